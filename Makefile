@@ -1,0 +1,66 @@
+# make demo   a clip from the shipped model, through the whole path, on any machine
+# make test   everything CI checks
+# make chat   talk to it in this terminal
+#
+# TORCH_INDEX picks the build of torch; without it pip takes its default for this machine.
+# CPU only (a tenth of the download):
+#     make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo chat test lint fast format build clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+demo: $(VENV)/.inference
+	$(BIN)/rushes chat --data-dir demo --as you --guild demo < examples/demo.txt
+
+chat: $(VENV)/.inference
+	$(BIN)/rushes chat
+
+test: lint $(VENV)/.dev
+	$(BIN)/pytest
+
+fast: $(VENV)/.dev
+	$(BIN)/pytest -m "not model and not process"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell README.md docs bot commands inference tests benchmarks config.toml Makefile
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+build: $(VENV)/.dev
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info
+
+$(VENV)/.torch: constraints.txt
+	@test -n "$(PYTHON)" || { echo "Rushes needs Python 3.11 or newer."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing torch (the largest part; once) ..."
+	$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@touch $@
+
+$(VENV)/.inference: $(VENV)/.torch pyproject.toml
+	@echo "Installing Rushes ..."
+	$(PIP) --editable ".[inference]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.inference
+	@echo "Installing what the tests need ..."
+	$(PIP) --editable ".[inference,dev]"
+	@touch $@

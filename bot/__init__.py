@@ -1,0 +1,1 @@
+"""Platforms, processes and wiring: everything between people and the generation service."""

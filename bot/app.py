@@ -1,0 +1,227 @@
+"""Composition: one function builds everything from the config, one task group runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import structlog
+
+from bot.config import Config
+from bot.delivery import Delivery, Painter
+from bot.live import Live
+from bot.platform import Desk, Platform
+from bot.terminal.platform import TerminalPlatform
+from commands import cards
+from commands.card import Card
+from commands.studio import Studio
+from inference.clock import Clock, SystemClock
+from inference.engines import registry
+from inference.errors import UserError
+from inference.jobs.core import Core, open_core
+from inference.jobs.model import Job
+from inference.jobs.policy import QueueLimits
+from inference.media.watermark import WatermarkSettings
+from inference.store.outbox import ActKind
+from inference.tasks import running
+from inference.workers.local import LocalExecutor
+from inference.workers.media import MediaProcess
+
+SECONDS_PER_DAY = 86_400.0
+
+GRACE_SECONDS = 30.0
+"""At a stop, how long the running job and the last messages may take before they are resumed at
+the next start instead."""
+
+RECONNECT_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""Waits before a failed platform is started again; the last one repeats."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A running Rushes."""
+
+    config: Config
+    core: Core
+    desk: Desk
+    delivery: Delivery
+    platforms: Mapping[str, Platform]
+
+
+@contextlib.asynccontextmanager
+async def open_app(config: Config) -> AsyncIterator[App]:
+    """Run everything for the length of the block.
+
+    Raises:
+        UserError: The config cannot work (no token, unknown model).
+        StoreError: Another process owns the data, or the disk is not usable.
+    """
+    clock = SystemClock()
+    platforms = {platform.name: platform for platform in _platforms(config)}
+    studio = _studio(config)
+    async with contextlib.AsyncExitStack() as stack:
+        media = await stack.enter_async_context(MediaProcess())
+        core = await stack.enter_async_context(
+            open_core(
+                data_directory=config.bot.data_dir,
+                executor=LocalExecutor(
+                    models={name: config.models.options(name) for name in config.models.installed},
+                    models_directory=config.models.directory,
+                ),
+                cleaner=media,
+                sources={name: platform.images for name, platform in platforms.items()},
+                capabilities=registry.capabilities,
+                limits=_limits(config),
+                weights=config.queue.weights,
+                watermark=_watermark(config),
+                files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                clock=clock,
+            )
+        )
+        delivery = Delivery(
+            outbox=core.outbox,
+            store=core.store,
+            artifacts=core.artifacts,
+            events=core.events,
+            platforms=platforms,
+            painter=_painter(core, studio, config.bot.language, clock),
+            shrinker=media,
+            clock=clock,
+        )
+        live = Live(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
+        desk = Desk(jobs=core.jobs, studio=studio, language=config.bot.language)
+        tasks = await stack.enter_async_context(running())
+        tasks.start(delivery.run(), name="delivery")
+        tasks.start(live.run(), name="live")
+        for platform in platforms.values():
+            tasks.start(_keep_running(platform, desk), name=platform.name)
+        yield App(config=config, core=core, desk=desk, delivery=delivery, platforms=platforms)
+
+
+async def run(config: Config) -> int:
+    """Serve until a signal: the first stops gracefully, a second at once. Return the exit code."""
+    from bot.control import serve_control  # noqa: PLC0415 - the web server is not for everybody
+
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with open_app(config) as app, serve_control(app):
+        _log.info("rushes.ready", platforms=list(app.platforms), data=str(config.bot.data_dir))
+        await stop.wait()
+        await settle(app)
+    _log.info("rushes.stopped")
+    return 0
+
+
+async def settle(app: App) -> None:
+    """Come to rest: accept nothing, let the running job end if it can, send what is due."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + GRACE_SECONDS
+    app.core.jobs.stop_accepting()
+    dispatcher = app.core.dispatcher
+    dispatcher.paused = True
+    if dispatcher.seconds_left() <= GRACE_SECONDS:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + GRACE_SECONDS):
+                await dispatcher.idle()
+    await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def received(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        _log.info("rushes.stopping", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, received, number)
+
+
+async def _keep_running(platform: Platform, desk: Desk) -> None:
+    """Run a platform again whenever it fails: one must never stop another, or the queue."""
+    failures = 0
+    while True:
+        try:
+            await platform.run(desk)
+        except Exception:  # noqa: BLE001 - whatever it was, the others go on
+            _log.exception("platform.failed", platform=platform.name)
+        await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
+        failures += 1
+
+
+def _painter(core: Core, studio: Studio, locale: str, clock: Clock) -> Painter:
+    installed = {model.name: model for model in studio.models}
+
+    def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
+        capabilities = installed.get(job.spec.model)
+        if kind is ActKind.NOTICE:
+            return cards.failure(job, locale)
+        if file is not None:
+            return cards.clip(job, file, locale, capabilities)
+        standing = cards.Standing(
+            now=clock.now(),
+            place=core.jobs.place(job.id),
+            progress=core.jobs.progress(job.id),
+            seconds_left=core.jobs.seconds_left(job.id),
+            paused=core.jobs.paused,
+        )
+        return cards.status(job, standing, locale, capabilities)
+
+    return paint
+
+
+def _platforms(config: Config) -> list[Platform]:
+    """Make the platforms that are named and have what they need."""
+    made = [platform for name in config.bot.platforms if (platform := _platform(name, config))]
+    if not made:
+        raise UserError("config.no_token")
+    return made
+
+
+def _platform(name: str, config: Config) -> Platform | None:
+    if name == "terminal":
+        return TerminalPlatform(config.bot.data_dir / "threads")
+    if name in {"discord", "slack"}:
+        token = config.discord.token if name == "discord" else config.slack.bot_token
+        if token is None:
+            return None
+        raise UserError("config.platform_missing", name=name)
+    module, separator, factory = name.partition(":")
+    if not separator:
+        raise UserError("config.platform_unknown", name=name)
+    make: Callable[[Config], Platform] = getattr(import_module(module), factory)
+    return make(config)
+
+
+def _studio(config: Config) -> Studio:
+    models = tuple(registry.capabilities(name) for name in config.models.installed)
+    default = config.models.default or (models[0].name if models else "")
+    studio = Studio(models=models, default_model=default)
+    studio.model(default)
+    return studio
+
+
+def _limits(config: Config) -> QueueLimits:
+    return QueueLimits(
+        per_tenant=config.queue.waiting_per_guild,
+        per_requester=config.queue.waiting_per_user,
+        total=config.queue.waiting_total,
+        cooldown_seconds=config.queue.cooldown_seconds,
+    )
+
+
+def _watermark(config: Config) -> WatermarkSettings:
+    section = config.watermark
+    return WatermarkSettings(
+        text=section.text, logo=section.logo, corner=section.corner, opacity=section.opacity
+    )

@@ -1,0 +1,298 @@
+"""Delivery: performs what the outbox asks for, until every platform has it.
+
+One job's messages go out one after the other, the card first; different jobs' side by side. A
+transient failure is tried again for as long as it takes; a terminal one moves the message to the
+next route: thread, channel, direct message, and at last kept for `/rushes show`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import random
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from bot.platform import Outgoing, Platform, Receipt
+from commands.card import Card
+from inference import faults
+from inference.clock import Clock
+from inference.errors import DeliveryError, RushesError, StoreError
+from inference.jobs.events import EventBus
+from inference.jobs.model import Failure, Job
+from inference.media.ladder import Fitted
+from inference.store.artifacts import Artifacts
+from inference.store.jobs import JobStore
+from inference.store.outbox import Act, ActKind, OutboxStore, Route
+
+CONCURRENT = 16
+"""Jobs whose messages are under way at once."""
+
+TIMEOUT_SECONDS = 300.0
+"""One try of one message, upload included; longer means that the connection is dead."""
+
+BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
+"""Waits between tries; the last one repeats."""
+
+UNLIMITED = 1 << 62
+"""Bytes."""
+
+SHRINK = 0.9
+"""After "too large" the file is made to fit this share of what was too much."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Painter(Protocol):
+    """Draws what is sent; `bot.app` makes it from `commands.cards`."""
+
+    def __call__(self, job: Job, kind: ActKind, file: Path | None, /) -> Card:
+        """Return the newest state of a job's card, its notice, or the message with its file."""
+        ...
+
+
+class Shrinker(Protocol):
+    """Makes files smaller (`workers.media.MediaProcess`)."""
+
+    async def fit(self, source: Path, limit: int, directory: Path) -> Fitted:
+        """Return a version of `source` of at most `limit` bytes, in `directory`."""
+        ...
+
+
+class Delivery:
+    """Works the outbox off."""
+
+    def __init__(
+        self,
+        *,
+        outbox: OutboxStore,
+        store: JobStore,
+        artifacts: Artifacts,
+        events: EventBus,
+        platforms: Mapping[str, Platform],
+        painter: Painter,
+        shrinker: Shrinker,
+        clock: Clock,
+    ) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._artifacts = artifacts
+        self._events = events
+        self._platforms = platforms
+        self._painter = painter
+        self._shrinker = shrinker
+        self._clock = clock
+        self._busy: set[str] = set()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; what is under way is then given up, and resumed at start."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="delivery-events")
+            while True:
+                self._wake.clear()
+                await self._start_due(tasks)
+                await self._pause()
+
+    async def refresh(self, job_id: str) -> None:
+        """Bring a job's card up to date now, without a row: progress is worth one try only.
+
+        Does nothing while the outbox has something for this job: that is newer.
+
+        Raises:
+            DeliveryError: The platform did not take it.
+        """
+        if job_id in self._busy:
+            return
+        self._busy.add(job_id)  # so that no older state can overtake a newer one
+        try:
+            act = await self._outbox.get(job_id, ActKind.CARD)
+            job = await self._store.get(job_id)
+            if act is None or job is None or not act.receipt or act.shown < act.wanted:
+                return
+            platform = self._platforms.get(act.platform)
+            if platform is not None:
+                await platform.edit(act.receipt, self._compose(act, job))
+        finally:
+            self._free(job_id)
+
+    async def flush(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is due; return whether that was so in time."""
+        deadline = self._clock.monotonic() + timeout_seconds
+        while self._clock.monotonic() < deadline:
+            due = await self._outbox.due(self._platforms, busy=[], limit=1)
+            if not due and not self._busy:
+                return True
+            self._wake.set()
+            await self._clock.sleep(0.05)
+        return False
+
+    async def _listen(self) -> None:
+        with self._events.subscribe() as events:
+            while True:
+                event = await events.get()
+                if event.progress is None:
+                    self._wake.set()
+
+    async def _start_due(self, tasks: asyncio.TaskGroup) -> None:
+        room = CONCURRENT - len(self._busy)
+        try:
+            acts = await self._outbox.due(self._platforms, busy=self._busy, limit=max(0, room))
+        except StoreError as error:
+            _log.error("delivery.store", code=error.code)
+            return
+        for act in acts:
+            if act.job_id not in self._busy:
+                self._busy.add(act.job_id)
+                task = tasks.create_task(self._perform(act), name=f"deliver-{act.key}")
+                task.add_done_callback(functools.partial(self._freed, act.job_id))
+
+    def _freed(self, job_id: str, _: asyncio.Task[None]) -> None:
+        self._free(job_id)
+
+    def _free(self, job_id: str) -> None:
+        self._busy.discard(job_id)
+        self._wake.set()
+
+    async def _pause(self) -> None:
+        """Wait for the next thing to do."""
+        try:
+            at = await self._outbox.next_at(self._platforms, busy=self._busy)
+        except StoreError:
+            at = self._clock.now() + BACKOFF_SECONDS[0]
+        timeout = None if at is None else max(0.0, at - self._clock.now())
+        if len(self._busy) >= CONCURRENT:
+            timeout = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+
+    # -- one act -----------------------------------------------------------------------------
+
+    async def _perform(self, act: Act) -> None:
+        """Try once; whatever comes of it is written into the outbox."""
+        log = _log.bind(job=act.job_id, kind=act.kind.value, route=act.route.name.lower())
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self._send(act)
+        except DeliveryError as error:
+            if error.transient:
+                log.info("delivery.later", code=error.code, attempts=act.attempts)
+                await self._later(act, error.retry_after)
+            else:
+                log.warning("delivery.closed", code=error.code)
+                await self._next_route(act)
+        except TimeoutError:
+            log.warning("delivery.timeout", attempts=act.attempts)
+            await self._later(act, None)
+        except RushesError as error:
+            log.warning("delivery.failed", code=error.code)
+            await self._later(act, None)
+        except Exception:  # the delivery loop's own net: one message must not stop the others
+            log.exception("delivery.bug")
+            await self._later(act, None)
+
+    async def _send(self, act: Act) -> None:
+        job = await self._store.get(act.job_id)
+        if job is None:  # forgotten by its requester: the rows go together
+            return
+        if act.route is Route.KEPT:
+            await self._outbox.sent(act, {})
+            return
+        platform = self._platforms[act.platform]
+        if act.receipt is not None:
+            await self._edit(platform, act, act.receipt, self._compose(act, job))
+            return
+        file = None
+        if act.kind is ActKind.CLIP:
+            file = await self._file(platform, act, job)
+            if file is None:
+                await self._store.fail(job.id, Failure(code="file.gone"))
+                await self._outbox.drop(act)
+                return
+        card = await self._outbox.get(job.id, ActKind.CARD)
+        message = self._compose(act, job, file, card.receipt if card else None)
+        await self._outbox.sent(act, await self._post(platform, act, message))
+
+    async def _post(self, platform: Platform, act: Act, message: Outgoing) -> Receipt:
+        if act.sending:
+            found = await platform.find(message)
+            if found is not None:
+                return found
+        else:
+            await self._outbox.begin(act)
+
+        async def remember(trace: dict[str, object]) -> None:
+            await self._outbox.remember(act, trace)
+
+        faults.point(f"before:post_{act.kind}")
+        try:
+            receipt = await platform.post(message, remember)
+        except DeliveryError as error:
+            if error.code != "delivery.too_large" or message.file is None:
+                raise
+            size = (await asyncio.to_thread(message.file.stat)).st_size
+            await self._outbox.remember(act, {"limit": int(size * SHRINK)})
+            raise DeliveryError(error.code, transient=True, retry_after=0) from error
+        faults.point(f"after:post_{act.kind}")
+        return receipt
+
+    async def _edit(
+        self, platform: Platform, act: Act, receipt: Receipt, message: Outgoing
+    ) -> None:
+        if not receipt:  # it was kept, not posted: there is nothing to edit
+            await self._outbox.sent(act, receipt)
+            return
+        try:
+            await platform.edit(receipt, message)
+        except DeliveryError as error:
+            if error.transient:
+                raise
+            await self._outbox.drop(act)  # somebody deleted the card: it is not forced on them
+        else:
+            await self._outbox.sent(act, receipt)
+
+    async def _file(self, platform: Platform, act: Act, job: Job) -> Path | None:
+        """Return the job's file, small enough for the place it goes to."""
+        path = self._artifacts.finished(job)
+        if path is None:
+            return None
+        limit = min(await platform.upload_limit(job), act.trace.get("limit", UNLIMITED))
+        if (await asyncio.to_thread(path.stat)).st_size > limit:
+            return (await self._shrinker.fit(path, limit, path.parent)).path
+        return path
+
+    def _compose(
+        self, act: Act, job: Job, file: Path | None = None, card: Receipt | None = None
+    ) -> Outgoing:
+        return Outgoing(
+            key=act.key,
+            kind=act.kind,
+            job=job,
+            card=self._painter(job, act.kind, file),
+            route=act.route,
+            card_receipt=card,
+            trace=act.trace,
+        )
+
+    async def _later(self, act: Act, retry_after: float | None) -> None:
+        pause = float(BACKOFF_SECONDS[min(act.attempts, len(BACKOFF_SECONDS) - 1)])
+        if retry_after is not None:
+            pause = retry_after
+        pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
+        await self._noted(self._outbox.retry(act, at=self._clock.now() + pause))
+
+    async def _next_route(self, act: Act) -> None:
+        await self._noted(self._outbox.reroute(act, Route(min(act.route + 1, Route.KEPT))))
+
+    async def _noted(self, write: Awaitable[None]) -> None:
+        """Write down how a try went; if the disk refuses, the row says what it said before."""
+        try:
+            await write
+        except StoreError as error:
+            _log.error("delivery.store", code=error.code)
+            await self._clock.sleep(BACKOFF_SECONDS[0])

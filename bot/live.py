@@ -1,0 +1,104 @@
+"""Live cards: progress of the running job and moves in line, as often as people can use.
+
+Nothing here is durable: what must be shown is in the outbox; this only makes waiting pleasant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from bot.delivery import Delivery
+from inference.clock import Clock
+from inference.errors import DeliveryError
+from inference.jobs.events import EventBus
+from inference.jobs.model import JobState
+from inference.jobs.service import JobService
+
+RUNNING_SECONDS = 3.0
+"""Between two edits of a running card."""
+
+RUNNING_SECONDS_MOST = 15.0
+"""The same for a render that takes very long."""
+
+SLOWER_EVERY = 20
+"""Edits after which the pace is halved: nobody watches the fortieth minute every three seconds."""
+
+WAITING_SECONDS = 60.0
+"""Between two edits of a waiting card."""
+
+_BANDS = (1, 2, 5, 10, 20, 50, 100)
+_log = structlog.get_logger(__name__)
+
+
+def band(position: int) -> int:
+    """Return the band of a place in line; a waiting card changes only when its band does."""
+    return next((index for index, top in enumerate(_BANDS) if position <= top), len(_BANDS))
+
+
+class Live:
+    """Keeps cards fresh between the states that the outbox shows."""
+
+    def __init__(
+        self,
+        *,
+        delivery: Delivery,
+        jobs: JobService,
+        events: EventBus,
+        clock: Clock,
+    ) -> None:
+        self._delivery = delivery
+        self._jobs = jobs
+        self._events = events
+        self._clock = clock
+        self._shown: dict[str, tuple[float, int]] = {}
+
+    async def run(self) -> None:
+        """Refresh cards until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_running(), name="live-running")
+            tasks.create_task(self._follow_waiting(), name="live-waiting")
+
+    async def _follow_running(self) -> None:
+        with self._events.subscribe() as events:
+            job_id, edits, next_at = None, 0, 0.0
+            while True:
+                event = await events.get()
+                if event.progress is None or event.state is not JobState.RUNNING:
+                    continue
+                now = self._clock.monotonic()
+                if event.job_id != job_id:
+                    job_id, edits, next_at = event.job_id, 0, now + RUNNING_SECONDS / 2
+                if now < next_at:
+                    continue
+                await self._refresh(event.job_id)
+                edits += 1
+                pace = RUNNING_SECONDS * 2 ** (edits // SLOWER_EVERY)
+                next_at = self._clock.monotonic() + min(pace, RUNNING_SECONDS_MOST)
+
+    async def _follow_waiting(self) -> None:
+        while True:
+            await self._clock.sleep(1.0)
+            now = self._clock.monotonic()
+            waiting = self._jobs.in_line()
+            for job_id in waiting:
+                place = self._jobs.place(job_id)
+                if place is None:
+                    continue
+                at, shown = self._shown.get(job_id, (now - WAITING_SECONDS, -1))
+                if band(place.position) != shown and now - at >= WAITING_SECONDS:
+                    self._shown[job_id] = (now, band(place.position))
+                    if shown != -1:  # the outbox has just posted the first one
+                        await self._refresh(job_id)
+            self._shown = {
+                job_id: self._shown[job_id] for job_id in waiting if job_id in self._shown
+            }
+
+    async def _refresh(self, job_id: str) -> None:
+        try:
+            await self._delivery.refresh(job_id)
+        except DeliveryError as error:
+            _log.info("live.skipped", job=job_id, code=error.code)
+        except Exception:  # noqa: BLE001 - a card that cannot be drawn must not stop the others
+            _log.exception("live.bug", job=job_id)

@@ -1,0 +1,107 @@
+"""The platform port: what a chat must do to carry Rushes.
+
+Discord, Slack and the terminal each implement it once. Further ones are named in the config as
+`module:factory` (see `bot.app`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from commands.card import Card
+from commands.studio import Studio
+from inference.jobs.model import Job
+from inference.jobs.preparing import ImageSource
+from inference.jobs.service import JobService
+from inference.store.outbox import ActKind, Route
+
+Receipt = dict[str, Any]
+"""What a platform needs to find its message again; JSON, opaque to everybody else."""
+
+Remember = Callable[[dict[str, Any]], Awaitable[None]]
+"""Commits what a half-done post must not forget, such as the id of an uploaded file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message to post, or the newest state of one that is there."""
+
+    key: str
+    """Idempotency key, at most 25 characters; the same for every try."""
+    kind: ActKind
+    job: Job
+    card: Card
+    """What it says."""
+    route: Route
+    """Where to: the thread, the channel or the person."""
+    card_receipt: Receipt | None = None
+    """The posted card of the job: the thread hangs on it."""
+    trace: dict[str, Any]
+    """What an earlier, interrupted try remembered."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file it brings, already small enough for `Platform.upload_limit`."""
+        return self.card.attachment.path if self.card.attachment else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What a platform needs to turn what somebody said into a command call."""
+
+    jobs: JobService
+    studio: Studio
+    language: str
+
+
+class Platform(Protocol):
+    """One chat service."""
+
+    @property
+    def name(self) -> str:
+        """Key of jobs and outbox rows: "discord", "slack", "terminal"."""
+        ...
+
+    @property
+    def images(self) -> ImageSource:
+        """Where reference images of this platform's jobs are fetched from."""
+        ...
+
+    async def run(self, desk: Desk) -> None:
+        """Stay connected and hand in at the desk what people say, until cancelled."""
+        ...
+
+    async def upload_limit(self, job: Job) -> int:
+        """Return how many bytes a file for this job may have."""
+        ...
+
+    async def post(self, message: Outgoing, remember: Remember) -> Receipt:
+        """Post a message and return its receipt.
+
+        Called again with the same key after a failure or a restart, it must not post twice where
+        the platform offers any means against that.
+
+        Raises:
+            DeliveryError: `transient` to be called again later; else this route is closed.
+                Code `delivery.too_large`: the file must be smaller than was claimed.
+        """
+        ...
+
+    async def edit(self, receipt: Receipt, message: Outgoing) -> None:
+        """Bring a posted message to its newest state.
+
+        Raises:
+            DeliveryError: Not `transient` when the message is gone.
+        """
+        ...
+
+    async def find(self, message: Outgoing) -> Receipt | None:
+        """Return the receipt of a message that an interrupted try may have posted, if it did.
+
+        Raises:
+            DeliveryError: The platform cannot be asked now.
+        """
+        ...

@@ -1,0 +1,260 @@
+"""The terminal as a platform: a thread is a folder, a message is a line in its log.
+
+```
+data_dir/threads/<guild>/<job>/thread.jsonl  one JSON object per posted message
+data_dir/threads/<guild>/<job>/card.txt      the newest state of the job's card
+data_dir/threads/<guild>/<job>/<job>.mp4     the file that a message brought
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bot.platform import Desk, Outgoing, Receipt, Remember
+from commands.card import Card, plain
+from inference.clock import Clock, SystemClock
+from inference.errors import DeliveryError, UserError
+from inference.jobs.model import Job
+from inference.media.atomic import part_file, write_bytes
+from inference.media.intake import ImageLimits
+from inference.store.outbox import ActKind
+
+NAME = "terminal"
+
+UPLOAD_LIMIT = 2**30
+"""Bytes; a copy on the same disk could be larger, but nobody looks at such a clip."""
+
+MAX_PENDING = 1000
+"""Messages kept for a slow listener; beyond it the oldest are dropped."""
+
+_MAX_NAME = 40
+"""Characters of a guild in a path, before what keeps long or odd ones apart."""
+
+
+def tenant_of(guild: str) -> str:
+    """Return the key of fair sharing for a guild of the terminal."""
+    return f"{NAME}:{guild}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a terminal job came from, kept with it as its opaque address."""
+
+    guild: str
+    directory: str
+    """What relative paths of the person are relative to."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data, which `Address(**data)` takes back."""
+        return {"guild": self.guild, "directory": self.directory}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What listeners hear: a message was posted, or a posted one has a new state."""
+
+    job: Job
+    kind: ActKind
+    card: Card
+    """With the file that it brought as it lies in the thread."""
+    edited: bool = False
+
+
+class TerminalImages:
+    """Reads reference images from this machine's disk."""
+
+    def __init__(self, limits: ImageLimits) -> None:
+        self._limits = limits
+
+    async def fetch(self, job: Job, target: Path) -> None:
+        """Copy the person's file; see `ImageSource`.
+
+        Raises:
+            UserError: `image.not_found` or `image.too_large`.
+        """
+        directory = Address(**job.address).directory
+        await asyncio.to_thread(self._copy, job.spec.image or "", directory, target)
+
+    def _copy(self, typed: str, directory: str, target: Path) -> None:
+        source = Path(directory, os.path.expanduser(typed))  # noqa: PTH111 - pathlib raises where a home is unknown
+        try:
+            # Without O_NONBLOCK, a named pipe that nobody writes to holds the thread for ever.
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as incoming:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise UserError("image.not_found", path=str(source))
+                data = incoming.read(self._limits.file_bytes + 1)
+        except (OSError, ValueError) as error:
+            raise UserError("image.not_found", path=str(source)) from error
+        if len(data) > self._limits.file_bytes:
+            raise UserError("image.too_large", limit_mb=self._limits.file_bytes // 2**20)
+        target.write_bytes(data)
+
+
+class TerminalPlatform:
+    """Posts into folders, and tells those who listen in this process."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
+        limits: ImageLimits = ImageLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        """Keep threads below a directory.
+
+        Args:
+            directory: Made on demand.
+            clock: Dates the messages.
+            limits: How large a reference image may be.
+        """
+        self.images = TerminalImages(limits)
+        self._directory = directory
+        self._clock = clock
+        self._listeners: set[asyncio.Queue[Spoken]] = set()
+
+    async def run(self, desk: Desk) -> None:  # noqa: ARG002 - the port's signature
+        """Wait until cancelled: what people say comes in over the control socket."""
+        await asyncio.get_running_loop().create_future()
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[Spoken]]:
+        """Yield a queue that receives every message inside the block."""
+        queue: asyncio.Queue[Spoken] = asyncio.Queue(MAX_PENDING)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
+        """Return the one limit of all threads."""
+        return UPLOAD_LIMIT
+
+    async def post(self, message: Outgoing, remember: Remember) -> Receipt:  # noqa: ARG002 - a folder needs no memory
+        """Put the file into the thread, then the message into its log; see `Platform`."""
+        thread = self.thread(message.job)
+        new = await self._in_thread(self._post, thread, message)
+        if new:
+            self._tell(message, edited=False)
+        return _receipt(message)
+
+    async def edit(self, receipt: Receipt, message: Outgoing) -> None:  # noqa: ARG002 - the job names the thread
+        """Write the card's newest state beside the log; see `Platform`."""
+        thread = self.thread(message.job)
+        if not await asyncio.to_thread(thread.is_dir):
+            raise DeliveryError("delivery.thread_gone", transient=False)
+        await self._in_thread(_write_card, thread, message.card)
+        self._tell(message, edited=True)
+
+    async def find(self, message: Outgoing) -> Receipt | None:
+        """Look the message up in its thread's log; see `Platform`."""
+        records = await self._in_thread(_read_log, self.thread(message.job) / "thread.jsonl")
+        return _receipt(message) if any(r["key"] == message.key for r in records) else None
+
+    def thread(self, job: Job) -> Path:
+        """Return the folder of a job's thread."""
+        return self._directory / _folder_name(Address(**job.address).guild) / job.id
+
+    def _tell(self, message: Outgoing, *, edited: bool) -> None:
+        spoken = Spoken(
+            job=message.job,
+            kind=message.kind,
+            card=_located(message.card, self.thread(message.job)),
+            edited=edited,
+        )
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(spoken)
+
+    def _post(self, thread: Path, message: Outgoing) -> bool:
+        """Post on the disk; return whether the message was not there yet."""
+        log = thread / "thread.jsonl"
+        if any(record["key"] == message.key for record in _read_log(log)):
+            return False
+        thread.mkdir(parents=True, exist_ok=True)
+        attachment = message.card.attachment
+        if attachment is not None:
+            with part_file(thread / attachment.name) as part:
+                shutil.copyfile(attachment.path, part)
+        if message.kind is ActKind.CARD:
+            _write_card(thread, message.card)
+        record = {
+            "key": message.key,
+            "kind": message.kind.value,
+            "time": self._clock.now(),
+            "text": plain(message.card),
+            "file": attachment and attachment.name,
+        }
+        _append(log, record)
+        return True
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except OSError as error:
+            problem = error.strerror or "unreadable"
+            raise DeliveryError("delivery.disk", transient=True, problem=problem) from error
+
+
+def _located(card: Card, thread: Path) -> Card:
+    """Return the card with its file where the thread keeps it."""
+    if card.attachment is None:
+        return card
+    path = thread / card.attachment.name
+    return replace(card, attachment=replace(card.attachment, path=path))
+
+
+def _folder_name(guild: str) -> str:
+    """Return a name that is safe in a path; different guilds never share one."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", guild)[:_MAX_NAME]
+    if safe == guild:
+        return safe
+    return f"{safe}-{hashlib.sha256(guild.encode()).hexdigest()[:8]}"
+
+
+def _receipt(message: Outgoing) -> Receipt:
+    return {"key": message.key}
+
+
+def _read_log(log: Path) -> list[dict[str, Any]]:
+    """Return the messages of a thread; a line that a crash cut short is none."""
+    records = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in log.read_bytes().splitlines():
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+    return records
+
+
+def _append(log: Path, record: dict[str, Any]) -> None:
+    """Add a line in one write, and see it on the disk."""
+    line = json.dumps(record).encode() + b"\n"
+    descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # leave a line that a crash cut short alone on its own
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_card(thread: Path, card: Card) -> None:
+    write_bytes(thread / "card.txt", (plain(card) + "\n").encode())

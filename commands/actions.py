@@ -1,0 +1,52 @@
+"""What a button asks for, and how that fits into the id that a platform keeps for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from inference.errors import NotFound
+
+MAX_LENGTH = 100
+"""Characters that Discord keeps for a button; Slack keeps more."""
+
+_FORM = re.compile(r"v1:(?P<verb>[a-z_]{1,20}):(?P<job>[0-9A-Z]{8,26})")
+
+
+class Verb(StrEnum):
+    """What can be done with a job by one press."""
+
+    CANCEL = "cancel"
+    REROLL = "reroll"
+    """The same again with another seed."""
+    RETRY = "retry"
+    """The very same again, after a failure."""
+    LARGER = "larger"
+    """The same at the model's highest resolution."""
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One press of one button."""
+
+    verb: Verb
+    job: str
+
+    def encode(self) -> str:
+        """Return the button's id; `decode` is the inverse."""
+        return f"v1:{self.verb}:{self.job}"
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """Read a button's id, which anybody may have forged.
+
+        Raises:
+            NotFound: It is not one of ours, or not of a version we know.
+        """
+        match = _FORM.fullmatch(text)
+        if match is None or match["verb"] not in set(Verb):
+            raise NotFound("action.unknown")
+        return cls(verb=Verb(match["verb"]), job=match["job"])

@@ -1,0 +1,239 @@
+"""Jobs as cards: pure functions from a job and where it stands to what people see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from commands import summary
+from commands.actions import Action, Verb
+from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
+from commands.messages import error_text, parts, text
+from commands.resolve import enlarged
+from inference.engines.base import Capabilities
+from inference.errors import RushesError
+from inference.jobs.estimate import Place
+from inference.jobs.model import Job, JobState
+from inference.spec import Spec
+from inference.workers.base import Progress, Stage
+
+TITLE_LENGTH = 120
+"""Characters of the prompt in a title; the whole of it is behind Info."""
+
+DESCRIPTION_LENGTH = 1000
+"""Characters of the prompt in the alternative text of a file (Discord takes 1024)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What moves while a job waits and runs."""
+
+    now: float
+    """Unix seconds."""
+    place: Place | None = None
+    progress: Progress | None = None
+    seconds_left: float | None = None
+    paused: bool = False
+
+
+def status(
+    job: Job, standing: Standing, locale: str, capabilities: Capabilities | None = None
+) -> Card:
+    """Show a job in its present state.
+
+    Args:
+        job: The job.
+        standing: Where it stands now.
+        locale: Language of the reader.
+        capabilities: Of its model, if that is still installed; for title, remarks and buttons.
+    """
+    match job.state:
+        case JobState.ACCEPTED | JobState.PREPARING | JobState.REVIEW | JobState.QUEUED:
+            return _waiting(job, standing, locale, capabilities)
+        case JobState.RUNNING | JobState.FINISHING | JobState.DELIVERING:
+            return _running(job, standing, locale, capabilities)
+        case JobState.DONE:
+            line = (_ready_in(job, locale),)
+            return _card(job, CardKind.DONE, locale, lines=(line,))
+        case JobState.FAILED | JobState.REFUSED:
+            lines = ((_reason(job, locale),), _job_line(job, locale))
+            return _card(job, CardKind.FAILED, locale, lines=lines, verbs=(Verb.RETRY, Verb.INFO))
+        case JobState.CANCELLED:
+            line = (text("card.cancelled", locale),)
+            return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
+        case JobState.EXPIRED:
+            line = (_reason(job, locale) if job.failure else text("card.expired", locale),)
+            return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
+
+
+def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = None) -> Card:
+    """Bring the finished file: the message that notifies its requester, once."""
+    verbs = [Verb.REROLL, Verb.INFO]
+    if _larger(job.spec, capabilities):
+        verbs.insert(1, Verb.LARGER)
+    return Card(
+        kind=CardKind.CLIP,
+        lines=(
+            parts("card.clip", locale, person=_person(job)),
+            (summary.clip_facts(job, locale, capabilities),),
+        ),
+        buttons=_buttons(job, verbs, locale),
+        attachment=Attachment(
+            path=file,
+            name=f"{job.id}{file.suffix}",
+            description=summary.shorten(job.spec.prompt, DESCRIPTION_LENGTH),
+        ),
+        job=job.id,
+        ping=True,
+    )
+
+
+def failure(job: Job, locale: str) -> Card:
+    """Tell the requester, once, that nothing will come."""
+    return Card(
+        kind=CardKind.FAILED,
+        lines=(
+            parts("card.failure", locale, person=_person(job), reason=_reason(job, locale)),
+            _job_line(job, locale),
+        ),
+        buttons=_buttons(job, (Verb.RETRY, Verb.INFO), locale),
+        job=job.id,
+        ping=True,
+    )
+
+
+def info(job: Job, locale: str, capabilities: Capabilities | None = None) -> Card:
+    """Show the whole recipe, with the origin of every value."""
+    recipe = tuple((line,) for line in summary.recipe(job, locale))
+    verbs = [Verb.REROLL, Verb.LARGER] if _larger(job.spec, capabilities) else [Verb.REROLL]
+    return Card(
+        kind=CardKind.INFO,
+        lines=((job.spec.prompt,), *recipe, _job_line(job, locale)),
+        buttons=_buttons(job, verbs if job.ended else (), locale),
+        job=job.id,
+        private=True,
+    )
+
+
+def error(problem: RushesError, locale: str) -> Card:
+    """Say what is wrong with a request, to the caller only."""
+    return Card(kind=CardKind.ERROR, lines=((error_text(problem, locale),),), private=True)
+
+
+def note(key: str, locale: str, **params: Any) -> Card:
+    """Answer with one sentence, to the caller only."""
+    return Card(kind=CardKind.INFO, lines=((text(key, locale, **params),),), private=True)
+
+
+def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
+    lines: list[Line] = [(summary.facts(job.spec, locale),)]
+    if capabilities is not None and capabilities.native_note is not None:
+        lines.append((text(f"note.{capabilities.native_note}", locale),))
+    lines.append(_waiting_line(job, standing, locale))
+    return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=(Verb.CANCEL,))
+
+
+def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
+    place = standing.place
+    if job.state is JobState.REVIEW:
+        return (text("card.review", locale),)
+    if job.state is not JobState.QUEUED:
+        return (text("card.preparing", locale),)
+    if standing.paused:
+        return (text("card.paused", locale),)
+    if place is None:
+        return (text("card.queued", locale),)
+    return parts(
+        "card.next" if place.position == 1 else "card.place",
+        locale,
+        position=place.position,
+        start=place.start_in,
+        ready=Instant(at=standing.now + place.ready_in),
+    )
+
+
+def _running(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
+    if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
+        line = (text("card.cancelling", locale),)
+        return _card(job, CardKind.RUNNING, locale, lines=(line,))
+    if job.state is JobState.DELIVERING:
+        line = (text("card.delivering", locale),)
+        return _card(job, CardKind.RUNNING, locale, lines=(line,))
+    progress = standing.progress
+    if job.state is JobState.FINISHING or progress is None or progress.stage is Stage.FINISHING:
+        started = progress is not None or job.state is JobState.FINISHING
+        line = (text("card.finishing" if started else "card.starting", locale),)
+        verbs = () if job.state is JobState.FINISHING else (Verb.CANCEL,)
+        return _card(job, CardKind.RUNNING, locale, lines=(line,), verbs=verbs)
+    model = capabilities.title if capabilities else job.spec.model
+    shown = [
+        text("card.loading", locale, model=model)
+        if progress.stage is Stage.LOADING
+        else text("card.step", locale, done=progress.done, total=progress.total)
+    ]
+    if standing.seconds_left is not None:
+        shown.append(text("card.left", locale, seconds=standing.seconds_left))
+    return _card(
+        job,
+        CardKind.RUNNING,
+        locale,
+        lines=((summary.dotted(shown, locale),),),
+        progress=Bar(done=progress.done, total=progress.total),
+        verbs=(Verb.CANCEL,),
+    )
+
+
+def _ready_in(job: Job, locale: str) -> str:
+    total = (job.ended_at or job.created_at) - job.created_at
+    waited = (job.started_at or job.created_at) - job.created_at
+    if round(waited) < 1:
+        return text("card.done", locale, total=total)
+    return text("card.done_after_line", locale, total=total, waited=waited)
+
+
+def _reason(job: Job, locale: str) -> str:
+    if job.failure is None:
+        return text("error.internal", locale, job=job.id)
+    return text(f"error.{job.failure.code}", locale, **{"job": job.id, **job.failure.params})
+
+
+def _job_line(job: Job, locale: str) -> Line:
+    return (text("facts.job", locale, job=job.id),)
+
+
+def _larger(spec: Spec, capabilities: Capabilities | None) -> bool:
+    return capabilities is not None and enlarged(spec, capabilities) is not None
+
+
+def _person(job: Job) -> Person:
+    return Person(id=job.requester.id, name=job.requester.name)
+
+
+def _buttons(job: Job, verbs: Sequence[Verb], locale: str) -> tuple[Button, ...]:
+    return tuple(
+        Button(action=Action(verb=verb, job=job.id), label=text(f"button.{verb}", locale))
+        for verb in verbs
+    )
+
+
+def _card(
+    job: Job,
+    kind: CardKind,
+    locale: str,
+    *,
+    lines: tuple[Line, ...],
+    progress: Bar | None = None,
+    verbs: Sequence[Verb] = (),
+) -> Card:
+    """Make the card that stands for the job itself."""
+    return Card(
+        kind=kind,
+        title=text("card.title", locale, prompt=summary.shorten(job.spec.prompt, TITLE_LENGTH)),
+        owner=_person(job),
+        lines=lines,
+        progress=progress,
+        buttons=_buttons(job, verbs, locale),
+        job=job.id,
+    )

@@ -1,0 +1,146 @@
+"""What a handler gets: who asks what, where, and the services that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from commands.resolve import Layer
+from commands.schema import Permission, Value
+from commands.studio import Studio
+from inference.clock import Clock, SystemClock
+from inference.jobs.estimate import Place
+from inference.jobs.model import Job, Order, Requester
+from inference.workers.base import Progress
+
+if TYPE_CHECKING:
+    from inference.jobs.service import CancelOutcome
+
+
+class Jobs(Protocol):
+    """The part of `inference.jobs.service.JobService` that commands use. The contract is there."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether jobs are accepted but none is started."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new job is accepted."""
+        ...
+
+    async def submit(self, order: Order) -> Job:
+        """Accept a job, durably. Raises `UserError` with a `queue.*` code where a cap is hit."""
+        ...
+
+    async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
+        """Take a job out of line or ask the worker to stop it. Raises `NotFound`."""
+        ...
+
+    async def get(self, job_id: str, *, tenant: str) -> Job:
+        """Return a job of the tenant. Raises `NotFound` for unknown and foreign ones alike."""
+        ...
+
+    async def waiting(self, tenant: str) -> list[Job]:
+        """Return the tenant's waiting and running jobs in the order of service."""
+        ...
+
+    async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
+        """Return the requester's jobs, newest first."""
+        ...
+
+    def place(self, job_id: str) -> Place | None:
+        """Return where a waiting job stands, if it does."""
+        ...
+
+    def progress(self, job_id: str) -> Progress | None:
+        """Return how far a running job is, if it runs."""
+        ...
+
+    def seconds_left(self, job_id: str) -> float | None:
+        """Return the estimate for a running job."""
+        ...
+
+    def files(self, job: Job) -> Path | None:
+        """Return the finished file while it is kept."""
+        ...
+
+    async def pause(self) -> None:
+        """Start no further job."""
+        ...
+
+    async def resume(self) -> None:
+        """Accept and start jobs again."""
+        ...
+
+    async def drain(self) -> None:
+        """Accept no further job; finish those in line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks."""
+
+    id: str
+    name: str
+    admin: bool = False
+    """Administers the tenant (guild or workspace) of the channel."""
+    operator: bool = False
+    """Runs the machine that all tenants share."""
+
+    @property
+    def requester(self) -> Requester:
+        """The caller as jobs remember them."""
+        return Requester(id=self.id, name=self.name)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller may give a command that needs `permission`."""
+        match permission:
+            case Permission.MEMBER:
+                return True
+            case Permission.ADMIN:
+                return self.admin or self.operator
+            case Permission.OPERATOR:
+                return self.operator
+
+    def owns(self, job: Job) -> bool:
+        """Whether the caller may change a job of their own tenant."""
+        return job.requester.id == self.id or self.may(Permission.ADMIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Where it is asked, and where the answer goes."""
+
+    platform: str
+    tenant: str
+    """Key of fair sharing and of ownership; platform-prefixed."""
+    address: dict[str, Any]
+    """Opaque here: written and read by the platform."""
+    title: str = ""
+    local_files: bool = False
+    """Whether `--image` may name a file of this machine: in a terminal only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request."""
+
+    caller: Caller
+    channel: Channel
+    jobs: Jobs
+    studio: Studio
+    text: str = ""
+    """What was typed after the command."""
+    options: Mapping[str, Value] = field(default_factory=dict)
+    """What was set in a form, by option name; an image is the URL the platform keeps it under."""
+    layers: tuple[Layer, ...] = ()
+    """Settings of guild, channel and user, the weakest first."""
+    locale: str = "en"
+    key: str | None = None
+    """The platform's id of this request, so that a repeated one is the same job."""
+    clock: Clock = field(default_factory=SystemClock)

@@ -1,0 +1,121 @@
+"""The commands that make something: /generate, /image, /animate, and making a job again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from commands import looking
+from commands.actions import Verb
+from commands.card import Card
+from commands.context import Call
+from commands.flags import parse
+from commands.options import BY_NAME, IMAGE, PROMPT, RENDER_OPTIONS
+from commands.resolve import COMMAND, RANDOM, TYPED, Layer, draw_seed, enlarged, resolve
+from commands.schema import Command, Value
+from commands.values import accept, label
+from inference.errors import UserError
+from inference.jobs.model import Job, Order
+from inference.spec import Mode, Spec
+
+_STILL: Mapping[str, Value] = {"frames": 1}
+
+
+async def generate(call: Call) -> Card:
+    """Queue a render and say where it stands."""
+    return await _render(call, {})
+
+
+async def image(call: Call) -> Card:
+    """Queue a still."""
+    return await _render(call, _STILL)
+
+
+async def animate(call: Call) -> Card:
+    """Queue a clip that begins with the given image."""
+    return await _render(call, {}, needs_image=True)
+
+
+async def again(call: Call, job: Job, verb: Verb) -> Card:
+    """Queue a job that was made before once more, by whoever asks for it now.
+
+    Raises:
+        UserError: The model is gone, or it has no higher resolution for `Verb.LARGER`.
+    """
+    capabilities = call.studio.model(job.spec.model)
+    spec, origins = job.spec, job.origins
+    match verb:
+        case Verb.REROLL:
+            spec = replace(spec, seed=draw_seed())
+            origins = {**origins, "seed": RANDOM}
+        case Verb.LARGER:
+            larger = enlarged(spec, capabilities)
+            if larger is None:
+                raise UserError("model.no_larger", model=capabilities.title)
+            spec, origins = larger, {**origins, "resolution": TYPED}
+        case _:
+            pass
+    return await _submit(call, spec, origins, parent=job.id)
+
+
+async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:
+    prompt, asked = _asked(call)
+    for name in fixed:
+        if name in asked:
+            raise UserError("option.fixed", option=label(BY_NAME[name]))
+    if needs_image and IMAGE.name not in asked:
+        raise UserError("image.missing")
+    layers = (
+        *call.layers,
+        Layer(name=COMMAND, values=fixed, asked=True),
+        Layer(name=TYPED, values=asked, asked=True),
+    )
+    resolved = resolve(prompt, layers, call.studio)
+    return await _submit(call, resolved.spec, resolved.origins)
+
+
+def _asked(call: Call) -> tuple[str, dict[str, Value]]:
+    """Return the prompt and what was set in the form or typed into the prompt."""
+    form = dict(call.options)
+    typed = parse(str(form.pop(PROMPT.name, call.text)))
+    if IMAGE.name in typed.options and not call.channel.local_files:
+        raise UserError("image.not_by_flag")
+    for name in form:
+        if name in typed.options:
+            raise UserError("flag.repeated", flag=label(BY_NAME[name]))
+    checked = {name: accept(BY_NAME[name], value) for name, value in form.items()}
+    return typed.prompt, {**checked, **typed.options}
+
+
+async def _submit(
+    call: Call, spec: Spec, origins: dict[str, str], *, parent: str | None = None
+) -> Card:
+    order = Order(
+        spec=spec,
+        origins=origins,
+        tenant=call.channel.tenant,
+        requester=call.caller.requester,
+        platform=call.channel.platform,
+        address=call.channel.address,
+        key=call.key,
+        parent=parent,
+    )
+    return looking.status(call, await call.jobs.submit(order))
+
+
+COMMANDS = (
+    Command(name="generate", handler=generate, options=RENDER_OPTIONS),
+    Command(
+        name="image",
+        handler=image,
+        options=tuple(item for item in RENDER_OPTIONS if Mode.TEXT_TO_IMAGE in item.modes),
+        fixed=_STILL,
+    ),
+    Command(
+        name="animate",
+        handler=animate,
+        options=tuple(
+            replace(item, required=True) if item is IMAGE else item for item in RENDER_OPTIONS
+        ),
+    ),
+)

@@ -1,0 +1,42 @@
+"""Looks up what a card needs to know besides the job."""
+
+from __future__ import annotations
+
+from commands import cards
+from commands.card import Card
+from commands.cards import Standing
+from commands.context import Call, Jobs
+from commands.studio import Studio
+from inference.clock import Clock
+from inference.engines.base import Capabilities
+from inference.errors import UserError
+from inference.jobs.model import Job
+
+
+def standing(job: Job, jobs: Jobs, clock: Clock) -> Standing:
+    """Return where a job stands at this moment."""
+    return Standing(
+        now=clock.now(),
+        place=jobs.place(job.id),
+        progress=jobs.progress(job.id),
+        seconds_left=jobs.seconds_left(job.id),
+        paused=jobs.paused,
+    )
+
+
+def capabilities(job: Job, studio: Studio) -> Capabilities | None:
+    """Return what the job's model can do, or None when it is no longer installed."""
+    try:
+        return studio.model(job.spec.model)
+    except UserError:
+        return None
+
+
+def status(call: Call, job: Job) -> Card:
+    """Show a job as it stands, in the language of the caller."""
+    return cards.status(
+        job,
+        standing(job, call.jobs, call.clock),
+        call.locale,
+        capabilities(job, call.studio),
+    )

@@ -1,0 +1,170 @@
+"""The options of a render, declared once: the source of flags, forms, help and JSON schema."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from commands.schema import VIDEO_MODES, Group, Kind, Option, Range
+from inference.engines.geometry import FRAMES
+from inference.spec import FILE_FPS, Aesthetic, Aspect, Camera, Motion, Resolution
+
+MAX_PROMPT = 2000
+"""Characters; also the most that Discord shows in one message."""
+
+PROMPT = Option(name="prompt", kind=Kind.TEXT, max_length=MAX_PROMPT, required=True)
+
+IMAGE = Option(
+    name="image",
+    kind=Kind.IMAGE,
+    flag="image",
+    max_length=MAX_PROMPT,
+    modes=VIDEO_MODES,
+)
+
+RESOLUTION = Option(
+    name="resolution",
+    kind=Kind.CHOICE,
+    flag="res",
+    choices=tuple(Resolution),
+    default=Resolution.P720,
+)
+
+ASPECT = Option(
+    name="aspect",
+    kind=Kind.CHOICE,
+    flag="ar",
+    choices=tuple(Aspect),
+    default=Aspect.WIDE,
+)
+
+FRAME_COUNT = Option(
+    name="frames",
+    kind=Kind.INTEGER,
+    flag="frames",
+    choices=FRAMES,
+    default=97,
+    unit="unit.frames",
+)
+
+MOTION = Option(
+    name="motion",
+    kind=Kind.CHOICE,
+    flag="motion",
+    choices=tuple(Motion),
+    default=Motion.FAIR,
+    modes=VIDEO_MODES,
+)
+
+AESTHETIC = Option(
+    name="aesthetic",
+    kind=Kind.CHOICE,
+    flag="aesthetic",
+    group=Group.ADVANCED,
+    choices=tuple(Aesthetic),
+    default=Aesthetic.EXCELLENT,
+)
+
+CAMERA = Option(
+    name="camera",
+    kind=Kind.CHOICE,
+    flag="camera",
+    choices=tuple(Camera),
+    default=Camera.NONE,
+    modes=VIDEO_MODES,
+)
+
+REFINE = Option(name="refine", kind=Kind.FLAG, flag="refine", group=Group.ADVANCED, default=True)
+
+SEED = Option(
+    name="seed",
+    kind=Kind.INTEGER,
+    flag="seed",
+    group=Group.ADVANCED,
+    range=Range(lowest=0, highest=2**32 - 1),
+)
+
+STEPS = Option(
+    name="steps",
+    kind=Kind.INTEGER,
+    flag="steps",
+    group=Group.ADVANCED,
+    range=Range(lowest=1, highest=200),
+    default=30,
+)
+
+CFG = Option(
+    name="cfg",
+    kind=Kind.NUMBER,
+    flag="cfg",
+    group=Group.ADVANCED,
+    range=Range(lowest=0, highest=20),
+    default=7.0,
+)
+
+FPS = Option(
+    name="fps",
+    kind=Kind.INTEGER,
+    flag="fps",
+    group=Group.ADVANCED,
+    range=Range(lowest=1, highest=60),
+    default=FILE_FPS,
+    modes=VIDEO_MODES,
+)
+
+LOOPS = Option(
+    name="loops",
+    kind=Kind.INTEGER,
+    flag="loops",
+    group=Group.ADVANCED,
+    range=Range(lowest=1, highest=20),
+    default=1,
+    modes=VIDEO_MODES,
+)
+
+MODEL = Option(
+    name="model",
+    kind=Kind.MODEL,
+    flag="model",
+    group=Group.ADVANCED,
+    max_length=64,
+)
+
+NEGATIVE = Option(
+    name="negative",
+    kind=Kind.TEXT,
+    flag="no",
+    group=Group.ADVANCED,
+    max_length=MAX_PROMPT,
+)
+
+RENDER_OPTIONS = (
+    PROMPT,
+    IMAGE,
+    RESOLUTION,
+    ASPECT,
+    FRAME_COUNT,
+    MOTION,
+    AESTHETIC,
+    CAMERA,
+    REFINE,
+    SEED,
+    STEPS,
+    CFG,
+    FPS,
+    LOOPS,
+    MODEL,
+    NEGATIVE,
+)
+"""Every option of a render, in the order in which forms and help show them."""
+
+BY_NAME = {option.name: option for option in RENDER_OPTIONS}
+BY_FLAG = {option.flag: option for option in RENDER_OPTIONS if option.flag is not None}
+
+JOB = Option(name="job", kind=Kind.TEXT, max_length=32)
+"""The id of a job, given after a command."""
+
+JOB_TO_CANCEL = replace(JOB, required=True)
+"""The same where there is no sensible guess."""
+
+TOPIC = Option(name="command", kind=Kind.TEXT, max_length=64)
+"""The command that help is asked about."""

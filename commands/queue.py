@@ -1,0 +1,154 @@
+"""The commands about jobs: /rushes queue, status, cancel, show."""
+
+from __future__ import annotations
+
+from commands import cards, looking
+from commands.card import Card, CardKind, Line
+from commands.context import Call
+from commands.messages import parts, text
+from commands.options import JOB
+from commands.schema import Command, Visibility
+from commands.summary import shorten
+from commands.values import label
+from inference.errors import NotFound, UserError
+from inference.jobs.model import Job, JobState
+
+PARENT = "rushes"
+
+MAX_LINES = 10
+"""Jobs that the queue shows; how many more there are is said in words."""
+
+LINE_LENGTH = 60
+"""Characters of a prompt in the queue."""
+
+_RUNNING = frozenset({JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING})
+
+
+async def queue(call: Call) -> Card:
+    """Show the tenant's line, the running job first."""
+    jobs = await call.jobs.waiting(call.channel.tenant)
+    if not jobs:
+        return cards.note("queue.empty", call.locale)
+    lines: list[Line] = [_queue_line(call, job) for job in jobs[:MAX_LINES]]
+    if len(jobs) > MAX_LINES:
+        lines.append((text("queue.more", call.locale, count=len(jobs) - MAX_LINES),))
+    if call.jobs.paused:
+        lines.append((text("card.paused", call.locale),))
+    if call.jobs.draining:
+        lines.append((text("queue.draining", call.locale),))
+    return Card(
+        kind=CardKind.INFO,
+        title=text("queue.title", call.locale, count=len(jobs)),
+        lines=tuple(lines),
+    )
+
+
+async def status(call: Call) -> Card:
+    """Show a job as it stands: the named one, or the caller's newest."""
+    return looking.status(call, await _named_or_newest(call))
+
+
+async def show(call: Call) -> Card:
+    """Bring a finished job's file again, or show how far an unfinished one is."""
+    job = await _named_or_newest(call)
+    if job.state is not JobState.DONE:
+        return looking.status(call, job)
+    file = call.jobs.files(job)
+    if file is None:
+        raise UserError("job.files_expired", job=job.id)
+    return cards.clip(job, file, call.locale, looking.capabilities(job, call.studio))
+
+
+async def cancel(call: Call) -> Card:
+    """Cancel the named job, or the only one that the caller has in line."""
+    if wanted_job(call):
+        return await cancel_named(call)
+    jobs = await call.jobs.waiting(call.channel.tenant)
+    own = [job for job in jobs if job.requester.id == call.caller.id]
+    if not own:
+        raise NotFound("job.none_waiting")
+    if len(own) > 1:
+        raise UserError("job.which", jobs=[job.id for job in own])
+    return await cancel_job(call, own[0])
+
+
+async def cancel_named(call: Call) -> Card:
+    """Cancel the named job.
+
+    Raises:
+        UserError: `value.missing`: none is named.
+    """
+    wanted = wanted_job(call)
+    if not wanted:
+        raise UserError("value.missing", option=label(JOB))
+    return await cancel_job(call, await call.jobs.get(wanted, tenant=call.channel.tenant))
+
+
+async def cancel_job(call: Call, job: Job) -> Card:
+    """Cancel a job of the caller's tenant.
+
+    Raises:
+        UserError: `job.not_yours`: neither its requester nor an admin asks.
+    """
+    if not call.caller.owns(job):
+        raise UserError("job.not_yours", name=job.requester.name)
+    outcome = await call.jobs.cancel(job.id, tenant=call.channel.tenant)
+    return cards.note(f"cancel.{outcome}", call.locale, job=job.id)
+
+
+def wanted_job(call: Call) -> str:
+    """Return the job id that was given, as ids are written, or an empty text."""
+    return str(call.options.get(JOB.name, call.text)).strip().lstrip("#").upper()
+
+
+async def _named_or_newest(call: Call) -> Job:
+    wanted = wanted_job(call)
+    if wanted:
+        return await call.jobs.get(wanted, tenant=call.channel.tenant)
+    newest = await call.jobs.recent(call.channel.tenant, call.caller.id, limit=1)
+    if not newest:
+        raise NotFound("job.none")
+    return newest[0]
+
+
+def _queue_line(call: Call, job: Job) -> Line:
+    place = call.jobs.place(job.id)
+    if job.state in _RUNNING:
+        key = "queue.running"
+    else:
+        key = "queue.waiting" if place else "queue.preparing"
+    return parts(
+        key,
+        call.locale,
+        position=place.position if place else 0,
+        start=place.start_in if place else 0,
+        prompt=shorten(job.spec.prompt, LINE_LENGTH),
+        name=job.requester.name,
+        job=job.id,
+    )
+
+
+COMMANDS = (
+    Command(parent=PARENT, name="queue", handler=queue, visibility=Visibility.CALLER),
+    Command(
+        parent=PARENT,
+        name="status",
+        handler=status,
+        options=(JOB,),
+        visibility=Visibility.CALLER,
+    ),
+    Command(
+        parent=PARENT,
+        name="cancel",
+        handler=cancel,
+        options=(JOB,),
+        visibility=Visibility.CALLER,
+    ),
+    Command(
+        parent=PARENT,
+        name="show",
+        handler=show,
+        options=(JOB,),
+        visibility=Visibility.CALLER,
+    ),
+)

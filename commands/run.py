@@ -1,0 +1,116 @@
+"""The command boundary: typed lines, form calls and presses in, cards out; errors end here."""
+
+from __future__ import annotations
+
+import secrets
+import traceback
+from collections.abc import Awaitable
+from dataclasses import replace
+
+import structlog
+
+from commands import cards, generate, looking, queue
+from commands.actions import Action, Verb
+from commands.card import Card
+from commands.catalog import COMMANDS
+from commands.context import Call
+from commands.schema import Command, Visibility
+from commands.suggestions import closest
+from commands.values import shown
+from inference.errors import RushesError, UserError
+
+_log = structlog.get_logger(__name__)
+
+
+async def execute(line: str, call: Call) -> Card:
+    """Answer a typed line such as `/generate a red fox --ar 9:16` or `/rushes queue`.
+
+    Args:
+        line: What was typed, with the command; replaces `call.text`.
+        call: Who asks, where, and with which services.
+    """
+    return await _answered(_execute(line, call), call, "line")
+
+
+async def invoke(command: Command, call: Call) -> Card:
+    """Answer a command whose options a platform has taken apart already."""
+    return await _answered(_invoke(command, call), call, command.typed)
+
+
+async def press(button_id: str, call: Call) -> Card:
+    """Answer the press of a button, however old its message is."""
+    return await _answered(_press(button_id, call), call, "button")
+
+
+def find(line: str) -> tuple[Command, str]:
+    """Return the command of a typed line, and the text after it.
+
+    Raises:
+        UserError: `command.*`: there is no such command.
+    """
+    first, rest = _split(line)
+    if not first.startswith("/"):
+        raise UserError("command.expected")
+    by_name = {command.typed: command for command in COMMANDS}
+    parents = {f"/{command.parent}" for command in COMMANDS if command.parent}
+    typed = first.casefold()
+    if typed in parents:
+        verb, rest = _split(rest)
+        typed = f"{typed} {verb.casefold() or 'help'}"
+    if typed in by_name:
+        return by_name[typed], rest
+    # "/queue" is guessed as "/rushes queue", and "/genrate" as "/generate".
+    short = {f"/{command.name}": command.typed for command in reversed(COMMANDS)}
+    guess = closest(typed, [*by_name, *short])
+    if guess is None:
+        raise UserError("command.unknown", command=shown(typed))
+    raise UserError("command.mistyped", command=shown(typed), suggestion=short.get(guess, guess))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the first word and what follows it."""
+    words = [*text.split(None, 1), "", ""]
+    return words[0], words[1]
+
+
+async def _execute(line: str, call: Call) -> Card:
+    command, rest = find(line)
+    return await _invoke(command, replace(call, text=rest))
+
+
+async def _invoke(command: Command, call: Call) -> Card:
+    if not call.caller.may(command.permission):
+        raise UserError("command.not_allowed", command=command.typed)
+    card = await command.handler(call)
+    return replace(card, private=True) if command.visibility is Visibility.CALLER else card
+
+
+async def _press(button_id: str, call: Call) -> Card:
+    action = Action.decode(button_id)
+    job = await call.jobs.get(action.job, tenant=call.channel.tenant)
+    match action.verb:
+        case Verb.CANCEL:
+            return await queue.cancel_job(call, job)
+        case Verb.REROLL | Verb.RETRY | Verb.LARGER:
+            return await generate.again(call, job, action.verb)
+        case Verb.INFO:
+            return cards.info(job, call.locale, looking.capabilities(job, call.studio))
+
+
+async def _answered(answer: Awaitable[Card], call: Call, what: str) -> Card:
+    try:
+        return await answer
+    except UserError as error:
+        return cards.error(error, call.locale)
+    except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
+        reference = secrets.token_hex(4)
+        _log.error(
+            "command failed",
+            reference=reference,
+            command=what,
+            platform=call.channel.platform,
+            error=type(error).__name__,
+            # Frames only: the message of an exception may quote a prompt.
+            trace="".join(traceback.format_tb(error.__traceback__)),
+        )
+        return cards.error(RushesError("internal", job=reference), call.locale)

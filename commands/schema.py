@@ -1,0 +1,121 @@
+"""Declarative data about options and commands, rendered by every platform in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from inference.spec import Mode
+
+if TYPE_CHECKING:
+    from commands.card import Card
+    from commands.context import Call
+
+Value = str | int | float | bool
+"""A value of an option, as `commands.values` accepts it; members of the spec's enums are text."""
+
+ALL_MODES = frozenset(Mode)
+VIDEO_MODES = frozenset({Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO})
+
+
+class Kind(StrEnum):
+    """What sort of value an option takes."""
+
+    TEXT = "text"
+    CHOICE = "choice"
+    """One of `Option.choices`."""
+    INTEGER = "integer"
+    """A whole number, of `Option.choices` or within `Option.range`."""
+    NUMBER = "number"
+    FLAG = "flag"
+    """Yes or no: `--name` and `--no-name`."""
+    IMAGE = "image"
+    """A reference to an image: a URL, or a path where files are local."""
+    MODEL = "model"
+    """The name of an installed model; which there are is known at run time only."""
+
+
+class Group(StrEnum):
+    """Where a form shows an option."""
+
+    BASIC = "basic"
+    ADVANCED = "advanced"
+
+
+class Visibility(StrEnum):
+    """Who sees the answer to a command that worked. Errors are always private."""
+
+    EVERYONE = "everyone"
+    CALLER = "caller"
+
+
+class Permission(StrEnum):
+    """Who may give a command; each includes those after it."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+    """Administers this guild or workspace."""
+    OPERATOR = "operator"
+    """Runs the machine that all guilds share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Legal numbers, both ends included."""
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One thing that can be set."""
+
+    name: str
+    kind: Kind
+    flag: str | None = None
+    """What is typed after `--`; None for the free text of a command."""
+    group: Group = Group.BASIC
+    choices: tuple[str | int, ...] = ()
+    default: Value | None = None
+    """The built-in value; None where there is none, or where it is drawn or the model's."""
+    range: Range | None = None
+    max_length: int | None = None
+    """Characters of a text."""
+    unit: str | None = None
+    """Catalog key of what the number counts."""
+    modes: frozenset[Mode] = ALL_MODES
+    """Renders in which it has a meaning."""
+    required: bool = False
+
+    @property
+    def help_key(self) -> str:
+        """Catalog key of the one-line explanation (100 characters at most)."""
+        return f"option.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One thing that can be asked."""
+
+    name: str
+    handler: Callable[[Call], Awaitable[Card]]
+    parent: str | None = None
+    """The word in front, for `/rushes queue` and its like."""
+    options: tuple[Option, ...] = ()
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    """Values that make this command what it is; nobody may set them otherwise."""
+    visibility: Visibility = Visibility.EVERYONE
+    permission: Permission = Permission.MEMBER
+
+    @property
+    def typed(self) -> str:
+        """The command as people type it, such as `/rushes queue`."""
+        return f"/{self.parent} {self.name}" if self.parent else f"/{self.name}"
+
+    @property
+    def help_key(self) -> str:
+        """Catalog key of the one-line explanation (100 characters at most)."""
+        return f"command.{self.parent}.{self.name}" if self.parent else f"command.{self.name}"

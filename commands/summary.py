@@ -1,0 +1,78 @@
+"""Specs and results in one line of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from commands.messages import text
+from commands.options import RENDER_OPTIONS
+from commands.schema import Kind, Option
+from inference.engines.base import Capabilities
+from inference.jobs.model import Job
+from inference.spec import Camera, Mode, Motion, Spec
+
+
+def facts(spec: Spec, locale: str) -> str:
+    """Sum up a spec: `720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623`."""
+    shown = [str(spec.resolution), str(spec.aspect), _length(spec, locale)]
+    if spec.mode is not Mode.TEXT_TO_IMAGE:
+        if spec.loops > 1:
+            shown.append(text("facts.loops", locale, count=spec.loops))
+        if spec.motion is not Motion.OFF:
+            shown.append(text("facts.motion", locale, motion=spec.motion))
+        if spec.camera is not Camera.NONE:
+            shown.append(text("facts.camera", locale, camera=spec.camera))
+    shown.append(text("facts.seed", locale, seed=spec.seed))
+    return dotted(shown, locale)
+
+
+def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
+    """Sum up a result: `720p · 97 frames · seed 48151623 · Open-Sora v1.3 · job 7Q2FK9XDAB`."""
+    frames = job.manifest.frames if job.manifest else job.spec.frames
+    shown = [str(job.spec.resolution)]
+    if job.spec.mode is not Mode.TEXT_TO_IMAGE:
+        shown.append(text("unit.frames", locale, count=frames))
+    shown += [
+        text("facts.seed", locale, seed=job.spec.seed),
+        capabilities.title if capabilities else job.spec.model,
+        text("facts.job", locale, job=job.id),
+    ]
+    return dotted(shown, locale)
+
+
+def shorten(prompt: str, length: int) -> str:
+    """Cut a prompt to `length` characters, the last of them an ellipsis."""
+    return prompt if len(prompt) <= length else prompt[: length - 1].rstrip() + "…"
+
+
+def _length(spec: Spec, locale: str) -> str:
+    if spec.mode is Mode.TEXT_TO_IMAGE:
+        return text("facts.image", locale)
+    return text("facts.length", locale, count=spec.frames, seconds=f"{spec.seconds:.1f}")
+
+
+def dotted(shown: list[str], locale: str) -> str:
+    """Join facts with the separator between them."""
+    return text("facts.separator", locale).join(shown)
+
+
+def recipe(job: Job, locale: str) -> Iterator[str]:
+    """Yield every option of a job with its value and where that came from."""
+    for option in RENDER_OPTIONS:
+        value = getattr(job.spec, option.name)
+        origin = job.origins.get(option.name)
+        if value is None or origin is None or option.kind is Kind.IMAGE:
+            continue
+        yield text(
+            "info.line",
+            locale,
+            name=text(f"label.{option.name}", locale),
+            value=_value(option, value, locale),
+            origin=text(f"origin.{origin}", locale),
+        )
+
+
+def _value(option: Option, value: object, locale: str) -> str:
+    if isinstance(value, bool):
+        return text("value.yes" if value else "value.no", locale)
+    return text(option.unit, locale, count=value) if option.unit else str(value)

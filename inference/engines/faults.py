@@ -1,0 +1,124 @@
+"""Failures on demand, so that an operator sees before a real one how the bot copes with it.
+
+`fail` under `[models.testcard]` names one, with an optional `:count` that limits it to the first
+attempts: `"crash:1"` fails the first attempt at every job and lets the second succeed.
+
+| fail      | what happens                                        | seen by the bot as             |
+|-----------|-----------------------------------------------------|--------------------------------|
+| error     | the engine refuses                                  | EngineError, final             |
+| transient | the engine fails and another attempt makes sense    | EngineError, transient         |
+| oom       | memory runs out                                     | EngineError, transient         |
+| bug       | an unexpected exception                             | EngineError `worker.bug`       |
+| crash     | the process aborts                                  | WorkerLost `worker.died`       |
+| segfault  | the process reads a null pointer                    | WorkerLost `worker.died`       |
+| exit      | the process exits                                   | WorkerLost `worker.died`       |
+| hang      | a step never ends                                   | WorkerLost `worker.hung`       |
+| silent    | the process never says hello (count: of starts)     | WorkerLost `worker.silent`     |
+| lie       | the report does not match the file                  | WorkerLost `worker.lied`       |
+| truncate  | the file is shorter than reported                   | WorkerLost `worker.lied`       |
+| missing   | the file is not there                               | WorkerLost `worker.lied`       |
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+from inference.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inference.workers.base import Manifest
+
+_EVERY_ATTEMPT = 1_000_000
+_EXIT_STATUS = 3
+
+
+class FaultKind(StrEnum):
+    """What goes wrong; the module's table says how it shows."""
+
+    NONE = ""
+    ERROR = "error"
+    TRANSIENT = "transient"
+    OUT_OF_MEMORY = "oom"
+    BUG = "bug"
+    CRASH = "crash"
+    SEGFAULT = "segfault"
+    EXIT = "exit"
+    HANG = "hang"
+    SILENT = "silent"
+    LIE = "lie"
+    TRUNCATE = "truncate"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One failure and for how many attempts it lasts."""
+
+    kind: FaultKind = FaultKind.NONE
+    attempts: int = _EVERY_ATTEMPT
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `kind` or `kind:count`.
+
+        Raises:
+            EngineError: `model.bad_option`.
+        """
+        kind, _, count = text.partition(":")
+        try:
+            return cls(kind=FaultKind(kind), attempts=int(count) if count else _EVERY_ATTEMPT)
+        except ValueError:
+            raise EngineError("model.bad_option", option="fail", value=text) from None
+
+    def at_attempt(self, attempt: int) -> Self:
+        """Return the fault as it applies to an attempt, counted from 1."""
+        return self if attempt <= self.attempts else replace(self, kind=FaultKind.NONE)
+
+    def at_start(self) -> None:
+        """Strike before the process says hello."""
+        if self.kind is FaultKind.SILENT:
+            _sleep_for_ever()
+
+    def at_step(self) -> None:
+        """Strike inside the engine's step."""
+        match self.kind:
+            case FaultKind.ERROR:
+                raise EngineError("testcard.failed")
+            case FaultKind.TRANSIENT:
+                raise EngineError("testcard.failed", transient=True)
+            case FaultKind.OUT_OF_MEMORY:
+                raise MemoryError
+            case FaultKind.BUG:
+                raise RuntimeError("a bug, as configured")
+            case FaultKind.CRASH:
+                os.abort()
+            case FaultKind.SEGFAULT:
+                ctypes.string_at(0)
+            case FaultKind.EXIT:
+                os._exit(_EXIT_STATUS)
+            case FaultKind.HANG:
+                _sleep_for_ever()
+
+    def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
+        """Strike between the finished file and the report; return what to report."""
+        path = directory / manifest.name
+        match self.kind:
+            case FaultKind.LIE:
+                return replace(manifest, sha256="0" * len(manifest.sha256))
+            case FaultKind.TRUNCATE:
+                os.truncate(path, manifest.size // 2)
+            case FaultKind.MISSING:
+                path.unlink()
+        return manifest
+
+
+def _sleep_for_ever() -> None:
+    while True:
+        time.sleep(3600)

@@ -1,0 +1,89 @@
+"""Open-Sora behind the engine port: a spec in, frames of the asked size out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from inference.engines.base import CancelToken, FrameChunk, ProgressCallback, StepCallback
+from inference.engines.geometry import SIZES
+from inference.engines.registry import ModelOptions
+from inference.errors import EngineError
+from inference.opensora.geometry import nano_size
+from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline
+from inference.opensora.sampler import Hooks
+from inference.spec import Aesthetic, Camera, Motion, Size, Spec
+
+
+class NanoEngine:
+    """The small model that ships. Its small frames are scaled up to the asked size."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        if options.values:
+            raise EngineError("model.bad_option", option=next(iter(options.values)), value="")
+        self._pipeline: OpenSoraPipeline | None = None
+
+    def load(self, on_progress: ProgressCallback) -> None:
+        """Read the weights from the package."""
+        if self._pipeline is not None:
+            return
+        folder = Path(str(resources.files("inference").joinpath("weights", "nano")))
+
+        def report(done: int, total: int, name: str) -> None:
+            on_progress(done / total if total else 0.0, name)
+
+        self._pipeline = OpenSoraPipeline.load_nano(folder, report)
+
+    def render(
+        self, spec: Spec, *, image: Path | None, on_step: StepCallback, cancel: CancelToken
+    ) -> Iterator[FrameChunk]:
+        """Yield the clip's frames at `SIZES`, scaled up from the model's own size."""
+        if self._pipeline is None:
+            raise EngineError("model.not_loaded", name=spec.model)
+        first = None
+        if image is not None:
+            with Image.open(image) as opened:
+                first = opened.convert("RGB")
+        hooks = Hooks(on_step=on_step, check=cancel.raise_if_cancelled)
+        size = SIZES[spec.resolution, spec.aspect]
+        for frames in self._pipeline.generate(_request(spec), image=first, hooks=hooks):
+            cancel.raise_if_cancelled()
+            yield FrameChunk(frames=scaled(frames, size))
+
+
+def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+    """Scale frames [T, H, W, 3] with Lanczos so that they cover `size`, and cut what stands out."""
+    height, width = frames.shape[1:3]
+    factor = max(size.width / width, size.height / height)
+    box_width, box_height = size.width / factor, size.height / factor
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    box = (left, top, left + box_width, top + box_height)
+    shape = (size.width, size.height)
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(frame).resize(shape, Image.Resampling.LANCZOS, box=box))
+            for frame in frames
+        ]
+    )
+
+
+def _request(spec: Spec) -> ClipRequest:
+    return ClipRequest(
+        prompt=spec.prompt,
+        size=nano_size(spec.aspect),
+        frames=spec.frames,
+        seed=spec.seed,
+        steps=spec.steps,
+        guidance=spec.cfg,
+        fps=spec.fps,
+        motion=None if spec.motion is Motion.OFF else spec.motion.value,
+        aesthetic=None if spec.aesthetic is Aesthetic.OFF else spec.aesthetic.value,
+        camera=None if spec.camera is Camera.NONE else spec.camera.value,
+        negative=spec.negative,
+        loops=spec.loops,
+    )

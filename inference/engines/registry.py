@@ -1,0 +1,125 @@
+"""The installed models by name: what they can do as data, and how to make their engine.
+
+Importing this module imports no model. Built-in models are listed here; a third party adds one
+through the entry-point group `rushes.models`, whose value names a `ModelEntry` in a module
+that imports without torch:
+
+    [project.entry-points."rushes.models"]
+    mymodel = "my_package.rushes:ENTRY"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from inference.engines.base import Capabilities, Cost
+from inference.engines.geometry import FRAMES, SIZES
+from inference.errors import UserError
+from inference.spec import Aspect, Mode, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from inference.engines.base import Engine
+
+TESTCARD = "testcard"
+
+_GROUP = "rushes.models"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What the configuration says about one model."""
+
+    directory: Path | None = None
+    """Where downloaded weights live."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """The members of `[models.<name>]`; the engine checks them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model: its data, and its engine as a recipe."""
+
+    capabilities: Capabilities
+    factory: Callable[[ModelOptions], Engine]
+    """Called in the worker process only; imports what the engine needs."""
+
+
+def names() -> tuple[str, ...]:
+    """Return every known model, built-in ones first; third-party ones are not imported."""
+    return (*_BUILT_IN, *(name for name in sorted(_third_party()) if name not in _BUILT_IN))
+
+
+def capabilities(name: str) -> Capabilities:
+    """Return what a model can do.
+
+    Raises:
+        UserError: `model.unknown`.
+    """
+    return _entry(name).capabilities
+
+
+def create(name: str, options: ModelOptions) -> Engine:
+    """Make a model's engine; its weights are read by `load`, not yet here.
+
+    Raises:
+        UserError: `model.unknown`.
+        EngineError: `model.bad_option`, or the engine's own reason.
+    """
+    return _entry(name).factory(options)
+
+
+def _entry(name: str) -> ModelEntry:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    if name in _third_party():
+        return _loaded(name)
+    raise UserError("model.unknown", name=name, known=list(names()))
+
+
+@cache
+def _third_party() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=_GROUP)}
+
+
+@cache
+def _loaded(name: str) -> ModelEntry:
+    entry = _third_party()[name].load()
+    if not isinstance(entry, ModelEntry):
+        raise TypeError(f"entry point {name!r} of {_GROUP} is not a ModelEntry")
+    return entry
+
+
+def _imported(path: str) -> Callable[[ModelOptions], Engine]:
+    """Return a factory that imports `module:attribute` when it is called."""
+
+    def factory(options: ModelOptions) -> Engine:
+        module, attribute = path.split(":")
+        engine: Engine = getattr(import_module(module), attribute)(options)
+        return engine
+
+    return factory
+
+
+_BUILT_IN = {
+    TESTCARD: ModelEntry(
+        capabilities=Capabilities(
+            name=TESTCARD,
+            title="Test card",
+            resolutions=tuple(Resolution),
+            aspects=tuple(Aspect),
+            frames=FRAMES,
+            modes=frozenset(Mode),
+            sizes=SIZES,
+            cost=Cost(load_seconds=0.1, fixed_seconds=0.5, seconds_per_megapixel_frame_step=0.005),
+            defaults={"steps": 10},
+        ),
+        factory=_imported("inference.engines.testcard:TestcardEngine"),
+    ),
+}

@@ -1,0 +1,78 @@
+"""Every error Rushes raises on purpose, as one tree.
+
+RushesError
+├── UserError          the person can do something about it: shown through the catalog by `code`
+│   └── NotFound       unknown, foreign or forged: deliberately told apart by nobody
+├── EngineError        the render failed; `transient` says whether another attempt makes sense
+├── DeliveryError      the platform did not take a message; `transient` says whether to retry
+├── WorkerLost         the child process died, hung or never spoke
+├── StoreError         the database or the disk is not usable; the operator must act
+└── Cancelled          the render stopped because it was asked to
+
+Anything else that surfaces is a bug: log it with the job id and tell the person that id.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RushesError(Exception):
+    """Base of all errors raised on purpose. `code` names the sentence in the message catalog."""
+
+    def __init__(self, code: str, **params: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+    def __str__(self) -> str:
+        """Show code and parameters, for operators; people see the catalog's sentence."""
+        details = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        return f"{self.code}({details})" if details else self.code
+
+
+class UserError(RushesError):
+    """Something the person can put right. Shown to them, and only to them."""
+
+
+class NotFound(UserError):
+    """No such thing for this person: unknown, expired, forged and foreign ids look the same."""
+
+
+class EngineError(RushesError):
+    """A render failed. `transient` means that the same job may succeed on another attempt."""
+
+    def __init__(self, code: str, *, transient: bool = False, **params: Any) -> None:
+        super().__init__(code, **params)
+        self.transient = transient
+
+
+class DeliveryError(RushesError):
+    """A platform refused or missed a message.
+
+    Attributes:
+        transient: True when the same call may succeed later.
+        retry_after: Seconds the platform asked us to wait, if it did.
+    """
+
+    def __init__(
+        self, code: str, *, transient: bool, retry_after: float | None = None, **params: Any
+    ) -> None:
+        super().__init__(code, **params)
+        self.transient = transient
+        self.retry_after = retry_after
+
+
+class WorkerLost(RushesError):
+    """The worker process died (`worker.died`), hung (`worker.hung`) or never spoke."""
+
+
+class StoreError(RushesError):
+    """The database or its disk cannot be used; the operator must act."""
+
+
+class Cancelled(RushesError):
+    """The render stopped at a step boundary because it was asked to."""
+
+    def __init__(self) -> None:
+        super().__init__("job.cancelled")

@@ -1,0 +1,1 @@
+"""The durable job queue: model, fair order, dispatch, delivery hand-over."""

@@ -1,0 +1,135 @@
+"""The job core, put together: one function builds it, one task group runs it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.clock import Clock
+from inference.engines.base import Capabilities
+from inference.jobs.dispatcher import Dispatcher
+from inference.jobs.estimate import CostModel
+from inference.jobs.events import EventBus
+from inference.jobs.line import Line
+from inference.jobs.policy import QueueLimits
+from inference.jobs.preparing import ImageCleaner, ImageSource, Preparer
+from inference.jobs.recovery import recover
+from inference.jobs.service import JobService
+from inference.jobs.sweeper import Sweeper
+from inference.media.watermark import WatermarkSettings
+from inference.store.artifacts import Artifacts
+from inference.store.database import open_database
+from inference.store.jobs import JobStore
+from inference.store.lock import own
+from inference.store.outbox import OutboxStore
+from inference.tasks import running
+from inference.workers.base import Executor
+
+LEARN_FROM = 200
+"""Delivered jobs that the cost model reads at start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What the rest of the process needs of the job core."""
+
+    jobs: JobService
+    dispatcher: Dispatcher
+    outbox: OutboxStore
+    store: JobStore
+    artifacts: Artifacts
+    events: EventBus
+
+
+@contextlib.asynccontextmanager
+async def open_core(
+    *,
+    data_directory: Path,
+    executor: AbstractAsyncContextManager[Executor],
+    cleaner: ImageCleaner,
+    sources: Mapping[str, ImageSource],
+    capabilities: Callable[[str], Capabilities],
+    limits: QueueLimits,
+    weights: Mapping[str, float],
+    watermark: WatermarkSettings,
+    files_seconds: float,
+    clock: Clock,
+) -> AsyncIterator[Core]:
+    """Own the data directory, recover what was left, and serve the line inside the block.
+
+    Leaving the block puts the running job back in line. The executor is entered only once the
+    directory is ours: a second process must not even start a worker.
+
+    Raises:
+        StoreError: Another process owns the directory, or the disk or file is not usable.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(own(data_directory))
+        database = await stack.enter_async_context(open_database(data_directory / "rushes.sqlite3"))
+        events = EventBus()
+        store = JobStore(database, clock, events)
+        artifacts = Artifacts(data_directory)
+        shares = await store.shares()
+        shares.weights = weights
+        line = Line(shares)
+        costs = CostModel()
+        for job in await store.finished(LEARN_FROM):
+            if job.manifest is not None and (seconds := job.manifest.timings.get("total")):
+                costs.learn(job.spec, capabilities(job.spec.model), seconds)
+        dispatcher = Dispatcher(
+            store=store,
+            artifacts=artifacts,
+            line=line,
+            costs=costs,
+            events=events,
+            executor=await stack.enter_async_context(executor),
+            capabilities=capabilities,
+            watermark=watermark,
+            clock=clock,
+        )
+        preparer = Preparer(
+            store=store,
+            artifacts=artifacts,
+            cleaner=cleaner,
+            sources=sources,
+            ready=dispatcher.enter,
+        )
+        jobs = JobService(
+            store=store,
+            artifacts=artifacts,
+            line=line,
+            costs=costs,
+            preparer=preparer,
+            dispatcher=dispatcher,
+            capabilities=capabilities,
+            limits=limits,
+            clock=clock,
+        )
+        sweeper = Sweeper(
+            store=store,
+            artifacts=artifacts,
+            line=line,
+            standing_still=lambda: dispatcher.paused,
+            files_seconds=files_seconds,
+            clock=clock,
+        )
+        dispatcher.paused = await store.switched("paused")
+        jobs.draining = await store.switched("draining")
+        await recover(
+            store=store, artifacts=artifacts, line=line, preparer=preparer, dispatcher=dispatcher
+        )
+        tasks = await stack.enter_async_context(running())
+        tasks.start(preparer.run(), name="preparing")
+        tasks.start(dispatcher.run(), name="dispatcher")
+        tasks.start(sweeper.run(), name="sweeper")
+        yield Core(
+            jobs=jobs,
+            dispatcher=dispatcher,
+            outbox=OutboxStore(database, clock, events),
+            store=store,
+            artifacts=artifacts,
+            events=events,
+        )

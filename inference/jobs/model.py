@@ -1,0 +1,177 @@
+"""A job: one request for one render, from acceptance to its end. Frozen; `replace` makes changes.
+
+```
+accepted ─► preparing ─► [review] ─► queued ─► running ─► finishing ─► delivering ─► done
+     └──────────┴────────────┴─────────┴─ cancelled, expired, refused, failed ─┘
+```
+
+Persisting `accepted` is acceptance: from there a job is never lost. `running` and `finishing` go
+back to `queued` when their worker is lost, until `MAX_LOSSES`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from inference.spec import Spec
+from inference.workers.base import Manifest
+
+MAX_LOSSES = 2
+"""A job that took its worker down this often is failed: it would only do it again."""
+
+MAX_ATTEMPTS = 8
+"""A restart of the bot is not the job's fault, but nothing is tried for ever."""
+
+
+class JobState(StrEnum):
+    """Where a job is. Ends are `ENDED`."""
+
+    ACCEPTED = "accepted"
+    """Persisted; nothing done yet."""
+    PREPARING = "preparing"
+    """Fetching and checking the image, moderating, refining: off the GPU line."""
+    REVIEW = "review"
+    """Waits for the person to agree to the refined prompt."""
+    QUEUED = "queued"
+    """In line for the GPU."""
+    RUNNING = "running"
+    """The worker has it."""
+    FINISHING = "finishing"
+    """The file is complete on disk; it is being checked."""
+    DELIVERING = "delivering"
+    """The outbox owns it until the platform has it."""
+    DONE = "done"
+    """Posted, or kept for `/rushes show` where no place took it."""
+    REFUSED = "refused"
+    """Preparing found a reason not to render it."""
+    FAILED = "failed"
+    """The render did not work out; `error_code` says why."""
+    CANCELLED = "cancelled"
+    """Stopped on request; nothing is posted."""
+    EXPIRED = "expired"
+    """Waited or ran past its deadline."""
+
+
+ENDED = frozenset(
+    {JobState.DONE, JobState.REFUSED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+)
+WAITING = frozenset({JobState.ACCEPTED, JobState.PREPARING, JobState.REVIEW, JobState.QUEUED})
+"""States that count against the caps on waiting jobs."""
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.ACCEPTED: frozenset(
+        {JobState.PREPARING, JobState.CANCELLED, JobState.FAILED, JobState.EXPIRED}
+    ),
+    JobState.PREPARING: frozenset(
+        {
+            JobState.REVIEW,
+            JobState.QUEUED,
+            JobState.REFUSED,
+            JobState.CANCELLED,
+            JobState.FAILED,
+            JobState.EXPIRED,
+        }
+    ),
+    JobState.REVIEW: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.CANCELLED, JobState.FAILED, JobState.EXPIRED}
+    ),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.FINISHING,
+            JobState.QUEUED,
+            JobState.CANCELLED,
+            JobState.FAILED,
+            JobState.EXPIRED,
+        }
+    ),
+    JobState.FINISHING: frozenset({JobState.DELIVERING, JobState.QUEUED, JobState.FAILED}),
+    JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED}),
+    **{state: frozenset() for state in ENDED},
+}
+"""Every legal change of state; `jobs.transitions` has one function for each use."""
+
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no 0/O, 1/I/L, U: people read ids aloud
+
+
+def new_job_id() -> str:
+    """Return an unguessable id of 10 characters (about 49 bits) that people can read aloud."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """Who asked, as the platform knows them."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job ended badly: a catalog code and the values of its sentence."""
+
+    code: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a person submits: everything needed to make a job of it."""
+
+    spec: Spec
+    origins: dict[str, str]
+    """Option name -> layer its value came from."""
+    tenant: str
+    """Key of fair sharing: guild, team, or user for direct messages; platform-prefixed."""
+    requester: Requester
+    platform: str
+    address: dict[str, Any]
+    """Where to answer; opaque here, written and read by the platform."""
+    key: str | None = None
+    """Idempotency key: a second order with the same key is the first job again."""
+    parent: str | None = None
+    """Job this one was made from (reroll, edit, extend)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One row of the store."""
+
+    id: str
+    state: JobState
+    spec: Spec
+    origins: dict[str, str]
+    tenant: str
+    requester: Requester
+    platform: str
+    address: dict[str, Any]
+    created_at: float
+    """Unix seconds, as all times here."""
+    cost: float
+    """Estimated GPU seconds, the currency of fair sharing."""
+    attempt: int = 0
+    """Times the GPU took it; also the name of the attempt's folder."""
+    losses: int = 0
+    """Times its worker died or hung with it."""
+    sequence: int = 0
+    """Order of entering the line; kept across restarts."""
+    key: str | None = None
+    parent: str | None = None
+    image: str | None = None
+    """Artifact name of the prepared reference image."""
+    queued_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    cancel_requested_at: float | None = None
+    failure: Failure | None = None
+    manifest: Manifest | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ENDED

@@ -1,0 +1,47 @@
+"""Pure rules on what may enter the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inference.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What is waiting now, as one transaction sees it."""
+
+    total: int
+    tenant: int
+    requester: int
+    newest_at: float | None
+    """When the requester last submitted something, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """Caps on waiting jobs. The running job does not count."""
+
+    per_tenant: int = 5
+    per_requester: int = 3
+    total: int = 200
+    cooldown_seconds: float = 0.0
+
+
+def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:
+    """Let one more job in, or say why not.
+
+    Raises:
+        UserError: `queue.full_user`, `queue.full_tenant`, `queue.full_total`, `queue.cooldown`.
+    """
+    if counts.requester >= limits.per_requester:
+        raise UserError("queue.full_user", limit=limits.per_requester, count=counts.requester)
+    if counts.tenant >= limits.per_tenant:
+        raise UserError("queue.full_tenant", limit=limits.per_tenant, count=counts.tenant)
+    if counts.total >= limits.total:
+        raise UserError("queue.full_total", limit=limits.total, count=counts.total)
+    if counts.newest_at is not None:
+        # A wall clock that jumped back must not lock anybody out for longer than the cooldown.
+        elapsed = max(0.0, now - counts.newest_at)
+        if elapsed < limits.cooldown_seconds:
+            raise UserError("queue.cooldown", seconds=limits.cooldown_seconds - elapsed)

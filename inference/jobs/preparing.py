@@ -1,0 +1,135 @@
+"""Preparing: what happens to an accepted job before it may stand in line, off the GPU.
+
+Durable and resumable: every step can be done again, so a job found in `preparing` after a restart
+simply starts over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from inference.errors import RushesError, UserError
+from inference.jobs.model import Failure, Job
+from inference.spec import Spec
+from inference.store.artifacts import Artifacts
+from inference.store.jobs import JobStore
+
+IMAGE_NAME = "image.png"
+"""Artifact name of a prepared reference image."""
+
+CONCURRENT = 4
+"""Jobs prepared at once: mostly waiting for downloads and answers."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ImageSource(Protocol):
+    """Fetches a reference image from where its platform keeps it."""
+
+    async def fetch(self, job: Job, target: Path) -> None:
+        """Write the untrusted bytes of `job.spec.image` to `target`, within size limits.
+
+        Raises:
+            UserError: It is gone, too large, or not from the platform's own hosts.
+        """
+        ...
+
+
+class ImageCleaner(Protocol):
+    """Decodes untrusted images where they can do no harm (`workers.media.MediaProcess`)."""
+
+    async def clean_image(self, source: Path, target: Path) -> object:
+        """Decode `source` and write a clean RGB PNG to `target`.
+
+        Raises:
+            UserError: It is not an image that can be used.
+        """
+        ...
+
+
+class Preparer:
+    """Makes accepted jobs ready and puts them in line."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        artifacts: Artifacts,
+        cleaner: ImageCleaner,
+        sources: Mapping[str, ImageSource],
+        ready: Callable[[Job], None],
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            store: Where the transitions happen.
+            artifacts: Where the images go.
+            cleaner: Decodes untrusted images.
+            sources: Platform name -> where its images come from.
+            ready: Called with every job that is now queued (`Dispatcher.enter`).
+        """
+        self._store = store
+        self._artifacts = artifacts
+        self._cleaner = cleaner
+        self._sources = sources
+        self._ready = ready
+        self._arrivals: asyncio.Queue[str] = asyncio.Queue()
+
+    def arrived(self, job_id: str) -> None:
+        """Hand in a job that was accepted, just now or before a restart."""
+        self._arrivals.put_nowait(job_id)
+
+    async def run(self) -> None:
+        """Prepare jobs in order of arrival, a few at once, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(CONCURRENT):
+                tasks.create_task(self._serve(), name=f"preparing-{number}")
+
+    async def _serve(self) -> None:
+        while True:
+            job_id = await self._arrivals.get()
+            job = await self._store.begin_preparing(job_id) or await self._store.get(job_id)
+            if job is None or job.ended:
+                continue
+            try:
+                spec, image = await self._prepare(job)
+            except UserError as error:
+                failure = Failure(code=error.code, params=error.params)
+                await self._store.refuse(job.id, failure)
+            except RushesError as error:
+                _log.warning("job.preparing_failed", job=job.id, code=error.code)
+                failure = Failure(code=error.code, params=error.params)
+                await self._store.fail(job.id, failure)
+            except Exception:  # noqa: BLE001 - one bad job must not stop the others
+                _log.exception("job.preparing_bug", job=job.id)
+                failure = Failure(code="internal", params={"job": job.id})
+                await self._store.fail(job.id, failure)
+            else:
+                queued = await self._store.enqueue(job.id, spec=spec, image=image)
+                if queued is not None:
+                    self._ready(queued)
+
+    async def _prepare(self, job: Job) -> tuple[Spec, str | None]:
+        """Return the spec as it will be rendered, and the artifact name of its image.
+
+        Raises:
+            UserError: The job must be refused, with the sentence for its requester.
+        """
+        if job.spec.image is None:
+            return job.spec, None
+        source = self._sources.get(job.platform)
+        if source is None:
+            raise UserError("image.fetch_failed")
+        directory = self._artifacts.input_directory(job.id)
+        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        raw = directory / "source"
+        await source.fetch(job, raw)
+        await self._cleaner.clean_image(raw, directory / IMAGE_NAME)
+        await asyncio.to_thread(raw.unlink, missing_ok=True)
+        return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME

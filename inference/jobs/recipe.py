@@ -1,0 +1,22 @@
+"""What is written into a finished file, so that anybody can make it again."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from inference.jobs.model import Job
+
+PRIVATE = ("image", "refine")
+"""Members of the spec that mean nothing outside: a local file, a wish already carried out."""
+
+
+def recipe(job: Job) -> dict[str, Any]:
+    """Return the JSON recipe of a job's render."""
+    spec = {name: value for name, value in job.spec.as_dict().items() if name not in PRIVATE}
+    return {
+        "software": f"Rushes {version('rushes')}",
+        "job": job.id,
+        "mode": job.spec.mode.value,
+        **spec,
+    }

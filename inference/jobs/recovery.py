@@ -1,0 +1,83 @@
+"""Putting everything back where it was after the process ended, however it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from inference.jobs.dispatcher import Dispatcher
+from inference.jobs.line import Line
+from inference.jobs.model import Failure, Job, JobState
+from inference.jobs.preparing import Preparer
+from inference.store.artifacts import Artifacts
+from inference.store.jobs import JobStore
+from inference.workers.base import verify
+
+_log = structlog.get_logger(__name__)
+
+
+async def recover(
+    *,
+    store: JobStore,
+    artifacts: Artifacts,
+    line: Line,
+    preparer: Preparer,
+    dispatcher: Dispatcher,
+) -> None:
+    """Resume every unfinished job.
+
+    Outbox rows resume by themselves: whatever was not yet shown is still due. Jobs that were on
+    the GPU return to the front of their line; a complete file is delivered, not made again.
+    """
+    jobs = await store.unfinished()
+    served = await store.last_served()
+    resumed = [await _resume(job, store, artifacts, line) for job in jobs]
+    for job in _in_turn([job for job in resumed if job.state is JobState.QUEUED], served):
+        dispatcher.enter(job)
+    for job in resumed:
+        if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
+            preparer.arrived(job.id)
+    if jobs:
+        _log.info("jobs.recovered", count=len(jobs), waiting=len(line))
+
+
+async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -> Job:
+    """Bring one job out of a state that only a living process can be in."""
+    if job.state not in {JobState.RUNNING, JobState.FINISHING}:
+        return job
+    if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
+        return await store.cancel(job.id, running=True) or job
+    if job.state is JobState.FINISHING and await _complete(job, artifacts.finished(job)):
+        return await store.deliver(job.id) or job
+    charge = line.shares.correct(job.tenant, -job.cost)
+    queued = await store.requeue(job.id, charge, lost=False)
+    if queued is not None:
+        line.shares.apply(charge)
+        return queued
+    return await store.fail(job.id, Failure(code="worker.gave_up")) or job
+
+
+async def _complete(job: Job, path: Path | None) -> bool:
+    if path is None or job.manifest is None:
+        return False
+    return await asyncio.to_thread(verify, job.manifest, path.parent)
+
+
+def _in_turn(jobs: list[Job], served: dict[tuple[str, str], float]) -> list[Job]:
+    """Order waiting jobs so that joining the line one by one restores whose turn it is.
+
+    A requester's turn comes after their last time on the GPU, or after they joined the line if
+    that was later. Jobs that were on the GPU come last here: they go to the front.
+    """
+    joined: dict[tuple[str, str], float] = {}
+    for job in jobs:
+        key = (job.tenant, job.requester.id)
+        joined[key] = min(joined.get(key, float("inf")), job.queued_at or job.created_at)
+
+    def turn(job: Job) -> tuple[bool, float, int]:
+        key = (job.tenant, job.requester.id)
+        return (job.attempt > 0, max(joined[key], served.get(key, 0.0)), job.sequence)
+
+    return sorted(jobs, key=turn)

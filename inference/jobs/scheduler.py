@@ -1,0 +1,157 @@
+"""Who is next: start-time fair queueing between tenants. Pure; no clock, no I/O.
+
+Every tenant has a virtual time: the GPU seconds it was given, divided by its weight. The tenant
+with the earliest *start tag* goes first, `start = max(system virtual time, own virtual time)`, and
+is charged the estimated cost at once; the end of the job corrects the charge. A tenant that was
+away starts at the system's virtual time: it neither banks credit nor pays for its absence.
+(Goyal, Vin, Cheng: "Start-time Fair Queuing", SIGCOMM 1996.)
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+TIE = 0.1
+"""Start tags closer than this share of a job are a tie, and the earlier arrival goes first: the
+corrections after each job are noise at that scale, and noise should not decide whose turn it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The job a tenant would run next."""
+
+    job_id: str
+    model: str
+    cost: float
+    """Estimated GPU seconds."""
+    load_seconds: float
+    """What bringing its model in would cost if it is not there."""
+    sequence: int
+    """Breaks ties: earlier in line first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """New values of the persisted virtual times."""
+
+    tenant: str
+    tenant_virtual_time: float
+    virtual_time: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Shares:
+    """Where fair sharing stands; persisted with every charge."""
+
+    virtual_time: float = 0.0
+    tenants: dict[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Tenant -> weight; 1 where unnamed. Twice the weight is twice the GPU seconds."""
+
+    def start(self, tenant: str) -> float:
+        """Return the start tag of the tenant's next job."""
+        return max(self.virtual_time, self.tenants.get(tenant, 0.0))
+
+    def weight(self, tenant: str) -> float:
+        """Return the tenant's weight."""
+        return self.weights.get(tenant, 1.0)
+
+    def choose(self, heads: Mapping[str, Head], *, warm_model: str | None = None) -> str:
+        """Return the tenant to serve.
+
+        A tenant whose head uses the warm model may go first if it starts less than one model load
+        after the fair one: swapping models would cost everybody more than it waits.
+
+        Args:
+            heads: The next job of every waiting tenant; not empty.
+            warm_model: The model on the device now.
+        """
+        earliest = min(heads, key=self.start)
+        latest = self.tied_until(earliest, heads[earliest], self.start(earliest))
+        fair = min(
+            (tenant for tenant in heads if self.start(tenant) <= latest),
+            key=lambda tenant: heads[tenant].sequence,
+        )
+        head = heads[fair]
+        if warm_model is None or head.model == warm_model:
+            return fair
+        latest = self.start(fair) + head.load_seconds / self.weight(fair)
+        warm = (
+            tenant
+            for tenant, other in heads.items()
+            if other.model == warm_model and self.start(tenant) < latest
+        )
+        return min(
+            warm, key=lambda tenant: (self.start(tenant), heads[tenant].sequence), default=fair
+        )
+
+    def tied_until(self, tenant: str, head: Head, start: float) -> float:
+        """Return up to where start tags count as equal to this one, the earliest."""
+        return start + TIE * head.cost / self.weight(tenant)
+
+    def charge(self, tenant: str, head: Head, heads: Mapping[str, Head]) -> Charge:
+        """Return the virtual times once `tenant` has been given the GPU for `head`.
+
+        The system's virtual time follows the earliest waiting start tag, not the served one, so
+        that letting a warm model go first takes nothing from those who waited.
+        """
+        earliest = min(self.start(other) for other in heads)
+        return Charge(
+            tenant=tenant,
+            tenant_virtual_time=self.start(tenant) + head.cost / self.weight(tenant),
+            virtual_time=max(self.virtual_time, earliest),
+        )
+
+    def correct(self, tenant: str, seconds: float) -> Charge:
+        """Return the virtual times after a charge turned out `seconds` too small (or too big)."""
+        now = self.tenants.get(tenant, self.virtual_time)
+        return Charge(
+            tenant=tenant,
+            tenant_virtual_time=max(0.0, now + seconds / self.weight(tenant)),
+            virtual_time=self.virtual_time,
+        )
+
+    def apply(self, charge: Charge) -> None:
+        """Take over the values of a charge that was persisted."""
+        self.tenants[charge.tenant] = charge.tenant_virtual_time
+        self.virtual_time = charge.virtual_time
+
+
+class Backlog(Protocol):
+    """The waiting heads of one tenant, in its own order (`line.TenantQueue`)."""
+
+    def upcoming(self) -> Iterator[Head]:
+        """Yield the tenant's jobs in the order they would be served."""
+        ...
+
+
+def forecast(shares: Shares, backlogs: Mapping[str, Backlog]) -> Iterator[tuple[str, Head]]:
+    """Yield (tenant, job) in the order of service if nobody else came and no model were swapped.
+
+    One heap operation per job, so a full line is forecast in milliseconds.
+    """
+    streams = {tenant: backlog.upcoming() for tenant, backlog in backlogs.items()}
+    heap: list[tuple[float, int, str, Head]] = []
+    for tenant, stream in streams.items():
+        heap.extend(
+            (shares.start(tenant), head.sequence, tenant, head)
+            for head in itertools.islice(stream, 1)
+        )
+    heapq.heapify(heap)
+    while heap:
+        latest = shares.tied_until(heap[0][2], heap[0][3], heap[0][0])
+        tied = []
+        while heap and heap[0][0] <= latest:
+            tied.append(heapq.heappop(heap))
+        start, _, tenant, head = chosen = min(tied, key=lambda entry: entry[1])
+        for entry in tied:
+            if entry is not chosen:
+                heapq.heappush(heap, entry)
+        yield tenant, head
+        for following in itertools.islice(streams[tenant], 1):
+            finish = start + head.cost / shares.weight(tenant)
+            heapq.heappush(heap, (finish, following.sequence, tenant, following))

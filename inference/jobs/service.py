@@ -1,0 +1,223 @@
+"""The one API of the job core: submit, look, cancel, pause.
+
+What commands, buttons, the control socket and the terminal call; nothing else changes jobs on a
+person's behalf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from inference.clock import Clock
+from inference.engines.base import Capabilities
+from inference.errors import NotFound, UserError
+from inference.jobs.dispatcher import Dispatcher
+from inference.jobs.estimate import CostModel, Place
+from inference.jobs.line import Line
+from inference.jobs.model import Job, JobState, Order, new_job_id
+from inference.jobs.policy import Counts, QueueLimits, admit
+from inference.jobs.preparing import Preparer
+from inference.store.artifacts import Artifacts
+from inference.store.jobs import JobStore
+from inference.workers.base import Progress
+
+
+class CancelOutcome(StrEnum):
+    """What came of a cancel."""
+
+    CANCELLED = "cancelled"
+    """It was waiting and is out of line; nothing will be posted."""
+    CANCELLING = "cancelling"
+    """It is running and stops at its next step."""
+    TOO_LATE = "too_late"
+    """It had already finished, failed or been cancelled."""
+
+
+class JobService:
+    """Jobs as seen by the people who ask for them."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        artifacts: Artifacts,
+        line: Line,
+        costs: CostModel,
+        preparer: Preparer,
+        dispatcher: Dispatcher,
+        capabilities: Callable[[str], Capabilities],
+        limits: QueueLimits,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._line = line
+        self._costs = costs
+        self._preparer = preparer
+        self._dispatcher = dispatcher
+        self._capabilities = capabilities
+        self._limits = limits
+        self._clock = clock
+        self._places: tuple[int, dict[str, tuple[int, float, float]]] = (-1, {})
+        self._stopping = False
+        self.draining = False
+
+    # -- asking ------------------------------------------------------------------------------
+
+    async def submit(self, order: Order) -> Job:
+        """Accept an order: once this returns, the job is on disk and will not be lost.
+
+        Raises:
+            UserError: The line is full, draining or stopping, or the model is unknown.
+            StoreError: The disk did not take it; nothing was accepted.
+        """
+        if self._stopping:
+            raise UserError("queue.stopping")
+        if self.draining:
+            raise UserError("queue.draining")
+        now = self._clock.now()
+        job = Job(
+            id=new_job_id(),
+            state=JobState.ACCEPTED,
+            spec=order.spec,
+            origins=order.origins,
+            tenant=order.tenant,
+            requester=order.requester,
+            platform=order.platform,
+            address=order.address,
+            created_at=now,
+            cost=self._costs.seconds(order.spec, self._capabilities(order.spec.model)),
+            key=order.key,
+            parent=order.parent,
+        )
+
+        def check(counts: Counts) -> None:
+            admit(counts, self._limits, now=now)
+
+        accepted = await self._store.accept(job, check)
+        if accepted.id == job.id:
+            self._preparer.arrived(job.id)
+        return accepted
+
+    async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
+        """Take a job out of line, or ask the worker to stop it.
+
+        Raises:
+            NotFound: `job.unknown`.
+        """
+        job = await self.get(job_id, tenant=tenant)
+        if await self._store.cancel(job_id):
+            self._line.leave(job_id, job.tenant)
+            return CancelOutcome.CANCELLED
+        if await self._store.request_cancel(job_id):
+            await self._dispatcher.cancel(job_id)
+            return CancelOutcome.CANCELLING
+        return CancelOutcome.TOO_LATE
+
+    async def forget(self, *, tenant: str, requester_id: str) -> int:
+        """Forget a person: their waiting jobs are cancelled, all rows and files deleted.
+
+        A job on the GPU is stopped and deleted right after. Return how many jobs there were.
+        """
+        for job in await self._store.unfinished(tenant=tenant):
+            if job.requester.id == requester_id:
+                await self.cancel(job.id, tenant=tenant)
+        return await self._store.forget(tenant, requester_id)
+
+    # -- looking -----------------------------------------------------------------------------
+
+    async def get(self, job_id: str, *, tenant: str) -> Job:
+        """Return a job of this tenant.
+
+        Raises:
+            NotFound: `job.unknown`; a foreign job is as unknown as one that never was.
+        """
+        job = await self._store.get(job_id)
+        if job is None or job.tenant != tenant:
+            raise NotFound("job.unknown", job=job_id)
+        return job
+
+    async def waiting(self, tenant: str) -> list[Job]:
+        """Return the tenant's unfinished jobs: the running one, then in the order of service."""
+        jobs = await self._store.unfinished(tenant=tenant)
+        places = self._forecast()
+        last = len(places) + 1
+
+        def order(job: Job) -> tuple[int, float]:
+            if job.state in {JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING}:
+                return (0, job.created_at)
+            return (places[job.id][0] if job.id in places else last, job.created_at)
+
+        return sorted(jobs, key=order)
+
+    async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
+        """Return a person's newest jobs, newest first."""
+        return await self._store.recent(tenant, requester_id, limit)
+
+    def place(self, job_id: str) -> Place | None:
+        """Return where a job stands in line, or None when it is not in it."""
+        entry = self._forecast().get(job_id)
+        if entry is None:
+            return None
+        position, before, cost = entry
+        start_in = self._dispatcher.seconds_left() + before
+        return Place(position=position, start_in=start_in, ready_in=start_in + cost)
+
+    def in_line(self) -> list[str]:
+        """Return the ids of all jobs in line, in the expected order of service."""
+        return list(self._forecast())
+
+    def progress(self, job_id: str) -> Progress | None:
+        """Return how far a running job is."""
+        return self._dispatcher.progress(job_id)
+
+    def seconds_left(self, job_id: str) -> float | None:
+        """Return the expected seconds until a running job's clip is there."""
+        if self._dispatcher.progress(job_id) is None:
+            return None
+        return self._dispatcher.seconds_left()
+
+    def files(self, job: Job) -> Path | None:
+        """Return the finished file while it is kept."""
+        return self._artifacts.finished(job)
+
+    # -- operating ---------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether the GPU takes no further job."""
+        return self._dispatcher.paused
+
+    async def pause(self) -> None:
+        """Let the running job end and start no other, also after a restart."""
+        await self._store.switch("paused", on=True)
+        self._dispatcher.paused = True
+
+    async def drain(self) -> None:
+        """Accept nothing new and work off the line."""
+        await self._store.switch("draining", on=True)
+        self.draining = True
+
+    async def resume(self) -> None:
+        """Take back `pause` and `drain`."""
+        await self._store.switch("paused", on=False)
+        await self._store.switch("draining", on=False)
+        self._dispatcher.paused = False
+        self.draining = False
+
+    def stop_accepting(self) -> None:
+        """Refuse every further order: the process is about to stop."""
+        self._stopping = True
+
+    def _forecast(self) -> dict[str, tuple[int, float, float]]:
+        """Return job id -> (position, seconds of GPU time before it, its own)."""
+        version, places = self._places
+        if version != self._line.version:
+            places, before = {}, 0.0
+            for position, (_, head) in enumerate(self._line.forecast(), 1):
+                places[head.job_id] = (position, before, head.cost)
+                before += head.cost
+            self._places = (self._line.version, places)
+        return places

@@ -1,0 +1,112 @@
+"""What time does to jobs: waiting too long, files past their days, rows to be forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from inference.clock import Clock
+from inference.errors import StoreError
+from inference.jobs.line import Line
+from inference.jobs.model import Failure
+from inference.store.artifacts import Artifacts
+from inference.store.jobs import JobStore
+
+TICK_SECONDS = 10.0
+"""Between two looks at the line."""
+
+FILES_EVERY = 360
+"""Ticks between two looks at old files: an hour."""
+
+WAIT_SECONDS_LEAST = 6 * 3600.0
+"""Nobody is sent away sooner than this, however short the line was."""
+
+WAIT_FACTOR = 10.0
+"""A job that has waited this many times what it was told has been overtaken by events."""
+
+CLOCK_JUMP_SECONDS = 600.0
+"""Wall time that passed in one tick and no monotonic clock saw: the wall clock was set."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Expires what waits too long and deletes what was kept long enough.
+
+    Waiting is counted in ticks of this process, not by the wall clock: a clock that is set, a
+    night with the machine off or a paused line must not send anybody away.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        artifacts: Artifacts,
+        line: Line,
+        standing_still: Callable[[], bool],
+        files_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._line = line
+        self._standing_still = standing_still
+        self._files_seconds = files_seconds
+        self._clock = clock
+        self._waited: dict[str, tuple[float, float]] = {}
+
+    async def run(self) -> None:
+        """Look after the line and the files until cancelled."""
+        ticks = 0
+        while True:
+            wall, steady = self._clock.now(), self._clock.monotonic()
+            try:
+                await self.expire_waiting()
+                await self.forget()
+                if ticks % FILES_EVERY == 0:
+                    await self.expire_files()
+            except StoreError as error:
+                _log.error("sweeper.store", code=error.code)
+            await self._clock.sleep(TICK_SECONDS)
+            ticks += 1
+            jump = (self._clock.now() - wall) - (self._clock.monotonic() - steady)
+            if abs(jump) > CLOCK_JUMP_SECONDS:
+                _log.warning("clock.jumped", seconds=round(jump))
+                ticks = 1  # whatever the files' ages look like now, they get another hour
+
+    async def expire_waiting(self) -> None:
+        """Count one tick for everybody in line, and end what has waited far beyond its forecast."""
+        if self._standing_still():
+            return
+        before = 0.0
+        waited: dict[str, tuple[float, float]] = {}
+        overdue: list[tuple[str, str]] = []
+        for tenant, head in self._line.forecast():
+            so_far, limit = self._waited.get(head.job_id, (0.0, 0.0))
+            if limit == 0.0:
+                limit = max(WAIT_SECONDS_LEAST, WAIT_FACTOR * (before + head.cost))
+            before += head.cost
+            waited[head.job_id] = (so_far + TICK_SECONDS, limit)
+            if so_far + TICK_SECONDS > limit:
+                overdue.append((head.job_id, tenant))
+        self._waited = waited
+        for job_id, tenant in overdue:
+            failure = Failure(code="job.waited_too_long")
+            if await self._store.expire(job_id, failure) is not None:
+                self._line.leave(job_id, tenant)
+                _log.warning("job.expired", job=job_id)
+
+    async def expire_files(self) -> None:
+        """Delete the files of jobs that ended longer ago than files are kept."""
+        before = self._clock.now() - self._files_seconds
+        kept = await asyncio.to_thread(self._artifacts.job_ids)
+        for job_id in await self._store.ended_before(before, among=kept):
+            await asyncio.to_thread(self._artifacts.remove, job_id)
+
+    async def forget(self) -> None:
+        """Delete rows and files of jobs whose requester wants to be forgotten, once they ended."""
+        for job_id in await self._store.forgotten():
+            await asyncio.to_thread(self._artifacts.remove, job_id)
+            await self._store.delete(job_id)

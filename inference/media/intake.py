@@ -1,0 +1,156 @@
+"""Reference images from strangers: checked, decoded once, and written anew as a clean PNG.
+
+Runs in the sandboxed media process; everything in the source file is hostile until it decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+
+from inference.errors import UserError
+from inference.media.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_NAMES = {"MPO": "jpeg"}
+"""Phones write JPEGs with a second picture inside, which Pillow calls by another name."""
+_PROFILED_MODES = frozenset({"RGB", "CMYK", "L"})
+"""Kinds of pixels that a colour profile is made for."""
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What puts each EXIF orientation upright."""
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+"""What Pillow's readers raise on broken files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """What is accepted, and how much of it is kept."""
+
+    file_bytes: int = 20 * 2**20
+    pixels: int = 40_000_000
+    """Declared by the file; checked before anything is decoded."""
+    min_side: int = 16
+    """Of the clean image: very long strips fail too."""
+    max_side: int = 2048
+    """Larger images are reduced to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanImage:
+    """What was written."""
+
+    width: int
+    height: int
+    format: str
+    """Of the source: png, jpeg, webp or gif."""
+
+
+def clean_image(source: Path, target: Path, limits: ImageLimits) -> CleanImage:
+    """Write the picture in `source` to `target` as a PNG with nothing but RGB pixels in it.
+
+    The first frame of an animation counts. Orientation is applied, colours become sRGB,
+    transparency turns white.
+
+    Raises:
+        UserError: `image.too_large`, `image.not_an_image`, `image.too_many_pixels`,
+            `image.too_small` or `image.truncated`.
+        EngineError: `disk.full`.
+    """
+    if source.stat().st_size > limits.file_bytes:
+        raise UserError("image.too_large", limit_mb=limits.file_bytes // 2**20)
+    with source.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image = _read_header(file, limits)
+        name = _NAMES.get(image.format or "", (image.format or "").lower())
+        _check_size(image, limits)
+        try:
+            image.draft(None, (limits.max_side, limits.max_side))
+            image.load()
+        except _DAMAGE as error:
+            raise UserError("image.truncated") from error
+        clean = _plain_rgb(image)
+    clean.thumbnail((limits.max_side, limits.max_side), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    clean.save(data, "PNG", compress_level=3)
+    write_bytes(target, data.getvalue())
+    return CleanImage(width=clean.width, height=clean.height, format=name)
+
+
+def _read_header(file: BinaryIO, limits: ImageLimits) -> Image.Image:
+    try:
+        return Image.open(file, formats=_FORMATS)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UserError("image.too_many_pixels", limit_megapixels=limits.pixels // 10**6) from error
+    except _DAMAGE as error:
+        raise UserError("image.not_an_image") from error
+
+
+def _check_size(image: Image.Image, limits: ImageLimits) -> None:
+    if image.width * image.height > limits.pixels:
+        raise UserError("image.too_many_pixels", limit_megapixels=limits.pixels // 10**6)
+    shorter, longer = sorted(image.size)
+    if shorter * min(1, limits.max_side / longer) < limits.min_side:
+        raise UserError("image.too_small", min_side=limits.min_side)
+
+
+def _plain_rgb(image: Image.Image) -> Image.Image:
+    """Return upright, opaque sRGB pixels without anything attached."""
+    upright = _upright(image)
+    if upright.mode.startswith("I;16"):
+        # Pillow's own conversion clips instead of scaling, which leaves almost only white.
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        opaque = Image.new("RGB", rgba.size, "white")
+        opaque.paste(rgba, mask=rgba)
+    else:
+        opaque = upright if upright.mode in _PROFILED_MODES else upright.convert("RGB")
+    plain = _to_srgb(opaque, image.info.get("icc_profile"))
+    plain.info = {}
+    return plain
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # `ImageOps.exif_transpose` also rewrites the other tags, and stumbles over broken ones.
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        return image
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert with the embedded colour profile, without which phone photos turn pale."""
+    if not profile:
+        return image.convert("RGB")
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        # A broken profile, or one of another kind of image.
+        converted = None
+    return image.convert("RGB") if converted is None else converted

@@ -1,0 +1,163 @@
+"""The watermark as pixels: a word or a logo, drawn once and blended into each frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from inference.errors import EngineError
+from inference.media.watermark import Corner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from inference.media.watermark import WatermarkSettings
+    from inference.spec import Size
+
+HEIGHT_SHARE = 0.10
+"""Height of the mark with its halo, of the video's height."""
+WIDTH_SHARE = 0.40
+"""Widest a mark gets, of the video's width; longer words are drawn smaller."""
+MARGIN_SHARE = 0.025
+"""Distance to the edges, of the video's height."""
+_HALO_STRENGTH = 0.75
+"""Opacity of the dark or bright rim, before the mark's own opacity."""
+_DRAWING_SCALE = 4
+"""Words are drawn this much larger and reduced, so that their size is free of font hinting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stamp:
+    """A mark made ready for one frame size: two small arrays and their place."""
+
+    top: int
+    left: int
+    keep: npt.NDArray[np.uint16]
+    """How much of the picture stays, 0..256; shape [height, width, 1]."""
+    add: npt.NDArray[np.uint16]
+    """What the mark adds, colour x opacity x 256, rounding included; [height, width, 3]."""
+
+    @classmethod
+    def draw(cls, settings: WatermarkSettings, size: Size) -> Self:
+        """Draw the mark for frames of this size.
+
+        Raises:
+            EngineError: `watermark.failed`: the logo cannot be read or shows nothing, or the
+                built-in font lacks a character of the text.
+        """
+        box = (round(size.width * WIDTH_SHARE), max(round(size.height * HEIGHT_SHARE), 8))
+        rim = max(box[1] / 24, 0.75)
+        inner = (max(box[0] - round(4 * rim), 1), max(box[1] - round(4 * rim), 1))
+        if settings.logo is None:
+            mark = _draw_text(" ".join(settings.text.split()), inner)
+        else:
+            mark = _read_logo(settings.logo, inner)
+        colour, alpha = _with_halo(mark, rim)
+        # On tiny frames the rim alone is larger than the picture.
+        colour, alpha = colour[: size.height, : size.width], alpha[: size.height, : size.width]
+        alpha = alpha * settings.opacity
+        height, width, _ = alpha.shape
+        margin = round(size.height * MARGIN_SHARE)
+        # Even positions, since two by two pixels share their colour in the encoded file.
+        top = left = margin & ~1
+        if settings.corner in {Corner.BOTTOM_LEFT, Corner.BOTTOM_RIGHT}:
+            top = (size.height - margin - height) & ~1
+        if settings.corner in {Corner.TOP_RIGHT, Corner.BOTTOM_RIGHT}:
+            left = (size.width - margin - width) & ~1
+        return cls(
+            top=max(min(top, size.height - height), 0),
+            left=max(min(left, size.width - width), 0),
+            keep=np.rint((1 - alpha) * 256).astype(np.uint16),
+            add=np.floor(colour * alpha * 256 + 128).astype(np.uint16),
+        )
+
+    def apply(self, frames: npt.NDArray[np.uint8]) -> None:
+        """Blend the mark into frames [frames, height, width, 3], in place.
+
+        The frames must have the size the stamp was drawn for.
+        """
+        height, width, _ = self.keep.shape
+        region = frames[:, self.top : self.top + height, self.left : self.left + width]
+        mixed = region * self.keep
+        mixed += self.add
+        mixed >>= 8
+        region[...] = mixed
+
+
+def _draw_text(text: str, box: tuple[int, int]) -> Image.Image:
+    """Return the word in white on nothing, one line high, RGBA, inside the box."""
+    height = box[1] * _DRAWING_SCALE
+    font = _font(height)
+    ascent, descent = font.getmetrics()
+    font = _font(height * height / (ascent + descent))
+    missing = _missing_characters(font, text)
+    if missing:
+        raise EngineError("watermark.failed", reason="no glyph in the font", characters=missing)
+    ascent, descent = font.getmetrics()
+    left, _, right, _ = font.getbbox(text)
+    drawn = Image.new("L", (round(right - left), ascent + descent))
+    ImageDraw.Draw(drawn).text((-left, 0), text, font=font, fill=255)
+    mark = Image.new("RGBA", drawn.size, (255, 255, 255, 0))
+    mark.putalpha(drawn)
+    return _contain(mark, box)
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise EngineError("watermark.failed", reason="Pillow was built without FreeType")
+    return font
+
+
+def _missing_characters(font: ImageFont.FreeTypeFont, text: str) -> str:
+    """Return the characters that would be drawn as the font's empty box."""
+    nothing = bytes(font.getmask("\U0010ffff"))
+    return "".join(sorted({c for c in text if c != " " and bytes(font.getmask(c)) == nothing}))
+
+
+def _read_logo(path: Path, box: tuple[int, int]) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            mark = image.convert("RGBA")
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = "unreadable logo"
+        raise EngineError("watermark.failed", reason=reason, logo=str(path)) from error
+    if np.asarray(mark)[..., 3].max() < 128:  # noqa: PLR2004 - half opaque
+        raise EngineError("watermark.failed", reason="transparent logo", logo=str(path))
+    return _contain(mark, box)
+
+
+def _contain(mark: Image.Image, box: tuple[int, int]) -> Image.Image:
+    """Scale to the box's height, or less where that would be too wide."""
+    scale = min(box[0] / mark.width, box[1] / mark.height)
+    size = (max(round(mark.width * scale), 1), max(round(mark.height * scale), 1))
+    return mark.resize(size, Image.Resampling.LANCZOS)
+
+
+def _with_halo(
+    mark: Image.Image, rim: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Put a soft rim of the opposite brightness behind the mark.
+
+    Returns:
+        Colour 0..255 as [height, width, 3] and alpha 0..1 as [height, width, 1].
+    """
+    pad = round(2 * rim)
+    padded = Image.new("RGBA", (mark.width + 2 * pad, mark.height + 2 * pad))
+    padded.paste(mark, (pad, pad))
+    rgba = np.asarray(padded, dtype=np.float64)
+    shape = rgba[..., 3:] / 255
+    brightness = float((rgba[..., :3] * shape).sum() / (3 * shape.sum()))
+    halo_colour = 0.0 if brightness >= 128 else 255.0  # noqa: PLR2004 - the middle grey
+    blurred = padded.getchannel("A").filter(ImageFilter.GaussianBlur(rim))
+    # Doubling the blur makes the rim tight: as dark next to the mark as a drawn outline.
+    halo = np.clip(np.asarray(blurred, dtype=np.float64)[..., np.newaxis] / 255 * 2, 0, 1)
+    behind = halo * _HALO_STRENGTH * (1 - shape)
+    alpha = shape + behind
+    colour = (rgba[..., :3] * shape + halo_colour * behind) / np.maximum(alpha, 1e-9)
+    return colour, alpha

@@ -1,0 +1,67 @@
+"""What the mark on every clip looks like, as plain data.
+
+`stamp` draws it. Kept apart because the bot reads, stores and sends these settings, and needs
+no image library for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+MINIMUM_OPACITY = 0.2
+"""Below this the mark would not be one."""
+MAXIMUM_TEXT = 40
+"""Characters; more would be too small to read on an upright 360p clip."""
+
+
+class Corner(StrEnum):
+    """Where the mark sits."""
+
+    TOP_LEFT = "top-left"
+    TOP_RIGHT = "top-right"
+    BOTTOM_LEFT = "bottom-left"
+    BOTTOM_RIGHT = "bottom-right"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatermarkSettings:
+    """What the mark looks like.
+
+    Raises:
+        ValueError: Nothing to draw, too long a word, or too faint to be a mark.
+    """
+
+    text: str = "Rushes"
+    logo: Path | None = None
+    """An image file; it replaces the word."""
+    corner: Corner = Corner.BOTTOM_RIGHT
+    opacity: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.logo is None and not self.text.strip():
+            raise ValueError("a watermark needs a text or a logo")
+        if len(self.text) > MAXIMUM_TEXT:
+            raise ValueError(f"a watermark has at most {MAXIMUM_TEXT} characters")
+        if not MINIMUM_OPACITY <= self.opacity <= 1:
+            raise ValueError(f"watermark opacity is {MINIMUM_OPACITY} to 1, not {self.opacity}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; `from_dict` is the inverse."""
+        return asdict(self) | {"logo": None if self.logo is None else str(self.logo)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild settings from `as_dict`.
+
+        Raises:
+            TypeError: A member is unknown.
+            ValueError: A value is not legal.
+        """
+        logo = data["logo"]
+        return cls(
+            **data
+            | {"corner": Corner(data["corner"]), "logo": None if logo is None else Path(logo)}
+        )

@@ -1,0 +1,320 @@
+"""Loading weights: official checkpoints and nano alike, from a folder or the Hugging Face cache.
+
+Networks are built without memory (on the meta device) and take the file's tensors one by one, so
+that loading needs the memory of the weights once. Every key and shape is compared with the network
+before anything is read.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from inference.errors import EngineError
+from inference.opensora.config import TransformerConfig, VaeConfig
+from inference.opensora.text import TextEncoder
+from inference.opensora.transformer import STDiT3
+from inference.opensora.vae import VideoVae
+
+LoadProgress = Callable[[int, int, str], None]
+"""Called with (bytes read, bytes in all, name of the part) after every tensor."""
+
+Config = TypeVar("Config")
+
+_SHOWN_DIFFERENCES = 5
+_WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
+_FIXED_PRECISION = frozenset({"rope.freqs"})
+"""Buffers that stay fp32 whatever the weights are: rounding them moves every position."""
+
+
+class CheckpointError(EngineError):
+    """A checkpoint cannot be used.
+
+    Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
+    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network).
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where weights go and in which precision."""
+
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One tensor of a checkpoint, not read yet."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+    @classmethod
+    def zero(cls, shape: tuple[int, ...]) -> _Entry:
+        return cls(shape, lambda: torch.zeros(shape))
+
+
+def find_checkpoint(source: str | Path, *, download: bool = False) -> Path:
+    """Turn a folder or a Hugging Face id ("owner/name") into a folder.
+
+    Args:
+        source: A folder that exists is taken as it is.
+        download: Allow network access; without it an id must be in the local cache.
+
+    Raises:
+        CheckpointError: `checkpoint.missing`.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    name = str(source)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError("checkpoint.missing", source=name)
+    import huggingface_hub  # noqa: PLC0415 - only ids need it
+
+    try:
+        found = huggingface_hub.snapshot_download(
+            name,
+            allow_patterns=["*.json", "*.safetensors", "pytorch_model*.bin", "spiece.model"],
+            local_files_only=not download,
+        )
+    except (OSError, ValueError) as error:  # the hub's own errors derive from these
+        raise CheckpointError("checkpoint.missing", source=name) from error
+    return Path(found)
+
+
+def load_transformer(
+    folder: Path, placement: Placement | None = None, on_progress: LoadProgress | None = None
+) -> STDiT3:
+    """Load an STDiT3 checkpoint.
+
+    Text-to-video files may lack the reference embedding; it is zero then, as it is never used.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    config = read_config(folder, TransformerConfig.from_dict)
+    with torch.device("meta"):
+        model = STDiT3(config)
+    fill(
+        model,
+        folder,
+        placement or Placement(),
+        on_progress,
+        zero_if_missing=("x_embedder_cond.", "x_embedder_cond_mask."),
+    )
+    return model
+
+
+def load_vae(
+    folder: Path, placement: Placement | None = None, on_progress: LoadProgress | None = None
+) -> VideoVae:
+    """Load a v1.3 VAE checkpoint.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    config = read_config(folder, VaeConfig.from_dict)
+    with torch.device("meta"):
+        model = VideoVae(config)
+    fill(model, folder, placement or Placement(), on_progress)
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):  # the layout its kernels prefer, on CPUs and GPUs
+            module.to(memory_format=torch.channels_last_3d)
+    return model
+
+
+def load_text_encoder(
+    folder: Path, placement: Placement | None = None, on_progress: LoadProgress | None = None
+) -> TextEncoder:
+    """Load a T5 encoder (or the encoder half of a full T5) and the tokenizer beside it.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    from transformers import (  # noqa: PLC0415 - takes seconds
+        AutoTokenizer,
+        T5Config,
+        T5EncoderModel,
+    )
+
+    config = read_config(folder, T5Config.from_dict)
+    with torch.device("meta"):
+        model = T5EncoderModel(config)
+    fill(
+        model,
+        folder,
+        placement or Placement(),
+        on_progress,
+        aliases={"encoder.embed_tokens.weight": "shared.weight"},
+        ignore=("decoder.", "lm_head."),
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            "checkpoint.unreadable", source=str(folder), file="tokenizer"
+        ) from error
+    return TextEncoder(model, tokenizer)
+
+
+def read_config(folder: Path, parse: Callable[[dict[str, Any]], Config]) -> Config:
+    """Read a folder's `config.json`.
+
+    Raises:
+        CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
+    """
+    path = folder / "config.json"
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise CheckpointError("checkpoint.missing", source=str(path)) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            "checkpoint.unreadable", source=str(path), reason=str(error)
+        ) from error
+
+
+def fill(
+    model: nn.Module,
+    folder: Path,
+    placement: Placement,
+    on_progress: LoadProgress | None = None,
+    *,
+    zero_if_missing: tuple[str, ...] = (),
+    aliases: Mapping[str, str] | None = None,
+    ignore: tuple[str, ...] = (),
+) -> None:
+    """Give a network on the meta device the weights of a folder, and freeze it for inference.
+
+    Args:
+        model: Built under `torch.device("meta")`; all its tensors are in its state dict.
+        folder: Holds `model.safetensors` or `pytorch_model.bin`, whole or in shards with an index.
+        placement: Where the weights go.
+        on_progress: Called after every tensor.
+        zero_if_missing: Prefixes of keys that may be absent and are zero then.
+        aliases: Keys that may be absent because another key holds the same tensor.
+        ignore: Prefixes of keys that the folder may have beyond the network's.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    with _opened(folder) as stored:
+        entries = {key: entry for key, entry in stored.items() if not key.startswith(ignore)}
+        for name, other in (aliases or {}).items():
+            if other in entries:
+                entries.setdefault(name, entries[other])
+        for name in shapes.keys() - entries.keys():
+            if name.startswith(zero_if_missing):
+                entries[name] = _Entry.zero(shapes[name])
+        _compare(folder, shapes, entries)
+
+        sizes = {name: entry_bytes(shape, placement.dtype) for name, shape in shapes.items()}
+        state: dict[str, Tensor] = {}
+        done, total = 0, sum(sizes.values())
+        for name in shapes:
+            state[name] = _placed(folder, name, entries[name], placement)
+            done += sizes[name]
+            if on_progress is not None:
+                on_progress(done, total, name)
+    model.load_state_dict(state, assign=True)
+    if left := [name for name, tensor in _tensors(model) if tensor.is_meta]:
+        raise CheckpointError("checkpoint.mismatch", source=str(folder), missing=left)
+    model.requires_grad_(requires_grad=False).eval()
+
+
+def entry_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
+    """Memory of a tensor once it is loaded."""
+    return torch.Size(shape).numel() * dtype.itemsize
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _placed(folder: Path, name: str, entry: _Entry, placement: Placement) -> Tensor:
+    dtype = torch.float32 if name in _FIXED_PRECISION else placement.dtype
+    tensor = entry.read().to(placement.device, dtype)
+    if not tensor.isfinite().all():
+        raise CheckpointError("checkpoint.mismatch", source=str(folder), not_finite=name)
+    return tensor
+
+
+def _compare(
+    folder: Path, shapes: Mapping[str, tuple[int, ...]], entries: Mapping[str, _Entry]
+) -> None:
+    """Raise with the first differences between what a network needs and what a folder has."""
+    differences = {
+        "missing": [name for name in shapes if name not in entries],
+        "unexpected": [name for name in entries if name not in shapes],
+        "wrong_shape": [
+            f"{name}: {entries[name].shape} instead of {shape}"
+            for name, shape in shapes.items()
+            if name in entries and entries[name].shape != shape
+        ],
+    }
+    count = sum(len(names) for names in differences.values())
+    if count:
+        shown: dict[str, Any] = {
+            kind: names[:_SHOWN_DIFFERENCES] for kind, names in differences.items() if names
+        }
+        raise CheckpointError("checkpoint.mismatch", source=str(folder), count=count, **shown)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
+    """Open all weight files of a folder, as entries by key."""
+    entries: dict[str, _Entry] = {}
+    with ExitStack() as stack:
+        for path in _weight_files(folder):
+            try:
+                if path.suffix == ".safetensors":
+                    entries |= _safetensors_entries(path, stack)
+                else:
+                    entries |= _pickle_entries(path)
+            except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+                raise CheckpointError(
+                    "checkpoint.unreadable", source=str(path), reason=str(error)
+                ) from error
+        yield entries
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    for name in _WEIGHT_NAMES:
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            return [folder / name]
+        if index.is_file():
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            paths = [folder / shard for shard in sorted(set(shards))]
+            if absent := [path.name for path in paths if not path.is_file()]:
+                raise CheckpointError("checkpoint.missing", source=str(folder), files=absent)
+            return paths
+    raise CheckpointError("checkpoint.missing", source=str(folder), files=list(_WEIGHT_NAMES))
+
+
+def _safetensors_entries(path: Path, stack: ExitStack) -> dict[str, _Entry]:
+    file = stack.enter_context(safe_open(path, framework="pt"))
+    return {
+        key: _Entry(tuple(file.get_slice(key).get_shape()), partial(file.get_tensor, key))
+        for key in file.keys()  # noqa: SIM118 - not a mapping
+    }
+
+
+def _pickle_entries(path: Path) -> dict[str, _Entry]:
+    tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    return {key: _Entry(tuple(tensor.shape), tensor.clone) for key, tensor in tensors.items()}

@@ -1,0 +1,175 @@
+"""References: pictures to pixels, latents to the frames that a clip must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, PixelSize
+from inference.opensora.sampler import References
+
+
+def fit_image(image: Image.Image, size: PixelSize) -> Image.Image:
+    """Scale a picture to cover `size` and cut out its centre."""
+    image = image.convert("RGB")
+    scale = max(size.height / image.height, size.width / image.width)
+    width = max(size.width, round(image.width * scale))
+    height = max(size.height, round(image.height * scale))
+    scaled = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size.width) / 2), round((height - size.height) / 2)
+    return scaled.crop((left, top, left + size.width, top + size.height))
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """Turn an RGB picture into what the VAE reads: fp32 in -1..1, [3, height, width]."""
+    values = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return values.float().div(255).sub(0.5).div(0.5)
+
+
+def to_uint8(pixels: Tensor) -> Tensor:
+    """Turn [3, T, H, W] in -1..1 into frames [T, H, W, 3] uint8; values beyond are clamped."""
+    values = pixels.float().clamp(-1, 1).add(1).div(2).mul(255).add(0.5).clamp(0, 255)
+    return values.permute(1, 2, 3, 0).to(torch.uint8)
+
+
+def usable_frames(frames: int) -> int:
+    """How many frames of a reference video can be encoded: the largest 16n + 1."""
+    stride = CHUNK_FRAMES - 1
+    return (frames - 1) // stride * stride + 1
+
+
+class ReferenceKind(StrEnum):
+    """Where references go in a clip."""
+
+    IMAGE_HEAD = "i2v_head"
+    """First frame."""
+    IMAGE_LOOP = "i2v_loop"
+    """First and last frame."""
+    VIDEO_HEAD = "v2v_head"
+    """First chunk."""
+    IMAGE_TAIL = "i2v_tail"
+    """Last frame."""
+
+
+def place_references(kind: ReferenceKind, references: Sequence[Tensor], frames: int) -> References:
+    """Put encoded references where they belong in a clip of `frames` latent frames.
+
+    Args:
+        kind: Where that is.
+        references: Latents [channels, t, h, w]. A second one counts for `IMAGE_LOOP` only, as the
+            last frame; without it the clip returns to the end of the first.
+        frames: Latent frames of the clip.
+    """
+    first = references[0]
+    latents = torch.zeros(first.shape[0], frames, *first.shape[2:])
+    length = min(CHUNK_LATENTS, first.shape[1], frames) if kind == ReferenceKind.VIDEO_HEAD else 1
+    given: list[int] = []
+    if kind != ReferenceKind.IMAGE_TAIL:
+        latents[:, :length] = first[:, :length]
+        given += range(length)
+    if kind in (ReferenceKind.IMAGE_LOOP, ReferenceKind.IMAGE_TAIL):
+        latents[:, -1] = references[1][:, 0] if len(references) > 1 else first[:, -1]
+        given.append(frames - 1)
+    return References(latents=latents[None], frames=tuple(dict.fromkeys(given)))
+
+
+def continue_clip(samples: Tensor, frames: int, tail: Tensor | None = None) -> References:
+    """Make the end of one pass the beginning of the next.
+
+    Args:
+        samples: Latents of the pass before, [1, channels, T, h, w].
+        frames: Latent frames of the next pass.
+        tail: Latent [channels, h, w] of the frame that it must end with, if any.
+    """
+    latents = torch.zeros_like(samples[:, :, :1]).repeat(1, 1, frames, 1, 1)
+    latents[:, :, :CHUNK_LATENTS] = samples[:, :, -CHUNK_LATENTS:]
+    given = list(range(CHUNK_LATENTS))
+    if tail is not None:
+        latents[:, :, -1] = tail
+        given.append(frames - 1)
+    return References(latents=latents, frames=tuple(dict.fromkeys(given)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRule:
+    """Copies part of a reference into a pass: one group of a mask strategy."""
+
+    loop: int = 0
+    reference: int = 0
+    reference_start: int = 0
+    """Negative counts from the end, as in `target_start`."""
+    target_start: int = 0
+    length: int = 1
+    edit: float = 0.0
+    """Noise level (0..1) up to which the copied frames are kept."""
+
+
+def parse_mask_strategy(text: str | None) -> list[MaskRule]:
+    """Read `loop,reference,reference_start,target_start,length,edit;...`; all may be left out.
+
+    Raises:
+        ValueError: A group has too many or malformed numbers.
+    """
+    rules = []
+    for group in (text or "").split(";"):
+        if not group.strip():
+            continue
+        *whole, last = group.split(",") if group.count(",") == 5 else (*group.split(","), "0")  # noqa: PLR2004 - six fields
+        names = ("loop", "reference", "reference_start", "target_start", "length")
+        if len(whole) > len(names):
+            raise ValueError(f"mask strategy {group!r} has more than six numbers")
+        numbers = {name: int(value) for name, value in zip(names, whole, strict=False)}
+        rules.append(MaskRule(**numbers, edit=float(last)))
+    return rules
+
+
+def nearest_start(value: int, step: int, length: int) -> int:
+    """Snap to the nearest multiple of `step`, but never up past the last whole group."""
+    group, rest = divmod(value, step)
+    if rest > step / 2 and group < length // step - 1:
+        group += 1
+    return group * step
+
+
+def apply_mask_strategy(
+    latents: Tensor,
+    references: Sequence[Tensor],
+    rules: Sequence[MaskRule],
+    loop: int,
+    align: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Copy references into the noise of a pass.
+
+    Args:
+        latents: Noise [channels, T, h, w]; not changed.
+        references: Latents [channels, t, h, w].
+        rules: Those for other passes are skipped.
+        loop: Number of the pass, from 0.
+        align: Snap starts to multiples of this many latent frames.
+
+    Returns:
+        The latents and the frame levels [T] that `Sampler.run` takes: 1 where all is new.
+    """
+    latents = latents.clone()
+    frames = latents.shape[1]
+    levels = torch.ones(frames)
+    for rule in rules:
+        if rule.loop != loop:
+            continue
+        reference = references[rule.reference]
+        source, target = rule.reference_start, rule.target_start
+        source += reference.shape[1] if source < 0 else 0
+        target += frames if target < 0 else 0
+        if align is not None:
+            source = nearest_start(source, align, reference.shape[1])
+            target = nearest_start(target, align, frames)
+        length = min(rule.length, frames - target, reference.shape[1] - source)
+        latents[:, target : target + length] = reference[:, source : source + length]
+        levels[target : target + length] = rule.edit
+    return latents, levels

@@ -1,0 +1,145 @@
+"""Sizes in pixels and latents, legal lengths, and how size shifts the noise schedule. No torch."""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+from typing import NamedTuple
+
+SPACE_FACTOR = 8
+"""Pixels per latent along height and width."""
+
+CHUNK_FRAMES = 17
+"""Frames that the VAE handles at a time; neighbouring chunks share one."""
+
+CHUNK_LATENTS = 5
+"""Latent frames of one chunk."""
+
+IMAGE_FPS = 120
+"""What the model was told in training when it saw a still image."""
+
+_SCHEDULE_AREA = 512 * 512
+
+
+class PixelSize(NamedTuple):
+    """Height first, as in the original's tables."""
+
+    height: int
+    width: int
+
+
+def _table(rows: str) -> MappingProxyType[str, PixelSize]:
+    sizes = {}
+    for row in rows.split():
+        aspect, height, width = row.split("=")[0], *row.split("=")[1].split("x")
+        sizes[aspect] = PixelSize(int(height), int(width))
+    return MappingProxyType(sizes)
+
+
+OFFICIAL_SIZES = MappingProxyType(
+    {
+        "360p": _table(
+            "3:8=294x784 9:21=314x732 12:25=332x692 1:2=340x680 9:17=350x662 27:50=352x652 "
+            "9:16=360x640 5:8=380x608 2:3=392x588 3:4=416x554 1:1=480x480 4:3=554x416 "
+            "3:2=588x392 16:9=640x360 17:9=660x350 2:1=678x340 50:27=692x332"
+        ),
+        "720p": _table(
+            "3:8=588x1568 9:21=628x1466 12:25=666x1388 1:2=678x1356 9:17=698x1318 27:50=706x1306 "
+            "9:16=720x1280 5:8=758x1212 2:3=784x1176 3:4=832x1110 1:1=960x960 4:3=1108x832 "
+            "3:2=1176x784 16:9=1280x720 17:9=1320x698 2:1=1358x680 50:27=1386x666"
+        ),
+    }
+)
+"""Resolution, aspect as **height:width**, size: the original's tables, oddities included."""
+
+NANO_SIZES = _table("9:16=64x112 16:9=112x64 3:4=64x96 4:3=96x64 1:1=80x80")
+"""Aspect as height:width -> the sizes that the shipped nano model was trained near."""
+
+
+def flip_aspect(aspect: str) -> str:
+    """Turn "width:height", as people say it, into the tables' "height:width" (and back)."""
+    width, height = aspect.split(":")
+    return f"{height}:{width}"
+
+
+def official_size(resolution: str, aspect: str) -> PixelSize:
+    """Size to ask of the official models for an aspect as people say it (16:9 is landscape).
+
+    Raises:
+        KeyError: The resolution or the aspect is not in the tables.
+    """
+    return OFFICIAL_SIZES[resolution][flip_aspect(aspect)]
+
+
+def nano_size(aspect: str) -> PixelSize:
+    """Size to ask of nano for an aspect as people say it.
+
+    Raises:
+        KeyError: The aspect is not in the table.
+    """
+    return NANO_SIZES[flip_aspect(aspect)]
+
+
+def latent_frames(frames: int) -> int:
+    """Latent frames of a clip of `frames` frames.
+
+    Raises:
+        ValueError: `frames` is neither 1 nor 16n + 1.
+    """
+    if frames == 1:
+        return 1
+    chunks, rest = divmod(frames - 1, CHUNK_FRAMES - 1)
+    if rest or chunks < 1:
+        raise ValueError(f"{frames} frames: a clip has 1 or 16n + 1 of them")
+    return chunks * CHUNK_LATENTS
+
+
+def decoded_frames(latents: int) -> int:
+    """Frames that `latents` latent frames decode to; the inverse of `latent_frames`.
+
+    Raises:
+        ValueError: `latents` is neither 1 nor a multiple of 5.
+    """
+    if latents == 1:
+        return 1
+    chunks, rest = divmod(latents, CHUNK_LATENTS)
+    if rest or chunks < 1:
+        raise ValueError(f"{latents} latent frames: a clip has 1 or 5n of them")
+    return chunks * (CHUNK_FRAMES - 1) + 1
+
+
+def looped_latent_frames(latents: int, loops: int) -> int:
+    """Latent frames of `loops` passes, each continuing the last chunk of the one before."""
+    return latents + (loops - 1) * (latents - CHUNK_LATENTS)
+
+
+def latent_size(size: PixelSize) -> PixelSize:
+    """Latent height and width; the encoder rounds up."""
+    return PixelSize(math.ceil(size.height / SPACE_FACTOR), math.ceil(size.width / SPACE_FACTOR))
+
+
+def decoded_size(size: PixelSize) -> PixelSize:
+    """Size of the frames that come out when `size` was asked for (554 becomes 560)."""
+    latent = latent_size(size)
+    return PixelSize(latent.height * SPACE_FACTOR, latent.width * SPACE_FACTOR)
+
+
+def schedule_ratio(size: PixelSize, frames: int) -> float:
+    """How much later the noise schedule runs for large sizes and long clips (1: unchanged).
+
+    The time factor counts in groups of four frames, whatever the VAE's chunks are: that is what
+    the model was trained with.
+    """
+    time = 1 if frames == 1 else (frames - 1) // 4
+    return math.sqrt(size.height * size.width / _SCHEDULE_AREA) * math.sqrt(time)
+
+
+def timesteps(steps: int, ratio: float = 1.0) -> list[float]:
+    """Noise levels of a sampling run, from 1000 downwards; the level after the last one is 0.
+
+    Args:
+        steps: How many steps.
+        ratio: From `schedule_ratio`; 1 spaces the levels evenly.
+    """
+    levels = [1 - step / steps for step in range(steps)]
+    return [1000 * ratio * level / (1 + (ratio - 1) * level) for level in levels]

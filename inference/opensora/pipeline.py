@@ -1,0 +1,286 @@
+"""The whole way from a request to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from inference.opensora import checkpoint
+from inference.opensora.conditioning import continue_clip, fit_image, to_pixels, to_uint8
+from inference.opensora.geometry import (
+    CHUNK_LATENTS,
+    IMAGE_FPS,
+    PixelSize,
+    latent_frames,
+    latent_size,
+    schedule_ratio,
+    timesteps,
+)
+from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V, SamplingPreset
+from inference.opensora.prompts import suffix
+from inference.opensora.sampler import Hooks, References, Sampler, branch_conditions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+    from inference.opensora.text import EncodedCaption, TextEncoder
+    from inference.opensora.transformer import STDiT3
+    from inference.opensora.vae import VideoVae
+
+    Frames = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRequest:
+    """One clip or image to make."""
+
+    prompt: str
+    size: PixelSize
+    """What to ask of the model (`geometry.official_size`); frames may come out slightly larger."""
+    frames: int
+    """Per pass: 1 for an image, else 16n + 1."""
+    seed: int
+    steps: int | None = None
+    """None: the preset's."""
+    guidance: float | None = None
+    """None: the preset's."""
+    fps: float = 24
+    """What the model shall believe: lower makes things move faster. Ignored for images."""
+    motion: str | None = None
+    aesthetic: str | None = None
+    camera: str | None = None
+    negative: str | None = None
+    loops: int = 1
+    """Passes; each continues the last chunk of the one before."""
+
+    def suffix(self) -> str:
+        """Phrases after the prompt; an image has neither motion nor camera."""
+        moving = self.frames > 1
+        return suffix(
+            self.prompt,
+            aesthetic=self.aesthetic,
+            motion=self.motion if moving else None,
+            camera=self.camera if moving else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captions:
+    """The encoded texts of a request."""
+
+    prompt: EncodedCaption
+    negative: EncodedCaption | None = None
+
+
+class OpenSoraPipeline:
+    """Transformer, VAE and text encoder, and how to sample with them.
+
+    The parts may be on different devices and in different precisions, and may be moved between
+    calls: `encode` needs only the text encoder, `sample` the transformers (and for an image the
+    VAE), `decode` the VAE. Not for use from several threads at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        transformer: STDiT3,
+        vae: VideoVae,
+        text_encoder: TextEncoder,
+        reference_transformer: STDiT3 | None = None,
+        preset: SamplingPreset = OFFICIAL_T2V,
+        reference_preset: SamplingPreset = OFFICIAL_I2V,
+        sequential: bool = False,
+    ) -> None:
+        """Bring the parts together.
+
+        Args:
+            transformer: For clips and images from text.
+            vae: For all of them.
+            text_encoder: For all of them.
+            reference_transformer: For passes that start from an image or continue a clip; the
+                official weights are different ones for that. None: `transformer` does both.
+            preset: How to sample from text.
+            reference_preset: How to sample with references.
+            sequential: Evaluate the branches of the guidance one by one, for memory.
+        """
+        self.transformer = transformer
+        self.vae = vae
+        self.text_encoder = text_encoder
+        self.reference_transformer = reference_transformer or transformer
+        self.preset = preset
+        self.reference_preset = reference_preset
+        self.sequential = sequential
+
+    @classmethod
+    def load_nano(
+        cls, folder: Path, on_progress: checkpoint.LoadProgress | None = None
+    ) -> OpenSoraPipeline:
+        """Load the small model that ships, from its folder of three parts. It runs on the CPU.
+
+        Raises:
+            CheckpointError: A part is missing or broken.
+        """
+        return cls(
+            transformer=checkpoint.load_transformer(
+                folder / "transformer", on_progress=on_progress
+            ),
+            vae=checkpoint.load_vae(folder / "vae", on_progress=on_progress),
+            text_encoder=checkpoint.load_text_encoder(
+                folder / "text_encoder", on_progress=on_progress
+            ),
+            preset=NANO,
+            reference_preset=NANO,
+        )
+
+    def generate(
+        self, request: ClipRequest, *, image: Image.Image | None = None, hooks: Hooks | None = None
+    ) -> Iterator[Frames]:
+        """Make a clip and yield its frames, uint8 [T, H, W, 3], chunk by chunk as decoded.
+
+        The same request gives the same frames on the same machine. Nothing happens before the
+        first frame is asked for.
+
+        Args:
+            request: What to make.
+            image: First frame; scaled and cropped to the request's size.
+            hooks: Progress and cancellation; whatever they raise ends the run.
+
+        Raises:
+            ValueError: The request's length is not a legal one, or an image was given for one.
+        """
+        captions = self.encode(request)
+        latents = self.sample(request, captions, image=image, hooks=hooks)
+        yield from self.decode(latents, hooks=hooks)
+
+    def encode(self, request: ClipRequest) -> Captions:
+        """Encode the texts of a request."""
+        negative = self.text_encoder.encode(request.negative) if request.negative else None
+        prompt = self.text_encoder.encode(request.prompt, request.suffix())
+        return Captions(prompt=prompt, negative=negative)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        request: ClipRequest,
+        captions: Captions,
+        *,
+        image: Image.Image | None = None,
+        previous: Tensor | None = None,
+        hooks: Hooks | None = None,
+    ) -> Tensor:
+        """Sample the latents of a clip, fp32 [1, channels, t, h, w].
+
+        Args:
+            request: What to make.
+            captions: From `encode`.
+            image: First frame.
+            previous: Latents of an earlier clip of the same size; the result goes on from its
+                end and contains it.
+            hooks: Progress and cancellation.
+
+        Raises:
+            ValueError: See `generate`.
+        """
+        hooks = hooks or Hooks()
+        frames = latent_frames(request.frames)
+        if frames == 1 and (image is not None or previous is not None or request.loops > 1):
+            raise ValueError("an image is made from text alone and in one pass")
+        hooks.check()
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        references = None if image is None else self._image_reference(image, request, frames)
+        clip = previous
+        for loop in range(request.loops):
+            if clip is not None:
+                references = continue_clip(clip.float().cpu(), frames)
+            progress = replace(hooks, on_step=_shifted(hooks.on_step, loop, request.loops))
+            passed = self._sample_pass(request, captions, references, generator, progress)
+            clip = passed if clip is None else _joined(clip.to(passed), passed)
+        if clip is None:
+            raise ValueError(f"{request.loops} passes make no clip")
+        return clip
+
+    def decode(self, latents: Tensor, *, hooks: Hooks | None = None) -> Iterator[Frames]:
+        """Decode latents, yielding uint8 frames [T, H, W, 3] as they become final."""
+        check = (hooks or Hooks()).check
+        chunks = self.vae.decode_chunks(latents)
+        while True:
+            check()
+            # entered per chunk: a generator that sleeps in this mode would impose it on its caller
+            with torch.inference_mode():
+                pixels = next(chunks, None)
+                if pixels is None:
+                    return
+                frames: Frames = to_uint8(pixels[0]).cpu().numpy()
+            yield frames
+
+    def _image_reference(self, image: Image.Image, request: ClipRequest, frames: int) -> References:
+        pixels = to_pixels(fit_image(image, request.size))
+        first = self.vae.encode(pixels[None, :, None]).cpu()
+        rest = torch.zeros_like(first).repeat(1, 1, frames - 1, 1, 1)
+        return References(latents=torch.cat((first, rest), dim=2), frames=(0,))
+
+    def _sample_pass(
+        self,
+        request: ClipRequest,
+        captions: Captions,
+        references: References | None,
+        generator: torch.Generator,
+        hooks: Hooks,
+    ) -> Tensor:
+        model, preset = self.transformer, self.preset
+        if references is not None:
+            model, preset = self.reference_transformer, self.reference_preset
+        steps = request.steps or preset.steps
+        guidance = preset.guidance if request.guidance is None else request.guidance
+        preset = replace(preset, steps=steps, guidance=guidance)
+        ratio = schedule_ratio(request.size, request.frames) if preset.timestep_shift else 1.0
+        height, width = latent_size(request.size)
+        shape = (1, model.config.in_channels, latent_frames(request.frames), height, width)
+
+        def noise() -> Tensor:
+            # drawn on the CPU, so that a seed means the same on every device
+            return torch.randn(shape, generator=generator)
+
+        negative = captions.negative
+        conditions = branch_conditions(
+            model,
+            shape,
+            [captions.prompt.tokens],
+            fps=IMAGE_FPS if request.frames == 1 else request.fps,
+            size=request.size,
+            negative=None if negative is None else [negative.tokens],
+            references=references,
+        )
+        sampler = Sampler(
+            model,
+            conditions,
+            preset,
+            references=references,
+            sequential=self.sequential,
+            hooks=hooks,
+        )
+        return sampler.run(noise(), timesteps(steps, ratio), noise)
+
+
+def _joined(clip: Tensor, following: Tensor) -> Tensor:
+    """Append a pass to a clip without the chunk that both share."""
+    return torch.cat((clip, following[:, :, CHUNK_LATENTS:]), dim=2)
+
+
+def _shifted(
+    on_step: Callable[[int, int], None], loop: int, loops: int
+) -> Callable[[int, int], None]:
+    """Count the steps of one pass as part of all passes."""
+
+    def report(step: int, steps: int) -> None:
+        on_step(loop * steps + step, loops * steps)
+
+    return report

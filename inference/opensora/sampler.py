@@ -1,0 +1,243 @@
+"""Rectified flow: from noise to latents, with the original's guidance for text and references.
+
+Latents are [B, channels, T, h, w] fp32. The model predicts data minus noise. Guidance compares
+branches of a batch: text and empty caption; with references text and image, empty caption and
+image, empty caption and no image. Branches whose weight is zero at a step are not evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from inference.opensora.geometry import PixelSize
+from inference.opensora.presets import SamplingPreset
+from inference.opensora.transformer import Conditions, STDiT3
+
+_OSCILLATION_START = 10
+_FLAW_FIX_WEIGHT = 0.7
+_TOP_LEVEL = 1000.0
+
+NoiseSource = Callable[[], Tensor]
+"""Draws fresh standard-normal noise, shaped like the latents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """Latent frames that the clip must keep."""
+
+    latents: Tensor
+    """[B, channels, T, h, w]; counts only at `frames`."""
+    frames: tuple[int, ...]
+    """Indices of the given frames; not negative."""
+
+    def mask(self) -> Tensor:
+        """One at the given frames, zero elsewhere, shaped like the latents."""
+        mask = torch.zeros_like(self.latents)
+        mask[:, :, list(self.frames)] = 1
+        return mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What a sampling run reports to, and asks. Either may raise to end the run."""
+
+    on_step: Callable[[int, int], None] = lambda _step, _total: None
+    """Called as (steps done, steps in all) after every step."""
+    check: Callable[[], None] = lambda: None
+    """Called before every evaluation of the network."""
+
+
+def branch_conditions(
+    model: STDiT3,
+    shape: Sequence[int],
+    captions: Sequence[Tensor],
+    *,
+    fps: float,
+    size: PixelSize,
+    negative: Sequence[Tensor] | None = None,
+    references: References | None = None,
+) -> Conditions:
+    """Prepare the batch of branches that `sample` evaluates.
+
+    Args:
+        model: The network that will run.
+        shape: Shape of the latents.
+        captions: Real tokens of each sample's caption, [tokens, caption_channels].
+        fps: Frames per second as the model shall believe.
+        size: Pixel size of the video.
+        negative: Captions to steer away from. Without, it is the model's learned empty caption,
+            cut to the length of the prompt as the original does.
+        references: Given frames.
+    """
+    empty = [model.null_caption[: len(caption)] for caption in captions]
+    away = list(negative or empty)
+    _, *rest = shape
+    rate = torch.tensor([float(fps)])
+    if references is None:
+        rows = [*captions, *away]
+        return model.prepare((len(rows), *rest), rows, fps=rate, size=size)
+    rows = [*captions, *away, *away]
+    mask = references.mask()
+    latents = references.latents * mask
+    return model.prepare(
+        (len(rows), *rest),
+        rows,
+        fps=rate,
+        size=size,
+        cond=torch.cat((latents, latents, torch.zeros_like(latents))),
+        cond_mask=mask.repeat(3, 1, 1, 1, 1),
+        mask_index=references.frames,
+        empty_captions=empty * 3,
+    )
+
+
+class Sampler:
+    """Integrates one batch of latents from noise to data."""
+
+    def __init__(
+        self,
+        model: STDiT3,
+        conditions: Conditions,
+        preset: SamplingPreset,
+        *,
+        references: References | None = None,
+        sequential: bool = False,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """Bring together what a run needs.
+
+        Args:
+            model: The network.
+            conditions: From `branch_conditions`, with the same references.
+            preset: Switches; its `steps` and `timestep_shift` are the caller's business, who
+                passes the noise levels.
+            references: Given frames.
+            sequential: Evaluate branches one after the other, which takes less memory.
+            hooks: Progress and cancellation.
+        """
+        self._model = model
+        self._conditions = conditions
+        self._preset = preset
+        self._references = references
+        self._sequential = sequential
+        self._hooks = hooks or Hooks()
+        self._parts: dict[tuple[int, int], Conditions] = {}
+
+    def run(
+        self,
+        latents: Tensor,
+        levels: Sequence[float],
+        noise: NoiseSource,
+        frame_levels: Tensor | None = None,
+    ) -> Tensor:
+        """Turn noise into latents.
+
+        Args:
+            latents: Noise, and clean frames where `frame_levels` says so.
+            levels: Noise levels from `geometry.timesteps`, 1000 downwards.
+            noise: Asked once per step for references (with `sdedit`) and for `frame_levels`.
+            frame_levels: Per frame, [B, T] in 0..1: up to which noise level a frame given in
+                `latents` is kept as it is; 0 keeps it to the end, 1 makes it from noise.
+
+        Returns:
+            Latents, fp32, on the model's device.
+        """
+        z = latents.to(self._model.device, torch.float32)
+        frame_levels = None if frame_levels is None else frame_levels.to(z)
+        active: Tensor | None = None
+        noised = None if frame_levels is None else frame_levels == 1
+        for step, (level, following) in enumerate(pairwise([*levels, 0.0])):
+            before = z
+            if frame_levels is not None and noised is not None:
+                active = frame_levels * _TOP_LEVEL >= level
+                fresh = _over_frames(active & ~noised)
+                z = torch.where(fresh, _noised(z, noise().to(z), level), z)
+                noised = active
+            elif self._references is not None and self._preset.sdedit:
+                kept = _noised(self._references.latents.to(z), noise().to(z), level)
+                z = torch.where(self._references.mask().to(z) > 0, kept, z)
+            velocity = self._velocity(z, level, step, len(levels), active)
+            z = z + velocity * ((level - following) / _TOP_LEVEL)
+            if active is not None:
+                z = torch.where(_over_frames(active), z, before)
+            self._hooks.on_step(step + 1, len(levels))
+        return z
+
+    def _velocity(
+        self, z: Tensor, level: float, step: int, steps: int, active: Tensor | None
+    ) -> Tensor:
+        preset = self._preset
+        text = _oscillating(preset.guidance, step, on=preset.oscillation)
+        if self._references is None:
+            if text == 1:
+                return self._evaluate(z, level, 1, active)[0]
+            prompted, plain = self._evaluate(z, level, 2, active)
+            velocity = plain + text * (prompted - plain)
+            return _flaw_fixed(velocity, prompted) if preset.flaw_fix else velocity
+
+        image = self._image_guidance(step, steps, z)
+        if bool((image == 1).all()):
+            if text == 1:
+                return self._evaluate(z, level, 1, active)[0]
+            prompted, plain = self._evaluate(z, level, 2, active)
+            return plain + text * (prompted - plain)
+        prompted, plain, unseeing = self._evaluate(z, level, 3, active)
+        return unseeing + image * (plain - unseeing) + text * (prompted - plain)
+
+    def _image_guidance(self, step: int, steps: int, z: Tensor) -> Tensor:
+        """Weight of the references at a step, to be multiplied with latents."""
+        preset = self._preset
+        scale = _oscillating(preset.image_guidance, step, on=preset.image_oscillation)
+        if not preset.image_ramp or scale <= 1:
+            return torch.tensor(scale, device=z.device)
+        last = torch.linspace(scale, 1.0, steps)[step].item()
+        return torch.linspace(1.0, last, z.shape[2], device=z.device)[:, None, None]
+
+    def _evaluate(
+        self, z: Tensor, level: float, branches: int, active: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Predict the velocity of the first `branches` branches, each shaped like z."""
+        rows = branches * len(z)
+        width = len(z) if self._sequential else rows
+        found = []
+        for start in range(0, rows, width):
+            self._hooks.check()
+            copies = width // len(z)
+            predicted = self._model.denoise(
+                z.repeat(copies, 1, 1, 1, 1),
+                torch.full((width,), level),
+                self._part(start, start + width),
+                None if active is None else active.repeat(copies, 1),
+            )
+            found.append(predicted[:, : z.shape[1]])
+        return torch.split(torch.cat(found), len(z))
+
+    def _part(self, start: int, stop: int) -> Conditions:
+        if (start, stop) not in self._parts:
+            self._parts[start, stop] = self._conditions.part(slice(start, stop))
+        return self._parts[start, stop]
+
+
+def _oscillating(scale: float, step: int, *, on: bool) -> float:
+    return 1.0 if on and step >= _OSCILLATION_START and step % 2 else scale
+
+
+def _noised(clean: Tensor, noise: Tensor, level: float) -> Tensor:
+    share = level / _TOP_LEVEL
+    return (1 - share) * clean + share * noise
+
+
+def _over_frames(flags: Tensor) -> Tensor:
+    return flags[:, None, :, None, None]
+
+
+def _flaw_fixed(velocity: Tensor, prompted: Tensor) -> Tensor:
+    """Pull the spread of a guided velocity most of the way back to the unguided one's."""
+    axes = (1, 2, 3, 4)
+    ratio = prompted.std(axes, keepdim=True) / velocity.std(axes, keepdim=True)
+    return velocity * (_FLAW_FIX_WEIGHT * ratio + (1 - _FLAW_FIX_WEIGHT))

@@ -1,0 +1,213 @@
+"""The video VAE of Open-Sora v1.3, with the official state-dict keys.
+
+8x in space, 4x in time. Clips pass through in chunks of 17 frames that share one frame with their
+neighbours; five latent frames stand for each chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.opensora.config import CoderConfig, VaeConfig
+from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, latent_frames
+from inference.opensora.vae_blocks import (
+    CausalConv3d,
+    MiddleBlock,
+    ResnetBlock,
+    SpaceDownsample,
+    SpaceTimeDownsample,
+    SpaceTimeUpsample,
+    SpaceUpsample,
+    causal_pad,
+    group_norm,
+)
+
+_SURPLUS_FRAMES = 3
+"""Leading frames of a decoded chunk that stand for nothing: 5 latents give 20 frames, not 17."""
+
+
+class Level(nn.Module):
+    """Residual blocks at one size, and the change to the next."""
+
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        blocks: int,
+        *,
+        downsample: nn.Module | None = None,
+        upsample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        widths = [channels] + [out_channels] * blocks
+        self.block = nn.ModuleList(ResnetBlock(before, after) for before, after in pairwise(widths))
+        self.downsample = downsample
+        self.upsample = upsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the blocks, then the resampling if this level has one."""
+        for block in self.block:
+            x = block(x)
+        for resample in (self.downsample, self.upsample):
+            x = x if resample is None else resample(x)
+        return x
+
+
+class Encoder(nn.Module):
+    """Pixels [B, 3, T, H, W] to moments [B, 2 * latent channels, t, h, w], all sides rounded up."""
+
+    def __init__(self, config: CoderConfig) -> None:
+        super().__init__()
+        widths, last = config.channels, len(config.channels) - 1
+        self.conv_in = CausalConv3d(config.pixel_channels, widths[0])
+        levels = []
+        for level, width in enumerate(widths):
+            resample: nn.Module | None = None
+            if level != last:
+                kind = SpaceTimeDownsample if level in config.temporal_levels else SpaceDownsample
+                resample = kind(width)
+            before = widths[max(level - 1, 0)]
+            levels.append(Level(before, width, config.blocks_per_level, downsample=resample))
+        self.down = nn.ModuleList(levels)
+        self.mid = MiddleBlock(widths[-1])
+        self.norm_out = group_norm(widths[-1])
+        self.conv_out = CausalConv3d(widths[-1], 2 * config.latent_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return means and log-variances, stacked along the channels."""
+        x = self.conv_in(x)
+        for level in self.down:
+            x = level(x)
+        out: Tensor = self.conv_out(functional.silu(self.norm_out(self.mid(x))))
+        return out
+
+
+class Decoder(nn.Module):
+    """Latents [B, latent channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w]."""
+
+    def __init__(self, config: CoderConfig) -> None:
+        super().__init__()
+        widths, last = config.channels, len(config.channels) - 1
+        self.conv_in = CausalConv3d(config.latent_channels, widths[-1])
+        self.mid = MiddleBlock(widths[-1])
+        levels = []
+        for level, width in enumerate(widths):
+            resample: nn.Module | None = None
+            if level != 0:
+                kind = SpaceTimeUpsample if level in config.temporal_levels else SpaceUpsample
+                resample = kind(width)
+            before = widths[min(level + 1, last)]
+            levels.append(Level(before, width, config.blocks_per_level + 1, upsample=resample))
+        self.up = nn.ModuleList(levels)
+        self.norm_out = group_norm(widths[0])
+        self.conv_out = nn.Conv3d(widths[0], config.pixel_channels, 3)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return pixels in about -1..1."""
+        x = self.mid(self.conv_in(z))
+        for level in reversed(self.up):
+            x = level(x)
+        x = causal_pad(functional.silu(self.norm_out(x)), self.conv_out.kernel_size[0])
+        out: Tensor = self.conv_out(x[:, :, _SURPLUS_FRAMES:])
+        return out
+
+
+class Posterior(NamedTuple):
+    """What the encoder says of a clip: a normal distribution per latent value."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Move from the mean by standard-normal `noise` of the same shape."""
+        deviation = torch.exp(0.5 * self.log_variance.clamp(-30.0, 20.0))
+        return self.mean + deviation * noise.to(self.mean)
+
+
+class VideoVae(nn.Module):
+    """Encoder and decoder with chunking and the normalisation of latents."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        self.decoder = Decoder(config.decoder)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights, and of the computation."""
+        return self.decoder.conv_out.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.decoder.conv_out.weight.device
+
+    def moments(self, pixels: Tensor) -> Posterior:
+        """Encode pixels in -1..1, [B, 3, T, H, W] with T = 1 or 16n + 1; nothing is normalised.
+
+        Raises:
+            ValueError: T is neither 1 nor 16n + 1.
+        """
+        latent_frames(pixels.shape[2])  # checks the length
+        stride = CHUNK_FRAMES - 1
+        starts = range(0, max(pixels.shape[2] - 1, 1), stride)
+        chunks = (pixels[:, :, start : start + CHUNK_FRAMES] for start in starts)
+        encoded = [
+            torch.cat(
+                [self.encoder(clip.to(self.device, self.dtype)) for clip in torch.split(chunk, 1)]
+            )
+            for chunk in chunks
+        ]
+        mean, log_variance = torch.cat(encoded, dim=2).chunk(2, dim=1)
+        return Posterior(mean, log_variance)
+
+    def encode(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Encode to normalised latents, fp32: the posterior's mean, or a sample moved by `noise`.
+
+        The original always samples; the mean gives the same clip for the same image.
+
+        Raises:
+            ValueError: See `moments`.
+        """
+        posterior = self.moments(pixels)
+        latents = posterior.mean if noise is None else posterior.sample(noise)
+        mean, std = self._statistics()
+        return (latents.float() - mean) / std
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode normalised latents [B, C, t, h, w] at once; see `decode_chunks`."""
+        return torch.cat(list(self.decode_chunks(latents)), dim=2)
+
+    def decode_chunks(self, latents: Tensor) -> Iterator[Tensor]:
+        """Decode normalised latents, t = 1 or 5n, yielding pixels [B, 3, T, 8h, 8w] when final.
+
+        Chunks share one frame, which becomes the mean of both versions; so a chunk's last frame
+        comes with the next chunk.
+        """
+        mean, std = self._statistics()
+        latents = latents.to(self.device).float() * std + mean
+        waiting: Tensor | None = None
+        for chunk in torch.split(latents, CHUNK_LATENTS, dim=2):
+            clips = torch.split(chunk.to(self.dtype), 1)
+            pixels = torch.cat([self.decoder(clip) for clip in clips]).float()
+            if waiting is not None:
+                shared = (waiting + pixels[:, :, :1]) / 2
+                pixels = torch.cat((shared, pixels[:, :, 1:]), dim=2)
+            waiting = pixels[:, :, -1:]
+            if pixels.shape[2] > 1:
+                yield pixels[:, :, :-1]
+        if waiting is not None:
+            yield waiting
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        shape = (1, -1, 1, 1, 1)
+        mean = torch.tensor(self.config.latent_mean, device=self.device)
+        std = torch.tensor(self.config.latent_std, device=self.device)
+        return mean.view(shape), std.view(shape)

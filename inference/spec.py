@@ -1,0 +1,156 @@
+"""The vocabulary of a render: what can be asked of a model, fully resolved.
+
+A `Spec` has no open questions: every default, cap and preset was applied before it was made
+(`commands.resolve`). It is stored with the job and written into the finished file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+FILE_FPS = 24
+"""Every clip is written at this rate; `Spec.fps` only says how fast things move in it."""
+
+
+class Mode(StrEnum):
+    """What goes in and what comes out."""
+
+    TEXT_TO_VIDEO = "t2v"
+    TEXT_TO_IMAGE = "t2i"
+    IMAGE_TO_VIDEO = "i2v"
+
+
+class Resolution(StrEnum):
+    """Quality class; the pixel size follows from it and the aspect."""
+
+    P360 = "360p"
+    P720 = "720p"
+
+
+class Aspect(StrEnum):
+    """Width to height, as people say it: 16:9 is landscape."""
+
+    WIDE = "16:9"
+    TALL = "9:16"
+    CLASSIC = "4:3"
+    PORTRAIT = "3:4"
+    SQUARE = "1:1"
+
+
+class Motion(StrEnum):
+    """How much moves. `OFF` leaves the phrase out of the caption."""
+
+    OFF = "off"
+    VERY_LOW = "very low"
+    LOW = "low"
+    FAIR = "fair"
+    HIGH = "high"
+    VERY_HIGH = "very high"
+    EXTREMELY_HIGH = "extremely high"
+
+
+class Aesthetic(StrEnum):
+    """How polished it looks. `OFF` leaves the phrase out of the caption."""
+
+    OFF = "off"
+    TERRIBLE = "terrible"
+    VERY_POOR = "very poor"
+    POOR = "poor"
+    FAIR = "fair"
+    GOOD = "good"
+    VERY_GOOD = "very good"
+    EXCELLENT = "excellent"
+
+
+class Camera(StrEnum):
+    """Camera movement; `NONE` says nothing about it, `STATIC` asks for a fixed camera."""
+
+    NONE = "none"
+    PAN_RIGHT = "pan right"
+    PAN_LEFT = "pan left"
+    TILT_UP = "tilt up"
+    TILT_DOWN = "tilt down"
+    ZOOM_IN = "zoom in"
+    ZOOM_OUT = "zoom out"
+    STATIC = "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """One render, fully resolved."""
+
+    prompt: str
+    """What to show, in the person's words or refined ones."""
+    model: str
+    resolution: Resolution
+    aspect: Aspect
+    frames: int
+    """Decoded frames of one pass; 1 is an image."""
+    motion: Motion
+    aesthetic: Aesthetic
+    camera: Camera
+    refine: bool
+    """Whether the prompt assistant may rewrite the prompt while preparing."""
+    seed: int
+    steps: int
+    cfg: float
+    """Guidance scale: how literally the prompt is taken."""
+    fps: int
+    """Conditioning only: lower looks faster. The file is always `FILE_FPS`."""
+    loops: int
+    """How many passes are joined; each continues the one before."""
+    negative: str | None = None
+    """What to avoid, where the model supports it."""
+    image: str | None = None
+    """Source of the reference image: a URL or path before preparing, an artifact name after."""
+
+    @property
+    def mode(self) -> Mode:
+        """Derive what kind of render this is from the image and the length."""
+        if self.image is not None:
+            return Mode.IMAGE_TO_VIDEO
+        return Mode.TEXT_TO_IMAGE if self.frames == 1 else Mode.TEXT_TO_VIDEO
+
+    @property
+    def seconds(self) -> float:
+        """Length of one pass in the file."""
+        return self.frames / FILE_FPS
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild a spec from `as_dict`, ignoring members that later versions may add.
+
+        Raises:
+            ValueError: A value is not in the vocabulary.
+        """
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        for name, kind in _ENUMS.items():
+            values[name] = kind(values[name])
+        return cls(**values)
+
+
+_ENUMS: dict[str, type[StrEnum]] = {
+    "resolution": Resolution,
+    "aspect": Aspect,
+    "motion": Motion,
+    "aesthetic": Aesthetic,
+    "camera": Camera,
+}

@@ -1,0 +1,156 @@
+"""The SQLite connection: one writer task, separate readers, WAL.
+
+All writes go through one task, each as one transaction. A caller that is cancelled while it waits
+never leaves half a transaction behind: the writer finishes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from inference import faults
+from inference.errors import RushesError, StoreError
+from inference.store.migrate import migrate
+
+T = TypeVar("T")
+Work = Callable[[aiosqlite.Connection], Awaitable[T]]
+Parameters = Sequence[Any] | Mapping[str, Any]
+_Entry = tuple[str, Work[Any], asyncio.Future[Any]]
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # acceptance survives a power cut, not only a crash
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 5000",
+)
+
+
+class Database:
+    """An open database. Make one with `open_database`."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._work: asyncio.Queue[_Entry | None] = asyncio.Queue()
+
+    async def write(self, name: str, work: Work[T]) -> T:
+        """Run `work` inside one transaction and return what it returns.
+
+        Args:
+            name: Names the fault points `before:<name>` and `after:<name>` around the commit.
+            work: Awaited with the writing connection. An exception rolls everything back.
+
+        Raises:
+            StoreError: The disk is full or read-only, or the file is damaged.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._work.put_nowait((name, work, future))
+        return await asyncio.shield(future)
+
+    async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
+        """Return all rows of a query on the reading connection (sees every commit)."""
+        with _translated():
+            return list(await self._reader.execute_fetchall(sql, parameters))
+
+    async def serve(self) -> None:
+        """Write, one transaction after the other, until `close` was called and all is written."""
+        while entry := await self._work.get():
+            name, work, future = entry
+            try:
+                result = await self._transaction(name, work)
+            except (RushesError, sqlite3.Error) as error:
+                _settle(future, error=error)
+            except Exception as error:  # noqa: BLE001 - the caller's bug, and the caller's to see
+                _settle(future, error=error)
+            else:
+                _settle(future, result=result)
+
+    def close(self) -> None:
+        """Let `serve` end once everything handed in before has been written."""
+        self._work.put_nowait(None)
+
+    async def _transaction(self, name: str, work: Work[T]) -> T:
+        with _translated():
+            await self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                result = await work(self._writer)
+                faults.point(f"before:{name}")
+                await self._writer.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    await self._writer.execute("ROLLBACK")
+                raise
+        faults.point(f"after:{name}")
+        return result
+
+
+def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Any = None) -> None:
+    if future.done():  # the loop is going down and cancelled it
+        return
+    if error is not None:
+        future.set_exception(error)
+        future.exception()  # a caller that was cancelled will never look: not worth a warning
+    else:
+        future.set_result(result)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn SQLite's complaints about disk and file into `StoreError`."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = _CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if code is None:
+            raise
+        raise StoreError(code) from error
+
+
+_CODES = {
+    sqlite3.SQLITE_FULL: "store.full",
+    sqlite3.SQLITE_READONLY: "store.read_only",
+    sqlite3.SQLITE_CANTOPEN: "store.read_only",
+    sqlite3.SQLITE_IOERR: "store.full",
+    sqlite3.SQLITE_CORRUPT: "store.corrupt",
+    sqlite3.SQLITE_NOTADB: "store.corrupt",
+}
+
+
+@contextlib.asynccontextmanager
+async def open_database(path: Path) -> AsyncIterator[Database]:
+    """Open, check, migrate and serve the database for the length of the block.
+
+    Raises:
+        StoreError: It cannot be opened, written or understood.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            with _translated():
+                writer = await stack.enter_async_context(_connect(path))
+                await migrate(writer)
+                reader = await stack.enter_async_context(_connect(path))
+        except StoreError as error:
+            raise StoreError(error.code, path=str(path), **error.params) from error
+        database = Database(writer, reader)
+        serving = asyncio.create_task(database.serve(), name="database-writer")
+        try:
+            yield database
+        finally:
+            database.close()
+            await serving
+
+
+@contextlib.asynccontextmanager
+async def _connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(path, isolation_level=None) as connection:
+        connection.row_factory = sqlite3.Row
+        for pragma in _PRAGMAS:
+            await connection.execute(pragma)
+        yield connection

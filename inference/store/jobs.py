@@ -1,0 +1,399 @@
+"""Jobs in SQLite: one function per transition, each guarded by the state it expects.
+
+A transition returns the changed job, or None when the job was no longer in the expected state:
+somebody else was first, and the caller drops the matter. Every transition also says in the outbox,
+in the same transaction, what people must now be shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from inference.clock import Clock
+from inference.jobs.events import EventBus, JobEvent
+from inference.jobs.model import (
+    ENDED,
+    MAX_ATTEMPTS,
+    MAX_LOSSES,
+    TRANSITIONS,
+    WAITING,
+    Failure,
+    Job,
+    JobState,
+)
+from inference.jobs.policy import Counts
+from inference.jobs.scheduler import Charge, Shares
+from inference.spec import Spec
+from inference.store.database import Database
+from inference.store.outbox import ActKind, want
+from inference.store.rows import dump_failure, dump_manifest, job_from_row, row_from_job
+from inference.workers.base import Manifest
+
+JobOrNone = TypeVar("JobOrNone", Job, Job | None)
+
+_UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')"
+_WAITING = ", ".join(f"'{state.value}'" for state in sorted(WAITING))
+
+
+class JobStore:
+    """The table `jobs`, with the shares and counters that change together with it."""
+
+    def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
+        self._database = database
+        self._clock = clock
+        self._events = events
+
+    # -- coming in ---------------------------------------------------------------------------
+
+    async def accept(self, job: Job, admit: Callable[[Counts], None]) -> Job:
+        """Persist a new job; from here on it cannot be lost. Return it, or the one with its key.
+
+        Args:
+            job: In state `accepted`.
+            admit: Sees how much is waiting, inside the transaction, and raises to refuse.
+
+        Raises:
+            UserError: What `admit` raised; nothing was stored.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> Job:
+            if job.key is not None:
+                rows = await connection.execute_fetchall(
+                    "SELECT * FROM jobs WHERE key = ?", (job.key,)
+                )
+                for row in rows:
+                    return job_from_row(row)
+            admit(await _counts(connection, job))
+            values = row_from_job(job)
+            columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+            await connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", values)
+            await want(connection, job, ActKind.CARD, self._clock.now())
+            return job
+
+        return self._published(await self._database.write("accept", work))
+
+    async def begin_preparing(self, job_id: str) -> Job | None:
+        """Accepted -> preparing."""
+        return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
+
+    async def enqueue(self, job_id: str, *, spec: Spec, image: str | None) -> Job | None:
+        """Preparing -> queued, with the prepared spec and image and a place in the order."""
+
+        async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
+            rows = await connection.execute_fetchall(
+                "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+            )
+            [(sequence,)] = rows
+            return {
+                "spec": json.dumps(spec.as_dict()),
+                "image": image,
+                "sequence": int(sequence),
+                "queued_at": self._clock.now(),
+            }
+
+        return await self._move(
+            "enqueue", job_id, {JobState.PREPARING, JobState.REVIEW}, JobState.QUEUED, changes
+        )
+
+    # -- on the GPU --------------------------------------------------------------------------
+
+    async def claim(self, job_id: str, charge: Charge) -> Job | None:
+        """Queued -> running, charging the tenant's share. The attempt counts from here."""
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
+            await _save_charge(connection, charge)
+            return {"attempt": job.attempt + 1, "started_at": self._clock.now()}
+
+        return await self._move("claim", job_id, {JobState.QUEUED}, JobState.RUNNING, changes)
+
+    async def requeue(self, job_id: str, charge: Charge, *, lost: bool) -> Job | None:
+        """Running or finishing -> queued, at its old place; None when it may not go again.
+
+        Args:
+            job_id: The job.
+            charge: Gives back what the claim charged.
+            lost: Whether its worker was lost with it, which may happen `MAX_LOSSES` - 1 times.
+        """
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
+            losses = job.losses + lost
+            if (
+                losses >= MAX_LOSSES
+                or job.attempt >= MAX_ATTEMPTS
+                or job.cancel_requested_at is not None
+            ):
+                return None
+            await _save_charge(connection, charge)
+            return {"manifest": None, "losses": losses}
+
+        states = {JobState.RUNNING, JobState.FINISHING}
+        return await self._move("requeue", job_id, states, JobState.QUEUED, changes)
+
+    async def finish(self, job_id: str, manifest: Manifest, charge: Charge) -> Job | None:
+        """Running -> finishing: the file is complete. None when a cancel came first."""
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
+            if job.cancel_requested_at is not None:
+                return None
+            await _save_charge(connection, charge)
+            return {"manifest": dump_manifest(manifest)}
+
+        return await self._move("finish", job_id, {JobState.RUNNING}, JobState.FINISHING, changes)
+
+    async def deliver(self, job_id: str) -> Job | None:
+        """Finishing -> delivering: the clip is the outbox's now."""
+        return await self._move("deliver", job_id, {JobState.FINISHING}, JobState.DELIVERING)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    async def request_cancel(self, job_id: str) -> Job | None:
+        """Note on a running job that it should stop; the card says so until the worker confirms."""
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            rows = list(
+                await connection.execute_fetchall(
+                    "UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, ?)"
+                    " WHERE id = ? AND state = 'running' RETURNING *",
+                    (self._clock.now(), job_id),
+                )
+            )
+            if not rows:
+                return None
+            job = job_from_row(rows[0])
+            await want(connection, job, ActKind.CARD, self._clock.now())
+            return job
+
+        return self._published(await self._database.write("request_cancel", work))
+
+    async def cancel(self, job_id: str, *, running: bool = False) -> Job | None:
+        """Waiting -> cancelled; or running -> cancelled once the worker has let go of it.
+
+        A running job is only cancelled if somebody asked for it.
+        """
+        if not running:
+            return await self._end("cancel", job_id, WAITING, JobState.CANCELLED, None)
+
+        async def changes(_: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
+            if job.cancel_requested_at is None:
+                return None
+            return {"ended_at": self._clock.now()}
+
+        states = {JobState.RUNNING}
+        return await self._move("cancelled", job_id, states, JobState.CANCELLED, changes)
+
+    async def fail(self, job_id: str, failure: Failure) -> Job | None:
+        """Any unfinished state that may fail -> failed."""
+        states = {state for state, next_ in TRANSITIONS.items() if JobState.FAILED in next_}
+        return await self._end("fail", job_id, states, JobState.FAILED, failure)
+
+    async def refuse(self, job_id: str, failure: Failure) -> Job | None:
+        """Preparing -> refused: the image, prompt or policy stands against it."""
+        return await self._end("refuse", job_id, {JobState.PREPARING}, JobState.REFUSED, failure)
+
+    async def expire(self, job_id: str, failure: Failure) -> Job | None:
+        """Waiting or running -> expired."""
+        states = WAITING | {JobState.RUNNING}
+        return await self._end("expire", job_id, states, JobState.EXPIRED, failure)
+
+    # -- looking -----------------------------------------------------------------------------
+
+    async def get(self, job_id: str) -> Job | None:
+        """Return a job by id."""
+        rows = await self._database.read("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        return job_from_row(rows[0]) if rows else None
+
+    async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
+        """Return all jobs that have not ended, oldest first."""
+        rows = await self._database.read(
+            f"SELECT * FROM jobs WHERE {_UNFINISHED} AND (?1 IS NULL OR tenant = ?1)"
+            " ORDER BY sequence, created_at",
+            (tenant,),
+        )
+        return [job_from_row(row) for row in rows]
+
+    async def recent(self, tenant: str, requester_id: str, limit: int) -> list[Job]:
+        """Return a person's newest jobs (index jobs_by_requester)."""
+        rows = await self._database.read(
+            "SELECT * FROM jobs WHERE tenant = ? AND requester_id = ?"
+            " ORDER BY created_at DESC LIMIT ?",
+            (tenant, requester_id, limit),
+        )
+        return [job_from_row(row) for row in rows]
+
+    async def finished(self, limit: int) -> list[Job]:
+        """Return the newest delivered jobs, oldest of them first (index jobs_finished)."""
+        rows = await self._database.read(
+            "SELECT * FROM jobs WHERE state = 'done' ORDER BY ended_at DESC LIMIT ?", (limit,)
+        )
+        return [job_from_row(row) for row in reversed(rows)]
+
+    async def ended_before(self, at: float, *, among: Iterable[str]) -> list[str]:
+        """Return which of these jobs ended before a time, or are not known at all."""
+        rows = await self._database.read(
+            "SELECT kept.value AS id FROM json_each(?) AS kept LEFT JOIN jobs ON id = kept.value"
+            " WHERE jobs.id IS NULL OR ended_at < ?",
+            (json.dumps(list(among)), at),
+        )
+        return [row["id"] for row in rows]
+
+    # -- forgetting --------------------------------------------------------------------------
+
+    async def forget(self, tenant: str, requester_id: str) -> int:
+        """Mark all jobs of a person for deletion; return how many. What waits must be cancelled."""
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                "UPDATE jobs SET forget = 1 WHERE tenant = ? AND requester_id = ?",
+                (tenant, requester_id),
+            )
+            return cursor.rowcount
+
+        return await self._database.write("forget", work)
+
+    async def forgotten(self) -> list[str]:
+        """Return marked jobs that have ended and whose last word has been delivered."""
+        rows = await self._database.read(
+            "SELECT id FROM jobs WHERE forget = 1 AND ended_at IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM outbox WHERE job_id = id AND shown < wanted AND dead = 0)"
+        )
+        return [row["id"] for row in rows]
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job with everything that was said about it."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+        await self._database.write("delete", work)
+
+    async def shares(self) -> Shares:
+        """Return where fair sharing stands."""
+        [row] = await self._database.read("SELECT value FROM counters WHERE name = 'virtual_time'")
+        rows = await self._database.read("SELECT tenant, virtual_time FROM shares")
+        return Shares(
+            virtual_time=row["value"], tenants={row["tenant"]: row["virtual_time"] for row in rows}
+        )
+
+    async def last_served(self) -> dict[tuple[str, str], float]:
+        """Return when each (tenant, requester) with unfinished jobs was last given the GPU."""
+        rows = await self._database.read(
+            "SELECT tenant, requester_id, max(started_at) FROM jobs INDEXED BY jobs_by_requester"
+            " WHERE started_at IS NOT NULL AND (tenant, requester_id) IN"
+            f" (SELECT tenant, requester_id FROM jobs WHERE {_UNFINISHED})"
+            " GROUP BY tenant, requester_id"
+        )
+        return {(tenant, requester): started for tenant, requester, started in rows}
+
+    async def switch(self, name: str, *, on: bool) -> None:
+        """Set one of the operator's switches, `paused` or `draining`; they survive a restart."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "UPDATE counters SET value = ? WHERE name = ?", (float(on), name)
+            )
+
+        await self._database.write(name, work)
+
+    async def switched(self, name: str) -> bool:
+        """Return whether a switch is on."""
+        rows = await self._database.read("SELECT value FROM counters WHERE name = ?", (name,))
+        return bool(rows[0]["value"])
+
+    # -- how ---------------------------------------------------------------------------------
+
+    async def _end(
+        self,
+        name: str,
+        job_id: str,
+        expected: Iterable[JobState],
+        to: JobState,
+        failure: Failure | None,
+    ) -> Job | None:
+        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
+            return {"ended_at": self._clock.now(), "failure": dump_failure(failure)}
+
+        return await self._move(name, job_id, expected, to, changes)
+
+    async def _move(
+        self,
+        name: str,
+        job_id: str,
+        expected: Iterable[JobState],
+        to: JobState,
+        changes: Any = None,
+    ) -> Job | None:
+        """Change the state if it is one of `expected`, with the columns `changes` names."""
+        states = [state for state in expected if to in TRANSITIONS[state]]
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            marks = ", ".join("?" * len(states))
+            rows = list(
+                await connection.execute_fetchall(
+                    f"SELECT * FROM jobs WHERE id = ? AND state IN ({marks})",
+                    (job_id, *(state.value for state in states)),
+                )
+            )
+            if not rows:
+                return None
+            before = job_from_row(rows[0])
+            columns = {} if changes is None else await changes(connection, before)
+            if columns is None:
+                return None
+            assignments = ", ".join(f"{column} = ?" for column in ("state", *columns))
+            [row] = await connection.execute_fetchall(
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? RETURNING *",
+                (to.value, *columns.values(), job_id, before.state.value),
+            )
+            job = job_from_row(row)
+            await announce(connection, job, self._clock.now())
+            return job
+
+        return self._published(await self._database.write(name, work))
+
+    def _published(self, job: JobOrNone) -> JobOrNone:
+        if job is not None:
+            self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
+        return job
+
+
+async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
+    """Say in the outbox what people must be shown of the job's new state."""
+    await want(connection, job, ActKind.CARD, now)
+    if job.state is JobState.DELIVERING:
+        await want(connection, job, ActKind.CLIP, now)
+    elif job.state in ENDED - {JobState.DONE, JobState.CANCELLED}:
+        await want(connection, job, ActKind.NOTICE, now)
+
+
+async def _counts(connection: aiosqlite.Connection, job: Job) -> Counts:
+    [row] = await connection.execute_fetchall(
+        "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
+        " sum(tenant = ?1 AND requester_id = ?2) AS requester"
+        f" FROM jobs WHERE state IN ({_WAITING}) AND {_UNFINISHED}",
+        (job.tenant, job.requester.id),
+    )
+    [newest] = await connection.execute_fetchall(
+        "SELECT max(created_at) AS at FROM jobs WHERE tenant = ? AND requester_id = ?",
+        (job.tenant, job.requester.id),
+    )
+    return Counts(
+        total=row["total"],
+        tenant=row["tenant"] or 0,
+        requester=row["requester"] or 0,
+        newest_at=newest["at"],
+    )
+
+
+async def _save_charge(connection: aiosqlite.Connection, charge: Charge) -> None:
+    await connection.execute(
+        "INSERT INTO shares (tenant, virtual_time) VALUES (?, ?)"
+        " ON CONFLICT (tenant) DO UPDATE SET virtual_time = excluded.virtual_time",
+        (charge.tenant, charge.tenant_virtual_time),
+    )
+    await connection.execute(
+        "UPDATE counters SET value = ? WHERE name = 'virtual_time'", (charge.virtual_time,)
+    )

@@ -1,0 +1,38 @@
+"""One process owns a data directory. A second is told who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from inference.errors import StoreError
+
+
+@contextlib.contextmanager
+def own(directory: Path) -> Iterator[None]:
+    """Hold the data directory for the length of the block.
+
+    The kernel drops the lock with the process, however it dies, so there are no stale locks.
+
+    Raises:
+        StoreError: `store.locked` with the holder's pid, or `store.read_only`.
+    """
+    path = directory / "rushes.lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError("store.read_only", path=str(directory)) from error
+    with os.fdopen(descriptor, "r+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = file.read().strip() or "?"
+            raise StoreError("store.locked", pid=holder, path=str(directory)) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,220 @@
+"""The outbox: every outward act is a row until the platform has it.
+
+A card's row counts states (`wanted`) and what the platform shows (`shown`): only the newest state
+is ever sent. A clip or notice is wanted once. What a message says is not stored here: it is made
+from the job when it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import aiosqlite
+
+from inference.clock import Clock
+from inference.jobs.events import EventBus, JobEvent
+from inference.jobs.model import Job, JobState
+from inference.store.database import Database
+from inference.store.rows import job_from_row
+
+
+class ActKind(StrEnum):
+    """What is to be done outside."""
+
+    CARD = "card"
+    """Post the job's card, or bring it to the newest state."""
+    CLIP = "clip"
+    """Post the finished file, with the one ping."""
+    NOTICE = "notice"
+    """Tell the requester how it ended when there is no clip, with the one ping."""
+
+
+class Route(IntEnum):
+    """Where an act goes; after a terminal answer, the next one is tried."""
+
+    THREAD = 0
+    CHANNEL = 1
+    DIRECT = 2
+    KEPT = 3
+    """No place took it: it stays for `/rushes show`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One row of the outbox."""
+
+    key: str
+    """Idempotency key, at most 25 characters: `<job>:<kind>`."""
+    job_id: str
+    kind: ActKind
+    platform: str
+    wanted: int
+    shown: int
+    route: Route
+    sending: bool
+    """An earlier try may have reached the platform: ask before posting again."""
+    attempts: int
+    created_at: float
+    trace: dict[str, Any]
+    """What a half-done delivery must remember, such as the id of an uploaded file."""
+    receipt: dict[str, Any] | None
+    """What the platform called the message, once posted."""
+
+
+async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float) -> None:
+    """Ask for an act, inside the transaction that makes it necessary."""
+    route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
+    await connection.execute(
+        "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
+        " VALUES (:key, :job, :kind, :platform, :route, :now, :now)"
+        " ON CONFLICT (key) DO UPDATE SET wanted = wanted + 1,"
+        " next_at = CASE WHEN shown = wanted THEN excluded.next_at ELSE next_at END",
+        {
+            "key": f"{job.id}:{kind}",
+            "job": job.id,
+            "kind": kind.value,
+            "platform": job.platform,
+            "route": route.value,
+            "now": now,
+        },
+    )
+
+
+_OPEN = """outbox AS act WHERE act.shown < act.wanted AND act.dead = 0
+    AND act.platform IN (SELECT value FROM json_each(:platforms))
+    AND act.job_id NOT IN (SELECT value FROM json_each(:busy))
+    AND (act.kind = 'card' OR EXISTS (
+        SELECT 1 FROM outbox AS card
+        WHERE card.key = act.job_id || ':card' AND (card.shown > 0 OR card.dead = 1)))"""
+
+
+def _selection(platforms: Iterable[str], busy: Iterable[str]) -> dict[str, Any]:
+    return {"platforms": json.dumps(list(platforms)), "busy": json.dumps(list(busy))}
+
+
+class OutboxStore:
+    """The table `outbox`; performing the acts is the delivery's business."""
+
+    def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
+        self._database = database
+        self._clock = clock
+        self._events = events
+
+    async def due(self, platforms: Iterable[str], *, busy: Iterable[str], limit: int) -> list[Act]:
+        """Return acts whose time has come, cards before the rest, oldest first.
+
+        A clip or notice waits until its job's card was posted: its thread hangs on that card.
+
+        Args:
+            platforms: Only theirs; the others' acts keep.
+            busy: Jobs already being worked on.
+            limit: At most so many.
+        """
+        rows = await self._database.read(
+            f"SELECT act.* FROM {_OPEN} AND act.next_at <= :now"
+            " ORDER BY act.kind <> 'card', act.created_at LIMIT :limit",
+            {**_selection(platforms, busy), "now": self._clock.now(), "limit": limit},
+        )
+        return [_act(row) for row in rows]
+
+    async def next_at(self, platforms: Iterable[str], *, busy: Iterable[str]) -> float | None:
+        """Return when the next act becomes due, Unix seconds, or None when nothing waits."""
+        [row] = await self._database.read(
+            f"SELECT min(act.next_at) AS at FROM {_OPEN}", _selection(platforms, busy)
+        )
+        at: float | None = row["at"]
+        return at
+
+    async def get(self, job_id: str, kind: ActKind) -> Act | None:
+        """Return a job's act of a kind."""
+        rows = await self._database.read(
+            "SELECT * FROM outbox WHERE key = ?", (f"{job_id}:{kind}",)
+        )
+        return _act(rows[0]) if rows else None
+
+    async def begin(self, act: Act) -> None:
+        """Note that the platform may see this act from now on, whatever happens to us."""
+        await self._update("begin", act, "sending = 1")
+
+    async def remember(self, act: Act, trace: dict[str, Any]) -> None:
+        """Keep what a half-done delivery needs in order to go on instead of starting again."""
+        await self._update("remember", act, "trace = :value", json.dumps(trace))
+
+    async def sent(self, act: Act, receipt: dict[str, Any]) -> Job | None:
+        """Note that the platform has the act as of `act.wanted`; a clip's job is done with it.
+
+        Returns:
+            The job that is now done, when the act was its clip.
+        """
+        now = self._clock.now()
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            await connection.execute(
+                "UPDATE outbox SET shown = max(shown, ?), sending = 0, attempts = 0,"
+                " receipt = ? WHERE key = ?",
+                (act.wanted, json.dumps(receipt), act.key),
+            )
+            if act.kind is not ActKind.CLIP:
+                return None
+            rows = await connection.execute_fetchall(
+                "UPDATE jobs SET state = ?, ended_at = ? WHERE id = ? AND state = ? RETURNING *",
+                (JobState.DONE.value, now, act.job_id, JobState.DELIVERING.value),
+            )
+            for row in rows:
+                job = job_from_row(row)
+                await want(connection, job, ActKind.CARD, now)
+                return job
+            return None
+
+        job = await self._database.write(f"sent_{act.kind}", work)
+        if job is not None:
+            self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
+        return job
+
+    async def retry(self, act: Act, *, at: float) -> None:
+        """Try again at a time, Unix seconds."""
+        await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)
+
+    async def reroute(self, act: Act, route: Route) -> None:
+        """Try the next place at once; what the old place was told does not matter there."""
+        await self._update(
+            "reroute",
+            act,
+            "route = :value, attempts = 0, sending = 0, trace = '{}', next_at = created_at",
+            route.value,
+        )
+
+    async def drop(self, act: Act) -> None:
+        """Give an act up for good: its message was deleted, or it no longer matters."""
+        await self._update("drop", act, "dead = 1, sending = 0")
+
+    async def _update(self, name: str, act: Act, assignment: str, value: Any = None) -> None:
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                f"UPDATE outbox SET {assignment} WHERE key = :key",
+                {"key": act.key, "value": value},
+            )
+
+        await self._database.write(f"{name}_{act.kind}", work)
+
+
+def _act(row: sqlite3.Row) -> Act:
+    return Act(
+        key=row["key"],
+        job_id=row["job_id"],
+        kind=ActKind(row["kind"]),
+        platform=row["platform"],
+        wanted=row["wanted"],
+        shown=row["shown"],
+        route=Route(row["route"]),
+        sending=bool(row["sending"]),
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        trace=json.loads(row["trace"]),
+        receipt=json.loads(row["receipt"]) if row["receipt"] else None,
+    )

@@ -1,0 +1,1 @@
+"""The processes that do the heavy work: one per GPU, one for untrusted media."""

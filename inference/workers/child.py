@@ -1,0 +1,274 @@
+"""The render worker: one process per GPU, `python -m inference.workers.child`.
+
+Threads: the main one renders, one encodes (`encoder`), one listens to the parent (`link`), one
+beats the heart. The engine stays loaded from job to job.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import queue
+import threading
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference.engines import registry
+from inference.engines.base import CancelToken
+from inference.engines.device import cpu, probe
+from inference.engines.faults import Fault
+from inference.engines.registry import ModelOptions
+from inference.errors import Cancelled, EngineError, RushesError, UserError
+from inference.media.encode import ClipWriter, Encoded, write_image
+from inference.media.stamp import Stamp
+from inference.workers.base import Manifest, Progress, RenderTask, Stage
+from inference.workers.encoder import EncoderThread
+from inference.workers.link import Link
+from inference.workers.protocol import (
+    Cancel,
+    Done,
+    Failed,
+    Heartbeat,
+    Hello,
+    Message,
+    ProgressMessage,
+    Run,
+    Shutdown,
+    Stopped,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inference.engines.base import Engine, FrameChunk
+    from inference.spec import Size
+
+log = logging.getLogger(__name__)
+
+
+class _Job:
+    """A task with its token, and its voice to the parent."""
+
+    def __init__(self, task: RenderTask, link: Link) -> None:
+        self.task = task
+        self.token = CancelToken()
+        self._link = link
+        self._last: Progress | None = None
+        self._stepped = False
+
+    def loading(self, fraction: float) -> None:
+        """Tell how much of the model is read."""
+        self._report(Stage.LOADING, round(100 * fraction), 100)
+
+    def rendering(self, done: int, total: int) -> None:
+        """Tell how many steps are done."""
+        self._report(Stage.RENDERING, done, total)
+        if done == total:
+            self._stepped = True
+            self.finishing(0)
+
+    def finishing(self, frames: int) -> None:
+        """Tell how many frames are encoded, once there are no more steps to tell of."""
+        if self._stepped:
+            self._report(Stage.FINISHING, frames, self.task.spec.frames * self.task.spec.loops)
+
+    def _report(self, stage: Stage, done: int, total: int) -> None:
+        progress = Progress(stage=stage, done=done, total=total)
+        if progress != self._last:
+            self._last = progress
+            self._link.send(ProgressMessage(job_id=self.task.job_id, progress=progress))
+
+
+class RenderWorker:
+    """Renders one task after the other until the parent says `Shutdown` or is gone.
+
+    Args:
+        link: The pipe to the parent.
+        models: The members of `[models.<name>]` of every installed model.
+        directory: Where downloaded weights live.
+        fault: The failure to show on test cards.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        models: dict[str, dict[str, Any]],
+        directory: Path | None,
+        fault: Fault,
+    ) -> None:
+        self._link = link
+        self._models = models
+        self._directory = directory
+        self._fault = fault
+        self._waiting: queue.Queue[_Job | None] = queue.Queue()
+        self._jobs: dict[str, _Job] = {}
+        self._engine: Engine | None = None
+        self._warm_model: str | None = None
+
+    def run(self, heartbeat_seconds: float) -> None:
+        """Say hello and work."""
+        self._link.listen(self._on_message)
+        device = probe() if self._models.keys() - {registry.TESTCARD} else cpu()
+        self._link.send(
+            Hello(
+                device=device.name,
+                memory_bytes=device.memory_bytes,
+                pid=os.getpid(),
+                models=tuple(self._models),
+            )
+        )
+        threading.Thread(target=self._beat, args=(heartbeat_seconds,), daemon=True).start()
+        while (job := self._waiting.get()) is not None:
+            answer = self._perform(job)
+            del self._jobs[job.task.job_id]
+            self._link.send(answer)
+
+    def _on_message(self, message: Message) -> None:
+        match message:
+            case Run(task=task):
+                # Made here, not where it is run, so that a `Cancel` right behind finds it.
+                self._jobs[task.job_id] = job = _Job(task, self._link)
+                self._waiting.put(job)
+            case Cancel(job_id=job_id):
+                if running := self._jobs.get(job_id):
+                    running.token.cancel()
+            case Shutdown():
+                for unwanted in tuple(self._jobs.values()):
+                    unwanted.token.cancel()
+                self._waiting.put(None)
+
+    def _beat(self, seconds: float) -> None:
+        while True:
+            self._link.send(Heartbeat(warm_model=self._warm_model))
+            time.sleep(seconds)
+
+    def _perform(self, job: _Job) -> Message:
+        """Render and say how it went; nothing a job does ends the worker."""
+        job_id = job.task.job_id
+        try:
+            manifest = self._render(job)
+        except Cancelled:
+            return Stopped(job_id=job_id)
+        except RushesError as error:
+            return Failed.of(error, job_id)
+        except MemoryError:
+            return Failed.of(EngineError("worker.out_of_memory", transient=True), job_id)
+        except Exception:  # noqa: BLE001 - the worker loop: a bug fails its job, not the process
+            log.error("job %s failed\n%s", job_id, _traceback(job.task))  # noqa: TRY400 - redacted
+            return Failed.of(EngineError("worker.bug"), job_id)
+        return Done(job_id=job_id, manifest=manifest)
+
+    def _render(self, job: _Job) -> Manifest:
+        task, spec = job.task, job.task.spec
+        if spec.model not in self._models:
+            raise UserError("model.unknown", name=spec.model, known=list(self._models))
+        fault = self._fault.at_attempt(task.attempt) if spec.model == registry.TESTCARD else Fault()
+        # Before the weights: a watermark that cannot be drawn fails the job cheaply.
+        size = registry.capabilities(spec.model).sizes[spec.resolution, spec.aspect]
+        encode = partial(_encode, job, size, Stamp.draw(task.watermark, size))
+        task.directory.mkdir(parents=True, exist_ok=True)
+
+        def on_step(done: int, total: int) -> None:
+            fault.at_step()
+            job.rendering(done, total)
+
+        started = time.monotonic()
+        engine = self._warm_engine(job)
+        loaded = time.monotonic()
+        job.rendering(0, spec.steps)
+        with EncoderThread(encode) as encoder:
+            for chunk in engine.render(spec, image=task.image, on_step=on_step, cancel=job.token):
+                encoder.put(chunk)
+                job.token.raise_if_cancelled()
+            rendered = time.monotonic()
+            encoded = encoder.finish()
+        manifest = Manifest(
+            name=encoded.path.name,
+            size=encoded.size,
+            sha256=encoded.sha256,
+            width=encoded.width,
+            height=encoded.height,
+            frames=encoded.frames,
+            timings={
+                "load": loaded - started,
+                "render": rendered - loaded,
+                "finish": time.monotonic() - rendered,
+            },
+        )
+        return fault.at_report(manifest, task.directory)
+
+    def _warm_engine(self, job: _Job) -> Engine:
+        """Return the engine of the job's model, loaded; another one's makes room for it."""
+        name = job.task.spec.model
+        if self._engine is not None and self._warm_model == name:
+            return self._engine
+
+        def on_progress(fraction: float, _part: str) -> None:
+            job.token.raise_if_cancelled()
+            job.loading(fraction)
+
+        self._engine = None
+        self._warm_model = None
+        gc.collect()
+        job.loading(0)
+        options = ModelOptions(directory=self._directory, values=self._models[name])
+        engine = registry.create(name, options)
+        engine.load(on_progress)
+        self._engine, self._warm_model = engine, name
+        self._link.send(Heartbeat(warm_model=name))
+        return engine
+
+
+def _encode(job: _Job, size: Size, stamp: Stamp, chunks: Iterator[FrameChunk]) -> Encoded:
+    """Write the chunks to the attempt's file, on the encoder's thread."""
+    task = job.task
+    if task.spec.frames == 1:
+        image = next(chunks, None)
+        if image is None:
+            raise EngineError("encode.no_frames")
+        return write_image(task.directory / "image.png", image.frames[0], task.recipe)
+    with ClipWriter(task.directory / "clip.mp4", size, task.recipe, stamp) as writer:
+        written = 0
+        for chunk in chunks:
+            writer.write(chunk)
+            written += len(chunk.frames)
+            job.finishing(written)
+    return writer.encoded
+
+
+def _traceback(task: RenderTask) -> str:
+    """Format the current exception without the person's words."""
+    text = traceback.format_exc()
+    for words in (task.spec.prompt, task.spec.negative):
+        if words:
+            text = text.replace(words, "[prompt]").replace(repr(words)[1:-1], "[prompt]")
+    return text
+
+
+def main() -> None:
+    """Run the worker on the pipe and with the config given on the command line."""
+    link, config = Link.from_arguments()
+    logging.basicConfig(format="worker[%(process)d] %(levelname)s %(message)s")
+    models = config["models"]
+    fault = Fault.parse(models.get(registry.TESTCARD, {}).get("fail", ""))
+    fault.at_attempt(config["start"]).at_start()
+    directory = config["models_directory"]
+    worker = RenderWorker(
+        link,
+        models=models,
+        directory=None if directory is None else Path(directory),
+        fault=fault,
+    )
+    worker.run(config["heartbeat_seconds"])
+    logging.shutdown()
+    # Without the interpreter's tidying up: its threads wait on the pipe and the device for good.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

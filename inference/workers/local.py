@@ -1,0 +1,309 @@
+"""The executor for one GPU of this machine: a supervised child process."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from inference.errors import Cancelled, WorkerLost
+from inference.workers.protocol import (
+    Cancel,
+    Done,
+    Failed,
+    Heartbeat,
+    Hello,
+    Message,
+    ProgressMessage,
+    ProtocolError,
+    Run,
+    Shutdown,
+    Stopped,
+)
+from inference.workers.spawn import Child, spawn
+from inference.workers.watchdog import Watchdog, WorkerLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from inference.workers.base import Manifest, ProgressCallback, RenderTask
+
+log = logging.getLogger(__name__)
+
+_CHILD_MODULE = "inference.workers.child"
+
+_LOOKS_PER_LIMIT = 4
+"""How often a silent child is looked at before it counts as hung."""
+
+
+class _Job:
+    """A task in the executor: waiting in line, or on the worker."""
+
+    def __init__(self, task: RenderTask) -> None:
+        self.task = task
+        self.inbox: asyncio.Queue[ProgressMessage | Done | Failed | Stopped | WorkerLost] = (
+            asyncio.Queue()
+        )
+
+
+class _Worker:
+    """A child that said hello."""
+
+    def __init__(self, child: Child, limits: WorkerLimits) -> None:
+        self.child = child
+        self.watchdog = Watchdog(limits)
+        self.job: _Job | None = None
+
+
+class LocalExecutor:
+    """Runs render workers one after the other and renders on the living one.
+
+    Use as an async context manager. The first child starts in the background, and each lost
+    one is replaced after a pause that grows while nothing succeeds. Concurrent `render` calls
+    wait for each other in the order they came.
+
+    A loss before the hello is `worker.silent` for every task in line: none of them ran.
+
+    Args:
+        models: The members of `[models.<name>]` of every installed model.
+        models_directory: Where downloaded weights live.
+        limits: How long everything may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        models: Mapping[str, Mapping[str, Any]],
+        models_directory: Path | None = None,
+        limits: WorkerLimits = WorkerLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._models = models
+        self._models_directory = models_directory
+        self._limits = limits
+        self._hello: Hello | None = None
+        self._warm_model: str | None = None
+        self._worker: _Worker | None = None
+        self._line: deque[_Job] = deque()
+        self._starts = 0
+        self._restart_seconds = limits.restart_min_seconds
+        self._closing = False
+        self._supervisor: asyncio.Task[None]
+
+    @property
+    def hello(self) -> Hello | None:
+        """What the last child said of itself and its device; None before the first hello."""
+        return self._hello
+
+    @property
+    def warm_model(self) -> str | None:
+        """Name of the model whose weights are on the device now."""
+        return self._warm_model
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child that takes work; None while there is none."""
+        return self._worker.child.pid if self._worker else None
+
+    async def __aenter__(self) -> Self:
+        self._supervisor = asyncio.create_task(self._supervise(), name="render worker")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing = True
+        try:
+            if self._worker:
+                self._worker.child.send(Shutdown())
+                await asyncio.wait({self._supervisor}, timeout=self._limits.shutdown_grace_seconds)
+        finally:
+            self._supervisor.cancel()
+            await asyncio.wait({self._supervisor})
+            running = [self._worker.job] if self._worker and self._worker.job else []
+            self._worker = None
+            _tell(running + self._leave_line(), WorkerLost("worker.closed"))
+
+    async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
+        """Render a task to a complete file; see `Executor`."""
+        if self._closing:
+            raise WorkerLost("worker.closed")
+        job = _Job(task)
+        self._line.append(job)
+        self._start_next()
+        try:
+            manifest = await self._outcome(job, on_progress)
+        except BaseException:
+            await self._abandon(job)
+            raise
+        reason = await asyncio.to_thread(_find_lie, manifest, task.directory)
+        if reason is not None:
+            self._retire()
+            raise WorkerLost("worker.lied", reason=reason)
+        self._restart_seconds = self._limits.restart_min_seconds
+        return manifest
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask for the task to stop at its next step; see `Executor`."""
+        for job in [job for job in self._line if job.task.job_id == job_id]:
+            self._line.remove(job)
+            job.inbox.put_nowait(Stopped(job_id=job_id))
+        running = self._worker.job if self._worker else None
+        if self._worker and running and running.task.job_id == job_id:
+            self._worker.child.send(Cancel(job_id=job_id))
+
+    async def _outcome(self, job: _Job, on_progress: ProgressCallback) -> Manifest:
+        while True:
+            match await job.inbox.get():
+                case ProgressMessage(progress=progress):
+                    on_progress(progress)
+                case Done(manifest=manifest):
+                    return manifest
+                case Failed() as failed:
+                    raise failed.error()
+                case Stopped():
+                    raise Cancelled
+                case WorkerLost() as loss:
+                    raise loss
+
+    async def _abandon(self, job: _Job) -> None:
+        """Make sure that nobody works on a job any more."""
+        if job in self._line:
+            self._line.remove(job)
+        worker = self._worker
+        if worker is None or worker.job is not job:
+            return
+        worker.child.send(Cancel(job_id=job.task.job_id))
+        try:
+            async with asyncio.timeout(self._limits.cancel_grace_seconds):
+                while isinstance(await job.inbox.get(), ProgressMessage):
+                    pass
+        except BaseException as error:
+            # The worker does not obey, or the caller cannot wait: the device must be free.
+            self._retire()
+            if not isinstance(error, TimeoutError):
+                raise
+
+    def _start_next(self) -> None:
+        worker = self._worker
+        if worker and worker.job is None and self._line and not self._closing:
+            worker.job = self._line.popleft()
+            worker.watchdog.started()
+            worker.child.send(Run(task=worker.job.task))
+
+    def _retire(self) -> None:
+        """Give no more work to the present child; the supervisor sees its end and goes on."""
+        if self._worker:
+            self._worker.child.kill()
+            self._worker = None
+
+    def _leave_line(self) -> list[_Job]:
+        jobs = list(self._line)
+        self._line.clear()
+        return jobs
+
+    async def _supervise(self) -> None:
+        while not self._closing:
+            try:
+                async with spawn(_CHILD_MODULE, self._config()) as child:
+                    victims, loss = await self._attend(child)
+            except Exception:  # the worker loop: the system may be able to start the next one
+                log.exception("cannot start a render worker")
+                victims, loss = self._leave_line(), WorkerLost("worker.silent")
+            # Told only now, when the process is gone and touches neither files nor device.
+            _tell(victims, WorkerLost("worker.closed") if self._closing else loss)
+            if not self._closing:
+                log.warning("worker lost: %s; next in %.1f s", loss, self._restart_seconds)
+                await asyncio.sleep(self._restart_seconds)
+                self._restart_seconds = min(
+                    2 * self._restart_seconds, self._limits.restart_max_seconds
+                )
+
+    def _config(self) -> dict[str, Any]:
+        self._starts += 1
+        return {
+            "models": {name: dict(options) for name, options in self._models.items()},
+            "models_directory": self._models_directory and str(self._models_directory),
+            "heartbeat_seconds": self._limits.heartbeat_seconds,
+            "start": self._starts,
+        }
+
+    async def _attend(self, child: Child) -> tuple[list[_Job], WorkerLost]:
+        """Serve a child until it is lost; return the jobs that lose by it, and the reason."""
+        try:
+            self._hello = await self._greet(child)
+        except WorkerLost as loss:
+            return self._leave_line(), loss
+        worker = self._worker = _Worker(child, self._limits)
+        self._start_next()
+        try:
+            await self._listen(worker)
+        except WorkerLost as loss:
+            self._worker = self._warm_model = None
+            return [worker.job] if worker.job else [], loss
+
+    async def _greet(self, child: Child) -> Hello:
+        limit = self._limits.hello_seconds
+        try:
+            message = await child.receive(within_seconds=limit)
+        except WorkerLost as loss:
+            raise WorkerLost("worker.silent", **loss.params) from loss
+        if message is None:
+            raise WorkerLost("worker.silent", silent_seconds=limit)
+        if not isinstance(message, Hello):
+            raise ProtocolError("no hello")
+        return message
+
+    async def _listen(self, worker: _Worker) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        tick = self._limits.heartbeat_limit_seconds / _LOOKS_PER_LIMIT
+        while True:
+            before = loop.time()
+            message = await worker.child.receive(within_seconds=tick)
+            if message is not None:
+                worker.watchdog.heard(message)
+                self._take(worker, message)
+            # A blocked loop cannot listen: what lies beyond the tick is not the child's silence.
+            worker.watchdog.passed(min(loop.time() - before, tick))
+
+    def _take(self, worker: _Worker, message: Message) -> None:
+        match message:
+            case Heartbeat(warm_model=name):
+                self._warm_model = name
+            case ProgressMessage() | Done() | Failed() | Stopped():
+                job = worker.job
+                if job is None or message.job_id != job.task.job_id:
+                    raise ProtocolError("about a job that does not run")
+                if isinstance(message, ProgressMessage):
+                    job.inbox.put_nowait(message)
+                    return
+                # A job stopped by the executor's end was not cancelled by anybody.
+                closed = self._closing and isinstance(message, Stopped)
+                job.inbox.put_nowait(WorkerLost("worker.closed") if closed else message)
+                worker.job = None
+                self._start_next()
+            case _:
+                raise ProtocolError("not a message for a parent")
+
+
+def _tell(jobs: list[_Job], loss: WorkerLost) -> None:
+    for job in jobs:
+        job.inbox.put_nowait(loss)
+
+
+def _find_lie(manifest: Manifest, directory: Path) -> str | None:
+    """Compare a manifest with the file; return what does not hold."""
+    if manifest.name != PurePath(manifest.name).name:
+        return "name"
+    path = directory / manifest.name
+    try:
+        if path.is_symlink() or not path.is_file():
+            return "file"
+        if path.stat().st_size != manifest.size:
+            return "size"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "file"
+    return None if digest == manifest.sha256 else "sha256"

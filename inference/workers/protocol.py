@@ -1,0 +1,263 @@
+"""What a child process and its parent say to each other, over any byte stream.
+
+A frame is four bytes of length (big endian) and a JSON object whose `type` names one of the
+messages below. Both ends use the same `encode` and `Decoder`, which do no I/O themselves.
+
+parent -> child   Run, Cancel, Shutdown, Call
+child -> parent   Hello, Heartbeat, ProgressMessage, Done, Failed, Stopped, Returned
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass, is_dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from inference.errors import EngineError, RushesError, UserError, WorkerLost
+from inference.workers.base import Manifest, Progress, RenderTask
+
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+"""No honest message comes near; a longer one is a sign of two ends out of step."""
+
+_LENGTH = struct.Struct("!I")
+
+
+class ProtocolError(WorkerLost):
+    """The other end sent what no honest end sends; the connection is of no further use."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("worker.protocol", reason=reason)
+
+
+class ErrorKind(StrEnum):
+    """Which branch of the error tree a failure belongs to."""
+
+    USER = "user"
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Render this; exactly one of `Done`, `Failed` and `Stopped` answers."""
+
+    task: RenderTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Stop that job at its next step. Unknown and finished ones are ignored."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """Stop what runs, then exit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Do one thing and answer with `Returned` or `Failed` (media process)."""
+
+    operation: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """The child is up and takes work. First message of every child."""
+
+    device: str
+    """As shown to people: "NVIDIA H100 80GB HBM3", "cpu"."""
+    memory_bytes: int
+    """Of that device."""
+    pid: int
+    models: tuple[str, ...]
+    """Installed models, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The child's interpreter is alive."""
+
+    warm_model: str | None
+    """Whose weights are on the device now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressMessage:
+    """How far the running job is."""
+
+    job_id: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The file is complete on disk."""
+
+    job_id: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The work failed and the child lives on."""
+
+    job_id: str | None
+    """None when a `Call` failed."""
+    kind: ErrorKind
+    code: str
+    params: dict[str, Any]
+    transient: bool
+
+    @classmethod
+    def of(cls, error: RushesError, job_id: str | None = None) -> Self:
+        """Describe an error; parameters that are not JSON become text."""
+        return cls(
+            job_id=job_id,
+            kind=ErrorKind.USER if isinstance(error, UserError) else ErrorKind.ENGINE,
+            code=error.code,
+            params=json.loads(json.dumps(error.params, default=str)),
+            transient=getattr(error, "transient", False),
+        )
+
+    def error(self) -> UserError | EngineError:
+        """Rebuild the error on the parent's side."""
+        error: UserError | EngineError
+        if self.kind is ErrorKind.USER:
+            error = UserError(self.code)
+        else:
+            error = EngineError(self.code, transient=self.transient)
+        error.params = self.params
+        return error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The job stopped because it was asked to; nothing of it will follow."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """A `Call` succeeded."""
+
+    result: dict[str, Any]
+
+
+Message = (
+    Run
+    | Cancel
+    | Shutdown
+    | Call
+    | Hello
+    | Heartbeat
+    | ProgressMessage
+    | Done
+    | Failed
+    | Stopped
+    | Returned
+)
+
+_TYPES: dict[str, type[Message]] = {
+    message.__name__.removesuffix("Message").lower(): message for message in get_args(Message)
+}
+_NAMES = {message: name for name, message in _TYPES.items()}
+
+
+def encode(message: Message) -> bytes:
+    """Return one frame.
+
+    Raises:
+        ProtocolError: The message is too long to be sent.
+    """
+    members = {"type": _NAMES[type(message)], **asdict(message)}
+    body = json.dumps(members, default=_plain, allow_nan=False).encode()
+    if len(body) > MAX_FRAME_BYTES:
+        raise ProtocolError(f"a frame of {len(body)} bytes")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Cuts a byte stream, however it was chopped, into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take what was read and return the messages completed by it, in order.
+
+        Raises:
+            ProtocolError: The stream is not ours. The decoder must not be used any more.
+        """
+        self._buffer += data
+        messages = []
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise ProtocolError(f"a frame of {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            messages.append(_decode(bytes(self._buffer[_LENGTH.size : end])))
+            del self._buffer[:end]
+        return messages
+
+
+def _decode(body: bytes) -> Message:
+    try:
+        members = json.loads(body)
+        kind = _TYPES[members.pop("type")]
+        message: Message = _build(kind, members)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # The reason names no content: it may hold a prompt.
+        raise ProtocolError(f"not a message: {type(error).__name__}") from None
+    return message
+
+
+def _build(kind: Any, members: object) -> Any:
+    """Make a dataclass from exactly its members, each of exactly its type."""
+    hints = _hints(kind)
+    if not isinstance(members, dict) or members.keys() != hints.keys():
+        raise TypeError(kind.__name__)
+    return kind(**{name: _read(value, hints[name]) for name, value in members.items()})
+
+
+def _read(value: Any, hint: Any) -> Any:  # noqa: PLR0911 - one for each kind of annotation
+    """Turn JSON data into a value of the annotated type, or raise TypeError or ValueError."""
+    origin = get_origin(hint)
+    if origin is UnionType:
+        (inner,) = (option for option in get_args(hint) if option is not type(None))
+        return None if value is None else _read(value, inner)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_read(item, get_args(hint)[0]) for item in value)
+    if origin is dict and isinstance(value, dict):
+        inner = get_args(hint)[1]
+        return {key: item if inner is Any else _read(item, inner) for key, item in value.items()}
+    if is_dataclass(hint):
+        return _build(hint, value)
+    if isinstance(value, str) and issubclass(hint, (StrEnum, Path)):
+        return hint(value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise TypeError(hint)
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(type(value))

@@ -1,0 +1,163 @@
+"""What every engine must do, run on each of them. A new engine joins with a line in ENGINES."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.engines import registry
+from inference.engines.base import CancelToken
+from inference.engines.registry import ModelOptions
+from inference.errors import Cancelled
+from inference.spec import Aesthetic, Camera, Mode, Motion, Size, Spec
+
+
+@dataclass(frozen=True)
+class Case:
+    """An engine and the options that make it quick."""
+
+    model: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+ENGINES = [
+    pytest.param(Case("testcard", {"step_seconds": 0}), id="testcard"),
+]
+
+
+@pytest.fixture(params=ENGINES, scope="module")
+def case(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def capabilities(case):
+    return registry.capabilities(case.model)
+
+
+@pytest.fixture(scope="module")
+def engine(case):
+    engine = registry.create(case.model, ModelOptions(values=case.options))
+    engine.load(lambda fraction, part: None)
+    return engine
+
+
+@pytest.fixture
+def spec(case, capabilities):
+    """The smallest clip the model makes."""
+    return Spec(
+        prompt="a red fox running through snow",
+        model=case.model,
+        resolution=capabilities.resolutions[0],
+        aspect=capabilities.aspects[0],
+        frames=next(frames for frames in capabilities.frames if frames > 1),
+        motion=Motion.FAIR,
+        aesthetic=Aesthetic.EXCELLENT,
+        camera=Camera.NONE,
+        refine=False,
+        seed=42,
+        steps=3,
+        cfg=7.0,
+        fps=24,
+        loops=1,
+    )
+
+
+class Render:
+    """One render, chunk by chunk, with the steps it reported."""
+
+    def __init__(self, engine, spec, *, cancel_at=None):
+        self.steps = []
+        self.token = CancelToken()
+        self._cancel_at = cancel_at
+        self.chunks = engine.render(spec, image=None, on_step=self._on_step, cancel=self.token)
+
+    def _on_step(self, done, total):
+        self.steps.append((done, total))
+        if done == self._cancel_at:
+            self.token.cancel()
+
+    def frames(self):
+        return np.concatenate([chunk.frames for chunk in self.chunks])
+
+
+def test_frames_have_the_announced_count_size_and_type(engine, spec, capabilities):
+    frames = Render(engine, spec).frames()
+
+    size = capabilities.sizes[spec.resolution, spec.aspect]
+    assert frames.shape == (spec.frames, size.height, size.width, 3)
+    assert frames.dtype == np.uint8
+    assert frames.std() > 1
+
+
+def test_an_image_is_one_frame(engine, spec, capabilities):
+    if Mode.TEXT_TO_IMAGE not in capabilities.modes:
+        pytest.skip("this model makes no images")
+
+    assert len(Render(engine, replace(spec, frames=1)).frames()) == 1
+
+
+def test_chunks_handed_over_are_not_written_to_any_more(engine, spec):
+    chunks, copies = [], []
+    for chunk in Render(engine, spec).chunks:
+        chunks.append(chunk.frames)
+        copies.append(chunk.frames.copy())
+
+    assert all((chunk == copy).all() for chunk, copy in zip(chunks, copies, strict=True))
+
+
+def test_steps_are_counted_up_to_the_total(engine, spec):
+    render = Render(engine, spec)
+    render.frames()
+
+    total = len(render.steps)
+    assert render.steps == [(done, total) for done in range(1, total + 1)]
+    assert total >= 1
+
+
+def test_the_same_seed_gives_the_same_frames(engine, spec):
+    assert (Render(engine, spec).frames() == Render(engine, spec).frames()).all()
+
+
+@pytest.mark.parametrize("cancel_at", [1, 2])
+def test_cancelling_stops_within_a_step(engine, spec, cancel_at):
+    render = Render(engine, spec, cancel_at=cancel_at)
+
+    with pytest.raises(Cancelled):
+        render.frames()
+    assert len(render.steps) <= cancel_at + 1
+
+
+def test_a_render_cancelled_beforehand_takes_no_step(engine, spec):
+    render = Render(engine, spec)
+    render.token.cancel()
+
+    with pytest.raises(Cancelled):
+        render.frames()
+    assert len(render.steps) <= 1
+
+
+def test_a_cancelled_render_leaves_the_engine_usable(engine, spec):
+    with pytest.raises(Cancelled):
+        Render(engine, spec, cancel_at=1).frames()
+
+    assert len(Render(engine, spec).frames()) == spec.frames
+
+
+def test_loading_twice_is_allowed(engine):
+    engine.load(lambda fraction, part: None)
+
+
+def test_the_data_beside_the_engine_is_consistent(case, capabilities):
+    assert capabilities.name == case.model
+    assert case.model in registry.names()
+    assert list(capabilities.frames) == sorted(set(capabilities.frames))
+    assert (1 in capabilities.frames) == (Mode.TEXT_TO_IMAGE in capabilities.modes)
+    for resolution in capabilities.resolutions:
+        for aspect in capabilities.aspects:
+            size = capabilities.sizes[resolution, aspect]
+            assert isinstance(size, Size)
+            assert size.width % 2 == size.height % 2 == 0
+            wide, high = map(int, aspect.split(":"))
+            assert size.width / size.height == pytest.approx(wide / high, rel=0.05)

@@ -1,0 +1,118 @@
+"""The job service in memory: the same promises, no GPU and no disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from inference.errors import NotFound, UserError
+from inference.jobs.estimate import Place
+from inference.jobs.model import ENDED, Job, JobState, Order
+from inference.jobs.service import CancelOutcome
+from inference.workers.base import Progress
+
+SECONDS_EACH = 40.0
+"""What every job costs."""
+
+
+class FakeJobs:
+    """Jobs wait until a test moves them with `put`."""
+
+    def __init__(self, *, limit: int = 5, now: float = 1_000_000.0) -> None:
+        self.limit = limit
+        self.now = now
+        self.paused = False
+        self.draining = False
+        self.orders: list[Order] = []
+        self.running: dict[str, tuple[Progress, float]] = {}
+        self.finished: dict[str, Path] = {}
+        self._jobs: dict[str, Job] = {}
+
+    def put(self, job: Job) -> Job:
+        self._jobs[job.id] = job
+        return job
+
+    async def submit(self, order: Order) -> Job:
+        if self.draining:
+            raise UserError("queue.draining")
+        for job in self._jobs.values():
+            if order.key is not None and job.key == order.key:
+                return job
+        count = len(await self.waiting(order.tenant))
+        if count >= self.limit:
+            raise UserError("queue.full_tenant", limit=self.limit, count=count)
+        self.orders.append(order)
+        return self.put(
+            Job(
+                id=f"JOB{len(self._jobs) + 1:07}",
+                state=JobState.QUEUED,
+                spec=order.spec,
+                origins=order.origins,
+                tenant=order.tenant,
+                requester=order.requester,
+                platform=order.platform,
+                address=order.address,
+                created_at=self.now,
+                cost=SECONDS_EACH,
+                key=order.key,
+                parent=order.parent,
+                sequence=len(self._jobs),
+            )
+        )
+
+    async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
+        job = await self.get(job_id, tenant=tenant)
+        if job.state is JobState.RUNNING:
+            self.put(replace(job, cancel_requested_at=self.now))
+            return CancelOutcome.CANCELLING
+        if job.ended or job.state in {JobState.FINISHING, JobState.DELIVERING}:
+            return CancelOutcome.TOO_LATE
+        self.put(replace(job, state=JobState.CANCELLED, ended_at=self.now))
+        return CancelOutcome.CANCELLED
+
+    async def get(self, job_id: str, *, tenant: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None or job.tenant != tenant:
+            raise NotFound("job.unknown", job=job_id)
+        return job
+
+    async def waiting(self, tenant: str) -> list[Job]:
+        jobs = [job for job in self._jobs.values() if job.tenant == tenant and not job.ended]
+        return sorted(jobs, key=lambda job: (job.state is not JobState.RUNNING, job.sequence))
+
+    async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
+        jobs = [
+            job
+            for job in self._jobs.values()
+            if job.tenant == tenant and job.requester.id == requester_id
+        ]
+        return jobs[::-1][:limit]
+
+    def place(self, job_id: str) -> Place | None:
+        line = [job.id for job in self._jobs.values() if job.state is JobState.QUEUED]
+        if job_id not in line:
+            return None
+        before = line.index(job_id)
+        return Place(
+            position=before + 1,
+            start_in=before * SECONDS_EACH,
+            ready_in=(before + 1) * SECONDS_EACH,
+        )
+
+    def progress(self, job_id: str) -> Progress | None:
+        return self.running[job_id][0] if job_id in self.running else None
+
+    def seconds_left(self, job_id: str) -> float | None:
+        return self.running[job_id][1] if job_id in self.running else None
+
+    def files(self, job: Job) -> Path | None:
+        return self.finished.get(job.id) if job.state in ENDED else None
+
+    async def pause(self) -> None:
+        self.paused = True
+
+    async def resume(self) -> None:
+        self.paused = self.draining = False
+
+    async def drain(self) -> None:
+        self.draining = True

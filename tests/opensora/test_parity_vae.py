@@ -1,0 +1,96 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import opensora_vectors as vectors  # noqa: E402 - needs torch
+
+from inference.opensora import checkpoint  # noqa: E402
+
+pytestmark = pytest.mark.model
+
+TOLERANCE = 1e-4
+
+
+@pytest.mark.parametrize(("folder", "case"), vectors.cases("vae13"))
+def test_encoding_equals_the_original(folder, case):
+    given = vectors.tensors(folder, "vae13", case["case"])
+    model = vectors.vae(folder)
+
+    moments = torch.cat(model.moments(given["in/x"]), dim=1)
+
+    torch.testing.assert_close(moments, given["moments"], rtol=0, atol=TOLERANCE)
+    mean = model.encode(given["in/x"])
+    torch.testing.assert_close(mean, given["z_mode"], rtol=0, atol=TOLERANCE)
+    sample = model.encode(given["in/x"], given["in/eps"])
+    torch.testing.assert_close(sample, given["z_sample"], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("folder", "case"), vectors.cases("vae13"))
+def test_decoding_equals_the_original(folder, case):
+    given = vectors.tensors(folder, "vae13", case["case"])
+    model = vectors.vae(folder)
+
+    pixels = model.decode(given["in/z_dec"])
+
+    torch.testing.assert_close(pixels, given["dec"], rtol=0, atol=TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def nano_vae():
+    return checkpoint.load_vae(vectors.NANO / "vae")
+
+
+def waves(*shape):
+    """Smooth values in -1..1 that need no random generator."""
+    count = torch.Size(shape).numel()
+    return torch.sin(torch.arange(count, dtype=torch.float64) * 0.37).float().view(shape)
+
+
+def test_nano_still_encodes_and_decodes_as_recorded(nano_vae):
+    """The record was made by this code while it agreed with the original's vectors.
+
+    The weights of the vectors are too large to be copied; this guards the same code where they
+    are absent.
+    """
+    from safetensors.torch import load_file
+
+    recorded = load_file(vectors.COPIED / "nano_vae.safetensors")
+
+    encoded = nano_vae.encode(waves(1, 3, 33, 16, 24))
+    decoded = nano_vae.decode(waves(1, 16, 10, 2, 3))
+
+    torch.testing.assert_close(encoded, recorded["encoded"], rtol=0, atol=1e-3)
+    torch.testing.assert_close(decoded[:, :, ::4], recorded["decoded"], rtol=0, atol=1e-3)
+
+
+def test_chunks_come_as_they_become_final(nano_vae):
+    latents = waves(1, 16, 15, 2, 2)
+
+    chunks = list(nano_vae.decode_chunks(latents))
+
+    assert [chunk.shape[2] for chunk in chunks] == [16, 16, 16, 1]
+    assert [chunk.shape[2] for chunk in nano_vae.decode_chunks(latents[:, :, :1])] == [1]
+    # the first chunk does not wait for what follows, except in the frame it shares
+    alone = nano_vae.decode(latents[:, :, :5])
+    torch.testing.assert_close(chunks[0], alone[:, :, :16], rtol=0, atol=1e-5)
+
+
+def test_the_attention_is_causal_token_by_token(nano_vae):
+    attention = nano_vae.decoder.mid.attn_1
+    x = waves(1, 96, 2, 3, 3)
+
+    query, key, value = (
+        project(attention.norm(x)).flatten(2).transpose(1, 2)
+        for project in (attention.q, attention.k, attention.v)
+    )
+    scores = query @ key.transpose(1, 2) / 96**0.5
+    scores = scores.masked_fill(torch.ones(18, 18).triu(1).bool(), float("-inf"))
+    found = (scores.softmax(-1) @ value).transpose(1, 2).reshape(x.shape)
+
+    torch.testing.assert_close(attention(x), x + attention.proj_out(found), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [2, 16, 18])
+def test_a_clip_of_another_length_is_refused(nano_vae, frames):
+    with pytest.raises(ValueError, match="16n"):
+        nano_vae.encode(waves(1, 3, frames, 16, 16))

@@ -1,0 +1,207 @@
+import asyncio
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from worker_samples import gone
+
+from inference.engines.base import FrameChunk
+from inference.errors import EngineError, UserError
+from inference.media.encode import ClipWriter
+from inference.media.ladder import Rung
+from inference.media.provenance import read_recipe
+from inference.media.stamp import Stamp
+from inference.media.watermark import WatermarkSettings
+from inference.spec import Size
+from inference.workers.media import MediaLimits, MediaProcess
+
+pytestmark = pytest.mark.process
+
+LIMITS = MediaLimits(hello_seconds=30)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    yield
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.radial_gradient("L").convert("RGB").resize((300, 200)).save(path)
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.mp4"
+    size = Size(320, 240)
+    noise = np.random.default_rng(1).integers(0, 256, (25, 240, 320, 3), np.uint8)
+    with ClipWriter(path, size, {"seed": 1}, Stamp.draw(WatermarkSettings(), size)) as writer:
+        writer.write(FrameChunk(frames=noise))
+    return path
+
+
+@pytest.fixture
+async def media():
+    async with MediaProcess(LIMITS) as media:
+        yield media
+
+
+async def test_nothing_starts_before_the_first_call(media):
+    assert media.pid is None
+
+
+async def test_an_image_is_cleaned_in_the_child_which_then_stays(media, photo, tmp_path):
+    target = tmp_path / "clean.png"
+
+    cleaned = await media.clean_image(photo, target)
+    pid = media.pid
+    await media.clean_image(photo, target)
+
+    assert (cleaned.width, cleaned.height, cleaned.format) == (300, 200, "jpeg")
+    with Image.open(target) as clean:
+        assert clean.size == (300, 200)
+    assert media.pid == pid != os.getpid()
+
+
+async def test_what_is_wrong_with_an_image_is_told_and_the_child_stays(media, photo, tmp_path):
+    text = tmp_path / "notes.png"
+    text.write_text("not a picture")
+    with pytest.raises(UserError, match=r"image\.not_an_image"):
+        await media.clean_image(text, tmp_path / "clean.png")
+    pid = media.pid
+
+    await media.clean_image(photo, tmp_path / "clean.png")
+    assert media.pid == pid
+
+
+async def test_a_clip_is_made_to_fit(media, clip, tmp_path):
+    limit = clip.stat().st_size // 3
+
+    fitted = await media.fit(clip, limit, tmp_path)
+
+    assert fitted.rung in {Rung.BITRATE, Rung.SMALLER}
+    assert fitted.path.stat().st_size <= limit
+    assert read_recipe(fitted.path) == {"seed": 1}
+
+
+async def test_a_clip_that_fits_no_way_is_the_engines_error(media, clip, tmp_path):
+    with pytest.raises(EngineError, match=r"file\.too_large"):
+        await media.fit(clip, 10, tmp_path)
+
+
+async def test_a_still_is_made_of_a_clip(media, clip, tmp_path):
+    await media.poster(clip, tmp_path / "still.jpg", 64)
+
+    with Image.open(tmp_path / "still.jpg") as still:
+        assert max(still.size) == 64
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+async def test_an_image_that_kills_the_child_is_no_image_and_the_next_one_is_served(
+    photo, tmp_path, number
+):
+    pipe = tmp_path / "endless.png"
+    os.mkfifo(pipe)  # reading it waits for a writer that never comes
+    async with MediaProcess(LIMITS) as media:
+        await media.clean_image(photo, tmp_path / "clean.png")
+        pid = media.pid
+        call = asyncio.create_task(media.clean_image(pipe, tmp_path / "clean.png"))
+        await asyncio.sleep(0)
+        os.kill(pid, number)
+        with pytest.raises(UserError, match=r"image\.not_an_image"):
+            await call
+
+        await media.clean_image(photo, tmp_path / "clean.png")
+        assert gone(pid)
+
+
+async def test_a_child_that_died_between_calls_is_replaced_and_blamed_on_nobody(photo, tmp_path):
+    async with MediaProcess(LIMITS) as media:
+        await media.clean_image(photo, tmp_path / "clean.png")
+        pid = media.pid
+        os.kill(pid, signal.SIGKILL)
+        while not gone(pid):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+
+        await media.clean_image(photo, tmp_path / "clean.png")
+        assert media.pid != pid
+
+
+async def test_an_image_that_hangs_the_child_is_no_image(photo, tmp_path):
+    pipe = tmp_path / "endless.png"
+    os.mkfifo(pipe)
+    async with MediaProcess(replace(LIMITS, image_seconds=1)) as media:
+        with pytest.raises(UserError, match=r"image\.not_an_image"):
+            await media.clean_image(pipe, tmp_path / "clean.png")
+        assert media.pid is None
+        await media.clean_image(photo, tmp_path / "clean.png")
+
+
+async def test_an_image_that_needs_too_much_memory_is_no_image(photo, tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("RGB", (6000, 6000)).save(large)
+    async with MediaProcess(LIMITS) as media:
+        await media.clean_image(photo, tmp_path / "clean.png")
+        used = psutil.Process(media.pid).memory_info().vms
+    async with MediaProcess(replace(LIMITS, memory_bytes=used + 50 * 2**20)) as media:
+        with pytest.raises(UserError, match=r"image\.not_an_image"):
+            await media.clean_image(large, tmp_path / "clean.png")
+        await media.clean_image(photo, tmp_path / "clean.png")
+
+
+async def test_the_largest_legal_image_fits_into_the_default_memory(media, tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("RGBA", (8000, 5000), (10, 20, 30, 40)).save(large)
+
+    cleaned = await media.clean_image(large, tmp_path / "clean.png")
+
+    assert (cleaned.width, cleaned.height) == (2048, 1280)
+
+
+async def test_a_cancelled_call_leaves_no_child_at_work(photo, tmp_path):
+    pipe = tmp_path / "endless.png"
+    os.mkfifo(pipe)
+    async with MediaProcess(LIMITS) as media:
+        await media.clean_image(photo, tmp_path / "clean.png")
+        pid = media.pid
+        call = asyncio.create_task(media.clean_image(pipe, tmp_path / "clean.png"))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert gone(pid)
+        await media.clean_image(photo, tmp_path / "clean.png")
+
+
+async def test_a_child_that_cannot_start_is_not_the_persons_fault(photo, tmp_path):
+    async with MediaProcess(replace(LIMITS, hello_seconds=0.001)) as media:
+        with pytest.raises(EngineError, match=r"media\.unavailable"):
+            await media.clean_image(photo, tmp_path / "clean.png")
+
+
+async def test_concurrent_calls_wait_for_each_other(media, photo, tmp_path):
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(media.clean_image(photo, tmp_path / f"{number}.png"))
+
+    assert len(list(tmp_path.glob("?.png"))) == 4
+
+
+async def test_the_child_is_confined(media, photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "hush")
+    await media.clean_image(photo, tmp_path / "clean.png")
+
+    child = psutil.Process(media.pid)
+    assert child.rlimit(psutil.RLIMIT_AS) == (LIMITS.memory_bytes,) * 2
+    assert child.rlimit(psutil.RLIMIT_FSIZE) == (LIMITS.file_bytes,) * 2
+    assert child.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+    assert child.nice() > psutil.Process().nice()
+    assert "hush" not in child.environ().values()

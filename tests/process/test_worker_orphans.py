@@ -1,0 +1,102 @@
+import subprocess
+import sys
+
+import pytest
+from worker_samples import ROOT, gone, gone_within
+
+pytestmark = pytest.mark.process
+
+BOT = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from worker_samples import LIMITS, task
+from inference.workers.base import Stage
+from inference.workers.local import LocalExecutor
+
+async def main():
+    def on_progress(progress):
+        if progress.stage is Stage.RENDERING:
+            print(worker.pid, flush=True)
+
+    models = {{{model!r}: {options!r}}}
+    async with LocalExecutor(models=models, limits=LIMITS) as worker:
+        work = task(Path({directory!r}), model={model!r}, steps=10_000)
+        await worker.render(work, on_progress)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def bot(tmp_path):
+    """Start a process that renders on a worker; yield it and the worker's pid."""
+    running = []
+
+    def start(model="testcard", **options):
+        code = BOT.format(
+            tests=str(ROOT / "tests/process"),
+            model=model,
+            options=options,
+            directory=str(tmp_path),
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        return process, int(process.stdout.readline())
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "options", [{"step_seconds": 0.01}, {"step_seconds": 60}, {"fail": "hang"}]
+)
+def test_the_worker_ends_with_a_killed_bot_also_inside_a_step(bot, options):
+    process, pid = bot(**options)
+    assert not gone(pid)
+
+    process.kill()
+
+    assert gone_within(pid, 2)
+
+
+STUCK_MODEL = """
+import ctypes
+from dataclasses import replace
+from inference.engines.registry import ModelEntry, capabilities
+
+class Stuck:
+    def load(self, on_progress):
+        pass
+
+    def render(self, spec, *, image, on_step, cancel):
+        on_step(1, 2)
+        # PyDLL: unlike an ordinary foreign call it keeps all other threads out.
+        ctypes.PyDLL(None).sleep(600)
+        yield
+
+ENTRY = ModelEntry(
+    capabilities=replace(capabilities("testcard"), name="stuck"), factory=lambda options: Stuck()
+)
+"""
+
+
+def test_the_worker_ends_with_the_bot_also_when_native_code_holds_the_interpreter(
+    bot, tmp_path, monkeypatch
+):
+    metadata = tmp_path / "stuck-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stuck\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[rushes.models]\nstuck = stuck:ENTRY\n")
+    (tmp_path / "stuck.py").write_text(STUCK_MODEL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process, pid = bot(model="stuck")
+
+    process.kill()
+
+    assert gone_within(pid, 2)

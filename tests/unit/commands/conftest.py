@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from commands.context import Call, Caller, Channel
+from commands.studio import Studio
+from inference.engines.base import Capabilities, Cost
+from inference.engines.geometry import FRAMES, SIZES
+from inference.spec import Aspect, Mode, Resolution
+from tests.fakes.jobs import FakeJobs
+
+NOW = 1_790_000_000.0
+
+
+class StoppedClock:
+    """Always the same moment."""
+
+    def now(self):
+        return NOW
+
+    def monotonic(self):
+        return 0.0
+
+    async def sleep(self, seconds):
+        raise AssertionError("commands never wait")
+
+
+@pytest.fixture(autouse=True)
+def every_message_is_there():
+    with capture_logs() as entries:
+        yield entries
+    assert not [entry for entry in entries if entry["event"] == "message missing"]
+
+
+@pytest.fixture
+def log(every_message_is_there):
+    return every_message_is_there
+
+
+@pytest.fixture(scope="session")
+def small():
+    return Capabilities(
+        name="nano",
+        title="Nano",
+        resolutions=(Resolution.P360,),
+        aspects=tuple(Aspect),
+        frames=(1, 49, 65),
+        modes=frozenset({Mode.TEXT_TO_VIDEO, Mode.TEXT_TO_IMAGE}),
+        sizes={key: size for key, size in SIZES.items() if key[0] is Resolution.P360},
+        cost=Cost(load_seconds=1, fixed_seconds=1, seconds_per_megapixel_frame_step=0.01),
+        defaults={"resolution": "360p", "frames": 49, "steps": 20},
+    )
+
+
+@pytest.fixture(scope="session")
+def big():
+    return Capabilities(
+        name="opensora",
+        title="Open-Sora v1.3",
+        resolutions=tuple(Resolution),
+        aspects=tuple(Aspect),
+        frames=FRAMES,
+        modes=frozenset(Mode),
+        sizes=SIZES,
+        cost=Cost(load_seconds=30, fixed_seconds=3, seconds_per_megapixel_frame_step=0.01),
+        negative=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def studio(small, big):
+    return Studio(models=(big, small), default_model="opensora")
+
+
+@pytest.fixture
+def jobs():
+    return FakeJobs(now=NOW)
+
+
+@pytest.fixture
+def call(jobs, studio):
+    return Call(
+        caller=Caller(id="u1", name="ada"),
+        channel=Channel(platform="test", tenant="test:g1", address={"channel": 7}),
+        jobs=jobs,
+        studio=studio,
+        clock=StoppedClock(),
+    )

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands.actions import MAX_LENGTH, Action, Verb
+from inference.errors import NotFound
+from inference.jobs.model import new_job_id
+
+
+@given(st.sampled_from(Verb), st.builds(new_job_id))
+def test_a_button_finds_its_job_again(verb, job):
+    action = Action(verb=verb, job=job)
+    assert Action.decode(action.encode()) == action
+    assert len(action.encode()) <= MAX_LENGTH
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "v1:cancel",
+        "v1:cancel:",
+        "v1:cancel:SHORT",
+        "v1:explode:7Q2FK9XDAB",
+        "v2:cancel:7Q2FK9XDAB",
+        "v1:cancel:7q2fk9xdab",
+        "v1:cancel:7Q2FK9XDAB\n",
+        "v1:cancel:7Q2FK9XDAB:more",
+        "v1:cancel:../../etc",
+        "v1:cancel:" + "A" * 100,
+    ],
+)
+def test_a_forged_button_is_unknown(text):
+    with pytest.raises(NotFound):
+        Action.decode(text)
+
+
+@given(st.text())
+def test_any_text_as_a_button_is_known_or_unknown_and_nothing_else(text):
+    try:
+        action = Action.decode(text)
+    except NotFound:
+        return
+    assert action.encode() == text

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from commands import messages
+from commands.actions import Verb
+from commands.catalog import COMMANDS
+from commands.messages import about, any_of, duration, error_text, ordinal, parts, text
+from commands.options import RENDER_OPTIONS
+from commands.resolve import ORIGINS
+from inference.errors import EngineError, UserError
+from inference.jobs.model import Failure
+from inference.jobs.service import CancelOutcome
+
+ROOT = Path(__file__).parents[3]
+RAISED = {
+    "UserError",
+    "NotFound",
+    "EngineError",
+    "DeliveryError",
+    "WorkerLost",
+    "StoreError",
+    "RushesError",
+    "Failure",
+}
+AWAITED = {
+    "error.encode.failed",
+    "error.file.no_recipe",
+    "error.file.unreadable",
+    "error.image.not_an_image",
+    "error.image.not_found",
+    "error.image.too_large",
+    "error.image.too_many_pixels",
+    "error.image.too_small",
+    "error.image.truncated",
+    "error.job.cancelled",
+    "error.job.expired",
+    "error.model.weights_missing",
+    "error.store.corrupt",
+    "error.worker.bug",
+    "error.worker.died",
+    "error.worker.gave_up",
+    "error.worker.hung",
+    "error.worker.lied",
+    "error.worker.out_of_memory",
+    "error.worker.silent",
+}
+"""Codes that reach people by other ways than a call with a literal code."""
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for package in ("bot", "commands", "inference"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path, ast.parse(path.read_text("utf-8"))
+
+
+def raised_codes() -> Iterator[tuple[str, str, set[str] | None]]:
+    """Yield place, code and parameter names (None if they are not all literal)."""
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            given = {word.arg: word.value for word in node.keywords}
+            code = node.args[0] if node.args else given.pop("code", None)
+            if name not in RAISED or not isinstance(code, ast.Constant):
+                continue
+            where = f"{path.relative_to(ROOT)}:{node.lineno}"
+            names = None if None in given or name == "Failure" else set(given)
+            yield where, str(code.value), names
+
+
+def placeholders(key: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(messages.template(key)) if name}
+
+
+def literals() -> set[str]:
+    return {
+        node.value
+        for _, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def keys_made_of_data() -> set[str]:
+    return {
+        *(command.help_key for command in COMMANDS),
+        *(option.help_key for command in COMMANDS for option in command.options),
+        *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name not in ("prompt", "image")),
+        *(f"origin.{origin}" for origin in ORIGINS),
+        *(f"button.{verb}" for verb in Verb),
+        *(f"cancel.{outcome}" for outcome in CancelOutcome),
+        *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
+    }
+
+
+def test_every_error_that_can_be_raised_has_a_sentence_with_values_that_are_given():
+    problems = []
+    for where, code, names in raised_codes():
+        if f"error.{code}" not in messages.keys():
+            problems.append(f"{where}: no message for {code}")
+        elif names is not None and placeholders(f"error.{code}") - names:
+            missing = placeholders(f"error.{code}") - names
+            problems.append(f"{where}: {code} is raised without {missing}")
+    assert problems == []
+
+
+def test_every_key_made_of_data_has_a_message():
+    assert keys_made_of_data() <= messages.keys()
+
+
+def test_no_message_is_unused():
+    used = {f"error.{code}" for _, code, _ in raised_codes()}
+    unused = messages.keys() - used - keys_made_of_data() - literals() - AWAITED
+    assert unused == set()
+
+
+def test_every_message_can_be_filled():
+    for key in messages.keys():
+        for _, name, style, _ in Formatter().parse(messages.template(key)):
+            assert name is None or name.isidentifier(), key
+            assert not style or style in {"or", "about", "duration", "ordinal"}, key
+
+
+def test_help_fits_into_what_discord_shows():
+    for key in chain.from_iterable((key,) for key in messages.keys()):
+        if key.startswith(("option.", "command.")):
+            assert len(text(key, "en")) <= 100, key
+
+
+def test_a_missing_message_is_logged_and_answered_neutrally(every_message_is_there):
+    assert text("no.such", "en") == "Something went wrong (no.such). Please tell the operator."
+    assert every_message_is_there.pop()["key"] == "no.such"
+
+
+@pytest.mark.parametrize("locale", ["en", "en-US", "en_GB", "xx", "", "../../etc", "zh-CN"])
+def test_a_language_that_is_not_there_is_answered_in_english(locale):
+    assert text("value.yes", locale) == "yes"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0, "1 s"),
+        (47.4, "47 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (180, "3 min"),
+        (3599, "1 h"),
+        (4800, "1 h 20 min"),
+        (7200, "2 h"),
+    ],
+)
+def test_durations_are_in_the_units_of_people(seconds, written):
+    assert duration(seconds, "en") == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0.2, "about 1 s"),
+        (14.3, "about 14 s"),
+        (41, "about 40 s"),
+        (58, "about 1 min"),
+        (170, "about 3 min"),
+        (4700, "about 1 h 20 min"),
+    ],
+)
+def test_estimates_do_not_pretend_to_be_exact(seconds, written):
+    assert about(seconds, "en") == written
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (22, "22nd")],
+)
+def test_places_in_line_are_ordinals(number, written):
+    assert ordinal(number, "en") == written
+
+
+@pytest.mark.parametrize(
+    ("items", "written"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a or b"), ([1, 2, 3], "1, 2 or 3")],
+)
+def test_alternatives_are_listed(items, written):
+    assert any_of(items, "en") == written
+
+
+@pytest.mark.parametrize(("count", "written"), [(1, "1 frame"), (0, "0 frames"), (49, "49 frames")])
+def test_plural_forms_follow_the_count(count, written):
+    assert text("unit.frames", "en", count=count) == written
+
+
+def test_values_with_braces_stay_as_they_are():
+    assert text("card.title", "en", prompt="{model} %s {0}") == "🎬 {model} %s {0}"
+
+
+def test_values_that_are_not_text_stay_whole_in_parts():
+    instant = object()
+    assert instant in parts("card.next", "en", start=3, ready=instant)
+
+
+def test_an_error_becomes_its_sentence():
+    error = UserError("value.not_a_choice", option="--ar", value="x", legal=["16:9", "1:1"])
+    assert error_text(error, "en") == "--ar cannot be “x”. Choose 16:9 or 1:1."
+    assert error_text(Failure(code="disk.full"), "en") == error_text(EngineError("disk.full"), "en")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands.options import RENDER_OPTIONS
+from commands.options import BY_NAME
+from commands.values import MAX_SHOWN, accept
+from inference.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "value"),
+    [
+        ("aspect", "16:9", "16:9"),
+        ("camera", "Zoom_In", "zoom in"),
+        ("motion", "EXTREMELYHIGH", "extremely high"),
+        ("frames", 49, 49),
+        ("frames", "49", 49),
+        ("seed", "+7", 7),
+        ("cfg", 7, 7.0),
+        ("cfg", 0.1, 0.1),
+        ("cfg", "7.", 7.0),
+        ("refine", False, False),
+        ("negative", "  blur ", "blur"),
+    ],
+)
+def test_values_from_forms_and_from_text_mean_the_same(name, raw, value):
+    accepted = accept(BY_NAME[name], raw)
+    assert accepted == value
+    assert type(accepted) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "code"),
+    [
+        ("seed", True, "value.not_whole"),
+        ("seed", 1.5, "value.not_whole"),
+        ("cfg", float("inf"), "value.not_a_number"),
+        ("cfg", True, "value.not_a_number"),
+        ("refine", "maybe", "value.not_a_switch"),
+        ("aspect", "", "value.not_a_choice"),
+        ("negative", " ", "value.missing"),
+        ("negative", "x" * 2001, "value.too_long"),
+        ("fps", 61, "value.out_of_range"),
+    ],
+)
+def test_illegal_values_are_refused(name, raw, code):
+    with pytest.raises(UserError) as caught:
+        accept(BY_NAME[name], raw)
+    assert caught.value.code == code
+
+
+def test_a_wrong_value_is_repeated_only_in_part():
+    with pytest.raises(UserError) as caught:
+        accept(BY_NAME["seed"], "x" * 5000)
+    assert len(caught.value.params["value"]) == MAX_SHOWN
+
+
+@given(
+    st.sampled_from(RENDER_OPTIONS),
+    st.one_of(st.text(), st.integers(), st.floats(), st.booleans()),
+)
+def test_any_value_is_accepted_or_refused_politely(option, raw):
+    try:
+        value = accept(option, raw)
+    except UserError:
+        return
+    assert accept(option, value) == value

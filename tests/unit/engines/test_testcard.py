@@ -1,0 +1,135 @@
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from inference.engines import registry
+from inference.engines.base import CancelToken
+from inference.engines.registry import ModelOptions
+from inference.engines.testcard_picture import Picture
+from inference.errors import Cancelled, EngineError
+from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Size, Spec
+
+SPEC = Spec(
+    prompt="a red fox running through snow",
+    model="testcard",
+    resolution=Resolution.P360,
+    aspect=Aspect.WIDE,
+    frames=49,
+    motion=Motion.FAIR,
+    aesthetic=Aesthetic.EXCELLENT,
+    camera=Camera.NONE,
+    refine=False,
+    seed=7,
+    steps=10,
+    cfg=7.0,
+    fps=24,
+    loops=1,
+)
+
+
+def engine(**values):
+    return registry.create("testcard", ModelOptions(values={"step_seconds": 0, **values}))
+
+
+def frames(spec, image=None):
+    chunks = engine().render(
+        spec, image=image, on_step=lambda done, total: None, cancel=CancelToken()
+    )
+    return np.concatenate([chunk.frames for chunk in chunks])
+
+
+def test_every_frame_differs_from_the_one_before():
+    clip = frames(SPEC)
+
+    assert all((before != after).any() for before, after in zip(clip, clip[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 8}, {"prompt": "a blue fox"}],
+    ids=["seed", "prompt"],
+)
+def test_what_was_asked_for_shows(other):
+    assert (frames(SPEC)[0] != frames(replace(SPEC, **other))[0]).any()
+
+
+def test_the_reference_image_shows(tmp_path):
+    path = tmp_path / "reference.png"
+    Image.new("RGB", (100, 40), (255, 105, 180)).save(path)
+
+    first = frames(SPEC, image=path)[0]
+
+    assert (first == (255, 105, 180)).all(axis=2).sum() > 1000
+
+
+def test_an_unreadable_reference_image_fails_the_render(tmp_path):
+    path = tmp_path / "reference.png"
+    path.write_bytes(b"not a picture")
+
+    with pytest.raises(EngineError, match=r"image\.unreadable"):
+        frames(SPEC, image=path)
+
+
+def test_loops_make_the_clip_longer():
+    assert len(frames(replace(SPEC, loops=2))) == 98
+
+
+def test_configured_steps_win_over_the_asked_ones():
+    steps = []
+    list(
+        engine(steps=3).render(
+            SPEC,
+            image=None,
+            on_step=lambda done, total: steps.append((done, total)),
+            cancel=CancelToken(),
+        )
+    )
+
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"step_seconds": -1}, {"step_seconds": "slow"}, {"steps": 0}, {"steps": 1.5}, {"colour": 1}],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(values):
+    with pytest.raises(EngineError) as caught:
+        engine(**values)
+    assert caught.value.code == "model.bad_option"
+    assert caught.value.params["option"] in values
+
+
+def test_cancelling_ends_a_long_step_at_once():
+    token = CancelToken()
+    threading.Timer(0.1, token.cancel).start()
+    slow = registry.create("testcard", ModelOptions(values={"step_seconds": 30}))
+    started = time.monotonic()
+
+    with pytest.raises(Cancelled):
+        list(slow.render(SPEC, image=None, on_step=lambda done, total: None, cancel=token))
+
+    assert time.monotonic() - started < 5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    prompt=st.text(max_size=300),
+    size=st.sampled_from([Size(640, 360), Size(360, 640), Size(480, 480), Size(64, 36)]),
+)
+def test_any_text_can_be_drawn_at_any_size(prompt, size):
+    picture = Picture.draw(prompt, size=size, seed=1, frames=49, image=None)
+
+    assert picture.frame(48).shape == (size.height, size.width, 3)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "\ud800", "\0\n\r\t", "눈 속의 여우 🦊", "ثعلب أحمر", "x" * 2000, "word " * 400]
+)
+def test_hard_prompts_are_drawn(prompt):
+    frames(replace(SPEC, prompt=prompt, frames=1))

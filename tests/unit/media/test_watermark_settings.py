@@ -1,0 +1,30 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.media.watermark import Corner, WatermarkSettings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        WatermarkSettings(),
+        WatermarkSettings(text="러쉬", corner=Corner.TOP_LEFT, opacity=0.5),
+        WatermarkSettings(logo=Path("/srv/logo.png")),
+    ],
+)
+def test_settings_survive_json(settings):
+    assert WatermarkSettings.from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+
+
+@pytest.mark.parametrize(
+    "values", [{"text": " "}, {"text": "x" * 41}, {"opacity": 0.1}, {"opacity": 1.01}]
+)
+def test_a_mark_that_would_not_be_seen_is_refused(values):
+    with pytest.raises(ValueError, match="watermark"):
+        WatermarkSettings(**values)
+
+
+def test_a_logo_needs_no_text():
+    assert WatermarkSettings(text="", logo=Path("logo.png")).logo == Path("logo.png")
