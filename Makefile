@@ -1,6 +1,7 @@
 # make demo   a clip from the shipped model, through the whole path, on any machine
 # make test   everything CI checks
 # make chat   talk to it in this terminal
+# make chaos  kill it at every point and at random, and count what was lost (10 minutes)
 #
 # TORCH_INDEX picks the build of torch; without it pip takes its default for this machine.
 # CPU only (a tenth of the download):
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test lint fast format build clean
+.PHONY: help demo chat test lint fast chaos format build clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -30,6 +31,9 @@ test: lint $(VENV)/.dev
 
 fast: $(VENV)/.dev
 	$(BIN)/pytest -m "not model and not process"
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.run
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

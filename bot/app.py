@@ -17,6 +17,7 @@ from bot.config import Config
 from bot.delivery import Delivery, Painter
 from bot.live import Live
 from bot.platform import Desk, Platform
+from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands import cards
 from commands.card import Card
@@ -181,16 +182,21 @@ def _painter(core: Core, studio: Studio, locale: str, clock: Clock) -> Painter:
 
 
 def _platforms(config: Config) -> list[Platform]:
-    """Make the platforms that are named and have what they need."""
+    """Make the platforms that are named and have what they need, and the terminal's always.
+
+    The terminal's costs nothing, and the command line talks through it.
+    """
     made = [platform for name in config.bot.platforms if (platform := _platform(name, config))]
     if not made:
         raise UserError("config.no_token")
+    if not any(platform.name == TERMINAL for platform in made):
+        made.append(_terminal(config))
     return made
 
 
 def _platform(name: str, config: Config) -> Platform | None:
-    if name == "terminal":
-        return TerminalPlatform(config.bot.data_dir / "threads")
+    if name == TERMINAL:
+        return _terminal(config)
     if name in {"discord", "slack"}:
         token = config.discord.token if name == "discord" else config.slack.bot_token
         if token is None:
@@ -201,6 +207,10 @@ def _platform(name: str, config: Config) -> Platform | None:
         raise UserError("config.platform_unknown", name=name)
     make: Callable[[Config], Platform] = getattr(import_module(module), factory)
     return make(config)
+
+
+def _terminal(config: Config) -> TerminalPlatform:
+    return TerminalPlatform(config.bot.data_dir / "threads")
 
 
 def _studio(config: Config) -> Studio:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -15,9 +17,13 @@ from bot.reach import SOCKET_NAME, reachable
 from bot.wire import card_from_json
 from commands.card import Card
 from inference.errors import UserError
+from inference.jobs.model import JobState
 
 TIMEOUT_SECONDS = 60.0
 """For one answer; a command only writes to the database."""
+
+LOOKS, LOOK_SECONDS = 20, 0.05
+"""For a new job's place in line: it has one at once unless there is an image to fetch."""
 
 MAX_EVENT = 2**22
 """Bytes of one event: hundreds of cards."""
@@ -119,7 +125,7 @@ class ControlClient:
             UserError: `control.*`, also for a job that is not there.
         """
         query = {"guild": speaker.guild, "language": speaker.language}
-        data = await self._json("GET", f"/v1/jobs/{job_id}", params=query)
+        data = await self._json("GET", f"/v1/jobs/{quote(job_id, safe='')}", params=query)
         return JobReport(
             id=data["id"],
             state=data["state"],
@@ -127,6 +133,16 @@ class ControlClient:
             card=card_from_json(data["card"]),
             result=data["result"] and card_from_json(data["result"]),
         )
+
+    async def past_preparing(self, job_id: str, speaker: Speaker) -> JobReport:
+        """Return how a new job stands, once it has a place in line if that is soon; see `job`."""
+        report = await self.job(job_id, speaker)
+        for _ in range(LOOKS):
+            if report.state not in {JobState.ACCEPTED, JobState.PREPARING}:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            report = await self.job(job_id, speaker)
+        return report
 
     async def events(self, speaker: Speaker) -> AsyncIterator[Posted | Moved]:
         """Yield what happens in the speaker's guild, until the other side ends.

@@ -18,7 +18,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import structlog
@@ -87,13 +87,13 @@ async def serve_control(app: App) -> AsyncIterator[None]:
         control.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1.0
     )
     await runner.setup()
-    try:
-        with _listening(app.config.bot.data_dir / SOCKET_NAME) as listening:
+    with _listening(app.config.bot.data_dir / SOCKET_NAME) as listening:
+        try:
             await web.SockSite(runner, listening).start()
             yield
+        finally:
             control.stop_streams()
-    finally:
-        await runner.cleanup()
+            await runner.cleanup()
 
 
 @contextlib.contextmanager
@@ -175,9 +175,12 @@ class _Control:
         # Subscribed before the headers go out: who has those misses nothing from then on.
         with feed.subscribed():
             await response.prepare(request)
-            await feed.run(
-                lambda data: response.write(json.dumps(data).encode() + b"\n"), self._stopping
-            )
+            try:
+                await feed.run(
+                    lambda data: response.write(json.dumps(data).encode() + b"\n"), self._stopping
+                )
+            except* ConnectionError:
+                pass  # the listener has gone
         return response
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -230,13 +233,14 @@ class _Control:
         """Return the message that ended a job, as it was posted."""
         if job.state in {JobState.FAILED, JobState.REFUSED, JobState.EXPIRED}:
             return cards.failure(job, locale)
-        file = self._jobs.files(job)
-        if job.state is not JobState.DONE or file is None:
+        if job.state is not JobState.DONE or job.manifest is None:
             return None
         # What was posted is the person's to keep; the job's own file expires.
-        posted = self._terminal().thread(job) / f"{job.id}{file.suffix}"
-        if await asyncio.to_thread(posted.is_file):
-            file = posted
+        posted = self._terminal().thread(job) / f"{job.id}{PurePath(job.manifest.name).suffix}"
+        there = await asyncio.to_thread(posted.is_file)
+        file = posted if there else self._jobs.files(job)
+        if file is None:
+            return None
         return cards.clip(job, file, locale, looking.capabilities(job, self._app.desk.studio))
 
     async def _settled(self, job: Job) -> bool:

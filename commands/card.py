@@ -109,7 +109,7 @@ class Card:
     buttons: tuple[Button, ...] = ()
     attachment: Attachment | None = None
     job: str | None = None
-    """The job that the card shows. An answer with a job becomes that job's card."""
+    """The job that the card shows."""
     private: bool = False
     """Only the caller may see it."""
     ping: bool = False

@@ -68,6 +68,10 @@ class Jobs(Protocol):
         """Return the finished file while it is kept."""
         ...
 
+    async def forget(self, *, tenant: str, requester_id: str) -> int:
+        """Cancel and delete everything of a person; return how many jobs there were."""
+        ...
+
     async def pause(self) -> None:
         """Start no further job."""
         ...

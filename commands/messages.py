@@ -38,7 +38,7 @@ def text(key: str, locale: str, **params: Any) -> str:
 
 
 def parts(key: str, locale: str, **params: Any) -> tuple[Any, ...]:
-    """Return the message in pieces, with the values of plain placeholders left as they are.
+    """Return the message in pieces, with values that are neither text nor numbers left as they are.
 
     That is how a time or a person gets into a line that every platform writes differently.
     """
@@ -90,7 +90,7 @@ def any_of(items: Iterable[object], locale: str) -> str:
     return text("list.or", locale, others=separator.join(others), last=last)
 
 
-def keys(locale: str = FALLBACK) -> frozenset[str]:
+def message_ids(locale: str = FALLBACK) -> frozenset[str]:
     """Return all message ids of a language, for the checks that none is missing or unused."""
     return frozenset(_id(message.id) for message in _catalog(language(locale)) if message.id)
 
@@ -122,7 +122,10 @@ def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
         if name is None:
             continue
         value = params.get(name, "?")
-        yield _WRITERS[style](value, locale) if style else value
+        if style:
+            yield _WRITERS[style](value, locale)
+        else:
+            yield str(value) if isinstance(value, int | float) else value
 
 
 def _template(key: str, locale: str, count: object) -> str | None:

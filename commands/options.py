@@ -166,5 +166,8 @@ JOB = Option(name="job", kind=Kind.TEXT, max_length=32)
 JOB_TO_CANCEL = replace(JOB, required=True)
 """The same where there is no sensible guess."""
 
+CONFIRM = Option(name="confirm", kind=Kind.CHOICE, choices=("yes",))
+"""Said to what cannot be undone."""
+
 TOPIC = Option(name="command", kind=Kind.TEXT, max_length=64)
 """The command that help is asked about."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from commands import cards, looking
 from commands.card import Card, CardKind, Line
 from commands.context import Call
-from commands.messages import parts, text
+from commands.messages import text
 from commands.options import JOB
 from commands.schema import Command, Visibility
 from commands.summary import shorten
@@ -117,7 +117,7 @@ def _queue_line(call: Call, job: Job) -> Line:
         key = "queue.running"
     else:
         key = "queue.waiting" if place else "queue.preparing"
-    return parts(
+    line = text(
         key,
         call.locale,
         position=place.position if place else 0,
@@ -126,6 +126,7 @@ def _queue_line(call: Call, job: Job) -> Line:
         name=job.requester.name,
         job=job.id,
     )
+    return (line,)
 
 
 COMMANDS = (

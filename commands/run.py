@@ -59,7 +59,7 @@ def find(line: str) -> tuple[Command, str]:
         typed = f"{typed} {verb.casefold() or 'help'}"
     if typed in by_name:
         return by_name[typed], rest
-    # "/queue" is guessed as "/rushes queue", and "/genrate" as "/generate".
+    # "/queue" is guessed as "/rushes queue", and "/generatte" as "/generate".
     short = {f"/{command.name}": command.typed for command in reversed(COMMANDS)}
     guess = closest(typed, [*by_name, *short])
     if guess is None:
@@ -82,7 +82,9 @@ async def _invoke(command: Command, call: Call) -> Card:
     if not call.caller.may(command.permission):
         raise UserError("command.not_allowed", command=command.typed)
     card = await command.handler(call)
-    return replace(card, private=True) if command.visibility is Visibility.CALLER else card
+    if command.visibility is Visibility.CALLER:
+        return replace(card, private=True, ping=False)
+    return card
 
 
 async def _press(button_id: str, call: Call) -> Card:
@@ -101,6 +103,9 @@ async def _answered(answer: Awaitable[Card], call: Call, what: str) -> Card:
     try:
         return await answer
     except UserError as error:
+        return cards.error(error, call.locale)
+    except RushesError as error:
+        _log.warning("command refused", code=error.code, platform=call.channel.platform)
         return cards.error(error, call.locale)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
         reference = secrets.token_hex(4)

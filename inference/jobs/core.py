@@ -24,6 +24,7 @@ from inference.store.artifacts import Artifacts
 from inference.store.database import open_database
 from inference.store.jobs import JobStore
 from inference.store.lock import own
+from inference.store.maintenance import DATABASE_NAME
 from inference.store.outbox import OutboxStore
 from inference.tasks import running
 from inference.workers.base import Executor
@@ -68,7 +69,7 @@ async def open_core(
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(own(data_directory))
-        database = await stack.enter_async_context(open_database(data_directory / "rushes.sqlite3"))
+        database = await stack.enter_async_context(open_database(data_directory / DATABASE_NAME))
         events = EventBus()
         store = JobStore(database, clock, events)
         artifacts = Artifacts(data_directory)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -197,6 +198,7 @@ class Dispatcher:
     async def _hand_over(self, job: Job, manifest: Manifest) -> None:
         """Running -> finishing -> delivering, unless a cancel was asked for before."""
         seconds = self._clock.monotonic() - self._started - manifest.timings.get("load", 0.0)
+        manifest = replace(manifest, timings={**manifest.timings, "total": seconds})
         charge = self._line.shares.correct(job.tenant, seconds - job.cost)
         finished = await self._written(lambda: self._store.finish(job.id, manifest, charge))
         if finished is None:

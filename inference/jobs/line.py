@@ -114,7 +114,8 @@ class Line:
 
     async def occupied(self) -> None:
         """Wait until somebody is in line."""
-        await self._occupied.wait()
+        while not self._queues:  # who woke us may have left again before we ran
+            await self._occupied.wait()
 
     def take(self, warm_model: str | None) -> tuple[Ticket, Charge]:
         """Take out the job that is next, with the charge its claim must persist.

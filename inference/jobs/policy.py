@@ -41,7 +41,8 @@ def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:
     if counts.total >= limits.total:
         raise UserError("queue.full_total", limit=limits.total, count=counts.total)
     if counts.newest_at is not None:
-        # A wall clock that jumped back must not lock anybody out for longer than the cooldown.
-        elapsed = max(0.0, now - counts.newest_at)
-        if elapsed < limits.cooldown_seconds:
+        # A job of the future means that the wall clock jumped back: better no cooldown than one
+        # that lasts until the clock is there again.
+        elapsed = now - counts.newest_at
+        if 0 <= elapsed < limits.cooldown_seconds:
             raise UserError("queue.cooldown", seconds=limits.cooldown_seconds - elapsed)

@@ -7,6 +7,7 @@ simply starts over.
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -123,13 +124,27 @@ class Preparer:
         """
         if job.spec.image is None:
             return job.spec, None
+        directory = self._artifacts.input_directory(job.id)
+        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+        if job.parent is not None and job.spec.image == IMAGE_NAME:
+            await self._inherit(job, job.parent, directory / IMAGE_NAME)
+            return job.spec, IMAGE_NAME
         source = self._sources.get(job.platform)
         if source is None:
             raise UserError("image.fetch_failed")
-        directory = self._artifacts.input_directory(job.id)
-        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         raw = directory / "source"
         await source.fetch(job, raw)
         await self._cleaner.clean_image(raw, directory / IMAGE_NAME)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
         return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
+
+    async def _inherit(self, job: Job, parent_id: str, target: Path) -> None:
+        """Copy the reference image of the job that this one was made from."""
+        parent = await self._store.get(parent_id)
+        source = self._artifacts.image(parent) if parent and parent.tenant == job.tenant else None
+        if source is None:
+            raise UserError("image.expired")
+        try:
+            await asyncio.to_thread(shutil.copyfile, source, target)
+        except FileNotFoundError as error:
+            raise UserError("image.expired") from error

@@ -41,6 +41,8 @@ class Charge:
     tenant: str
     tenant_virtual_time: float
     virtual_time: float
+    overtaken: float = 0.0
+    """New value of `Shares.overtaken`; not persisted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Shares:
     tenants: dict[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     """Tenant -> weight; 1 where unnamed. Twice the weight is twice the GPU seconds."""
+    overtaken: float = 0.0
+    """GPU seconds given to a warm model out of turn since somebody was served in turn."""
 
     def start(self, tenant: str) -> float:
         """Return the start tag of the tenant's next job."""
@@ -64,20 +68,16 @@ class Shares:
         """Return the tenant to serve.
 
         A tenant whose head uses the warm model may go first if it starts less than one model load
-        after the fair one: swapping models would cost everybody more than it waits.
+        after the fair one: swapping models would cost everybody more than it waits. All of them
+        together may do so for one model load, or ever new tenants would keep the fair one waiting.
 
         Args:
             heads: The next job of every waiting tenant; not empty.
             warm_model: The model on the device now.
         """
-        earliest = min(heads, key=self.start)
-        latest = self.tied_until(earliest, heads[earliest], self.start(earliest))
-        fair = min(
-            (tenant for tenant in heads if self.start(tenant) <= latest),
-            key=lambda tenant: heads[tenant].sequence,
-        )
+        fair = self._fair(heads)
         head = heads[fair]
-        if warm_model is None or head.model == warm_model:
+        if warm_model in {None, head.model} or self.overtaken >= head.load_seconds:
             return fair
         latest = self.start(fair) + head.load_seconds / self.weight(fair)
         warm = (
@@ -88,6 +88,12 @@ class Shares:
         return min(
             warm, key=lambda tenant: (self.start(tenant), heads[tenant].sequence), default=fair
         )
+
+    def _fair(self, heads: Mapping[str, Head]) -> str:
+        earliest = min(heads, key=lambda tenant: (self.start(tenant), heads[tenant].sequence))
+        latest = self.tied_until(earliest, heads[earliest], self.start(earliest))
+        tied = (tenant for tenant in heads if self.start(tenant) <= latest)
+        return min(tied, key=lambda tenant: heads[tenant].sequence)
 
     def tied_until(self, tenant: str, head: Head, start: float) -> float:
         """Return up to where start tags count as equal to this one, the earliest."""
@@ -100,10 +106,12 @@ class Shares:
         that letting a warm model go first takes nothing from those who waited.
         """
         earliest = min(self.start(other) for other in heads)
+        in_turn = tenant == self._fair(heads)
         return Charge(
             tenant=tenant,
             tenant_virtual_time=self.start(tenant) + head.cost / self.weight(tenant),
             virtual_time=max(self.virtual_time, earliest),
+            overtaken=0.0 if in_turn else self.overtaken + head.cost,
         )
 
     def correct(self, tenant: str, seconds: float) -> Charge:
@@ -113,12 +121,14 @@ class Shares:
             tenant=tenant,
             tenant_virtual_time=max(0.0, now + seconds / self.weight(tenant)),
             virtual_time=self.virtual_time,
+            overtaken=self.overtaken,
         )
 
     def apply(self, charge: Charge) -> None:
         """Take over the values of a charge that was persisted."""
         self.tenants[charge.tenant] = charge.tenant_virtual_time
         self.virtual_time = charge.virtual_time
+        self.overtaken = charge.overtaken
 
 
 class Backlog(Protocol):

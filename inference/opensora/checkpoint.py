@@ -34,6 +34,7 @@ Config = TypeVar("Config")
 
 _SHOWN_DIFFERENCES = 5
 _WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
+_TOKENIZER_NAMES = ("tokenizer.json", "spiece.model")
 _FIXED_PRECISION = frozenset({"rope.freqs"})
 """Buffers that stay fp32 whatever the weights are: rounding them moves every position."""
 
@@ -132,7 +133,7 @@ def load_vae(
     fill(model, folder, placement or Placement(), on_progress)
     for module in model.modules():
         if isinstance(module, nn.Conv3d):  # the layout its kernels prefer, on CPUs and GPUs
-            module.to(memory_format=torch.channels_last_3d)
+            module.weight.data = module.weight.contiguous(memory_format=torch.channels_last_3d)
     return model
 
 
@@ -161,11 +162,16 @@ def load_text_encoder(
         aliases={"encoder.embed_tokens.weight": "shared.weight"},
         ignore=("decoder.", "lm_head."),
     )
+    # transformers would make up an empty tokenizer
+    if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):
+        raise CheckpointError(
+            "checkpoint.missing", source=str(folder), files=list(_TOKENIZER_NAMES)
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            "checkpoint.unreadable", source=str(folder), file="tokenizer"
+            "checkpoint.unreadable", source=str(folder), file="tokenizer", reason=str(error)
         ) from error
     return TextEncoder(model, tokenizer)
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, PixelSize
+from inference.opensora.geometry import CHUNK_LATENTS, PixelSize
 from inference.opensora.sampler import References
 
 
@@ -36,12 +36,6 @@ def to_uint8(pixels: Tensor) -> Tensor:
     """Turn [3, T, H, W] in -1..1 into frames [T, H, W, 3] uint8; values beyond are clamped."""
     values = pixels.float().clamp(-1, 1).add(1).div(2).mul(255).add(0.5).clamp(0, 255)
     return values.permute(1, 2, 3, 0).to(torch.uint8)
-
-
-def usable_frames(frames: int) -> int:
-    """How many frames of a reference video can be encoded: the largest 16n + 1."""
-    stride = CHUNK_FRAMES - 1
-    return (frames - 1) // stride * stride + 1
 
 
 class ReferenceKind(StrEnum):

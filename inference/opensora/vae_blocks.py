@@ -59,7 +59,8 @@ class CausalAttention(nn.Module):
     """One head over all places of all frames; a token sees those before it in (T, H, W) order.
 
     The sequence has 72,000 tokens at 720p, so the causality is left to the attention kernel: a
-    mask of that side would take gigabytes.
+    mask of that side would take gigabytes. The kernels that need no such matrix want the channels
+    next to each other in memory.
     """
 
     def __init__(self, channels: int) -> None:
@@ -74,7 +75,7 @@ class CausalAttention(nn.Module):
         """Keep the shape of x."""
         normed = self.norm(x)
         query, key, value = (
-            project(normed).flatten(2).transpose(1, 2).unsqueeze(1)
+            project(normed).flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
             for project in (self.q, self.k, self.v)
         )
         found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)

@@ -234,7 +234,7 @@ class JobStore:
     async def ended_before(self, at: float, *, among: Iterable[str]) -> list[str]:
         """Return which of these jobs ended before a time, or are not known at all."""
         rows = await self._database.read(
-            "SELECT kept.value AS id FROM json_each(?) AS kept LEFT JOIN jobs ON id = kept.value"
+            "SELECT kept.value AS id FROM json_each(?) AS kept LEFT JOIN jobs ON jobs.id = kept.value"
             " WHERE jobs.id IS NULL OR ended_at < ?",
             (json.dumps(list(among)), at),
         )

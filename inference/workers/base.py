@@ -66,7 +66,7 @@ class Manifest:
     height: int
     frames: int
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage: load, render, finish; engines may add their own."""
+    """Seconds per stage: load, render, finish; total is all but load, as the line measured it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` is the inverse."""

@@ -22,6 +22,7 @@ from inference.workers.protocol import (
     Run,
     Shutdown,
     Stopped,
+    encode,
 )
 from inference.workers.spawn import Child, spawn
 from inference.workers.watchdog import Watchdog, WorkerLimits
@@ -45,6 +46,9 @@ class _Job:
 
     def __init__(self, task: RenderTask) -> None:
         self.task = task
+        # Encoded at once, so that a task that cannot be sent fails its caller and nobody else.
+        self.frame = encode(Run(task=task))
+        self.worker: _Worker | None = None
         self.inbox: asyncio.Queue[ProgressMessage | Done | Failed | Stopped | WorkerLost] = (
             asyncio.Queue()
         )
@@ -57,6 +61,12 @@ class _Worker:
         self.child = child
         self.watchdog = Watchdog(limits)
         self.job: _Job | None = None
+
+    def take_job(self) -> list[_Job]:
+        """Return the job it has, if any: it will not finish it."""
+        jobs = [self.job] if self.job else []
+        self.job = None
+        return jobs
 
 
 class LocalExecutor:
@@ -121,9 +131,7 @@ class LocalExecutor:
         finally:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
-            running = [self._worker.job] if self._worker and self._worker.job else []
-            self._worker = None
-            _tell(running + self._leave_line(), WorkerLost("worker.closed"))
+            _tell(self._dismiss(), WorkerLost("worker.closed"))
 
     async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
         """Render a task to a complete file; see `Executor`."""
@@ -139,7 +147,7 @@ class LocalExecutor:
             raise
         reason = await asyncio.to_thread(_find_lie, manifest, task.directory)
         if reason is not None:
-            self._retire()
+            self._retire(job)
             raise WorkerLost("worker.lied", reason=reason)
         self._restart_seconds = self._limits.restart_min_seconds
         return manifest
@@ -171,36 +179,39 @@ class LocalExecutor:
         """Make sure that nobody works on a job any more."""
         if job in self._line:
             self._line.remove(job)
-        worker = self._worker
-        if worker is None or worker.job is not job:
+        if job.worker is None or job.worker.job is not job:
             return
-        worker.child.send(Cancel(job_id=job.task.job_id))
+        job.worker.child.send(Cancel(job_id=job.task.job_id))
         try:
             async with asyncio.timeout(self._limits.cancel_grace_seconds):
                 while isinstance(await job.inbox.get(), ProgressMessage):
                     pass
         except BaseException as error:
             # The worker does not obey, or the caller cannot wait: the device must be free.
-            self._retire()
+            self._retire(job)
             if not isinstance(error, TimeoutError):
                 raise
 
     def _start_next(self) -> None:
         worker = self._worker
         if worker and worker.job is None and self._line and not self._closing:
-            worker.job = self._line.popleft()
+            job = self._line.popleft()
+            worker.job, job.worker = job, worker
             worker.watchdog.started()
-            worker.child.send(Run(task=worker.job.task))
+            worker.child.send_frame(job.frame)
 
-    def _retire(self) -> None:
-        """Give no more work to the present child; the supervisor sees its end and goes on."""
-        if self._worker:
-            self._worker.child.kill()
-            self._worker = None
+    def _retire(self, job: _Job) -> None:
+        """Give no more work to the job's child; the supervisor sees its end and goes on."""
+        if job.worker:
+            job.worker.child.kill()
+            if self._worker is job.worker:
+                self._worker = None
 
-    def _leave_line(self) -> list[_Job]:
-        jobs = list(self._line)
+    def _dismiss(self) -> list[_Job]:
+        """Forget the worker and the line; return the jobs that nobody works on now."""
+        jobs = [*(self._worker.take_job() if self._worker else ()), *self._line]
         self._line.clear()
+        self._worker = None
         return jobs
 
     async def _supervise(self) -> None:
@@ -210,7 +221,7 @@ class LocalExecutor:
                     victims, loss = await self._attend(child)
             except Exception:  # the worker loop: the system may be able to start the next one
                 log.exception("cannot start a render worker")
-                victims, loss = self._leave_line(), WorkerLost("worker.silent")
+                victims, loss = self._dismiss(), WorkerLost("worker.silent")
             # Told only now, when the process is gone and touches neither files nor device.
             _tell(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
@@ -234,14 +245,14 @@ class LocalExecutor:
         try:
             self._hello = await self._greet(child)
         except WorkerLost as loss:
-            return self._leave_line(), loss
+            return self._dismiss(), loss
         worker = self._worker = _Worker(child, self._limits)
         self._start_next()
         try:
             await self._listen(worker)
         except WorkerLost as loss:
             self._worker = self._warm_model = None
-            return [worker.job] if worker.job else [], loss
+            return worker.take_job(), loss
 
     async def _greet(self, child: Child) -> Hello:
         limit = self._limits.hello_seconds

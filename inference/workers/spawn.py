@@ -51,7 +51,11 @@ class Child:
 
     def send(self, message: Message) -> None:
         """Send without waiting: messages to a child are few and small."""
-        self._writer.write(encode(message))
+        self.send_frame(encode(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a message that was encoded before."""
+        self._writer.write(frame)
 
     async def receive(self, within_seconds: float) -> Message | None:
         """Return the next message, or None when none came in time.

@@ -108,6 +108,12 @@ class FakeJobs:
     def files(self, job: Job) -> Path | None:
         return self.finished.get(job.id) if job.state in ENDED else None
 
+    async def forget(self, *, tenant: str, requester_id: str) -> int:
+        own = await self.recent(tenant, requester_id, limit=len(self._jobs))
+        for job in own:
+            del self._jobs[job.id]
+        return len(own)
+
     async def pause(self) -> None:
         self.paused = True
 

@@ -23,8 +23,8 @@ def sets():
     return [pytest.param(COPIED, id="copied"), pytest.param(SHARED, id="shared", marks=marks)]
 
 
-def cases(section):
-    """Parametrize over (set, case of a manifest section)."""
+def cases(section, having=""):
+    """Parametrize over (set, case of a manifest section), those with a tensor of that name."""
     found = []
     for item in sets():
         folder = item.values[0]
@@ -37,6 +37,7 @@ def cases(section):
                 marks=item.marks,
             )
             for entry in entries
+            if entry is None or not having or having in tensors(folder, section, entry["case"])
         ]
     return found
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import opensora_vectors as vectors
 import pytest
 from hypothesis import given
@@ -58,6 +60,10 @@ def test_nano_sizes_fill_whole_patches(size):
     assert size.height % 16 == size.width % 16 == 0
 
 
+def test_an_image_is_one_latent_frame():
+    assert latent_frames(1) == decoded_frames(1) == 1
+
+
 @given(st.integers(1, 100))
 def test_lengths_survive_the_way_to_latents_and_back(chunks):
     frames = 16 * chunks + 1
@@ -86,4 +92,4 @@ def test_noise_levels_fall_from_the_top(steps, ratio):
     levels = timesteps(steps, ratio)
     assert len(levels) == steps
     assert levels[0] == pytest.approx(1000)
-    assert all(above > below > 0 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(above > below > 0 for above, below in pairwise(levels))

@@ -3,6 +3,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import opensora_vectors as vectors  # noqa: E402 - needs torch
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 
 from inference.opensora import checkpoint  # noqa: E402
 
@@ -60,7 +61,7 @@ def test_nano_still_encodes_and_decodes_as_recorded(nano_vae):
     decoded = nano_vae.decode(waves(1, 16, 10, 2, 3))
 
     torch.testing.assert_close(encoded, recorded["encoded"], rtol=0, atol=1e-3)
-    torch.testing.assert_close(decoded[:, :, ::4], recorded["decoded"], rtol=0, atol=1e-3)
+    torch.testing.assert_close(decoded[:, :, ::11], recorded["decoded"], rtol=0, atol=1e-3)
 
 
 def test_chunks_come_as_they_become_final(nano_vae):
@@ -88,6 +89,13 @@ def test_the_attention_is_causal_token_by_token(nano_vae):
     found = (scores.softmax(-1) @ value).transpose(1, 2).reshape(x.shape)
 
     torch.testing.assert_close(attention(x), x + attention.proj_out(found), rtol=0, atol=1e-5)
+
+
+def test_the_attention_never_builds_its_matrix(nano_vae):
+    """Only the fused kernel is allowed here; at 720p any other would need 20 GB for one layer."""
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        nano_vae.decode(waves(1, 16, 5, 2, 3))
+        nano_vae.encode(waves(1, 3, 17, 16, 16))
 
 
 @pytest.mark.parametrize("frames", [2, 16, 18])

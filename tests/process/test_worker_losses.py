@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
-from worker_samples import LIMITS, Steps, executor, gone, task
+from worker_samples import LIMITS, Steps, executor, gone, task, until
 
 from inference.errors import EngineError, WorkerLost
 from inference.workers.base import Stage
@@ -26,8 +26,9 @@ async def test_a_worker_killed_while_rendering_is_replaced(tmp_path):
         await steps.reached(Stage.RENDERING, done=1)
         pid = worker.pid
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(WorkerLost) as caught:
-            await render
+        async with asyncio.timeout(3):
+            with pytest.raises(WorkerLost) as caught:
+                await render
         assert caught.value.code == "worker.died"
         assert caught.value.params == {"exit": -signal.SIGKILL}
         assert worker.warm_model is None
@@ -42,8 +43,7 @@ async def test_a_worker_killed_while_idle_is_replaced_before_the_next_job(tmp_pa
         await worker.render(task(tmp_path), Steps())
         pid = worker.pid
         os.kill(pid, signal.SIGKILL)
-        while worker.pid == pid:
-            await asyncio.sleep(0.01)
+        await until(lambda: worker.pid != pid)
         await worker.render(task(tmp_path, attempt=2), Steps())
         assert worker.pid != pid
 

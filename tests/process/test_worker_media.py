@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from worker_samples import gone
+from worker_samples import gone, until
 
 from inference.engines.base import FrameChunk
 from inference.errors import EngineError, UserError
@@ -127,9 +127,8 @@ async def test_a_child_that_died_between_calls_is_replaced_and_blamed_on_nobody(
         await media.clean_image(photo, tmp_path / "clean.png")
         pid = media.pid
         os.kill(pid, signal.SIGKILL)
-        while not gone(pid):
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.01)
+        await until(lambda: gone(pid))
+        await asyncio.sleep(0.01)  # one round, in which the loop sees the end of the pipe too
 
         await media.clean_image(photo, tmp_path / "clean.png")
         assert media.pid != pid

@@ -13,6 +13,7 @@ from inference.errors import Cancelled, EngineError, UserError, WorkerLost
 from inference.media.provenance import read_recipe
 from inference.media.watermark import WatermarkSettings
 from inference.workers.base import Stage
+from inference.workers.protocol import MAX_FRAME_BYTES
 
 pytestmark = pytest.mark.process
 
@@ -80,7 +81,7 @@ async def test_concurrent_renders_take_turns_in_the_order_they_came(tmp_path):
     told = []
 
     async def render(job_id):
-        await worker.render(task(tmp_path, job_id=job_id), lambda progress: told.append(job_id))
+        await worker.render(task(tmp_path, job_id=job_id), lambda _: told.append(job_id))
 
     async with executor() as worker, asyncio.TaskGroup() as group:
         for job_id in ("a", "b", "c"):
@@ -181,6 +182,13 @@ async def test_a_worker_that_does_not_obey_is_killed_after_the_grace(tmp_path):
         await worker.render(task(tmp_path, attempt=2), Steps())
         assert worker.pid != pid
         assert gone(pid)
+
+
+async def test_a_task_that_cannot_be_sent_fails_its_caller_and_nobody_else(tmp_path):
+    async with executor() as worker:
+        with pytest.raises(WorkerLost, match=r"worker\.protocol"):
+            await worker.render(task(tmp_path, prompt="x" * MAX_FRAME_BYTES), Steps())
+        await worker.render(task(tmp_path), Steps())
 
 
 async def test_an_error_of_the_progress_callback_stops_the_job_and_surfaces(tmp_path):

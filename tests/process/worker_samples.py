@@ -79,6 +79,11 @@ class Steps(list):
             await self._changed.wait()
 
 
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - nobody tells us, so look
+        await asyncio.sleep(0.01)
+
+
 def gone(pid):
     """Whether no process of that id does anything any more."""
     try:

@@ -113,8 +113,10 @@ SECOND = Place(position=2, start_in=62, ready_in=1120)
             {},
             [
                 FOX,
-                "That does not fit into this GPU's memory. "
-                "Choose fewer frames or a lower resolution.",
+                (
+                    "That does not fit into this GPU's memory."
+                    " Choose fewer frames or a lower resolution."
+                ),
                 "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",

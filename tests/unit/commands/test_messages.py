@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from string import Formatter
 
@@ -11,9 +11,19 @@ import pytest
 from commands import messages
 from commands.actions import Verb
 from commands.catalog import COMMANDS
-from commands.messages import about, any_of, duration, error_text, ordinal, parts, text
+from commands.messages import (
+    about,
+    any_of,
+    duration,
+    error_text,
+    message_ids,
+    ordinal,
+    parts,
+    text,
+)
 from commands.options import RENDER_OPTIONS
 from commands.resolve import ORIGINS
+from inference.engines import registry
 from inference.errors import EngineError, UserError
 from inference.jobs.model import Failure
 from inference.jobs.service import CancelOutcome
@@ -29,29 +39,10 @@ RAISED = {
     "RushesError",
     "Failure",
 }
-AWAITED = {
-    "error.encode.failed",
-    "error.file.no_recipe",
-    "error.file.unreadable",
-    "error.image.not_an_image",
-    "error.image.not_found",
-    "error.image.too_large",
-    "error.image.too_many_pixels",
-    "error.image.too_small",
-    "error.image.truncated",
-    "error.job.cancelled",
-    "error.job.expired",
-    "error.model.weights_missing",
-    "error.store.corrupt",
-    "error.worker.bug",
-    "error.worker.died",
-    "error.worker.gave_up",
-    "error.worker.hung",
-    "error.worker.lied",
-    "error.worker.out_of_memory",
-    "error.worker.silent",
-}
-"""Codes that reach people by other ways than a call with a literal code."""
+ASKING = {"text", "parts", "note"}
+KEY = re.compile(r"[a-z_]+(\.[a-z_-]+)+")
+ADDED = {"EngineError": {"job"}, "WorkerLost": {"job"}}
+"""What a card adds to the values of an error that ended a job."""
 
 
 def sources() -> Iterator[tuple[Path, ast.Module]]:
@@ -72,7 +63,7 @@ def raised_codes() -> Iterator[tuple[str, str, set[str] | None]]:
             if name not in RAISED or not isinstance(code, ast.Constant):
                 continue
             where = f"{path.relative_to(ROOT)}:{node.lineno}"
-            names = None if None in given or name == "Failure" else set(given)
+            names = None if None in given or name == "Failure" else {*given, *ADDED.get(name, ())}
             yield where, str(code.value), names
 
 
@@ -93,9 +84,10 @@ def keys_made_of_data() -> set[str]:
     return {
         *(command.help_key for command in COMMANDS),
         *(option.help_key for command in COMMANDS for option in command.options),
-        *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name not in ("prompt", "image")),
+        *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
+        *(f"note.{registry.capabilities(name).native_note}" for name in registry.names()),
         *(f"cancel.{outcome}" for outcome in CancelOutcome),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
@@ -104,7 +96,7 @@ def keys_made_of_data() -> set[str]:
 def test_every_error_that_can_be_raised_has_a_sentence_with_values_that_are_given():
     problems = []
     for where, code, names in raised_codes():
-        if f"error.{code}" not in messages.keys():
+        if f"error.{code}" not in message_ids():
             problems.append(f"{where}: no message for {code}")
         elif names is not None and placeholders(f"error.{code}") - names:
             missing = placeholders(f"error.{code}") - names
@@ -112,25 +104,50 @@ def test_every_error_that_can_be_raised_has_a_sentence_with_values_that_are_give
     assert problems == []
 
 
+def test_every_text_that_is_asked_for_is_there_with_its_values():
+    problems = []
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            key = getattr(node.args[0], "value", None)
+            if name not in ASKING or not isinstance(key, str) or not KEY.fullmatch(key):
+                continue
+            where = f"{path.relative_to(ROOT)}:{node.lineno}"
+            given = {word.arg for word in node.keywords}
+            if key not in message_ids():
+                problems.append(f"{where}: no message for {key}")
+            elif None not in given and placeholders(key) - given:
+                problems.append(f"{where}: {key} without {placeholders(key) - given}")
+    assert problems == []
+
+
 def test_every_key_made_of_data_has_a_message():
-    assert keys_made_of_data() <= messages.keys()
+    assert keys_made_of_data() <= message_ids()
 
 
 def test_no_message_is_unused():
     used = {f"error.{code}" for _, code, _ in raised_codes()}
-    unused = messages.keys() - used - keys_made_of_data() - literals() - AWAITED
+    unused = message_ids() - used - keys_made_of_data() - literals()
     assert unused == set()
 
 
+def test_no_message_is_there_twice():
+    path = ROOT / "commands/locales/en/LC_MESSAGES/rushes.po"
+    ids = re.findall(r'^msgid "(.+)"$', path.read_text("utf-8"), re.MULTILINE)
+    assert sorted(ids) == sorted(set(ids))
+
+
 def test_every_message_can_be_filled():
-    for key in messages.keys():
+    for key in message_ids():
         for _, name, style, _ in Formatter().parse(messages.template(key)):
             assert name is None or name.isidentifier(), key
             assert not style or style in {"or", "about", "duration", "ordinal"}, key
 
 
 def test_help_fits_into_what_discord_shows():
-    for key in chain.from_iterable((key,) for key in messages.keys()):
+    for key in message_ids():
         if key.startswith(("option.", "command.")):
             assert len(text(key, "en")) <= 100, key
 

@@ -164,6 +164,17 @@ def test_what_was_asked_and_cannot_be_is_refused_with_what_can(studio, values, c
     assert {name: caught.value.params[name] for name in params} == params
 
 
+def test_where_no_model_animates_none_is_named(small):
+    alone = Studio(models=(small,), default_model="nano")
+    with pytest.raises(UserError, match=r"model\.no_animation_at_all"):
+        resolve("a fox", [typed(image="fox.png")], alone)
+
+
+def test_a_default_model_that_is_not_installed_is_said(small):
+    with pytest.raises(UserError, match=r"model\.unknown"):
+        resolve("a fox", (), Studio(models=(small,), default_model="gone"))
+
+
 def test_a_model_that_only_animates_asks_for_an_image(big):
     animator = replace(big, modes=frozenset({Mode.IMAGE_TO_VIDEO}))
     with pytest.raises(UserError, match=r"model\.needs_image"):
@@ -194,12 +205,14 @@ VALUES = st.fixed_dictionaries(
 )
 
 
-@given(VALUES, VALUES, VALUES, st.booleans(), st.booleans())
-def test_preferences_never_stand_in_the_way(studio, guild, channel, user, has_image, assistant):
+@given(st.lists(VALUES, max_size=3), st.booleans(), st.booleans())
+def test_preferences_never_stand_in_the_way(studio, preferences, has_image, assistant):
+    names = ("guild", "channel", "user")
     layers = [
-        Layer(name="guild", values=guild),
-        Layer(name="channel", values=channel),
-        Layer(name="user", values=user),
+        *(
+            Layer(name=name, values=values)
+            for name, values in zip(names, preferences, strict=False)
+        ),
         typed(**({"image": "fox.png", "model": "opensora"} if has_image else {})),
     ]
     resolved = resolve("a fox", layers, replace(studio, assistant=assistant))

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.options import RENDER_OPTIONS
-from commands.options import BY_NAME
+from commands.options import BY_NAME, RENDER_OPTIONS
 from commands.values import MAX_SHOWN, accept
 from inference.errors import UserError
 

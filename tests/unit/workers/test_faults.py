@@ -31,7 +31,7 @@ def test_a_count_limits_the_fault_to_the_first_attempts(text, attempt, strikes):
 
 @pytest.mark.parametrize("text", ["explode", "crash:x", "crash:1:2", "CRASH"])
 def test_an_unknown_fault_is_refused(text):
-    with pytest.raises(EngineError, match="model.bad_option"):
+    with pytest.raises(EngineError, match=r"model\.bad_option"):
         Fault.parse(text)
 
 

@@ -32,7 +32,7 @@ def watchdog():
 def test_silence_beyond_the_limit_is_a_hang(watchdog):
     watchdog.passed(10)
 
-    with pytest.raises(WorkerLost, match="worker.hung"):
+    with pytest.raises(WorkerLost, match=r"worker\.hung"):
         watchdog.passed(0.1)
 
 
@@ -48,7 +48,7 @@ def test_each_stage_has_its_limit_without_progress(watchdog, stage, limit):
     watchdog.heard(progress(stage))
     listen(watchdog, limit)
 
-    with pytest.raises(WorkerLost, match="worker.hung"):
+    with pytest.raises(WorkerLost, match=r"worker\.hung"):
         listen(watchdog, 1)
 
 
@@ -56,7 +56,7 @@ def test_a_job_that_never_reports_anything_counts_as_loading(watchdog):
     watchdog.started()
     listen(watchdog, 600)
 
-    with pytest.raises(WorkerLost, match="worker.hung"):
+    with pytest.raises(WorkerLost, match=r"worker\.hung"):
         listen(watchdog, 1)
 
 

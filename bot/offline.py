@@ -1,0 +1,127 @@
+"""`rushes render`: one clip for a script, without a queue, a database or a chat."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bot.config import Config
+from commands.flags import Typed, parse
+from commands.resolve import COMMAND, TYPED, Layer, Resolved, resolve
+from commands.studio import Studio
+from inference.engines import registry
+from inference.errors import UserError
+from inference.jobs.model import Job, JobState, Requester, new_job_id
+from inference.jobs.recipe import recipe
+from inference.media.watermark import WatermarkSettings
+from inference.spec import Spec
+from inference.workers.base import ProgressCallback, RenderTask
+from inference.workers.local import LocalExecutor
+from inference.workers.media import MediaProcess
+
+CLIP, STILL = ".mp4", ".png"
+
+
+def plan(config: Config, line: str, output: Path) -> Resolved:
+    """Decide what `render` makes, before anything is started.
+
+    Args:
+        config: For the installed models.
+        line: Prompt and flags, as typed in a chat.
+        output: `.mp4`, or `.png` for one frame.
+
+    Raises:
+        UserError: The line, or the place for the file, is not possible.
+    """
+    suffix = output.suffix.lower()
+    if suffix not in {CLIP, STILL}:
+        raise UserError("output.suffix", path=str(output), legal=[CLIP, STILL])
+    if output.is_dir():
+        raise UserError("output.is_a_directory", path=str(output))
+    if not output.parent.is_dir():
+        raise UserError("output.no_directory", path=str(output.parent))
+    typed = parse(line)
+    layers = [Layer(name=TYPED, values=typed.options, asked=True)]
+    if suffix == STILL and "frames" not in typed.options:
+        layers.insert(0, Layer(name=COMMAND, values={"frames": 1}, asked=True))
+    resolved = resolve(typed.prompt, layers, _studio(config))
+    if (resolved.spec.frames == 1) != (suffix == STILL):
+        raise UserError("output.wrong_suffix", path=str(output), count=resolved.spec.frames)
+    return resolved
+
+
+async def render(
+    config: Config, resolved: Resolved, output: Path, on_progress: ProgressCallback
+) -> None:
+    """Make the file: it appears complete or not at all.
+
+    Raises:
+        UserError: The reference image cannot be used.
+        EngineError: The render failed.
+        WorkerLost: The worker process did.
+        OSError: The folder cannot be written to.
+    """
+    spec = resolved.spec
+    # In the same folder, so that the last step is a rename.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".rushes-") as made:
+        directory = Path(made)
+        image = await _image(spec, directory)
+        job = _job(replace(spec, image=None if image is None else image.name), resolved.origins)
+        task = RenderTask(
+            job_id=job.id,
+            attempt=1,
+            spec=job.spec,
+            directory=directory / "attempt",
+            image=image,
+            watermark=WatermarkSettings(**dict(config.watermark)),
+            recipe=recipe(job),
+        )
+        options = {spec.model: config.models.options(spec.model)}
+        async with LocalExecutor(
+            models=options, models_directory=config.models.directory
+        ) as executor:
+            manifest = await executor.render(task, on_progress)
+        await asyncio.to_thread(os.replace, task.directory / manifest.name, output)
+
+
+def written(spec: Spec) -> Typed:
+    """Return what to type to get a spec again."""
+    options = spec.as_dict()
+    del options["image"], options["refine"]
+    prompt = options.pop("prompt")
+    return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
+
+
+async def _image(spec: Spec, directory: Path) -> Path | None:
+    if spec.image is None:
+        return None
+    source, target = Path(spec.image), directory / "image.png"
+    if not await asyncio.to_thread(source.is_file):
+        raise UserError("image.not_found", path=spec.image)
+    async with MediaProcess() as media:
+        await media.clean_image(source, target)
+    return target
+
+
+def _job(spec: Spec, origins: dict[str, str]) -> Job:
+    return Job(
+        id=new_job_id(),
+        state=JobState.RUNNING,
+        spec=spec,
+        origins=origins,
+        tenant="",
+        requester=Requester(id="", name=""),
+        platform="",
+        address={},
+        created_at=time.time(),
+        cost=0.0,
+    )
+
+
+def _studio(config: Config) -> Studio:
+    models = tuple(registry.capabilities(name) for name in config.models.installed)
+    return Studio(models=models, default_model=config.models.default or models[0].name)

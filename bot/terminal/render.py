@@ -1,0 +1,163 @@
+"""Cards drawn for a terminal: colours where there are some, plain text where there are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+from commands.card import BAR_WIDTH, Bar, Button, Card, CardKind, Line, Person, plain_line
+
+STYLES = {
+    CardKind.WAITING: "yellow",
+    CardKind.RUNNING: "cyan",
+    CardKind.DONE: "green",
+    CardKind.CLIP: "green",
+    CardKind.FAILED: "red",
+    CardKind.STOPPED: "bright_black",
+    CardKind.ERROR: "red",
+    CardKind.INFO: "blue",
+}
+
+NARROW = 60
+"""Columns below which a bar in the toolbar would leave no room for words."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class CardView:
+    """One card, as rich draws it: a coloured edge in a terminal, an indent elsewhere.
+
+    Args:
+        card: What it says.
+        zone: The reader's time zone.
+        numbered: Whether buttons show the numbers by which they can be pressed.
+    """
+
+    def __init__(self, card: Card, *, zone: tzinfo, numbered: bool = False) -> None:
+        self._card = card
+        self._zone = zone
+        self._numbered = numbered
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        edge, indent = ("▌ ", "▌ ") if console.is_terminal else ("", "  ")
+        style = console.get_style(STYLES[self._card.kind])
+        room = options.update(width=max(10, options.max_width - 2))
+        if not console.is_terminal:
+            room = room.update(no_wrap=True, overflow="ignore", width=10_000)
+        lead = edge
+        for part in self._parts():
+            for line in console.render_lines(part, room, pad=False):
+                yield Segment(lead, style)
+                yield from line
+                yield Segment.line()
+                lead = indent
+        yield from self._file(style)
+
+    def _parts(self) -> Iterator[RenderableType]:
+        card = self._card
+        if card.title or card.owner:
+            head = Text(_clean(card.title), style="bold")
+            if card.owner is not None:
+                head.append(f"  @{_clean(card.owner.name)}", style="not bold dim")
+            yield head
+        if card.attachment is not None:
+            # In other chats the thread is named after the prompt; here all threads are one.
+            yield Text(_clean(card.attachment.description), style="dim")
+        if card.attachment is not None:
+            # In other chats the thread is named after the prompt; here all threads are one.
+            yield Text(_clean(card.attachment.description), style="dim")
+        *before, last = card.lines or ((),)
+        for line in before:
+            yield self._text(line)
+        if card.progress is not None:
+            yield Text.assemble(bar(card.progress), "  ", self._text(last))
+        elif last:
+            yield self._text(last)
+        if card.buttons:
+            yield _buttons(card.buttons, numbered=self._numbered)
+
+    def _text(self, line: Line) -> Text:
+        style = "red" if self._card.kind is CardKind.ERROR else ""
+        made = Text(style=style)
+        for part in line:
+            text = _clean(plain_line((part,), zone=self._zone))
+            made.append(text, style="bold" if isinstance(part, Person) else "")
+        return made
+
+    def _file(self, style: Style) -> RenderResult:
+        """Write the path on a line of its own without the edge: it can be clicked and copied."""
+        if self._card.attachment is None:
+            return
+        path = self._card.attachment.path
+        link = Style(link=path.absolute().as_uri(), underline=True)
+        yield Segment("▶ ", style)
+        yield Segment(short_path(path), link)
+        yield Segment.line()
+
+
+def local_zone() -> tzinfo:
+    """Return the time zone of this machine."""
+    zone = datetime.now().astimezone().tzinfo
+    if zone is None:
+        raise AssertionError("astimezone() always sets a zone")
+    return zone
+
+
+def bar(progress: Bar) -> Text:
+    """Draw how much is done."""
+    filled = round(progress.fraction * BAR_WIDTH)
+    return Text.assemble(("▓" * filled, "cyan"), ("░" * (BAR_WIDTH - filled), "bright_black"))
+
+
+def short_path(path: Path) -> str:
+    """Return a path as people would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def toolbar(cards: Sequence[Card], *, zone: tzinfo, columns: int, rows: int) -> str:
+    """Sum up the line in a few rows of plain text: the running job, then those that wait."""
+    lines = [_clean(_summary(card, zone, columns)) for card in cards[:rows]]
+    if len(cards) > rows:
+        lines[-1] += f"  (+{len(cards) - rows})"
+    return "\n".join(_cut(line, columns) for line in lines)
+
+
+def _summary(card: Card, zone: tzinfo, columns: int) -> str:
+    last = plain_line(card.lines[-1], zone=zone) if card.lines else ""
+    pieces = [last]
+    if card.progress is not None and columns >= NARROW:
+        pieces.insert(0, bar(card.progress).plain)
+    room = columns - sum(cell_len(piece) + 2 for piece in pieces) - 2
+    title = _cut(card.title, room) if room > BAR_WIDTH else ""
+    return " " + "  ".join(piece for piece in (title, *pieces) if piece)
+
+
+def _cut(text: str, columns: int) -> str:
+    """Shorten a text to a number of columns; some characters take two."""
+    if cell_len(text) <= columns:
+        return text
+    return set_cell_size(text, max(0, columns - 1)).rstrip() + "…"
+
+
+def _buttons(buttons: Iterable[Button], *, numbered: bool) -> Text:
+    made = Text()
+    for number, button in enumerate(buttons, 1):
+        label = f"{number} {button.label}" if numbered else button.label
+        made.append(f"[{label}]", style="reverse" if numbered else "dim")
+        made.append(" ")
+    made.rstrip()
+    return made
+
+
+def _clean(text: str) -> str:
+    """Keep what people typed from steering the reader's terminal."""
+    return _CONTROL.sub("", text)

@@ -1,0 +1,29 @@
+"""/rushes forget-me: what a person asked for is theirs to take back."""
+
+from __future__ import annotations
+
+from commands import cards
+from commands.card import Card
+from commands.context import Call
+from commands.options import CONFIRM
+from commands.schema import Command, Visibility
+
+
+async def forget_me(call: Call) -> Card:
+    """Delete the caller's jobs with their prompts and files, once they said yes to it."""
+    said = str(call.options.get(CONFIRM.name, call.text)).strip().casefold()
+    if said not in CONFIRM.choices:
+        return cards.note("forget.ask", call.locale)
+    count = await call.jobs.forget(tenant=call.channel.tenant, requester_id=call.caller.id)
+    return cards.note("forget.done", call.locale, count=count)
+
+
+COMMANDS = (
+    Command(
+        parent="rushes",
+        name="forget-me",
+        handler=forget_me,
+        options=(CONFIRM,),
+        visibility=Visibility.CALLER,
+    ),
+)

@@ -1,0 +1,154 @@
+"""One installation under test: a data directory, the witness, and a bot that is kept alive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.chaos.platform import ADDRESS
+from tests.chaos.server import Witness, witness
+
+ROOT = Path(__file__).parents[2]
+
+STOP_SECONDS = 45.0
+"""A graceful stop takes at most its grace time; beyond this the bot is stuck."""
+
+START_SECONDS = 60.0
+
+_CONFIG = """
+[bot]
+data_dir = "{data}"
+platforms = ["tests.chaos.platform:nonce", "tests.chaos.platform:upload"]
+[models]
+installed = ["testcard"]
+[models.testcard]
+step_seconds = {step_seconds}
+fail = "{fail}"
+[queue]
+waiting_per_guild = 50
+waiting_per_user = 50
+"""
+
+
+class World:
+    """A bot over one data directory; see `world`."""
+
+    def __init__(self, directory: Path, seen: Witness, **testcard: Any) -> None:
+        self.seen = seen
+        self.data = directory / "data"
+        self.log = directory / "bot.log"
+        self.exits: list[int] = []
+        """How each life of the bot ended: its exit status, or minus the signal."""
+        self._config = directory / "config.toml"
+        values = {"step_seconds": 0.01, "fail": ""} | testcard
+        self._config.write_text(_CONFIG.format(data=self.data, **values), encoding="utf-8")
+        self._bot: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the bot."""
+        assert self._bot is not None
+        return self._bot.pid
+
+    async def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start the bot, with more variables if given, and return at once."""
+        with self.log.open("ab") as log:
+            self._bot = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bot.cli", "run", "--config", str(self._config)),
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": "1",
+                    ADDRESS: self.seen.url,
+                    **(environment or {}),
+                },
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def ended(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait for the end of the bot and return how it was.
+
+        Raises:
+            TimeoutError: It goes on.
+        """
+        assert self._bot is not None
+        async with asyncio.timeout(seconds):
+            self.exits.append(await self._bot.wait())
+        return self.exits[-1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the bot a signal, if it still lives."""
+        assert self._bot is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._bot.send_signal(number)
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> int:
+        """Ask the bot to stop, and wait for it."""
+        self.signal(signal.SIGTERM)
+        return await self.ended(seconds)
+
+    async def keep_alive(self) -> None:
+        """Start the bot again whenever it ends, until cancelled."""
+        while True:
+            await self.ended(seconds=3600)
+            await self.start()
+
+    def worker(self) -> psutil.Process | None:
+        """Return the render process of the living bot."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children():
+                if "inference.workers.child" in child.cmdline():
+                    return child
+        return None
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of this world, whoever their parent is."""
+        mine = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if (
+                    process.status() != psutil.STATUS_ZOMBIE
+                    and process.environ().get(ADDRESS) == self.seen.url
+                ):
+                    mine.append(process)
+        return mine
+
+    async def left_over(self, seconds: float = 5.0) -> list[int]:
+        """Return the processes that are still there some seconds after the bot has gone."""
+        end = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        return [process.pid for process in left]
+
+
+@contextlib.asynccontextmanager
+async def world(directory: Path, **testcard: Any) -> AsyncIterator[World]:
+    """Set up an installation below `directory`; whatever runs of it at the end is killed.
+
+    Args:
+        directory: For configuration, log, data and what the witness keeps.
+        testcard: Members of `[models.testcard]`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    async with witness(directory / "witness") as seen:
+        made = World(directory, seen, **testcard)
+        try:
+            yield made
+        finally:
+            for process in made.processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            if made._bot is not None:
+                await made._bot.wait()

@@ -1,0 +1,112 @@
+"""An executor without a worker: every render waits for the test to say how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from typing import Self
+
+from inference.errors import Cancelled, WorkerLost
+from inference.workers.base import Manifest, Progress, ProgressCallback, RenderTask, Stage
+
+CLIP = b"not really a clip"
+
+
+class FakeExecutor:
+    """Keeps the promises of `Executor`; the test plays the worker.
+
+    Args:
+        automatic: Finish every render at once instead of waiting for the test.
+    """
+
+    def __init__(self, *, automatic: bool = False) -> None:
+        self.warm_model: str | None = None
+        self.automatic = automatic
+        self.obedient = True
+        """Whether a cancel stops the render at its next step, which is now."""
+        self.script: deque[BaseException] = deque()
+        """How the next renders end, before anything else is asked of the test."""
+        self.tasks: list[RenderTask] = []
+        """Every render that was begun."""
+        self.asked_to_cancel: list[str] = []
+        self.entered = 0
+        self._started = asyncio.Event()
+        self._current: tuple[RenderTask, ProgressCallback, asyncio.Future[Manifest]] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.entered += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._current = None
+        self._started.clear()
+
+    @property
+    def served(self) -> list[str]:
+        """Job ids in the order their renders were begun."""
+        return [task.job_id for task in self.tasks]
+
+    async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
+        outcome: asyncio.Future[Manifest] = asyncio.get_running_loop().create_future()
+        self.tasks.append(task)
+        self.warm_model = task.spec.model
+        self._current = (task, on_progress, outcome)
+        self._started.set()
+        if self.script:
+            self.fail(self.script.popleft())
+        elif self.automatic:
+            self.finish()
+        return await outcome
+
+    async def cancel(self, job_id: str) -> None:
+        self.asked_to_cancel.append(job_id)
+        if self.obedient and self._current and self._current[0].job_id == job_id:
+            self.fail(Cancelled())
+
+    # -- the test's side ---------------------------------------------------------------------
+
+    async def started(self) -> RenderTask:
+        """Wait until a render is under way and return its task."""
+        async with asyncio.timeout(10):
+            await self._started.wait()
+        assert self._current is not None
+        return self._current[0]
+
+    def report(self, done: int, total: int, *, stage: Stage = Stage.RENDERING) -> None:
+        """Report progress of the render under way."""
+        assert self._current is not None
+        self._current[1](Progress(stage=stage, done=done, total=total))
+
+    def finish(self, **timings: float) -> Manifest:
+        """Write the file of the render under way and end it well."""
+        assert self._current is not None
+        task = self._current[0]
+        task.directory.mkdir(parents=True, exist_ok=True)
+        (task.directory / "clip.mp4").write_bytes(CLIP)
+        manifest = Manifest(
+            name="clip.mp4",
+            size=len(CLIP),
+            sha256=hashlib.sha256(CLIP).hexdigest(),
+            width=640,
+            height=360,
+            frames=task.spec.frames,
+            timings=timings,
+        )
+        self._end().set_result(manifest)
+        return manifest
+
+    def fail(self, error: BaseException) -> None:
+        """End the render under way with an error."""
+        self._end().set_exception(error)
+
+    def lose(self, code: str = "worker.died") -> None:
+        """Take the worker down with the render under way."""
+        self.fail(WorkerLost(code))
+
+    def _end(self) -> asyncio.Future[Manifest]:
+        assert self._current is not None
+        outcome = self._current[2]
+        self._current = None
+        self._started.clear()
+        return outcome

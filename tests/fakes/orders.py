@@ -1,0 +1,96 @@
+"""What people ask for in the tests of the job core, and two models that could make it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from inference.engines.base import Capabilities, Cost
+from inference.engines.geometry import FRAMES, SIZES
+from inference.errors import UserError
+from inference.jobs.model import Job, JobState, Order, Requester
+from inference.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
+
+JOB_SECONDS = 10.0
+"""What every job is estimated at, whatever is in it."""
+
+LOAD_SECONDS = 30.0
+
+_ids = itertools.count(1)
+
+
+def capabilities(name: str) -> Capabilities:
+    """Return what "fox" or "owl" can do; no other model is installed."""
+    if name not in {"fox", "owl"}:
+        raise UserError("model.unknown", name=name, known=["fox", "owl"])
+    return Capabilities(
+        name=name,
+        title=name.title(),
+        resolutions=tuple(Resolution),
+        aspects=tuple(Aspect),
+        frames=FRAMES,
+        modes=frozenset(Mode),
+        sizes=SIZES,
+        cost=Cost(
+            load_seconds=LOAD_SECONDS,
+            fixed_seconds=JOB_SECONDS,
+            seconds_per_megapixel_frame_step=0.0,
+        ),
+    )
+
+
+def a_spec(**changes: Any) -> Spec:
+    """Return a small legal spec."""
+    values: dict[str, Any] = {
+        "prompt": "a red fox running through snow",
+        "model": "fox",
+        "resolution": Resolution.P360,
+        "aspect": Aspect.WIDE,
+        "frames": 49,
+        "motion": Motion.FAIR,
+        "aesthetic": Aesthetic.EXCELLENT,
+        "camera": Camera.NONE,
+        "refine": False,
+        "seed": 7,
+        "steps": 10,
+        "cfg": 7.0,
+        "fps": 24,
+        "loops": 1,
+    }
+    return Spec(**values | changes)
+
+
+def an_order(
+    tenant: str = "guild:a",
+    requester: str = "ada",
+    *,
+    key: str | None = None,
+    **spec: Any,
+) -> Order:
+    """Return an order of a person in a guild."""
+    return Order(
+        spec=a_spec(**spec),
+        origins={"prompt": "typed"},
+        tenant=tenant,
+        requester=Requester(id=requester, name=requester.title()),
+        platform="test",
+        address={"channel": 7},
+        key=key,
+    )
+
+
+def a_job(tenant: str = "guild:a", requester: str = "ada", **changes: Any) -> Job:
+    """Return a job that was just accepted."""
+    values: dict[str, Any] = {
+        "id": f"JOB{next(_ids):07}",
+        "state": JobState.ACCEPTED,
+        "spec": a_spec(),
+        "origins": {"prompt": "typed"},
+        "tenant": tenant,
+        "requester": Requester(id=requester, name=requester.title()),
+        "platform": "test",
+        "address": {"channel": 7},
+        "created_at": 1_790_000_000.0,
+        "cost": JOB_SECONDS,
+    }
+    return Job(**values | changes)

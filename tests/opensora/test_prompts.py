@@ -1,0 +1,37 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.opensora.prompts import LoopPrompts, shortened, suffix
+
+
+@given(st.text(max_size=60), st.integers(0, 70))
+def test_shortening_keeps_a_beginning_within_the_limit(text, characters):
+    short = shortened(text, characters)
+    assert len(short) <= characters
+    assert text.startswith(short)
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1), st.integers(0, 40))
+def test_shortening_keeps_whole_words_where_it_can(words, characters):
+    short = shortened(" ".join(words), characters)
+    if characters > len(words[0]):
+        assert short.split() == words[: len(short.split())]
+
+
+def test_a_phrase_that_the_prompt_has_is_not_repeated():
+    prompt = "a road, motion strength is high, camera motion: static"
+    assert suffix(prompt, aesthetic=7, motion=1, camera="pan left") == (
+        " The aesthetic score is excellent."
+    )
+
+
+@given(
+    st.lists(st.text("abc .", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5),
+    st.data(),
+)
+def test_prompts_per_pass_survive_being_written_and_read(texts, data):
+    later = data.draw(
+        st.lists(st.integers(1, 20), unique=True, min_size=len(texts) - 1, max_size=len(texts) - 1)
+    )
+    prompts = LoopPrompts(texts=tuple(texts), starts=(0, *sorted(later)))
+    assert LoopPrompts.parse(prompts.merge()) == prompts

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from commands.catalog import COMMANDS
+from commands.options import BY_FLAG, BY_NAME, RENDER_OPTIONS
+from commands.schema import Kind
+from commands.values import accept
+from inference.spec import Spec
+
+DISCORD_NAME = re.compile(r"[-_a-z0-9]{1,32}")
+
+
+def test_the_table_of_options_is_the_one_we_promise():
+    table = {
+        option.name: (option.flag, option.choices or option.range, option.default)
+        for option in RENDER_OPTIONS
+    }
+    bounds = {
+        name: (row[1].lowest, row[1].highest)
+        for name, row in table.items()
+        if name in ("seed", "steps", "cfg", "fps", "loops")
+    }
+    assert bounds == {
+        "seed": (0, 4294967295),
+        "steps": (1, 200),
+        "cfg": (0, 20),
+        "fps": (1, 60),
+        "loops": (1, 20),
+    }
+    assert {name: row[2] for name, row in table.items() if row[2] is not None} == {
+        "resolution": "720p",
+        "aspect": "16:9",
+        "frames": 97,
+        "motion": "fair",
+        "aesthetic": "excellent",
+        "camera": "none",
+        "refine": True,
+        "steps": 30,
+        "cfg": 7.0,
+        "fps": 24,
+        "loops": 1,
+    }
+    assert list(BY_FLAG) == [
+        "image",
+        "res",
+        "ar",
+        "frames",
+        "motion",
+        "aesthetic",
+        "camera",
+        "refine",
+        "seed",
+        "steps",
+        "cfg",
+        "fps",
+        "loops",
+        "model",
+        "no",
+    ]
+    assert table["frames"][1] == (1, 49, 65, 81, 97, 113)
+    assert table["camera"][1] == (
+        "none",
+        "pan right",
+        "pan left",
+        "tilt up",
+        "tilt down",
+        "zoom in",
+        "zoom out",
+        "static",
+    )
+
+
+def test_every_option_of_a_render_is_a_member_of_the_spec():
+    assert set(BY_NAME) == set(Spec.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("option", [item for item in RENDER_OPTIONS if item.default is not None])
+def test_defaults_are_legal(option):
+    assert accept(option, option.default) == option.default
+
+
+def test_the_commands_are_those_we_promise():
+    assert [command.typed for command in COMMANDS] == [
+        "/generate",
+        "/image",
+        "/animate",
+        "/rushes queue",
+        "/rushes status",
+        "/rushes cancel",
+        "/rushes show",
+        "/rushes-admin pause",
+        "/rushes-admin resume",
+        "/rushes-admin drain",
+        "/rushes-admin cancel",
+        "/rushes help",
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.typed)
+def test_platforms_can_show_every_command(command):
+    assert DISCORD_NAME.fullmatch(command.name)
+    assert len(command.options) <= 25
+    assert len({option.name for option in command.options}) == len(command.options)
+    for option in command.options:
+        assert DISCORD_NAME.fullmatch(option.name)
+        assert len(option.choices) <= 25
+    required = [option.required for option in command.options]
+    assert required == sorted(required, reverse=True), "required options come first"
+
+
+def test_a_choice_is_the_same_however_it_is_spelled():
+    for option in RENDER_OPTIONS:
+        if option.kind is Kind.CHOICE:
+            for choice in option.choices:
+                assert accept(option, str(choice).upper().replace(" ", "-")) == choice
+
+
+def test_importing_commands_loads_no_model_and_no_codec():
+    program = (
+        "import sys, commands.run; "
+        "print([m for m in ('torch', 'av', 'PIL', 'transformers', 'bot') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from commands.actions import Action, Verb
+from commands.card import CardKind, plain
+from commands.catalog import COMMANDS
+from commands.context import Caller
+from commands.resolve import Layer
+from commands.run import execute, find, invoke, press
+from inference.jobs.model import JobState
+from inference.workers.base import Progress, Stage
+
+BOB = Caller(id="u2", name="bob")
+
+
+def command(typed):
+    return next(item for item in COMMANDS if item.typed == typed)
+
+
+def button(verb, job):
+    return Action(verb=verb, job=job).encode()
+
+
+async def test_a_typed_line_becomes_a_job_and_its_card(call, jobs):
+    card = await execute("/generate a red fox --ar 9:16 --seed 7", replace(call, key="k1"))
+    assert plain(card).split("\n") == [
+        "🎬 a red fox  @ada",
+        "720p · 9:16 · 97 frames (4.0 s) · motion fair · seed 7",
+        "next in line · starts in about 1 s, ready about 14:14",
+    ]
+    assert (card.private, card.job) == (False, "JOB0000001")
+    (order,) = jobs.orders
+    assert (order.tenant, order.requester.id, order.key) == ("test:g1", "u1", "k1")
+    assert order.address == {"channel": 7}
+    assert order.origins["aspect"] == "typed"
+
+
+async def test_a_form_and_its_prompt_are_read_together(call, jobs):
+    options = {"prompt": "a fox --seed 7", "aspect": "1:1", "image": "https://cdn/fox.png"}
+    await invoke(command("/generate"), replace(call, options=options))
+    spec = jobs.orders[0].spec
+    assert (spec.prompt, spec.seed, spec.aspect) == ("a fox", 7, "1:1")
+    assert spec.image == "https://cdn/fox.png"
+
+
+async def test_settings_of_the_guild_are_followed(call, jobs):
+    layers = (Layer(name="guild", values={"aspect": "1:1"}),)
+    await execute("/generate a fox", replace(call, layers=layers))
+    assert jobs.orders[0].spec.aspect == "1:1"
+
+
+async def test_the_same_request_twice_is_one_job(call, jobs):
+    keyed = replace(call, key="k1")
+    first = await execute("/generate a fox", keyed)
+    assert (await execute("/generate a fox", keyed)).job == first.job
+    assert len(jobs.orders) == 1
+
+
+async def test_image_makes_a_still(call, jobs):
+    card = await execute("/image a fox", call)
+    assert jobs.orders[0].spec.frames == 1
+    assert jobs.orders[0].origins["frames"] == "command"
+    assert "720p · 16:9 · image" in plain(card)
+
+
+async def test_animate_takes_the_attached_image(call, jobs):
+    options = {"image": "https://cdn/fox.png"}
+    await execute("/animate it runs", replace(call, options=options))
+    assert jobs.orders[0].spec.mode == "i2v"
+
+
+async def test_a_terminal_may_name_a_file(call, jobs):
+    local = replace(call, channel=replace(call.channel, local_files=True))
+    await execute("/animate it runs --image pictures/fox.png", local)
+    assert jobs.orders[0].spec.image == "pictures/fox.png"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/generate", "Say what to show, for example: /generate a red fox running through snow"),
+        ("/generate a fox --sed 7", "There is no option --sed. Did you mean --seed?"),
+        (
+            "/generate a fox --ar wide",
+            "--ar cannot be “wide”. Choose 16:9, 9:16, 4:3, 3:4 or 1:1.",
+        ),
+        (
+            "/generate a fox --model nano --frames 97",
+            "Nano cannot do --frames 97. It can do 1, 49 or 65; 65 is nearest.",
+        ),
+        ("/image a fox --frames 49", "/image sets --frames itself. Use /generate to choose it."),
+        (
+            "/animate it runs",
+            "/animate needs an image: attach one, or use /generate for words alone.",
+        ),
+        (
+            "/animate it runs --image /etc/passwd",
+            "Attach the image to the command; --image works in the terminal only.",
+        ),
+        ("/generatte a fox", "There is no command /generatte. Did you mean /generate?"),
+        ("/queue", "There is no command /queue. Did you mean /rushes queue?"),
+        ("/rushes quue", "There is no command /rushes quue. Did you mean /rushes queue?"),
+        ("/xyzzy", "There is no command /xyzzy. /rushes help lists them all."),
+        (
+            "a red fox",
+            "Start with a command, such as: /generate a red fox running through snow",
+        ),
+        ("", "Start with a command, such as: /generate a red fox running through snow"),
+        (
+            "/rushes status NOSUCHJOB",
+            "There is no job NOSUCHJOB here. /rushes queue shows those in line.",
+        ),
+        ("/rushes status", "You have no job here yet. /generate makes one."),
+        ("/rushes cancel", "You have nothing in line to cancel."),
+        ("/rushes-admin drain", "/rushes-admin drain is not for everyone here. Ask an admin."),
+        ("/rushes help xyzzy", "There is no command xyzzy. /rushes help lists them all."),
+        ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),
+    ],
+)
+async def test_what_does_not_work_is_said_privately(call, jobs, line, sentence):
+    card = await execute(line, call)
+    assert plain(card) == sentence
+    assert (card.kind, card.private, card.ping) == (CardKind.ERROR, True, False)
+    assert jobs.orders == []
+
+
+async def test_the_same_option_in_form_and_prompt_is_refused(call):
+    options = {"prompt": "a fox --seed 7", "seed": 8}
+    card = await invoke(command("/generate"), replace(call, options=options))
+    assert plain(card) == "--seed is there twice. Keep one of them."
+
+
+async def test_a_full_line_says_so(call, jobs):
+    jobs.limit = 1
+    await execute("/generate a fox", call)
+    assert "1 job is waiting here" in plain(await execute("/generate a fox", call))
+
+
+@pytest.mark.parametrize("line", ["/RUSHES QUEUE", "/rushes  queue", " /rushes queue "])
+def test_commands_are_found_however_they_are_typed(line):
+    assert find(line)[0] is command("/rushes queue")
+
+
+def test_a_parent_alone_means_help():
+    assert find("/rushes")[0] is command("/rushes help")
+
+
+async def test_the_queue_shows_the_line_and_only_ours(call, jobs):
+    for index in range(3):
+        await execute(f"/generate fox {index}", call)
+    elsewhere = replace(call, channel=replace(call.channel, tenant="test:g2"))
+    await execute("/generate secret", elsewhere)
+    first = await jobs.get("JOB0000001", tenant="test:g1")
+    jobs.put(replace(first, state=JobState.RUNNING))
+    card = await execute("/rushes queue", call)
+    assert plain(card).split("\n") == [
+        "3 jobs in line",
+        "▶ fox 0 · ada · JOB0000001",
+        "1. fox 1 · ada · starts in about 1 s · JOB0000002",
+        "2. fox 2 · ada · starts in about 40 s · JOB0000003",
+    ]
+    assert card.private
+
+
+async def test_a_long_queue_is_cut(call, jobs):
+    jobs.limit = 20
+    for index in range(12):
+        await execute(f"/generate fox {index}", call)
+    lines = plain(await execute("/rushes queue", call)).split("\n")
+    assert (len(lines), lines[-1]) == (12, "and 2 more")
+
+
+async def test_an_empty_queue_says_so(call):
+    assert plain(await execute("/rushes queue", call)).startswith("Nothing in line.")
+
+
+async def test_status_without_an_id_is_about_the_newest(call, jobs):
+    await execute("/generate one", call)
+    await execute("/generate two", call)
+    card = await execute("/rushes status", call)
+    assert (card.job, card.private) == ("JOB0000002", True)
+    assert (await execute("/rushes status #job0000001", call)).job == "JOB0000001"
+
+
+async def test_status_of_a_running_job_shows_its_steps(call, jobs):
+    await execute("/generate one", call)
+    job = await jobs.get("JOB0000001", tenant="test:g1")
+    jobs.put(replace(job, state=JobState.RUNNING))
+    jobs.running[job.id] = (Progress(stage=Stage.RENDERING, done=3, total=30), 36.0)
+    assert "step 3 of 30 · about 35 s left" in plain(await execute("/rushes status", call))
+
+
+async def test_show_brings_the_clip_again_while_it_is_kept(call, jobs):
+    await execute("/generate one", call)
+    job = await jobs.get("JOB0000001", tenant="test:g1")
+    jobs.put(replace(job, state=JobState.DONE))
+    assert "no longer kept" in plain(await execute("/rushes show", call))
+    jobs.finished[job.id] = Path("/data/clip.mp4")
+    card = await execute("/rushes show", call)
+    assert card.attachment.path == Path("/data/clip.mp4")
+    assert (card.private, card.ping) == (True, False)
+
+
+async def test_cancel_takes_the_only_job(call, jobs):
+    await execute("/generate one", call)
+    card = await execute("/rushes cancel", call)
+    assert plain(card) == "Cancelled: job JOB0000001 is out of line, nothing will be posted."
+    assert (await jobs.get("JOB0000001", tenant="test:g1")).state is JobState.CANCELLED
+    assert "already finished" in plain(await execute("/rushes cancel JOB0000001", call))
+
+
+async def test_cancel_asks_which_of_several(call, jobs):
+    await execute("/generate one", call)
+    await execute("/generate two", call)
+    card = await execute("/rushes cancel", call)
+    assert plain(card).endswith("/rushes cancel JOB0000001 or JOB0000002.")
+    assert len(await jobs.waiting("test:g1")) == 2
+
+
+async def test_cancelling_a_running_job_is_said_to_take_a_moment(call, jobs):
+    await execute("/generate one", call)
+    job = await jobs.get("JOB0000001", tenant="test:g1")
+    jobs.put(replace(job, state=JobState.RUNNING))
+    assert plain(await press(button(Verb.CANCEL, job.id), call)).startswith("Cancelling job")
+
+
+@pytest.mark.parametrize(
+    ("caller", "cancelled"),
+    [
+        (BOB, False),
+        (replace(BOB, admin=True), True),
+        (replace(BOB, operator=True), True),
+        (Caller(id="u1", name="renamed"), True),
+    ],
+)
+@pytest.mark.parametrize("by_button", [True, False])
+async def test_only_the_owner_or_an_admin_cancels(call, jobs, caller, cancelled, by_button):
+    job = (await execute("/generate one", call)).job
+    other = replace(call, caller=caller)
+    if by_button:
+        card = await press(button(Verb.CANCEL, job), other)
+    else:
+        card = await execute(f"/rushes cancel {job}", other)
+    state = (await jobs.get(job, tenant="test:g1")).state
+    assert (state is JobState.CANCELLED) is cancelled
+    if not cancelled:
+        assert plain(card) == "Only ada or an admin can cancel that job."
+
+
+@pytest.mark.parametrize("verb", Verb)
+async def test_a_foreign_job_is_as_unknown_as_none(call, jobs, verb):
+    job = (await execute("/generate one", call)).job
+    stranger = replace(
+        call,
+        caller=Caller(id="u1", name="ada", admin=True),
+        channel=replace(call.channel, tenant="test:g2"),
+    )
+    foreign = plain(await press(button(verb, job), stranger))
+    unknown = plain(await press(button(verb, "ZZZZZZZZZZ"), stranger))
+    assert foreign == unknown.replace("ZZZZZZZZZZ", job)
+    assert len(jobs.orders) == 1
+
+
+async def test_a_forged_button_does_nothing(call):
+    assert "too old" in plain(await press("v1:explode:JOB0000001", call))
+
+
+async def test_reroll_is_the_same_with_another_seed(call, jobs):
+    job = (await execute("/generate one --ar 1:1 --seed 7", call)).job
+    await press(button(Verb.REROLL, job), replace(call, caller=BOB))
+    first, second = jobs.orders
+    assert replace(second.spec, seed=7) == first.spec
+    assert second.spec.seed != 7
+    assert second.origins == {**first.origins, "seed": "random"}
+    assert (second.parent, second.requester.id) == (job, "u2")
+
+
+async def test_try_again_is_the_very_same(call, jobs):
+    job = (await execute("/generate one", call)).job
+    await press(button(Verb.RETRY, job), call)
+    assert jobs.orders[0].spec == jobs.orders[1].spec
+
+
+async def test_larger_is_the_same_at_the_highest_resolution(call, jobs):
+    job = (await execute("/generate one --res 360p", call)).job
+    larger = (await press(button(Verb.LARGER, job), call)).job
+    assert jobs.orders[1].spec == replace(jobs.orders[0].spec, resolution="720p")
+    assert "no higher resolution" in plain(await press(button(Verb.LARGER, larger), call))
+
+
+async def test_a_job_of_a_model_that_is_gone_cannot_be_made_again(call, jobs, small):
+    job = (await execute("/generate one", call)).job
+    without = replace(call, studio=replace(call.studio, models=(small,), default_model="nano"))
+    assert "no model “opensora”" in plain(await press(button(Verb.REROLL, job), without))
+    assert (await execute("/rushes status", without)).job == job
+
+
+async def test_info_shows_the_recipe_privately(call):
+    job = (await execute("/generate one --seed 7", call)).job
+    card = await press(button(Verb.INFO, job), call)
+    assert card.private
+    assert "seed: 7 (chosen)" in plain(card)
+
+
+@pytest.mark.parametrize(
+    ("verb", "paused", "draining"),
+    [("pause", True, False), ("drain", False, True), ("resume", False, False)],
+)
+async def test_the_operator_runs_the_line(call, jobs, verb, paused, draining):
+    operator = replace(call, caller=replace(BOB, operator=True))
+    assert (await execute(f"/rushes-admin {verb}", operator)).private
+    assert (jobs.paused, jobs.draining) == (paused, draining)
+
+
+async def test_an_admin_of_one_guild_does_not_stop_the_gpu_of_all(call, jobs):
+    admin = replace(call, caller=replace(BOB, admin=True))
+    assert (await execute("/rushes-admin pause", admin)).kind is CardKind.ERROR
+    assert not jobs.paused
+
+
+async def test_an_admin_cancels_by_id(call, jobs):
+    job = (await execute("/generate one", call)).job
+    admin = replace(call, caller=replace(BOB, admin=True))
+    assert plain(await execute("/rushes-admin cancel", admin)) == "job needs a value after it."
+    await execute(f"/rushes-admin cancel {job}", admin)
+    assert (await jobs.get(job, tenant="test:g1")).state is JobState.CANCELLED
+
+
+async def test_a_paused_queue_says_so(call, jobs):
+    jobs.paused = True
+    assert "paused" in plain(await execute("/generate one", call))
+    assert "paused" in plain(await execute("/rushes queue", call))
+
+
+async def test_a_draining_queue_says_so(call, jobs):
+    await execute("/generate one", call)
+    jobs.draining = True
+    assert "No new jobs" in plain(await execute("/rushes queue", call))
+    assert "No new jobs" in plain(await execute("/generate two", call))
+
+
+async def test_help_lists_what_the_caller_may_do(call):
+    everyone = plain(await execute("/rushes help", call))
+    assert "/rushes queue  Who is in line" in everyone
+    assert "/rushes-admin" not in everyone
+    operator = replace(call, caller=replace(BOB, operator=True))
+    assert "/rushes-admin pause" in plain(await execute("/rushes", operator))
+
+
+async def test_help_explains_a_command_from_the_schema(call):
+    manual = plain(await execute("/rushes help generate", call)).split("\n")
+    assert manual[:2] == ["/generate", "Make a clip from words, or from words and an image"]
+    assert (
+        "--ar  Width to height; 16:9 is landscape · 16:9, 9:16, 4:3, 3:4 or 1:1 · default 16:9"
+        in manual
+    )
+    assert "--refine/--no-refine  Let the assistant work out the prompt" in manual
+    assert "--seed  The same seed gives the same clip again · 0 to 4294967295" in manual
+    assert "--model  Which model renders it · opensora or nano" in manual
+    assert not any(
+        "--frames" in line for line in plain(await execute("/rushes help /image", call)).split("\n")
+    )
+
+
+class BrokenJobs:
+    paused = draining = False
+
+    def __init__(self, error):
+        self.error = error
+
+    async def waiting(self, tenant):
+        raise self.error
+
+
+async def test_a_bug_is_logged_and_answered_with_a_reference(call, log):
+    prompt = "a prompt nobody may read"
+    card = await execute("/rushes queue", replace(call, jobs=BrokenJobs(ValueError(prompt))))
+    (entry,) = log
+    assert plain(card).endswith(entry["reference"])
+    assert (card.kind, card.private) == (CardKind.ERROR, True)
+    assert (entry["log_level"], entry["error"]) == ("error", "ValueError")
+    assert "in waiting" in entry["trace"]
+    assert prompt not in str(entry)
+    assert prompt not in plain(card)
+
+
+async def test_cancelling_the_task_passes_through(call):
+    broken = replace(call, jobs=BrokenJobs(asyncio.CancelledError()))
+    with pytest.raises(asyncio.CancelledError):
+        await execute("/rushes queue", broken)
+
+
+async def test_nothing_is_logged_about_ordinary_use(call, log):
+    await execute("/generate a fox", call)
+    await execute("/generate a fox --sed", call)
+    assert log == []
