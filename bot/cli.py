@@ -247,7 +247,7 @@ def _show(card: Card, *, accepted: bool) -> int:
     if not accepted:
         sys.stderr.write(f"rushes: {plain(card)}\n")
         return 1
-    Console(highlight=False).print(CardView(card, zone=local_zone()))
+    Console(soft_wrap=True, highlight=False).print(CardView(card, zone=local_zone()))
     return 0
 
 

@@ -24,7 +24,7 @@ from inference.clock import Clock
 from inference.errors import DeliveryError, RushesError, StoreError
 from inference.jobs.events import EventBus
 from inference.jobs.model import Failure, Job
-from inference.media.ladder import Fitted
+from inference.media.facts import Fitted
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.outbox import Act, ActKind, OutboxStore, Route

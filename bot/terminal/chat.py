@@ -47,12 +47,12 @@ async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
         StoreError: Another process owns the data and does not answer.
     """
     async with _client(config) as (client, own):
-        zone = local_zone()
+        # The views wrap what should be wrapped; a path must stay whole to be clicked and copied.
+        console, zone = Console(soft_wrap=True, highlight=False), local_zone()
         if not sys.stdin.isatty():
-            console = Console(soft_wrap=True, highlight=False)
             script = Script(client, speaker, console, zone)
             return 0 if await script.run(lines_of(sys.stdin), wait=wait) else 1
-        conversation = Conversation(client, speaker, Console(highlight=False), zone)
+        conversation = Conversation(client, speaker, console, zone)
         await conversation.run(own=own)
         return 0
 

@@ -28,7 +28,7 @@ from inference.clock import Clock, SystemClock
 from inference.errors import DeliveryError, UserError
 from inference.jobs.model import Job
 from inference.media.atomic import part_file, write_bytes
-from inference.media.intake import ImageLimits
+from inference.media.facts import ImageLimits
 from inference.store.outbox import ActKind
 
 NAME = "terminal"
@@ -223,9 +223,9 @@ def _located(card: Card, thread: Path) -> Card:
 def _folder_name(guild: str) -> str:
     """Return a name that is safe in a path; different guilds never share one."""
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", guild)[:_MAX_NAME]
-    if safe == guild:
+    if safe and safe == guild:
         return safe
-    return f"{safe}-{hashlib.sha256(guild.encode()).hexdigest()[:8]}"
+    return f"{safe}~{hashlib.sha256(guild.encode()).hexdigest()[:8]}"
 
 
 def _receipt(message: Outgoing) -> Receipt:

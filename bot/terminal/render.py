@@ -26,6 +26,9 @@ STYLES = {
     CardKind.INFO: "blue",
 }
 
+UNLIMITED = 100_000
+"""Columns of a line that nobody wraps."""
+
 NARROW = 60
 """Columns below which a bar in the toolbar would leave no room for words."""
 
@@ -49,9 +52,9 @@ class CardView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         edge, indent = ("▌ ", "▌ ") if console.is_terminal else ("", "  ")
         style = console.get_style(STYLES[self._card.kind])
-        room = options.update(width=max(10, options.max_width - 2))
-        if not console.is_terminal:
-            room = room.update(no_wrap=True, overflow="ignore", width=10_000)
+        # Only people need lines that fit; who reads from a pipe wants them whole.
+        width = max(10, console.width - 2) if console.is_terminal else UNLIMITED
+        room = options.update(width=width, no_wrap=False, overflow="fold")
         lead = edge
         for part in self._parts():
             for line in console.render_lines(part, room, pad=False):
@@ -68,9 +71,6 @@ class CardView:
             if card.owner is not None:
                 head.append(f"  @{_clean(card.owner.name)}", style="not bold dim")
             yield head
-        if card.attachment is not None:
-            # In other chats the thread is named after the prompt; here all threads are one.
-            yield Text(_clean(card.attachment.description), style="dim")
         if card.attachment is not None:
             # In other chats the thread is named after the prompt; here all threads are one.
             yield Text(_clean(card.attachment.description), style="dim")

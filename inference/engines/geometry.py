@@ -12,7 +12,9 @@ def _size(resolution: Resolution, aspect: Aspect) -> Size:
 
 
 SIZES = {
-    (resolution, aspect): _size(resolution, aspect) for resolution in Resolution for aspect in Aspect
+    (resolution, aspect): _size(resolution, aspect)
+    for resolution in Resolution
+    for aspect in Aspect
 }
 """Pixel size by resolution and aspect (width:height): what Open-Sora v1.3 decodes to."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inference.clock import Clock
 from inference.engines.base import Capabilities
+from inference.errors import UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel
 from inference.jobs.events import EventBus
@@ -79,7 +80,9 @@ async def open_core(
         costs = CostModel()
         for job in await store.finished(LEARN_FROM):
             if job.manifest is not None and (seconds := job.manifest.timings.get("total")):
-                costs.learn(job.spec, capabilities(job.spec.model), seconds)
+                # A model or size that is no longer there teaches nothing.
+                with contextlib.suppress(UserError, KeyError):
+                    costs.learn(job.spec, capabilities(job.spec.model), seconds)
         dispatcher = Dispatcher(
             store=store,
             artifacts=artifacts,
@@ -97,6 +100,7 @@ async def open_core(
             cleaner=cleaner,
             sources=sources,
             ready=dispatcher.enter,
+            clock=clock,
         )
         jobs = JobService(
             store=store,

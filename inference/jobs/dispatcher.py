@@ -6,6 +6,7 @@ The store's guarded claim decides; a ticket whose job is gone is simply dropped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -14,11 +15,12 @@ import structlog
 
 from inference.clock import Clock
 from inference.engines.base import Capabilities
-from inference.errors import Cancelled, EngineError, StoreError, WorkerLost
+from inference.errors import Cancelled, EngineError, RushesError, StoreError, WorkerLost
 from inference.jobs.estimate import CostModel
 from inference.jobs.events import EventBus, JobEvent
 from inference.jobs.line import Line, Ticket
 from inference.jobs.model import Failure, Job
+from inference.jobs.persist import until_written
 from inference.jobs.recipe import recipe
 from inference.jobs.scheduler import Charge, Head
 from inference.media.watermark import WatermarkSettings
@@ -30,8 +32,8 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-STORE_RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
-"""Waits between tries to write down what the GPU did, while the disk does not take it."""
+NEVER_RAN = frozenset({"worker.silent", "worker.closed"})
+"""Losses of a worker before it saw the job: not the job's fault."""
 
 RUN_SECONDS_LEAST = 1800.0
 """No render is given up sooner: a first estimate may be far off on an unknown machine."""
@@ -152,6 +154,7 @@ class Dispatcher:
         job = await self._written(lambda: self._store.claim(ticket.head.job_id, charge))
         if job is not None:
             self._line.shares.apply(charge)
+            self._line.touch()
         return job
 
     async def _serve(self, job: Job) -> None:
@@ -165,29 +168,29 @@ class Dispatcher:
             async with asyncio.timeout(self._longest(job)):
                 manifest = await self._executor.render(self._task(job), self._report)
         except Cancelled:
-            await self._written(lambda: self._store.cancel(job.id, running=True))
-            log.info("job.cancelled")
-        except TimeoutError:
-            log.warning("job.ran_too_long")
-            failure = Failure(code="job.ran_too_long")
-            await self._written(lambda: self._store.expire(job.id, failure))
+            if not await self._cancelled(job):
+                log.error("job.stopped_unasked")
+                await self._again(job, _internal(job), lost=True)
         except WorkerLost as error:
             log.warning("job.worker_lost", code=error.code, **error.params)
-            await self._again(job, Failure(code="worker.gave_up"), lost=True)
-        except EngineError as error:
-            log.warning("job.engine_error", code=error.code, transient=error.transient)
+            if error.code in NEVER_RAN:
+                await self._again(job, Failure(code=error.code), lost=False)
+            else:
+                await self._again(job, Failure(code="worker.gave_up"), lost=True)
+        except RushesError as error:
+            transient = isinstance(error, EngineError) and error.transient
+            log.warning("job.engine_error", code=error.code, transient=transient)
             failure = Failure(code=error.code, params=error.params)
-            if error.transient:
+            if transient:
                 await self._again(job, failure, lost=True)
             else:
-                await self._written(lambda: self._store.fail(job.id, failure))
+                await self._failed(job, failure)
         except asyncio.CancelledError:
-            await asyncio.shield(self._again(job, Failure(code="job.interrupted"), lost=False))
+            await asyncio.shield(self._put_back(job))
             raise
         except Exception:  # the worker loop's own net: one bad job must not stop the line
             log.exception("job.bug")
-            failure = Failure(code="internal", params={"job": job.id})
-            await self._written(lambda: self._store.fail(job.id, failure))
+            await self._failed(job, _internal(job))
         else:
             await self._hand_over(job, manifest)
         finally:
@@ -202,7 +205,7 @@ class Dispatcher:
         charge = self._line.shares.correct(job.tenant, seconds - job.cost)
         finished = await self._written(lambda: self._store.finish(job.id, manifest, charge))
         if finished is None:
-            await self._written(lambda: self._store.cancel(job.id, running=True))
+            await self._cancelled(job)
             return
         self._line.shares.apply(charge)
         self._costs.learn(job.spec, self._capabilities(job.spec.model), seconds)
@@ -216,13 +219,35 @@ class Dispatcher:
         if queued is not None:
             self._line.shares.apply(charge)
             self.enter(queued)
-        elif not await self._written(lambda: self._store.cancel(job.id, running=True)):
-            await self._written(lambda: self._store.fail(job.id, failure))
+        elif not await self._cancelled(job):
+            await self._failed(job, failure)
 
-    def _longest(self, job: Job) -> float:
-        """Return the seconds after which a render is given up: far beyond any estimate."""
-        load_seconds = self._capabilities(job.spec.model).cost.load_seconds
-        return max(RUN_SECONDS_LEAST, RUN_FACTOR * (load_seconds + job.cost))
+    async def _put_back(self, job: Job) -> None:
+        """Queue the job of a process that stops, or end it if that was asked for."""
+        charge = self._line.shares.correct(job.tenant, -job.cost)
+        with contextlib.suppress(StoreError):  # then the next start's recovery does it
+            if await self._store.requeue(job.id, charge, lost=False) is None:
+                await self._store.cancel(job.id, running=True, charge=self._spent(job))
+
+    async def _cancelled(self, job: Job) -> bool:
+        """End a job as cancelled; return whether somebody had asked for it."""
+        charge = self._spent(job)
+        ended = await self._written(lambda: self._store.cancel(job.id, running=True, charge=charge))
+        if ended is None:
+            return False
+        self._line.shares.apply(charge)
+        _log.info("job.cancelled", job=job.id)
+        return True
+
+    async def _failed(self, job: Job, failure: Failure) -> None:
+        charge = self._spent(job)
+        if await self._written(lambda: self._store.fail(job.id, failure, charge=charge)):
+            self._line.shares.apply(charge)
+
+    def _spent(self, job: Job) -> Charge:
+        """Return the charge of a job without a clip: what it used, and never over its estimate."""
+        elapsed = self._clock.monotonic() - self._started
+        return self._line.shares.correct(job.tenant, min(0.0, elapsed - job.cost))
 
     def _task(self, job: Job) -> RenderTask:
         return RenderTask(
@@ -244,13 +269,9 @@ class Dispatcher:
             )
 
     async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a write until the disk takes it: what the GPU did must not be forgotten."""
-        tries = 0
-        while True:
-            try:
-                return await write()
-            except StoreError as error:
-                pause = STORE_RETRY_SECONDS[min(tries, len(STORE_RETRY_SECONDS) - 1)]
-                _log.error("store.unwritable", code=error.code, retry_seconds=pause)
-                await self._clock.sleep(pause)
-                tries += 1
+        """Write down what the GPU did: it must not be forgotten."""
+        return await until_written(write, self._clock)
+
+
+def _internal(job: Job) -> Failure:
+    return Failure(code="internal", params={"job": job.id})

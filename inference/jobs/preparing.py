@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from inference.clock import Clock
 from inference.errors import RushesError, UserError
 from inference.jobs.model import Failure, Job
+from inference.jobs.persist import until_written
 from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -65,6 +67,7 @@ class Preparer:
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
         ready: Callable[[Job], None],
+        clock: Clock,
     ) -> None:
         """Wire it up.
 
@@ -74,12 +77,14 @@ class Preparer:
             cleaner: Decodes untrusted images.
             sources: Platform name -> where its images come from.
             ready: Called with every job that is now queued (`Dispatcher.enter`).
+            clock: Paces the tries while the disk takes nothing.
         """
         self._store = store
         self._artifacts = artifacts
         self._cleaner = cleaner
         self._sources = sources
         self._ready = ready
+        self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
 
     def arrived(self, job_id: str) -> None:
@@ -95,26 +100,35 @@ class Preparer:
     async def _serve(self) -> None:
         while True:
             job_id = await self._arrivals.get()
-            job = await self._store.begin_preparing(job_id) or await self._store.get(job_id)
+            job = await self._written(lambda: self._begun(job_id))
             if job is None or job.ended:
                 continue
             try:
                 spec, image = await self._prepare(job)
             except UserError as error:
                 failure = Failure(code=error.code, params=error.params)
-                await self._store.refuse(job.id, failure)
+                await self._written(lambda: self._store.refuse(job.id, failure))
             except RushesError as error:
                 _log.warning("job.preparing_failed", job=job.id, code=error.code)
                 failure = Failure(code=error.code, params=error.params)
-                await self._store.fail(job.id, failure)
+                await self._written(lambda: self._store.fail(job.id, failure))
             except Exception:  # noqa: BLE001 - one bad job must not stop the others
                 _log.exception("job.preparing_bug", job=job.id)
                 failure = Failure(code="internal", params={"job": job.id})
-                await self._store.fail(job.id, failure)
+                await self._written(lambda: self._store.fail(job.id, failure))
             else:
-                queued = await self._store.enqueue(job.id, spec=spec, image=image)
+                queued = await self._written(
+                    lambda: self._store.enqueue(job.id, spec=spec, image=image)
+                )
                 if queued is not None:
                     self._ready(queued)
+
+    async def _begun(self, job_id: str) -> Job | None:
+        """Return the job in `preparing`, also when it was found there after a restart."""
+        return await self._store.begin_preparing(job_id) or await self._store.get(job_id)
+
+    async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
+        return await until_written(write, self._clock)
 
     async def _prepare(self, job: Job) -> tuple[Spec, str | None]:
         """Return the spec as it will be rendered, and the artifact name of its image.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from inference.errors import UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.line import Line
 from inference.jobs.model import Failure, Job, JobState
@@ -35,7 +36,10 @@ async def recover(
     served = await store.last_served()
     resumed = [await _resume(job, store, artifacts, line) for job in jobs]
     for job in _in_turn([job for job in resumed if job.state is JobState.QUEUED], served):
-        dispatcher.enter(job)
+        try:
+            dispatcher.enter(job)
+        except UserError as error:  # its model was taken away meanwhile
+            await store.fail(job.id, Failure(code=error.code, params=error.params))
     for job in resumed:
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             preparer.arrived(job.id)

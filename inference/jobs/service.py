@@ -6,6 +6,7 @@ person's behalf.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +17,15 @@ from inference.errors import NotFound, UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel, Place
 from inference.jobs.line import Line
-from inference.jobs.model import Job, JobState, Order, new_job_id
+from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
 from inference.jobs.policy import Counts, QueueLimits, admit
 from inference.jobs.preparing import Preparer
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.workers.base import Progress
+
+CANCELLABLE = WAITING | {JobState.RUNNING}
+"""States in which changing one's mind still helps."""
 
 
 class CancelOutcome(StrEnum):
@@ -96,6 +100,10 @@ class JobService:
         def check(counts: Counts) -> None:
             admit(counts, self._limits, now=now)
 
+        # A caller that is cancelled has still submitted: what is on disk must also be prepared.
+        return await asyncio.shield(self._accept(job, check))
+
+    async def _accept(self, job: Job, check: Callable[[Counts], None]) -> Job:
         accepted = await self._store.accept(job, check)
         if accepted.id == job.id:
             self._preparer.arrived(job.id)
@@ -107,13 +115,14 @@ class JobService:
         Raises:
             NotFound: `job.unknown`.
         """
-        job = await self.get(job_id, tenant=tenant)
-        if await self._store.cancel(job_id):
-            self._line.leave(job_id, job.tenant)
-            return CancelOutcome.CANCELLED
-        if await self._store.request_cancel(job_id):
-            await self._dispatcher.cancel(job_id)
-            return CancelOutcome.CANCELLING
+        # Between two looks the job may be claimed, or put back in line: then look again.
+        while (await self.get(job_id, tenant=tenant)).state in CANCELLABLE:
+            if await self._store.cancel(job_id):
+                self._line.leave(job_id, tenant)
+                return CancelOutcome.CANCELLED
+            if await self._store.request_cancel(job_id):
+                await self._dispatcher.cancel(job_id)
+                return CancelOutcome.CANCELLING
         return CancelOutcome.TOO_LATE
 
     async def forget(self, *, tenant: str, requester_id: str) -> int:

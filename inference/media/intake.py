@@ -9,7 +9,6 @@ import io
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from inference.errors import UserError
 from inference.media.atomic import write_bytes
+from inference.media.facts import CleanImage, ImageLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,29 +38,6 @@ _TURNS: dict[object, Image.Transpose] = {
 """What puts each EXIF orientation upright."""
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 """What Pillow's readers raise on broken files."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLimits:
-    """What is accepted, and how much of it is kept."""
-
-    file_bytes: int = 20 * 2**20
-    pixels: int = 40_000_000
-    """Declared by the file; checked before anything is decoded."""
-    min_side: int = 16
-    """Of the clean image: very long strips fail too."""
-    max_side: int = 2048
-    """Larger images are reduced to it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CleanImage:
-    """What was written."""
-
-    width: int
-    height: int
-    format: str
-    """Of the source: png, jpeg, webp or gif."""
 
 
 def clean_image(source: Path, target: Path, limits: ImageLimits) -> CleanImage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from PIL import Image
 from inference.errors import EngineError
 from inference.media.atomic import part_file, write_bytes
 from inference.media.encode import open_mp4
+from inference.media.facts import Fitted, Rung
 from inference.media.poster import jpeg, middle_frame
 from inference.media.provenance import COMMENT
 from inference.spec import FILE_FPS, Size
@@ -35,29 +35,6 @@ _BYTES_PER_FRAME = 24
 _BYTES_PER_FILE = 2048
 """Headers of the container."""
 _PRESET = "fast"
-
-
-class Rung(StrEnum):
-    """What was done to make a file fit, from the best to the last resort."""
-
-    ORIGINAL = "original"
-    """Nothing: it fits."""
-    BITRATE = "bitrate"
-    """Same size in pixels, fewer bits."""
-    SMALLER = "smaller"
-    """Three quarters or half as wide."""
-    STILL = "still"
-    """A JPEG of the middle frame instead of the clip."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    """A file that fits."""
-
-    path: Path
-    rung: Rung
-    width: int
-    height: int
 
 
 class _TooLargeError(Exception):

@@ -169,26 +169,32 @@ class JobStore:
 
         return self._published(await self._database.write("request_cancel", work))
 
-    async def cancel(self, job_id: str, *, running: bool = False) -> Job | None:
+    async def cancel(
+        self, job_id: str, *, running: bool = False, charge: Charge | None = None
+    ) -> Job | None:
         """Waiting -> cancelled; or running -> cancelled once the worker has let go of it.
 
-        A running job is only cancelled if somebody asked for it.
+        A running job is only cancelled if somebody asked for it. `charge` corrects its claim's.
         """
         if not running:
-            return await self._end("cancel", job_id, WAITING, JobState.CANCELLED, None)
+            return await self._end("cancel", job_id, WAITING, JobState.CANCELLED)
 
-        async def changes(_: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
             if job.cancel_requested_at is None:
                 return None
+            if charge is not None:
+                await _save_charge(connection, charge)
             return {"ended_at": self._clock.now()}
 
         states = {JobState.RUNNING}
         return await self._move("cancelled", job_id, states, JobState.CANCELLED, changes)
 
-    async def fail(self, job_id: str, failure: Failure) -> Job | None:
-        """Any unfinished state that may fail -> failed."""
+    async def fail(
+        self, job_id: str, failure: Failure, *, charge: Charge | None = None
+    ) -> Job | None:
+        """Any unfinished state that may fail -> failed. `charge` corrects that of its claim."""
         states = {state for state, next_ in TRANSITIONS.items() if JobState.FAILED in next_}
-        return await self._end("fail", job_id, states, JobState.FAILED, failure)
+        return await self._end("fail", job_id, states, JobState.FAILED, failure, charge)
 
     async def refuse(self, job_id: str, failure: Failure) -> Job | None:
         """Preparing -> refused: the image, prompt or policy stands against it."""
@@ -234,7 +240,8 @@ class JobStore:
     async def ended_before(self, at: float, *, among: Iterable[str]) -> list[str]:
         """Return which of these jobs ended before a time, or are not known at all."""
         rows = await self._database.read(
-            "SELECT kept.value AS id FROM json_each(?) AS kept LEFT JOIN jobs ON jobs.id = kept.value"
+            "SELECT kept.value AS id FROM json_each(?) AS kept"
+            " LEFT JOIN jobs ON jobs.id = kept.value"
             " WHERE jobs.id IS NULL OR ended_at < ?",
             (json.dumps(list(among)), at),
         )
@@ -311,9 +318,12 @@ class JobStore:
         job_id: str,
         expected: Iterable[JobState],
         to: JobState,
-        failure: Failure | None,
+        failure: Failure | None = None,
+        charge: Charge | None = None,
     ) -> Job | None:
-        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
+        async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
+            if charge is not None:
+                await _save_charge(connection, charge)
             return {"ended_at": self._clock.now(), "failure": dump_failure(failure)}
 
         return await self._move(name, job_id, expected, to, changes)

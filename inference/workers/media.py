@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from inference.errors import EngineError, UserError, WorkerLost
-from inference.media.intake import CleanImage
-from inference.media.ladder import Fitted, Rung
+from inference.media.facts import CleanImage, Fitted, Rung
 from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
 from inference.workers.spawn import Child, spawn
 
@@ -35,8 +34,8 @@ class MediaLimits:
     file_bytes: int = 2**30
     """Of any file it writes."""
     hello_seconds: float = 60.0
-    image_seconds: float = 20.0
-    """For one image, or one still of a clip."""
+    image_seconds: float = 45.0
+    """For one image, or one still of a clip; the largest take 3 s, 15 s on a very busy machine."""
     clip_seconds: float = 300.0
     """For one clip, all rungs of the ladder together."""
 

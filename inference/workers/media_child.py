@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from inference.engines.device import cpu
 from inference.errors import RushesError
-from inference.media.intake import ImageLimits, clean_image
+from inference.media.facts import ImageLimits
+from inference.media.intake import clean_image
 from inference.media.ladder import fit
 from inference.media.poster import write_poster
 from inference.workers.link import Link

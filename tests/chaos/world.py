@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -63,7 +64,7 @@ class World:
         """Start the bot, with more variables if given, and return at once."""
         with self.log.open("ab") as log:
             self._bot = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bot.cli", "run", "--config", str(self._config)),
+                *(sys.executable, "-m", "bot", "run", "--config", str(self._config)),
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -104,6 +105,19 @@ class World:
         while True:
             await self.ended(seconds=3600)
             await self.start()
+
+    def state(self, job: str) -> str:
+        """Return the state of a job as it is on the disk."""
+        path = self.data / "rushes.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+            [(state,)] = connection.execute("SELECT state FROM jobs WHERE id = ?", (job,))
+        return str(state)
+
+    async def reached(self, job: str, *states: str, seconds: float = 30.0) -> None:
+        """Wait until a job is in one of these states on the disk."""
+        async with asyncio.timeout(seconds):
+            while self.state(job) not in states:  # noqa: ASYNC110 - the disk tells nobody
+                await asyncio.sleep(0.02)
 
     def worker(self) -> psutil.Process | None:
         """Return the render process of the living bot."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.engines.base import Capabilities
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job, JobState
 from inference.jobs.policy import QueueLimits
@@ -33,6 +35,7 @@ class Bench:
     images: FakeImages = field(default_factory=FakeImages)
     limits: QueueLimits = ROOMY
     weights: Mapping[str, float] = field(default_factory=dict)
+    capabilities: Callable[[str], Capabilities] = capabilities
     core: Core = field(init=False)
 
     @contextlib.asynccontextmanager
@@ -43,13 +46,51 @@ class Bench:
             executor=self.executor,
             cleaner=self.cleaner,
             sources={"test": self.images},
-            capabilities=capabilities,
+            capabilities=self.capabilities,
             limits=self.limits,
             weights=self.weights,
             watermark=WatermarkSettings(),
+            files_seconds=7 * 86400.0,
             clock=self.clock,
         ) as self.core:
             yield self.core
+
+    def crashed(self) -> Bench:
+        """Return a bench on the folder as `kill -9` would leave it now; this one lives on."""
+        copy = self.directory.with_name(self.directory.name + "+")
+        shutil.copytree(self.directory, copy)
+        return replace(self, directory=copy, executor=FakeExecutor(), images=FakeImages())
+
+    @contextlib.asynccontextmanager
+    async def writer_held(self) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Hold up the database's writer inside the block.
+
+        Yields:
+            A function that waits until so many transactions stand behind it.
+        """
+        database, released = self.core.store._database, asyncio.Event()
+
+        async def hold(_: object) -> None:
+            await released.wait()
+
+        async def queued(count: int) -> None:
+            async with asyncio.timeout(10):
+                while database._work.qsize() != count:
+                    await asyncio.sleep(0)
+
+        holding = asyncio.create_task(database.write("hold", hold))
+        await asyncio.sleep(0)
+        await queued(0)
+        try:
+            yield queued
+        finally:
+            released.set()
+            await holding
+
+    async def disk(self, *, full: bool) -> None:
+        """Let the database grow no more, or again."""
+        pages = 1 if full else 1 << 30  # never less than there are
+        await self.core.store._database._writer.execute(f"PRAGMA max_page_count = {pages}")
 
     async def submit(self, *arguments: str, **order: Any) -> Job:
         """Submit an order (see `an_order`) a little later than the one before."""

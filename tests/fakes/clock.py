@@ -12,12 +12,10 @@ class ManualClock:
     """Wall and monotonic time move together with `advance`; `jump` sets the wall clock alone."""
 
     def __init__(self, now: float = NOON) -> None:
-        self.slept: list[float] = []
-        """What every sleeper asked for."""
         self._now = now
         self._monotonic = 0.0
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-        self._asleep = asyncio.Event()
+        self._sleepers: list[tuple[float, float, asyncio.Future[None]]] = []
+        self._somebody_sleeps = asyncio.Event()
 
     def now(self) -> float:
         return self._now
@@ -26,28 +24,27 @@ class ManualClock:
         return self._monotonic
 
     async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
         woken = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self._monotonic + seconds, woken))
-        self._asleep.set()
+        self._sleepers.append((self._monotonic + seconds, seconds, woken))
+        self._somebody_sleeps.set()
         await woken
 
-    async def somebody_sleeps(self) -> None:
-        """Wait until a sleeper is there that the time has not reached yet."""
+    async def asleep(self, seconds: float) -> None:
+        """Wait until somebody sleeps who asked for so many seconds."""
         async with asyncio.timeout(10):
-            await self._asleep.wait()
+            while seconds not in {asked for _, asked, _ in self._sleepers}:
+                self._somebody_sleeps.clear()
+                await self._somebody_sleeps.wait()
 
     def advance(self, seconds: float) -> None:
         """Let time pass and wake those whose time has come."""
         self._now += seconds
         self._monotonic += seconds
-        due = [woken for at, woken in self._sleepers if at <= self._monotonic]
+        due = [woken for at, _, woken in self._sleepers if at <= self._monotonic]
         self._sleepers = [entry for entry in self._sleepers if entry[0] > self._monotonic]
         for woken in due:
             if not woken.done():
                 woken.set_result(None)
-        if not self._sleepers:
-            self._asleep.clear()
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, as an operator or NTP would."""

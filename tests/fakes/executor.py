@@ -69,8 +69,8 @@ class FakeExecutor:
     async def started(self) -> RenderTask:
         """Wait until a render is under way and return its task."""
         async with asyncio.timeout(10):
-            await self._started.wait()
-        assert self._current is not None
+            while self._current is None:
+                await self._started.wait()
         return self._current[0]
 
     def report(self, done: int, total: int, *, stage: Stage = Stage.RENDERING) -> None:
@@ -80,11 +80,17 @@ class FakeExecutor:
 
     def finish(self, **timings: float) -> Manifest:
         """Write the file of the render under way and end it well."""
+        manifest = self.write_file(**timings)
+        self._end().set_result(manifest)
+        return manifest
+
+    def write_file(self, **timings: float) -> Manifest:
+        """Write the file of the render under way, without telling anybody."""
         assert self._current is not None
         task = self._current[0]
         task.directory.mkdir(parents=True, exist_ok=True)
         (task.directory / "clip.mp4").write_bytes(CLIP)
-        manifest = Manifest(
+        return Manifest(
             name="clip.mp4",
             size=len(CLIP),
             sha256=hashlib.sha256(CLIP).hexdigest(),
@@ -93,8 +99,6 @@ class FakeExecutor:
             frames=task.spec.frames,
             timings=timings,
         )
-        self._end().set_result(manifest)
-        return manifest
 
     def fail(self, error: BaseException) -> None:
         """End the render under way with an error."""

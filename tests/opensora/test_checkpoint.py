@@ -4,7 +4,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import opensora_vectors as vectors  # noqa: E402 - needs torch
 from safetensors.torch import load_file, save_file  # noqa: E402
 from transformers import T5Config, T5EncoderModel  # noqa: E402
 
@@ -20,6 +19,7 @@ from inference.opensora.checkpoint import (  # noqa: E402
 from inference.opensora.config import TransformerConfig, VaeConfig  # noqa: E402
 from inference.opensora.transformer import STDiT3  # noqa: E402
 from inference.opensora.vae import VideoVae  # noqa: E402
+from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
 

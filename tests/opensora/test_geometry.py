@@ -1,6 +1,5 @@
 from itertools import pairwise
 
-import opensora_vectors as vectors
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from inference.opensora.geometry import (
     schedule_ratio,
     timesteps,
 )
+from tests.opensora import opensora_vectors as vectors
 
 
 @pytest.fixture(params=vectors.sets())

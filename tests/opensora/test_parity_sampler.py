@@ -2,11 +2,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import opensora_vectors as vectors  # noqa: E402 - needs torch
-
 from inference.opensora.geometry import PixelSize, schedule_ratio, timesteps  # noqa: E402
 from inference.opensora.presets import SamplingPreset  # noqa: E402
 from inference.opensora.sampler import References, Sampler, branch_conditions  # noqa: E402
+from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
 

@@ -5,7 +5,6 @@ torch = pytest.importorskip("torch")
 from dataclasses import astuple  # noqa: E402
 
 import numpy as np  # noqa: E402
-import opensora_vectors as vectors  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
@@ -30,6 +29,7 @@ from inference.opensora.prompts import (  # noqa: E402
     split_json_suffix,
     suffix,
 )
+from tests.opensora import opensora_vectors as vectors  # noqa: E402
 
 pytestmark = pytest.mark.model
 

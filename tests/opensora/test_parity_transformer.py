@@ -2,9 +2,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import opensora_vectors as vectors  # noqa: E402 - needs torch
-
 from inference.opensora.geometry import PixelSize  # noqa: E402
+from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
 

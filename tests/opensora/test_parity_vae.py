@@ -2,10 +2,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import opensora_vectors as vectors  # noqa: E402 - needs torch
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 
 from inference.opensora import checkpoint  # noqa: E402
+from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
 

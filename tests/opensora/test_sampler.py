@@ -6,8 +6,6 @@ torch = pytest.importorskip("torch")
 
 from dataclasses import replace  # noqa: E402
 
-import opensora_vectors as vectors  # noqa: E402
-
 from inference.opensora.geometry import PixelSize, timesteps  # noqa: E402
 from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V  # noqa: E402
 from inference.opensora.sampler import (  # noqa: E402
@@ -16,6 +14,7 @@ from inference.opensora.sampler import (  # noqa: E402
     Sampler,
     branch_conditions,
 )
+from tests.opensora import opensora_vectors as vectors  # noqa: E402
 
 pytestmark = pytest.mark.model
 

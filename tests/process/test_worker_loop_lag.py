@@ -2,10 +2,10 @@ import asyncio
 import os
 
 import pytest
-from worker_samples import Steps, executor, task
 
 from inference.workers.base import Manifest
 from inference.workers.local import _find_lie
+from tests.process.worker_samples import Steps, executor, task
 
 pytestmark = pytest.mark.process
 

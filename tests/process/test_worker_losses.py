@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import psutil
 import pytest
-from worker_samples import LIMITS, Steps, executor, gone, task, until
 
 from inference.errors import EngineError, WorkerLost
 from inference.workers.base import Stage
+from tests.process.worker_samples import LIMITS, Steps, executor, gone, task, until
 
 pytestmark = pytest.mark.process
 

@@ -7,17 +7,17 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from worker_samples import gone, until
 
 from inference.engines.base import FrameChunk
 from inference.errors import EngineError, UserError
 from inference.media.encode import ClipWriter
-from inference.media.ladder import Rung
+from inference.media.facts import Rung
 from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
 from inference.media.watermark import WatermarkSettings
 from inference.spec import Size
 from inference.workers.media import MediaLimits, MediaProcess
+from tests.process.worker_samples import gone, until
 
 pytestmark = pytest.mark.process
 

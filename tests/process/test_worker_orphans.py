@@ -2,15 +2,15 @@ import subprocess
 import sys
 
 import pytest
-from worker_samples import ROOT, gone, gone_within
+
+from tests.process.worker_samples import ROOT, gone, gone_within
 
 pytestmark = pytest.mark.process
 
 BOT = """
-import asyncio, sys
+import asyncio
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from worker_samples import LIMITS, task
+from tests.process.worker_samples import LIMITS, task
 from inference.workers.base import Stage
 from inference.workers.local import LocalExecutor
 
@@ -35,7 +35,6 @@ def bot(tmp_path):
 
     def start(model="testcard", **options):
         code = BOT.format(
-            tests=str(ROOT / "tests/process"),
             model=model,
             options=options,
             directory=str(tmp_path),

@@ -93,6 +93,7 @@ def test_the_commands_are_those_we_promise():
         "/rushes status",
         "/rushes cancel",
         "/rushes show",
+        "/rushes forget-me",
         "/rushes-admin pause",
         "/rushes-admin resume",
         "/rushes-admin drain",

@@ -87,7 +87,11 @@ def keys_made_of_data() -> set[str]:
         *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
-        *(f"note.{registry.capabilities(name).native_note}" for name in registry.names()),
+        *(
+            f"note.{note}"
+            for name in registry.names()
+            if (note := registry.capabilities(name).native_note)
+        ),
         *(f"cancel.{outcome}" for outcome in CancelOutcome),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }

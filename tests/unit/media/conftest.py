@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from media_samples import Frames
 
 from inference.engines.base import FrameChunk
 from inference.media.encode import ClipWriter, Encoded
 from inference.media.stamp import Stamp
 from inference.media.watermark import WatermarkSettings
 from inference.spec import Size
+from tests.unit.media.media_samples import Frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import sys
 import av
 import numpy as np
 import pytest
-from media_samples import decode, moving, plain
 from PIL import Image
 
 from inference.engines.base import FrameChunk
@@ -18,6 +17,7 @@ from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
 from inference.media.watermark import Corner, WatermarkSettings
 from inference.spec import Size
+from tests.unit.media.media_samples import decode, moving, plain
 
 WIDE = Size(640, 360)
 RECIPE = {"prompt": "여우 🦊", "seed": 7}
@@ -190,7 +190,7 @@ FILLING = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from media_samples import moving
+from tests.unit.media.media_samples import moving
 from inference.engines.base import FrameChunk
 from inference.errors import EngineError
 from inference.media.encode import ClipWriter

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from inference.errors import EngineError, UserError
-from inference.media.intake import CleanImage, ImageLimits, clean_image
+from inference.media.facts import CleanImage, ImageLimits
+from inference.media.intake import clean_image
 
 LIMITS = ImageLimits()
 

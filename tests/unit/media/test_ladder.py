@@ -1,16 +1,17 @@
 import av
 import numpy as np
 import pytest
-from media_samples import decode, moving
 from PIL import Image
 
 from inference.errors import EngineError
 from inference.media.encode import write_image
-from inference.media.ladder import Rung, fit
+from inference.media.facts import Rung
+from inference.media.ladder import fit
 from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
 from inference.media.watermark import WatermarkSettings
 from inference.spec import Size
+from tests.unit.media.media_samples import decode, moving
 
 SIZE = Size(640, 360)
 RECIPE = {"prompt": "여우 🦊 " * 50, "seed": 7}

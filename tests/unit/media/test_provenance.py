@@ -5,13 +5,13 @@ import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_samples import plain
 from PIL import Image
 
 from inference.errors import UserError
 from inference.media.encode import open_mp4, write_image
 from inference.media.provenance import read_recipe, recipe_comment
 from inference.spec import Size
+from tests.unit.media.media_samples import plain
 
 SMALL = Size(32, 32)
 LONG = {"prompt": "붉은 여우 🦊 “runs” \\ 'through' <snow>\n\t" * 60, "seed": 2**32 - 1}

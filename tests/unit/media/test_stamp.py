@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_samples import plain
 from PIL import Image
 
 from inference.engines.geometry import SIZES
@@ -10,6 +9,7 @@ from inference.errors import EngineError
 from inference.media.stamp import Stamp
 from inference.media.watermark import Corner, WatermarkSettings
 from inference.spec import Size
+from tests.unit.media.media_samples import plain
 
 WIDE = Size(640, 360)
 

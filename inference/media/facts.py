@@ -1,0 +1,53 @@
+"""Plain data about media work, for callers that need neither Pillow nor PyAV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """What is accepted, and how much of it is kept."""
+
+    file_bytes: int = 20 * 2**20
+    pixels: int = 40_000_000
+    """Declared by the file; checked before anything is decoded."""
+    min_side: int = 16
+    """Of the clean image: very long strips fail too."""
+    max_side: int = 2048
+    """Larger images are reduced to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanImage:
+    """What was written."""
+
+    width: int
+    height: int
+    format: str
+    """Of the source: png, jpeg, webp or gif."""
+
+
+class Rung(StrEnum):
+    """What was done to make a file fit, from the best to the last resort."""
+
+    ORIGINAL = "original"
+    """Nothing: it fits."""
+    BITRATE = "bitrate"
+    """Same size in pixels, fewer bits."""
+    SMALLER = "smaller"
+    """Three quarters or half as wide."""
+    STILL = "still"
+    """A JPEG of the middle frame instead of the clip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A file that fits."""
+
+    path: Path
+    rung: Rung
+    width: int
+    height: int

@@ -1,0 +1,99 @@
+"""Ends processes at random moments under load, over one data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sqlite3
+from pathlib import Path
+
+import psutil
+
+from inference.jobs.model import MAX_ATTEMPTS, MAX_LOSSES
+from tests.chaos.points import CLIP, END_SECONDS, STILL
+from tests.chaos.table import Tally
+from tests.chaos.verdict import judge
+from tests.chaos.world import World, world
+
+IN_LINE = 3
+"""Unfinished jobs that every guild keeps asking for."""
+
+LIFE_SECONDS = (0.4, 3.0)
+"""From the start of the bot to what happens to it: from still importing to well at work."""
+
+
+async def shaken(directory: Path, *, kills: int, seed: int) -> Tally:
+    """Kill the bot so many times with SIGKILL, and stop it or kill its worker now and then."""
+    chance = random.Random(seed)
+    async with world(directory) as living:
+        await living.start()
+        load = asyncio.create_task(_load(living, random.Random(seed + 1)))
+        counted = others = 0
+        while counted < kills:
+            await asyncio.sleep(chance.uniform(*LIFE_SECONDS))
+            match chance.choices(["kill", "stop", "worker"], weights=[8, 1, 1]):
+                case ["kill"]:
+                    living.signal(signal.SIGKILL)
+                    await living.ended()
+                    counted += 1
+                    await living.start()
+                case ["stop"]:
+                    await living.stop()
+                    others += 1
+                    await living.start()
+                case _:
+                    if worker := living.worker():
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            worker.kill()
+                        others += 1
+        load.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await load
+        await settle(living)
+        await living.stop()
+        tally = await judge(living, may_fail=_worn_out(living))
+        tally.kills = counted + others
+        return tally
+
+
+def _worn_out(living: World) -> set[str]:
+    """Return the jobs that were interrupted as often as a job may be."""
+    with contextlib.closing(sqlite3.connect(living.data / "rushes.sqlite3")) as connection:
+        rows = connection.execute(
+            "SELECT id FROM jobs WHERE losses >= ? - 1 OR attempt >= ?", (MAX_LOSSES, MAX_ATTEMPTS)
+        )
+        return {job for (job,) in rows}
+
+
+async def settle(living: World, seconds: float = END_SECONDS) -> None:
+    """Wait until people have seen an end of everything, while there is any progress at all."""
+    seen = living.seen
+    while True:
+        open_jobs = [c for c in seen.commands if not c.answer or (c.job and not seen.ended(c.job))]
+        said = len(seen.messages)
+        if not open_jobs or not await seen.until(
+            lambda: len(seen.messages) > said  # noqa: B023 - awaited before the next round
+            or all(c.answer and (not c.job or seen.ended(c.job)) for c in open_jobs),
+            seconds,
+        ):
+            return
+
+
+async def _load(living: World, chance: random.Random) -> None:
+    """Keep two guilds asking, and sometimes changing their minds."""
+    seen = living.seen
+    guilds = (("nonce", "g1"), ("upload", "g2"))
+    while True:
+        for place, guild in guilds:
+            mine = [c for c in seen.commands if c.place == place]
+            waiting = [c for c in mine if not c.answer or (c.job and not seen.ended(c.job))]
+            if len(waiting) < IN_LINE:
+                number, options = len(mine), chance.choice([CLIP, STILL, STILL])
+                who = {"guild": guild, "user": chance.choice(["ann", "bob"])}
+                seen.say(place, f"/generate picture {number} {options}", **who)
+            elif chance.random() < 0.02 and (jobs := [c for c in waiting if c.job]):
+                tired = chance.choice(jobs)
+                seen.say(place, f"/rushes cancel {tired.job}", guild=guild, user=tired.user)
+        await asyncio.sleep(0.1)

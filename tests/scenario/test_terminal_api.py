@@ -1,0 +1,119 @@
+"""What the control socket answers to whoever speaks HTTP to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from bot.app import open_app
+from bot.client import Moved, Posted, Speaker, connect
+from bot.config import load_config
+from bot.control import serve_control
+from inference.errors import UserError
+
+pytestmark = pytest.mark.process
+
+KIM = {"as": "kim", "guild": "studio"}
+SMALL = "/generate a red fox --res 360p --frames 1"
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return load_config(
+        None,
+        overrides={
+            "bot": {"data_dir": tmp_path / "data", "platforms": ["terminal"]},
+            "models": {"installed": ["testcard"], "testcard": {"step_seconds": 0.02}},
+        },
+    )
+
+
+@pytest.fixture
+async def http(config):
+    async with open_app(config) as app, serve_control(app):
+        connector = aiohttp.UnixConnector(str(config.bot.data_dir / "rushes.sock"))
+        async with aiohttp.ClientSession("http://rushes", connector=connector) as session:
+            yield session
+
+
+async def ask(http, route, body):
+    async with http.post(route, json=body) as response:
+        return response.status, await response.json()
+
+
+async def test_requests_that_are_wrong_are_told_where(http):
+    for body, where in [
+        ({"guild": "studio", "text": "/rushes queue"}, "as"),
+        ({**KIM, "as": "", "text": "/rushes queue"}, "as"),
+        ({**KIM, "as": "k\x1bm", "text": "/rushes queue"}, "as"),
+        ({**KIM, "text": 5}, "text"),
+        ({**KIM, "text": "/rushes queue", "root": True}, "root"),
+    ]:
+        status, data = await ask(http, "/v1/commands", body)
+        assert (status, data["error"]["code"]) == (400, "control.bad_request")
+        assert f"at {where}:" in data["error"]["text"]
+    async with http.post("/v1/commands", data=b"{") as response:
+        assert response.status == 400
+
+
+async def test_a_refused_command_brings_the_card_and_the_sentence(http):
+    status, data = await ask(http, "/v1/commands", {**KIM, "text": "/generate"})
+    assert status == 422
+    assert data["card"]["kind"] == "error"
+    assert data["error"]["text"].startswith("Say what to show")
+
+
+async def test_unknown_and_foreign_jobs_are_not_found(http):
+    _, data = await ask(http, "/v1/commands", {**KIM, "text": SMALL})
+    for job, guild in ((data["job"], "films"), ("7Q2FK9XDAB", "studio"), ("..%2Fhealth", "studio")):
+        async with http.get(f"/v1/jobs/{job}", params={"guild": guild}) as response:
+            assert response.status == 404
+            assert (await response.json())["error"]["code"] == "job.unknown"
+
+
+async def test_the_same_key_is_the_same_job_in_one_guild_only(http):
+    body = {**KIM, "text": SMALL, "key": "once"}
+    _, first = await ask(http, "/v1/commands", body)
+    _, again = await ask(http, "/v1/commands", body)
+    _, other = await ask(http, "/v1/commands", {**body, "guild": "films"})
+    assert first["job"] == again["job"] != other["job"]
+
+
+async def test_a_forged_button_presses_nothing(http):
+    status, data = await ask(http, "/v1/buttons", {**KIM, "custom_id": "v1:cancel:7Q2FK9XDAB"})
+    assert (status, data["card"]["kind"]) == (422, "error")
+
+
+async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http, config, tmp_path):
+    kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
+    heard: list[Posted | Moved] = []
+
+    async with connect(config.bot.data_dir) as client:
+        await client.command(
+            SMALL, Speaker(name="bo", guild="films", language="en", directory=tmp_path)
+        )
+        async with asyncio.timeout(60):
+            async for event in client.events(kim):
+                if not heard:
+                    await client.command(SMALL, kim)
+                heard.append(event)
+                if isinstance(event, Posted) and event.kind == "clip":
+                    break
+    assert heard[0] == Moved(cards=())
+    assert any(isinstance(event, Moved) and len(event.cards) == 1 for event in heard)
+    assert {event.card.job for event in heard if isinstance(event, Posted)} == {heard[-1].card.job}
+    assert heard[-1].card.attachment.path.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_without_a_socket_the_client_says_how_to_start(tmp_path):
+    async with connect(tmp_path) as client:
+        assert not await client.ready()
+        with pytest.raises(UserError) as caught:
+            await client.job(
+                "7Q2FK9XDAB", Speaker(name="kim", guild="a", language="en", directory=tmp_path)
+            )
+    assert caught.value.code == "control.not_running"

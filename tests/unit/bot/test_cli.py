@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+
+from bot.cli import language, main
+
+
+@pytest.fixture(autouse=True)
+def testcard_only(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUSHES_MODELS__INSTALLED", '["testcard"]')
+    monkeypatch.delenv("RUSHES_MODELS__DEFAULT", raising=False)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    for name in ("DISCORD_TOKEN", "SLACK_BOT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def refused(capsys, *arguments: str) -> str:
+    """Return the one sentence on stderr, after checking that it is all there is."""
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("rushes: ")
+    assert said.err.count("\n") == 1
+    return said.err.removeprefix("rushes: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["", "-o", "a.mp4"], ["Say what to show"]),
+        (["x" * 10_000, "-o", "a.mp4"], ["10000 characters", "2000"]),
+        (["a fox", "--frams", "49", "-o", "a.mp4"], ["--frams", "--frames"]),
+        (["a fox", "--motion", "wild", "-o", "a.mp4"], ["--motion", "wild", "extremely high"]),
+        (["a fox", "--frames", "50", "-o", "a.mp4"], ["--frames", "50", "49", "113"]),
+        (["a fox", "--model", "sora", "-o", "a.mp4"], ["sora", "testcard"]),
+        (["a fox", "-o", "a.gif"], ["a.gif", ".mp4 or .png"]),
+        (["a fox", "-o", "missing/a.mp4"], ["missing"]),
+        (["a fox", "--frames", "49", "-o", "a.png"], ["a.png", ".mp4"]),
+        (["a fox", "--frames", "1", "-o", "a.mp4"], ["a.mp4", ".png"]),
+    ],
+)
+def test_a_render_that_cannot_be_says_why_and_what_can(capsys, tmp_path, arguments, parts):
+    sentence = refused(capsys, "render", *arguments)
+    for part in parts:
+        assert part in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_never_written_over(capsys, tmp_path):
+    (tmp_path / "clips.mp4").mkdir()
+    assert "clips.mp4 is a folder" in refused(capsys, "render", "a fox", "-o", "clips.mp4")
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        (None, ["mine.toml"]),
+        ("x = [", ["mine.toml", "TOML"]),
+        ("[queue]\nwaiting = 5\n", ["queue.waiting"]),
+        ('[queue]\nwaiting_per_guild = "many"\n', ["queue.waiting_per_guild", "integer"]),
+        ('[log]\nlevel = "loud"\n', ["log.level", "debug", "error"]),
+    ],
+)
+def test_a_config_that_cannot_be_read_says_which_key_and_why(capsys, tmp_path, config, parts):
+    if config is not None:
+        (tmp_path / "mine.toml").write_text(config)
+    sentence = refused(capsys, "run", "--config", "mine.toml")
+    for part in parts:
+        assert part in sentence
+
+
+def test_a_bot_without_any_token_says_how_to_get_one(capsys):
+    assert "DISCORD_TOKEN" in refused(capsys, "run")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["queue"], ["submit", "a fox"], ["cancel", "7Q2FK9XDAB"], ["show", "7Q2FK9XDAB"]]
+)
+def test_without_a_running_bot_people_are_told_how_to_start_it(capsys, arguments):
+    sentence = refused(capsys, *arguments, "--data-dir", "studio")
+    assert "not running on studio" in sentence
+    assert "rushes run" in sentence
+
+
+def test_a_file_without_a_recipe_is_named(capsys, tmp_path):
+    (tmp_path / "holiday.mp4").write_bytes(b"not a clip")
+    assert "holiday.mp4" in refused(capsys, "show", "holiday.mp4")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["queue", "now"], ["render", "a fox"], ["chat", "--ad"], ["cancel"]]
+)
+def test_wrong_usage_exits_with_2(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: rushes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "verb", ["run", "chat", "render", "submit", "queue", "cancel", "show", "models"]
+)
+def test_every_verb_explains_itself(capsys, verb):
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    told = capsys.readouterr().out
+    assert f"usage: rushes {verb}" in told
+    assert "cli." not in told
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("Rushes ")
+
+
+def test_the_installed_models_are_listed_with_the_default(capsys):
+    assert main(["models", "list"]) == 0
+    assert capsys.readouterr().out.startswith("testcard  Test card · 360p · 720p")
+
+
+def test_the_language_is_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "")
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    monkeypatch.delenv("LC_MESSAGES", raising=False)
+    assert language() == "ko_KR.UTF-8"
+    monkeypatch.delenv("LANG")
+    assert language() == "en"

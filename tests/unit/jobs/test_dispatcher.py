@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from inference.errors import Cancelled, EngineError, UserError, WorkerLost
+from inference.jobs.model import MAX_ATTEMPTS, JobState
+from inference.jobs.persist import RETRY_SECONDS
+from inference.jobs.scheduler import Charge
+from inference.jobs.service import CancelOutcome
+from inference.store.outbox import ActKind
+from inference.workers.base import Stage
+from tests.fakes.orders import JOB_SECONDS
+
+LARGE = {f"stage-{number}": 1.0 for number in range(3000)}
+"""Timings that do not fit into what the database file has left."""
+
+
+async def share(core, tenant="guild:a"):
+    return (await core.store.shares()).tenants[tenant]
+
+
+async def test_a_job_goes_from_the_line_over_the_gpu_to_the_outbox(bench, core):
+    job = await bench.submit(prompt="an owl")
+
+    task = await bench.executor.started()
+    assert (task.job_id, task.attempt, task.spec.prompt) == (job.id, 1, "an owl")
+    assert task.recipe["job"] == job.id
+    assert task.directory == bench.directory / "jobs" / job.id / "1"
+    assert core.dispatcher.running.id == job.id
+
+    bench.executor.finish()
+    delivering = await bench.reached(job.id, JobState.DELIVERING)
+    assert core.artifacts.finished(delivering).is_file()
+    assert await core.outbox.get(job.id, ActKind.CLIP)
+
+
+async def test_guilds_and_people_are_served_in_fair_order(bench, core):
+    await core.jobs.pause()
+    names = {}
+    for name in "A1 A2 B1 C1 C2 A3".split():
+        job = await bench.queued(f"guild:{name[0]}")
+        names[job.id] = name
+    expected = [names[job_id] for job_id in core.jobs.in_line()]
+
+    await core.jobs.resume()
+    for _ in names:
+        task = await bench.executor.started()
+        bench.clock.advance(JOB_SECONDS)
+        bench.executor.finish()
+        await bench.reached(task.job_id, JobState.DELIVERING)
+
+    assert [names[job_id] for job_id in bench.executor.served] == expected
+    assert expected == "A1 B1 C1 A2 C2 A3".split()
+
+
+async def test_a_ticket_whose_job_was_cancelled_behind_the_lines_back_is_dropped(bench, core):
+    await core.jobs.pause()
+    gone, other = await bench.queued(), await bench.queued()
+    await core.store.cancel(gone.id)
+
+    await core.jobs.resume()
+
+    assert (await bench.executor.started()).job_id == other.id
+    assert bench.executor.served == [other.id]
+
+
+async def test_nothing_is_started_while_the_line_is_paused(bench, core):
+    running = await bench.submit()
+    await bench.executor.started()
+    await core.jobs.pause()
+    waiting = await bench.queued()
+
+    bench.executor.finish()
+    await bench.reached(running.id, JobState.DELIVERING)
+    await core.dispatcher.idle()
+    assert (await bench.now(waiting)).state is JobState.QUEUED
+
+    await core.jobs.resume()
+    assert (await bench.executor.started()).job_id == waiting.id
+
+
+async def test_a_forecast_made_during_a_claim_is_not_kept(bench, core):
+    await core.jobs.pause()
+    _, second = await bench.queued("guild:a"), await bench.queued("guild:a")
+    other = await bench.queued("guild:b")
+
+    core.dispatcher.paused = False
+    async with bench.writer_held() as queued:
+        await queued(1)
+        core.jobs.in_line()
+    await bench.executor.started()
+
+    assert core.jobs.in_line() == [other.id, second.id]
+
+
+# -- when the worker fails -------------------------------------------------------------------
+
+
+async def test_a_job_whose_worker_died_is_tried_again_before_all_others(bench, core):
+    job = await bench.submit()
+    await bench.executor.started()
+    other = await bench.queued()
+
+    bench.executor.lose()
+    await bench.reached(job.id, JobState.QUEUED)
+    again = await bench.executor.started()
+
+    assert (again.job_id, again.attempt) == (job.id, 2)
+    assert again.directory.name == "2"
+    bench.executor.finish()
+    assert (await bench.executor.started()).job_id == other.id
+
+
+async def test_a_job_that_took_the_worker_down_twice_fails_and_the_next_one_runs(bench, core):
+    job, other = await bench.submit(), await bench.submit()
+    bench.executor.script += [WorkerLost("worker.died"), WorkerLost("worker.hung")]
+
+    failed = await bench.reached(job.id, JobState.FAILED)
+
+    assert failed.failure.code == "worker.gave_up"
+    assert await core.outbox.get(job.id, ActKind.NOTICE)
+    assert (await bench.executor.started()).job_id == other.id
+    assert bench.executor.served == [job.id, job.id, other.id]
+
+
+async def test_a_worker_that_does_not_even_start_is_not_the_jobs_fault(bench, core):
+    bench.executor.script += [WorkerLost("worker.silent")] * 3
+
+    job = await bench.submit()
+
+    await bench.executor.started()
+    running = await bench.now(job)
+    assert (running.attempt, running.losses) == (4, 0)
+
+
+async def test_a_worker_that_never_starts_fails_the_job_in_the_end_and_says_why(bench, core):
+    bench.executor.script += [WorkerLost("worker.silent")] * MAX_ATTEMPTS
+
+    job = await bench.submit()
+
+    assert (await bench.reached(job.id, JobState.FAILED)).failure.code == "worker.silent"
+
+
+async def test_a_passing_engine_error_is_tried_once_more(bench, core):
+    bench.executor.script.append(EngineError("worker.out_of_memory", transient=True))
+    job = await bench.submit()
+
+    assert (await bench.executor.started()).attempt == 2
+    bench.executor.finish()
+
+    assert (await bench.reached(job.id, JobState.DELIVERING)).attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("errors", "code", "params"),
+    [
+        pytest.param(
+            [EngineError("worker.out_of_memory", transient=True, gigabytes=31)] * 2,
+            "worker.out_of_memory",
+            {"gigabytes": 31},
+            id="a passing error that did not pass",
+        ),
+        pytest.param(
+            [EngineError("encode.no_frames", frames=0)],
+            "encode.no_frames",
+            {"frames": 0},
+            id="an error that stays",
+        ),
+        pytest.param(
+            [UserError("model.unknown", name="yak")],
+            "model.unknown",
+            {"name": "yak"},
+            id="something the person can put right",
+        ),
+    ],
+)
+async def test_a_failed_render_fails_its_job_with_the_engines_own_words(
+    bench, core, errors, code, params
+):
+    bench.executor.script += errors
+    job, other = await bench.submit(), await bench.submit()
+
+    failed = await bench.reached(job.id, JobState.FAILED)
+
+    assert (failed.failure.code, failed.failure.params) == (code, params)
+    assert (await bench.executor.started()).job_id == other.id
+    assert bench.executor.served == [job.id] * len(errors) + [other.id]
+
+
+async def test_a_bug_fails_its_job_with_a_reference_and_the_line_goes_on(bench, core):
+    with capture_logs() as log:
+        bench.executor.script.append(ZeroDivisionError("a secret prompt"))
+        job, other = await bench.submit(), await bench.submit()
+
+        failed = await bench.reached(job.id, JobState.FAILED)
+
+        assert (failed.failure.code, failed.failure.params) == ("internal", {"job": job.id})
+        assert (await bench.executor.started()).job_id == other.id
+    assert [entry["job"] for entry in log if entry["event"] == "job.bug"] == [job.id]
+
+
+async def test_a_render_that_stops_though_nobody_asked_is_tried_again(bench, core):
+    bench.executor.script.append(Cancelled())
+
+    job = await bench.submit()
+
+    assert (await bench.executor.started()).attempt == 2
+    assert (await bench.now(job)).state is JobState.RUNNING
+
+
+# -- when the process stops ------------------------------------------------------------------
+
+
+async def test_the_job_on_the_gpu_goes_back_in_line_when_the_process_stops(bench):
+    async with bench.open() as core:
+        job = await bench.submit()
+        await bench.executor.started()
+        await core.jobs.pause()
+    async with bench.open() as core:
+        waiting = await bench.now(job)
+
+        assert (waiting.state, waiting.attempt, waiting.losses) == (JobState.QUEUED, 1, 0)
+        assert core.jobs.in_line() == [job.id]
+        assert await share(core) == 0
+
+
+async def test_a_full_disk_does_not_keep_the_process_from_stopping(bench):
+    async with asyncio.timeout(5):
+        async with bench.open() as core:
+            job = await bench.submit()
+            await bench.executor.started()
+            await core.store._database._writer.execute("PRAGMA query_only = ON")
+        async with bench.open():
+            assert (await bench.executor.started()).job_id == job.id
+
+
+# -- when the disk is full -------------------------------------------------------------------
+
+
+async def test_a_finished_file_is_written_down_as_soon_as_the_disk_takes_it(bench, core):
+    job = await bench.submit()
+    await bench.executor.started()
+    await bench.disk(full=True)
+
+    bench.executor.finish(**LARGE)
+    for pause in RETRY_SECONDS[:3]:
+        await bench.clock.asleep(pause)
+        assert (await bench.now(job)).state is JobState.RUNNING
+        bench.clock.advance(pause)
+    await bench.clock.asleep(RETRY_SECONDS[3])
+    await bench.disk(full=False)
+    bench.clock.advance(RETRY_SECONDS[3])
+
+    delivering = await bench.reached(job.id, JobState.DELIVERING)
+    assert delivering.attempt == 1
+    assert bench.executor.served == [job.id]
+
+
+# -- who pays --------------------------------------------------------------------------------
+
+
+async def test_the_estimate_is_charged_at_the_start_and_corrected_at_the_end(bench, core):
+    job = await bench.submit()
+    await bench.executor.started()
+    assert await share(core) == JOB_SECONDS
+
+    bench.clock.advance(25)
+    bench.executor.finish(load=5.0)
+    await bench.reached(job.id, JobState.DELIVERING)
+
+    assert await share(core) == pytest.approx(20)
+    assert core.dispatcher._line.shares.tenants == {"guild:a": pytest.approx(20)}
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "paid"),
+    [
+        pytest.param(2.0, 2.0, id="stopped early"),
+        pytest.param(50.0, JOB_SECONDS, id="hung for longer than the estimate"),
+    ],
+)
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(Cancelled(), id="cancelled"),
+        pytest.param(EngineError("encode.failed"), id="failed"),
+        pytest.param(ZeroDivisionError(), id="bug"),
+    ],
+)
+async def test_a_job_without_a_clip_costs_what_it_used_and_never_more_than_its_estimate(
+    bench, core, end, elapsed, paid
+):
+    bench.executor.obedient = False
+    job = await bench.submit()
+    await bench.executor.started()
+    if isinstance(end, Cancelled):
+        await bench.cancel(job)
+    bench.clock.advance(elapsed)
+
+    bench.executor.fail(end)
+    await bench.reached(job.id, JobState.CANCELLED, JobState.FAILED)
+
+    await core.dispatcher.idle()
+    assert await share(core) == pytest.approx(paid)
+    assert core.dispatcher._line.shares.tenants == {"guild:a": pytest.approx(paid)}
+
+
+async def test_a_lost_worker_costs_its_guild_nothing(bench, core):
+    job = await bench.submit()
+    await bench.executor.started()
+    await core.jobs.pause()
+    bench.clock.advance(300)
+
+    bench.executor.lose()
+    await bench.reached(job.id, JobState.QUEUED)
+
+    assert await share(core) == 0
+
+
+async def test_what_renders_really_take_is_learned_without_the_time_to_load(bench, core):
+    for _ in range(5):
+        job = await bench.submit()
+        await bench.executor.started()
+        bench.clock.advance(60)
+        bench.executor.finish(load=20.0)
+        await bench.reached(job.id, JobState.DELIVERING)
+
+    assert (await bench.submit()).cost == pytest.approx(40, rel=0.1)
+
+
+async def test_what_was_learned_survives_a_restart(bench):
+    async with bench.open() as core:
+        for _ in range(5):
+            job = await bench.submit()
+            await bench.executor.started()
+            bench.clock.advance(60)
+            bench.executor.finish(load=20.0)
+            await bench.reached(job.id, JobState.DELIVERING)
+            await core.outbox.sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
+    async with bench.open():
+        assert (await bench.submit()).cost == pytest.approx(40, rel=0.1)
+
+
+# -- what people see meanwhile ---------------------------------------------------------------
+
+
+async def test_progress_is_known_for_the_running_job_only(bench, core):
+    job, other = await bench.submit(), await bench.submit()
+    await bench.executor.started()
+    assert core.jobs.progress(job.id) is None
+
+    with core.events.subscribe() as events:
+        bench.executor.report(3, 10)
+        event = events.get_nowait()
+
+    assert (event.job_id, event.progress.done) == (job.id, 3)
+    assert core.jobs.progress(job.id).done == 3
+    assert core.jobs.progress(other.id) is None
+    assert core.jobs.seconds_left(other.id) is None
+
+
+async def test_the_time_left_trusts_the_pace_more_the_further_the_render_is(bench, core):
+    await bench.submit()
+    await bench.executor.started()
+    assert core.dispatcher.seconds_left() == JOB_SECONDS
+
+    bench.clock.advance(4)
+    assert core.dispatcher.seconds_left() == JOB_SECONDS - 4
+    bench.executor.report(1, 2)
+    assert core.dispatcher.seconds_left() == pytest.approx((4 + 6) / 2)
+
+    bench.clock.advance(14)
+    bench.executor.report(9, 10)
+    assert core.dispatcher.seconds_left() == pytest.approx(0.9 * 2, rel=0.01)
+
+    bench.executor.report(0, 1, stage=Stage.FINISHING)
+    assert core.dispatcher.seconds_left() == 0
+
+
+async def test_an_idle_gpu_has_nothing_left_to_do(bench, core):
+    assert core.dispatcher.seconds_left() == 0
+    assert core.dispatcher.running is None
+    await asyncio.wait_for(core.dispatcher.idle(), 1)
+
+
+async def test_a_cancel_that_loses_against_the_finished_file_deletes_nothing(bench, core):
+    job = await bench.submit()
+    await bench.executor.started()
+    charge = Charge(tenant="guild:a", tenant_virtual_time=1, virtual_time=0)
+    await core.store.finish(job.id, bench.executor.write_file(), charge)
+
+    assert await bench.cancel(job) is CancelOutcome.TOO_LATE
+    assert (await bench.now(job)).state is JobState.FINISHING

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from inference.errors import EngineError, UserError
+from inference.jobs.model import JobState
+from inference.jobs.preparing import CONCURRENT
+from inference.jobs.service import CancelOutcome
+from inference.store.outbox import ActKind
+from tests.fakes.orders import an_order
+
+URL = "https://cdn.example/cat.gif"
+
+
+@pytest.fixture(autouse=True)
+async def paused(core):
+    await core.jobs.pause()
+
+
+async def test_a_job_of_words_alone_goes_straight_in_line(bench, core):
+    job = await bench.queued(prompt="an owl")
+
+    assert job.image is None
+    assert bench.images.fetched == []
+    assert core.jobs.in_line() == [job.id]
+
+
+async def test_a_reference_image_is_fetched_cleaned_and_named(bench, core):
+    job = await bench.queued(image=URL)
+
+    assert bench.images.fetched == [URL]
+    assert job.image == job.spec.image == "image.png"
+    assert core.artifacts.image(job).read_bytes() == b"clean raw"
+    assert [path.name for path in core.artifacts.input_directory(job.id).iterdir()] == ["image.png"]
+
+
+@pytest.mark.parametrize("culprit", ["images", "cleaner"])
+@pytest.mark.parametrize(
+    ("error", "state", "code"),
+    [
+        (UserError("image.too_large", limit=8), JobState.REFUSED, "image.too_large"),
+        (EngineError("disk.full"), JobState.FAILED, "disk.full"),
+        (ZeroDivisionError(), JobState.FAILED, "internal"),
+    ],
+)
+async def test_an_image_that_cannot_be_used_ends_the_job_and_says_why(
+    bench, core, culprit, error, state, code
+):
+    getattr(bench, culprit).error = error
+    job, other = await bench.submit(image=URL), await bench.submit()
+
+    ended = await bench.reached(job.id, state)
+
+    assert ended.failure.code == code
+    assert ended.ended_at == bench.clock.now()
+    assert await core.outbox.get(job.id, ActKind.NOTICE)
+    await bench.reached(other.id, JobState.QUEUED)
+
+
+async def test_an_image_from_a_platform_that_keeps_none_is_refused(bench, core):
+    order = replace(an_order(image=URL), platform="elsewhere")
+
+    job = await core.jobs.submit(order)
+
+    refused = await bench.reached(job.id, JobState.REFUSED)
+    assert refused.failure.code == "image.fetch_failed"
+
+
+async def test_a_job_cancelled_while_its_image_is_on_the_way_never_stands_in_line(bench, core):
+    bench.images.gate = asyncio.Event()
+    job = await bench.submit(image=URL)
+    await bench.reached(job.id, JobState.PREPARING)
+
+    assert await bench.cancel(job) is CancelOutcome.CANCELLED
+    bench.images.gate.set()
+    await bench.queued()
+
+    assert (await bench.now(job)).state is JobState.CANCELLED
+    assert job.id not in core.jobs.in_line()
+
+
+async def test_slow_images_hold_up_nobody_until_too_many_are_on_the_way(bench, core):
+    bench.images.gate = asyncio.Event()
+    for _ in range(CONCURRENT - 1):
+        job = await bench.submit(image=URL)
+        await bench.reached(job.id, JobState.PREPARING)
+    await bench.queued()
+    job = await bench.submit(image=URL)
+    await bench.reached(job.id, JobState.PREPARING)
+
+    last = await bench.submit()
+    assert len(bench.images.fetched) == CONCURRENT
+
+    bench.images.gate.set()
+    await bench.reached(last.id, JobState.QUEUED)
+
+
+async def test_a_job_made_from_another_inherits_its_image(bench, core):
+    parent = await bench.queued(image=URL)
+
+    order = replace(an_order(image="image.png"), parent=parent.id)
+    child = await bench.reached((await core.jobs.submit(order)).id, JobState.QUEUED)
+
+    assert bench.images.fetched == [URL]
+    assert core.artifacts.image(child).read_bytes() == b"clean raw"
+
+
+@pytest.mark.parametrize("case", ["foreign", "swept", "unknown"])
+async def test_an_image_that_cannot_be_inherited_has_expired(bench, core, case):
+    parent = await bench.queued(image=URL)
+    if case == "swept":
+        core.artifacts.remove(parent.id)
+    order = replace(
+        an_order("guild:b" if case == "foreign" else "guild:a", image="image.png"),
+        parent="UNKNOWN" if case == "unknown" else parent.id,
+    )
+
+    child = await bench.reached((await core.jobs.submit(order)).id, JobState.REFUSED)
+
+    assert child.failure.code == "image.expired"
+
+
+async def test_preparing_starts_over_after_a_crash(bench, core):
+    bench.images.gate = asyncio.Event()
+    job = await bench.submit(image=URL)
+    await bench.reached(job.id, JobState.PREPARING)
+
+    after = bench.crashed()
+    async with after.open():
+        queued = await after.reached(job.id, JobState.QUEUED)
+
+    assert queued.image == "image.png"
+    assert after.images.fetched == [URL]
+
+
+async def test_jobs_of_one_person_keep_their_order(bench, core):
+    jobs = [await bench.submit(seed=seed) for seed in range(30)]
+    for job in jobs:
+        await bench.reached(job.id, JobState.QUEUED)
+
+    assert core.jobs.in_line() == [job.id for job in jobs]
+
+
+async def test_a_disk_that_is_full_for_a_while_stops_neither_preparing_nor_the_process(bench, core):
+    writer = core.store._database._writer
+    bench.images.gate = asyncio.Event()
+    job = await bench.submit(image=URL)
+    await bench.reached(job.id, JobState.PREPARING)
+
+    await writer.execute("PRAGMA query_only = ON")
+    bench.images.gate.set()
+    await bench.clock.asleep(0.5)
+    await writer.execute("PRAGMA query_only = OFF")
+    bench.clock.advance(0.5)
+
+    await bench.reached(job.id, JobState.QUEUED)
