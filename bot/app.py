@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from bot import setup
 from bot.config import Config
 from bot.delivery import Delivery, Painter
 from bot.live import Live
@@ -28,10 +29,8 @@ from inference.errors import UserError
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
 from inference.jobs.policy import QueueLimits
-from inference.media.watermark import WatermarkSettings
 from inference.store.outbox import ActKind
 from inference.tasks import running
-from inference.workers.local import LocalExecutor
 from inference.workers.media import MediaProcess
 
 SECONDS_PER_DAY = 86_400.0
@@ -67,22 +66,19 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     """
     clock = SystemClock()
     platforms = {platform.name: platform for platform in _platforms(config)}
-    studio = _studio(config)
+    studio = setup.studio(config)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
-                executor=LocalExecutor(
-                    models={name: config.models.options(name) for name in config.models.installed},
-                    models_directory=config.models.directory,
-                ),
+                executor=setup.executor(config, models=config.models.installed),
                 cleaner=media,
                 sources={name: platform.images for name, platform in platforms.items()},
                 capabilities=registry.capabilities,
                 limits=_limits(config),
                 weights=config.queue.weights,
-                watermark=_watermark(config),
+                watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
                 clock=clock,
             )
@@ -213,25 +209,10 @@ def _terminal(config: Config) -> TerminalPlatform:
     return TerminalPlatform(config.bot.data_dir / "threads")
 
 
-def _studio(config: Config) -> Studio:
-    models = tuple(registry.capabilities(name) for name in config.models.installed)
-    default = config.models.default or (models[0].name if models else "")
-    studio = Studio(models=models, default_model=default)
-    studio.model(default)
-    return studio
-
-
 def _limits(config: Config) -> QueueLimits:
     return QueueLimits(
         per_tenant=config.queue.waiting_per_guild,
         per_requester=config.queue.waiting_per_user,
         total=config.queue.waiting_total,
         cooldown_seconds=config.queue.cooldown_seconds,
-    )
-
-
-def _watermark(config: Config) -> WatermarkSettings:
-    section = config.watermark
-    return WatermarkSettings(
-        text=section.text, logo=section.logo, corner=section.corner, opacity=section.opacity
     )

@@ -53,11 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def language() -> str:
-    """Return the language that the environment asks for; `bot.language` is that of the chats."""
-    return next(
-        (value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))),
-        "en",
-    )
+    """Return the language of what is said before there is a config, and of all help."""
+    return _asked_language() or "en"
+
+
+def _asked_language() -> str | None:
+    """Return the language that the environment asks for, if it asks for one."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    asked = next((value for name in names if (value := os.environ.get(name))), "C")
+    return None if asked.split(".")[0] in {"C", "POSIX"} else asked
 
 
 def _expected(error: BaseException) -> RushesError:
@@ -94,7 +98,7 @@ def _chat(options: argparse.Namespace) -> int:
     # Cards say what happens; log lines between them are for those who asked.
     quiet = {} if "level" in config.log.model_fields_set else {"level": "error"}
     configure_logging(config.log.model_copy(update=quiet))
-    return asyncio.run(chat(config, _speaker(options), wait=options.wait))
+    return asyncio.run(chat(config, _speaker(options, config), wait=options.wait))
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -202,9 +206,11 @@ def _asking(
     """Ask the process that owns the data directory."""
     from bot.client import connect
 
+    config = _config(options)
+
     async def talk() -> int:
-        async with connect(_config(options).bot.data_dir) as client:
-            return await ask(client, _speaker(options))
+        async with connect(config.bot.data_dir) as client:
+            return await ask(client, _speaker(options, config))
 
     return asyncio.run(talk())
 
@@ -213,20 +219,19 @@ def _config(options: argparse.Namespace, **bot: object) -> Config:
     """Read the config; what the command line says wins over file and environment."""
     from bot.config import load_config
 
-    config = load_config(options.config)
     if options.data_dir is not None:
         bot["data_dir"] = options.data_dir
-    return config.model_copy(update={"bot": config.bot.model_copy(update=bot)})
+    return load_config(options.config, overrides={"bot": bot})
 
 
-def _speaker(options: argparse.Namespace) -> Speaker:
+def _speaker(options: argparse.Namespace, config: Config) -> Speaker:
     from bot.client import Speaker
 
     return Speaker(
         name=options.name or _login(),
         guild=options.guild,
         admin=options.admin,
-        language=options.lang or language(),
+        language=options.lang or _asked_language() or config.bot.language,
         directory=Path.cwd(),
     )
 

@@ -145,10 +145,10 @@ class ControlClient:
         return report
 
     async def events(self, speaker: Speaker) -> AsyncIterator[Posted | Moved]:
-        """Yield what happens in the speaker's guild, until the other side ends.
+        """Yield what happens in the speaker's guild.
 
         Raises:
-            UserError: `control.*`.
+            UserError: `control.*`; `control.lost` when the other side ends.
         """
         query = {"guild": speaker.guild, "language": speaker.language}
         no_end = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
@@ -159,6 +159,7 @@ class ControlClient:
                 _raise_for(await response.json() if response.status != 200 else {})  # noqa: PLR2004 - OK
                 while line := await response.content.readuntil(b"\n"):
                     yield _event(json.loads(line))
+        raise UserError("control.lost", path=str(self._data_directory))
 
     async def _ask(self, route: str, body: dict[str, Any]) -> Answer:
         data = await self._json("POST", route, json=body)

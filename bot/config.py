@@ -5,6 +5,7 @@ Every key is also `RUSHES_<SECTION>__<KEY>`, for example `RUSHES_QUEUE__WAITING_
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from inference.errors import UserError
@@ -80,7 +83,17 @@ class ModelsSection(BaseModel):
         table = (self.model_extra or {}).get(name, {})
         if not isinstance(table, dict):
             raise UserError("config.wrong_type", key=f"models.{name}", problem="expected a table")
-        return table
+        return {key: _value(value) for key, value in table.items()}
+
+
+def _value(value: Any) -> Any:
+    """Read numbers and switches that came from the environment, where all is text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 class QueueSection(Section):
@@ -150,18 +163,6 @@ class Config(BaseSettings):
     retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's hook
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which arrives as init values."""
-        return (env_settings, init_settings)
-
 
 CUSTOMARY = {
     "DISCORD_TOKEN": ("discord", "token"),
@@ -178,7 +179,7 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
 
     Args:
         path: The file; None reads `config.toml` here, if there is one.
-        overrides: Sections that win over the file, from the command line.
+        overrides: Sections from the command line; they win over environment and file.
 
     Raises:
         UserError: `config.*`, naming the key and what it may be.
@@ -187,13 +188,26 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     for variable, (section, key) in CUSTOMARY.items():
         if value := os.environ.get(variable):
             tables.setdefault(section, {}).setdefault(key, value)
-    for section, values in (overrides or {}).items():
-        tables.setdefault(section, {}).update(values)
+
+    class Sourced(Config):
+        """The config with this file below the environment."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's hook
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, tables))
+
     try:
-        return Config(**tables)
+        return Sourced(**(overrides or {}))
     except ValidationError as error:
         raise _explain(error) from error
-    except ValueError as error:  # an environment value that should be JSON and is not
+    except SettingsError as error:  # an environment value that should be JSON and is not
         raise UserError("config.environment", problem=str(error)) from error
 
 
@@ -215,5 +229,16 @@ def _explain(error: ValidationError) -> UserError:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return UserError("config.unknown_key", key=key)
+        return UserError("config.unknown_key", key=key, known=_known(first["loc"][:-1]))
     return UserError("config.wrong_type", key=key, problem=first["msg"].lower())
+
+
+def _known(path: tuple[int | str, ...]) -> list[str]:
+    """Return the legal keys of a section, or the sections."""
+    model: type[BaseModel] = Config
+    for name in path:
+        annotation = model.model_fields[str(name)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return sorted(model.model_fields)

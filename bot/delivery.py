@@ -222,6 +222,8 @@ class Delivery:
         if act.sending:
             found = await platform.find(message)
             if found is not None:
+                if act.kind is ActKind.CARD:  # it says what was true at the first try
+                    await platform.edit(found, message)
                 return found
         else:
             await self._outbox.begin(act)

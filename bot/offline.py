@@ -9,18 +9,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from bot import setup
 from bot.config import Config
 from commands.flags import Typed, parse
 from commands.resolve import COMMAND, TYPED, Layer, Resolved, resolve
-from commands.studio import Studio
-from inference.engines import registry
 from inference.errors import UserError
 from inference.jobs.model import Job, JobState, Requester, new_job_id
 from inference.jobs.recipe import recipe
-from inference.media.watermark import WatermarkSettings
 from inference.spec import Spec
 from inference.workers.base import ProgressCallback, RenderTask
-from inference.workers.local import LocalExecutor
 from inference.workers.media import MediaProcess
 
 CLIP, STILL = ".mp4", ".png"
@@ -48,7 +45,7 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
     layers = [Layer(name=TYPED, values=typed.options, asked=True)]
     if suffix == STILL and "frames" not in typed.options:
         layers.insert(0, Layer(name=COMMAND, values={"frames": 1}, asked=True))
-    resolved = resolve(typed.prompt, layers, _studio(config))
+    resolved = resolve(typed.prompt, layers, setup.studio(config))
     if (resolved.spec.frames == 1) != (suffix == STILL):
         raise UserError("output.wrong_suffix", path=str(output), count=resolved.spec.frames)
     return resolved
@@ -77,13 +74,10 @@ async def render(
             spec=job.spec,
             directory=directory / "attempt",
             image=image,
-            watermark=WatermarkSettings(**dict(config.watermark)),
+            watermark=setup.watermark(config),
             recipe=recipe(job),
         )
-        options = {spec.model: config.models.options(spec.model)}
-        async with LocalExecutor(
-            models=options, models_directory=config.models.directory
-        ) as executor:
+        async with setup.executor(config, models=[spec.model]) as executor:
             manifest = await executor.render(task, on_progress)
         await asyncio.to_thread(os.replace, task.directory / manifest.name, output)
 
@@ -120,8 +114,3 @@ def _job(spec: Spec, origins: dict[str, str]) -> Job:
         created_at=time.time(),
         cost=0.0,
     )
-
-
-def _studio(config: Config) -> Studio:
-    models = tuple(registry.capabilities(name) for name in config.models.installed)
-    return Studio(models=models, default_model=config.models.default or models[0].name)

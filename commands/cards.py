@@ -78,6 +78,10 @@ def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = 
         lines=(
             parts("card.clip", locale, person=_person(job)),
             (summary.clip_facts(job, locale, capabilities),),
+            *(
+                (text(f"note.{note}", locale),)
+                for note in (job.manifest.notes if job.manifest else ())
+            ),
         ),
         buttons=_buttons(job, verbs, locale),
         attachment=Attachment(

@@ -29,7 +29,7 @@ FALLBACK = "en"
 _log = structlog.get_logger(__name__)
 
 
-def text(key: str, locale: str, **params: Any) -> str:
+def text(key: str, locale: str, /, **params: Any) -> str:
     """Return the message for `key` in the nearest language there is.
 
     A missing message is a bug: it is logged, and a neutral sentence with the key is returned.
@@ -37,7 +37,7 @@ def text(key: str, locale: str, **params: Any) -> str:
     return "".join(str(part) for part in parts(key, locale, **params))
 
 
-def parts(key: str, locale: str, **params: Any) -> tuple[Any, ...]:
+def parts(key: str, locale: str, /, **params: Any) -> tuple[Any, ...]:
     """Return the message in pieces, with values that are neither text nor numbers left as they are.
 
     That is how a time or a person gets into a line that every platform writes differently.

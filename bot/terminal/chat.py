@@ -23,7 +23,6 @@ from bot.terminal.script import Script, lines_of
 from bot.terminal.session import Session
 from commands.card import Card, CardKind
 from commands.messages import text
-from inference.errors import UserError
 from inference.store.outbox import ActKind
 from inference.tasks import running
 
@@ -142,7 +141,6 @@ class Conversation:
                     self._prompt.app.invalidate()
                 case Posted() if _newsworthy(event):
                     self._show(event.card)
-        raise UserError("control.lost", path="")
 
     def _show(self, card: Card) -> None:
         self._session.shown(card)

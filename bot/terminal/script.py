@@ -50,7 +50,7 @@ class Script:
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             speaker = self._session.speaker
-            self._console.print(f"{speaker.name}@{speaker.guild}> {line.rstrip()}", markup=False)
+            self._console.print(f"{speaker.name}@{speaker.guild}> {line.strip()}", markup=False)
             heard = await self._session.hear(line)
             if heard.quit:
                 break

@@ -30,6 +30,8 @@ class FrameChunk:
     """Consecutive finished frames: uint8, shape [frames, height, width, 3], RGB."""
 
     frames: npt.NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+    """Catalog codes of remarks for the person, such as that the prompt was shortened."""
 
 
 class CancelToken:

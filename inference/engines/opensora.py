@@ -37,7 +37,9 @@ class NanoEngine:
         def report(done: int, total: int, name: str) -> None:
             on_progress(done / total if total else 0.0, name)
 
-        self._pipeline = OpenSoraPipeline.load_nano(folder, report)
+        pipeline = OpenSoraPipeline.load_nano(folder, report)
+        pipeline.text_encoder.encode("warm up")  # so that the first job does not pay for imports
+        self._pipeline = pipeline
 
     def render(
         self, spec: Spec, *, image: Path | None, on_step: StepCallback, cancel: CancelToken
@@ -51,9 +53,12 @@ class NanoEngine:
                 first = opened.convert("RGB")
         hooks = Hooks(on_step=on_step, check=cancel.raise_if_cancelled)
         size = SIZES[spec.resolution, spec.aspect]
-        for frames in self._pipeline.generate(_request(spec), image=first, hooks=hooks):
-            cancel.raise_if_cancelled()
-            yield FrameChunk(frames=scaled(frames, size))
+        request = _request(spec)
+        captions = self._pipeline.encode(request)
+        notes = ("shortened",) if captions.prompt.shortened else ()
+        latents = self._pipeline.sample(request, captions, image=first, hooks=hooks)
+        for frames in self._pipeline.decode(latents, hooks=hooks):
+            yield FrameChunk(frames=scaled(frames, size), notes=notes)
 
 
 def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:

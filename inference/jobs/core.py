@@ -22,8 +22,10 @@ from inference.jobs.service import JobService
 from inference.jobs.sweeper import Sweeper
 from inference.media.watermark import WatermarkSettings
 from inference.store.artifacts import Artifacts
-from inference.store.database import open_database
+from inference.store.database import Database, open_database
+from inference.store.history import History
 from inference.store.jobs import JobStore
+from inference.store.ledger import Ledger
 from inference.store.lock import own
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.outbox import OutboxStore
@@ -38,6 +40,8 @@ LEARN_FROM = 200
 class Core:
     """What the rest of the process needs of the job core."""
 
+    database: Database
+    """For the tables that others own."""
     jobs: JobService
     dispatcher: Dispatcher
     outbox: OutboxStore
@@ -73,6 +77,7 @@ async def open_core(
         database = await stack.enter_async_context(open_database(data_directory / DATABASE_NAME))
         events = EventBus()
         store = JobStore(database, clock, events)
+        ledger = Ledger(database)
         artifacts = Artifacts(data_directory)
         shares = await store.shares()
         shares.weights = weights
@@ -104,6 +109,8 @@ async def open_core(
         )
         jobs = JobService(
             store=store,
+            history=History(database),
+            ledger=ledger,
             artifacts=artifacts,
             line=line,
             costs=costs,
@@ -115,6 +122,7 @@ async def open_core(
         )
         sweeper = Sweeper(
             store=store,
+            ledger=ledger,
             artifacts=artifacts,
             line=line,
             standing_still=lambda: dispatcher.paused,
@@ -131,6 +139,7 @@ async def open_core(
         tasks.start(dispatcher.run(), name="dispatcher")
         tasks.start(sweeper.run(), name="sweeper")
         yield Core(
+            database=database,
             jobs=jobs,
             dispatcher=dispatcher,
             outbox=OutboxStore(database, clock, events),

@@ -165,7 +165,7 @@ class Dispatcher:
         self._started = self._clock.monotonic()
         log.info("job.started", model=job.spec.model, tenant=job.tenant)
         try:
-            async with asyncio.timeout(self._longest(job)):
+            async with asyncio.timeout(_longest(job)):
                 manifest = await self._executor.render(self._task(job), self._report)
         except Cancelled:
             if not await self._cancelled(job):
@@ -185,6 +185,11 @@ class Dispatcher:
                 await self._again(job, failure, lost=True)
             else:
                 await self._failed(job, failure)
+        except TimeoutError:
+            log.warning("job.ran_too_long")
+            failure = Failure(code="job.ran_too_long")
+            if not await self._cancelled(job):
+                await self._written(lambda: self._store.expire(job.id, failure))
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(job))
             raise
@@ -256,7 +261,7 @@ class Dispatcher:
             spec=job.spec,
             directory=self._artifacts.attempt_directory(job),
             image=self._artifacts.image(job),
-            watermark=self._watermark,
+            watermark=job.presentation.marked(self._watermark),
             recipe=recipe(job),
         )
 
@@ -271,6 +276,11 @@ class Dispatcher:
     async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write down what the GPU did: it must not be forgotten."""
         return await until_written(write, self._clock)
+
+
+def _longest(job: Job) -> float:
+    """Return after how many seconds a render is given up."""
+    return max(RUN_SECONDS_LEAST, RUN_FACTOR * job.cost)
 
 
 def _internal(job: Job) -> Failure:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from inference.jobs.presentation import Presentation
+from inference.jobs.quota import Quota
 from inference.spec import Spec
 from inference.workers.base import Manifest
 
@@ -136,6 +138,10 @@ class Order:
     """Idempotency key: a second order with the same key is the first job again."""
     parent: str | None = None
     """Job this one was made from (reroll, edit, extend)."""
+    presentation: Presentation = Presentation()
+    """How the guild wants the finished file."""
+    quota: Quota | None = None
+    """GPU time that requester and tenant may use, where that is limited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +176,7 @@ class Job:
     cancel_requested_at: float | None = None
     failure: Failure | None = None
     manifest: Manifest | None = None
+    presentation: Presentation = Presentation()
 
     @property
     def ended(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inference.errors import UserError
+from inference.jobs.quota import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class Counts:
     requester: int
     newest_at: float | None
     """When the requester last submitted something, Unix seconds."""
+    usage: Usage = Usage()
+    """GPU time in the day of the order's quota; nothing where there is no quota."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

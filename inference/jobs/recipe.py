@@ -10,10 +10,14 @@ from inference.jobs.model import Job
 PRIVATE = ("image", "refine")
 """Members of the spec that mean nothing outside: a local file, a wish already carried out."""
 
+WORDS = ("prompt", "negative")
+"""Members of the spec that a guild may keep to itself."""
+
 
 def recipe(job: Job) -> dict[str, Any]:
-    """Return the JSON recipe of a job's render."""
-    spec = {name: value for name, value in job.spec.as_dict().items() if name not in PRIVATE}
+    """Return the JSON recipe of a job's render, without its words where the guild wants that."""
+    hidden = PRIVATE if job.presentation.prompt_in_recipe else (*PRIVATE, *WORDS)
+    spec = {name: value for name, value in job.spec.as_dict().items() if name not in hidden}
     return {
         "software": f"Rushes {version('rushes')}",
         "job": job.id,

@@ -20,8 +20,12 @@ from inference.jobs.line import Line
 from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
 from inference.jobs.policy import Counts, QueueLimits, admit
 from inference.jobs.preparing import Preparer
+from inference.jobs.quota import Usage, admit_cost
+from inference.spec import Spec
 from inference.store.artifacts import Artifacts
+from inference.store.history import History
 from inference.store.jobs import JobStore
+from inference.store.ledger import Ledger
 from inference.workers.base import Progress
 
 CANCELLABLE = WAITING | {JobState.RUNNING}
@@ -46,6 +50,8 @@ class JobService:
         self,
         *,
         store: JobStore,
+        history: History,
+        ledger: Ledger,
         artifacts: Artifacts,
         line: Line,
         costs: CostModel,
@@ -56,6 +62,8 @@ class JobService:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._history = history
+        self._ledger = ledger
         self._artifacts = artifacts
         self._line = line
         self._costs = costs
@@ -74,7 +82,8 @@ class JobService:
         """Accept an order: once this returns, the job is on disk and will not be lost.
 
         Raises:
-            UserError: The line is full, draining or stopping, or the model is unknown.
+            UserError: The line is full, draining or stopping, the day's quota does not cover the
+                job, or the model is unknown.
             StoreError: The disk did not take it; nothing was accepted.
         """
         if self._stopping:
@@ -92,19 +101,25 @@ class JobService:
             platform=order.platform,
             address=order.address,
             created_at=now,
-            cost=self._costs.seconds(order.spec, self._capabilities(order.spec.model)),
+            cost=self.cost(order.spec),
             key=order.key,
             parent=order.parent,
+            presentation=order.presentation,
         )
+        quota = order.quota
 
         def check(counts: Counts) -> None:
             admit(counts, self._limits, now=now)
+            if quota is not None:
+                admit_cost(counts.usage, quota, job.cost, now=now)
 
         # A caller that is cancelled has still submitted: what is on disk must also be prepared.
-        return await asyncio.shield(self._accept(job, check))
+        return await asyncio.shield(self._accept(job, check, quota and quota.since))
 
-    async def _accept(self, job: Job, check: Callable[[Counts], None]) -> Job:
-        accepted = await self._store.accept(job, check)
+    async def _accept(
+        self, job: Job, check: Callable[[Counts], None], since: float | None
+    ) -> Job:
+        accepted = await self._store.accept(job, check, since=since)
         if accepted.id == job.id:
             self._preparer.arrived(job.id)
         return accepted
@@ -164,6 +179,26 @@ class JobService:
     async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
         """Return a person's newest jobs, newest first."""
         return await self._store.recent(tenant, requester_id, limit)
+
+    async def history(
+        self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
+    ) -> list[Job]:
+        """Return a page of a person's jobs, newest first; see `History.page`."""
+        return await self._history.page(
+            tenant, requester_id, words=words, limit=limit, offset=offset
+        )
+
+    async def usage(self, tenant: str, requester_id: str, *, since: float) -> Usage:
+        """Return the GPU time charged since a time (Unix seconds), and what is reserved now."""
+        return await self._ledger.usage(tenant, requester_id, since)
+
+    def cost(self, spec: Spec) -> float:
+        """Return the GPU seconds that a render is expected to take.
+
+        Raises:
+            UserError: `model.unknown`.
+        """
+        return self._costs.seconds(spec, self._capabilities(spec.model))
 
     def place(self, job_id: str) -> Place | None:
         """Return where a job stands in line, or None when it is not in it."""

@@ -13,6 +13,7 @@ from inference.jobs.line import Line
 from inference.jobs.model import Failure
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
+from inference.store.ledger import Ledger
 
 TICK_SECONDS = 10.0
 """Between two looks at the line."""
@@ -43,6 +44,7 @@ class Sweeper:
         self,
         *,
         store: JobStore,
+        ledger: Ledger,
         artifacts: Artifacts,
         line: Line,
         standing_still: Callable[[], bool],
@@ -50,6 +52,7 @@ class Sweeper:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._artifacts = artifacts
         self._line = line
         self._standing_still = standing_still
@@ -67,6 +70,7 @@ class Sweeper:
                 await self.forget()
                 if ticks % FILES_EVERY == 0:
                     await self.expire_files()
+                    await self._ledger.anonymise(self._clock.now())
             except StoreError as error:
                 _log.error("sweeper.store", code=error.code)
             await self._clock.sleep(TICK_SECONDS)

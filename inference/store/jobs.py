@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -28,7 +29,9 @@ from inference.jobs.model import (
 from inference.jobs.policy import Counts
 from inference.jobs.scheduler import Charge, Shares
 from inference.spec import Spec
+from inference.store import ledger
 from inference.store.database import Database
+from inference.store.ledger import usage_inside
 from inference.store.outbox import ActKind, want
 from inference.store.rows import dump_failure, dump_manifest, job_from_row, row_from_job
 from inference.workers.base import Manifest
@@ -49,12 +52,15 @@ class JobStore:
 
     # -- coming in ---------------------------------------------------------------------------
 
-    async def accept(self, job: Job, admit: Callable[[Counts], None]) -> Job:
+    async def accept(
+        self, job: Job, admit: Callable[[Counts], None], *, since: float | None = None
+    ) -> Job:
         """Persist a new job; from here on it cannot be lost. Return it, or the one with its key.
 
         Args:
             job: In state `accepted`.
             admit: Sees how much is waiting, inside the transaction, and raises to refuse.
+            since: Also count the GPU time that was charged from then on, Unix seconds.
 
         Raises:
             UserError: What `admit` raised; nothing was stored.
@@ -67,7 +73,10 @@ class JobStore:
                 )
                 for row in rows:
                     return job_from_row(row)
-            admit(await _counts(connection, job))
+            counts = await _counts(connection, job)
+            if since is not None:
+                counts = replace(counts, usage=await usage_inside(connection, job, since))
+            admit(counts)
             values = row_from_job(job)
             columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
             await connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", values)
@@ -257,6 +266,7 @@ class JobStore:
                 "UPDATE jobs SET forget = 1 WHERE tenant = ? AND requester_id = ?",
                 (tenant, requester_id),
             )
+            await ledger.forget(connection, tenant, requester_id)
             return cursor.rowcount
 
         return await self._database.write("forget", work)

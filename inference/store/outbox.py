@@ -20,6 +20,7 @@ from inference.clock import Clock
 from inference.jobs.events import EventBus, JobEvent
 from inference.jobs.model import Job, JobState
 from inference.store.database import Database
+from inference.store.ledger import charge
 from inference.store.rows import job_from_row
 
 
@@ -167,6 +168,7 @@ class OutboxStore:
             )
             for row in rows:
                 job = job_from_row(row)
+                await charge(connection, job, now)
                 await want(connection, job, ActKind.CARD, now)
                 return job
             return None

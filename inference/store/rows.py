@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import asdict
 
 from inference.jobs.model import Failure, Job, JobState, Requester
+from inference.jobs.presentation import Presentation
 from inference.spec import Spec
 from inference.workers.base import Manifest
 
@@ -36,6 +37,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
         cancel_requested_at=row["cancel_requested_at"],
         failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
         manifest=Manifest.from_dict(json.loads(row["manifest"])) if row["manifest"] else None,
+        presentation=Presentation.from_dict(json.loads(row["presentation"])),
     )
 
 
@@ -65,6 +67,7 @@ def row_from_job(job: Job) -> dict[str, object]:
         "cancel_requested_at": job.cancel_requested_at,
         "failure": dump_failure(job.failure),
         "manifest": dump_manifest(job.manifest),
+        "presentation": json.dumps(job.presentation.as_dict()),
     }
 
 

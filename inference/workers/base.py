@@ -65,6 +65,8 @@ class Manifest:
     width: int
     height: int
     frames: int
+    notes: tuple[str, ...] = ()
+    """Catalog codes of remarks for the person, from the engine."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: load, render, finish; total is all but load, as the line measured it."""
 
@@ -79,7 +81,7 @@ class Manifest:
         Raises:
             TypeError: A member is missing or unknown.
         """
-        return cls(**data)
+        return cls(**{**data, "notes": tuple(data.get("notes", ()))})
 
 
 class Executor(Protocol):

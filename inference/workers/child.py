@@ -181,9 +181,11 @@ class RenderWorker:
         engine = self._warm_engine(job)
         loaded = time.monotonic()
         job.rendering(0, spec.steps)
+        notes: dict[str, None] = {}  # ordered, each once
         with EncoderThread(encode) as encoder:
             for chunk in engine.render(spec, image=task.image, on_step=on_step, cancel=job.token):
                 encoder.put(chunk)
+                notes.update(dict.fromkeys(chunk.notes))
                 job.token.raise_if_cancelled()
             rendered = time.monotonic()
             encoded = encoder.finish()
@@ -194,6 +196,7 @@ class RenderWorker:
             width=encoded.width,
             height=encoded.height,
             frames=encoded.frames,
+            notes=tuple(notes),
             timings={
                 "load": loaded - started,
                 "render": rendered - loaded,

@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 
 _CHILD_MODULE = "inference.workers.child"
 
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads of numeric libraries that wait for each other must not burn the cores they wait for:
+with anything else running, a render on a CPU would take several times as long."""
+
 _LOOKS_PER_LIMIT = 4
 """How often a silent child is looked at before it counts as hung."""
 
@@ -217,7 +221,7 @@ class LocalExecutor:
     async def _supervise(self) -> None:
         while not self._closing:
             try:
-                async with spawn(_CHILD_MODULE, self._config()) as child:
+                async with spawn(_CHILD_MODULE, self._config(), _PATIENT) as child:
                     victims, loss = await self._attend(child)
             except Exception:  # the worker loop: the system may be able to start the next one
                 log.exception("cannot start a render worker")

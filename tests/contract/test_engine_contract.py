@@ -23,6 +23,7 @@ class Case:
 
 ENGINES = [
     pytest.param(Case("testcard", {"step_seconds": 0}), id="testcard"),
+    pytest.param(Case("nano"), id="nano", marks=pytest.mark.model),
 ]
 
 
@@ -42,6 +43,8 @@ def capabilities(case):
 
 @pytest.fixture(scope="module")
 def engine(case):
+    if case.model != registry.TESTCARD:
+        pytest.importorskip("torch")
     engine = registry.create(case.model, ModelOptions(values=case.options))
     engine.load(ignore)
     return engine

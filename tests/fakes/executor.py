@@ -43,6 +43,11 @@ class FakeExecutor:
         self._started.clear()
 
     @property
+    def rendering(self) -> bool:
+        """Whether a render is under way."""
+        return self._current is not None
+
+    @property
     def served(self) -> list[str]:
         """Job ids in the order their renders were begun."""
         return [task.job_id for task in self.tasks]

@@ -120,7 +120,9 @@ async def test_what_was_taken_but_not_confirmed_is_not_posted_again(living):
 
 async def test_a_card_found_after_a_lost_answer_shows_the_newest_state(living):
     living.seen.trouble(r"POST /nonce/channels/c-", reset=True, taken=True, slow_seconds=1.0)
-    job = living.seen.say("nonce", f"/generate never mind --steps 200 {CLIP.partition('--steps')[0]}")
+    job = living.seen.say(
+        "nonce", f"/generate never mind --steps 200 {CLIP.partition('--steps')[0]}"
+    )
     await living.seen.answered(job)
     await living.seen.until(lambda: living.seen.card(job.job), 5)
     living.seen.say("nonce", f"/rushes cancel {job.job}")

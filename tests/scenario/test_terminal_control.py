@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -112,6 +113,31 @@ def test_a_script_may_talk_line_by_line(shell, serving):
         assert process.stdout.readline().startswith("Nothing in line")
         process.stdin.close()
         assert process.wait(60) == 0
+
+
+def test_an_interrupt_ends_a_chat_without_a_trace(shell):
+    with shell.start("chat", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("/rushes queue\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+
+
+def test_a_chat_whose_other_side_ends_says_so(shell, serving):
+    with shell.start("chat", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("/rushes queue\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        stop(serving)
+        _, err = process.communicate("/rushes queue\n", timeout=60)
+    assert (process.returncode, err.count("\n")) == (1, 1)
+    assert "data" in err
 
 
 def test_a_render_needs_no_running_process_and_leaves_only_the_file(shell, tmp_path):

@@ -122,10 +122,19 @@ def test_the_installed_models_are_listed_with_the_default(capsys):
     assert capsys.readouterr().out.startswith("testcard  Test card · 360p · 720p")
 
 
-def test_the_language_is_that_of_the_environment(monkeypatch):
-    monkeypatch.setenv("LC_ALL", "")
-    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
-    monkeypatch.delenv("LC_MESSAGES", raising=False)
-    assert language() == "ko_KR.UTF-8"
-    monkeypatch.delenv("LANG")
-    assert language() == "en"
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"LANG": "ko_KR.UTF-8"}, "ko_KR.UTF-8"),
+        ({"LC_ALL": "ko_KR.UTF-8", "LANG": "de_DE"}, "ko_KR.UTF-8"),
+        ({"LC_ALL": "", "LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "POSIX"}, "en"),
+        ({}, "en"),
+    ],
+)
+def test_the_language_is_that_of_the_environment(monkeypatch, environment, expected):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert language() == expected

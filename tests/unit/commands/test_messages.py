@@ -87,6 +87,7 @@ def keys_made_of_data() -> set[str]:
         *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
+        "note.shortened",  # from the engine, with the frames
         *(
             f"note.{note}"
             for name in registry.names()

@@ -87,8 +87,8 @@ async def test_a_forecast_made_during_a_claim_is_not_kept(bench, core):
     _, second = await bench.queued("guild:a"), await bench.queued("guild:a")
     other = await bench.queued("guild:b")
 
-    core.dispatcher.paused = False
     async with bench.writer_held() as queued:
+        core.dispatcher.paused = False
         await queued(1)
         core.jobs.in_line()
     await bench.executor.started()
@@ -394,3 +394,16 @@ async def test_a_cancel_that_loses_against_the_finished_file_deletes_nothing(ben
 
     assert await bench.cancel(job) is CancelOutcome.TOO_LATE
     assert (await bench.now(job)).state is JobState.FINISHING
+
+
+async def test_a_render_that_never_ends_expires_and_the_next_one_runs(bench, core, monkeypatch):
+    monkeypatch.setattr("inference.jobs.dispatcher.RUN_SECONDS_LEAST", 0.01)
+    monkeypatch.setattr("inference.jobs.dispatcher.RUN_FACTOR", 0.0)
+
+    job = await bench.submit()
+
+    expired = await bench.reached(job.id, JobState.EXPIRED)
+    assert expired.failure.code == "job.ran_too_long"
+    assert await core.outbox.get(job.id, ActKind.NOTICE)
+    other = await bench.submit()
+    await bench.reached(other.id, JobState.RUNNING)

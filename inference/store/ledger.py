@@ -1,0 +1,102 @@
+"""The ledger of GPU time: what was delivered, and what is on its way.
+
+A job is charged in the transaction that makes it done, so nothing is charged for what was not
+delivered. Until then its estimate is reserved by its being unfinished: whatever ends it otherwise
+gives the reservation back by itself.
+"""
+
+from __future__ import annotations
+
+import aiosqlite
+
+from inference.jobs.model import Job
+from inference.jobs.quota import Usage, milliseconds
+from inference.store.database import Database
+
+REQUESTER_KEPT_SECONDS = 2 * 86_400.0
+"""How long an entry still names a forgotten person: their quota of the day must hold."""
+
+UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')"
+
+SPENT = """
+    SELECT coalesce(sum(milliseconds), 0) AS tenant,
+        coalesce(sum(milliseconds) FILTER (WHERE requester_id = :requester), 0) AS requester
+    FROM ledger WHERE tenant = :tenant AND charged_at >= :since
+"""
+"""Answered by the index ledger_by_day."""
+
+RESERVED = f"SELECT cost, requester_id FROM jobs WHERE {UNFINISHED} AND tenant = :tenant"
+"""Answered by the index jobs_unfinished, which holds the line and nothing that has ended."""
+
+
+class Ledger:
+    """The table `ledger`, as people ask about it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def usage(self, tenant: str, requester_id: str, since: float) -> Usage:
+        """Return what was used since a time (Unix seconds), and what is reserved now."""
+        values = {"tenant": tenant, "requester": requester_id, "since": since}
+        [spent] = await self._database.read(SPENT, values)
+        return _usage(spent, await self._database.read(RESERVED, values), requester_id)
+
+    async def anonymise(self, now: float) -> None:
+        """Take forgotten people's ids out of entries that no quota needs any more."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "UPDATE ledger SET requester_id = '', forget = 0"
+                " WHERE forget = 1 AND charged_at < ?",
+                (now - REQUESTER_KEPT_SECONDS,),
+            )
+
+        await self._database.write("anonymise", work)
+
+
+async def usage_inside(connection: aiosqlite.Connection, job: Job, since: float) -> Usage:
+    """Return the usage of a job's tenant and requester inside a transaction."""
+    values = {"tenant": job.tenant, "requester": job.requester.id, "since": since}
+    [spent] = await connection.execute_fetchall(SPENT, values)
+    reserved = await connection.execute_fetchall(RESERVED, values)
+    return _usage(spent, reserved, job.requester.id)
+
+
+async def charge(connection: aiosqlite.Connection, job: Job, at: float) -> None:
+    """Charge a delivered job inside the transaction that makes it done.
+
+    What it really took, and never more than was reserved: nobody pays for our wrong estimate, and
+    the day's sum cannot pass the limit. A job that was to be forgotten is anonymous in time too.
+    """
+    await connection.execute(
+        "INSERT INTO ledger (job, tenant, requester_id, milliseconds, charged_at, forget)"
+        " SELECT id, tenant, requester_id, ?, ?, forget FROM jobs WHERE id = ?",
+        (charged_milliseconds(job), at, job.id),
+    )
+
+
+async def forget(connection: aiosqlite.Connection, tenant: str, requester_id: str) -> None:
+    """Mark a person's entries to be made anonymous, inside a transaction."""
+    await connection.execute(
+        "UPDATE ledger SET forget = 1 WHERE tenant = ? AND requester_id = ?",
+        (tenant, requester_id),
+    )
+
+
+def charged_milliseconds(job: Job) -> int:
+    """Return what a delivered job costs its requester."""
+    reserved = milliseconds(job.cost)
+    measured = job.manifest.timings.get("total") if job.manifest else None
+    return reserved if measured is None else min(reserved, milliseconds(measured))
+
+
+def _usage(
+    spent: aiosqlite.Row, reserved: list[aiosqlite.Row], requester_id: str
+) -> Usage:
+    waiting = [(milliseconds(row["cost"]), row["requester_id"]) for row in reserved]
+    return Usage(
+        tenant_spent=spent["tenant"],
+        requester_spent=spent["requester"],
+        tenant_reserved=sum(cost for cost, _ in waiting),
+        requester_reserved=sum(cost for cost, person in waiting if person == requester_id),
+    )

@@ -1,0 +1,90 @@
+-- What the guild of a job wants for its file: corner and suffix of the mark, prompt in the recipe.
+ALTER TABLE jobs ADD COLUMN presentation TEXT NOT NULL DEFAULT '{}';
+
+-- GPU time of delivered jobs, in whole milliseconds so that sums are exact. A job is charged once,
+-- and its row outlives it: totals stay when the person is forgotten.
+CREATE TABLE ledger (
+    job          TEXT PRIMARY KEY,
+    tenant       TEXT NOT NULL,
+    requester_id TEXT NOT NULL,
+    milliseconds INTEGER NOT NULL CHECK (milliseconds >= 0),
+    charged_at   REAL NOT NULL,
+    forget       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+-- What a guild and each of its people used since midnight, answered from the index alone.
+CREATE INDEX ledger_by_day ON ledger (tenant, charged_at, requester_id, milliseconds);
+CREATE INDEX ledger_to_forget ON ledger (charged_at) WHERE forget = 1;
+
+-- The words of prompts. `archive` gives jobs a number that VACUUM leaves alone and that grows with
+-- time, so that the newest hits come first without sorting. `owner` is one word (hex), so that a
+-- search only ever walks the hits of one person.
+CREATE TABLE archive (
+    number INTEGER PRIMARY KEY,
+    job    TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE VIRTUAL TABLE words USING fts5 (owner, prompt, tokenize = 'unicode61 remove_diacritics 2');
+
+INSERT INTO archive (job) SELECT id FROM jobs ORDER BY created_at;
+INSERT INTO words (rowid, owner, prompt)
+    SELECT number, hex(tenant || char(10) || requester_id), json_extract(spec, '$.prompt')
+    FROM archive JOIN jobs ON jobs.id = archive.job;
+
+CREATE TRIGGER jobs_archived AFTER INSERT ON jobs BEGIN
+    INSERT INTO archive (job) VALUES (new.id);
+    INSERT INTO words (rowid, owner, prompt) VALUES (
+        (SELECT number FROM archive WHERE job = new.id),
+        hex(new.tenant || char(10) || new.requester_id),
+        json_extract(new.spec, '$.prompt')
+    );
+END;
+CREATE TRIGGER jobs_reworded AFTER UPDATE OF spec ON jobs
+    WHEN json_extract(old.spec, '$.prompt') IS NOT json_extract(new.spec, '$.prompt') BEGIN
+    UPDATE words SET prompt = json_extract(new.spec, '$.prompt')
+        WHERE rowid = (SELECT number FROM archive WHERE job = new.id);
+END;
+CREATE TRIGGER jobs_unarchived AFTER DELETE ON jobs BEGIN
+    DELETE FROM words WHERE rowid = (SELECT number FROM archive WHERE job = old.id);
+    DELETE FROM archive WHERE job = old.id;
+END;
+
+-- What is set for a guild, one of its channels or one of its people ('' for the guild itself).
+CREATE TABLE settings (
+    tenant  TEXT NOT NULL,
+    scope   TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (tenant, scope, subject, key)
+) STRICT, WITHOUT ROWID;
+
+-- Options under a name; `owner` is a person, or '' for everybody in the guild.
+CREATE TABLE presets (
+    tenant TEXT NOT NULL,
+    owner  TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    options TEXT NOT NULL,
+    PRIMARY KEY (tenant, owner, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blocks (
+    tenant TEXT NOT NULL,
+    person TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (tenant, person)
+) STRICT, WITHOUT ROWID;
+
+-- Who changed what, when. Before and after are JSON, NULL where nothing was set.
+CREATE TABLE audit (
+    id         INTEGER PRIMARY KEY,
+    tenant     TEXT NOT NULL,
+    at         REAL NOT NULL,
+    actor_id   TEXT NOT NULL,
+    actor_name TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    before     TEXT,
+    after      TEXT
+) STRICT;
+CREATE INDEX audit_by_tenant ON audit (tenant, id);

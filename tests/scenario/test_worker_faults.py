@@ -1,0 +1,128 @@
+import asyncio
+import contextlib
+import signal
+import statistics
+import time
+
+import aiohttp
+import psutil
+import pytest
+
+from bot.reach import SOCKET_NAME, reachable
+from tests.chaos.points import CLIP, STILL
+from tests.chaos.verdict import judge
+from tests.chaos.world import world
+
+pytestmark = pytest.mark.process
+
+ONCE = ("crash", "segfault", "exit", "oom", "transient", "lie", "truncate", "missing")
+"""Failures of a first attempt that a second one makes good."""
+
+ALWAYS = ("crash", "oom", "lie", "error", "bug")
+
+LAG_SECONDS = 0.1
+
+
+async def asked(living, text):
+    command = living.seen.say("nonce", text)
+    await living.seen.answered(command)
+    return command.job
+
+
+async def ended(living, *jobs, seconds=60):
+    for job in jobs:
+        assert await living.seen.until(lambda job=job: living.seen.ended(job), seconds), (
+            living.seen.card(job)
+        )
+
+
+@contextlib.asynccontextmanager
+async def watched(living):
+    """Ask the bot for its health all the time; it must answer swiftly, whatever its worker does."""
+    waits = []
+
+    async def look(session):
+        while True:
+            started = time.monotonic()
+            async with session.get("http://bot/v1/health") as response:
+                assert response.status == 200
+            waits.append(time.monotonic() - started)
+            await asyncio.sleep(0.02)
+
+    with reachable(living.data / SOCKET_NAME) as path:
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
+            looking = asyncio.create_task(look(session))
+            yield
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+    # A machine that does other things too may miss one look in twenty.
+    assert statistics.quantiles(waits, n=20)[-1] < LAG_SECONDS
+
+
+@pytest.mark.parametrize("fault", ONCE)
+async def test_a_worker_that_fails_once_costs_nobody_anything(tmp_path, fault):
+    async with world(tmp_path, fail=f"{fault}:1") as living:
+        await living.start()
+        first = await asked(living, f"/generate a fox {STILL}")
+        async with watched(living):
+            second = await asked(living, f"/generate a cat {CLIP}")
+            await ended(living, first, second)
+        assert await living.stop() == 0
+        tally = await judge(living)
+        assert not tally.problems
+        assert tally.delivered == 2
+
+
+@pytest.mark.parametrize("fault", ALWAYS)
+async def test_a_worker_that_always_fails_ends_every_job_with_a_sentence(tmp_path, fault):
+    async with world(tmp_path, fail=fault) as living:
+        await living.start()
+        jobs = [await asked(living, f"/generate picture {number} {STILL}") for number in range(2)]
+        async with watched(living):
+            await ended(living, *jobs)
+        for job in jobs:
+            [notice] = living.seen.notices(job)
+            assert notice.latest.content.startswith("@ann")
+            assert living.seen.card(job).latest.kind == "failed"
+        assert await living.stop() == 0
+        tally = await judge(living, may_fail=jobs)
+        assert not tally.problems
+        assert tally.told == 2
+
+
+async def test_a_worker_that_stands_still_is_replaced_and_its_job_made_again(tmp_path):
+    async with world(tmp_path) as living:
+        await living.start()
+        job = await asked(living, "/generate a storm --frames 1 --res 360p --steps 200")
+        await living.reached(job, "running")
+        living.worker().send_signal(signal.SIGSTOP)
+        async with watched(living):
+            after = await asked(living, f"/generate a fox {STILL}")
+            await ended(living, job, after)
+        assert await living.stop() == 0
+        tally = await judge(living)
+        assert not tally.problems
+        assert tally.delivered == 2
+
+
+async def test_a_disk_that_fills_up_while_encoding_fails_one_job_with_a_sentence(tmp_path):
+    async with world(tmp_path) as living:
+        await living.start()
+        warm = await asked(living, f"/generate a fox {STILL}")
+        await ended(living, warm)
+        worker = living.worker()
+        without_limit = worker.rlimit(psutil.RLIMIT_FSIZE)
+        worker.rlimit(psutil.RLIMIT_FSIZE, (4096, without_limit[1]))
+        job = await asked(living, f"/generate a fox {CLIP}")
+        await ended(living, job)
+        [notice] = living.seen.notices(job)
+        assert "disk" in notice.latest.content.casefold()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.rlimit(psutil.RLIMIT_FSIZE, without_limit)
+        after = await asked(living, f"/generate a cat {CLIP}")
+        await ended(living, after)
+        assert await living.stop() == 0
+        tally = await judge(living, may_fail=[job])
+        assert not tally.problems
+        assert (tally.delivered, tally.told) == (2, 1)

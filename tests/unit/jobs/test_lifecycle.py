@@ -1,0 +1,264 @@
+"""Whatever happens to jobs, in whatever order: nothing is lost, doubled or changed after its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from inference.errors import EngineError
+from inference.jobs.model import ENDED, TRANSITIONS, JobState
+from inference.jobs.scheduler import Charge
+from tests.fakes.bench import Bench
+
+AUDIT = """
+CREATE TABLE moves (job_id TEXT, before TEXT, after TEXT);
+CREATE TRIGGER audit AFTER UPDATE ON jobs
+    BEGIN INSERT INTO moves VALUES (old.id, old.state, new.state); END;
+"""
+"""Writes down every change of a job, made by whomever, also while the process starts."""
+
+AT_REST = {JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING} | ENDED
+
+
+class JobLife(RuleBasedStateMachine):
+    """A whole job core on a real database; the rules play people, worker, platform and fate."""
+
+    def __init__(self):
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.bench = Bench(directory=Path(self.folder.name) / "data")
+        self.accepted = []
+        self.virtual_time = 0.0
+        self.runner.run(self.start())
+        with self.database() as database:
+            database.executescript(AUDIT)
+
+    # -- the process -------------------------------------------------------------------------
+
+    async def start(self):
+        started, self.stopping = asyncio.Event(), asyncio.Event()
+
+        async def process():
+            async with self.bench.open():
+                started.set()
+                await self.stopping.wait()
+
+        self.process = asyncio.create_task(process())
+        waiting = asyncio.create_task(started.wait())
+        await asyncio.wait({self.process, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await self.rest()
+
+    async def stop(self):
+        self.stopping.set()
+        await self.process
+
+    async def rest(self):
+        """Wait until nothing moves without somebody from outside."""
+        async with asyncio.timeout(20):
+            while not self.process.done() and not await self.resting():
+                await asyncio.sleep(0.0005)
+
+    async def resting(self):
+        core = self.bench.core
+        jobs = await core.store.unfinished()
+        states = [job.state for job in jobs]
+        may_start = JobState.QUEUED in states and not core.jobs.paused
+        return (
+            core.store._database._work.empty()
+            and set(states) <= AT_REST
+            and self.bench.executor.rendering == (JobState.RUNNING in states)
+            and not (may_start and JobState.RUNNING not in states)
+            and states.count(JobState.QUEUED) == len(core.jobs.in_line())
+        )
+
+    def play(self, action):
+        """Carry out an action inside the process and wait until it rests again."""
+
+        async def acting():
+            self.bench.clock.advance(1)
+            result = await action
+            await self.rest()
+            return result
+
+        return self.runner.run(acting())
+
+    # -- what may happen ---------------------------------------------------------------------
+
+    @rule(tenant=st.sampled_from("ab"), requester=st.sampled_from("xy"))
+    def somebody_submits(self, tenant, requester):
+        job = self.play(self.bench.submit(f"guild:{tenant}", requester))
+        self.accepted.append(job)
+
+    @precondition(lambda self: self.accepted)
+    @rule(data=st.data())
+    def somebody_cancels(self, data):
+        self.play(self.bench.cancel(data.draw(st.sampled_from(self.accepted))))
+
+    @rule()
+    def the_operator_pauses(self):
+        self.play(self.bench.core.jobs.pause())
+
+    @rule()
+    def the_operator_resumes(self):
+        self.play(self.bench.core.jobs.resume())
+
+    @rule(obedient=st.booleans())
+    def the_worker_hears_cancels_or_does_not(self, obedient):
+        self.bench.executor.obedient = obedient
+
+    @precondition(lambda self: self.bench.executor.rendering)
+    @rule(how=st.sampled_from(["finish", "lose", "fail", "fail for now", "break"]))
+    def a_render_ends(self, how):
+        async def end():
+            executor = self.bench.executor
+            match how:
+                case "finish":
+                    executor.finish()
+                case "lose":
+                    executor.lose()
+                case "fail":
+                    executor.fail(EngineError("encode.failed"))
+                case "fail for now":
+                    executor.fail(EngineError("worker.out_of_memory", transient=True))
+                case "break":
+                    executor.fail(ZeroDivisionError())
+
+        self.play(end())
+
+    @rule()
+    def the_platform_takes_the_next_message(self):
+        self.play(self.deliver())
+
+    async def deliver(self):
+        outbox = self.bench.core.outbox
+        for act in await outbox.due(["test"], busy=[], limit=1):
+            await outbox.sent(act, {"message": act.key})
+
+    @rule()
+    def the_process_is_restarted(self):
+        self.runner.run(self.stop())
+        self.runner.run(self.start())
+
+    @rule()
+    def the_process_is_killed(self):
+        self.runner.run(self.die())
+
+    @precondition(lambda self: self.bench.executor.rendering)
+    @rule()
+    def the_process_is_killed_when_the_file_is_complete(self):
+        async def finish():
+            core, executor = self.bench.core, self.bench.executor
+            job = core.dispatcher.running
+            charge = Charge(tenant=job.tenant, tenant_virtual_time=0, virtual_time=0)
+            await core.store.finish(job.id, executor.write_file(), charge)
+            await self.die()
+
+        self.runner.run(finish())
+
+    async def die(self):
+        after = self.bench.crashed()
+        await self.stop()
+        self.bench = after
+        await self.start()
+
+    # -- what always holds -------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def database(self):
+        path = self.bench.directory / "rushes.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+            yield database
+
+    @invariant()
+    def the_process_lives(self):
+        if self.process.done():
+            self.process.result()
+
+    @invariant()
+    def every_accepted_job_is_there_once_and_only_legal_moves_were_made(self):
+        with self.database() as database:
+            ids = [job_id for (job_id,) in database.execute("SELECT id FROM jobs")]
+            moves = set(database.execute("SELECT before, after FROM moves"))
+        assert sorted(ids) == sorted(job.id for job in self.accepted)
+        for before, after in itertools.starmap(self.states, moves):
+            assert before not in ENDED
+            assert after == before or after in TRANSITIONS[before]
+
+    @staticmethod
+    def states(*names):
+        return tuple(map(JobState, names))
+
+    @invariant()
+    def people_are_told_what_happened_and_nothing_else(self):
+        with self.database() as database:
+            jobs = dict(database.execute("SELECT id, state FROM jobs"))
+            delivered = {
+                job_id
+                for (job_id,) in database.execute(
+                    "SELECT job_id FROM moves WHERE after = 'delivering'"
+                )
+            }
+            acts = {
+                (job_id, kind): wanted
+                for job_id, kind, wanted in database.execute(
+                    "SELECT job_id, kind, wanted FROM outbox"
+                )
+            }
+        for job_id, state in jobs.items():
+            assert acts[job_id, "card"] >= 1
+            assert acts.get((job_id, "clip")) == (1 if job_id in delivered else None)
+            assert ((job_id, "notice") in acts) == (state in {"failed", "refused", "expired"})
+            assert not (state == "cancelled" and job_id in delivered)
+
+    @invariant()
+    def the_line_in_memory_is_the_one_on_disk(self):
+        with self.database() as database:
+            states = dict(database.execute("SELECT id, state FROM jobs"))
+        queued = [job_id for job_id, state in states.items() if state == "queued"]
+        assert sorted(self.bench.core.jobs.in_line()) == sorted(queued)
+        assert list(states.values()).count("running") <= 1
+
+    @invariant()
+    def virtual_time_is_never_negative_and_the_systems_never_goes_back(self):
+        with self.database() as database:
+            shares = [value for (value,) in database.execute("SELECT virtual_time FROM shares")]
+            [(now,)] = database.execute("SELECT value FROM counters WHERE name = 'virtual_time'")
+        assert min(shares, default=0.0) >= 0
+        assert now >= self.virtual_time
+        self.virtual_time = now
+
+    def teardown(self):
+        try:
+            self.the_process_lives()
+            self.runner.run(self.until_everything_has_ended())
+        finally:
+            self.runner.run(self.stop())
+            self.runner.close()
+            self.folder.cleanup()
+
+    async def until_everything_has_ended(self):
+        """Let worker and platform do their part: every job must come to its end."""
+        core = self.bench.core
+        await core.jobs.resume()
+        for _ in range(10 * len(self.accepted) + 1):
+            await self.rest()
+            if self.bench.executor.rendering:
+                self.bench.executor.finish()
+            await self.deliver()
+        await self.rest()
+        assert await core.store.unfinished() == []
+        assert await core.outbox.next_at(["test"], busy=[]) is None
+
+
+JobLife.TestCase.settings = settings(max_examples=12, stateful_step_count=25)
+TestJobLife = JobLife.TestCase
