@@ -22,6 +22,7 @@ from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands import cards
 from commands.card import Card
+from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
 from inference.engines import registry
@@ -94,7 +95,12 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             clock=clock,
         )
         live = Live(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
-        desk = Desk(jobs=core.jobs, studio=studio, language=config.bot.language)
+        desk = Desk(
+            jobs=core.jobs,
+            studio=studio,
+            policy=make_policy(core.database, clock),
+            language=config.bot.language,
+        )
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")
         tasks.start(live.run(), name="live")

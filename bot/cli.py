@@ -28,6 +28,9 @@ GUILD = "local"
 
 INTERRUPTED = 130
 
+HIDDEN_PROMPT = "…"
+"""Stands for the words of a clip whose guild keeps them out of its files."""
+
 Verb = Callable[[argparse.Namespace], int]
 
 
@@ -95,8 +98,8 @@ def _chat(options: argparse.Namespace) -> int:
     from bot.terminal.chat import chat
 
     config = _config(options, platforms=["terminal"])
-    # Cards say what happens; log lines between them are for those who asked.
-    quiet = {} if "level" in config.log.model_fields_set else {"level": "error"}
+    # Cards say what happens; log lines between them are for those who ask for more than usual.
+    quiet = {"level": "error"} if config.log.level == "info" else {}
     configure_logging(config.log.model_copy(update=quiet))
     return asyncio.run(chat(config, _speaker(options, config), wait=options.wait))
 
@@ -169,7 +172,7 @@ def _recipe(path: Path) -> int:
 
     recipe = read_recipe(path)
     try:
-        spec = Spec.from_dict({"refine": False, **recipe})
+        spec = Spec.from_dict({"refine": False, "prompt": HIDDEN_PROMPT, **recipe})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("file.no_recipe", path=str(path)) from error
     locale = language()
@@ -195,6 +198,33 @@ def _models(options: argparse.Namespace) -> int:
             facts.append(text("cli.models.default", language()))
         _print(f"{name}  {text('facts.separator', language()).join(facts)}")
     return 0
+
+
+def _db_backup(options: argparse.Namespace) -> int:
+    from inference.store.maintenance import backup
+
+    size = backup(_config(options).bot.data_dir, options.file)
+    _print(text("cli.db.saved", language(), path=str(options.file), kilobytes=size // 1024))
+    return 0
+
+
+def _db_check(options: argparse.Namespace) -> int:
+    from inference.store.maintenance import check
+
+    health = check(_config(options).bot.data_dir)
+    for problem in health.problems:
+        _print(problem)
+    _print(
+        text(
+            "cli.db.damaged" if health.problems else "cli.db.sound",
+            language(),
+            schema=health.schema,
+            jobs=health.jobs,
+            unfinished=health.unfinished,
+            undelivered=health.undelivered,
+        )
+    )
+    return 1 if health.problems else 0
 
 
 # -- how -------------------------------------------------------------------------------------
@@ -231,6 +261,8 @@ def _speaker(options: argparse.Namespace, config: Config) -> Speaker:
         name=options.name or _login(),
         guild=options.guild,
         admin=options.admin,
+        roles=tuple(options.roles),
+        channel=options.channel,
         language=options.lang or _asked_language() or config.bot.language,
         directory=Path.cwd(),
     )
@@ -273,6 +305,15 @@ def _parser() -> _Parser:
     who = _Parser(add_help=False, parents=[where])
     who.add_argument("--as", dest="name", metavar="NAME", help=help_of("cli.as"))
     who.add_argument("--guild", default=GUILD, metavar="NAME", help=help_of("cli.guild"))
+    who.add_argument("--channel", metavar="NAME", help=help_of("cli.channel"))
+    who.add_argument(
+        "--role",
+        dest="roles",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=help_of("cli.role"),
+    )
     who.add_argument("--admin", action="store_true", help=help_of("cli.admin"))
     who.add_argument("--lang", metavar="CODE", help=help_of("cli.lang"))
 
@@ -308,6 +349,17 @@ def _parser() -> _Parser:
     show.add_argument("job", metavar="JOB|FILE", help=help_of("cli.job_or_file"))
     models = add("models", "cli.verb.models", _models, where)
     models.add_argument("what", choices=["list"], nargs="?", help=help_of("cli.models_list"))
+    database = verbs.add_parser(
+        "db", help=help_of("cli.verb.db"), description=help_of("cli.verb.db")
+    )
+    what = database.add_subparsers(metavar="WHAT", required=True)
+    told = help_of("cli.verb.db.backup")
+    saving = what.add_parser("backup", parents=[where], help=told, description=told)
+    saving.add_argument("file", type=Path, metavar="FILE", help=help_of("cli.db.file"))
+    saving.set_defaults(verb=_db_backup)
+    told = help_of("cli.verb.db.check")
+    checking = what.add_parser("check", parents=[where], help=told, description=told)
+    checking.set_defaults(verb=_db_check)
     return parser
 
 

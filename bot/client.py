@@ -36,6 +36,9 @@ class Speaker:
     name: str
     guild: str
     admin: bool = False
+    roles: tuple[str, ...] = ()
+    channel: str | None = None
+    """None for the one that everybody is in."""
     language: str
     directory: Path
     """What relative paths are relative to."""
@@ -46,8 +49,10 @@ class Speaker:
             "as": self.name,
             "guild": self.guild,
             "admin": self.admin,
+            "roles": self.roles,
             "language": self.language,
             "directory": str(self.directory),
+            **({} if self.channel is None else {"channel": self.channel}),
         }
 
 

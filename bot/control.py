@@ -52,6 +52,10 @@ def _printable(text: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 
+CHANNEL = "general"
+"""The channel of a guild in the terminal, where nobody names another."""
+
+
 class _Request(BaseModel):
     """What every request says of the person."""
 
@@ -60,6 +64,8 @@ class _Request(BaseModel):
     person: Name = Field(alias="as")
     guild: Name
     admin: bool = False
+    roles: tuple[Name, ...] = Field(default=(), max_length=100)
+    channel: Name = CHANNEL
     language: str | None = None
     directory: str = "/"
     """What relative paths of the person are relative to."""
@@ -198,18 +204,26 @@ class _Control:
         tenant = tenant_of(body.guild)
         return Call(
             # Who can open the socket runs this machine, so their admins may do everything.
-            caller=Caller(id=body.person, name=body.person, admin=body.admin, operator=body.admin),
+            caller=Caller(
+                id=body.person,
+                name=body.person,
+                roles=frozenset(body.roles),
+                admin=body.admin,
+                operator=body.admin,
+            ),
             channel=Channel(
                 platform=NAME,
                 tenant=tenant,
                 address=Address(guild=body.guild, directory=body.directory).as_dict(),
+                id=body.channel,
                 title=body.guild,
                 local_files=True,
             ),
             jobs=self._jobs,
             studio=self._app.desk.studio,
+            policy=self._app.desk.policy,
             locale=self._locale(body.language),
-            key=None if body.key is None else f"{tenant}:{body.key}",
+            key=None if body.key is None else json.dumps([tenant, body.key]),
         )
 
     def _terminal(self) -> TerminalPlatform:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from commands.card import Card
+from commands.policy import Policy
 from commands.studio import Studio
 from inference.jobs.model import Job
 from inference.jobs.preparing import ImageSource
@@ -54,6 +55,7 @@ class Desk:
 
     jobs: JobService
     studio: Studio
+    policy: Policy
     language: str
 
 

@@ -121,12 +121,13 @@ def info(job: Job, locale: str, capabilities: Capabilities | None = None) -> Car
     )
 
 
-def error(problem: RushesError, locale: str) -> Card:
-    """Say what is wrong with a request, to the caller only."""
-    return Card(kind=CardKind.ERROR, lines=((error_text(problem, locale),),), private=True)
+def error(problem: RushesError, locale: str, *, advice: str | None = None) -> Card:
+    """Say what is wrong with a request, and what would work, to the caller only."""
+    lines = [error_text(problem, locale), *([] if advice is None else [advice])]
+    return Card(kind=CardKind.ERROR, lines=tuple((line,) for line in lines), private=True)
 
 
-def note(key: str, locale: str, **params: Any) -> Card:
+def note(key: str, locale: str, /, **params: Any) -> Card:
     """Answer with one sentence, to the caller only."""
     return Card(kind=CardKind.INFO, lines=((text(key, locale, **params),),), private=True)
 

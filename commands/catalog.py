@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from commands import admin, generate, privacy, queue
+from commands import admin, generate, history, preferences, presets, privacy, queue, quota
 from commands.help import with_help
 
-COMMANDS = with_help((*generate.COMMANDS, *queue.COMMANDS, *privacy.COMMANDS, *admin.COMMANDS))
+COMMANDS = with_help(
+    (
+        *generate.COMMANDS,
+        *queue.COMMANDS,
+        *history.COMMANDS,
+        *preferences.COMMANDS,
+        *presets.COMMANDS,
+        *quota.COMMANDS,
+        *privacy.COMMANDS,
+        *admin.COMMANDS,
+        *quota.ADMIN_COMMANDS,
+        *preferences.ADMIN_COMMANDS,
+    )
+)

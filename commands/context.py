@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commands.resolve import Layer
+from commands.policy import Policy
 from commands.schema import Permission, Value
+from commands.settings import Rules
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
+from inference.jobs.quota import Usage
+from inference.spec import Spec
 from inference.workers.base import Progress
 
 if TYPE_CHECKING:
@@ -50,6 +53,20 @@ class Jobs(Protocol):
 
     async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
         """Return the requester's jobs, newest first."""
+        ...
+
+    async def history(
+        self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
+    ) -> list[Job]:
+        """Return a page of the requester's jobs, newest first, whose prompts have these words."""
+        ...
+
+    async def usage(self, tenant: str, requester_id: str, *, since: float) -> Usage:
+        """Return the GPU time charged since a time, and what is reserved now."""
+        ...
+
+    def cost(self, spec: Spec) -> float:
+        """Return the GPU seconds that a render is expected to take."""
         ...
 
     def place(self, job_id: str) -> Place | None:
@@ -91,6 +108,8 @@ class Caller:
 
     id: str
     name: str
+    roles: frozenset[str] = frozenset()
+    """Roles or user groups in the tenant, by the ids that the platform has for them."""
     admin: bool = False
     """Administers the tenant (guild or workspace) of the channel."""
     operator: bool = False
@@ -125,6 +144,8 @@ class Channel:
     """Key of fair sharing and of ownership; platform-prefixed."""
     address: dict[str, Any]
     """Opaque here: written and read by the platform."""
+    id: str = ""
+    """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
@@ -138,13 +159,18 @@ class Call:
     channel: Channel
     jobs: Jobs
     studio: Studio
+    policy: Policy
     text: str = ""
     """What was typed after the command."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """What was set in a form, by option name; an image is the URL the platform keeps it under."""
-    layers: tuple[Layer, ...] = ()
-    """Settings of guild, channel and user, the weakest first."""
     locale: str = "en"
     key: str | None = None
     """The platform's id of this request, so that a repeated one is the same job."""
     clock: Clock = field(default_factory=SystemClock)
+
+    async def rules(self) -> Rules:
+        """Return what is set for this caller in this channel."""
+        return await self.policy.settings.rules(
+            self.channel.tenant, channel=self.channel.id, person=self.caller.id
+        )

@@ -8,6 +8,7 @@ What stands in double quotes is prompt, whatever it looks like, and so is what f
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -47,6 +48,24 @@ def parse(text: str) -> Typed:
     Raises:
         UserError: `flag.*`, `value.*` or `prompt.*`.
     """
+    pieces, options = _read(text)
+    return Typed(prompt=_checked_prompt(pieces), options=options)
+
+
+def parse_options(text: str) -> dict[str, Value]:
+    """Read a typed line of flags alone, such as `--ar 16:9 --camera pan left`.
+
+    Raises:
+        UserError: `flag.*` or `value.*`; `command.too_many_words` for anything that is no flag.
+    """
+    pieces, options = _read(text)
+    if pieces:
+        raise UserError("command.too_many_words", words=shown(" ".join(pieces)))
+    return options
+
+
+def _read(text: str) -> tuple[list[str], dict[str, Value]]:
+    """Return the words of the prompt, and the options by name."""
     if len(text) > MAX_TYPED:
         raise UserError("prompt.too_long", limit=MAX_PROMPT, length=len(text))
     reader = _Reader(_UNUSABLE.sub(" ", text))
@@ -61,7 +80,12 @@ def parse(text: str) -> Typed:
         if option.name in options:
             raise UserError("flag.repeated", flag=label(option))
         options[option.name] = reader.read_value(option, flag)
-    return Typed(prompt=_checked_prompt(pieces), options=options)
+    return pieces, options
+
+
+def render_options(options: Mapping[str, Value]) -> str:
+    """Write flags that `parse_options` reads as `options`."""
+    return " ".join(_written_flag(BY_NAME[name], value) for name, value in options.items())
 
 
 def render(typed: Typed) -> str:

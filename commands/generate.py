@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from commands import looking
+from commands import cards, limits, looking
 from commands.actions import Verb
 from commands.card import Card
 from commands.context import Call
 from commands.flags import parse
+from commands.messages import text
 from commands.options import BY_NAME, IMAGE, PROMPT, RENDER_OPTIONS
-from commands.resolve import COMMAND, RANDOM, TYPED, Layer, draw_seed, enlarged, resolve
+from commands.permissions import check_caps, check_making, within_caps
+from commands.resolve import COMMAND, RANDOM, TYPED, Layer, Resolved, draw_seed, enlarged, resolve
 from commands.schema import Command, Value
+from commands.settings import RECIPE_PROMPT, WATERMARK_CORNER, WATERMARK_SUFFIX, Rules
 from commands.values import accept, label
 from inference.errors import UserError
 from inference.jobs.model import Job, Order
-from inference.spec import Mode, Spec
+from inference.jobs.presentation import Presentation
+from inference.jobs.quota import Quota
+from inference.media.watermark import Corner
+from inference.spec import Mode
 
 _STILL: Mapping[str, Value] = {"frames": 1}
 
@@ -55,10 +61,14 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
             spec, origins = larger, {**origins, "resolution": TYPED}
         case _:
             pass
-    return await _submit(call, spec, origins, parent=job.id)
+    rules = await _allowed(call)
+    check_caps(spec, call.caller, rules)
+    resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities)
+    return await _submit(call, resolved, rules, parent=job.id)
 
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:
+    rules = await _allowed(call)
     prompt, asked = _asked(call)
     for name in fixed:
         if name in asked:
@@ -66,12 +76,28 @@ async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool =
     if needs_image and IMAGE.name not in asked:
         raise UserError("image.missing")
     layers = (
-        *call.layers,
+        *rules.layers(),
         Layer(name=COMMAND, values=fixed, asked=True),
         Layer(name=TYPED, values=asked, asked=True),
     )
-    resolved = resolve(prompt, layers, call.studio)
-    return await _submit(call, resolved.spec, resolved.origins)
+    resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
+    return await _submit(call, resolved, rules)
+
+
+async def _allowed(call: Call) -> Rules:
+    """Return the rules, if they let the caller make anything here.
+
+    Raises:
+        UserError: `permission.*`.
+    """
+    block = await call.policy.blocks.of(call.channel.tenant, call.caller.id)
+    if block is not None and block.reason:
+        raise UserError("permission.blocked_because", reason=block.reason)
+    if block is not None:
+        raise UserError("permission.blocked")
+    rules = await call.rules()
+    check_making(call.caller, call.channel, rules)
+    return rules
 
 
 def _asked(call: Call) -> tuple[str, dict[str, Value]]:
@@ -88,19 +114,50 @@ def _asked(call: Call) -> tuple[str, dict[str, Value]]:
 
 
 async def _submit(
-    call: Call, spec: Spec, origins: dict[str, str], *, parent: str | None = None
+    call: Call, resolved: Resolved, rules: Rules, *, parent: str | None = None
 ) -> Card:
+    quota = limits.quota(call.caller, rules, call.clock.now())
     order = Order(
-        spec=spec,
-        origins=origins,
+        spec=resolved.spec,
+        origins=resolved.origins,
         tenant=call.channel.tenant,
         requester=call.caller.requester,
         platform=call.channel.platform,
         address=call.channel.address,
         key=call.key,
         parent=parent,
+        presentation=_presentation(rules),
+        quota=quota,
     )
-    return looking.status(call, await call.jobs.submit(order))
+    try:
+        return looking.status(call, await call.jobs.submit(order))
+    except UserError as error:
+        if quota is None or not error.code.startswith("quota."):
+            raise
+        return cards.error(error, call.locale, advice=await _what_fits(call, resolved, quota))
+
+
+async def _what_fits(call: Call, resolved: Resolved, quota: Quota) -> str:
+    """Name the nearest thing that today's GPU time still covers."""
+    left = await limits.left(call, quota) or 0
+    fits = limits.fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
+    if fits is None:
+        return text("quota.nothing_fits", call.locale, left=left // 1000)
+    return text(
+        "quota.fits",
+        call.locale,
+        left=left // 1000,
+        flags=f"--frames {fits.frames} --res {fits.resolution}",
+    )
+
+
+def _presentation(rules: Rules) -> Presentation:
+    corner = rules.value(WATERMARK_CORNER)
+    return Presentation(
+        corner=None if corner is None else Corner(corner),
+        suffix=rules.value(WATERMARK_SUFFIX) or "",
+        prompt_in_recipe=rules.value(RECIPE_PROMPT),
+    )
 
 
 COMMANDS = (

@@ -171,3 +171,37 @@ CONFIRM = Option(name="confirm", kind=Kind.CHOICE, choices=("yes",))
 
 TOPIC = Option(name="command", kind=Kind.TEXT, max_length=64)
 """The command that help is asked about."""
+
+NAME = Option(name="name", kind=Kind.TEXT, max_length=64)
+"""What a preset is called."""
+
+PERSON = Option(name="person", kind=Kind.TEXT, max_length=128)
+"""Somebody on the platform: a mention, or an id."""
+
+REASON = Option(name="reason", kind=Kind.TEXT, max_length=200)
+
+KEY = Option(name="key", kind=Kind.TEXT, max_length=64)
+"""A setting."""
+
+VALUE = Option(name="value", kind=Kind.TEXT, max_length=MAX_PROMPT)
+"""What a setting is set to."""
+
+FLAGS = Option(name="flags", kind=Kind.TEXT, max_length=MAX_PROMPT)
+"""Options of a render, as they are typed into a prompt."""
+
+HERE = Option(name="channel", kind=Kind.FLAG, flag="channel")
+"""For this channel instead of the whole guild."""
+
+SHARED = Option(name="everyone", kind=Kind.FLAG, flag="everyone")
+"""For everybody in the guild instead of the caller."""
+
+WORDS = Option(name="words", kind=Kind.TEXT, max_length=200)
+"""What to search for."""
+
+PAGE = Option(
+    name="page",
+    kind=Kind.INTEGER,
+    flag="page",
+    range=Range(lowest=1, highest=100_000),
+    default=1,
+)

@@ -10,10 +10,11 @@ from commands.schema import Command, Visibility
 
 
 async def forget_me(call: Call) -> Card:
-    """Delete the caller's jobs with their prompts and files, once they said yes to it."""
+    """Delete what the caller made and set, once they said yes to it."""
     said = str(call.options.get(CONFIRM.name, call.text)).strip().casefold()
     if said not in CONFIRM.choices:
         return cards.note("forget.ask", call.locale)
+    await call.policy.forget(call.channel.tenant, call.caller.id)
     count = await call.jobs.forget(tenant=call.channel.tenant, requester_id=call.caller.id)
     return cards.note("forget.done", call.locale, count=count)
 

@@ -8,7 +8,8 @@ from commands.context import Call
 from commands.messages import text
 from commands.options import JOB
 from commands.schema import Command, Visibility
-from commands.summary import shorten
+from commands.settings import QUEUE_PROMPTS, Prompts
+from commands.summary import dotted, shorten
 from commands.values import label
 from inference.errors import NotFound, UserError
 from inference.jobs.model import Job, JobState
@@ -29,7 +30,11 @@ async def queue(call: Call) -> Card:
     jobs = await call.jobs.waiting(call.channel.tenant)
     if not jobs:
         return cards.note("queue.empty", call.locale)
-    lines: list[Line] = [_queue_line(call, job) for job in jobs[:MAX_LINES]]
+    hidden = (await call.rules()).value(QUEUE_PROMPTS) == Prompts.HIDDEN
+    lines = [
+        _queue_line(call, job, hidden=hidden and not call.caller.owns(job))
+        for job in jobs[:MAX_LINES]
+    ]
     if len(jobs) > MAX_LINES:
         lines.append((text("queue.more", call.locale, count=len(jobs) - MAX_LINES),))
     if call.jobs.paused:
@@ -111,7 +116,8 @@ async def _named_or_newest(call: Call) -> Job:
     return newest[0]
 
 
-def _queue_line(call: Call, job: Job) -> Line:
+def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
+    """Show a job's place, but of a hidden one neither prompt nor id: who has the id can see it."""
     place = call.jobs.place(job.id)
     if job.state in _RUNNING:
         key = "queue.running"
@@ -122,11 +128,12 @@ def _queue_line(call: Call, job: Job) -> Line:
         call.locale,
         position=place.position if place else 0,
         start=place.start_in if place else 0,
-        prompt=shorten(job.spec.prompt, LINE_LENGTH),
+        prompt=text("queue.hidden", call.locale)
+        if hidden
+        else shorten(job.spec.prompt, LINE_LENGTH),
         name=job.requester.name,
-        job=job.id,
     )
-    return (line,)
+    return (line if hidden else dotted([line, job.id], call.locale),)
 
 
 COMMANDS = (

@@ -41,7 +41,19 @@ USER = "user"
 COMMAND = "command"
 TYPED = "typed"
 RANDOM = "random"
-ORIGINS = (BUILT_IN, FROM_MODEL, CONFIG, GUILD, CHANNEL, USER, COMMAND, TYPED, RANDOM)
+CAPPED = "cap"
+ORIGINS = (
+    BUILT_IN,
+    FROM_MODEL,
+    CONFIG,
+    GUILD,
+    CHANNEL,
+    USER,
+    COMMAND,
+    TYPED,
+    RANDOM,
+    CAPPED,
+)
 """Names of layers and other origins, as stored with jobs."""
 
 SEEDS = 2**32

@@ -14,6 +14,7 @@ from commands.actions import Action, Verb
 from commands.card import Card
 from commands.catalog import COMMANDS
 from commands.context import Call
+from commands.permissions import check_press
 from commands.schema import Command, Visibility
 from commands.suggestions import closest
 from commands.values import shown
@@ -94,6 +95,7 @@ async def _press(button_id: str, call: Call) -> Card:
         case Verb.CANCEL:
             return await queue.cancel_job(call, job)
         case Verb.REROLL | Verb.RETRY | Verb.LARGER:
+            check_press(call.caller, job, await call.rules())
             return await generate.again(call, job, action.verb)
         case Verb.INFO:
             return cards.info(job, call.locale, looking.capabilities(job, call.studio))

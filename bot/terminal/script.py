@@ -9,15 +9,20 @@ from datetime import tzinfo
 from typing import TextIO
 
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from bot.client import ControlClient, Speaker
-from bot.terminal.render import CardView
+from bot.terminal.render import CardView, toolbar
 from bot.terminal.session import Session
 from commands.card import Card
 from inference.jobs.model import JobState
 
 POLL_SECONDS = 0.2
 """Between two looks at the jobs that are still awaited."""
+
+MAX_ROWS = 5
+"""Jobs whose progress is shown while waiting."""
 
 WENT_WELL = frozenset({JobState.DONE.value, JobState.CANCELLED.value})
 """Ends that are no failure: what somebody cancelled is what they wanted."""
@@ -63,16 +68,27 @@ class Script:
 
     async def _wait(self) -> bool:
         well = True
-        while self._awaited:
-            for job_id, speaker in list(self._awaited.items()):
-                report = await self._client.job(job_id, speaker)
-                if report.settled:
-                    del self._awaited[job_id]
-                    well = well and report.state in WENT_WELL
-                    self._print(report.result or report.card)
-            if self._awaited:
-                await asyncio.sleep(POLL_SECONDS)
+        with Live(console=self._console, transient=True) as live:
+            while self._awaited:
+                unfinished: list[Card] = []
+                for job_id, speaker in list(self._awaited.items()):
+                    report = await self._client.job(job_id, speaker)
+                    if report.settled:
+                        del self._awaited[job_id]
+                        well = well and report.state in WENT_WELL
+                        self._print(report.result or report.card)
+                    else:
+                        unfinished.append(report.card)
+                if unfinished:
+                    self._show_line(live, unfinished)
+                    await asyncio.sleep(POLL_SECONDS)
         return well
+
+    def _show_line(self, live: Live, cards: list[Card]) -> None:
+        """Keep whoever watches in the picture; a file or pipe gets only what happened."""
+        if self._console.is_terminal:
+            columns = self._console.width
+            live.update(Text(toolbar(cards, zone=self._zone, columns=columns, rows=MAX_ROWS)))
 
     def _print(self, card: Card) -> None:
         self._session.shown(card)

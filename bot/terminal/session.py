@@ -11,7 +11,7 @@ from commands.cards import error, note
 from inference.errors import UserError
 
 _PRESS = re.compile(r"(/press\s+)?#?(?P<number>[0-9]{1,2})")
-_SPEAK_AS = re.compile(r"/as(\s+(?P<name>\S+)(\s+(?P<guild>\S+))?)?")
+_SPEAK_AS = re.compile(r"/as(?P<words>(\s+\S+)*)")
 _NAME = re.compile(r"[\w.-]{1,64}")
 
 
@@ -33,6 +33,7 @@ class Session:
     def __init__(self, client: ControlClient, speaker: Speaker) -> None:
         self._client = client
         self._buttons: tuple[Button, ...] = ()
+        self._first = speaker
         self.speaker = speaker
 
     def shown(self, card: Card) -> None:
@@ -50,18 +51,34 @@ class Session:
         if line == "/quit":
             return Heard(quit=True)
         if match := _SPEAK_AS.fullmatch(line):
-            return self._speak_as(match["name"], match["guild"])
+            return self._speak_as(match["words"].split())
         if match := _PRESS.fullmatch(line):
             return await self._press(int(match["number"]))
         if not line.startswith("/"):
             return self._refused(UserError("chat.no_command"))
         return await self._heard(await self._client.command(line, self.speaker))
 
-    def _speak_as(self, name: str | None, guild: str | None) -> Heard:
-        guild = guild or self.speaker.guild
-        if name is None or not _NAME.fullmatch(name) or not _NAME.fullmatch(guild):
+    def _speak_as(self, words: list[str]) -> Heard:
+        """Let somebody else speak: `NAME [GUILD] [#CHANNEL] [+ROLE …]`.
+
+        Only who began as an admin is one: everybody else speaks as a member.
+        """
+        roles = tuple(word[1:] for word in words if word.startswith("+"))
+        channels = [word[1:] for word in words if word.startswith("#")]
+        names = [word for word in words if word[0] not in "+#"]
+        if not 1 <= len(names) <= 2 or len(channels) > 1:  # noqa: PLR2004 - name and guild
             return self._refused(UserError("chat.bad_name"))
-        self.speaker = replace(self.speaker, name=name, guild=guild)
+        if not all(_NAME.fullmatch(name) for name in (*names, *roles, *channels)):
+            return self._refused(UserError("chat.bad_name"))
+        name, guild = names[0], names[1] if names[1:] else self.speaker.guild
+        self.speaker = replace(
+            self.speaker,
+            name=name,
+            guild=guild,
+            admin=self._first.admin and name == self._first.name,
+            roles=roles,
+            channel=channels[0] if channels else None,
+        )
         self._buttons = ()
         return Heard(card=note("chat.speaking_as", self.speaker.language, name=name, guild=guild))
 

@@ -138,7 +138,7 @@ class Order:
     """Idempotency key: a second order with the same key is the first job again."""
     parent: str | None = None
     """Job this one was made from (reroll, edit, extend)."""
-    presentation: Presentation = Presentation()
+    presentation: Presentation = field(default_factory=Presentation)
     """How the guild wants the finished file."""
     quota: Quota | None = None
     """GPU time that requester and tenant may use, where that is limited."""
@@ -176,7 +176,7 @@ class Job:
     cancel_requested_at: float | None = None
     failure: Failure | None = None
     manifest: Manifest | None = None
-    presentation: Presentation = Presentation()
+    presentation: Presentation = field(default_factory=Presentation)
 
     @property
     def ended(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inference.errors import UserError
 from inference.jobs.quota import Usage
@@ -17,7 +17,7 @@ class Counts:
     requester: int
     newest_at: float | None
     """When the requester last submitted something, Unix seconds."""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     """GPU time in the day of the order's quota; nothing where there is no quota."""
 
 

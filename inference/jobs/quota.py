@@ -54,17 +54,23 @@ def admit_cost(usage: Usage, quota: Quota, cost: float, *, now: float) -> None:
         UserError: `quota.requester` or `quota.tenant`: what is used, reserved and left, in whole
             seconds, and the seconds until the day ends.
     """
-    for code, limit, spent, reserved in (
-        ("quota.requester", quota.requester_seconds, usage.requester_spent, usage.requester_reserved),
-        ("quota.tenant", quota.tenant_seconds, usage.tenant_spent, usage.tenant_reserved),
-    ):
-        if limit is None or spent + reserved + milliseconds(cost) <= limit * 1000:
-            continue
-        raise UserError(
-            code,
-            limit=limit,
-            used=math.ceil(spent / 1000),
-            reserved=math.ceil(reserved / 1000),
-            cost=math.ceil(cost),
-            seconds=max(0.0, quota.until - now),
-        )
+    figures = _figures(
+        quota.requester_seconds, usage.requester_spent, usage.requester_reserved, cost
+    )
+    if figures:
+        raise UserError("quota.requester", seconds=max(0.0, quota.until - now), **figures)
+    figures = _figures(quota.tenant_seconds, usage.tenant_spent, usage.tenant_reserved, cost)
+    if figures:
+        raise UserError("quota.tenant", seconds=max(0.0, quota.until - now), **figures)
+
+
+def _figures(limit: int | None, spent: int, reserved: int, cost: float) -> dict[str, int]:
+    """Return what a refusal says, in whole seconds; nothing where there is room."""
+    if limit is None or spent + reserved + milliseconds(cost) <= limit * 1000:
+        return {}
+    return {
+        "limit": limit,
+        "used": math.ceil(spent / 1000),
+        "reserved": math.ceil(reserved / 1000),
+        "cost": math.ceil(cost),
+    }

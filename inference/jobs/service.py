@@ -114,11 +114,11 @@ class JobService:
                 admit_cost(counts.usage, quota, job.cost, now=now)
 
         # A caller that is cancelled has still submitted: what is on disk must also be prepared.
-        return await asyncio.shield(self._accept(job, check, quota and quota.since))
+        return await asyncio.shield(
+            self._accept(job, check, None if quota is None else quota.since)
+        )
 
-    async def _accept(
-        self, job: Job, check: Callable[[Counts], None], since: float | None
-    ) -> Job:
+    async def _accept(self, job: Job, check: Callable[[Counts], None], since: float | None) -> Job:
         accepted = await self._store.accept(job, check, since=since)
         if accepted.id == job.id:
             self._preparer.arrived(job.id)

@@ -7,6 +7,8 @@ gives the reservation back by itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import aiosqlite
 
 from inference.jobs.model import Job
@@ -25,7 +27,10 @@ SPENT = """
 """
 """Answered by the index ledger_by_day."""
 
-RESERVED = f"SELECT cost, requester_id FROM jobs WHERE {UNFINISHED} AND tenant = :tenant"
+RESERVED = f"""
+    SELECT cost, requester_id FROM jobs INDEXED BY jobs_unfinished
+    WHERE {UNFINISHED} AND tenant = :tenant
+"""
 """Answered by the index jobs_unfinished, which holds the line and nothing that has ended."""
 
 
@@ -90,9 +95,7 @@ def charged_milliseconds(job: Job) -> int:
     return reserved if measured is None else min(reserved, milliseconds(measured))
 
 
-def _usage(
-    spent: aiosqlite.Row, reserved: list[aiosqlite.Row], requester_id: str
-) -> Usage:
+def _usage(spent: aiosqlite.Row, reserved: Iterable[aiosqlite.Row], requester_id: str) -> Usage:
     waiting = [(milliseconds(row["cost"]), row["requester_id"]) for row in reserved]
     return Usage(
         tenant_spent=spent["tenant"],

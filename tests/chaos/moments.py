@@ -20,6 +20,9 @@ from tests.chaos.world import World, world
 IN_LINE = 3
 """Unfinished jobs that every guild keeps asking for."""
 
+TIRED = 0.005
+"""How likely somebody changes their mind at any moment."""
+
 LIFE_SECONDS = (0.4, 3.0)
 """From the start of the bot to what happens to it: from still importing to well at work."""
 
@@ -51,7 +54,7 @@ async def shaken(directory: Path, *, kills: int, seed: int) -> Tally:
         load.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await load
-        await settle(living)
+        await _settled(living)
         await living.stop()
         tally = await judge(living, may_fail=_worn_out(living))
         tally.kills = counted + others
@@ -67,18 +70,16 @@ def _worn_out(living: World) -> set[str]:
         return {job for (job,) in rows}
 
 
-async def settle(living: World, seconds: float = END_SECONDS) -> None:
-    """Wait until people have seen an end of everything, while there is any progress at all."""
-    seen = living.seen
-    while True:
-        open_jobs = [c for c in seen.commands if not c.answer or (c.job and not seen.ended(c.job))]
+async def _settled(living: World) -> None:
+    """Wait until people have seen an end of everything, for as long as they see anything new."""
+    seen, said = living.seen, -1
+
+    def news() -> bool:
+        return not seen.open() or len(seen.messages) > said
+
+    while seen.open() and news():
         said = len(seen.messages)
-        if not open_jobs or not await seen.until(
-            lambda: len(seen.messages) > said  # noqa: B023 - awaited before the next round
-            or all(c.answer and (not c.job or seen.ended(c.job)) for c in open_jobs),
-            seconds,
-        ):
-            return
+        await seen.until(news, END_SECONDS)
 
 
 async def _load(living: World, chance: random.Random) -> None:
@@ -87,13 +88,12 @@ async def _load(living: World, chance: random.Random) -> None:
     guilds = (("nonce", "g1"), ("upload", "g2"))
     while True:
         for place, guild in guilds:
-            mine = [c for c in seen.commands if c.place == place]
-            waiting = [c for c in mine if not c.answer or (c.job and not seen.ended(c.job))]
+            waiting = [command for command in seen.open() if command.place == place]
             if len(waiting) < IN_LINE:
-                number, options = len(mine), chance.choice([CLIP, STILL, STILL])
+                number, options = len(seen.commands), chance.choice([CLIP, STILL, STILL])
                 who = {"guild": guild, "user": chance.choice(["ann", "bob"])}
                 seen.say(place, f"/generate picture {number} {options}", **who)
-            elif chance.random() < 0.02 and (jobs := [c for c in waiting if c.job]):
+            elif chance.random() < TIRED and (jobs := [c for c in waiting if c.job]):
                 tired = chance.choice(jobs)
                 seen.say(place, f"/rushes cancel {tired.job}", guild=guild, user=tired.user)
         await asyncio.sleep(0.1)

@@ -151,10 +151,12 @@ class _Chat:
             channel=Channel(
                 platform=self.name,
                 tenant=f"{self.name}:{command['guild']}",
+                id=command["channel"],
                 address={"channel": command["channel"], "user": command["user"]},
             ),
             jobs=desk.jobs,
             studio=desk.studio,
+            policy=desk.policy,
             options={"image": command["image"]} if command["image"] else {},
             locale=desk.language,
             key=f"{self.name}:{command['id']}",

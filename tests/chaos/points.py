@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.chaos.server import Command
+from tests.chaos.records import Command
 from tests.chaos.table import Tally
 from tests.chaos.verdict import judge
 from tests.chaos.world import World, world
@@ -76,9 +76,7 @@ async def tell(living: World) -> set[str]:
     await seen.until(lambda: _shown(living, unlucky) in {"running", "done"}, END_SECONDS)
     if worker := living.worker():
         worker.kill()
-    await seen.until(lambda: all(command.answer for command in seen.commands), END_SECONDS)
-    jobs = [command.job for command in seen.commands if command.job is not None]
-    await seen.until(lambda: all(seen.ended(job) for job in jobs), END_SECONDS)
+    await seen.until(lambda: not seen.open(), END_SECONDS)
     return {others[-1].job or ""}
 
 

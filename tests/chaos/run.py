@@ -19,6 +19,9 @@ from tests.chaos.table import Tally, table
 AT_ONCE = 2
 """Worlds side by side."""
 
+WIDTH = 120
+"""Columns of the table, also where there is no terminal."""
+
 
 async def run(directory: Path, *, kills: int, seed: int) -> dict[str, Tally]:
     """Return what came of every kind of run."""
@@ -50,7 +53,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--keep", type=Path, help="directory for data and logs")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=WIDTH)
     console.print(f"seed {options.seed}")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:

@@ -21,11 +21,12 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
+
+from tests.chaos.records import Command, File, Message, Seen, State, Trouble
 
 NONCE_SECONDS = 1.5
 """How long an equal nonce is the same message."""
@@ -43,100 +44,6 @@ T = TypeVar("T")
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: close with a reset instead of a farewell."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Command:
-    """What somebody typed, and what the bot said to it."""
-
-    id: str
-    place: str
-    guild: str
-    channel: str
-    user: str
-    text: str
-    image: str | None = None
-    operator: bool = False
-    asked_at: float
-    answer: dict[str, Any] | None = None
-    answered_at: float | None = None
-
-    @property
-    def job(self) -> str | None:
-        """The job that was accepted with the answer."""
-        makes = self.text.startswith(("/generate", "/animate", "/image"))
-        return self.answer["job"] if makes and self.answer else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What a message said at a time."""
-
-    at: float
-    kind: str
-    content: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Message:
-    """One message as people see it."""
-
-    id: str
-    place: str
-    channel: str
-    """A channel, a thread, or a person's direct messages."""
-    key: str | None
-    """The nonce or the metadata it came with."""
-    states: list[State]
-    file: str | None = None
-    """Name of what it brought."""
-    path: Path | None = None
-    """Where the witness keeps that."""
-
-    @property
-    def latest(self) -> State:
-        """What it says now."""
-        return self.states[-1]
-
-
-@dataclass(slots=True, kw_only=True)
-class File:
-    """An upload in its three steps."""
-
-    name: str
-    path: Path | None = None
-    shared: list[str] = field(default_factory=list)
-    """The messages that show it: one, if all is well."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Trouble:
-    """Something that goes wrong with the requests that match."""
-
-    pattern: re.Pattern[str]
-    """Searched in `METHOD /path`."""
-    status: int | None = None
-    retry_after: float | None = None
-    reset: bool = False
-    slow_seconds: float = 0.0
-    taken: bool = False
-    """Whether the request takes effect first: only its answer goes wrong."""
-    left: float = 1
-    """How many more times."""
-
-    def over(self) -> None:
-        """Let the next request pass."""
-        self.left = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One request."""
-
-    at: float
-    what: str
-    """`METHOD /path`."""
-    status: int
 
 
 class Witness:
@@ -197,10 +104,13 @@ class Witness:
         assert command.answer is not None
         return command.answer
 
+    def cards(self, job: str) -> list[Message]:
+        """Return the job's cards: one, if all is well."""
+        return [message for message in self.messages if message.key == f"{job}:card"]
+
     def card(self, job: str) -> Message | None:
-        """Return the job's card, the one that is kept up to date."""
-        cards = [message for message in self.messages if message.key == f"{job}:card"]
-        return max(cards, key=lambda card: card.latest.at, default=None)
+        """Return the job's card that is kept up to date."""
+        return max(self.cards(job), key=lambda card: card.latest.at, default=None)
 
     def clips(self, job: str) -> list[Message]:
         """Return the messages that brought a file of the job."""
@@ -223,10 +133,15 @@ class Witness:
             case _:
                 return False
 
+    def open(self) -> list[Command]:
+        """Return the commands without an answer, or whose job people have not seen end."""
+        return [c for c in self.commands if not c.answer or (c.job and not self.ended(c.job))]
+
     # -- routes ------------------------------------------------------------------------------
 
     def application(self) -> web.Application:
         """Return the HTTP side."""
+        self._directory.mkdir(parents=True, exist_ok=True)
         application = web.Application(middlewares=[self._record], client_max_size=2**28)
         application.add_routes(
             [
@@ -274,22 +189,20 @@ class Witness:
     async def _post(self, request: web.Request) -> web.Response:
         place, channel = request.match_info["place"], request.match_info["channel"]
         self._check(place, channel)
-        said: dict[str, Any] = {"file": None}
-        async for part in await request.multipart():
-            said[part.name or ""] = (
-                (part.filename, await part.read()) if part.name == "file" else await part.text()
-            )
-        file = said["file"]
-        if file is not None and len(file[1]) > self.file_bytes:
-            raise web.HTTPRequestEntityTooLarge(self.file_bytes, len(file[1]))
+        said = await request.post()
+        key, content, kind = (str(said[name]) for name in ("key", "content", "kind"))
+        file = said.get("file")
+        data = file.file.read() if isinstance(file, web.FileField) else b""
+        if len(data) > self.file_bytes:
+            raise web.HTTPRequestEntityTooLarge(self.file_bytes, len(data))
         if place == "nonce":
             oldest = time.monotonic() - self._nonce_seconds
             for message in self.messages:
-                if message.key == said["key"] and message.states[0].at > oldest:
+                if message.key == key and message.states[0].at > oldest:
                     return web.json_response({"id": message.id})
-        message = self._show(place, channel, said["content"], said["kind"], key=said["key"])
-        if file is not None:
-            message.file, message.path = file[0], self._keep(file[1])
+        message = self._show(place, channel, content, kind, key=key)
+        if isinstance(file, web.FileField):
+            message.file, message.path = file.filename, self._keep(data)
         return web.json_response({"id": message.id})
 
     async def _search(self, request: web.Request) -> web.Response:
@@ -411,9 +324,10 @@ def _known(thing: T | None) -> T:
 
 
 @contextlib.asynccontextmanager
-async def witness(directory: Path, *, nonce_seconds: float = NONCE_SECONDS) -> AsyncIterator[Witness]:
+async def witness(
+    directory: Path, *, nonce_seconds: float = NONCE_SECONDS
+) -> AsyncIterator[Witness]:
     """Watch on a free port of this machine, keeping what is posted in `directory`."""
-    directory.mkdir(parents=True, exist_ok=True)
     seen = Witness(directory, nonce_seconds=nonce_seconds)
     runner = web.AppRunner(seen.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()

@@ -7,15 +7,18 @@ import contextlib
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from inference.engines.testcard_picture import Picture
 from inference.errors import RushesError
 from inference.media.provenance import read_recipe
 from inference.spec import Size
-from tests.chaos.server import Command, Message, Witness
+from tests.chaos.records import Command, Message
+from tests.chaos.server import Witness
 from tests.chaos.table import Tally
 from tests.chaos.world import World
 
@@ -41,7 +44,13 @@ async def judge(world: World, *, may_fail: Collection[str] = (), rerouted: bool 
             tally.problems.append(f"never answered: {command.text}")
         elif command.job is not None:
             tally.accepted += 1
-            await _judge_job(tally, seen, command, command.job in may_fail, rerouted=rerouted)
+            _count_texts(tally, seen, command)
+            outcome, problem = await asyncio.to_thread(
+                _outcome, seen, command, may_fail=command.job in may_fail, rerouted=rerouted
+            )
+            setattr(tally, outcome, getattr(tally, outcome) + 1)
+            if problem:
+                tally.problems.append(f"{command.job} ({command.place}, {command.text}): {problem}")
     accepted = {command.job for command in seen.commands if command.job is not None}
     _judge_database(tally, world.data / "rushes.sqlite3", accepted)
     if left := await world.left_over():
@@ -51,54 +60,45 @@ async def judge(world: World, *, may_fail: Collection[str] = (), rerouted: bool 
     return tally
 
 
-async def _judge_job(
-    tally: Tally, seen: Witness, command: Command, may_fail: bool, *, rerouted: bool
-) -> None:
-    job = command.job or ""
-    clips, notices = seen.clips(job), seen.notices(job)
-    cards = [message for message in seen.messages if message.key == f"{job}:card"]
-    asked = any(job in other.text for other in seen.commands)
-
-    def wrong(what: str) -> None:
-        tally.problems.append(f"{job} ({command.place}, {command.text}): {what}")
-
+def _count_texts(tally: Tally, seen: Witness, command: Command) -> None:
+    """Count cards and notices that came more than once."""
+    cards, notices = seen.cards(command.job or ""), seen.notices(command.job or "")
     again = max(0, len(cards) - 1) + max(0, len(notices) - 1)
     if command.place == "upload":
         tally.repeated += again
     elif again:
         tally.duplicated += 1
-        wrong(f"{len(cards)} cards, {len(notices)} notices")
-    if len(clips) > 1:
-        tally.duplicated += 1
-        wrong(f"{len(clips)} clips")
-    card = seen.card(job)
+        tally.problems.append(f"{command.job}: {len(cards)} cards, {len(notices)} notices")
+
+
+def _outcome(
+    seen: Witness, command: Command, *, may_fail: bool, rerouted: bool
+) -> tuple[str, str | None]:
+    """Return which count a job belongs to, and what is wrong with it."""
+    job = command.job or ""
+    card, clips = seen.card(job), seen.clips(job)
     end = card.latest.kind if card else "no card"
+    if len(clips) > 1 or (clips and end in {"stopped", "failed"}):
+        return "duplicated", f"{len(clips)} clips, and the card says {end}"
     if not seen.ended(job):
-        tally.stuck += 1
-        wrong(f"stands still: {end}, {len(clips)} clips, {len(notices)} notices")
-    elif end == "done":
-        places = {card.id for card in cards} | ({command.channel} if rerouted else set())
-        if clips[0].channel not in places:
-            wrong(f"the clip is in {clips[0].channel}")
-        if fault := await asyncio.to_thread(_fault_of, clips[0], job):
-            tally.lost += 1
-            wrong(fault)
-        else:
-            tally.delivered += 1
-    elif clips:
-        tally.duplicated += 1
-        wrong(f"a clip, and the card says {end}")
-    elif end == "stopped" and asked:
-        tally.cancelled += 1
-    elif end == "failed" and may_fail:
-        tally.told += 1
-    else:
-        tally.lost += 1
-        wrong(f"ended without a reason: {card.latest.content if card else end}")
+        return "stuck", f"{end}, {len(clips)} clips, {len(seen.notices(job))} notices"
+    if end == "done":
+        places = {message.id for message in seen.cards(job)}
+        if rerouted:
+            places.add(command.channel)
+        fault = _fault_of(clips[0], job, places)
+        return ("lost", fault) if fault else ("delivered", None)
+    if end == "stopped" and any(job in other.text for other in seen.commands):
+        return "cancelled", None
+    if end == "failed" and may_fail:
+        return "told", None
+    return "lost", f"ended without a reason: {card.latest.content if card else end}"
 
 
-def _fault_of(clip: Message, job: str) -> str | None:
+def _fault_of(clip: Message, job: str, places: Collection[str]) -> str | None:
     """Return what is wrong with a file that arrived."""
+    if clip.channel not in places:
+        return f"the clip is in {clip.channel}"
     path = clip.path or Path()
     try:
         recipe = read_recipe(path)
@@ -113,20 +113,25 @@ def _fault_of(clip: Message, job: str) -> str | None:
     count = recipe["frames"] * recipe["loops"]
     if len(frames) != count:
         return f"the clip has {len(frames)} of {count} frames"
-    height, width, _ = frames[0].shape
+    return _unmarked(frames[0], recipe)
+
+
+def _unmarked(frame: npt.NDArray[Any], recipe: dict[str, Any]) -> str | None:
+    """Compare a first frame with the bare picture; return what speaks against a watermark."""
+    height, width, _ = frame.shape
     bare = Picture.draw(
         recipe["prompt"],
         size=Size(width, height),
         seed=recipe["seed"],
-        frames=count,
+        frames=recipe["frames"] * recipe["loops"],
         image=None,
     ).frame(0)
-    difference = np.abs(frames[0].astype(np.int16) - bare)
+    difference = np.abs(frame.astype(np.int16) - bare)
     corner = difference[int(height * 0.87) :, int(width * 0.7) :].mean()
     rest = difference[: height // 5].mean()  # above the panel with the words
-    if not corner > MARK > NOISE > rest:
-        return f"no watermark: {corner:.1f} in its corner, {rest:.1f} elsewhere"
-    return None
+    if corner > MARK > NOISE > rest:
+        return None
+    return f"no watermark: {corner:.1f} in its corner, {rest:.1f} elsewhere"
 
 
 def _judge_database(tally: Tally, path: Path, accepted: Collection[str]) -> None:

@@ -142,7 +142,7 @@ class World:
     async def left_over(self, seconds: float = 5.0) -> list[int]:
         """Return the processes that are still there some seconds after the bot has gone."""
         end = time.monotonic() + seconds
-        while (left := self.processes()) and time.monotonic() < end:
+        while (left := self.processes()) and time.monotonic() < end:  # noqa: ASYNC110 - the dead tell nobody
             await asyncio.sleep(0.05)
         return [process.pid for process in left]
 
@@ -155,7 +155,7 @@ async def world(directory: Path, **testcard: Any) -> AsyncIterator[World]:
         directory: For configuration, log, data and what the witness keeps.
         testcard: Members of `[models.testcard]`.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     async with witness(directory / "witness") as seen:
         made = World(directory, seen, **testcard)
         try:

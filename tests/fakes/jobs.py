@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from inference.errors import NotFound, UserError
 from inference.jobs.estimate import Place
 from inference.jobs.model import ENDED, Job, JobState, Order
+from inference.jobs.quota import Usage, admit_cost, milliseconds
 from inference.jobs.service import CancelOutcome
+from inference.spec import Spec
 from inference.workers.base import Progress
 
 SECONDS_EACH = 40.0
-"""What every job costs."""
+"""Between two places in line; what 97 frames at 360p cost."""
 
 
 class FakeJobs:
@@ -41,6 +44,9 @@ class FakeJobs:
         count = len(await self.waiting(order.tenant))
         if count >= self.limit:
             raise UserError("queue.full_tenant", limit=self.limit, count=count)
+        if order.quota is not None:
+            usage = await self.usage(order.tenant, order.requester.id, since=order.quota.since)
+            admit_cost(usage, order.quota, self.cost(order.spec), now=self.now)
         self.orders.append(order)
         return self.put(
             Job(
@@ -53,9 +59,10 @@ class FakeJobs:
                 platform=order.platform,
                 address=order.address,
                 created_at=self.now,
-                cost=SECONDS_EACH,
+                cost=self.cost(order.spec),
                 key=order.key,
                 parent=order.parent,
+                presentation=order.presentation,
                 sequence=len(self._jobs),
             )
         )
@@ -87,6 +94,29 @@ class FakeJobs:
             if job.tenant == tenant and job.requester.id == requester_id
         ]
         return jobs[::-1][:limit]
+
+    async def history(
+        self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
+    ) -> list[Job]:
+        jobs = await self.recent(tenant, requester_id, limit=len(self._jobs))
+        found = [
+            job for job in jobs if all(word in job.spec.prompt.split() for word in words.split())
+        ]
+        return found[offset : offset + limit]
+
+    async def usage(self, tenant: str, requester_id: str, *, since: float) -> Usage:
+        ended = [job for job in self._jobs.values() if job.state is JobState.DONE]
+        spent = [job for job in ended if job.tenant == tenant and job.created_at >= since]
+        line = await self.waiting(tenant)
+        return Usage(
+            tenant_spent=_total(spent),
+            requester_spent=_total(job for job in spent if job.requester.id == requester_id),
+            tenant_reserved=_total(line),
+            requester_reserved=_total(job for job in line if job.requester.id == requester_id),
+        )
+
+    def cost(self, spec: Spec) -> float:
+        return SECONDS_EACH * spec.frames / 97 * (2 if spec.resolution == "720p" else 1)
 
     def place(self, job_id: str) -> Place | None:
         line = [job.id for job in self._jobs.values() if job.state is JobState.QUEUED]
@@ -122,3 +152,7 @@ class FakeJobs:
 
     async def drain(self) -> None:
         self.draining = True
+
+
+def _total(jobs: Iterable[Job]) -> int:
+    return sum(milliseconds(job.cost) for job in jobs)

@@ -36,6 +36,11 @@ async def ended(living, *jobs, seconds=60):
         )
 
 
+def stepping(living, job):
+    card = living.seen.card(job)
+    return card and "step" in card.latest.content
+
+
 @contextlib.asynccontextmanager
 async def watched(living):
     """Ask the bot for its health all the time; it must answer swiftly, whatever its worker does."""
@@ -52,10 +57,12 @@ async def watched(living):
     with reachable(living.data / SOCKET_NAME) as path:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
             looking = asyncio.create_task(look(session))
-            yield
-            looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looking
+            try:
+                yield
+            finally:
+                looking.cancel()
+                await asyncio.wait({looking})
+            assert looking.cancelled(), looking.exception()
     # A machine that does other things too may miss one look in twenty.
     assert statistics.quantiles(waits, n=20)[-1] < LAG_SECONDS
 
@@ -92,10 +99,10 @@ async def test_a_worker_that_always_fails_ends_every_job_with_a_sentence(tmp_pat
 
 
 async def test_a_worker_that_stands_still_is_replaced_and_its_job_made_again(tmp_path):
-    async with world(tmp_path) as living:
+    async with world(tmp_path, step_seconds=0.02) as living:
         await living.start()
         job = await asked(living, "/generate a storm --frames 1 --res 360p --steps 200")
-        await living.reached(job, "running")
+        assert await living.seen.until(lambda: stepping(living, job), 30)
         living.worker().send_signal(signal.SIGSTOP)
         async with watched(living):
             after = await asked(living, f"/generate a fox {STILL}")

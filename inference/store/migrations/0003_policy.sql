@@ -48,21 +48,21 @@ CREATE TRIGGER jobs_unarchived AFTER DELETE ON jobs BEGIN
 END;
 
 -- What is set for a guild, one of its channels or one of its people ('' for the guild itself).
+-- Earlier versions are in `audit`.
 CREATE TABLE settings (
     tenant  TEXT NOT NULL,
     scope   TEXT NOT NULL,
     subject TEXT NOT NULL,
     key     TEXT NOT NULL,
     value   TEXT NOT NULL,
-    version INTEGER NOT NULL,
     PRIMARY KEY (tenant, scope, subject, key)
 ) STRICT, WITHOUT ROWID;
 
 -- Options under a name; `owner` is a person, or '' for everybody in the guild.
 CREATE TABLE presets (
-    tenant TEXT NOT NULL,
-    owner  TEXT NOT NULL,
-    name   TEXT NOT NULL,
+    tenant  TEXT NOT NULL,
+    owner   TEXT NOT NULL,
+    name    TEXT NOT NULL,
     options TEXT NOT NULL,
     PRIMARY KEY (tenant, owner, name)
 ) STRICT, WITHOUT ROWID;

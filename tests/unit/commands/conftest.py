@@ -4,10 +4,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from commands.context import Call, Caller, Channel
+from commands.policy import make_policy
 from commands.studio import Studio
 from inference.engines.base import Capabilities, Cost
 from inference.engines.geometry import FRAMES, SIZES
 from inference.spec import Aspect, Mode, Resolution
+from inference.store.database import open_database
 from tests.fakes.jobs import FakeJobs
 
 NOW = 1_790_000_000.0
@@ -79,11 +81,18 @@ def jobs():
 
 
 @pytest.fixture
-def call(jobs, studio):
+async def policy(tmp_path):
+    async with open_database(tmp_path / "rules.sqlite3") as database:
+        yield make_policy(database, StoppedClock())
+
+
+@pytest.fixture
+def call(jobs, studio, policy):
     return Call(
         caller=Caller(id="u1", name="ada"),
         channel=Channel(platform="test", tenant="test:g1", address={"channel": 7}),
         jobs=jobs,
         studio=studio,
+        policy=policy,
         clock=StoppedClock(),
     )

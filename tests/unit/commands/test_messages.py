@@ -23,9 +23,10 @@ from commands.messages import (
 )
 from commands.options import RENDER_OPTIONS
 from commands.resolve import ORIGINS
+from commands.settings import SETTINGS, Scope, Shape
 from inference.engines import registry
 from inference.errors import EngineError, UserError
-from inference.jobs.model import Failure
+from inference.jobs.model import Failure, JobState
 from inference.jobs.service import CancelOutcome
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +95,10 @@ def keys_made_of_data() -> set[str]:
             if (note := registry.capabilities(name).native_note)
         ),
         *(f"cancel.{outcome}" for outcome in CancelOutcome),
+        *(setting.help_key for setting in SETTINGS.values()),
+        *(f"setting.title.{scope}" for scope in Scope),
+        *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
+        *(f"state.{state}" for state in JobState),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
 

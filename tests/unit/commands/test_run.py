@@ -10,7 +10,6 @@ from commands.actions import Action, Verb
 from commands.card import CardKind, plain
 from commands.catalog import COMMANDS
 from commands.context import Caller
-from commands.resolve import Layer
 from commands.run import execute, find, invoke, press
 from inference.jobs.model import JobState
 from inference.workers.base import Progress, Stage
@@ -49,9 +48,11 @@ async def test_a_form_and_its_prompt_are_read_together(call, jobs):
 
 
 async def test_settings_of_the_guild_are_followed(call, jobs):
-    layers = (Layer(name="guild", values={"aspect": "1:1"}),)
-    await execute("/generate a fox", replace(call, layers=layers))
+    admin = replace(call, caller=replace(BOB, admin=True))
+    await execute("/rushes-admin settings set default.aspect 1:1", admin)
+    await execute("/generate a fox", call)
     assert jobs.orders[0].spec.aspect == "1:1"
+    assert jobs.orders[0].origins["aspect"] == "guild"
 
 
 async def test_the_same_request_twice_is_one_job(call, jobs):

@@ -1,0 +1,95 @@
+"""GPU time a day: what somebody's limit is, when it is free again, and what would still fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from itertools import product
+from zoneinfo import ZoneInfo
+
+from commands.context import Call, Caller
+from commands.options import FRAME_COUNT, RESOLUTION
+from commands.permissions import possible
+from commands.settings import (
+    CAPS,
+    QUOTA_GUILD,
+    QUOTA_PEOPLE,
+    QUOTA_ROLES,
+    QUOTA_USER,
+    TIMEZONE,
+    Rules,
+)
+from inference.engines.base import Capabilities
+from inference.jobs.quota import Quota, milliseconds
+from inference.spec import Spec
+
+
+def day_of(now: float, zone: str) -> tuple[float, float]:
+    """Return beginning and end of the day around a time, all in Unix seconds.
+
+    From midnight to midnight of the wall clock there: 23 or 25 hours when the clocks change.
+    """
+    where = ZoneInfo(zone)
+    today = datetime.fromtimestamp(now, where).date()
+    midnights = [
+        datetime.combine(today + timedelta(days=days), time.min, where).timestamp()
+        for days in (0, 1)
+    ]
+    return midnights[0], midnights[1]
+
+
+def quota(caller: Caller, rules: Rules, now: float) -> Quota | None:
+    """Return what a person may use in the day of `now`; None where nothing is limited.
+
+    A person's own amount goes before that of their roles (the most generous of them), and that
+    before the one for everybody. Who is without limit is not held by the guild's either.
+    """
+    own = _own(caller, rules)
+    if own == (None,):
+        return None
+    requester = own[0] if own else rules.value(QUOTA_USER)
+    tenant = rules.value(QUOTA_GUILD)
+    if requester is None and tenant is None:
+        return None
+    since, until = day_of(now, rules.value(TIMEZONE))
+    return Quota(requester_seconds=requester, tenant_seconds=tenant, since=since, until=until)
+
+
+def _own(caller: Caller, rules: Rules) -> tuple[int | None] | tuple[()]:
+    """Return the amount set for a person or their roles, empty if there is none."""
+    people: Mapping[str, int | None] = rules.value(QUOTA_PEOPLE) or {}
+    if caller.id in people:
+        return (people[caller.id],)
+    roles: Mapping[str, int | None] = rules.value(QUOTA_ROLES) or {}
+    amounts = [amount for role, amount in roles.items() if role in caller.roles]
+    if not amounts:
+        return ()
+    return (None if None in amounts else max(amount for amount in amounts if amount is not None),)
+
+
+def fitting(
+    spec: Spec, capabilities: Capabilities, left: int, cost: Callable[[Spec], float]
+) -> Spec | None:
+    """Return the largest render like this one, and no larger, that `left` milliseconds cover."""
+    caps = {cap.option: cap for cap in CAPS}
+    resolutions, lengths = (
+        [
+            value
+            for value in possible(caps[option], spec, capabilities)
+            if caps[option].rank(value) <= caps[option].rank(getattr(spec, option.name))
+        ]
+        for option in (RESOLUTION, FRAME_COUNT)
+    )
+    smaller = [
+        replace(spec, resolution=resolution, frames=frames)
+        for resolution, frames in product(resolutions, lengths)
+    ]
+    affordable = [item for item in smaller if milliseconds(cost(item)) <= left]
+    return max(affordable, key=cost, default=None)
+
+
+async def left(call: Call, wanted: Quota) -> int | None:
+    """Return how many milliseconds the caller may still use; None is without limit."""
+    used = await call.jobs.usage(call.channel.tenant, call.caller.id, since=wanted.since)
+    return used.left(wanted)

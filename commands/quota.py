@@ -1,0 +1,142 @@
+"""/rushes quota: today's GPU time; /rushes-admin quota: how much of it a person may use."""
+
+from __future__ import annotations
+
+import math
+
+from commands import cards, limits
+from commands.arguments import arguments
+from commands.card import Card, CardKind, Line
+from commands.context import Call
+from commands.messages import text
+from commands.options import PERSON
+from commands.permissions import within_caps
+from commands.resolve import resolve
+from commands.schema import Command, Kind, Option, Permission, Visibility
+from commands.settings import (
+    QUOTA_GUILD,
+    QUOTA_PEOPLE,
+    TIMEZONE,
+    UNLIMITED,
+    Rules,
+    Scope,
+    amount_of,
+    plain_id,
+)
+from commands.settings_store import Change
+from inference.jobs.quota import Quota, Usage
+
+NO_AMOUNT = "default"
+"""Typed instead of an amount to take a person's own one back."""
+
+_AMOUNT = Option(name="amount", kind=Kind.TEXT, max_length=32)
+_ADMIN_OPTIONS = (PERSON, _AMOUNT)
+
+
+async def own(call: Call) -> Card:
+    """Say what the caller used today, what is left, when it is free again, and what fits."""
+    rules = await call.rules()
+    now = call.clock.now()
+    quota = limits.quota(call.caller, rules, now)
+    since, until = limits.day_of(now, rules.value(TIMEZONE))
+    usage = await call.jobs.usage(call.channel.tenant, call.caller.id, since=since)
+    lines = [_own_line(call, usage, None if quota is None else quota.requester_seconds)]
+    if quota is None:
+        lines.append((text("quota.free", call.locale),))
+    else:
+        if quota.tenant_seconds is not None:
+            lines.append(_guild_line(call, usage, quota.tenant_seconds))
+        lines.append((text("quota.until", call.locale, seconds=until - now),))
+        lines.append((_what_fits(call, rules, quota, usage),))
+    return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
+
+
+async def of_person(call: Call) -> Card:
+    """Say what the guild used today, or set what a person may use in a day."""
+    given = arguments(call, _ADMIN_OPTIONS)
+    rules = await call.rules()
+    person, typed = plain_id(str(given.get(PERSON.name, ""))), str(given.get(_AMOUNT.name, ""))
+    if person and typed:
+        return await _set(call, rules, person, typed)
+    since, until = limits.day_of(call.clock.now(), rules.value(TIMEZONE))
+    usage = await call.jobs.usage(call.channel.tenant, person, since=since)
+    lines = [_guild_line(call, usage, rules.value(QUOTA_GUILD))]
+    if person:
+        lines.insert(
+            0,
+            (
+                text(
+                    "quota.person",
+                    call.locale,
+                    person=person,
+                    used=_seconds(usage.requester_spent),
+                    reserved=_seconds(usage.requester_reserved),
+                ),
+            ),
+        )
+    lines.append((text("quota.until", call.locale, seconds=until - call.clock.now()),))
+    return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
+
+
+async def _set(call: Call, rules: Rules, person: str, typed: str) -> Card:
+    """Set a person's own amount, `unlimited`, or `default` for what everybody has."""
+    people = dict(rules.value(QUOTA_PEOPLE) or {})
+    if typed.casefold() == NO_AMOUNT:
+        people.pop(person, None)
+    else:
+        people[person] = amount_of(QUOTA_PEOPLE, typed)
+    change = Change(scope=Scope.GUILD, setting=QUOTA_PEOPLE, value=people or None)
+    await call.policy.settings.change(call.channel.tenant, [change], call.caller.requester)
+    amount = people.get(person, NO_AMOUNT)
+    return cards.note(
+        "quota.set",
+        call.locale,
+        person=person,
+        amount=UNLIMITED if amount is None else amount,
+    )
+
+
+def _own_line(call: Call, usage: Usage, limit: int | None) -> Line:
+    used, reserved = _seconds(usage.requester_spent), _seconds(usage.requester_reserved)
+    if limit is None:
+        return (text("quota.own_unlimited", call.locale, used=used, reserved=reserved),)
+    return (text("quota.own", call.locale, used=used, reserved=reserved, limit=limit),)
+
+
+def _guild_line(call: Call, usage: Usage, limit: int | None) -> Line:
+    used, reserved = _seconds(usage.tenant_spent), _seconds(usage.tenant_reserved)
+    if limit is None:
+        return (text("quota.guild_unlimited", call.locale, used=used, reserved=reserved),)
+    return (text("quota.guild", call.locale, used=used, reserved=reserved, limit=limit),)
+
+
+def _what_fits(call: Call, rules: Rules, quota: Quota, usage: Usage) -> str:
+    """Name the largest render up to the caller's defaults that today's rest covers."""
+    left = usage.left(quota) or 0
+    usual = within_caps(resolve("-", rules.layers(), call.studio), call.caller, rules)
+    fits = limits.fitting(usual.spec, usual.capabilities, left, call.jobs.cost)
+    if fits is None:
+        return text("quota.nothing_fits", call.locale, left=left // 1000)
+    return text(
+        "quota.fits",
+        call.locale,
+        left=left // 1000,
+        flags=f"--frames {fits.frames} --res {fits.resolution}",
+    )
+
+
+def _seconds(milliseconds: int) -> int:
+    return math.ceil(milliseconds / 1000)
+
+
+COMMANDS = (Command(parent="rushes", name="quota", handler=own, visibility=Visibility.CALLER),)
+ADMIN_COMMANDS = (
+    Command(
+        parent="rushes-admin",
+        name="quota",
+        handler=of_person,
+        options=_ADMIN_OPTIONS,
+        visibility=Visibility.CALLER,
+        permission=Permission.ADMIN,
+    ),
+)

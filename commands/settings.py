@@ -1,0 +1,359 @@
+"""What can be set for a guild, a channel or a person: every setting, declared once as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from commands.options import (
+    BY_FLAG,
+    FRAME_COUNT,
+    IMAGE,
+    LOOPS,
+    PROMPT,
+    RENDER_OPTIONS,
+    RESOLUTION,
+    SEED,
+    STEPS,
+)
+from commands.resolve import BUILT_IN, CHANNEL, GUILD, USER, Layer
+from commands.schema import Kind, Option, Range, Value
+from commands.studio import Studio
+from commands.suggestions import closest
+from commands.values import accept, fold, shown
+from inference.errors import UserError
+from inference.jobs.presentation import MAXIMUM_SUFFIX
+from inference.media.watermark import Corner
+
+Stored = Value | list[str] | dict[str, int | None]
+"""A value as it is kept: JSON."""
+
+MAXIMUM_NAMES = 25
+"""Entries of a list."""
+
+MAXIMUM_NAME = 64
+"""Characters of a role, channel or person."""
+
+MAXIMUM_SECONDS = 10_000_000
+"""Of GPU time in a quota: over a hundred days, so as good as none."""
+
+UNLIMITED = "unlimited"
+
+
+class Scope(StrEnum):
+    """Whom a setting is for; the later is the stronger."""
+
+    GUILD = GUILD
+    CHANNEL = CHANNEL
+    USER = USER
+
+
+class Shape(StrEnum):
+    """What a setting is made of."""
+
+    VALUE = "value"
+    """One value, as its option has it."""
+    NAMES = "names"
+    """Roles or channels."""
+    AMOUNTS = "amounts"
+    """Roles or people, each with GPU seconds a day or without limit."""
+    ZONE = "zone"
+    """A time zone of the IANA."""
+
+
+class Buttons(StrEnum):
+    """Who may make a job again by its buttons; admins always may."""
+
+    REQUESTER = "requester"
+    ADMINS = "admins"
+    EVERYONE = "everyone"
+
+
+class Prompts(StrEnum):
+    """How much of others' jobs the line shows."""
+
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+
+
+_GUILD = frozenset({Scope.GUILD})
+_PLACES = frozenset({Scope.GUILD, Scope.CHANNEL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One thing that can be set."""
+
+    option: Option
+    """Its name is the key; kind, choices, range and length are those of one value."""
+    help_key: str
+    """Catalog key of the one-line explanation."""
+    shape: Shape = Shape.VALUE
+    scopes: frozenset[Scope] = _PLACES
+    default: Stored | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called when it is set."""
+        return self.option.name
+
+
+def _setting(key: str, kind: Kind = Kind.TEXT, **details: Any) -> Setting:
+    about = {
+        name: details.pop(name) for name in ("choices", "range", "max_length") if name in details
+    }
+    return Setting(
+        option=Option(name=key, kind=kind, **about), help_key=f"setting.{key}", **details
+    )
+
+
+CHANNELS = _setting("channels", shape=Shape.NAMES, scopes=_GUILD)
+ROLES = _setting("roles", shape=Shape.NAMES)
+BUTTONS = _setting("buttons", Kind.CHOICE, choices=tuple(Buttons), default=Buttons.EVERYONE.value)
+QUEUE_PROMPTS = _setting(
+    "queue.prompts",
+    Kind.CHOICE,
+    choices=tuple(Prompts),
+    scopes=_GUILD,
+    default=Prompts.SHOWN.value,
+)
+RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
+WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
+WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
+TIMEZONE = _setting("timezone", shape=Shape.ZONE, scopes=_GUILD, default="UTC")
+
+_SECONDS = Range(lowest=0, highest=MAXIMUM_SECONDS)
+QUOTA_GUILD = _setting("quota.guild", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
+QUOTA_USER = _setting("quota.user", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
+QUOTA_ROLES = _setting(
+    "quota.roles", Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
+)
+QUOTA_PEOPLE = _setting(
+    "quota.people", Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """The most of one option that is for everybody, and for whom it does not hold."""
+
+    option: Option
+    limit: Setting
+    exempt: Setting
+
+    def rank(self, value: Any) -> int:
+        """Return how much a value asks for; larger is more."""
+        if self.option.kind is Kind.CHOICE:
+            return [str(choice) for choice in self.option.choices].index(str(value))
+        return int(value)
+
+
+def _cap(option: Option) -> Cap:
+    key = f"cap.{option.name}"
+    return Cap(
+        option=option,
+        limit=Setting(
+            option=replace(option, name=key, flag=None, default=None), help_key=f"setting.{key}"
+        ),
+        exempt=Setting(
+            option=Option(name=f"{key}.except", kind=Kind.TEXT),
+            help_key="setting.cap.except",
+            shape=Shape.NAMES,
+        ),
+    )
+
+
+CAPS = tuple(_cap(option) for option in (RESOLUTION, FRAME_COUNT, STEPS, LOOPS))
+
+DEFAULTS = {
+    option.name: Setting(
+        option=replace(option, name=f"default.{option.name}", flag=None),
+        help_key=option.help_key,
+        scopes=frozenset(Scope),
+    )
+    for option in RENDER_OPTIONS
+    if option not in (PROMPT, IMAGE, SEED)
+}
+"""By the name of the option whose default it sets."""
+
+SETTINGS = {
+    setting.key: setting
+    for setting in (
+        CHANNELS,
+        ROLES,
+        BUTTONS,
+        QUEUE_PROMPTS,
+        RECIPE_PROMPT,
+        WATERMARK_CORNER,
+        WATERMARK_SUFFIX,
+        TIMEZONE,
+        QUOTA_GUILD,
+        QUOTA_USER,
+        QUOTA_ROLES,
+        QUOTA_PEOPLE,
+        *(setting for cap in CAPS for setting in (cap.limit, cap.exempt)),
+        *DEFAULTS.values(),
+    )
+}
+"""Every setting by its key, in the order in which they are listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is set for one person in one channel."""
+
+    guild: Mapping[str, Stored] = field(default_factory=dict)
+    channel: Mapping[str, Stored] = field(default_factory=dict)
+    user: Mapping[str, Stored] = field(default_factory=dict)
+
+    def value(self, setting: Setting) -> Any:
+        """Return what holds here; its type is the setting's, None where nothing is set."""
+        return self.found(setting)[0]
+
+    def found(self, setting: Setting) -> tuple[Stored | None, str]:
+        """Return what holds here, and the name of the layer it comes from."""
+        for scope in reversed(Scope):
+            if scope in setting.scopes and setting.key in self.of(scope):
+                return self.of(scope)[setting.key], scope.value
+        return setting.default, BUILT_IN
+
+    def of(self, scope: Scope) -> Mapping[str, Stored]:
+        """Return what is set in one scope alone."""
+        match scope:
+            case Scope.GUILD:
+                return self.guild
+            case Scope.CHANNEL:
+                return self.channel
+            case Scope.USER:
+                return self.user
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the defaults of options, the weakest layer first."""
+        return tuple(
+            Layer(
+                name=scope.value,
+                values={
+                    name: cast("Value", self.of(scope)[setting.key])
+                    for name, setting in DEFAULTS.items()
+                    if setting.key in self.of(scope)
+                },
+            )
+            for scope in Scope
+        )
+
+
+def named(typed: str) -> Setting:
+    """Return the setting that `typed` names; `default.ar` is as good as `default.aspect`.
+
+    Raises:
+        UserError: `setting.unknown` or `setting.mistyped`.
+    """
+    wanted = typed.strip().casefold()
+    parts = wanted.split(".")
+    if parts[0] in {"default", "cap"}:
+        wanted = ".".join(BY_FLAG[part].name if part in BY_FLAG else part for part in parts)
+    if wanted in SETTINGS:
+        return SETTINGS[wanted]
+    guess = closest(wanted, SETTINGS)
+    if guess is None:
+        raise UserError("setting.unknown", key=shown(typed))
+    raise UserError("setting.mistyped", key=shown(typed), suggestion=guess)
+
+
+def read(setting: Setting, typed: str, studio: Studio) -> Stored:
+    """Return the value that somebody typed for a setting.
+
+    Raises:
+        UserError: `value.*`, `setting.*`, `model.*`: it is not legal.
+    """
+    typed = typed.strip()
+    match setting.shape:
+        case Shape.VALUE:
+            return _read_value(setting.option, typed, studio)
+        case Shape.NAMES:
+            return _names(setting, typed)
+        case Shape.AMOUNTS:
+            return _amounts(setting, typed)
+        case Shape.ZONE:
+            return _zone(typed)
+
+
+def is_legal(setting: Setting, stored: Stored) -> bool:
+    """Return whether a value that was kept earlier is still one; the model may be gone."""
+    if setting.shape is not Shape.VALUE:
+        return True
+    try:
+        accept(setting.option, cast("Value", stored))
+    except UserError:
+        return False
+    return True
+
+
+def plain_id(typed: str) -> str:
+    """Return the id in a mention as chats write it, `<@123>` or `<!subteam^S1|@film>`."""
+    mention = _MENTION.fullmatch(typed.strip())
+    return mention["id"] if mention else typed.strip().lstrip("@#")
+
+
+_MENTION = re.compile(r"<(@!?|@&|#|!subteam\^)(?P<id>[A-Za-z0-9]+)(\|[^>]*)?>")
+_SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+_DRAWABLE = re.compile(r"[ -~]*")
+
+
+def _read_value(option: Option, typed: str, studio: Studio) -> Value:
+    if option.kind is Kind.FLAG:
+        return accept(option, _SWITCH.get(fold(typed), typed))
+    value = accept(option, typed)
+    if option.kind is Kind.MODEL:
+        return studio.model(str(value)).name
+    if option.name == WATERMARK_SUFFIX.key and not _DRAWABLE.fullmatch(str(value)):
+        # A letter that the mark's font lacks would fail every render of the guild.
+        raise UserError("setting.not_drawable", value=shown(str(value)))
+    return value
+
+
+def _names(setting: Setting, typed: str) -> list[str]:
+    names = list(dict.fromkeys(filter(None, map(plain_id, re.split(r"[,\s]+", typed)))))
+    _check_names(setting, names)
+    return names
+
+
+def _amounts(setting: Setting, typed: str) -> dict[str, int | None]:
+    amounts: dict[str, int | None] = {}
+    for pair in filter(None, re.split(r"[,\s]+", re.sub(r"\s*=\s*", "=", typed))):
+        name, _, amount = pair.rpartition("=")
+        amounts[plain_id(name)] = amount_of(setting, amount)
+    _check_names(setting, list(amounts))
+    return amounts
+
+
+def amount_of(setting: Setting, typed: str) -> int | None:
+    """Return one amount of a setting of amounts; None is without limit.
+
+    Raises:
+        UserError: `value.*`.
+    """
+    if fold(typed) == UNLIMITED:
+        return None
+    return int(accept(setting.option, typed))
+
+
+def _check_names(setting: Setting, names: list[str]) -> None:
+    if not names or "" in names:
+        raise UserError("value.missing", option=setting.key)
+    if len(names) > MAXIMUM_NAMES:
+        raise UserError("setting.too_many", key=setting.key, limit=MAXIMUM_NAMES)
+    for name in names:
+        if len(name) > MAXIMUM_NAME:
+            raise UserError("setting.name_too_long", name=shown(name), limit=MAXIMUM_NAME)
+
+
+def _zone(typed: str) -> str:
+    try:
+        return ZoneInfo(typed).key
+    except (KeyError, ValueError, OSError) as error:
+        raise UserError("setting.no_zone", value=shown(typed)) from error

@@ -1,0 +1,1 @@
+"""How the small model that ships was trained, and how well it does. See README.md beside this."""

@@ -1,0 +1,121 @@
+"""Places of the drawn world: a colour for every point of an endless plane. Pure numpy.
+
+Every place has structure of about the size of a thing all over it, so that a moving camera shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Colour = tuple[float, float, float]
+
+Place = Callable[[Array, Array, float], Array]
+"""Points (x to the right, y up, the frame is two high) and a phase to RGB 0..1 in a last axis."""
+
+
+def mix(low: Array | Colour, high: Array | Colour, share: Array) -> Array:
+    """Blend colours: `low` where `share` is 0, `high` where it is 1 or more."""
+    clipped = np.clip(share, 0, 1)[..., None].astype(np.float32)
+    start, end = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    blended: Array = start + (end - start) * clipped
+    return blended
+
+
+def _edge(distance: Array) -> Array:
+    """Share of a region whose points have positive `distance`, with a soft edge."""
+    return distance * 20 + 0.5
+
+
+def _ridge(x: Array, phase: float, roughness: float) -> Array:
+    """Height of a skyline that never repeats."""
+    waves = np.sin(x * 1.9 + phase) + 0.6 * np.sin(x * 4.3 + 2 * phase)
+    peaks: Array = roughness * (waves + 0.4 * np.sin(x * 7.7 + 3 * phase))
+    return peaks
+
+
+def _scattered(x: Array, y: Array, phase: float, cells: float) -> Array:
+    """Distance, in cells, to the dot that sits somewhere in each cell of a grid."""
+    column, row = np.floor(x * cells), np.floor(y * cells)
+
+    def spread(a: float, b: float) -> Array:
+        noise: Array = np.modf(abs(np.sin(column * a + row * b + phase)) * 43758.5)[0]
+        return noise * 0.6 + 0.2
+
+    distance: Array = np.hypot(
+        x * cells - column - spread(12.99, 78.23), y * cells - row - spread(39.35, 11.13)
+    )
+    return distance
+
+
+def _snow(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((0.86, 0.93, 1.0), (0.45, 0.68, 0.95), y)
+    peaks = mix(sky, (0.55, 0.6, 0.68), _edge(_ridge(x, phase, 0.16) - 0.05 - y))
+    return mix(peaks, (0.95, 0.97, 1.0), _edge(-0.35 + 0.05 * np.sin(3 * x + phase) - y))
+
+
+def _night(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((0.1, 0.08, 0.22), (0.02, 0.03, 0.1), (y + 1) / 2)
+    return mix(sky, (1.0, 0.98, 0.85), 2.2 - 14 * _scattered(x, y, phase, 2.6))
+
+
+def _sunset(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((1.0, 0.62, 0.28), (0.4, 0.22, 0.48), (y + 0.6) / 1.5)
+    return mix(sky, (0.16, 0.08, 0.14), _edge(_ridge(x, phase, 0.1) - 0.62 - y))
+
+
+def _meadow(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((0.8, 0.92, 1.0), (0.4, 0.68, 0.97), y)
+    grass = mix((0.25, 0.62, 0.2), (0.12, 0.42, 0.12), 3 - 8 * _scattered(x, y, phase, 2.2))
+    return mix(sky, grass, _edge(_ridge(x, phase, 0.06) - 0.2 - y))
+
+
+def _sky(x: Array, y: Array, phase: float) -> Array:
+    blue = mix((0.55, 0.8, 1.0), (0.2, 0.48, 0.92), (y + 1) / 2)
+    clouds = np.sin(2.3 * x + phase) + np.sin(3.1 * y - 1.7 * x + 2 * phase) + np.sin(4.1 * y)
+    return mix(blue, (0.97, 0.98, 1.0), (clouds - 0.8) * 1.5)
+
+
+def _city(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((0.36, 0.2, 0.38), (0.08, 0.07, 0.2), (y + 0.3) / 1.2)
+    lit = mix((0.07, 0.06, 0.1), (1.0, 0.8, 0.4), 2.4 - 11 * _scattered(x, y, phase, 3.6))
+    skyline = 0.35 * np.sin(np.floor(x * 2.5) * 5.7 + phase) - 0.15
+    return mix(sky, lit, _edge(skyline - y))
+
+
+def _desert(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((0.98, 0.92, 0.78), (0.5, 0.75, 0.92), y)
+    far = mix(sky, (0.88, 0.68, 0.4), _edge(_ridge(x, phase, 0.1) - 0.1 - y))
+    return mix(far, (0.76, 0.54, 0.28), _edge(_ridge(x, 2 * phase, 0.12) - 0.55 - y))
+
+
+def _sea(x: Array, y: Array, phase: float) -> Array:
+    sky = mix((0.9, 0.96, 1.0), (0.55, 0.8, 0.97), y)
+    waves = np.sin(9 * y + 1.4 * np.sin(2.6 * x + phase)) * 2 - 0.6
+    water = mix((0.05, 0.35, 0.6), (0.3, 0.62, 0.8), waves)
+    return mix(sky, water, _edge(0.05 - y))
+
+
+def _checkerboard(x: Array, y: Array, phase: float) -> Array:
+    field = np.sin(np.pi * 1.7 * (x + phase)) * np.sin(np.pi * 1.7 * y)
+    return mix((0.42, 0.42, 0.42), (0.86, 0.86, 0.84), field * 8 + 0.5)
+
+
+PLACES: MappingProxyType[str, Place] = MappingProxyType(
+    {
+        "snow": _snow,
+        "night": _night,
+        "sunset": _sunset,
+        "meadow": _meadow,
+        "sky": _sky,
+        "city": _city,
+        "desert": _desert,
+        "sea": _sea,
+        "checkerboard": _checkerboard,
+    }
+)
+"""Every place of the drawn world by its name."""

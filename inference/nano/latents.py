@@ -1,0 +1,184 @@
+"""A pool of scenes on disk, encoded once: latents and captions, ready to train on.
+
+A shard is one safetensors file of clips of one shape; what they show is in its JSON metadata. The
+VAE is the costly part of a training step on a CPU, and it is frozen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from inference.nano.captions import Caption, describe, draw_scene
+from inference.nano.scenes import Move, Scene, render
+from inference.opensora.checkpoint import load_vae
+from inference.opensora.geometry import IMAGE_FPS, NANO_SIZES, PixelSize
+from inference.opensora.vae import VideoVae
+from inference.spec import Aesthetic, Camera, Motion
+
+CAPTIONS_PER_CLIP = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipShape:
+    """What clips must share to be in one batch."""
+
+    size: PixelSize
+    frames: int
+    fps: float
+    """What the scenes were drawn at; slower rates show more time in the same frames."""
+
+
+_WIDE = PixelSize(64, 112)
+_OTHERS = tuple(size for size in NANO_SIZES.values() if size != _WIDE)
+_SHAPES = (
+    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 8,
+    *[ClipShape(size=_WIDE, frames=49, fps=24)] * 5,
+    ClipShape(size=_WIDE, frames=17, fps=12),
+    ClipShape(size=_WIDE, frames=33, fps=16),
+    *[ClipShape(size=_WIDE, frames=1, fps=IMAGE_FPS)] * 2,
+    *(ClipShape(size=size, frames=17, fps=8) for size in _OTHERS),
+    *(ClipShape(size=size, frames=1, fps=IMAGE_FPS) for size in _OTHERS),
+)
+"""The mix of shapes, as often as they are to come: mostly the product's default size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Clips of one shape."""
+
+    shape: ClipShape
+    latents: Tensor
+    """Normalised, fp16, [clips, channels, t, h, w]."""
+    first: Tensor
+    """Each clip's first frame encoded as an image, [clips, channels, 1, h, w]; it is not
+    `latents[:, :, :1]`, and it is what the product starts a clip from."""
+    scenes: tuple[Scene, ...]
+    captions: tuple[tuple[Caption, ...], ...]
+    """Several ways to say each scene."""
+
+    def save(self, path: Path) -> None:
+        """Write the shard; it appears under its name only when whole."""
+        shape = {**asdict(self.shape), "size": list(self.shape.size)}
+        metadata = {
+            "shape": json.dumps(shape),
+            "scenes": json.dumps([asdict(scene) for scene in self.scenes]),
+            "captions": json.dumps([[asdict(c) for c in several] for several in self.captions]),
+        }
+        part = path.with_suffix(".part")
+        save_file({"latents": self.latents, "first": self.first}, part, metadata)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Shard:
+        """Read what `save` wrote."""
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            latents, first = file.get_tensor("latents"), file.get_tensor("first")
+        shape = json.loads(metadata["shape"])
+        return cls(
+            shape=ClipShape(**{**shape, "size": PixelSize(*shape["size"])}),
+            latents=latents,
+            first=first,
+            scenes=tuple(_scene(values) for values in json.loads(metadata["scenes"])),
+            captions=tuple(
+                tuple(Caption(**values) for values in several)
+                for several in json.loads(metadata["captions"])
+            ),
+        )
+
+
+def load_pool(folder: Path) -> list[Shard]:
+    """Read all shards of a folder, in the order of their names."""
+    return [Shard.load(path) for path in sorted(folder.glob("*.safetensors"))]
+
+
+def encode_scenes(
+    vae: VideoVae, scenes: Sequence[Scene], shape: ClipShape, random: np.random.Generator
+) -> Shard:
+    """Draw, encode and describe scenes."""
+    clips, firsts = [], []
+    for scene in scenes:
+        frames = torch.from_numpy(render(scene, shape.size, shape.frames, shape.fps))
+        pixels = frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        with torch.inference_mode():
+            clips.append(vae.encode(pixels))
+            firsts.append(clips[-1] if shape.frames == 1 else vae.encode(pixels[:, :, :1]))
+    image = shape.frames == 1
+    captions = tuple(
+        tuple(describe(scene, random, image=image) for _ in range(CAPTIONS_PER_CLIP))
+        for scene in scenes
+    )
+    return Shard(
+        shape=shape,
+        latents=torch.cat(clips).to("cpu", torch.float16),
+        first=torch.cat(firsts).to("cpu", torch.float16),
+        scenes=tuple(scenes),
+        captions=captions,
+    )
+
+
+def build_pool(
+    vae: VideoVae, folder: Path, *, seed: int, shards: int, clips: int, held_out: bool = False
+) -> Iterator[Path]:
+    """Write shards of `clips` clips each, yielding their paths; existing ones are kept.
+
+    Args:
+        vae: Encodes; frozen.
+        folder: Where to; made if absent.
+        seed: Of the first shard; the others count on.
+        shards: How many.
+        clips: Per shard.
+        held_out: Only scenes that training never shows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(seed, seed + shards):
+        path = folder / f"{number:06d}.safetensors"
+        if not path.exists():
+            random = np.random.default_rng(number)
+            shape = _SHAPES[number * 7 % len(_SHAPES)]
+            scenes = [draw_scene(random, held_out=held_out) for _ in range(clips)]
+            encode_scenes(vae, scenes, shape, random).save(path)
+        yield path
+
+
+def _scene(values: dict[str, object]) -> Scene:
+    kinds = {"move": Move, "motion": Motion, "camera": Camera, "aesthetic": Aesthetic}
+    read = {key: kinds[key](value) if key in kinds else value for key, value in values.items()}
+    return Scene(**read)  # type: ignore[arg-type]  # the values are those `asdict` took apart
+
+
+def main() -> None:
+    """Build a pool from the command line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path, default=Path("inference/weights/nano"))
+    parser.add_argument("--seed", type=int, default=0, help="of the first shard")
+    parser.add_argument("--shards", type=int, default=100)
+    parser.add_argument("--clips", type=int, default=24, help="per shard")
+    parser.add_argument("--held-out", action="store_true", help="only pairs never trained on")
+    options = parser.parse_args()
+    vae = load_vae(options.weights / "vae")
+    written = build_pool(
+        vae,
+        options.folder,
+        seed=options.seed,
+        shards=options.shards,
+        clips=options.clips,
+        held_out=options.held_out,
+    )
+    for path in written:
+        print(path, flush=True)  # noqa: T201 - progress of a command-line tool
+
+
+if __name__ == "__main__":
+    main()

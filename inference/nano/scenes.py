@@ -1,0 +1,211 @@
+"""The drawn world that nano learns from: one thing, moving in a place before a camera.
+
+A `Scene` says what a caption can say, plus a seed for what it leaves open; `render` draws it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.nano.backgrounds import PLACES, Array, Colour
+from inference.nano.shapes import OUTLINES
+from inference.opensora.geometry import PixelSize
+from inference.spec import Aesthetic, Camera, Motion
+
+COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
+    {
+        "red": (0.92, 0.1, 0.1),
+        "orange": (1.0, 0.52, 0.05),
+        "yellow": (1.0, 0.9, 0.1),
+        "green": (0.1, 0.72, 0.18),
+        "blue": (0.1, 0.22, 0.95),
+        "purple": (0.58, 0.12, 0.82),
+        "pink": (1.0, 0.45, 0.72),
+        "white": (1.0, 1.0, 1.0),
+        "black": (0.04, 0.04, 0.04),
+        "brown": (0.48, 0.27, 0.1),
+    }
+)
+
+HIDING = frozenset(
+    {
+        ("white", "snow"),
+        ("white", "sky"),
+        ("white", "sea"),
+        ("white", "checkerboard"),
+        ("black", "night"),
+        ("black", "city"),
+        ("green", "meadow"),
+        ("orange", "sunset"),
+        ("orange", "desert"),
+        ("brown", "desert"),
+        ("blue", "sky"),
+        ("blue", "sea"),
+    }
+)
+"""Colours that cannot be told from a place; such scenes are neither trained nor measured."""
+
+_TRAVEL = MappingProxyType(
+    {
+        Motion.VERY_LOW: 0.08,
+        Motion.LOW: 0.18,
+        Motion.FAIR: 0.35,
+        Motion.HIGH: 0.48,
+        Motion.VERY_HIGH: 0.6,
+        Motion.EXTREMELY_HIGH: 0.75,
+    }
+)
+"""Way in two seconds, as a share of the frame's side."""
+
+_LONGEST_WAY = 0.85
+_CAMERA_SHARE = 0.8
+_ZOOM_EXPONENT = 1.7
+
+
+class Move(StrEnum):
+    """What the thing does."""
+
+    STILL = "still"
+    LEFT = "left"
+    RIGHT = "right"
+    UP = "up"
+    DOWN = "down"
+    BOUNCE = "bounce"
+    CIRCLE = "circle"
+    GROW = "grow"
+    SHRINK = "shrink"
+
+
+_HEADINGS = {
+    Move.LEFT: (-1.0, 0.0),
+    Move.RIGHT: (1.0, 0.0),
+    Move.UP: (0.0, 1.0),
+    Move.DOWN: (0.0, -1.0),
+}
+_CAMERA_HEADINGS = {
+    Camera.PAN_LEFT: (-1.0, 0.0),
+    Camera.PAN_RIGHT: (1.0, 0.0),
+    Camera.TILT_UP: (0.0, 1.0),
+    Camera.TILT_DOWN: (0.0, -1.0),
+}
+_ZOOMS = {Camera.ZOOM_IN: 1.0, Camera.ZOOM_OUT: -1.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One clip of the drawn world."""
+
+    thing: str
+    """Key of `OUTLINES`."""
+    colour: str
+    """Key of `COLOURS`."""
+    place: str
+    """Key of `PLACES`."""
+    move: Move
+    motion: Motion
+    camera: Camera
+    """`NONE` and `STATIC` draw the same."""
+    aesthetic: Aesthetic
+    seed: int
+    """Size and way of the thing, details of the place."""
+
+
+def is_held_out(colour: str, thing: str) -> bool:
+    """Whether a pair is kept out of training, for measuring: one in ten of each colour's."""
+    return (list(OUTLINES).index(thing) * 3 + list(COLOURS).index(colour)) % 10 == 0
+
+
+def render(
+    scene: Scene, size: PixelSize, frames: int, fps: float = 24
+) -> npt.NDArray[np.uint8]:
+    """Draw a scene: uint8 [frames, height, width, 3].
+
+    At a lower `fps` the same number of frames shows more time, so everything moves faster.
+    """
+    random = np.random.default_rng(scene.seed)
+    aspect = size.width / size.height
+    # in units of two seconds, zero in the middle
+    time = ((np.arange(frames) - (frames - 1) / 2) / (2 * fps)).astype(np.float32)
+    x, y, pixel = _viewed(scene, size, time)
+    picture = PLACES[scene.place](x, y, float(random.uniform(0, 6)))
+
+    centre_x, centre_y, radius = _path(scene, aspect, time, random)
+    outline = OUTLINES[scene.thing]
+    distance = radius * outline((x - centre_x) / radius, (y - centre_y) / radius)
+    cover = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
+    light = 0.93 + 0.07 * np.clip((y - centre_y) / radius, -1, 1)[..., None]
+    picture = picture + (np.array(COLOURS[scene.colour], np.float32) * light - picture) * cover
+    return _developed(picture, scene.aesthetic, random)
+
+
+def _travel(motion: Motion, time: Array) -> float:
+    """Whole way of a clip, as a share of the frame's side."""
+    seconds = float(time[-1] - time[0])
+    return min(_TRAVEL.get(motion, _TRAVEL[Motion.FAIR]) * seconds, _LONGEST_WAY)
+
+
+def _speed(motion: Motion, time: Array) -> float:
+    seconds = float(time[-1] - time[0])
+    return _travel(motion, time) / seconds if seconds else 0.0
+
+
+def _viewed(scene: Scene, size: PixelSize, time: Array) -> tuple[Array, Array, Array]:
+    """Points of the world under each pixel, [T, H, W] each, and the width of a pixel there."""
+    aspect = size.width / size.height
+    columns = (np.arange(size.width, dtype=np.float32) + 0.5) / size.width * 2 - 1
+    rows = 1 - (np.arange(size.height, dtype=np.float32) + 0.5) / size.height * 2
+    x, y = np.meshgrid(columns * aspect, rows)
+    speed = _speed(scene.motion, time) * _CAMERA_SHARE
+    turn_x, turn_y = _CAMERA_HEADINGS.get(scene.camera, (0.0, 0.0))
+    zoom = np.exp(-_ZOOMS.get(scene.camera, 0.0) * _ZOOM_EXPONENT * speed * time)[:, None, None]
+    way = (2 * speed * time)[:, None, None]
+    pixel: Array = 2 / size.height * zoom
+    return x * zoom + way * turn_x * aspect, y * zoom + way * turn_y, pixel
+
+
+def _path(
+    scene: Scene, aspect: float, time: Array, random: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Centre and radius of the thing over time, [T, 1, 1] each."""
+    radius = random.uniform(0.32, 0.44) * min(1.0, aspect)
+    travel = _travel(scene.motion, time)
+    heading_x, heading_y = _HEADINGS.get(scene.move, (0.0, 0.0))
+    grown = np.zeros_like(time)
+    way_x, way_y = 2 * aspect * travel * heading_x, 2 * travel * heading_y
+    share = time / max(float(time[-1] - time[0]), 1e-6)
+    x, y = way_x * share, way_y * share
+    if scene.move is Move.BOUNCE:
+        y = 2 * travel * (abs(np.sin(2 * np.pi * time)) - 0.5)
+        way_y = 2 * travel
+    elif scene.move is Move.CIRCLE:
+        x, y = travel * np.sin(2 * np.pi * time), travel * np.cos(2 * np.pi * time)
+        way_x = way_y = 2 * travel
+    elif scene.move in (Move.GROW, Move.SHRINK):
+        grown = 2.2 * travel * share * (1 if scene.move is Move.GROW else -1)
+
+    def placed(way: Array, whole: float, half: float) -> Array:
+        room = max(half - abs(whole) / 2 - 0.8 * radius, 0.0)
+        return (way + random.uniform(-room, room)).astype(np.float32)[:, None, None]
+
+    sizes: Array = (radius * np.exp(grown)).astype(np.float32)[:, None, None]
+    return placed(x, way_x, 0.8 * aspect), placed(y, way_y, 0.8), sizes
+
+
+def _developed(
+    picture: Array, aesthetic: Aesthetic, random: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Lower levels look pale, flat and grainy."""
+    levels = [level for level in Aesthetic if level is not Aesthetic.OFF]
+    quality = 1.0 if aesthetic is Aesthetic.OFF else levels.index(aesthetic) / (len(levels) - 1)
+    grey = picture.mean(-1, keepdims=True)
+    picture = grey + (picture - grey) * (0.25 + 0.75 * quality)
+    picture = 0.5 + (picture - 0.5) * (0.6 + 0.4 * quality)
+    if quality < 1:
+        grain = random.normal(0, 0.06 * (1 - quality), picture.shape[1:3])
+        picture = picture + grain[..., None]
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import structlog
+
+from bot.config import LogSection
+from bot.observe import configure_logging
+
+
+@pytest.fixture
+def restored_logging():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_a_traceback_shows_no_local_variables(format_, capsys, restored_logging):
+    configure_logging(LogSection(format=format_))
+
+    def fails():
+        prompt = "my secret " + "prompt"
+        raise ValueError(len(prompt))
+
+    try:
+        fails()
+    except ValueError:
+        logging.getLogger("test").exception("failed")
+
+    written = capsys.readouterr().err
+    assert "ValueError" in written
+    assert "secret prompt" not in written

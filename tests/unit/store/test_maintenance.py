@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+
+import pytest
+
+from inference.errors import StoreError
+from inference.store.maintenance import DATABASE_NAME, backup, check
+from inference.store.migrate import migrations
+
+
+@pytest.fixture
+def data(tmp_path):
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for number, sql in migrations():
+            connection.executescript(sql)
+            connection.execute(f"PRAGMA user_version = {number}")
+    connection.close()
+    return tmp_path
+
+
+def test_a_sound_database_is_called_sound(data):
+    health = check(data)
+    assert health.problems == ()
+    assert (health.schema, health.jobs) == (migrations()[-1][0], 0)
+
+
+def test_a_backup_can_be_opened_and_is_complete(data, tmp_path):
+    target = tmp_path / "copy" / DATABASE_NAME
+    target.parent.mkdir()
+    size = backup(data, target)
+    assert size == target.stat().st_size
+    assert check(target.parent).schema == migrations()[-1][0]
+
+
+def test_a_backup_waits_for_a_writer_instead_of_failing(data, tmp_path):
+    connection = sqlite3.connect(
+        data / DATABASE_NAME, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE counters SET value = 7 WHERE name = 'sequence'")
+    release = threading.Timer(0.2, lambda: connection.execute("COMMIT"))
+    release.start()
+    backup(data, tmp_path / "copy.sqlite3")
+    release.join()
+    connection.close()
+
+
+def test_a_backup_never_writes_over_a_file(data, tmp_path):
+    target = tmp_path / "copy.sqlite3"
+    target.write_text("mine")
+    with pytest.raises(StoreError, match="backup_exists"):
+        backup(data, target)
+    assert target.read_text() == "mine"
+
+
+def test_a_backup_to_nowhere_leaves_nothing_behind(data, tmp_path):
+    with pytest.raises(StoreError, match="backup_failed"):
+        backup(data, tmp_path / "no" / "such" / "folder.sqlite3")
+
+
+@pytest.mark.parametrize("operation", [check, lambda data: backup(data, data / "copy")])
+def test_no_database_is_said_so(operation, tmp_path):
+    with pytest.raises(StoreError, match="store.missing"):
+        operation(tmp_path)
+
+
+def test_a_damaged_database_is_called_damaged(data):
+    file = data / DATABASE_NAME
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * len(content[4096:])
+    file.write_bytes(content)
+    try:
+        assert check(data).problems
+    except StoreError as error:
+        assert error.code == "store.corrupt"  # noqa: PT017 - either way of saying so will do
