@@ -9,6 +9,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
+# Test processes at once.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +29,7 @@ chat: $(VENV)/.inference
 	$(BIN)/rushes chat
 
 test: lint $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 fast: $(VENV)/.dev
 	$(BIN)/pytest -m "not model and not process"

@@ -43,6 +43,9 @@ the next start instead."""
 RECONNECT_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Waits before a failed platform is started again; the last one repeats."""
 
+STEADY_SECONDS = 300.0
+"""A platform that ran for this long was fine: its next failure is a first one."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -129,7 +132,7 @@ async def settle(app: App) -> None:
     deadline = clock.monotonic() + GRACE_SECONDS
     app.core.jobs.stop_accepting()
     dispatcher = app.core.dispatcher
-    dispatcher.paused = True
+    dispatcher.stop()
     if dispatcher.seconds_left() <= GRACE_SECONDS:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + GRACE_SECONDS):
@@ -153,11 +156,15 @@ def _on_signals(stop: asyncio.Event) -> None:
 async def _keep_running(platform: Platform, desk: Desk) -> None:
     """Run a platform again whenever it fails: one must never stop another, or the queue."""
     failures = 0
+    loop = asyncio.get_running_loop()
     while True:
+        started = loop.time()
         try:
             await platform.run(desk)
         except Exception:  # noqa: BLE001 - whatever it was, the others go on
             _log.exception("platform.failed", platform=platform.name)
+        if loop.time() - started > STEADY_SECONDS:
+            failures = 0
         await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
         failures += 1
 

@@ -229,7 +229,7 @@ class Delivery:
             await self._outbox.begin(act)
 
         async def remember(trace: dict[str, object]) -> None:
-            await self._outbox.remember(act, trace)
+            await self._outbox.remember(act, {**act.trace, **trace})
 
         faults.point(f"before:post_{act.kind}")
         try:

@@ -10,7 +10,6 @@ from commands.actions import Verb
 from commands.card import Card
 from commands.context import Call
 from commands.flags import parse
-from commands.messages import text
 from commands.options import BY_NAME, IMAGE, PROMPT, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, within_caps
 from commands.resolve import COMMAND, RANDOM, TYPED, Layer, Resolved, draw_seed, enlarged, resolve
@@ -20,7 +19,6 @@ from commands.values import accept, label
 from inference.errors import UserError
 from inference.jobs.model import Job, Order
 from inference.jobs.presentation import Presentation
-from inference.jobs.quota import Quota
 from inference.media.watermark import Corner
 from inference.spec import Mode
 
@@ -134,21 +132,9 @@ async def _submit(
     except UserError as error:
         if quota is None or not error.code.startswith("quota."):
             raise
-        return cards.error(error, call.locale, advice=await _what_fits(call, resolved, quota))
-
-
-async def _what_fits(call: Call, resolved: Resolved, quota: Quota) -> str:
-    """Name the nearest thing that today's GPU time still covers."""
-    left = await limits.left(call, quota) or 0
-    fits = limits.fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
-    if fits is None:
-        return text("quota.nothing_fits", call.locale, left=left // 1000)
-    return text(
-        "quota.fits",
-        call.locale,
-        left=left // 1000,
-        flags=f"--frames {fits.frames} --res {fits.resolution}",
-    )
+        used = await call.jobs.usage(call.channel.tenant, call.caller.id, since=quota.since)
+        advice = limits.what_fits(call, resolved, used.left(quota) or 0)
+        return cards.error(error, call.locale, advice=advice)
 
 
 def _presentation(rules: Rules) -> Presentation:

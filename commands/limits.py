@@ -9,8 +9,10 @@ from itertools import product
 from zoneinfo import ZoneInfo
 
 from commands.context import Call, Caller
+from commands.messages import text
 from commands.options import FRAME_COUNT, RESOLUTION
 from commands.permissions import possible
+from commands.resolve import Resolved
 from commands.settings import (
     CAPS,
     QUOTA_GUILD,
@@ -89,7 +91,14 @@ def fitting(
     return max(affordable, key=cost, default=None)
 
 
-async def left(call: Call, wanted: Quota) -> int | None:
-    """Return how many milliseconds the caller may still use; None is without limit."""
-    used = await call.jobs.usage(call.channel.tenant, call.caller.id, since=wanted.since)
-    return used.left(wanted)
+def what_fits(call: Call, resolved: Resolved, left: int) -> str:
+    """Name the nearest thing that so many milliseconds still cover, in one sentence."""
+    fits = fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
+    if fits is None:
+        return text("quota.nothing_fits", call.locale, left=left // 1000)
+    return text(
+        "quota.fits",
+        call.locale,
+        left=left // 1000,
+        flags=f"--frames {fits.frames} --res {fits.resolution}",
+    )

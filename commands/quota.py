@@ -11,7 +11,7 @@ from commands.context import Call
 from commands.messages import text
 from commands.options import PERSON
 from commands.permissions import within_caps
-from commands.resolve import resolve
+from commands.resolve import Resolved, resolve
 from commands.schema import Command, Kind, Option, Permission, Visibility
 from commands.settings import (
     QUOTA_GUILD,
@@ -24,7 +24,8 @@ from commands.settings import (
     plain_id,
 )
 from commands.settings_store import Change
-from inference.jobs.quota import Quota, Usage
+from inference.errors import UserError
+from inference.jobs.quota import Usage
 
 NO_AMOUNT = "default"
 """Typed instead of an amount to take a person's own one back."""
@@ -47,7 +48,8 @@ async def own(call: Call) -> Card:
         if quota.tenant_seconds is not None:
             lines.append(_guild_line(call, usage, quota.tenant_seconds))
         lines.append((text("quota.until", call.locale, seconds=until - now),))
-        lines.append((_what_fits(call, rules, quota, usage),))
+        if usual := _usual(call, rules):
+            lines.append((limits.what_fits(call, usual, usage.left(quota) or 0),))
     return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
 
 
@@ -110,19 +112,12 @@ def _guild_line(call: Call, usage: Usage, limit: int | None) -> Line:
     return (text("quota.guild", call.locale, used=used, reserved=reserved, limit=limit),)
 
 
-def _what_fits(call: Call, rules: Rules, quota: Quota, usage: Usage) -> str:
-    """Name the largest render up to the caller's defaults that today's rest covers."""
-    left = usage.left(quota) or 0
-    usual = within_caps(resolve("-", rules.layers(), call.studio), call.caller, rules)
-    fits = limits.fitting(usual.spec, usual.capabilities, left, call.jobs.cost)
-    if fits is None:
-        return text("quota.nothing_fits", call.locale, left=left // 1000)
-    return text(
-        "quota.fits",
-        call.locale,
-        left=left // 1000,
-        flags=f"--frames {fits.frames} --res {fits.resolution}",
-    )
+def _usual(call: Call, rules: Rules) -> Resolved | None:
+    """Return what the caller's defaults make, if they can make anything."""
+    try:
+        return within_caps(resolve("-", rules.layers(), call.studio), call.caller, rules)
+    except UserError:
+        return None
 
 
 def _seconds(milliseconds: int) -> int:

@@ -284,10 +284,11 @@ def read(setting: Setting, typed: str, studio: Studio) -> Stored:
 
 def is_legal(setting: Setting, stored: Stored) -> bool:
     """Return whether a value that was kept earlier is still one; the model may be gone."""
-    if setting.shape is not Shape.VALUE:
-        return True
     try:
-        accept(setting.option, cast("Value", stored))
+        if setting.shape is Shape.ZONE:
+            _zone(str(stored))
+        elif setting.shape is Shape.VALUE:
+            accept(setting.option, cast("Value", stored))
     except UserError:
         return False
     return True

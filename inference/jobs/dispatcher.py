@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-NEVER_RAN = frozenset({"worker.silent", "worker.closed"})
-"""Losses of a worker before it saw the job: not the job's fault."""
-
 RUN_SECONDS_LEAST = 1800.0
 """No render is given up sooner: a first estimate may be far off on an unknown machine."""
+
+TRUSTED_STEPS = 4
+"""Steps after which a render's own pace says all about its end."""
 
 RUN_FACTOR = 10.0
 """A render that takes this many times its estimate will never end; the step watchdog of the worker
@@ -71,6 +71,8 @@ class Dispatcher:
         self._running: Job | None = None
         self._progress: Progress | None = None
         self._started = 0.0
+        self._stepping_since = 0.0
+        self._stopping = False
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._idle = asyncio.Event()
@@ -105,19 +107,23 @@ class Dispatcher:
         """Return the expected seconds until the GPU is free; 0 when it is."""
         if self._running is None:
             return 0.0
-        elapsed = self._clock.monotonic() - self._started
-        by_estimate = max(0.0, self._running.cost - elapsed)
+        now = self._clock.monotonic()
+        by_estimate = max(0.0, self._running.cost - (now - self._started))
         progress = self._progress
         if progress is None or progress.stage is not Stage.RENDERING or not progress.done:
             return by_estimate
-        fraction = progress.done / progress.total
-        by_pace = elapsed / fraction - elapsed
-        # The further it is, the more its own pace is worth over the estimate.
-        return fraction * by_pace + (1 - fraction) * by_estimate
+        by_pace = (now - self._stepping_since) / progress.done * (progress.total - progress.done)
+        # A few steps tell more than any estimate; the very first one still warms things up.
+        trust = min(1.0, progress.done / TRUSTED_STEPS)
+        return trust * by_pace + (1 - trust) * by_estimate
 
     async def cancel(self, job_id: str) -> None:
         """Ask the executor to stop a job; fine when it has ended meanwhile."""
         await self._executor.cancel(job_id)
+
+    def stop(self) -> None:
+        """Start no further job; the one on the GPU may end. For a process that comes to rest."""
+        self._stopping = True
 
     async def idle(self) -> None:
         """Wait until no job is on the GPU."""
@@ -139,10 +145,12 @@ class Dispatcher:
         self._line.join(ticket, front=job.attempt > 0)
 
     async def run(self) -> None:
-        """Serve until cancelled; a job on the GPU then goes back in line."""
+        """Serve until cancelled, when a job on the GPU goes back in line, or until `stop`."""
         while True:
             await self._resumed.wait()
             await self._line.occupied()
+            if self._stopping:
+                return
             if self.paused:
                 continue
             ticket, charge = self._line.take(self._executor.warm_model)
@@ -159,49 +167,53 @@ class Dispatcher:
 
     async def _serve(self, job: Job) -> None:
         """Bring a claimed job to its next state, whatever happens."""
-        log = _log.bind(job=job.id, attempt=job.attempt)
         self._running, self._progress = job, None
         self._idle.clear()
-        self._started = self._clock.monotonic()
-        log.info("job.started", model=job.spec.model, tenant=job.tenant)
+        self._started = self._stepping_since = self._clock.monotonic()
+        _log.info("job.started", job=job.id, attempt=job.attempt, tenant=job.tenant)
         try:
             async with asyncio.timeout(_longest(job)):
                 manifest = await self._executor.render(self._task(job), self._report)
-        except Cancelled:
-            if not await self._cancelled(job):
-                log.error("job.stopped_unasked")
-                await self._again(job, _internal(job), lost=True)
-        except WorkerLost as error:
-            log.warning("job.worker_lost", code=error.code, **error.params)
-            if error.code in NEVER_RAN:
-                await self._again(job, Failure(code=error.code), lost=False)
-            else:
-                await self._again(job, Failure(code="worker.gave_up"), lost=True)
-        except RushesError as error:
-            transient = isinstance(error, EngineError) and error.transient
-            log.warning("job.engine_error", code=error.code, transient=transient)
-            failure = Failure(code=error.code, params=error.params)
-            if transient:
-                await self._again(job, failure, lost=True)
-            else:
-                await self._failed(job, failure)
-        except TimeoutError:
-            log.warning("job.ran_too_long")
-            failure = Failure(code="job.ran_too_long")
-            if not await self._cancelled(job):
-                await self._written(lambda: self._store.expire(job.id, failure))
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(job))
             raise
-        except Exception:  # the worker loop's own net: one bad job must not stop the line
-            log.exception("job.bug")
-            await self._failed(job, _internal(job))
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the line
+            await self._without_clip(job, error)
         else:
             await self._hand_over(job, manifest)
         finally:
             self._running = self._progress = None
             self._idle.set()
             self._line.touch()
+
+    async def _without_clip(self, job: Job, error: Exception) -> None:
+        """Bring a job to its next state whose render ended without a file."""
+        log = _log.bind(job=job.id, attempt=job.attempt)
+        match error:
+            case Cancelled():
+                if not await self._cancelled(job):
+                    log.warning("job.stopped_unasked")
+                    await self._again(job, _internal(job), lost=True)
+            case WorkerLost(code=code):
+                log.warning("job.worker_lost", code=code, **error.params)
+                # One that never spoke did not see the job: say that, not that the job broke it.
+                told = code if code == "worker.silent" else "worker.gave_up"
+                # A stop of ours is nobody's loss.
+                await self._again(job, Failure(code=told), lost=code != "worker.closed")
+            case EngineError(transient=True):
+                log.warning("job.engine_error", code=error.code, transient=True)
+                await self._again(job, Failure(code=error.code, params=error.params), lost=True)
+            case RushesError():
+                log.warning("job.engine_error", code=error.code, transient=False)
+                await self._failed(job, Failure(code=error.code, params=error.params))
+            case TimeoutError():
+                log.warning("job.ran_too_long")
+                failure = Failure(code="job.ran_too_long")
+                if not await self._cancelled(job):
+                    await self._written(lambda: self._store.expire(job.id, failure))
+            case _:
+                log.error("job.bug", exc_info=error)
+                await self._failed(job, _internal(job))
 
     async def _hand_over(self, job: Job, manifest: Manifest) -> None:
         """Running -> finishing -> delivering, unless a cancel was asked for before."""
@@ -268,6 +280,8 @@ class Dispatcher:
     def _report(self, progress: Progress) -> None:
         job = self._running
         if job is not None:
+            if progress.stage is Stage.RENDERING and not progress.done:
+                self._stepping_since = self._clock.monotonic()
             self._progress = progress
             self._events.publish(
                 JobEvent(job_id=job.id, tenant=job.tenant, state=job.state, progress=progress)

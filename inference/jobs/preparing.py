@@ -99,29 +99,31 @@ class Preparer:
 
     async def _serve(self) -> None:
         while True:
-            job_id = await self._arrivals.get()
-            job = await self._written(lambda: self._begun(job_id))
-            if job is None or job.ended:
-                continue
-            try:
-                spec, image = await self._prepare(job)
-            except UserError as error:
-                failure = Failure(code=error.code, params=error.params)
-                await self._written(lambda: self._store.refuse(job.id, failure))
-            except RushesError as error:
-                _log.warning("job.preparing_failed", job=job.id, code=error.code)
-                failure = Failure(code=error.code, params=error.params)
-                await self._written(lambda: self._store.fail(job.id, failure))
-            except Exception:  # noqa: BLE001 - one bad job must not stop the others
-                _log.exception("job.preparing_bug", job=job.id)
-                failure = Failure(code="internal", params={"job": job.id})
-                await self._written(lambda: self._store.fail(job.id, failure))
-            else:
-                queued = await self._written(
-                    lambda: self._store.enqueue(job.id, spec=spec, image=image)
-                )
-                if queued is not None:
-                    self._ready(queued)
+            await self._bring_in_line(await self._arrivals.get())
+
+    async def _bring_in_line(self, job_id: str) -> None:
+        job = await self._written(lambda: self._begun(job_id))
+        if job is None or job.ended:
+            return
+        try:
+            spec, image = await self._prepare(job)
+        except UserError as error:
+            failure = Failure(code=error.code, params=error.params)
+            await self._written(lambda: self._store.refuse(job.id, failure))
+        except RushesError as error:
+            _log.warning("job.preparing_failed", job=job.id, code=error.code)
+            failure = Failure(code=error.code, params=error.params)
+            await self._written(lambda: self._store.fail(job.id, failure))
+        except Exception:  # noqa: BLE001 - one bad job must not stop the others
+            _log.exception("job.preparing_bug", job=job.id)
+            failure = Failure(code="internal", params={"job": job.id})
+            await self._written(lambda: self._store.fail(job.id, failure))
+        else:
+            queued = await self._written(
+                lambda: self._store.enqueue(job.id, spec=spec, image=image)
+            )
+            if queued is not None:
+                self._ready(queued)
 
     async def _begun(self, job_id: str) -> Job | None:
         """Return the job in `preparing`, also when it was found there after a restart."""

@@ -142,26 +142,35 @@ class Backlog(Protocol):
 def forecast(shares: Shares, backlogs: Mapping[str, Backlog]) -> Iterator[tuple[str, Head]]:
     """Yield (tenant, job) in the order of service if nobody else came and no model were swapped.
 
-    One heap operation per job, so a full line is forecast in milliseconds.
+    A few heap operations per job, so a full line is forecast in milliseconds.
     """
     streams = {tenant: backlog.upcoming() for tenant, backlog in backlogs.items()}
-    heap: list[tuple[float, int, str, Head]] = []
-    for tenant, stream in streams.items():
-        heap.extend(
-            (shares.start(tenant), head.sequence, tenant, head)
-            for head in itertools.islice(stream, 1)
-        )
-    heapq.heapify(heap)
-    while heap:
-        latest = shares.tied_until(heap[0][2], heap[0][3], heap[0][0])
-        tied = []
-        while heap and heap[0][0] <= latest:
-            tied.append(heapq.heappop(heap))
-        start, _, tenant, head = chosen = min(tied, key=lambda entry: entry[1])
-        for entry in tied:
-            if entry is not chosen:
-                heapq.heappush(heap, entry)
+    heads: dict[str, Head] = {}
+    by_start: list[tuple[float, int, str, str]] = []  # all heads, and some already served
+    later: list[tuple[float, int, str]] = []  # the heads that start after the present tie
+    tied: list[tuple[int, float, str]] = []  # the others, the earlier arrival first
+
+    def enter(tenant: str, start: float) -> None:
+        for head in itertools.islice(streams[tenant], 1):
+            heads[tenant] = head
+            heapq.heappush(by_start, (start, head.sequence, tenant, head.job_id))
+            heapq.heappush(later, (start, head.sequence, tenant))
+
+    for tenant in streams:
+        enter(tenant, shares.start(tenant))
+    while heads:
+        start, _, tenant, job_id = by_start[0]
+        if tenant not in heads or heads[tenant].job_id != job_id:
+            heapq.heappop(by_start)
+            continue
+        latest = shares.tied_until(tenant, heads[tenant], start)
+        while later and later[0][0] <= latest:
+            start, sequence, tenant = heapq.heappop(later)
+            heapq.heappush(tied, (sequence, start, tenant))
+        sequence, start, tenant = heapq.heappop(tied)
+        if start > latest:  # this tie is narrower than the one before
+            heapq.heappush(later, (start, sequence, tenant))
+            continue
+        head = heads.pop(tenant)
         yield tenant, head
-        for following in itertools.islice(streams[tenant], 1):
-            finish = start + head.cost / shares.weight(tenant)
-            heapq.heappush(heap, (finish, following.sequence, tenant, following))
+        enter(tenant, start + head.cost / shares.weight(tenant))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 
 Place = Callable[[Array, Array, float], Array]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -59,6 +59,15 @@ _PHRASES = MappingProxyType(
         Move.SHRINK: ("shrinking", "getting smaller", "going away"),
     }
 )
+_OTHERS = MappingProxyType({"thing": OUTLINES, "colour": COLOURS, "place": PLACES})
+_PAIRS = (
+    (Move.LEFT, Move.RIGHT),
+    (Move.UP, Move.DOWN),
+    (Camera.PAN_LEFT, Camera.PAN_RIGHT),
+    (Camera.TILT_UP, Camera.TILT_DOWN),
+    (Camera.ZOOM_IN, Camera.ZOOM_OUT),
+)
+_OPPOSITES = MappingProxyType(dict(_PAIRS) | {second: first for first, second in _PAIRS})
 _OPENINGS = ("a video of", "a cartoon of", "a beautiful picture of", "we see", "there is")
 _DISTRACTORS = (
     ", cinematic",
@@ -107,6 +116,31 @@ def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) 
     return Caption(prompt=prompt, suffix=suffix_of(prompt, scene, image=image))
 
 
+def plain(scene: Scene) -> Caption:
+    """Put all of a scene into the words that are the most usual for it."""
+    article = "an" if scene.colour[0] in "aeiou" else "a"
+    way = _WAYS.get(scene.move)
+    phrase = f"moving {way[0]}" if way else _PHRASES[scene.move][0]
+    prompt = f"{article} {scene.colour} {scene.thing} {phrase} {_PLACES[scene.place][0]}"
+    return Caption(prompt=prompt, suffix=suffix_of(prompt, scene))
+
+
+def contradicted(scene: Scene, attribute: str) -> Scene | None:
+    """Change one field of a scene, to the opposite if it has one; None if it has none to change.
+
+    Moves other than the four straight ones, and no camera, have no opposite.
+    """
+    value = getattr(scene, attribute)
+    if attribute in _OTHERS:
+        names = list(_OTHERS[attribute])
+        change: dict[str, Any] = {attribute: names[(names.index(value) + 4) % len(names)]}
+        return replace(scene, **change)
+    if value not in _OPPOSITES:
+        return None
+    change = {attribute: _OPPOSITES[value]}
+    return replace(scene, **change)
+
+
 def suffix_of(prompt: str, scene: Scene, *, image: bool = False) -> str:
     """Say a scene's levels and camera the way the product does."""
     moving = not image
@@ -129,7 +163,7 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
         if (colour, place) not in HIDING and is_held_out(colour, thing) == held_out:
             break
     camera = Camera.NONE
-    if choose.chance(0.35):
+    if choose.chance(0.3):
         camera = choose([camera for camera in Camera if camera is not Camera.NONE])
     straight = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
     others = (Move.STILL, Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK)
@@ -141,7 +175,7 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
         colour=colour,
         place=place,
         move=move,
-        motion=Motion.FAIR if choose.chance(0.5) else choose(list(Motion)),
+        motion=Motion.FAIR if choose.chance(0.6) else choose(list(Motion)),
         camera=camera,
         aesthetic=Aesthetic.EXCELLENT if choose.chance(0.75) else choose(list(Aesthetic)),
         seed=int(random.integers(2**31)),

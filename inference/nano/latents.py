@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class ClipShape:
 _WIDE = PixelSize(64, 112)
 _OTHERS = tuple(size for size in NANO_SIZES.values() if size != _WIDE)
 _SHAPES = (
-    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 8,
+    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 12,
     *[ClipShape(size=_WIDE, frames=49, fps=24)] * 5,
     ClipShape(size=_WIDE, frames=17, fps=12),
     ClipShape(size=_WIDE, frames=33, fps=16),
@@ -151,10 +152,16 @@ def build_pool(
         yield path
 
 
-def _scene(values: dict[str, object]) -> Scene:
-    kinds = {"move": Move, "motion": Motion, "camera": Camera, "aesthetic": Aesthetic}
-    read = {key: kinds[key](value) if key in kinds else value for key, value in values.items()}
-    return Scene(**read)  # type: ignore[arg-type]  # the values are those `asdict` took apart
+def _scene(values: dict[str, Any]) -> Scene:
+    return Scene(
+        **values
+        | {
+            "move": Move(values["move"]),
+            "motion": Motion(values["motion"]),
+            "camera": Camera(values["camera"]),
+            "aesthetic": Aesthetic(values["aesthetic"]),
+        }
+    )
 
 
 def main() -> None:

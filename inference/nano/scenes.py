@@ -5,6 +5,7 @@ A `Scene` says what a caption can say, plus a seed for what it leaves open; `ren
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -54,13 +55,20 @@ _TRAVEL = MappingProxyType(
     {
         Motion.VERY_LOW: 0.08,
         Motion.LOW: 0.18,
-        Motion.FAIR: 0.35,
-        Motion.HIGH: 0.48,
+        Motion.FAIR: 0.4,
+        Motion.HIGH: 0.5,
         Motion.VERY_HIGH: 0.6,
         Motion.EXTREMELY_HIGH: 0.75,
     }
 )
 """Way in two seconds, as a share of the frame's side."""
+
+_TRAIL = ((0.4, 0.12), (0.3, 0.2), (0.2, 0.3), (0.1, 0.42))
+"""How long ago, in units of two seconds, and how opaque the thing is seen there still.
+
+A still picture so shows which way things go. That is what makes directions learnable for a small
+model: with relative positions in time only, nothing else tells a frame where it came from.
+"""
 
 _LONGEST_WAY = 0.85
 _CAMERA_SHARE = 0.8
@@ -120,9 +128,7 @@ def is_held_out(colour: str, thing: str) -> bool:
     return (list(OUTLINES).index(thing) * 3 + list(COLOURS).index(colour)) % 10 == 0
 
 
-def render(
-    scene: Scene, size: PixelSize, frames: int, fps: float = 24
-) -> npt.NDArray[np.uint8]:
+def render(scene: Scene, size: PixelSize, frames: int, fps: float = 24) -> npt.NDArray[np.uint8]:
     """Draw a scene: uint8 [frames, height, width, 3].
 
     At a lower `fps` the same number of frames shows more time, so everything moves faster.
@@ -134,12 +140,15 @@ def render(
     x, y, pixel = _viewed(scene, size, time)
     picture = PLACES[scene.place](x, y, float(random.uniform(0, 6)))
 
-    centre_x, centre_y, radius = _path(scene, aspect, time, random)
-    outline = OUTLINES[scene.thing]
-    distance = radius * outline((x - centre_x) / radius, (y - centre_y) / radius)
-    cover = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
-    light = 0.93 + 0.07 * np.clip((y - centre_y) / radius, -1, 1)[..., None]
-    picture = picture + (np.array(COLOURS[scene.colour], np.float32) * light - picture) * cover
+    path = _path(scene, aspect, time, random)
+    colour = np.array(COLOURS[scene.colour], np.float32)
+    for lag, opacity in (*_TRAIL, (0.0, 1.0)):
+        centre_x, centre_y, radius = path(time - lag)
+        inner_x, inner_y = (x - centre_x) / radius, (y - centre_y) / radius
+        distance = radius * OUTLINES[scene.thing](inner_x, inner_y)
+        cover = opacity * np.clip(0.5 - distance / pixel, 0, 1)[..., None]
+        light = 0.93 + 0.07 * np.clip(inner_y, -1, 1)[..., None]
+        picture = picture + (colour * light - picture) * cover
     return _developed(picture, scene.aesthetic, random)
 
 
@@ -170,30 +179,34 @@ def _viewed(scene: Scene, size: PixelSize, time: Array) -> tuple[Array, Array, A
 
 def _path(
     scene: Scene, aspect: float, time: Array, random: np.random.Generator
-) -> tuple[Array, Array, Array]:
-    """Centre and radius of the thing over time, [T, 1, 1] each."""
+) -> Callable[[Array], tuple[Array, Array, Array]]:
+    """Plan a way that stays in the frame at `time`: from times to centre and radius, [T, 1, 1]."""
     radius = random.uniform(0.32, 0.44) * min(1.0, aspect)
-    travel = _travel(scene.motion, time)
+    travel, speed = _travel(scene.motion, time), _speed(scene.motion, time)
     heading_x, heading_y = _HEADINGS.get(scene.move, (0.0, 0.0))
-    grown = np.zeros_like(time)
-    way_x, way_y = 2 * aspect * travel * heading_x, 2 * travel * heading_y
-    share = time / max(float(time[-1] - time[0]), 1e-6)
-    x, y = way_x * share, way_y * share
-    if scene.move is Move.BOUNCE:
-        y = 2 * travel * (abs(np.sin(2 * np.pi * time)) - 0.5)
-        way_y = 2 * travel
-    elif scene.move is Move.CIRCLE:
-        x, y = travel * np.sin(2 * np.pi * time), travel * np.cos(2 * np.pi * time)
-        way_x = way_y = 2 * travel
-    elif scene.move in (Move.GROW, Move.SHRINK):
-        grown = 2.2 * travel * share * (1 if scene.move is Move.GROW else -1)
+    way_x, way_y = 2 * aspect * heading_x, 2 * heading_y
+    room_x, room_y = abs(way_x) * travel, abs(way_y) * travel
+    if scene.move in (Move.BOUNCE, Move.CIRCLE):
+        room_x, room_y = 2 * travel * (scene.move is Move.CIRCLE), 2 * travel
 
-    def placed(way: Array, whole: float, half: float) -> Array:
-        room = max(half - abs(whole) / 2 - 0.8 * radius, 0.0)
-        return (way + random.uniform(-room, room)).astype(np.float32)[:, None, None]
+    def placed(half: float, room: float) -> float:
+        free = max(half - room / 2 - 0.8 * radius, 0.0)
+        return float(random.uniform(-free, free))
 
-    sizes: Array = (radius * np.exp(grown)).astype(np.float32)[:, None, None]
-    return placed(x, way_x, 0.8 * aspect), placed(y, way_y, 0.8), sizes
+    start_x, start_y = placed(0.8 * aspect, room_x), placed(0.8, room_y)
+    growth = {Move.GROW: 2.2, Move.SHRINK: -2.2}.get(scene.move, 0.0) * speed
+
+    def at(time: Array) -> tuple[Array, Array, Array]:
+        x, y = way_x * speed * time, way_y * speed * time
+        if scene.move is Move.BOUNCE:
+            y = 2 * travel * (abs(np.sin(2 * np.pi * time)) - 0.5)
+        elif scene.move is Move.CIRCLE:
+            x, y = travel * np.sin(2 * np.pi * time), travel * np.cos(2 * np.pi * time)
+        columns = (start_x + x, start_y + y, radius * np.exp(growth * time))
+        across, up, size = (values.astype(np.float32)[:, None, None] for values in columns)
+        return across, up, size
+
+    return at
 
 
 def _developed(

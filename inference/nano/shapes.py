@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
 
 Outline = Callable[[Array, Array], Array]
 """Negative inside; x to the right and y up, about -1..1 across the thing."""
+
+
+def _both(one: Array, other: Array) -> Array:
+    """Outline of what is inside both."""
+    inside: Array = np.maximum(one, other)
+    return inside
+
+
+def _either(one: Array, other: Array) -> Array:
+    """Outline of what is inside one of them."""
+    inside: Array = np.minimum(one, other)
+    return inside
 
 
 def _ball(x: Array, y: Array) -> Array:
@@ -19,7 +33,7 @@ def _ball(x: Array, y: Array) -> Array:
 
 
 def _square(x: Array, y: Array) -> Array:
-    return np.maximum(abs(x), abs(y)) - 0.82
+    return _both(abs(x), abs(y)) - 0.82
 
 
 def _diamond(x: Array, y: Array) -> Array:
@@ -27,7 +41,7 @@ def _diamond(x: Array, y: Array) -> Array:
 
 
 def _triangle(x: Array, y: Array) -> Array:
-    return np.maximum(-y - 0.75, 0.86 * abs(x) + 0.5 * y - 0.5)
+    return _both(-y - 0.75, 0.86 * abs(x) + 0.5 * y - 0.5)
 
 
 def _star(x: Array, y: Array) -> Array:
@@ -37,7 +51,8 @@ def _star(x: Array, y: Array) -> Array:
     along, across = radius * np.cos(folded), radius * np.sin(folded)
     notch = 0.42 * np.array([np.cos(point / 2), np.sin(point / 2)])
     normal = np.array([notch[1], 1.1 - notch[0]]) / np.hypot(notch[1], 1.1 - notch[0])
-    return (along - 1.1) * np.float32(normal[0]) + across * np.float32(normal[1])
+    distance: Array = (along - 1.1) * normal[0] + across * normal[1]
+    return distance
 
 
 def _ring(x: Array, y: Array) -> Array:
@@ -49,41 +64,41 @@ def _heart(x: Array, y: Array) -> Array:
 
 
 def _moon(x: Array, y: Array) -> Array:
-    return np.maximum(np.hypot(x, y) - 0.95, 0.75 - np.hypot(x - 0.5, y - 0.2))
+    return _both(np.hypot(x, y) - 0.95, 0.75 - np.hypot(x - 0.5, y - 0.2))
 
 
 def _cloud(x: Array, y: Array) -> Array:
     puffs = ((-0.6, -0.1, 0.4), (0.0, 0.15, 0.6), (0.6, -0.1, 0.42))
-    top = np.minimum.reduce([np.hypot(x - a, y - b) - radius for a, b, radius in puffs])
-    return np.maximum(top, -y - 0.35)
+    top = reduce(_either, (np.hypot(x - a, y - b) - radius for a, b, radius in puffs))
+    return _both(top, -y - 0.35)
 
 
 def _tree(x: Array, y: Array) -> Array:
-    crown = np.maximum(-y - 0.35, 0.8 * abs(x) + 0.6 * y - 0.6)
-    trunk = np.maximum(abs(x) - 0.2, abs(y + 0.6) - 0.4)
-    return np.minimum(crown, trunk)
+    crown = _both(-y - 0.35, 0.8 * abs(x) + 0.6 * y - 0.6)
+    trunk = _both(abs(x) - 0.2, abs(y + 0.6) - 0.4)
+    return _either(crown, trunk)
 
 
 def _house(x: Array, y: Array) -> Array:
-    walls = np.maximum(abs(x) - 0.7, abs(y + 0.4) - 0.5)
-    roof = np.maximum(-y + 0.05, 0.65 * abs(x) + 0.75 * y - 0.7)
-    return np.minimum(walls, roof)
+    walls = _both(abs(x) - 0.7, abs(y + 0.4) - 0.5)
+    roof = _both(-y + 0.05, 0.65 * abs(x) + 0.75 * y - 0.7)
+    return _either(walls, roof)
 
 
 def _fish(x: Array, y: Array) -> Array:
     body = (np.hypot((x - 0.2) / 0.8, y / 0.5) - 1) * 0.5
-    tail = np.maximum(x + 0.4, abs(y) * 0.8 + (x + 0.4) * 0.6)
-    return np.minimum(body, np.maximum(tail, -x - 1))
+    tail = _both(x + 0.4, abs(y) * 0.8 + (x + 0.4) * 0.6)
+    return _either(body, _both(tail, -x - 1))
 
 
 def _boat(x: Array, y: Array) -> Array:
-    hull = np.maximum(abs(y + 0.55) - 0.25, abs(x) - 0.75 - (y + 0.55) * 0.6)
-    sail = np.maximum(-y - 0.2, np.maximum(-x - 0.1, 0.75 * x + 0.65 * y - 0.55))
-    return np.minimum(hull, sail)
+    hull = _both(abs(y + 0.55) - 0.25, abs(x) - 0.75 - (y + 0.55) * 0.6)
+    sail = _both(-y - 0.2, _both(-x - 0.1, 0.75 * x + 0.65 * y - 0.55))
+    return _either(hull, sail)
 
 
 def _sun(x: Array, y: Array) -> Array:
-    rays = np.cos(8 * np.arctan2(y, x))
+    rays: Array = np.cos(8 * np.arctan2(y, x))
     return np.hypot(x, y) - 0.78 - 0.2 * rays
 
 

@@ -48,7 +48,8 @@ class Database:
             work: Awaited with the writing connection. An exception rolls everything back.
 
         Raises:
-            StoreError: The disk is full or read-only, or the file is damaged.
+            StoreError: The disk is full or read-only, the file is damaged, or another program
+                holds it.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._work.put_nowait((name, work, future))
@@ -118,6 +119,7 @@ _CODES = {
     sqlite3.SQLITE_READONLY: "store.read_only",
     sqlite3.SQLITE_CANTOPEN: "store.read_only",
     sqlite3.SQLITE_IOERR: "store.full",
+    sqlite3.SQLITE_BUSY: "store.busy",
     sqlite3.SQLITE_CORRUPT: "store.corrupt",
     sqlite3.SQLITE_NOTADB: "store.corrupt",
 }
@@ -149,7 +151,11 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
 
 @contextlib.asynccontextmanager
 async def _connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    async with aiosqlite.connect(path, isolation_level=None) as connection:
+    # Opened outside of aiosqlite: its thread would outlive the loop if it could not open the file.
+    opened = await asyncio.to_thread(
+        sqlite3.connect, path, isolation_level=None, check_same_thread=False
+    )
+    async with aiosqlite.Connection(lambda: opened, iter_chunk_size=64) as connection:
         connection.row_factory = sqlite3.Row
         for pragma in _PRAGMAS:
             await connection.execute(pragma)

@@ -203,16 +203,19 @@ class JobStore:
     ) -> Job | None:
         """Any unfinished state that may fail -> failed. `charge` corrects that of its claim."""
         states = {state for state, next_ in TRANSITIONS.items() if JobState.FAILED in next_}
-        return await self._end("fail", job_id, states, JobState.FAILED, failure, charge)
+        return await self._end(
+            "fail", job_id, states, JobState.FAILED, failure=failure, charge=charge
+        )
 
     async def refuse(self, job_id: str, failure: Failure) -> Job | None:
         """Preparing -> refused: the image, prompt or policy stands against it."""
-        return await self._end("refuse", job_id, {JobState.PREPARING}, JobState.REFUSED, failure)
+        states = {JobState.PREPARING}
+        return await self._end("refuse", job_id, states, JobState.REFUSED, failure=failure)
 
     async def expire(self, job_id: str, failure: Failure) -> Job | None:
         """Waiting or running -> expired."""
         states = WAITING | {JobState.RUNNING}
-        return await self._end("expire", job_id, states, JobState.EXPIRED, failure)
+        return await self._end("expire", job_id, states, JobState.EXPIRED, failure=failure)
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -328,6 +331,7 @@ class JobStore:
         job_id: str,
         expected: Iterable[JobState],
         to: JobState,
+        *,
         failure: Failure | None = None,
         charge: Charge | None = None,
     ) -> Job | None:

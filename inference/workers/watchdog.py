@@ -13,7 +13,7 @@ from inference.workers.protocol import Done, Failed, Message, ProgressMessage, S
 class WorkerLimits:
     """How long everything may take, in seconds."""
 
-    hello_seconds: float = 120.0
+    hello_seconds: float = 60.0
     """From the start to the first message; importing torch from a cold disk is slow."""
     heartbeat_seconds: float = 1.0
     heartbeat_limit_seconds: float = 20.0

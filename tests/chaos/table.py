@@ -17,7 +17,7 @@ class Tally:
     """Processes that were ended while they had work."""
     accepted: int = 0
     """Jobs that somebody was told of."""
-    delivered: int = 0
+    delivered_once: int = 0
     """Of them: the right clip, in the right place, once."""
     cancelled: int = 0
     """Of them: stopped because somebody asked, and nothing was posted."""
@@ -48,7 +48,7 @@ def table(tallies: Mapping[str, Tally]) -> Table:
     shown.add_column("killed at")
     names = [item.name for item in fields(Tally) if item.name != "problems"]
     for name in names:
-        shown.add_column(name, justify="right")
+        shown.add_column(name.replace("_", " "), justify="right")
     for title, tally in tallies.items():
         shown.add_row(title, *(str(getattr(tally, name)) for name in names))
     return shown

@@ -87,7 +87,7 @@ def _outcome(
         if rerouted:
             places.add(command.channel)
         fault = _fault_of(clips[0], job, places)
-        return ("lost", fault) if fault else ("delivered", None)
+        return ("lost", fault) if fault else ("delivered_once", None)
     if end == "stopped" and any(job in other.text for other in seen.commands):
         return "cancelled", None
     if end == "failed" and may_fail:

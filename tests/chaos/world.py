@@ -23,8 +23,6 @@ ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 45.0
 """A graceful stop takes at most its grace time; beyond this the bot is stuck."""
 
-START_SECONDS = 60.0
-
 _CONFIG = """
 [bot]
 data_dir = "{data}"
@@ -146,6 +144,14 @@ class World:
             await asyncio.sleep(0.05)
         return [process.pid for process in left]
 
+    async def close(self) -> None:
+        """Kill whatever still runs."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if self._bot is not None:
+            await self._bot.wait()
+
 
 @contextlib.asynccontextmanager
 async def world(directory: Path, **testcard: Any) -> AsyncIterator[World]:
@@ -161,8 +167,4 @@ async def world(directory: Path, **testcard: Any) -> AsyncIterator[World]:
         try:
             yield made
         finally:
-            for process in made.processes():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            if made._bot is not None:
-                await made._bot.wait()
+            await made.close()

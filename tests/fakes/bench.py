@@ -75,7 +75,7 @@ class Bench:
 
         async def queued(count: int) -> None:
             async with asyncio.timeout(10):
-                while database._work.qsize() != count:
+                while database._work.qsize() != count:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(0)
 
         holding = asyncio.create_task(database.write("hold", hold))

@@ -22,7 +22,7 @@ class FakeImages:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
-        target.write_bytes(b"raw")
+        await asyncio.to_thread(target.write_bytes, b"raw")
 
 
 class FakeCleaner:
@@ -34,4 +34,5 @@ class FakeCleaner:
     async def clean_image(self, source: Path, target: Path) -> None:
         if self.error is not None:
             raise self.error
-        target.write_bytes(b"clean " + source.read_bytes())
+        raw = await asyncio.to_thread(source.read_bytes)
+        await asyncio.to_thread(target.write_bytes, b"clean " + raw)

@@ -25,14 +25,18 @@ class ManualClock:
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self._monotonic + seconds, seconds, woken))
+        sleeper = (self._monotonic + seconds, seconds, woken)
+        self._sleepers.append(sleeper)
         self._somebody_sleeps.set()
-        await woken
+        try:
+            await woken
+        finally:
+            self._sleepers.remove(sleeper)
 
     async def asleep(self, seconds: float) -> None:
         """Wait until somebody sleeps who asked for so many seconds."""
         async with asyncio.timeout(10):
-            while seconds not in {asked for _, asked, _ in self._sleepers}:
+            while seconds not in {asked for _, asked, woken in self._sleepers if not woken.done()}:
                 self._somebody_sleeps.clear()
                 await self._somebody_sleeps.wait()
 
@@ -40,10 +44,8 @@ class ManualClock:
         """Let time pass and wake those whose time has come."""
         self._now += seconds
         self._monotonic += seconds
-        due = [woken for at, _, woken in self._sleepers if at <= self._monotonic]
-        self._sleepers = [entry for entry in self._sleepers if entry[0] > self._monotonic]
-        for woken in due:
-            if not woken.done():
+        for at, _, woken in self._sleepers:
+            if at <= self._monotonic and not woken.done():
                 woken.set_result(None)
 
     def jump(self, seconds: float) -> None:

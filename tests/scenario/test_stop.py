@@ -65,7 +65,7 @@ async def test_a_stop_ends_the_running_job_and_refuses_new_ones_with_a_sentence(
     await living.stop()
     tally = await judge(living)
     assert not tally.problems
-    assert tally.delivered == 3
+    assert tally.delivered_once == 3
 
 
 async def test_a_stop_puts_a_job_that_takes_too_long_back_in_line(living):
@@ -102,7 +102,7 @@ async def test_a_second_signal_stops_at_once(living):
     await living.stop()
     tally = await judge(living)
     assert not tally.problems
-    assert tally.delivered == 1
+    assert tally.delivered_once == 1
 
 
 async def test_a_stop_waits_for_the_messages_that_are_under_way(living):

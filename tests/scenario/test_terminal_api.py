@@ -117,3 +117,23 @@ async def test_without_a_socket_the_client_says_how_to_start(tmp_path):
                 "7Q2FK9XDAB", Speaker(name="kim", guild="a", language="en", directory=tmp_path)
             )
     assert caught.value.code == "control.not_running"
+
+
+async def test_a_request_key_of_one_guild_is_never_that_of_another(http):
+    mine = {"as": "kim", "guild": "a:b", "key": "c", "text": SMALL}
+    theirs = {"as": "eve", "guild": "a", "key": "b:c", "text": SMALL}
+    (_, first), (_, second) = [await ask(http, "/v1/commands", body) for body in (mine, theirs)]
+    assert first["job"] != second["job"]
+
+
+async def test_roles_and_channel_of_the_person_are_judged(http):
+    admin = {"as": "boss", "guild": "studio", "admin": True}
+    for setting in ("roles editors", "channels film"):
+        body = {**admin, "text": f"/rushes-admin settings set {setting}"}
+        assert (await ask(http, "/v1/commands", body))[0] == 200
+    refused, told = await ask(http, "/v1/commands", {**KIM, "text": SMALL})
+    assert (refused, "in this channel" in told["error"]["text"]) == (422, True)
+    refused, told = await ask(http, "/v1/commands", {**KIM, "channel": "film", "text": SMALL})
+    assert (refused, "takes a role" in told["error"]["text"]) == (422, True)
+    allowed = {**KIM, "channel": "film", "roles": ["editors"], "text": SMALL}
+    assert (await ask(http, "/v1/commands", allowed))[0] == 200

@@ -78,7 +78,7 @@ async def test_a_worker_that_fails_once_costs_nobody_anything(tmp_path, fault):
         assert await living.stop() == 0
         tally = await judge(living)
         assert not tally.problems
-        assert tally.delivered == 2
+        assert tally.delivered_once == 2
 
 
 @pytest.mark.parametrize("fault", ALWAYS)
@@ -110,7 +110,7 @@ async def test_a_worker_that_stands_still_is_replaced_and_its_job_made_again(tmp
         assert await living.stop() == 0
         tally = await judge(living)
         assert not tally.problems
-        assert tally.delivered == 2
+        assert tally.delivered_once == 2
 
 
 async def test_a_disk_that_fills_up_while_encoding_fails_one_job_with_a_sentence(tmp_path):
@@ -132,4 +132,4 @@ async def test_a_disk_that_fills_up_while_encoding_fails_one_job_with_a_sentence
         assert await living.stop() == 0
         tally = await judge(living, may_fail=[job])
         assert not tally.problems
-        assert (tally.delivered, tally.told) == (2, 1)
+        assert (tally.delivered_once, tally.told) == (2, 1)

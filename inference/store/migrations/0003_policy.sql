@@ -22,7 +22,9 @@ CREATE TABLE archive (
     number INTEGER PRIMARY KEY,
     job    TEXT NOT NULL UNIQUE
 ) STRICT;
-CREATE VIRTUAL TABLE words USING fts5 (owner, prompt, tokenize = 'unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE words USING fts5 (
+    owner, prompt, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+);
 
 INSERT INTO archive (job) SELECT id FROM jobs ORDER BY created_at;
 INSERT INTO words (rowid, owner, prompt)

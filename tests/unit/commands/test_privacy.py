@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from commands.card import plain
 from commands.run import execute
 
@@ -19,3 +21,21 @@ async def test_forgetting_deletes_the_callers_jobs(call, jobs):
     assert "2 requests" in plain(card)
     assert await jobs.recent("test:g1", "u1", limit=5) == []
     assert other.id not in [job.id for job in await jobs.waiting("test:g1")]
+
+
+async def test_forgetting_deletes_what_the_caller_set_and_their_name_from_the_log(call):
+    admin = replace(call, caller=replace(call.caller, admin=True))
+    other = replace(call, caller=replace(call.caller, id="u2", name="bob", admin=True))
+    for caller in (admin, other):
+        await execute("/rushes settings set default.steps 9", caller)
+        await execute("/rushes preset save fast --res 360p", caller)
+    await execute("/rushes-admin settings set default.steps 12", admin)
+    await execute("/rushes forget-me yes", admin)
+
+    assert "default.steps: 12 (this server's)" in plain(await execute("/rushes settings", call))
+    assert "no presets" in plain(await execute("/rushes preset list", call))
+    log = plain(await execute("/rushes-admin settings log", other))
+    assert "somebody · default.steps: nothing → 12" in log
+    assert "ada" not in log
+    assert "default.steps: 9 (yours)" in plain(await execute("/rushes settings", other))
+    assert "fast: --res 360p (yours)" in plain(await execute("/rushes preset list", other))

@@ -59,7 +59,7 @@ async def test_a_repeated_click_is_answered_although_the_line_is_full(bench):
 @pytest.mark.parametrize(
     ("limits", "order", "code"),
     [
-        (QueueLimits(per_requester=7, per_tenant=99), lambda n: an_order(), "queue.full_user"),
+        (QueueLimits(per_requester=7, per_tenant=99), lambda _: an_order(), "queue.full_user"),
         (QueueLimits(per_tenant=7), lambda n: an_order(requester=f"u{n}"), "queue.full_tenant"),
         (QueueLimits(total=7), lambda n: an_order(f"guild:{n}"), "queue.full_total"),
     ],

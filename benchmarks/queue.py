@@ -1,0 +1,170 @@
+"""What the line costs the bot: 1,000 waiting jobs of 200 guilds, on a real database.
+
+    python -m benchmarks.queue
+
+The target is below 5 ms for a scheduling decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import statistics
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import structlog
+
+from inference.clock import SystemClock
+from inference.engines.registry import TESTCARD, capabilities
+from inference.jobs.core import open_core
+from inference.jobs.line import Line, Ticket
+from inference.jobs.model import Order, Requester
+from inference.jobs.policy import QueueLimits
+from inference.jobs.scheduler import Head, Shares
+from inference.media.watermark import WatermarkSettings
+from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.workers.base import Manifest, ProgressCallback, RenderTask
+
+JOBS = 1000
+GUILDS = 200
+USERS = 3
+ROUNDS = 300
+
+SPEC = Spec(
+    prompt="a red fox running through snow",
+    model=TESTCARD,
+    resolution=Resolution.P720,
+    aspect=Aspect.WIDE,
+    frames=97,
+    motion=Motion.FAIR,
+    aesthetic=Aesthetic.EXCELLENT,
+    camera=Camera.NONE,
+    refine=False,
+    seed=7,
+    steps=30,
+    cfg=7.0,
+    fps=24,
+    loops=1,
+)
+
+
+class NoWorker:
+    """An executor that is never asked: the line stands still."""
+
+    warm_model: str | None = None
+
+    async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
+        """Never come here."""
+        raise NotImplementedError
+
+    async def cancel(self, job_id: str) -> None:
+        """Never come here."""
+        raise NotImplementedError
+
+
+class NoImages:
+    """A cleaner that is never asked: no job has an image."""
+
+    async def clean_image(self, source: Path, target: Path) -> object:
+        """Never come here."""
+        raise NotImplementedError
+
+
+def order(number: int) -> Order:
+    return Order(
+        spec=SPEC,
+        origins={},
+        tenant=f"guild:{number % GUILDS}",
+        requester=Requester(id=f"user:{number // GUILDS % USERS}", name="User"),
+        platform="benchmark",
+        address={"channel": number},
+    )
+
+
+def full_line() -> Line:
+    """Return a line with jobs of different cost for two models."""
+    line, chance = Line(Shares()), random.Random(7)
+    for number in range(JOBS):
+        head = Head(
+            job_id=f"JOB{number:07}",
+            model=chance.choice(["one", "two"]),
+            cost=chance.uniform(5, 150),
+            load_seconds=30,
+            sequence=number,
+        )
+        wish = order(number)
+        line.join(Ticket(head=head, tenant=wish.tenant, requester_id=wish.requester.id))
+    return line
+
+
+def decisions() -> list[float]:
+    line, milliseconds = full_line(), []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        ticket, charge = line.take("one")
+        line.shares.apply(charge)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+        line.join(ticket)
+    return milliseconds
+
+
+def forecasts() -> list[float]:
+    line, milliseconds = full_line(), []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        list(line.forecast())
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return milliseconds
+
+
+async def with_database(directory: Path) -> dict[str, list[float]]:
+    """Fill a real queue, and return the milliseconds of what people do to it."""
+    async with open_core(
+        data_directory=directory,
+        executor=nullcontext(NoWorker()),
+        cleaner=NoImages(),
+        sources={},
+        capabilities=capabilities,
+        limits=QueueLimits(per_tenant=JOBS, per_requester=JOBS, total=2 * JOBS),
+        weights={},
+        watermark=WatermarkSettings(),
+        files_seconds=86400.0,
+        clock=SystemClock(),
+    ) as core:
+        await core.jobs.pause()
+        submits, looks = [], []
+        for number in range(JOBS + ROUNDS):
+            started = time.perf_counter()
+            job = await core.jobs.submit(order(number))
+            if number >= JOBS:
+                submits.append(1000 * (time.perf_counter() - started))
+        while core.jobs.place(job.id) is None:  # noqa: ASYNC110 - the line tells nobody
+            await asyncio.sleep(0.01)
+        for number in range(ROUNDS):
+            started = time.perf_counter()
+            await core.jobs.waiting(f"guild:{number % GUILDS}")
+            looks.append(1000 * (time.perf_counter() - started))
+    return {"submit (SQLite, fsync)": submits, "waiting() of one guild": looks}
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with tempfile.TemporaryDirectory() as directory:
+        measured = {
+            "scheduling decision": decisions(),
+            "forecast of the whole line": forecasts(),
+            **asyncio.run(with_database(Path(directory))),
+        }
+    print(f"{JOBS} jobs waiting in {GUILDS} guilds, {ROUNDS} rounds\n")
+    print(f"{'':28}{'median ms':>10}{'p99 ms':>10}")
+    for name, milliseconds in measured.items():
+        p99 = statistics.quantiles(milliseconds, n=100)[98]
+        print(f"{name:28}{statistics.median(milliseconds):>10.2f}{p99:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""From a pool to batches: captions as tokens, the noise, and what each sample is given to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inference.nano.captions import Caption
+from inference.nano.latents import ClipShape, Shard
+from inference.opensora.geometry import CHUNK_LATENTS
+from inference.opensora.prompts import clean
+from inference.opensora.text import TextEncoder
+
+_CAPTION_DROPOUT = 0.1
+_REFERENCE_SHARE = 0.3
+_CONTINUATION_SHARE = 0.25
+_UNSEEING_SHARE = 0.1
+_LARGEST_BATCH = 64
+_LEVEL_EXPONENT = 0.6
+"""Below 1 there are more samples at high noise, where the layout and the motion are decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Noisy clips of one shape, and what the network should say of them."""
+
+    shape: ClipShape
+    noisy: Tensor
+    """[B, channels, t, h, w]."""
+    target: Tensor
+    """Data minus noise, shaped like `noisy`."""
+    level: Tensor
+    """Noise level of each sample, 0..1, [B]."""
+    tokens: tuple[tuple[int, ...], ...]
+    """Token ids of each caption."""
+    dropped: Tensor
+    """Which samples see the empty caption, [B] bool."""
+    references: Tensor | None = None
+    """Latents of given frames, zero elsewhere; None if nothing is given."""
+    given: tuple[int, ...] = ()
+    """Indices of these frames."""
+
+
+class Batches:
+    """An endless, reproducible stream of batches."""
+
+    def __init__(
+        self, pool: Sequence[Shard], encoder: TextEncoder, *, tokens: int, random: torch.Generator
+    ) -> None:
+        """Group a pool by shape.
+
+        Args:
+            pool: Shards to draw from; shapes come as often as the pool has clips of them.
+            encoder: Its tokenizer is used.
+            tokens: Patches per batch, over all samples: larger clips come in smaller batches.
+            random: The only source of chance; on the CPU.
+
+        Raises:
+            ValueError: The pool is empty.
+        """
+        if not pool:
+            raise ValueError("the pool has no shards")
+        self._groups: dict[ClipShape, list[tuple[Shard, int]]] = {}
+        for shard in pool:
+            clips = [(shard, index) for index in range(len(shard.scenes))]
+            self._groups.setdefault(shard.shape, []).extend(clips)
+        self._shapes = list(self._groups)
+        self._shares = torch.tensor([float(len(clips)) for clips in self._groups.values()])
+        self._encoder = encoder
+        self._tokens = tokens
+        self._random = random
+        self._ids: dict[Caption, tuple[int, ...]] = {}
+
+    def draw(self) -> Batch:
+        """Draw the next batch."""
+        shape = self._shapes[int(torch.multinomial(self._shares, 1, generator=self._random))]
+        clips = self._groups[shape]
+        _, frames, height, width = clips[0][0].latents.shape[1:]
+        patches = frames * -(-height // 2) * -(-width // 2)
+        count = min(max(self._tokens // patches, 1), _LARGEST_BATCH)
+        chosen = [clips[self._index(len(clips))] for _ in range(count)]
+        captions = [shard.captions[index] for shard, index in chosen]
+        tokens = tuple(
+            token_ids(several[self._index(len(several))], self._encoder, self._ids)
+            for several in captions
+        )
+        data = torch.stack([shard.latents[index] for shard, index in chosen]).float()
+        level = torch.rand(count, generator=self._random) ** _LEVEL_EXPONENT
+        noise = torch.randn(data.shape, generator=self._random)
+        share = level[:, None, None, None, None]
+        references, given = None, tuple[int, ...]()
+        if frames > 1 and self._chance(_REFERENCE_SHARE):
+            first = torch.stack([shard.first[index] for shard, index in chosen]).float()
+            references, given = self._references(data, first)
+        return Batch(
+            shape=shape,
+            noisy=(1 - share) * data + share * noise,
+            target=data - noise,
+            level=level,
+            tokens=tokens,
+            dropped=torch.rand(count, generator=self._random) < _CAPTION_DROPOUT,
+            references=references,
+            given=given,
+        )
+
+    def _references(self, data: Tensor, first: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Give the first frame, or the chunk that a longer clip goes on from, or say it is gone."""
+        references = torch.zeros_like(data)
+        if data.shape[2] > CHUNK_LATENTS and self._chance(_CONTINUATION_SHARE):
+            given = tuple(range(CHUNK_LATENTS))
+            references[:, :, :CHUNK_LATENTS] = data[:, :, :CHUNK_LATENTS]
+        else:
+            given = (0,)
+            references[:, :, :1] = first
+        # the branch without the picture that the image guidance compares with
+        unseeing = torch.rand(len(data), generator=self._random) < _UNSEEING_SHARE
+        references[unseeing] = 0
+        return references, given
+
+    def _index(self, length: int) -> int:
+        return int(torch.randint(length, (), generator=self._random))
+
+    def _chance(self, probability: float) -> bool:
+        return bool(torch.rand((), generator=self._random) < probability)
+
+
+def token_ids(
+    caption: Caption, encoder: TextEncoder, known: dict[Caption, tuple[int, ...]]
+) -> tuple[int, ...]:
+    """Clean and tokenize a caption as `TextEncoder.encode` does; `known` remembers."""
+    if caption not in known:
+        text = clean(caption.prompt + caption.suffix)
+        known[caption] = tuple(encoder.tokenizer(text, add_special_tokens=True).input_ids)
+    return known[caption]

@@ -1,0 +1,230 @@
+"""How well nano does what it is asked: prompts through the product's engine, answers from pixels.
+
+    python -m inference.nano.evaluate            # the weights that ship
+    python -m inference.nano.evaluate RUN/weights --scenes 48
+
+Every clip is rendered by the engine, marked, written as mp4 and read back before it is measured.
+The pairs of thing and colour are those that training never shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from inference.engines.base import CancelToken
+from inference.engines.geometry import SIZES
+from inference.engines.opensora import NanoEngine
+from inference.engines.registry import NANO, ModelOptions
+from inference.media.encode import ClipWriter
+from inference.media.stamp import Stamp
+from inference.media.watermark import WatermarkSettings
+from inference.nano import measure
+from inference.nano.captions import draw_scene, plain
+from inference.nano.measure import Frames
+from inference.nano.scenes import Move, Scene, render
+from inference.opensora.geometry import PixelSize
+from inference.opensora.pipeline import OpenSoraPipeline
+from inference.opensora.presets import NANO as PRESET
+from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+
+_FRAMES = 49
+_ASPECT = Aspect.WIDE
+_DRAWN = PixelSize(360, 640)
+_STRAIGHT = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
+_CAMERAS = tuple(camera for camera in Camera if camera is not Camera.NONE)
+_LEVELS = tuple(motion for motion in Motion if motion is not Motion.OFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table."""
+
+    what: str
+    value: str
+    count: int
+    """How many clips or comparisons it stands on."""
+
+
+class _Trained(NanoEngine):
+    """The product's engine with weights from any folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(ModelOptions())
+        self._pipeline = OpenSoraPipeline.load_nano(folder)
+
+
+class Studio:
+    """Makes clips the way a job does, and reads them back from the file."""
+
+    def __init__(self, weights: Path | None, folder: Path) -> None:
+        """Load the engine.
+
+        Args:
+            weights: None for the ones that ship.
+            folder: For clips.
+        """
+        self._engine = NanoEngine(ModelOptions()) if weights is None else _Trained(weights)
+        self._engine.load(lambda _done, _name: None)
+        self._folder = folder
+
+    def shoot(self, scene: Scene, *, image: Path | None = None) -> Frames:
+        """Render the plain caption of a scene and return the frames of the mp4."""
+        path = self.file(scene, image=image)
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return np.stack(frames)
+
+    def file(self, scene: Scene, *, image: Path | None = None) -> Path:
+        """Render the plain caption of a scene to an mp4, which the next call overwrites."""
+        size = SIZES[Resolution.P360, _ASPECT]
+        path = self._folder / "clip.mp4"
+        writer = ClipWriter(path, size, {}, Stamp.draw(WatermarkSettings(), size))
+        chunks = self._engine.render(
+            _spec(scene), image=image, on_step=lambda _step, _steps: None, cancel=CancelToken()
+        )
+        with writer:
+            for chunk in chunks:
+                writer.write(chunk)
+        return path
+
+
+def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
+    """Measure everything, yielding lines as they are known.
+
+    Args:
+        studio: Makes the clips.
+        scenes: How many prompts for thing, colour, place and direction; the rest follows from it.
+        folder: For reference pictures.
+    """
+    random = np.random.default_rng(1)
+    drawn = [draw_scene(random, held_out=True) for _ in range(scenes)]
+    drawn = [
+        replace(scene, motion=Motion.FAIR, aesthetic=Aesthetic.EXCELLENT, camera=Camera.NONE)
+        for scene in drawn
+    ]
+    moving = [replace(scene, move=_STRAIGHT[i % 4]) for i, scene in enumerate(drawn)]
+    yield from _subjects(studio, moving)
+    filmed = [
+        replace(scene, move=Move.STILL, camera=_CAMERAS[i % len(_CAMERAS)])
+        for i, scene in enumerate(drawn[: max(scenes // 2, 1)])
+    ]
+    found = [measure.camera_of(studio.shoot(scene)) is scene.camera for scene in filmed]
+    yield _right("camera", found)
+    few = moving[: max(scenes // 12, 1)]
+    yield _motion_levels(studio, few)
+    yield _aesthetic_levels(studio, few)
+    yield _first_frames(studio, few, folder)
+    first = [studio.file(scene).read_bytes() for scene in few]
+    yield _right(
+        "same seed, same bytes",
+        [studio.file(scene).read_bytes() == seen for scene, seen in zip(few, first, strict=True)],
+    )
+
+
+def _subjects(studio: Studio, scenes: list[Scene]) -> Iterator[Line]:
+    answers: dict[str, list[bool]] = {"colour": [], "place": [], "thing": []}
+    ways: dict[str, list[bool]] = {"left or right": [], "up or down": []}
+    for scene in scenes:
+        frames = studio.shoot(scene)
+        answers["colour"].append(measure.colour_of_thing(frames, scene.place) == scene.colour)
+        answers["place"].append(measure.place_of(frames) == scene.place)
+        answers["thing"].append(measure.thing_of(frames, scene.colour) == scene.thing)
+        axis = "left or right" if scene.move in (Move.LEFT, Move.RIGHT) else "up or down"
+        ways[axis].append(measure.direction_of(frames, scene.colour) is scene.move)
+    for what, right in answers.items():
+        yield _right(what, right)
+    yield _right("direction", [right for several in ways.values() for right in several])
+    for what, right in ways.items():
+        yield _right(f"  {what}", right)
+
+
+def _motion_levels(studio: Studio, scenes: list[Scene]) -> Line:
+    """Rank correlation of the asked level and what changes from frame to frame."""
+    correlations = []
+    for scene in scenes:
+        changes = [measure.liveliness(studio.shoot(replace(scene, motion=m))) for m in _LEVELS]
+        ranks = np.argsort(np.argsort(changes))
+        correlations.append(float(np.corrcoef(ranks, np.arange(len(_LEVELS)))[0, 1]))
+    clips = len(scenes) * len(_LEVELS)
+    return Line(what="motion levels, Spearman", value=f"{np.mean(correlations):.2f}", count=clips)
+
+
+def _aesthetic_levels(studio: Studio, scenes: list[Scene]) -> Line:
+    """Compare the saturation of the best and the worst level."""
+    ratios = []
+    for scene in scenes:
+        worst, best = (
+            measure.saturation(studio.shoot(replace(scene, aesthetic=level)))
+            for level in (Aesthetic.TERRIBLE, Aesthetic.EXCELLENT)
+        )
+        ratios.append(best / max(worst, 1e-9))
+    value = f"{np.median(ratios):.2f} x"
+    return Line(what="saturation, excellent to terrible", value=value, count=len(ratios))
+
+
+def _first_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Line:
+    """Compare the picture that a clip was to start from with its first frame."""
+    kept = []
+    for scene in scenes:
+        picture = render(scene, _DRAWN, _FRAMES)[0]
+        path = folder / "first.png"
+        Image.fromarray(picture).save(path)
+        frames = studio.shoot(scene, image=path)
+        kept.append(measure.psnr(_small(frames[0]), _small(picture)))
+    return Line(what="first frame, PSNR in dB", value=f"{np.mean(kept):.1f}", count=len(kept))
+
+
+def _small(frame: Frames) -> Frames:
+    """Scale to the model's own size: what it cannot draw is not held against it."""
+    return np.asarray(Image.fromarray(frame).resize((112, 64), Image.Resampling.BOX))
+
+
+def _right(what: str, answers: list[bool]) -> Line:
+    share = f"{sum(answers)} ({100 * sum(answers) / max(len(answers), 1):.0f} %)"
+    return Line(what=what, value=share, count=len(answers))
+
+
+def _spec(scene: Scene) -> Spec:
+    return Spec(
+        prompt=plain(scene).prompt,
+        model=NANO,
+        resolution=Resolution.P360,
+        aspect=_ASPECT,
+        frames=_FRAMES,
+        motion=scene.motion,
+        aesthetic=scene.aesthetic,
+        camera=scene.camera,
+        refine=False,
+        seed=scene.seed,
+        steps=PRESET.steps,
+        cfg=PRESET.guidance,
+        fps=24,
+        loops=1,
+    )
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("weights", type=Path, nargs="?", help="a folder; without, what ships")
+    parser.add_argument("--scenes", type=int, default=24, help="held-out prompts")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        studio = Studio(options.weights, folder)
+        for line in evaluate(studio, scenes=options.scenes, folder=folder):
+            sys.stdout.write(f"{line.what:36} {line.value:>14} of {line.count}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The renderer draws what a scene says, as the pixels show; so the ruler is right too."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inference.nano import measure
+from inference.nano.backgrounds import PLACES
+from inference.nano.scenes import COLOURS, HIDING, Move, Scene, is_held_out, render
+from inference.nano.shapes import OUTLINES
+from inference.opensora.geometry import NANO_SIZES, PixelSize
+from inference.spec import Aesthetic, Camera, Motion
+
+WIDE = PixelSize(64, 112)
+
+
+def scene(**changes):
+    values = {
+        "thing": "ball",
+        "colour": "red",
+        "place": "snow",
+        "move": Move.STILL,
+        "motion": Motion.FAIR,
+        "camera": Camera.NONE,
+        "aesthetic": Aesthetic.EXCELLENT,
+        "seed": 3,
+    }
+    return Scene(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("colour", "place"),
+    [
+        pytest.param(colour, list(PLACES)[index % len(PLACES)], id=colour)
+        for index, colour in enumerate(COLOURS)
+        if (colour, list(PLACES)[index % len(PLACES)]) not in HIDING
+    ],
+)
+def test_the_thing_has_its_colour_before_its_place(colour, place):
+    frames = render(scene(colour=colour, place=place), WIDE, 5)
+    assert measure.colour_of_thing(frames, place) == colour
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_is_recognised(place):
+    assert measure.place_of(render(scene(place=place, colour="pink"), WIDE, 5)) == place
+
+
+@pytest.mark.parametrize("thing", OUTLINES)
+def test_a_thing_is_recognised_by_its_outline(thing):
+    frames = render(scene(thing=thing, move=Move.RIGHT), WIDE, 9, fps=4)
+    assert measure.thing_of(frames, "red") == thing
+
+
+@pytest.mark.parametrize("move", [Move.STILL, Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN])
+@pytest.mark.parametrize("place", ["snow", "night", "checkerboard"])
+def test_a_thing_moves_where_it_is_told(move, place):
+    frames = render(scene(move=move, place=place), WIDE, 17, fps=8)
+    assert measure.direction_of(frames, "red") is move
+
+
+@pytest.mark.parametrize("camera", [camera for camera in Camera if camera is not Camera.NONE])
+@pytest.mark.parametrize("place", ["sunset", "sky", "sea"])
+def test_the_camera_moves_as_it_is_told(camera, place):
+    frames = render(scene(camera=camera, place=place, colour="black"), WIDE, 49)
+    assert measure.camera_of(frames) is camera
+
+
+def test_a_panning_camera_leaves_the_other_axis_and_the_size_alone():
+    right, up, zoom = measure.camera_flow(render(scene(camera=Camera.PAN_RIGHT), WIDE, 49))
+    assert right == pytest.approx(-0.28, abs=0.06)
+    assert abs(up) < 0.02
+    assert abs(zoom) < 0.04
+
+
+def test_more_motion_strength_moves_more():
+    levels = [motion for motion in Motion if motion is not Motion.OFF]
+    ways = [
+        measure.movement(render(scene(move=Move.RIGHT, motion=motion), WIDE, 49), "red")[0]
+        for motion in levels
+    ]
+    assert ways == sorted(ways)
+    assert ways[-1] > 4 * ways[0] > 0
+
+
+def test_a_lower_frame_rate_shows_more_of_the_way():
+    moving = scene(move=Move.RIGHT)
+    slow, fast = (measure.movement(render(moving, WIDE, 17, fps), "red")[0] for fps in (24, 8))
+    assert fast > 2 * slow > 0
+
+
+def test_a_better_level_is_more_colourful_and_less_grainy():
+    levels = [level for level in Aesthetic if level is not Aesthetic.OFF]
+    frames = [render(scene(aesthetic=level), WIDE, 1) for level in levels]
+    colourful = [measure.saturation(frame) for frame in frames]
+    assert colourful == sorted(colourful)
+    grain = [abs(np.diff(frame.astype(int), axis=2)).mean() for frame in (frames[0], frames[-1])]
+    assert grain[0] > grain[1]
+
+
+@pytest.mark.parametrize("aspect", NANO_SIZES)
+def test_the_whole_thing_is_in_the_picture_at_every_aspect(aspect):
+    size = NANO_SIZES[aspect]
+    for seed in range(4):
+        frames = render(scene(move=Move.UP, seed=seed, colour="purple"), size, 49)
+        assert frames.shape == (49, size.height, size.width, 3)
+        assert measure.thing_of(frames, "purple") == "ball"
+
+
+def test_the_same_scene_gives_the_same_pixels_and_another_seed_others():
+    one, again = (render(scene(), WIDE, 3) for _ in range(2))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, render(replace(scene(), seed=4), WIDE, 3))
+
+
+def test_about_one_pair_in_ten_is_held_out_and_none_of_a_kind_completely():
+    held = {(c, t) for c in COLOURS for t in OUTLINES if is_held_out(c, t)}
+    assert len(held) == pytest.approx(len(COLOURS) * len(OUTLINES) / 10, rel=0.2)
+    assert {colour for colour, _ in held} == set(COLOURS)
+    assert {thing for _, thing in held} == set(OUTLINES)

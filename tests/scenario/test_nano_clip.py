@@ -1,0 +1,141 @@
+"""The shipped model through the product's own worker, judged by the pixels of the finished file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.media.provenance import read_recipe
+from inference.media.watermark import WatermarkSettings
+from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.workers.base import RenderTask
+from inference.workers.local import LocalExecutor
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.model, pytest.mark.process, pytest.mark.timeout(300)]
+
+COLOURS = {
+    "red": (230, 30, 30),
+    "yellow": (250, 220, 40),
+    "green": (40, 170, 60),
+    "blue": (40, 80, 230),
+    "purple": (140, 50, 190),
+}
+STILL = Spec(
+    prompt="",
+    model="nano",
+    resolution=Resolution.P360,
+    aspect=Aspect.WIDE,
+    frames=1,
+    motion=Motion.FAIR,
+    aesthetic=Aesthetic.EXCELLENT,
+    camera=Camera.NONE,
+    refine=False,
+    seed=7,
+    steps=14,
+    cfg=4.0,
+    fps=24,
+    loops=1,
+)
+
+
+class Studio:
+    """Renders with one warm worker and reads the files back."""
+
+    def __init__(self, executor, directory):
+        self._executor = executor
+        self._directory = directory
+        self._count = 0
+        self.pids = set()
+
+    async def render(self, spec, image=None):
+        self._count += 1
+        task = RenderTask(
+            job_id=f"NANO{self._count:06}",
+            attempt=1,
+            spec=spec,
+            directory=self._directory / str(self._count),
+            image=image,
+            watermark=WatermarkSettings(),
+            recipe={"job": f"NANO{self._count:06}", "prompt": spec.prompt},
+        )
+        manifest = await self._executor.render(task, lambda _: None)
+        self.pids.add(self._executor.pid)
+        return task.directory / manifest.name
+
+
+@pytest.fixture
+async def studio(tmp_path):
+    async with LocalExecutor(models={"nano": {}}) as executor:
+        yield Studio(executor, tmp_path)
+
+
+def frames_of(path):
+    if path.suffix == ".png":
+        return np.asarray(Image.open(path).convert("RGB"))[None]
+    with av.open(path) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def colour_of(pixels):
+    """Name the colour that most of the saturated pixels [..., 3] are nearest to."""
+    pixels = pixels.reshape(-1, 3).astype(float)
+    vivid = pixels[(pixels.max(1) - pixels.min(1)) > 110]
+    names = list(COLOURS)
+    distances = np.linalg.norm(vivid[:, None] - np.array(list(COLOURS.values())), axis=2)
+    near = distances.argmin(1)[distances.min(1) < 120]
+    return Counter(names[index] for index in near).most_common(1)[0][0]
+
+
+def brightness(frames):
+    return frames.mean()
+
+
+async def test_pictures_show_the_colours_and_places_that_were_asked_for(studio):
+    pictures = {}
+    for colour in COLOURS:
+        spec = replace(STILL, prompt=f"a {colour} ball in the snow")
+        pictures[colour] = frames_of(await studio.render(spec))[0]
+    # One seed, one place: what differs from picture to picture is the ball.
+    place = np.median(np.stack(list(pictures.values())), axis=0)
+    seen = {
+        colour: colour_of(picture[np.abs(picture - place).max(-1) > 60])
+        for colour, picture in pictures.items()
+    }
+    assert sum(colour == name for colour, name in seen.items()) >= 4, seen
+
+    snow = frames_of(await studio.render(replace(STILL, prompt="a red ball in the snow")))
+    night = frames_of(await studio.render(replace(STILL, prompt="a red ball in the night sky")))
+    assert brightness(snow) > 2 * brightness(night)
+    assert len(studio.pids) == 1, "the weights are loaded once"
+
+
+async def test_a_clip_shows_the_prompt_moves_and_repeats_with_its_seed(studio):
+    spec = replace(STILL, prompt="a red ball in the snow", frames=49, motion=Motion.HIGH)
+    path = await studio.render(spec)
+    frames = frames_of(path)
+    assert frames.shape == (49, 360, 640, 3)
+    assert colour_of(frames[:, ::4, ::4]) == "red"
+    assert np.abs(np.diff(frames.astype(int), axis=0)).mean() > 0.3, "it stands still"
+    assert read_recipe(path)["prompt"] == spec.prompt
+
+    again = frames_of(await studio.render(spec))
+    other = frames_of(await studio.render(replace(spec, seed=8)))
+    assert (again == frames).all()
+    assert np.abs(other.astype(int) - frames).mean() > 5
+
+
+async def test_a_clip_from_a_picture_begins_with_it(studio):
+    picture = await studio.render(replace(STILL, prompt="a blue ball in the snow"))
+    spec = replace(STILL, prompt="a blue ball in the snow", frames=49, image="image.png")
+    clip = frames_of(await studio.render(spec, image=picture))
+    first, wanted = clip[0].astype(float), frames_of(picture)[0].astype(float)
+    first, wanted = first[:300], wanted[:300]  # the watermark is below
+    psnr = 10 * np.log10(255**2 / ((first - wanted) ** 2).mean())
+    assert psnr > 20, psnr
+    assert colour_of(clip[:, ::4, ::4]) == "blue"

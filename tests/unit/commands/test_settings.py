@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from commands.blocks import Block, BlockStore
+from commands.card import CardKind, plain
+from commands.catalog import COMMANDS
+from commands.context import Caller
+from commands.messages import error_text
+from commands.run import execute, invoke
+from commands.settings import SETTINGS, Scope, is_legal, named, plain_id, read
+from commands.settings_store import Change, SettingsStore
+from inference.errors import UserError
+from inference.jobs.model import Requester
+from inference.store.database import open_database
+
+ANN = Requester(id="ann", name="Ann")
+TWELVE_STEPS = Change(scope=Scope.GUILD, setting=SETTINGS["default.steps"], value=12)
+
+
+@pytest.fixture
+def admin(call):
+    return replace(call, caller=Caller(id="boss", name="Boss", admin=True))
+
+
+async def say(call, line):
+    return plain(await execute(line, call))
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("default.aspect", "9 : 16".replace(" ", ""), "9:16"),
+        ("default.ar", "1:1", "1:1"),
+        ("default.camera", "Pan-Left", "pan left"),
+        ("default.frames", "49", 49),
+        ("default.cfg", "6.5", 6.5),
+        ("default.refine", "off", False),
+        ("default.model", "NANO", "nano"),
+        ("cap.res", "360p", "360p"),
+        ("cap.res.except", "editors, staff", ["editors", "staff"]),
+        ("channels", "<#123> #film film", ["123", "film"]),
+        ("roles", "<@&77>, <!subteam^S12|@edit>", ["77", "S12"]),
+        ("buttons", "Requester", "requester"),
+        ("recipe.prompt", "NO", False),
+        ("watermark.corner", "top left", "top-left"),
+        ("watermark.suffix", "film team", "film team"),
+        ("timezone", "Asia/Seoul", "Asia/Seoul"),
+        ("quota.user", "600", 600),
+        ("quota.roles", "editors = 600, staff=unlimited", {"editors": 600, "staff": None}),
+        ("quota.people", "<@42>=0", {"42": 0}),
+    ],
+)
+def test_a_legal_value_is_kept_as_it_is_meant(studio, key, typed, value):
+    setting = named(key)
+    assert read(setting, typed, studio) == value
+    assert is_legal(setting, value)
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "sentence"),
+    [
+        ("default.aspect", "wide", "default.aspect cannot be “wide”."),
+        ("default.steps", "0", "default.steps must be from 1 to 200, not 0."),
+        ("default.model", "dalle", "There is no model “dalle” here."),
+        ("default.refine", "maybe", "default.refine is either on or off, not “maybe”."),
+        ("channels", ", ,", "channels needs a value after it."),
+        ("channels", ",".join(map(str, range(26))), "channels takes at most 25 names."),
+        ("roles", "x" * 65, "is too long: a name has at most 64 characters."),
+        ("timezone", "Seoul", "There is no time zone “Seoul”."),
+        ("timezone", "../../etc/passwd", "There is no time zone “../../etc/passwd”."),
+        ("timezone", "/etc/passwd", "There is no time zone “/etc/passwd”."),
+        ("quota.user", "-1", "quota.user must be from 0 to 10000000, not -1."),
+        ("quota.roles", "editors", "quota.roles must be a whole number, not “editors”."),
+        ("quota.roles", "editors=lots", "quota.roles must be a whole number, not “lots”."),
+        ("quota.roles", "=5", "quota.roles needs a value after it."),
+        ("watermark.suffix", "영화", "has letters that the watermark cannot draw."),
+        ("watermark.suffix", "x" * 21, "has 21 characters; at most 20 are possible."),
+    ],
+)
+def test_what_is_not_legal_is_refused_with_a_sentence(studio, key, typed, sentence):
+    with pytest.raises(UserError) as refusal:
+        read(named(key), typed, studio)
+    assert sentence in error_text(refusal.value, "en")
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.key)
+def test_every_default_of_a_setting_is_legal(setting, studio):
+    assert setting.default is None or is_legal(setting, setting.default)
+    assert named(setting.key) is setting
+
+
+@pytest.mark.parametrize(
+    ("mention", "found"),
+    [
+        ("<@1>", "1"),
+        ("<@!1>", "1"),
+        ("<@&1>", "1"),
+        ("<#1>", "1"),
+        ("<@U1|ann>", "U1"),
+        ("@ann", "ann"),
+        (" ann ", "ann"),
+        ("<@>", "<@>"),
+    ],
+)
+def test_mentions_are_read_as_ids(mention, found):
+    assert plain_id(mention) == found
+
+
+async def test_the_stronger_scope_wins_and_info_tells_which_it_was(call, admin, jobs):
+    here = replace(call, channel=replace(call.channel, id="film"))
+    await say(admin, "/rushes-admin settings set default.aspect 1:1")
+    await say(call, "/generate a")
+    admin_here = replace(admin, channel=here.channel)
+    await say(admin_here, "/rushes-admin settings set default.aspect 4:3 --channel")
+    await say(here, "/generate b")
+    await say(call, "/generate c")
+    await say(here, "/rushes settings set default.aspect 3:4")
+    await say(here, "/generate d")
+    await say(here, "/generate e --ar 9:16")
+    found = [(order.spec.aspect, order.origins["aspect"]) for order in jobs.orders]
+    assert found == [
+        ("1:1", "guild"),
+        ("4:3", "channel"),
+        ("1:1", "guild"),
+        ("3:4", "user"),
+        ("9:16", "typed"),
+    ]
+
+
+async def test_a_change_holds_at_once_for_everybody(call, admin, jobs):
+    for number in range(3):
+        for steps in ("10", "20"):
+            await say(admin, f"/rushes-admin settings set default.steps {steps}")
+            jobs.limit += 1
+            await say(call, f"/generate fox {number}")
+            assert jobs.orders[-1].spec.steps == int(steps)
+    await say(admin, "/rushes-admin settings reset default.steps")
+    jobs.limit += 1
+    await say(call, "/generate owl")
+    assert jobs.orders[-1].origins["steps"] == "built-in"
+
+
+async def test_settings_survive_a_restart_and_nonsense_from_elsewhere_is_left_out(
+    tmp_path, call, log
+):
+    path = tmp_path / "kept.sqlite3"
+    async with open_database(path) as database:
+        await SettingsStore(database, call.clock).change("t", [TWELVE_STEPS], ANN)
+
+        async def spoil(connection):
+            await connection.execute(
+                "INSERT INTO settings (tenant, scope, subject, key, value) VALUES"
+                " ('t', 'guild', '', 'default.aspect', '\"21:9\"'),"
+                " ('t', 'guild', '', 'default.colour', '1'),"
+                " ('t', 'guild', '', 'timezone', '\"Mars/Olympus\"')"
+            )
+
+        await database.write("spoil", spoil)
+    async with open_database(path) as database:
+        rules = await SettingsStore(database, call.clock).rules("t", channel="", person="")
+    assert rules.guild == {"default.steps": 12}
+    assert [entry["key"] for entry in log] == ["default.aspect", "default.colour", "timezone"]
+    log.clear()
+
+
+class HeldReads:
+    """A database whose readers have their rows but do not get them yet."""
+
+    def __init__(self, database):
+        self._database = database
+        self.write = database.write
+        self.reading = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def read(self, sql, parameters=()):
+        rows = await self._database.read(sql, parameters)
+        self.reading.set()
+        await self.released.wait()
+        return rows
+
+
+async def steps(settings):
+    return (await settings.rules("t", channel="", person="")).guild.get("default.steps")
+
+
+async def test_what_was_read_before_a_change_is_not_remembered_after_it(tmp_path, call):
+    async with open_database(tmp_path / "kept.sqlite3") as database:
+        held = HeldReads(database)
+        settings = SettingsStore(held, call.clock)
+        early = asyncio.create_task(steps(settings))
+        await held.reading.wait()
+        await settings.change("t", [TWELVE_STEPS], ANN)
+        held.released.set()
+        assert await early is None
+        assert await steps(settings) == 12
+
+
+async def test_a_caller_that_goes_away_leaves_no_stale_answer_behind(tmp_path, call):
+    async with open_database(tmp_path / "kept.sqlite3") as database:
+        settings = SettingsStore(database, call.clock)
+        released = asyncio.Event()
+        holding = asyncio.create_task(database.write("hold", lambda _: released.wait()))
+        changing = asyncio.create_task(settings.change("t", [TWELVE_STEPS], ANN))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        changing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await changing
+        assert await steps(settings) is None
+        released.set()
+        await holding
+        # Written after the abandoned change, so that one is written now too.
+        await BlockStore(database, call.clock).put("t", Block(person="u9"), ANN)
+        assert await steps(settings) == 12
+
+
+async def test_who_changed_what_can_be_read_by_admins_only(call, admin):
+    await say(admin, "/rushes-admin settings set buttons requester")
+    await say(admin, "/rushes-admin settings set buttons admins")
+    await say(admin, "/rushes-admin settings reset buttons")
+    await say(admin, "/rushes-admin settings reset buttons")  # changes nothing, says nothing
+    await say(admin, "/rushes-admin block u9 spam")
+    await say(call, "/rushes settings set default.steps 9")  # nobody else's business
+    assert (await say(admin, "/rushes-admin settings log")).split("\n") == [
+        "Who changed what",
+        "2026-09-21 14:13 · Boss · block u9: nothing → spam",
+        "2026-09-21 14:13 · Boss · buttons: admins → nothing",
+        "2026-09-21 14:13 · Boss · buttons: requester → admins",
+        "2026-09-21 14:13 · Boss · buttons: nothing → requester",
+    ]
+    assert (await execute("/rushes-admin settings log", call)).kind is CardKind.ERROR
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/rushes settings set", "key needs a value after it."),
+        ("/rushes settings set default.steps", "default.steps needs a value after it."),
+        (
+            "/rushes settings set default.step 5",
+            "There is no setting default.step. Did you mean default.steps?",
+        ),
+        ("/rushes settings set xyzzy 5", "There is no setting xyzzy."),
+        ("/rushes settings set buttons everyone", "buttons is not set by each person."),
+        ("/rushes settings burn", "action cannot be “burn”."),
+        ("/rushes settings log", "action cannot be “log”."),
+        ("/rushes settings --loud", "There is no option --loud."),
+        ("/rushes-admin settings set timezone UTC --channel", "There are no channels here."),
+    ],
+)
+async def test_settings_that_cannot_be_made_are_refused(admin, line, sentence):
+    assert (await say(admin, line)).startswith(sentence)
+
+
+async def test_some_settings_are_for_the_whole_guild(admin):
+    here = replace(admin, channel=replace(admin.channel, id="film"))
+    answer = await say(here, "/rushes-admin settings set timezone UTC --channel")
+    assert answer == "timezone holds for all channels alike. Leave --channel out."
+
+
+async def test_a_form_sets_what_a_line_sets(admin, call, jobs):
+    command = next(item for item in COMMANDS if item.typed == "/rushes-admin settings")
+    options = {"action": "set", "key": "default.aspect", "value": "1:1"}
+    await invoke(command, replace(admin, options=options))
+    await say(call, "/generate a fox")
+    assert jobs.orders[0].spec.aspect == "1:1"
+
+
+async def test_settings_are_listed_and_explained(call, admin):
+    await say(admin, "/rushes-admin settings set default.steps 12")
+    await say(call, "/rushes settings set default.aspect 9:16")
+    listed = (await say(call, "/rushes settings")).split("\n")
+    assert listed[:3] == [
+        "Your settings here",
+        "default.aspect: 9:16 (yours)",
+        "default.steps: 12 (this server's)",
+    ]
+    assert "9:16" not in await say(admin, "/rushes-admin settings")
+    assert (await say(call, "/rushes settings show cap.res")).split("\n") == [
+        "cap.resolution",
+        "The highest resolution for everybody",
+        "cap.resolution: nothing (built-in)",
+        "360p or 720p",
+    ]
+    for setting in SETTINGS.values():
+        assert setting.key in await say(call, f"/rushes settings show {setting.key}")
+
+
+async def test_the_file_of_a_job_is_as_the_guild_wants_it(call, admin, jobs):
+    for line in ("watermark.corner top-left", "watermark.suffix film", "recipe.prompt no"):
+        await say(admin, f"/rushes-admin settings set {line}")
+    await say(call, "/generate a fox")
+    wanted = jobs.orders[0].presentation
+    assert (wanted.corner, wanted.suffix, wanted.prompt_in_recipe) == ("top-left", "film", False)

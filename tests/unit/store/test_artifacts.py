@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from inference.store.artifacts import Artifacts
+from inference.workers.base import Manifest
+from tests.fakes.orders import a_job
+
+MANIFEST = Manifest(name="clip.mp4", size=1, sha256="0", width=2, height=2, frames=1)
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    return Artifacts(tmp_path)
+
+
+@pytest.fixture
+def job():
+    return a_job(attempt=2, manifest=MANIFEST, image="image.png")
+
+
+def write(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+
+
+def test_a_finished_file_is_that_of_the_newest_attempt(artifacts, job):
+    write(artifacts.attempt_directory(replace(job, attempt=1)) / "clip.mp4")
+    assert artifacts.finished(job) is None
+
+    write(artifacts.attempt_directory(job) / "clip.mp4")
+    assert artifacts.finished(job) == artifacts.attempt_directory(job) / "clip.mp4"
+
+
+def test_a_job_without_a_manifest_has_no_finished_file(artifacts, job):
+    write(artifacts.attempt_directory(job) / "clip.mp4")
+
+    assert artifacts.finished(replace(job, manifest=None)) is None
+
+
+def test_the_reference_image_lies_with_what_came_in(artifacts, job):
+    assert artifacts.image(job) == artifacts.input_directory(job.id) / "image.png"
+    assert artifacts.image(replace(job, image=None)) is None
+
+
+def test_removing_takes_everything_of_one_job_and_nothing_of_another(artifacts, job):
+    other = a_job()
+    write(artifacts.attempt_directory(job) / "clip.mp4")
+    write(artifacts.image(job))
+    write(artifacts.attempt_directory(other) / "clip.mp4")
+    assert sorted(artifacts.job_ids()) == sorted([job.id, other.id])
+
+    artifacts.remove(job.id)
+    artifacts.remove(job.id)
+
+    assert artifacts.job_ids() == [other.id]
+
+
+def test_without_any_files_there_are_none(artifacts):
+    assert artifacts.job_ids() == []
