@@ -63,11 +63,11 @@ _TRAVEL = MappingProxyType(
 )
 """Way in two seconds, as a share of the frame's side."""
 
-_TRAIL = ((0.4, 0.12), (0.3, 0.2), (0.2, 0.3), (0.1, 0.42))
+_TRAIL = ((0.4, 0.06), (0.3, 0.1), (0.2, 0.14), (0.1, 0.18))
 """How long ago, in units of two seconds, and how opaque the thing is seen there still.
 
-A still picture so shows which way things go. That is what makes directions learnable for a small
-model: with relative positions in time only, nothing else tells a frame where it came from.
+A still picture so shows which way things go. It is there for the model, whose positions in time
+are relative only: in noise, nothing else tells a frame which way it is going.
 """
 
 _LONGEST_WAY = 0.85

@@ -38,7 +38,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to train; the defaults are what the shipped weights were made with."""
+    """How to train."""
 
     steps: int = 4000
     tokens: int = 3360

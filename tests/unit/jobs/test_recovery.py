@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inference.errors import UserError
@@ -159,7 +159,12 @@ JOIN = st.tuples(st.sampled_from(["guild:a", "guild:b"]), st.sampled_from(["ada"
 SERVE = st.just("serve")
 
 
-@settings(max_examples=20)
+ADA, BOB = ("guild:a", "ada"), ("guild:a", "bob")
+
+
+@settings(max_examples=15)
+@example([ADA, ADA, BOB, "serve"])
+@example([ADA, BOB, "serve", ADA, BOB, "serve", ADA, BOB])
 @given(st.lists(JOIN | SERVE, min_size=2, max_size=14))
 def test_a_restart_changes_neither_the_order_nor_whose_turn_it_is(steps):
     async def story(directory):

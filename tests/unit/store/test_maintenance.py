@@ -63,7 +63,7 @@ def test_a_backup_to_nowhere_leaves_nothing_behind(data, tmp_path):
 
 @pytest.mark.parametrize("operation", [check, lambda data: backup(data, data / "copy")])
 def test_no_database_is_said_so(operation, tmp_path):
-    with pytest.raises(StoreError, match="store.missing"):
+    with pytest.raises(StoreError, match=r"store\.missing"):
         operation(tmp_path)
 
 
