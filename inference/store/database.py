@@ -35,7 +35,10 @@ _PRAGMAS = (
 class Database:
     """An open database. Make one with `open_database`."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection
+    ) -> None:
+        self._path = path
         self._writer = writer
         self._reader = reader
         self._work: asyncio.Queue[_Entry | None] = asyncio.Queue()
@@ -57,7 +60,7 @@ class Database:
 
     async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """Return all rows of a query on the reading connection (sees every commit)."""
-        with _translated():
+        with _translated(self._path):
             return list(await self._reader.execute_fetchall(sql, parameters))
 
     async def serve(self) -> None:
@@ -78,7 +81,7 @@ class Database:
         self._work.put_nowait(None)
 
     async def _transaction(self, name: str, work: Work[T]) -> T:
-        with _translated():
+        with _translated(self._path):
             await self._writer.execute("BEGIN IMMEDIATE")
             try:
                 result = await work(self._writer)
@@ -103,18 +106,18 @@ def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Any = Non
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     """Turn SQLite's complaints about disk and file into `StoreError`."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = _CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        code = CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if code is None:
             raise
-        raise StoreError(code) from error
+        raise StoreError(code, path=str(path)) from error
 
 
-_CODES = {
+CODES = {
     sqlite3.SQLITE_FULL: "store.full",
     sqlite3.SQLITE_READONLY: "store.read_only",
     sqlite3.SQLITE_CANTOPEN: "store.read_only",
@@ -123,6 +126,7 @@ _CODES = {
     sqlite3.SQLITE_CORRUPT: "store.corrupt",
     sqlite3.SQLITE_NOTADB: "store.corrupt",
 }
+"""What SQLite's primary result codes mean to an operator."""
 
 
 @contextlib.asynccontextmanager
@@ -133,14 +137,11 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
         StoreError: It cannot be opened, written or understood.
     """
     async with contextlib.AsyncExitStack() as stack:
-        try:
-            with _translated():
-                writer = await stack.enter_async_context(_connect(path))
-                await migrate(writer)
-                reader = await stack.enter_async_context(_connect(path))
-        except StoreError as error:
-            raise StoreError(error.code, path=str(path), **error.params) from error
-        database = Database(writer, reader)
+        with _translated(path):
+            writer = await stack.enter_async_context(_connect(path))
+            await migrate(writer)
+            reader = await stack.enter_async_context(_connect(path))
+        database = Database(path, writer, reader)
         serving = asyncio.create_task(database.serve(), name="database-writer")
         try:
             yield database

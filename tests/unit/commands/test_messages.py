@@ -28,6 +28,7 @@ from inference.engines import registry
 from inference.errors import EngineError, UserError
 from inference.jobs.model import Failure, JobState
 from inference.jobs.service import CancelOutcome
+from inference.store import database
 
 ROOT = Path(__file__).parents[3]
 RAISED = {
@@ -88,6 +89,7 @@ def keys_made_of_data() -> set[str]:
         *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
+        *(f"error.{code}" for code in database.CODES.values()),
         "note.shortened",  # from the engine, with the frames
         *(
             f"note.{note}"
