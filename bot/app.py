@@ -20,7 +20,7 @@ from bot.live import Live
 from bot.platform import Desk, Platform
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
-from commands import cards
+from commands import cards, looking
 from commands.card import Card
 from commands.policy import make_policy
 from commands.studio import Studio
@@ -135,7 +135,7 @@ async def settle(app: App) -> None:
     dispatcher.stop()
     if dispatcher.seconds_left() <= GRACE_SECONDS:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + GRACE_SECONDS):
+            async with asyncio.timeout(GRACE_SECONDS):
                 await dispatcher.idle()
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 
@@ -170,21 +170,13 @@ async def _keep_running(platform: Platform, desk: Desk) -> None:
 
 
 def _painter(core: Core, studio: Studio, locale: str, clock: Clock) -> Painter:
-    installed = {model.name: model for model in studio.models}
-
     def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
-        capabilities = installed.get(job.spec.model)
+        capabilities = looking.capabilities(job, studio)
         if kind is ActKind.NOTICE:
             return cards.failure(job, locale)
         if file is not None:
             return cards.clip(job, file, locale, capabilities)
-        standing = cards.Standing(
-            now=clock.now(),
-            place=core.jobs.place(job.id),
-            progress=core.jobs.progress(job.id),
-            seconds_left=core.jobs.seconds_left(job.id),
-            paused=core.jobs.paused,
-        )
+        standing = looking.standing(job, core.jobs, clock)
         return cards.status(job, standing, locale, capabilities)
 
     return paint
