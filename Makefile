@@ -68,5 +68,5 @@ $(VENV)/.inference: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.inference
 	@echo "Installing what the tests need ..."
-	$(PIP) --editable ".[inference,dev]"
+	$(PIP) --editable ".[inference,dev,safety]"
 	@touch $@
