@@ -32,7 +32,8 @@ FIRST_STEP = 2
 class Previews:
     """Writes the newest still over the one before, never holding up the render.
 
-    When the context is left, the thread has ended and the preview is gone: it has served.
+    When the context is left, the thread has ended. The last preview stays, because somebody may be
+    reading it; it goes with the job's files.
 
     Args:
         directory: Of the attempt.
@@ -51,7 +52,6 @@ class Previews:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
-        self._path.unlink(missing_ok=True)
 
     def offer(self, step: int, still: Still | None) -> None:
         """Draw and write a still if it is time for one and the last one is written."""

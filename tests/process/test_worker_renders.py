@@ -11,7 +11,7 @@ import pytest
 from inference.errors import Cancelled, EngineError, UserError, WorkerLost
 from inference.media.provenance import read_recipe
 from inference.media.watermark import WatermarkSettings
-from inference.workers.base import Stage
+from inference.workers.base import LATENTS_NAME, Stage
 from inference.workers.protocol import MAX_FRAME_BYTES
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
 
