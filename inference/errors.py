@@ -7,6 +7,7 @@ RushesError
 ├── DeliveryError      the platform did not take a message; `transient` says whether to retry
 ├── WorkerLost         the child process died, hung or never spoke
 ├── StoreError         the database or the disk is not usable; the operator must act
+├── ModeratorUnavailable  a safety check cannot be asked now; the operator decides what follows
 └── Cancelled          the render stopped because it was asked to
 
 Anything else that surfaces is a bug: log it with the job id and tell the person that id.
@@ -69,6 +70,10 @@ class WorkerLost(RushesError):
 
 class StoreError(RushesError):
     """The database or its disk cannot be used; the operator must act."""
+
+
+class ModeratorUnavailable(RushesError):
+    """A safety check cannot be asked now: without it, the config decides what is allowed."""
 
 
 class Cancelled(RushesError):
