@@ -17,6 +17,7 @@ from bot import setup
 from bot.config import Config
 from bot.delivery import Delivery, Painter
 from bot.live import Live
+from bot.moderation import moderation
 from bot.platform import Desk, Platform
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
@@ -73,6 +74,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     studio = setup.studio(config)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
+        guard = await stack.enter_async_context(moderation(config, media, clock))
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
@@ -84,6 +86,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 weights=config.queue.weights,
                 watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                guard=guard,
                 clock=clock,
             )
         )
@@ -133,10 +136,11 @@ async def settle(app: App) -> None:
     app.core.jobs.stop_accepting()
     dispatcher = app.core.dispatcher
     dispatcher.stop()
-    if dispatcher.seconds_left() <= GRACE_SECONDS:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            if dispatcher.seconds_left() <= GRACE_SECONDS:
                 await dispatcher.idle()
+            await app.core.checker.idle()
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 
 

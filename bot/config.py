@@ -115,6 +115,18 @@ class AssistantSection(Section):
     timeout_seconds: Seconds = 20.0
 
 
+class SafetySection(Section):
+    """What may be asked for and shown; the lists of words that ship are always on."""
+
+    words: list[Annotated[str, Field(min_length=1, max_length=64)]] = []
+    openai: bool = False
+    api_key: SecretStr | None = None
+    """The assistant's key and server, if not said."""
+    base_url: str | None = None
+    classifier: bool = False
+    fail_closed: bool = False
+
+
 class WatermarkSection(Section):
     """The mark on every clip."""
 
@@ -158,6 +170,7 @@ class Config(BaseSettings):
     models: ModelsSection = ModelsSection()
     queue: QueueSection = QueueSection()
     assistant: AssistantSection = AssistantSection()
+    safety: SafetySection = SafetySection()
     watermark: WatermarkSection = WatermarkSection()
     http: HttpSection = HttpSection()
     retention: RetentionSection = RetentionSection()

@@ -16,6 +16,7 @@ from inference.engines.base import Capabilities
 from inference.errors import RushesError
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, JobState
+from inference.safety.base import Outcome
 from inference.spec import Spec
 from inference.workers.base import Progress, Stage
 
@@ -70,6 +71,7 @@ def status(
 
 def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = None) -> Card:
     """Bring the finished file: the message that notifies its requester, once."""
+    hidden = job.verdict.outcome is Outcome.SPOILER
     verbs = [Verb.REROLL, Verb.INFO]
     if _larger(job.spec, capabilities):
         verbs.insert(1, Verb.LARGER)
@@ -78,6 +80,7 @@ def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = 
         lines=(
             parts("card.clip", locale, person=_person(job)),
             (summary.clip_facts(job, locale, capabilities),),
+            *([(text("card.spoiler", locale, reason=job.verdict.reasons[0]),)] if hidden else []),
             *(
                 (text(f"note.{note}", locale),)
                 for note in (job.manifest.notes if job.manifest else ())
@@ -88,6 +91,7 @@ def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = 
             path=file,
             name=f"{job.id}{file.suffix}",
             description=summary.shorten(job.spec.prompt, DESCRIPTION_LENGTH),
+            spoiler=hidden,
         ),
         job=job.id,
         ping=True,

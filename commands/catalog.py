@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from commands import admin, generate, history, preferences, presets, privacy, queue, quota
+from commands import admin, generate, history, preferences, presets, privacy, queue, quota, safety
 from commands.help import with_help
 
 COMMANDS = with_help(
@@ -16,6 +16,7 @@ COMMANDS = with_help(
         *privacy.COMMANDS,
         *admin.COMMANDS,
         *quota.ADMIN_COMMANDS,
+        *safety.ADMIN_COMMANDS,
         *preferences.ADMIN_COMMANDS,
     )
 )

@@ -147,6 +147,8 @@ class Channel:
     id: str = ""
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
+    age_restricted: bool = False
+    """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from commands import cards, limits, looking
+from commands import cards, limits, looking, safety
 from commands.actions import Verb
 from commands.card import Card
-from commands.context import Call
+from commands.context import Call, Channel
 from commands.flags import parse
 from commands.options import BY_NAME, IMAGE, PROMPT, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, within_caps
@@ -124,7 +124,7 @@ async def _submit(
         address=call.channel.address,
         key=call.key,
         parent=parent,
-        presentation=_presentation(rules),
+        presentation=_presentation(rules, call.channel),
         quota=quota,
     )
     try:
@@ -137,12 +137,13 @@ async def _submit(
         return cards.error(error, call.locale, advice=advice)
 
 
-def _presentation(rules: Rules) -> Presentation:
+def _presentation(rules: Rules, channel: Channel) -> Presentation:
     corner = rules.value(WATERMARK_CORNER)
     return Presentation(
         corner=None if corner is None else Corner(corner),
         suffix=rules.value(WATERMARK_SUFFIX) or "",
         prompt_in_recipe=rules.value(RECIPE_PROMPT),
+        flagged=safety.flagged(rules, channel),
     )
 
 

@@ -13,6 +13,7 @@ from commands.summary import dotted, shorten
 from commands.values import label
 from inference.errors import NotFound, UserError
 from inference.jobs.model import Job, JobState
+from inference.safety.base import Outcome
 
 PARENT = "rushes"
 
@@ -61,6 +62,8 @@ async def show(call: Call) -> Card:
     file = call.jobs.files(job)
     if file is None:
         raise UserError("job.files_expired", job=job.id)
+    if _for_adults(job) and not call.channel.age_restricted:
+        raise UserError("safety.age_restricted", job=job.id)
     return cards.clip(job, file, call.locale, looking.capabilities(job, call.studio))
 
 
@@ -114,6 +117,11 @@ async def _named_or_newest(call: Call) -> Job:
     if not newest:
         raise NotFound("job.none")
     return newest[0]
+
+
+def _for_adults(job: Job) -> bool:
+    """Return whether a job was flagged, and let through because of the channel it was made in."""
+    return bool(job.verdict.reasons) and job.verdict.outcome is Outcome.ALLOW
 
 
 def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:

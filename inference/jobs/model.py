@@ -19,6 +19,7 @@ from typing import Any
 
 from inference.jobs.presentation import Presentation
 from inference.jobs.quota import Quota
+from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.workers.base import Manifest
 
@@ -43,13 +44,13 @@ class JobState(StrEnum):
     RUNNING = "running"
     """The worker has it."""
     FINISHING = "finishing"
-    """The file is complete on disk; it is being checked."""
+    """The file is complete on disk; somebody looks at it before it may go out."""
     DELIVERING = "delivering"
     """The outbox owns it until the platform has it."""
     DONE = "done"
     """Posted, or kept for `/rushes show` where no place took it."""
     REFUSED = "refused"
-    """Preparing found a reason not to render it."""
+    """A check found a reason not to render it, or not to show what was rendered."""
     FAILED = "failed"
     """The render did not work out; `error_code` says why."""
     CANCELLED = "cancelled"
@@ -91,7 +92,9 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
             JobState.EXPIRED,
         }
     ),
-    JobState.FINISHING: frozenset({JobState.DELIVERING, JobState.QUEUED, JobState.FAILED}),
+    JobState.FINISHING: frozenset(
+        {JobState.DELIVERING, JobState.QUEUED, JobState.REFUSED, JobState.FAILED}
+    ),
     JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED}),
     **{state: frozenset() for state in ENDED},
 }
@@ -177,6 +180,8 @@ class Job:
     failure: Failure | None = None
     manifest: Manifest | None = None
     presentation: Presentation = field(default_factory=Presentation)
+    verdict: Verdict = field(default_factory=Verdict)
+    """What the checks found so far; they never deny what goes on."""
 
     @property
     def ended(self) -> bool:

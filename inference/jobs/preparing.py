@@ -19,6 +19,8 @@ from inference.clock import Clock
 from inference.errors import RushesError, UserError
 from inference.jobs.model import Failure, Job
 from inference.jobs.persist import until_written
+from inference.safety.base import Verdict
+from inference.safety.guard import Guard
 from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -66,6 +68,7 @@ class Preparer:
         artifacts: Artifacts,
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
+        guard: Guard,
         ready: Callable[[Job], None],
         clock: Clock,
     ) -> None:
@@ -76,6 +79,7 @@ class Preparer:
             artifacts: Where the images go.
             cleaner: Decodes untrusted images.
             sources: Platform name -> where its images come from.
+            guard: Judges words and images.
             ready: Called with every job that is now queued (`Dispatcher.enter`).
             clock: Paces the tries while the disk takes nothing.
         """
@@ -83,6 +87,7 @@ class Preparer:
         self._artifacts = artifacts
         self._cleaner = cleaner
         self._sources = sources
+        self._guard = guard
         self._ready = ready
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
@@ -107,9 +112,12 @@ class Preparer:
             return
         try:
             spec, image = await self._prepare(job)
+            verdict = await self._judge(job, spec, image)
         except UserError as error:
+            _log.info("job.refused", job=job.id, code=error.code)
             failure = Failure(code=error.code, params=error.params)
-            await self._written(lambda: self._store.refuse(job.id, failure))
+            if await self._written(lambda: self._store.refuse(job.id, failure)):
+                await asyncio.to_thread(self._artifacts.remove, job.id)
         except RushesError as error:
             _log.warning("job.preparing_failed", job=job.id, code=error.code)
             failure = Failure(code=error.code, params=error.params)
@@ -120,7 +128,7 @@ class Preparer:
             await self._written(lambda: self._store.fail(job.id, failure))
         else:
             queued = await self._written(
-                lambda: self._store.enqueue(job.id, spec=spec, image=image)
+                lambda: self._store.enqueue(job.id, spec=spec, image=image, verdict=verdict)
             )
             if queued is not None:
                 self._ready(queued)
@@ -153,6 +161,24 @@ class Preparer:
         await self._cleaner.clean_image(raw, directory / IMAGE_NAME)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
         return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
+
+    async def _judge(self, job: Job, spec: Spec, image: str | None) -> Verdict:
+        """Return what the checks say of the words, as typed and as rendered, and of the image.
+
+        Raises:
+            UserError: `safety.prompt` or `safety.image`: it may not be made.
+        """
+        flagged = job.presentation.flagged
+        texts = list(dict.fromkeys((job.spec.prompt, spec.prompt)))
+        verdict = await self._guard.judge_texts(texts, tenant=job.tenant, flagged=flagged)
+        if verdict.denied:
+            raise UserError("safety.prompt", reason=verdict.reasons[0].value)
+        if image is not None:
+            file = self._artifacts.input_directory(job.id) / image
+            verdict = verdict.joined(await self._guard.judge_file(file, flagged=flagged))
+        if verdict.denied:
+            raise UserError("safety.image", reason=verdict.reasons[0].value)
+        return verdict
 
     async def _inherit(self, job: Job, parent_id: str, target: Path) -> None:
         """Copy the reference image of the job that this one was made from."""

@@ -106,7 +106,7 @@ class Sweeper:
         """Delete the files of jobs that ended longer ago than files are kept."""
         before = self._clock.now() - self._files_seconds
         kept = await asyncio.to_thread(self._artifacts.job_ids)
-        for job_id in await self._store.ended_before(before, among=kept):
+        for job_id in await self._store.without_files(before, among=kept):
             await asyncio.to_thread(self._artifacts.remove, job_id)
 
     async def forget(self) -> None:

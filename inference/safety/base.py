@@ -73,9 +73,7 @@ class Verdict:
         order = list(Outcome)
         return Verdict(
             outcome=max(self.outcome, other.outcome, key=order.index),
-            reasons=tuple(
-                reason for reason in Reason if reason in {*self.reasons, *other.reasons}
-            ),
+            reasons=tuple(reason for reason in Reason if reason in {*self.reasons, *other.reasons}),
         )
 
     @property

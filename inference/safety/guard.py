@@ -48,9 +48,7 @@ class Guard:
         self._sampler = sampler
         self._fail_closed = fail_closed
 
-    async def judge_texts(
-        self, texts: Sequence[str], *, tenant: str, flagged: Outcome
-    ) -> Verdict:
+    async def judge_texts(self, texts: Sequence[str], *, tenant: str, flagged: Outcome) -> Verdict:
         """Judge what somebody asks for.
 
         Args:

@@ -64,11 +64,13 @@ class OpenAIModerator:
 
     async def look(self, stills: Sequence[Path]) -> frozenset[Reason]:
         """Return the categories that any picture falls into; see `PictureModerator`."""
-        asked = []
-        async with asyncio.TaskGroup() as tasks:
-            for still in stills:  # the endpoint takes one picture at a time
-                asked.append(tasks.create_task(self._look_at(still)))
-        return frozenset().union(*(task.result() for task in asked))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # The endpoint takes one picture at a time.
+                asked = [tasks.create_task(self._look_at(still)) for still in stills]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        return frozenset(reason for task in asked for reason in task.result())
 
     async def _look_at(self, still: Path) -> frozenset[Reason]:
         data = base64.b64encode(await asyncio.to_thread(still.read_bytes)).decode()

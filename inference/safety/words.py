@@ -21,7 +21,7 @@ _GUILDS = 64
 """Guilds whose words are kept compiled."""
 
 
-class GuildWords(Protocol):
+class ForbiddenWords(Protocol):
     """The words that each guild's admins forbid (`commands.words_store`)."""
 
     async def of(self, tenant: str) -> Sequence[str]:
@@ -34,7 +34,7 @@ class WordModerator:
 
     name = "words"
 
-    def __init__(self, *, house: Iterable[str] = (), guilds: GuildWords) -> None:
+    def __init__(self, *, house: Iterable[str] = (), guilds: ForbiddenWords) -> None:
         """Read the lists that ship.
 
         Args:

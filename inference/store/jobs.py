@@ -28,12 +28,19 @@ from inference.jobs.model import (
 )
 from inference.jobs.policy import Counts
 from inference.jobs.scheduler import Charge, Shares
+from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.store import ledger
 from inference.store.database import Database
 from inference.store.ledger import usage_inside
 from inference.store.outbox import ActKind, want
-from inference.store.rows import dump_failure, dump_manifest, job_from_row, row_from_job
+from inference.store.rows import (
+    dump_failure,
+    dump_manifest,
+    dump_verdict,
+    job_from_row,
+    row_from_job,
+)
 from inference.workers.base import Manifest
 
 JobOrNone = TypeVar("JobOrNone", Job, Job | None)
@@ -89,8 +96,17 @@ class JobStore:
         """Accepted -> preparing."""
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
 
-    async def enqueue(self, job_id: str, *, spec: Spec, image: str | None) -> Job | None:
-        """Preparing -> queued, with the prepared spec and image and a place in the order."""
+    async def enqueue(
+        self, job_id: str, *, spec: Spec, image: str | None, verdict: Verdict
+    ) -> Job | None:
+        """Preparing -> queued, with the prepared spec and image and a place in the order.
+
+        Args:
+            job_id: The job.
+            spec: As it will be rendered.
+            image: Artifact name of the prepared reference image.
+            verdict: What the checks said of words and image.
+        """
 
         async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
             rows = await connection.execute_fetchall(
@@ -100,6 +116,7 @@ class JobStore:
             return {
                 "spec": json.dumps(spec.as_dict()),
                 "image": image,
+                "verdict": dump_verdict(verdict),
                 "sequence": int(sequence),
                 "queued_at": self._clock.now(),
             }
@@ -153,9 +170,14 @@ class JobStore:
 
         return await self._move("finish", job_id, {JobState.RUNNING}, JobState.FINISHING, changes)
 
-    async def deliver(self, job_id: str) -> Job | None:
-        """Finishing -> delivering: the clip is the outbox's now."""
-        return await self._move("deliver", job_id, {JobState.FINISHING}, JobState.DELIVERING)
+    async def deliver(self, job_id: str, verdict: Verdict) -> Job | None:
+        """Finishing -> delivering: somebody looked at the file, and it is the outbox's now."""
+
+        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
+            return {"verdict": dump_verdict(verdict)}
+
+        states = {JobState.FINISHING}
+        return await self._move("deliver", job_id, states, JobState.DELIVERING, changes)
 
     # -- ends --------------------------------------------------------------------------------
 
@@ -208,8 +230,8 @@ class JobStore:
         )
 
     async def refuse(self, job_id: str, failure: Failure) -> Job | None:
-        """Preparing -> refused: the image, prompt or policy stands against it."""
-        states = {JobState.PREPARING}
+        """Preparing or finishing -> refused: image, prompt, result or policy stands against it."""
+        states = {JobState.PREPARING, JobState.FINISHING}
         return await self._end("refuse", job_id, states, JobState.REFUSED, failure=failure)
 
     async def expire(self, job_id: str, failure: Failure) -> Job | None:
@@ -249,12 +271,15 @@ class JobStore:
         )
         return [job_from_row(row) for row in reversed(rows)]
 
-    async def ended_before(self, at: float, *, among: Iterable[str]) -> list[str]:
-        """Return which of these jobs ended before a time, or are not known at all."""
+    async def without_files(self, at: float, *, among: Iterable[str]) -> list[str]:
+        """Return which of these jobs should have no files: ended before a time, refused, unknown.
+
+        A refused one's are deleted when it is refused; here are those of a process that died then.
+        """
         rows = await self._database.read(
             "SELECT kept.value AS id FROM json_each(?) AS kept"
             " LEFT JOIN jobs ON jobs.id = kept.value"
-            " WHERE jobs.id IS NULL OR ended_at < ?",
+            " WHERE jobs.id IS NULL OR ended_at < ? OR state = 'refused'",
             (json.dumps(list(among)), at),
         )
         return [row["id"] for row in rows]

@@ -105,6 +105,7 @@ def test_the_commands_are_those_we_promise():
         "/rushes-admin block",
         "/rushes-admin unblock",
         "/rushes-admin quota",
+        "/rushes-admin words",
         "/rushes-admin settings",
         "/rushes help",
     ]
