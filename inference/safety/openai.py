@@ -80,7 +80,7 @@ class OpenAIModerator:
     async def _flagged(self, given: Any, *, count: int) -> frozenset[Reason]:
         try:
             answer = await self._client.moderations.create(model=MODEL, input=given)
-        except OpenAIError as error:
+        except (OpenAIError, ValueError) as error:  # the latter for an answer that is no JSON
             raise ModeratorUnavailable(type(error).__name__) from error
         return _reasons(answer, count)
 
