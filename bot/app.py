@@ -101,6 +101,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             platforms=platforms,
             painter=_painter(core, studio, config.bot.language, clock),
             shrinker=media,
+            previews=not config.safety.sees_pictures,
             clock=clock,
         )
         live = Live(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)

@@ -128,6 +128,11 @@ class SafetySection(Section):
     classifier: bool = False
     fail_closed: bool = False
 
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether somebody looks at pictures before they are shown."""
+        return self.openai or self.classifier
+
 
 class WatermarkSection(Section):
     """The mark on every clip."""

@@ -14,7 +14,11 @@ from inference.safety.base import Reason
 from inference.safety.readings import Reading, readings
 from inference.safety.terms import Terms
 
-_AGE = re.compile(r"(?<!\S)(?:[1-9]|1[0-7]) ?(?:(?:years?|yrs?) ?olds?|y ?o)(?!\S)")
+_NUMBERS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten"
+    "|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+)
+_AGE = re.compile(rf"(?<!\S)(?:[1-9]|1[0-7]|{_NUMBERS}) ?(?:(?:years?|yrs?) ?olds?|y ?o)(?!\S)")
 """An age under 18."""
 
 _GUILDS = 64
