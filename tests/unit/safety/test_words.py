@@ -100,9 +100,9 @@ async def test_words_that_speak_for_themselves_are_found(moderator, text, reason
         "go\u200bre",
         "go\u00adre",
         "gör\u0301e",
-        "ｇｏｒｅ",
-        "𝓰𝓸𝓻𝓮",
-        "gоrе",  # noqa: RUF001 - Cyrillic
+        "\uff47\uff4f\uff52\uff45",
+        "\U0001d4f0\U0001d4f8\U0001d4fb\U0001d4ee",
+        "g\u043er\u0435",
         "go.re",
         "some g0r3!",
         "「gore」",
