@@ -29,6 +29,19 @@ MAX_ATTEMPTS = 8
 """A restart of the bot is not the job's fault, but nothing is tried for ever."""
 
 
+TYPED = "typed"
+"""Origin of what the requester set themselves in this very request; never overruled."""
+
+RANDOM = "random"
+"""Origin of what was drawn by lot."""
+
+ASSISTANT = "assistant"
+"""Origin of a prompt that the assistant wrote; it is not asked again."""
+
+LANGUAGE = "language"
+"""Origin of a `refine` that the language of the prompt switched on."""
+
+
 class JobState(StrEnum):
     """Where a job is. Ends are `ENDED`."""
 
@@ -142,6 +155,8 @@ class Order:
     """How the guild wants the finished file."""
     quota: Quota | None = None
     """GPU time that requester and tenant may use, where that is limited."""
+    review: bool = False
+    """Whether the requester wants to agree to a refined prompt before it stands in line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +192,9 @@ class Job:
     failure: Failure | None = None
     manifest: Manifest | None = None
     presentation: Presentation = field(default_factory=Presentation)
+    notes: tuple[str, ...] = ()
+    """Catalog codes of remarks that preparing has for the requester."""
+    review: bool = False
 
     @property
     def ended(self) -> bool:

@@ -89,6 +89,30 @@ class JobStore(JobQueries):
         """Accepted -> preparing."""
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
 
+    async def reword(self, job: Job) -> Job | None:
+        """Keep what preparing made of the prompt, so that it is not done again after a restart."""
+        words = {name: getattr(job.spec, name) for name in ("prompt", "original", "refine")}
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            rows = await connection.execute_fetchall(
+                "UPDATE jobs SET spec = json_patch(spec, ?), origins = ?, notes = ?"
+                " WHERE id = ? AND state = 'preparing' RETURNING *",
+                (json.dumps(words), json.dumps(job.origins), json.dumps(job.notes), job.id),
+            )
+            return next((job_from_row(row) for row in rows), None)
+
+        return await self._database.write("reword", work)
+
+    async def review(self, job_id: str, *, spec: Spec, image: str | None) -> Job | None:
+        """Preparing -> review, with the prepared spec and image."""
+
+        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
+            return {"spec": json.dumps(spec.as_dict()), "image": image}
+
+        return await self._move(
+            "review", job_id, {JobState.PREPARING}, JobState.REVIEW, changes
+        )
+
     async def enqueue(self, job_id: str, *, spec: Spec, image: str | None) -> Job | None:
         """Preparing -> queued, with the prepared spec and image and a place in the order."""
 

@@ -38,6 +38,8 @@ def job_from_row(row: sqlite3.Row) -> Job:
         failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
         manifest=Manifest.from_dict(json.loads(row["manifest"])) if row["manifest"] else None,
         presentation=Presentation.from_dict(json.loads(row["presentation"])),
+        notes=tuple(json.loads(row["notes"])),
+        review=bool(row["review"]),
     )
 
 
@@ -68,6 +70,8 @@ def row_from_job(job: Job) -> dict[str, object]:
         "failure": dump_failure(job.failure),
         "manifest": dump_manifest(job.manifest),
         "presentation": json.dumps(job.presentation.as_dict()),
+        "notes": json.dumps(job.notes),
+        "review": job.review,
     }
 
 
