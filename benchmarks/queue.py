@@ -133,6 +133,7 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
         weights={},
         watermark=WatermarkSettings(),
         files_seconds=86400.0,
+        assistant=None,
         clock=SystemClock(),
     ) as core:
         await core.jobs.pause()

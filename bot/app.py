@@ -76,6 +76,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     studio = setup.studio(config)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
+        assistant = await stack.enter_async_context(setup.assistant(config))
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
@@ -87,6 +88,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 weights=config.queue.weights,
                 watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                assistant=assistant,
                 clock=clock,
             )
         )

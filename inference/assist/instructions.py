@@ -59,7 +59,7 @@ def system_message(draft: Draft) -> str:
 
 
 def tidy(answer: str) -> str:
-    """Return an answer as one line of as many sentences as are allowed; empty if it is no prompt."""
+    """Return an answer as one line, no longer than is allowed; empty if it is no prompt."""
     line = " ".join(answer.split())
     if len(line) > 1 and line[0] in _QUOTES and line[-1] in _QUOTES:
         line = line[1:-1].strip()

@@ -23,8 +23,8 @@ SURE = 0.7
 UNLIKELY = 0.02
 """Probability of English above which a prompt counts as English."""
 
-LANGUAGES = frozenset(
-    ("ca cs da de en es et fi fr hr hu id is it lt lv nl no nn pl pt ro sk sl sv tr vi").split()
+LANGUAGES = frozenset(  # ISO 639-1
+    "ca cs da de en es et fi fr hr hu id is it lt lv nl nn no pl pt ro sk sl sv tr vi".split()  # noqa: SIM905 - a line, not thirty
 )
 """In Latin letters and likely to be typed; the rest would only blur the verdict on short texts."""
 

@@ -28,9 +28,7 @@ def _for_any(spec: Spec) -> str:
     subject, action, place = (
         lot.choice(words) for words in (cast.subjects, cast.actions, cast.places)
     )
-    light, lens, camera, style = (
-        lot.choice(lines) for lines in (LIGHTS, LENSES, CAMERAS, STYLES)
-    )
+    light, lens, camera, style = (lot.choice(lines) for lines in (LIGHTS, LENSES, CAMERAS, STYLES))
     first = f"{subject[0].upper()}{subject[1:]} {action} {place}."
     moves = spec.mode is not Mode.TEXT_TO_IMAGE and spec.camera is Camera.NONE
     return " ".join([first, light, lens, *([camera] if moves else []), style])
@@ -39,6 +37,7 @@ def _for_any(spec: Spec) -> str:
 def _for_nano(spec: Spec) -> str:
     """Describe a scene of the kind that nano was trained on."""
     import numpy as np  # noqa: PLC0415 - only who has nano needs either
+
     from inference.nano.captions import draw_scene, plain  # noqa: PLC0415
     from inference.nano.scenes import Move  # noqa: PLC0415
 

@@ -44,10 +44,6 @@ class Refiner:
             _log.warning("assistant.not_kept", code=error.code)
         return prompt
 
-    async def forget(self, tenant: str, requester_id: str) -> None:
-        """Delete what a person's words were made into."""
-        await self._cache.forget(tenant, requester_id)
-
     async def _ask(self, draft: Draft) -> str:
         if self._clock.monotonic() < self._rests_until:
             raise AssistantError("assistant.unavailable")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -211,3 +211,9 @@ class Job:
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in ENDED
+
+    def in_own_words(self) -> Job:
+        """Return the job with what its requester wrote, which is not to be refined again."""
+        spec = replace(self.spec, prompt=self.spec.own_words, original=None, refine=False)
+        origins = {name: origin for name, origin in self.origins.items() if name != "prompt"}
+        return replace(self, spec=spec, origins={**origins, "refine": TYPED})

@@ -17,10 +17,10 @@ import structlog
 
 from inference.clock import Clock
 from inference.errors import RushesError, UserError
-from inference.jobs.model import Failure, Job
+from inference.jobs.model import ASSISTANT, Failure, Job
 from inference.jobs.persist import until_written
+from inference.jobs.rewording import Rewording
 from inference.media.atomic import part_file
-from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 
@@ -70,6 +70,7 @@ class Preparer:
         artifacts: Artifacts,
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
+        rewording: Rewording,
         ready: Callable[[Job], None],
         clock: Clock,
     ) -> None:
@@ -80,6 +81,7 @@ class Preparer:
             artifacts: Where the images go.
             cleaner: Decodes untrusted images.
             sources: Platform name -> where its images come from.
+            rewording: Works prompts out.
             ready: Called with every job that is now queued (`Dispatcher.enter`).
             clock: Paces the tries while the disk takes nothing.
         """
@@ -87,6 +89,7 @@ class Preparer:
         self._artifacts = artifacts
         self._cleaner = cleaner
         self._sources = sources
+        self._rewording = rewording
         self._ready = ready
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
@@ -110,7 +113,7 @@ class Preparer:
         if job is None or job.ended:
             return
         try:
-            spec, image = await self._prepare(job)
+            prepared = await self._prepare(job)
         except UserError as error:
             failure = Failure(code=error.code, params=error.params)
             await self._written(lambda: self._store.refuse(job.id, failure))
@@ -123,11 +126,18 @@ class Preparer:
             failure = Failure(code="internal", params={"job": job.id})
             await self._written(lambda: self._store.fail(job.id, failure))
         else:
-            queued = await self._written(
-                lambda: self._store.enqueue(job.id, spec=spec, image=image)
-            )
-            if queued is not None:
-                self._ready(queued)
+            await self._put_in_line(prepared)
+
+    async def _put_in_line(self, job: Job) -> None:
+        """Let a prepared job wait for the GPU, or for its requester's word on the new prompt."""
+        if job.review and job.origins.get("prompt") == ASSISTANT:
+            await self._written(lambda: self._store.review(job))
+            return
+        queued = await self._written(
+            lambda: self._store.enqueue(job.id, spec=job.spec, image=job.image)
+        )
+        if queued is not None:
+            self._ready(queued)
 
     async def _begun(self, job_id: str) -> Job | None:
         """Return the job in `preparing`, also when it was found there after a restart."""
@@ -136,18 +146,29 @@ class Preparer:
     async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
         return await until_written(write, self._clock)
 
-    async def _prepare(self, job: Job) -> tuple[Spec, str | None]:
-        """Return the spec as it will be rendered, and the artifact name of its image.
+    async def _prepare(self, job: Job) -> Job:
+        """Return the job as it will be rendered, with its image and its last words.
 
         Raises:
             UserError: The job must be refused, with the sentence for its requester.
         """
+        job = await self._with_image(job)
+        return await self._reworded(job)
+
+    async def _with_image(self, job: Job) -> Job:
         if job.spec.image is None:
-            return job.spec, None
+            return replace(job, image=None)
         directory = self._artifacts.input_directory(job.id)
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         await self._bring_image(job, directory / IMAGE_NAME)
-        return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
+        return replace(job, spec=replace(job.spec, image=IMAGE_NAME), image=IMAGE_NAME)
+
+    async def _reworded(self, job: Job) -> Job:
+        """Let the assistant at the prompt, and keep what came of it before anything else is done."""
+        reworded = await self._rewording.reword(job, self._artifacts.image(job))
+        if reworded != job:
+            await self._written(lambda: self._store.reword(reworded))
+        return reworded
 
     async def _bring_image(self, job: Job, target: Path) -> None:
         """Put the clean reference image at `target`, wherever it comes from."""

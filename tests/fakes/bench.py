@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.assist.base import PromptAssistant
 from inference.engines.base import Capabilities
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job, JobState
@@ -36,6 +37,7 @@ class Bench:
     limits: QueueLimits = ROOMY
     weights: Mapping[str, float] = field(default_factory=dict)
     capabilities: Callable[[str], Capabilities] = capabilities
+    assistant: PromptAssistant | None = None
     core: Core = field(init=False)
 
     @contextlib.asynccontextmanager
@@ -51,6 +53,7 @@ class Bench:
             weights=self.weights,
             watermark=WatermarkSettings(),
             files_seconds=7 * 86400.0,
+            assistant=self.assistant,
             clock=self.clock,
         ) as self.core:
             yield self.core
