@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from commands import admin, generate, history, preferences, presets, privacy, queue, quota
+from commands import (
+    admin,
+    generate,
+    history,
+    preferences,
+    presets,
+    privacy,
+    prompt,
+    queue,
+    quota,
+)
 from commands.help import with_help
 
 COMMANDS = with_help(
     (
         *generate.COMMANDS,
+        *prompt.COMMANDS,
         *queue.COMMANDS,
         *history.COMMANDS,
         *preferences.COMMANDS,

@@ -121,6 +121,7 @@ QUEUE_PROMPTS = _setting(
     scopes=_GUILD,
     default=Prompts.SHOWN.value,
 )
+REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope))
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
 WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
@@ -187,6 +188,7 @@ SETTINGS = {
         ROLES,
         BUTTONS,
         QUEUE_PROMPTS,
+        REVIEW,
         RECIPE_PROMPT,
         WATERMARK_CORNER,
         WATERMARK_SUFFIX,

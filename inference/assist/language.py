@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
+    from py3langid.langid import LanguageIdentifier  # type: ignore[import-untyped] # has no types
 
 FOREIGN_LETTERS = 0.3
 """Share of letters that are not Latin from which on no statistics are needed."""
@@ -55,14 +55,16 @@ class Languages:
     def _judge(self, text: str) -> bool:
         scores = self._identifier.rank(text)
         (best, probability), english = scores[0], dict(scores)["en"]
-        return best != "en" and probability >= SURE and english < UNLIKELY
+        return bool(best != "en" and probability >= SURE and english < UNLIKELY)
 
     @cached_property
     def _identifier(self) -> LanguageIdentifier:
         """Load the model, without the tables of languages that are not asked about: 50 MB, 1 s."""
         import numpy as np  # noqa: PLC0415 - most processes never need either
         from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
-        from py3langid.modelio import load_model  # noqa: PLC0415
+        from py3langid.modelio import (  # type: ignore[import-untyped] # noqa: PLC0415
+            load_model,
+        )
 
         features, priors, names, next_states, rows, outputs = load_model(MODEL_DIR / MODEL_FILE)
         kept = [index for index, name in enumerate(names) if name in LANGUAGES]

@@ -131,10 +131,11 @@ _BUILT_IN = {
             prompt_advice=(
                 "It knows simple drawings only. Write one short sentence in small letters: a"
                 " colour and one thing, how it moves, and where. Things: ball, square, triangle,"
-                " star, ring, heart, diamond, moon, cloud, tree, house, fish, boat, sun. Moves: moving to the left, to the"
-                " right, up or down, bouncing, circling, growing, shrinking, standing still."
-                " Places: in the snow, in the night sky, at sunset, on a meadow, in the blue sky,"
-                " in the city at night, in the desert, on the sea, on a checkerboard."
+                " star, ring, heart, diamond, moon, cloud, tree, house, fish, boat, sun. Moves:"
+                " moving to the left, to the right, up or down, bouncing, circling, growing,"
+                " shrinking, standing still. Places: in the snow, in the night sky, at sunset, on a"
+                " meadow, in the blue sky, in the city at night, in the desert, on the sea, on a"
+                " checkerboard."
             ),
             native_note="upscaled",
         ),

@@ -164,7 +164,7 @@ class Preparer:
         return replace(job, spec=replace(job.spec, image=IMAGE_NAME), image=IMAGE_NAME)
 
     async def _reworded(self, job: Job) -> Job:
-        """Let the assistant at the prompt, and keep what came of it before anything else is done."""
+        """Let the assistant at the prompt, and keep what came of it with the job at once."""
         reworded = await self._rewording.reword(job, self._artifacts.image(job))
         if reworded != job:
             await self._written(lambda: self._store.reword(reworded))

@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Rewording:
-    """Decides what becomes of a prompt. Never fails: at worst, a person's words stay as they are."""
+    """Decides what becomes of a prompt. At worst, a person's words stay as they are."""
 
     def __init__(
         self,

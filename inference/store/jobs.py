@@ -113,7 +113,7 @@ class JobStore(JobQueries):
         return await self._move("review", job.id, {JobState.PREPARING}, JobState.REVIEW, changes)
 
     async def agree(self, job_id: str, *, own_words: bool) -> Job | None:
-        """Review -> queued, as refined or in the requester's own words, with a place in the order."""
+        """Review -> queued, as refined or in the requester's own words; takes a place in line."""
 
         async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
             agreed = job.in_own_words() if own_words else job
