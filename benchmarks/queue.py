@@ -135,6 +135,7 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
         weights={},
         watermark=WatermarkSettings(),
         files_seconds=86400.0,
+        assistant=None,
         guard=lambda _: Guard(sampler=MediaProcess()),
         clock=SystemClock(),
     ) as core:

@@ -77,6 +77,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     studio = setup.studio(config)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
+        assistant = await stack.enter_async_context(setup.assistant(config))
         guard = await stack.enter_async_context(moderation(config, media, clock))
         core = await stack.enter_async_context(
             open_core(
@@ -89,6 +90,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 weights=config.queue.weights,
                 watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                assistant=assistant,
                 guard=guard,
                 clock=clock,
             )

@@ -114,7 +114,7 @@ class AssistantSection(Section):
     base_url: str | None = None
     api_key: SecretStr | None = None
     model: str | None = None
-    timeout_seconds: Seconds = 20.0
+    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
 
 
 class SafetySection(Section):

@@ -12,9 +12,9 @@ from pathlib import Path
 from bot import setup
 from bot.config import Config
 from commands.flags import Typed, parse
-from commands.resolve import COMMAND, TYPED, Layer, Resolved, resolve
+from commands.resolve import COMMAND, Layer, Resolved, resolve
 from inference.errors import UserError
-from inference.jobs.model import Job, JobState, Requester, new_job_id
+from inference.jobs.model import TYPED, Job, JobState, Requester, new_job_id
 from inference.jobs.recipe import recipe
 from inference.spec import Spec
 from inference.workers.base import ProgressCallback, RenderTask
@@ -87,6 +87,8 @@ def written(spec: Spec) -> Typed:
     options = spec.as_dict()
     del options["image"], options["refine"]
     prompt = options.pop("prompt")
+    if options.pop("original") is not None:  # what is typed again is refined already
+        options["refine"] = False
     return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
 
 

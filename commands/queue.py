@@ -159,7 +159,7 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
         start=place.start_in if place else 0,
         prompt=text("queue.hidden", call.locale)
         if hidden
-        else shorten(job.spec.prompt, LINE_LENGTH),
+        else shorten(job.spec.own_words, LINE_LENGTH),
         name=job.requester.name,
     )
     return (line if hidden else dotted([line, job.id], call.locale),)

@@ -131,6 +131,7 @@ QUEUE_PROMPTS = _setting(
     scopes=_GUILD,
     default=Prompts.SHOWN.value,
 )
+REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope))
 SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged.DENY.value)
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
@@ -198,6 +199,7 @@ SETTINGS = {
         ROLES,
         BUTTONS,
         QUEUE_PROMPTS,
+        REVIEW,
         SAFETY,
         RECIPE_PROMPT,
         WATERMARK_CORNER,

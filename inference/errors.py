@@ -4,6 +4,7 @@ RushesError
 ├── UserError          the person can do something about it: shown through the catalog by `code`
 │   └── NotFound       unknown, foreign or forged: deliberately told apart by nobody
 ├── EngineError        the render failed; `transient` says whether another attempt makes sense
+├── AssistantError     the prompt assistant gave no usable answer; the person's own words will do
 ├── DeliveryError      the platform did not take a message; `transient` says whether to retry
 ├── WorkerLost         the child process died, hung or never spoke
 ├── StoreError         the database or the disk is not usable; the operator must act
@@ -46,6 +47,10 @@ class EngineError(RushesError):
     def __init__(self, code: str, *, transient: bool = False, **params: Any) -> None:
         super().__init__(code, **params)
         self.transient = transient
+
+
+class AssistantError(RushesError):
+    """The prompt assistant is away, declined, or said something that is no prompt."""
 
 
 class DeliveryError(RushesError):

@@ -116,6 +116,13 @@ class Spec:
     """What to avoid, where the model supports it."""
     image: str | None = None
     """Source of the reference image: a URL or path before preparing, an artifact name after."""
+    original: str | None = None
+    """The person's own words, where `prompt` is what the assistant made of them."""
+
+    @property
+    def own_words(self) -> str:
+        """What the person asked for, as they put it."""
+        return self.prompt if self.original is None else self.original
 
     @property
     def mode(self) -> Mode:

@@ -95,6 +95,8 @@ class Capabilities:
     """The model's own values by option name; they override the built-in ones."""
     negative: bool = False
     """Whether a negative prompt does anything."""
+    prompt_advice: str | None = None
+    """What the prompt assistant is told, in English, where prompts must be of a special kind."""
     native_note: str | None = None
     """Catalog code of a remark for cards, such as that small frames are upscaled."""
 

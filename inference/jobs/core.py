@@ -8,6 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.assist.base import PromptAssistant
+from inference.assist.cache import RefinementCache
+from inference.assist.language import Languages
+from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
 from inference.errors import UserError
@@ -19,6 +23,7 @@ from inference.jobs.line import Line
 from inference.jobs.policy import QueueLimits
 from inference.jobs.preparing import ImageCleaner, ImageSource, Preparer
 from inference.jobs.recovery import recover
+from inference.jobs.rewording import Rewording
 from inference.jobs.service import JobService
 from inference.jobs.sweeper import Sweeper
 from inference.media.watermark import WatermarkSettings
@@ -65,6 +70,7 @@ async def open_core(
     weights: Mapping[str, float],
     watermark: WatermarkSettings,
     files_seconds: float,
+    assistant: PromptAssistant | None,
     guard: Callable[[Database], Guard],
     clock: Clock,
 ) -> AsyncIterator[Core]:
@@ -107,11 +113,14 @@ async def open_core(
             finished=checker.arrived,
             clock=clock,
         )
+        refinements = RefinementCache(database, clock)
+        refiner = None if assistant is None else Refiner(assistant, refinements, clock)
         preparer = Preparer(
             store=store,
             artifacts=artifacts,
             cleaner=cleaner,
             sources=sources,
+            rewording=Rewording(refiner=refiner, languages=Languages(), capabilities=capabilities),
             guard=judge,
             ready=dispatcher.enter,
             clock=clock,
@@ -125,6 +134,8 @@ async def open_core(
             costs=costs,
             preparer=preparer,
             dispatcher=dispatcher,
+            refiner=refiner,
+            refinements=refinements,
             capabilities=capabilities,
             limits=limits,
             clock=clock,

@@ -17,12 +17,11 @@ import structlog
 
 from inference.clock import Clock
 from inference.errors import RushesError, UserError
-from inference.jobs.model import Failure, Job
+from inference.jobs.model import ASSISTANT, Failure, Job
 from inference.jobs.persist import until_written
+from inference.jobs.rewording import Rewording
 from inference.media.atomic import part_file
-from inference.safety.base import Verdict
 from inference.safety.guard import Guard
-from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 
@@ -72,6 +71,7 @@ class Preparer:
         artifacts: Artifacts,
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
+        rewording: Rewording,
         guard: Guard,
         ready: Callable[[Job], None],
         clock: Clock,
@@ -83,6 +83,7 @@ class Preparer:
             artifacts: Where the images go.
             cleaner: Decodes untrusted images.
             sources: Platform name -> where its images come from.
+            rewording: Works prompts out.
             guard: Judges words and images.
             ready: Called with every job that is now queued (`Dispatcher.enter`).
             clock: Paces the tries while the disk takes nothing.
@@ -91,6 +92,7 @@ class Preparer:
         self._artifacts = artifacts
         self._cleaner = cleaner
         self._sources = sources
+        self._rewording = rewording
         self._guard = guard
         self._ready = ready
         self._clock = clock
@@ -115,8 +117,7 @@ class Preparer:
         if job is None or job.ended:
             return
         try:
-            spec, image = await self._prepare(job)
-            verdict = await self._judge(job, spec, image)
+            prepared = await self._prepare(job)
         except UserError as error:
             _log.info("job.refused", job=job.id, code=error.code)
             failure = Failure(code=error.code, params=error.params)
@@ -131,11 +132,18 @@ class Preparer:
             failure = Failure(code="internal", params={"job": job.id})
             await self._written(lambda: self._store.fail(job.id, failure))
         else:
-            queued = await self._written(
-                lambda: self._store.enqueue(job.id, spec=spec, image=image, verdict=verdict)
-            )
-            if queued is not None:
-                self._ready(queued)
+            await self._put_in_line(prepared)
+
+    async def _put_in_line(self, job: Job) -> None:
+        """Let a prepared job wait for the GPU, or for its requester's word on the new prompt."""
+        if job.review and job.origins.get("prompt") == ASSISTANT:
+            await self._written(lambda: self._store.review(job))
+            return
+        queued = await self._written(
+            lambda: self._store.enqueue(job.id, spec=job.spec, image=job.image, verdict=job.verdict)
+        )
+        if queued is not None:
+            self._ready(queued)
 
     async def _begun(self, job_id: str) -> Job | None:
         """Return the job in `preparing`, also when it was found there after a restart."""
@@ -144,18 +152,30 @@ class Preparer:
     async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
         return await until_written(write, self._clock)
 
-    async def _prepare(self, job: Job) -> tuple[Spec, str | None]:
-        """Return the spec as it will be rendered, and the artifact name of its image.
+    async def _prepare(self, job: Job) -> Job:
+        """Return the job as it will be rendered: image, last words, what the checks say of both.
 
         Raises:
             UserError: The job must be refused, with the sentence for its requester.
         """
+        job = await self._with_image(job)
+        job = await self._reworded(job)
+        return await self._judged(job)
+
+    async def _with_image(self, job: Job) -> Job:
         if job.spec.image is None:
-            return job.spec, None
+            return replace(job, image=None)
         directory = self._artifacts.input_directory(job.id)
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         await self._bring_image(job, directory / IMAGE_NAME)
-        return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
+        return replace(job, spec=replace(job.spec, image=IMAGE_NAME), image=IMAGE_NAME)
+
+    async def _reworded(self, job: Job) -> Job:
+        """Let the assistant at the prompt, and keep what came of it with the job at once."""
+        reworded = await self._rewording.reword(job, self._artifacts.image(job))
+        if reworded != job:
+            await self._written(lambda: self._store.reword(reworded))
+        return reworded
 
     async def _bring_image(self, job: Job, target: Path) -> None:
         """Put the clean reference image at `target`, wherever it comes from."""
@@ -172,23 +192,23 @@ class Preparer:
         await self._cleaner.clean_image(raw, target)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
 
-    async def _judge(self, job: Job, spec: Spec, image: str | None) -> Verdict:
-        """Return what the checks say of the words, as typed and as rendered, and of the image.
+    async def _judged(self, job: Job) -> Job:
+        """Return the job with what the checks say of its words, in both versions, and its image.
 
         Raises:
             UserError: `safety.prompt` or `safety.image`: it may not be made.
         """
         flagged = job.presentation.flagged
-        texts = list(dict.fromkeys((job.spec.prompt, spec.prompt)))
+        texts = list(dict.fromkeys((job.spec.own_words, job.spec.prompt)))
         verdict = await self._guard.judge_texts(texts, tenant=job.tenant, flagged=flagged)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
+        image = self._artifacts.image(job)
         if image is not None:
-            file = self._artifacts.input_directory(job.id) / image
-            verdict = verdict.joined(await self._guard.judge_file(file, flagged=flagged))
+            verdict = verdict.joined(await self._guard.judge_file(image, flagged=flagged))
         if verdict.denied:
             raise UserError("safety.image", reason=verdict.reasons[0].value)
-        return verdict
+        return replace(job, verdict=verdict)
 
     async def _inherit(self, job: Job, parent_id: str, target: Path) -> None:
         """Copy the reference image, or the result, of the job that this one was made from."""

@@ -97,6 +97,46 @@ class JobStore(JobQueries):
         """Accepted -> preparing."""
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
 
+    async def reword(self, job: Job) -> Job | None:
+        """Keep what preparing made of the prompt, so that it is not done again after a restart."""
+        words = {name: getattr(job.spec, name) for name in ("prompt", "original", "refine")}
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            rows = await connection.execute_fetchall(
+                "UPDATE jobs SET spec = json_patch(spec, ?), origins = ?, notes = ?"
+                " WHERE id = ? AND state = 'preparing' RETURNING *",
+                (json.dumps(words), json.dumps(job.origins), json.dumps(job.notes), job.id),
+            )
+            return next((job_from_row(row) for row in rows), None)
+
+        return await self._database.write("reword", work)
+
+    async def review(self, job: Job) -> Job | None:
+        """Preparing -> review, with the prepared spec, image and verdict."""
+
+        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
+            return {
+                "spec": json.dumps(job.spec.as_dict()),
+                "image": job.image,
+                "verdict": dump_verdict(job.verdict),
+            }
+
+        return await self._move("review", job.id, {JobState.PREPARING}, JobState.REVIEW, changes)
+
+    async def agree(self, job_id: str, *, own_words: bool) -> Job | None:
+        """Review -> queued, as refined or in the requester's own words; takes a place in line."""
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
+            agreed = job.in_own_words() if own_words else job
+            return {
+                "spec": json.dumps(agreed.spec.as_dict()),
+                "origins": json.dumps(agreed.origins),
+                "sequence": await _next_place(connection),
+                "queued_at": self._clock.now(),
+            }
+
+        return await self._move("agree", job_id, {JobState.REVIEW}, JobState.QUEUED, changes)
+
     async def enqueue(
         self, job_id: str, *, spec: Spec, image: str | None, verdict: Verdict
     ) -> Job | None:
@@ -110,21 +150,15 @@ class JobStore(JobQueries):
         """
 
         async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
-            rows = await connection.execute_fetchall(
-                "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
-            )
-            [(sequence,)] = rows
             return {
                 "spec": json.dumps(spec.as_dict()),
                 "image": image,
                 "verdict": dump_verdict(verdict),
-                "sequence": int(sequence),
+                "sequence": await _next_place(connection),
                 "queued_at": self._clock.now(),
             }
 
-        return await self._move(
-            "enqueue", job_id, {JobState.PREPARING, JobState.REVIEW}, JobState.QUEUED, changes
-        )
+        return await self._move("enqueue", job_id, {JobState.PREPARING}, JobState.QUEUED, changes)
 
     async def revise(
         self,
@@ -157,6 +191,7 @@ class JobStore(JobQueries):
                 "spec": json.dumps(spec.as_dict()),
                 "origins": json.dumps(origins),
                 "cost": cost,
+                "notes": "[]",
             }
 
         states = {JobState.REVIEW, JobState.QUEUED}
@@ -388,6 +423,14 @@ class JobStore(JobQueries):
         if job is not None:
             self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
+
+
+async def _next_place(connection: aiosqlite.Connection) -> int:
+    """Count on, and return the number that orders those who enter the line."""
+    [(sequence,)] = await connection.execute_fetchall(
+        "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+    )
+    return int(sequence)
 
 
 async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:

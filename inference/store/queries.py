@@ -32,6 +32,13 @@ class JobQueries:
         )
         return [job_from_row(row) for row in rows]
 
+    async def in_review(self) -> list[str]:
+        """Return the jobs that wait for their requester's word (index jobs_unfinished)."""
+        rows = await self._database.read(
+            f"SELECT id FROM jobs WHERE state = 'review' AND {UNFINISHED}"
+        )
+        return [row["id"] for row in rows]
+
     async def recent(self, tenant: str, requester_id: str, limit: int) -> list[Job]:
         """Return a person's newest jobs (index jobs_by_requester)."""
         rows = await self._database.read(

@@ -40,6 +40,8 @@ def job_from_row(row: sqlite3.Row) -> Job:
         failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
         manifest=Manifest.from_dict(json.loads(row["manifest"])) if row["manifest"] else None,
         presentation=Presentation.from_dict(json.loads(row["presentation"])),
+        notes=tuple(json.loads(row["notes"])),
+        review=bool(row["review"]),
         verdict=Verdict.from_dict(json.loads(row["verdict"])),
     )
 
@@ -72,6 +74,8 @@ def row_from_job(job: Job) -> dict[str, object]:
         "failure": dump_failure(job.failure),
         "manifest": dump_manifest(job.manifest),
         "presentation": json.dumps(job.presentation.as_dict()),
+        "notes": json.dumps(job.notes),
+        "review": job.review,
         "verdict": dump_verdict(job.verdict),
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.assist.base import PromptAssistant
 from inference.engines.base import Capabilities
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job, JobState
@@ -38,6 +39,7 @@ class Bench:
     limits: QueueLimits = ROOMY
     weights: Mapping[str, float] = field(default_factory=dict)
     capabilities: Callable[[str], Capabilities] = capabilities
+    assistant: PromptAssistant | None = None
     guard: Guard = field(default_factory=a_guard)
     core: Core = field(init=False)
 
@@ -54,6 +56,7 @@ class Bench:
             weights=self.weights,
             watermark=WatermarkSettings(),
             files_seconds=7 * 86400.0,
+            assistant=self.assistant,
             guard=lambda _: self.guard,
             clock=self.clock,
         ) as self.core:

@@ -76,7 +76,7 @@ def test_the_table_of_options_is_the_one_we_promise():
 
 
 def test_every_option_of_a_render_is_a_member_of_the_spec():
-    assert set(BY_NAME) == set(Spec.__dataclass_fields__)
+    assert {*BY_NAME, "original"} == set(Spec.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("option", [item for item in RENDER_OPTIONS if item.default is not None])
@@ -89,6 +89,8 @@ def test_the_commands_are_those_we_promise():
         "/generate",
         "/image",
         "/animate",
+        "/random",
+        "/refine",
         "/rushes queue",
         "/rushes status",
         "/rushes cancel",

@@ -26,6 +26,7 @@ from commands.resolve import ORIGINS
 from commands.settings import SETTINGS, Scope, Shape
 from inference.engines import registry
 from inference.errors import EngineError, UserError
+from inference.jobs import rewording
 from inference.jobs.model import Failure, JobState
 from inference.jobs.service import CancelOutcome
 from inference.safety.base import Reason
@@ -34,6 +35,7 @@ from inference.store import database
 ROOT = Path(__file__).parents[3]
 RAISED = {
     "UserError",
+    "AssistantError",
     "NotFound",
     "EngineError",
     "DeliveryError",
@@ -92,6 +94,7 @@ def keys_made_of_data() -> set[str]:
         *(f"button.{verb}" for verb in Verb),
         *(f"error.{code}" for code in database.CODES.values()),
         "note.shortened",  # from the engine, with the frames
+        *(f"note.{note}" for note in rewording.NOTES),
         *(
             f"note.{note}"
             for name in registry.names()
