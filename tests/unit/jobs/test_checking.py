@@ -194,6 +194,35 @@ async def test_a_denied_image_refuses_the_job_and_is_deleted(bench, core, lookin
     await nothing_left(core.artifacts)
 
 
+class Assistant:
+    """Makes the same of everything."""
+
+    name = "fake"
+
+    async def refine(self, draft):
+        return "a fox in ruins"
+
+
+async def test_what_the_assistant_wrote_is_read_too_before_its_requester_sees_it(
+    bench, reading, looking
+):
+    reading.found = frozenset({Reason.GORE})
+    bench.assistant = Assistant()
+    order = wanting(Outcome.SPOILER, prompt="a fox", refine=True)
+    async with bench.open() as core:
+        await core.jobs.pause()
+        job = await core.jobs.submit(replace(order, review=True))
+        asked = await bench.reached(job.id, JobState.REVIEW)
+
+        assert reading.texts == [(("a fox", "a fox in ruins"), "guild:a")]
+        agreed = await core.jobs.agree(job.id, tenant=job.tenant, own_words=True)
+        assert agreed.verdict == asked.verdict == Verdict.of([Reason.GORE], Outcome.SPOILER)
+
+        reading.found = frozenset({Reason.MINORS})
+        denied = await core.jobs.submit(replace(order, review=True))
+        await bench.reached(denied.id, JobState.REFUSED)
+
+
 async def test_words_that_are_changed_in_line_are_read_again(bench, core, reading):
     await core.jobs.pause()
     job = await bench.queued(prompt="a fox")
