@@ -131,7 +131,6 @@ class OpenAIServer:
         self.replies: list[Reply] = [prompt("A refined prompt.")]
         self.requests: list[dict[str, Any]] = []
         self.complaints: list[str] = []
-        self.closing = threading.Event()
 
     def texts(self) -> list[str]:
         """Return what each request asked about."""
