@@ -174,6 +174,14 @@ async def test_who_is_forgotten_while_the_assistant_thinks_leaves_no_answer(benc
     assert await core.database.read("SELECT * FROM refinements") == []
 
 
+async def test_who_is_forgotten_is_also_forgotten_by_the_memory(bench, core, assistant):
+    job = await bench.queued(prompt="a fox", refine=True)
+
+    await core.jobs.forget(tenant=job.tenant, requester_id=job.requester.id)
+
+    assert await core.database.read("SELECT * FROM refinements") == []
+
+
 async def test_people_find_jobs_by_their_own_words_and_by_the_refined_ones(bench, core, assistant):
     job = await bench.queued(prompt="fuchs", refine=True)
     for words in ("fuchs", "refined"):
