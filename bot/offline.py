@@ -45,7 +45,8 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
     layers = [Layer(name=TYPED, values=typed.options, asked=True)]
     if suffix == STILL and "frames" not in typed.options:
         layers.insert(0, Layer(name=COMMAND, values={"frames": 1}, asked=True))
-    resolved = resolve(typed.prompt, layers, setup.studio(config))
+    studio = replace(setup.studio(config), assistant=False)  # a script gets what it asks for
+    resolved = resolve(typed.prompt, layers, studio)
     if (resolved.spec.frames == 1) != (suffix == STILL):
         raise UserError("output.wrong_suffix", path=str(output), count=resolved.spec.frames)
     return resolved

@@ -283,10 +283,15 @@ def _card(
     progress: Bar | None = None,
     verbs: Sequence[Verb] = (),
 ) -> Card:
-    """Make the card that stands for the job itself."""
+    """Make the card that stands for the job itself.
+
+    It is seen by all in the channel: words that were refused are not repeated there.
+    """
+    refused = job.failure is not None and job.failure.code == "safety.prompt"
+    words = text("queue.hidden", locale) if refused else job.spec.own_words
     return Card(
         kind=kind,
-        title=text("card.title", locale, prompt=summary.shorten(job.spec.own_words, TITLE_LENGTH)),
+        title=text("card.title", locale, prompt=summary.shorten(words, TITLE_LENGTH)),
         owner=_person(job),
         lines=lines,
         progress=progress,

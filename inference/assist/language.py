@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier  # type: ignore[import-untyped] # has no types
 
-FOREIGN_LETTERS = 0.3
+FOREIGN_LETTERS = 0.2
 """Share of letters that are not Latin from which on no statistics are needed."""
 
 LEAST_WORDS = 4
 """Of a Latin text that is judged at all: "sushi chef" and "tango" are no evidence."""
 
-SURE = 0.7
+SURE = 0.88
 """Probability of another language, all others considered."""
 
 UNLIKELY = 0.02

@@ -6,6 +6,7 @@ import pytest
 
 from commands import cards
 from commands.card import plain
+from commands.cards import Standing
 from commands.run import execute
 from commands.words_store import MAXIMUM_WORDS
 from inference.jobs.model import Failure, JobState
@@ -132,6 +133,16 @@ async def test_what_was_made_among_adults_is_shown_among_adults_only(call, jobs,
     assert "age-restricted" in await say(call, f"/rushes show {job.id}")
     among_adults = replace(call, channel=replace(call.channel, age_restricted=True))
     assert (await execute(f"/rushes show {job.id}", among_adults)).attachment
+
+
+def test_words_that_were_refused_are_not_repeated_in_public():
+    failure = Failure(code="safety.prompt", params={"reason": "hate"})
+    job = a_job(state=JobState.REFUSED, failure=failure)
+    shown = plain(cards.status(job, Standing(now=0), "en"))
+
+    assert job.spec.prompt not in shown
+    assert "(not shown)" in shown
+    assert job.spec.prompt not in plain(cards.failure(job, "en"))
 
 
 @pytest.mark.parametrize("code", ["safety.prompt", "safety.image", "safety.result"])
