@@ -19,7 +19,7 @@ ANIMALS_ON_LAND = Cast(
         "a red fox",
         "a snow leopard",
         "a grey wolf",
-        "a white horse with a long mane",
+        "a white horse with a braided tail",
         "a brown bear with her cub",
         "a herd of deer",
         "an elephant calf",

@@ -189,8 +189,10 @@ class JobService:
 
         Raises:
             NotFound: `job.unknown`.
+            UserError: `model.unknown`: its model was taken away meanwhile.
         """
-        await self.get(job_id, tenant=tenant)
+        waiting = await self.get(job_id, tenant=tenant)
+        self._capabilities(waiting.spec.model)
 
         async def work() -> Job | None:
             job = await self._store.agree(job_id, own_words=own_words)

@@ -23,7 +23,7 @@ FOREIGN = (
     "붉은 여우, cinematic, 4k",
     "ein roter Fuchs läuft durch den Schnee",
     "un renard roux court dans la neige",
-    "un zorro rojo corre por la nieve",
+    "un zorro rojo corre hacia la casa de los abuelos",
     "una volpe rossa corre nella neve",
     "een rode vos rent door de sneeuw",
     "czerwony lis biegnie przez śnieg",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from inference.engines.base import Capabilities
-from inference.errors import AssistantError
+from inference.errors import AssistantError, UserError
 from inference.jobs.model import ASSISTANT, LANGUAGE, RANDOM, TYPED, JobState
 from inference.jobs.recipe import recipe
 from inference.jobs.rewording import DECLINED, NOT_ENGLISH, UNANSWERED
@@ -237,6 +237,20 @@ async def test_a_review_survives_a_restart(bench, core, assistant):
     async with after.open() as second:
         await second.jobs.agree(job.id, tenant=job.tenant, own_words=False)
         assert second.jobs.in_line() == [job.id]
+
+
+async def test_a_review_whose_model_is_gone_stays_one(bench, core, assistant):
+    job = await prepared(bench, reviewed(), JobState.REVIEW)
+    after = bench.crashed()
+
+    def nothing(name: str) -> Capabilities:
+        raise UserError("model.unknown", name=name, known=[])
+
+    after.capabilities = nothing
+    async with after.open() as second:
+        with pytest.raises(UserError, match=r"model\.unknown"):
+            await second.jobs.agree(job.id, tenant=job.tenant, own_words=False)
+        assert (await after.now(job)).state is JobState.REVIEW
 
 
 async def test_a_review_can_be_cancelled_and_counts_as_waiting(bench, core, assistant):
