@@ -1,14 +1,13 @@
 """Cards and forms as Block Kit.
 
-What people typed goes into `plain_text` objects, in which Slack reads no markup and no mention. Only
-times and the one ping need `mrkdwn`.
+What people typed goes into `plain_text` objects, in which Slack reads no markup and no mention.
+Only times and the one ping need `mrkdwn`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from bot.slack.address import user_id
 from bot.slack.text import escape, literal
 from commands.actions import Verb
 from commands.card import BAR_WIDTH, Bar, Button, Card, CardKind, Instant, Line, Person, plain
+from commands.forms import Field, Form
 
 Block = dict[str, Any]
 
@@ -40,7 +40,16 @@ MAX_BUTTONS = 25
 MAX_LABEL = 75
 """Characters on a button."""
 
-_STYLES = {Verb.CANCEL: "danger", Verb.REROLL: "primary"}
+MAX_TITLE = 24
+"""Characters of a modal's title and of its button."""
+
+MAX_INPUT = 3000
+"""Characters of a text that is written into a modal."""
+
+MAX_INPUT_LABEL = 2000
+MAX_PLACEHOLDER = 150
+
+_STYLES = {Verb.CANCEL: "danger", Verb.DELETE: "danger", Verb.REROLL: "primary"}
 _USER = re.compile(r"[UW][A-Z0-9]+")
 
 
@@ -52,14 +61,51 @@ class Message(NamedTuple):
     blocks: list[Block]
 
 
-def message(card: Card) -> Message:
-    """Draw a card."""
+def message(card: Card, *, link: str | None = None) -> Message:
+    """Draw a card.
+
+    Args:
+        card: What to say.
+        link: Where its file is, if the message does not bring it.
+    """
     head = [_section(_plain(_headline(card), MAX_SECTION))] if card.title else []
     large, small = _split(card)
     body = [*_sections(large, ping=card.ping), *(_context(line) for line in small if any(line))]
-    foot = _actions(card.buttons)
+    foot = [*_link(card, link), *_actions(card.buttons)]
     room = MAX_BLOCKS - len(head) - len(foot)
-    return Message(escape(plain(card), MAX_FALLBACK), [*head, *body[:room], *foot])
+    text = escape(plain(card), MAX_FALLBACK)
+    return Message(text if link is None else f"{text}\n{link}", [*head, *body[:room], *foot])
+
+
+def modal(form: Form) -> Block:
+    """Draw a form as a view to open; it comes back by its `callback_id`, values by field name."""
+    return {
+        "type": "modal",
+        "callback_id": form.id,
+        "title": _plain(form.title, MAX_TITLE),
+        "submit": _plain(form.submit, MAX_TITLE),
+        "blocks": [_input(field) for field in form.fields],
+    }
+
+
+def _input(field: Field) -> Block:
+    element: Block = {
+        "type": "plain_text_input",
+        "action_id": field.name,
+        "multiline": field.multiline,
+        "max_length": min(field.max_length, MAX_INPUT),
+    }
+    if field.value:
+        element["initial_value"] = field.value[: element["max_length"]]
+    if field.hint:
+        element["placeholder"] = _plain(field.hint, MAX_PLACEHOLDER)
+    return {
+        "type": "input",
+        "block_id": field.name,
+        "optional": not field.required,
+        "label": _plain(field.label, MAX_INPUT_LABEL),
+        "element": element,
+    }
 
 
 def _headline(card: Card) -> str:
@@ -142,6 +188,13 @@ def _date(instant: Instant) -> str:
     """Write a time that everybody reads in their own zone."""
     fallback = datetime.fromtimestamp(instant.at, tz=UTC).strftime("%H:%M UTC")
     return f"<!date^{int(instant.at)}^{{time}}|{fallback}>"
+
+
+def _link(card: Card, link: str | None) -> list[Block]:
+    if link is None:
+        return []
+    name = card.attachment.name if card.attachment else link
+    return [_section(_mrkdwn(f"<{link}|{escape(name)}>"))]
 
 
 def _actions(buttons: Iterable[Button]) -> list[Block]:

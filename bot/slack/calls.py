@@ -64,9 +64,7 @@ class Calls:
         except WIRE_ERRORS as error:
             refusal = delivery_error(error)
             if refusal.code == "slack.rate_limited":
-                self._limiter.close(
-                    workspace, method, refusal.retry_after or 0.0, channel=channel
-                )
+                self._limiter.close(workspace, method, refusal.retry_after or 0.0, channel=channel)
             raise refusal from error
         return answer.data if isinstance(answer.data, dict) else {}
 

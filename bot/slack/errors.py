@@ -69,7 +69,7 @@ def by_status(status: int, retry_after: str | None = None) -> DeliveryError:
 
 def _refusal(response: Any) -> DeliveryError:
     """Translate an answer; slack_sdk passes its own kind, or aiohttp's where it cannot read it."""
-    status = getattr(response, "status_code", None) or getattr(response, "status", 0)
+    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0))
     retry_after = response.headers.get("Retry-After")
     data = getattr(response, "data", None)
     code = data.get("error") if isinstance(data, dict) else None

@@ -166,9 +166,7 @@ class Limiter:
                 raise DeliveryError("slack.rate_limited", transient=True, retry_after=wait)
             await self._clock.sleep(wait)
 
-    def close(
-        self, team: str, method: str, seconds: float, *, channel: str | None = None
-    ) -> None:
+    def close(self, team: str, method: str, seconds: float, *, channel: str | None = None) -> None:
         """Let nobody call for as long as Slack asked."""
         for bucket in self._of(team, method, channel):
             bucket.close(self._clock.monotonic() + seconds)
