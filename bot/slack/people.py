@@ -80,7 +80,7 @@ class People:
                 admin=profile.admin and not external,
                 operator=operator,
             ),
-            locale=language(profile.locale, self._desk.language),
+            locale=language(profile.locale or self._desk.language),
             external=external,
         )
 

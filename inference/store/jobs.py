@@ -27,6 +27,7 @@ from inference.jobs.model import (
     JobState,
 )
 from inference.jobs.policy import Counts
+from inference.jobs.quota import Usage
 from inference.jobs.scheduler import Charge
 from inference.spec import Spec
 from inference.store import ledger
@@ -107,6 +108,42 @@ class JobStore(JobQueries):
         return await self._move(
             "enqueue", job_id, {JobState.PREPARING, JobState.REVIEW}, JobState.QUEUED, changes
         )
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        spec: Spec,
+        origins: dict[str, str],
+        cost: float,
+        admit: Callable[[Usage], None],
+        since: float | None,
+    ) -> Job | None:
+        """Review or queued -> preparing, to be rendered from another spec.
+
+        Args:
+            job_id: The job.
+            spec: What is wanted now.
+            origins: Where its values came from.
+            cost: Its estimate.
+            admit: Sees the usage without this job, inside the transaction, and raises to refuse.
+            since: From when on to count the GPU time that was charged; None for no quota.
+
+        Raises:
+            UserError: What `admit` raised; the job is as it was.
+        """
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
+            if since is not None:
+                admit((await usage_inside(connection, job, since)).without(job.cost))
+            return {
+                "spec": json.dumps(spec.as_dict()),
+                "origins": json.dumps(origins),
+                "cost": cost,
+            }
+
+        states = {JobState.REVIEW, JobState.QUEUED}
+        return await self._move("revise", job_id, states, JobState.PREPARING, changes)
 
     # -- on the GPU --------------------------------------------------------------------------
 
@@ -216,6 +253,26 @@ class JobStore(JobQueries):
         """Waiting or running -> expired."""
         states = WAITING | {JobState.RUNNING}
         return await self._end("expire", job_id, states, JobState.EXPIRED, failure=failure)
+
+    async def remove(self, job_id: str) -> Job | None:
+        """Note on a done job that its file is taken back, and ask for its message to go."""
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            rows = list(
+                await connection.execute_fetchall(
+                    "UPDATE jobs SET removed_at = ?"
+                    " WHERE id = ? AND state = 'done' AND removed_at IS NULL RETURNING *",
+                    (self._clock.now(), job_id),
+                )
+            )
+            if not rows:
+                return None
+            job = job_from_row(rows[0])
+            await want(connection, job, ActKind.CARD, self._clock.now())
+            await want(connection, job, ActKind.REMOVAL, self._clock.now())
+            return job
+
+        return self._published(await self._database.write("remove", work))
 
     # -- forgetting --------------------------------------------------------------------------
 

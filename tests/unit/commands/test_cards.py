@@ -198,7 +198,13 @@ def test_the_clip_comes_with_one_ping_and_its_facts(job, big):
 def test_a_small_clip_offers_a_larger_one(job, big):
     small = replace(job, spec=replace(job.spec, resolution="360p"))
     card = cards.clip(small, Path("clip.mp4"), "en", big)
-    assert [button.verb for button in card.buttons] == [Verb.REROLL, Verb.LARGER, Verb.INFO]
+    assert [button.verb for button in card.buttons] == [
+        Verb.REROLL,
+        Verb.EDIT,
+        Verb.LARGER,
+        Verb.INFO,
+        Verb.DELETE,
+    ]
 
 
 def test_an_image_says_nothing_about_frames(job):
