@@ -64,6 +64,20 @@ class Channels:
             self._open.clear()
         self._open[key] = now + KEPT_SECONDS
 
+    async def direct(self, origin: Origin) -> str:
+        """Return the conversation of a person with the bot.
+
+        Raises:
+            UserError: `slack.not_here`: there is none.
+        """
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                client = await self._clients.asking(origin.team, origin.enterprise)
+                opened = await client.conversations_open(users=origin.user)
+        except (SlackApiError, DeliveryError, aiohttp.ClientError, TimeoutError) as error:
+            raise UserError("slack.not_here") from error
+        return str(opened["channel"]["id"])
+
     def forget(self, workspace: str, channel: str) -> None:
         """Ask again about a channel: something happened to it."""
         self._open.pop((workspace, channel), None)
