@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.delivery import Delivery
 from bot.platform import Outgoing
 from bot.slack.address import Address
 from bot.slack.calls import Calls
@@ -25,7 +27,7 @@ from inference.errors import DeliveryError
 from inference.jobs.model import Failure, Job, JobState
 from inference.store.database import open_database
 from inference.store.outbox import ActKind, Route
-from tests.fakes.orders import a_job, a_spec
+from tests.fakes.orders import a_job, a_spec, an_order
 from tests.fakes.slack import LoopbackSlack
 
 SETTLE_SECONDS = (0.05, 0.1, 0.2, 0.4)
@@ -393,6 +395,44 @@ async def test_progress_leaves_room_for_what_must_be_shown(office):
             await office.posting.edit(card, fleeting)
     assert office.slack.calls("chat.update") < TIER_3.burst
     await office.posting.edit(card, office.card(job))
+
+
+async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, bench, core):
+    def paint(job, kind, file):
+        return cards.status(job, Standing(now=bench.clock.now()), "en")
+
+    address = Address(team=office.acme.id, channel=office.general.id, user=office.ann.id)
+    order = replace(an_order(), platform="slack", address=address.as_dict())
+    job = await core.jobs.submit(order)
+    delivery = Delivery(
+        outbox=core.outbox,
+        store=core.store,
+        artifacts=core.artifacts,
+        events=core.events,
+        platforms={"slack": office.posting},
+        painter=paint,
+        shrinker=None,
+        clock=bench.clock,
+    )
+    delivering = asyncio.create_task(delivery.run())
+    try:
+        await bench.reached(job.id, JobState.QUEUED)
+        await office.slack.until(lambda: office.general.messages)
+        skipped = 0
+        async with asyncio.timeout(10):
+            while skipped < 10:
+                await asyncio.sleep(0.02)  # as long as the outbox has something, that is newer
+                try:
+                    await delivery.refresh(job.id)
+                except DeliveryError:
+                    skipped += 1
+        assert office.slack.calls("chat.update") <= TIER_3.burst
+        await bench.cancel(job)
+        [card] = office.general.messages
+        await office.slack.until(lambda: "Cancelled" in card.words)
+    finally:
+        delivering.cancel()
+        await asyncio.wait([delivering])
 
 
 # -- taken back and handed over --------------------------------------------------------------
