@@ -46,6 +46,9 @@ RECONNECT_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 STEADY_SECONDS = 300.0
 """A platform that ran for this long was fine: its next failure is a first one."""
 
+_BUILT_IN = {"discord": "bot.discord:make", "slack": "bot.slack:make"}
+"""Imported only where they are wanted."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -103,6 +106,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             studio=studio,
             policy=make_policy(core.database, clock),
             language=config.bot.language,
+            database=core.database,
+            operators=config.bot.operators,
         )
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")
@@ -198,15 +203,10 @@ def _platforms(config: Config) -> list[Platform]:
 def _platform(name: str, config: Config) -> Platform | None:
     if name == TERMINAL:
         return _terminal(config)
-    if name in {"discord", "slack"}:
-        token = config.discord.token if name == "discord" else config.slack.bot_token
-        if token is None:
-            return None
-        raise UserError("config.platform_missing", name=name)
-    module, separator, factory = name.partition(":")
-    if not separator:
+    module, _, factory = _BUILT_IN.get(name, name).partition(":")
+    if not factory:
         raise UserError("config.platform_unknown", name=name)
-    make: Callable[[Config], Platform] = getattr(import_module(module), factory)
+    make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
     return make(config)
 
 

@@ -41,6 +41,8 @@ class BotSection(Section):
     language: str = "en"
     platforms: list[str] = ["discord", "slack"]
     """`discord`, `slack`, `terminal`, or `module:factory` for one of your own."""
+    operators: frozenset[str] = frozenset()
+    """Who may stop the GPU for everybody: `discord:<user>`, `slack:<team>:<user>`."""
 
 
 class DiscordSection(Section):

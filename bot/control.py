@@ -28,11 +28,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bot.app import App
 from bot.feed import Feed
 from bot.reach import SOCKET_NAME, reachable
+from bot.terminal.form import as_card
 from bot.terminal.platform import NAME, Address, TerminalPlatform, tenant_of
 from bot.wire import card_to_json
 from commands import cards, looking
 from commands.card import Card, CardKind, plain
 from commands.context import Call, Caller, Channel
+from commands.forms import Form
 from commands.messages import error_text
 from commands.run import execute, press
 from inference.clock import SystemClock
@@ -151,7 +153,9 @@ class _Control:
 
     async def _button(self, request: web.Request) -> web.Response:
         body = ButtonRequest.model_validate_json(await request.read())
-        return _answer(await press(body.custom_id, self._call(body)))
+        call = self._call(body)
+        answer = await press(body.custom_id, call)
+        return _answer(as_card(answer, call.locale) if isinstance(answer, Form) else answer)
 
     async def _job(self, request: web.Request) -> web.Response:
         locale = self._locale(request.query.get("language"))

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import random
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -116,7 +117,8 @@ class Delivery:
                 return
             platform = self._platforms.get(act.platform)
             if platform is not None:
-                await platform.edit(act.receipt, self._compose(act, job))
+                message = await self._compose(act, job)
+                await platform.edit(act.receipt, replace(message, fleeting=True))
         finally:
             self._free(job_id)
 
@@ -185,7 +187,7 @@ class Delivery:
                 await self._later(act, error.retry_after)
             else:
                 log.warning("delivery.closed", code=error.code)
-                await self._next_route(act)
+                await self._closed(act)
         except TimeoutError:
             log.warning("delivery.timeout", attempts=act.attempts)
             await self._later(act, None)
@@ -204,8 +206,11 @@ class Delivery:
             await self._outbox.sent(act, {})
             return
         platform = self._platforms[act.platform]
+        if act.kind is ActKind.REMOVAL:
+            await self._remove(platform, act, job)
+            return
         if act.receipt is not None:
-            await self._edit(platform, act, act.receipt, self._compose(act, job))
+            await self._edit(platform, act, act.receipt, await self._compose(act, job))
             return
         file = None
         if act.kind is ActKind.CLIP:
@@ -214,8 +219,7 @@ class Delivery:
                 await self._store.fail(job.id, Failure(code="file.gone"))
                 await self._outbox.drop(act)
                 return
-        card = await self._outbox.get(job.id, ActKind.CARD)
-        message = self._compose(act, job, file, card.receipt if card else None)
+        message = await self._compose(act, job, file)
         await self._outbox.sent(act, await self._post(platform, act, message))
 
     async def _post(self, platform: Platform, act: Act, message: Outgoing) -> Receipt:
@@ -258,6 +262,13 @@ class Delivery:
         else:
             await self._outbox.sent(act, receipt)
 
+    async def _remove(self, platform: Platform, act: Act, job: Job) -> None:
+        """Take back the message that brought the file; what was kept was never posted."""
+        clip = await self._outbox.get(job.id, ActKind.CLIP)
+        if clip is not None and clip.receipt:
+            await platform.remove(clip.receipt, job)
+        await self._outbox.sent(act, {})
+
     async def _file(self, platform: Platform, act: Act, job: Job) -> Path | None:
         """Return the job's file, small enough for the place it goes to."""
         path = self._artifacts.finished(job)
@@ -268,16 +279,18 @@ class Delivery:
             return (await self._shrinker.fit(path, limit, path.parent)).path
         return path
 
-    def _compose(
-        self, act: Act, job: Job, file: Path | None = None, card: Receipt | None = None
-    ) -> Outgoing:
+    async def _compose(self, act: Act, job: Job, file: Path | None = None) -> Outgoing:
+        card = await self._outbox.get(job.id, ActKind.CARD)
+        clip = await self._outbox.get(job.id, ActKind.CLIP)
         return Outgoing(
             key=act.key,
             kind=act.kind,
             job=job,
             card=self._painter(job, act.kind, file),
             route=act.route,
-            card_receipt=card,
+            card_receipt=card.receipt if card else None,
+            clip_receipt=clip.receipt if clip else None,
+            preview=self._artifacts.preview(job),
             trace=act.trace,
         )
 
@@ -288,8 +301,11 @@ class Delivery:
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
         await self._noted(self._outbox.retry(act, at=self._clock.now() + pause))
 
-    async def _next_route(self, act: Act) -> None:
-        await self._noted(self._outbox.reroute(act, Route(min(act.route + 1, Route.KEPT))))
+    async def _closed(self, act: Act) -> None:
+        if act.kind is ActKind.REMOVAL:  # it is where it is: no other place has it
+            await self._noted(self._outbox.drop(act))
+        else:
+            await self._noted(self._outbox.reroute(act, Route(min(act.route + 1, Route.KEPT))))
 
     async def _noted(self, write: Awaitable[None]) -> None:
         """Write down how a try went; if the disk refuses, the row says what it said before."""

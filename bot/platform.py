@@ -17,6 +17,7 @@ from commands.studio import Studio
 from inference.jobs.model import Job
 from inference.jobs.preparing import ImageSource
 from inference.jobs.service import JobService
+from inference.store.database import Database
 from inference.store.outbox import ActKind, Route
 
 Receipt = dict[str, Any]
@@ -40,8 +41,14 @@ class Outgoing:
     """Where to: the thread, the channel or the person."""
     card_receipt: Receipt | None = None
     """The posted card of the job: the thread hangs on it."""
+    clip_receipt: Receipt | None = None
+    """The posted file of the job, once it is there: the card links to it."""
+    preview: Path | None = None
+    """The newest still of a running job, a small JPEG; shown where a chat can."""
     trace: dict[str, Any]
     """What an earlier, interrupted try remembered."""
+    fleeting: bool = False
+    """It may be skipped where the platform has little room: a newer state is sure to come."""
 
     @property
     def file(self) -> Path | None:
@@ -57,6 +64,14 @@ class Desk:
     studio: Studio
     policy: Policy
     language: str
+    database: Database
+    """For tables of the platform's own."""
+    operators: frozenset[str] = frozenset()
+    """Who runs the machine: `<platform>:<id of the person there>`."""
+
+    def is_operator(self, platform: str, person: str) -> bool:
+        """Whether somebody runs the machine that all guilds share."""
+        return f"{platform}:{person}" in self.operators
 
 
 class Platform(Protocol):
@@ -97,6 +112,14 @@ class Platform(Protocol):
 
         Raises:
             DeliveryError: Not `transient` when the message is gone.
+        """
+        ...
+
+    async def remove(self, receipt: Receipt, job: Job) -> None:
+        """Take a posted message back, with its file; one that is gone already is fine.
+
+        Raises:
+            DeliveryError: `transient` to be called again later; else it stays.
         """
         ...
 

@@ -25,7 +25,18 @@ class Verb(StrEnum):
     """The very same again, after a failure."""
     LARGER = "larger"
     """The same at the model's highest resolution."""
+    EDIT = "edit"
+    """Change what was asked for: opens a form."""
+    ANIMATE = "animate"
+    """A clip that begins with this still."""
     INFO = "info"
+    DELETE = "delete"
+    """Take the finished file back."""
+
+    @property
+    def opens_form(self) -> bool:
+        """Whether pressing it is answered by a form, which a chat must open at once."""
+        return self is Verb.EDIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from commands import summary
 from commands.actions import Action, Verb
 from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
 from commands.messages import error_text, parts, text
+from commands.options import BY_FLAG, BY_NAME, IMAGE, PROMPT
 from commands.resolve import enlarged
 from inference.engines.base import Capabilities
 from inference.errors import RushesError
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, JobState
-from inference.spec import Spec
+from inference.spec import Mode, Spec
 from inference.workers.base import Progress, Stage
 
 TITLE_LENGTH = 120
@@ -55,8 +56,7 @@ def status(
         case JobState.RUNNING | JobState.FINISHING | JobState.DELIVERING:
             return _running(job, standing, locale, capabilities)
         case JobState.DONE:
-            line = (_ready_in(job, locale),)
-            return _card(job, CardKind.DONE, locale, lines=(line,))
+            return _done(job, locale)
         case JobState.FAILED | JobState.REFUSED:
             lines = ((_reason(job, locale),), _job_line(job, locale))
             return _card(job, CardKind.FAILED, locale, lines=lines, verbs=(Verb.RETRY, Verb.INFO))
@@ -70,9 +70,12 @@ def status(
 
 def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = None) -> Card:
     """Bring the finished file: the message that notifies its requester, once."""
-    verbs = [Verb.REROLL, Verb.INFO]
+    verbs = [Verb.REROLL, Verb.EDIT]
     if _larger(job.spec, capabilities):
-        verbs.insert(1, Verb.LARGER)
+        verbs.append(Verb.LARGER)
+    if _animatable(job.spec, capabilities):
+        verbs.append(Verb.ANIMATE)
+    verbs += [Verb.INFO, Verb.DELETE]
     return Card(
         kind=CardKind.CLIP,
         lines=(
@@ -83,7 +86,7 @@ def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = 
                 for note in (job.manifest.notes if job.manifest else ())
             ),
         ),
-        buttons=_buttons(job, verbs, locale),
+        buttons=buttons(job, verbs, locale),
         attachment=Attachment(
             path=file,
             name=f"{job.id}{file.suffix}",
@@ -102,7 +105,7 @@ def failure(job: Job, locale: str) -> Card:
             parts("card.failure", locale, person=_person(job), reason=_reason(job, locale)),
             _job_line(job, locale),
         ),
-        buttons=_buttons(job, (Verb.RETRY, Verb.INFO), locale),
+        buttons=buttons(job, (Verb.RETRY, Verb.INFO), locale),
         job=job.id,
         ping=True,
     )
@@ -115,7 +118,7 @@ def info(job: Job, locale: str, capabilities: Capabilities | None = None) -> Car
     return Card(
         kind=CardKind.INFO,
         lines=((job.spec.prompt,), *recipe, _job_line(job, locale)),
-        buttons=_buttons(job, verbs if job.ended else (), locale),
+        buttons=buttons(job, verbs if job.ended else (), locale),
         job=job.id,
         private=True,
     )
@@ -124,12 +127,29 @@ def info(job: Job, locale: str, capabilities: Capabilities | None = None) -> Car
 def error(problem: RushesError, locale: str, *, advice: str | None = None) -> Card:
     """Say what is wrong with a request, and what would work, to the caller only."""
     lines = [error_text(problem, locale), *([] if advice is None else [advice])]
-    return Card(kind=CardKind.ERROR, lines=tuple((line,) for line in lines), private=True)
+    return Card(
+        kind=CardKind.ERROR,
+        lines=tuple((line,) for line in lines),
+        private=True,
+        option=option_of(problem),
+    )
 
 
-def note(key: str, locale: str, /, **params: Any) -> Card:
+def option_of(problem: RushesError) -> str:
+    """Return the name of the option that an error is about, or nothing."""
+    family = problem.code.partition(".")[0]
+    if family in {PROMPT.name, IMAGE.name}:
+        return family
+    named = problem.params.get("option") or problem.params.get("flag") or ""
+    word = str(named).removeprefix("--")
+    option = BY_FLAG.get(word) or BY_NAME.get(word)
+    return option.name if option else ""
+
+
+def note(key: str, locale: str, /, *, buttons: tuple[Button, ...] = (), **params: Any) -> Card:
     """Answer with one sentence, to the caller only."""
-    return Card(kind=CardKind.INFO, lines=((text(key, locale, **params),),), private=True)
+    line = (text(key, locale, **params),)
+    return Card(kind=CardKind.INFO, lines=(line,), buttons=buttons, private=True)
 
 
 def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
@@ -137,7 +157,8 @@ def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     if capabilities is not None and capabilities.native_note is not None:
         lines.append((text(f"note.{capabilities.native_note}", locale),))
     lines.append(_waiting_line(job, standing, locale))
-    return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=(Verb.CANCEL,))
+    verbs = (Verb.CANCEL, Verb.EDIT) if job.state is JobState.QUEUED else (Verb.CANCEL,)
+    return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=verbs)
 
 
 def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
@@ -190,6 +211,13 @@ def _running(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     )
 
 
+def _done(job: Job, locale: str) -> Card:
+    if job.removed_at is not None:
+        line = (text("card.removed", locale),)
+        return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
+    return _card(job, CardKind.DONE, locale, lines=((_ready_in(job, locale),),))
+
+
 def _ready_in(job: Job, locale: str) -> str:
     total = (job.ended_at or job.created_at) - job.created_at
     waited = (job.started_at or job.created_at) - job.created_at
@@ -212,11 +240,20 @@ def _larger(spec: Spec, capabilities: Capabilities | None) -> bool:
     return capabilities is not None and enlarged(spec, capabilities) is not None
 
 
+def _animatable(spec: Spec, capabilities: Capabilities | None) -> bool:
+    return (
+        spec.mode is Mode.TEXT_TO_IMAGE
+        and capabilities is not None
+        and Mode.IMAGE_TO_VIDEO in capabilities.modes
+    )
+
+
 def _person(job: Job) -> Person:
     return Person(id=job.requester.id, name=job.requester.name)
 
 
-def _buttons(job: Job, verbs: Sequence[Verb], locale: str) -> tuple[Button, ...]:
+def buttons(job: Job, verbs: Sequence[Verb], locale: str) -> tuple[Button, ...]:
+    """Return what can be pressed about a job."""
     return tuple(
         Button(action=Action(verb=verb, job=job.id), label=text(f"button.{verb}", locale))
         for verb in verbs
@@ -239,6 +276,6 @@ def _card(
         owner=_person(job),
         lines=lines,
         progress=progress,
-        buttons=_buttons(job, verbs, locale),
+        buttons=buttons(job, verbs, locale),
         job=job.id,
     )

@@ -14,7 +14,7 @@ from commands.studio import Studio
 from inference.clock import Clock, SystemClock
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
-from inference.jobs.quota import Usage
+from inference.jobs.quota import Quota, Usage
 from inference.spec import Spec
 from inference.workers.base import Progress
 
@@ -41,6 +41,22 @@ class Jobs(Protocol):
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
         """Take a job out of line or ask the worker to stop it. Raises `NotFound`."""
+        ...
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        tenant: str,
+        spec: Spec,
+        origins: dict[str, str],
+        quota: Quota | None = None,
+    ) -> Job | None:
+        """Change what a waiting job is to show; None when it no longer waits."""
+        ...
+
+    async def remove(self, job_id: str, *, tenant: str) -> bool:
+        """Take a finished file back. Raises `NotFound`."""
         ...
 
     async def get(self, job_id: str, *, tenant: str) -> Job:

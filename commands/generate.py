@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from commands import cards, limits, looking
+from commands import cards, forms, limits, looking
 from commands.actions import Verb
 from commands.card import Card
 from commands.context import Call
 from commands.flags import parse
 from commands.options import BY_NAME, IMAGE, PROMPT, RENDER_OPTIONS
-from commands.permissions import check_caps, check_making, within_caps
+from commands.permissions import check_caps, check_making, check_press, within_caps
 from commands.resolve import COMMAND, RANDOM, TYPED, Layer, Resolved, draw_seed, enlarged, resolve
 from commands.schema import Command, Value
 from commands.settings import RECIPE_PROMPT, WATERMARK_CORNER, WATERMARK_SUFFIX, Rules
 from commands.values import accept, label
 from inference.errors import UserError
-from inference.jobs.model import Job, Order
+from inference.jobs.model import Job, JobState, Order
+from inference.jobs.preparing import PARENT_RESULT
 from inference.jobs.presentation import Presentation
 from inference.media.watermark import Corner
 from inference.spec import Mode
@@ -63,6 +64,53 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
     check_caps(spec, call.caller, rules)
     resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities)
     return await _submit(call, resolved, rules, parent=job.id)
+
+
+async def edit(call: Call, job: Job, values: Mapping[str, str]) -> Card:
+    """Make a job again from a form; while it waits, its requester changes the job itself.
+
+    Raises:
+        UserError: What the form says is not possible, or the job is being prepared right now.
+    """
+    rules = await _allowed(call)
+    check_press(call.caller, job, rules)
+    form = forms.options(values)
+    if job.spec.image is not None:
+        form[IMAGE.name] = job.spec.image
+    prompt, asked = _asked(replace(call, options=form))
+    layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
+    resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
+    if call.caller.owns(job):
+        if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
+            raise UserError("job.preparing_now")
+        revised = await call.jobs.revise(
+            job.id,
+            tenant=call.channel.tenant,
+            spec=resolved.spec,
+            origins=resolved.origins,
+            quota=limits.quota(call.caller, rules, call.clock.now()),
+        )
+        if revised is not None:
+            return cards.note("edit.revised", call.locale, job=job.id)
+    return await _submit(call, resolved, rules, parent=job.id)
+
+
+async def animate_still(call: Call, job: Job) -> Card:
+    """Queue a clip that begins with the still that a job made, in its shape where that goes.
+
+    Raises:
+        UserError: The job made no still, or it is kept no longer.
+    """
+    if job.spec.mode is not Mode.TEXT_TO_IMAGE or call.jobs.files(job) is None:
+        raise UserError("job.no_still", job=job.id)
+    rules = await _allowed(call)
+    own = {name: getattr(job.spec, name) for name in ("model", "resolution", "aspect")}
+    layers = (
+        *rules.layers(),
+        Layer(name=COMMAND, values={**own, IMAGE.name: PARENT_RESULT}),
+    )
+    resolved = resolve(job.spec.prompt, layers, call.studio)
+    return await _submit(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
 
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:

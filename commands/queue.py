@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from commands import cards, looking
+from commands.actions import Verb
 from commands.card import Card, CardKind, Line
 from commands.context import Call
 from commands.messages import text
@@ -13,6 +14,7 @@ from commands.summary import dotted, shorten
 from commands.values import label
 from inference.errors import NotFound, UserError
 from inference.jobs.model import Job, JobState
+from inference.jobs.service import CancelOutcome
 
 PARENT = "rushes"
 
@@ -98,7 +100,26 @@ async def cancel_job(call: Call, job: Job) -> Card:
     if not call.caller.owns(job):
         raise UserError("job.not_yours", name=job.requester.name)
     outcome = await call.jobs.cancel(job.id, tenant=call.channel.tenant)
-    return cards.note(f"cancel.{outcome}", call.locale, job=job.id)
+    removable = outcome is CancelOutcome.TOO_LATE and call.jobs.files(job) is not None
+    return cards.note(
+        f"cancel.{outcome}",
+        call.locale,
+        job=job.id,
+        buttons=cards.buttons(job, (Verb.DELETE,) if removable else (), call.locale),
+    )
+
+
+async def remove_job(call: Call, job: Job) -> Card:
+    """Take the finished file of a job of the caller's tenant back.
+
+    Raises:
+        UserError: `job.not_yours`, or `job.nothing_to_remove`.
+    """
+    if not call.caller.owns(job):
+        raise UserError("job.not_yours", name=job.requester.name)
+    if not await call.jobs.remove(job.id, tenant=call.channel.tenant):
+        raise UserError("job.nothing_to_remove", job=job.id)
+    return cards.note("remove.removed", call.locale, job=job.id)
 
 
 def wanted_job(call: Call) -> str:

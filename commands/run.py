@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import secrets
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
-from commands import cards, generate, looking, queue
+from commands import cards, forms, generate, looking, queue
 from commands.actions import Action, Verb
 from commands.card import Card
 from commands.catalog import COMMANDS
 from commands.context import Call
+from commands.forms import Form
 from commands.permissions import check_press
 from commands.schema import Command, Visibility
 from commands.suggestions import closest
 from commands.values import shown
 from inference.errors import RushesError, UserError
+
+Answer = TypeVar("Answer", Card, Card | Form)
 
 _log = structlog.get_logger(__name__)
 
@@ -38,9 +42,32 @@ async def invoke(command: Command, call: Call) -> Card:
     return await _answered(_invoke(command, call), call, command.typed)
 
 
-async def press(button_id: str, call: Call) -> Card:
-    """Answer the press of a button, however old its message is."""
+async def press(button_id: str, call: Call) -> Card | Form:
+    """Answer the press of a button, however old its message is.
+
+    Returns:
+        A form to open if `opens_form` says so of this button, unless there is an error to show.
+    """
     return await _answered(_press(button_id, call), call, "button")
+
+
+async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
+    """Answer a form that was handed in.
+
+    Args:
+        form_id: `Form.id` of the form.
+        values: What was written, by `Field.name`.
+        call: Who hands it in, where, and with which services.
+    """
+    return await _answered(_submit(form_id, values, call), call, "form")
+
+
+def opens_form(button_id: str) -> bool:
+    """Whether a press will be answered by a form, told from the button alone."""
+    try:
+        return Action.decode(button_id).verb.opens_form
+    except UserError:
+        return False
 
 
 def find(line: str) -> tuple[Command, str]:
@@ -88,7 +115,15 @@ async def _invoke(command: Command, call: Call) -> Card:
     return card
 
 
-async def _press(button_id: str, call: Call) -> Card:
+async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
+    action = Action.decode(form_id)
+    if not action.verb.opens_form:
+        raise UserError("action.unknown")
+    job = await call.jobs.get(action.job, tenant=call.channel.tenant)
+    return await generate.edit(call, job, values)
+
+
+async def _press(button_id: str, call: Call) -> Card | Form:
     action = Action.decode(button_id)
     job = await call.jobs.get(action.job, tenant=call.channel.tenant)
     match action.verb:
@@ -97,11 +132,19 @@ async def _press(button_id: str, call: Call) -> Card:
         case Verb.REROLL | Verb.RETRY | Verb.LARGER:
             check_press(call.caller, job, await call.rules())
             return await generate.again(call, job, action.verb)
+        case Verb.EDIT:
+            check_press(call.caller, job, await call.rules())
+            return forms.edit(job, call.locale)
+        case Verb.ANIMATE:
+            check_press(call.caller, job, await call.rules())
+            return await generate.animate_still(call, job)
+        case Verb.DELETE:
+            return await queue.remove_job(call, job)
         case Verb.INFO:
             return cards.info(job, call.locale, looking.capabilities(job, call.studio))
 
 
-async def _answered(answer: Awaitable[Card], call: Call, what: str) -> Card:
+async def _answered(answer: Awaitable[Answer], call: Call, what: str) -> Answer | Card:
     try:
         return await answer
     except UserError as error:

@@ -161,6 +161,10 @@ class TerminalPlatform:
         await self._in_thread(_write_card, thread, message.card)
         self._tell(message, edited=True)
 
+    async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - a thread has one file
+        """Delete the files that the thread's messages brought; see `Platform`."""
+        await self._in_thread(_remove_files, self.thread(job))
+
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look the message up in its thread's log; see `Platform`."""
         records = await self._in_thread(_read_log, self.thread(message.job) / "thread.jsonl")
@@ -240,6 +244,12 @@ def _read_log(log: Path) -> list[dict[str, Any]]:
             with contextlib.suppress(ValueError):
                 records.append(json.loads(line))
     return records
+
+
+def _remove_files(thread: Path) -> None:
+    for record in _read_log(thread / "thread.jsonl"):
+        if record["file"]:
+            (thread / record["file"]).unlink(missing_ok=True)
 
 
 def _append(log: Path, record: dict[str, Any]) -> None:

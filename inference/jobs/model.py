@@ -6,7 +6,8 @@ accepted ─► preparing ─► [review] ─► queued ─► running ─► fi
 ```
 
 Persisting `accepted` is acceptance: from there a job is never lost. `running` and `finishing` go
-back to `queued` when their worker is lost, until `MAX_LOSSES`.
+back to `queued` when their worker is lost, until `MAX_LOSSES`. Who edits what they asked for
+takes a waiting job from `review` or `queued` back to `preparing`.
 """
 
 from __future__ import annotations
@@ -78,9 +79,17 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
             JobState.EXPIRED,
         }
     ),
-    JobState.REVIEW: frozenset({JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.REVIEW: frozenset(
+        {JobState.PREPARING, JobState.QUEUED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
     JobState.QUEUED: frozenset(
-        {JobState.RUNNING, JobState.CANCELLED, JobState.FAILED, JobState.EXPIRED}
+        {
+            JobState.PREPARING,
+            JobState.RUNNING,
+            JobState.CANCELLED,
+            JobState.FAILED,
+            JobState.EXPIRED,
+        }
     ),
     JobState.RUNNING: frozenset(
         {
@@ -174,6 +183,8 @@ class Job:
     started_at: float | None = None
     ended_at: float | None = None
     cancel_requested_at: float | None = None
+    removed_at: float | None = None
+    """When the finished file was taken back."""
     failure: Failure | None = None
     manifest: Manifest | None = None
     presentation: Presentation = field(default_factory=Presentation)

@@ -19,12 +19,16 @@ from inference.clock import Clock
 from inference.errors import RushesError, UserError
 from inference.jobs.model import Failure, Job
 from inference.jobs.persist import until_written
+from inference.media.atomic import part_file
 from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 
 IMAGE_NAME = "image.png"
 """Artifact name of a prepared reference image."""
+
+PARENT_RESULT = "parent:result"
+"""In `Spec.image`: the still that the job's parent made."""
 
 CONCURRENT = 4
 """Jobs prepared at once: mostly waiting for downloads and answers."""
@@ -142,25 +146,40 @@ class Preparer:
             return job.spec, None
         directory = self._artifacts.input_directory(job.id)
         await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-        if job.parent is not None and job.spec.image == IMAGE_NAME:
-            await self._inherit(job, job.parent, directory / IMAGE_NAME)
-            return job.spec, IMAGE_NAME
+        await self._bring_image(job, directory / IMAGE_NAME)
+        return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
+
+    async def _bring_image(self, job: Job, target: Path) -> None:
+        """Put the clean reference image at `target`, wherever it comes from."""
+        if job.spec.image == IMAGE_NAME and await asyncio.to_thread(target.is_file):
+            return  # prepared before: the job was edited in line, or found after a restart
+        if job.parent is not None and job.spec.image in {IMAGE_NAME, PARENT_RESULT}:
+            await self._inherit(job, job.parent, target)
+            return
         source = self._sources.get(job.platform)
         if source is None:
             raise UserError("image.fetch_failed")
-        raw = directory / "source"
+        raw = target.with_name("source")
         await source.fetch(job, raw)
-        await self._cleaner.clean_image(raw, directory / IMAGE_NAME)
+        await self._cleaner.clean_image(raw, target)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
-        return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
 
     async def _inherit(self, job: Job, parent_id: str, target: Path) -> None:
-        """Copy the reference image of the job that this one was made from."""
+        """Copy the reference image, or the result, of the job that this one was made from."""
         parent = await self._store.get(parent_id)
-        source = self._artifacts.image(parent) if parent and parent.tenant == job.tenant else None
+        if parent is None or parent.tenant != job.tenant:
+            raise UserError("image.expired")
+        result = job.spec.image == PARENT_RESULT
+        source = self._artifacts.finished(parent) if result else self._artifacts.image(parent)
         if source is None:
             raise UserError("image.expired")
         try:
-            await asyncio.to_thread(shutil.copyfile, source, target)
+            await asyncio.to_thread(_copy, source, target)
         except FileNotFoundError as error:
             raise UserError("image.expired") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy whole or not at all: a file that is there counts as prepared."""
+    with part_file(target) as part:
+        shutil.copyfile(source, part)

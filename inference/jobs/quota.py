@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inference.errors import UserError
 
@@ -33,6 +33,15 @@ class Usage:
     requester_spent: int = 0
     tenant_reserved: int = 0
     requester_reserved: int = 0
+
+    def without(self, cost: float) -> Usage:
+        """Return the usage as if a reserved job of the requester, of so many seconds, were none."""
+        reserved = milliseconds(cost)
+        return replace(
+            self,
+            tenant_reserved=self.tenant_reserved - reserved,
+            requester_reserved=self.requester_reserved - reserved,
+        )
 
     def left(self, quota: Quota) -> int | None:
         """Return how many milliseconds the next job may take; None is without limit."""

@@ -20,7 +20,7 @@ from inference.jobs.line import Line
 from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
 from inference.jobs.policy import Counts, QueueLimits, admit
 from inference.jobs.preparing import Preparer
-from inference.jobs.quota import Usage, admit_cost
+from inference.jobs.quota import Quota, Usage, admit_cost
 from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
@@ -123,6 +123,64 @@ class JobService:
         if accepted.id == job.id:
             self._preparer.arrived(job.id)
         return accepted
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        tenant: str,
+        spec: Spec,
+        origins: dict[str, str],
+        quota: Quota | None = None,
+    ) -> Job | None:
+        """Change what a waiting job is to show; it goes to the end of its requester's own jobs.
+
+        Returns:
+            The changed job, being prepared anew, or None when it no longer waits.
+
+        Raises:
+            NotFound: `job.unknown`.
+            UserError: The day's quota does not cover the change; the job is as it was.
+        """
+        await self.get(job_id, tenant=tenant)
+        now = self._clock.now()
+        cost = self.cost(spec)
+
+        def check(usage: Usage) -> None:
+            if quota is not None:
+                admit_cost(usage, quota, cost, now=now)
+
+        async def work() -> Job | None:
+            job = await self._store.revise(
+                job_id,
+                spec=spec,
+                origins=origins,
+                cost=cost,
+                admit=check,
+                since=None if quota is None else quota.since,
+            )
+            if job is not None:
+                self._line.leave(job_id, tenant)
+                self._preparer.arrived(job_id)
+            return job
+
+        # As for `submit`: once it is on disk it must also be prepared.
+        return await asyncio.shield(work())
+
+    async def remove(self, job_id: str, *, tenant: str) -> bool:
+        """Take a finished file back: its message goes, and all files of the job with it.
+
+        Returns:
+            False when there is nothing to take back (any more).
+
+        Raises:
+            NotFound: `job.unknown`.
+        """
+        await self.get(job_id, tenant=tenant)
+        if await self._store.remove(job_id) is None:
+            return False
+        await asyncio.to_thread(self._artifacts.remove, job_id)
+        return True
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
         """Take a job out of line, or ask the worker to stop it.

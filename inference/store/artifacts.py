@@ -4,6 +4,7 @@
 data_dir/jobs/<job>/input/source        as downloaded, untrusted
 data_dir/jobs/<job>/input/image.png     cleaned reference image
 data_dir/jobs/<job>/<attempt>/clip.mp4  what the worker made
+data_dir/jobs/<job>/<attempt>/preview.jpg  newest still while it is being made
 ```
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from inference.jobs.model import Job
+from inference.jobs.model import Job, JobState
 
 
 class Artifacts:
@@ -39,6 +40,11 @@ class Artifacts:
             return None
         path = self.attempt_directory(job) / job.manifest.name
         return path if path.is_file() else None
+
+    def preview(self, job: Job) -> Path | None:
+        """Return the newest still of a job that is being rendered, where its engine makes any."""
+        path = self.attempt_directory(job) / "preview.jpg"
+        return path if job.state is JobState.RUNNING and path.is_file() else None
 
     def job_ids(self) -> list[str]:
         """Return the jobs that have files."""

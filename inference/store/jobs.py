@@ -27,26 +27,27 @@ from inference.jobs.model import (
     JobState,
 )
 from inference.jobs.policy import Counts
-from inference.jobs.scheduler import Charge, Shares
+from inference.jobs.quota import Usage
+from inference.jobs.scheduler import Charge
 from inference.spec import Spec
 from inference.store import ledger
 from inference.store.database import Database
-from inference.store.ledger import usage_inside
+from inference.store.ledger import UNFINISHED, usage_inside
 from inference.store.outbox import ActKind, want
+from inference.store.queries import JobQueries
 from inference.store.rows import dump_failure, dump_manifest, job_from_row, row_from_job
 from inference.workers.base import Manifest
 
 JobOrNone = TypeVar("JobOrNone", Job, Job | None)
 
-_UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')"
 _WAITING = ", ".join(f"'{state.value}'" for state in sorted(WAITING))
 
 
-class JobStore:
+class JobStore(JobQueries):
     """The table `jobs`, with the shares and counters that change together with it."""
 
     def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
         self._events = events
 
@@ -107,6 +108,42 @@ class JobStore:
         return await self._move(
             "enqueue", job_id, {JobState.PREPARING, JobState.REVIEW}, JobState.QUEUED, changes
         )
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        spec: Spec,
+        origins: dict[str, str],
+        cost: float,
+        admit: Callable[[Usage], None],
+        since: float | None,
+    ) -> Job | None:
+        """Review or queued -> preparing, to be rendered from another spec.
+
+        Args:
+            job_id: The job.
+            spec: What is wanted now.
+            origins: Where its values came from.
+            cost: Its estimate.
+            admit: Sees the usage without this job, inside the transaction, and raises to refuse.
+            since: From when on to count the GPU time that was charged; None for no quota.
+
+        Raises:
+            UserError: What `admit` raised; the job is as it was.
+        """
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
+            if since is not None:
+                admit((await usage_inside(connection, job, since)).without(job.cost))
+            return {
+                "spec": json.dumps(spec.as_dict()),
+                "origins": json.dumps(origins),
+                "cost": cost,
+            }
+
+        states = {JobState.REVIEW, JobState.QUEUED}
+        return await self._move("revise", job_id, states, JobState.PREPARING, changes)
 
     # -- on the GPU --------------------------------------------------------------------------
 
@@ -217,47 +254,25 @@ class JobStore:
         states = WAITING | {JobState.RUNNING}
         return await self._end("expire", job_id, states, JobState.EXPIRED, failure=failure)
 
-    # -- looking -----------------------------------------------------------------------------
+    async def remove(self, job_id: str) -> Job | None:
+        """Note on a done job that its file is taken back, and ask for its message to go."""
 
-    async def get(self, job_id: str) -> Job | None:
-        """Return a job by id."""
-        rows = await self._database.read("SELECT * FROM jobs WHERE id = ?", (job_id,))
-        return job_from_row(rows[0]) if rows else None
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            rows = list(
+                await connection.execute_fetchall(
+                    "UPDATE jobs SET removed_at = ?"
+                    " WHERE id = ? AND state = 'done' AND removed_at IS NULL RETURNING *",
+                    (self._clock.now(), job_id),
+                )
+            )
+            if not rows:
+                return None
+            job = job_from_row(rows[0])
+            await want(connection, job, ActKind.CARD, self._clock.now())
+            await want(connection, job, ActKind.REMOVAL, self._clock.now())
+            return job
 
-    async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
-        """Return all jobs that have not ended, oldest first."""
-        rows = await self._database.read(
-            f"SELECT * FROM jobs WHERE {_UNFINISHED} AND (?1 IS NULL OR tenant = ?1)"
-            " ORDER BY sequence, created_at",
-            (tenant,),
-        )
-        return [job_from_row(row) for row in rows]
-
-    async def recent(self, tenant: str, requester_id: str, limit: int) -> list[Job]:
-        """Return a person's newest jobs (index jobs_by_requester)."""
-        rows = await self._database.read(
-            "SELECT * FROM jobs WHERE tenant = ? AND requester_id = ?"
-            " ORDER BY created_at DESC LIMIT ?",
-            (tenant, requester_id, limit),
-        )
-        return [job_from_row(row) for row in rows]
-
-    async def finished(self, limit: int) -> list[Job]:
-        """Return the newest delivered jobs, oldest of them first (index jobs_finished)."""
-        rows = await self._database.read(
-            "SELECT * FROM jobs WHERE state = 'done' ORDER BY ended_at DESC LIMIT ?", (limit,)
-        )
-        return [job_from_row(row) for row in reversed(rows)]
-
-    async def ended_before(self, at: float, *, among: Iterable[str]) -> list[str]:
-        """Return which of these jobs ended before a time, or are not known at all."""
-        rows = await self._database.read(
-            "SELECT kept.value AS id FROM json_each(?) AS kept"
-            " LEFT JOIN jobs ON jobs.id = kept.value"
-            " WHERE jobs.id IS NULL OR ended_at < ?",
-            (json.dumps(list(among)), at),
-        )
-        return [row["id"] for row in rows]
+        return self._published(await self._database.write("remove", work))
 
     # -- forgetting --------------------------------------------------------------------------
 
@@ -274,14 +289,6 @@ class JobStore:
 
         return await self._database.write("forget", work)
 
-    async def forgotten(self) -> list[str]:
-        """Return marked jobs that have ended and whose last word has been delivered."""
-        rows = await self._database.read(
-            "SELECT id FROM jobs WHERE forget = 1 AND ended_at IS NOT NULL AND NOT EXISTS"
-            " (SELECT 1 FROM outbox WHERE job_id = id AND shown < wanted AND dead = 0)"
-        )
-        return [row["id"] for row in rows]
-
     async def delete(self, job_id: str) -> None:
         """Delete a job with everything that was said about it."""
 
@@ -289,24 +296,6 @@ class JobStore:
             await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
         await self._database.write("delete", work)
-
-    async def shares(self) -> Shares:
-        """Return where fair sharing stands."""
-        [row] = await self._database.read("SELECT value FROM counters WHERE name = 'virtual_time'")
-        rows = await self._database.read("SELECT tenant, virtual_time FROM shares")
-        return Shares(
-            virtual_time=row["value"], tenants={row["tenant"]: row["virtual_time"] for row in rows}
-        )
-
-    async def last_served(self) -> dict[tuple[str, str], float]:
-        """Return when each (tenant, requester) with unfinished jobs was last given the GPU."""
-        rows = await self._database.read(
-            "SELECT tenant, requester_id, max(started_at) FROM jobs INDEXED BY jobs_by_requester"
-            " WHERE started_at IS NOT NULL AND (tenant, requester_id) IN"
-            f" (SELECT tenant, requester_id FROM jobs WHERE {_UNFINISHED})"
-            " GROUP BY tenant, requester_id"
-        )
-        return {(tenant, requester): started for tenant, requester, started in rows}
 
     async def switch(self, name: str, *, on: bool) -> None:
         """Set one of the operator's switches, `paused` or `draining`; they survive a restart."""
@@ -317,11 +306,6 @@ class JobStore:
             )
 
         await self._database.write(name, work)
-
-    async def switched(self, name: str) -> bool:
-        """Return whether a switch is on."""
-        rows = await self._database.read("SELECT value FROM counters WHERE name = ?", (name,))
-        return bool(rows[0]["value"])
 
     # -- how ---------------------------------------------------------------------------------
 
@@ -397,7 +381,7 @@ async def _counts(connection: aiosqlite.Connection, job: Job) -> Counts:
     [row] = await connection.execute_fetchall(
         "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
         " sum(tenant = ?1 AND requester_id = ?2) AS requester"
-        f" FROM jobs WHERE state IN ({_WAITING}) AND {_UNFINISHED}",
+        f" FROM jobs WHERE state IN ({_WAITING}) AND {UNFINISHED}",
         (job.tenant, job.requester.id),
     )
     [newest] = await connection.execute_fetchall(

@@ -33,6 +33,8 @@ class ActKind(StrEnum):
     """Post the finished file, with the one ping."""
     NOTICE = "notice"
     """Tell the requester how it ended when there is no clip, with the one ping."""
+    REMOVAL = "removal"
+    """Take the message with the file back."""
 
 
 class Route(IntEnum):

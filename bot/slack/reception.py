@@ -1,0 +1,169 @@
+"""Turns what somebody said into a call of the commands, and what may not be said into a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from bot.platform import Desk
+from bot.slack.address import NAME
+from bot.slack.channels import Channels
+from bot.slack.origin import Origin
+from bot.slack.people import Known, People
+from commands import cards, run
+from commands.actions import Action, Verb
+from commands.card import Card
+from commands.context import Call, Channel
+from commands.forms import Form
+from commands.options import IMAGE
+from commands.permissions import check_external
+from commands.schema import Command, Value
+from inference.errors import UserError
+
+Answer = TypeVar("Answer", Card, Card | Form)
+
+_QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
+"""Presses after which no new card is posted."""
+
+
+class Reception:
+    """Where all ways in meet."""
+
+    def __init__(self, desk: Desk, people: People, channels: Channels) -> None:
+        self._desk = desk
+        self._people = people
+        self._channels = channels
+
+    async def line(
+        self, origin: Origin, line: str, *, key: str | None, image: str | None = None
+    ) -> Card:
+        """Answer a typed line.
+
+        Args:
+            origin: Who typed it, where.
+            line: With the command in front.
+            key: Idempotency key of what arrived.
+            image: File id of the picture that came with it.
+        """
+        makes = _makes(line)
+        return await self._answer(
+            origin,
+            lambda call: run.execute(line, call),
+            key=key,
+            posts=makes,
+            options={IMAGE.name: image} if image and makes else {},
+            for_everybody=makes,
+        )
+
+    async def command(
+        self, origin: Origin, command: Command, options: Mapping[str, Value], *, key: str | None
+    ) -> Card:
+        """Answer a form of a command that was handed in."""
+        return await self._answer(
+            origin, lambda call: run.invoke(command, call), key=key, posts=True, options=options
+        )
+
+    async def press(self, origin: Origin, button_id: str, *, key: str | None) -> Card | Form:
+        """Answer the press of a button."""
+        return await self._answer(
+            origin, lambda call: run.press(button_id, call), key=key, posts=_posts(button_id)
+        )
+
+    async def submit(
+        self, origin: Origin, form_id: str, values: Mapping[str, str], *, key: str | None
+    ) -> Card:
+        """Answer the form of a button that was handed in."""
+        return await self._answer(
+            origin, lambda call: run.submit(form_id, values, call), key=key, posts=True
+        )
+
+    async def call(self, origin: Origin) -> Call:
+        """Return a call of somebody who only looks.
+
+        Raises:
+            UserError: `permission.external`.
+        """
+        known = await self._people.know(origin)
+        if known.external:
+            raise UserError("permission.external")
+        return self._call(origin, known, None, {})
+
+    async def locale(self, origin: Origin) -> str:
+        """Return somebody's language."""
+        return (await self._people.know(origin)).locale
+
+    async def _answer(
+        self,
+        origin: Origin,
+        ask: Callable[[Call], Awaitable[Answer]],
+        *,
+        key: str | None,
+        posts: bool,
+        options: Mapping[str, Value] | None = None,
+        for_everybody: bool = True,
+    ) -> Answer | Card:
+        if posts and not origin.channel:  # pressed at home
+            origin = origin.at(await self._channels.direct(origin))
+        known, closed = await asyncio.gather(
+            self._people.know(origin), self._closed(origin) if posts else _open()
+        )
+        try:
+            if closed is not None:
+                raise closed
+            call = self._call(origin, known, key, options or {})
+            if known.external:
+                if not for_everybody:  # lines and histories are the installing company's
+                    raise UserError("permission.external")
+                check_external(await call.rules())
+        except UserError as error:
+            return cards.error(error, known.locale)
+        return await ask(call)
+
+    async def _closed(self, origin: Origin) -> UserError | None:
+        try:
+            await self._channels.check(origin)
+        except UserError as error:
+            return error
+        return None
+
+    def _call(
+        self, origin: Origin, known: Known, key: str | None, options: Mapping[str, Value]
+    ) -> Call:
+        desk = self._desk
+        return Call(
+            caller=known.caller,
+            channel=Channel(
+                platform=NAME,
+                tenant=origin.installation.tenant,
+                address=origin.address.as_dict(),
+                id=origin.channel,
+                title=origin.channel_name,
+            ),
+            jobs=desk.jobs,
+            studio=desk.studio,
+            policy=desk.policy,
+            options=options,
+            locale=known.locale,
+            key=key,
+        )
+
+
+async def _open() -> None:
+    return None
+
+
+def _makes(line: str) -> bool:
+    """Whether a line is a command that makes something, and so needs a place to post it."""
+    try:
+        command, _ = run.find(line)
+    except UserError:
+        return False
+    return command.parent is None
+
+
+def _posts(button_id: str) -> bool:
+    try:
+        return Action.decode(button_id).verb not in _QUIET
+    except UserError:
+        return False

@@ -1,0 +1,126 @@
+"""Forms that a chat opens over everything else, and what is written into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from commands.actions import Action, Verb
+from commands.flags import Typed, parse_options, render, render_options
+from commands.messages import any_of, text
+from commands.options import ASPECT, BY_NAME, IMAGE, NEGATIVE, PROMPT, RENDER_OPTIONS, RESOLUTION
+from commands.resolve import COMMAND, RANDOM, TYPED
+from commands.schema import Option, Value
+from commands.values import accept, label
+from inference.errors import UserError
+from inference.jobs.model import Job
+
+FLAGS = "flags"
+"""Name of the field for every option that has none of its own."""
+
+MAX_LENGTH = 3000
+"""Characters of a field: Slack takes no more, Discord 4000."""
+
+_WITH_FIELD = (NEGATIVE, RESOLUTION, ASPECT)
+_KEPT = {TYPED, COMMAND, RANDOM}
+"""Origins of values that an edit starts from; all others are decided anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One text to write."""
+
+    name: str
+    label: str
+    value: str = ""
+    """What is there already."""
+    hint: str = ""
+    """Shown while it is empty."""
+    required: bool = False
+    multiline: bool = False
+    max_length: int = MAX_LENGTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A few texts to write, handed in together; five fields at most, as Discord has it."""
+
+    id: str
+    """What the platform keeps and sends back; 100 characters at most."""
+    title: str
+    fields: tuple[Field, ...]
+    submit: str
+    """On the button that hands it in."""
+
+
+def edit(job: Job, locale: str, *, verb: Verb = Verb.EDIT) -> Form:
+    """Return the form that shows what a job was made from, to be changed."""
+    flags = {
+        option.name: getattr(job.spec, option.name)
+        for option in RENDER_OPTIONS
+        if option.flag
+        and option not in (IMAGE, *_WITH_FIELD)
+        and job.origins.get(option.name) in _KEPT
+    }
+    negative = job.spec.negative if job.origins.get(NEGATIVE.name) == TYPED else None
+    return Form(
+        id=Action(verb=verb, job=job.id).encode(),
+        title=text("form.edit", locale),
+        fields=(
+            Field(
+                name=PROMPT.name,
+                label=text("label.prompt", locale),
+                value=_fitting(render(Typed(prompt=job.spec.prompt))),
+                required=True,
+                multiline=True,
+            ),
+            Field(
+                name=NEGATIVE.name,
+                label=text("label.negative", locale),
+                value=_fitting(negative or ""),
+                multiline=True,
+            ),
+            _choice(RESOLUTION, job.spec.resolution, locale),
+            _choice(ASPECT, job.spec.aspect, locale),
+            Field(
+                name=FLAGS,
+                label=text("form.flags", locale),
+                value=_fitting(render_options(flags)),
+                hint=text("form.flags_hint", locale),
+            ),
+        ),
+        submit=text("form.submit", locale),
+    )
+
+
+def options(values: Mapping[str, str]) -> dict[str, Value]:
+    """Return what a handed-in form asks for, by option; the prompt may hold flags still.
+
+    Raises:
+        UserError: `value.*`, `flag.*`: what is wrong, and with which field.
+    """
+    asked = parse_options(values.get(FLAGS, ""))
+    if IMAGE.name in asked:  # the image of the job stays; another one needs the command
+        raise UserError("image.not_by_flag")
+    for option in _WITH_FIELD:
+        written = values.get(option.name, "").strip()
+        if not written:
+            continue
+        if option.name in asked:
+            raise UserError("flag.repeated", flag=label(option))
+        asked[option.name] = accept(option, written)
+    return {**asked, PROMPT.name: values.get(PROMPT.name, "")}
+
+
+def _choice(option: Option, value: str, locale: str) -> Field:
+    return Field(
+        name=option.name,
+        label=text(f"label.{option.name}", locale),
+        value=str(value),
+        hint=any_of(BY_NAME[option.name].choices, locale),
+        max_length=20,
+    )
+
+
+def _fitting(value: str) -> str:
+    return value[:MAX_LENGTH]
