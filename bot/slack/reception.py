@@ -18,10 +18,12 @@ from commands.context import Call, Channel
 from commands.forms import Form
 from commands.options import IMAGE
 from commands.permissions import check_external
-from commands.schema import Command, Value
+from commands.schema import Command, Value, Visibility
 from inference.errors import UserError
 
 Answer = TypeVar("Answer", Card, Card | Form)
+
+LOCALE_SECONDS = 1.0
 
 _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 """Presses after which no new card is posted."""
@@ -90,8 +92,12 @@ class Reception:
         return self._call(origin, known, None, {})
 
     async def locale(self, origin: Origin) -> str:
-        """Return somebody's language."""
-        return (await self._people.know(origin)).locale
+        """Return somebody's language, or the house's if it cannot be learned in time for a form."""
+        try:
+            async with asyncio.timeout(LOCALE_SECONDS):
+                return (await self._people.know(origin)).locale
+        except TimeoutError:
+            return self._desk.language
 
     async def _answer(
         self,
@@ -154,12 +160,12 @@ async def _open() -> None:
 
 
 def _makes(line: str) -> bool:
-    """Whether a line is a command that makes something, and so needs a place to post it."""
+    """Whether a line is a command that posts what it makes for all to see."""
     try:
         command, _ = run.find(line)
     except UserError:
         return False
-    return command.parent is None
+    return command.parent is None and command.visibility is Visibility.EVERYONE
 
 
 def _posts(button_id: str) -> bool:
