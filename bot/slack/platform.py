@@ -52,8 +52,15 @@ class SlackPlatform:
         section: SlackSection,
         *,
         clock: Clock = SystemClock(),  # noqa: B008 - it has no state
+        limiter: Limiter | None = None,
     ) -> None:
-        """Make it from its section of the config; nothing is connected yet."""
+        """Make it from its section of the config; nothing is connected yet.
+
+        Args:
+            section: The config.
+            clock: Dates and paces everything.
+            limiter: Knows what was called before; without one, nothing may be called at once.
+        """
         self._section = section
         self._clock = clock
         credentials = Credentials(
@@ -62,7 +69,7 @@ class SlackPlatform:
             client_secret=_secret(section.client_secret),
         )
         self._clients = Clients(credentials, api_base_url=section.api_base_url)
-        self._calls = Calls(self._clients, Limiter(clock))
+        self._calls = Calls(self._clients, limiter or Limiter(clock))
         self._posting = Posting(self._calls, Files(self._calls, clock))
         self.images = SlackImages(self._calls, clock)
 
