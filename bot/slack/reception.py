@@ -18,10 +18,12 @@ from commands.context import Call, Channel
 from commands.forms import Form
 from commands.options import IMAGE
 from commands.permissions import check_external
-from commands.schema import Command, Value
+from commands.schema import Command, Value, Visibility
 from inference.errors import UserError
 
 Answer = TypeVar("Answer", Card, Card | Form)
+
+LOCALE_SECONDS = 1.0
 
 _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 """Presses after which no new card is posted."""
@@ -90,8 +92,12 @@ class Reception:
         return self._call(origin, known, None, {})
 
     async def locale(self, origin: Origin) -> str:
-        """Return somebody's language."""
-        return (await self._people.know(origin)).locale
+        """Return somebody's language, or the house's if it cannot be learned in time for a form."""
+        try:
+            async with asyncio.timeout(LOCALE_SECONDS):
+                return (await self._people.know(origin)).locale
+        except TimeoutError:
+            return self._desk.language
 
     async def _answer(
         self,
@@ -108,17 +114,21 @@ class Reception:
         known, closed = await asyncio.gather(
             self._people.know(origin), self._closed(origin) if posts else _open()
         )
+        call = self._call(origin, known, key, options or {})
+        refusal = closed
+        if known.external:
+            refusal = await self._refusal(call, for_everybody=for_everybody) or closed
+        return await ask(call) if refusal is None else cards.error(refusal, known.locale)
+
+    async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
+        """Say no to somebody of another company: what is listed is the installing company's."""
+        if not for_everybody:
+            return UserError("permission.external")
         try:
-            if closed is not None:
-                raise closed
-            call = self._call(origin, known, key, options or {})
-            if known.external:
-                if not for_everybody:  # lines and histories are the installing company's
-                    raise UserError("permission.external")
-                check_external(await call.rules())
+            check_external(await call.rules())
         except UserError as error:
-            return cards.error(error, known.locale)
-        return await ask(call)
+            return error
+        return None
 
     async def _closed(self, origin: Origin) -> UserError | None:
         try:
@@ -154,12 +164,12 @@ async def _open() -> None:
 
 
 def _makes(line: str) -> bool:
-    """Whether a line is a command that makes something, and so needs a place to post it."""
+    """Whether a line is a command that posts what it makes for all to see."""
     try:
         command, _ = run.find(line)
     except UserError:
         return False
-    return command.parent is None
+    return command.parent is None and command.visibility is Visibility.EVERYONE
 
 
 def _posts(button_id: str) -> bool:

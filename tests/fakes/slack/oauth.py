@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
 from dataclasses import dataclass
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from tests.fakes.slack.hub import APP_ID, Hub
 from tests.fakes.slack.model import Installation, Json, Team, User
@@ -66,8 +67,9 @@ class Authorizations:
         """
         header = request.headers.get("Authorization", "")
         if header.startswith("Basic "):
-            basic = BasicAuth.decode(header)
-            args = {**args, "client_id": basic.login, "client_secret": basic.password}
+            pair = base64.b64decode(header.removeprefix("Basic ")).decode()
+            client, _, secret = pair.partition(":")
+            args = {**args, "client_id": client, "client_secret": secret}
         if args.get("client_id") != CLIENT_ID:
             raise SlackError("invalid_client_id")
         if args.get("client_secret") != CLIENT_SECRET:

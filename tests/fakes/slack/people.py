@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.slack import acts
 from tests.fakes.slack.application import RESERVED
 from tests.fakes.slack.files import record_shares
 from tests.fakes.slack.forms import fill_in
-from tests.fakes.slack.hub import APP_ID, Hub
-from tests.fakes.slack.mail import VERIFICATION_TOKEN
+from tests.fakes.slack.hub import Hub
 from tests.fakes.slack.model import (
     Channel,
     File,
@@ -25,9 +24,6 @@ from tests.fakes.slack.model import (
 )
 from tests.fakes.slack.payloads import (
     file_json,
-    message_json,
-    stub_json,
-    team_json,
     view_json,
 )
 from tests.fakes.slack.records import Delivery, Refused
@@ -95,25 +91,7 @@ class Person:
         installation = self._installed()
         trigger = self._hub.world.trigger(installation, self.id)
         url = new_response_url(self._hub, installation, channel, self.id)
-        payload = {
-            "token": VERIFICATION_TOKEN,
-            "team_id": self.user.team.id,
-            "team_domain": self.user.team.name,
-            "channel_id": channel.id,
-            "channel_name": {"im": "directmessage", "private": "privategroup"}.get(
-                channel.kind, channel.name
-            ),
-            "user_id": self.id,
-            "user_name": self.user.name,
-            "command": command,
-            "text": text,
-            "api_app_id": APP_ID,
-            "is_enterprise_install": "false",
-            "response_url": url,
-            "trigger_id": trigger,
-        }
-        if self.user.team.enterprise_id:
-            payload["enterprise_id"] = self.user.team.enterprise_id
+        payload = acts.command_typed(self.user, channel, command, text, trigger=trigger, url=url)
         delivery = await self._hub.mail.act("slash_commands", command, installation, payload)
         self._see(url, delivery.payload)
         return Reply(delivery=delivery, trigger_id=trigger)
@@ -163,23 +141,13 @@ class Person:
     async def shortcut(self, name: str) -> Reply:
         """Choose a global shortcut by its name or callback id."""
         return await self._interact(
-            {"type": "shortcut", "callback_id": self._shortcut(name), "action_ts": _now()},
-            name=name,
-            installation=self._installed(),
+            acts.shortcut_chosen(self._shortcut(name)), name=name, installation=self._installed()
         )
 
     async def message_shortcut(self, name: str, message: Message) -> Reply:
         """Choose a shortcut in the menu of a message."""
-        installation, channel = self._installed(), message.channel
-        payload = {
-            "type": "message_action",
-            "callback_id": self._shortcut(name),
-            "action_ts": _now(),
-            "message_ts": message.ts,
-            "message": message_json(message, self._hub.url),
-            "channel": {"id": channel.id, "name": channel.name or "directmessage"},
-        }
-        return await self._interact(payload, name=name, installation=installation, on=message)
+        payload = acts.message_shortcut_chosen(self._hub, self._shortcut(name), message)
+        return await self._interact(payload, name=name, installation=self._installed(), on=message)
 
     async def click(self, thing: Message | View, button: str, *, value: Any = None) -> Reply:
         """Press a button by its label or action id, or choose `value` in a menu.
@@ -187,47 +155,24 @@ class Person:
         Raises:
             Refused: There is no such button, or it cannot be seen.
         """
-        content = thing.blocks if isinstance(thing, Message) else thing.content
-        element = _pressable(content, button)
-        block = next(b for b in _blocks(content) if element in elements(b))
-        kept = {"type", "action_id", "value", "text"}
-        action = {key: part for key, part in element.items() if key in kept}
-        action |= {"block_id": block.get("block_id", ""), "action_ts": _now()}
+        blocks = thing.blocks if isinstance(thing, Message) else thing.content["blocks"]
+        element, chosen = _pressable(blocks, button), {}
+        name = element["action_id"]
         if value is not None:
-            filled = fill_in({"blocks": [{**block}]}, {element["action_id"]: value}, self.attach)
-            action |= filled[block["block_id"]][element["action_id"]]
-        payload: Json = {"type": "block_actions", "actions": [action]}
-        if isinstance(thing, View):
-            installation = self._hub.world.installation(thing.team)
-            assert installation is not None
-            payload |= {
-                "view": view_json(thing, installation),
-                "container": {"type": "view", "view_id": thing.id},
-            }
-            return await self._interact(
-                payload, name=element["action_id"], installation=installation, view=thing
-            )
-        self._enter(thing.channel)
+            [filled] = fill_in({"blocks": [_alone(element)]}, {name: value}, self.attach).values()
+            chosen = filled[name]
+        payload = acts.pressed(element, blocks, chosen)
         installation = self._hub.world.installation(thing.team)
-        if installation is None or thing.only_for not in {None, self.id}:
+        if installation is None:
             raise Refused("that button does nothing any more")
-        container: Json = {
-            "type": "message",
-            "message_ts": thing.ts,
-            "channel_id": thing.channel.id,
-            "is_ephemeral": thing.only_for is not None,
-        }
-        if thing.thread_ts:
-            container["thread_ts"] = thing.thread_ts
-        payload |= {
-            "container": container,
-            "channel": {"id": thing.channel.id, "name": thing.channel.name or "directmessage"},
-        }
-        if thing.only_for is None:
-            payload["message"] = message_json(thing, self._hub.url)
-        return await self._interact(
-            payload, name=element["action_id"], installation=installation, on=thing
-        )
+        if isinstance(thing, View):
+            payload |= acts.in_view(thing, installation)
+            return await self._interact(payload, name=name, installation=installation, view=thing)
+        self._enter(thing.channel)
+        if thing.only_for not in {None, self.id}:
+            raise Refused(f"{self.user.name} does not see that button")
+        payload |= acts.in_message(self._hub, thing)
+        return await self._interact(payload, name=name, installation=installation, on=thing)
 
     async def submit(self, view: View, answers: Mapping[str, Any] | None = None) -> Reply:
         """Fill in a modal and send it; sometimes it goes off twice."""
@@ -257,15 +202,7 @@ class Person:
         """Open the app's home tab; `home` shows it."""
         installation = self._installed()
         home = self._hub.world.homes.get((installation.team.id, self.id))
-        event: Json = {
-            "type": "app_home_opened",
-            "user": self.id,
-            "channel": self._hub.world.open_im(installation, self.id).id,
-            "tab": "home",
-            "event_ts": _now(),
-        }
-        if home is not None:
-            event["view"] = view_json(home, installation)
+        event = acts.home_opened(self.user, installation, self.dm, home)
         self._hub.event(installation, event)
 
     def attach(self, given: Upload) -> File:
@@ -356,20 +293,7 @@ class Person:
     ) -> Reply:
         trigger = self._hub.world.trigger(installation, self.id)
         self._hub.world.triggers[trigger].parent = view
-        payload |= {
-            "token": VERIFICATION_TOKEN,
-            "api_app_id": APP_ID,
-            "team": team_json(installation.team),
-            "enterprise": None,
-            "is_enterprise_install": False,
-            "user": {
-                "id": self.id,
-                "username": self.user.name,
-                "name": self.user.name,
-                "team_id": self.user.team.id,
-            },
-            "trigger_id": trigger,
-        }
+        payload |= acts.interaction(self.user, installation, trigger=trigger)
         if on is not None:
             payload["response_url"] = new_response_url(
                 self._hub, installation, on.channel, self.id, thread_ts=on.thread_ts, message=on
@@ -378,29 +302,8 @@ class Person:
         return Reply(delivery=delivery, trigger_id=trigger)
 
     def _tell(self, installation: Installation, message: Message, kind: Json) -> None:
-        channel, home = message.channel, self.user.team
-        event: Json = {
-            **kind,
-            "user": self.id,
-            "team": home.id,
-            "text": message.text,
-            "ts": message.ts,
-            "event_ts": message.ts,
-            "channel": channel.id,
-            "client_msg_id": message.ts,
-        }
-        if message.thread_ts:
-            event["thread_ts"] = message.thread_ts
-        if message.files:
-            event["files"] = [
-                stub_json(file) if channel.shared else file_json(file, self._hub.url)
-                for file in message.files
-            ]
-            if kind["type"] == "message":
-                event["subtype"] = "file_share"
-        if home is not installation.team:
-            event |= {"user_team": home.id, "source_team": home.id}
-        self._hub.event(installation, event, shared=channel.shared)
+        event = acts.message_written(self._hub, self.user, installation, message, kind)
+        self._hub.event(installation, event, shared=message.channel.shared)
 
     def _see(self, url: str, answer: Json) -> None:
         """Show the answer to a command that came with its acknowledgement."""
@@ -426,17 +329,14 @@ class Person:
         self._hub.world.touch()
 
 
-def _pressable(content: Any, button: str) -> Json:
-    for element in elements(content):
+def _pressable(blocks: list[Json], button: str) -> Json:
+    for element in elements(blocks):
         label = element.get("text")
         if button in {element["action_id"], label.get("text") if isinstance(label, dict) else None}:
             return element
     raise Refused(f"there is no button {button!r}")
 
 
-def _blocks(content: Any) -> list[Json]:
-    return content if isinstance(content, list) else content["blocks"]
-
-
-def _now() -> str:
-    return f"{time.time():.6f}"
+def _alone(element: Json) -> Json:
+    """Return a block in which something can be chosen like in a form."""
+    return {"type": "section", "block_id": "", "accessory": element}

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from tests.fakes.slack.api import Api
 from tests.fakes.slack.application import Application
@@ -138,7 +139,9 @@ class LoopbackSlack:
         Raises:
             Refused: The app does not lead to a page on which one could allow it.
         """
-        jar = aiohttp.CookieJar(unsafe=True)
+        # Like browsers do, take this machine for safe without https.
+        origin = URL(install_url).origin()
+        jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=origin)
         async with aiohttp.ClientSession(cookie_jar=jar) as browser:
             asked = await self._asked(browser, install_url)
             redirect = asked.get("redirect_uri")

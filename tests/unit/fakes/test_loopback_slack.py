@@ -1,13 +1,21 @@
 """The loopback Slack against slack-bolt itself, so that nothing of ours can be wrong with both."""
 
+import contextlib
+
 import aiohttp
 import pytest
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_sdk.errors import SlackApiError
+from slack_sdk.oauth.installation_store import FileInstallationStore
+from slack_sdk.oauth.state_store import FileOAuthStateStore
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.slack import Application, LoopbackSlack, Refused
+from tests.fakes.slack.api import METHODS
+from tests.fakes.slack.contract import Contract
+from tests.fakes.slack.responses import new_response_url
 
 MODAL = {
     "type": "modal",
@@ -368,24 +376,115 @@ async def test_a_channel_of_two_companies(slack, online, app, acme, alice):
     assert slack.leaks([(acme, "for both")]) == ["other was shown 'for both' of acme"]
 
 
-async def test_an_app_that_slack_posts_to(slack, app, alice, general):
-    server = app.server(port=0, path="/slack/events")
-    runner = aiohttp.web.AppRunner(server.web_app)
+@contextlib.asynccontextmanager
+async def served(app):
+    """Serve an app over HTTP; yield where it is."""
+    runner = aiohttp.web.AppRunner(app.server(port=0, path="/slack/events").web_app)
     await runner.setup()
-    await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
-    wire = slack.post_to(url)
-    assert (await alice.command(general, "/generate", "a fox")).acknowledged
-    card = await alice.wait_for(general, lambda m: m.buttons)
-    assert (await alice.click(card, "Cancel")).acknowledged
-    await slack.until(lambda: card.text == "cancelled")
-    alice.mention_app(general, "hello")
-    await alice.wait_for(general, lambda m: m.text == "yes")
+    try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack"
+    finally:
+        await runner.cleanup()
+
+
+async def test_an_app_that_slack_posts_to(slack, app, alice, general):
+    async with served(app) as url:
+        wire = slack.post_to(f"{url}/events")
+        assert (await alice.command(general, "/generate", "a fox")).acknowledged
+        card = await alice.wait_for(general, lambda m: m.buttons)
+        assert (await alice.click(card, "Cancel")).acknowledged
+        await slack.until(lambda: card.text == "cancelled")
+        alice.mention_app(general, "hello")
+        await alice.wait_for(general, lambda m: m.text == "yes")
+        async with aiohttp.ClientSession() as session:
+            old = wire.signature("{}", age_seconds=600)
+            async with session.post(f"{url}/events", data="{}", headers=old) as response:
+                assert response.status == 401
+
+
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # slack_sdk's use of aiohttp
+@pytest.mark.parametrize("rotation", [False, True])
+async def test_two_workspaces_install_an_app_by_themselves(tmp_path, rotation):
+    async with LoopbackSlack(rotation=rotation) as slack:
+        app = AsyncApp(
+            client=AsyncWebClient(base_url=slack.api_base_url),
+            signing_secret=slack.signing_secret,
+            oauth_settings=AsyncOAuthSettings(
+                client_id=slack.client_id,
+                client_secret=slack.client_secret,
+                scopes=["commands", "chat:write", "im:write"],
+                installation_store=FileInstallationStore(base_dir=str(tmp_path)),
+                state_store=FileOAuthStateStore(expiration_seconds=60, base_dir=str(tmp_path)),
+                # Bolt renews what is good for less than this: everything.
+                token_rotation_expiration_minutes=24 * 60,
+            ),
+        )
+
+        @app.command("/generate")
+        async def generate(ack, command, client):
+            await ack()
+            await client.chat_postMessage(channel=command["channel_id"], text=command["team_id"])
+
+        async with served(app) as url:
+            slack.post_to(f"{url}/events")
+            teams = [slack.add_team(name) for name in ("acme", "other")]
+            for team in teams:
+                someone = team.add_user("someone")
+                page = await slack.install(team, someone, f"{url}/install")
+                assert "Success" in page
+                first = team.installation.token
+                channel = team.add_channel("general", someone)
+                assert (await someone.command(channel, "/generate")).acknowledged
+                said = await someone.wait_for(channel, bool)
+                assert (said.text, said.team) == (team.id, team.team)
+                assert (team.installation.token != first) == rotation
+        assert not slack.violations
+
+
+async def test_a_response_url_is_good_for_five_answers(slack, acme, alice, general):
+    url = new_response_url(slack.hub, acme.installation, general, alice.id)
     async with aiohttp.ClientSession() as session:
-        old = wire.signature("{}", age_seconds=600)
-        async with session.post(url, data="{}", headers=old) as response:
-            assert response.status == 401
-    await runner.cleanup()
+        for status in (200, 200, 200, 200, 200, 404):
+            async with session.post(url, json={"text": "again"}) as response:
+                assert response.status == status
+    assert len(alice.sees(general)) == 5
+    assert slack.violations == ["a response URL was used too often or too late"]
+
+
+async def test_chance_repeats_events_and_modals(slack, online, app, alice, general):
+    slack.hub.faults.redelivered = slack.hub.faults.doubled_views = 1.0
+    alice.mention_app(general, "hello")
+    mentions = await slack.until(
+        lambda: len(both := [d for d in slack.world.deliveries if d.seconds]) == 2 and both
+    )
+    assert [delivery.attempt for delivery in mentions] == [0, 1]
+    assert len({heard["context"]["team_id"] for heard in app.heard}) == 1
+    await alice.command(general, "/generate")
+    await alice.submit(await alice.wait_for_modal(), {"Prompt": "a fox"})
+    views = [heard["view"] for heard in app.heard if heard.get("type") == "view_submission"]
+    assert len(views) == 2
+    assert len({(view["id"], view["hash"]) for view in views}) == 1
+
+
+async def test_a_file_that_is_never_shared(slack, client, alice, general):
+    slack.hub.faults.never_shared = 1.0
+    identity = await upload(slack, client, general)
+    slack.hub.faults.never_shared = 0.0
+    assert (await client.files_info(file=identity))["file"]["shares"] == {}
+    assert not general.messages
+
+
+def test_what_the_methods_need_is_what_slack_says():
+    contract = Contract.read()
+    if not contract.methods:
+        pytest.skip("Slack's description of its methods is not beside the project")
+    tiers = {"t3": 50, "t4": 100, "t5": None}
+    for method in METHODS.values():
+        described = contract.methods[method.name]
+        assert method.per_minute == tiers[described["rate_limits"]], method.name
+        scopes = described["scope"].get("bot", [])
+        assert method.scope in scopes or (method.scope is None and len(scopes) != 1), method.name
 
 
 async def test_a_modal_has_to_be_opened_in_time_and_only_once(slack, acme, alice, client):

@@ -1,0 +1,94 @@
+"""Mentions in channels and threads, and messages to the bot alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.async_context import AsyncBoltContext
+
+from bot.slack import once, typed
+from bot.slack.answers import Answers
+from bot.slack.installations import Installation
+from bot.slack.origin import Origin, of_event
+from bot.slack.pictures import Pictures
+from bot.slack.reception import Reception
+from bot.slack.work import Work
+
+GENERATE = "/generate"
+"""What a message without a command means."""
+
+HELP = "/rushes help"
+"""What a mention without a word means."""
+
+_SAID = frozenset({None, "file_share", "thread_broadcast"})
+"""Subtypes of messages that people wrote; all others tell of something else."""
+
+
+class Mentions:
+    """Answers what is said to the bot. Slack offers no slash commands in threads."""
+
+    def __init__(
+        self, reception: Reception, answers: Answers, pictures: Pictures, work: Work
+    ) -> None:
+        self._reception = reception
+        self._answers = answers
+        self._pictures = pictures
+        self._work = work
+
+    def register(self, app: AsyncApp) -> None:
+        """Listen to mentions, direct messages and shared files."""
+        app.event("app_mention")(self._heard)
+        app.event("message")(self._told)
+        app.event("file_shared")(self._shared)
+
+    async def _heard(
+        self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
+    ) -> None:
+        self._take(body, context, installation)
+
+    async def _told(
+        self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
+    ) -> None:
+        if body["event"].get("channel_type") == "im":
+            self._take(body, context, installation)
+
+    async def _shared(self, body: dict[str, Any], installation: Installation) -> None:
+        event = body["event"]
+        channel, file = event.get("channel_id"), event.get("file_id")
+        if channel and file:
+            origin = Origin(
+                installation=installation,
+                team=installation.team,
+                user=event.get("user_id") or "",
+                channel=channel,
+            )
+            self._work.start(self._pictures.saw(origin, file, None), name="file")
+
+    def _take(
+        self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
+    ) -> None:
+        event = body["event"]
+        written_by_person = event.get("user") and not event.get("bot_id")
+        if not written_by_person or event.get("subtype") not in _SAID:
+            return
+        origin = of_event(body, context, installation)
+        self._work.start(self._answer(body, origin), name="mention")
+
+    async def _answer(self, body: dict[str, Any], origin: Origin) -> None:
+        event = body["event"]
+        said = typed.without_mention(event.get("text") or "", origin.installation.bot_user)
+        if said.startswith("/"):
+            line = typed.unescape(said)
+        elif prompt := typed.prompt(said):
+            line = f"{GENERATE} {prompt}"
+        else:
+            line = HELP
+        image = await self._pictures.in_message(origin, event.get("files") or ())
+        if image is not None:
+            await self._pictures.saw(origin, image, origin.thread_ts or event["ts"])
+        else:
+            image = await self._pictures.in_thread(origin)
+        key = once.of_event(body, origin.installation.workspace)
+        card = await self._reception.line(origin, line, key=key, image=image)
+        await self._answers.give(origin, card)
