@@ -7,7 +7,7 @@ that shares it, and afterwards Slack is asked whether the file is there.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from bot.platform import Outgoing, Receipt, Remember
 from bot.slack import blocks
@@ -201,14 +201,17 @@ class Posting:
                 await self._not_completed(file_id, asked, error, remember)
             faults.point("after:slack_complete")
             asked += 1
-        link = await self._files.permalink(address, file_id)
+        try:
+            link = await self._files.permalink(address, file_id)
+        except DeliveryError as error:
+            await self._not_completed(file_id, asked, error, remember)
         posted = await self._say(address, place, message.card, message.kind, link=link)
         return {**posted, "file": file_id}
 
     async def _not_completed(
         self, file_id: str, asked: int, error: DeliveryError, remember: Remember
-    ) -> None:
-        """Note that a completion certainly did not work, and raise it."""
+    ) -> NoReturn:
+        """Note how far it came, and raise what stopped it."""
         if slack_code(error) == "file_not_found":  # the reservation ran out: start again
             await remember({"file_id": None, "asked": 0})
             raise DeliveryError("slack.upload_lost", transient=True) from error

@@ -267,9 +267,13 @@ async def test_a_refused_completion_is_simply_tried_again(office):
     assert office.slack.calls("files.getUploadURLExternal") == 1
 
 
-async def test_a_reservation_that_ran_out_is_made_again(office):
+@pytest.mark.parametrize("asked", [0, 1])
+async def test_a_reservation_that_ran_out_is_made_again(office, asked):
     job, card = await carded(office)
-    office.slack.trouble("completeUpload", error="file_not_found")
+    if asked:
+        office.kept = {"file_id": "F0GONE", "asked": 1}
+    else:
+        office.slack.trouble("completeUpload", error="file_not_found")
     error = await refusal(office.post(office.clip(job, card)))
     assert (error.code, error.transient) == ("slack.upload_lost", True)
     await office.post(office.clip(job, card))
