@@ -162,8 +162,9 @@ async def test_a_card_asked_for_in_a_thread_is_in_that_thread_and_its_clip_too(o
     job = office.job(thread_ts=asked.ts)
     receipt = await office.post(office.card(job))
     await office.post(office.clip(job, receipt))
-    card, clip = office.general.thread(asked)
+    card, clip, below = office.general.thread(asked)
     assert (card.metadata["event_payload"]["job"], len(clip.files)) == (job.id, 1)
+    assert below.buttons
 
 
 async def test_a_card_that_is_gone_cannot_be_edited(office):
@@ -206,16 +207,34 @@ async def uploaded(office, job):
     return office.kept["file_id"]
 
 
-async def test_a_clip_is_one_message_under_its_card_with_one_ping_and_its_buttons(office):
+async def test_a_clip_is_under_its_card_with_one_ping_and_its_buttons_below(office):
     job, card = await carded(office)
     receipt = await office.post(office.clip(job, card))
-    [clip] = office.general.thread(card["ts"])
+    clip, below = office.general.thread(card["ts"])
     [file] = clip.files
     assert (file.data, file.name, clip.pings) == (CLIP, f"{job.id}.mp4", {office.ann.id})
-    assert {"Reroll", "Info", "Delete"} <= {button["text"]["text"] for button in clip.buttons}
-    assert receipt == {"channel": office.general.id, "ts": clip.ts, "file": file.id}
+    assert "seed 7" in clip.words
+    assert {"Reroll", "Info", "Delete"} <= {button["text"]["text"] for button in below.buttons}
+    assert (below.pings, below.metadata["event_payload"]["kind"]) == (set(), "clip")
+    assert receipt == {
+        "channel": office.general.id,
+        "ts": clip.ts,
+        "file": file.id,
+        "buttons_ts": below.ts,
+    }
     await office.posting.edit(receipt, office.clip(job, card))
-    assert len(clip.states) == 1
+    assert len(clip.states) == len(below.states) == 1
+
+
+async def test_buttons_that_could_not_be_posted_come_later_and_the_clip_only_once(office):
+    job, card = await carded(office)
+    office.slack.trouble("postMessage", status=503)
+    await refusal(office.post(office.clip(job, card)))
+    async with office.open():
+        await office.post(office.clip(job, card))
+    clip, below = office.general.thread(card["ts"])
+    assert (len(clip.files), clip.pings, below.pings) == (1, {office.ann.id}, set())
+    assert below.buttons
 
 
 async def test_a_clip_whose_completion_got_no_answer_is_there_once(office):
@@ -252,7 +271,8 @@ async def test_a_kill_after_the_completion_posts_nothing_twice(office):
     job, card = await carded(office)
     first = await office.post(office.clip(job, card))
     async with office.open():
-        assert await office.post(office.clip(job, card)) == first
+        again = await office.post(office.clip(job, card))
+    assert {**again, "buttons_ts": first["buttons_ts"]} == first
     assert len(office.clips()) == 1
 
 
