@@ -31,6 +31,9 @@ MAX_SECTION = 3000
 MAX_SECTIONS = 3
 """Sections of a long text: near 13,000 characters in all, Slack refuses a message."""
 
+MAX_PIECE = 900
+"""Characters of one piece among others in a section."""
+
 MAX_ELEMENTS = 10
 """Pieces of one context line."""
 
@@ -70,7 +73,7 @@ def message(card: Card, *, link: str | None = None) -> Message:
     """
     head = [_section(_plain(_headline(card), MAX_SECTION))] if card.title else []
     large, small = _split(card)
-    body = [*_sections(large, ping=card.ping), *(_context(line) for line in small if any(line))]
+    body = [*_sections(large, ping=card.ping), *_contexts(small)]
     foot = [*_link(card, link), *_actions(card.buttons)]
     room = MAX_BLOCKS - len(head) - len(foot)
     text = escape(plain(card), MAX_FALLBACK)
@@ -125,8 +128,12 @@ def _with_bar(lines: tuple[Line, ...], bar: Bar | None) -> tuple[Line, ...]:
         return lines
     filled = round(bar.fraction * BAR_WIDTH)
     drawn = "▓" * filled + "░" * (BAR_WIDTH - filled)
-    last: Line = lines[-1] if lines else ()
-    return (*lines[:-1], (f"{drawn}  ", *last))
+    *above, last = lines or ((),)
+    match last:
+        case (str(words), *rest):
+            return (*above, (f"{drawn}  {words}", *rest))
+        case _:
+            return (*above, (drawn, *last))
 
 
 def _sections(lines: Sequence[Line], *, ping: bool) -> list[Block]:
@@ -156,14 +163,18 @@ def _text_sections(texts: Sequence[str]) -> list[Block]:
     return [_section(_plain(page, MAX_SECTION)) for page in pages if page.strip()]
 
 
-def _context(line: Line) -> Block:
-    """Draw a line as small print; each piece is an element, so that text stays plain."""
-    pieces = [
-        _mrkdwn(_date(part)) if isinstance(part, Instant) else _plain(_named(part), MAX_SECTION)
-        for part in line
-        if isinstance(part, Instant) or _named(part).strip()
-    ]
-    return {"type": "context", "elements": pieces[:MAX_ELEMENTS]}
+def _contexts(lines: Sequence[Line]) -> list[Block]:
+    """Draw lines as small print; each piece is an element, so that text stays plain."""
+    blocks: list[Block] = []
+    for line in lines:
+        pieces = [
+            _mrkdwn(_date(part)) if isinstance(part, Instant) else _plain(_named(part), MAX_SECTION)
+            for part in line
+            if isinstance(part, Instant) or _named(part).strip()
+        ]
+        if pieces:
+            blocks.append({"type": "context", "elements": pieces[:MAX_ELEMENTS]})
+    return blocks
 
 
 def _marked(line: Line, *, ping: bool) -> Block:
@@ -176,12 +187,12 @@ def _marked(line: Line, *, ping: bool) -> Block:
             written.append(f"<@{user_id(part.id)}>")
             ping = False
         else:
-            written.append(literal(_named(part)))
+            written.append(literal(_named(part), MAX_PIECE))
     return _mrkdwn("".join(written))
 
 
-def _named(part: str | Person | Instant) -> str:
-    return f"@{part.name}" if isinstance(part, Person) else str(part)
+def _named(part: str | Person) -> str:
+    return f"@{part.name}" if isinstance(part, Person) else part
 
 
 def _date(instant: Instant) -> str:
@@ -222,4 +233,4 @@ def _plain(text: str, limit: int) -> Block:
 
 
 def _mrkdwn(text: str) -> Block:
-    return {"type": "mrkdwn", "text": text[:MAX_SECTION], "verbatim": True}
+    return {"type": "mrkdwn", "text": text, "verbatim": True}

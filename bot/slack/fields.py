@@ -154,8 +154,8 @@ def _value(state: Mapping[str, Any]) -> Value | None:
     """Return what one field holds, or None if nothing."""
     match state.get("type"):
         case "static_select":
-            chosen = (state.get("selected_option") or {}).get("value")
-            return {YES: True, NO: False}.get(chosen, chosen)
+            chosen: str | None = (state.get("selected_option") or {}).get("value")
+            return chosen == YES if chosen in {YES, NO} else chosen
         case "conversations_select":
             return state.get("selected_conversation")
         case "file_input":

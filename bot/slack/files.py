@@ -28,6 +28,9 @@ SETTLE_SECONDS = (0.3, 0.7, 1, 2, 3, 5, 8, 10)
 UNSEEN = ""
 """Instead of a message's `ts`: shared as far as Slack said, but it does not let us look."""
 
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+"""Suffixes of files that Slack keeps a description of, for people who do not see them."""
+
 _UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 
 _log = structlog.get_logger(__name__)
@@ -65,6 +68,7 @@ class Files:
             patience=PATIENCE_SECONDS,
             filename=attachment.name,
             length=size,
+            alt_txt=attachment.description if attachment.path.suffix in _PICTURES else None,
         )
         await self._fill(reserved["upload_url"], attachment.path)
         return str(reserved["file_id"])

@@ -10,14 +10,13 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.slack import blocks
 from bot.slack.calls import Calls
 from bot.slack.installations import Installation
-from bot.slack.modals import Draft
+from bot.slack.modals import GENERATE
 from bot.slack.origin import Origin
 from bot.slack.reception import Reception
 from bot.slack.work import Work
 from commands import cards, looking, run
 from commands.card import Card
 from commands.context import Call
-from commands.generate import generate
 from commands.messages import text
 from inference.errors import UserError
 
@@ -87,7 +86,7 @@ def _header(words: str) -> dict[str, Any]:
 def _generate(locale: str) -> dict[str, Any]:
     button = {
         "type": "button",
-        "action_id": f"rushes:{Draft(command=generate.__name__).command}",
+        "action_id": GENERATE,
         "style": "primary",
         "text": {"type": "plain_text", "text": text("slack.home.generate", locale)},
     }

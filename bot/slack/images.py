@@ -32,6 +32,19 @@ _FILE_ID = re.compile(r"F[A-Z0-9]{1,30}")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+def is_slacks(url: URL, api_base_url: str | None) -> bool:
+    """Whether a token may be sent to a URL: Slack's own hosts, or only the origin that replaces it.
+
+    Args:
+        url: Where a file is said to be.
+        api_base_url: What stands in for Slack, if anything does.
+    """
+    if api_base_url is not None:
+        return url.absolute and url.origin() == URL(api_base_url).origin()
+    host = url.host or ""
+    return url.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
+
+
 class SlackImages:
     """Fetches the images that came with a command, by the id of their file; see `ImageSource`."""
 
@@ -85,7 +98,7 @@ class SlackImages:
     async def _download(self, url: URL, authorization: str, target: Path) -> None:
         session = self._calls.clients.session
         for _ in range(MOST_REDIRECTS + 1):
-            if not self._is_slacks(url):  # the token must not leave the house
+            if not is_slacks(url, self._calls.clients.api_base_url):
                 raise UserError("image.fetch_failed")
             async with session.get(
                 url,
@@ -114,14 +127,6 @@ class SlackImages:
                 await asyncio.to_thread(file.write, chunk)
         finally:
             await asyncio.to_thread(file.close)
-
-    def _is_slacks(self, url: URL) -> bool:
-        """Whether a URL is on Slack's own hosts; with `api_base_url` set, on that origin."""
-        base = self._calls.clients.api_base_url
-        if base is not None:
-            return url.is_absolute() and url.origin() == URL(base).origin()
-        host = url.host or ""
-        return url.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
 
     def _too_large(self) -> UserError:
         return UserError("image.too_large", limit_mb=self._limits.file_bytes // 2**20)

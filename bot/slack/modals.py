@@ -30,6 +30,9 @@ from commands.studio import Studio
 CALLBACK = "rushes:form"
 """Of the form of a command; forms of buttons have ids of their own."""
 
+GENERATE = "rushes:generate"
+"""The shortcut and the button that open the form of /generate from nowhere."""
+
 FORM = re.compile(r"v1:")
 """Of the form of a button."""
 
@@ -90,7 +93,7 @@ def draw(draft: Draft, studio: Studio, locale: str) -> dict[str, Any]:
         "type": "modal",
         "callback_id": CALLBACK,
         "private_metadata": draft.as_json(),
-        "title": _plain(text(f"slack.form.{draft.command}", locale)),
+        "title": _plain(command.typed),
         "submit": _plain(text("slack.form.submit", locale)),
         "close": _plain(text("slack.form.close", locale)),
         "blocks": drawn,

@@ -1,4 +1,4 @@
-"""Who said something, where, and which installation answers: the same from every kind of payload."""
+"""Who said something, where, and who answers: the same from every kind of payload."""
 
 from __future__ import annotations
 

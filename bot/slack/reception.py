@@ -114,17 +114,21 @@ class Reception:
         known, closed = await asyncio.gather(
             self._people.know(origin), self._closed(origin) if posts else _open()
         )
+        call = self._call(origin, known, key, options or {})
+        refusal = closed
+        if known.external:
+            refusal = await self._refusal(call, for_everybody=for_everybody) or closed
+        return await ask(call) if refusal is None else cards.error(refusal, known.locale)
+
+    async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
+        """Say no to somebody of another company: what is listed is the installing company's."""
+        if not for_everybody:
+            return UserError("permission.external")
         try:
-            if closed is not None:
-                raise closed
-            call = self._call(origin, known, key, options or {})
-            if known.external:
-                if not for_everybody:  # lines and histories are the installing company's
-                    raise UserError("permission.external")
-                check_external(await call.rules())
+            check_external(await call.rules())
         except UserError as error:
-            return cards.error(error, known.locale)
-        return await ask(call)
+            return error
+        return None
 
     async def _closed(self, origin: Origin) -> UserError | None:
         try:

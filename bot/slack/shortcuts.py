@@ -10,16 +10,14 @@ from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack.answers import Answers
 from bot.slack.installations import Installation
-from bot.slack.modals import Draft, Modals
+from bot.slack.modals import GENERATE, Draft, Modals
 from bot.slack.origin import of_interaction
 from bot.slack.pictures import Pictures
 from bot.slack.reception import Reception
 from bot.slack.work import Work
 from commands import cards
-from commands.generate import animate, generate
 
-GENERATE = f"rushes:{generate.__name__}"
-ANIMATE = f"rushes:{animate.__name__}"
+ANIMATE = "rushes:animate"
 
 
 class Shortcuts:
@@ -54,7 +52,7 @@ class Shortcuts:
     ) -> None:
         await ack()
         origin = of_interaction(body, context, installation)
-        draft = Draft(command=generate.__name__)
+        draft = Draft(command="generate")
         opening = self._modals.open(origin, draft, trigger_id=body["trigger_id"])
         self._work.start(opening, name="open")
 
@@ -80,7 +78,7 @@ class Shortcuts:
             await self._answers.give(origin, card, response_url=body.get("response_url"))
             return
         draft = Draft(
-            command=animate.__name__,
+            command="animate",
             channel=origin.channel,
             thread_ts=origin.thread_ts,
             image=image,

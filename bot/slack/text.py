@@ -30,9 +30,13 @@ def escape(text: str, limit: int | None = None) -> str:
     return _CUT_ENTITY.sub("", escaped[: limit - 1]) + "…"
 
 
-def literal(text: str) -> str:
+def literal(text: str, limit: int | None = None) -> str:
     """Write text for a place where Slack reads markup, and there is no way to switch that off.
 
     Slack knows no escape for `*bold*` and its like: characters that look the same take their place.
+
+    Args:
+        text: Anything.
+        limit: As for `escape`.
     """
-    return escape(text.translate(_MARKUP))
+    return escape(text.translate(_MARKUP), limit)
