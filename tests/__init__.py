@@ -1,1 +1,1 @@
-"""Tests. A package, because some libraries install a `tests` of their own, which would win."""
+"""Tests; a package, so that no installed package of this name can take its place."""

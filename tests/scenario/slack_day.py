@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -40,6 +41,11 @@ CARD_SECONDS = 20.0
 """After that, what was not certainly heard was not heard."""
 
 CLIP_SECONDS = 300.0
+
+DAY_SECONDS = 3600.0
+
+OUTAGE_SECONDS = 60.0
+"""In which a broken connection has to be replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,8 @@ class Day:
         """Words of what was brought."""
         self._carded: set[str] = set()
         self.left_over: list[int] = []
+        self.outages: list[float] = []
+        """Seconds without a connection, after each broken one."""
         self.offices: list[Workspace] = []
         self.customers: list[Customer] = []
 
@@ -113,9 +121,8 @@ class Day:
                     group.create_task(self._spend(customer, mine))
             await weather
             for asked in self._asked:
-                asked.sure = asked.sure and not any(
-                    asked.at - 1 <= kill <= asked.at + UNSURE_SECONDS for kill in self._kills
-                )
+                if any(asked.at <= kill <= asked.at + UNSURE_SECONDS for kill in self._kills):
+                    asked.doubt = asked.doubt or "the bot was killed"
             await self._settled()
         finally:
             watching.cancel()
@@ -152,12 +159,19 @@ class Day:
 
     async def _spend(self, customer: Customer, numbers: range) -> None:
         for number in numbers:
-            async with self._hands:
-                async with self._running:
-                    pass  # nobody asks a bot that is known to be away
-                asked = await customer.ask(number)
-            self._asked.append(asked)
+            for again in ("", "again", "oncemore"):
+                async with self._hands:
+                    await self._there()
+                    asked = await customer.ask(f"fox{number:04d}{again}")
+                self._asked.append(asked)
+                if asked.doubt is None:
+                    break
             await self._brought(asked)
+
+    async def _there(self) -> None:
+        """Wait until the bot is there: people see when it is not."""
+        async with self._running:
+            await self._slack.connected(OUTAGE_SECONDS)
 
     async def _brought(self, asked: Asked) -> None:
         if await _comes_true(lambda: asked.words in self._carded, CARD_SECONDS):
@@ -190,20 +204,30 @@ class Day:
         self._dice.shuffle(disasters)
         for number, disaster in enumerate(disasters, start=1):
             due = plan.jobs * number // (len(disasters) + 1)
-            while len(self._asked) < due:  # noqa: ASYNC110 - the day goes on by itself
-                await asyncio.sleep(LOOK_SECONDS)
+            await _comes_true(partial(self._have_asked, due), DAY_SECONDS)
             if disaster == "drop":
-                self._slack.socket.drop()
+                await self._drop()
                 continue
             async with self._running:
                 self._kills.append(time.monotonic())
                 self.left_over += await self._bot.kill()
                 await self._bot.start()
 
+    def _have_asked(self, number: int) -> bool:
+        return len(self._asked) >= number
+
+    async def _drop(self) -> None:
+        """Break the line, and note how long it takes the bot to call again."""
+        socket, at = self._slack.socket, time.monotonic()
+        before = socket.opened
+        socket.drop()
+        await self._slack.until(lambda: socket.opened > before, OUTAGE_SECONDS)
+        self.outages.append(time.monotonic() - at)
+
 
 async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
     end = time.monotonic() + seconds
-    while not (true := condition()) and time.monotonic() < end:
+    while not (true := condition()) and time.monotonic() < end:  # noqa: ASYNC110 - a look at the whole world
         await asyncio.sleep(LOOK_SECONDS)
     return true
 
@@ -236,12 +260,13 @@ async def live(plan: Plan, directory: Path, console: Console | None = None) -> V
         verdict.problems += slack.leaks(secrets)
         if console is not None:
             _tell(console, slack, verdict, asked)
+            console.print(f"seconds without a connection: {[round(s, 1) for s in day.outages]}")
     return verdict
 
 
 def _tell(console: Console, slack: LoopbackSlack, verdict: Verdict, asked: list[Asked]) -> None:
-    for problem in verdict.problems:
-        console.print(problem, markup=False)
+    for line in (*verdict.unheard, *verdict.problems):
+        console.print(line, markup=False)
     console.print(
         f"{verdict.asked} asked ({dict(Counter(one.how for one in asked))}), "
         f"{verdict.accepted} accepted, {verdict.delivered} delivered once, "

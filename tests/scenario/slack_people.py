@@ -42,42 +42,43 @@ class Customer:
     clips: list[Message] = field(default_factory=list)
     """What they got."""
 
-    async def ask(self, number: int) -> Asked:
-        """Ask for something that nobody else asks for."""
+    async def ask(self, words: str) -> Asked:
+        """Ask for something in words that nobody else uses."""
         how = self.dice.choices(list(_WAYS), [weight for weight, _ in _WAYS.values()])[0]
         asked = Asked(
             by=self.person,
             how=how,
-            words=f"fox{number:04d}",
+            words=words,
             channel=self.dice.choice(self.channels),
             at=time.monotonic(),
         )
         try:
-            asked.sure = await _WAYS[how][1](self, asked)
-        except Refused:
-            asked.sure = False
+            asked.doubt = await _WAYS[how][1](self, asked)
+        except Refused as refused:
+            asked.doubt = str(refused)
         return asked
 
 
-Way = Callable[[Customer, Asked], Awaitable[bool]]
+Way = Callable[[Customer, Asked], Awaitable[str | None]]
+"""Asks, and returns what makes it doubtful that it was heard."""
 
 
-async def _command(customer: Customer, asked: Asked) -> bool:
+async def _command(customer: Customer, asked: Asked) -> str | None:
     text = f"{asked.words} &lt;in&gt; *snow* &amp; @here {FLAGS}"
-    return (await customer.person.command(asked.channel, "/generate", text)).acknowledged
+    return _heard(await customer.person.command(asked.channel, "/generate", text))
 
 
-async def _form(customer: Customer, asked: Asked) -> bool:
+async def _form(customer: Customer, asked: Asked) -> str | None:
     reply = await customer.person.command(asked.channel, "/generate")
     return await _fill_in(customer, asked, reply)
 
 
-async def _shortcut(customer: Customer, asked: Asked) -> bool:
+async def _shortcut(customer: Customer, asked: Asked) -> str | None:
     reply = await customer.person.shortcut(GENERATE)
     return await _fill_in(customer, asked, reply, channel=asked.channel.id)
 
 
-async def _home(customer: Customer, asked: Asked) -> bool:
+async def _home(customer: Customer, asked: Asked) -> str | None:
     person = customer.person
     await person.open_home()
     home = await person.wait_for_home(MODAL_SECONDS)
@@ -85,29 +86,29 @@ async def _home(customer: Customer, asked: Asked) -> bool:
     return await _fill_in(customer, asked, reply, channel=asked.channel.id)
 
 
-async def _message_shortcut(customer: Customer, asked: Asked) -> bool:
+async def _message_shortcut(customer: Customer, asked: Asked) -> str | None:
     shown = customer.person.say(asked.channel, "look", files=[picture()])
     reply = await customer.person.message_shortcut(ANIMATE, shown)
     return await _fill_in(customer, asked, reply, frames="49")
 
 
-async def _mention(customer: Customer, asked: Asked) -> bool:
+async def _mention(customer: Customer, asked: Asked) -> str | None:
     text = f"{asked.words} with <@{customer.person.id}> {FLAGS}"
     customer.person.mention_app(asked.channel, text)
-    return True
+    return None
 
 
-async def _mention_in_thread(customer: Customer, asked: Asked) -> bool:
+async def _mention_in_thread(customer: Customer, asked: Asked) -> str | None:
     above = customer.person.say(asked.channel, "what about a fox?", files=[picture()])
     text = f"{asked.words} --res 360p --frames 49"
     customer.person.mention_app(asked.channel, text, thread=above)
-    return True
+    return None
 
 
-async def _direct_message(customer: Customer, asked: Asked) -> bool:
+async def _direct_message(customer: Customer, asked: Asked) -> str | None:
     asked.channel = customer.person.dm
     customer.person.say(asked.channel, f"{asked.words} {FLAGS}")
-    return True
+    return None
 
 
 _WAYS: dict[str, tuple[int, Way]] = {
@@ -123,15 +124,17 @@ _WAYS: dict[str, tuple[int, Way]] = {
 """Every way in, and how usual it is."""
 
 
-async def _fill_in(customer: Customer, asked: Asked, reply: Reply, **more: str) -> bool:
-    if not reply.acknowledged:
-        return False
+async def _fill_in(customer: Customer, asked: Asked, reply: Reply, **more: str) -> str | None:
     person = customer.person
     try:
         modal = await person.wait_for_modal(seconds=MODAL_SECONDS)
     except AssertionError:
-        return False  # the bot was killed meanwhile; the verdict counts the others
+        return _heard(reply) or "no form came"
     fields = {block["block_id"] for block in modal.content["blocks"]}
     answers = {**STILL, "prompt": asked.words, **more}
     done = await person.submit(modal, {k: v for k, v in answers.items() if k in fields})
-    return done.acknowledged and not person.modal
+    return _heard(done) or (f"the form says {done.payload}" if modal.open else None)
+
+
+def _heard(reply: Reply) -> str | None:
+    return None if reply.acknowledged else "not acknowledged"

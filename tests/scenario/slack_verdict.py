@@ -30,8 +30,8 @@ class Asked:
     """Monotonic seconds."""
     jobs: int = 1
     """How many jobs it should make."""
-    sure: bool = False
-    """It was acknowledged, and the bot was not killed about that time."""
+    doubt: str | None = None
+    """Why it may not have been heard."""
 
 
 @dataclass(kw_only=True)
@@ -43,6 +43,8 @@ class Verdict:
     delivered: int = 0
     repeated_cards: int = 0
     """Cards that were posted again because nobody knew whether they were."""
+    unheard: list[str] = field(default_factory=list)
+    """What made no job, with the reason that excuses it."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -88,10 +90,12 @@ def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
     unclaimed = set(jobs)
     for one in asked:
         verdict.asked += 1
-        mine = {job: traces for job, traces in jobs.items() if one.words in traces.words}
+        mine = {job: traces for job, traces in jobs.items() if one.words in traces.words.split()}
         unclaimed -= mine.keys()
-        if len(mine) > one.jobs or (one.sure and len(mine) < one.jobs):
+        if len(mine) > one.jobs or (not one.doubt and len(mine) < one.jobs):
             verdict.problems.append(f"{one.how}, {one.words}: {len(mine)} of {one.jobs} jobs")
+        if one.doubt and not mine:
+            verdict.unheard.append(f"{one.how}, {one.words}: {one.doubt}")
         for job, seen in mine.items():
             verdict.accepted += 1
             verdict.repeated_cards += len(seen.cards) - 1
