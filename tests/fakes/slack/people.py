@@ -253,6 +253,10 @@ class Person:
             lambda: self.modal if self.modal and test(self.modal) else None, seconds
         )
 
+    async def wait_for_home(self, seconds: float = PATIENCE_SECONDS) -> View:
+        """Wait until the app published a home tab for them."""
+        return await self._hub.world.until(lambda: self.home, seconds)
+
     async def wait_for(
         self,
         channel: Channel,

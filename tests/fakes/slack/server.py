@@ -191,12 +191,14 @@ class LoopbackSlack:
 
     def leaks(self, secrets: Iterable[tuple[Workspace, str]]) -> list[str]:
         """Return where people saw words that only another team may see."""
+        shown = {
+            team.id: "\n".join(self.world.shown_to(team)) for team in self.world.teams.values()
+        }
         return [
             f"{other.name} was shown {secret!r} of {owner.team.name}"
             for owner, secret in secrets
             for other in self.world.teams.values()
-            if other is not owner.team
-            and any(secret in shown for shown in self.world.shown_to(other))
+            if other is not owner.team and secret in shown[other.id]
         ]
 
     # -- how ---------------------------------------------------------------------------------
