@@ -14,7 +14,18 @@ from typing import Any, NamedTuple
 from bot.slack.address import user_id
 from bot.slack.text import escape, literal
 from commands.actions import Verb
-from commands.card import BAR_WIDTH, Bar, Button, Card, CardKind, Instant, Line, Person, plain
+from commands.card import (
+    BAR_WIDTH,
+    Bar,
+    Button,
+    Card,
+    CardKind,
+    Instant,
+    Line,
+    Person,
+    plain,
+    plain_line,
+)
 from commands.forms import Field, Form
 
 Block = dict[str, Any]
@@ -78,6 +89,23 @@ def message(card: Card, *, link: str | None = None) -> Message:
     room = MAX_BLOCKS - len(head) - len(foot)
     text = escape(plain(card), MAX_FALLBACK)
     return Message(text if link is None else f"{text}\n{link}", [*head, *body[:room], *foot])
+
+
+def comment(card: Card) -> str:
+    """Write a card as the markup that goes with a file: it has the ping, and no buttons."""
+    marked: list[str] = []
+    ping = card.ping
+    for line in card.lines:
+        text, ping = _marked(line, ping=ping)
+        marked.append(text)
+    return "\n".join(marked)
+
+
+def controls(card: Card) -> Message:
+    """Draw the buttons of a card whose text went with its file."""
+    _, *facts = card.lines or ((),)
+    text = escape("\n".join(plain_line(line) for line in facts), MAX_FALLBACK)
+    return Message(text or escape(plain(card), MAX_FALLBACK), _actions(card.buttons))
 
 
 def modal(form: Form) -> Block:
@@ -144,8 +172,9 @@ def _sections(lines: Sequence[Line], *, ping: bool) -> list[Block]:
         if all(isinstance(part, str) for part in line):
             texts.append("".join(str(part) for part in line))
             continue
-        blocks += [*_text_sections(texts), _section(_marked(line, ping=ping))]
-        texts, ping = [], False
+        marked, ping = _marked(line, ping=ping)
+        blocks += [*_text_sections(texts), _section(_mrkdwn(marked))]
+        texts = []
     return [*blocks, *_text_sections(texts)]
 
 
@@ -177,8 +206,12 @@ def _contexts(lines: Sequence[Line]) -> list[Block]:
     return blocks
 
 
-def _marked(line: Line, *, ping: bool) -> Block:
-    """Write a line with times and people in it; only the first of them is notified."""
+def _marked(line: Line, *, ping: bool) -> tuple[str, bool]:
+    """Write a line with times and people in it as markup.
+
+    Returns:
+        The line, and whether somebody is still to be notified: the first person is.
+    """
     written: list[str] = []
     for part in line:
         if isinstance(part, Instant):
@@ -188,7 +221,7 @@ def _marked(line: Line, *, ping: bool) -> Block:
             ping = False
         else:
             written.append(literal(_named(part), MAX_PIECE))
-    return _mrkdwn("".join(written))
+    return "".join(written), ping
 
 
 def _named(part: str | Person) -> str:

@@ -12,7 +12,6 @@ import aiohttp
 import structlog
 
 from bot.slack.address import Address
-from bot.slack.blocks import Block
 from bot.slack.calls import Calls, slack_code
 from bot.slack.errors import WIRE_ERRORS, by_status, delivery_error
 from commands.card import Attachment
@@ -79,10 +78,10 @@ class Files:
         file_id: str,
         *,
         title: str,
-        place: Place | None = None,
-        blocks: Sequence[Block] = (),
+        place: Place,
+        comment: str,
     ) -> None:
-        """Finish a filled file, and share it where there is a place.
+        """Finish a filled file, and share it with a comment (markup).
 
         Raises:
             DeliveryError: Only `slack.unreachable` leaves open whether it was shared.
@@ -92,9 +91,9 @@ class Files:
             "files.completeUploadExternal",
             patience=PATIENCE_SECONDS,
             files=[{"id": file_id, "title": title}],
-            channel_id=place.channel if place else None,
-            thread_ts=place.thread_ts if place else None,
-            blocks=list(blocks) or None,
+            channel_id=place.channel,
+            thread_ts=place.thread_ts,
+            initial_comment=comment,
         )
 
     async def shared(self, address: Address, file_id: str, channel: str) -> str | None:

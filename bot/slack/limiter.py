@@ -31,10 +31,10 @@ class Rate:
         return MINUTE / self.per_minute
 
 
-TIER_3 = Rate(burst=9, per_minute=40)
+TIER_3 = Rate(burst=6, per_minute=43)
 """Slack allows 50 a minute."""
 
-TIER_4 = Rate(burst=19, per_minute=80)
+TIER_4 = Rate(burst=15, per_minute=84)
 """Slack allows 100 a minute."""
 
 PER_CHANNEL = Rate(burst=3, per_minute=60)

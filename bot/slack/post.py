@@ -1,8 +1,8 @@
 """The ways out: what the outbox asks for, as calls of the Web API.
 
-Slack gives no means to ask for a message by anything but its `ts`, and channel history is not read.
-So what hurts when it comes twice, the clip with its ping, is a file: its id is kept before the call
-that shares it, and afterwards Slack is asked whether the file is there.
+Slack gives no means to ask for a message by anything but its `ts`, and channel history is not
+read. So what hurts when it comes twice, the clip with its ping, is a file (see `sharing`). A card
+or a row of buttons whose answer was lost comes twice; the second one is kept up to date.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from bot.slack import blocks
 from bot.slack.address import Address
 from bot.slack.calls import Calls, slack_code
 from bot.slack.files import Files, Place
+from bot.slack.sharing import Sharing
 from commands.card import Attachment, Card
 from inference import faults
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
-from inference.store.outbox import ActKind, Route
+from inference.store.outbox import Route
 
 UPLOAD_LIMIT = 10**9
 """Bytes of a file; workspaces may take less, and say so when it is announced."""
-
-MOST_COMPLETIONS = 2
-"""A file that was not shared is completed once again; after that people get its link."""
 
 PATIENCE_SECONDS = 2.0
 """For a message's turn; after that the outbox comes again with its newest state."""
@@ -39,6 +37,7 @@ class Posting:
     def __init__(self, calls: Calls, files: Files) -> None:
         self._calls = calls
         self._files = files
+        self._sharing = Sharing(files)
 
     async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
         """Return what Slack takes at most."""
@@ -50,7 +49,8 @@ class Posting:
         place = await self._place(address, message)
         attachment = message.card.attachment
         if attachment is None:
-            return await self._say(address, place, message.card, message.kind)
+            drawn = blocks.message(message.card)
+            return await self._say(address, place, drawn, _metadata(message))
         return await self._bring(address, place, message, attachment, remember)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
@@ -78,15 +78,18 @@ class Posting:
         address = Address(**job.address)
         if file_id := receipt.get("file"):
             await self._files.delete(address, file_id)
-        if not receipt.get("ts"):
-            return
-        try:
-            await self._calls.call(
-                address, "chat.delete", channel=receipt["channel"], ts=receipt["ts"]
-            )
-        except DeliveryError as error:
-            if slack_code(error) != "message_not_found":
-                raise
+        for ts in filter(None, (receipt.get("ts"), receipt.get("buttons_ts"))):
+            try:
+                await self._calls.call(
+                    address,
+                    "chat.delete",
+                    patience=PATIENCE_SECONDS,
+                    channel=receipt["channel"],
+                    ts=ts,
+                )
+            except DeliveryError as error:
+                if slack_code(error) != "message_not_found":
+                    raise
 
     async def hand(self, address: Address, card: Card) -> None:
         """Bring somebody a card outside the outbox, with its file if it has one.
@@ -100,7 +103,7 @@ class Posting:
         """
         place = await self._direct(address) if card.private else _asked_in(address)
         if card.attachment is None:
-            await self._say(address, place, card)
+            await self._say(address, place, blocks.message(card))
             return
         file_id = await self._files.upload(address, card.attachment)
         await self._files.complete(
@@ -108,8 +111,10 @@ class Posting:
             file_id,
             title=card.attachment.name,
             place=place,
-            blocks=blocks.message(card).blocks,
+            comment=blocks.comment(card),
         )
+        if card.buttons:
+            await self._say(address, place, blocks.controls(card))
 
     # -- where -------------------------------------------------------------------------------
 
@@ -134,13 +139,12 @@ class Posting:
         self,
         address: Address,
         place: Place,
-        card: Card,
-        kind: ActKind | None = None,
+        drawn: blocks.Message,
+        metadata: dict[str, Any] | None = None,
         *,
-        link: str | None = None,
+        unfurl: bool = False,
     ) -> Receipt:
-        """Post a text."""
-        drawn = blocks.message(card, link=link)
+        """Post a text; what it links to is shown with it if it unfurls."""
         posted = await self._calls.call(
             address,
             "chat.postMessage",
@@ -149,9 +153,9 @@ class Posting:
             thread_ts=place.thread_ts,
             text=drawn.text,
             blocks=drawn.blocks,
-            metadata=_metadata(card, kind),
-            unfurl_links=link is not None,  # our own file: shown, and readable for all there
-            unfurl_media=link is not None,
+            metadata=metadata,
+            unfurl_links=unfurl,
+            unfurl_media=unfurl,
         )
         return {
             "channel": posted.get("channel", place.channel),
@@ -167,53 +171,29 @@ class Posting:
         attachment: Attachment,
         remember: Remember,
     ) -> Receipt:
-        """Share a file, and see that it is there; `asked` counts completions that may have worked.
-
-        A try that was interrupted is taken up where its trace says that it was.
-        """
-        file_id: str | None = message.trace.get("file_id")
-        asked: int = message.trace.get("asked", 0)
-        if file_id is None:
-            file_id, asked = await self._files.upload(address, attachment), 0
-            faults.point("after:slack_upload")
-        while True:
-            if asked:
-                ts = await self._files.shared(address, file_id, place.channel)
-                if ts is not None:
-                    return {"channel": place.channel, "ts": ts, "file": file_id}
-            if asked == MOST_COMPLETIONS:
-                break
-            await remember({"file_id": file_id, "asked": asked + 1})
-            faults.point("before:slack_complete")
-            try:
-                await self._files.complete(
-                    address,
-                    file_id,
-                    title=attachment.name,
-                    place=place,
-                    blocks=blocks.message(message.card).blocks,
-                )
-            except DeliveryError as error:
-                if error.code == "slack.unreachable":
-                    raise
-                if asked and not error.transient:  # the ticket was good for once
-                    break
-                await self._not_completed(file_id, asked, error, remember)
-            faults.point("after:slack_complete")
-            asked += 1
-        link = await self._files.permalink(address, file_id)
-        posted = await self._say(address, place, message.card, message.kind, link=link)
-        return {**posted, "file": file_id}
-
-    async def _not_completed(
-        self, file_id: str, asked: int, error: DeliveryError, remember: Remember
-    ) -> None:
-        """Note that a completion certainly did not work, and raise it."""
-        if slack_code(error) == "file_not_found":  # the reservation ran out: start again
-            await remember({"file_id": None, "asked": 0})
-            raise DeliveryError("slack.upload_lost", transient=True) from error
-        await remember({"file_id": file_id, "asked": asked})
-        raise error
+        """Share a file, and put its buttons below: a message with a file cannot have any."""
+        shared = await self._sharing.share(
+            address,
+            place,
+            attachment,
+            blocks.comment(message.card),
+            trace=message.trace,
+            remember=remember,
+        )
+        if shared.ts is None:
+            drawn = blocks.message(message.card, link=shared.link)
+            return {
+                **await self._say(address, place, drawn, _metadata(message), unfurl=True),
+                "file": shared.file_id,
+            }
+        receipt = {"channel": place.channel, "ts": shared.ts, "file": shared.file_id}
+        if not message.card.buttons:
+            return receipt
+        faults.point("before:slack_buttons")
+        drawn = blocks.controls(message.card)
+        posted = await self._say(address, place, drawn, _metadata(message))
+        faults.point("after:slack_buttons")
+        return {**receipt, "buttons_ts": posted["ts"]}
 
 
 def _asked_in(address: Address) -> Place:
@@ -231,7 +211,6 @@ def _below(card: Receipt) -> Place:
     return Place(channel=card["channel"], thread_ts=card.get("thread_ts") or card["ts"])
 
 
-def _metadata(card: Card, kind: ActKind | None) -> dict[str, Any] | None:
-    if card.job is None or kind is None:
-        return None
-    return {"event_type": EVENT_TYPE, "event_payload": {"job": card.job, "kind": kind.value}}
+def _metadata(message: Outgoing) -> dict[str, Any]:
+    payload = {"job": message.job.id, "kind": message.kind.value}
+    return {"event_type": EVENT_TYPE, "event_payload": payload}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.delivery import Delivery
 from bot.platform import Outgoing
 from bot.slack.address import Address
 from bot.slack.calls import Calls
@@ -25,7 +27,7 @@ from inference.errors import DeliveryError
 from inference.jobs.model import Failure, Job, JobState
 from inference.store.database import open_database
 from inference.store.outbox import ActKind, Route
-from tests.fakes.orders import a_job, a_spec
+from tests.fakes.orders import a_job, a_spec, an_order
 from tests.fakes.slack import LoopbackSlack
 
 SETTLE_SECONDS = (0.05, 0.1, 0.2, 0.4)
@@ -160,8 +162,9 @@ async def test_a_card_asked_for_in_a_thread_is_in_that_thread_and_its_clip_too(o
     job = office.job(thread_ts=asked.ts)
     receipt = await office.post(office.card(job))
     await office.post(office.clip(job, receipt))
-    card, clip = office.general.thread(asked)
+    card, clip, below = office.general.thread(asked)
     assert (card.metadata["event_payload"]["job"], len(clip.files)) == (job.id, 1)
+    assert below.buttons
 
 
 async def test_a_card_that_is_gone_cannot_be_edited(office):
@@ -204,16 +207,34 @@ async def uploaded(office, job):
     return office.kept["file_id"]
 
 
-async def test_a_clip_is_one_message_under_its_card_with_one_ping_and_its_buttons(office):
+async def test_a_clip_is_under_its_card_with_one_ping_and_its_buttons_below(office):
     job, card = await carded(office)
     receipt = await office.post(office.clip(job, card))
-    [clip] = office.general.thread(card["ts"])
+    clip, below = office.general.thread(card["ts"])
     [file] = clip.files
     assert (file.data, file.name, clip.pings) == (CLIP, f"{job.id}.mp4", {office.ann.id})
-    assert {"Reroll", "Info", "Delete"} <= {button["text"]["text"] for button in clip.buttons}
-    assert receipt == {"channel": office.general.id, "ts": clip.ts, "file": file.id}
+    assert "seed 7" in clip.words
+    assert {"Reroll", "Info", "Delete"} <= {button["text"]["text"] for button in below.buttons}
+    assert (below.pings, below.metadata["event_payload"]["kind"]) == (set(), "clip")
+    assert receipt == {
+        "channel": office.general.id,
+        "ts": clip.ts,
+        "file": file.id,
+        "buttons_ts": below.ts,
+    }
     await office.posting.edit(receipt, office.clip(job, card))
-    assert len(clip.states) == 1
+    assert len(clip.states) == len(below.states) == 1
+
+
+async def test_buttons_that_could_not_be_posted_come_later_and_the_clip_only_once(office):
+    job, card = await carded(office)
+    office.slack.trouble("postMessage", status=503)
+    await refusal(office.post(office.clip(job, card)))
+    async with office.open():
+        await office.post(office.clip(job, card))
+    clip, below = office.general.thread(card["ts"])
+    assert (len(clip.files), clip.pings, below.pings) == (1, {office.ann.id}, set())
+    assert below.buttons
 
 
 async def test_a_clip_whose_completion_got_no_answer_is_there_once(office):
@@ -250,7 +271,8 @@ async def test_a_kill_after_the_completion_posts_nothing_twice(office):
     job, card = await carded(office)
     first = await office.post(office.clip(job, card))
     async with office.open():
-        assert await office.post(office.clip(job, card)) == first
+        again = await office.post(office.clip(job, card))
+    assert {**again, "buttons_ts": first["buttons_ts"]} == first
     assert len(office.clips()) == 1
 
 
@@ -265,9 +287,13 @@ async def test_a_refused_completion_is_simply_tried_again(office):
     assert office.slack.calls("files.getUploadURLExternal") == 1
 
 
-async def test_a_reservation_that_ran_out_is_made_again(office):
+@pytest.mark.parametrize("asked", [0, 1])
+async def test_a_reservation_that_ran_out_is_made_again(office, asked):
     job, card = await carded(office)
-    office.slack.trouble("completeUpload", error="file_not_found")
+    if asked:
+        office.kept = {"file_id": "F0GONE", "asked": 1}
+    else:
+        office.slack.trouble("completeUpload", error="file_not_found")
     error = await refusal(office.post(office.clip(job, card)))
     assert (error.code, error.transient) == ("slack.upload_lost", True)
     await office.post(office.clip(job, card))
@@ -393,6 +419,44 @@ async def test_progress_leaves_room_for_what_must_be_shown(office):
             await office.posting.edit(card, fleeting)
     assert office.slack.calls("chat.update") < TIER_3.burst
     await office.posting.edit(card, office.card(job))
+
+
+async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, bench, core):
+    def paint(job, kind, file):
+        return cards.status(job, Standing(now=bench.clock.now()), "en")
+
+    address = Address(team=office.acme.id, channel=office.general.id, user=office.ann.id)
+    order = replace(an_order(), platform="slack", address=address.as_dict())
+    job = await core.jobs.submit(order)
+    delivery = Delivery(
+        outbox=core.outbox,
+        store=core.store,
+        artifacts=core.artifacts,
+        events=core.events,
+        platforms={"slack": office.posting},
+        painter=paint,
+        shrinker=None,
+        clock=bench.clock,
+    )
+    delivering = asyncio.create_task(delivery.run())
+    try:
+        await bench.reached(job.id, JobState.QUEUED)
+        await office.slack.until(lambda: office.general.messages)
+        skipped = 0
+        async with asyncio.timeout(10):
+            while skipped < 10:
+                await asyncio.sleep(0.02)  # as long as the outbox has something, that is newer
+                try:
+                    await delivery.refresh(job.id)
+                except DeliveryError:
+                    skipped += 1
+        assert office.slack.calls("chat.update") <= TIER_3.burst
+        await bench.cancel(job)
+        [card] = office.general.messages
+        await office.slack.until(lambda: "Cancelled" in card.words)
+    finally:
+        delivering.cancel()
+        await asyncio.wait([delivering])
 
 
 # -- taken back and handed over --------------------------------------------------------------

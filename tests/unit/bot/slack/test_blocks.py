@@ -62,6 +62,25 @@ def test_nothing_that_people_type_is_read_as_markup(text):
     assert not set("<>") & set(titled.text)
 
 
+@given(typed)
+def test_what_goes_with_a_file_has_the_one_ping_and_no_other_markup(text):
+    card = Card(kind=CardKind.CLIP, lines=((ANN, " ", text), (text, ANN)), ping=True)
+    said = blocks.comment(card)
+    assert re.fullmatch(r"<@U0ANN>[^<>*_~`]*", said)
+
+
+def test_buttons_below_a_file_are_announced_by_its_facts():
+    text, drawn = blocks.controls(CLIP)
+    assert text == "720p · 97 frames · seed 48151623 · job 7Q2FK9XDAB"
+    assert [block["type"] for block in drawn] == ["actions"]
+    assert message_problems(text, drawn) == []
+
+
+def test_buttons_without_facts_are_announced_all_the_same():
+    card = replace(CLIP, lines=((ANN, " here it is"),))
+    assert blocks.controls(card).text == "@ann here it is"
+
+
 def test_a_waiting_card_shows_prompt_owner_facts_place_and_button():
     text, drawn = blocks.message(WAITING)
     assert [block["type"] for block in drawn] == ["section", "context", "context", "actions"]
