@@ -1,8 +1,9 @@
-"""Socket Mode: a connection that Slack delivers on, replaced when it is up but dead.
+"""Socket Mode: a line on which Slack delivers, replaced when Slack asks, or when it is dead.
 
-slack_sdk reconnects when Slack asks for it, when the socket closes and when pings stay unanswered.
-It has been seen to get stuck over that, and a connection that answers pings may still deliver
-nothing. So there is a second look from outside, which builds everything anew.
+slack_sdk reconnects in place: what is being answered then loses its line, and it has been seen to
+get stuck. Here each of its clients lives for one line only, and the next line is up before the
+last is given up. A line is over when it closes, when Slack asks for that, or when it is up but
+silent.
 """
 
 from __future__ import annotations
@@ -10,40 +11,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
+import time
 
 import aiohttp
 import structlog
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot.slack.clients import REJECTED, Clients, problem
 from inference.errors import UserError
 
 PING_SECONDS = 5.0
+"""Between our pings; four of them unanswered end a line."""
 
-LOOK_SECONDS = 1.0
+SILENT_SECONDS = 40.0
+"""A line on which Slack has stopped to ping is dead; it pings every few seconds."""
 
-DOWN_SECONDS = 20.0
-"""A connection that the library has not brought back for so long is built anew."""
+WORDLESS_SECONDS = 90.0
+"""The same where no ping was ever seen: asking for a new line each minute is always allowed."""
 
-SILENT_SECONDS = 90.0
-"""So is one on which Slack has said nothing for so long: one call a minute is always allowed."""
+LOOK_SECONDS = 5.0
+
+CONNECT_SECONDS = 10.0
 
 OVERLAP_SECONDS = 3.5
-"""How long an old connection stays beside the new one: acknowledgements are under way on it."""
+"""How long an old line stays beside the new one: acknowledgements are under way on it."""
 
 CLOSE_SECONDS = 5.0
 
-RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+RETRY_SECONDS = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Waits while Slack cannot be reached; the last one repeats."""
+
+_SIGNS = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING})
+"""What Slack sends of its own accord; answers to our pings are none."""
+
+_ENDS = frozenset({aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR})
 
 _log = structlog.get_logger(__name__)
 
 
 class Connection:
-    """Keeps one live connection."""
+    """Keeps one line up."""
 
     def __init__(
         self,
@@ -52,13 +64,22 @@ class Connection:
         clients: Clients,
         logger: logging.Logger,
         *,
-        silent_seconds: float = SILENT_SECONDS,
+        patience: float = 1.0,
     ) -> None:
+        """Get ready.
+
+        Args:
+            app: Takes what is delivered.
+            app_token: Opens the lines.
+            clients: For asking where to connect.
+            logger: Of the library.
+            patience: Multiplies how long a line may be silent.
+        """
         self._app = app
         self._app_token = app_token
         self._clients = clients
         self._logger = logger
-        self._silent_seconds = silent_seconds
+        self._patience = patience
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -67,45 +88,24 @@ class Connection:
             UserError: `slack.token_rejected`: Slack does not take the app token.
         """
         async with asyncio.TaskGroup() as closing:
-            while True:
-                line = await self._open()
-                try:
-                    # A silent line stays until the next is up: it may speak again meanwhile.
-                    while await line.silent():
-                        fresh = await self._open()
-                        closing.create_task(line.close(OVERLAP_SECONDS), name="slack-close")
-                        line = fresh
-                finally:
-                    await line.close()
+            line = await self._open()
+            try:
+                while True:
+                    reason = await line.over(self._patience)
+                    _log.info("slack.reconnecting", reason=reason)
+                    fresh = await self._open()
+                    closing.create_task(_close(line, OVERLAP_SECONDS), name="slack-close")
+                    line = fresh
+            finally:
+                await _close(line)
 
     async def _open(self) -> _Line:
-        handler = AsyncSocketModeHandler(
-            self._app,
-            self._app_token,
-            logger=self._logger,
-            web_client=self._clients.anonymous(),
-            ping_interval=PING_SECONDS,
-        )
-        line = _Line(handler, self._silent_seconds)
-        try:
-            # Asked for here, so that a token that is no good is told from a bad line.
-            handler.client.wss_uri = await self._address()
-            await handler.client.connect()  # type: ignore[no-untyped-call]  # the library's
-        except BaseException:
-            await line.close()
-            raise
-        _log.info("slack.connected")
-        return line
-
-    async def _address(self) -> str:
-        """Ask Slack where to connect, for as long as it takes."""
+        """Open a line, however long that takes."""
         failures = 0
         while True:
             try:
-                client = self._clients.anonymous()
-                opened = await client.apps_connections_open(app_token=self._app_token)
-                return str(opened["url"])
-            except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+                return await self._connect()
+            except (SlackApiError, aiohttp.ClientError, OSError) as error:  # time-outs are OSErrors
                 if problem(error) in REJECTED:
                     raise UserError("slack.token_rejected", problem=problem(error)) from error
                 _log.warning("slack.unreachable", error=problem(error))
@@ -113,41 +113,96 @@ class Connection:
                 await asyncio.sleep(max(wait, _retry_after(error)))
                 failures += 1
 
+    async def _connect(self) -> _Line:
+        client = self._clients.anonymous()
+        opened = await client.apps_connections_open(app_token=self._app_token)
+        line = _Line(self._app_token, logger=self._logger, web_client=client)
+        line.socket_mode_request_listeners.append(self._deliver)
+        try:
+            await line.listen(str(opened["url"]))
+        except BaseException:
+            await _close(line)
+            raise
+        _log.info("slack.connected")
+        return line
 
-class _Line:
-    """One connection, watched."""
+    async def _deliver(self, line: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        """Let the app answer, on the line that brought the request."""
+        begun = time.time()
+        response = await run_async_bolt_app(self._app, request)
+        # Without an acknowledgement Slack sends it again, which makes nothing twice.
+        with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+            await send_async_response(line, request, response, begun)
 
-    def __init__(self, handler: AsyncSocketModeHandler, silent_seconds: float) -> None:
-        self._handler = handler
-        self._silent_seconds = silent_seconds
-        self._heard = asyncio.get_running_loop().time()
-        handler.client.message_listeners.append(self._hear)
 
-    async def silent(self) -> bool:
-        """Wait until it is no good; return whether it is merely silent, not down."""
+class _Line(SocketModeClient):
+    """The library's client for the length of one line, watched."""
+
+    def __init__(self, app_token: str, **options: object) -> None:
+        super().__init__(app_token, ping_interval=PING_SECONDS, **options)  # type: ignore[arg-type]  # as given by the only caller
+        self._over = asyncio.Event()
+        self._reason = "closed"
+        self._heard_at = 0.0
+        self._pinged = False
+
+    async def listen(self, address: str) -> None:
+        """Connect to an address, which is good for once.
+
+        Raises:
+            OSError: It did not work in time.
+        """
+        line = self
+
+        class Socket(aiohttp.ClientWebSocketResponse):
+            """Tells the line of everything that comes: the library keeps pings to itself."""
+
+            async def receive(self, timeout: float | None = None) -> aiohttp.WSMessage:  # noqa: ASYNC109 - aiohttp's signature
+                message = await super().receive(timeout)
+                line.hear(message.type)
+                return message
+
+        await self.aiohttp_client_session.close()
+        self.aiohttp_client_session = aiohttp.ClientSession(
+            ws_response_class=Socket, trust_env=True
+        )
+        self.wss_uri = address
+        self._heard_at = asyncio.get_running_loop().time()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self.connect()  # type: ignore[no-untyped-call]  # the library's
+
+    def hear(self, kind: aiohttp.WSMsgType) -> None:
+        """Note what came."""
+        if kind in _SIGNS:
+            self._heard_at = asyncio.get_running_loop().time()
+            self._pinged |= kind is aiohttp.WSMsgType.PING
+        elif kind in _ENDS:
+            self._over.set()
+
+    async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
+        """Do not: this line is over; `force` says that Slack asked for it."""
+        self._reason = "asked" if force else "dead"
+        self._over.set()
+
+    async def over(self, patience: float) -> str:
+        """Wait until the line is of no use any more, and return why."""
         loop = asyncio.get_running_loop()
-        up = loop.time()
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            now = loop.time()
-            if await self._handler.client.is_connected():
-                up = now
-            if now - up > DOWN_SECONDS:
-                _log.warning("slack.reconnecting", reason="down")
-                return False
-            if now - self._heard > self._silent_seconds:
-                _log.info("slack.reconnecting", reason="silent")
-                return True
+            limit = (SILENT_SECONDS if self._pinged else WORDLESS_SECONDS) * patience
+            left = self._heard_at + limit - loop.time()
+            if left <= 0:
+                return "silent"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LOOK_SECONDS * patience)):
+                    await self._over.wait()
+                    return self._reason
 
-    async def close(self, after_seconds: float = 0.0) -> None:
-        """Throw it away, whatever state it is in."""
-        await asyncio.sleep(after_seconds)
-        with contextlib.suppress(Exception):  # what is broken may break on closing too
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._handler.client.close()  # type: ignore[no-untyped-call]  # the library's
 
-    async def _hear(self, *_: Any) -> None:
-        self._heard = asyncio.get_running_loop().time()
+async def _close(line: _Line, after_seconds: float = 0.0) -> None:
+    """Throw a line away, whatever state it is in."""
+    await asyncio.sleep(after_seconds)
+    with contextlib.suppress(Exception):  # what is broken may break on closing too
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await line.close()  # type: ignore[no-untyped-call]  # the library's
 
 
 def _retry_after(error: BaseException) -> float:
