@@ -181,7 +181,7 @@ class Day:
         """Keep track of what was brought, for all who wait at once."""
         while True:
             for job in traces(self._slack).values():
-                for word in job.words.split():
+                for word in job.words:
                     if word.startswith("fox"):
                         self._carded.add(word)
                         if ended(job):

@@ -81,7 +81,10 @@ async def _shortcut(customer: Customer, asked: Asked) -> str | None:
 async def _home(customer: Customer, asked: Asked) -> str | None:
     person = customer.person
     await person.open_home()
-    home = await person.wait_for_home(MODAL_SECONDS)
+    try:
+        home = await person.wait_for_home(MODAL_SECONDS)
+    except AssertionError:
+        return "no home came"
     reply = await person.click(home, GENERATE)
     return await _fill_in(customer, asked, reply, channel=asked.channel.id)
 

@@ -8,9 +8,8 @@ import aiohttp
 import pytest
 
 from bot.slack import connection
-from inference.jobs.model import JobState
 from inference.spec import Mode
-from tests.fakes.slack import Faults, LoopbackSlack
+from tests.fakes.slack import LoopbackSlack
 from tests.scenario.slack_house import House, declared
 
 PICTURE = ("fox.png", b"\x89PNG not really a picture")
