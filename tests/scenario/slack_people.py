@@ -130,7 +130,9 @@ _WAYS: dict[str, tuple[int, Way]] = {
 async def _fill_in(customer: Customer, asked: Asked, reply: Reply, **more: str) -> str | None:
     person = customer.person
     try:
-        modal = await person.wait_for_modal(seconds=MODAL_SECONDS)
+        modal = await person.wait_for_modal(
+            lambda view: view.trigger_id == reply.trigger_id, MODAL_SECONDS
+        )
     except AssertionError:
         return _heard(reply) or "no form came"
     fields = {block["block_id"] for block in modal.content["blocks"]}

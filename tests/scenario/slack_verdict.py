@@ -86,8 +86,8 @@ def traces(slack: LoopbackSlack) -> dict[str, Traces]:
 
 
 def ended(job: Traces) -> bool:
-    """Return whether people were told how a job ended."""
-    return bool(job.clips or job.notices)
+    """Return whether people got all of a job: the clip with its buttons, or why there is none."""
+    return bool((job.clips and job.others) or job.notices)
 
 
 def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
@@ -128,6 +128,8 @@ def _problems(seen: Traces, asked: Asked) -> Iterator[str]:
     if len(seen.clips) != 1:
         last = seen.cards[-1].words
         yield f"{len(seen.clips)} clips, {len(seen.notices)} notices: {last!r}"
+    if not any(message.buttons for message in seen.others):
+        yield "no buttons under the clip"
     threads = {card.thread_ts or card.ts for card in seen.cards}
     if any(message.thread_ts not in threads for message in (*seen.clips, *seen.others)):
         yield "the clip is not in the thread of its card"
