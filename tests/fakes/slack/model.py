@@ -31,6 +31,8 @@ class User:
     team: Team
     locale: str = "en-US"
     is_bot: bool = False
+    is_admin: bool = False
+    """Of their workspace."""
 
 
 @dataclass(kw_only=True, eq=False)
