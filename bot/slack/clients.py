@@ -211,9 +211,12 @@ class Clients:
 
 def problem(error: BaseException) -> str:
     """Name what went wrong with a call, without anything that was said in it."""
-    if isinstance(error, SlackApiError):
-        return str(error.response.get("error", "unknown"))
-    return type(error).__name__
+    if not isinstance(error, SlackApiError):
+        return type(error).__name__
+    data = getattr(error.response, "data", None)  # a page instead of JSON, when Slack is down
+    if isinstance(data, dict):
+        return str(data.get("error", "unknown"))
+    return f"http_{getattr(error.response, 'status_code', 'unknown')}"
 
 
 def _header(headers: object, name: str) -> str:

@@ -46,6 +46,9 @@ CLOSE_SECONDS = 5.0
 RETRY_SECONDS = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Waits while Slack cannot be reached; the last one repeats."""
 
+ASKED = "asked"
+"""Why a line is over that still works for a moment."""
+
 _SIGNS = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING})
 """What Slack sends of its own accord; answers to our pings are none."""
 
@@ -94,7 +97,8 @@ class Connection:
                     reason = await line.over(self._patience)
                     _log.info("slack.reconnecting", reason=reason)
                     fresh = await self._open()
-                    closing.create_task(_close(line, OVERLAP_SECONDS), name="slack-close")
+                    overlap = OVERLAP_SECONDS if reason == ASKED else 0.0
+                    closing.create_task(_retire(line, overlap), name="slack-close")
                     line = fresh
             finally:
                 await _close(line)
@@ -180,7 +184,7 @@ class _Line(SocketModeClient):
 
     async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
         """Do not: this line is over; `force` says that Slack asked for it."""
-        self._reason = "asked" if force else "dead"
+        self._reason = ASKED if force else "dead"
         self._over.set()
 
     async def over(self, patience: float) -> str:
@@ -197,12 +201,22 @@ class _Line(SocketModeClient):
                     return self._reason
 
 
-async def _close(line: _Line, after_seconds: float = 0.0) -> None:
+async def _retire(line: _Line, after_seconds: float) -> None:
+    """Close a line after a while, or sooner if the program ends."""
+    try:
+        await asyncio.sleep(after_seconds)
+    finally:
+        await _close(line)
+
+
+async def _close(line: _Line) -> None:
     """Throw a line away, whatever state it is in."""
-    await asyncio.sleep(after_seconds)
-    with contextlib.suppress(Exception):  # what is broken may break on closing too
+    try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await line.close()  # type: ignore[no-untyped-call]  # the library's
+    except Exception as error:  # noqa: BLE001 - what is broken may break on closing too
+        _log.info("slack.not_closed", error=problem(error))
+        await line.aiohttp_client_session.close()
 
 
 def _retry_after(error: BaseException) -> float:

@@ -135,6 +135,8 @@ class Api:
         answer: Json = {"ok": True}
         status = HTTPStatus.OK
         headers = {}
+        if incoming.installation is not None:
+            headers["X-OAuth-Scopes"] = ",".join(sorted(incoming.installation.scopes))
         try:
             if trouble is None or trouble.taken:
                 answer |= await self._act(incoming)

@@ -31,6 +31,8 @@ class User:
     team: Team
     locale: str = "en-US"
     is_bot: bool = False
+    is_admin: bool = False
+    """Of their workspace."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -176,6 +178,8 @@ class View:
     """Whose installation opened it."""
     content: Json
     hash: str
+    trigger_id: str = ""
+    """The act that opened it."""
     root_id: str = ""
     states: list[Json] = field(default_factory=list)
     """Everything that it ever showed."""

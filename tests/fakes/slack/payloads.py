@@ -30,7 +30,8 @@ def user_json(user: User, *, to: Team, locale: bool) -> Json:
         "profile": {"real_name": user.name.title(), "display_name": user.name},
     }
     if not stranger:
-        written |= {"is_admin": False, "is_owner": False, "is_restricted": False, "tz": "Etc/UTC"}
+        written |= {"is_admin": user.is_admin, "is_owner": False, "is_restricted": False}
+        written["tz"] = "Etc/UTC"
         if locale:
             written["locale"] = user.locale
     return written
