@@ -105,6 +105,7 @@ class Files:
         Raises:
             DeliveryError: Transient: Slack cannot be asked now.
         """
+        named = False
         for pause in (0.0, *self._settle_seconds):
             await self._clock.sleep(pause)
             try:
@@ -118,7 +119,8 @@ class Files:
             else:
                 for share in _shares(file, channel):
                     return str(share.get("ts", UNSEEN))
-        return None
+                named = channel in _channels(file)
+        return UNSEEN if named else None
 
     async def permalink(self, address: Address, file_id: str) -> str:
         """Return the link under which those who may see a file find it.
@@ -168,3 +170,8 @@ def _shares(file: dict[str, Any], channel: str) -> Iterator[dict[str, Any]]:
     """Yield the messages of a channel that show a file, as `files.info` tells it."""
     for visibility in ("public", "private"):
         yield from ((file.get("shares") or {}).get(visibility) or {}).get(channel, ())
+
+
+def _channels(file: dict[str, Any]) -> list[str]:
+    """Return where a file is; without the messages, which are told apart from it."""
+    return [id_ for kind in ("channels", "groups", "ims") for id_ in file.get(kind) or ()]
