@@ -18,6 +18,8 @@ from tests.fakes.slack import LoopbackSlack
 
 ROOT = Path(__file__).parents[2]
 
+Mode = Literal["socket", "http"]
+
 MARK = "RUSHES_TEST_SLACK"
 """Variable by which all processes of one bot are found, whoever their parent is."""
 
@@ -57,9 +59,7 @@ format = "json"
 class SlackBot:
     """A bot over one data directory."""
 
-    def __init__(
-        self, directory: Path, slack: LoopbackSlack, *, mode: Literal["socket", "http"] = "socket"
-    ) -> None:
+    def __init__(self, directory: Path, slack: LoopbackSlack, *, mode: Mode = "socket") -> None:
         self.slack = slack
         self.log = directory / "bot.log"
         self.port = _free_port()

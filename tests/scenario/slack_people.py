@@ -81,7 +81,10 @@ async def _shortcut(customer: Customer, asked: Asked) -> str | None:
 async def _home(customer: Customer, asked: Asked) -> str | None:
     person = customer.person
     await person.open_home()
-    home = await person.wait_for_home(MODAL_SECONDS)
+    try:
+        home = await person.wait_for_home(MODAL_SECONDS)
+    except AssertionError:
+        return "no home came"
     reply = await person.click(home, GENERATE)
     return await _fill_in(customer, asked, reply, channel=asked.channel.id)
 
@@ -127,7 +130,9 @@ _WAYS: dict[str, tuple[int, Way]] = {
 async def _fill_in(customer: Customer, asked: Asked, reply: Reply, **more: str) -> str | None:
     person = customer.person
     try:
-        modal = await person.wait_for_modal(seconds=MODAL_SECONDS)
+        modal = await person.wait_for_modal(
+            lambda view: view.trigger_id == reply.trigger_id, MODAL_SECONDS
+        )
     except AssertionError:
         return _heard(reply) or "no form came"
     fields = {block["block_id"] for block in modal.content["blocks"]}

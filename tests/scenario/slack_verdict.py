@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from inference.errors import RushesError
 from inference.media.provenance import read_recipe
 from tests.fakes.slack import LoopbackSlack, Person
-from tests.fakes.slack.model import Channel, Message
-
-_BUTTON = re.compile(r"v1:\w+:(\w+)")
+from tests.fakes.slack.model import Channel, File, Message
 
 
 @dataclass(kw_only=True)
@@ -54,12 +52,20 @@ class Traces:
 
     cards: list[Message] = field(default_factory=list)
     clips: list[Message] = field(default_factory=list)
+    """Messages with a file that was made for it."""
     notices: list[Message] = field(default_factory=list)
+    others: list[Message] = field(default_factory=list)
+    """What else was said of it, like the buttons under a clip."""
 
     @property
-    def words(self) -> str:
+    def words(self) -> list[str]:
         """All that its cards ever said."""
-        return "\n".join(card.words for card in self.cards)
+        return " ".join(card.words for card in self.cards).split()
+
+    @property
+    def messages(self) -> list[Message]:
+        """All of them."""
+        return [*self.cards, *self.clips, *self.notices, *self.others]
 
 
 def traces(slack: LoopbackSlack) -> dict[str, Traces]:
@@ -68,19 +74,20 @@ def traces(slack: LoopbackSlack) -> dict[str, Traces]:
     for message in slack.world.messages():
         if message.bot_id is None or message.only_for:
             continue
-        payload = (message.metadata or {}).get("event_payload", {})
-        if payload.get("kind") == "card":
-            found[payload["job"]].cards.append(message)
-        elif payload.get("kind") == "notice":
-            found[payload["job"]].notices.append(message)
-        elif message.files or payload.get("kind") == "clip":
-            found[_job_of(message)].clips.append(message)
+        for file in message.files:
+            found[_made_for(file)].clips.append(message)
+        if message.metadata is not None:
+            told = message.metadata["event_payload"]
+            mine = found[told["job"]]
+            {"card": mine.cards, "notice": mine.notices}.get(told["kind"], mine.others).append(
+                message
+            )
     return dict(found)
 
 
 def ended(job: Traces) -> bool:
-    """Return whether people were told how a job ended."""
-    return bool(job.clips or job.notices)
+    """Return whether people got all of a job: the clip with its buttons, or why there is none."""
+    return bool((job.clips and job.others) or job.notices)
 
 
 def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
@@ -90,7 +97,7 @@ def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
     unclaimed = set(jobs)
     for one in asked:
         verdict.asked += 1
-        mine = {job: traces for job, traces in jobs.items() if one.words in traces.words.split()}
+        mine = {job: traces for job, traces in jobs.items() if one.words in traces.words}
         unclaimed -= mine.keys()
         if len(mine) > one.jobs or (not one.doubt and len(mine) < one.jobs):
             verdict.problems.append(f"{one.how}, {one.words}: {len(mine)} of {one.jobs} jobs")
@@ -99,7 +106,7 @@ def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
         for job, seen in mine.items():
             verdict.accepted += 1
             verdict.repeated_cards += len(seen.cards) - 1
-            problems = list(_problems(job, seen, one))
+            problems = list(_problems(seen, one))
             verdict.delivered += not problems
             verdict.problems += [f"{one.how}, {one.words}, {job}: {text}" for text in problems]
     verdict.problems += [f"nobody asked for {job}" for job in sorted(unclaimed)]
@@ -108,49 +115,33 @@ def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
     return verdict
 
 
-def _problems(job: str, seen: Traces, asked: Asked) -> Iterator[str]:
+def _problems(seen: Traces, asked: Asked) -> Iterator[str]:
     team = asked.by.user.team
-    for card in seen.cards:
-        if card.channel is not asked.channel:
-            yield f"a card in {card.channel.name or card.channel.kind}"
-        if card.team is not team:
-            yield f"a card with the token of {card.team.name}"
-    pings = [ping for m in (*seen.cards, *seen.clips, *seen.notices) for ping in m.pings]
+    for message in seen.messages:
+        if message.channel is not asked.channel:
+            yield f"a message in {message.channel.name or message.channel.kind}"
+        if message.team is not team or any(file.team is not team for file in message.files):
+            yield f"a message with the token of {message.team.name}"
+    pings = [ping for message in seen.messages for ping in message.pings]
     if pings != [asked.by.id]:
         yield f"pings: {pings}"
     if len(seen.clips) != 1:
-        yield f"{len(seen.clips)} clips, {len(seen.notices)} notices: {seen.cards[-1].words!r}"
-    else:
-        yield from _problems_of_clip(job, seen, asked)
-
-
-def _problems_of_clip(job: str, seen: Traces, asked: Asked) -> Iterator[str]:
-    [clip], team = seen.clips, asked.by.user.team
+        last = seen.cards[-1].words
+        yield f"{len(seen.clips)} clips, {len(seen.notices)} notices: {last!r}"
+    if not any(message.buttons for message in seen.others):
+        yield "no buttons under the clip"
     threads = {card.thread_ts or card.ts for card in seen.cards}
-    if clip.thread_ts not in threads or clip.channel is not asked.channel:
+    if any(message.thread_ts not in threads for message in (*seen.clips, *seen.others)):
         yield "the clip is not in the thread of its card"
-    if clip.team is not team or any(file.team is not team for file in clip.files):
-        yield f"the clip came with the token of {clip.team.name}"
-    if len(clip.files) != 1:
-        yield f"{len(clip.files)} files"
-        return
-    try:
-        made_for = _recipe_job(clip.files[0].data or b"")
-    except RushesError as error:
-        yield f"the clip cannot be read: {error!r}"
-        return
-    if made_for != job:
-        yield f"the clip is that of {made_for}"
 
 
-def _recipe_job(data: bytes) -> str:
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(data)
-        file.flush()
-        return str(read_recipe(Path(file.name))["job"])
-
-
-def _job_of(message: Message) -> str:
-    """Return the job that a file belongs to, by the buttons under it."""
-    ids = {m[1] for b in message.buttons if (m := _BUTTON.fullmatch(b["action_id"]))}
-    return ids.pop() if len(ids) == 1 else f"? ({message.words!r})"
+@cache
+def _made_for(file: File) -> str:
+    """Return the job that a file says it was made for."""
+    with tempfile.NamedTemporaryFile(suffix=Path(file.name).suffix) as copy:
+        copy.write(file.data or b"")
+        copy.flush()
+        try:
+            return str(read_recipe(Path(copy.name))["job"])
+        except (RushesError, KeyError) as error:
+            return f"{file.name}: {error!r}"

@@ -178,6 +178,8 @@ class View:
     """Whose installation opened it."""
     content: Json
     hash: str
+    trigger_id: str = ""
+    """The act that opened it."""
     root_id: str = ""
     states: list[Json] = field(default_factory=list)
     """Everything that it ever showed."""

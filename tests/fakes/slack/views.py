@@ -21,7 +21,9 @@ async def views_open(ask: Ask) -> Json:
     trigger = _trigger(ask)
     content = _content(ask, "modal")
     trigger.exchange()
-    return _answer(ask, show(ask.world, ask.installation, trigger.user, content))
+    view = show(ask.world, ask.installation, trigger.user, content)
+    view.trigger_id = ask.args["trigger_id"]
+    return _answer(ask, view)
 
 
 async def views_push(ask: Ask) -> Json:
@@ -33,7 +35,9 @@ async def views_push(ask: Ask) -> Json:
     trigger.exchange()
     if len(open_modals(ask.world, trigger.user)) >= DEPTH:
         raise SlackError("push_limit_reached")
-    return _answer(ask, show(ask.world, ask.installation, trigger.user, content, on=trigger.parent))
+    view = show(ask.world, ask.installation, trigger.user, content, on=trigger.parent)
+    view.trigger_id = ask.args["trigger_id"]
+    return _answer(ask, view)
 
 
 async def views_update(ask: Ask) -> Json:
