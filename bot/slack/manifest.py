@@ -9,7 +9,7 @@ from bot.slack.modals import GENERATE
 from bot.slack.shortcuts import ANIMATE
 from commands.catalog import COMMANDS
 from commands.help import usage
-from commands.messages import text
+from commands.messages import FALLBACK, text
 from commands.schema import Command, Kind
 from inference.errors import UserError
 
@@ -72,22 +72,24 @@ _GROUPS = {"/rushes": "slack.command.everybody", "/rushes-admin": "slack.command
 _CHOICES_SHOWN = 3
 
 
-def manifest(*, url: str | None, locale: str = "en") -> dict[str, Any]:
+def manifest(*, url: str | None, install_url: str | None = None) -> dict[str, Any]:
     """Return the manifest.
 
     Args:
-        url: Where Slack reaches this machine; None for Socket Mode, which needs no such thing.
-        locale: Of the descriptions.
+        url: Where Slack delivers; None for Socket Mode, which needs no such place.
+        install_url: Where people return to after they allowed an installation, if that is offered.
 
     Raises:
         UserError: `slack.reserved`: a command has a name that Slack keeps for itself.
     """
+    locale = FALLBACK  # the manifest has one language only
     base = url.rstrip("/") if url else None
     oauth: dict[str, Any] = {"scopes": {"bot": list(SCOPES)}}
     subscriptions: dict[str, Any] = {"bot_events": list(EVENTS)}
     interactivity: dict[str, Any] = {"is_enabled": True}
+    if install_url is not None:
+        oauth["redirect_urls"] = [install_url.rstrip("/") + REDIRECT_PATH]
     if base is not None:
-        oauth["redirect_urls"] = [base + REDIRECT_PATH]
         subscriptions["request_url"] = base + EVENTS_PATH
         interactivity["request_url"] = base + EVENTS_PATH
     return {
@@ -160,8 +162,10 @@ def _options(command: Command) -> str:
         elif option.kind is Kind.FLAG:
             shown.append(f"[{usage(option)}]")
         else:
-            examples = "|".join(str(choice) for choice in option.choices[:_CHOICES_SHOWN])
-            shown.append(f"[{usage(option)} {examples or '…'}]")
+            examples = [str(choice) for choice in option.choices[:_CHOICES_SHOWN]]
+            if len(examples) < len(option.choices) or not examples:
+                examples.append("…")
+            shown.append(f"[{usage(option)} {'|'.join(examples)}]")
     return " ".join(shown)
 
 

@@ -46,7 +46,9 @@ class SlashCommands:
         command = command_with_form(name)
         if command is not None and not text:
             draft = Draft(command=command.name, channel=origin.channel)
-            opening = self._modals.open(origin, draft, trigger_id=body["trigger_id"])
+            opening = self._modals.open(
+                origin, draft, trigger_id=body["trigger_id"], response_url=body["response_url"]
+            )
             self._work.start(opening, name="open")
             await ack()
             return

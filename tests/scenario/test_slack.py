@@ -8,10 +8,9 @@ import aiohttp
 import pytest
 
 from bot.slack import connection
-from inference.jobs.model import JobState
 from inference.spec import Mode
 from inference.store.maintenance import DATABASE_NAME
-from tests.fakes.slack import Faults, LoopbackSlack
+from tests.fakes.slack import LoopbackSlack
 from tests.scenario.slack_house import House, declared
 
 pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # slack_sdk's, of aiohttp
@@ -331,7 +330,7 @@ async def test_a_silent_line_is_replaced(slack, house, alice, general, monkeypat
     slack.socket.drop()
     await slack.until(lambda: slack.socket.opened == 2 and slack.socket.connections)
     slack.socket.numb("silent")
-    await slack.until(lambda: slack.socket.opened >= 3)
+    await slack.until(lambda: [line.number for line in slack.socket.connections] == [3])
     reply = await alice.command(general, "/generate", "a fox")
     assert reply.acknowledged
 
@@ -474,7 +473,7 @@ async def test_people_of_another_company_may_make_things_where_that_is_allowed(s
 async def written(house: House, sql: str) -> None:
     """Wait until a query finds something: the database tells nobody."""
     async with asyncio.timeout(10):
-        while not await house.core.database.read(sql):
+        while not await house.core.database.read(sql):  # noqa: ASYNC110 - as it says
             await asyncio.sleep(0.01)
 
 
