@@ -374,6 +374,11 @@ def _parser() -> _Parser:
     told = help_of("cli.verb.db.check")
     checking = what.add_parser("check", parents=[where], help=told, description=told)
     checking.set_defaults(verb=_db_check)
+    _add_slack(verbs, help_of)
+    return parser
+
+
+def _add_slack(verbs: argparse._SubParsersAction[_Parser], help_of: Callable[[str], str]) -> None:
     told = help_of("cli.verb.slack")
     slack = verbs.add_parser("slack", help=told, description=told)
     what = slack.add_subparsers(metavar="WHAT", required=True)
@@ -384,7 +389,6 @@ def _parser() -> _Parser:
     )
     app.add_argument("--url", metavar="URL", help=help_of("cli.slack.url"))
     app.set_defaults(verb=_slack_manifest)
-    return parser
 
 
 class _Parser(argparse.ArgumentParser):

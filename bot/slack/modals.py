@@ -15,17 +15,19 @@ from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack import fields, once
 from bot.slack.answers import Answers, is_of_outbox
-from bot.slack.calls import Calls
+from bot.slack.calls import Calls, slack_code
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, of_interaction
 from bot.slack.reception import Reception
 from bot.slack.work import Work
+from commands import cards
 from commands.card import Card, CardKind, plain
 from commands.catalog import COMMANDS
 from commands.messages import text
 from commands.options import PROMPT, RESOLUTION
 from commands.schema import Command, Value
 from commands.studio import Studio
+from inference.errors import DeliveryError
 
 CALLBACK = "rushes:form"
 """Of the form of a command; forms of buttons have ids of their own."""
@@ -42,11 +44,16 @@ MORE = "rushes:more"
 CHANNEL = "channel"
 """The field that says where, in a form that was opened from nowhere."""
 
-ACK_SECONDS = 1.5
-"""How long Slack is kept waiting for what is wrong with a form; it allows three seconds."""
+ACK_SECONDS = 0.25
+"""How long Slack is kept waiting for what is wrong with a form; later it is said in the channel."""
+
+TRIGGER_SECONDS = 2.5
+"""How long a form may be tried to open: what opens it is good for three seconds."""
+
+RETRY_SECONDS = 0.3
 
 PATIENCE_SECONDS = 2.0
-"""For the turn of a view: what opens it is good for three seconds."""
+"""For the turn of a form that is redrawn."""
 
 _FORMS = {
     f"/{command.name}": command
@@ -118,20 +125,44 @@ class Modals:
         app.view(FORM)(self._edited)
         app.action(MORE)(self._widened)
 
-    async def open(self, origin: Origin, draft: Draft, *, trigger_id: str) -> None:
-        """Open the form of a command."""
-        view = draw(draft, self._studio, await self._reception.locale(origin))
-        await self.show(origin, view, trigger_id=trigger_id)
+    async def open(
+        self, origin: Origin, draft: Draft, *, trigger_id: str, response_url: str | None = None
+    ) -> None:
+        """Open the form of a command, or say that it did not work."""
+        locale = await self._reception.locale(origin)
+        try:
+            await self.show(origin, draw(draft, self._studio, locale), trigger_id=trigger_id)
+        except DeliveryError:
+            if response_url is None:
+                raise
+            await self._answers.respond(response_url, cards.note("slack.no_form", locale))
 
     async def show(self, origin: Origin, view: dict[str, Any], *, trigger_id: str) -> None:
-        """Open a view; its trigger is good for three seconds."""
-        await self._calls.call(
-            origin.address,
-            "views.open",
-            patience=PATIENCE_SECONDS,
-            trigger_id=trigger_id,
-            view=view,
-        )
+        """Open a view, for as long as its trigger is good.
+
+        Raises:
+            DeliveryError: It did not work in that time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + TRIGGER_SECONDS
+        while True:
+            try:
+                await self._calls.call(
+                    origin.address,
+                    "views.open",
+                    patience=max(0.0, deadline - loop.time()),
+                    trigger_id=trigger_id,
+                    view=view,
+                )
+            except DeliveryError as error:
+                if slack_code(error) == "exchanged_trigger_id":  # it worked, unheard of
+                    return
+                wait = max(RETRY_SECONDS, error.retry_after or 0.0)
+                if not error.transient or loop.time() + wait > deadline:
+                    raise
+                await asyncio.sleep(wait)
+            else:
+                return
 
     async def _widened(
         self,

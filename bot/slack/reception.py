@@ -11,6 +11,7 @@ from bot.slack.address import NAME
 from bot.slack.channels import Channels
 from bot.slack.origin import Origin
 from bot.slack.people import Known, People
+from bot.slack.work import log_bug
 from commands import cards, run
 from commands.actions import Action, Verb
 from commands.card import Card
@@ -19,7 +20,7 @@ from commands.forms import Form
 from commands.options import IMAGE
 from commands.permissions import check_external
 from commands.schema import Command, Value, Visibility
-from inference.errors import UserError
+from inference.errors import RushesError, UserError
 
 Answer = TypeVar("Answer", Card, Card | Form)
 
@@ -91,6 +92,10 @@ class Reception:
             raise UserError("permission.external")
         return self._call(origin, known, None, {})
 
+    async def look_ahead(self, origin: Origin) -> None:
+        """Learn what an answer there will need, while somebody fills a form in."""
+        await self._closed(origin)
+
     async def locale(self, origin: Origin) -> str:
         """Return somebody's language, or the house's if it cannot be learned in time for a form."""
         try:
@@ -109,12 +114,38 @@ class Reception:
         options: Mapping[str, Value] | None = None,
         for_everybody: bool = True,
     ) -> Answer | Card:
+        """Answer whatever happens: silence would look like a lost job."""
+        try:
+            return await self._asked(
+                origin,
+                ask,
+                key=key,
+                posts=posts,
+                options=options or {},
+                for_everybody=for_everybody,
+            )
+        except UserError as error:
+            return cards.error(error, self._desk.language)
+        except Exception as error:  # noqa: BLE001 - as it says
+            reference = log_bug("reception", error)
+            return cards.error(RushesError("internal", job=reference), self._desk.language)
+
+    async def _asked(
+        self,
+        origin: Origin,
+        ask: Callable[[Call], Awaitable[Answer]],
+        *,
+        key: str | None,
+        posts: bool,
+        options: Mapping[str, Value],
+        for_everybody: bool,
+    ) -> Answer | Card:
         if posts and not origin.channel:  # pressed at home
             origin = origin.at(await self._channels.direct(origin))
         known, closed = await asyncio.gather(
             self._people.know(origin), self._closed(origin) if posts else _open()
         )
-        call = self._call(origin, known, key, options or {})
+        call = self._call(origin, known, key, options)
         refusal = closed
         if known.external:
             refusal = await self._refusal(call, for_everybody=for_everybody) or closed

@@ -83,4 +83,6 @@ class Shortcuts:
             thread_ts=origin.thread_ts,
             image=image,
         )
-        await self._modals.open(origin, draft, trigger_id=body["trigger_id"])
+        await self._modals.open(
+            origin, draft, trigger_id=body["trigger_id"], response_url=body.get("response_url")
+        )

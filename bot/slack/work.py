@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import traceback
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -10,6 +11,12 @@ from typing import Any, TypeVar
 import structlog
 
 from inference.errors import RushesError
+
+ACK_SECONDS = 0.15
+"""How long Slack is kept waiting for its acknowledgement, so that a job is accepted before it.
+
+It allows three seconds, but people see nothing happen until then.
+"""
 
 T = TypeVar("T")
 
@@ -37,11 +44,17 @@ async def _guarded(work: Coroutine[Any, Any, T], name: str) -> T | None:
     return None
 
 
-def log_bug(what: str, error: BaseException) -> None:
-    """Log where a bug is; its message stays out, because it may quote a prompt or a token."""
+def log_bug(what: str, error: BaseException) -> str:
+    """Log where a bug is, and return what to find that by.
+
+    The error's own message stays out, because it may quote a prompt or a token.
+    """
+    reference = secrets.token_hex(4)
     _log.error(
         "slack.bug",
+        reference=reference,
         what=what,
         error=type(error).__name__,
         trace="".join(traceback.format_tb(error.__traceback__)),
     )
+    return reference

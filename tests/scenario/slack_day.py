@@ -202,7 +202,7 @@ class Day:
 
     async def _settled(self) -> None:
         """Wait until all jobs that anybody saw a card of are over, and redeliveries too."""
-        await self._slack.until(
+        await _comes_true(
             lambda: all(ended(job) for job in traces(self._slack).values()), CLIP_SECONDS
         )
         await asyncio.sleep(2 * LOOK_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,9 @@ from inference.errors import RushesError
 from inference.media.provenance import read_recipe
 from tests.fakes.slack import LoopbackSlack, Person
 from tests.fakes.slack.model import Channel, File, Message
+
+_BUTTON = re.compile(r"v1:\w+:(\w+)")
+"""How a button says what it does, and to which job."""
 
 
 @dataclass(kw_only=True)
@@ -53,9 +57,8 @@ class Traces:
     cards: list[Message] = field(default_factory=list)
     clips: list[Message] = field(default_factory=list)
     """Messages with a file that was made for it."""
-    notices: list[Message] = field(default_factory=list)
     others: list[Message] = field(default_factory=list)
-    """What else was said of it, like the buttons under a clip."""
+    """What else was said of it: the buttons under the clip, or how it failed."""
 
     @property
     def words(self) -> list[str]:
@@ -64,8 +67,8 @@ class Traces:
 
     @property
     def messages(self) -> list[Message]:
-        """All of them."""
-        return [*self.cards, *self.clips, *self.notices, *self.others]
+        """All of them, each once."""
+        return list(dict.fromkeys([*self.cards, *self.clips, *self.others]))
 
 
 def traces(slack: LoopbackSlack) -> dict[str, Traces]:
@@ -77,17 +80,16 @@ def traces(slack: LoopbackSlack) -> dict[str, Traces]:
         for file in message.files:
             found[_made_for(file)].clips.append(message)
         if message.metadata is not None:
-            told = message.metadata["event_payload"]
-            mine = found[told["job"]]
-            {"card": mine.cards, "notice": mine.notices}.get(told["kind"], mine.others).append(
-                message
-            )
+            found[message.metadata["event_payload"]["job"]].cards.append(message)
+        else:
+            for job in {_BUTTON.sub(r"\1", button["action_id"]) for button in message.buttons}:
+                found[job].others.append(message)
     return dict(found)
 
 
 def ended(job: Traces) -> bool:
-    """Return whether people got all of a job: the clip with its buttons, or why there is none."""
-    return bool((job.clips and job.others) or job.notices)
+    """Return whether people got all of a job: the buttons come last."""
+    return bool(job.others)
 
 
 def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
@@ -127,8 +129,8 @@ def _problems(seen: Traces, asked: Asked) -> Iterator[str]:
         yield f"pings: {pings}"
     if len(seen.clips) != 1:
         last = seen.cards[-1].words
-        yield f"{len(seen.clips)} clips, {len(seen.notices)} notices: {last!r}"
-    if not any(message.buttons for message in seen.others):
+        yield f"{len(seen.clips)} clips, and the card says {last!r}"
+    if not seen.others:
         yield "no buttons under the clip"
     threads = {card.thread_ts or card.ts for card in seen.cards}
     if any(message.thread_ts not in threads for message in (*seen.clips, *seen.others)):

@@ -14,7 +14,7 @@ from tests.fakes.slack.world import World
 ACK_SECONDS = 3.0
 """What the app has to acknowledge in."""
 
-RETRY_SECONDS = (0.1, 5.0, 20.0)
+RETRY_SECONDS: tuple[float, ...] = (0.1, 5.0, 20.0)
 """Before an event comes again. Slack waits 0, 60 and 300 s: tests have less time."""
 
 VERIFICATION_TOKEN = "loopback-verification"  # noqa: S105 - Slack sends one still; nothing uses it
@@ -35,6 +35,7 @@ class Mail:
 
     def __init__(self, world: World, faults: Faults, wire: Wire) -> None:
         self.wire = wire
+        self.retry_seconds = RETRY_SECONDS
         self._world = world
         self._faults = faults
 
@@ -57,10 +58,10 @@ class Mail:
     async def event(
         self, installation: Installation, event: Json, *, name: str, shared: bool
     ) -> None:
-        """Deliver an event until it is acknowledged, at most four times; sometimes once more."""
+        """Deliver an event until it is acknowledged or given up; sometimes once more."""
         envelope = self._envelope(installation, event, shared=shared)
         again = self._faults.happens(self._faults.redelivered)
-        for attempt, seconds in enumerate((0.0, *RETRY_SECONDS)):
+        for attempt, seconds in enumerate((0.0, *self.retry_seconds)):
             await asyncio.sleep(seconds)
             delivery = await self.act("events_api", name, installation, envelope, attempt=attempt)
             if delivery.seconds is not None and not again:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+from tests.fakes.slack.acts import now
 from tests.fakes.slack.hub import Hub
-from tests.fakes.slack.model import Channel, Installation, Team, User
+from tests.fakes.slack.model import Channel, Installation, Json, Team, User
 from tests.fakes.slack.people import Person
 from tests.fakes.slack.records import Refused
 
@@ -83,3 +84,26 @@ class Workspace:
             if bot and installation.team in channel.teams:
                 channel.members.add(installation.bot.id)
         return channel
+
+    def share(self, channel: Channel, other: Workspace, *people: Person) -> None:
+        """Let another company into a channel, and tell the app on both sides."""
+        channel.teams.append(other.team)
+        channel.members |= {person.id for person in people}
+        for installation in self._hub.world.installations:
+            if installation.team is other.team:
+                channel.members.add(installation.bot.id)
+        self._tell_shared(channel, "channel_shared", {"connected_team_id": other.id})
+
+    def unshare(self, channel: Channel, other: Workspace) -> None:
+        """Show another company the door, and tell the app on both sides."""
+        self._tell_shared(channel, "channel_unshared", {"previously_connected_team_id": other.id})
+        channel.teams.remove(other.team)
+        users = self._hub.world.users
+        channel.members = {user for user in channel.members if users[user].team is not other.team}
+
+    def _tell_shared(self, channel: Channel, kind: str, more: Json) -> None:
+        for team in channel.teams:
+            installation = self._hub.world.installation(team)
+            if installation is not None:
+                event = {"type": kind, "channel": channel.id, "event_ts": now(), **more}
+                self._hub.event(installation, event, shared=channel.shared)

@@ -263,6 +263,25 @@ async def test_blocks_that_slack_does_not_take_are_refused(slack, client, genera
     assert problem in slack.violations[0]
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"title": {"type": "plain_text", "text": "x" * 25}}, "25 of 24"),
+        ({"private_metadata": "x" * 3001}, "3001 of 3000"),
+        ({"blocks": [{"type": "divider"}] * 101}, "101 blocks"),
+        ({"submit": None}, "submit"),
+        ({"type": "home"}, "a home does not go here"),
+    ],
+)
+async def test_modals_that_slack_does_not_take_are_refused(slack, acme, client, change, problem):
+    view = {name: value for name, value in (MODAL | change).items() if value}
+    trigger = slack.world.trigger(acme.installation, acme.add_user("bob").id)
+    with pytest.raises(SlackApiError, match="invalid_arguments"):
+        await client.views_open(trigger_id=trigger, view=view)
+    assert problem in slack.violations[0]
+    assert not slack.world.views
+
+
 async def test_calls_that_do_not_follow_the_contract_are_refused(slack, client, general):
     if not slack.hub.contract.methods:
         pytest.skip("Slack's description of its methods is not beside the project")
@@ -324,6 +343,7 @@ async def test_a_scripted_429_and_a_lost_answer(slack, client, general):
 
 
 async def test_an_event_comes_again_when_the_socket_breaks(slack, online, app, alice, general):
+    slack.hub.mail.retry_seconds = (0.2,) * 10
     slack.socket.numb()
     alice.mention_app(general, "hello")
     await slack.until(lambda: slack.world.deliveries)
@@ -484,6 +504,25 @@ def test_what_the_methods_need_is_what_slack_says():
         assert method.per_minute == tiers[described["rate_limits"]], method.name
         scopes = described["scope"].get("bot", [])
         assert method.scope in scopes or (method.scope is None and len(scopes) != 1), method.name
+
+
+async def test_a_channel_becomes_shared_and_ceases_to_be(slack, online, app, acme, general):
+    other = slack.add_team("other")
+    other.install()
+    bob = other.add_user("bob")
+    heard = []
+
+    @app.event("channel_shared")
+    @app.event("channel_unshared")
+    async def keep(body):
+        heard.append(body)
+
+    acme.share(general, other, bob)
+    assert bob.sees(general) == general.messages
+    acme.unshare(general, other)
+    await slack.until(lambda: len(heard) == 4)
+    assert {body["event"]["type"] for body in heard} == {"channel_shared", "channel_unshared"}
+    assert bob.id not in general.members
 
 
 async def test_a_modal_has_to_be_opened_in_time_and_only_once(slack, acme, alice, client):
