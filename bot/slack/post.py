@@ -22,7 +22,7 @@ from commands.card import Attachment, Card
 from inference import faults
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
-from inference.store.outbox import Route
+from inference.store.outbox import ActKind, Route
 
 UPLOAD_LIMIT = 10**9
 """Bytes of a file; workspaces may take less, and say so when it is announced."""
@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 2.0
 """For a message's turn; after that the outbox comes again with its newest state."""
 
 EVENT_TYPE = "rushes_job"
-"""Of the metadata on our messages: which job they are about."""
+"""Of the metadata on cards: which job they are about."""
 
 _log = structlog.get_logger(__name__)
 
@@ -209,7 +209,7 @@ class Posting:
             else:
                 drawn = blocks.controls(message.card)
             faults.point("before:slack_buttons")
-            below = await self._say(address, place, drawn, _metadata(message))
+            below = await self._say(address, place, drawn)
             faults.point("after:slack_buttons")
         except DeliveryError as error:
             if error.transient:
@@ -248,6 +248,9 @@ def _below(card: Receipt) -> Place:
     return Place(channel=card["channel"], thread_ts=card.get("thread_ts") or card["ts"])
 
 
-def _metadata(message: Outgoing) -> dict[str, Any]:
+def _metadata(message: Outgoing) -> dict[str, Any] | None:
+    """Return what marks a job's card; what follows in its thread is not marked."""
+    if message.kind is not ActKind.CARD:
+        return None
     payload = {"job": message.job.id, "kind": message.kind.value}
     return {"event_type": EVENT_TYPE, "event_payload": payload}
