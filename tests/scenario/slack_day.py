@@ -170,10 +170,10 @@ class Day:
 
     async def _spend(self, customer: Customer, numbers: range) -> None:
         for number in numbers:
-            for again in ("", "again", "oncemore"):
+            for attempt in "abc":
                 async with self._hands:
                     await self._there()
-                    asked = await customer.ask(f"fox{number:04d}{again}")
+                    asked = await customer.ask(f"fox{number:04d}{attempt}")
                 self._asked.append(asked)
                 if asked.doubt is None:
                     break
