@@ -29,12 +29,12 @@ class Asked:
     by: Person
     how: str
     words: str
-    """In the prompt of this one only."""
+    """In the prompt of this one only, and of what was made from it once more."""
     channel: Channel
     at: float
     """Monotonic seconds."""
-    jobs: int = 1
-    """How many jobs it should make."""
+    done_at: float = 0.0
+    """When they had said it all."""
     doubt: str | None = None
     """Why it may not have been heard."""
 
@@ -101,21 +101,26 @@ def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
     jobs = traces(slack)
     unclaimed = set(jobs)
     pings: Counter[str] = Counter()
+    wishes: defaultdict[str, list[Asked]] = defaultdict(list)
     for one in asked:
-        verdict.asked += 1
-        mine = {job: seen for job, seen in jobs.items() if one.words in seen.words}
+        wishes[one.words].append(one)
+    for words, wish in wishes.items():
+        mine = {job: seen for job, seen in jobs.items() if words in seen.words}
         unclaimed -= mine.keys()
-        pings[one.by.id] += len(mine)
-        if len(mine) > one.jobs or (not one.doubt and len(mine) < one.jobs):
-            verdict.problems.append(f"{one.how}, {one.words}: {len(mine)} of {one.jobs} jobs")
-        if one.doubt and not mine:
-            verdict.unheard.append(f"{one.how}, {one.words}: {one.doubt}")
+        pings[wish[0].by.id] += len(mine)
+        verdict.asked += len(wish)
+        verdict.accepted += len(mine)
+        if len(mine) < len(wish):
+            verdict.unheard += [f"{one.how}, {words}: {one.doubt}" for one in wish if one.doubt]
+        sure = sum(one.doubt is None for one in wish)
+        if not sure <= len(mine) <= len(wish):
+            hows = ", ".join(one.how for one in wish)
+            verdict.problems.append(f"{hows}, {words}: {len(mine)} of {len(wish)} jobs")
         for job, seen in mine.items():
-            verdict.accepted += 1
             verdict.repeated_cards += len(seen.cards) - 1
-            problems = list(_problems(seen, one))
+            problems = list(_problems(seen, wish[0]))
             verdict.delivered += not problems
-            verdict.problems += [f"{one.how}, {one.words}, {job}: {text}" for text in problems]
+            verdict.problems += [f"{wish[0].how}, {words}, {job}: {text}" for text in problems]
     verdict.problems += [f"nobody asked for {job}" for job in sorted(unclaimed)]
     if astray := _pings(slack) - pings:
         verdict.problems.append(f"pings too many: {dict(astray)}")
