@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack import once, typed
-from bot.slack.answers import Answers
+from bot.slack.answers import Answers, is_of_outbox
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, of_event
 from bot.slack.pictures import Pictures
 from bot.slack.reception import Reception
-from bot.slack.work import Work
+from bot.slack.work import ACK_SECONDS, Work
+
+Next = Callable[[], Awaitable[None]]
 
 GENERATE = "/generate"
 """What a message without a command means."""
@@ -38,20 +42,32 @@ class Mentions:
 
     def register(self, app: AsyncApp) -> None:
         """Listen to mentions, direct messages and shared files."""
-        app.event("app_mention")(self._heard)
-        app.event("message")(self._told)
+        # The library acknowledges an event before its listener runs, but after its middleware. What
+        # is accepted there cannot be lost with the process: unacknowledged, Slack sends it again.
+        app.event("app_mention", middleware=[self._heard])(_done)
+        app.event("message", middleware=[self._told])(_done)
         app.event("file_shared")(self._shared)
 
     async def _heard(
-        self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
+        self,
+        body: dict[str, Any],
+        context: AsyncBoltContext,
+        installation: Installation,
+        next: Next,  # noqa: A002 - the library passes it by this name
     ) -> None:
-        self._take(body, context, installation)
+        await self._take(body, context, installation)
+        await next()
 
     async def _told(
-        self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
+        self,
+        body: dict[str, Any],
+        context: AsyncBoltContext,
+        installation: Installation,
+        next: Next,  # noqa: A002 - as above
     ) -> None:
         if body["event"].get("channel_type") == "im":
-            self._take(body, context, installation)
+            await self._take(body, context, installation)
+        await next()
 
     async def _shared(self, body: dict[str, Any], installation: Installation) -> None:
         event = body["event"]
@@ -65,7 +81,7 @@ class Mentions:
             )
             self._work.start(self._pictures.saw(origin, file, None), name="file")
 
-    def _take(
+    async def _take(
         self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
     ) -> None:
         event = body["event"]
@@ -73,7 +89,8 @@ class Mentions:
         if not written_by_person or event.get("subtype") not in _SAID:
             return
         origin = of_event(body, context, installation)
-        self._work.start(self._answer(body, origin), name="mention")
+        answering = self._work.start(self._answer(body, origin), name="mention")
+        await asyncio.wait({answering}, timeout=ACK_SECONDS)
 
     async def _answer(self, body: dict[str, Any], origin: Origin) -> None:
         event = body["event"]
@@ -91,4 +108,9 @@ class Mentions:
             image = await self._pictures.in_thread(origin)
         key = once.of_event(body, origin.installation.workspace)
         card = await self._reception.line(origin, line, key=key, image=image)
-        await self._answers.give(origin, card)
+        if not is_of_outbox(card):
+            self._work.start(self._answers.give(origin, card), name="answer")
+
+
+async def _done() -> None:
+    """Nothing is left to do."""

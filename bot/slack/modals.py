@@ -44,8 +44,8 @@ MORE = "rushes:more"
 CHANNEL = "channel"
 """The field that says where, in a form that was opened from nowhere."""
 
-ACK_SECONDS = 1.5
-"""How long Slack is kept waiting for what is wrong with a form; it allows three seconds."""
+ACK_SECONDS = 0.25
+"""How long Slack is kept waiting for what is wrong with a form; later it is said in the channel."""
 
 TRIGGER_SECONDS = 2.5
 """How long a form may be tried to open: what opens it is good for three seconds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,12 @@ LOOKUP_SECONDS = 5.0
 
 MAX_KEPT = 10_000
 """Profiles."""
+
+GROUPS_SCOPE = "usergroups:read"
+"""Optional: with it, user groups are the roles that settings name."""
+
+Groups = Mapping[str, frozenset[str]]
+"""User groups by the people in them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -66,10 +72,14 @@ class People:
         self._desk = desk
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, Profile]] = {}
+        self._groups: dict[str, tuple[float, Groups]] = {}
 
     async def know(self, origin: Origin) -> Known:
         """Return who said something; what cannot be learned counts against them."""
-        profile = await self.profile(origin.installation, origin.team, origin.user)
+        profile, groups = await asyncio.gather(
+            self.profile(origin.installation, origin.team, origin.user),
+            self._groups_of(origin.installation, origin.team),
+        )
         external = _external(origin, profile)
         home = (origin.home or profile.team or profile.enterprise or "?") if external else None
         operator = self._desk.is_operator(NAME, f"{origin.home or origin.team}:{origin.user}")
@@ -77,6 +87,7 @@ class People:
             caller=Caller(
                 id=person_id(origin.user, home),
                 name=profile.name or origin.user_name or origin.user,
+                roles=frozenset() if external else groups.get(origin.user, frozenset()),
                 admin=profile.admin and not external,
                 operator=operator,
             ),
@@ -105,6 +116,25 @@ class People:
         self._kept[key] = (now + seconds, found)
         return found
 
+    async def _groups_of(self, installation: Installation, team: str) -> Groups:
+        """Return who is in which user group, where the app may know."""
+        if GROUPS_SCOPE not in installation.scopes:
+            return {}
+        until, kept = self._groups.get(installation.workspace, (0.0, {}))
+        now = self._clock.monotonic()
+        if now < until:
+            return kept
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                client = await self._clients.asking(team, installation.enterprise)
+                told = await client.usergroups_list(include_users=True)
+            found, seconds = _groups(told["usergroups"]), KEPT_SECONDS
+        except (SlackApiError, DeliveryError, aiohttp.ClientError, TimeoutError) as error:
+            _log.info("slack.groups_unknown", error=problem(error))
+            found, seconds = {}, RETRY_SECONDS
+        self._groups[installation.workspace] = (now + seconds, found)
+        return found
+
 
 def _profile(user: Mapping[str, Any]) -> Profile:
     shown = user.get("profile") or {}
@@ -118,6 +148,14 @@ def _profile(user: Mapping[str, Any]) -> Profile:
         enterprise=enterprise.get("enterprise_id") or user.get("enterprise_id"),
         stranger=bool(user.get("is_stranger")),
     )
+
+
+def _groups(told: Iterable[Mapping[str, Any]]) -> Groups:
+    by_person: dict[str, set[str]] = {}
+    for group in told:
+        for user in group.get("users") or ():
+            by_person.setdefault(user, set()).add(group["id"])
+    return {user: frozenset(groups) for user, groups in by_person.items()}
 
 
 def _external(origin: Origin, profile: Profile) -> bool:

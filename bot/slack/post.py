@@ -19,7 +19,7 @@ from commands.card import Attachment, Card
 from inference import faults
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
-from inference.store.outbox import ActKind, Route
+from inference.store.outbox import Route
 
 UPLOAD_LIMIT = 10**9
 """Bytes of a file; workspaces may take less, and say so when it is announced."""
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 2.0
 """For a message's turn; after that the outbox comes again with its newest state."""
 
 EVENT_TYPE = "rushes_job"
-"""Of the metadata on cards: which job they are about."""
+"""Of the metadata on our messages: which job they are about."""
 
 
 class Posting:
@@ -183,14 +183,15 @@ class Posting:
         if shared.ts is None:
             drawn = blocks.message(message.card, link=shared.link)
             return {
-                **await self._say(address, place, drawn, unfurl=True),
+                **await self._say(address, place, drawn, _metadata(message), unfurl=True),
                 "file": shared.file_id,
             }
         receipt = {"channel": place.channel, "ts": shared.ts, "file": shared.file_id}
         if not message.card.buttons:
             return receipt
         faults.point("before:slack_buttons")
-        posted = await self._say(address, place, blocks.controls(message.card))
+        drawn = blocks.controls(message.card)
+        posted = await self._say(address, place, drawn, _metadata(message))
         faults.point("after:slack_buttons")
         return {**receipt, "buttons_ts": posted["ts"]}
 
@@ -210,9 +211,6 @@ def _below(card: Receipt) -> Place:
     return Place(channel=card["channel"], thread_ts=card.get("thread_ts") or card["ts"])
 
 
-def _metadata(message: Outgoing) -> dict[str, Any] | None:
-    """Return what marks a job's card; what follows in its thread is not marked."""
-    if message.kind is not ActKind.CARD:
-        return None
+def _metadata(message: Outgoing) -> dict[str, Any]:
     payload = {"job": message.job.id, "kind": message.kind.value}
     return {"event_type": EVENT_TYPE, "event_payload": payload}

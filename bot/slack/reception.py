@@ -92,6 +92,10 @@ class Reception:
             raise UserError("permission.external")
         return self._call(origin, known, None, {})
 
+    async def look_ahead(self, origin: Origin) -> None:
+        """Learn what an answer there will need, while somebody fills a form in."""
+        await self._closed(origin)
+
     async def locale(self, origin: Origin) -> str:
         """Return somebody's language, or the house's if it cannot be learned in time for a form."""
         try:

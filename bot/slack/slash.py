@@ -15,15 +15,9 @@ from bot.slack.manifest import command_names
 from bot.slack.modals import Draft, Modals, command_with_form
 from bot.slack.origin import Origin, of_command
 from bot.slack.reception import Reception
-from bot.slack.work import Work
+from bot.slack.work import ACK_SECONDS, Work
 from commands.card import Card
 from commands.catalog import COMMANDS
-
-ACK_SECONDS = 0.2
-"""How long Slack is kept waiting for its answer, so that a job is accepted before it has it.
-
-It allows three seconds, but people see nothing until then.
-"""
 
 
 class SlashCommands:
@@ -50,6 +44,7 @@ class SlashCommands:
                 origin, draft, trigger_id=body["trigger_id"], response_url=body["response_url"]
             )
             self._work.start(opening, name="open")
+            self._work.start(self._reception.look_ahead(origin), name="look-ahead")
             await ack()
             return
         words = typed.prompt(text) if command is not None else typed.unescape(text)

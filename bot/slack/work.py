@@ -12,6 +12,12 @@ import structlog
 
 from inference.errors import RushesError
 
+ACK_SECONDS = 0.15
+"""How long Slack is kept waiting for its acknowledgement, so that a job is accepted before it.
+
+It allows three seconds, but people see nothing happen until then.
+"""
+
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
