@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from bot.slack import mentions, modals, slash
 from tests.fakes.slack import LoopbackSlack
 from tests.scenario.slack_house import House, declared
 
@@ -40,7 +41,14 @@ def general(acme, alice):
 
 
 @pytest.fixture
-def make_house(slack, acme, tmp_path):
+def patient(monkeypatch):
+    """Let a busy machine answer before it acknowledges, as an idle one does."""
+    for module in (slash, mentions, modals):
+        monkeypatch.setattr(module, "ACK_SECONDS", 2.5)
+
+
+@pytest.fixture
+def make_house(slack, acme, tmp_path, patient):
     def make(**options) -> House:
         section = {"bot_token": acme.installation.token, **options.pop("section", {})}
         return House(slack=slack, directory=tmp_path / "data", section=section, **options)

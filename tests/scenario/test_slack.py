@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.slack import slash
 from inference.spec import Mode
 from tests.scenario.slack_house import buttons_below, card_of, clip_below, written
 
@@ -40,7 +41,8 @@ async def test_verbs_answer_their_writer_alone(house, alice, general):
     assert reply.payload["response_type"] == "ephemeral"
 
 
-async def test_a_slow_slack_is_acknowledged_first(slack, house, alice, general):
+async def test_a_slow_slack_is_acknowledged_first(slack, house, alice, general, monkeypatch):
+    monkeypatch.setattr(slash, "ACK_SECONDS", 0.1)
     slack.trouble(r"users\.info", slow_seconds=0.6, taken=True)
     reply = await alice.command(general, "/generate", "a fox --arr 9:16")
     assert reply.acknowledged

@@ -76,7 +76,7 @@ async def test_a_rejected_token_is_said_and_nothing_else_ends(slack, make_house)
 
 
 @pytest.fixture
-async def two_teams(slack, tmp_path, free_port):
+async def two_teams(slack, tmp_path, free_port, patient):
     """A bot that two workspaces installed by OAuth, without a token in its config."""
     section = {
         "client_id": slack.client_id,
