@@ -34,7 +34,7 @@ ACTS_AT_ONCE = 4
 LOOK_SECONDS = 0.3
 """Between two looks at what was brought."""
 
-UNSURE_SECONDS = 6.0
+UNSURE_SECONDS = 2.0
 """What was asked so shortly before a kill may be lost: nobody was shown a card for it."""
 
 CARD_SECONDS = 20.0
@@ -136,7 +136,7 @@ class Day:
             await self._settled()
             watching.cancel()
         for asked in self._asked:
-            if any(asked.at <= kill <= asked.at + UNSURE_SECONDS for kill in self._kills):
+            if any(asked.at <= kill <= asked.done_at + UNSURE_SECONDS for kill in self._kills):
                 asked.doubt = asked.doubt or "the bot was killed"
         return self._asked
 
@@ -170,10 +170,10 @@ class Day:
 
     async def _spend(self, customer: Customer, numbers: range) -> None:
         for number in numbers:
-            for again in ("", "again", "oncemore"):
+            for attempt in "abc":
                 async with self._hands:
                     await self._there()
-                    asked = await customer.ask(f"fox{number:04d}{again}")
+                    asked = await customer.ask(f"fox{number:04d}{attempt}")
                 self._asked.append(asked)
                 if asked.doubt is None:
                     break

@@ -39,8 +39,8 @@ class Customer:
     person: Person
     channels: list[Channel]
     dice: random.Random
-    clips: list[Message] = field(default_factory=list)
-    """What they got."""
+    before: list[Asked] = field(default_factory=list)
+    """What they certainly asked for."""
 
     async def ask(self, words: str) -> Asked:
         """Ask for something in words that nobody else uses."""
@@ -56,7 +56,25 @@ class Customer:
             asked.doubt = await _WAYS[how][1](self, asked)
         except Refused as refused:
             asked.doubt = str(refused)
+        asked.done_at = time.monotonic()
+        if asked.doubt is None:
+            self.before.append(asked)
         return asked
+
+    def button(self, verb: str) -> tuple[Asked, Message, str]:
+        """Return a button under something that they got.
+
+        Raises:
+            Refused: They chose something that did not come yet.
+        """
+        one = self.dice.choice(self.before) if self.before else None
+        for card in one.channel.messages if one else ():
+            if one and card.metadata and one.words in card.words.split():
+                name = f"v1:{verb}:{card.metadata['event_payload']['job']}"
+                for message in one.channel.messages:
+                    if any(button["action_id"] == name for button in message.buttons):
+                        return one, message, name
+        raise Refused(f"nothing to {verb} yet")
 
 
 Way = Callable[[Customer, Asked], Awaitable[str | None]]
@@ -114,6 +132,18 @@ async def _direct_message(customer: Customer, asked: Asked) -> str | None:
     return None
 
 
+async def _edit(customer: Customer, asked: Asked) -> str | None:
+    before, message, button = customer.button("edit")
+    asked.channel = before.channel
+    return await _fill_in(customer, asked, await customer.person.click(message, button))
+
+
+async def _reroll(customer: Customer, asked: Asked) -> str | None:
+    before, message, button = customer.button("reroll")
+    asked.channel, asked.words = before.channel, before.words
+    return _heard(await customer.person.click(message, button))
+
+
 _WAYS: dict[str, tuple[int, Way]] = {
     "command": (6, _command),
     "form": (3, _form),
@@ -123,6 +153,8 @@ _WAYS: dict[str, tuple[int, Way]] = {
     "mention": (4, _mention),
     "mention in a thread": (2, _mention_in_thread),
     "direct message": (2, _direct_message),
+    "edit": (1, _edit),
+    "reroll": (2, _reroll),
 }
 """Every way in, and how usual it is."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +14,9 @@ from inference.errors import RushesError
 from inference.media.provenance import read_recipe
 from tests.fakes.slack import LoopbackSlack, Person
 from tests.fakes.slack.model import Channel, File, Message
+
+UPDATES_A_MINUTE = 50
+"""Of messages in one workspace, for all its jobs together."""
 
 _BUTTON = re.compile(r"v1:\w+:(\w+)")
 """How a button says what it does, and to which job."""
@@ -26,12 +29,12 @@ class Asked:
     by: Person
     how: str
     words: str
-    """In the prompt of this one only."""
+    """In the prompt of this one only, and of what was made from it once more."""
     channel: Channel
     at: float
     """Monotonic seconds."""
-    jobs: int = 1
-    """How many jobs it should make."""
+    done_at: float = 0.0
+    """When they had said it all."""
     doubt: str | None = None
     """Why it may not have been heard."""
 
@@ -97,24 +100,39 @@ def judge(slack: LoopbackSlack, asked: Iterable[Asked]) -> Verdict:
     verdict = Verdict(problems=[f"violation: {text}" for text in slack.violations])
     jobs = traces(slack)
     unclaimed = set(jobs)
+    pings: Counter[str] = Counter()
+    wishes: defaultdict[str, list[Asked]] = defaultdict(list)
     for one in asked:
-        verdict.asked += 1
-        mine = {job: traces for job, traces in jobs.items() if one.words in traces.words}
+        wishes[one.words].append(one)
+    for words, wish in wishes.items():
+        mine = {job: seen for job, seen in jobs.items() if words in seen.words}
         unclaimed -= mine.keys()
-        if len(mine) > one.jobs or (not one.doubt and len(mine) < one.jobs):
-            verdict.problems.append(f"{one.how}, {one.words}: {len(mine)} of {one.jobs} jobs")
-        if one.doubt and not mine:
-            verdict.unheard.append(f"{one.how}, {one.words}: {one.doubt}")
+        pings[wish[0].by.id] += len(mine)
+        verdict.asked += len(wish)
+        verdict.accepted += len(mine)
+        if len(mine) < len(wish):
+            verdict.unheard += [f"{one.how}, {words}: {one.doubt}" for one in wish if one.doubt]
+        sure = sum(one.doubt is None for one in wish)
+        if not sure <= len(mine) <= len(wish):
+            hows = ", ".join(one.how for one in wish)
+            verdict.problems.append(f"{hows}, {words}: {len(mine)} of {len(wish)} jobs")
         for job, seen in mine.items():
-            verdict.accepted += 1
             verdict.repeated_cards += len(seen.cards) - 1
-            problems = list(_problems(seen, one))
+            problems = list(_problems(seen, wish[0]))
             verdict.delivered += not problems
-            verdict.problems += [f"{one.how}, {one.words}, {job}: {text}" for text in problems]
+            verdict.problems += [f"{wish[0].how}, {words}, {job}: {text}" for text in problems]
     verdict.problems += [f"nobody asked for {job}" for job in sorted(unclaimed)]
-    if (most := slack.busiest_minute("chat.update")) > 50:
+    if astray := _pings(slack) - pings:
+        verdict.problems.append(f"pings too many: {dict(astray)}")
+    if (most := slack.busiest_minute("chat.update")) > UPDATES_A_MINUTE:
         verdict.problems.append(f"chat.update {most} times in a minute")
     return verdict
+
+
+def _pings(slack: LoopbackSlack) -> Counter[str]:
+    """Count how often the bot notified everybody."""
+    said = (message for message in slack.world.messages() if message.bot_id is not None)
+    return Counter(person for message in said for person in message.pings)
 
 
 def _problems(seen: Traces, asked: Asked) -> Iterator[str]:
