@@ -227,6 +227,20 @@ def _db_check(options: argparse.Namespace) -> int:
     return 1 if health.problems else 0
 
 
+def _slack_manifest(options: argparse.Namespace) -> int:
+    import json
+
+    from bot.slack.manifest import manifest
+    from inference.errors import UserError
+
+    if options.mode == "http" and options.url is None:
+        raise UserError("slack.no_url")
+    url = options.url if options.mode == "http" else None
+    written = manifest(url=url, install_url=options.url)
+    _print(json.dumps(written, indent=2, ensure_ascii=False))
+    return 0
+
+
 # -- how -------------------------------------------------------------------------------------
 
 
@@ -360,7 +374,21 @@ def _parser() -> _Parser:
     told = help_of("cli.verb.db.check")
     checking = what.add_parser("check", parents=[where], help=told, description=told)
     checking.set_defaults(verb=_db_check)
+    _add_slack(verbs, help_of)
     return parser
+
+
+def _add_slack(verbs: argparse._SubParsersAction[_Parser], help_of: Callable[[str], str]) -> None:
+    told = help_of("cli.verb.slack")
+    slack = verbs.add_parser("slack", help=told, description=told)
+    what = slack.add_subparsers(metavar="WHAT", required=True)
+    told = help_of("cli.verb.slack.manifest")
+    app = what.add_parser("manifest", help=told, description=told)
+    app.add_argument(
+        "--mode", choices=["socket", "http"], default="socket", help=help_of("cli.slack.mode")
+    )
+    app.add_argument("--url", metavar="URL", help=help_of("cli.slack.url"))
+    app.set_defaults(verb=_slack_manifest)
 
 
 class _Parser(argparse.ArgumentParser):
