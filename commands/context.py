@@ -12,6 +12,7 @@ from commands.schema import Permission, Value
 from commands.settings import Rules
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
+from inference.errors import UserError
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
 from inference.jobs.quota import Quota, Usage
@@ -163,6 +164,8 @@ class Channel:
     id: str = ""
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
+    closed: UserError | None = None
+    """Why the platform could not bring a result here; nothing is made in such a channel."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
 

@@ -1,0 +1,92 @@
+"""From an interaction to who asks what and where, as commands know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import discord
+
+from bot.discord import access
+from bot.discord.address import NAME, Address, tenant_of
+from bot.platform import Desk
+from commands.context import Call, Caller, Channel
+from commands.messages import language
+from commands.schema import Value
+
+
+class Intake:
+    """Turns interactions into calls."""
+
+    def __init__(self, desk: Desk, client: discord.Client) -> None:
+        self._desk = desk
+        self._client = client
+
+    def call(
+        self, interaction: discord.Interaction, options: Mapping[str, Value] | None = None
+    ) -> Call:
+        """Return the call that an interaction makes.
+
+        Args:
+            interaction: A command, a press or a submitted form.
+            options: What was set, by option name.
+        """
+        locale = self.locale(interaction)
+        return Call(
+            caller=self._caller(interaction),
+            channel=replace(self._channel(interaction), closed=access.refusal(interaction, locale)),
+            jobs=self._desk.jobs,
+            studio=self._desk.studio,
+            policy=self._desk.policy,
+            options=options or {},
+            locale=locale,
+            key=f"{NAME}:{interaction.id}",
+        )
+
+    def locale(self, interaction: discord.Interaction) -> str:
+        """Return the language to answer a person in."""
+        return language(interaction.locale.value)
+
+    def _caller(self, interaction: discord.Interaction) -> Caller:
+        user = interaction.user
+        roles = user.roles if isinstance(user, discord.Member) else []
+        return Caller(
+            id=str(user.id),
+            name=user.display_name,
+            roles=frozenset(str(role.id) for role in roles),
+            admin=interaction.permissions.manage_guild,
+            operator=self._owns_application(user.id),
+        )
+
+    def _owns_application(self, user_id: int) -> bool:
+        application = self._client.application
+        if application is None:
+            return False
+        if application.team is not None:
+            return any(member.id == user_id for member in application.team.members)
+        return application.owner.id == user_id
+
+    def _channel(self, interaction: discord.Interaction) -> Channel:
+        channel = interaction.channel
+        inside = channel.parent_id if isinstance(channel, discord.Thread) else None
+        return Channel(
+            platform=NAME,
+            tenant=tenant_of(interaction.guild_id, interaction.user.id),
+            address=_address(interaction).as_dict(),
+            id=str(inside or interaction.channel_id or ""),
+            title=getattr(channel, "name", None) or "",
+        )
+
+
+def _address(interaction: discord.Interaction) -> Address:
+    in_guild = interaction.guild_id is not None
+    return Address(
+        channel=interaction.channel_id or 0,
+        user=interaction.user.id,
+        guild=interaction.guild_id,
+        threads=in_guild and access.opens_threads(interaction.channel),
+        embeds=access.may_embed(interaction),
+        application=interaction.application_id,
+        interaction=interaction.id,
+        token=interaction.token,
+    )

@@ -1,0 +1,260 @@
+"""The platform port on Discord; see `bot.platform`.
+
+The card goes where it was asked for, as the answer to the request or, when that was lost, as a
+message. The file goes into a thread opened from the card; into the same place where there are no
+threads; to the person where the channel is closed to us. After the first answer nothing depends on
+the interaction: messages are posted and edited with the bot's own token.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import discord
+
+from bot.config import DiscordSection
+from bot.discord import connection, render, threads, uploads
+from bot.discord.address import NAME, Address, Posted, created_at
+from bot.discord.answers import Answers
+from bot.discord.errors import translated
+from bot.discord.images import DiscordImages
+from bot.discord.traces import original, search
+from bot.platform import Desk, Outgoing, Receipt, Remember
+from commands.card import CardKind
+from inference.clock import Clock, SystemClock
+from inference.errors import DeliveryError
+from inference.jobs.model import Job
+from inference.store.outbox import ActKind, Route
+
+OLD_SECONDS = 3600.0
+"""Age from which Discord allows few edits of a message."""
+
+OLD_EDIT_SECONDS = 60.0
+"""Between two edits of an old message that only show progress."""
+
+
+class DiscordPlatform:
+    """Posts and edits with the bot's token, while `run` keeps the connection."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        section: DiscordSection,
+        token: str,
+        memory: Path,
+        *,
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
+    ) -> None:
+        """Prepare; nothing connects before `run`.
+
+        Args:
+            section: The config.
+            token: Of the bot.
+            memory: File that keeps the fingerprint of the commands that Discord knows.
+            clock: Tells how old messages are.
+        """
+        self.images = DiscordImages(section.cdn_hosts)
+        self._section = section
+        self._token = token
+        self._memory = memory
+        self._clock = clock
+        self._answers = Answers()
+        self._connected: discord.Client | None = None
+        self._old_edits: dict[int, float] = {}
+
+    async def run(self, desk: Desk) -> None:
+        """Stay connected until cancelled; see `Platform`.
+
+        Raises:
+            UserError: `discord.token_rejected`.
+        """
+        async with connection.logged_in(self._section, self._token) as client:
+            self._connected = client
+            try:
+                await connection.serve(client, self._section, desk, self._answers, self._memory)
+            finally:
+                self._connected = None
+
+    async def upload_limit(self, job: Job) -> int:
+        """Return what the guild may upload; see `Platform`."""
+        guild_id = Address(**job.address).guild
+        guild = self._client.get_guild(guild_id) if guild_id is not None else None
+        return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    async def post(self, message: Outgoing, remember: Remember) -> Receipt:  # noqa: ARG002 - Discord knows our keys
+        """Post a message, unless it is there as the answer to the request; see `Platform`."""
+        client = self._client
+        with translated():
+            answered = await self._answered(message)
+            if answered is not None:
+                return answered.as_receipt()
+            channel = await self._place(message)
+            sent = await threads.awake(
+                client, channel, lambda: self._send(client, channel, message)
+            )
+            return Posted(channel=channel, message=sent.id).as_receipt()
+
+    async def edit(self, receipt: Receipt, message: Outgoing) -> None:
+        """Bring a message to its newest state; see `Platform`."""
+        posted = Posted(**receipt)
+        if self._is_spared(posted, message):
+            return
+        client = self._client
+        with translated():
+            await threads.awake(client, posted.channel, lambda: self._edit(client, posted, message))
+
+    async def find(self, message: Outgoing) -> Receipt | None:
+        """Look where the message would be; see `Platform`."""
+        client = self._client
+        with translated():
+            if message.kind is ActKind.CARD:
+                answered = await self._answered(message)
+                if answered is not None:
+                    return answered.as_receipt()
+            try:
+                found = await search(client, await self._place(message), message)
+            except (discord.Forbidden, discord.NotFound):
+                return None  # what cannot be read cannot be posted to either, as `post` will find
+            return found.as_receipt() if found else None
+
+    async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - the receipt says it all
+        """Delete a message; see `Platform`."""
+        posted = Posted(**receipt)
+        with translated():
+            try:
+                await _partial(self._client, posted).delete()
+            except discord.NotFound:
+                return
+
+    @property
+    def _client(self) -> discord.Client:
+        """The client.
+
+        Raises:
+            DeliveryError: It is not connected.
+        """
+        if self._connected is None or self._connected.is_closed():
+            raise DeliveryError("delivery.not_connected", transient=True)
+        return self._connected
+
+    # -- the answer to the request -------------------------------------------------------------
+
+    async def _answered(self, message: Outgoing) -> Posted | None:
+        """Return the card that is there as the answer to the request, brought up to date."""
+        if message.kind is not ActKind.CARD:
+            return None
+        address = Address(**message.job.address)
+        shown = await self._answers.card(address.interaction)
+        if shown is not None:
+            if shown.card != message.card:
+                await self._refresh(shown.posted, message)
+            return shown.posted
+        # Its fate is unknown: lost on the way, or given by the process before this one.
+        if not address.answerable(self._clock.now()):
+            return None
+        posted = await original(self._client, address, message.job)
+        if posted is not None:
+            await self._refresh(posted, message)
+        return posted
+
+    async def _refresh(self, posted: Posted, message: Outgoing) -> None:
+        try:
+            await self.edit(posted.as_receipt(), message)
+        except DeliveryError as error:
+            if error.transient:
+                raise
+
+    # -- where it goes -------------------------------------------------------------------------
+
+    async def _place(self, message: Outgoing) -> int:
+        """Return the id of the channel, thread or direct message that a message goes to.
+
+        Raises:
+            DeliveryError: There is no such place for it.
+        """
+        address = Address(**message.job.address)
+        card = Posted.from_receipt(message.card_receipt)
+        match message.route:
+            case Route.DIRECT:
+                direct = await self._client.create_dm(discord.Object(address.user))
+                return direct.id
+            case Route.THREAD if card is not None and card.channel != address.channel:
+                return card.channel  # it could not be posted where it was asked for
+            case Route.THREAD if address.threads:
+                if card is None:
+                    raise DeliveryError("delivery.thread_gone", transient=False)
+                return await threads.open_thread(self._client, card, message.job.spec.prompt)
+            case _:
+                return address.channel
+
+    # -- what it becomes -----------------------------------------------------------------------
+
+    async def _send(
+        self, client: discord.Client, channel: int, message: Outgoing
+    ) -> discord.Message:
+        address = Address(**message.job.address)
+        drawn = render.message(message.card, embeds=address.embeds)
+        attachment = message.card.attachment
+        card = Posted.from_receipt(message.card_receipt)
+        reply: dict[str, Any] = {}
+        if card is not None and card.channel == channel:
+            reply["reference"] = discord.MessageReference(
+                message_id=card.message, channel_id=channel, fail_if_not_exists=False
+            )
+        return await client.get_partial_messageable(channel).send(
+            drawn.content,
+            embeds=drawn.embeds,
+            files=[await uploads.clip(attachment)] if attachment else [],
+            view=drawn.view or discord.utils.MISSING,
+            allowed_mentions=drawn.allowed_mentions,
+            nonce=message.key,
+            **reply,
+        )
+
+    async def _edit(self, client: discord.Client, posted: Posted, message: Outgoing) -> None:
+        address = Address(**message.job.address)
+        running = message.card.kind is CardKind.RUNNING
+        still = await uploads.preview(message.preview if running else None)
+        drawn = render.message(
+            message.card,
+            embeds=address.embeds,
+            link=_link(address, message),
+            preview=still is not None,
+        )
+        await _partial(client, posted).edit(
+            content=drawn.content,
+            embeds=drawn.embeds,
+            attachments=[still] if still else [],
+            view=drawn.view,
+            allowed_mentions=drawn.allowed_mentions,
+        )
+
+    def _is_spared(self, posted: Posted, message: Outgoing) -> bool:
+        """Whether an edit is left out because Discord allows few of an old message."""
+        now = self._clock.now()
+        if now - created_at(posted.message).timestamp() < OLD_SECONDS:
+            return False
+        if message.card.kind is not CardKind.RUNNING:
+            return False
+        if now - self._old_edits.get(posted.message, 0.0) < OLD_EDIT_SECONDS:
+            return True
+        self._old_edits = {posted.message: now}  # one job runs at a time
+        return False
+
+
+def _partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
+    return client.get_partial_messageable(posted.channel).get_partial_message(posted.message)
+
+
+def _link(address: Address, message: Outgoing) -> str | None:
+    """Return what leads from the card of a finished job to its file."""
+    clip = Posted.from_receipt(message.clip_receipt)
+    card = Posted.from_receipt(message.card_receipt)
+    if clip is None or card is None or message.card.kind is not CardKind.DONE:
+        return None
+    if clip.channel == card.message:
+        return f"→ <#{clip.channel}>"
+    guild = "@me" if address.guild is None or clip.channel != card.channel else address.guild
+    return f"→ https://discord.com/channels/{guild}/{clip.channel}/{clip.message}"
