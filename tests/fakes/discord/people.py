@@ -1,0 +1,336 @@
+"""People: what somebody with a Discord client can do, and nothing that they cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fakes.discord import payloads, permissions
+from tests.fakes.discord.command_rules import CHAT, INTEGER, MESSAGE, NUMBER, STRING
+from tests.fakes.discord.component_rules import BUTTON, LABEL, LINK_STYLE, ROW, UPLOAD
+from tests.fakes.discord.entities import Channel, File, Message, User
+from tests.fakes.discord.interactions import (
+    AUTOCOMPLETE,
+    COMMAND,
+    COMPONENT,
+    MODAL_SUBMIT,
+    Interaction,
+    Interactions,
+    find_component,
+)
+from tests.fakes.discord.permissions import Permission
+from tests.fakes.discord.registry import Registry, descend, nest
+from tests.fakes.discord.world import World
+
+BOOLEAN, USER, CHANNEL, ATTACHMENT = 5, 6, 7, 11
+
+
+class CannotAsk(AssertionError):
+    """A person's client would not let them do this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Person:
+    """Somebody with an account, in some guilds."""
+
+    user: User
+    world: World
+    interactions: Interactions
+    registry: Registry
+
+    @property
+    def id(self) -> int:
+        """Of the account."""
+        return self.user.id
+
+    @property
+    def mention(self) -> str:
+        """How to name them in a message."""
+        return self.user.mention
+
+    @property
+    def direct(self) -> Channel:
+        """Return the direct messages with the bot."""
+        return self.world.direct(self.user)
+
+    def say(self, channel: Channel, content: str, *files: File) -> Message:
+        """Post a message, with files if given."""
+        self._must_see(channel)
+        message = Message(
+            id=self.world.clock.snowflake(),
+            channel=channel,
+            author=self.user,
+            posted_at=self.world.clock.now(),
+            content=content,
+            attachments=[self.world.attach(channel, file) for file in files],
+        )
+        self.world.post(message)
+        return message
+
+    def slash(self, channel: Channel, command: str, **options: Any) -> Interaction:
+        """Use a slash command.
+
+        Args:
+            channel: Where.
+            command: Its name, with those of subcommands after spaces.
+            options: By name; a `File` for an attachment, a `User` or `Channel` where one is asked.
+
+        Raises:
+            CannotAsk: The client offers no such command, option or choice here.
+        """
+        registered, path, declared = self._command(channel, command)
+        for option in declared:
+            if option.get("required") and option["name"] not in options:
+                raise CannotAsk(f"/{command} needs {option['name']}")
+        resolved: dict[str, dict[str, Any]] = {}
+        leaves = [
+            self._option(channel, command, declared, name, value, resolved)
+            for name, value in options.items()
+        ]
+        return self._use(COMMAND, channel, command, registered, path, leaves, resolved)
+
+    def complete(
+        self, channel: Channel, command: str, option: str, typed: str, **others: Any
+    ) -> Interaction:
+        """Type into an option that suggests values; the answer is in `Interaction.choices`."""
+        registered, path, declared = self._command(channel, command)
+        about = _declared(declared, command, option)
+        if not about.get("autocomplete"):
+            raise CannotAsk(f"{option} suggests nothing")
+        resolved: dict[str, dict[str, Any]] = {}
+        leaves = [
+            self._option(channel, command, declared, name, value, resolved)
+            for name, value in others.items()
+        ]
+        leaves.append({"name": option, "type": about["type"], "value": typed, "focused": True})
+        return self._use(AUTOCOMPLETE, channel, command, registered, path, leaves, resolved)
+
+    def context_menu(self, message: Message, name: str) -> Interaction:
+        """Choose an application's entry in the menu of a message."""
+        self._must_see_message(message)
+        command = self.registry.shown(message.channel.guild, MESSAGE, name)
+        if command is None:
+            raise CannotAsk(f"no menu entry {name!r}")
+        self._allowed(message.channel, command)
+        data = {
+            "id": command["id"],
+            "name": name,
+            "type": MESSAGE,
+            "target_id": str(message.id),
+            "resolved": {"messages": {str(message.id): payloads.message(self.world, message)}},
+        }
+        return self._begin(COMMAND, message.channel, data, f"menu {name!r}")
+
+    def click(self, message: Message, button: str) -> Interaction:
+        """Press a button, by its label or custom id, on the message as it is now."""
+        component = self._component(message, button)
+        if component["type"] != BUTTON or component.get("style") == LINK_STYLE:
+            raise CannotAsk(f"{button!r} is no button to press")
+        data = {"custom_id": component["custom_id"], "component_type": BUTTON, "id": 1}
+        return self._begin(COMPONENT, message.channel, data, f"button {button!r}", message)
+
+    def choose(self, message: Message, select: str, *values: str) -> Interaction:
+        """Choose values in a select menu, by its custom id."""
+        component = self._component(message, select)
+        offered = {option["value"] for option in component.get("options", [])}
+        if not set(values) <= offered:
+            raise CannotAsk(f"{select!r} offers {offered}")
+        data = {
+            "custom_id": component["custom_id"],
+            "component_type": component["type"],
+            "values": list(values),
+            "id": 1,
+        }
+        return self._begin(COMPONENT, message.channel, data, f"select {select!r}", message)
+
+    def submit(self, interaction: Interaction, **values: str) -> Interaction:
+        """Send a modal off; fields by custom id, those not given stay as prefilled.
+
+        Raises:
+            CannotAsk: The client would not let this be sent.
+        """
+        modal = interaction.modal
+        if modal is None:
+            raise CannotAsk(f"{interaction.what} showed no form")
+        known = {field["custom_id"] for field in modal.fields.values() if "custom_id" in field}
+        if unknown := set(values) - known:
+            raise CannotAsk(f"the form has {known}, not {unknown}")
+        filled = []
+        for top in modal.components:
+            if top["type"] == LABEL:
+                inner = _filled(top["component"], values)
+                filled.append({"type": LABEL, "id": 1, "component": inner})
+            elif top["type"] == ROW:
+                inside = [_filled(inner, values) for inner in top["components"]]
+                filled.append({"type": ROW, "id": 1, "components": inside})
+        data = {"custom_id": modal.custom_id, "components": filled}
+        channel, what = interaction.channel, f"form {modal.title!r}"
+        return self._begin(MODAL_SUBMIT, channel, data, what, interaction.message)
+
+    def delete(self, message: Message) -> None:
+        """Delete a message, as its author or a moderator."""
+        self.world.delete(message)
+
+    # -- what the client knows ---------------------------------------------------------------
+
+    def _command(
+        self, channel: Channel, command: str
+    ) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+        self._must_see(channel)
+        name, *path = command.split(" ")
+        registered = self.registry.shown(channel.guild, CHAT, name)
+        if registered is None:
+            raise CannotAsk(f"no command /{name} here")
+        self._allowed(channel, registered)
+        options = descend(registered, path)
+        if options is None:
+            raise CannotAsk(f"no command /{command}")
+        return registered, path, options
+
+    def _allowed(self, channel: Channel, command: dict[str, Any]) -> None:
+        granted = permissions.in_channel(channel, self.user)
+        contexts = command["contexts"]
+        if channel.guild is None:
+            if not (1 in contexts if contexts else command["dm_permission"]):
+                raise CannotAsk(f"{command['name']} is not for direct messages")
+        elif contexts and 0 not in contexts:
+            raise CannotAsk(f"{command['name']} is not for servers")
+        else:
+            if not granted & Permission.USE_APPLICATION_COMMANDS:
+                raise CannotAsk("no application commands here")
+            needed = command["default_member_permissions"]
+            if needed == "0":
+                needed = str(int(Permission.ADMINISTRATOR))
+            if needed and granted & int(needed) != int(needed):
+                raise CannotAsk(f"{command['name']} is not for {self.user.name}")
+        if command["nsfw"] and not channel.nsfw:
+            raise CannotAsk(f"{command['name']} is for age-restricted channels")
+
+    def _option(
+        self,
+        channel: Channel,
+        command: str,
+        declared: list[dict[str, Any]],
+        name: str,
+        value: Any,
+        resolved: dict[str, dict[str, Any]],
+    ) -> dict[str, Any]:
+        option = _declared(declared, command, name)
+        kind = option["type"]
+        if kind == ATTACHMENT:
+            attachment = self.world.attach(channel, value)
+            sent: Any = str(attachment.id)
+            told = payloads.attachment(self.world, attachment)
+            resolved.setdefault("attachments", {})[sent] = {**told, "ephemeral": True}
+        elif kind == USER:
+            sent = str(value.id)
+            resolved.setdefault("users", {})[sent] = payloads.user(value)
+            if channel.guild is not None and value.id in channel.guild.members:
+                member = {**payloads.member(channel.guild.members[value.id]), "permissions": "0"}
+                resolved.setdefault("members", {})[sent] = member
+        elif kind == CHANNEL:
+            sent = str(value.id)
+            about = {**payloads.channel(self.world, value), "permissions": "0"}
+            resolved.setdefault("channels", {})[sent] = about
+        else:
+            sent = _typed(option, value)
+        return {"name": name, "type": kind, "value": sent}
+
+    def _use(
+        self,
+        kind: int,
+        channel: Channel,
+        command: str,
+        registered: dict[str, Any],
+        path: list[str],
+        leaves: list[dict[str, Any]],
+        resolved: dict[str, dict[str, Any]],
+    ) -> Interaction:
+        data: dict[str, Any] = {
+            "id": registered["id"],
+            "name": registered["name"],
+            "type": CHAT,
+            "options": nest(registered, path, leaves),
+        }
+        if "guild_id" in registered:
+            data["guild_id"] = registered["guild_id"]
+        if resolved:
+            data["resolved"] = resolved
+        return self._begin(kind, channel, data, f"/{command}")
+
+    def _begin(
+        self,
+        kind: int,
+        channel: Channel,
+        data: dict[str, Any],
+        what: str,
+        message: Message | None = None,
+    ) -> Interaction:
+        return self.interactions.begin(
+            kind, user=self.user, channel=channel, data=data, what=what, message=message
+        )
+
+    def _component(self, message: Message, name: str) -> dict[str, Any]:
+        self._must_see_message(message)
+        component = find_component(message, name)
+        if component is None:
+            labels = [button.get("label") for button in message.buttons]
+            raise CannotAsk(f"no {name!r} among {labels}")
+        if component.get("disabled"):
+            raise CannotAsk(f"{name!r} is disabled")
+        return component
+
+    def _must_see(self, channel: Channel) -> None:
+        if channel.deleted or not (
+            permissions.in_channel(channel, self.user) & Permission.VIEW_CHANNEL
+        ):
+            raise CannotAsk(f"{self.user.name} does not see #{channel.name}")
+
+    def _must_see_message(self, message: Message) -> None:
+        self._must_see(message.channel)
+        if message.deleted or message.visible_to not in {None, self.user}:
+            raise CannotAsk(f"{self.user.name} does not see this message")
+
+
+def _declared(declared: list[dict[str, Any]], command: str, name: str) -> dict[str, Any]:
+    for option in declared:
+        if option["name"] == name:
+            return option
+    offered = [option["name"] for option in declared]
+    raise CannotAsk(f"/{command} has the options {offered}, not {name!r}")
+
+
+def _typed(option: dict[str, Any], value: Any) -> Any:
+    """Return a plain value as the client sends it, if the client would."""
+    name, kind = option["name"], option["type"]
+    wanted = {STRING: str, INTEGER: int, NUMBER: (int, float), BOOLEAN: bool}[kind]
+    if not isinstance(value, wanted) or (kind != BOOLEAN and isinstance(value, bool)):
+        raise CannotAsk(f"{name} does not take {value!r}")
+    choices = option.get("choices") or []
+    if choices:
+        meant = [c["value"] for c in choices if value in {c["value"], c["name"]}]
+        if not meant:
+            raise CannotAsk(f"{name} offers {[choice['value'] for choice in choices]}")
+        return meant[0]
+    size = len(value) if kind == STRING else value
+    bounds = ("min_length", "max_length") if kind == STRING else ("min_value", "max_value")
+    least, most = (option.get(bound) for bound in bounds)
+    if (least is not None and size < least) or (most is not None and size > most):
+        raise CannotAsk(f"{name} takes {least} to {most}, not {value!r}")
+    return value
+
+
+def _filled(component: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
+    custom_id, kind = component["custom_id"], component["type"]
+    if kind == UPLOAD or "options" in component:
+        chosen = values.get(custom_id)
+        offered = [o["value"] for o in component.get("options", []) if o.get("default")]
+        picked = offered if chosen is None else [chosen]
+        return {"type": kind, "id": 1, "custom_id": custom_id, "values": picked}
+    value = values.get(custom_id, component.get("value") or "")
+    if component.get("required", True) and not value:
+        raise CannotAsk(f"{custom_id} must be filled in")
+    least, most = component.get("min_length") or 0, component.get("max_length") or 4000
+    if value and not least <= len(value) <= most:
+        raise CannotAsk(f"{custom_id} takes {least} to {most} characters")
+    return {"type": kind, "id": 1, "custom_id": custom_id, "value": value}
