@@ -106,6 +106,12 @@ class Bench:
         """Cancel a job as its own tenant."""
         return await self.core.jobs.cancel(job.id, tenant=job.tenant)
 
+    async def revise(self, job: Job, **spec: Any) -> Job | None:
+        """Edit a job as its own tenant."""
+        return await self.core.jobs.revise(
+            job.id, tenant=job.tenant, spec=replace(job.spec, **spec), origins=job.origins
+        )
+
     async def now(self, job: Job) -> Job:
         """Return a job as the store has it."""
         return await self.core.jobs.get(job.id, tenant=job.tenant)

@@ -9,7 +9,7 @@ from pathlib import Path
 from inference.errors import NotFound, UserError
 from inference.jobs.estimate import Place
 from inference.jobs.model import ENDED, Job, JobState, Order
-from inference.jobs.quota import Usage, admit_cost, milliseconds
+from inference.jobs.quota import Quota, Usage, admit_cost, milliseconds
 from inference.jobs.service import CancelOutcome
 from inference.spec import Spec
 from inference.workers.base import Progress
@@ -76,6 +76,28 @@ class FakeJobs:
             return CancelOutcome.TOO_LATE
         self.put(replace(job, state=JobState.CANCELLED, ended_at=self.now))
         return CancelOutcome.CANCELLED
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        tenant: str,
+        spec: Spec,
+        origins: dict[str, str],
+        quota: Quota | None = None,
+    ) -> Job | None:
+        job = await self.get(job_id, tenant=tenant)
+        if job.state not in {JobState.QUEUED, JobState.REVIEW}:
+            return None
+        return self.put(replace(job, spec=spec, origins=origins, cost=self.cost(spec)))
+
+    async def remove(self, job_id: str, *, tenant: str) -> bool:
+        job = await self.get(job_id, tenant=tenant)
+        if job.state is not JobState.DONE or job.removed_at is not None:
+            return False
+        self.finished.pop(job_id, None)
+        self.put(replace(job, removed_at=self.now))
+        return True
 
     async def get(self, job_id: str, *, tenant: str) -> Job:
         job = self._jobs.get(job_id)

@@ -65,6 +65,7 @@ def an_order(
     requester: str = "ada",
     *,
     key: str | None = None,
+    parent: str | None = None,
     **spec: Any,
 ) -> Order:
     """Return an order of a person in a guild."""
@@ -76,6 +77,7 @@ def an_order(
         platform="test",
         address={"channel": 7},
         key=key,
+        parent=parent,
     )
 
 

@@ -59,18 +59,30 @@ SECOND = Place(position=2, start_in=62, ready_in=1120)
         (
             {},
             {"place": SECOND},
-            [FOX, FACTS, "2nd in line · starts in about 1 min, ready about 14:32", "[Cancel]"],
+            [
+                FOX,
+                FACTS,
+                "2nd in line · starts in about 1 min, ready about 14:32",
+                "[Cancel]",
+                "[Edit]",
+            ],
         ),
         (
             {},
             {"place": Place(position=1, start_in=14, ready_in=60)},
-            [FOX, FACTS, "next in line · starts in about 14 s, ready about 14:14", "[Cancel]"],
+            [
+                FOX,
+                FACTS,
+                "next in line · starts in about 14 s, ready about 14:14",
+                "[Cancel]",
+                "[Edit]",
+            ],
         ),
-        ({}, {}, [FOX, FACTS, "in line", "[Cancel]"]),
+        ({}, {}, [FOX, FACTS, "in line", "[Cancel]", "[Edit]"]),
         (
             {},
             {"place": SECOND, "paused": True},
-            [FOX, FACTS, "The queue is paused; jobs keep their place.", "[Cancel]"],
+            [FOX, FACTS, "The queue is paused; jobs keep their place.", "[Cancel]", "[Edit]"],
         ),
         ({"state": JobState.RUNNING}, {}, [FOX, "starting", "[Cancel]"]),
         (
@@ -184,7 +196,9 @@ def test_the_clip_comes_with_one_ping_and_its_facts(job, big):
         "@ada  here it is",
         "720p · 193 frames · seed 48151623 · Open-Sora v1.3 · job 7Q2FK9XDAB",
         "[Reroll]",
+        "[Edit]",
         "[Info]",
+        "[Delete]",
     ]
     assert card.ping
     assert Person(id="u1", name="ada") in card.lines[0]

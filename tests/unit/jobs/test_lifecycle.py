@@ -108,6 +108,16 @@ class JobLife(RuleBasedStateMachine):
     def somebody_cancels(self, data):
         self.play(self.bench.cancel(data.draw(st.sampled_from(self.accepted))))
 
+    @precondition(lambda self: self.accepted)
+    @rule(data=st.data(), words=st.sampled_from(["an owl", "a cat"]))
+    def somebody_edits_what_waits(self, data, words):
+        job = data.draw(st.sampled_from(self.accepted))
+        before = self.play(self.bench.now(job))
+        revised = self.play(self.bench.revise(job, prompt=words))
+        assert (revised is not None) == (before.state is JobState.QUEUED)
+        if revised is not None:
+            assert self.play(self.bench.now(job)).spec.prompt == words
+
     @rule()
     def the_operator_pauses(self):
         self.play(self.bench.core.jobs.pause())
