@@ -29,8 +29,6 @@ USED = discord.Permissions(**dict.fromkeys((*CHANNEL, "embed_links"), True))
 
 _WITH_THREADS = frozenset({discord.ChannelType.text, discord.ChannelType.news})
 
-Channel = discord.interactions.InteractionChannel
-
 
 def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
     """Return what to tell who asks in a channel where the result could not be brought.
@@ -43,7 +41,7 @@ def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
         return None
     missing = [
         text(f"discord.permission.{name}", locale)
-        for name in needed(interaction.channel)
+        for name in needed(interaction)
         if not getattr(interaction.app_permissions, name)
     ]
     if not missing:
@@ -56,16 +54,16 @@ def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
     )
 
 
-def needed(channel: Channel | None) -> tuple[str, ...]:
-    """Return the names of the permissions needed in a guild's channel."""
-    if isinstance(channel, discord.Thread):
+def needed(interaction: discord.Interaction) -> tuple[str, ...]:
+    """Return the names of the permissions needed where an interaction was made, in a guild."""
+    if isinstance(interaction.channel, discord.Thread):
         return THREAD
-    return CHANNEL if opens_threads(channel) else ROOM
+    return CHANNEL if opens_threads(interaction) else ROOM
 
 
-def opens_threads(channel: Channel | None) -> bool:
-    """Whether threads can be opened from messages in a channel."""
-    return channel is not None and channel.type in _WITH_THREADS
+def opens_threads(interaction: discord.Interaction) -> bool:
+    """Whether threads can be opened from messages where an interaction was made."""
+    return interaction.channel is not None and interaction.channel.type in _WITH_THREADS
 
 
 def may_embed(interaction: discord.Interaction) -> bool:

@@ -79,12 +79,11 @@ class Intake:
 
 
 def _address(interaction: discord.Interaction) -> Address:
-    in_guild = interaction.guild_id is not None
     return Address(
         channel=interaction.channel_id or 0,
         user=interaction.user.id,
         guild=interaction.guild_id,
-        threads=in_guild and access.opens_threads(interaction.channel),
+        threads=access.opens_threads(interaction),
         embeds=access.may_embed(interaction),
         application=interaction.application_id,
         interaction=interaction.id,
