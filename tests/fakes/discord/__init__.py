@@ -5,9 +5,10 @@ Nothing here knows what is tested against it. See `LoopbackDiscord` for how to u
 
 from tests.fakes.discord.entities import Channel, ChannelKind, File, Guild, Message
 from tests.fakes.discord.interactions import Interaction, Modal
-from tests.fakes.discord.people import CannotAsk, Person
+from tests.fakes.discord.people import Person
 from tests.fakes.discord.permissions import Permission
 from tests.fakes.discord.server import LoopbackDiscord
+from tests.fakes.discord.typing_in import CannotAsk
 from tests.fakes.discord.witness import Witness
 
 __all__ = [

@@ -7,11 +7,12 @@ import json
 import socket
 import struct
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from tests.fakes.discord.contract import Contract
 from tests.fakes.discord.entities import File
@@ -168,23 +169,38 @@ class Api:
         public: bool,
     ) -> tuple[int, Any]:
         try:
-            if not public and request.headers.get("Authorization") != f"Bot {self.token}":
-                raise Refusal(0, status=401)
-            agent = request.headers.get("User-Agent", "")
-            if not public and not agent.startswith("DiscordBot ("):
-                raise Refusal(50035, problems=[f"User-Agent {agent!r}"])
-            problems = [problem] if problem else []
-            problems += self._contract.problems(
-                seen.method, seen.template, query=call.query, body=call.body
-            )
-            if problems:
-                raise Refusal(50035, problems=problems)
+            self._check(seen, call, request, problem, public=public)
             return handler(call)
         except Refusal as refusal:
             if refusal.code == 50035:
                 told = "; ".join(refusal.problems)
                 self.violations.append(f"{seen.method} {seen.template}: {told}")
             return refusal.status, refusal.body()
+        except Exception:  # noqa: BLE001 - a form that slips through every check must not look like an outage
+            bug = traceback.format_exc()
+            self.violations.append(f"{seen.method} {seen.template}: not understood\n{bug}")
+            return 500, {"message": "500: Internal Server Error", "code": 0}
+
+    def _check(
+        self,
+        seen: Seen,
+        call: Call,
+        request: web.Request,
+        problem: str | None,
+        *,
+        public: bool,
+    ) -> None:
+        if not public and request.headers.get("Authorization") != f"Bot {self.token}":
+            raise Refusal(0, status=401)
+        problems = [problem] if problem else []
+        agent = request.headers.get("User-Agent", "")
+        if not public and not agent.startswith("DiscordBot ("):
+            problems.append(f"User-Agent {agent!r}")
+        problems += self._contract.problems(
+            seen.method, seen.template, query=call.query, body=call.body
+        )
+        if problems:
+            raise Refusal(50035, problems=problems)
 
     async def _spoil(self, trouble: Trouble, request: web.Request) -> web.Response | None:
         """Do what a trouble does; None where the request goes on after a wait."""
@@ -229,7 +245,8 @@ async def _read(request: web.Request) -> tuple[Any, dict[str, File], str | None]
     body: Any = None
     files: dict[str, File] = {}
     problem = None
-    async for part in await request.multipart():
+    reader = await request.multipart()
+    while isinstance(part := await reader.next(), BodyPartReader):
         name = part.name or ""
         data = bytes(await part.read(decode=False))
         if name == "payload_json":

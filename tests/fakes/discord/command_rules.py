@@ -82,6 +82,19 @@ def _check_option(option: dict[str, Any], depth: int) -> list[str]:
         if kind == GROUP and depth:
             return ["a group inside a group"]
         return _check_options(option.get("options") or [], depth + 1)
+    problems = _check_choices(option)
+    if kind == STRING:
+        if not 0 <= option.get("min_length", 0) <= 6000:
+            problems.append("min_length: 0-6000")
+        if not 1 <= option.get("max_length", 6000) <= 6000:
+            problems.append("max_length: 1-6000")
+    bounds = [option[name] for name in ("min_value", "max_value") if option.get(name) is not None]
+    if any(abs(bound) > SAFE_INTEGER for bound in bounds):
+        problems.append("bounds: within 2^53")
+    return problems
+
+
+def _check_choices(option: dict[str, Any]) -> list[str]:
     problems = []
     choices = option.get("choices") or []
     if choices and option.get("autocomplete"):
@@ -91,16 +104,8 @@ def _check_option(option: dict[str, Any], depth: int) -> list[str]:
     for choice in choices:
         if not 1 <= len(choice["name"]) <= 100 or len(str(choice["value"])) > 100:
             problems.append("choice: name 1-100, value at most 100 characters")
-        if isinstance(choice["value"], str) is not (kind == STRING):
+        if isinstance(choice["value"], str) is not (option["type"] == STRING):
             problems.append("choice: a value of another type")
-    if kind == STRING:
-        if not 0 <= option.get("min_length", 0) <= 6000:
-            problems.append("min_length: 0-6000")
-        if not 1 <= option.get("max_length", 6000) <= 6000:
-            problems.append("max_length: 1-6000")
-    bounds = [option[name] for name in ("min_value", "max_value") if option.get(name) is not None]
-    if any(abs(bound) > SAFE_INTEGER for bound in bounds):
-        problems.append("bounds: within 2^53")
     return problems
 
 

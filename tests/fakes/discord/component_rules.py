@@ -78,28 +78,26 @@ def _check_ids(everything: list[dict[str, Any]]) -> list[str]:
 
 
 def _check_one(component: dict[str, Any]) -> list[str]:
-    match component["type"]:
-        case 1:
-            return _check_row(component.get("components") or [])
-        case 2:
-            return _check_button(component)
-        case 3:
-            return _check_select(component)
-        case 9:
-            texts = component.get("components") or []
-            fits = 1 <= len(texts) <= 3 and component.get("accessory")
-            return [] if fits else ["section: 1-3 texts and an accessory"]
-        case 10:
-            return [] if component.get("content") else ["text display: empty"]
-        case 12:
-            count = len(component.get("items") or [])
-            return [] if 1 <= count <= 10 else ["media gallery: 1-10 items"]
-        case _:
-            return []
+    check = _CHECKS.get(component["type"])
+    return check(component) if check else []
 
 
-def _check_row(inside: list[dict[str, Any]]) -> list[str]:
-    kinds = [component["type"] for component in inside]
+def _check_section(section: dict[str, Any]) -> list[str]:
+    fits = 1 <= len(section.get("components") or []) <= 3 and section.get("accessory")
+    return [] if fits else ["section: 1-3 texts and an accessory"]
+
+
+def _check_text(text: dict[str, Any]) -> list[str]:
+    return [] if text.get("content") else ["text display: empty"]
+
+
+def _check_gallery(gallery: dict[str, Any]) -> list[str]:
+    fits = 1 <= len(gallery.get("items") or []) <= 10
+    return [] if fits else ["media gallery: 1-10 items"]
+
+
+def _check_row(row: dict[str, Any]) -> list[str]:
+    kinds = [component["type"] for component in row.get("components") or []]
     if not kinds:
         return ["row: empty"]
     if kinds == [BUTTON] * len(kinds):
@@ -149,3 +147,13 @@ def _check_text_input(entry: dict[str, Any]) -> list[str]:
     if len(entry.get("value") or "") > min(4000, entry.get("max_length") or 4000):
         problems.append("text input: prefilled with more than it takes")
     return problems
+
+
+_CHECKS = {
+    ROW: _check_row,
+    BUTTON: _check_button,
+    STRING_SELECT: _check_select,
+    SECTION: _check_section,
+    TEXT: _check_text,
+    GALLERY: _check_gallery,
+}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 DOCUMENT = Path(__file__).parents[3] / "../shared/contracts/discord-openapi.json"
@@ -30,7 +30,7 @@ class Contract:
         self._paths = document["paths"] if document else None
         self._registry: Registry[Any] = Registry()
         if document:
-            resource = Resource(contents=document, specification=DRAFT202012)
+            resource = DRAFT202012.create_resource(document)
             self._registry = self._registry.with_resource("urn:discord", resource)
         self._validator = functools.cache(self._make_validator)
 

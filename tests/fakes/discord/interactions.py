@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,7 +173,7 @@ class Interactions:
         self.dead_token_uses: list[str] = []
         """Requests that came too late or twice, in words."""
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Interaction]:
         return iter(self._by_token.values())
 
     def begin(

@@ -10,7 +10,7 @@ from tests.fakes.discord.entities import COMPONENTS_V2
 
 CONTENT = 2000
 EMBED_TOTAL = 6000
-EMBED_LIMITS = {"title": 256, "description": 4096}
+EMBED_LIMITS = {"title": 256, "description": 4096, "footer": 2048, "author": 256}
 NONCE = 25
 FILES = 10
 THREAD_NAME = 100
@@ -52,31 +52,30 @@ def check_message(body: dict[str, Any], *, file_names: list[str], flags: int) ->
 
 def check_embeds(embeds: list[dict[str, Any]]) -> list[str]:
     """Return what is wrong with embeds."""
-    problems = []
-    if len(embeds) > 10:
-        problems.append("embeds: at most 10")
+    problems = ["embeds: at most 10"] if len(embeds) > 10 else []
     total = 0
     for number, embed in enumerate(embeds):
-        texts = {name: embed.get(name) or "" for name in EMBED_LIMITS}
-        for name, text in texts.items():
-            if len(text) > EMBED_LIMITS[name]:
-                problems.append(f"embeds[{number}].{name}: at most {EMBED_LIMITS[name]}")
-        footer = (embed.get("footer") or {}).get("text") or ""
-        author = (embed.get("author") or {}).get("name") or ""
-        if len(footer) > 2048:
-            problems.append(f"embeds[{number}].footer: at most 2048")
-        if len(author) > 256:
-            problems.append(f"embeds[{number}].author: at most 256")
         fields = embed.get("fields") or []
+        lengths = {
+            "title": len(embed.get("title") or ""),
+            "description": len(embed.get("description") or ""),
+            "footer": len((embed.get("footer") or {}).get("text") or ""),
+            "author": len((embed.get("author") or {}).get("name") or ""),
+        }
+        wrong = [
+            f"{name}: at most {EMBED_LIMITS[name]}"
+            for name in lengths
+            if lengths[name] > EMBED_LIMITS[name]
+        ]
         if len(fields) > 25:
-            problems.append(f"embeds[{number}].fields: at most 25")
-        for field in fields:
-            if not 1 <= len(field["name"]) <= 256 or not 1 <= len(field["value"]) <= 1024:
-                problems.append(f"embeds[{number}].fields: name 1-256, value 1-1024")
-            total += len(field["name"]) + len(field["value"])
+            wrong.append("fields: at most 25")
+        if any(not 1 <= len(f["name"]) <= 256 or not 1 <= len(f["value"]) <= 1024 for f in fields):
+            wrong.append("fields: name 1-256, value 1-1024")
         if embed.get("video"):
-            problems.append(f"embeds[{number}].video: cannot be set")
-        total += sum(map(len, texts.values())) + len(footer) + len(author)
+            wrong.append("video: cannot be set")
+        problems += [f"embeds[{number}].{problem}" for problem in wrong]
+        total += sum(lengths.values())
+        total += sum(len(field["name"]) + len(field["value"]) for field in fields)
     if total > EMBED_TOTAL:
         problems.append(f"embeds: {total} characters in all, at most {EMBED_TOTAL}")
     return problems

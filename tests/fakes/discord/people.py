@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.discord import payloads, permissions
-from tests.fakes.discord.command_rules import CHAT, INTEGER, MESSAGE, NUMBER, STRING
+from tests.fakes.discord.command_rules import CHAT, MESSAGE
 from tests.fakes.discord.component_rules import BUTTON, LABEL, LINK_STYLE, ROW, UPLOAD
 from tests.fakes.discord.entities import Channel, File, Message, User
 from tests.fakes.discord.interactions import (
@@ -19,14 +19,9 @@ from tests.fakes.discord.interactions import (
     find_component,
 )
 from tests.fakes.discord.permissions import Permission
-from tests.fakes.discord.registry import Registry, descend, nest
+from tests.fakes.discord.registry import Registry, descend
+from tests.fakes.discord.typing_in import CannotAsk, Line
 from tests.fakes.discord.world import World
-
-BOOLEAN, USER, CHANNEL, ATTACHMENT = 5, 6, 7, 11
-
-
-class CannotAsk(AssertionError):
-    """A person's client would not let them do this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,32 +73,22 @@ class Person:
         Raises:
             CannotAsk: The client offers no such command, option or choice here.
         """
-        registered, path, declared = self._command(channel, command)
-        for option in declared:
-            if option.get("required") and option["name"] not in options:
-                raise CannotAsk(f"/{command} needs {option['name']}")
-        resolved: dict[str, dict[str, Any]] = {}
-        leaves = [
-            self._option(channel, command, declared, name, value, resolved)
-            for name, value in options.items()
-        ]
-        return self._use(COMMAND, channel, command, registered, path, leaves, resolved)
+        line = self._line(channel, command)
+        line.require(options)
+        leaves = [line.fill(name, value) for name, value in options.items()]
+        return self._begin(COMMAND, channel, line.data(leaves), line.what)
 
     def complete(
         self, channel: Channel, command: str, option: str, typed: str, **others: Any
     ) -> Interaction:
         """Type into an option that suggests values; the answer is in `Interaction.choices`."""
-        registered, path, declared = self._command(channel, command)
-        about = _declared(declared, command, option)
+        line = self._line(channel, command)
+        about = line.option(option)
         if not about.get("autocomplete"):
             raise CannotAsk(f"{option} suggests nothing")
-        resolved: dict[str, dict[str, Any]] = {}
-        leaves = [
-            self._option(channel, command, declared, name, value, resolved)
-            for name, value in others.items()
-        ]
+        leaves = [line.fill(name, value) for name, value in others.items()]
         leaves.append({"name": option, "type": about["type"], "value": typed, "focused": True})
-        return self._use(AUTOCOMPLETE, channel, command, registered, path, leaves, resolved)
+        return self._begin(AUTOCOMPLETE, channel, line.data(leaves), line.what)
 
     def context_menu(self, message: Message, name: str) -> Interaction:
         """Choose an application's entry in the menu of a message."""
@@ -173,19 +158,19 @@ class Person:
 
     # -- what the client knows ---------------------------------------------------------------
 
-    def _command(
-        self, channel: Channel, command: str
-    ) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+    def _line(self, channel: Channel, command: str) -> Line:
         self._must_see(channel)
         name, *path = command.split(" ")
         registered = self.registry.shown(channel.guild, CHAT, name)
         if registered is None:
             raise CannotAsk(f"no command /{name} here")
         self._allowed(channel, registered)
-        options = descend(registered, path)
-        if options is None:
+        declared = descend(registered, path)
+        if declared is None:
             raise CannotAsk(f"no command /{command}")
-        return registered, path, options
+        return Line(
+            world=self.world, channel=channel, command=registered, path=path, declared=declared
+        )
 
     def _allowed(self, channel: Channel, command: dict[str, Any]) -> None:
         granted = permissions.in_channel(channel, self.user)
@@ -205,58 +190,6 @@ class Person:
                 raise CannotAsk(f"{command['name']} is not for {self.user.name}")
         if command["nsfw"] and not channel.nsfw:
             raise CannotAsk(f"{command['name']} is for age-restricted channels")
-
-    def _option(
-        self,
-        channel: Channel,
-        command: str,
-        declared: list[dict[str, Any]],
-        name: str,
-        value: Any,
-        resolved: dict[str, dict[str, Any]],
-    ) -> dict[str, Any]:
-        option = _declared(declared, command, name)
-        kind = option["type"]
-        if kind == ATTACHMENT:
-            attachment = self.world.attach(channel, value)
-            sent: Any = str(attachment.id)
-            told = payloads.attachment(self.world, attachment)
-            resolved.setdefault("attachments", {})[sent] = {**told, "ephemeral": True}
-        elif kind == USER:
-            sent = str(value.id)
-            resolved.setdefault("users", {})[sent] = payloads.user(value)
-            if channel.guild is not None and value.id in channel.guild.members:
-                member = {**payloads.member(channel.guild.members[value.id]), "permissions": "0"}
-                resolved.setdefault("members", {})[sent] = member
-        elif kind == CHANNEL:
-            sent = str(value.id)
-            about = {**payloads.channel(self.world, value), "permissions": "0"}
-            resolved.setdefault("channels", {})[sent] = about
-        else:
-            sent = _typed(option, value)
-        return {"name": name, "type": kind, "value": sent}
-
-    def _use(
-        self,
-        kind: int,
-        channel: Channel,
-        command: str,
-        registered: dict[str, Any],
-        path: list[str],
-        leaves: list[dict[str, Any]],
-        resolved: dict[str, dict[str, Any]],
-    ) -> Interaction:
-        data: dict[str, Any] = {
-            "id": registered["id"],
-            "name": registered["name"],
-            "type": CHAT,
-            "options": nest(registered, path, leaves),
-        }
-        if "guild_id" in registered:
-            data["guild_id"] = registered["guild_id"]
-        if resolved:
-            data["resolved"] = resolved
-        return self._begin(kind, channel, data, f"/{command}")
 
     def _begin(
         self,
@@ -290,34 +223,6 @@ class Person:
         self._must_see(message.channel)
         if message.deleted or message.visible_to not in {None, self.user}:
             raise CannotAsk(f"{self.user.name} does not see this message")
-
-
-def _declared(declared: list[dict[str, Any]], command: str, name: str) -> dict[str, Any]:
-    for option in declared:
-        if option["name"] == name:
-            return option
-    offered = [option["name"] for option in declared]
-    raise CannotAsk(f"/{command} has the options {offered}, not {name!r}")
-
-
-def _typed(option: dict[str, Any], value: Any) -> Any:
-    """Return a plain value as the client sends it, if the client would."""
-    name, kind = option["name"], option["type"]
-    wanted = {STRING: str, INTEGER: int, NUMBER: (int, float), BOOLEAN: bool}[kind]
-    if not isinstance(value, wanted) or (kind != BOOLEAN and isinstance(value, bool)):
-        raise CannotAsk(f"{name} does not take {value!r}")
-    choices = option.get("choices") or []
-    if choices:
-        meant = [c["value"] for c in choices if value in {c["value"], c["name"]}]
-        if not meant:
-            raise CannotAsk(f"{name} offers {[choice['value'] for choice in choices]}")
-        return meant[0]
-    size = len(value) if kind == STRING else value
-    bounds = ("min_length", "max_length") if kind == STRING else ("min_value", "max_value")
-    least, most = (option.get(bound) for bound in bounds)
-    if (least is not None and size < least) or (most is not None and size > most):
-        raise CannotAsk(f"{name} takes {least} to {most}, not {value!r}")
-    return value
 
 
 def _filled(component: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:

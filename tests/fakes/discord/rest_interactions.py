@@ -216,12 +216,12 @@ def _ping_now(message: Message) -> None:
 
 
 def _suggestions(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    problems = []
-    if len(choices) > 25:
-        problems.append("choices: at most 25")
-    for choice in choices:
-        if not 1 <= len(choice["name"]) <= 100 or len(str(choice["value"])) > 100:
-            problems.append("choices: name 1-100, value at most 100 characters")
+    problems = ["choices: at most 25"] if len(choices) > 25 else []
+    problems += [
+        "choices: name 1-100, value at most 100 characters"
+        for choice in choices
+        if not 1 <= len(choice["name"]) <= 100 or len(str(choice["value"])) > 100
+    ]
     if problems:
         raise Refusal(50035, problems=problems)
     return choices
