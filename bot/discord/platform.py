@@ -15,10 +15,11 @@ import discord
 
 from bot.config import DiscordSection
 from bot.discord import connection, render, threads, uploads
-from bot.discord.address import NAME, Address, Posted, created_at
+from bot.discord.address import NAME, Address, Posted
 from bot.discord.answers import Answers
 from bot.discord.errors import translated
 from bot.discord.images import DiscordImages
+from bot.discord.pace import Pace
 from bot.discord.traces import original, search
 from bot.platform import Desk, Outgoing, Receipt, Remember
 from commands.card import CardKind
@@ -26,12 +27,6 @@ from inference.clock import Clock, SystemClock
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
 from inference.store.outbox import ActKind, Route
-
-OLD_SECONDS = 3600.0
-"""Age from which Discord allows few edits of a message."""
-
-OLD_EDIT_SECONDS = 60.0
-"""Between two edits of an old message that only show progress."""
 
 
 class DiscordPlatform:
@@ -53,16 +48,16 @@ class DiscordPlatform:
             section: The config.
             token: Of the bot.
             memory: File that keeps the fingerprint of the commands that Discord knows.
-            clock: Tells how old messages are.
+            clock: Tells how old messages and tokens are.
         """
         self.images = DiscordImages(section.cdn_hosts)
         self._section = section
         self._token = token
         self._memory = memory
         self._clock = clock
+        self._pace = Pace(clock)
         self._answers = Answers()
         self._connected: discord.Client | None = None
-        self._old_edits: dict[int, float] = {}
 
     async def run(self, desk: Desk) -> None:
         """Stay connected until cancelled; see `Platform`.
@@ -99,9 +94,10 @@ class DiscordPlatform:
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Bring a message to its newest state; see `Platform`."""
         posted = Posted(**receipt)
-        if self._is_spared(posted, message):
-            return
         client = self._client
+        if message.card.kind is CardKind.RUNNING and not self._pace.allows(posted):
+            return
+        self._pace.edited(posted)
         with translated():
             await threads.awake(client, posted.channel, lambda: self._edit(client, posted, message))
 
@@ -230,18 +226,6 @@ class DiscordPlatform:
             view=drawn.view,
             allowed_mentions=drawn.allowed_mentions,
         )
-
-    def _is_spared(self, posted: Posted, message: Outgoing) -> bool:
-        """Whether an edit is left out because Discord allows few of an old message."""
-        now = self._clock.now()
-        if now - created_at(posted.message).timestamp() < OLD_SECONDS:
-            return False
-        if message.card.kind is not CardKind.RUNNING:
-            return False
-        if now - self._old_edits.get(posted.message, 0.0) < OLD_EDIT_SECONDS:
-            return True
-        self._old_edits = {posted.message: now}  # one job runs at a time
-        return False
 
 
 def _partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
