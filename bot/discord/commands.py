@@ -48,6 +48,24 @@ def make_tree(
     return tree
 
 
+class _Tree(app_commands.CommandTree[discord.Client]):
+    """Tells people whose Discord has commands of another version so."""
+
+    def __init__(self, client: discord.Client, reception: Reception) -> None:
+        super().__init__(client, allowed_contexts=_CONTEXTS, allowed_installs=_INSTALLS)
+        self._reception = reception
+
+    async def on_error(
+        self,
+        interaction: discord.Interaction,
+        error: app_commands.AppCommandError,
+        /,
+    ) -> None:
+        await super().on_error(interaction, error)  # logs it
+        if interaction.type is discord.InteractionType.application_command:
+            await self._reception.outdated(interaction)
+
+
 class CatalogTranslator(app_commands.Translator):
     """Finds names and descriptions in the message catalog, in the languages that it has."""
 

@@ -16,6 +16,7 @@ from bot.discord.answers import Answers
 from bot.discord.buttons import press_handler
 from bot.discord.commands import make_tree
 from bot.discord.reception import Reception
+from bot.discord.retries import answer_fast
 from bot.discord.sync import sync
 from bot.platform import Desk
 from commands.catalog import COMMANDS
@@ -23,6 +24,10 @@ from inference.errors import UserError
 
 RATE_LIMIT_SECONDS = 30.0
 """Longer waits for Discord's rate limits are the outbox's business, which has other work."""
+
+
+AUTHENTICATION_FAILED = 4004
+"""The gateway's close code for a token that is not valid (any more)."""
 
 
 @contextlib.asynccontextmanager
@@ -60,6 +65,7 @@ async def serve(
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
+    answer_fast()
     reception = Reception(desk, client, answers)
     tree = make_tree(client, reception, COMMANDS)
     client.add_dynamic_items(press_handler(reception))
@@ -80,10 +86,6 @@ async def serve(
         if error.code == AUTHENTICATION_FAILED:
             raise UserError("discord.token_rejected") from error
         raise
-
-
-AUTHENTICATION_FAILED = 4004
-"""The gateway's close code for a token that is not valid (any more)."""
 
 
 def make_client(shards: int | None) -> discord.Client:

@@ -8,21 +8,23 @@ the interaction: messages are posted and edited with the bot's own token.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import discord
 
 from bot.config import DiscordSection
-from bot.discord import connection, render, threads, uploads
+from bot.discord import connection, places, render, uploads
 from bot.discord.address import NAME, Address, Posted
 from bot.discord.answers import Answers
 from bot.discord.errors import translated
 from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
+from bot.discord.places import Reply
 from bot.discord.traces import original, search
 from bot.platform import Desk, Outgoing, Receipt, Remember
-from commands.card import CardKind
+from commands.card import Card, CardKind
 from inference.clock import Clock, SystemClock
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
@@ -86,9 +88,7 @@ class DiscordPlatform:
             if answered is not None:
                 return answered.as_receipt()
             channel = await self._place(message)
-            sent = await threads.awake(
-                client, channel, lambda: self._send(client, channel, message)
-            )
+            sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
             return Posted(channel=channel, message=sent.id).as_receipt()
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
@@ -99,7 +99,7 @@ class DiscordPlatform:
             return
         self._pace.edited(posted)
         with translated():
-            await threads.awake(client, posted.channel, lambda: self._edit(client, posted, message))
+            await places.awake(client, posted.channel, lambda: self._edit(client, posted, message))
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
@@ -174,14 +174,13 @@ class DiscordPlatform:
         card = Posted.from_receipt(message.card_receipt)
         match message.route:
             case Route.DIRECT:
-                direct = await self._client.create_dm(discord.Object(address.user))
-                return direct.id
+                return await places.direct(self._client, address.user)
             case Route.THREAD if card is not None and card.channel != address.channel:
                 return card.channel  # it could not be posted where it was asked for
             case Route.THREAD if address.threads:
                 if card is None:
                     raise DeliveryError("delivery.thread_gone", transient=False)
-                return await threads.open_thread(self._client, card, message.job.spec.prompt)
+                return await places.open_thread(self._client, card, message.job.spec.prompt)
             case _:
                 return address.channel
 
@@ -191,14 +190,12 @@ class DiscordPlatform:
         self, client: discord.Client, channel: int, message: Outgoing
     ) -> discord.Message:
         address = Address(**message.job.address)
-        drawn = render.message(message.card, embeds=address.embeds)
+        drawn = render.message(_card(message, channel), embeds=address.embeds)
         attachment = message.card.attachment
         card = Posted.from_receipt(message.card_receipt)
-        reply: dict[str, Any] = {}
-        if card is not None and card.channel == channel:
-            reply["reference"] = discord.MessageReference(
-                message_id=card.message, channel_id=channel, fail_if_not_exists=False
-            )
+        reply: dict[str, Any] = (
+            {"reference": Reply(card)} if card and card.channel == channel else {}
+        )
         return await client.get_partial_messageable(channel).send(
             drawn.content,
             embeds=drawn.embeds,
@@ -214,7 +211,7 @@ class DiscordPlatform:
         running = message.card.kind is CardKind.RUNNING
         still = await uploads.preview(message.preview if running else None)
         drawn = render.message(
-            message.card,
+            _card(message, posted.channel),
             embeds=address.embeds,
             link=_link(address, message),
             preview=still is not None,
@@ -226,6 +223,14 @@ class DiscordPlatform:
             view=drawn.view,
             allowed_mentions=drawn.allowed_mentions,
         )
+
+
+def _card(message: Outgoing, channel: int) -> Card:
+    """Return the card for a channel; outside of its guild, a job's buttons have no meaning."""
+    address = Address(**message.job.address)
+    card = Posted.from_receipt(message.card_receipt)
+    at_home = channel == address.channel or (card is not None and channel == card.message)
+    return message.card if at_home or address.guild is None else replace(message.card, buttons=())
 
 
 def _partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:

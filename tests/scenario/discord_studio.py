@@ -79,4 +79,4 @@ async def studio(directory: Path) -> AsyncIterator[Studio]:
             boss=discord.owner(guild),
             directory=directory,
         )
-        assert discord.violations == []
+        assert discord.violations == [], "\n".join(discord.violations)
