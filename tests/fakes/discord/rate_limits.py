@@ -47,13 +47,14 @@ class RateLimits:
 
     def __init__(self) -> None:
         self.on = True
+        self.buckets = dict(BUCKETS)
         self._windows: dict[str, _Window] = {}
 
     def pass_by(
         self, method: str, template: str, path: dict[str, str], *, counts_globally: bool
     ) -> Verdict:
         """Count a request."""
-        limit, seconds = BUCKETS.get((method, template), USUAL)
+        limit, seconds = self.buckets.get((method, template), USUAL)
         bucket = hashlib.md5(f"{method}{template}".encode(), usedforsecurity=False).hexdigest()
         major = "/".join(path[name] for name in MAJOR if name in path)
         window = self._window(f"{bucket}/{major}", limit, seconds)
