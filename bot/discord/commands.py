@@ -27,6 +27,9 @@ _TYPES = {
 _CONTEXTS = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False)
 _INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 
+_OUTDATED = (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)
+_COMMAND = discord.InteractionType.application_command
+
 
 def make_tree(
     client: discord.Client, reception: Reception, commands: Iterable[Command]
@@ -62,7 +65,7 @@ class _Tree(app_commands.CommandTree[discord.Client]):
         /,
     ) -> None:
         await super().on_error(interaction, error)  # logs it
-        if interaction.type is discord.InteractionType.application_command:
+        if isinstance(error, _OUTDATED) and interaction.type is _COMMAND:
             await self._reception.outdated(interaction)
 
 

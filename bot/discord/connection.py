@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from bot.discord.buttons import press_handler
 from bot.discord.commands import make_tree
 from bot.discord.reception import Reception
 from bot.discord.retries import answer_fast
-from bot.discord.sync import sync
+from bot.discord.sync import keep_synced
 from bot.platform import Desk
 from commands.catalog import COMMANDS
 from inference.errors import UserError
@@ -79,13 +80,16 @@ async def serve(
 
     client.event(on_interaction)
     client.event(on_guild_remove)
-    await sync(tree, section.guild_ids, memory)
+    syncing = asyncio.create_task(keep_synced(tree, section.guild_ids, memory), name="discord-sync")
     try:
         await client.connect()
     except discord.ConnectionClosed as error:
         if error.code == AUTHENTICATION_FAILED:
             raise UserError("discord.token_rejected") from error
         raise
+    finally:
+        syncing.cancel()
+        await asyncio.wait({syncing})
 
 
 def make_client(shards: int | None) -> discord.Client:

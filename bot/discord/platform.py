@@ -17,7 +17,7 @@ import discord
 from bot.config import DiscordSection
 from bot.discord import connection, places, render, uploads
 from bot.discord.address import NAME, Address, Posted
-from bot.discord.answers import Answers
+from bot.discord.answers import Answers, Shown
 from bot.discord.errors import translated
 from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
@@ -84,9 +84,10 @@ class DiscordPlatform:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
         with translated():
-            answered = await self._answered(message)
-            if answered is not None:
-                return answered.as_receipt()
+            answer = await self._answer(message) if message.kind is ActKind.CARD else None
+            if answer is not None:
+                await self._refresh(answer, message)
+                return answer.posted.as_receipt()
             channel = await self._place(message)
             sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
             return Posted(channel=channel, message=sent.id).as_receipt()
@@ -103,16 +104,12 @@ class DiscordPlatform:
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
-        client = self._client
         with translated():
             if message.kind is ActKind.CARD:
-                answered = await self._answered(message)
-                if answered is not None:
-                    return answered.as_receipt()
-            try:
-                found = await search(client, await self._place(message), message)
-            except (discord.Forbidden, discord.NotFound):
-                return None  # what cannot be read cannot be posted to either, as `post` will find
+                answer = await self._answer(message)
+                found = answer.posted if answer else None
+            else:
+                found = await search(self._client, await self._place(message), message)
             return found.as_receipt() if found else None
 
     async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - the receipt says it all
@@ -137,27 +134,26 @@ class DiscordPlatform:
 
     # -- the answer to the request -------------------------------------------------------------
 
-    async def _answered(self, message: Outgoing) -> Posted | None:
-        """Return the card that is there as the answer to the request, brought up to date."""
-        if message.kind is not ActKind.CARD:
-            return None
+    async def _answer(self, message: Outgoing) -> Shown | None:
+        """Return the card that is there already, most likely as the answer to the request."""
         address = Address(**message.job.address)
         shown = await self._answers.card(address.interaction)
         if shown is not None:
-            if shown.card != message.card:
-                await self._refresh(shown.posted, message)
-            return shown.posted
+            return shown
         # Its fate is unknown: lost on the way, or given by the process before this one.
-        if not address.answerable(self._clock.now()):
-            return None
-        posted = await original(self._client, address, message.job)
-        if posted is not None:
-            await self._refresh(posted, message)
-        return posted
+        posted = None
+        if address.answerable(self._clock.now()):
+            posted = await original(self._client, address, message.job)
+        if posted is None:
+            posted = await search(self._client, await self._place(message), message)
+        return Shown(posted=posted) if posted else None
 
-    async def _refresh(self, posted: Posted, message: Outgoing) -> None:
+    async def _refresh(self, shown: Shown, message: Outgoing) -> None:
+        """Bring a card that was found to its newest state, unless somebody has deleted it."""
+        if shown.card == message.card:
+            return
         try:
-            await self.edit(posted.as_receipt(), message)
+            await self.edit(shown.posted.as_receipt(), message)
         except DeliveryError as error:
             if error.transient:
                 raise

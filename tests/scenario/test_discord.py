@@ -14,6 +14,7 @@ from tests.scenario.discord_studio import SECONDS, studio
 pytestmark = pytest.mark.process
 
 FOX = "a red fox running through snow"
+SHORT = f"{FOX} --res 360p --frames 49"
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def text_of(interaction) -> str:
 async def test_a_command_becomes_a_card_then_a_clip_in_its_thread_with_one_ping(place):
     place.discord.api.limits.on = True
     async with place.bot():
-        asked = place.alice.slash(place.general, "generate", prompt=f"{FOX} --seed 7")
+        asked = place.alice.slash(place.general, "generate", prompt=f"{SHORT} --seed 7")
         card = await asked.response()
         assert FOX in card.text
         clip = await place.clip(card)
@@ -56,7 +57,7 @@ async def test_a_command_becomes_a_card_then_a_clip_in_its_thread_with_one_ping(
 async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(place):
     alice = place.alice
     async with place.bot():
-        card = await alice.slash(place.general, "generate", prompt=FOX).response()
+        card = await alice.slash(place.general, "generate", prompt=SHORT).response()
         clip = await place.clip(card)
         opened = alice.click(clip, "Edit")
         assert (await prefilled(opened))["prompt"] == FOX
@@ -67,9 +68,11 @@ async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(plac
         assert "seed" in await text_of(alice.click(clip, "Info"))
         again = await alice.click(clip, "Reroll").response()
         assert again.channel is card.thread
-        edited = await alice.submit(opened, prompt="a blue fox").response()
+        edited = await alice.submit(opened, prompt="a blue fox --frames 49").response()
         assert "a blue fox" in edited.text
-        animated = await alice.submit(animating, prompt="it blinks").response()
+        animated = await alice.submit(
+            animating, prompt="it blinks --res 360p --frames 49"
+        ).response()
         assert animated.channel is place.general
         reused = alice.context_menu(clip, "Use these settings")
         assert (await prefilled(reused))["prompt"] == FOX
@@ -174,7 +177,7 @@ async def test_a_file_that_is_too_large_comes_smaller(place):
         r"POST /channels/\d+/messages$", times=9, status=413, code=40005, larger_than=30_000
     )
     async with place.bot():
-        card = await place.alice.slash(place.general, "generate", prompt=FOX).response()
+        card = await place.alice.slash(place.general, "generate", prompt=SHORT).response()
         clip = await place.clip(card)
         await place.done(card)
     assert trouble.left < 9
@@ -216,16 +219,17 @@ async def test_the_gateway_may_go_in_the_middle_of_a_job(place, lose):
 
 
 async def test_commands_are_told_to_discord_only_when_they_changed(place):
-    async with place.bot():
-        pass
-    async with place.bot():
-        pass
+    place.discord.trouble(r"PUT /applications/\d+/commands", times=1, status=503)
+    for _ in range(2):
+        async with place.bot():
+            known = (place.directory / "discord-commands").exists
+            await place.discord.until(known, SECONDS, "commands told")
     assert place.discord.registry.overwrites == 1
 
 
 async def test_an_attached_image_is_animated_and_admins_have_commands_of_their_own(place):
     async with place.bot():
-        asked = place.alice.slash(place.general, "animate", prompt=FOX, image=picture())
+        asked = place.alice.slash(place.general, "animate", prompt=SHORT, image=picture())
         card = await asked.response()
         assert "no job X" in await text_of(
             place.alice.slash(place.general, "rushes cancel", job="X")
@@ -248,7 +252,7 @@ async def test_a_token_that_discord_does_not_take_is_one_clear_error(place):
     from bot.config import DiscordSection
     from bot.discord.invite import invitation
 
-    section = DiscordSection(token="wrong", api_base_url=place.discord.api_url)
+    section = DiscordSection(token=place.alice.user.name, api_base_url=place.discord.api_url)
     with pytest.raises(UserError, match="token_rejected"):
         await invitation(section)
     right = section.model_copy(update={"token": section.token.__class__(place.discord.token)})
