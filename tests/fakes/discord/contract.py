@@ -92,6 +92,9 @@ def _normalised(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     plain = {name: _normalised(item) for name, item in value.items() if item is not None}
+    for name, item in plain.items():
+        if name.endswith("_id") and isinstance(item, int):
+            plain[name] = str(item)
     mentions = plain.get("allowed_mentions")
     if isinstance(mentions, dict):
         for name in ("users", "roles"):

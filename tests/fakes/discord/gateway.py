@@ -31,6 +31,8 @@ PRIVILEGED = 1 << 1 | 1 << 8 | MESSAGE_CONTENT_INTENT
 SENDS_PER_MINUTE = 120
 HEARTBEAT_MS = 41_250
 
+ACK_SECONDS = 0.02
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Session:
@@ -241,7 +243,9 @@ class Connection:
             return
         match (operation, self.session):
             case (1, _):
-                self.say({"op": ACK, "d": None})
+                # A moment later: the library takes an instant answer for that to its last beat.
+                loop = asyncio.get_running_loop()
+                loop.call_later(ACK_SECONDS, self.say, {"op": ACK, "d": None})
             case (2, None):
                 self._identify(data)
             case (6, None):

@@ -204,9 +204,9 @@ class Interactions:
         return interaction
 
     def sent(self, event: dict[str, Any]) -> None:
-        """Note that the gateway handed an event over, the first time only."""
+        """Note that the gateway handed an event over; after a resume it does so again."""
         interaction = self._by_token.get(event["token"])
-        if interaction is not None and interaction.sent_at is None:
+        if interaction is not None and interaction.answered_at is None:
             interaction.sent_at = time.monotonic()
 
     def to_answer(self, interaction_id: int, token: str) -> Interaction:
