@@ -36,11 +36,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A job's card that is there already, as the answer to the request."""
+    """A job's card that is there already."""
 
     posted: Posted
-    card: Card
-    """What it says."""
+    card: Card | None = None
+    """What it says, if that is known."""
 
 
 class Answers:

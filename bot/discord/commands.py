@@ -27,6 +27,9 @@ _TYPES = {
 _CONTEXTS = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False)
 _INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 
+_OUTDATED = (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)
+_COMMAND = discord.InteractionType.application_command
+
 
 def make_tree(
     client: discord.Client, reception: Reception, commands: Iterable[Command]
@@ -46,6 +49,24 @@ def make_tree(
     for menu in _menus(reception):
         tree.add_command(menu)
     return tree
+
+
+class _Tree(app_commands.CommandTree[discord.Client]):
+    """Tells people whose Discord has commands of another version so."""
+
+    def __init__(self, client: discord.Client, reception: Reception) -> None:
+        super().__init__(client, allowed_contexts=_CONTEXTS, allowed_installs=_INSTALLS)
+        self._reception = reception
+
+    async def on_error(
+        self,
+        interaction: discord.Interaction,
+        error: app_commands.AppCommandError,
+        /,
+    ) -> None:
+        await super().on_error(interaction, error)  # logs it
+        if isinstance(error, _OUTDATED) and interaction.type is _COMMAND:
+            await self._reception.outdated(interaction)
 
 
 class CatalogTranslator(app_commands.Translator):

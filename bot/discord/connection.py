@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,13 +17,18 @@ from bot.discord.answers import Answers
 from bot.discord.buttons import press_handler
 from bot.discord.commands import make_tree
 from bot.discord.reception import Reception
-from bot.discord.sync import sync
+from bot.discord.retries import answer_fast
+from bot.discord.sync import keep_synced
 from bot.platform import Desk
 from commands.catalog import COMMANDS
 from inference.errors import UserError
 
 RATE_LIMIT_SECONDS = 30.0
 """Longer waits for Discord's rate limits are the outbox's business, which has other work."""
+
+
+AUTHENTICATION_FAILED = 4004
+"""The gateway's close code for a token that is not valid (any more)."""
 
 
 @contextlib.asynccontextmanager
@@ -60,6 +66,7 @@ async def serve(
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
+    answer_fast()
     reception = Reception(desk, client, answers)
     tree = make_tree(client, reception, COMMANDS)
     client.add_dynamic_items(press_handler(reception))
@@ -73,17 +80,16 @@ async def serve(
 
     client.event(on_interaction)
     client.event(on_guild_remove)
-    await sync(tree, section.guild_ids, memory)
+    syncing = asyncio.create_task(keep_synced(tree, section.guild_ids, memory), name="discord-sync")
     try:
         await client.connect()
     except discord.ConnectionClosed as error:
         if error.code == AUTHENTICATION_FAILED:
             raise UserError("discord.token_rejected") from error
         raise
-
-
-AUTHENTICATION_FAILED = 4004
-"""The gateway's close code for a token that is not valid (any more)."""
+    finally:
+        syncing.cancel()
+        await asyncio.wait({syncing})
 
 
 def make_client(shards: int | None) -> discord.Client:

@@ -16,6 +16,12 @@ from inference.media.facts import ImageLimits
 
 CHUNK_BYTES = 1 << 16
 
+PAUSES = (0.5, 2.0, 8.0, 0.0)
+"""Seconds after each try that found the host busy or away."""
+
+_OK = 200
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=20)
 
 
@@ -43,10 +49,14 @@ class DiscordImages:
             UserError: `image.foreign`, `image.too_large` or `image.fetch_failed`.
         """
         url = checked(job.spec.image or "", self._hosts)
-        try:
-            data = await self._download(url)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UserError("image.fetch_failed") from error
+        for pause in PAUSES:
+            try:
+                data = await self._download(url)
+                break
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                await asyncio.sleep(pause)
+        else:
+            raise UserError("image.fetch_failed")
         await asyncio.to_thread(target.write_bytes, data)
 
     async def _download(self, url: yarl.URL) -> bytes:
@@ -57,7 +67,9 @@ class DiscordImages:
             # A redirect could lead anywhere, also into our own network.
             session.get(url, allow_redirects=False) as response,
         ):
-            if response.status != 200:  # noqa: PLR2004 - OK; an expired address answers 403 or 404
+            if response.status == _TOO_MANY_REQUESTS or response.status >= _SERVER_ERRORS:
+                response.raise_for_status()
+            if response.status != _OK:  # an address that has expired answers 403 or 404
                 raise UserError("image.fetch_failed")
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 data += chunk

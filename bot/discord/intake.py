@@ -55,16 +55,17 @@ class Intake:
             name=user.display_name,
             roles=frozenset(str(role.id) for role in roles),
             admin=interaction.permissions.manage_guild,
-            operator=self._owns_application(user.id),
+            operator=self._is_operator(user.id),
         )
 
-    def _owns_application(self, user_id: int) -> bool:
+    def _is_operator(self, user_id: int) -> bool:
+        """Whether the config names somebody, or the application is theirs."""
         application = self._client.application
-        if application is None:
-            return False
-        if application.team is not None:
-            return any(member.id == user_id for member in application.team.members)
-        return application.owner.id == user_id
+        owners = set()
+        if application is not None:
+            team = application.team
+            owners = {member.id for member in team.members} if team else {application.owner.id}
+        return user_id in owners or self._desk.is_operator(NAME, str(user_id))
 
     def _channel(self, interaction: discord.Interaction) -> Channel:
         channel = interaction.channel

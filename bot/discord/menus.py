@@ -68,6 +68,11 @@ async def settings(message: discord.Message, call: Call) -> Card | Form:
     return await press(Action(verb=Verb.EDIT, job=job_id).encode(), call)
 
 
+async def outdated(locale: str) -> Card:
+    """Say that commands changed since the person's Discord learnt them."""
+    return cards.error(UserError("discord.outdated"), locale)
+
+
 def _images(message: discord.Message) -> Iterator[discord.Attachment]:
     for attachment in message.attachments:
         if (attachment.content_type or "").startswith("image/"):

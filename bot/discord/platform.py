@@ -8,21 +8,23 @@ the interaction: messages are posted and edited with the bot's own token.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import discord
 
 from bot.config import DiscordSection
-from bot.discord import connection, render, threads, uploads
+from bot.discord import connection, places, render, uploads
 from bot.discord.address import NAME, Address, Posted
-from bot.discord.answers import Answers
+from bot.discord.answers import Answers, Shown
 from bot.discord.errors import translated
 from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
+from bot.discord.places import Reply
 from bot.discord.traces import original, search
 from bot.platform import Desk, Outgoing, Receipt, Remember
-from commands.card import CardKind
+from commands.card import Card, CardKind
 from inference.clock import Clock, SystemClock
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
@@ -82,13 +84,12 @@ class DiscordPlatform:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
         with translated():
-            answered = await self._answered(message)
-            if answered is not None:
-                return answered.as_receipt()
+            answer = await self._answer(message) if message.kind is ActKind.CARD else None
+            if answer is not None:
+                await self._refresh(answer, message)
+                return answer.posted.as_receipt()
             channel = await self._place(message)
-            sent = await threads.awake(
-                client, channel, lambda: self._send(client, channel, message)
-            )
+            sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
             return Posted(channel=channel, message=sent.id).as_receipt()
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
@@ -99,20 +100,16 @@ class DiscordPlatform:
             return
         self._pace.edited(posted)
         with translated():
-            await threads.awake(client, posted.channel, lambda: self._edit(client, posted, message))
+            await places.awake(client, posted.channel, lambda: self._edit(client, posted, message))
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
-        client = self._client
         with translated():
             if message.kind is ActKind.CARD:
-                answered = await self._answered(message)
-                if answered is not None:
-                    return answered.as_receipt()
-            try:
-                found = await search(client, await self._place(message), message)
-            except (discord.Forbidden, discord.NotFound):
-                return None  # what cannot be read cannot be posted to either, as `post` will find
+                answer = await self._answer(message)
+                found = answer.posted if answer else None
+            else:
+                found = await search(self._client, await self._place(message), message)
             return found.as_receipt() if found else None
 
     async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - the receipt says it all
@@ -137,27 +134,26 @@ class DiscordPlatform:
 
     # -- the answer to the request -------------------------------------------------------------
 
-    async def _answered(self, message: Outgoing) -> Posted | None:
-        """Return the card that is there as the answer to the request, brought up to date."""
-        if message.kind is not ActKind.CARD:
-            return None
+    async def _answer(self, message: Outgoing) -> Shown | None:
+        """Return the card that is there already, most likely as the answer to the request."""
         address = Address(**message.job.address)
         shown = await self._answers.card(address.interaction)
         if shown is not None:
-            if shown.card != message.card:
-                await self._refresh(shown.posted, message)
-            return shown.posted
+            return shown
         # Its fate is unknown: lost on the way, or given by the process before this one.
-        if not address.answerable(self._clock.now()):
-            return None
-        posted = await original(self._client, address, message.job)
-        if posted is not None:
-            await self._refresh(posted, message)
-        return posted
+        posted = None
+        if address.answerable(self._clock.now()):
+            posted = await original(self._client, address, message.job)
+        if posted is None:
+            posted = await search(self._client, await self._place(message), message)
+        return Shown(posted=posted) if posted else None
 
-    async def _refresh(self, posted: Posted, message: Outgoing) -> None:
+    async def _refresh(self, shown: Shown, message: Outgoing) -> None:
+        """Bring a card that was found to its newest state, unless somebody has deleted it."""
+        if shown.card == message.card:
+            return
         try:
-            await self.edit(posted.as_receipt(), message)
+            await self.edit(shown.posted.as_receipt(), message)
         except DeliveryError as error:
             if error.transient:
                 raise
@@ -174,14 +170,13 @@ class DiscordPlatform:
         card = Posted.from_receipt(message.card_receipt)
         match message.route:
             case Route.DIRECT:
-                direct = await self._client.create_dm(discord.Object(address.user))
-                return direct.id
+                return await places.direct(self._client, address.user)
             case Route.THREAD if card is not None and card.channel != address.channel:
                 return card.channel  # it could not be posted where it was asked for
             case Route.THREAD if address.threads:
                 if card is None:
                     raise DeliveryError("delivery.thread_gone", transient=False)
-                return await threads.open_thread(self._client, card, message.job.spec.prompt)
+                return await places.open_thread(self._client, card, message.job.spec.prompt)
             case _:
                 return address.channel
 
@@ -191,14 +186,12 @@ class DiscordPlatform:
         self, client: discord.Client, channel: int, message: Outgoing
     ) -> discord.Message:
         address = Address(**message.job.address)
-        drawn = render.message(message.card, embeds=address.embeds)
+        drawn = render.message(_card(message, channel), embeds=address.embeds)
         attachment = message.card.attachment
         card = Posted.from_receipt(message.card_receipt)
-        reply: dict[str, Any] = {}
-        if card is not None and card.channel == channel:
-            reply["reference"] = discord.MessageReference(
-                message_id=card.message, channel_id=channel, fail_if_not_exists=False
-            )
+        reply: dict[str, Any] = (
+            {"reference": Reply(card)} if card and card.channel == channel else {}
+        )
         return await client.get_partial_messageable(channel).send(
             drawn.content,
             embeds=drawn.embeds,
@@ -214,7 +207,7 @@ class DiscordPlatform:
         running = message.card.kind is CardKind.RUNNING
         still = await uploads.preview(message.preview if running else None)
         drawn = render.message(
-            message.card,
+            _card(message, posted.channel),
             embeds=address.embeds,
             link=_link(address, message),
             preview=still is not None,
@@ -226,6 +219,14 @@ class DiscordPlatform:
             view=drawn.view,
             allowed_mentions=drawn.allowed_mentions,
         )
+
+
+def _card(message: Outgoing, channel: int) -> Card:
+    """Return the card for a channel; outside of its guild, a job's buttons have no meaning."""
+    address = Address(**message.job.address)
+    card = Posted.from_receipt(message.card_receipt)
+    at_home = channel == address.channel or (card is not None and channel == card.message)
+    return message.card if at_home or address.guild is None else replace(message.card, buttons=())
 
 
 def _partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:

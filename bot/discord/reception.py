@@ -15,6 +15,7 @@ from bot.discord.intake import Intake
 from bot.platform import Desk
 from commands.run import invoke, opens_form, press, submit
 from commands.schema import Command, Value
+from inference.errors import RushesError
 
 SUGGEST_SECONDS = 2.0
 """After which proposals are too late to be shown."""
@@ -67,8 +68,16 @@ class Reception:
     ) -> suggestions.Choices:
         """Propose values of an option."""
         call = self._intake.call(interaction)
-        async with asyncio.timeout(SUGGEST_SECONDS):
-            return await suggestions.suggest(source, typed, call)
+        try:
+            async with asyncio.timeout(SUGGEST_SECONDS):
+                return await suggestions.suggest(source, typed, call)
+        except (RushesError, TimeoutError):
+            return []
+
+    async def outdated(self, interaction: discord.Interaction) -> None:
+        """Say that a command is not as the person's Discord has it."""
+        locale = self._intake.locale(interaction)
+        await self._answers.give(interaction, menus.outdated(locale))
 
     async def left(self, guild: discord.Guild) -> None:
         """Stop what a guild waits for that has sent the bot away."""

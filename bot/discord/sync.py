@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +18,16 @@ from bot.discord.commands import CatalogTranslator
 from bot.discord.errors import UNREACHABLE
 from inference.media.atomic import write_bytes
 
+PAUSES = (1.0, 5.0, 30.0, 300.0)
+"""Seconds between tries; the last one repeats."""
+
 _log = structlog.get_logger(__name__)
 
 
-async def sync(tree: app_commands.CommandTree[Any], guilds: Sequence[int], memory: Path) -> None:
-    """Bring Discord's commands up to date; a failure is logged, and tried again at the next start.
+async def keep_synced(
+    tree: app_commands.CommandTree[Any], guilds: Sequence[int], memory: Path
+) -> None:
+    """Bring Discord's commands up to date, trying until it takes them.
 
     Args:
         tree: All commands.
@@ -32,18 +38,26 @@ async def sync(tree: app_commands.CommandTree[Any], guilds: Sequence[int], memor
     told = fingerprint(await payload(tree), tree.client.application_id or 0, guilds)
     if await asyncio.to_thread(_remembered, memory) == told:
         return
+    for guild in guilds:
+        tree.copy_global_to(guild=discord.Object(guild))
+    for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
+        if await _told(tree, guilds):
+            break
+        await asyncio.sleep(pause)
+    await asyncio.to_thread(write_bytes, memory, told.encode())
+    _log.info("discord.synced", guilds=list(guilds))
+
+
+async def _told(tree: app_commands.CommandTree[Any], guilds: Sequence[int]) -> bool:
     try:
         for guild in guilds:
-            target = discord.Object(guild)
-            tree.copy_global_to(guild=target)
-            await tree.sync(guild=target)
+            await tree.sync(guild=discord.Object(guild))
         if not guilds:
             await tree.sync()
     except (discord.DiscordException, *UNREACHABLE) as error:
         _log.warning("discord.sync_failed", error=str(error))
-        return
-    await asyncio.to_thread(write_bytes, memory, told.encode())
-    _log.info("discord.synced", guilds=list(guilds))
+        return False
+    return True
 
 
 async def payload(tree: app_commands.CommandTree[Any]) -> list[dict[str, Any]]:

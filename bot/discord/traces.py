@@ -42,17 +42,20 @@ async def original(client: discord.Client, address: Address, job: Job) -> Posted
 
 
 async def search(client: discord.Client, channel: int, message: Outgoing) -> Posted | None:
-    """Return the message among the newest in a channel, if it is there.
+    """Return the message among the newest in a channel, if it is there and can be seen.
 
     Raises:
-        discord.HTTPException: The channel's history cannot be read.
+        discord.HTTPException: Discord cannot be asked now.
     """
     card = Posted.from_receipt(message.card_receipt)
     after = discord.Object(card.message) if card is not None and card.channel == channel else None
     history = client.get_partial_messageable(channel).history(limit=SEARCHED, after=after)
-    async for candidate in history:
-        if candidate.author == client.user and _is(candidate, message):
-            return Posted(channel=channel, message=candidate.id)
+    try:
+        async for candidate in history:
+            if candidate.author == client.user and _is(candidate, message):
+                return Posted(channel=channel, message=candidate.id)
+    except (discord.Forbidden, discord.NotFound):
+        pass  # nothing can be posted there either, as posting will find
     return None
 
 

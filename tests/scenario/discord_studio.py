@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from tests.fakes.discord import Channel, Guild, LoopbackDiscord, Message, Person
 
 SECONDS = 30.0
 """Patience with a busy machine."""
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for something that no message on Discord tells of."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110 - a file sets no event
+            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,4 +87,4 @@ async def studio(directory: Path) -> AsyncIterator[Studio]:
             boss=discord.owner(guild),
             directory=directory,
         )
-        assert discord.violations == []
+        assert discord.violations == [], "\n".join(discord.violations)

@@ -1,15 +1,19 @@
-"""Threads: one for each card, named after its prompt; and those that Discord put to sleep."""
+"""Where messages go: threads, one for each card; replies to cards; direct messages."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import discord
+from discord.http import Route
 
 from bot.discord.address import Posted
 from bot.discord.errors import ARCHIVED, THREAD_EXISTS
 from bot.discord.markdown import cut
+
+if TYPE_CHECKING:  # the library's own types import in a circle
+    from discord.types.message import MessageReference as ReferencePayload
 
 NAME_LENGTH = 100
 
@@ -17,6 +21,33 @@ SLEEPS_AFTER: Literal[1440] = 1440
 """Minutes without a message after which Discord hides a thread."""
 
 Result = TypeVar("Result")
+
+
+class Reply(discord.MessageReference):
+    """Shows to which card a message belongs; without it where that is gone."""
+
+    def __init__(self, card: Posted) -> None:
+        super().__init__(message_id=card.message, channel_id=card.channel)
+
+    def to_message_reference_dict(self) -> ReferencePayload:
+        """Return what is sent: ids as text, as Discord describes them."""
+        return {
+            "message_id": str(self.message_id),
+            "channel_id": str(self.channel_id),
+            "fail_if_not_exists": False,
+        }
+
+
+async def direct(client: discord.Client, user: int) -> int:
+    """Return the id of the channel of direct messages with a person.
+
+    Raises:
+        discord.HTTPException: They take none.
+    """
+    # Client.create_dm sends the id as a number, which Discord's description does not have.
+    route = Route("POST", "/users/@me/channels")
+    channel = await client.http.request(route, json={"recipient_id": str(user)})
+    return int(channel["id"])
 
 
 async def open_thread(client: discord.Client, card: Posted, prompt: str) -> int:
