@@ -60,7 +60,7 @@ DEEDS = {
 """What people do, by how often."""
 
 
-SHORT = {"resolution": "360p", "frames": "49"}
+SHORT: dict[str, object] = {"resolution": "360p", "frames": 49}
 """Keeps the renderer from being what the day waits for."""
 
 
@@ -94,6 +94,8 @@ class Day:
     """Commands that got their answer."""
     repeated: int = 0
     """Commands that a person had to give again."""
+    not_offered: Counter[str] = field(default_factory=Counter)
+    """What a person's client did not let them do."""
     given_up: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     takes: int = 0
@@ -161,7 +163,8 @@ class Somebody:
             await discord.until(lambda: discord.gateway.ready, 60, "bot connected")
             try:
                 interaction = use()
-            except CannotAsk:  # the button went away meanwhile
+            except CannotAsk as reason:  # such as a button that went away meanwhile
+                self.day.not_offered[str(reason)] += 1
                 return None
             try:
                 await interaction.acknowledged(ANSWER_SECONDS)
@@ -309,17 +312,18 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
 def report(day: Day, verdict: Verdict) -> str:
     """Say in a few lines what happened."""
     witness, gateway = day.discord.witness, day.discord.gateway
-    latencies = [f"p{share:.0%} {witness.latency(share) * 1000:.0f} ms" for share in SHARES]
-    statuses = dict(Counter(seen.status for seen in witness.requests))
+    latencies = [f"p{share * 100:.0f} {witness.latency(share) * 1000:.0f} ms" for share in SHARES]
+    answers = Counter(f"{seen.status}/{seen.code}" for seen in witness.requests)
     told = Counter(message.text.partition("\n")[0] for message in day.discord.world.ephemeral)
     lines = [
         f"commands: {day.done} {dict(day.counts)}, given again: {day.repeated}",
         f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
         f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
-        f"requests: {len(witness.requests)} {statuses}",
+        f"requests: {len(witness.requests)} {dict(answers)}",
         f"too late: {len(witness.dead_token_uses)}",
         f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",
         *(f"told {count} times: {text}" for text, count in told.most_common(5)),
+        *(f"not offered {count} times: {text}" for text, count in day.not_offered.most_common(5)),
         *verdict.problems,
     ]
     return "\n".join(lines)
