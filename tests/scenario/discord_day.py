@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import io
 import random
 import sys
@@ -59,6 +60,14 @@ DEEDS = {
 """What people do, by how often."""
 
 
+SHORT: dict[str, object] = {"resolution": "360p", "frames": 49}
+"""Keeps the renderer from being what the day waits for."""
+
+
+SHARES = (0.5, 0.95, 0.99)
+"""Of the acknowledgements, in the report."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How big a day is, and how bad."""
@@ -68,6 +77,8 @@ class Plan:
     commands: int
     drops: int
     kills: int
+    pace: float = 8.0
+    """Commands per second, about."""
     trouble: float = 0.03
     """Share of requests that end in 5xx or 429."""
     seed: int = 6
@@ -83,6 +94,8 @@ class Day:
     """Commands that got their answer."""
     repeated: int = 0
     """Commands that a person had to give again."""
+    not_offered: Counter[str] = field(default_factory=Counter)
+    """What a person's client did not let them do."""
     given_up: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     takes: int = 0
@@ -97,7 +110,9 @@ class Day:
                 places = self._channels(guild)
                 for index in range(number, self.plan.people, self.plan.guilds):
                     person = self.discord.add_person(f"p{index}", guild)
-                    deeds = chance.choices([*DEEDS], weights=[*DEEDS.values()], k=share + (index < rest))
+                    deeds = chance.choices(
+                        [*DEEDS], weights=[*DEEDS.values()], k=share + (index < rest)
+                    )
                     somebody = Somebody(
                         day=self, person=person, places=places, chance=random.Random(index)
                     )
@@ -111,6 +126,10 @@ class Day:
             add(guild, "news", ChannelKind.ANNOUNCEMENT),
             add(guild, "stage", ChannelKind.VOICE),
         ]
+
+    def reached(self, commands: int) -> bool:
+        """Return whether so many commands got their answer."""
+        return self.done >= commands
 
     def settled(self) -> bool:
         """Return whether people have seen the end of everything."""
@@ -130,7 +149,8 @@ class Somebody:
     async def live(self, deeds: list[str]) -> None:
         """Do one thing after the other, as people do."""
         for deed in deeds:
-            await asyncio.sleep(self.chance.uniform(0.0, 1.5))
+            plan = self.day.plan
+            await asyncio.sleep(self.chance.uniform(0.0, 2 * plan.people / plan.pace))
             await getattr(self, f"_{deed}")()
             self.day.done += 1
             self.day.counts[deed] += 1
@@ -143,7 +163,8 @@ class Somebody:
             await discord.until(lambda: discord.gateway.ready, 60, "bot connected")
             try:
                 interaction = use()
-            except CannotAsk:  # the button went away meanwhile
+            except CannotAsk as reason:  # such as a button that went away meanwhile
+                self.day.not_offered[str(reason)] += 1
                 return None
             try:
                 await interaction.acknowledged(ANSWER_SECONDS)
@@ -179,20 +200,21 @@ class Somebody:
             self.cards.append(original)
 
     async def _generate(self) -> None:
-        await self._render("generate", aspect=self.chance.choice(["16:9", "9:16", "1:1"]))
+        aspect = self.chance.choice(["16:9", "9:16", "1:1"])
+        await self._render("generate", aspect=aspect, **SHORT)
 
     async def _still(self) -> None:
         await self._render("image")
 
     async def _photo(self) -> None:
-        await self._render("generate", image=_picture(self.chance))
+        await self._render("generate", image=_picture(self.chance), **SHORT)
 
     async def _menu(self) -> None:
         said = self.person.say(self.places[0], "look at this", _picture(self.chance))
         shown = await self._ask(lambda: self.person.context_menu(said, "Animate this image"))
         if shown is not None and shown.modal is not None:
-            answer = await self._ask(lambda: self.person.submit(shown, prompt=self._prompt()))
-            await self._keep(answer)
+            words = f"{self._prompt()} --res 360p --frames 49"
+            await self._keep(await self._ask(lambda: self.person.submit(shown, prompt=words)))
 
     async def _look(self) -> None:
         verb = self.chance.choice(["queue", "history", "quota", "help"])
@@ -247,9 +269,8 @@ async def disturb(day: Day, bot: BotProcess) -> None:
     events += [((n + 0.5) / day.plan.drops, drops[n % 5]) for n in range(day.plan.drops)]
     events += [((n + 0.7) / (day.plan.kills + 0.4), None) for n in range(day.plan.kills)]
     for at, drop in sorted(events, key=lambda event: event[0]):
-        await day.discord.until(
-            lambda at=at: day.done >= at * day.plan.commands, 3600, f"{at:.0%} of the day"
-        )
+        due = int(at * day.plan.commands)
+        await day.discord.until(functools.partial(day.reached, due), 3600, f"{due} commands")
         await day.discord.until(lambda: gateway.ready, 60, "bot connected")
         if drop is not None:
             drop()
@@ -290,19 +311,22 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
 
 def report(day: Day, verdict: Verdict) -> str:
     """Say in a few lines what happened."""
-    witness = day.discord.witness
-    statuses = Counter(seen.status for seen in witness.requests)
-    milliseconds = [f"p{share * 100:.0f} {witness.latency(share) * 1000:.0f} ms" for share in (0.5, 0.95, 0.99)]
-    return "\n".join(
-        [
-            f"commands {day.done} {dict(day.counts)}, asked again {day.repeated}",
-            f"accepted {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
-            f"acknowledged {', '.join(milliseconds)} of {len(witness.latencies)}",
-            f"requests {len(witness.requests)} {dict(statuses)}, dead tokens {len(witness.dead_token_uses)}",
-            f"gateway: {day.discord.gateway.identifies} identifies, {day.discord.gateway.resumes} resumes",
-            *verdict.problems,
-        ]
-    )
+    witness, gateway = day.discord.witness, day.discord.gateway
+    latencies = [f"p{share * 100:.0f} {witness.latency(share) * 1000:.0f} ms" for share in SHARES]
+    answers = Counter(f"{seen.status}/{seen.code}" for seen in witness.requests)
+    told = Counter(message.text.partition("\n")[0] for message in day.discord.world.ephemeral)
+    lines = [
+        f"commands: {day.done} {dict(day.counts)}, given again: {day.repeated}",
+        f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
+        f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
+        f"requests: {len(witness.requests)} {dict(answers)}",
+        f"too late: {len(witness.dead_token_uses)}",
+        f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",
+        *(f"told {count} times: {text}" for text, count in told.most_common(5)),
+        *(f"not offered {count} times: {text}" for text, count in day.not_offered.most_common(5)),
+        *verdict.problems,
+    ]
+    return "\n".join(lines)
 
 
 def _picture(chance: random.Random) -> File:
@@ -320,6 +344,7 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=500)
     parser.add_argument("--drops", type=int, default=5)
     parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--pace", type=float, default=8.0)
     parser.add_argument("--trouble", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--keep", type=Path, help="directory for data and log")
@@ -330,8 +355,9 @@ def main() -> int:
         directory = keep or Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)
         day, verdict = asyncio.run(run(Plan(**options), directory))
-    Console(highlight=False).print(report(day, verdict), markup=False, soft_wrap=True)
-    print(f"{time.monotonic() - started:.0f} s")
+    console = Console(highlight=False)
+    console.print(report(day, verdict), markup=False, soft_wrap=True)
+    console.print(f"{time.monotonic() - started:.0f} s")
     return 1 if verdict.problems else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tests.fakes.discord import ChannelKind, LoopbackDiscord, Message
@@ -82,6 +81,7 @@ def judge(discord: LoopbackDiscord) -> Verdict:
         if id(message) not in mine:
             verdict.problems.append(f"belongs to no job: {message.text[:200]!r}")
     verdict.problems += [f"violation: {violation}" for violation in discord.violations]
+    verdict.problems += [f"slip of the fake: {slip}" for slip in discord.api.slips]
     verdict.problems += [f"silly: {edits}" for edits in discord.witness.silly_edits]
     return verdict
 
@@ -94,23 +94,22 @@ def _problem(discord: LoopbackDiscord, job: Job) -> str | None:
     owner = WORDS.search(card.text)
     if owner is None:
         return f"a card without its prompt: {card.text!r}"
-    pinged = [
-        discord.world.users[user].name
-        for message in (card, *job.clips, *job.notices)
-        for user in message.pings
-    ]
     if job.notices or (job.clips and job.stopped) or len(job.clips) > 1 or not job.ended:
         told = [notice.text for notice in job.notices]
         return f"{len(job.clips)} clips, told {told}, and the card says {card.text!r}"
-    if job.stopped:
-        return None if not pinged else f"cancelled, and {pinged} were notified"
-    if pinged != [owner["who"]]:
+    seen = (card, *job.clips)
+    pinged = [discord.world.users[user].name for message in seen for user in message.pings]
+    if pinged != [owner["who"]] * len(job.clips):
         return f"for {owner['who']}, and {pinged} were notified"
-    [clip] = job.clips
+    return _fault_of(job.clips[0], card, owner[0]) if job.clips else None
+
+
+def _fault_of(clip: Message, card: Message, words: str) -> str | None:
+    """Return what is wrong with a file that arrived."""
     place = card.thread if card.channel.kind in THREADED else card.channel
     if clip.channel is not place:
         return f"the clip is in {clip.channel.name or 'a direct message'}"
-    if owner[0].encode() not in clip.files[0].data:
+    if words.encode() not in clip.files[0].data:
         return "the clip is that of another prompt"
     return None
 

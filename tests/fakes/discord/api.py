@@ -93,6 +93,8 @@ class Api:
         self.troubles = Troubles()
         self.requests: list[Seen] = []
         self.violations: list[str] = []
+        self.slips: list[str] = []
+        """Answers of ours that the contract does not foresee."""
         self._contract = contract
         self._routes: list[web.RouteDef] = []
 
@@ -148,6 +150,8 @@ class Api:
             path=dict(request.match_info), query=dict(request.query), body=body, uploads=uploads
         )
         status, answer = self._act(seen, call, handler, request, problem, public=public)
+        wrong = self._contract.answer_problems(seen.method, template, status, answer)
+        self.slips += [f"{seen.method} {template}: {slip}" for slip in wrong]
         if trouble is not None and trouble.taken:
             response = await self._spoil(trouble, request)
             if response is not None:

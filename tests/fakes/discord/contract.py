@@ -79,9 +79,26 @@ class Contract:
             problems.append(f"{where}: {error.message[:300]}")
         return problems
 
-    def _make_validator(self, method: str, template: str) -> Draft202012Validator:
+    def answer_problems(self, method: str, template: str, status: int, body: Any) -> list[str]:
+        """Return what the document does not foresee in an answer: faults of ours."""
+        if self._paths is None:
+            return []
+        answers = self._paths.get(template, {}).get(method.lower(), {}).get("responses", {})
+        about = answers.get(str(status))
+        if about is None:
+            return [] if f"{status // 100}XX" in answers else [f"status {status}"]
+        if "application/json" not in about.get("content", {}):
+            return [] if body is None else ["a body"]
+        error = best_match(
+            self._validator(method, template, f"responses/{status}").iter_errors(body)
+        )
+        return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}"] if error else []
+
+    def _make_validator(
+        self, method: str, template: str, part: str = "requestBody"
+    ) -> Draft202012Validator:
         path = quote(template.replace("~", "~0").replace("/", "~1"), safe="~{}@")
-        pointer = f"/paths/{path}/{method.lower()}/requestBody/content/application~1json/schema"
+        pointer = f"/paths/{path}/{method.lower()}/{part}/content/application~1json/schema"
         return Draft202012Validator({"$ref": f"urn:discord#{pointer}"}, registry=self._registry)
 
 

@@ -57,6 +57,8 @@ class Interaction:
     """In words, for reports."""
     message: Message | None = None
     """What was clicked, or where the modal came from."""
+    origin: Interaction | None = None
+    """Of a submitted form: what showed it."""
     sent_at: float | None = None
     """When the gateway handed it over; monotonic seconds."""
     answered_at: float | None = None
@@ -117,6 +119,10 @@ class Interaction:
         if self.kind == COMMAND:
             told["command_type"] = self.data["type"]
             told["name"] = self.data["name"]
+        if self.origin is not None:
+            told["triggering_interaction_metadata"] = self.origin.metadata()
+        elif self.message is not None:
+            told["interacted_message_id"] = str(self.message.id)
         return told
 
     def event(self) -> dict[str, Any]:
@@ -185,6 +191,7 @@ class Interactions:
         data: dict[str, Any],
         what: str,
         message: Message | None = None,
+        origin: Interaction | None = None,
     ) -> Interaction:
         """Tell the bot what a person did."""
         interaction = Interaction(
@@ -198,6 +205,7 @@ class Interactions:
             world=self._world,
             what=what,
             message=message,
+            origin=origin,
         )
         self._by_token[interaction.token] = interaction
         self._world.publish("INTERACTION_CREATE", interaction.event(), channel.guild)

@@ -111,7 +111,11 @@ class Person:
         component = self._component(message, button)
         if component["type"] != BUTTON or component.get("style") == LINK_STYLE:
             raise CannotAsk(f"{button!r} is no button to press")
-        data = {"custom_id": component["custom_id"], "component_type": BUTTON, "id": 1}
+        data = {
+            "custom_id": component["custom_id"],
+            "component_type": BUTTON,
+            "id": component["id"],
+        }
         return self._begin(COMPONENT, message.channel, data, f"button {button!r}", message)
 
     def choose(self, message: Message, select: str, *values: str) -> Interaction:
@@ -124,7 +128,7 @@ class Person:
             "custom_id": component["custom_id"],
             "component_type": component["type"],
             "values": list(values),
-            "id": 1,
+            "id": component["id"],
         }
         return self._begin(COMPONENT, message.channel, data, f"select {select!r}", message)
 
@@ -148,9 +152,15 @@ class Person:
             elif top["type"] == ROW:
                 inside = [_filled(inner, values) for inner in top["components"]]
                 filled.append({"type": ROW, "id": 1, "components": inside})
-        data = {"custom_id": modal.custom_id, "components": filled}
-        channel, what = interaction.channel, f"form {modal.title!r}"
-        return self._begin(MODAL_SUBMIT, channel, data, what, interaction.message)
+        return self.interactions.begin(
+            MODAL_SUBMIT,
+            user=self.user,
+            channel=interaction.channel,
+            data={"custom_id": modal.custom_id, "components": filled},
+            what=f"form {modal.title!r}",
+            message=interaction.message,
+            origin=interaction,
+        )
 
     def delete(self, message: Message) -> None:
         """Delete a message, as its author or a moderator."""

@@ -88,7 +88,7 @@ def compose(
         posted_at=world.clock.now(),
         content=body.get("content") or "",
         embeds=_addressed(world, body.get("embeds") or [], attachments),
-        components=_addressed(world, body.get("components") or [], attachments),
+        components=_numbered(_addressed(world, body.get("components") or [], attachments)),
         attachments=attachments,
         flags=flags | (EPHEMERAL if visible_to else 0),
         nonce=None if body.get("nonce") is None else str(body["nonce"]),
@@ -121,7 +121,7 @@ def revise(world: World, message: Message, form: Form, *, upload_bytes: int) -> 
     _check({**body, **after}, attachments, flags)
     message.content = after["content"] or ""
     message.embeds = _addressed(world, after["embeds"] or [], attachments)
-    message.components = _addressed(world, after["components"] or [], attachments)
+    message.components = _numbered(_addressed(world, after["components"] or [], attachments))
     message.attachments = attachments
     message.flags = flags & ~LOADING
     before = message.pings
@@ -171,6 +171,13 @@ def _addressed(world: World, value: Any, attachments: list[Attachment]) -> Any:
         if found[1] in named:
             return world.cdn_url(named[found[1]])
     return value
+
+
+def _numbered(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give every component the id that Discord gives to those without one."""
+    for number, component in enumerate(walk(components), start=1):
+        component.setdefault("id", number)
+    return components
 
 
 def _notify(world: World, message: Message, allowed: dict[str, Any] | None) -> None:

@@ -107,6 +107,8 @@ class Registry:
             "type": key[0],
             "version": str(world.clock.snowflake()),
         }
+        if kept["default_member_permissions"] is not None:
+            kept["default_member_permissions"] = str(kept["default_member_permissions"])
         if guild_id is not None:
             kept["guild_id"] = str(guild_id)
         self._sets[guild_id][key] = kept

@@ -71,12 +71,17 @@ class ApplicationRoutes:
             "bot_require_code_grant": False,
             "verify_key": "0" * 64,
             "flags": 0,
+            "flags_new": "0",
+            "eligible_oauth2_scopes": ["bot", "applications.commands"],
+            "explicit_content_filter": 0,
             "owner": {**bot, "id": "1", "username": "operator", "bot": False},
             "team": None,
             "redirect_uris": [],
             "interactions_endpoint_url": None,
             "role_connections_verification_url": None,
             "approximate_guild_count": len(self._world.guilds),
+            "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
             "integration_types_config": {"0": {}},
         }
 

@@ -117,10 +117,9 @@ class InteractionRoutes:
                 "response_message_loading": original.loading,
                 "response_message_ephemeral": original.visible_to is not None,
             }
+        if original is not None and interaction.answer in {MESSAGE, UPDATE}:
             message = payloads.message(self._world, original)
             told["resource"] = {"type": interaction.answer, "message": message}
-        elif interaction.answer is not None:
-            told["resource"] = {"type": interaction.answer}
         return told
 
     # -- messages of an interaction ----------------------------------------------------------

@@ -97,6 +97,7 @@ async def place(monkeypatch):
         monkeypatch.setattr(Route, "BASE", place.api_url)
         monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(place.gateway_url))
         yield place
+        assert place.api.slips == []
 
 
 @pytest.fixture
