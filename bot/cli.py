@@ -241,6 +241,13 @@ def _slack_manifest(options: argparse.Namespace) -> int:
     return 0
 
 
+def _discord_invite(options: argparse.Namespace) -> int:
+    from bot.discord.invite import invitation
+
+    _print(asyncio.run(invitation(_config(options).discord)))
+    return 0
+
+
 # -- how -------------------------------------------------------------------------------------
 
 
@@ -375,6 +382,12 @@ def _parser() -> _Parser:
     checking = what.add_parser("check", parents=[where], help=told, description=told)
     checking.set_defaults(verb=_db_check)
     _add_slack(verbs, help_of)
+    told = help_of("cli.verb.discord")
+    platform = verbs.add_parser("discord", help=told, description=told)
+    what = platform.add_subparsers(metavar="WHAT", required=True)
+    told = help_of("cli.verb.discord.invite")
+    inviting = what.add_parser("invite", parents=[where], help=told, description=told)
+    inviting.set_defaults(verb=_discord_invite)
     return parser
 
 

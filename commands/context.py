@@ -12,6 +12,7 @@ from commands.schema import Permission, Value
 from commands.settings import Rules
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
+from inference.errors import UserError
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
 from inference.jobs.quota import Quota, Usage
@@ -179,6 +180,8 @@ class Channel:
     title: str = ""
     age_restricted: bool = False
     """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
+    closed: UserError | None = None
+    """Why the platform could not bring a result here; nothing is made in such a channel."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
 

@@ -34,8 +34,10 @@ def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
     """Let somebody make things in a channel.
 
     Raises:
-        UserError: `permission.channel` or `permission.role`.
+        UserError: `permission.channel` or `permission.role`, or what the platform cannot do there.
     """
+    if channel.closed is not None:
+        raise channel.closed
     if caller.may(Permission.ADMIN):
         return
     channels = rules.value(CHANNELS)

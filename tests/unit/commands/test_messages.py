@@ -8,6 +8,7 @@ from string import Formatter
 
 import pytest
 
+from bot.discord.access import CHANNEL, ROOM, THREAD
 from commands import messages
 from commands.actions import Verb
 from commands.catalog import COMMANDS
@@ -108,6 +109,8 @@ def keys_made_of_data() -> set[str]:
         *(f"setting.title.{scope}" for scope in Scope),
         *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
         *(f"state.{state}" for state in JobState),
+        *(f"discord.group.{command.parent}" for command in COMMANDS if command.parent),
+        *(f"discord.permission.{name}" for name in {*CHANNEL, *ROOM, *THREAD}),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
 
