@@ -195,8 +195,9 @@ def _expected(error: BaseException) -> RushesError | None:
     return leaf if isinstance(leaf, RushesError) else None
 
 
-def _painter(core: Core, studio: Studio, locale: str, clock: Clock) -> Painter:
+def _painter(core: Core, studio: Studio, language: str, clock: Clock) -> Painter:
     def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
+        locale = job.presentation.language or language
         capabilities = looking.capabilities(job, studio)
         if kind is ActKind.NOTICE:
             return cards.failure(job, locale)

@@ -8,14 +8,22 @@ from dataclasses import replace
 from commands import cards, forms, limits, looking, safety
 from commands.actions import Verb
 from commands.card import Card
-from commands.context import Call, Channel
+from commands.context import Call
 from commands.extend import carried_over, extended
 from commands.flags import parse
 from commands.options import BY_NAME, IMAGE, LAST, PROMPT, REFINE, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, check_press, within_caps
 from commands.resolve import COMMAND, Layer, Resolved, draw_seed, enlarged, resolve
 from commands.schema import Command, Value
-from commands.settings import RECIPE_PROMPT, REVIEW, WATERMARK_CORNER, WATERMARK_SUFFIX, Rules
+from commands.settings import (
+    LANGUAGE,
+    RECIPE_PROMPT,
+    REVIEW,
+    WATERMARK_CORNER,
+    WATERMARK_SUFFIX,
+    Language,
+    Rules,
+)
 from commands.values import accept, label
 from inference.errors import UserError
 from inference.jobs.model import RANDOM, TYPED, Job, JobState, Order
@@ -217,28 +225,36 @@ async def submit(
         address=call.channel.address,
         key=call.key,
         parent=parent,
-        presentation=_presentation(rules, call.channel),
+        presentation=_presentation(rules, call),
         quota=quota,
         review=review,
     )
     try:
-        return looking.status(call, await call.jobs.submit(order))
+        job = await call.jobs.submit(order)
     except UserError as error:
         if quota is None or not error.code.startswith("quota."):
             raise
         used = await call.jobs.usage(call.channel.tenant, call.caller.id, since=quota.since)
         advice = limits.what_fits(call, resolved, used.left(quota) or 0)
         return cards.error(error, call.locale, advice=advice)
+    # This becomes the job's card, which everybody sees.
+    return looking.status(replace(call, locale=_language(rules, call)), job)
 
 
-def _presentation(rules: Rules, channel: Channel) -> Presentation:
+def _presentation(rules: Rules, call: Call) -> Presentation:
     corner = rules.value(WATERMARK_CORNER)
     return Presentation(
         corner=None if corner is None else Corner(corner),
         suffix=rules.value(WATERMARK_SUFFIX) or "",
         prompt_in_recipe=rules.value(RECIPE_PROMPT),
-        flagged=safety.flagged(rules, channel),
+        flagged=safety.flagged(rules, call.channel),
+        language=_language(rules, call),
     )
+
+
+def _language(rules: Rules, call: Call) -> str:
+    wanted = Language(rules.value(LANGUAGE))
+    return call.locale if wanted is Language.AUTO else wanted.value
 
 
 COMMANDS = (

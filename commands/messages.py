@@ -4,6 +4,7 @@ Message ids are stable keys (`error.flag.unknown`), texts have `{placeholders}`,
 may say how its value is written: `{legal:or}`, `{seconds:duration}`, `{seconds:about}`,
 `{position:ordinal}`, `{reason:reason}`. A message with plural forms is chosen by its parameter
 `count`.
+Where a language bends the text behind a value to it, as Korean does, that is done here.
 A language is one `.po` file, read as it is: there is nothing to compile.
 """
 
@@ -21,6 +22,7 @@ from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
+from commands import particles
 from inference.errors import RushesError
 from inference.jobs.model import Failure
 
@@ -121,18 +123,25 @@ _WRITERS: dict[str, Callable[[Any, str], str]] = {
     "reason": reason,
 }
 
+_AGREEMENT: dict[str, Callable[[str, str], str]] = {"ko": particles.agree}
+"""By language, what fits the text behind a value to the value."""
+
 
 def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
+    agree = _AGREEMENT.get(locale)
+    before = ""
     for literal, name, style, _ in Formatter().parse(template):
         if literal:
-            yield literal
+            yield agree(literal, before) if agree and before else literal
         if name is None:
             continue
         value = params.get(name, "?")
         if style:
-            yield _WRITERS[style](value, locale)
-        else:
-            yield str(value) if isinstance(value, int | float) else value
+            value = _WRITERS[style](value, locale)
+        elif isinstance(value, int | float):
+            value = str(value)
+        before = value if isinstance(value, str) else ""
+        yield value
 
 
 def _template(key: str, locale: str, count: object) -> str | None:

@@ -61,6 +61,7 @@ MOTION = Option(
     kind=Kind.CHOICE,
     flag="motion",
     choices=tuple(Motion),
+    worded=True,
     default=Motion.FAIR,
     modes=VIDEO_MODES,
 )
@@ -71,6 +72,7 @@ AESTHETIC = Option(
     flag="aesthetic",
     group=Group.ADVANCED,
     choices=tuple(Aesthetic),
+    worded=True,
     default=Aesthetic.EXCELLENT,
 )
 
@@ -79,6 +81,7 @@ CAMERA = Option(
     kind=Kind.CHOICE,
     flag="camera",
     choices=tuple(Camera),
+    worded=True,
     default=Camera.NONE,
     modes=VIDEO_MODES,
 )
@@ -184,7 +187,7 @@ JOB = Option(name="job", kind=Kind.TEXT, max_length=32)
 JOB_TO_CANCEL = replace(JOB, required=True)
 """The same where there is no sensible guess."""
 
-CONFIRM = Option(name="confirm", kind=Kind.CHOICE, choices=("yes",))
+CONFIRM = Option(name="confirm", kind=Kind.CHOICE, choices=("yes",), worded=True)
 """Said to what cannot be undone."""
 
 TOPIC = Option(name="command", kind=Kind.TEXT, max_length=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -34,10 +35,14 @@ LOG_LENGTH = 10
 VALUE_LENGTH = 80
 """Characters of a value in a list."""
 
-_ACTION = Option(name="action", kind=Kind.CHOICE, choices=("show", "set", "reset"), default="show")
-_ADMIN_ACTION = Option(
-    name="action", kind=Kind.CHOICE, choices=("show", "set", "reset", "log"), default="show"
+_ACTION = Option(
+    name="action",
+    kind=Kind.CHOICE,
+    choices=("show", "set", "reset"),
+    worded=True,
+    default="show",
 )
+_ADMIN_ACTION = replace(_ACTION, choices=("show", "set", "reset", "log"))
 _OPTIONS = (_ACTION, KEY, VALUE)
 _ADMIN_OPTIONS = (_ADMIN_ACTION, KEY, VALUE, HERE)
 

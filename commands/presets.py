@@ -20,7 +20,11 @@ from commands.values import label, shown
 from inference.errors import NotFound, UserError
 
 _ACTION = Option(
-    name="action", kind=Kind.CHOICE, choices=("list", "save", "use", "delete"), default="list"
+    name="action",
+    kind=Kind.CHOICE,
+    choices=("list", "save", "use", "delete"),
+    worded=True,
+    default="list",
 )
 _OPTIONS = (_ACTION, NAME, FLAGS, SHARED)
 _NAME = re.compile(r"[\w-]{1,32}")

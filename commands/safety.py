@@ -16,7 +16,13 @@ from inference.errors import NotFound, UserError
 from inference.safety.base import Outcome
 from inference.safety.terms import normal
 
-_ACTION = Option(name="action", kind=Kind.CHOICE, choices=("list", "add", "remove"), default="list")
+_ACTION = Option(
+    name="action",
+    kind=Kind.CHOICE,
+    choices=("list", "add", "remove"),
+    worded=True,
+    default="list",
+)
 _WORD = Option(name="word", kind=Kind.TEXT, max_length=64)
 _OPTIONS = (_ACTION, _WORD)
 

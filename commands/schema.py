@@ -79,6 +79,8 @@ class Option:
     """What is typed after `--`; None for the free text of a command."""
     group: Group = Group.BASIC
     choices: tuple[str | int, ...] = ()
+    worded: bool = False
+    """Whether the choices are words, which are shown translated; they are typed as they are."""
     default: Value | None = None
     """The built-in value; None where there is none, or where it is drawn or the model's."""
     range: Range | None = None

@@ -90,6 +90,15 @@ class Flagged(StrEnum):
     """It is made where only adults are, and denied everywhere else."""
 
 
+class Language(StrEnum):
+    """In what everybody is spoken to: on cards, and in the messages that bring clips."""
+
+    AUTO = "auto"
+    """That of whoever asked."""
+    ENGLISH = "en"
+    KOREAN = "ko"
+
+
 class External(StrEnum):
     """What people of another company may do in a channel that both share."""
 
@@ -145,6 +154,7 @@ RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
 WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
 EXTERNAL = _setting("external", Kind.CHOICE, choices=tuple(External), default=External.DENY.value)
+LANGUAGE = _setting("language", Kind.CHOICE, choices=tuple(Language), default=Language.AUTO.value)
 TIMEZONE = _setting("timezone", shape=Shape.ZONE, scopes=_GUILD, default="UTC")
 
 _SECONDS = Range(lowest=0, highest=MAXIMUM_SECONDS)
@@ -214,6 +224,7 @@ SETTINGS = {
         WATERMARK_CORNER,
         WATERMARK_SUFFIX,
         EXTERNAL,
+        LANGUAGE,
         TIMEZONE,
         QUOTA_GUILD,
         QUOTA_USER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.messages import text
-from commands.options import PROMPT, RENDER_OPTIONS
+from commands.options import CAMERA, MOTION, PROMPT, RENDER_OPTIONS
 from commands.schema import Kind, Option
 from inference.engines.base import Capabilities
 from inference.jobs.model import Job
@@ -19,9 +19,9 @@ def facts(spec: Spec, locale: str) -> str:
         if spec.loops > 1:
             shown.append(text("facts.loops", locale, count=spec.loops))
         if spec.motion is not Motion.OFF:
-            shown.append(text("facts.motion", locale, motion=spec.motion))
+            shown.append(text("facts.motion", locale, motion=written(MOTION, spec.motion, locale)))
         if spec.camera is not Camera.NONE:
-            shown.append(text("facts.camera", locale, camera=spec.camera))
+            shown.append(text("facts.camera", locale, camera=written(CAMERA, spec.camera, locale)))
     shown.append(text("facts.seed", locale, seed=spec.seed))
     return dotted(shown, locale)
 
@@ -98,12 +98,15 @@ def recipe(job: Job, locale: str) -> Iterator[str]:
             "info.line",
             locale,
             name=text(f"label.{option.name}", locale),
-            value=_value(option, value, locale),
+            value=written(option, value, locale),
             origin=text(f"origin.{origin}", locale),
         )
 
 
-def _value(option: Option, value: object, locale: str) -> str:
+def written(option: Option, value: object, locale: str) -> str:
+    """Write the value of an option as people read it, which may not be as they type it."""
     if isinstance(value, bool):
         return text("value.yes" if value else "value.no", locale)
+    if option.worded:
+        return text(f"choice.{option.name}.{str(value).replace(' ', '-')}", locale)
     return text(option.unit, locale, count=value) if option.unit else str(value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import discord
@@ -13,6 +14,7 @@ from bot.discord import suggestions
 from bot.discord.reception import Reception
 from commands.messages import FALLBACK, language, text
 from commands.schema import Command, Kind, Option, Permission, Value
+from commands.summary import written
 
 _TYPES = {
     Kind.TEXT: AppCommandOptionType.string,
@@ -35,7 +37,7 @@ def make_tree(
     client: discord.Client, reception: Reception, commands: Iterable[Command]
 ) -> app_commands.CommandTree:
     """Return all commands and menus, ready to be synced and to be given."""
-    tree = app_commands.CommandTree(client, allowed_contexts=_CONTEXTS, allowed_installs=_INSTALLS)
+    tree = _Tree(client, reception)
     groups: dict[str, app_commands.Group] = {}
     for command in commands:
         made = _command(command, reception)
@@ -80,8 +82,8 @@ class CatalogTranslator(app_commands.Translator):
     ) -> str | None:
         """Return the text, or None where Discord should show English."""
         found = language(locale.value)
-        key = string.extras.get("key")
-        return None if key is None or found == FALLBACK else text(key, found)
+        write: Callable[[str], str] | None = string.extras.get("write")
+        return None if write is None or found == FALLBACK else write(found)
 
 
 class OptionTransformer(app_commands.Transformer[Any]):
@@ -154,8 +156,12 @@ def _command(command: Command, reception: Reception) -> app_commands.Command[Any
     described = {option.name: _localised(option.help_key) for option in options}
     if described:
         callback = app_commands.describe(**described)(callback)
+        names = {option.name: _localised(f"discord.option.{option.name}") for option in options}
+        callback = app_commands.rename(**names)(callback)
     return app_commands.Command(
-        name=command.name, description=_localised(command.help_key), callback=callback
+        name=_localised(f"discord.command.{command.name}"),
+        description=_localised(command.help_key),
+        callback=callback,
     )
 
 
@@ -175,7 +181,7 @@ def _group(command: Command) -> app_commands.Group:
     """Return the group that a command is in; those for admins are shown to admins."""
     admins = discord.Permissions(manage_guild=True)
     return app_commands.Group(
-        name=command.parent or "",
+        name=_localised(f"discord.command.{command.parent}"),
         description=_localised(f"discord.group.{command.parent}"),
         default_permissions=None if command.permission is Permission.MEMBER else admins,
     )
@@ -193,8 +199,10 @@ def _menus(reception: Reception) -> Iterator[app_commands.ContextMenu]:
 
 
 def _localised(key: str) -> app_commands.locale_str:
-    return app_commands.locale_str(text(key, FALLBACK), key=key)
+    return app_commands.locale_str(text(key, FALLBACK), write=partial(text, key))
 
 
-def _shown(option: Option, value: str | int) -> str:
-    return str(value) if option.unit is None else text(option.unit, FALLBACK, count=value)
+def _shown(option: Option, value: str | int) -> app_commands.locale_str:
+    return app_commands.locale_str(
+        written(option, value, FALLBACK), write=partial(written, option, value)
+    )

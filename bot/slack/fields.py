@@ -10,6 +10,7 @@ from commands.messages import error_text, text
 from commands.options import FRAME_COUNT, IMAGE, MODEL, NEGATIVE, REFINE, RESOLUTION
 from commands.schema import Command, Group, Kind, Option, Value
 from commands.studio import Studio
+from commands.summary import written
 from commands.values import accept
 from inference.errors import UserError
 from inference.spec import FILE_FPS
@@ -118,7 +119,7 @@ def _element(option: Option, studio: Studio, locale: str) -> Block:
 
 
 def _choices(option: Option, studio: Studio, locale: str) -> dict[str, str]:
-    choices = {str(choice): str(choice) for choice in option.choices}
+    choices = {str(choice): written(option, choice, locale) for choice in option.choices}
     if option.name == RESOLUTION.name:
         able = {str(size) for model in studio.models for size in model.resolutions}
         return {choice: shown for choice, shown in choices.items() if choice in able}

@@ -1,4 +1,4 @@
-"""What the guild of a job wants for its finished file, kept with the job."""
+"""What the guild of a job wants for what everybody gets to see of it, kept with the job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAXIMUM_SUFFIX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """How the file is marked, what it says of how it was made, and who may see it."""
+    """How the file is marked, what it says of how it was made, who may see it, and the language."""
 
     corner: Corner | None = None
     """Where the mark sits, if not where the installation puts it."""
@@ -24,6 +24,8 @@ class Presentation:
     """Whether the words that made the file can be read in it."""
     flagged: Outcome = Outcome.DENY
     """What becomes of it when a safety check flags it."""
+    language: str | None = None
+    """Of its card and of the message that brings it, if not the installation's."""
 
     def marked(self, settings: WatermarkSettings) -> WatermarkSettings:
         """Return the installation's mark as this job wears it."""

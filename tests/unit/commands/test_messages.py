@@ -110,6 +110,15 @@ def keys_made_of_data() -> set[str]:
         *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
         *(f"state.{state}" for state in JobState),
         *(f"discord.group.{command.parent}" for command in COMMANDS if command.parent),
+        *(f"discord.command.{name}" for command in COMMANDS for name in command.typed[1:].split()),
+        *(f"discord.option.{option.name}" for command in COMMANDS for option in command.options),
+        *(
+            f"choice.{option.name}.{str(choice).replace(' ', '-')}"
+            for command in COMMANDS
+            for option in command.options
+            if option.worded
+            for choice in option.choices
+        ),
         *(f"discord.permission.{name}" for name in {*CHANNEL, *ROOM, *THREAD}),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
