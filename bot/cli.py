@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,16 @@ GUILD = "local"
 
 INTERRUPTED = 130
 
+LANG = "--lang"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit code."""
-    parser = _parser()
+    locale = language(_asked(arguments))
+    parser = _parser(locale)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.takes_prompt:
-        parser.error(text("cli.unexpected", language(), words=" ".join(rest)))
+        parser.error(text("cli.unexpected", locale, words=" ".join(rest)))
     options.rest = rest
     try:
         verb: Verb = options.verb
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (RushesError, BaseExceptionGroup) as error:
-        sys.stderr.write(f"rushes: {error_text(_expected(error), language())}\n")
+        sys.stderr.write(f"rushes: {error_text(_expected(error), locale)}\n")
         return 1
 
 
@@ -59,16 +63,31 @@ def _expected(error: BaseException) -> RushesError:
     raise error
 
 
-def _parser() -> _Parser:
-    locale = language()
+def _asked(arguments: Sequence[str] | None) -> str | None:
+    """Return the language that a command line asks for: help has to know before it is read."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == LANG:
+            return following
+        if word.startswith(f"{LANG}="):
+            return word.removeprefix(f"{LANG}=")
+    return None
 
+
+def _parser(locale: str) -> _Parser:
     def help_of(key: str) -> str:
         return text(key, locale).replace("%", "%%")
 
-    where = _Parser(add_help=False)
+    parser_of = partial(_Parser, locale=locale)
+    spoken = parser_of(add_help=False)
+    # Without a default of its own: that of a verb would undo what was said in front of it.
+    spoken.add_argument(
+        LANG, dest="lang", metavar="CODE", default=argparse.SUPPRESS, help=help_of("cli.lang")
+    )
+    where = parser_of(add_help=False, parents=[spoken])
     where.add_argument("--config", type=Path, metavar="FILE", help=help_of("cli.config"))
     where.add_argument("--data-dir", type=Path, metavar="DIR", help=help_of("cli.data_dir"))
-    who = _Parser(add_help=False, parents=[where])
+    who = parser_of(add_help=False, parents=[where])
     who.add_argument("--as", dest="name", metavar="NAME", help=help_of("cli.as"))
     who.add_argument("--guild", default=GUILD, metavar="NAME", help=help_of("cli.guild"))
     who.add_argument("--channel", metavar="NAME", help=help_of("cli.channel"))
@@ -81,12 +100,18 @@ def _parser() -> _Parser:
         help=help_of("cli.role"),
     )
     who.add_argument("--admin", action="store_true", help=help_of("cli.admin"))
-    who.add_argument("--lang", metavar="CODE", help=help_of("cli.lang"))
 
-    parser = _Parser(prog="rushes", description=help_of("cli.about"))
-    parser.add_argument("--version", action="version", version=f"Rushes {version('rushes')}")
-    parser.set_defaults(takes_prompt=False)
-    known = parser.add_subparsers(metavar="VERB", required=True)
+    parser = parser_of(prog="rushes", description=help_of("cli.about"), parents=[spoken])
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"Rushes {version('rushes')}",
+        help=help_of("cli.version"),
+    )
+    parser.set_defaults(takes_prompt=False, lang=None)
+    known: argparse._SubParsersAction[_Parser] = parser.add_subparsers(
+        metavar="VERB", required=True
+    )
 
     def add(name: str, key: str, verb: Verb, parent: _Parser) -> _Parser:
         told = help_of(key)
@@ -126,7 +151,7 @@ def _parser() -> _Parser:
     told = help_of("cli.verb.db.check")
     checking = what.add_parser("check", parents=[where], help=told, description=told)
     checking.set_defaults(verb=verbs.db_check)
-    _add_slack(known, help_of)
+    _add_slack(known, spoken, help_of)
     _add_discord(known, where, help_of)
     return parser
 
@@ -142,12 +167,14 @@ def _add_discord(
     inviting.set_defaults(verb=verbs.discord_invite)
 
 
-def _add_slack(known: argparse._SubParsersAction[_Parser], help_of: Callable[[str], str]) -> None:
+def _add_slack(
+    known: argparse._SubParsersAction[_Parser], spoken: _Parser, help_of: Callable[[str], str]
+) -> None:
     told = help_of("cli.verb.slack")
     slack = known.add_parser("slack", help=told, description=told)
     what = slack.add_subparsers(metavar="WHAT", required=True)
     told = help_of("cli.verb.slack.manifest")
-    app = what.add_parser("manifest", help=told, description=told)
+    app = what.add_parser("manifest", parents=[spoken], help=told, description=told)
     app.add_argument(
         "--mode", choices=["socket", "http"], default="socket", help=help_of("cli.slack.mode")
     )
@@ -156,7 +183,30 @@ def _add_slack(known: argparse._SubParsersAction[_Parser], help_of: Callable[[st
 
 
 class _Parser(argparse.ArgumentParser):
-    """Takes no abbreviations: `--ad` must not become `--admin` in front of a prompt."""
+    """Speaks the person's language where argparse lets it.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+    It takes no abbreviations: `--ad` must not become `--admin` in front of a prompt.
+    """
+
+    def __init__(self, *, locale: str, add_help: bool = True, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, add_help=False, **options)
+        self._locale = locale
+        # A parser without help is a parent of others, which know its options by argparse's title.
+        if add_help:
+            self._positionals.title = text("cli.positionals", locale)
+            self._optionals.title = text("cli.options", locale)
+            self.add_argument("-h", "--help", action="help", help=text("cli.help", locale))
+
+    def add_subparsers(self, **options: Any) -> Any:
+        parser_of: Any = partial(_Parser, locale=self._locale)  # declared a class, only called
+        return super().add_subparsers(parser_class=parser_of, **options)
+
+    def format_usage(self) -> str:
+        return self._with_usage(super().format_usage())
+
+    def format_help(self) -> str:
+        return self._with_usage(super().format_help())
+
+    def _with_usage(self, formatted: str) -> str:
+        """Put our word for usage in place of argparse's."""
+        return text("cli.usage", self._locale) + formatted.removeprefix("usage: ")

@@ -24,9 +24,13 @@ HIDDEN_PROMPT = "…"
 """Stands for the words of a clip whose guild keeps them out of its files."""
 
 
-def language() -> str:
-    """Return the language of what is said before there is a config, and of all help."""
-    return _asked_language() or "en"
+def language(asked: str | None = None) -> str:
+    """Return the language of what is said before there is a config, and of all help.
+
+    Args:
+        asked: What `--lang` says, which wins over the environment.
+    """
+    return asked or _asked_language() or "en"
 
 
 def _asked_language() -> str | None:
@@ -67,7 +71,7 @@ def render(options: argparse.Namespace) -> int:
 
     config = _config(options)
     resolved = plan(config, typed_line(options.rest), options.output)
-    with progress_bar(language()) as on_progress:
+    with progress_bar(language(options.lang)) as on_progress:
         try:
             asyncio.run(render(config, resolved, options.output, on_progress))
         except PermissionError as error:
@@ -111,7 +115,7 @@ def job_or_file(options: argparse.Namespace) -> int:
     """Show a job, or what is written in a file."""
     path = Path(options.job)
     if path.is_file() or path.suffix or len(path.parts) > 1:
-        return _recipe(path)
+        return _recipe(path, language(options.lang))
 
     async def show(client: ControlClient, speaker: Speaker) -> int:
         report = await client.job(options.job, speaker)
@@ -120,7 +124,7 @@ def job_or_file(options: argparse.Namespace) -> int:
     return _asking(options, show)
 
 
-def _recipe(path: Path) -> int:
+def _recipe(path: Path, locale: str) -> int:
     from bot.offline import written
     from commands.flags import render
     from inference.errors import UserError
@@ -132,7 +136,6 @@ def _recipe(path: Path) -> int:
         spec = Spec.from_dict({"refine": False, "prompt": HIDDEN_PROMPT, **recipe})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("file.no_recipe", path=str(path)) from error
-    locale = language()
     _print(spec.prompt)
     for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
         if name in recipe:
@@ -147,14 +150,14 @@ def models(options: argparse.Namespace) -> int:
     """List the models."""
     from inference.engines import registry
 
-    config = _config(options)
+    config, locale = _config(options), language(options.lang)
     default = config.models.default or next(iter(config.models.installed), "")
     for name in config.models.installed:
         model = registry.capabilities(name)
         facts = [model.title, *model.resolutions, *sorted(model.modes)]
         if name == default:
-            facts.append(text("cli.models.default", language()))
-        _print(f"{name}  {text('facts.separator', language()).join(facts)}")
+            facts.append(text("cli.models.default", locale))
+        _print(f"{name}  {text('facts.separator', locale).join(facts)}")
     return 0
 
 
@@ -163,7 +166,8 @@ def db_backup(options: argparse.Namespace) -> int:
     from inference.store.maintenance import backup
 
     size = backup(_config(options).bot.data_dir, options.file)
-    _print(text("cli.db.saved", language(), path=str(options.file), kilobytes=size // 1024))
+    locale = language(options.lang)
+    _print(text("cli.db.saved", locale, path=str(options.file), kilobytes=size // 1024))
     return 0
 
 
@@ -177,7 +181,7 @@ def db_check(options: argparse.Namespace) -> int:
     _print(
         text(
             "cli.db.damaged" if health.problems else "cli.db.sound",
-            language(),
+            language(options.lang),
             schema=health.schema,
             jobs=health.jobs,
             unfinished=health.unfinished,

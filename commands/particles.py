@@ -18,7 +18,12 @@ _FORMS = {
 }
 """Each as it is behind a consonant, and behind a vowel."""
 
-_BOTH = re.compile("(?P<closing>[”’\"')\\]]*)(?P<both>" + "|".join(map(re.escape, _FORMS)) + ")")
+_CLOSING = "\u201d\u2019\"')]"
+"""What may stand between a value and its particle: quotation marks and brackets."""
+
+_BOTH = re.compile(
+    f"(?P<closing>[{re.escape(_CLOSING)}]*)(?P<both>{'|'.join(map(re.escape, _FORMS))})"
+)
 
 _RIEUL = "ㄹ"
 """The one consonant behind which it is 로, not 으로."""
@@ -31,7 +36,7 @@ _ENDINGS = {
     **dict.fromkeys("MN", "consonant"),
     **dict.fromkeys("LR", _RIEUL),
 }
-"""Final sounds of digits (영, 일, 이 …) and of capitals, which are read by their names (엘, 엠 …)."""
+"""Final sounds of digits (영, 일, 이 …) and of capitals, read by their names (엘, 엠 …)."""
 
 _FIRST_SYLLABLE, _LAST_SYLLABLE = "가", "힣"
 _FINALS = 28
