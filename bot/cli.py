@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def _expected(error: BaseException) -> RushesError:
 
 def _asked(arguments: Sequence[str] | None) -> str | None:
     """Return the language that a command line asks for: help has to know before it is read."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    words = sys.argv[1:] if arguments is None else arguments
+    for word, following in pairwise([*words, ""]):
         if word == LANG:
             return following
         if word.startswith(f"{LANG}="):
