@@ -12,6 +12,7 @@ from bot.discord.invite import address
 from commands.catalog import COMMANDS
 
 NAME = re.compile(r"[-_a-z0-9]{1,32}")
+KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
 
 
 @pytest.fixture
@@ -33,9 +34,16 @@ def options_of(command):
 
 
 def length(command) -> int:
-    own = len(command["name"]) + len(command.get("description", ""))
-    texts = [choice["name"] + str(choice["value"]) for choice in command.get("choices", [])]
-    return own + sum(map(len, texts)) + sum(map(length, command.get("options", [])))
+    """Return what counts towards Discord's limit: of each text, the longest language."""
+    own = longest(command, "name") + longest(command, "description")
+    choices = command.get("choices", [])
+    texts = sum(longest(choice, "name") + len(str(choice["value"])) for choice in choices)
+    return own + texts + sum(map(length, command.get("options", [])))
+
+
+def longest(described, key: str) -> int:
+    translated = described.get(f"{key}_localizations") or {}
+    return max(map(len, [described.get(key, ""), *translated.values()]))
 
 
 async def test_commands_keep_discords_limits(commands):
@@ -50,6 +58,40 @@ async def test_commands_keep_discords_limits(commands):
             assert len(option.get("choices", [])) <= 25
             needed = [inner.get("required", False) for inner in option.get("options", [])]
             assert needed == sorted(needed, reverse=True)
+
+
+async def test_names_in_korean_are_ones_that_discord_takes(commands):
+    for command in commands:
+        for one in [command, *options_of(command)]:
+            korean = one["name_localizations"]["ko"]
+            if one["type"] != discord.AppCommandType.message.value or one is not command:
+                assert KOREAN_NAME.fullmatch(korean)
+            assert len(one.get("description_localizations", {}).get("ko", "")) <= 100
+            names = [inner["name_localizations"]["ko"] for inner in one.get("options", [])]
+            assert len(names) == len(set(names)), one["name"]
+            for choice in one.get("choices", []):
+                assert 1 <= len(choice.get("name_localizations", {}).get("ko", "-")) <= 100
+    top = [command["name_localizations"]["ko"] for command in commands]
+    assert len(top) == len(set(top))
+
+
+async def test_english_names_are_those_of_the_schema_and_come_back(commands):
+    by_name = {command["name"]: command for command in commands}
+    for command in COMMANDS:
+        made = by_name[command.parent or command.name]
+        if command.parent is not None:
+            made = named(made["options"], command.name)
+        offered = {option.name for option in command.options} - set(command.fixed)
+        assert {option["name"] for option in made.get("options", [])} == offered
+
+
+async def test_a_korean_sees_words_for_the_values_and_the_english_ones_come_back(commands):
+    camera = named(named(commands, "generate")["options"], "camera")
+    [left] = [choice for choice in camera["choices"] if choice["value"] == "pan left"]
+    assert left["name"] == "pan left"
+    assert left["name_localizations"]["ko"] == "왼쪽으로 이동"
+    frames = named(named(commands, "generate")["options"], "frames")
+    assert frames["choices"][1]["name_localizations"]["ko"] == "49프레임"
 
 
 async def test_commands_are_for_guilds_and_direct_messages_and_never_for_accounts(commands):

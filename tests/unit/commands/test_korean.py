@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+from string import Formatter
+
+import pytest
+
+from commands import messages, particles
+from commands.messages import about, any_of, duration, message_ids, ordinal, text
+from commands.settings import Language
+
+LATIN = re.compile(r"[A-Za-z]{2,}")
+KEPT = re.compile(
+    r"\{[^}]*\}|https?://\S+|\[\w+\]"  # placeholders, addresses, sections of the config
+    r"|--camera pan left|editors=600, ann=unlimited|Europe/Berlin|Asia/Seoul"
+    r"|/generate a red fox[^.“]*|/(rushes|as|[a-z]+)[a-z -]*[A-Z #+]*|--[a-z-]+"  # what is typed
+    r"|rushes (run|chat)|pip install [^.그]+|[a-z_]+\.[a-z_]+|[A-Z]+_[A-Z_]+|\.(png|mp4)"
+)
+"""What is the same in every language."""
+
+WORDS = {
+    *("Rushes", "rushes", "Discord", "Slack", "OpenAI", "OAuth", "Permissions", "Basic"),
+    *("Information", "Bot", "Reset", "Token", "token", "xoxb", "xapp", "nano", "host", "port"),
+    *("GPU", "ID", "PNG", "JPEG", "WebP", "GIF", "MB", "GB", "kB", "TOML", "HTTP", "Ctrl", "Tab"),
+    *("fps", "config", "docs", "toml", "md", "log", "local", "general", "auto", "default"),
+    *("unlimited", "yes", "no", "360p", "720p"),
+}
+"""Names, and what has to be typed as it is."""
+
+
+def placeholders(key: str, locale: str) -> set[tuple[str, str]]:
+    template = messages.template(key, locale)
+    return {(name, style or "") for _, name, style, _ in Formatter().parse(template) if name}
+
+
+def test_korean_has_every_message_and_no_other():
+    assert message_ids("ko") == message_ids("en")
+    for key in message_ids():
+        assert messages.template(key, "ko"), key
+
+
+def test_every_language_there_is_can_be_set_for_a_guild():
+    for language in set(Language) - {Language.AUTO}:
+        assert messages.language(language) == language
+        assert len(message_ids(language)) == len(message_ids())
+
+
+def test_messages_have_the_values_of_the_english_ones_written_in_the_same_way():
+    for key in message_ids():
+        assert placeholders(key, "ko") == placeholders(key, "en"), key
+
+
+def test_no_english_was_forgotten():
+    left = {
+        key: words
+        for key in message_ids()
+        if (words := set(LATIN.findall(KEPT.sub(" ", messages.template(key, "ko")))) - WORDS)
+    }
+    assert left == {}
+
+
+def test_what_is_the_same_in_both_languages_has_no_words():
+    same = {key for key in message_ids() if messages.template(key) == messages.template(key, "ko")}
+    assert same == {
+        *("list.separator", "facts.separator", "card.title", "card.refined", "info.line"),
+        *("help.line", "help.choices", "queue.running", "audit.line", "form.flags_hint"),
+        *("error.control.refused", "discord.command.rushes", "slack.home.title"),
+    }
+
+
+def test_help_fits_into_what_discord_shows():
+    for key in message_ids():
+        if key.startswith(("option.", "command.", "discord.group.", "choice.")):
+            assert len(text(key, "ko")) <= 100, key
+
+
+def test_commands_and_flags_that_are_typed_are_those_of_english():
+    typed = re.compile(r"/rushes(?:-admin)? [a-z-]+|--[a-z]+|/[a-z]{3,}")
+    for key in message_ids():
+        english, korean = (typed.findall(messages.template(key, it)) for it in ("en", "ko"))
+        assert set(korean) == set(english), key
+
+
+@pytest.mark.parametrize(
+    ("word", "chosen"),
+    [
+        ("무지개", "무지개를 무지개는 무지개가 무지개와 무지개로"),
+        ("산", "산을 산은 산이 산과 산으로"),
+        ("불", "불을 불은 불이 불과 불로"),
+        ("“산”", "“산”을 “산”은 “산”이 “산”과 “산”으로"),
+        ("720", "720을 720은 720이 720과 720으로"),
+        ("1", "1을 1은 1이 1과 1로"),
+        ("7Q2FK9XD", "7Q2FK9XD를 7Q2FK9XD는 7Q2FK9XD가 7Q2FK9XD와 7Q2FK9XD로"),
+        ("URL", "URL을 URL은 URL이 URL과 URL로"),
+        ("360p", "360p을(를) 360p은(는) 360p이(가) 360p과(와) 360p(으)로"),
+        ("…", "…을(를) …은(는) …이(가) …과(와) …(으)로"),
+    ],
+)
+def test_particles_follow_the_sound_of_the_word(word, chosen):
+    forms = ("을(를)", "은(는)", "이(가)", "과(와)", "(으)로")
+    assert " ".join(word + particles.agree(form, word) for form in forms) == chosen
+
+
+def test_a_particle_may_stand_behind_a_quotation_mark():
+    assert particles.agree("”을(를) 지워요", "산") == "”을 지워요"
+    assert particles.agree(" 을(를)", "산") == " 을(를)"
+
+
+def test_messages_are_filled_with_fitting_particles():
+    assert "“무지개”를" in text("words.removed", "ko-KR", word="무지개")
+    assert "“산”을" in text("words.removed", "ko", word="산")
+
+
+def test_values_that_look_like_particles_stay_as_they_are():
+    assert text("card.title", "ko", prompt="산을(를) {name}") == "🎬 산을(를) {name}"
+
+
+def test_durations_places_and_alternatives_are_korean():
+    assert duration(47, "ko") == "47초"
+    assert duration(180, "ko") == "3분"
+    assert duration(4800, "ko") == "1시간 20분"
+    assert about(41, "ko") == "약 40초"
+    assert [ordinal(number, "ko") for number in (2, 3, 11, 21)] == [
+        "2번째",
+        "3번째",
+        "11번째",
+        "21번째",
+    ]
+    assert any_of(["a", "b", "c"], "ko") == "a, b 또는 c"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 97])
+def test_there_is_one_plural_form(count):
+    assert text("unit.frames", "ko", count=count) == f"{count}프레임"
