@@ -23,6 +23,7 @@ from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands import cards, looking
 from commands.card import Card
+from commands.context import Jobs
 from commands.messages import error_text
 from commands.policy import make_policy
 from commands.studio import Studio
@@ -102,7 +103,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             artifacts=core.artifacts,
             events=core.events,
             platforms=platforms,
-            painter=_painter(core, studio, config.bot.language, clock),
+            painter=make_painter(core.jobs, studio, config.bot.language, clock),
             shrinker=media,
             previews=not config.safety.sees_pictures,
             clock=clock,
@@ -195,7 +196,16 @@ def _expected(error: BaseException) -> RushesError | None:
     return leaf if isinstance(leaf, RushesError) else None
 
 
-def _painter(core: Core, studio: Studio, language: str, clock: Clock) -> Painter:
+def make_painter(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> Painter:
+    """Return what draws the messages of jobs, in the language that goes with each job.
+
+    Args:
+        jobs: Knows where they stand.
+        studio: Knows their models.
+        language: Of jobs that go with none.
+        clock: For what is said of time.
+    """
+
     def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
         locale = job.presentation.language or language
         capabilities = looking.capabilities(job, studio)
@@ -203,7 +213,7 @@ def _painter(core: Core, studio: Studio, language: str, clock: Clock) -> Painter
             return cards.failure(job, locale)
         if file is not None:
             return cards.clip(job, file, locale, capabilities)
-        standing = looking.standing(job, core.jobs, clock)
+        standing = looking.standing(job, jobs, clock)
         return cards.status(job, standing, locale, capabilities)
 
     return paint

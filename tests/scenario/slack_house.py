@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.app import make_painter
 from bot.config import SlackSection
 from bot.delivery import Delivery
 from bot.platform import Desk
 from bot.slack.limiter import Limiter
 from bot.slack.manifest import manifest
 from bot.slack.platform import SlackPlatform
-from commands import cards, looking
 from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import SystemClock
@@ -24,7 +24,6 @@ from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
 from inference.jobs.policy import QueueLimits
 from inference.media.watermark import WatermarkSettings
-from inference.store.outbox import ActKind
 from inference.tasks import running
 from tests.fakes.cleaner import FakeCleaner
 from tests.fakes.executor import FakeExecutor
@@ -102,7 +101,7 @@ class House:
                 artifacts=core.artifacts,
                 events=core.events,
                 platforms={"slack": self.platform},
-                painter=self._paint,
+                painter=make_painter(core.jobs, studio, "en", clock),
                 shrinker=NeverShrinks(),
                 clock=clock,
             )
@@ -124,15 +123,6 @@ class House:
         self.running.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await self.running
-
-    def _paint(self, job: Job, kind: ActKind, file: Path | None, /) -> Any:
-        capabilities = looking.capabilities(job, self.desk.studio)
-        if kind is ActKind.NOTICE:
-            return cards.failure(job, "en")
-        if file is not None:
-            return cards.clip(job, file, "en", capabilities)
-        standing = looking.standing(job, self.core.jobs, SystemClock())
-        return cards.status(job, standing, "en", capabilities)
 
 
 def card_of(prompt):
