@@ -98,7 +98,7 @@ class DiscordPlatform:
         """Bring a message to its newest state; see `Platform`."""
         posted = Posted(**receipt)
         client = self._client
-        if message.card.kind is CardKind.RUNNING and not self._pace.allows(posted):
+        if message.card.progress is not None and not self._pace.allows(posted):
             return
         self._pace.edited(posted)
         with translated():
