@@ -23,11 +23,12 @@ from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands import cards, looking
 from commands.card import Card
+from commands.messages import error_text
 from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
 from inference.engines import registry
-from inference.errors import UserError
+from inference.errors import RushesError, UserError
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
 from inference.jobs.policy import QueueLimits
@@ -173,12 +174,25 @@ async def _keep_running(platform: Platform, desk: Desk) -> None:
         started = loop.time()
         try:
             await platform.run(desk)
-        except Exception:  # noqa: BLE001 - whatever it was, the others go on
-            _log.exception("platform.failed", platform=platform.name)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+            expected = _expected(error)
+            if expected is None:
+                _log.exception("platform.failed", platform=platform.name)
+            else:
+                sentence = error_text(expected, desk.language)
+                _log.error("platform.failed", platform=platform.name, problem=sentence)
         if loop.time() - started > STEADY_SECONDS:
             failures = 0
         await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
         failures += 1
+
+
+def _expected(error: BaseException) -> RushesError | None:
+    """Return what a platform failed of on purpose, also out of its task groups."""
+    leaf = error
+    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+        leaf = leaf.exceptions[0]
+    return leaf if isinstance(leaf, RushesError) else None
 
 
 def _painter(core: Core, studio: Studio, locale: str, clock: Clock) -> Painter:

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import random
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -131,7 +132,8 @@ class Delivery:
                 return
             platform = self._platforms.get(act.platform)
             if platform is not None:
-                await platform.edit(act.receipt, await self._compose(act, job))
+                message = await self._compose(act, job)
+                await platform.edit(act.receipt, replace(message, fleeting=True))
         finally:
             self._free(job_id)
 

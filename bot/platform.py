@@ -47,6 +47,8 @@ class Outgoing:
     """The newest still of a running job, a small JPEG; shown where a chat can."""
     trace: dict[str, Any]
     """What an earlier, interrupted try remembered."""
+    fleeting: bool = False
+    """It may be skipped where the platform has little room: a newer state is sure to come."""
 
     @property
     def file(self) -> Path | None:

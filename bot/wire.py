@@ -28,6 +28,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
         "job": card.job,
         "private": card.private,
         "ping": card.ping,
+        "option": card.option,
     }
 
 

@@ -116,6 +116,8 @@ class Card:
     """Only the caller may see it."""
     ping: bool = False
     """Notify the people named in it; only in the message that ends a job."""
+    option: str = ""
+    """Name of the option that an error is about, so that a form can show it there."""
 
 
 def plain(card: Card, *, zone: tzinfo = UTC) -> str:

@@ -12,6 +12,7 @@ from commands.actions import Action, Verb
 from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
 from commands.extend import can_extend
 from commands.messages import error_text, parts, text
+from commands.options import BY_FLAG, BY_NAME, IMAGE, PROMPT
 from commands.resolve import enlarged
 from inference.engines.base import Capabilities
 from inference.errors import RushesError
@@ -177,7 +178,23 @@ def info(
 def error(problem: RushesError, locale: str, *, advice: str | None = None) -> Card:
     """Say what is wrong with a request, and what would work, to the caller only."""
     lines = [error_text(problem, locale), *([] if advice is None else [advice])]
-    return Card(kind=CardKind.ERROR, lines=tuple((line,) for line in lines), private=True)
+    return Card(
+        kind=CardKind.ERROR,
+        lines=tuple((line,) for line in lines),
+        private=True,
+        option=option_of(problem),
+    )
+
+
+def option_of(problem: RushesError) -> str:
+    """Return the name of the option that an error is about, or nothing."""
+    family = problem.code.partition(".")[0]
+    if family in {PROMPT.name, IMAGE.name}:
+        return family
+    named = problem.params.get("option") or problem.params.get("flag") or ""
+    word = str(named).removeprefix("--")
+    option = BY_FLAG.get(word) or BY_NAME.get(word)
+    return option.name if option else ""
 
 
 def note(key: str, locale: str, /, *, buttons: tuple[Button, ...] = (), **params: Any) -> Card:

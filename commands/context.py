@@ -178,10 +178,10 @@ class Channel:
     id: str = ""
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
-    closed: UserError | None = None
-    """Why the platform could not bring a result here; nothing is made in such a channel."""
     age_restricted: bool = False
     """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
+    closed: UserError | None = None
+    """Why the platform could not bring a result here; nothing is made in such a channel."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
 

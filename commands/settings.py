@@ -90,6 +90,14 @@ class Flagged(StrEnum):
     """It is made where only adults are, and denied everywhere else."""
 
 
+class External(StrEnum):
+    """What people of another company may do in a channel that both share."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+    """Make things, within the caps; they still see nothing beyond that channel."""
+
+
 _GUILD = frozenset({Scope.GUILD})
 _PLACES = frozenset({Scope.GUILD, Scope.CHANNEL})
 
@@ -136,6 +144,7 @@ SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
 WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
+EXTERNAL = _setting("external", Kind.CHOICE, choices=tuple(External), default=External.DENY.value)
 TIMEZONE = _setting("timezone", shape=Shape.ZONE, scopes=_GUILD, default="UTC")
 
 _SECONDS = Range(lowest=0, highest=MAXIMUM_SECONDS)
@@ -204,6 +213,7 @@ SETTINGS = {
         RECIPE_PROMPT,
         WATERMARK_CORNER,
         WATERMARK_SUFFIX,
+        EXTERNAL,
         TIMEZONE,
         QUOTA_GUILD,
         QUOTA_USER,

@@ -95,10 +95,10 @@ async def open_core(
         line = Line(shares)
         costs = CostModel()
         for job in await store.finished(LEARN_FROM):
-            if job.manifest is not None and (seconds := job.manifest.timings.get("total")):
+            if job.manifest is not None and "total" in job.manifest.timings:
                 # A model or size that is no longer there teaches nothing.
                 with contextlib.suppress(UserError, KeyError):
-                    costs.learn(job.spec, capabilities(job.spec.model), seconds)
+                    costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
         judge = guard(database)
         checker = Checker(store=store, artifacts=artifacts, guard=judge, clock=clock)
         dispatcher = Dispatcher(

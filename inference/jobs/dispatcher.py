@@ -129,6 +129,8 @@ class Dispatcher:
         if progress is None or progress.stage is not Stage.RENDERING or not progress.done:
             return by_estimate
         by_pace = (now - self._stepping_since) / progress.done * (progress.total - progress.done)
+        spec = self._running.spec
+        by_pace += self._costs.rest_seconds(spec, self._capabilities(spec.model))
         # A few steps tell more than any estimate; the very first one still warms things up.
         trust = min(1.0, progress.done / TRUSTED_STEPS)
         return trust * by_pace + (1 - trust) * by_estimate
@@ -241,7 +243,7 @@ class Dispatcher:
             await self._cancelled(job)
             return
         self._line.shares.apply(charge)
-        self._costs.learn(job.spec, self._capabilities(job.spec.model), seconds)
+        self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
         self._finished(job.id)
         _log.info("job.rendered", job=job.id, seconds=round(seconds, 2), bytes=manifest.size)
 
