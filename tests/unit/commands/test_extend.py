@@ -139,3 +139,14 @@ async def test_a_last_image_needs_a_first_one_and_a_model_that_can(call, jobs):
     await execute("/generate fox --image a.png --last b.png", terminal)
 
     assert (jobs.orders[-1].spec.image, jobs.orders[-1].spec.last) == ("a.png", "b.png")
+
+
+async def test_an_extension_that_ended_unprepared_is_tried_again_from_the_same_clip(
+    call, jobs, clip
+):
+    child = await jobs.get((await press(extend(clip), call)).job, tenant=call.channel.tenant)
+    jobs.put(replace(child, state=JobState.CANCELLED))
+
+    await press(Action(verb=Verb.RETRY, job=child.id).encode(), call)
+
+    assert (jobs.orders[-1].spec, jobs.orders[-1].parent) == (child.spec, clip.id)
