@@ -10,21 +10,13 @@ from typing import Any
 
 from commands.context import Caller, Channel
 from commands.options import FRAME_COUNT, RESOLUTION
-from commands.resolve import CAPPED, COMMAND, TYPED, Resolved
+from commands.resolve import CAPPED, COMMAND, Resolved
 from commands.schema import Permission
-from commands.settings import (
-    BUTTONS,
-    CAPS,
-    CHANNELS,
-    ROLES,
-    Buttons,
-    Cap,
-    Rules,
-)
+from commands.settings import BUTTONS, CAPS, CHANNELS, ROLES, Buttons, Cap, Rules
 from commands.values import label
 from inference.engines.base import Capabilities
 from inference.errors import UserError
-from inference.jobs.model import Job
+from inference.jobs.model import TYPED, Job
 from inference.spec import Spec
 
 

@@ -16,8 +16,11 @@ from torch.nn import functional
 
 from inference.opensora.config import CoderConfig, VaeConfig
 from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, latent_frames
+from inference.opensora.slices import sliced_causal
 from inference.opensora.vae_blocks import (
+    CausalAttention,
     CausalConv3d,
+    InSlices,
     MiddleBlock,
     ResnetBlock,
     SpaceDownsample,
@@ -26,6 +29,7 @@ from inference.opensora.vae_blocks import (
     SpaceUpsample,
     causal_pad,
     group_norm,
+    norm_and_activate,
 )
 
 _SURPLUS_FRAMES = 3
@@ -88,7 +92,7 @@ class Encoder(nn.Module):
         return out
 
 
-class Decoder(nn.Module):
+class Decoder(InSlices):
     """Latents [B, latent channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w]."""
 
     def __init__(self, config: CoderConfig) -> None:
@@ -113,8 +117,17 @@ class Decoder(nn.Module):
         x = self.mid(self.conv_in(z))
         for level in reversed(self.up):
             x = level(x)
-        x = causal_pad(functional.silu(self.norm_out(x)), self.conv_out.kernel_size[0])
-        out: Tensor = self.conv_out(x[:, :, _SURPLUS_FRAMES:])
+        prepare = norm_and_activate(self.norm_out, x, self.frames)
+        kernel = self.conv_out.kernel_size[0]
+        if self.frames is None:
+            x = causal_pad(prepare(x), kernel)
+            out: Tensor = self.conv_out(x[:, :, _SURPLUS_FRAMES:])
+            return out
+        found = sliced_causal(x, self.frames, kernel, self._convolve, prepare)
+        return found[:, :, _SURPLUS_FRAMES:]
+
+    def _convolve(self, piece: Tensor) -> Tensor:
+        out: Tensor = self.conv_out(functional.pad(piece, [self.conv_out.kernel_size[0] // 2] * 4))
         return out
 
 
@@ -148,6 +161,19 @@ class VideoVae(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.decoder.conv_out.weight.device
+
+    def work_in_slices(self, *, frames: int | None, rows: int | None) -> None:
+        """Choose how much is worked on at a time; None is all of it.
+
+        Args:
+            frames: Frames that a layer convolves at once: saves memory, costs a little time.
+            rows: Queries that attend at once: for devices whose kernels do not take wide heads.
+        """
+        for module in self.modules():
+            if isinstance(module, InSlices):
+                module.frames = frames
+            if isinstance(module, CausalAttention):
+                module.rows = rows
 
     def moments(self, pixels: Tensor) -> Posterior:
         """Encode pixels in -1..1, [B, 3, T, H, W] with T = 1 or 16n + 1; nothing is normalised.

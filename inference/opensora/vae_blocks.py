@@ -1,10 +1,21 @@
-"""Parts of the video VAE. Tensors are [B, C, T, H, W]; time is causal: no part looks ahead."""
+"""Parts of the video VAE. Tensors are [B, C, T, H, W]; time is causal: no part looks ahead.
+
+Parts with `frames` set work on so many frames at a time, for memory (`opensora.slices`).
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from inference.opensora.slices import (
+    Convolve,
+    causal_attention,
+    frozen_norm,
+    sliced_causal,
+    spans,
+)
 
 _GROUPS = 32
 _NORM_EPSILON = 1e-6
@@ -21,20 +32,45 @@ def causal_pad(x: Tensor, kernel: int) -> Tensor:
     return functional.pad(x, (side, side, side, side, kernel - 1, 0))
 
 
-class CausalConv3d(nn.Module):
+class InSlices(nn.Module):
+    """A part that can work on a few frames at a time."""
+
+    frames: int | None = None
+    """How many; None is all of them at once."""
+
+
+class CausalConv3d(InSlices):
     """A cubic convolution that sees only the present and the past."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv3d(channels, out_channels, kernel, stride=stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep T, H, W, or halve them (rounding up) with stride 2."""
-        out: Tensor = self.conv(causal_pad(x, self.conv.kernel_size[0]))
+    def forward(self, x: Tensor, prepare: Convolve | None = None) -> Tensor:
+        """Keep T, H, W, or halve them (rounding up) with stride 2.
+
+        Args:
+            x: The clip.
+            prepare: Applied to each frame first.
+        """
+        kernel = self.conv.kernel_size[0]
+        if self.frames is not None and self.conv.stride[0] == 1:
+            return sliced_causal(x, self.frames, kernel, self._convolve, prepare)
+        out: Tensor = self.conv(causal_pad(x if prepare is None else prepare(x), kernel))
+        return out
+
+    def _convolve(self, piece: Tensor) -> Tensor:
+        out: Tensor = self.conv(functional.pad(piece, [self.conv.kernel_size[0] // 2] * 4))
         return out
 
 
-class ResnetBlock(nn.Module):
+def norm_and_activate(norm: nn.GroupNorm, x: Tensor, frames: int | None) -> Convolve:
+    """Return what norms (as over all of x) and activates parts of x."""
+    normed = norm if frames is None else frozen_norm(norm, x, frames)
+    return lambda part: functional.silu(normed(part))
+
+
+class ResnetBlock(InSlices):
     """Norm, SiLU and convolution, twice, added to the input."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
@@ -49,9 +85,10 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Change the channels only."""
-        hidden = self.conv1(functional.silu(self.norm1(x)))
-        hidden = self.conv2(functional.silu(self.norm2(hidden)))
-        out: Tensor = hidden + (x if self.nin_shortcut is None else self.nin_shortcut(x))
+        hidden = self.conv1(x, norm_and_activate(self.norm1, x, self.frames))
+        hidden = self.conv2(hidden, norm_and_activate(self.norm2, hidden, self.frames))
+        shortcut = x if self.nin_shortcut is None else self.nin_shortcut(x)
+        out: Tensor = hidden + shortcut if self.frames is None else hidden.add_(shortcut)
         return out
 
 
@@ -60,8 +97,11 @@ class CausalAttention(nn.Module):
 
     The sequence has 72,000 tokens at 720p, so the causality is left to the attention kernel: a
     mask of that side would take gigabytes. The kernels that need no such matrix want the channels
-    next to each other in memory.
+    next to each other in memory. Few of them take heads as wide as this one: with `rows` set,
+    so many queries are looked at at a time instead.
     """
+
+    rows: int | None = None
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,7 +118,10 @@ class CausalAttention(nn.Module):
             project(normed).flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
             for project in (self.q, self.k, self.v)
         )
-        found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        if self.rows is None:
+            found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            found = causal_attention(query, key, value, self.rows)
         out: Tensor = x + self.proj_out(found.squeeze(1).transpose(1, 2).reshape(x.shape))
         return out
 
@@ -123,7 +166,7 @@ class SpaceTimeDownsample(nn.Module):
         return out
 
 
-class SpaceUpsample(nn.Module):
+class SpaceUpsample(InSlices):
     """Doubles height and width of each frame."""
 
     def __init__(self, channels: int) -> None:
@@ -132,6 +175,11 @@ class SpaceUpsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the channels and T."""
+        if self.frames is None:
+            return self._upsample(x)
+        return sliced_causal(x, self.frames, 1, self._upsample)
+
+    def _upsample(self, x: Tensor) -> Tensor:
         return _frame_by_frame(self.conv, functional.interpolate(x, scale_factor=(1.0, 2.0, 2.0)))
 
 
@@ -148,7 +196,7 @@ class SpaceTimeUpsample(nn.Module):
         return out
 
 
-class _Refinement(nn.Module):
+class _Refinement(InSlices):
     def __init__(self, channels: int) -> None:
         super().__init__()
         epsilon = 1e-5  # the one place where the original keeps PyTorch's default
@@ -158,9 +206,18 @@ class _Refinement(nn.Module):
         self.norm2 = group_norm(channels, epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = functional.silu(self.norm1(self.conv1(x)))
-        out: Tensor = functional.silu(self.norm2(self.conv2(hidden)) + x) + x
-        return out
+        hidden: Tensor = self.conv1(x)
+        hidden = self.conv2(hidden, norm_and_activate(self.norm1, hidden, self.frames))
+        if self.frames is None:
+            out: Tensor = functional.silu(self.norm2(hidden) + x) + x
+            return out
+        normed = frozen_norm(self.norm2, hidden, self.frames)
+        for start, stop in spans(x.shape[2], self.frames):
+            part = x[:, :, start:stop]
+            hidden[:, :, start:stop] = (
+                functional.silu(normed(hidden[:, :, start:stop]) + part) + part
+            )
+        return hidden
 
 
 def _frame_by_frame(conv: nn.Conv2d, x: Tensor) -> Tensor:

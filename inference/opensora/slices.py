@@ -1,0 +1,105 @@
+"""The VAE's heavy layers a few frames at a time, so that big pictures fit into small cards.
+
+At 720p one activation of the decoder takes up to 9 GB, and norm, SiLU, padding and convolution in a
+row would hold four of them. Here the statistics of a norm are taken first, over everything; then
+each slice is normed, activated, padded and convolved on its own. Every frame is computed once and
+from the same numbers, so the result is the same but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Convolve = Callable[[Tensor], Tensor]
+"""Maps [B, C, t, H, W] with `kernel - 1` leading frames to the frames after those."""
+
+
+def sliced_causal(
+    x: Tensor, frames: int, kernel: int, convolve: Convolve, prepare: Convolve | None = None
+) -> Tensor:
+    """Apply a convolution that is causal in time, `frames` output frames at a time.
+
+    Args:
+        x: [B, C, T, H, W].
+        frames: Output frames per slice.
+        kernel: Frames that each output frame sees: itself and those before it.
+        convolve: Gets a slice with its past, padded with zero frames before the first.
+        prepare: Applied to each frame first, one by one; the zero frames stay zero.
+    """
+    out: Tensor | None = None
+    for start, stop in spans(x.shape[2], frames):
+        past = max(0, start - kernel + 1)
+        piece = x[:, :, past:stop]
+        if prepare is not None:
+            piece = prepare(piece)
+        missing = kernel - 1 - (start - past)
+        if missing:
+            piece = functional.pad(piece, (0, 0, 0, 0, missing, 0))
+        found = convolve(piece)
+        if out is None:
+            out = found.new_empty((*found.shape[:2], x.shape[2], *found.shape[3:]))
+        out[:, :, start:stop] = found
+    if out is None:
+        raise ValueError("a clip without frames")
+    return out
+
+
+def frozen_norm(norm: nn.GroupNorm, x: Tensor, frames: int) -> Convolve:
+    """Return a function that norms parts of x as `norm` would norm the whole.
+
+    The statistics are taken in fp32, slice by slice, in two passes: mean first, then deviations.
+    """
+    batch, channels = x.shape[:2]
+    count = x[0].numel() // norm.num_groups
+
+    def total(of: Convolve) -> Tensor:
+        parts = (
+            of(x[:, :, start:stop].reshape(batch, norm.num_groups, -1).float()).sum(-1)
+            for start, stop in spans(x.shape[2], frames)
+        )
+        return torch.stack(list(parts)).sum(0)
+
+    mean = total(lambda part: part) / count
+    variance = total(lambda part: (part - mean[..., None]).square()) / count
+    scale = torch.rsqrt(variance + norm.eps)
+
+    def spread(values: Tensor) -> Tensor:
+        return values.repeat_interleave(channels // norm.num_groups, 1)
+
+    gain = spread(scale) * norm.weight.float()
+    shift = norm.bias.float() - spread(mean) * gain
+    gain, shift = (values[..., None, None, None] for values in (gain, shift))
+    return lambda part: torch.addcmul(shift, part.float(), gain).to(x.dtype)
+
+
+def spans(length: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of consecutive slices, the last one perhaps shorter."""
+    for start in range(0, length, size):
+        yield start, min(start + size, length)
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, rows: int) -> Tensor:
+    """Attend causally, `rows` queries at a time, each slice to the keys it may see.
+
+    The kernels that need no score matrix stop at heads of width 256, or fall back to slow ones;
+    this needs rows x tokens scores at a time and half the multiplications of an unmasked product.
+
+    Args:
+        query: [B, heads, tokens, channels], as `key` and `value`.
+        key: What is looked for.
+        value: What is found.
+        rows: Queries per slice.
+    """
+    found = torch.empty_like(query)
+    scale = query.shape[-1] ** -0.5
+    for start, stop in spans(query.shape[2], rows):
+        scores = (query[:, :, start:stop] * scale) @ key[:, :, :stop].transpose(-2, -1)
+        later = torch.ones(stop - start, stop - start, dtype=torch.bool, device=query.device)
+        scores[..., start:].masked_fill_(later.triu(1), -torch.inf)
+        weights = scores.float().softmax(-1).to(value.dtype)
+        found[:, :, start:stop] = weights @ value[:, :, :stop]
+    return found
