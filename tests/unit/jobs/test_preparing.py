@@ -93,7 +93,10 @@ async def test_slow_images_hold_up_nobody_until_too_many_are_on_the_way(bench, c
     await bench.reached(job.id, JobState.PREPARING)
 
     last = await bench.submit()
-    assert len(bench.images.fetched) == CONCURRENT
+    async with asyncio.timeout(10):
+        while len(bench.images.fetched) < CONCURRENT:  # noqa: ASYNC110 - nobody tells us, so look
+            await asyncio.sleep(0.001)
+    assert (await bench.now(last)).state is JobState.ACCEPTED
 
     bench.images.gate.set()
     await bench.reached(last.id, JobState.QUEUED)
