@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import functools
 import io
+import math
 import random
 import sys
 import tempfile
@@ -81,6 +82,8 @@ class Plan:
     """Commands per second, about."""
     trouble: float = 0.03
     """Share of requests that end in 5xx or 429."""
+    lost: float = 0.01
+    """Share of requests that are acted on and never answered."""
     seed: int = 6
 
 
@@ -120,11 +123,15 @@ class Day:
 
     def _channels(self, guild: Guild) -> list[Channel]:
         add = self.discord.add_channel
+        general, forum = add(guild, "general"), add(guild, "ideas", ChannelKind.FORUM)
+        owner = self.discord.owner(guild)
         return [
-            add(guild, "general"),
+            general,
             add(guild, "clips"),
             add(guild, "news", ChannelKind.ANNOUNCEMENT),
             add(guild, "stage", ChannelKind.VOICE),
+            self.discord.thread_of(owner, general, "a thread of people"),
+            self.discord.thread_of(owner, forum, "a post"),
         ]
 
     def reached(self, commands: int) -> bool:
@@ -288,6 +295,7 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
             await bot.start()
             await discord.bot_ready()
             discord.storm(plan.trouble, plan.seed)
+            discord.trouble("", times=math.inf, share=plan.lost, reset=True, taken=True)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(day.live())
                 tasks.create_task(disturb(day, bot))
@@ -314,13 +322,14 @@ def report(day: Day, verdict: Verdict) -> str:
     witness, gateway = day.discord.witness, day.discord.gateway
     latencies = [f"p{share * 100:.0f} {witness.latency(share) * 1000:.0f} ms" for share in SHARES]
     answers = Counter(f"{seen.status}/{seen.code}" for seen in witness.requests)
+    thinking = sum(m.loading and not m.deleted for m in day.discord.world.messages)
     told = Counter(message.text.partition("\n")[0] for message in day.discord.world.ephemeral)
     lines = [
         f"commands: {day.done} {dict(day.counts)}, given again: {day.repeated}",
         f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
         f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
         f"requests: {len(witness.requests)} {dict(answers)}",
-        f"too late: {len(witness.dead_token_uses)}",
+        f"too late: {len(witness.dead_token_uses)}, left thinking: {thinking}",
         f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",
         *(f"told {count} times: {text}" for text, count in told.most_common(5)),
         *(f"not offered {count} times: {text}" for text, count in day.not_offered.most_common(5)),
@@ -346,6 +355,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--pace", type=float, default=8.0)
     parser.add_argument("--trouble", type=float, default=0.03)
+    parser.add_argument("--lost", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--keep", type=Path, help="directory for data and log")
     options = vars(parser.parse_args())
