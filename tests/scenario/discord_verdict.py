@@ -109,7 +109,7 @@ def _fault_of(clip: Message, card: Message, words: str) -> str | None:
     place = card.thread if card.channel.kind in THREADED else card.channel
     if clip.channel is not place:
         return f"the clip is in {clip.channel.name or 'a direct message'}"
-    if words.encode() not in clip.files[0].data:
+    if not re.search(re.escape(words).encode() + rb"(?!\d)", clip.files[0].data):
         return "the clip is that of another prompt"
     return None
 
