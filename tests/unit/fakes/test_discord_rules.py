@@ -1,5 +1,8 @@
 """What the loopback Discord refuses, rule by rule."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.fakes.discord.command_rules import check_commands
@@ -198,3 +201,9 @@ def test_without_discords_description_nothing_is_refused():
     assert not absent
     assert absent.problems("POST", "/nowhere", query={}, body=None) == []
     assert absent.answer_problems("POST", "/nowhere", 200, None) == []
+
+
+def test_the_loopback_discord_knows_nothing_of_what_is_tested_against_it():
+    package = Path(__file__).parents[2] / "fakes" / "discord"
+    ours = re.compile(r"^\s*(from|import) (bot|commands|inference|discord)\b", re.MULTILINE)
+    assert [path.name for path in package.glob("*.py") if ours.search(path.read_text())] == []
