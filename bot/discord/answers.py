@@ -23,8 +23,8 @@ from bot.discord.errors import UNREACHABLE
 from commands.card import Card, CardKind
 from commands.forms import Form
 
-PROMPT_SECONDS = 1.5
-"""How long a request may take before the person sees "thinking…"."""
+PROMPT_SECONDS = 0.25
+"""How long a request may take before the person sees "thinking…": only on a busy machine."""
 
 KEPT = 1000
 """Answers that are remembered for the outbox, which asks within moments."""
@@ -36,9 +36,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A job's card that is there already."""
+    """What is known of a job's card that may be there already."""
 
-    posted: Posted
+    posted: Posted | None = None
+    """Where it is; None if the answer to the request was something else."""
     card: Card | None = None
     """What it says, if that is known."""
 
@@ -50,7 +51,7 @@ class Answers:
         self._shown: OrderedDict[int, asyncio.Future[Shown | None]] = OrderedDict()
 
     async def card(self, interaction_id: int) -> Shown | None:
-        """Return the card that answers a request, as soon as it does; None if none is known."""
+        """Return how a request was answered, as soon as it is; None if that is not known."""
         expected = self._shown.get(interaction_id)
         return None if expected is None else await asyncio.shield(expected)
 
@@ -60,6 +61,7 @@ class Answers:
         work: Coroutine[Any, Any, Card | Form],
         *,
         form: bool = False,
+        private: bool = False,
     ) -> None:
         """Do what was asked, and answer with what came of it.
 
@@ -67,11 +69,20 @@ class Answers:
             interaction: What asked; not answered yet.
             work: Makes the answer; what went wrong is in the answer.
             form: Whether a form is expected, before which nothing may be said.
+            private: Whether an answer for the person alone is expected.
         """
         with self._expected(interaction.id) as expected:
-            answer = await _made(interaction, work, patient=form)
+            making = asyncio.create_task(work, name=f"discord-{interaction.id}")
             try:
-                expected.set_result(await _show(interaction, answer))
+                await asyncio.wait({making}, timeout=None if form else PROMPT_SECONDS)
+                if not making.done():
+                    await _think(interaction, private=private)
+                answer = await making
+            finally:
+                making.cancel()
+            try:
+                thought = private if interaction.response.is_done() else None
+                expected.set_result(await _show(interaction, answer, thought=thought))
             except (discord.HTTPException, *UNREACHABLE) as error:
                 # Too late, or lost on the way: if it made a job, the outbox sees to its card.
                 _log.info("discord.unanswered", error=type(error).__name__)
@@ -90,35 +101,36 @@ class Answers:
                 expected.set_result(None)
 
 
-async def _made(
-    interaction: discord.Interaction, work: Coroutine[Any, Any, Card | Form], *, patient: bool
-) -> Card | Form:
-    """Return the answer, after a "thinking…" if it takes its time."""
-    making = asyncio.create_task(work, name=f"discord-{interaction.id}")
-    try:
-        await asyncio.wait({making}, timeout=None if patient else PROMPT_SECONDS)
-        if not making.done():
-            with contextlib.suppress(discord.HTTPException, *UNREACHABLE):
-                await interaction.response.defer(ephemeral=True, thinking=True)
-        return await making
-    finally:
-        making.cancel()
+async def _think(interaction: discord.Interaction, *, private: bool) -> None:
+    with contextlib.suppress(discord.HTTPException, *UNREACHABLE):
+        await interaction.response.defer(ephemeral=private, thinking=True)
 
 
-async def _show(interaction: discord.Interaction, answer: Card | Form) -> Shown | None:
+async def _show(
+    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
+) -> Shown | None:
+    """Answer with a form or a card.
+
+    Args:
+        interaction: What asked.
+        answer: What it gets.
+        thought: How it was answered with "thinking…": for all to see or, if true, privately.
+    """
     if isinstance(answer, Form):
         form = answer
         await _twice(lambda: interaction.response.send_modal(modals.modal(form)))
         return None
-    accepted = answer.kind is CardKind.WAITING and answer.job is not None and not answer.private
-    if accepted and interaction.response.is_done():
-        await interaction.delete_original_response()
-        return None
-    if interaction.response.is_done():
-        await _complete(interaction, answer)
-        return None
     card = answer
-    posted = await _twice(lambda: _send(interaction, card))
+    accepted = card.kind is CardKind.WAITING and card.job is not None and not card.private
+    if thought is None:
+        posted = await _twice(lambda: _send(interaction, card))
+    elif thought is card.private:
+        posted = await _twice(lambda: _complete(interaction, card))
+    else:
+        if not accepted:
+            await _follow(interaction, card)
+        await interaction.delete_original_response()
+        return Shown()
     return Shown(posted=posted, card=card) if accepted else None
 
 
@@ -137,14 +149,30 @@ async def _send(interaction: discord.Interaction, card: Card) -> Posted:
     return Posted(channel=interaction.channel_id or 0, message=message_id)
 
 
-async def _complete(interaction: discord.Interaction, card: Card) -> None:
+async def _complete(interaction: discord.Interaction, card: Card) -> Posted:
     """Turn "thinking…" into a card."""
-    drawn = render.message(card)
-    await interaction.edit_original_response(
+    drawn = render.message(card, embeds=access.may_embed(interaction))
+    sent = await interaction.edit_original_response(
         content=drawn.content,
         embeds=drawn.embeds,
         attachments=await _files(interaction, card),
         view=drawn.view,
+        allowed_mentions=drawn.allowed_mentions,
+    )
+    return Posted(channel=interaction.channel_id or 0, message=sent.id)
+
+
+async def _follow(interaction: discord.Interaction, card: Card) -> None:
+    """Send a card to the right people after "thinking…" was shown to others."""
+    # The first message after it would take its place, and be seen by whoever saw it.
+    await interaction.edit_original_response(content="…")
+    drawn = render.message(card, embeds=access.may_embed(interaction))
+    await interaction.followup.send(
+        drawn.content or "",
+        embeds=drawn.embeds,
+        files=await _files(interaction, card),
+        view=drawn.view or discord.utils.MISSING,
+        ephemeral=card.private,
         allowed_mentions=drawn.allowed_mentions,
     )
 

@@ -42,13 +42,13 @@ class DiscordImages:
         self._hosts = frozenset(hosts)
         self._limits = limits
 
-    async def fetch(self, job: Job, target: Path) -> None:
+    async def fetch(self, job: Job, image: str, target: Path) -> None:  # noqa: ARG002 - an address says it all
         """Write the untrusted bytes; see `ImageSource`.
 
         Raises:
             UserError: `image.foreign`, `image.too_large` or `image.fetch_failed`.
         """
-        url = checked(job.spec.image or "", self._hosts)
+        url = checked(image, self._hosts)
         for pause in PAUSES:
             try:
                 data = await self._download(url)

@@ -84,10 +84,12 @@ class DiscordPlatform:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
         with translated():
-            answer = await self._answer(message) if message.kind is ActKind.CARD else None
-            if answer is not None:
-                await self._refresh(answer, message)
-                return answer.posted.as_receipt()
+            if message.kind is ActKind.CARD:
+                shown = await self._shown(message)
+                if shown.posted is not None:
+                    if shown.card != message.card:
+                        await self._refresh(shown.posted, message)
+                    return shown.posted.as_receipt()
             channel = await self._place(message)
             sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
             return Posted(channel=channel, message=sent.id).as_receipt()
@@ -106,8 +108,7 @@ class DiscordPlatform:
         """Look where the message would be; see `Platform`."""
         with translated():
             if message.kind is ActKind.CARD:
-                answer = await self._answer(message)
-                found = answer.posted if answer else None
+                found = (await self._shown(message)).posted
             else:
                 found = await search(self._client, await self._place(message), message)
             return found.as_receipt() if found else None
@@ -134,8 +135,8 @@ class DiscordPlatform:
 
     # -- the answer to the request -------------------------------------------------------------
 
-    async def _answer(self, message: Outgoing) -> Shown | None:
-        """Return the card that is there already, most likely as the answer to the request."""
+    async def _shown(self, message: Outgoing) -> Shown:
+        """Return where a job's card is already, most likely as the answer to the request."""
         address = Address(**message.job.address)
         shown = await self._answers.card(address.interaction)
         if shown is not None:
@@ -146,14 +147,12 @@ class DiscordPlatform:
             posted = await original(self._client, address, message.job)
         if posted is None:
             posted = await search(self._client, await self._place(message), message)
-        return Shown(posted=posted) if posted else None
+        return Shown(posted=posted)
 
-    async def _refresh(self, shown: Shown, message: Outgoing) -> None:
+    async def _refresh(self, posted: Posted, message: Outgoing) -> None:
         """Bring a card that was found to its newest state, unless somebody has deleted it."""
-        if shown.card == message.card:
-            return
         try:
-            await self.edit(shown.posted.as_receipt(), message)
+            await self.edit(posted.as_receipt(), message)
         except DeliveryError as error:
             if error.transient:
                 raise

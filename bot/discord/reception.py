@@ -14,7 +14,7 @@ from bot.discord.answers import Answers
 from bot.discord.intake import Intake
 from bot.platform import Desk
 from commands.run import invoke, opens_form, press, submit
-from commands.schema import Command, Value
+from commands.schema import Command, Value, Visibility
 from inference.errors import RushesError
 
 SUGGEST_SECONDS = 2.0
@@ -36,12 +36,15 @@ class Reception:
     ) -> None:
         """Give a command."""
         call = self._intake.call(interaction, options)
-        await self._answers.give(interaction, invoke(command, call))
+        private = command.visibility is Visibility.CALLER
+        await self._answers.give(interaction, invoke(command, call), private=private)
 
     async def press(self, interaction: discord.Interaction, button_id: str) -> None:
         """Press a button."""
         call = self._intake.call(interaction)
-        await self._answers.give(interaction, press(button_id, call), form=opens_form(button_id))
+        await self._answers.give(
+            interaction, press(button_id, call), form=opens_form(button_id), private=True
+        )
 
     async def submit(self, interaction: discord.Interaction) -> None:
         """Hand in a form."""

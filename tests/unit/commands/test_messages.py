@@ -8,6 +8,7 @@ from string import Formatter
 
 import pytest
 
+from bot.discord.access import CHANNEL, ROOM, THREAD
 from commands import messages
 from commands.actions import Verb
 from commands.catalog import COMMANDS
@@ -24,6 +25,7 @@ from commands.messages import (
 from commands.options import RENDER_OPTIONS
 from commands.resolve import ORIGINS
 from commands.settings import SETTINGS, Scope, Shape
+from commands.summary import STAGES
 from inference.engines import registry
 from inference.errors import EngineError, UserError
 from inference.jobs.model import Failure, JobState
@@ -89,6 +91,7 @@ def keys_made_of_data() -> set[str]:
         *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
+        *(f"stage.{stage}" for stage in STAGES),
         *(f"error.{code}" for code in database.CODES.values()),
         "note.shortened",  # from the engine, with the frames
         *(
@@ -101,6 +104,8 @@ def keys_made_of_data() -> set[str]:
         *(f"setting.title.{scope}" for scope in Scope),
         *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
         *(f"state.{state}" for state in JobState),
+        *(f"discord.group.{command.parent}" for command in COMMANDS if command.parent),
+        *(f"discord.permission.{name}" for name in {*CHANNEL, *ROOM, *THREAD}),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
 
