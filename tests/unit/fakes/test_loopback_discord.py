@@ -412,7 +412,7 @@ async def test_an_answer_can_be_lost_after_the_post_was_taken(place, bot, genera
 async def test_edits_that_nobody_can_read_are_noticed(place, bot, general):
     place.api.limits.on = False
     message = await channel_for(bot, general).send("0")
-    for number in range(1, 6):
+    for number in range(1, 11):
         await message.edit(content=str(number))
     assert len(place.witness.silly_edits) == 1
 
