@@ -180,6 +180,8 @@ def test_a_set_of_commands_has_limits():
         ("POST", "/channels/{channel_id}/messages", {}, None, False),
         ("POST", "/users/@me/channels", {}, {"recipient_id": 7}, True),
         ("POST", "/users/@me/friends", {}, {}, False),
+        ("GET", "/channels/{channel_id}/messages", {"limit": "100"}, None, True),
+        ("GET", "/channels/{channel_id}/messages", {"limit": "101"}, None, False),
         (
             "POST",
             "/channels/{channel_id}/messages",

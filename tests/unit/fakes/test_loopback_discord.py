@@ -380,6 +380,7 @@ async def test_a_wrong_token_is_refused(place):
     [
         {"retry_after": 0.05},
         {"retry_after": 0.05, "scope": "global"},
+        {"retry_after": 0.05, "code": 30046},
         {"status": 502},
         {"status": 500},
         {"slow_seconds": 0.05},
