@@ -17,16 +17,18 @@ from bot import setup
 from bot.config import Config
 from bot.delivery import Delivery, Painter
 from bot.live import Live
+from bot.moderation import moderation
 from bot.platform import Desk, Platform
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands import cards, looking
 from commands.card import Card
+from commands.messages import error_text
 from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
 from inference.engines import registry
-from inference.errors import UserError
+from inference.errors import RushesError, UserError
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
 from inference.jobs.policy import QueueLimits
@@ -76,6 +78,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     studio = setup.studio(config)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
+        assistant = await stack.enter_async_context(setup.assistant(config))
+        guard = await stack.enter_async_context(moderation(config, media, clock))
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
@@ -87,6 +91,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 weights=config.queue.weights,
                 watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                assistant=assistant,
+                guard=guard,
                 clock=clock,
             )
         )
@@ -98,6 +104,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             platforms=platforms,
             painter=_painter(core, studio, config.bot.language, clock),
             shrinker=media,
+            previews=not config.safety.sees_pictures,
             clock=clock,
         )
         live = Live(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
@@ -138,10 +145,11 @@ async def settle(app: App) -> None:
     app.core.jobs.stop_accepting()
     dispatcher = app.core.dispatcher
     dispatcher.stop()
-    if dispatcher.seconds_left() <= GRACE_SECONDS:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            if dispatcher.seconds_left() <= GRACE_SECONDS:
                 await dispatcher.idle()
+            await app.core.checker.idle()
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 
 
@@ -166,12 +174,25 @@ async def _keep_running(platform: Platform, desk: Desk) -> None:
         started = loop.time()
         try:
             await platform.run(desk)
-        except Exception:  # noqa: BLE001 - whatever it was, the others go on
-            _log.exception("platform.failed", platform=platform.name)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+            expected = _expected(error)
+            if expected is None:
+                _log.exception("platform.failed", platform=platform.name)
+            else:
+                sentence = error_text(expected, desk.language)
+                _log.error("platform.failed", platform=platform.name, problem=sentence)
         if loop.time() - started > STEADY_SECONDS:
             failures = 0
         await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
         failures += 1
+
+
+def _expected(error: BaseException) -> RushesError | None:
+    """Return what a platform failed of on purpose, also out of its task groups."""
+    leaf = error
+    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+        leaf = leaf.exceptions[0]
+    return leaf if isinstance(leaf, RushesError) else None
 
 
 def _painter(core: Core, studio: Studio, locale: str, clock: Clock) -> Painter:

@@ -47,11 +47,18 @@ class Outgoing:
     """The newest still of a running job, a small JPEG; shown where a chat can."""
     trace: dict[str, Any]
     """What an earlier, interrupted try remembered."""
+    fleeting: bool = False
+    """It may be skipped where the platform has little room: a newer state is sure to come."""
 
     @property
     def file(self) -> Path | None:
         """The file it brings, already small enough for `Platform.upload_limit`."""
         return self.card.attachment.path if self.card.attachment else None
+
+    @property
+    def spoiler(self) -> bool:
+        """Whether the file must be hidden until somebody asks to see it."""
+        return self.card.attachment is not None and self.card.attachment.spoiler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,12 @@ def card_to_json(card: Card) -> dict[str, Any]:
             "path": str(card.attachment.path),
             "name": card.attachment.name,
             "description": card.attachment.description,
+            "spoiler": card.attachment.spoiler,
         },
         "job": card.job,
         "private": card.private,
         "ping": card.ping,
+        "option": card.option,
     }
 
 
@@ -53,6 +55,7 @@ def card_from_json(data: dict[str, Any]) -> Card:
             path=Path(attachment["path"]),
             name=attachment["name"],
             description=attachment["description"],
+            spoiler=attachment["spoiler"],
         ),
         job=data["job"],
         private=data["private"],

@@ -93,6 +93,8 @@ class Attachment:
     name: str
     description: str
     """What is to be seen, for people who do not see it."""
+    spoiler: bool = False
+    """Show it only to those who ask to see it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ class Card:
     """Only the caller may see it."""
     ping: bool = False
     """Notify the people named in it; only in the message that ends a job."""
+    option: str = ""
+    """Name of the option that an error is about, so that a form can show it there."""
 
 
 def plain(card: Card, *, zone: tzinfo = UTC) -> str:

@@ -10,21 +10,23 @@ from typing import Any
 
 from commands.context import Caller, Channel
 from commands.options import FRAME_COUNT, RESOLUTION
-from commands.resolve import CAPPED, COMMAND, TYPED, Resolved
+from commands.resolve import CAPPED, COMMAND, Resolved
 from commands.schema import Permission
 from commands.settings import (
     BUTTONS,
     CAPS,
     CHANNELS,
+    EXTERNAL,
     ROLES,
     Buttons,
     Cap,
+    External,
     Rules,
 )
 from commands.values import label
 from inference.engines.base import Capabilities
 from inference.errors import UserError
-from inference.jobs.model import Job
+from inference.jobs.model import TYPED, Job
 from inference.spec import Spec
 
 
@@ -44,6 +46,16 @@ def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
     roles = rules.value(ROLES)
     if roles and caller.roles.isdisjoint(roles):
         raise UserError("permission.role")
+
+
+def check_external(rules: Rules) -> None:
+    """Let somebody of another company take part in a shared channel.
+
+    Raises:
+        UserError: `permission.external`.
+    """
+    if External(rules.value(EXTERNAL)) is External.DENY:
+        raise UserError("permission.external")
 
 
 def check_press(caller: Caller, job: Job, rules: Rules) -> None:

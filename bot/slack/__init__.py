@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bot.config import Config
 from bot.platform import Platform
-from inference.errors import UserError
 
 
 def make(config: Config) -> Platform | None:
-    """Make the platform, or nothing where it has no token."""
-    if config.slack.bot_token is None:
+    """Make the platform, or nothing where it has neither a token nor OAuth."""
+    from bot.slack.platform import SlackPlatform  # noqa: PLC0415 - not for who has no Slack
+
+    if config.slack.bot_token is None and config.slack.client_id is None:
         return None
-    raise UserError("config.platform_missing", name="slack")
+    return SlackPlatform(config.slack)

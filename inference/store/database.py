@@ -184,6 +184,7 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
         StoreError: It cannot be opened, written or understood.
     """
     async with contextlib.AsyncExitStack() as stack:
+        await asyncio.to_thread(_make_private, path)
         with _translated(path):
             writer = await stack.enter_async_context(_connect(path))
             await migrate(writer)
@@ -195,6 +196,15 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
         finally:
             database.close()
             await serving
+
+
+def _make_private(path: Path) -> None:
+    """Let only the owner read it, and what SQLite puts beside it: prompts and tokens are in it."""
+    try:
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError("store.read_only", path=str(path)) from error
 
 
 @contextlib.asynccontextmanager

@@ -40,6 +40,7 @@ def backup(data_directory: Path, target: Path) -> int:
         raise StoreError("store.backup_exists", path=str(target))
     part = target.with_name(target.name + ".part")
     try:
+        part.touch(mode=0o600)  # as private as what it copies
         with _opened(data_directory) as source, contextlib.closing(sqlite3.connect(part)) as copy:
             source.backup(copy)
         part.replace(target)

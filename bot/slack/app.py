@@ -1,0 +1,106 @@
+"""The slack-bolt app: who answers a request, and what happens to one that nobody expects."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.async_context import AsyncBoltContext
+
+from bot.slack.clients import Clients
+from bot.slack.installations import Installations
+from bot.slack.origin import answering_team
+from bot.slack.work import log_bug
+
+LOGGER = "rushes.slack"
+
+_ANYTHING = re.compile(r"")
+_log = structlog.get_logger(__name__)
+
+
+def quiet_logger() -> logging.Logger:
+    """Return the logger for Slack's libraries: what they say below an error quotes payloads."""
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.ERROR)
+    for name in ("slack_bolt", "slack_sdk", "aiohttp"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return logger
+
+
+def make_app(
+    *,
+    clients: Clients,
+    installations: Installations,
+    signing_secret: str | None,
+    logger: logging.Logger,
+) -> AsyncApp:
+    """Return the app without any listener; `finish` closes the list of them.
+
+    Args:
+        clients: For what the library itself asks.
+        installations: Who has the app.
+        signing_secret: Checks what comes over HTTP; nothing does in Socket Mode.
+        logger: Of the library.
+    """
+
+    async def authorize(
+        context: AsyncBoltContext, enterprise_id: str | None, team_id: str | None
+    ) -> AuthorizeResult | None:
+        found = installations.find(team_id, enterprise_id)
+        if found is None:
+            _log.warning("slack.not_installed", team=team_id)
+            return None
+        context["installation"] = found
+        return AuthorizeResult(
+            enterprise_id=enterprise_id,
+            team_id=team_id,
+            bot_id=found.bot_id,
+            bot_user_id=found.bot_user,
+            bot_token=found.token,
+        )
+
+    async def find_workspace(
+        body: Mapping[str, Any],
+        context: AsyncBoltContext,
+        next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
+    ) -> None:
+        team = answering_team(body)
+        if team is not None and installations.find(team, None) is not None:
+            context["team_id"] = team
+        await next()
+
+    app = AsyncApp(
+        name="rushes",
+        logger=logger,
+        client=clients.anonymous(),
+        signing_secret=signing_secret or "",
+        before_authorize=find_workspace,
+        authorize=authorize,  # type: ignore[arg-type]  # None is "not installed", also in its docs
+    )
+    app.error(_bug)
+    return app
+
+
+def finish(app: AsyncApp) -> None:
+    """Take what no listener wants: unacknowledged, Slack would send it again and again."""
+    app.event(_ANYTHING)(_ignored)
+    app.action(_ANYTHING)(_acknowledged)
+    app.view_closed(_ANYTHING)(_acknowledged)
+
+
+async def _ignored() -> None:
+    """Do nothing: events are acknowledged by the library."""
+
+
+async def _acknowledged(ack: AsyncAck) -> None:
+    await ack()
+
+
+async def _bug(error: Exception) -> None:
+    log_bug("listener", error)

@@ -1,0 +1,89 @@
+"""Installing the app into further workspaces: slack-bolt's OAuth flow over our own database."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+import aiosqlite
+from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
+from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
+from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
+from yarl import URL
+
+from bot.slack.clients import Clients
+from bot.slack.installations import Installations
+from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
+from inference.clock import Clock
+from inference.store.database import Database
+
+STATE_SECONDS = 600.0
+"""How long somebody may take to allow the installation."""
+
+AUTHORIZE = "/oauth/v2/authorize"
+
+
+class States(AsyncOAuthStateStore):
+    """The table `slack_states`: each is good for one return from Slack, and not for long."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def async_issue(self, *args: object, **kwargs: object) -> str:  # noqa: ARG002 - the library's hook
+        """Return a new state."""
+        state, now = secrets.token_urlsafe(32), self._clock.now()
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM slack_states WHERE expires_at < ?", (now,))
+            await connection.execute(
+                "INSERT INTO slack_states (state, expires_at) VALUES (?, ?)",
+                (state, now + STATE_SECONDS),
+            )
+
+        await self._database.write("slack_state", work)
+        return state
+
+    async def async_consume(self, state: str) -> bool:
+        """Use a state up; return whether it was good."""
+        now = self._clock.now()
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            rows = await connection.execute_fetchall(
+                "DELETE FROM slack_states WHERE state = ? RETURNING expires_at", (state,)
+            )
+            return any(row["expires_at"] >= now for row in rows)
+
+        return await self._database.write("slack_state", work)
+
+
+def make_flow(
+    *,
+    client_id: str,
+    client_secret: str,
+    clients: Clients,
+    installations: Installations,
+    states: States,
+    logger: logging.Logger,
+) -> AsyncOAuthFlow:
+    """Put the flow together; it binds each state to the browser that asked for it."""
+    settings = AsyncOAuthSettings(
+        client_id=client_id,
+        client_secret=client_secret,
+        scopes=SCOPES,
+        install_path=INSTALL_PATH,
+        redirect_uri_path=REDIRECT_PATH,
+        installation_store=installations,
+        state_store=states,
+        state_expiration_seconds=int(STATE_SECONDS),
+        authorization_url=_authorize_url(clients.api_base_url),
+        logger=logger,
+    )
+    return AsyncOAuthFlow(client=clients.anonymous(), settings=settings, logger=logger)
+
+
+def _authorize_url(api_base_url: str | None) -> str | None:
+    """Return where people allow the installation, if it is not Slack's own page."""
+    if api_base_url is None:
+        return None
+    return str(URL(api_base_url).with_path(AUTHORIZE))

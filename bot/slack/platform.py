@@ -1,0 +1,182 @@
+"""Slack as one platform: ways in and ways out, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from pydantic import SecretStr
+from slack_bolt.async_app import AsyncApp
+
+from bot.config import SlackSection
+from bot.platform import Desk, Outgoing, Receipt, Remember
+from bot.slack.address import NAME
+from bot.slack.answers import Answers
+from bot.slack.app import finish, make_app, quiet_logger
+from bot.slack.buttons import Buttons
+from bot.slack.calls import Calls
+from bot.slack.channels import Channels
+from bot.slack.clients import Clients, Credentials
+from bot.slack.connection import Connection
+from bot.slack.departures import Departures
+from bot.slack.files import Files
+from bot.slack.home import Home
+from bot.slack.images import SlackImages
+from bot.slack.installations import Installations
+from bot.slack.limiter import Limiter
+from bot.slack.mentions import Mentions
+from bot.slack.modals import Modals
+from bot.slack.oauth import States, make_flow
+from bot.slack.people import People
+from bot.slack.pictures import Pictures
+from bot.slack.post import Posting
+from bot.slack.reception import Reception
+from bot.slack.shortcuts import Shortcuts
+from bot.slack.slash import SlashCommands
+from bot.slack.web import serve
+from bot.slack.work import Work
+from inference.clock import Clock, SystemClock
+from inference.errors import UserError
+from inference.jobs.model import Job
+
+
+class SlackPlatform:
+    """One app in any number of workspaces; see `bot.platform.Platform`."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        section: SlackSection,
+        *,
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
+        limiter: Limiter | None = None,
+    ) -> None:
+        """Make it from its section of the config; nothing is connected yet.
+
+        Args:
+            section: The config.
+            clock: Dates and paces everything.
+            limiter: Knows what was called before; without one, nothing may be called at once.
+        """
+        self._section = section
+        self._clock = clock
+        credentials = Credentials(
+            bot_token=_secret(section.bot_token),
+            client_id=section.client_id,
+            client_secret=_secret(section.client_secret),
+        )
+        self._clients = Clients(credentials, api_base_url=section.api_base_url)
+        self._calls = Calls(self._clients, limiter or Limiter(clock))
+        self._posting = Posting(self._calls, Files(self._calls, clock))
+        self.images = SlackImages(self._calls, clock)
+
+    async def run(self, desk: Desk) -> None:
+        """Stay connected until cancelled.
+
+        Raises:
+            UserError: `slack.*`: a token is missing or rejected.
+        """
+        self._check()
+        logger = quiet_logger()
+        async with self._clients.connected(desk.database) as installations:
+            app = make_app(
+                clients=self._clients,
+                installations=installations,
+                signing_secret=_secret(self._section.signing_secret),
+                logger=logger,
+            )
+            # What was begun in answer to somebody ends with the connection it came over.
+            async with asyncio.TaskGroup() as group:
+                self._register(app, desk, installations, Work(group))
+                async with self._serving(app, desk, installations, logger):
+                    await self._connect(app, logger)
+
+    async def upload_limit(self, job: Job) -> int:
+        """Return how many bytes a file may have."""
+        return await self._posting.upload_limit(job)
+
+    async def post(self, message: Outgoing, remember: Remember) -> Receipt:
+        """Post a message; see `Platform`."""
+        return await self._posting.post(message, remember)
+
+    async def edit(self, receipt: Receipt, message: Outgoing) -> None:
+        """Bring a card to its newest state; see `Platform`."""
+        await self._posting.edit(receipt, message)
+
+    async def remove(self, receipt: Receipt, job: Job) -> None:
+        """Take a message back, with its file; see `Platform`."""
+        await self._posting.remove(receipt, job)
+
+    async def find(self, message: Outgoing) -> Receipt | None:
+        """Look for what an interrupted try posted; see `Platform`."""
+        return await self._posting.find(message)
+
+    def _check(self) -> None:
+        """See that there is what the mode needs.
+
+        Raises:
+            UserError: `slack.missing`, naming the key.
+        """
+        section = self._section
+        if section.mode == "socket" and section.app_token is None:
+            raise UserError("slack.missing", key="app_token", mode=section.mode)
+        if section.mode == "http" and section.signing_secret is None:
+            raise UserError("slack.missing", key="signing_secret", mode=section.mode)
+        if section.client_id is not None and section.client_secret is None:
+            raise UserError("slack.missing", key="client_secret", mode="OAuth")
+
+    def _register(
+        self, app: AsyncApp, desk: Desk, installations: Installations, work: Work
+    ) -> None:
+        people = People(self._clients, desk, self._clock)
+        channels = Channels(self._clients, people, self._clock)
+        reception = Reception(desk, people, channels)
+        answers = Answers(self._calls, self._posting)
+        pictures = Pictures(desk.database, self._calls, self._clock)
+        modals = Modals(reception, answers, self._calls, work, desk.studio)
+        home = Home(reception, self._calls, work)
+        SlashCommands(reception, answers, modals, work).register(app)
+        modals.register(app)
+        Shortcuts(reception, answers, modals, pictures, work).register(app)
+        Mentions(reception, answers, pictures, work).register(app)
+        Buttons(reception, answers, modals, home, work).register(app)
+        home.register(app)
+        Departures(desk, installations, channels, work).register(app)
+        finish(app)
+
+    @contextlib.asynccontextmanager
+    async def _serving(
+        self, app: AsyncApp, desk: Desk, installations: Installations, logger: logging.Logger
+    ) -> AsyncIterator[None]:
+        """Serve what comes over HTTP, if anything does, inside the block."""
+        section, client_secret = self._section, _secret(self._section.client_secret)
+        flow = None
+        if section.client_id is not None and client_secret is not None:
+            flow = make_flow(
+                client_id=section.client_id,
+                client_secret=client_secret,
+                clients=self._clients,
+                installations=installations,
+                states=States(desk.database, self._clock),
+                logger=logger,
+            )
+        delivered = app if section.mode == "http" else None
+        if delivered is None and flow is None:
+            yield
+            return
+        async with serve(host=section.host, port=section.port, app=delivered, flow=flow):
+            yield
+
+    async def _connect(self, app: AsyncApp, logger: logging.Logger) -> None:
+        token = _secret(self._section.app_token)
+        if self._section.mode == "http" or token is None:
+            await asyncio.get_running_loop().create_future()
+        else:
+            await Connection(app, token, self._clients, logger).run()
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

@@ -1,0 +1,42 @@
+"""Text that people typed, made safe for Slack: no markup, no links and no mentions by accident."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_MARKUP = str.maketrans(
+    {
+        "*": "\N{ASTERISK OPERATOR}",
+        "_": "\N{MODIFIER LETTER LOW MACRON}",
+        "~": "\N{TILDE OPERATOR}",
+        "`": "\N{MODIFIER LETTER GRAVE ACCENT}",
+        ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    }
+)
+_CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
+
+
+def escape(text: str, limit: int | None = None) -> str:
+    """Write text so that Slack shows it as it is: `&`, `<` and `>` are what it parses.
+
+    Args:
+        text: Anything.
+        limit: Characters that may be sent, counted as Slack does: after escaping.
+    """
+    escaped = text.translate(_CONTROL)
+    if limit is None or len(escaped) <= limit:
+        return escaped
+    return _CUT_ENTITY.sub("", escaped[: limit - 1]) + "…"
+
+
+def literal(text: str, limit: int | None = None) -> str:
+    """Write text for a place where Slack reads markup, and there is no way to switch that off.
+
+    Slack knows no escape for `*bold*` and its like: characters that look the same take their place.
+
+    Args:
+        text: Anything.
+        limit: As for `escape`.
+    """
+    return escape(text.translate(_MARKUP), limit)

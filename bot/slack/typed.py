@@ -1,0 +1,36 @@
+"""Text as Slack sends it, back to text as people typed it."""
+
+from __future__ import annotations
+
+import re
+
+_MARKUP = re.compile(r"<(?P<sign>[@#!]?)(?P<target>[^<>|]*)(?:\|(?P<label>[^<>]*))?>")
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
+_ENTITY = re.compile("|".join(_ENTITIES))
+
+
+def unescape(text: str) -> str:
+    """Take back Slack's escaping of `&`, `<` and `>`; mentions and links stay as they are."""
+    return _ENTITY.sub(lambda found: _ENTITIES[found[0]], text)
+
+
+def prompt(text: str) -> str:
+    """Return what somebody typed, with mentions and links as the words that people see.
+
+    A prompt is shown again: nobody may be mentioned by it.
+    """
+    return unescape(_MARKUP.sub(_shown, text))
+
+
+def without_mention(text: str, user: str) -> str:
+    """Return a message without the mention of `user` that made it one for the bot."""
+    return re.sub(rf"<@{re.escape(user)}(\|[^<>]*)?>", " ", text, count=1).strip()
+
+
+def _shown(found: re.Match[str]) -> str:
+    target, label = found["target"], found["label"]
+    if found["sign"] in {"@", "#"}:
+        return found["sign"] + (label or target).lstrip(found["sign"])
+    if found["sign"] == "!":  # <!here>, <!subteam^S1|@film>, <!date^…|in words>
+        return label or "@" + target.partition("^")[0]
+    return label or target

@@ -1,0 +1,193 @@
+"""Socket Mode: WebSockets to which envelopes are dealt out, one each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+from tests.fakes.slack.hub import APP_ID
+from tests.fakes.slack.mail import ACK_SECONDS
+from tests.fakes.slack.model import Json
+from tests.fakes.slack.records import SlackError
+from tests.fakes.slack.world import World
+
+MOST_CONNECTIONS = 10
+
+REFRESH_SECONDS = 0.5
+"""Between the request to reconnect and the end. Slack gives ten seconds."""
+
+TICKET_SECONDS = 30.0
+
+Condition = Literal["well", "silent", "dead"]
+
+
+@dataclass(kw_only=True, eq=False)
+class Connection:
+    """One WebSocket of the app."""
+
+    number: int
+    socket: web.WebSocketResponse
+    request: web.Request
+    condition: Condition = "well"
+    """`silent`: open and answering pings, but nothing comes. `dead`: not even that."""
+    waiting: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
+    """Envelopes that were not acknowledged yet."""
+    sent: set[str] = field(default_factory=set)
+    """Envelopes that it ever got."""
+    leaving: bool = False
+    """Was asked to reconnect: nothing new goes this way."""
+
+
+class SocketMode:
+    """The wire of apps in Socket Mode."""
+
+    def __init__(self, world: World, *, ping_seconds: float) -> None:
+        self.connections: list[Connection] = []
+        self.opened = 0
+        """Connections in all."""
+        self._world = world
+        self._ping_seconds = ping_seconds
+        self._tickets: dict[str, float] = {}
+        self._turns = itertools.count()
+
+    # -- what tests do -----------------------------------------------------------------------
+
+    def drop(self) -> None:
+        """Tear every connection, without a word."""
+        for connection in self.connections:
+            if connection.request.transport is not None:
+                connection.request.transport.abort()
+
+    def numb(self, condition: Condition = "silent") -> None:
+        """Let the open connections look alive, or dead, while nothing comes any more."""
+        for connection in self.connections:
+            connection.condition = condition
+
+    async def ask_to_reconnect(self) -> None:
+        """Warn, ask every connection to be replaced, and close it."""
+        for connection in list(self.connections):
+            connection.leaving = True
+            for reason in ("warning", "refresh_requested"):
+                said = {"type": "disconnect", "reason": reason, "debug_info": {"host": "loopback"}}
+                with contextlib.suppress(ConnectionError):
+                    await connection.socket.send_json(said)
+            await asyncio.sleep(REFRESH_SECONDS)
+            await connection.socket.close()
+
+    # -- the wire ----------------------------------------------------------------------------
+
+    async def send(
+        self, kind: str, payload: Json, *, attempt: int, reason: str | None
+    ) -> Json | None:
+        """Give an envelope to one connection; see `Wire`."""
+        able = [connection for connection in self.connections if not connection.leaving]
+        if not able:
+            return None
+        connection = able[next(self._turns) % len(able)]
+        identity = secrets.token_hex(12)
+        envelope: Json = {
+            "envelope_id": identity,
+            "type": kind,
+            "payload": payload,
+            "accepts_response_payload": kind != "events_api",
+        }
+        if kind == "events_api":
+            envelope |= {"retry_attempt": attempt, "retry_reason": reason or ""}
+        acknowledged: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        connection.waiting[identity] = acknowledged
+        connection.sent.add(identity)
+        try:
+            if connection.condition == "well":
+                await connection.socket.send_json(envelope)
+            async with asyncio.timeout(ACK_SECONDS):
+                return await acknowledged
+        except (TimeoutError, ConnectionError):
+            return None
+        finally:
+            connection.waiting.pop(identity, None)
+
+    def ticket(self) -> str:
+        """Hand out the right to connect once.
+
+        Raises:
+            SlackError: There are too many connections.
+        """
+        if len(self.connections) >= MOST_CONNECTIONS:
+            raise SlackError("too_many_websockets")
+        ticket = secrets.token_hex(16)
+        self._tickets[ticket] = time.monotonic()
+        return ticket
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Talk to one connection until it ends."""
+        at = self._tickets.pop(request.query.get("ticket", ""), None)
+        if at is None or time.monotonic() - at > TICKET_SECONDS:
+            raise web.HTTPForbidden(text="the ticket was used, or is too old")
+        stream = web.WebSocketResponse(autoping=False)
+        await stream.prepare(request)
+        self.opened += 1
+        connection = Connection(number=self.opened, socket=stream, request=request)
+        self.connections.append(connection)
+        self._world.touch()
+        async with asyncio.TaskGroup() as group:
+            pings = group.create_task(self._ping(connection))
+            try:
+                await stream.send_json(self._hello())
+                async for message in stream:
+                    await self._hear(connection, message)
+            except ConnectionError:
+                pass  # torn by a test, or by the end of the app
+            finally:
+                pings.cancel()
+                self.connections.remove(connection)
+                self._lose(connection)
+                self._world.touch()
+        return stream
+
+    async def close(self) -> None:
+        """End every connection."""
+        for connection in list(self.connections):
+            await connection.socket.close(code=WSCloseCode.GOING_AWAY)
+
+    def _hello(self) -> Json:
+        return {
+            "type": "hello",
+            "num_connections": len(self.connections),
+            "connection_info": {"app_id": APP_ID},
+            "debug_info": {"host": "loopback", "approximate_connection_time": 18060},
+        }
+
+    async def _hear(self, connection: Connection, message: WSMessage) -> None:
+        if connection.condition == "dead":
+            return
+        if message.type is WSMsgType.PING:
+            await connection.socket.pong(message.data)
+        if message.type is not WSMsgType.TEXT:
+            return
+        said = json.loads(message.data)
+        identity = said.get("envelope_id", "")
+        if identity not in connection.sent:
+            self._world.violate(f"an acknowledgement of nothing that was sent: {said}")
+        waiting = connection.waiting.get(identity)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(said.get("payload") or {})
+
+    async def _ping(self, connection: Connection) -> None:
+        while True:
+            await asyncio.sleep(self._ping_seconds)
+            if connection.condition == "well":
+                with contextlib.suppress(ConnectionError):
+                    await connection.socket.ping(b"Ping from loopback")
+
+    def _lose(self, connection: Connection) -> None:
+        for waiting in connection.waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError("the connection ended"))

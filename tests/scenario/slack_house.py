@@ -1,0 +1,171 @@
+"""The bot on a loopback Slack: everything real but the worker, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.config import SlackSection
+from bot.delivery import Delivery
+from bot.platform import Desk
+from bot.slack.limiter import Limiter
+from bot.slack.manifest import manifest
+from bot.slack.platform import SlackPlatform
+from commands import cards, looking
+from commands.policy import make_policy
+from commands.studio import Studio
+from inference.clock import SystemClock
+from inference.engines import registry
+from inference.jobs.core import Core, open_core
+from inference.jobs.model import Job
+from inference.jobs.policy import QueueLimits
+from inference.media.watermark import WatermarkSettings
+from inference.store.outbox import ActKind
+from inference.tasks import running
+from tests.fakes.cleaner import FakeCleaner
+from tests.fakes.executor import FakeExecutor
+from tests.fakes.slack import LoopbackSlack
+from tests.fakes.slack.application import Application
+
+ROOMY = QueueLimits(per_tenant=100, per_requester=100, total=100)
+
+
+def declared() -> Application:
+    """The app as its own manifest declares it."""
+    return Application.from_manifest(manifest(url="https://rushes.example.com"))
+
+
+class NeverShrinks:
+    async def fit(self, source: Path, limit: int, directory: Path) -> Any:
+        raise AssertionError("every clip of these tests is small enough")
+
+
+@dataclass(kw_only=True)
+class House:
+    """A bot that can be opened and closed like a process, keeping its folder."""
+
+    slack: LoopbackSlack
+    directory: Path
+    section: dict[str, Any] = field(default_factory=dict)
+    executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(automatic=True))
+    operators: frozenset[str] = frozenset()
+    core: Core = field(init=False)
+    desk: Desk = field(init=False)
+    platform: SlackPlatform = field(init=False)
+    running: asyncio.Task[None] = field(init=False)
+
+    @contextlib.asynccontextmanager
+    async def open(self, *, connected: bool = True) -> AsyncIterator[House]:
+        """Run it inside the block."""
+        clock = SystemClock()
+        limiter = Limiter(clock, since=clock.monotonic() - 60)
+        section = SlackSection(
+            **{
+                "app_token": self.slack.app_token,
+                "signing_secret": self.slack.signing_secret,
+                "api_base_url": self.slack.api_base_url,
+                **self.section,
+            }
+        )
+        self.platform = SlackPlatform(section, limiter=limiter)
+        studio = Studio(models=(registry.capabilities("testcard"),), default_model="testcard")
+        async with contextlib.AsyncExitStack() as stack:
+            self.core = core = await stack.enter_async_context(
+                open_core(
+                    data_directory=self.directory,
+                    executor=self.executor,
+                    cleaner=FakeCleaner(),
+                    sources={"slack": self.platform.images},
+                    capabilities=registry.capabilities,
+                    limits=ROOMY,
+                    weights={},
+                    watermark=WatermarkSettings(),
+                    files_seconds=86400.0,
+                    clock=clock,
+                )
+            )
+            self.desk = Desk(
+                jobs=core.jobs,
+                studio=studio,
+                policy=make_policy(core.database, clock),
+                language="en",
+                database=core.database,
+                operators=self.operators,
+            )
+            delivery = Delivery(
+                outbox=core.outbox,
+                store=core.store,
+                artifacts=core.artifacts,
+                events=core.events,
+                platforms={"slack": self.platform},
+                painter=self._paint,
+                shrinker=NeverShrinks(),
+                clock=clock,
+            )
+            tasks = await stack.enter_async_context(running())
+            tasks.start(delivery.run(), name="delivery")
+            self.running = asyncio.create_task(self.platform.run(self.desk))
+            stack.push_async_callback(self._stop)
+            if connected:
+                await self.slack.connected()
+            yield self
+
+    async def jobs(self) -> list[Job]:
+        """Return every job there is."""
+        rows = await self.core.database.read("SELECT id FROM jobs ORDER BY created_at")
+        found = [await self.core.store.get(row["id"]) for row in rows]
+        return [job for job in found if job is not None]
+
+    async def _stop(self) -> None:
+        self.running.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self.running
+
+    def _paint(self, job: Job, kind: ActKind, file: Path | None, /) -> Any:
+        capabilities = looking.capabilities(job, self.desk.studio)
+        if kind is ActKind.NOTICE:
+            return cards.failure(job, "en")
+        if file is not None:
+            return cards.clip(job, file, "en", capabilities)
+        standing = looking.standing(job, self.core.jobs, SystemClock())
+        return cards.status(job, standing, "en", capabilities)
+
+
+def card_of(prompt):
+    """Tell the card of a job from all else."""
+    return lambda message: message.metadata and prompt in message.words
+
+
+async def clip_below(slack, card):
+    """Wait for the clip in the thread of a card."""
+    files = lambda: next((m for m in card.channel.thread(card) if m.files), None)  # noqa: E731
+    return await slack.until(files)
+
+
+async def buttons_below(slack, card):
+    """Wait for the buttons of the clip."""
+    found = lambda: next((m for m in card.channel.thread(card) if m.buttons), None)  # noqa: E731
+    return await slack.until(found)
+
+
+async def written(house: House, sql: str) -> None:
+    """Wait until a query finds something: the database tells nobody."""
+    async with asyncio.timeout(10):
+        while not await house.core.database.read(sql):  # noqa: ASYNC110 - as it says
+            await asyncio.sleep(0.01)
+
+
+async def listening(port: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
