@@ -229,7 +229,7 @@ class Somebody:
 
     async def _complete(self) -> None:
         await self._ask(
-            lambda: self.person.complete(self._place(), "generate", "model", "te", prompt="a")
+            lambda: self.person.complete(self._place(), "generate", "model", "test", prompt="a")
         )
 
     async def _cancel(self) -> None:
