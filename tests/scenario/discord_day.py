@@ -43,8 +43,8 @@ ANSWER_SECONDS = 3.0
 PATIENCE = 30
 """How often a person asks again."""
 
-END_SECONDS = 120.0
-"""From the last command to the end of the last job."""
+END_SECONDS = 60.0
+"""From the last command, or the end of a job after it, to the end of the next one."""
 
 DEEDS = {
     "generate": 30,
@@ -138,9 +138,17 @@ class Day:
         """Return whether so many commands got their answer."""
         return self.done >= commands
 
-    def settled(self) -> bool:
-        """Return whether people have seen the end of everything."""
-        return all(job.ended for job in jobs(self.discord).values())
+    async def settled(self) -> None:
+        """Wait until people have seen the end of everything.
+
+        Raises:
+            TimeoutError: Nothing goes on.
+        """
+        while left := self._open():
+            await self.discord.until(lambda left=left: self._open() != left, END_SECONDS, str(left))
+
+    def _open(self) -> set[str]:
+        return {job.id for job in jobs(self.discord).values() if not job.ended}
 
 
 @dataclass(kw_only=True)
@@ -301,11 +309,11 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
                 tasks.create_task(disturb(day, bot))
             stuck = None
             try:
-                await discord.until(day.settled, END_SECONDS, "the end of every job")
+                await day.settled()
             except TimeoutError as error:
                 stuck = str(error)
             status = await bot.stop()
-            verdict = judge(discord)
+            verdict = judge(discord, kills=bot.kills)
             verdict.problems += [stuck] if stuck else []
             verdict.problems += [f"no answer to {what}" for what in day.given_up]
             if status != 0:
@@ -322,14 +330,13 @@ def report(day: Day, verdict: Verdict) -> str:
     witness, gateway = day.discord.witness, day.discord.gateway
     latencies = [f"p{share * 100:.0f} {witness.latency(share) * 1000:.0f} ms" for share in SHARES]
     answers = Counter(f"{seen.status}/{seen.code}" for seen in witness.requests)
-    thinking = sum(m.loading and not m.deleted for m in day.discord.world.messages)
     told = Counter(message.text.partition("\n")[0] for message in day.discord.world.ephemeral)
     lines = [
         f"commands: {day.done} {dict(day.counts)}, given again: {day.repeated}",
         f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
         f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
         f"requests: {len(witness.requests)} {dict(answers)}",
-        f"too late: {len(witness.dead_token_uses)}, left thinking: {thinking}",
+        f"too late: {len(witness.dead_token_uses)}, left thinking by a kill: {verdict.thinking}",
         f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",
         *(f"told {count} times: {text}" for text, count in told.most_common(5)),
         *(f"not offered {count} times: {text}" for text, count in day.not_offered.most_common(5)),

@@ -121,6 +121,13 @@ async def test_a_message_of_no_job_is_seen(made_up):
     assert "what is this?" in made_up.problem()
 
 
+async def test_an_answer_that_was_announced_and_never_came_is_seen(made_up):
+    message = made_up.post(made_up.general, "")
+    message.flags = 1 << 7
+    assert "left thinking" in made_up.problem()
+    assert judge(made_up.discord, kills=[message.posted_at + 1]).thinking == 1
+
+
 async def test_forbidden_requests_are_seen(made_up):
     made_up.discord.violations.append("POST /nowhere")
     assert "POST /nowhere" in made_up.problem()
