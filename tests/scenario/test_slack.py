@@ -41,6 +41,16 @@ async def test_verbs_answer_their_writer_alone(house, alice, general):
     assert reply.payload["response_type"] == "ephemeral"
 
 
+async def test_a_clip_is_brought_again_to_who_asks_for_it(slack, house, alice, general):
+    await alice.command(general, "/generate", "a fox")
+    await written(house, "SELECT 1 FROM jobs WHERE state = 'done'")
+    [job] = await house.jobs()
+    reply = await alice.command(general, "/rushes", f"show {job.id}")
+    assert reply.acknowledged
+    await alice.wait_for(alice.dm, lambda m: m.files)
+    assert sum(bool(m.files) for m in general.messages) == 1
+
+
 async def test_a_slow_slack_is_acknowledged_first(slack, house, alice, general, monkeypatch):
     monkeypatch.setattr(slash, "ACK_SECONDS", 0.1)
     slack.trouble(r"users\.info", slow_seconds=0.6, taken=True)
