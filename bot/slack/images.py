@@ -119,7 +119,7 @@ class SlackImages:
     async def _save(self, response: aiohttp.ClientResponse, target: Path) -> None:
         received = 0
         # A file that a thread opens is lost when this is cancelled meanwhile.
-        with target.open("wb") as file:  # noqa: ASYNC230 - a local file opens at once
+        with target.open("wb") as file:
             async for chunk in response.content.iter_chunked(_CHUNK):
                 received += len(chunk)
                 if received > self._limits.file_bytes:

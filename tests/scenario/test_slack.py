@@ -181,6 +181,24 @@ async def test_a_mention_takes_its_own_image(house, alice, general):
     assert job.spec.mode is Mode.IMAGE_TO_VIDEO
 
 
+async def test_a_file_of_others_is_never_taken_by_its_id(house, acme, alice, general):
+    bob = acme.add_user("bob")
+    private = acme.add_channel("private", bob, kind="private")
+    file = bob.say(private, "not for alice", files=[PICTURE]).files[0].id
+    for flag in (f"--image {file}", f"--last {file}", f"--image={file}"):
+        await alice.command(general, "/generate", f"a fox {flag}")
+        await alice.command(general, "/animate", f"a fox {flag}")
+        alice.mention_app(general, f"a fox {flag}")
+        await alice.command(general, "/generate")
+        form = await alice.wait_for_modal()
+        reply = await alice.submit(form, {"prompt": f"a fox {flag}"})
+        assert reply.payload["response_action"] == "errors"
+        form.open = False
+    answers = lambda: [m for m in general.messages if m.only_for and not m.deleted]  # noqa: E731
+    await alice.wait_for(general, lambda _: len(answers()) == 9)
+    assert await house.jobs() == []
+
+
 async def test_nobody_is_mentioned_by_a_prompt(slack, house, acme, alice, general):
     bob = acme.add_user("bob")
     general.members.add(bob.id)
