@@ -15,7 +15,8 @@ from commands.flags import Typed, parse
 from commands.resolve import COMMAND, TYPED, Layer, Resolved, resolve
 from inference.errors import UserError
 from inference.jobs.model import Job, JobState, Requester, new_job_id
-from inference.jobs.recipe import recipe
+from inference.jobs.preparing import IMAGE_NAME, LAST_NAME
+from inference.jobs.recipe import PRIVATE, recipe
 from inference.spec import Spec
 from inference.workers.base import ProgressCallback, RenderTask
 from inference.workers.media import MediaProcess
@@ -66,8 +67,14 @@ async def render(
     # In the same folder, so that the last step is a rename.
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".rushes-") as made:
         directory = Path(made)
-        image = await _image(spec, directory)
-        job = _job(replace(spec, image=None if image is None else image.name), resolved.origins)
+        image = await _image(spec.image, directory / IMAGE_NAME)
+        last = await _image(spec.last, directory / LAST_NAME)
+        prepared = replace(
+            spec,
+            image=None if image is None else image.name,
+            last=None if last is None else last.name,
+        )
+        job = _job(prepared, resolved.origins)
         task = RenderTask(
             job_id=job.id,
             attempt=1,
@@ -76,6 +83,7 @@ async def render(
             image=image,
             watermark=setup.watermark(config),
             recipe=recipe(job),
+            last=last,
         )
         async with setup.executor(config, models=[spec.model]) as executor:
             manifest = await executor.render(task, on_progress)
@@ -85,17 +93,20 @@ async def render(
 def written(spec: Spec) -> Typed:
     """Return what to type to get a spec again."""
     options = spec.as_dict()
-    del options["image"], options["refine"]
+    for name in PRIVATE:
+        del options[name]
+    del options["after_frames"]  # without its latents nothing goes on
     prompt = options.pop("prompt")
     return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
 
 
-async def _image(spec: Spec, directory: Path) -> Path | None:
-    if spec.image is None:
+async def _image(typed: str | None, target: Path) -> Path | None:
+    """Clean the image that somebody named, if they did."""
+    if typed is None:
         return None
-    source, target = Path(spec.image), directory / "image.png"
+    source = Path(typed)
     if not await asyncio.to_thread(source.is_file):
-        raise UserError("image.not_found", path=spec.image)
+        raise UserError("image.not_found", path=typed)
     async with MediaProcess() as media:
         await media.clean_image(source, target)
     return target

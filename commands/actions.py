@@ -23,6 +23,8 @@ class Verb(StrEnum):
     """The same again with another seed."""
     RETRY = "retry"
     """The very same again, after a failure."""
+    EXTEND = "extend"
+    """The clip, and what comes after it."""
     LARGER = "larger"
     """The same at the model's highest resolution."""
     EDIT = "edit"

@@ -93,6 +93,8 @@ class Attachment:
     name: str
     description: str
     """What is to be seen, for people who do not see it."""
+    spoiler: bool = False
+    """Show it only to those who ask to see it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from commands import summary
 from commands.actions import Action, Verb
 from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
+from commands.extend import can_extend
 from commands.messages import error_text, parts, text
 from commands.options import BY_FLAG, BY_NAME, IMAGE, PROMPT
 from commands.resolve import enlarged
@@ -68,9 +69,26 @@ def status(
             return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
 
 
-def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = None) -> Card:
-    """Bring the finished file: the message that notifies its requester, once."""
+def clip(
+    job: Job,
+    file: Path,
+    locale: str,
+    capabilities: Capabilities | None = None,
+    *,
+    measured: bool = False,
+) -> Card:
+    """Bring the finished file: the message that notifies its requester, once.
+
+    Args:
+        job: The job.
+        file: What it made.
+        locale: Language of the reader.
+        capabilities: Of its model, if that is still installed.
+        measured: Whether to say what it cost.
+    """
     verbs = [Verb.REROLL, Verb.EDIT]
+    if can_extend(job, capabilities):
+        verbs.append(Verb.EXTEND)
     if _larger(job.spec, capabilities):
         verbs.append(Verb.LARGER)
     if _animatable(job.spec, capabilities):
@@ -85,6 +103,7 @@ def clip(job: Job, file: Path, locale: str, capabilities: Capabilities | None = 
                 (text(f"note.{note}", locale),)
                 for note in (job.manifest.notes if job.manifest else ())
             ),
+            *_measured(job, locale, shown=measured),
         ),
         buttons=buttons(job, verbs, locale),
         attachment=Attachment(
@@ -111,13 +130,37 @@ def failure(job: Job, locale: str) -> Card:
     )
 
 
-def info(job: Job, locale: str, capabilities: Capabilities | None = None) -> Card:
-    """Show the whole recipe, with the origin of every value."""
+def info(
+    job: Job,
+    locale: str,
+    capabilities: Capabilities | None = None,
+    *,
+    extendable: bool = False,
+    measured: bool = False,
+) -> Card:
+    """Show the whole recipe, with the origin of every value.
+
+    Args:
+        job: The job.
+        locale: Language of the reader.
+        capabilities: Of its model, if that is still installed.
+        extendable: Whether what a later clip can go on from is still kept.
+        measured: Whether to say what it cost.
+    """
     recipe = tuple((line,) for line in summary.recipe(job, locale))
-    verbs = [Verb.REROLL, Verb.LARGER] if _larger(job.spec, capabilities) else [Verb.REROLL]
+    verbs = [Verb.REROLL]
+    if extendable and can_extend(job, capabilities):
+        verbs.append(Verb.EXTEND)
+    if _larger(job.spec, capabilities):
+        verbs.append(Verb.LARGER)
     return Card(
         kind=CardKind.INFO,
-        lines=((job.spec.prompt,), *recipe, _job_line(job, locale)),
+        lines=(
+            (job.spec.prompt,),
+            *recipe,
+            *_measured(job, locale, shown=measured),
+            _job_line(job, locale),
+        ),
         buttons=buttons(job, verbs if job.ended else (), locale),
         job=job.id,
         private=True,
@@ -234,6 +277,11 @@ def _reason(job: Job, locale: str) -> str:
 
 def _job_line(job: Job, locale: str) -> Line:
     return (text("facts.job", locale, job=job.id),)
+
+
+def _measured(job: Job, locale: str, *, shown: bool) -> tuple[Line, ...]:
+    line = summary.measured(job, locale) if shown else None
+    return () if line is None else ((line,),)
 
 
 def _larger(spec: Spec, capabilities: Capabilities | None) -> bool:

@@ -97,6 +97,10 @@ class Jobs(Protocol):
         """Return the estimate for a running job."""
         ...
 
+    def extendable(self, job: Job) -> bool:
+        """Return whether what a later clip can go on from is still kept."""
+        ...
+
     def files(self, job: Job) -> Path | None:
         """Return the finished file while it is kept."""
         ...

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from commands.actions import Action, Verb
 from commands.flags import Typed, parse_options, render, render_options
 from commands.messages import any_of, text
-from commands.options import ASPECT, BY_NAME, IMAGE, NEGATIVE, PROMPT, RENDER_OPTIONS, RESOLUTION
+from commands.options import (
+    ASPECT,
+    BY_NAME,
+    IMAGE,
+    LAST,
+    NEGATIVE,
+    PROMPT,
+    RENDER_OPTIONS,
+    RESOLUTION,
+)
 from commands.resolve import COMMAND, RANDOM, TYPED
 from commands.schema import Option, Value
 from commands.values import accept, label
@@ -59,7 +68,7 @@ def edit(job: Job, locale: str, *, verb: Verb = Verb.EDIT) -> Form:
         option.name: getattr(job.spec, option.name)
         for option in RENDER_OPTIONS
         if option.flag
-        and option not in (IMAGE, *_WITH_FIELD)
+        and option not in (IMAGE, LAST, *_WITH_FIELD)
         and job.origins.get(option.name) in _KEPT
     }
     negative = job.spec.negative if job.origins.get(NEGATIVE.name) == TYPED else None
@@ -100,7 +109,8 @@ def options(values: Mapping[str, str]) -> dict[str, Value]:
         UserError: `value.*`, `flag.*`: what is wrong, and with which field.
     """
     asked = parse_options(values.get(FLAGS, ""))
-    if IMAGE.name in asked:  # the image of the job stays; another one needs the command
+    # The images of the job stay; others need the command.
+    if not {IMAGE.name, LAST.name}.isdisjoint(asked):
         raise UserError("image.not_by_flag")
     for option in _WITH_FIELD:
         written = values.get(option.name, "").strip()

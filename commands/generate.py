@@ -9,8 +9,9 @@ from commands import cards, forms, limits, looking
 from commands.actions import Verb
 from commands.card import Card
 from commands.context import Call
+from commands.extend import carried_over, extended
 from commands.flags import parse
-from commands.options import BY_NAME, IMAGE, PROMPT, RENDER_OPTIONS
+from commands.options import BY_NAME, IMAGE, LAST, PROMPT, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, check_press, within_caps
 from commands.resolve import COMMAND, RANDOM, TYPED, Layer, Resolved, draw_seed, enlarged, resolve
 from commands.schema import Command, Value
@@ -45,7 +46,8 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
     """Queue a job that was made before once more, by whoever asks for it now.
 
     Raises:
-        UserError: The model is gone, or it has no higher resolution for `Verb.LARGER`.
+        UserError: The model is gone, it has no higher resolution for `Verb.LARGER`, or there is
+            nothing to go on from for `Verb.EXTEND`.
     """
     capabilities = call.studio.model(job.spec.model)
     spec, origins = job.spec, job.origins
@@ -58,6 +60,11 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
             if larger is None:
                 raise UserError("model.no_larger", model=capabilities.title)
             spec, origins = larger, {**origins, "resolution": TYPED}
+        case Verb.EXTEND:
+            spec = extended(job, capabilities)
+            if not call.jobs.extendable(job):
+                raise UserError("extend.gone", job=job.id)
+            origins = {**origins, "seed": RANDOM, "loops": COMMAND}
         case _:
             pass
     rules = await _allowed(call)
@@ -75,11 +82,13 @@ async def edit(call: Call, job: Job, values: Mapping[str, str]) -> Card:
     rules = await _allowed(call)
     check_press(call.caller, job, rules)
     form = forms.options(values)
-    if job.spec.image is not None:
-        form[IMAGE.name] = job.spec.image
+    for option in (IMAGE, LAST):
+        if (own := getattr(job.spec, option.name)) is not None:
+            form[option.name] = own
     prompt, asked = _asked(replace(call, options=form))
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
     resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
+    resolved = replace(resolved, spec=carried_over(resolved.spec, job))
     if call.caller.owns(job):
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             raise UserError("job.preparing_now")
@@ -150,7 +159,7 @@ def _asked(call: Call) -> tuple[str, dict[str, Value]]:
     """Return the prompt and what was set in the form or typed into the prompt."""
     form = dict(call.options)
     typed = parse(str(form.pop(PROMPT.name, call.text)))
-    if IMAGE.name in typed.options and not call.channel.local_files:
+    if not {IMAGE.name, LAST.name}.isdisjoint(typed.options) and not call.channel.local_files:
         raise UserError("image.not_by_flag")
     for name in form:
         if name in typed.options:

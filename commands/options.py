@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from commands.schema import VIDEO_MODES, Group, Kind, Option, Range
 from inference.engines.geometry import FRAMES
-from inference.spec import FILE_FPS, Aesthetic, Aspect, Camera, Motion, Resolution
+from inference.spec import FILE_FPS, Aesthetic, Aspect, Camera, Mode, Motion, Resolution
 
 MAX_PROMPT = 2000
 """Characters; also the most that Discord shows in one message."""
@@ -20,6 +20,16 @@ IMAGE = Option(
     max_length=MAX_PROMPT,
     modes=VIDEO_MODES,
 )
+
+LAST = Option(
+    name="last",
+    kind=Kind.IMAGE,
+    flag="last",
+    group=Group.ADVANCED,
+    max_length=MAX_PROMPT,
+    modes=frozenset({Mode.IMAGE_TO_VIDEO}),
+)
+"""The image that a clip from an image ends with."""
 
 RESOLUTION = Option(
     name="resolution",
@@ -140,6 +150,7 @@ NEGATIVE = Option(
 RENDER_OPTIONS = (
     PROMPT,
     IMAGE,
+    LAST,
     RESOLUTION,
     ASPECT,
     FRAME_COUNT,

@@ -63,7 +63,8 @@ async def show(call: Call) -> Card:
     file = call.jobs.files(job)
     if file is None:
         raise UserError("job.files_expired", job=job.id)
-    return cards.clip(job, file, call.locale, looking.capabilities(job, call.studio))
+    capabilities = looking.capabilities(job, call.studio)
+    return cards.clip(job, file, call.locale, capabilities, measured=call.caller.owns(job))
 
 
 async def cancel(call: Call) -> Card:

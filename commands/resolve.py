@@ -17,6 +17,7 @@ from commands.options import (
     BY_NAME,
     FRAME_COUNT,
     IMAGE,
+    LAST,
     MODEL,
     NEGATIVE,
     PROMPT,
@@ -108,6 +109,7 @@ def resolve(
     capabilities = _choose_model(layers, studio)
     choice = _Choice(layers, capabilities)
     image = choice.pick(IMAGE, lambda _: True)
+    last = _pick_last(choice, has_image=image is not None)
     frames = _pick_frames(choice, studio, has_image=image is not None)
     mode = _mode(frames, has_image=image is not None)
     resolution = Resolution(choice.pick_listed(RESOLUTION, capabilities.resolutions))
@@ -116,7 +118,7 @@ def resolve(
     rest = {
         option.name: _pick_free(choice, option, mode, studio)
         for option in RENDER_OPTIONS
-        if option.name not in choice.origins and option not in (PROMPT, IMAGE, SEED)
+        if option.name not in choice.origins and option not in (PROMPT, IMAGE, LAST, SEED)
     }
     drawn = choice.pick(SEED, lambda _: True)
     if drawn is None:
@@ -132,13 +134,19 @@ def resolve(
         camera=Camera(rest.pop("camera")),
         seed=int(drawn),
         image=None if image is None else str(image),
+        last=None if last is None else str(last),
         **rest,
     )
     return Resolved(spec=spec, origins=choice.origins, capabilities=capabilities)
 
 
 def enlarged(spec: Spec, capabilities: Capabilities) -> Spec | None:
-    """Return the spec at the model's highest resolution, or None if it is there already."""
+    """Return the spec at the model's highest resolution, or None if it is there already.
+
+    A clip that goes on from another one keeps its size.
+    """
+    if spec.latents is not None:
+        return None
     ranks = {resolution: rank for rank, resolution in enumerate(Resolution)}
     best = max(
         (item for item in capabilities.resolutions if (item, spec.aspect) in capabilities.sizes),
@@ -262,6 +270,15 @@ def _pick_frames(choice: _Choice, studio: Studio, *, has_image: bool) -> int:
         return int(value)
     choice.origins[FRAME_COUNT.name] = FROM_MODEL
     return int(nearest(FRAME_COUNT, value, legal))
+
+
+def _pick_last(choice: _Choice, *, has_image: bool) -> Value | None:
+    def refuse(_: Value) -> UserError:
+        if not has_image:
+            return UserError("image.last_alone")
+        return UserError("model.no_last_image", model=choice.capabilities.title)
+
+    return choice.pick(LAST, lambda _: has_image and choice.capabilities.last_image, refuse)
 
 
 def _mode(frames: int, *, has_image: bool) -> Mode:

@@ -129,7 +129,7 @@ async def _press(button_id: str, call: Call) -> Card | Form:
     match action.verb:
         case Verb.CANCEL:
             return await queue.cancel_job(call, job)
-        case Verb.REROLL | Verb.RETRY | Verb.LARGER:
+        case Verb.REROLL | Verb.RETRY | Verb.EXTEND | Verb.LARGER:
             check_press(call.caller, job, await call.rules())
             return await generate.again(call, job, action.verb)
         case Verb.EDIT:
@@ -141,7 +141,13 @@ async def _press(button_id: str, call: Call) -> Card | Form:
         case Verb.DELETE:
             return await queue.remove_job(call, job)
         case Verb.INFO:
-            return cards.info(job, call.locale, looking.capabilities(job, call.studio))
+            return cards.info(
+                job,
+                call.locale,
+                looking.capabilities(job, call.studio),
+                extendable=call.jobs.extendable(job),
+                measured=call.caller.owns(job),
+            )
 
 
 async def _answered(answer: Awaitable[Answer], call: Call, what: str) -> Answer | Card:

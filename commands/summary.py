@@ -14,7 +14,7 @@ from inference.spec import Camera, Mode, Motion, Spec
 
 def facts(spec: Spec, locale: str) -> str:
     """Sum up a spec: `720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623`."""
-    shown = [str(spec.resolution), str(spec.aspect), _length(spec, locale)]
+    shown = [str(spec.resolution), str(spec.aspect), _length(spec, locale), *_added(spec, locale)]
     if spec.mode is not Mode.TEXT_TO_IMAGE:
         if spec.loops > 1:
             shown.append(text("facts.loops", locale, count=spec.loops))
@@ -33,6 +33,7 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
     if job.spec.mode is not Mode.TEXT_TO_IMAGE:
         shown.append(text("unit.frames", locale, count=frames))
     shown += [
+        *_added(job.spec, locale),
         text("facts.seed", locale, seed=job.spec.seed),
         capabilities.title if capabilities else job.spec.model,
         text("facts.job", locale, job=job.id),
@@ -48,7 +49,35 @@ def shorten(prompt: str, length: int) -> str:
 def _length(spec: Spec, locale: str) -> str:
     if spec.mode is Mode.TEXT_TO_IMAGE:
         return text("facts.image", locale)
-    return text("facts.length", locale, count=spec.frames, seconds=f"{spec.seconds:.1f}")
+    return text("facts.length", locale, count=spec.total_frames, seconds=f"{spec.seconds:.1f}")
+
+
+def _added(spec: Spec, locale: str) -> list[str]:
+    """Say how much of a clip is new, if it goes on from another one."""
+    if not spec.after_frames:
+        return []
+    return [text("facts.extended", locale, count=spec.total_frames - spec.after_frames)]
+
+
+STAGES = ("load", "text", "sample", "decode", "encode", "finish")
+"""Stages of a render that people are told of, in their order; engines may have others."""
+
+
+def measured(job: Job, locale: str) -> str | None:
+    """Sum up what a render cost, or None where nothing was measured."""
+    manifest = job.manifest
+    if manifest is None or not manifest.timings:
+        return None
+    shown = [
+        text(f"stage.{stage}", locale, seconds=f"{manifest.timings[stage]:.1f}")
+        for stage in STAGES
+        if stage in manifest.timings
+    ]
+    if manifest.forwards:
+        shown.append(text("measured.forwards", locale, count=manifest.forwards))
+    if manifest.peak_bytes:
+        shown.append(text("measured.memory", locale, gigabytes=f"{manifest.peak_bytes / 1e9:.1f}"))
+    return dotted(shown, locale) if shown else None
 
 
 def dotted(shown: list[str], locale: str) -> str:

@@ -13,6 +13,9 @@ from typing import Any, Self
 FILE_FPS = 24
 """Every clip is written at this rate; `Spec.fps` only says how fast things move in it."""
 
+OVERLAP_FRAMES = 17
+"""Frames that a pass shares with the one it continues: it begins with the end of that one."""
+
 
 class Mode(StrEnum):
     """What goes in and what comes out."""
@@ -116,6 +119,13 @@ class Spec:
     """What to avoid, where the model supports it."""
     image: str | None = None
     """Source of the reference image: a URL or path before preparing, an artifact name after."""
+    last: str | None = None
+    """The same for the image that the clip ends with; only together with `image`."""
+    latents: str | None = None
+    """What the clip goes on from: the id of the job that kept them before preparing, an artifact
+    name after."""
+    after_frames: int = 0
+    """Frames of the clip it goes on from, which come first in the new one; 0 without."""
 
     @property
     def mode(self) -> Mode:
@@ -125,9 +135,15 @@ class Spec:
         return Mode.TEXT_TO_IMAGE if self.frames == 1 else Mode.TEXT_TO_VIDEO
 
     @property
+    def total_frames(self) -> int:
+        """Frames of the finished file: all passes, and the clip that they go on from."""
+        begun = self.after_frames or OVERLAP_FRAMES
+        return 1 if self.frames == 1 else begun + self.loops * (self.frames - OVERLAP_FRAMES)
+
+    @property
     def seconds(self) -> float:
-        """Length of one pass in the file."""
-        return self.frames / FILE_FPS
+        """Length of the finished file."""
+        return self.total_frames / FILE_FPS
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` is the inverse."""

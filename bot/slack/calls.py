@@ -12,7 +12,7 @@ from bot.slack.errors import WIRE_ERRORS, delivery_error
 from bot.slack.limiter import Limiter
 from inference.errors import DeliveryError
 
-_READING = frozenset({"files.info"})
+_READING = frozenset({"chat.getPermalink", "files.info"})
 """Methods that are asked with GET."""
 
 

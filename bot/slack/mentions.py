@@ -107,7 +107,7 @@ class Mentions:
         else:
             image = await self._pictures.in_thread(origin)
         key = once.of_event(body, origin.installation.workspace)
-        card = await self._reception.line(origin, line, key=key, image=image)
+        card = await self._reception.line(origin, line, key=key, image=image, present=True)
         if not is_of_outbox(card):
             self._work.start(self._answers.give(origin, card), name="answer")
 

@@ -7,7 +7,10 @@ or a row of buttons whose answer was lost comes twice; the second one is kept up
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import structlog
 
 from bot.platform import Outgoing, Receipt, Remember
 from bot.slack import blocks
@@ -19,7 +22,7 @@ from commands.card import Attachment, Card
 from inference import faults
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
-from inference.store.outbox import Route
+from inference.store.outbox import ActKind, Route
 
 UPLOAD_LIMIT = 10**9
 """Bytes of a file; workspaces may take less, and say so when it is announced."""
@@ -28,7 +31,9 @@ PATIENCE_SECONDS = 2.0
 """For a message's turn; after that the outbox comes again with its newest state."""
 
 EVENT_TYPE = "rushes_job"
-"""Of the metadata on our messages: which job they are about."""
+"""Of the metadata on cards: which job they are about."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Posting:
@@ -78,13 +83,16 @@ class Posting:
         address = Address(**job.address)
         if file_id := receipt.get("file"):
             await self._files.delete(address, file_id)
-        for ts in filter(None, (receipt.get("ts"), receipt.get("buttons_ts"))):
+        for prefix in ("", "buttons_"):
+            channel, ts = receipt.get(f"{prefix}channel"), receipt.get(f"{prefix}ts")
+            if not ts:
+                continue
             try:
                 await self._calls.call(
                     address,
                     "chat.delete",
                     patience=PATIENCE_SECONDS,
-                    channel=receipt["channel"],
+                    channel=channel,
                     ts=ts,
                 )
             except DeliveryError as error:
@@ -101,7 +109,8 @@ class Posting:
         Raises:
             DeliveryError: It may be tried again by whoever asked.
         """
-        place = await self._direct(address) if card.private else _asked_in(address)
+        alone = card.private or (card.attachment is not None and card.attachment.spoiler)
+        place = await self._direct(address) if alone else _asked_in(address)
         if card.attachment is None:
             await self._say(address, place, blocks.message(card))
             return
@@ -171,29 +180,57 @@ class Posting:
         attachment: Attachment,
         remember: Remember,
     ) -> Receipt:
-        """Share a file, and put its buttons below: a message with a file cannot have any."""
+        """Share a file, and put its buttons below: a message with a file cannot have any.
+
+        What only its requester should see goes into their direct messages, and the ping stays.
+        """
+        to = await self._direct(address) if attachment.spoiler else place
+        hidden = to.channel != place.channel  # in direct messages nobody else reads along
+        if not hidden:
+            to = place
+        shown = replace(message.card, ping=False) if hidden else message.card
         shared = await self._sharing.share(
             address,
-            place,
+            to,
             attachment,
-            blocks.comment(message.card),
+            blocks.comment(shown),
             trace=message.trace,
             remember=remember,
         )
+        brought: Receipt = {"channel": to.channel, "ts": shared.ts, "file": shared.file_id}
         if shared.ts is None:
-            drawn = blocks.message(message.card, link=shared.link)
-            return {
-                **await self._say(address, place, drawn, _metadata(message), unfurl=True),
-                "file": shared.file_id,
-            }
-        receipt = {"channel": place.channel, "ts": shared.ts, "file": shared.file_id}
-        if not message.card.buttons:
-            return receipt
-        faults.point("before:slack_buttons")
-        drawn = blocks.controls(message.card)
-        posted = await self._say(address, place, drawn, _metadata(message))
-        faults.point("after:slack_buttons")
-        return {**receipt, "buttons_ts": posted["ts"]}
+            drawn = blocks.message(shown, link=shared.link)
+            brought["ts"] = (await self._say(address, to, drawn, unfurl=True))["ts"]
+        if not hidden and (shared.ts is None or not message.card.buttons):
+            return brought
+        try:
+            if hidden:
+                drawn = blocks.message(message.card, link=await self._link_to(address, brought))
+            else:
+                drawn = blocks.controls(message.card)
+            faults.point("before:slack_buttons")
+            below = await self._say(address, place, drawn)
+            faults.point("after:slack_buttons")
+        except DeliveryError as error:
+            if error.transient:
+                raise
+            # The clip is there: another route would only bring it again.
+            _log.warning("slack.buttons_refused", job=message.job.id, error=slack_code(error))
+            return brought
+        return {**brought, "buttons_ts": below["ts"], "buttons_channel": below["channel"]}
+
+    async def _link_to(self, address: Address, receipt: Receipt) -> str | None:
+        """Return a link to a message. A link to its file would share that once more."""
+        if not receipt["ts"]:
+            return None
+        found = await self._calls.call(
+            address,
+            "chat.getPermalink",
+            patience=PATIENCE_SECONDS,
+            channel=receipt["channel"],
+            message_ts=receipt["ts"],
+        )
+        return str(found["permalink"])
 
 
 def _asked_in(address: Address) -> Place:
@@ -211,6 +248,9 @@ def _below(card: Receipt) -> Place:
     return Place(channel=card["channel"], thread_ts=card.get("thread_ts") or card["ts"])
 
 
-def _metadata(message: Outgoing) -> dict[str, Any]:
+def _metadata(message: Outgoing) -> dict[str, Any] | None:
+    """Return what marks a job's card; what follows in its thread is not marked."""
+    if message.kind is not ActKind.CARD:
+        return None
     payload = {"job": message.job.id, "kind": message.kind.value}
     return {"event_type": EVENT_TYPE, "event_payload": payload}

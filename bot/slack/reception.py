@@ -39,7 +39,13 @@ class Reception:
         self._channels = channels
 
     async def line(
-        self, origin: Origin, line: str, *, key: str | None, image: str | None = None
+        self,
+        origin: Origin,
+        line: str,
+        *,
+        key: str | None,
+        image: str | None = None,
+        present: bool = False,
     ) -> Card:
         """Answer a typed line.
 
@@ -48,13 +54,14 @@ class Reception:
             line: With the command in front.
             key: Idempotency key of what arrived.
             image: File id of the picture that came with it.
+            present: Whether the bot is certainly there: it heard the line itself.
         """
         makes = _makes(line)
         return await self._answer(
             origin,
             lambda call: run.execute(line, call),
             key=key,
-            posts=makes,
+            posts=makes and not present,
             options={IMAGE.name: image} if image and makes else {},
             for_everybody=makes,
         )

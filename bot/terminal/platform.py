@@ -78,14 +78,14 @@ class TerminalImages:
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
 
-    async def fetch(self, job: Job, target: Path) -> None:
+    async def fetch(self, job: Job, image: str, target: Path) -> None:
         """Copy the person's file; see `ImageSource`.
 
         Raises:
             UserError: `image.not_found` or `image.too_large`.
         """
         directory = Address(**job.address).directory
-        await asyncio.to_thread(self._copy, job.spec.image or "", directory, target)
+        await asyncio.to_thread(self._copy, image, directory, target)
 
     def _copy(self, typed: str, directory: str, target: Path) -> None:
         source = Path(directory, os.path.expanduser(typed))  # noqa: PTH111 - pathlib raises where a home is unknown

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from inference.engines.meter import Meter
 from inference.errors import Cancelled
 from inference.spec import Aspect, Mode, Resolution, Size
 
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
     from inference.spec import Spec
 
-StepCallback = Callable[[int, int], None]
-"""Called as (steps done, steps in all) after every step."""
+Still = Callable[[], "npt.NDArray[np.uint8]"]
+"""Draws how the clip looks so far: uint8 [height, width, 3], RGB, small. Call it at once or not at
+all."""
+
+StepCallback = Callable[[int, int, Still | None], None]
+"""Called as (steps done, steps in all, still) after every step; still is None where the model has
+no cheap way to draw one."""
 
 ProgressCallback = Callable[[float, str], None]
 """Called while loading as (fraction done 0..1, what is being read)."""
@@ -64,6 +70,32 @@ class CancelToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Files that a render starts from; each is None where the spec asks for none."""
+
+    image: Path | None = None
+    """The prepared reference image: the first frame."""
+    last: Path | None = None
+    """The prepared image of the last frame."""
+    latents: Path | None = None
+    """What the same model handed to `Monitor.keep` when it made the clip to go on from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """The caller's end of a render: what it is told, and how it ends it."""
+
+    on_step: StepCallback = lambda _done, _total, _still: None
+    cancel: CancelToken = field(default_factory=CancelToken)
+    """Read by the engine at least once per step."""
+    keep: Callable[[bytes], None] = lambda _data: None
+    """Called once, before the first frame, with what the model needs to go on from this clip. Only
+    by models with `Capabilities.extends`, and not for images."""
+    meter: Meter = field(default_factory=Meter)
+    """Where the engine writes what it measures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """First guess of GPU seconds, before finished jobs teach better (`jobs.estimate`)."""
 
@@ -95,6 +127,10 @@ class Capabilities:
     """The model's own values by option name; they override the built-in ones."""
     negative: bool = False
     """Whether a negative prompt does anything."""
+    last_image: bool = False
+    """Whether a clip from an image can be made to end with a second one."""
+    extends: bool = False
+    """Whether it keeps what it needs to go on from its own clips."""
     native_note: str | None = None
     """Catalog code of a remark for cards, such as that small frames are upscaled."""
 
@@ -110,20 +146,17 @@ class Engine(Protocol):
         """
         ...
 
-    def render(
-        self, spec: Spec, *, image: Path | None, on_step: StepCallback, cancel: CancelToken
-    ) -> Iterator[FrameChunk]:
+    def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the clip's frames in order, as soon as they are final.
 
         Args:
-            spec: What to make. `frames` (times loops, minus overlaps) frames come out at the
-                size the model's `Capabilities.sizes` names.
-            image: The prepared reference image on disk for image-to-video, else None.
-            on_step: Called after each step.
-            cancel: Read at least once per step.
+            spec: What to make. `Spec.total_frames` frames come out, at the size the model's
+                `Capabilities.sizes` names.
+            inputs: What to start from.
+            monitor: What to report to.
 
         Raises:
-            Cancelled: `cancel` was set.
+            Cancelled: `monitor.cancel` was set.
             EngineError: The render failed; `transient` says whether another attempt may work.
         """
         ...

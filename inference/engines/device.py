@@ -1,10 +1,16 @@
-"""The accelerator a worker process has, by name and memory."""
+"""The accelerator a worker process has: its name, its memory, and how much of that was used."""
 
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +42,32 @@ def cpu() -> Device:
     """Return the machine itself."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Device(name="cpu", memory_bytes=memory_bytes)
+
+
+def reset_peak() -> None:
+    """Start anew to look for the most memory in use at once."""
+    if torch := _torch_on_a_card():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):  # only Linux has it
+        _CLEAR.write_text("5")
+
+
+def peak_bytes() -> int | None:
+    """Return the most memory in use at once since `reset_peak`; None where nobody knows.
+
+    Of the card, what torch gave to tensors; without a card, what the process had in memory.
+    """
+    if torch := _torch_on_a_card():
+        return int(torch.cuda.max_memory_allocated())
+    with suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _torch_on_a_card() -> Any:
+    """Return torch if this process has it already, and a card."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_available() else None

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from torch import Tensor
 
-from inference.engines.base import CancelToken, FrameChunk, ProgressCallback, StepCallback
+from inference.engines.base import FrameChunk, Inputs, Monitor, ProgressCallback
 from inference.engines.geometry import SIZES
 from inference.engines.registry import ModelOptions
 from inference.errors import EngineError
 from inference.opensora.geometry import nano_size
+from inference.opensora.keeping import pack, unpack
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline
-from inference.opensora.sampler import Hooks
+from inference.opensora.preview import LatentPreview
+from inference.opensora.sampler import Estimate, Hooks
 from inference.spec import Aesthetic, Camera, Motion, Size, Spec
 
 
@@ -27,6 +30,7 @@ class NanoEngine:
         if options.values:
             raise EngineError("model.bad_option", option=next(iter(options.values)), value="")
         self._pipeline: OpenSoraPipeline | None = None
+        self._preview: LatentPreview | None = None
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Read the weights from the package."""
@@ -40,25 +44,51 @@ class NanoEngine:
         pipeline = OpenSoraPipeline.load_nano(folder, report)
         pipeline.text_encoder.encode("warm up")  # so that the first job does not pay for imports
         self._pipeline = pipeline
+        self._preview = LatentPreview.load(folder / "vae")
 
-    def render(
-        self, spec: Spec, *, image: Path | None, on_step: StepCallback, cancel: CancelToken
-    ) -> Iterator[FrameChunk]:
+    def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the clip's frames at `SIZES`, scaled up from the model's own size."""
-        if self._pipeline is None:
+        pipeline, meter = self._pipeline, monitor.meter
+        if pipeline is None:
             raise EngineError("model.not_loaded", name=spec.model)
-        first = None
-        if image is not None:
-            with Image.open(image) as opened:
-                first = opened.convert("RGB")
-        hooks = Hooks(on_step=on_step, check=cancel.raise_if_cancelled)
-        size = SIZES[spec.resolution, spec.aspect]
         request = _request(spec)
-        captions = self._pipeline.encode(request)
+        hooks = self._hooks(monitor)
+        with meter.stage("text"):
+            captions = pipeline.encode(request)
+        with meter.stage("sample"):
+            latents = pipeline.sample(
+                request,
+                captions,
+                image=_opened(inputs.image),
+                last=_opened(inputs.last),
+                previous=_kept(inputs.latents, request, pipeline),
+                hooks=hooks,
+            )
+        if request.frames > 1:
+            monitor.keep(pack(latents))
         notes = ("shortened",) if captions.prompt.shortened else ()
-        latents = self._pipeline.sample(request, captions, image=first, hooks=hooks)
-        for frames in self._pipeline.decode(latents, hooks=hooks):
-            yield FrameChunk(frames=scaled(frames, size), notes=notes)
+        size = SIZES[spec.resolution, spec.aspect]
+        decoded = pipeline.decode(latents, hooks=hooks)
+        while True:
+            with meter.stage("decode"):
+                frames = next(decoded, None)
+                if frames is None:
+                    return
+                chunk = FrameChunk(frames=scaled(frames, size), notes=notes)
+            yield chunk
+
+    def _hooks(self, monitor: Monitor) -> Hooks:
+        preview = self._preview
+
+        def on_step(done: int, total: int, estimate: Estimate) -> None:
+            still = None if preview is None else lambda: preview.still(estimate())
+            monitor.on_step(done, total, still)
+
+        return Hooks(
+            on_step=on_step,
+            check=monitor.cancel.raise_if_cancelled,
+            on_forwards=monitor.meter.count_forwards,
+        )
 
 
 def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
@@ -75,6 +105,28 @@ def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
             for frame in frames
         ]
     )
+
+
+def _opened(path: Path | None) -> Image.Image | None:
+    if path is None:
+        return None
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _kept(path: Path | None, request: ClipRequest, pipeline: OpenSoraPipeline) -> Tensor | None:
+    """Read the latents to go on from.
+
+    Raises:
+        EngineError: `latents.unreadable`.
+    """
+    if path is None:
+        return None
+    channels = pipeline.transformer.config.in_channels
+    try:
+        return unpack(path, channels=channels, size=request.size)
+    except ValueError as error:
+        raise EngineError("latents.unreadable") from error
 
 
 def _request(spec: Spec) -> ClipRequest:

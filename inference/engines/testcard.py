@@ -6,7 +6,9 @@ which prompt, size, seed and frame it is. Failures on demand are in `faults`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from inference.engines.base import CancelToken, ProgressCallback, StepCallback
+    from inference.engines.base import Inputs, Monitor, ProgressCallback
     from inference.engines.registry import ModelOptions
     from inference.spec import Spec
 
@@ -64,18 +66,58 @@ class TestcardEngine:
         """Have nothing to load, and say so."""
         on_progress(1.0, TESTCARD)
 
-    def render(
-        self, spec: Spec, *, image: Path | None, on_step: StepCallback, cancel: CancelToken
-    ) -> Iterator[FrameChunk]:
-        """Yield the picture's frames; equal specs give equal frames."""
-        size = capabilities(TESTCARD).sizes[spec.resolution, spec.aspect]
-        count = spec.frames * spec.loops
-        picture = Picture.draw(spec.prompt, size=size, seed=spec.seed, frames=count, image=image)
+    def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
+        """Yield the picture's frames; equal specs give equal frames.
+
+        A clip that goes on from another one looks like it and goes on counting.
+        """
+        begun = None if inputs.latents is None else _Begun.read(inputs.latents)
+        seed = spec.seed if begun is None else begun.seed
+        count = spec.total_frames
+        picture = Picture.draw(
+            spec.prompt,
+            size=capabilities(TESTCARD).sizes[spec.resolution, spec.aspect],
+            seed=seed,
+            frames=count,
+            images=[path for path in (inputs.image, inputs.last) if path is not None],
+        )
+        with monitor.meter.stage("sample"):
+            self._step(spec, picture, monitor)
+        if count > 1:
+            monitor.keep(_Begun(frames=count, seed=seed).dump())
+        for first in range(0, count, _CHUNK_FRAMES):
+            monitor.cancel.raise_if_cancelled()
+            with monitor.meter.stage("decode"):
+                numbers = range(first, min(first + _CHUNK_FRAMES, count))
+                chunk = FrameChunk(frames=np.stack([picture.frame(number) for number in numbers]))
+            yield chunk
+
+    def _step(self, spec: Spec, picture: Picture, monitor: Monitor) -> None:
         steps = self._options.steps or spec.steps
         for step in range(1, steps + 1):
-            cancel.wait(self._options.step_seconds)
-            on_step(step, steps)
-        for first in range(0, count, _CHUNK_FRAMES):
-            cancel.raise_if_cancelled()
-            numbers = range(first, min(first + _CHUNK_FRAMES, count))
-            yield FrameChunk(frames=np.stack([picture.frame(number) for number in numbers]))
+            monitor.cancel.wait(self._options.step_seconds)
+            monitor.meter.count_forwards(1)
+            monitor.on_step(step, steps, partial(picture.frame, picture.frames * step // steps - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """What the test card keeps of a clip, in the place of latents."""
+
+    frames: int
+    seed: int
+
+    def dump(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `dump` made.
+
+        Raises:
+            EngineError: `latents.unreadable`.
+        """
+        try:
+            return cls(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise EngineError("latents.unreadable") from error

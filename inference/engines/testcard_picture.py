@@ -13,7 +13,7 @@ from inference.errors import EngineError
 from inference.spec import FILE_FPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -49,7 +49,7 @@ class _Layout:
     panel: Box
     text: Box
     inset: Box
-    """The reference image."""
+    """The reference images."""
     dial: Box
     counter: Box
 
@@ -97,7 +97,9 @@ class Picture:
     frames: int
 
     @classmethod
-    def draw(cls, prompt: str, *, size: Size, seed: int, frames: int, image: Path | None) -> Self:
+    def draw(
+        cls, prompt: str, *, size: Size, seed: int, frames: int, images: Sequence[Path] = ()
+    ) -> Self:
         """Draw everything that does not move.
 
         Raises:
@@ -105,13 +107,13 @@ class Picture:
         """
         hue, phase = np.random.default_rng(seed).random(2)
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55, 1.0))
-        layout = _Layout.of(size, with_image=image is not None)
+        layout = _Layout.of(size, with_image=bool(images))
         unit = min(size.width, size.height)
         still = _bars(size)
         _fill(still, layout.panel, radius=unit // 28)
         _fill(still, layout.counter, radius=unit // 24)
-        if image is not None:
-            _paste_inset(still, image, layout.inset)
+        for index, image in enumerate(images):
+            _paste_inset(still, image, _part(layout.inset, index, len(images)))
         _write(still, prompt, f"{size} · {frames} frames · seed {seed}", layout.text, unit)
         return cls(
             still=still,
@@ -188,6 +190,13 @@ def _smooth(
     mask = Image.new("L", (width * _SMOOTHING, height * _SMOOTHING))
     draw(ImageDraw.Draw(mask), _SMOOTHING)
     return mask.reduce(_SMOOTHING)
+
+
+def _part(box: Box, index: int, count: int) -> Box:
+    """Return one of `count` equal parts of a box, one below the other."""
+    left, top, right, bottom = box
+    height = (bottom - top) // count
+    return (left, top + index * height, right, top + (index + 1) * height)
 
 
 def _paste_inset(picture: Image.Image, image: Path, box: Box) -> None:

@@ -275,6 +275,8 @@ class Dispatcher:
             image=self._artifacts.image(job),
             watermark=job.presentation.marked(self._watermark),
             recipe=recipe(job),
+            last=self._artifacts.input(job, job.spec.last),
+            latents=self._artifacts.input(job, job.spec.latents),
         )
 
     def _report(self, progress: Progress) -> None:

@@ -23,12 +23,19 @@ from inference.media.atomic import part_file
 from inference.spec import Spec
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
+from inference.workers.base import LATENTS_NAME
 
 IMAGE_NAME = "image.png"
 """Artifact name of a prepared reference image."""
 
+LAST_NAME = "last.png"
+"""The same of the image that a clip ends with."""
+
 PARENT_RESULT = "parent:result"
 """In `Spec.image`: the still that the job's parent made."""
+
+PARENT_LATENTS = "parent:latents"
+"""In `Spec.latents`: what was kept of the clip that the job's parent made."""
 
 CONCURRENT = 4
 """Jobs prepared at once: mostly waiting for downloads and answers."""
@@ -39,8 +46,13 @@ _log = structlog.get_logger(__name__)
 class ImageSource(Protocol):
     """Fetches a reference image from where its platform keeps it."""
 
-    async def fetch(self, job: Job, target: Path) -> None:
-        """Write the untrusted bytes of `job.spec.image` to `target`, within size limits.
+    async def fetch(self, job: Job, image: str, target: Path) -> None:
+        """Write the untrusted bytes of an image to `target`, within size limits.
+
+        Args:
+            job: Whose image it is.
+            image: Where the platform keeps it: `Spec.image` or `Spec.last` of the job.
+            target: The file to write.
 
         Raises:
             UserError: It is gone, too large, or not from the platform's own hosts.
@@ -142,35 +154,60 @@ class Preparer:
         Raises:
             UserError: The job must be refused, with the sentence for its requester.
         """
-        if job.spec.image is None:
-            return job.spec, None
-        directory = self._artifacts.input_directory(job.id)
-        await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-        await self._bring_image(job, directory / IMAGE_NAME)
-        return replace(job.spec, image=IMAGE_NAME), IMAGE_NAME
+        spec, folder = job.spec, self._artifacts.input_directory(job.id)
+        if spec.image is None and spec.latents is None:
+            return spec, None
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        if spec.image is not None:
+            await self._bring_image(job, spec.image, folder / IMAGE_NAME)
+            spec = replace(spec, image=IMAGE_NAME)
+        if spec.last is not None:
+            await self._bring_image(job, spec.last, folder / LAST_NAME)
+            spec = replace(spec, last=LAST_NAME)
+        if spec.latents is not None:
+            await self._bring_latents(job, spec.latents, folder / LATENTS_NAME)
+            spec = replace(spec, latents=LATENTS_NAME)
+        return spec, spec.image
 
-    async def _bring_image(self, job: Job, target: Path) -> None:
-        """Put the clean reference image at `target`, wherever it comes from."""
-        if job.spec.image == IMAGE_NAME and await asyncio.to_thread(target.is_file):
+    async def _bring_image(self, job: Job, image: str, target: Path) -> None:
+        """Put a clean reference image at `target`, wherever it comes from."""
+        if image == target.name and await asyncio.to_thread(target.is_file):
             return  # prepared before: the job was edited in line, or found after a restart
-        if job.parent is not None and job.spec.image in {IMAGE_NAME, PARENT_RESULT}:
-            await self._inherit(job, job.parent, target)
+        if job.parent is not None and image in {target.name, PARENT_RESULT}:
+            await self._inherit(job, job.parent, image, target)
             return
         source = self._sources.get(job.platform)
         if source is None:
             raise UserError("image.fetch_failed")
         raw = target.with_name("source")
-        await source.fetch(job, raw)
+        await source.fetch(job, image, raw)
         await self._cleaner.clean_image(raw, target)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
 
-    async def _inherit(self, job: Job, parent_id: str, target: Path) -> None:
-        """Copy the reference image, or the result, of the job that this one was made from."""
+    async def _bring_latents(self, job: Job, latents: str, target: Path) -> None:
+        """Put what the clip goes on from at `target`."""
+        if latents == target.name and await asyncio.to_thread(target.is_file):
+            return
+        try:
+            await self._inherit(job, job.parent or "", latents, target)
+        except UserError as error:
+            raise UserError("latents.expired") from error
+
+    async def _inherit(self, job: Job, parent_id: str, name: str, target: Path) -> None:
+        """Copy an input, or the result, of the job that this one was made from.
+
+        Raises:
+            UserError: `image.expired`.
+        """
         parent = await self._store.get(parent_id)
         if parent is None or parent.tenant != job.tenant:
             raise UserError("image.expired")
-        result = job.spec.image == PARENT_RESULT
-        source = self._artifacts.finished(parent) if result else self._artifacts.image(parent)
+        if name == PARENT_RESULT:
+            source = self._artifacts.finished(parent)
+        elif name == PARENT_LATENTS:
+            source = self._artifacts.latents(parent)
+        else:
+            source = self._artifacts.input(parent, name)
         if source is None:
             raise UserError("image.expired")
         try:

@@ -7,8 +7,8 @@ from typing import Any
 
 from inference.jobs.model import Job
 
-PRIVATE = ("image", "refine")
-"""Members of the spec that mean nothing outside: a local file, a wish already carried out."""
+PRIVATE = ("image", "last", "latents", "refine")
+"""Members of the spec that mean nothing outside: local files, a wish already carried out."""
 
 WORDS = ("prompt", "negative")
 """Members of the spec that a guild may keep to itself."""

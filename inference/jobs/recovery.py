@@ -14,7 +14,7 @@ from inference.jobs.model import Failure, Job, JobState
 from inference.jobs.preparing import Preparer
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.base import verify
+from inference.workers.base import find_lie
 
 _log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -
 async def _complete(job: Job, path: Path | None) -> bool:
     if path is None or job.manifest is None:
         return False
-    return await asyncio.to_thread(verify, job.manifest, path.parent)
+    return await asyncio.to_thread(find_lie, job.manifest, path.parent) is None
 
 
 def _in_turn(jobs: list[Job], served: dict[tuple[str, str], float]) -> list[Job]:

@@ -281,6 +281,10 @@ class JobService:
             return None
         return self._dispatcher.seconds_left()
 
+    def extendable(self, job: Job) -> bool:
+        """Return whether what a later clip can go on from is still kept."""
+        return self._artifacts.latents(job) is not None
+
     def files(self, job: Job) -> Path | None:
         """Return the finished file while it is kept."""
         return self._artifacts.finished(job)

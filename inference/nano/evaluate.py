@@ -20,7 +20,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from inference.engines.base import CancelToken
+from inference.engines.base import Inputs, Monitor
 from inference.engines.geometry import SIZES
 from inference.engines.opensora import NanoEngine
 from inference.engines.registry import NANO, ModelOptions
@@ -88,9 +88,7 @@ class Studio:
         size = SIZES[Resolution.P360, _ASPECT]
         path = self._folder / "clip.mp4"
         writer = ClipWriter(path, size, {}, Stamp.draw(WatermarkSettings(), size))
-        chunks = self._engine.render(
-            _spec(scene), image=image, on_step=lambda _step, _steps: None, cancel=CancelToken()
-        )
+        chunks = self._engine.render(_spec(scene), Inputs(image=image), Monitor())
         with writer:
             for chunk in chunks:
                 writer.write(chunk)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from inference.opensora import checkpoint
-from inference.opensora.conditioning import continue_clip, fit_image, to_pixels, to_uint8
+from inference.opensora.conditioning import (
+    ReferenceKind,
+    continue_clip,
+    fit_image,
+    place_references,
+    to_pixels,
+    to_uint8,
+)
 from inference.opensora.geometry import (
     CHUNK_LATENTS,
     IMAGE_FPS,
@@ -22,7 +29,7 @@ from inference.opensora.geometry import (
 )
 from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V, SamplingPreset
 from inference.opensora.prompts import suffix
-from inference.opensora.sampler import Hooks, References, Sampler, branch_conditions
+from inference.opensora.sampler import Estimate, Hooks, References, Sampler, branch_conditions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +148,12 @@ class OpenSoraPipeline:
         )
 
     def generate(
-        self, request: ClipRequest, *, image: Image.Image | None = None, hooks: Hooks | None = None
+        self,
+        request: ClipRequest,
+        *,
+        image: Image.Image | None = None,
+        last: Image.Image | None = None,
+        hooks: Hooks | None = None,
     ) -> Iterator[Frames]:
         """Make a clip and yield its frames, uint8 [T, H, W, 3], chunk by chunk as decoded.
 
@@ -151,13 +163,14 @@ class OpenSoraPipeline:
         Args:
             request: What to make.
             image: First frame; scaled and cropped to the request's size.
+            last: Last frame.
             hooks: Progress and cancellation; whatever they raise ends the run.
 
         Raises:
             ValueError: The request's length is not a legal one, or an image was given for one.
         """
         captions = self.encode(request)
-        latents = self.sample(request, captions, image=image, hooks=hooks)
+        latents = self.sample(request, captions, image=image, last=last, hooks=hooks)
         yield from self.decode(latents, hooks=hooks)
 
     def encode(self, request: ClipRequest) -> Captions:
@@ -173,6 +186,7 @@ class OpenSoraPipeline:
         captions: Captions,
         *,
         image: Image.Image | None = None,
+        last: Image.Image | None = None,
         previous: Tensor | None = None,
         hooks: Hooks | None = None,
     ) -> Tensor:
@@ -182,6 +196,7 @@ class OpenSoraPipeline:
             request: What to make.
             captions: From `encode`.
             image: First frame.
+            last: Last frame, of the last pass if there are several.
             previous: Latents of an earlier clip of the same size; the result goes on from its
                 end and contains it.
             hooks: Progress and cancellation.
@@ -191,15 +206,23 @@ class OpenSoraPipeline:
         """
         hooks = hooks or Hooks()
         frames = latent_frames(request.frames)
-        if frames == 1 and (image is not None or previous is not None or request.loops > 1):
+        given = (image, last, previous)
+        if frames == 1 and (any(one is not None for one in given) or request.loops > 1):
             raise ValueError("an image is made from text alone and in one pass")
         hooks.check()
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        references = None if image is None else self._image_reference(image, request, frames)
+        first, end = (
+            None if picture is None else self._latent(picture, request.size)
+            for picture in (image, last)
+        )
         clip = previous
         for loop in range(request.loops):
-            if clip is not None:
-                references = continue_clip(clip.float().cpu(), frames)
+            tail = end if loop == request.loops - 1 else None
+            references = (
+                _placed(first, tail, frames)
+                if clip is None
+                else continue_clip(clip.float().cpu(), frames, None if tail is None else tail[:, 0])
+            )
             progress = replace(hooks, on_step=_shifted(hooks.on_step, loop, request.loops))
             passed = self._sample_pass(request, captions, references, generator, progress)
             clip = passed if clip is None else _joined(clip.to(passed), passed)
@@ -221,11 +244,10 @@ class OpenSoraPipeline:
                 frames: Frames = to_uint8(pixels[0]).cpu().numpy()
             yield frames
 
-    def _image_reference(self, image: Image.Image, request: ClipRequest, frames: int) -> References:
-        pixels = to_pixels(fit_image(image, request.size))
-        first = self.vae.encode(pixels[None, :, None]).cpu()
-        rest = torch.zeros_like(first).repeat(1, 1, frames - 1, 1, 1)
-        return References(latents=torch.cat((first, rest), dim=2), frames=(0,))
+    def _latent(self, image: Image.Image, size: PixelSize) -> Tensor:
+        """Encode a picture to one latent frame, [channels, 1, h, w]."""
+        pixels = to_pixels(fit_image(image, size))
+        return self.vae.encode(pixels[None, :, None])[0].cpu()
 
     def _sample_pass(
         self,
@@ -270,17 +292,28 @@ class OpenSoraPipeline:
         return sampler.run(noise(), timesteps(steps, ratio), noise)
 
 
+def _placed(first: Tensor | None, last: Tensor | None, frames: int) -> References | None:
+    """Put the encoded pictures that there are at the ends of a clip."""
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        kind = ReferenceKind.IMAGE_TAIL if first is None else ReferenceKind.IMAGE_HEAD
+    else:
+        kind = ReferenceKind.IMAGE_LOOP
+    return place_references(kind, [one for one in (first, last) if one is not None], frames)
+
+
 def _joined(clip: Tensor, following: Tensor) -> Tensor:
     """Append a pass to a clip without the chunk that both share."""
     return torch.cat((clip, following[:, :, CHUNK_LATENTS:]), dim=2)
 
 
 def _shifted(
-    on_step: Callable[[int, int], None], loop: int, loops: int
-) -> Callable[[int, int], None]:
+    on_step: Callable[[int, int, Estimate], None], loop: int, loops: int
+) -> Callable[[int, int, Estimate], None]:
     """Count the steps of one pass as part of all passes."""
 
-    def report(step: int, steps: int) -> None:
-        on_step(loop * steps + step, loops * steps)
+    def report(step: int, steps: int, estimate: Estimate) -> None:
+        on_step(loop * steps + step, loops * steps, estimate)
 
     return report

@@ -29,6 +29,8 @@ class SamplingPreset:
     """Let the image guidance grow from 1 at the first frame towards the last one."""
     sdedit: bool = True
     """At every step put freshly noised reference latents in place of the reference frames."""
+    keep_references: bool = False
+    """At the end put the reference latents themselves in place of the reference frames."""
 
 
 OFFICIAL_T2V = SamplingPreset()
@@ -47,5 +49,6 @@ NANO = SamplingPreset(
     image_oscillation=False,
     image_ramp=False,
     sdedit=False,
+    keep_references=True,
 )
 """What the shipped nano weights were tuned with, for text and images alike."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -24,6 +25,9 @@ _TOP_LEVEL = 1000.0
 
 NoiseSource = Callable[[], Tensor]
 """Draws fresh standard-normal noise, shaped like the latents."""
+
+Estimate = Callable[[], Tensor]
+"""Returns the latents that the run would end with if the rest of its way were straight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +50,12 @@ class References:
 class Hooks:
     """What a sampling run reports to, and asks. Either may raise to end the run."""
 
-    on_step: Callable[[int, int], None] = lambda _step, _total: None
-    """Called as (steps done, steps in all) after every step."""
+    on_step: Callable[[int, int, Estimate], None] = lambda _step, _total, _estimate: None
+    """Called as (steps done, steps in all, estimate) after every step."""
     check: Callable[[], None] = lambda: None
     """Called before every evaluation of the network."""
+    on_forwards: Callable[[int], None] = lambda _branches: None
+    """Called after every evaluation with how many branches were in its batch."""
 
 
 def branch_conditions(
@@ -165,7 +171,10 @@ class Sampler:
             z = z + velocity * ((level - following) / _TOP_LEVEL)
             if active is not None:
                 z = torch.where(_over_frames(active), z, before)
-            self._hooks.on_step(step + 1, len(levels))
+            estimate = partial(_straight_on, z, velocity, following)
+            self._hooks.on_step(step + 1, len(levels), estimate)
+        if self._references is not None and self._preset.keep_references:
+            z = torch.where(self._references.mask().to(z) > 0, self._references.latents.to(z), z)
         return z
 
     def _velocity(
@@ -215,6 +224,7 @@ class Sampler:
                 None if active is None else active.repeat(copies, 1),
             )
             found.append(predicted[:, : z.shape[1]])
+            self._hooks.on_forwards(copies)
         return torch.split(torch.cat(found), len(z))
 
     def _part(self, start: int, stop: int) -> Conditions:
@@ -230,6 +240,10 @@ def _oscillating(scale: float, step: int, *, on: bool) -> float:
 def _noised(clean: Tensor, noise: Tensor, level: float) -> Tensor:
     share = level / _TOP_LEVEL
     return (1 - share) * clean + share * noise
+
+
+def _straight_on(z: Tensor, velocity: Tensor, level: float) -> Tensor:
+    return z + velocity * (level / _TOP_LEVEL)
 
 
 def _over_frames(flags: Tensor) -> Tensor:

@@ -200,6 +200,17 @@ class STDiT3(nn.Module):
         """The learned caption that means "no text", [tokens, caption_channels]."""
         return self.y_embedder.y_embedding
 
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Compile the blocks, each kind once: the first evaluation of a size takes much longer.
+
+        Everything around the blocks is little work and changes with the request.
+
+        Args:
+            backend: Of `torch.compile`.
+        """
+        for block in self._blocks():
+            block.compile(backend=backend)
+
     def forward(
         self,
         x: Tensor,

@@ -2,9 +2,12 @@
 
 ```
 data_dir/jobs/<job>/input/source        as downloaded, untrusted
-data_dir/jobs/<job>/input/image.png     cleaned reference image
+data_dir/jobs/<job>/input/image.png     cleaned reference image: the first frame
+data_dir/jobs/<job>/input/last.png      the same for the last frame
+data_dir/jobs/<job>/input/latents.bin   what was kept of the clip to go on from
 data_dir/jobs/<job>/<attempt>/clip.mp4  what the worker made
-data_dir/jobs/<job>/<attempt>/preview.jpg  newest still while it is being made
+data_dir/jobs/<job>/<attempt>/latents.bin  what a later clip can go on from
+data_dir/jobs/<job>/<attempt>/preview.jpg  newest still of the making
 ```
 """
 
@@ -14,6 +17,7 @@ import shutil
 from pathlib import Path
 
 from inference.jobs.model import Job, JobState
+from inference.workers.base import LATENTS_NAME, PREVIEW_NAME
 
 
 class Artifacts:
@@ -34,6 +38,17 @@ class Artifacts:
         """Return the prepared reference image."""
         return None if job.image is None else self.input_directory(job.id) / job.image
 
+    def input(self, job: Job, name: str | None) -> Path | None:
+        """Return a prepared input by its artifact name; None for None."""
+        return None if name is None else self.input_directory(job.id) / name
+
+    def latents(self, job: Job) -> Path | None:
+        """Return what a later clip can go on from, while that is kept."""
+        if job.manifest is None or job.manifest.latents_sha256 is None:
+            return None
+        path = self.attempt_directory(job) / LATENTS_NAME
+        return path if path.is_file() else None
+
     def finished(self, job: Job) -> Path | None:
         """Return the finished file while it exists."""
         if job.manifest is None:
@@ -43,7 +58,7 @@ class Artifacts:
 
     def preview(self, job: Job) -> Path | None:
         """Return the newest still of a job that is being rendered, where its engine makes any."""
-        path = self.attempt_directory(job) / "preview.jpg"
+        path = self.attempt_directory(job) / PREVIEW_NAME
         return path if job.state is JobState.RUNNING and path.is_file() else None
 
     def job_ids(self) -> list[str]:

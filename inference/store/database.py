@@ -1,7 +1,8 @@
 """The SQLite connection: one writer task, separate readers, WAL.
 
 All writes go through one task, each as one transaction. A caller that is cancelled while it waits
-never leaves half a transaction behind: the writer finishes it.
+never leaves half a transaction behind: the writer finishes it. What piles up while the disk is busy
+is committed together, because waiting for the disk is what a commit costs.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from inference import faults
-from inference.errors import RushesError, StoreError
+from inference.errors import StoreError
 from inference.store.migrate import migrate
 
 T = TypeVar("T")
 Work = Callable[[aiosqlite.Connection], Awaitable[T]]
 Parameters = Sequence[Any] | Mapping[str, Any]
 _Entry = tuple[str, Work[Any], asyncio.Future[Any]]
+
+TOGETHER = 64
+"""Writes in one commit at most: nobody waits for more than that many others."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -44,11 +48,12 @@ class Database:
         self._work: asyncio.Queue[_Entry | None] = asyncio.Queue()
 
     async def write(self, name: str, work: Work[T]) -> T:
-        """Run `work` inside one transaction and return what it returns.
+        """Run `work` as if in a transaction of its own and return what it returns.
 
         Args:
             name: Names the fault points `before:<name>` and `after:<name>` around the commit.
-            work: Awaited with the writing connection. An exception rolls everything back.
+            work: Awaited with the writing connection, and once more if the disk refused it
+                together with others. An exception takes back everything it did.
 
         Raises:
             StoreError: The disk is full or read-only, the file is damaged, or another program
@@ -64,21 +69,63 @@ class Database:
             return list(await self._reader.execute_fetchall(sql, parameters))
 
     async def serve(self) -> None:
-        """Write, one transaction after the other, until `close` was called and all is written."""
+        """Write until `close` was called and all is written."""
         while entry := await self._work.get():
-            name, work, future = entry
-            try:
-                result = await self._transaction(name, work)
-            except (RushesError, sqlite3.Error) as error:
-                _settle(future, error=error)
-            except Exception as error:  # noqa: BLE001 - the caller's bug, and the caller's to see
-                _settle(future, error=error)
-            else:
-                _settle(future, result=result)
+            entries = [entry]
+            while len(entries) < TOGETHER and not self._work.empty():
+                following = self._work.get_nowait()
+                if following is None:
+                    self.close()  # to be found again once these are written
+                    break
+                entries.append(following)
+            if len(entries) == 1 or not await self._written_together(entries):
+                for single in entries:
+                    await self._written(single)
 
     def close(self) -> None:
         """Let `serve` end once everything handed in before has been written."""
         self._work.put_nowait(None)
+
+    async def _written(self, entry: _Entry) -> None:
+        name, work, future = entry
+        try:
+            result = await self._transaction(name, work)
+        except Exception as error:  # noqa: BLE001 - also the caller's bug is the caller's to see
+            _settle(future, error=error)
+        else:
+            _settle(future, result=result)
+
+    async def _written_together(self, entries: Sequence[_Entry]) -> bool:
+        """Commit several writes at once; one that fails takes back only what it did itself.
+
+        Returns:
+            False when the database did not take them together: then nothing was written.
+        """
+        outcomes: list[tuple[_Entry, Any, Exception | None]] = []
+        try:
+            await self._writer.execute("BEGIN IMMEDIATE")
+            for entry in entries:
+                name, work, _ = entry
+                await self._writer.execute("SAVEPOINT one")
+                try:
+                    outcomes.append((entry, await work(self._writer), None))
+                    faults.point(f"before:{name}")
+                except sqlite3.Error:
+                    raise  # it may have ended the transaction of all: alone it will be told why
+                except Exception as error:  # noqa: BLE001 - as above
+                    await self._writer.execute("ROLLBACK TO one")
+                    outcomes.append((entry, None, error))
+                await self._writer.execute("RELEASE one")
+            await self._writer.execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                await self._writer.execute("ROLLBACK")
+            return False
+        for (name, _, future), result, problem in outcomes:
+            if problem is None:
+                faults.point(f"after:{name}")
+            _settle(future, result=result, error=problem)
+        return True
 
     async def _transaction(self, name: str, work: Work[T]) -> T:
         with _translated(self._path):

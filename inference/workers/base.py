@@ -12,6 +12,12 @@ from typing import Any, Protocol, Self
 from inference.media.watermark import WatermarkSettings
 from inference.spec import Spec
 
+LATENTS_NAME = "latents.bin"
+"""File beside a clip with what its model needs to go on from it."""
+
+PREVIEW_NAME = "preview.jpg"
+"""File beside a clip that is not there yet: how it looks so far."""
+
 
 class Stage(StrEnum):
     """What the worker is doing with the job."""
@@ -32,6 +38,8 @@ class Progress:
     done: int
     """Steps done (percent while loading)."""
     total: int
+    previews: int = 0
+    """How many previews this attempt has written, each over the one before."""
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -51,6 +59,10 @@ class RenderTask:
     watermark: WatermarkSettings
     recipe: dict[str, Any]
     """JSON written into the finished file."""
+    last: Path | None = None
+    """The prepared image of the last frame."""
+    latents: Path | None = None
+    """What was kept of the clip to go on from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +80,14 @@ class Manifest:
     notes: tuple[str, ...] = ()
     """Catalog codes of remarks for the person, from the engine."""
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage: load, render, finish; total is all but load, as the line measured it."""
+    """Seconds per stage: load; the engine's own, such as text, sample and decode; encode, which
+    runs beside them; finish, after the last frame. total is all but load, as the line measured."""
+    forwards: int | None = None
+    """Evaluations of the network, each branch of the guidance counted."""
+    peak_bytes: int | None = None
+    """Most memory in use at once: of the GPU, else of the worker process."""
+    latents_sha256: str | None = None
+    """Of `LATENTS_NAME` in the same directory; None where nothing was kept."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` is the inverse."""
@@ -109,16 +128,33 @@ class Executor(Protocol):
         ...
 
 
-def verify(manifest: Manifest, directory: Path) -> bool:
-    """Return whether the file a manifest speaks of is there, whole and unchanged.
+def find_lie(manifest: Manifest, directory: Path) -> str | None:
+    """Compare a manifest with the files it speaks of; return what does not hold.
 
-    Reads the whole file: call it from a thread.
+    Reads whole files: call it from a thread.
     """
-    if Path(manifest.name).name != manifest.name:
-        return False
+    path = directory / manifest.name
+    inside = Path(manifest.name).name == manifest.name
     try:
-        with (directory / manifest.name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell() == manifest.size and digest == manifest.sha256
+        if not inside or path.is_symlink() or not path.is_file():
+            return "file"
+        if path.stat().st_size != manifest.size:
+            return "size"
+        if digest(path) != manifest.sha256:
+            return "sha256"
+        kept = manifest.latents_sha256
+        if kept is not None and digest(directory / LATENTS_NAME) != kept:
+            return "latents"
     except OSError:
-        return False
+        return "file"
+    return None
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ beats the heart. The engine stays loaded from job to job.
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
 import os
 import queue
@@ -18,16 +19,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference.engines import registry
-from inference.engines.base import CancelToken
-from inference.engines.device import cpu, probe
+from inference.engines.base import CancelToken, Inputs, Monitor
+from inference.engines.device import cpu, peak_bytes, probe, reset_peak
 from inference.engines.faults import Fault
+from inference.engines.meter import Meter
 from inference.engines.registry import ModelOptions
 from inference.errors import Cancelled, EngineError, RushesError, UserError
+from inference.media.atomic import write_bytes
 from inference.media.encode import ClipWriter, Encoded, write_image
 from inference.media.stamp import Stamp
-from inference.workers.base import Manifest, Progress, RenderTask, Stage
+from inference.workers.base import (
+    LATENTS_NAME,
+    Manifest,
+    Progress,
+    RenderTask,
+    Stage,
+)
 from inference.workers.encoder import EncoderThread
 from inference.workers.link import Link
+from inference.workers.previews import Previews
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -44,7 +54,7 @@ from inference.workers.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inference.engines.base import Engine, FrameChunk
+    from inference.engines.base import Engine, FrameChunk, Still
     from inference.spec import Size
 
 log = logging.getLogger(__name__)
@@ -56,6 +66,7 @@ class _Job:
     def __init__(self, task: RenderTask, link: Link) -> None:
         self.task = task
         self.token = CancelToken()
+        self.previews = Previews(task.directory)
         self._link = link
         self._last: Progress | None = None
         self._stepped = False
@@ -74,10 +85,11 @@ class _Job:
     def finishing(self, frames: int) -> None:
         """Tell how many frames are encoded, once there are no more steps to tell of."""
         if self._stepped:
-            self._report(Stage.FINISHING, frames, self.task.spec.frames * self.task.spec.loops)
+            self._report(Stage.FINISHING, frames, self.task.spec.total_frames)
 
     def _report(self, stage: Stage, done: int, total: int) -> None:
-        progress = Progress(stage=stage, done=done, total=total)
+        previews = self.previews.count
+        progress = Progress(stage=stage, done=done, total=total, previews=previews)
         if progress != self._last:
             self._last = progress
             self._link.send(ProgressMessage(job_id=self.task.job_id, progress=progress))
@@ -170,20 +182,27 @@ class RenderWorker:
         fault = self._fault.at_attempt(task.attempt) if spec.model == registry.TESTCARD else Fault()
         # Before the weights: a watermark that cannot be drawn fails the job cheaply.
         size = registry.capabilities(spec.model).sizes[spec.resolution, spec.aspect]
-        encode = partial(_encode, job, size, Stamp.draw(task.watermark, size))
+        stamp = Stamp.draw(task.watermark, size)
         task.directory.mkdir(parents=True, exist_ok=True)
 
-        def on_step(done: int, total: int) -> None:
+        def on_step(done: int, total: int, still: Still | None) -> None:
             fault.at_step()
+            job.previews.offer(done, still)
             job.rendering(done, total)
 
+        kept: list[bytes] = []
+        monitor = Monitor(on_step=on_step, cancel=job.token, keep=kept.append)
+        inputs = Inputs(image=task.image, last=task.last, latents=task.latents)
+        encoding = Meter()
+        encode = partial(_encode, job, size, stamp, encoding)
+        reset_peak()
         started = time.monotonic()
         engine = self._warm_engine(job)
         loaded = time.monotonic()
         job.rendering(0, spec.steps)
         notes: dict[str, None] = {}  # ordered, each once
-        with EncoderThread(encode) as encoder:
-            for chunk in engine.render(spec, image=task.image, on_step=on_step, cancel=job.token):
+        with job.previews, EncoderThread(encode) as encoder:
+            for chunk in engine.render(spec, inputs, monitor):
                 encoder.put(chunk)
                 notes.update(dict.fromkeys(chunk.notes))
                 job.token.raise_if_cancelled()
@@ -199,9 +218,13 @@ class RenderWorker:
             notes=tuple(notes),
             timings={
                 "load": loaded - started,
-                "render": rendered - loaded,
+                **monitor.meter.seconds,
+                **encoding.seconds,
                 "finish": time.monotonic() - rendered,
             },
+            forwards=monitor.meter.forwards,
+            peak_bytes=peak_bytes(),
+            latents_sha256=_keep(kept[0], task.directory) if kept else None,
         )
         return fault.at_report(manifest, task.directory)
 
@@ -227,21 +250,35 @@ class RenderWorker:
         return engine
 
 
-def _encode(job: _Job, size: Size, stamp: Stamp, chunks: Iterator[FrameChunk]) -> Encoded:
+def _encode(
+    job: _Job, size: Size, stamp: Stamp, meter: Meter, chunks: Iterator[FrameChunk]
+) -> Encoded:
     """Write the chunks to the attempt's file, on the encoder's thread."""
     task = job.task
     if task.spec.frames == 1:
         image = next(chunks, None)
         if image is None:
             raise EngineError("encode.no_frames")
-        return write_image(task.directory / "image.png", image.frames[0], task.recipe)
+        with meter.stage("encode"):
+            return write_image(task.directory / "image.png", image.frames[0], task.recipe)
     with ClipWriter(task.directory / "clip.mp4", size, task.recipe, stamp) as writer:
         written = 0
         for chunk in chunks:
-            writer.write(chunk)
+            with meter.stage("encode"):
+                writer.write(chunk)
             written += len(chunk.frames)
             job.finishing(written)
     return writer.encoded
+
+
+def _keep(latents: bytes, directory: Path) -> str | None:
+    """Write what a later clip can go on from; return its SHA-256, or None where it was not kept."""
+    try:
+        write_bytes(directory / LATENTS_NAME, latents)
+    except (OSError, EngineError):
+        log.exception("nothing to extend from in %s", directory)
+        return None  # the clip is there, and worth more
+    return hashlib.sha256(latents).hexdigest()
 
 
 def _traceback(task: RenderTask) -> str:

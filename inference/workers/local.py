@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import deque
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from inference.errors import Cancelled, WorkerLost
+from inference.workers.base import find_lie
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -149,7 +148,7 @@ class LocalExecutor:
         except BaseException:
             await self._abandon(job)
             raise
-        reason = await asyncio.to_thread(_find_lie, manifest, task.directory)
+        reason = await asyncio.to_thread(find_lie, manifest, task.directory)
         if reason is not None:
             self._retire(job)
             raise WorkerLost("worker.lied", reason=reason)
@@ -305,20 +304,3 @@ class LocalExecutor:
 def _tell(jobs: list[_Job], loss: WorkerLost) -> None:
     for job in jobs:
         job.inbox.put_nowait(loss)
-
-
-def _find_lie(manifest: Manifest, directory: Path) -> str | None:
-    """Compare a manifest with the file; return what does not hold."""
-    if manifest.name != PurePath(manifest.name).name:
-        return "name"
-    path = directory / manifest.name
-    try:
-        if path.is_symlink() or not path.is_file():
-            return "file"
-        if path.stat().st_size != manifest.size:
-            return "size"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "file"
-    return None if digest == manifest.sha256 else "sha256"

@@ -93,10 +93,10 @@ class _Images:
     def __init__(self, wire: _Wire) -> None:
         self._wire = wire
 
-    async def fetch(self, job: Job, target: Path) -> None:
+    async def fetch(self, job: Job, image: str, target: Path) -> None:
         """Write the bytes; see `ImageSource`."""
         try:
-            async with self._wire.open("GET", f"images/{job.spec.image}") as response:
+            async with self._wire.open("GET", f"images/{image}") as response:
                 data = await response.read()
         except DeliveryError as error:
             raise UserError("image.fetch_failed") from error

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inference.engines import registry
-from inference.engines.base import CancelToken
+from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import ModelOptions
 from inference.errors import Cancelled
 from inference.spec import Aesthetic, Camera, Mode, Motion, Size, Spec
@@ -71,17 +71,25 @@ def spec(case, capabilities):
     )
 
 
+NOTHING = Inputs()
+
+
 class Render:
     """One render, chunk by chunk, with the steps it reported."""
 
-    def __init__(self, engine, spec, *, cancel_at=None):
+    def __init__(self, engine, spec, inputs=NOTHING, *, cancel_at=None):
         self.steps = []
         self.token = CancelToken()
         self._cancel_at = cancel_at
-        self.chunks = engine.render(spec, image=None, on_step=self._on_step, cancel=self.token)
+        self.kept = []
+        self.stills = []
+        self.monitor = Monitor(on_step=self._on_step, cancel=self.token, keep=self.kept.append)
+        self.chunks = engine.render(spec, inputs, self.monitor)
 
-    def _on_step(self, done, total):
+    def _on_step(self, done, total, still):
         self.steps.append((done, total))
+        if still is not None:
+            self.stills.append(still())
         if done == self._cancel_at:
             self.token.cancel()
 

@@ -14,10 +14,10 @@ class FakeImages:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
-        self.fetched: list[str | None] = []
+        self.fetched: list[str] = []
 
-    async def fetch(self, job: Job, target: Path) -> None:
-        self.fetched.append(job.spec.image)
+    async def fetch(self, job: Job, image: str, target: Path) -> None:
+        self.fetched.append(image)
         if self.gate is not None:
             await self.gate.wait()
         if self.error is not None:

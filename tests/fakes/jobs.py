@@ -29,6 +29,8 @@ class FakeJobs:
         self.orders: list[Order] = []
         self.running: dict[str, tuple[Progress, float]] = {}
         self.finished: dict[str, Path] = {}
+        self.kept: set[str] = set()
+        """Jobs that can be extended."""
         self._jobs: dict[str, Job] = {}
 
     def put(self, job: Job) -> Job:
@@ -156,6 +158,9 @@ class FakeJobs:
 
     def seconds_left(self, job_id: str) -> float | None:
         return self.running[job_id][1] if job_id in self.running else None
+
+    def extendable(self, job: Job) -> bool:
+        return job.id in self.kept
 
     def files(self, job: Job) -> Path | None:
         return self.finished.get(job.id) if job.state in ENDED else None

@@ -114,7 +114,7 @@ def test_passes_are_joined_without_a_jump(pipeline):
     frames = frames_of(
         pipeline,
         request(frames=33, loops=2, steps=4),
-        hooks=Hooks(on_step=lambda *step: reported.append(step)),
+        hooks=Hooks(on_step=lambda *step: reported.append(step[:2])),
     )
     assert len(frames) == 49
     assert reported == [(step, 8) for step in range(1, 9)]
@@ -166,7 +166,7 @@ def test_cancelling_ends_the_run_before_the_next_evaluation(pipeline):
         if len(steps) == 2:
             raise Cancelled
 
-    hooks = Hooks(on_step=lambda *step: steps.append(step), check=check)
+    hooks = Hooks(on_step=lambda *step: steps.append(step[:2]), check=check)
     with pytest.raises(Cancelled):
         frames_of(pipeline, request(), hooks=hooks)
     assert steps == [(1, 14), (2, 14)]

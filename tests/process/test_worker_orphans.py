@@ -73,8 +73,8 @@ class Stuck:
     def load(self, on_progress):
         pass
 
-    def render(self, spec, *, image, on_step, cancel):
-        on_step(1, 2)
+    def render(self, spec, inputs, monitor):
+        monitor.on_step(1, 2, None)
         # PyDLL: unlike an ordinary foreign call it keeps all other threads out.
         ctypes.PyDLL(None).sleep(600)
         yield

@@ -11,7 +11,7 @@ import pytest
 from inference.errors import Cancelled, EngineError, UserError, WorkerLost
 from inference.media.provenance import read_recipe
 from inference.media.watermark import WatermarkSettings
-from inference.workers.base import Stage
+from inference.workers.base import LATENTS_NAME, Stage
 from inference.workers.protocol import MAX_FRAME_BYTES
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
 
@@ -30,12 +30,12 @@ async def test_a_clip_is_complete_on_disk_and_as_reported(tmp_path):
         manifest = await worker.render(job, steps)
 
     path = job.directory / manifest.name
-    assert [file.name for file in job.directory.iterdir()] == ["clip.mp4"]
+    assert {file.name for file in job.directory.iterdir()} == {"clip.mp4", LATENTS_NAME}
     assert manifest.size == path.stat().st_size
     assert manifest.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (manifest.width, manifest.height, manifest.frames) == (640, 360, 49)
     assert read_recipe(path) == job.recipe
-    assert set(manifest.timings) == {"load", "render", "finish"}
+    assert set(manifest.timings) == {"load", "sample", "decode", "encode", "finish"}
 
 
 async def test_progress_goes_through_the_stages_in_order(tmp_path):

@@ -4,9 +4,59 @@ import socket
 
 import pytest
 
+from bot.slack import mentions, modals, slash
+from tests.fakes.slack import LoopbackSlack
+from tests.scenario.slack_house import House, declared
+
 
 @pytest.fixture
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+async def slack():
+    async with LoopbackSlack(application=declared(), ping_seconds=0.05) as slack:
+        yield slack
+        assert slack.violations == []
+
+
+@pytest.fixture
+def acme(slack):
+    team = slack.add_team("acme")
+    team.install()
+    return team
+
+
+@pytest.fixture
+def alice(acme):
+    return acme.add_user("alice")
+
+
+@pytest.fixture
+def general(acme, alice):
+    return acme.add_channel("general", alice)
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Let a busy machine answer before it acknowledges, as an idle one does."""
+    for module in (slash, mentions, modals):
+        monkeypatch.setattr(module, "ACK_SECONDS", 2.5)
+
+
+@pytest.fixture
+def make_house(slack, acme, tmp_path, patient):
+    def make(**options) -> House:
+        section = {"bot_token": acme.installation.token, **options.pop("section", {})}
+        return House(slack=slack, directory=tmp_path / "data", section=section, **options)
+
+    return make
+
+
+@pytest.fixture
+async def house(make_house):
+    async with make_house().open() as house:
+        yield house

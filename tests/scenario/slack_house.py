@@ -133,3 +133,39 @@ class House:
             return cards.clip(job, file, "en", capabilities)
         standing = looking.standing(job, self.core.jobs, SystemClock())
         return cards.status(job, standing, "en", capabilities)
+
+
+def card_of(prompt):
+    """Tell the card of a job from all else."""
+    return lambda message: message.metadata and prompt in message.words
+
+
+async def clip_below(slack, card):
+    """Wait for the clip in the thread of a card."""
+    files = lambda: next((m for m in card.channel.thread(card) if m.files), None)  # noqa: E731
+    return await slack.until(files)
+
+
+async def buttons_below(slack, card):
+    """Wait for the buttons of the clip."""
+    found = lambda: next((m for m in card.channel.thread(card) if m.buttons), None)  # noqa: E731
+    return await slack.until(found)
+
+
+async def written(house: House, sql: str) -> None:
+    """Wait until a query finds something: the database tells nobody."""
+    async with asyncio.timeout(10):
+        while not await house.core.database.read(sql):  # noqa: ASYNC110 - as it says
+            await asyncio.sleep(0.01)
+
+
+async def listening(port: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return

@@ -189,6 +189,7 @@ async def test_how_it_ended_without_a_clip_is_told_in_the_thread_with_one_ping(o
     await office.post(replace(told, route=Route.THREAD, card_receipt=receipt))
     card, told = office.general.messages
     assert (told.thread_ts, told.pings) == (card.ts, {office.ann.id})
+    assert (card.metadata is None, told.metadata is None) == (False, True)
 
 
 # -- the clip --------------------------------------------------------------------------------
@@ -215,12 +216,13 @@ async def test_a_clip_is_under_its_card_with_one_ping_and_its_buttons_below(offi
     assert (file.data, file.name, clip.pings) == (CLIP, f"{job.id}.mp4", {office.ann.id})
     assert "seed 7" in clip.words
     assert {"Reroll", "Info", "Delete"} <= {button["text"]["text"] for button in below.buttons}
-    assert (below.pings, below.metadata["event_payload"]["kind"]) == (set(), "clip")
+    assert (below.pings, below.metadata) == (set(), None)
     assert receipt == {
         "channel": office.general.id,
         "ts": clip.ts,
         "file": file.id,
         "buttons_ts": below.ts,
+        "buttons_channel": office.general.id,
     }
     await office.posting.edit(receipt, office.clip(job, card))
     assert len(clip.states) == len(below.states) == 1
@@ -235,6 +237,14 @@ async def test_buttons_that_could_not_be_posted_come_later_and_the_clip_only_onc
     clip, below = office.general.thread(card["ts"])
     assert (len(clip.files), clip.pings, below.pings) == (1, {office.ann.id}, set())
     assert below.buttons
+
+
+async def test_buttons_that_are_refused_do_not_bring_the_clip_again(office):
+    job, card = await carded(office)
+    office.slack.trouble("postMessage", error="restricted_action_thread_locked")
+    receipt = await office.post(office.clip(job, card))
+    [clip] = office.general.thread(card["ts"])
+    assert (receipt["ts"], "buttons_ts" in receipt) == (clip.ts, False)
 
 
 async def test_a_clip_whose_completion_got_no_answer_is_there_once(office):
@@ -363,6 +373,45 @@ async def test_a_file_above_the_workspaces_limit_is_to_be_made_smaller(office):
     error = await refusal(office.post(office.clip(job, card)))
     assert (error.code, error.transient) == ("delivery.too_large", False)
     assert await office.posting.upload_limit(job) > len(CLIP)
+
+
+def hidden(office, job, card=None, **changes):
+    message = office.clip(job, card, **changes)
+    attachment = replace(message.card.attachment, spoiler=True)
+    return replace(message, card=replace(message.card, attachment=attachment))
+
+
+@pytest.mark.parametrize("never_shared", [0.0, 1.0])
+async def test_a_flagged_clip_is_for_its_requester_alone_with_one_ping_in_all(office, never_shared):
+    office.slack.hub.faults.never_shared = never_shared
+    job, card = await carded(office)
+    receipt = await office.post(hidden(office, job, card))
+    [told] = office.general.thread(card["ts"])
+    [given] = office.ann.dm.messages
+    assert (told.files, told.pings, given.pings) == ([], {office.ann.id}, set())
+    assert given.files or f"files/{receipt['file']}" in given.words
+    assert receipt["file"] not in told.words
+    assert f"|{job.id}.mp4>" in told.words
+    assert told.buttons
+    await office.posting.remove(receipt, job)
+    assert (told.deleted, given.deleted) == (True, True)
+
+
+async def test_a_flagged_clip_that_was_asked_for_in_direct_messages_stays_there(office):
+    dm = office.slack.world.open_im(office.installed[office.acme.id], office.ann.id)
+    job, card = await carded(office, channel=dm)
+    await office.post(hidden(office, job, card))
+    _, clip, below = dm.messages
+    assert (len(clip.files), clip.pings, clip.thread_ts) == (1, {office.ann.id}, card["ts"])
+    assert below.buttons
+
+
+async def test_a_flagged_clip_is_never_handed_over_in_public(office):
+    job = office.job()
+    card = hidden(office, job).card
+    await office.posting.hand(Address(**job.address), replace(card, private=False))
+    await office.slack.until(lambda: office.clips(office.ann.dm))
+    assert office.general.messages == []
 
 
 # -- closed doors ----------------------------------------------------------------------------

@@ -171,16 +171,14 @@ def test_guilds_that_look_alike_in_a_path_stay_apart(terminal):
 async def test_an_image_is_read_relative_to_where_the_person_is(terminal, tmp_path):
     (tmp_path / "fox.png").write_bytes(b"pixels")
     job = job_in("studio", directory=str(tmp_path), spec=a_spec(image="fox.png"))
-    await terminal.images.fetch(job, tmp_path / "source")
+    await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == b"pixels"
 
 
 async def test_an_image_below_the_home_folder_is_found(terminal, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "fox.png").write_bytes(b"pixels")
-    await terminal.images.fetch(
-        job_in("studio", spec=a_spec(image="~/fox.png")), tmp_path / "source"
-    )
+    await terminal.images.fetch(job_in("studio"), "~/fox.png", tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == b"pixels"
 
 
@@ -189,7 +187,7 @@ async def test_what_is_not_a_file_is_not_an_image(terminal, tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     job = job_in("studio", directory=str(tmp_path), spec=a_spec(image=name))
     with pytest.raises(UserError) as caught:
-        await terminal.images.fetch(job, tmp_path / "source")
+        await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
     assert caught.value.code == "image.not_found"
 
 
@@ -197,11 +195,11 @@ async def test_an_image_beyond_the_limit_is_refused(terminal, tmp_path):
     big = tmp_path / "big.png"
     big.write_bytes(b"x" * (2 * 2**20))
     job = job_in("studio", spec=a_spec(image=str(big)))
-    await terminal.images.fetch(job, tmp_path / "source")
+    await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
     with big.open("ab") as file:
         file.write(b"x")
     with pytest.raises(UserError) as caught:
-        await terminal.images.fetch(job, tmp_path / "source")
+        await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
     assert (caught.value.code, caught.value.params) == ("image.too_large", {"limit_mb": 2})
 
 

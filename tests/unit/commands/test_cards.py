@@ -179,7 +179,7 @@ def test_no_state_is_without_a_card(job, state):
 def test_facts_name_what_is_special(job):
     spec = replace(job.spec, camera=Camera.PAN_LEFT, loops=3, motion=Motion.OFF)
     assert cards.summary.facts(spec, "en") == (
-        "720p · 16:9 · 97 frames (4.0 s) · 3 loops · camera pan left · seed 48151623"
+        "720p · 16:9 · 257 frames (10.7 s) · 3 loops · camera pan left · seed 48151623"
     )
     still = replace(job.spec, frames=1)
     assert cards.summary.facts(still, "en") == "720p · 16:9 · image · seed 48151623"

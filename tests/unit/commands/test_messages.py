@@ -24,6 +24,7 @@ from commands.messages import (
 from commands.options import RENDER_OPTIONS
 from commands.resolve import ORIGINS
 from commands.settings import SETTINGS, Scope, Shape
+from commands.summary import STAGES
 from inference.engines import registry
 from inference.errors import EngineError, UserError
 from inference.jobs.model import Failure, JobState
@@ -89,6 +90,7 @@ def keys_made_of_data() -> set[str]:
         *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
+        *(f"stage.{stage}" for stage in STAGES),
         *(f"error.{code}" for code in database.CODES.values()),
         "note.shortened",  # from the engine, with the frames
         *(

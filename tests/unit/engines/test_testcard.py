@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference.engines import registry
-from inference.engines.base import CancelToken
+from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import ModelOptions
 from inference.engines.testcard_picture import Picture
 from inference.errors import Cancelled, EngineError
@@ -34,16 +34,12 @@ SPEC = Spec(
 )
 
 
-def ignore(*_):
-    pass
-
-
 def engine(**values):
     return registry.create("testcard", ModelOptions(values={"step_seconds": 0, **values}))
 
 
-def frames(spec, image=None):
-    chunks = engine().render(spec, image=image, on_step=ignore, cancel=CancelToken())
+def frames(spec, **inputs):
+    chunks = engine().render(spec, Inputs(**inputs), Monitor())
     return np.concatenate([chunk.frames for chunk in chunks])
 
 
@@ -80,17 +76,14 @@ def test_an_unreadable_reference_image_fails_the_render(tmp_path):
 
 
 def test_loops_make_the_clip_longer():
-    assert len(frames(replace(SPEC, loops=2))) == 98
+    assert len(frames(replace(SPEC, loops=2))) == 49 + 32
 
 
 def test_configured_steps_win_over_the_asked_ones():
     steps = []
     list(
         engine(steps=3).render(
-            SPEC,
-            image=None,
-            on_step=lambda done, total: steps.append((done, total)),
-            cancel=CancelToken(),
+            SPEC, Inputs(), Monitor(on_step=lambda *step: steps.append(step[:2]))
         )
     )
 
@@ -115,7 +108,7 @@ def test_cancelling_ends_a_long_step_at_once():
     started = time.monotonic()
 
     with pytest.raises(Cancelled):
-        list(slow.render(SPEC, image=None, on_step=ignore, cancel=token))
+        list(slow.render(SPEC, Inputs(), Monitor(cancel=token)))
 
     assert time.monotonic() - started < 5
 
@@ -126,7 +119,7 @@ def test_cancelling_ends_a_long_step_at_once():
     size=st.sampled_from([Size(640, 360), Size(360, 640), Size(480, 480), Size(64, 36)]),
 )
 def test_any_text_can_be_drawn_at_any_size(prompt, size):
-    picture = Picture.draw(prompt, size=size, seed=1, frames=49, image=None)
+    picture = Picture.draw(prompt, size=size, seed=1, frames=49)
 
     assert picture.frame(48).shape == (size.height, size.width, 3)
 

@@ -215,3 +215,75 @@ async def test_a_damaged_page_is_found_when_it_is_read(path):
     async with open_database(path) as database:
         with pytest.raises(StoreError, match=r"store\.corrupt"):
             await notes(database)
+
+
+async def held(database):
+    """Hold the writer up; what is handed in until `release` is set piles up behind it."""
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(_):
+        began.set()
+        await release.wait()
+
+    holding = asyncio.create_task(database.write("hold", hold))
+    await began.wait()
+    return holding, release
+
+
+async def piled_up(database, *works):
+    """Hand works in while the writer is busy; return what each of them gave or raised."""
+    holding, release = await held(database)
+    writes = [asyncio.create_task(database.write("note", work)) for work in works]
+    await asyncio.sleep(0)
+    release.set()
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    await holding
+    return results
+
+
+async def test_what_piles_up_is_committed_at_once(database):
+    statements = []
+    await database._writer.set_trace_callback(statements.append)
+
+    await piled_up(database, *(note(str(number)) for number in range(20)))
+
+    assert statements.count("COMMIT") == 2  # of what held the writer up, and of all twenty
+    assert await notes(database) == [str(number) for number in range(20)]
+
+
+async def test_one_failure_in_the_pile_takes_back_only_its_own(database):
+    async def fails(connection):
+        await connection.execute("INSERT INTO notes VALUES ('half')")
+        raise UserError("no")
+
+    async def breaks(connection):
+        await connection.execute("INSERT INTO notes VALUES ('half')")
+        await connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    first, refused, broken, last = await piled_up(database, note("one"), fails, breaks, note("two"))
+
+    assert (first, last) == (None, None)
+    assert isinstance(refused, UserError)
+    assert isinstance(broken, sqlite3.OperationalError)
+    assert await notes(database) == ["one", "two"]
+
+
+async def test_a_disk_that_is_full_refuses_only_what_does_not_fit(database):
+    await database._writer.execute("PRAGMA max_page_count = 8")
+
+    first, refused, last = await piled_up(database, note("one"), note(BIG), note("two"))
+
+    assert (first, last) == (None, None)
+    assert isinstance(refused, StoreError)
+    assert refused.code == "store.full"
+    assert await notes(database) == ["one", "two"]
+
+
+async def test_closing_waits_for_the_pile(path):
+    async with open_database(path) as database:
+        await database.write("create", statement("CREATE TABLE notes (text TEXT)"))
+        writes = [asyncio.create_task(database.write("note", note(str(n)))) for n in range(200)]
+        await asyncio.sleep(0)
+    assert all(write.done() for write in writes)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM notes").fetchone() == (200,)

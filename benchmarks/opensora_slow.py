@@ -1,0 +1,90 @@
+"""The slow ways of doing the same, to measure what each short cut of the engine is worth.
+
+Every one gives the result of the short cut but for rounding: `tests/opensora/test_short_cuts.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.opensora.attention import WINDOW, attend_windows
+from inference.opensora.sampler import Sampler
+from inference.opensora.transformer import Conditions, STDiT3
+
+
+class EveryBranch(Sampler):
+    """Evaluates the branches whose guidance is 1 at a step, too."""
+
+    def _evaluate(
+        self, z: Tensor, level: float, branches: int, active: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        every = 2 if self._references is None else 3
+        return super()._evaluate(z, level, every, active)[:branches]
+
+
+class PreparedEachTime:
+    """A transformer that embeds captions, references and positions anew for every evaluation."""
+
+    def __init__(self, model: STDiT3) -> None:
+        self._model = model
+        self._asked: tuple[Sequence[int], Sequence[Tensor], dict[str, Any]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def prepare(self, shape: Sequence[int], captions: Sequence[Tensor], **how: Any) -> Conditions:
+        """See `STDiT3.prepare`; remembers what it was asked."""
+        self._asked = (shape, captions, how)
+        return self._model.prepare(shape, captions, **how)
+
+    def denoise(
+        self, x: Tensor, timestep: Tensor, conditions: Conditions, active: Tensor | None = None
+    ) -> Tensor:
+        """See `STDiT3.denoise`."""
+        if self._asked is not None:
+            shape, captions, how = self._asked
+            self._model.prepare(shape, captions, **how)
+        return self._model.denoise(x, timestep, conditions, active)
+
+
+def attend_padded_windows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend within windows as the original does: all of one size, padding masked."""
+    batch, frames, height, width, heads, channels = query.shape
+    down, right = -height % WINDOW, -width % WINDOW
+
+    def windowed(x: Tensor) -> Tensor:
+        padded = functional.pad(x, (0, 0, 0, 0, 0, right, 0, down))
+        cut = padded.unflatten(3, (-1, WINDOW)).unflatten(2, (-1, WINDOW))
+        # [B, T, rows, 8, columns, 8, heads, C] -> [B * rows * columns, heads, 8 * 8 * T, C]
+        return cut.permute(0, 2, 4, 6, 3, 5, 1, 7).flatten(4, 6).flatten(0, 2)
+
+    real = torch.ones(1, 1, height, width, 1, 1, device=query.device)
+    kept = windowed(real.expand(batch, frames, -1, -1, 1, 1))[..., 0] > 0
+    # A window never is all padding, so every query finds something.
+    found = functional.scaled_dot_product_attention(
+        windowed(query), windowed(key), windowed(value), attn_mask=kept[:, :, None]
+    )
+    rows, columns = (height + down) // WINDOW, (width + right) // WINDOW
+    grid = found.view(batch, rows, columns, heads, WINDOW, WINDOW, frames, channels)
+    whole = grid.permute(0, 6, 1, 4, 2, 5, 3, 7).flatten(4, 5).flatten(2, 3)
+    return whole[:, :, :height, :width]
+
+
+def use_padded_windows(model: STDiT3, *, on: bool) -> None:
+    """Let a transformer attend to padded windows, or to real ones again."""
+    for block in model.temporal_blocks:
+        block.attn.attend = attend_padded_windows if on else attend_windows
+
+
+def use_contiguous_weights(vae: nn.Module) -> None:
+    """Lay convolution weights out as they come from a file, not as their kernels like them."""
+    for module in vae.modules():
+        if isinstance(module, nn.Conv3d):
+            module.weight.data = module.weight.data.contiguous(
+                memory_format=torch.contiguous_format
+            )

@@ -1,0 +1,76 @@
+"""Going on from a finished clip: what must hold, and what is asked for then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from commands.options import LOOPS
+from commands.resolve import draw_seed
+from inference.engines.base import Capabilities
+from inference.errors import UserError
+from inference.jobs.model import Job
+from inference.jobs.preparing import PARENT_LATENTS
+from inference.spec import Spec
+
+
+def extended(job: Job, capabilities: Capabilities) -> Spec:
+    """Return the spec of the clip that contains a job's clip and one more pass after it.
+
+    The seed is drawn anew: the same noise again would only repeat what is there. References stay
+    behind, because the clip begins as it did and shall no longer end there.
+
+    Raises:
+        UserError: `extend.*`: it is no clip, its model cannot, or it would become too long.
+    """
+    if not capabilities.extends:
+        raise UserError("extend.model", model=capabilities.title)
+    if job.manifest is None or job.manifest.latents_sha256 is None or job.removed_at is not None:
+        raise UserError("extend.gone", job=job.id)
+    spec = replace(
+        job.spec,
+        seed=draw_seed(),
+        loops=1,
+        image=None,
+        last=None,
+        latents=PARENT_LATENTS,
+        after_frames=job.manifest.frames,
+    )
+    longest = longest_clip(spec)
+    if spec.total_frames > longest:
+        raise UserError("extend.too_long", longest=longest)
+    return spec
+
+
+def can_extend(job: Job, capabilities: Capabilities | None) -> bool:
+    """Whether a finished job gets a button for it, as long as its files are there."""
+    if capabilities is None:
+        return False
+    try:
+        extended(job, capabilities)
+    except UserError:
+        return False
+    return True
+
+
+def longest_clip(spec: Spec) -> int:
+    """Return the frames that a clip may reach, in one job or in many: those of all loops."""
+    most = LOOPS.range.highest if LOOPS.range else 1
+    return replace(spec, loops=int(most), after_frames=0).total_frames
+
+
+def carried_over(spec: Spec, job: Job) -> Spec:
+    """Return an edited spec that goes on from the same clip as the job it was edited from.
+
+    Raises:
+        UserError: `extend.fixed`: it asks for what the clip before is not.
+    """
+    if job.spec.latents is None:
+        return spec
+    if any(getattr(spec, name) != getattr(job.spec, name) for name in _FIXED):
+        raise UserError("extend.fixed")
+    if spec.frames == 1 or spec.image is not None:
+        raise UserError("extend.fixed")
+    return replace(spec, latents=job.spec.latents, after_frames=job.spec.after_frames)
+
+
+_FIXED = ("model", "resolution", "aspect")

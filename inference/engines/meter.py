@@ -1,0 +1,30 @@
+"""What one render cost: seconds per stage, evaluations of the network, memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Meter:
+    """Adds up what the engine does. Not for use from several threads at once."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        """Seconds per stage; an engine names its own: text, sample, decode."""
+        self.forwards = 0
+        """Evaluations of the network, each branch of the guidance counted."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a stage, also when the block fails."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+    def count_forwards(self, branches: int) -> None:
+        """Add one evaluation for each branch in its batch."""
+        self.forwards += branches

@@ -1,0 +1,72 @@
+"""The thread that writes previews, and when one is wanted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+
+from inference.errors import RushesError
+from inference.media.preview import write_preview
+from inference.workers.base import PREVIEW_NAME
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from inference.engines.base import Still
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.5
+"""At least this long between two previews: cards are edited every few seconds."""
+
+FIRST_STEP = 2
+"""After the first step there is nothing to see yet."""
+
+
+class Previews:
+    """Writes the newest still over the one before, never holding up the render.
+
+    When the context is left, the thread has ended. The last preview stays, because somebody may be
+    reading it; it goes with the job's files.
+
+    Args:
+        directory: Of the attempt.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.count = 0
+        """How many were written."""
+        self._path = directory / PREVIEW_NAME
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="preview")
+        self._writing: Future[None] | None = None
+        self._next_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def offer(self, step: int, still: Still | None) -> None:
+        """Draw and write a still if it is time for one and the last one is written."""
+        now = time.monotonic()
+        busy = self._writing is not None and not self._writing.done()
+        if still is None or step < FIRST_STEP or busy or now < self._next_at:
+            return
+        self._next_at = now + PAUSE_SECONDS
+        self._writing = self._pool.submit(self._write, still())
+
+    def _write(self, still: npt.NDArray[np.uint8]) -> None:
+        try:
+            write_preview(self._path, still)
+        except (OSError, ValueError, RushesError) as error:
+            # A preview is a courtesy: no render fails for the lack of one.
+            log.warning("no preview: %s", type(error).__name__)
+        else:
+            self.count += 1
