@@ -59,17 +59,17 @@ class SlackImages:
         self._clock = clock
         self._limits = limits
 
-    async def fetch(self, job: Job, target: Path) -> None:
-        """Write the bytes of the image to `target`.
+    async def fetch(self, job: Job, image: str, target: Path) -> None:
+        """Write the bytes of the image with this file id to `target`.
 
         Raises:
             UserError: `image.too_large`, or `image.fetch_failed`.
         """
-        if not _FILE_ID.fullmatch(job.spec.image or ""):
+        if not _FILE_ID.fullmatch(image):
             raise UserError("image.fetch_failed")
         for pause in (*RETRY_SECONDS, None):
             try:
-                await self._fetch(Address(**job.address), str(job.spec.image), target)
+                await self._fetch(Address(**job.address), image, target)
             except DeliveryError as error:
                 if pause is None or not error.transient:
                     raise UserError("image.fetch_failed") from error

@@ -97,20 +97,20 @@ def moved_to(url):
     return web.Response(status=302, headers={"Location": url})
 
 
-def job(image="F1"):
+def job():
     address = Address(team="T1", channel="C1", user="U1")
-    return a_job(address=address.as_dict(), spec=a_spec(image=image))
+    return a_job(address=address.as_dict(), spec=a_spec(image="F1"))
 
 
-async def refusal(images, tmp_path, **kwargs):
+async def refusal(images, tmp_path, image="F1"):
     with pytest.raises(UserError) as caught:
-        await images.fetch(job(**kwargs), tmp_path / "source")
+        await images.fetch(job(), image, tmp_path / "source")
     return caught.value
 
 
 async def test_an_image_is_downloaded_with_the_workspaces_token(place, images, tmp_path):
     place.offers(lambda: web.Response(body=PNG), size=len(PNG))
-    await images.fetch(job(), tmp_path / "source")
+    await images.fetch(job(), "F1", tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == PNG
     assert place.tokens == [f"Bearer {TOKEN}"]
 
@@ -118,7 +118,7 @@ async def test_an_image_is_downloaded_with_the_workspaces_token(place, images, t
 async def test_slack_is_asked_again_while_it_is_in_trouble(place, images, tmp_path):
     place.offers(lambda: web.Response(body=PNG))
     place.infos = ["internal_error", "service_unavailable"]
-    await images.fetch(job(), tmp_path / "source")
+    await images.fetch(job(), "F1", tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == PNG
 
 
@@ -160,7 +160,7 @@ async def test_a_file_that_is_larger_than_it_said_is_dropped_on_the_way(place, i
 async def test_a_redirect_within_slack_is_followed(place, images, tmp_path):
     place.offers(lambda: moved_to("/files/moved.png"))
     place.downloads["moved.png"] = lambda: web.Response(body=PNG)
-    await images.fetch(job(), tmp_path / "source")
+    await images.fetch(job(), "F1", tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == PNG
 
 
