@@ -26,8 +26,10 @@ from inference.jobs.model import Order, Requester
 from inference.jobs.policy import QueueLimits
 from inference.jobs.scheduler import Head, Shares
 from inference.media.watermark import WatermarkSettings
+from inference.safety.guard import Guard
 from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.workers.base import Manifest, ProgressCallback, RenderTask
+from inference.workers.media import MediaProcess
 
 JOBS = 1000
 GUILDS = 200
@@ -133,6 +135,8 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
         weights={},
         watermark=WatermarkSettings(),
         files_seconds=86400.0,
+        assistant=None,
+        guard=lambda _: Guard(sampler=MediaProcess()),
         clock=SystemClock(),
     ) as core:
         await core.jobs.pause()

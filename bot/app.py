@@ -17,6 +17,7 @@ from bot import setup
 from bot.config import Config
 from bot.delivery import Delivery, Painter
 from bot.live import Live
+from bot.moderation import moderation
 from bot.platform import Desk, Platform
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
@@ -77,6 +78,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     studio = setup.studio(config)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
+        assistant = await stack.enter_async_context(setup.assistant(config))
+        guard = await stack.enter_async_context(moderation(config, media, clock))
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
@@ -88,6 +91,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 weights=config.queue.weights,
                 watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                assistant=assistant,
+                guard=guard,
                 clock=clock,
             )
         )
@@ -99,6 +104,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             platforms=platforms,
             painter=_painter(core, studio, config.bot.language, clock),
             shrinker=media,
+            previews=not config.safety.sees_pictures,
             clock=clock,
         )
         live = Live(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
@@ -139,10 +145,11 @@ async def settle(app: App) -> None:
     app.core.jobs.stop_accepting()
     dispatcher = app.core.dispatcher
     dispatcher.stop()
-    if dispatcher.seconds_left() <= GRACE_SECONDS:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            if dispatcher.seconds_left() <= GRACE_SECONDS:
                 await dispatcher.idle()
+            await app.core.checker.idle()
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 
 

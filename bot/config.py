@@ -114,7 +114,24 @@ class AssistantSection(Section):
     base_url: str | None = None
     api_key: SecretStr | None = None
     model: str | None = None
-    timeout_seconds: Seconds = 20.0
+    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+
+
+class SafetySection(Section):
+    """What may be asked for and shown; the lists of words that ship are always on."""
+
+    words: list[Annotated[str, Field(min_length=1, max_length=64)]] = []
+    openai: bool = False
+    api_key: SecretStr | None = None
+    """The assistant's key and server, if not said."""
+    base_url: str | None = None
+    classifier: bool = False
+    fail_closed: bool = False
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether somebody looks at pictures before they are shown."""
+        return self.openai or self.classifier
 
 
 class WatermarkSection(Section):
@@ -160,6 +177,7 @@ class Config(BaseSettings):
     models: ModelsSection = ModelsSection()
     queue: QueueSection = QueueSection()
     assistant: AssistantSection = AssistantSection()
+    safety: SafetySection = SafetySection()
     watermark: WatermarkSection = WatermarkSection()
     http: HttpSection = HttpSection()
     retention: RetentionSection = RetentionSection()

@@ -77,8 +77,22 @@ class Delivery:
         platforms: Mapping[str, Platform],
         painter: Painter,
         shrinker: Shrinker,
+        previews: bool = True,
         clock: Clock,
     ) -> None:
+        """Wire it up.
+
+        Args:
+            outbox: What is due.
+            store: The jobs that it is about.
+            artifacts: Their files.
+            events: Say when to look.
+            platforms: By name; they post.
+            painter: Draws what is sent.
+            shrinker: Makes files fit.
+            previews: Whether stills of a running job may be shown: nobody has looked at them.
+            clock: Says when to try again.
+        """
         self._outbox = outbox
         self._store = store
         self._artifacts = artifacts
@@ -86,6 +100,7 @@ class Delivery:
         self._platforms = platforms
         self._painter = painter
         self._shrinker = shrinker
+        self._previews = previews
         self._clock = clock
         self._busy: set[str] = set()
         self._wake = asyncio.Event()
@@ -290,9 +305,12 @@ class Delivery:
             route=act.route,
             card_receipt=card.receipt if card else None,
             clip_receipt=clip.receipt if clip else None,
-            preview=self._artifacts.preview(job),
+            preview=self._artifacts.preview(job) if self._previewed(job) else None,
             trace=act.trace,
         )
+
+    def _previewed(self, job: Job) -> bool:
+        return self._previews and not job.verdict.reasons
 
     async def _later(self, act: Act, retry_after: float | None) -> None:
         pause = float(BACKOFF_SECONDS[min(act.attempts, len(BACKOFF_SECONDS) - 1)])

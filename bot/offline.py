@@ -12,9 +12,9 @@ from pathlib import Path
 from bot import setup
 from bot.config import Config
 from commands.flags import Typed, parse
-from commands.resolve import COMMAND, TYPED, Layer, Resolved, resolve
+from commands.resolve import COMMAND, Layer, Resolved, resolve
 from inference.errors import UserError
-from inference.jobs.model import Job, JobState, Requester, new_job_id
+from inference.jobs.model import TYPED, Job, JobState, Requester, new_job_id
 from inference.jobs.preparing import IMAGE_NAME, LAST_NAME
 from inference.jobs.recipe import PRIVATE, recipe
 from inference.spec import Spec
@@ -46,7 +46,8 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
     layers = [Layer(name=TYPED, values=typed.options, asked=True)]
     if suffix == STILL and "frames" not in typed.options:
         layers.insert(0, Layer(name=COMMAND, values={"frames": 1}, asked=True))
-    resolved = resolve(typed.prompt, layers, setup.studio(config))
+    studio = replace(setup.studio(config), assistant=False)  # a script gets what it asks for
+    resolved = resolve(typed.prompt, layers, studio)
     if (resolved.spec.frames == 1) != (suffix == STILL):
         raise UserError("output.wrong_suffix", path=str(output), count=resolved.spec.frames)
     return resolved
@@ -97,6 +98,8 @@ def written(spec: Spec) -> Typed:
         del options[name]
     del options["after_frames"]  # without its latents nothing goes on
     prompt = options.pop("prompt")
+    if options.pop("original") is not None:  # what is typed again is refined already
+        options["refine"] = False
     return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
 
 

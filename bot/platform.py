@@ -55,6 +55,11 @@ class Outgoing:
         """The file it brings, already small enough for `Platform.upload_limit`."""
         return self.card.attachment.path if self.card.attachment else None
 
+    @property
+    def spoiler(self) -> bool:
+        """Whether the file must be hidden until somebody asks to see it."""
+        return self.card.attachment is not None and self.card.attachment.spoiler
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:

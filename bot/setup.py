@@ -1,12 +1,15 @@
-"""What a config makes of the parts below: studio, watermark, executor."""
+"""What a config makes of the parts below: studio, watermark, executor, assistant."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 
 from bot.config import Config
 from commands.studio import Studio
+from inference.assist.base import PromptAssistant
 from inference.engines import registry
+from inference.errors import UserError
 from inference.media.watermark import WatermarkSettings
 from inference.workers.local import LocalExecutor
 
@@ -19,7 +22,9 @@ def studio(config: Config) -> Studio:
     """
     models = tuple(registry.capabilities(name) for name in config.models.installed)
     default = config.models.default or (models[0].name if models else "")
-    made = Studio(models=models, default_model=default)
+    made = Studio(
+        models=models, default_model=default, assistant=config.assistant.model is not None
+    )
     made.model(default)
     return made
 
@@ -35,3 +40,29 @@ def executor(config: Config, *, models: Iterable[str]) -> LocalExecutor:
         models={name: config.models.options(name) for name in models},
         models_directory=config.models.directory,
     )
+
+
+@contextlib.asynccontextmanager
+async def assistant(config: Config) -> AsyncIterator[PromptAssistant | None]:
+    """Keep the prompt assistant ready for the length of the block, if there is one.
+
+    Raises:
+        UserError: `config.no_assistant_key`: OpenAI itself does not answer without one.
+    """
+    section = config.assistant
+    if section.model is None:
+        yield None
+        return
+    if section.api_key is None and section.base_url is None:
+        raise UserError("config.no_assistant_key")
+    # The client takes most of a second to import.
+    from inference.assist.openai import AssistantSettings, open_assistant  # noqa: PLC0415
+
+    settings = AssistantSettings(
+        model=section.model,
+        base_url=section.base_url,
+        api_key=None if section.api_key is None else section.api_key.get_secret_value(),
+        timeout_seconds=section.timeout_seconds,
+    )
+    async with open_assistant(settings) as made:
+        yield made

@@ -29,6 +29,12 @@ class Verb(StrEnum):
     """The same at the model's highest resolution."""
     EDIT = "edit"
     """Change what was asked for: opens a form."""
+    ACCEPT = "accept"
+    """In review: render what the assistant made of the prompt."""
+    REWORD = "reword"
+    """In review: change what the assistant made of it; opens a form."""
+    KEEP = "keep"
+    """In review: render the requester's own words."""
     ANIMATE = "animate"
     """A clip that begins with this still."""
     INFO = "info"
@@ -38,7 +44,7 @@ class Verb(StrEnum):
     @property
     def opens_form(self) -> bool:
         """Whether pressing it is answered by a form, which a chat must open at once."""
-        return self is Verb.EDIT
+        return self in {Verb.EDIT, Verb.REWORD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,15 @@ from inference.engines.base import Capabilities
 from inference.errors import RushesError
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, JobState
+from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
 from inference.workers.base import Progress, Stage
 
 TITLE_LENGTH = 120
 """Characters of the prompt in a title; the whole of it is behind Info."""
+
+REFINED_LENGTH = 400
+"""Characters of a refined prompt below the requester's own words; in review it is there whole."""
 
 DESCRIPTION_LENGTH = 1000
 """Characters of the prompt in the alternative text of a file (Discord takes 1024)."""
@@ -86,6 +90,7 @@ def clip(
         capabilities: Of its model, if that is still installed.
         measured: Whether to say what it cost.
     """
+    hidden = job.verdict.outcome is Outcome.SPOILER
     verbs = [Verb.REROLL, Verb.EDIT]
     if can_extend(job, capabilities):
         verbs.append(Verb.EXTEND)
@@ -99,9 +104,10 @@ def clip(
         lines=(
             parts("card.clip", locale, person=_person(job)),
             (summary.clip_facts(job, locale, capabilities),),
+            *([(text("card.spoiler", locale, reason=job.verdict.reasons[0]),)] if hidden else []),
             *(
                 (text(f"note.{note}", locale),)
-                for note in (job.manifest.notes if job.manifest else ())
+                for note in (*job.notes, *(job.manifest.notes if job.manifest else ()))
             ),
             *_measured(job, locale, shown=measured),
         ),
@@ -110,6 +116,7 @@ def clip(
             path=file,
             name=f"{job.id}{file.suffix}",
             description=summary.shorten(job.spec.prompt, DESCRIPTION_LENGTH),
+            spoiler=hidden,
         ),
         job=job.id,
         ping=True,
@@ -156,7 +163,8 @@ def info(
     return Card(
         kind=CardKind.INFO,
         lines=(
-            (job.spec.prompt,),
+            (job.spec.own_words,),
+            *_refined(job, locale, len(job.spec.prompt)),
             *recipe,
             *_measured(job, locale, shown=measured),
             _job_line(job, locale),
@@ -195,12 +203,30 @@ def note(key: str, locale: str, /, *, buttons: tuple[Button, ...] = (), **params
     return Card(kind=CardKind.INFO, lines=(line,), buttons=buttons, private=True)
 
 
+_WAITING_VERBS = {
+    JobState.REVIEW: (Verb.ACCEPT, Verb.REWORD, Verb.KEEP, Verb.CANCEL),
+    JobState.QUEUED: (Verb.CANCEL, Verb.EDIT),
+}
+
+
+def _refined(job: Job, locale: str, length: int) -> tuple[Line, ...]:
+    """Show what the assistant made of the requester's words, if it did."""
+    if job.spec.original is None:
+        return ()
+    return ((text("card.refined", locale, prompt=summary.shorten(job.spec.prompt, length)),),)
+
+
 def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
-    lines: list[Line] = [(summary.facts(job.spec, locale),)]
+    review = job.state is JobState.REVIEW
+    lines: list[Line] = [
+        *_refined(job, locale, len(job.spec.prompt) if review else REFINED_LENGTH),
+        (summary.facts(job.spec, locale),),
+        *((text(f"note.{note}", locale),) for note in job.notes),
+    ]
     if capabilities is not None and capabilities.native_note is not None:
         lines.append((text(f"note.{capabilities.native_note}", locale),))
     lines.append(_waiting_line(job, standing, locale))
-    verbs = (Verb.CANCEL, Verb.EDIT) if job.state is JobState.QUEUED else (Verb.CANCEL,)
+    verbs = _WAITING_VERBS.get(job.state, (Verb.CANCEL,))
     return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=verbs)
 
 
@@ -258,7 +284,8 @@ def _done(job: Job, locale: str) -> Card:
     if job.removed_at is not None:
         line = (text("card.removed", locale),)
         return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
-    return _card(job, CardKind.DONE, locale, lines=((_ready_in(job, locale),),))
+    lines = (*_refined(job, locale, REFINED_LENGTH), (_ready_in(job, locale),))
+    return _card(job, CardKind.DONE, locale, lines=lines)
 
 
 def _ready_in(job: Job, locale: str) -> str:
@@ -317,10 +344,15 @@ def _card(
     progress: Bar | None = None,
     verbs: Sequence[Verb] = (),
 ) -> Card:
-    """Make the card that stands for the job itself."""
+    """Make the card that stands for the job itself.
+
+    It is seen by all in the channel: words that were refused are not repeated there.
+    """
+    refused = job.failure is not None and job.failure.code == "safety.prompt"
+    words = text("queue.hidden", locale) if refused else job.spec.own_words
     return Card(
         kind=kind,
-        title=text("card.title", locale, prompt=summary.shorten(job.spec.prompt, TITLE_LENGTH)),
+        title=text("card.title", locale, prompt=summary.shorten(words, TITLE_LENGTH)),
         owner=_person(job),
         lines=lines,
         progress=progress,

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from commands import admin, generate, history, preferences, presets, privacy, queue, quota
+from commands import (
+    admin,
+    generate,
+    history,
+    preferences,
+    presets,
+    privacy,
+    prompt,
+    queue,
+    quota,
+    safety,
+)
 from commands.help import with_help
 
 COMMANDS = with_help(
     (
         *generate.COMMANDS,
+        *prompt.COMMANDS,
         *queue.COMMANDS,
         *history.COMMANDS,
         *preferences.COMMANDS,
@@ -16,6 +28,7 @@ COMMANDS = with_help(
         *privacy.COMMANDS,
         *admin.COMMANDS,
         *quota.ADMIN_COMMANDS,
+        *safety.ADMIN_COMMANDS,
         *preferences.ADMIN_COMMANDS,
     )
 )

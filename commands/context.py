@@ -12,10 +12,11 @@ from commands.schema import Permission, Value
 from commands.settings import Rules
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
+from inference.errors import UserError
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
 from inference.jobs.quota import Quota, Usage
-from inference.spec import Spec
+from inference.spec import Mode, Spec
 from inference.workers.base import Progress
 
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ class Jobs(Protocol):
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:
         """Take a finished file back. Raises `NotFound`."""
+        ...
+
+    async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
+        """Put a job in line that waited for its requester's word. None when it did not wait."""
+        ...
+
+    async def refine(
+        self, words: str, *, mode: Mode, model: str, tenant: str, requester_id: str
+    ) -> str:
+        """Return what the assistant would make of a prompt. Raises `AssistantError`."""
         ...
 
     async def get(self, job_id: str, *, tenant: str) -> Job:
@@ -167,6 +178,10 @@ class Channel:
     id: str = ""
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
+    age_restricted: bool = False
+    """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
+    closed: UserError | None = None
+    """Why the platform could not bring a result here; nothing is made in such a channel."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
 

@@ -18,11 +18,11 @@ from commands.options import (
     RENDER_OPTIONS,
     RESOLUTION,
 )
-from commands.resolve import COMMAND, RANDOM, TYPED
+from commands.resolve import COMMAND
 from commands.schema import Option, Value
 from commands.values import accept, label
 from inference.errors import UserError
-from inference.jobs.model import Job
+from inference.jobs.model import RANDOM, TYPED, Job
 
 FLAGS = "flags"
 """Name of the field for every option that has none of its own."""
@@ -63,7 +63,12 @@ class Form:
 
 
 def edit(job: Job, locale: str, *, verb: Verb = Verb.EDIT) -> Form:
-    """Return the form that shows what a job was made from, to be changed."""
+    """Return the form that shows what a job was made from, to be changed.
+
+    It begins with what the requester wrote; for `Verb.REWORD`, with what the assistant made of it.
+    """
+    refined_again = job.spec.refine and verb is Verb.EDIT
+    prompt = job.spec.own_words if refined_again else job.spec.prompt
     flags = {
         option.name: getattr(job.spec, option.name)
         for option in RENDER_OPTIONS
@@ -79,7 +84,7 @@ def edit(job: Job, locale: str, *, verb: Verb = Verb.EDIT) -> Form:
             Field(
                 name=PROMPT.name,
                 label=text("label.prompt", locale),
-                value=_fitting(render(Typed(prompt=job.spec.prompt))),
+                value=_fitting(render(Typed(prompt=prompt))),
                 required=True,
                 multiline=True,
             ),

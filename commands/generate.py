@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from commands import cards, forms, limits, looking
+from commands import cards, forms, limits, looking, safety
 from commands.actions import Verb
 from commands.card import Card
-from commands.context import Call
+from commands.context import Call, Channel
 from commands.extend import carried_over, extended
 from commands.flags import parse
-from commands.options import BY_NAME, IMAGE, LAST, PROMPT, RENDER_OPTIONS
+from commands.options import BY_NAME, IMAGE, LAST, PROMPT, REFINE, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, check_press, within_caps
-from commands.resolve import COMMAND, RANDOM, TYPED, Layer, Resolved, draw_seed, enlarged, resolve
+from commands.resolve import COMMAND, Layer, Resolved, draw_seed, enlarged, resolve
 from commands.schema import Command, Value
-from commands.settings import RECIPE_PROMPT, WATERMARK_CORNER, WATERMARK_SUFFIX, Rules
+from commands.settings import RECIPE_PROMPT, REVIEW, WATERMARK_CORNER, WATERMARK_SUFFIX, Rules
 from commands.values import accept, label
 from inference.errors import UserError
-from inference.jobs.model import Job, JobState, Order
+from inference.jobs.model import RANDOM, TYPED, Job, JobState, Order
 from inference.jobs.preparing import PARENT_RESULT
 from inference.jobs.presentation import Presentation
 from inference.media.watermark import Corner
@@ -67,28 +67,36 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
             origins = {**origins, "seed": RANDOM, "loops": COMMAND}
         case _:
             pass
-    rules = await _allowed(call)
+    rules = await allowed(call)
     check_caps(spec, call.caller, rules)
     resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities)
-    return await _submit(call, resolved, rules, parent=job.id)
+    return await submit(call, resolved, rules, parent=job.id)
 
 
-async def edit(call: Call, job: Job, values: Mapping[str, str]) -> Card:
+async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = Verb.EDIT) -> Card:
     """Make a job again from a form; while it waits, its requester changes the job itself.
+
+    Args:
+        call: Who handed the form in.
+        job: What the form was about.
+        values: What is in it.
+        verb: What opened it; after `Verb.REWORD` the words are final.
 
     Raises:
         UserError: What the form says is not possible, or the job is being prepared right now.
     """
-    rules = await _allowed(call)
+    rules = await allowed(call)
     check_press(call.caller, job, rules)
     form = forms.options(values)
     for option in (IMAGE, LAST):
         if (own := getattr(job.spec, option.name)) is not None:
             form[option.name] = own
-    prompt, asked = _asked(replace(call, options=form))
+    prompt, asked = asked_for(replace(call, options=form))
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
     resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
     resolved = replace(resolved, spec=carried_over(resolved.spec, job))
+    if verb is Verb.REWORD:
+        resolved = _final(resolved, job)
     if call.caller.owns(job):
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             raise UserError("job.preparing_now")
@@ -101,7 +109,13 @@ async def edit(call: Call, job: Job, values: Mapping[str, str]) -> Card:
         )
         if revised is not None:
             return cards.note("edit.revised", call.locale, job=job.id)
-    return await _submit(call, resolved, rules, parent=job.id)
+    return await submit(call, resolved, rules, parent=job.id)
+
+
+def _final(resolved: Resolved, job: Job) -> Resolved:
+    """Return what came out of a review: not to be refined again, beside what was first asked."""
+    spec = replace(resolved.spec, refine=False, original=job.spec.original)
+    return replace(resolved, spec=spec, origins={**resolved.origins, REFINE.name: TYPED})
 
 
 async def animate_still(call: Call, job: Job) -> Card:
@@ -112,19 +126,19 @@ async def animate_still(call: Call, job: Job) -> Card:
     """
     if job.spec.mode is not Mode.TEXT_TO_IMAGE or call.jobs.files(job) is None:
         raise UserError("job.no_still", job=job.id)
-    rules = await _allowed(call)
+    rules = await allowed(call)
     own = {name: getattr(job.spec, name) for name in ("model", "resolution", "aspect")}
     layers = (
         *rules.layers(),
         Layer(name=COMMAND, values={**own, IMAGE.name: PARENT_RESULT}),
     )
-    resolved = resolve(job.spec.prompt, layers, call.studio)
-    return await _submit(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
+    resolved = resolve(job.spec.own_words, layers, call.studio)
+    return await submit(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
 
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:
-    rules = await _allowed(call)
-    prompt, asked = _asked(call)
+    rules = await allowed(call)
+    prompt, asked = asked_for(call)
     for name in fixed:
         if name in asked:
             raise UserError("option.fixed", option=label(BY_NAME[name]))
@@ -136,10 +150,10 @@ async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool =
         Layer(name=TYPED, values=asked, asked=True),
     )
     resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
-    return await _submit(call, resolved, rules)
+    return await submit(call, resolved, rules, review=rules.value(REVIEW))
 
 
-async def _allowed(call: Call) -> Rules:
+async def allowed(call: Call) -> Rules:
     """Return the rules, if they let the caller make anything here.
 
     Raises:
@@ -155,22 +169,44 @@ async def _allowed(call: Call) -> Rules:
     return rules
 
 
-def _asked(call: Call) -> tuple[str, dict[str, Value]]:
-    """Return the prompt and what was set in the form or typed into the prompt."""
-    form = dict(call.options)
-    typed = parse(str(form.pop(PROMPT.name, call.text)))
-    if not {IMAGE.name, LAST.name}.isdisjoint(typed.options) and not call.channel.local_files:
+def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
+    """Return the prompt and what was set in the form or typed into the prompt.
+
+    Raises:
+        UserError: `flag.*`, `value.*`, `prompt.*` or `image.*`.
+    """
+    typed = parse(str(call.options.get(PROMPT.name, call.text)))
+    return typed.prompt, merged(call, typed.options)
+
+
+def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
+    """Return what was set in the form, apart from the prompt, and what was typed.
+
+    Raises:
+        UserError: `flag.*`, `value.*` or `image.*`.
+    """
+    form = {name: value for name, value in call.options.items() if name != PROMPT.name}
+    if not {IMAGE.name, LAST.name}.isdisjoint(typed) and not call.channel.local_files:
         raise UserError("image.not_by_flag")
     for name in form:
-        if name in typed.options:
+        if name in typed:
             raise UserError("flag.repeated", flag=label(BY_NAME[name]))
-    checked = {name: accept(BY_NAME[name], value) for name, value in form.items()}
-    return typed.prompt, {**checked, **typed.options}
+    return {**{name: accept(BY_NAME[name], value) for name, value in form.items()}, **typed}
 
 
-async def _submit(
-    call: Call, resolved: Resolved, rules: Rules, *, parent: str | None = None
+async def submit(
+    call: Call,
+    resolved: Resolved,
+    rules: Rules,
+    *,
+    parent: str | None = None,
+    review: bool = False,
 ) -> Card:
+    """Hand a render in and show where it stands; where the quota is too small, say what fits.
+
+    Raises:
+        UserError: It is not taken.
+    """
     quota = limits.quota(call.caller, rules, call.clock.now())
     order = Order(
         spec=resolved.spec,
@@ -181,8 +217,9 @@ async def _submit(
         address=call.channel.address,
         key=call.key,
         parent=parent,
-        presentation=_presentation(rules),
+        presentation=_presentation(rules, call.channel),
         quota=quota,
+        review=review,
     )
     try:
         return looking.status(call, await call.jobs.submit(order))
@@ -194,12 +231,13 @@ async def _submit(
         return cards.error(error, call.locale, advice=advice)
 
 
-def _presentation(rules: Rules) -> Presentation:
+def _presentation(rules: Rules, channel: Channel) -> Presentation:
     corner = rules.value(WATERMARK_CORNER)
     return Presentation(
         corner=None if corner is None else Corner(corner),
         suffix=rules.value(WATERMARK_SUFFIX) or "",
         prompt_in_recipe=rules.value(RECIPE_PROMPT),
+        flagged=safety.flagged(rules, channel),
     )
 
 

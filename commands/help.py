@@ -69,7 +69,7 @@ def _manual(command: Command, call: Call) -> Card:
             call,
         )
         for option in command.options
-        if option.name not in command.fixed
+        if option.name not in command.fixed and call.studio.offers(option)
     )
     return Card(
         kind=CardKind.INFO,

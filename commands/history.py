@@ -42,7 +42,7 @@ async def history(call: Call) -> Card:
     for job in jobs[:PAGE_LENGTH]:
         shown = [
             datetime.fromtimestamp(job.created_at, zone).strftime("%Y-%m-%d %H:%M"),
-            shorten(job.spec.prompt, LINE_LENGTH),
+            shorten(job.spec.own_words, LINE_LENGTH),
             text(f"state.{job.state}", call.locale),
             job.id,
         ]

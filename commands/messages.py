@@ -2,7 +2,8 @@
 
 Message ids are stable keys (`error.flag.unknown`), texts have `{placeholders}`, and a placeholder
 may say how its value is written: `{legal:or}`, `{seconds:duration}`, `{seconds:about}`,
-`{position:ordinal}`. A message with plural forms is chosen by its parameter `count`.
+`{position:ordinal}`, `{reason:reason}`. A message with plural forms is chosen by its parameter
+`count`.
 A language is one `.po` file, read as it is: there is nothing to compile.
 """
 
@@ -90,6 +91,11 @@ def any_of(items: Iterable[object], locale: str) -> str:
     return text("list.or", locale, others=separator.join(others), last=last)
 
 
+def reason(code: str, locale: str) -> str:
+    """Write what a safety check found."""
+    return text(f"reason.{code}", locale)
+
+
 def message_ids(locale: str = FALLBACK) -> frozenset[str]:
     """Return all message ids of a language, for the checks that none is missing or unused."""
     return frozenset(_id(message.id) for message in _catalog(language(locale)) if message.id)
@@ -112,6 +118,7 @@ _WRITERS: dict[str, Callable[[Any, str], str]] = {
     "duration": duration,
     "about": about,
     "ordinal": ordinal,
+    "reason": reason,
 }
 
 

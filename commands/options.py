@@ -83,7 +83,14 @@ CAMERA = Option(
     modes=VIDEO_MODES,
 )
 
-REFINE = Option(name="refine", kind=Kind.FLAG, flag="refine", group=Group.ADVANCED, default=True)
+REFINE = Option(
+    name="refine",
+    kind=Kind.FLAG,
+    flag="refine",
+    group=Group.ADVANCED,
+    default=True,
+    needs_assistant=True,
+)
 
 SEED = Option(
     name="seed",

@@ -10,7 +10,7 @@ from typing import Any
 
 from commands.context import Caller, Channel
 from commands.options import FRAME_COUNT, RESOLUTION
-from commands.resolve import CAPPED, COMMAND, TYPED, Resolved
+from commands.resolve import CAPPED, COMMAND, Resolved
 from commands.schema import Permission
 from commands.settings import (
     BUTTONS,
@@ -26,7 +26,7 @@ from commands.settings import (
 from commands.values import label
 from inference.engines.base import Capabilities
 from inference.errors import UserError
-from inference.jobs.model import Job
+from inference.jobs.model import TYPED, Job
 from inference.spec import Spec
 
 
@@ -34,8 +34,10 @@ def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
     """Let somebody make things in a channel.
 
     Raises:
-        UserError: `permission.channel` or `permission.role`.
+        UserError: `permission.channel` or `permission.role`, or what the platform cannot do there.
     """
+    if channel.closed is not None:
+        raise channel.closed
     if caller.may(Permission.ADMIN):
         return
     channels = rules.value(CHANNELS)

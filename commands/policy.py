@@ -1,4 +1,4 @@
-"""The house rules of every guild in one place: settings, presets, blocks, and who changed them."""
+"""The house rules of every guild in one place, and who changed them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from commands.audit import Audit
 from commands.blocks import Blocks, BlockStore
 from commands.presets_store import Presets, PresetStore
 from commands.settings_store import Settings, SettingsStore
+from commands.words_store import GuildWords, GuildWordStore
 from inference.clock import Clock
 from inference.store.database import Database
 
@@ -19,6 +20,7 @@ class Policy:
     settings: Settings
     presets: Presets
     blocks: Blocks
+    words: GuildWords
     audit: Audit
 
     async def forget(self, tenant: str, person: str) -> None:
@@ -37,5 +39,6 @@ def make_policy(database: Database, clock: Clock) -> Policy:
         settings=SettingsStore(database, clock),
         presets=PresetStore(database, clock),
         blocks=BlockStore(database, clock),
+        words=GuildWordStore(database, clock),
         audit=Audit(database),
     )

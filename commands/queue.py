@@ -15,6 +15,7 @@ from commands.values import label
 from inference.errors import NotFound, UserError
 from inference.jobs.model import Job, JobState
 from inference.jobs.service import CancelOutcome
+from inference.safety.base import Outcome
 
 PARENT = "rushes"
 
@@ -63,6 +64,8 @@ async def show(call: Call) -> Card:
     file = call.jobs.files(job)
     if file is None:
         raise UserError("job.files_expired", job=job.id)
+    if _for_adults(job) and not call.channel.age_restricted:
+        raise UserError("safety.age_restricted", job=job.id)
     capabilities = looking.capabilities(job, call.studio)
     return cards.clip(job, file, call.locale, capabilities, measured=call.caller.owns(job))
 
@@ -138,6 +141,11 @@ async def _named_or_newest(call: Call) -> Job:
     return newest[0]
 
 
+def _for_adults(job: Job) -> bool:
+    """Return whether a job was flagged, and let through because of the channel it was made in."""
+    return bool(job.verdict.reasons) and job.verdict.outcome is Outcome.ALLOW
+
+
 def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
     """Show a job's place, but of a hidden one neither prompt nor id: who has the id can see it."""
     place = call.jobs.place(job.id)
@@ -152,7 +160,7 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
         start=place.start_in if place else 0,
         prompt=text("queue.hidden", call.locale)
         if hidden
-        else shorten(job.spec.prompt, LINE_LENGTH),
+        else shorten(job.spec.own_words, LINE_LENGTH),
         name=job.requester.name,
     )
     return (line if hidden else dotted([line, job.id], call.locale),)

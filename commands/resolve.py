@@ -31,6 +31,7 @@ from commands.studio import Studio
 from commands.values import accept, label
 from inference.engines.base import Capabilities
 from inference.errors import UserError
+from inference.jobs.model import ASSISTANT, LANGUAGE, RANDOM, TYPED
 from inference.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 
 BUILT_IN = "built-in"
@@ -40,8 +41,6 @@ GUILD = "guild"
 CHANNEL = "channel"
 USER = "user"
 COMMAND = "command"
-TYPED = "typed"
-RANDOM = "random"
 CAPPED = "cap"
 ORIGINS = (
     BUILT_IN,
@@ -54,6 +53,8 @@ ORIGINS = (
     TYPED,
     RANDOM,
     CAPPED,
+    ASSISTANT,
+    LANGUAGE,
 )
 """Names of layers and other origins, as stored with jobs."""
 

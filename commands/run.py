@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from commands import cards, forms, generate, looking, queue
+from commands import cards, forms, generate, looking, prompt, queue
 from commands.actions import Action, Verb
 from commands.card import Card
 from commands.catalog import COMMANDS
@@ -21,6 +21,7 @@ from commands.schema import Command, Visibility
 from commands.suggestions import closest
 from commands.values import shown
 from inference.errors import RushesError, UserError
+from inference.jobs.model import Job
 
 Answer = TypeVar("Answer", Card, Card | Form)
 
@@ -120,7 +121,9 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
     if not action.verb.opens_form:
         raise UserError("action.unknown")
     job = await call.jobs.get(action.job, tenant=call.channel.tenant)
-    return await generate.edit(call, job, values)
+    if action.verb is Verb.REWORD:
+        prompt.check_answer(call, job)
+    return await generate.edit(call, job, values, verb=action.verb)
 
 
 async def _press(button_id: str, call: Call) -> Card | Form:
@@ -129,15 +132,11 @@ async def _press(button_id: str, call: Call) -> Card | Form:
     match action.verb:
         case Verb.CANCEL:
             return await queue.cancel_job(call, job)
-        case Verb.REROLL | Verb.RETRY | Verb.EXTEND | Verb.LARGER:
+        case Verb.REROLL | Verb.RETRY | Verb.EXTEND | Verb.LARGER | Verb.EDIT | Verb.ANIMATE:
             check_press(call.caller, job, await call.rules())
-            return await generate.again(call, job, action.verb)
-        case Verb.EDIT:
-            check_press(call.caller, job, await call.rules())
-            return forms.edit(job, call.locale)
-        case Verb.ANIMATE:
-            check_press(call.caller, job, await call.rules())
-            return await generate.animate_still(call, job)
+            return await _make_again(call, job, action.verb)
+        case Verb.ACCEPT | Verb.REWORD | Verb.KEEP:
+            return await prompt.answer(call, job, action.verb)
         case Verb.DELETE:
             return await queue.remove_job(call, job)
         case Verb.INFO:
@@ -148,6 +147,16 @@ async def _press(button_id: str, call: Call) -> Card | Form:
                 extendable=call.jobs.extendable(job),
                 measured=call.caller.owns(job),
             )
+
+
+async def _make_again(call: Call, job: Job, verb: Verb) -> Card | Form:
+    match verb:
+        case Verb.EDIT:
+            return forms.edit(job, call.locale)
+        case Verb.ANIMATE:
+            return await generate.animate_still(call, job)
+        case _:
+            return await generate.again(call, job, verb)
 
 
 async def _answered(answer: Awaitable[Answer], call: Call, what: str) -> Answer | Card:

@@ -89,6 +89,8 @@ class Option:
     modes: frozenset[Mode] = ALL_MODES
     """Renders in which it has a meaning."""
     required: bool = False
+    needs_assistant: bool = False
+    """Only offered where there is a prompt assistant (`Studio.offers`)."""
 
     @property
     def help_key(self) -> str:

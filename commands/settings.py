@@ -80,6 +80,16 @@ class Prompts(StrEnum):
     HIDDEN = "hidden"
 
 
+class Flagged(StrEnum):
+    """What becomes of what a safety check flags, unless it is out of the question anyway."""
+
+    DENY = "deny"
+    SPOILER = "spoiler"
+    """It is made, and hidden until somebody asks to see it."""
+    OFF_IN_AGE_RESTRICTED = "off-in-age-restricted"
+    """It is made where only adults are, and denied everywhere else."""
+
+
 class External(StrEnum):
     """What people of another company may do in a channel that both share."""
 
@@ -129,6 +139,8 @@ QUEUE_PROMPTS = _setting(
     scopes=_GUILD,
     default=Prompts.SHOWN.value,
 )
+REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope))
+SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged.DENY.value)
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
 WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
@@ -196,6 +208,8 @@ SETTINGS = {
         ROLES,
         BUTTONS,
         QUEUE_PROMPTS,
+        REVIEW,
+        SAFETY,
         RECIPE_PROMPT,
         WATERMARK_CORNER,
         WATERMARK_SUFFIX,

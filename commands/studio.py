@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from commands.schema import Option
 from commands.suggestions import closest
 from commands.values import shown
 from inference.engines.base import Capabilities
@@ -35,6 +36,10 @@ class Studio:
         if guess is None:
             raise UserError("model.unknown", name=shown(name), known=known)
         raise UserError("model.mistyped", name=shown(name), suggestion=guess, known=known)
+
+    def offers(self, option: Option) -> bool:
+        """Return whether forms and help should show an option here."""
+        return self.assistant or not option.needs_assistant
 
     def able_to(self, mode: Mode) -> list[str]:
         """Return the names of the models that can make this kind of render."""

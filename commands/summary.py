@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.messages import text
-from commands.options import RENDER_OPTIONS
+from commands.options import PROMPT, RENDER_OPTIONS
 from commands.schema import Kind, Option
 from inference.engines.base import Capabilities
 from inference.jobs.model import Job
@@ -86,8 +86,10 @@ def dotted(shown: list[str], locale: str) -> str:
 
 
 def recipe(job: Job, locale: str) -> Iterator[str]:
-    """Yield every option of a job with its value and where that came from."""
+    """Yield every option of a job but the prompt, with its value and where that came from."""
     for option in RENDER_OPTIONS:
+        if option is PROMPT:
+            continue
         value = getattr(job.spec, option.name)
         origin = job.origins.get(option.name)
         if value is None or origin is None or option.kind is Kind.IMAGE:

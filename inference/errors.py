@@ -4,9 +4,11 @@ RushesError
 ├── UserError          the person can do something about it: shown through the catalog by `code`
 │   └── NotFound       unknown, foreign or forged: deliberately told apart by nobody
 ├── EngineError        the render failed; `transient` says whether another attempt makes sense
+├── AssistantError     the prompt assistant gave no usable answer; the person's own words will do
 ├── DeliveryError      the platform did not take a message; `transient` says whether to retry
 ├── WorkerLost         the child process died, hung or never spoke
 ├── StoreError         the database or the disk is not usable; the operator must act
+├── ModeratorUnavailable  a safety check cannot be asked now; the operator decides what follows
 └── Cancelled          the render stopped because it was asked to
 
 Anything else that surfaces is a bug: log it with the job id and tell the person that id.
@@ -47,6 +49,10 @@ class EngineError(RushesError):
         self.transient = transient
 
 
+class AssistantError(RushesError):
+    """The prompt assistant is away, declined, or said something that is no prompt."""
+
+
 class DeliveryError(RushesError):
     """A platform refused or missed a message.
 
@@ -69,6 +75,10 @@ class WorkerLost(RushesError):
 
 class StoreError(RushesError):
     """The database or its disk cannot be used; the operator must act."""
+
+
+class ModeratorUnavailable(RushesError):
+    """A safety check cannot be asked now: without it, the config decides what is allowed."""
 
 
 class Cancelled(RushesError):

@@ -126,6 +126,13 @@ class Spec:
     name after."""
     after_frames: int = 0
     """Frames of the clip it goes on from, which come first in the new one; 0 without."""
+    original: str | None = None
+    """The person's own words, where `prompt` is what the assistant made of them."""
+
+    @property
+    def own_words(self) -> str:
+        """What the person asked for, as they put it."""
+        return self.prompt if self.original is None else self.original
 
     @property
     def mode(self) -> Mode:

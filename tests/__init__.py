@@ -1,1 +1,1 @@
-"""Tests; a package, so that no installed package of this name can take its place."""
+"""All tests, as a package of this name: one that somebody installed must not be found first."""

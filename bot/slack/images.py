@@ -60,7 +60,7 @@ class SlackImages:
         self._limits = limits
 
     async def fetch(self, job: Job, image: str, target: Path) -> None:
-        """Write the bytes of the image with this file id to `target`.
+        """Write the bytes of the image, a file id, to `target`.
 
         Raises:
             UserError: `image.too_large`, or `image.fetch_failed`.

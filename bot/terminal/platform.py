@@ -204,6 +204,7 @@ class TerminalPlatform:
             "time": self._clock.now(),
             "text": plain(message.card),
             "file": attachment and attachment.name,
+            "spoiler": message.spoiler,
         }
         _append(log, record)
         return True

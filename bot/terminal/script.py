@@ -73,7 +73,8 @@ class Script:
                 unfinished: list[Card] = []
                 for job_id, speaker in list(self._awaited.items()):
                     report = await self._client.job(job_id, speaker)
-                    if report.settled:
+                    # Nobody is left to say the word that a review waits for.
+                    if report.settled or report.state == JobState.REVIEW:
                         del self._awaited[job_id]
                         well = well and report.state in WENT_WELL
                         self._print(report.result or report.card)

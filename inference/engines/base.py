@@ -131,6 +131,8 @@ class Capabilities:
     """Whether a clip from an image can be made to end with a second one."""
     extends: bool = False
     """Whether it keeps what it needs to go on from its own clips."""
+    prompt_advice: str | None = None
+    """What the prompt assistant is told, in English, where prompts must be of a special kind."""
     native_note: str | None = None
     """Catalog code of a remark for cards, such as that small frames are upscaled."""
 

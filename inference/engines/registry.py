@@ -120,10 +120,25 @@ _BUILT_IN = {
             sizes=SIZES,
             # two CPU cores, 49 frames in 14 steps: 6.4 s; an image: 0.5 s
             cost=Cost(load_seconds=5.0, fixed_seconds=0.3, seconds_per_megapixel_frame_step=0.039),
-            defaults={"resolution": Resolution.P360, "frames": 49, "steps": 14, "cfg": 4.0},
+            defaults={
+                "resolution": Resolution.P360,
+                "frames": 49,
+                "steps": 14,
+                "cfg": 4.0,
+                "refine": False,  # it knows few words, and most people choose among them
+            },
             negative=True,
             last_image=True,
             extends=True,
+            prompt_advice=(
+                "It knows simple drawings only. Write one short sentence in small letters: a"
+                " colour and one thing, how it moves, and where. Things: ball, square, triangle,"
+                " star, ring, heart, diamond, moon, cloud, tree, house, fish, boat, sun. Moves:"
+                " moving to the left, to the right, up or down, bouncing, circling, growing,"
+                " shrinking, standing still. Places: in the snow, in the night sky, at sunset, on a"
+                " meadow, in the blue sky, in the city at night, in the desert, on the sea, on a"
+                " checkerboard."
+            ),
             native_note="upscaled",
         ),
         factory=_imported("inference.engines.opensora:NanoEngine"),

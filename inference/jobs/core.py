@@ -8,9 +8,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.assist.base import PromptAssistant
+from inference.assist.cache import RefinementCache
+from inference.assist.language import Languages
+from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
 from inference.errors import UserError
+from inference.jobs.checking import Checker
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel
 from inference.jobs.events import EventBus
@@ -18,9 +23,11 @@ from inference.jobs.line import Line
 from inference.jobs.policy import QueueLimits
 from inference.jobs.preparing import ImageCleaner, ImageSource, Preparer
 from inference.jobs.recovery import recover
+from inference.jobs.rewording import Rewording
 from inference.jobs.service import JobService
 from inference.jobs.sweeper import Sweeper
 from inference.media.watermark import WatermarkSettings
+from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
 from inference.store.database import Database, open_database
 from inference.store.history import History
@@ -44,6 +51,7 @@ class Core:
     """For the tables that others own."""
     jobs: JobService
     dispatcher: Dispatcher
+    checker: Checker
     outbox: OutboxStore
     store: JobStore
     artifacts: Artifacts
@@ -62,12 +70,15 @@ async def open_core(
     weights: Mapping[str, float],
     watermark: WatermarkSettings,
     files_seconds: float,
+    assistant: PromptAssistant | None,
+    guard: Callable[[Database], Guard],
     clock: Clock,
 ) -> AsyncIterator[Core]:
     """Own the data directory, recover what was left, and serve the line inside the block.
 
     Leaving the block puts the running job back in line. The executor is entered only once the
-    directory is ours: a second process must not even start a worker.
+    directory is ours: a second process must not even start a worker. `guard` makes the judge of
+    words and pictures over the opened database, in which guilds keep words of their own.
 
     Raises:
         StoreError: Another process owns the directory, or the disk or file is not usable.
@@ -84,10 +95,12 @@ async def open_core(
         line = Line(shares)
         costs = CostModel()
         for job in await store.finished(LEARN_FROM):
-            if job.manifest is not None and (seconds := job.manifest.timings.get("total")):
+            if job.manifest is not None and "total" in job.manifest.timings:
                 # A model or size that is no longer there teaches nothing.
                 with contextlib.suppress(UserError, KeyError):
-                    costs.learn(job.spec, capabilities(job.spec.model), seconds)
+                    costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
+        judge = guard(database)
+        checker = Checker(store=store, artifacts=artifacts, guard=judge, clock=clock)
         dispatcher = Dispatcher(
             store=store,
             artifacts=artifacts,
@@ -97,13 +110,18 @@ async def open_core(
             executor=await stack.enter_async_context(executor),
             capabilities=capabilities,
             watermark=watermark,
+            finished=checker.arrived,
             clock=clock,
         )
+        refinements = RefinementCache(database, clock)
+        refiner = None if assistant is None else Refiner(assistant, refinements, clock)
         preparer = Preparer(
             store=store,
             artifacts=artifacts,
             cleaner=cleaner,
             sources=sources,
+            rewording=Rewording(refiner=refiner, languages=Languages(), capabilities=capabilities),
+            guard=judge,
             ready=dispatcher.enter,
             clock=clock,
         )
@@ -116,6 +134,8 @@ async def open_core(
             costs=costs,
             preparer=preparer,
             dispatcher=dispatcher,
+            refiner=refiner,
+            refinements=refinements,
             capabilities=capabilities,
             limits=limits,
             clock=clock,
@@ -132,16 +152,23 @@ async def open_core(
         dispatcher.paused = await store.switched("paused")
         jobs.draining = await store.switched("draining")
         await recover(
-            store=store, artifacts=artifacts, line=line, preparer=preparer, dispatcher=dispatcher
+            store=store,
+            artifacts=artifacts,
+            line=line,
+            preparer=preparer,
+            dispatcher=dispatcher,
+            checker=checker,
         )
         tasks = await stack.enter_async_context(running())
         tasks.start(preparer.run(), name="preparing")
         tasks.start(dispatcher.run(), name="dispatcher")
+        tasks.start(checker.run(), name="checking")
         tasks.start(sweeper.run(), name="sweeper")
         yield Core(
             database=database,
             jobs=jobs,
             dispatcher=dispatcher,
+            checker=checker,
             outbox=OutboxStore(database, clock, events),
             store=store,
             artifacts=artifacts,

@@ -57,8 +57,23 @@ class Dispatcher:
         executor: Executor,
         capabilities: Callable[[str], Capabilities],
         watermark: WatermarkSettings,
+        finished: Callable[[str], None],
         clock: Clock,
     ) -> None:
+        """Wire it up.
+
+        Args:
+            store: Where the transitions happen.
+            artifacts: Where the files go.
+            line: Whose turn it is.
+            costs: Learns from every render.
+            events: Hears of progress.
+            executor: Renders.
+            capabilities: What each model can do.
+            watermark: On every clip.
+            finished: Called with every job whose file is complete (`Checker.arrived`).
+            clock: Measures renders, and paces the tries while the disk takes nothing.
+        """
         self._store = store
         self._artifacts = artifacts
         self._line = line
@@ -67,6 +82,7 @@ class Dispatcher:
         self._executor = executor
         self._capabilities = capabilities
         self._watermark = watermark
+        self._finished = finished
         self._clock = clock
         self._running: Job | None = None
         self._progress: Progress | None = None
@@ -113,6 +129,8 @@ class Dispatcher:
         if progress is None or progress.stage is not Stage.RENDERING or not progress.done:
             return by_estimate
         by_pace = (now - self._stepping_since) / progress.done * (progress.total - progress.done)
+        spec = self._running.spec
+        by_pace += self._costs.rest_seconds(spec, self._capabilities(spec.model))
         # A few steps tell more than any estimate; the very first one still warms things up.
         trust = min(1.0, progress.done / TRUSTED_STEPS)
         return trust * by_pace + (1 - trust) * by_estimate
@@ -216,7 +234,7 @@ class Dispatcher:
                 await self._failed(job, _internal(job))
 
     async def _hand_over(self, job: Job, manifest: Manifest) -> None:
-        """Running -> finishing -> delivering, unless a cancel was asked for before."""
+        """Running -> finishing, unless a cancel was asked for before."""
         seconds = self._clock.monotonic() - self._started - manifest.timings.get("load", 0.0)
         manifest = replace(manifest, timings={**manifest.timings, "total": seconds})
         charge = self._line.shares.correct(job.tenant, seconds - job.cost)
@@ -225,8 +243,8 @@ class Dispatcher:
             await self._cancelled(job)
             return
         self._line.shares.apply(charge)
-        self._costs.learn(job.spec, self._capabilities(job.spec.model), seconds)
-        await self._written(lambda: self._store.deliver(job.id))
+        self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
+        self._finished(job.id)
         _log.info("job.rendered", job=job.id, seconds=round(seconds, 2), bytes=manifest.size)
 
     async def _again(self, job: Job, failure: Failure, *, lost: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inference.engines.base import Capabilities
@@ -13,6 +14,10 @@ MEMORY = 50
 
 PRIOR_WEIGHT = 0.5
 """How much the capabilities' first guess counts against one measured job."""
+
+
+REFERENCE_FACTOR = 1.5
+"""A pass that keeps given frames compares three branches where one from text compares two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,58 +33,102 @@ class Place:
 
 
 def work_units(spec: Spec, capabilities: Capabilities) -> float:
-    """Return the size of a render in megapixel-frame-steps."""
+    """Return the size of the sampling in megapixel-frame-steps, continued passes counted larger."""
+    begins_with_frames = spec.image is not None or spec.latents is not None
+    first = REFERENCE_FACTOR if begins_with_frames else 1.0
+    passes = first + REFERENCE_FACTOR * (spec.loops - 1)
+    return _megapixels(spec, capabilities) * spec.frames * spec.steps * passes
+
+
+def _megapixels(spec: Spec, capabilities: Capabilities) -> float:
     size = capabilities.sizes[spec.resolution, spec.aspect]
-    megapixels = size.width * size.height / 1e6
-    return megapixels * spec.frames * spec.steps * spec.loops
+    return size.width * size.height / 1e6
 
 
 class CostModel:
-    """Predicts GPU seconds as `fixed + rate x work`, per model.
+    """Predicts GPU seconds per model: of the sampling by its work, of the rest by the frames.
 
-    Least squares over the newest finished jobs, with the capabilities' first guess as two
-    pseudo-observations: without it, jobs of one single size would leave one of the two terms open.
+    Before anything was measured, the capabilities' first guess counts, which knows no rest.
     """
 
     def __init__(self) -> None:
-        self._samples: dict[str, deque[tuple[float, float]]] = {}
-        self._fits: dict[str, tuple[float, float]] = {}
+        self._sampling: dict[str, _Fit] = {}
+        self._rest: dict[str, _Fit] = {}
 
-    def learn(self, spec: Spec, capabilities: Capabilities, seconds: float) -> None:
-        """Take in what a finished job really cost, without the time to load its model."""
-        samples = self._samples.setdefault(spec.model, deque(maxlen=MEMORY))
-        samples.append((work_units(spec, capabilities), seconds))
-        self._fits.pop(spec.model, None)
+    def learn(self, spec: Spec, capabilities: Capabilities, timings: Mapping[str, float]) -> None:
+        """Take in what a finished job really cost: `Manifest.timings`, with its total.
+
+        Of an engine that does not say how long it sampled, everything counts as that.
+        """
+        total = timings["total"]
+        sampling = min(timings.get("sample", total), total)
+        cost = capabilities.cost
+        work = work_units(spec, capabilities)
+        self._sampling.setdefault(
+            spec.model, _Fit(cost.fixed_seconds, cost.seconds_per_megapixel_frame_step)
+        ).learn(work, sampling)
+        frames = _megapixels(spec, capabilities) * spec.total_frames
+        self._rest.setdefault(spec.model, _Fit(0.0, 1.0)).learn(frames, total - sampling)
 
     def seconds(self, spec: Spec, capabilities: Capabilities) -> float:
         """Predict GPU seconds of a render on a warm model; always positive."""
-        fit = self._fits.get(spec.model)
-        if fit is None:
-            fit = self._fits[spec.model] = self._fit(spec, capabilities)
-        fixed, rate = fit
-        return max(0.01, fixed + rate * work_units(spec, capabilities))
+        work, cost = work_units(spec, capabilities), capabilities.cost
+        fit = self._sampling.get(spec.model)
+        sampling = (
+            cost.fixed_seconds + cost.seconds_per_megapixel_frame_step * work
+            if fit is None
+            else fit.at(work)
+        )
+        return max(0.01, sampling + self.rest_seconds(spec, capabilities))
 
-    def _fit(self, spec: Spec, capabilities: Capabilities) -> tuple[float, float]:
-        cost = capabilities.cost
-        fixed, rate = cost.fixed_seconds, cost.seconds_per_megapixel_frame_step
-        samples = self._samples.get(spec.model)
-        if not samples:
-            return fixed, rate
-        typical = sum(work for work, _ in samples) / len(samples)
+    def rest_seconds(self, spec: Spec, capabilities: Capabilities) -> float:
+        """Predict the part of it that is not sampling: text, decoding, encoding."""
+        fit = self._rest.get(spec.model)
+        if fit is None:
+            return 0.0
+        return fit.at(_megapixels(spec, capabilities) * spec.total_frames)
+
+
+class _Fit:
+    """A line through the newest measurements: least squares, with a first guess.
+
+    The guess counts as two pseudo-observations: without it, jobs of one single size would leave
+    one of the two terms open.
+    """
+
+    def __init__(self, fixed: float, rate: float) -> None:
+        self._guess = fixed, rate
+        self._samples: deque[tuple[float, float]] = deque(maxlen=MEMORY)
+        self._line: tuple[float, float] | None = None
+
+    def learn(self, size: float, seconds: float) -> None:
+        self._samples.append((size, seconds))
+        self._line = None
+
+    def at(self, size: float) -> float:
+        if self._line is None:
+            self._line = self._fitted()
+        fixed, rate = self._line
+        return fixed + rate * size
+
+    def _fitted(self) -> tuple[float, float]:
+        fixed, rate = self._guess
+        samples = self._samples
+        typical = sum(size for size, _ in samples) / len(samples)
         # If the first guess is off by some factor, it is off by the same factor everywhere.
-        guessed = sum(fixed + rate * work for work, _ in samples)
+        guessed = sum(fixed + rate * size for size, _ in samples)
         scale = sum(seconds for _, seconds in samples) / max(guessed, 1e-9)
-        weighted = [(work, seconds, 1.0) for work, seconds in samples]
+        weighted = [(size, seconds, 1.0) for size, seconds in samples]
         weighted += [
-            (work, scale * (fixed + rate * work), PRIOR_WEIGHT) for work in (0.0, 2 * typical)
+            (size, scale * (fixed + rate * size), PRIOR_WEIGHT) for size in (0.0, 2 * typical)
         ]
         total = sum(weight for *_, weight in weighted)
-        mean_work = sum(work * weight for work, _, weight in weighted) / total
+        mean_size = sum(size * weight for size, _, weight in weighted) / total
         mean_seconds = sum(seconds * weight for _, seconds, weight in weighted) / total
-        spread = sum(weight * (work - mean_work) ** 2 for work, _, weight in weighted)
+        spread = sum(weight * (size - mean_size) ** 2 for size, _, weight in weighted)
         slope = (
-            sum(w * (work - mean_work) * (seconds - mean_seconds) for work, seconds, w in weighted)
+            sum(w * (size - mean_size) * (seconds - mean_seconds) for size, seconds, w in weighted)
             / spread
         )
         slope = max(0.0, slope)
-        return max(0.0, mean_seconds - slope * mean_work), slope
+        return max(0.0, mean_seconds - slope * mean_size), slope

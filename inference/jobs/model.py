@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from inference.jobs.presentation import Presentation
 from inference.jobs.quota import Quota
+from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.workers.base import Manifest
 
@@ -28,6 +29,19 @@ MAX_LOSSES = 2
 
 MAX_ATTEMPTS = 8
 """A restart of the bot is not the job's fault, but nothing is tried for ever."""
+
+
+TYPED = "typed"
+"""Origin of what the requester set themselves in this very request; never overruled."""
+
+RANDOM = "random"
+"""Origin of what was drawn by lot."""
+
+ASSISTANT = "assistant"
+"""Origin of a prompt that the assistant wrote; it is not asked again."""
+
+LANGUAGE = "language"
+"""Origin of a `refine` that the language of the prompt switched on."""
 
 
 class JobState(StrEnum):
@@ -44,13 +58,13 @@ class JobState(StrEnum):
     RUNNING = "running"
     """The worker has it."""
     FINISHING = "finishing"
-    """The file is complete on disk; it is being checked."""
+    """The file is complete on disk; somebody looks at it before it may go out."""
     DELIVERING = "delivering"
     """The outbox owns it until the platform has it."""
     DONE = "done"
     """Posted, or kept for `/rushes show` where no place took it."""
     REFUSED = "refused"
-    """Preparing found a reason not to render it."""
+    """A check found a reason not to render it, or not to show what was rendered."""
     FAILED = "failed"
     """The render did not work out; `error_code` says why."""
     CANCELLED = "cancelled"
@@ -100,7 +114,9 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
             JobState.EXPIRED,
         }
     ),
-    JobState.FINISHING: frozenset({JobState.DELIVERING, JobState.QUEUED, JobState.FAILED}),
+    JobState.FINISHING: frozenset(
+        {JobState.DELIVERING, JobState.QUEUED, JobState.REFUSED, JobState.FAILED}
+    ),
     JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED}),
     **{state: frozenset() for state in ENDED},
 }
@@ -151,6 +167,8 @@ class Order:
     """How the guild wants the finished file."""
     quota: Quota | None = None
     """GPU time that requester and tenant may use, where that is limited."""
+    review: bool = False
+    """Whether the requester wants to agree to a refined prompt before it stands in line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +206,19 @@ class Job:
     failure: Failure | None = None
     manifest: Manifest | None = None
     presentation: Presentation = field(default_factory=Presentation)
+    notes: tuple[str, ...] = ()
+    """Catalog codes of remarks that preparing has for the requester."""
+    review: bool = False
+    verdict: Verdict = field(default_factory=Verdict)
+    """What the checks found so far; they never deny what goes on."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in ENDED
+
+    def in_own_words(self) -> Job:
+        """Return the job with what its requester wrote, which is not to be refined again."""
+        spec = replace(self.spec, prompt=self.spec.own_words, original=None, refine=False)
+        origins = {name: origin for name, origin in self.origins.items() if name != "prompt"}
+        return replace(self, spec=spec, origins={**origins, "refine": TYPED})

@@ -17,10 +17,11 @@ import structlog
 
 from inference.clock import Clock
 from inference.errors import RushesError, UserError
-from inference.jobs.model import Failure, Job
+from inference.jobs.model import ASSISTANT, Failure, Job
 from inference.jobs.persist import until_written
+from inference.jobs.rewording import Rewording
 from inference.media.atomic import part_file
-from inference.spec import Spec
+from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.workers.base import LATENTS_NAME
@@ -82,6 +83,8 @@ class Preparer:
         artifacts: Artifacts,
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
+        rewording: Rewording,
+        guard: Guard,
         ready: Callable[[Job], None],
         clock: Clock,
     ) -> None:
@@ -92,6 +95,8 @@ class Preparer:
             artifacts: Where the images go.
             cleaner: Decodes untrusted images.
             sources: Platform name -> where its images come from.
+            rewording: Works prompts out.
+            guard: Judges words and images.
             ready: Called with every job that is now queued (`Dispatcher.enter`).
             clock: Paces the tries while the disk takes nothing.
         """
@@ -99,6 +104,8 @@ class Preparer:
         self._artifacts = artifacts
         self._cleaner = cleaner
         self._sources = sources
+        self._rewording = rewording
+        self._guard = guard
         self._ready = ready
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
@@ -122,10 +129,12 @@ class Preparer:
         if job is None or job.ended:
             return
         try:
-            spec, image = await self._prepare(job)
+            prepared = await self._prepare(job)
         except UserError as error:
+            _log.info("job.refused", job=job.id, code=error.code)
             failure = Failure(code=error.code, params=error.params)
-            await self._written(lambda: self._store.refuse(job.id, failure))
+            if await self._written(lambda: self._store.refuse(job.id, failure)):
+                await asyncio.to_thread(self._artifacts.remove, job.id)
         except RushesError as error:
             _log.warning("job.preparing_failed", job=job.id, code=error.code)
             failure = Failure(code=error.code, params=error.params)
@@ -135,11 +144,18 @@ class Preparer:
             failure = Failure(code="internal", params={"job": job.id})
             await self._written(lambda: self._store.fail(job.id, failure))
         else:
-            queued = await self._written(
-                lambda: self._store.enqueue(job.id, spec=spec, image=image)
-            )
-            if queued is not None:
-                self._ready(queued)
+            await self._put_in_line(prepared)
+
+    async def _put_in_line(self, job: Job) -> None:
+        """Let a prepared job wait for the GPU, or for its requester's word on the new prompt."""
+        if job.review and job.origins.get("prompt") == ASSISTANT:
+            await self._written(lambda: self._store.review(job))
+            return
+        queued = await self._written(
+            lambda: self._store.enqueue(job.id, spec=job.spec, image=job.image, verdict=job.verdict)
+        )
+        if queued is not None:
+            self._ready(queued)
 
     async def _begun(self, job_id: str) -> Job | None:
         """Return the job in `preparing`, also when it was found there after a restart."""
@@ -148,15 +164,21 @@ class Preparer:
     async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
         return await until_written(write, self._clock)
 
-    async def _prepare(self, job: Job) -> tuple[Spec, str | None]:
-        """Return the spec as it will be rendered, and the artifact name of its image.
+    async def _prepare(self, job: Job) -> Job:
+        """Return the job as it will be rendered: image, last words, what the checks say of both.
 
         Raises:
             UserError: The job must be refused, with the sentence for its requester.
         """
+        job = await self._with_files(job)
+        job = await self._reworded(job)
+        return await self._judged(job)
+
+    async def _with_files(self, job: Job) -> Job:
+        """Return the job with what it starts from lying in its own folder."""
         spec, folder = job.spec, self._artifacts.input_directory(job.id)
         if spec.image is None and spec.latents is None:
-            return spec, None
+            return replace(job, image=None)
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         if spec.image is not None:
             await self._bring_image(job, spec.image, folder / IMAGE_NAME)
@@ -167,7 +189,14 @@ class Preparer:
         if spec.latents is not None:
             await self._bring_latents(job, spec.latents, folder / LATENTS_NAME)
             spec = replace(spec, latents=LATENTS_NAME)
-        return spec, spec.image
+        return replace(job, spec=spec, image=spec.image)
+
+    async def _reworded(self, job: Job) -> Job:
+        """Let the assistant at the prompt, and keep what came of it with the job at once."""
+        reworded = await self._rewording.reword(job, self._artifacts.image(job))
+        if reworded != job:
+            await self._written(lambda: self._store.reword(reworded))
+        return reworded
 
     async def _bring_image(self, job: Job, image: str, target: Path) -> None:
         """Put a clean reference image at `target`, wherever it comes from."""
@@ -192,6 +221,25 @@ class Preparer:
             await self._inherit(job, job.parent or "", latents, target)
         except UserError as error:
             raise UserError("latents.expired") from error
+
+    async def _judged(self, job: Job) -> Job:
+        """Return the job with what the checks say of its words, in both versions, and its image.
+
+        Raises:
+            UserError: `safety.prompt` or `safety.image`: it may not be made.
+        """
+        flagged = job.presentation.flagged
+        texts = list(dict.fromkeys((job.spec.own_words, job.spec.prompt)))
+        verdict = await self._guard.judge_texts(texts, tenant=job.tenant, flagged=flagged)
+        if verdict.denied:
+            raise UserError("safety.prompt", reason=verdict.reasons[0].value)
+        for name in (job.spec.image, job.spec.last):
+            image = self._artifacts.input(job, name)
+            if image is not None:
+                verdict = verdict.joined(await self._guard.judge_file(image, flagged=flagged))
+        if verdict.denied:
+            raise UserError("safety.image", reason=verdict.reasons[0].value)
+        return replace(job, verdict=verdict)
 
     async def _inherit(self, job: Job, parent_id: str, name: str, target: Path) -> None:
         """Copy an input, or the result, of the job that this one was made from.

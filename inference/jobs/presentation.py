@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from inference.media.watermark import MAXIMUM_TEXT, Corner, WatermarkSettings
+from inference.safety.base import Outcome
 
 MAXIMUM_SUFFIX = 20
 """Characters behind the installation's own word."""
@@ -13,7 +14,7 @@ MAXIMUM_SUFFIX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """How the file is marked, and what it says of how it was made."""
+    """How the file is marked, what it says of how it was made, and who may see it."""
 
     corner: Corner | None = None
     """Where the mark sits, if not where the installation puts it."""
@@ -21,6 +22,8 @@ class Presentation:
     """Written behind the installation's word; a logo stands alone."""
     prompt_in_recipe: bool = True
     """Whether the words that made the file can be read in it."""
+    flagged: Outcome = Outcome.DENY
+    """What becomes of it when a safety check flags it."""
 
     def marked(self, settings: WatermarkSettings) -> WatermarkSettings:
         """Return the installation's mark as this job wears it."""
@@ -37,7 +40,10 @@ class Presentation:
 
         Raises:
             TypeError: A member is unknown.
-            ValueError: There is no such corner.
+            ValueError: There is no such corner or outcome.
         """
         corner = data.get("corner")
-        return cls(**data | {"corner": None if corner is None else Corner(corner)})
+        flagged = Outcome(data.get("flagged", Outcome.DENY))
+        return cls(
+            **data | {"corner": None if corner is None else Corner(corner), "flagged": flagged}
+        )

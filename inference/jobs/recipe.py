@@ -10,7 +10,7 @@ from inference.jobs.model import Job
 PRIVATE = ("image", "last", "latents", "refine")
 """Members of the spec that mean nothing outside: local files, a wish already carried out."""
 
-WORDS = ("prompt", "negative")
+WORDS = ("prompt", "original", "negative")
 """Members of the spec that a guild may keep to itself."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from inference.errors import UserError
+from inference.jobs.checking import Checker
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.line import Line
 from inference.jobs.model import Failure, Job, JobState
@@ -26,11 +27,12 @@ async def recover(
     line: Line,
     preparer: Preparer,
     dispatcher: Dispatcher,
+    checker: Checker,
 ) -> None:
     """Resume every unfinished job.
 
     Outbox rows resume by themselves: whatever was not yet shown is still due. Jobs that were on
-    the GPU return to the front of their line; a complete file is delivered, not made again.
+    the GPU return to the front of their line; a complete file is looked at, not made again.
     """
     jobs = await store.unfinished()
     served = await store.last_served()
@@ -43,6 +45,8 @@ async def recover(
     for job in resumed:
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             preparer.arrived(job.id)
+        elif job.state is JobState.FINISHING:
+            checker.arrived(job.id)
     if jobs:
         _log.info("jobs.recovered", count=len(jobs), waiting=len(line))
 
@@ -54,7 +58,7 @@ async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -
     if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
         return await store.cancel(job.id, running=True) or job
     if job.state is JobState.FINISHING and await _complete(job, artifacts.finished(job)):
-        return await store.deliver(job.id) or job
+        return job
     charge = line.shares.correct(job.tenant, -job.cost)
     queued = await store.requeue(job.id, charge, lost=False)
     if queued is not None:

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+from inference.assist.base import Draft
+from inference.assist.cache import Asker, RefinementCache
+from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
 from inference.errors import NotFound, UserError
@@ -21,7 +24,7 @@ from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
 from inference.jobs.policy import Counts, QueueLimits, admit
 from inference.jobs.preparing import Preparer
 from inference.jobs.quota import Quota, Usage, admit_cost
-from inference.spec import Spec
+from inference.spec import Mode, Spec
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
 from inference.store.jobs import JobStore
@@ -57,6 +60,8 @@ class JobService:
         costs: CostModel,
         preparer: Preparer,
         dispatcher: Dispatcher,
+        refiner: Refiner | None,
+        refinements: RefinementCache,
         capabilities: Callable[[str], Capabilities],
         limits: QueueLimits,
         clock: Clock,
@@ -69,6 +74,8 @@ class JobService:
         self._costs = costs
         self._preparer = preparer
         self._dispatcher = dispatcher
+        self._refiner = refiner
+        self._refinements = refinements
         self._capabilities = capabilities
         self._limits = limits
         self._clock = clock
@@ -105,6 +112,7 @@ class JobService:
             key=order.key,
             parent=order.parent,
             presentation=order.presentation,
+            review=order.review,
         )
         quota = order.quota
 
@@ -167,6 +175,50 @@ class JobService:
         # As for `submit`: once it is on disk it must also be prepared.
         return await asyncio.shield(work())
 
+    async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
+        """Put a job that waited for its requester's word in line.
+
+        Args:
+            job_id: The job.
+            tenant: Whose it is.
+            own_words: Whether it is rendered from what its requester wrote, not from what the
+                assistant made of it.
+
+        Returns:
+            The job in line, or None when it no longer waited for a word.
+
+        Raises:
+            NotFound: `job.unknown`.
+            UserError: `model.unknown`: its model was taken away meanwhile.
+        """
+        waiting = await self.get(job_id, tenant=tenant)
+        self._capabilities(waiting.spec.model)
+
+        async def work() -> Job | None:
+            job = await self._store.agree(job_id, own_words=own_words)
+            if job is not None:
+                self._dispatcher.enter(job)
+            return job
+
+        # As for `submit`: once it is on disk it must also stand in line.
+        return await asyncio.shield(work())
+
+    async def refine(
+        self, words: str, *, mode: Mode, model: str, tenant: str, requester_id: str
+    ) -> str:
+        """Return what the assistant would make of a prompt for a model.
+
+        Raises:
+            UserError: `assistant.none`: there is no assistant; `model.unknown`.
+            AssistantError: It has no usable answer now.
+        """
+        if self._refiner is None:
+            raise UserError("assistant.none")
+        advice = self._capabilities(model).prompt_advice
+        draft = Draft(words=words, mode=mode, advice=advice)
+        asker = Asker(tenant=tenant, requester_id=requester_id)
+        return await self._refiner.refine(draft, asker)
+
     async def remove(self, job_id: str, *, tenant: str) -> bool:
         """Take a finished file back: its message goes, and all files of the job with it.
 
@@ -206,7 +258,10 @@ class JobService:
         for job in await self._store.unfinished(tenant=tenant):
             if job.requester.id == requester_id:
                 await self.cancel(job.id, tenant=tenant)
-        return await self._store.forget(tenant, requester_id)
+        count = await self._store.forget(tenant, requester_id)
+        # After the jobs were marked: from then on nothing of theirs is kept any more.
+        await self._refinements.forget(tenant, requester_id)
+        return count
 
     # -- looking -----------------------------------------------------------------------------
 

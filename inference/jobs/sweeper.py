@@ -21,6 +21,9 @@ TICK_SECONDS = 10.0
 FILES_EVERY = 360
 """Ticks between two looks at old files: an hour."""
 
+REVIEW_LOOKS = 24
+"""Looks, an hour apart, at a job that waits for its requester's word before it is ended."""
+
 WAIT_SECONDS_LEAST = 6 * 3600.0
 """Nobody is sent away sooner than this, however short the line was."""
 
@@ -59,6 +62,7 @@ class Sweeper:
         self._files_seconds = files_seconds
         self._clock = clock
         self._waited: dict[str, tuple[float, float]] = {}
+        self._reviews: dict[str, int] = {}
 
     async def run(self) -> None:
         """Look after the line and the files until cancelled."""
@@ -70,6 +74,7 @@ class Sweeper:
                 await self.forget()
                 if ticks % FILES_EVERY == 0:
                     await self.expire_files()
+                    await self.expire_reviews()
                     await self._ledger.anonymise(self._clock.now())
             except StoreError as error:
                 _log.error("sweeper.store", code=error.code)
@@ -102,11 +107,19 @@ class Sweeper:
                 self._line.leave(job_id, tenant)
                 _log.warning("job.expired", job=job_id)
 
+    async def expire_reviews(self) -> None:
+        """Count one look for every job that waits for a word, and end what waited for a day."""
+        waiting = await self._store.in_review()
+        self._reviews = {job_id: self._reviews.get(job_id, 0) + 1 for job_id in waiting}
+        for job_id, looks in self._reviews.items():
+            if looks > REVIEW_LOOKS:
+                await self._store.expire(job_id, Failure(code="job.review_unanswered"))
+
     async def expire_files(self) -> None:
         """Delete the files of jobs that ended longer ago than files are kept."""
         before = self._clock.now() - self._files_seconds
         kept = await asyncio.to_thread(self._artifacts.job_ids)
-        for job_id in await self._store.ended_before(before, among=kept):
+        for job_id in await self._store.without_files(before, among=kept):
             await asyncio.to_thread(self._artifacts.remove, job_id)
 
     async def forget(self) -> None:

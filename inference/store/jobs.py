@@ -29,13 +29,20 @@ from inference.jobs.model import (
 from inference.jobs.policy import Counts
 from inference.jobs.quota import Usage
 from inference.jobs.scheduler import Charge
+from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.store import ledger
 from inference.store.database import Database
 from inference.store.ledger import UNFINISHED, usage_inside
 from inference.store.outbox import ActKind, want
 from inference.store.queries import JobQueries
-from inference.store.rows import dump_failure, dump_manifest, job_from_row, row_from_job
+from inference.store.rows import (
+    dump_failure,
+    dump_manifest,
+    dump_verdict,
+    job_from_row,
+    row_from_job,
+)
 from inference.workers.base import Manifest
 
 JobOrNone = TypeVar("JobOrNone", Job, Job | None)
@@ -90,24 +97,68 @@ class JobStore(JobQueries):
         """Accepted -> preparing."""
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
 
-    async def enqueue(self, job_id: str, *, spec: Spec, image: str | None) -> Job | None:
-        """Preparing -> queued, with the prepared spec and image and a place in the order."""
+    async def reword(self, job: Job) -> Job | None:
+        """Keep what preparing made of the prompt, so that it is not done again after a restart."""
+        words = {name: getattr(job.spec, name) for name in ("prompt", "original", "refine")}
 
-        async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
+        async def work(connection: aiosqlite.Connection) -> Job | None:
             rows = await connection.execute_fetchall(
-                "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+                "UPDATE jobs SET spec = json_patch(spec, ?), origins = ?, notes = ?"
+                " WHERE id = ? AND state = 'preparing' RETURNING *",
+                (json.dumps(words), json.dumps(job.origins), json.dumps(job.notes), job.id),
             )
-            [(sequence,)] = rows
+            return next((job_from_row(row) for row in rows), None)
+
+        return await self._database.write("reword", work)
+
+    async def review(self, job: Job) -> Job | None:
+        """Preparing -> review, with the prepared spec, image and verdict."""
+
+        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
             return {
-                "spec": json.dumps(spec.as_dict()),
-                "image": image,
-                "sequence": int(sequence),
+                "spec": json.dumps(job.spec.as_dict()),
+                "image": job.image,
+                "verdict": dump_verdict(job.verdict),
+            }
+
+        return await self._move("review", job.id, {JobState.PREPARING}, JobState.REVIEW, changes)
+
+    async def agree(self, job_id: str, *, own_words: bool) -> Job | None:
+        """Review -> queued, as refined or in the requester's own words; takes a place in line."""
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
+            agreed = job.in_own_words() if own_words else job
+            return {
+                "spec": json.dumps(agreed.spec.as_dict()),
+                "origins": json.dumps(agreed.origins),
+                "sequence": await _next_place(connection),
                 "queued_at": self._clock.now(),
             }
 
-        return await self._move(
-            "enqueue", job_id, {JobState.PREPARING, JobState.REVIEW}, JobState.QUEUED, changes
-        )
+        return await self._move("agree", job_id, {JobState.REVIEW}, JobState.QUEUED, changes)
+
+    async def enqueue(
+        self, job_id: str, *, spec: Spec, image: str | None, verdict: Verdict
+    ) -> Job | None:
+        """Preparing -> queued, with the prepared spec and image and a place in the order.
+
+        Args:
+            job_id: The job.
+            spec: As it will be rendered.
+            image: Artifact name of the prepared reference image.
+            verdict: What the checks said of words and image.
+        """
+
+        async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
+            return {
+                "spec": json.dumps(spec.as_dict()),
+                "image": image,
+                "verdict": dump_verdict(verdict),
+                "sequence": await _next_place(connection),
+                "queued_at": self._clock.now(),
+            }
+
+        return await self._move("enqueue", job_id, {JobState.PREPARING}, JobState.QUEUED, changes)
 
     async def revise(
         self,
@@ -140,6 +191,7 @@ class JobStore(JobQueries):
                 "spec": json.dumps(spec.as_dict()),
                 "origins": json.dumps(origins),
                 "cost": cost,
+                "notes": "[]",
             }
 
         states = {JobState.REVIEW, JobState.QUEUED}
@@ -190,9 +242,14 @@ class JobStore(JobQueries):
 
         return await self._move("finish", job_id, {JobState.RUNNING}, JobState.FINISHING, changes)
 
-    async def deliver(self, job_id: str) -> Job | None:
-        """Finishing -> delivering: the clip is the outbox's now."""
-        return await self._move("deliver", job_id, {JobState.FINISHING}, JobState.DELIVERING)
+    async def deliver(self, job_id: str, verdict: Verdict) -> Job | None:
+        """Finishing -> delivering: somebody looked at the file, and it is the outbox's now."""
+
+        async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
+            return {"verdict": dump_verdict(verdict)}
+
+        states = {JobState.FINISHING}
+        return await self._move("deliver", job_id, states, JobState.DELIVERING, changes)
 
     # -- ends --------------------------------------------------------------------------------
 
@@ -245,8 +302,8 @@ class JobStore(JobQueries):
         )
 
     async def refuse(self, job_id: str, failure: Failure) -> Job | None:
-        """Preparing -> refused: the image, prompt or policy stands against it."""
-        states = {JobState.PREPARING}
+        """Preparing or finishing -> refused: image, prompt, result or policy stands against it."""
+        states = {JobState.PREPARING, JobState.FINISHING}
         return await self._end("refuse", job_id, states, JobState.REFUSED, failure=failure)
 
     async def expire(self, job_id: str, failure: Failure) -> Job | None:
@@ -366,6 +423,14 @@ class JobStore(JobQueries):
         if job is not None:
             self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
+
+
+async def _next_place(connection: aiosqlite.Connection) -> int:
+    """Count on, and return the number that orders those who enter the line."""
+    [(sequence,)] = await connection.execute_fetchall(
+        "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+    )
+    return int(sequence)
 
 
 async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:

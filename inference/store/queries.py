@@ -32,6 +32,13 @@ class JobQueries:
         )
         return [job_from_row(row) for row in rows]
 
+    async def in_review(self) -> list[str]:
+        """Return the jobs that wait for their requester's word (index jobs_unfinished)."""
+        rows = await self._database.read(
+            f"SELECT id FROM jobs WHERE state = 'review' AND {UNFINISHED}"
+        )
+        return [row["id"] for row in rows]
+
     async def recent(self, tenant: str, requester_id: str, limit: int) -> list[Job]:
         """Return a person's newest jobs (index jobs_by_requester)."""
         rows = await self._database.read(
@@ -48,12 +55,15 @@ class JobQueries:
         )
         return [job_from_row(row) for row in reversed(rows)]
 
-    async def ended_before(self, at: float, *, among: Iterable[str]) -> list[str]:
-        """Return which of these jobs ended before a time, or are not known at all."""
+    async def without_files(self, at: float, *, among: Iterable[str]) -> list[str]:
+        """Return which of these jobs should have no files: ended before a time, refused, unknown.
+
+        A refused one's are deleted when it is refused; here are those of a process that died then.
+        """
         rows = await self._database.read(
             "SELECT kept.value AS id FROM json_each(?) AS kept"
             " LEFT JOIN jobs ON jobs.id = kept.value"
-            " WHERE jobs.id IS NULL OR ended_at < ?",
+            " WHERE jobs.id IS NULL OR ended_at < ? OR state = 'refused'",
             (json.dumps(list(among)), at),
         )
         return [row["id"] for row in rows]

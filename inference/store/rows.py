@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from inference.jobs.model import Failure, Job, JobState, Requester
 from inference.jobs.presentation import Presentation
+from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.workers.base import Manifest
 
@@ -39,6 +40,9 @@ def job_from_row(row: sqlite3.Row) -> Job:
         failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
         manifest=Manifest.from_dict(json.loads(row["manifest"])) if row["manifest"] else None,
         presentation=Presentation.from_dict(json.loads(row["presentation"])),
+        notes=tuple(json.loads(row["notes"])),
+        review=bool(row["review"]),
+        verdict=Verdict.from_dict(json.loads(row["verdict"])),
     )
 
 
@@ -70,6 +74,9 @@ def row_from_job(job: Job) -> dict[str, object]:
         "failure": dump_failure(job.failure),
         "manifest": dump_manifest(job.manifest),
         "presentation": json.dumps(job.presentation.as_dict()),
+        "notes": json.dumps(job.notes),
+        "review": job.review,
+        "verdict": dump_verdict(job.verdict),
     }
 
 
@@ -81,3 +88,8 @@ def dump_failure(failure: Failure | None) -> str | None:
 def dump_manifest(manifest: Manifest | None) -> str | None:
     """Return the JSON column of a manifest."""
     return None if manifest is None else json.dumps(manifest.as_dict())
+
+
+def dump_verdict(verdict: Verdict) -> str:
+    """Return the JSON column of a verdict."""
+    return json.dumps(verdict.as_dict())

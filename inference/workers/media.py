@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,33 @@ class MediaProcess:
             await self._call("poster", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
             raise EngineError("media.failed", transient=True) from loss
+
+    async def stills(self, file: Path, directory: Path) -> list[Path]:
+        """Write a few frames of a clip or an image; see `inference.media.stills`.
+
+        Raises:
+            EngineError: `file.unreadable`, `disk.full`, `media.failed` or `media.unavailable`.
+        """
+        arguments = {"file": str(file), "directory": str(directory)}
+        try:
+            result = await self._call("stills", arguments, self._limits.clip_seconds)
+        except WorkerLost as loss:
+            raise EngineError("media.failed", transient=True) from loss
+        return [Path(path) for path in result["stills"]]
+
+    async def rate(self, pictures: Sequence[Path], model: Path) -> list[float]:
+        """Return how explicit a model finds each picture, 0 to 1; see `safety.classifier`.
+
+        Raises:
+            EngineError: `media.failed` or `media.unavailable`.
+        """
+        arguments = {"pictures": [str(path) for path in pictures], "model": str(model)}
+        try:
+            result = await self._call("rate", arguments, self._limits.image_seconds)
+        except WorkerLost as loss:
+            raise EngineError("media.failed", transient=True) from loss
+        scores: list[float] = result["scores"]
+        return scores
 
     async def _call(
         self, operation: str, arguments: dict[str, Any], seconds: float

@@ -19,6 +19,8 @@ from inference.media.facts import ImageLimits
 from inference.media.intake import clean_image
 from inference.media.ladder import fit
 from inference.media.poster import write_poster
+from inference.media.stills import write_stills
+from inference.safety.classifier import rate
 from inference.workers.link import Link
 from inference.workers.protocol import Call, Failed, Hello, Message, Returned
 
@@ -42,10 +44,20 @@ def _poster(clip: str, target: str, max_side: int) -> dict[str, Any]:
     return {}
 
 
+def _stills(file: str, directory: str) -> dict[str, Any]:
+    return {"stills": [str(path) for path in write_stills(Path(file), Path(directory))]}
+
+
+def _rate(pictures: list[str], model: str) -> dict[str, Any]:
+    return {"scores": rate([Path(path) for path in pictures], Path(model))}
+
+
 _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "clean_image": _clean_image,
     "fit": _fit,
     "poster": _poster,
+    "stills": _stills,
+    "rate": _rate,
 }
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from inference.engines import registry
 from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import ModelOptions
-from inference.errors import Cancelled
+from inference.errors import Cancelled, EngineError
 from inference.spec import Aesthetic, Camera, Mode, Motion, Size, Spec
 
 
@@ -176,3 +177,88 @@ def test_the_data_beside_the_engine_is_consistent(case, capabilities):
             assert size.width % 2 == size.height % 2 == 0
             wide, high = map(int, aspect.split(":"))
             assert size.width / size.height == pytest.approx(wide / high, rel=0.05)
+
+
+def test_loops_make_one_clip_of_the_announced_length(engine, spec):
+    assert len(Render(engine, replace(spec, loops=2, steps=1)).frames()) == 2 * spec.frames - 17
+
+
+def test_stills_are_small_pictures_of_the_clip(engine, spec, capabilities):
+    render = Render(engine, spec)
+    render.frames()
+
+    for still in render.stills:
+        assert still.dtype == np.uint8
+        assert still.shape[2] == 3
+        size = capabilities.sizes[spec.resolution, spec.aspect]
+        assert still.shape[1] / still.shape[0] == pytest.approx(size.width / size.height, rel=0.05)
+
+
+def test_what_it_cost_is_measured(engine, spec):
+    render = Render(engine, spec)
+    render.frames()
+
+    meter = render.monitor.meter
+    assert {"sample", "decode"} <= set(meter.seconds)
+    assert min(meter.seconds.values()) >= 0
+    assert meter.forwards >= len(render.steps)
+
+
+def test_a_clip_goes_on_from_what_was_kept(engine, spec, capabilities, tmp_path):
+    if not capabilities.extends:
+        pytest.skip("this model keeps nothing")
+    first = Render(engine, spec)
+    frames = first.frames()
+    (kept,) = first.kept
+    (tmp_path / "latents.bin").write_bytes(kept)
+
+    more = replace(spec, seed=43, latents="latents.bin", after_frames=spec.frames)
+    longer = Render(engine, more, Inputs(latents=tmp_path / "latents.bin"))
+    extended = longer.frames()
+
+    assert len(extended) == more.total_frames == 2 * spec.frames - 17
+    before = extended[: spec.frames].astype(float)
+    assert psnr(before[::8], frames[::8]) > 25, "the clip begins as it did"
+    assert len(longer.kept) == 1, "and can be extended again"
+
+
+def test_what_cannot_be_gone_on_from_is_said(engine, spec, capabilities, tmp_path):
+    if not capabilities.extends:
+        pytest.skip("this model keeps nothing")
+    path = tmp_path / "latents.bin"
+    path.write_bytes(b"not latents")
+
+    with pytest.raises(EngineError, match=r"latents\.unreadable"):
+        Render(engine, replace(spec, latents=path.name), Inputs(latents=path)).frames()
+
+
+def test_of_an_image_nothing_is_kept(engine, spec, capabilities):
+    if Mode.TEXT_TO_IMAGE not in capabilities.modes:
+        pytest.skip("this model makes no images")
+    render = Render(engine, replace(spec, frames=1))
+    render.frames()
+
+    assert render.kept == []
+
+
+def test_a_clip_ends_with_its_last_image(engine, spec, capabilities, tmp_path):
+    if not capabilities.last_image:
+        pytest.skip("this model has no way to")
+    paths = {}
+    for name, colour in {"image": (40, 80, 230), "last": (230, 30, 30)}.items():
+        paths[name] = tmp_path / f"{name}.png"
+        Image.new("RGB", (640, 360), colour).save(paths[name])
+    spec = replace(spec, image="image.png", last="last.png")
+
+    frames = Render(engine, spec, Inputs(**paths)).frames()
+    alone = Render(engine, replace(spec, last=None), Inputs(image=paths["image"])).frames()
+
+    assert red_over_blue(frames[-1]) > red_over_blue(alone[-1])
+
+
+def red_over_blue(frame):
+    return frame[..., 0].mean() - frame[..., 2].mean()
+
+
+def psnr(frames, others):
+    return 10 * np.log10(255**2 / max(((frames.astype(float) - others) ** 2).mean(), 1e-9))

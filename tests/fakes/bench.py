@@ -10,15 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.assist.base import PromptAssistant
 from inference.engines.base import Capabilities
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job, JobState
 from inference.jobs.policy import QueueLimits
 from inference.jobs.service import CancelOutcome
 from inference.media.watermark import WatermarkSettings
+from inference.safety.guard import Guard
 from tests.fakes.cleaner import FakeCleaner, FakeImages
 from tests.fakes.clock import ManualClock
 from tests.fakes.executor import FakeExecutor
+from tests.fakes.moderators import a_guard
 from tests.fakes.orders import an_order, capabilities
 
 ROOMY = QueueLimits(per_tenant=1000, per_requester=1000, total=1000)
@@ -36,6 +39,8 @@ class Bench:
     limits: QueueLimits = ROOMY
     weights: Mapping[str, float] = field(default_factory=dict)
     capabilities: Callable[[str], Capabilities] = capabilities
+    assistant: PromptAssistant | None = None
+    guard: Guard = field(default_factory=a_guard)
     core: Core = field(init=False)
 
     @contextlib.asynccontextmanager
@@ -51,6 +56,8 @@ class Bench:
             weights=self.weights,
             watermark=WatermarkSettings(),
             files_seconds=7 * 86400.0,
+            assistant=self.assistant,
+            guard=lambda _: self.guard,
             clock=self.clock,
         ) as self.core:
             yield self.core

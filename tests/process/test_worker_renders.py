@@ -11,7 +11,7 @@ import pytest
 from inference.errors import Cancelled, EngineError, UserError, WorkerLost
 from inference.media.provenance import read_recipe
 from inference.media.watermark import WatermarkSettings
-from inference.workers.base import LATENTS_NAME, Stage
+from inference.workers.base import LATENTS_NAME, PREVIEW_NAME, Stage
 from inference.workers.protocol import MAX_FRAME_BYTES
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
 
@@ -30,7 +30,8 @@ async def test_a_clip_is_complete_on_disk_and_as_reported(tmp_path):
         manifest = await worker.render(job, steps)
 
     path = job.directory / manifest.name
-    assert {file.name for file in job.directory.iterdir()} == {"clip.mp4", LATENTS_NAME}
+    files = {file.name for file in job.directory.iterdir()}
+    assert files == {"clip.mp4", LATENTS_NAME, PREVIEW_NAME}
     assert manifest.size == path.stat().st_size
     assert manifest.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (manifest.width, manifest.height, manifest.frames) == (640, 360, 49)
@@ -126,7 +127,7 @@ async def test_cancelling_takes_effect_within_a_step(tmp_path):
             with pytest.raises(Cancelled):
                 await render
 
-        assert not any(job.directory.iterdir())
+        assert {file.name for file in job.directory.iterdir()} <= {PREVIEW_NAME}
         await worker.render(task(tmp_path, job_id="next"), Steps())
         assert worker.pid == pid
 

@@ -37,6 +37,7 @@ class Shell:
                 **environment,
                 "OMP_NUM_THREADS": "1",
                 "PYTHONPATH": str(Path(__file__).parents[2]),
+                **options.get("environment", {}),
             },
             text=True,
             stdin=options.get("stdin", subprocess.DEVNULL),
@@ -44,10 +45,10 @@ class Shell:
             stderr=subprocess.PIPE,
         )
 
-    def rushes(self, *arguments: str, script: str | None = None) -> Ended:
+    def rushes(self, *arguments: str, script: str | None = None, **environment: str) -> Ended:
         """Run to the end."""
         given = {} if script is None else {"stdin": subprocess.PIPE}
-        with self.start(*arguments, **given) as process:
+        with self.start(*arguments, **given, environment=environment) as process:
             try:
                 out, err = process.communicate(script, timeout=SECONDS)
             except subprocess.TimeoutExpired:

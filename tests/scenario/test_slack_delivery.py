@@ -538,5 +538,5 @@ async def test_a_card_without_a_file_is_handed_over_where_it_was_asked_for(offic
 async def test_an_image_of_somebody_is_fetched_for_their_workspace_only(office, tmp_path):
     image = office.ann.attach(("fox.png", b"\x89PNG..."))
     job = office.job(spec=a_spec(image=image.id))
-    await office.images.fetch(job, job.spec.image, tmp_path / "source")
+    await office.images.fetch(job, image.id, tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == b"\x89PNG..."

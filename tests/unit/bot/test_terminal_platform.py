@@ -72,6 +72,7 @@ async def test_a_post_puts_the_file_and_one_line_into_the_thread(terminal, clip_
             "time": clock.now(),
             "text": "here it is",
             "file": "JOB0000001.mp4",
+            "spoiler": False,
         }
     ]
     assert sorted(path.name for path in thread.iterdir()) == ["JOB0000001.mp4", "thread.jsonl"]

@@ -54,7 +54,15 @@ SECOND = Place(position=2, start_in=62, ready_in=1120)
         (
             {"state": JobState.REVIEW},
             {},
-            [FOX, FACTS, "waiting for your word on the prompt", "[Cancel]"],
+            [
+                FOX,
+                FACTS,
+                "waiting for your word on the prompt",
+                "[Use this]",
+                "[Change it]",
+                "[Keep my words]",
+                "[Cancel]",
+            ],
         ),
         (
             {},

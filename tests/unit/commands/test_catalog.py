@@ -77,7 +77,7 @@ def test_the_table_of_options_is_the_one_we_promise():
 
 
 def test_every_option_of_a_render_is_a_member_of_the_spec():
-    carried = {"latents", "after_frames"}  # what a clip goes on from is not typed
+    carried = {"original", "latents", "after_frames"}  # said by nobody
     assert set(BY_NAME) == set(Spec.__dataclass_fields__) - carried
 
 
@@ -91,6 +91,8 @@ def test_the_commands_are_those_we_promise():
         "/generate",
         "/image",
         "/animate",
+        "/random",
+        "/refine",
         "/rushes queue",
         "/rushes status",
         "/rushes cancel",
@@ -107,6 +109,7 @@ def test_the_commands_are_those_we_promise():
         "/rushes-admin block",
         "/rushes-admin unblock",
         "/rushes-admin quota",
+        "/rushes-admin words",
         "/rushes-admin settings",
         "/rushes help",
     ]

@@ -8,6 +8,7 @@ from string import Formatter
 
 import pytest
 
+from bot.discord.access import CHANNEL, ROOM, THREAD
 from commands import messages
 from commands.actions import Verb
 from commands.catalog import COMMANDS
@@ -27,13 +28,16 @@ from commands.settings import SETTINGS, Scope, Shape
 from commands.summary import STAGES
 from inference.engines import registry
 from inference.errors import EngineError, UserError
+from inference.jobs import rewording
 from inference.jobs.model import Failure, JobState
 from inference.jobs.service import CancelOutcome
+from inference.safety.base import Reason
 from inference.store import database
 
 ROOT = Path(__file__).parents[3]
 RAISED = {
     "UserError",
+    "AssistantError",
     "NotFound",
     "EngineError",
     "DeliveryError",
@@ -93,16 +97,20 @@ def keys_made_of_data() -> set[str]:
         *(f"stage.{stage}" for stage in STAGES),
         *(f"error.{code}" for code in database.CODES.values()),
         "note.shortened",  # from the engine, with the frames
+        *(f"note.{note}" for note in rewording.NOTES),
         *(
             f"note.{note}"
             for name in registry.names()
             if (note := registry.capabilities(name).native_note)
         ),
         *(f"cancel.{outcome}" for outcome in CancelOutcome),
+        *(f"reason.{reason}" for reason in Reason),
         *(setting.help_key for setting in SETTINGS.values()),
         *(f"setting.title.{scope}" for scope in Scope),
         *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
         *(f"state.{state}" for state in JobState),
+        *(f"discord.group.{command.parent}" for command in COMMANDS if command.parent),
+        *(f"discord.permission.{name}" for name in {*CHANNEL, *ROOM, *THREAD}),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
 
@@ -157,7 +165,7 @@ def test_every_message_can_be_filled():
     for key in message_ids():
         for _, name, style, _ in Formatter().parse(messages.template(key)):
             assert name is None or name.isidentifier(), key
-            assert not style or style in {"or", "about", "duration", "ordinal"}, key
+            assert not style or style in {"or", "about", "duration", "ordinal", "reason"}, key
 
 
 def test_help_fits_into_what_discord_shows():

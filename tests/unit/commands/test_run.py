@@ -360,6 +360,9 @@ async def test_help_explains_a_command_from_the_schema(call):
         "--ar  Width to height; 16:9 is landscape · 16:9, 9:16, 4:3, 3:4 or 1:1 · default 16:9"
         in manual
     )
+    assert not any(line.startswith("--refine") for line in manual)
+    with_assistant = replace(call, studio=replace(call.studio, assistant=True))
+    manual = plain(await execute("/rushes help generate", with_assistant)).split("\n")
     assert "--refine/--no-refine  Let the assistant work out the prompt" in manual
     assert "--seed  The same seed gives the same clip again · 0 to 4294967295" in manual
     assert "--model  Which model renders it · opensora or nano" in manual

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Cost
-from inference.jobs.estimate import MEMORY, CostModel, work_units
+from inference.jobs.estimate import MEMORY, REFERENCE_FACTOR, CostModel, work_units
 from inference.spec import Resolution
 from tests.fakes.orders import a_spec, capabilities
 
@@ -22,7 +22,7 @@ SMALL, LONG, LARGE = a_spec(), a_spec(frames=113), a_spec(resolution=Resolution.
 def costs_after(*lessons):
     costs = CostModel()
     for spec, seconds in lessons:
-        costs.learn(spec, FOX, seconds)
+        costs.learn(spec, FOX, {"total": seconds})
     return costs
 
 
@@ -34,7 +34,7 @@ def test_work_grows_with_pixels_frames_steps_and_loops():
     one = work_units(a_spec(), FOX)
 
     assert one == pytest.approx(640 * 360 / 1e6 * 49 * 10)
-    assert work_units(a_spec(loops=3), FOX) == pytest.approx(3 * one)
+    assert work_units(a_spec(loops=3), FOX) == pytest.approx((1 + 2 * REFERENCE_FACTOR) * one)
     assert work_units(a_spec(resolution=Resolution.P720), FOX) == pytest.approx(4 * one)
 
 
@@ -100,3 +100,21 @@ def test_every_estimate_is_positive_and_no_larger_job_is_cheaper(lessons, asked)
 
     assert costs.seconds(asked, FOX) > 0
     assert costs.seconds(SMALL, FOX) <= costs.seconds(LONG, FOX) <= costs.seconds(LARGE, FOX)
+
+
+@pytest.mark.parametrize("given", [{"image": "image.png"}, {"latents": "latents.bin"}])
+def test_a_pass_that_keeps_given_frames_is_more_work(given):
+    assert work_units(a_spec(**given), FOX) == REFERENCE_FACTOR * work_units(a_spec(), FOX)
+
+
+def test_what_is_not_sampling_is_learned_apart_and_grows_with_the_frames_only():
+    costs = CostModel()
+    for _ in range(20):
+        costs.learn(SMALL, FOX, {"sample": 4.0, "decode": 1.5, "total": 6.0})
+
+    assert costs.seconds(SMALL, FOX) == pytest.approx(6.0)
+    assert costs.rest_seconds(SMALL, FOX) == pytest.approx(2.0)
+    many_steps = replace(SMALL, steps=10 * SMALL.steps)
+    assert costs.rest_seconds(many_steps, FOX) == pytest.approx(2.0)
+    extended = replace(SMALL, latents="latents.bin", after_frames=49 + 32)
+    assert costs.rest_seconds(extended, FOX) == pytest.approx(2.0 * (49 + 64) / 49)

@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from inference.errors import EngineError
 from inference.jobs.model import ENDED, TRANSITIONS, JobState
 from inference.jobs.sweeper import TICK_SECONDS
+from inference.safety.base import Reason
 from tests.fakes.bench import Bench
+from tests.fakes.moderators import FakeModerator, a_guard
 
 AUDIT = """
 CREATE TABLE moves (job_id TEXT, before TEXT, after TEXT);
@@ -35,7 +37,9 @@ class JobLife(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.bench = Bench(directory=Path(self.folder.name) / "data")
+        self.looking = FakeModerator()
+        guard = a_guard(pictures=[self.looking])
+        self.bench = Bench(directory=Path(self.folder.name) / "data", guard=guard)
         self.accepted = []
         self.virtual_time = 0.0
         self.runner.run(self.start())
@@ -148,6 +152,10 @@ class JobLife(RuleBasedStateMachine):
                     executor.fail(ZeroDivisionError())
 
         self.play(end())
+
+    @rule(found=st.sets(st.just(Reason.GORE)))
+    def the_checks_find_something_or_nothing(self, found):
+        self.looking.found = frozenset(found)
 
     @rule()
     def the_platform_takes_the_next_message(self):

@@ -208,7 +208,7 @@ async def test_a_damaged_page_is_found_when_it_is_read(path):
         await database.write("create", statement("CREATE TABLE notes (text TEXT)"))
         await database.write("note", many_notes)
     data = bytearray(path.read_bytes())
-    for offset in range(len(data) // 2, len(data), 4096):
+    for offset in range(len(data) // 2 // 4096 * 4096, len(data), 4096):  # where pages begin
         data[offset : offset + 64] = b"\xff" * 64
     path.write_bytes(data)
 

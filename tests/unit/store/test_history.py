@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.jobs.events import EventBus
+from inference.safety.base import Verdict
 from inference.store.database import open_database
 from inference.store.history import _WORD, PAGE, SEARCH, History, _match
 from inference.store.jobs import JobStore
@@ -87,7 +88,7 @@ async def test_nobody_finds_what_others_or_other_guilds_made(past, words):
 async def test_a_refined_prompt_is_found_by_its_new_words_only(past):
     job = await past.add("a fox")
     await past.store.begin_preparing(job.id)
-    await past.store.enqueue(job.id, spec=a_spec(prompt="a wolf"), image=None)
+    await past.store.enqueue(job.id, spec=a_spec(prompt="a wolf"), image=None, verdict=Verdict())
     assert (await past.find("fox"), await past.find("wolf")) == ([], ["a wolf"])
 
 

@@ -9,6 +9,7 @@ import pytest
 from inference.errors import UserError
 from inference.jobs.model import MAX_ATTEMPTS, Failure, JobState
 from inference.jobs.scheduler import Charge
+from inference.safety.base import Outcome, Reason, Verdict
 from inference.store.outbox import ActKind
 from inference.workers.base import Manifest
 from tests.fakes.orders import a_job, a_spec
@@ -26,10 +27,12 @@ def anything(_):
 
 ROAD = {
     JobState.PREPARING: lambda store, job: store.begin_preparing(job),
-    JobState.QUEUED: lambda store, job: store.enqueue(job, spec=a_spec(), image=None),
+    JobState.QUEUED: lambda store, job: store.enqueue(
+        job, spec=a_spec(), image=None, verdict=Verdict()
+    ),
     JobState.RUNNING: lambda store, job: store.claim(job, CHARGE),
     JobState.FINISHING: lambda store, job: store.finish(job, MANIFEST, CHARGE),
-    JobState.DELIVERING: lambda store, job: store.deliver(job),
+    JobState.DELIVERING: lambda store, job: store.deliver(job, Verdict()),
 }
 """The way to delivery, one step after the other."""
 
@@ -72,7 +75,10 @@ MOVES = {
         lambda store, job: store.cancel(job, running=True),
         {},
     ),
-    "refuse": (SIDEWAYS[JobState.REFUSED][1], {JobState.PREPARING: JobState.REFUSED}),
+    "refuse": (
+        SIDEWAYS[JobState.REFUSED][1],
+        dict.fromkeys([JobState.PREPARING, JobState.FINISHING], JobState.REFUSED),
+    ),
     "fail": (
         SIDEWAYS[JobState.FAILED][1],
         dict.fromkeys([JobState.ACCEPTED, *ROAD], JobState.FAILED),
@@ -122,13 +128,17 @@ async def test_a_job_comes_back_as_it_went_in(store):
 async def test_every_step_writes_down_when_it_happened(store, clock):
     job = await a_stored_job(store, JobState.PREPARING)
     clock.advance(1)
-    queued = await store.enqueue(job.id, spec=a_spec(prompt="refined"), image="image.png")
+    flagged = Verdict.of([Reason.GORE], Outcome.SPOILER)
+    queued = await store.enqueue(
+        job.id, spec=a_spec(prompt="refined"), image="image.png", verdict=flagged
+    )
     clock.advance(1)
     running = await store.claim(job.id, CHARGE)
     clock.advance(1)
     failed = await store.fail(job.id, FAILURE)
 
     assert (queued.spec.prompt, queued.image) == ("refined", "image.png")
+    assert (await store.get(job.id)).verdict == flagged
     assert queued.queued_at == job.created_at + 1
     assert running.started_at == job.created_at + 2
     assert (failed.ended_at, failed.failure) == (job.created_at + 3, FAILURE)
@@ -353,16 +363,17 @@ async def test_a_forgotten_person_is_gone_once_their_last_word_was_delivered(sto
     assert await store.get(other.id)
 
 
-async def test_files_of_jobs_long_over_or_unknown_may_go(store, clock):
+async def test_files_of_jobs_long_over_refused_or_unknown_may_go(store, clock):
     over, waiting = await a_stored_job(store, JobState.CANCELLED), await a_stored_job(store)
     clock.advance(10)
     fresh = await a_stored_job(store, JobState.CANCELLED)
+    refused = await a_stored_job(store, JobState.REFUSED)
 
-    old = await store.ended_before(
-        clock.now() - 5, among=[over.id, waiting.id, fresh.id, "NOSUCHJOB"]
+    old = await store.without_files(
+        clock.now() - 5, among=[over.id, waiting.id, fresh.id, refused.id, "NOSUCHJOB"]
     )
 
-    assert sorted(old) == sorted([over.id, "NOSUCHJOB"])
+    assert sorted(old) == sorted([over.id, refused.id, "NOSUCHJOB"])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from inference.jobs.events import EventBus
 from inference.jobs.model import Failure, JobState
 from inference.jobs.quota import Quota, admit_cost, milliseconds
 from inference.jobs.scheduler import Charge
+from inference.safety.base import Verdict
 from inference.store.database import open_database
 from inference.store.jobs import JobStore
 from inference.store.ledger import RESERVED, SPENT, Ledger
@@ -52,7 +53,7 @@ class Books:
 
     async def render(self, job, seconds):
         await self.store.begin_preparing(job.id)
-        await self.store.enqueue(job.id, spec=job.spec, image=None)
+        await self.store.enqueue(job.id, spec=job.spec, image=None, verdict=Verdict())
         await self.store.claim(job.id, FREE)
         manifest = Manifest(
             name="clip.mp4",
@@ -64,7 +65,7 @@ class Books:
             timings={"total": seconds},
         )
         await self.store.finish(job.id, manifest, FREE)
-        await self.store.deliver(job.id)
+        await self.store.deliver(job.id, Verdict())
 
     async def post(self, job):
         return await self.outbox.sent(await self.outbox.get(job.id, ActKind.CLIP), {})

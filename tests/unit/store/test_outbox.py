@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from inference.jobs.events import EventBus
 from inference.jobs.model import Failure, JobState
 from inference.jobs.scheduler import Charge
+from inference.safety.base import Verdict
 from inference.store.database import open_database
 from inference.store.jobs import JobStore
 from inference.store.outbox import ActKind, OutboxStore, Route
@@ -28,10 +29,10 @@ async def accepted(store, **changes):
 async def delivering(store):
     job = await accepted(store)
     await store.begin_preparing(job.id)
-    await store.enqueue(job.id, spec=a_spec(), image=None)
+    await store.enqueue(job.id, spec=a_spec(), image=None, verdict=Verdict())
     await store.claim(job.id, CHARGE)
     await store.finish(job.id, MANIFEST, CHARGE)
-    return await store.deliver(job.id)
+    return await store.deliver(job.id, Verdict())
 
 
 async def due(outbox, *, platforms=("test",), busy=(), limit=99):
@@ -122,7 +123,7 @@ async def test_five_changes_while_the_platform_is_away_are_one_edit(store, outbo
     assert await due(outbox) == []
 
     await store.begin_preparing(job.id)
-    await store.enqueue(job.id, spec=a_spec(), image=None)
+    await store.enqueue(job.id, spec=a_spec(), image=None, verdict=Verdict())
     await store.claim(job.id, CHARGE)
     await store.request_cancel(job.id)
     await store.cancel(job.id, running=True)

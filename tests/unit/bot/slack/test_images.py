@@ -97,14 +97,14 @@ def moved_to(url):
     return web.Response(status=302, headers={"Location": url})
 
 
-def job():
+def job(image="F1"):
     address = Address(team="T1", channel="C1", user="U1")
-    return a_job(address=address.as_dict(), spec=a_spec(image="F1"))
+    return a_job(address=address.as_dict(), spec=a_spec(image=image))
 
 
-async def refusal(images, tmp_path, image="F1"):
+async def refusal(images, tmp_path, **kwargs):
     with pytest.raises(UserError) as caught:
-        await images.fetch(job(), image, tmp_path / "source")
+        await images.fetch(job(), kwargs.get("image", "F1"), tmp_path / "source")
     return caught.value
 
 

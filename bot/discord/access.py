@@ -1,0 +1,71 @@
+"""What the bot must be allowed in a channel, checked before anything is accepted there."""
+
+from __future__ import annotations
+
+import discord
+
+from commands.messages import text
+from inference.errors import UserError
+
+CHANNEL = (
+    "view_channel",
+    "send_messages",
+    "create_public_threads",
+    "send_messages_in_threads",
+    "attach_files",
+    "read_message_history",
+)
+"""In a channel where threads can be opened. Reading history is for finding an own message again
+after a crash; nobody else's messages are read."""
+
+ROOM = ("view_channel", "send_messages", "attach_files", "read_message_history")
+"""In the text chat of a voice or stage channel, which has no threads."""
+
+THREAD = ("view_channel", "send_messages_in_threads", "attach_files", "read_message_history")
+"""Inside a thread."""
+
+USED = discord.Permissions(**dict.fromkeys((*CHANNEL, "embed_links"), True))
+"""All that is ever used, for invitations. Without `embed_links` cards are plain text."""
+
+_WITH_THREADS = frozenset({discord.ChannelType.text, discord.ChannelType.news})
+
+
+def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
+    """Return what to tell who asks in a channel where the result could not be brought.
+
+    Args:
+        interaction: Carries the bot's permissions in its channel.
+        locale: Of the person: permissions are named as their Discord names them.
+    """
+    if interaction.guild_id is None:
+        return None
+    missing = [
+        text(f"discord.permission.{name}", locale)
+        for name in needed(interaction)
+        if not getattr(interaction.app_permissions, name)
+    ]
+    if not missing:
+        return None
+    return UserError(
+        "discord.permissions_missing",
+        channel=getattr(interaction.channel, "name", "?"),
+        missing=", ".join(missing),
+        count=len(missing),
+    )
+
+
+def needed(interaction: discord.Interaction) -> tuple[str, ...]:
+    """Return the names of the permissions needed where an interaction was made, in a guild."""
+    if isinstance(interaction.channel, discord.Thread):
+        return THREAD
+    return CHANNEL if opens_threads(interaction) else ROOM
+
+
+def opens_threads(interaction: discord.Interaction) -> bool:
+    """Whether threads can be opened from messages where an interaction was made."""
+    return interaction.channel is not None and interaction.channel.type in _WITH_THREADS
+
+
+def may_embed(interaction: discord.Interaction) -> bool:
+    """Whether the bot may send embeds where an interaction was made."""
+    return interaction.guild_id is None or interaction.app_permissions.embed_links

@@ -1,0 +1,117 @@
+"""The connection to Discord: one client for each run of the platform."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot.config import DiscordSection
+from bot.discord.answers import Answers
+from bot.discord.buttons import press_handler
+from bot.discord.commands import make_tree
+from bot.discord.reception import Reception
+from bot.discord.retries import answer_fast
+from bot.discord.sync import keep_synced
+from bot.platform import Desk
+from commands.catalog import COMMANDS
+from inference.errors import UserError
+
+RATE_LIMIT_SECONDS = 30.0
+"""Longer waits for Discord's rate limits are the outbox's business, which has other work."""
+
+
+AUTHENTICATION_FAILED = 4004
+"""The gateway's close code for a token that is not valid (any more)."""
+
+
+@contextlib.asynccontextmanager
+async def logged_in(section: DiscordSection, token: str) -> AsyncIterator[discord.Client]:
+    """Yield a client that can make requests; it is closed at the end of the block.
+
+    Raises:
+        UserError: `discord.token_rejected`.
+    """
+    _redirect(section)
+    async with make_client(section.shards) as client:
+        try:
+            await client.login(token)
+        except discord.LoginFailure as error:
+            raise UserError("discord.token_rejected") from error
+        yield client
+
+
+async def serve(
+    client: discord.Client,
+    section: DiscordSection,
+    desk: Desk,
+    answers: Answers,
+    memory: Path,
+) -> None:
+    """Bring what people do on Discord to the desk, through all reconnects, until cancelled.
+
+    Args:
+        client: Logged in.
+        section: The config.
+        desk: Takes calls.
+        answers: Remembers which cards answered them.
+        memory: File that keeps the fingerprint of the commands that Discord knows.
+
+    Raises:
+        UserError: `discord.token_rejected`: it was withdrawn while we were connected.
+    """
+    answer_fast()
+    reception = Reception(desk, client, answers)
+    tree = make_tree(client, reception, COMMANDS)
+    client.add_dynamic_items(press_handler(reception))
+
+    async def on_interaction(interaction: discord.Interaction) -> None:
+        if interaction.type is discord.InteractionType.modal_submit:
+            await reception.submit(interaction)
+
+    async def on_guild_remove(guild: discord.Guild) -> None:
+        await reception.left(guild)
+
+    client.event(on_interaction)
+    client.event(on_guild_remove)
+    syncing = asyncio.create_task(keep_synced(tree, section.guild_ids, memory), name="discord-sync")
+    try:
+        await client.connect()
+    except discord.ConnectionClosed as error:
+        if error.code == AUTHENTICATION_FAILED:
+            raise UserError("discord.token_rejected") from error
+        raise
+    finally:
+        syncing.cancel()
+        await asyncio.wait({syncing})
+
+
+def make_client(shards: int | None) -> discord.Client:
+    """Return a client that asks for no privileged intent and remembers no people and messages."""
+    kind = discord.Client if shards is None else discord.AutoShardedClient
+    return kind(
+        intents=discord.Intents(guilds=True),
+        member_cache_flags=discord.MemberCacheFlags.none(),
+        chunk_guilds_at_startup=False,
+        max_messages=None,
+        max_ratelimit_timeout=RATE_LIMIT_SECONDS,
+        allowed_mentions=discord.AllowedMentions.none(),
+        shard_count=shards,
+    )
+
+
+def _redirect(section: DiscordSection) -> None:
+    """Talk to another server than Discord's own, where the config says so.
+
+    Discord.py keeps both addresses in class attributes only; there is one Discord in a process.
+    """
+    if section.api_base_url is not None:
+        Route.BASE = section.api_base_url.rstrip("/")
+    if section.gateway_url is not None:
+        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(section.gateway_url)

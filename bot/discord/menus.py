@@ -1,0 +1,88 @@
+"""What the context menu of a message offers: to animate its image, or to reuse its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import discord
+
+from commands import cards
+from commands.actions import Action, Verb
+from commands.card import Card
+from commands.catalog import COMMANDS
+from commands.context import Call
+from commands.forms import Field, Form
+from commands.messages import text
+from commands.options import IMAGE, MAX_PROMPT, PROMPT
+from commands.run import press
+from commands.schema import Command, Value
+from inference.errors import NotFound, UserError
+
+ANIMATE = "v1:animate-image"
+"""Id of the form that asks what to make of an image."""
+
+
+async def animate(message: discord.Message, locale: str) -> Card | Form:
+    """Ask for the words to go with a message's image.
+
+    The image's address is a field of the form: it comes back with it even if the bot was restarted
+    in between, and Discord shows other people's messages in this one moment only.
+    """
+    image = next(_images(message), None)
+    if image is None:
+        return cards.error(UserError("discord.no_image"), locale)
+    return Form(
+        id=ANIMATE,
+        title=text("discord.menu.animate", locale),
+        fields=(
+            Field(
+                name=PROMPT.name,
+                label=text("discord.form.prompt", locale),
+                required=True,
+                multiline=True,
+                max_length=MAX_PROMPT,
+            ),
+            Field(
+                name=IMAGE.name,
+                label=text("discord.form.image", locale),
+                value=image.url,
+                required=True,
+                max_length=MAX_PROMPT,
+            ),
+        ),
+        submit=text("form.submit", locale),
+    )
+
+
+def animation(values: Mapping[str, str]) -> tuple[Command, Mapping[str, Value]]:
+    """Return the command, with its options, that the form of `animate` asks for."""
+    [command] = (command for command in COMMANDS if command.typed == "/animate")
+    return command, {name: values.get(name, "") for name in (PROMPT.name, IMAGE.name)}
+
+
+async def settings(message: discord.Message, call: Call) -> Card | Form:
+    """Open the edit form of the job whose buttons a message has."""
+    job_id = next(_jobs(message), None)
+    if job_id is None:
+        return cards.error(UserError("discord.no_job"), call.locale)
+    return await press(Action(verb=Verb.EDIT, job=job_id).encode(), call)
+
+
+async def outdated(locale: str) -> Card:
+    """Say that commands changed since the person's Discord learnt them."""
+    return cards.error(UserError("discord.outdated"), locale)
+
+
+def _images(message: discord.Message) -> Iterator[discord.Attachment]:
+    for attachment in message.attachments:
+        if (attachment.content_type or "").startswith("image/"):
+            yield attachment
+
+
+def _jobs(message: discord.Message) -> Iterator[str]:
+    for row in message.components:
+        for component in getattr(row, "children", ()):
+            try:
+                yield Action.decode(getattr(component, "custom_id", None) or "").job
+            except NotFound:
+                continue

@@ -1,0 +1,244 @@
+"""The platform port on Discord; see `bot.platform`.
+
+The card goes where it was asked for, as the answer to the request or, when that was lost, as a
+message. The file goes into a thread opened from the card; into the same place where there are no
+threads; to the person where the channel is closed to us. After the first answer nothing depends on
+the interaction: messages are posted and edited with the bot's own token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import discord
+
+from bot.config import DiscordSection
+from bot.discord import connection, places, render, uploads
+from bot.discord.address import NAME, Address, Posted
+from bot.discord.answers import Answers, Shown
+from bot.discord.errors import translated
+from bot.discord.images import DiscordImages
+from bot.discord.pace import Pace
+from bot.discord.places import Reply
+from bot.discord.traces import original, search
+from bot.platform import Desk, Outgoing, Receipt, Remember
+from commands.card import Card, CardKind
+from inference.clock import Clock, SystemClock
+from inference.errors import DeliveryError
+from inference.jobs.model import Job
+from inference.store.outbox import ActKind, Route
+
+
+class DiscordPlatform:
+    """Posts and edits with the bot's token, while `run` keeps the connection."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        section: DiscordSection,
+        token: str,
+        memory: Path,
+        *,
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
+    ) -> None:
+        """Prepare; nothing connects before `run`.
+
+        Args:
+            section: The config.
+            token: Of the bot.
+            memory: File that keeps the fingerprint of the commands that Discord knows.
+            clock: Tells how old messages and tokens are.
+        """
+        self.images = DiscordImages(section.cdn_hosts)
+        self._section = section
+        self._token = token
+        self._memory = memory
+        self._clock = clock
+        self._pace = Pace(clock)
+        self._answers = Answers()
+        self._connected: discord.Client | None = None
+
+    async def run(self, desk: Desk) -> None:
+        """Stay connected until cancelled; see `Platform`.
+
+        Raises:
+            UserError: `discord.token_rejected`.
+        """
+        async with connection.logged_in(self._section, self._token) as client:
+            self._connected = client
+            try:
+                await connection.serve(client, self._section, desk, self._answers, self._memory)
+            finally:
+                self._connected = None
+
+    async def upload_limit(self, job: Job) -> int:
+        """Return what the guild may upload; see `Platform`."""
+        guild_id = Address(**job.address).guild
+        guild = self._client.get_guild(guild_id) if guild_id is not None else None
+        return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+    async def post(self, message: Outgoing, remember: Remember) -> Receipt:  # noqa: ARG002 - Discord knows our keys
+        """Post a message, unless it is there as the answer to the request; see `Platform`."""
+        client = self._client
+        with translated():
+            if message.kind is ActKind.CARD:
+                shown = await self._shown(message)
+                if shown.posted is not None:
+                    if shown.card != message.card:
+                        await self._refresh(shown.posted, message)
+                    return shown.posted.as_receipt()
+            channel = await self._place(message)
+            sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
+            return Posted(channel=channel, message=sent.id).as_receipt()
+
+    async def edit(self, receipt: Receipt, message: Outgoing) -> None:
+        """Bring a message to its newest state; see `Platform`."""
+        posted = Posted(**receipt)
+        client = self._client
+        if message.card.kind is CardKind.RUNNING and not self._pace.allows(posted):
+            return
+        self._pace.edited(posted)
+        with translated():
+            await places.awake(client, posted.channel, lambda: self._edit(client, posted, message))
+
+    async def find(self, message: Outgoing) -> Receipt | None:
+        """Look where the message would be; see `Platform`."""
+        with translated():
+            if message.kind is ActKind.CARD:
+                found = (await self._shown(message)).posted
+            else:
+                found = await search(self._client, await self._place(message), message)
+            return found.as_receipt() if found else None
+
+    async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - the receipt says it all
+        """Delete a message; see `Platform`."""
+        posted = Posted(**receipt)
+        with translated():
+            try:
+                await _partial(self._client, posted).delete()
+            except discord.NotFound:
+                return
+
+    @property
+    def _client(self) -> discord.Client:
+        """The client.
+
+        Raises:
+            DeliveryError: It is not connected.
+        """
+        if self._connected is None or self._connected.is_closed():
+            raise DeliveryError("delivery.not_connected", transient=True)
+        return self._connected
+
+    # -- the answer to the request -------------------------------------------------------------
+
+    async def _shown(self, message: Outgoing) -> Shown:
+        """Return where a job's card is already, most likely as the answer to the request."""
+        address = Address(**message.job.address)
+        shown = await self._answers.card(address.interaction)
+        if shown is not None:
+            return shown
+        # Its fate is unknown: lost on the way, or given by the process before this one.
+        posted = None
+        if address.answerable(self._clock.now()):
+            posted = await original(self._client, address, message.job)
+        if posted is None:
+            posted = await search(self._client, await self._place(message), message)
+        return Shown(posted=posted)
+
+    async def _refresh(self, posted: Posted, message: Outgoing) -> None:
+        """Bring a card that was found to its newest state, unless somebody has deleted it."""
+        try:
+            await self.edit(posted.as_receipt(), message)
+        except DeliveryError as error:
+            if error.transient:
+                raise
+
+    # -- where it goes -------------------------------------------------------------------------
+
+    async def _place(self, message: Outgoing) -> int:
+        """Return the id of the channel, thread or direct message that a message goes to.
+
+        Raises:
+            DeliveryError: There is no such place for it.
+        """
+        address = Address(**message.job.address)
+        card = Posted.from_receipt(message.card_receipt)
+        match message.route:
+            case Route.DIRECT:
+                return await places.direct(self._client, address.user)
+            case Route.THREAD if card is not None and card.channel != address.channel:
+                return card.channel  # it could not be posted where it was asked for
+            case Route.THREAD if address.threads:
+                if card is None:
+                    raise DeliveryError("delivery.thread_gone", transient=False)
+                return await places.open_thread(self._client, card, message.job.spec.prompt)
+            case _:
+                return address.channel
+
+    # -- what it becomes -----------------------------------------------------------------------
+
+    async def _send(
+        self, client: discord.Client, channel: int, message: Outgoing
+    ) -> discord.Message:
+        address = Address(**message.job.address)
+        drawn = render.message(_card(message, channel), embeds=address.embeds)
+        attachment = message.card.attachment
+        card = Posted.from_receipt(message.card_receipt)
+        reply: dict[str, Any] = (
+            {"reference": Reply(card)} if card and card.channel == channel else {}
+        )
+        return await client.get_partial_messageable(channel).send(
+            drawn.content,
+            embeds=drawn.embeds,
+            files=[await uploads.clip(attachment)] if attachment else [],
+            view=drawn.view or discord.utils.MISSING,
+            allowed_mentions=drawn.allowed_mentions,
+            nonce=message.key,
+            **reply,
+        )
+
+    async def _edit(self, client: discord.Client, posted: Posted, message: Outgoing) -> None:
+        address = Address(**message.job.address)
+        running = message.card.kind is CardKind.RUNNING
+        still = await uploads.preview(message.preview if running else None)
+        drawn = render.message(
+            _card(message, posted.channel),
+            embeds=address.embeds,
+            link=_link(address, message),
+            preview=still is not None,
+        )
+        await _partial(client, posted).edit(
+            content=drawn.content,
+            embeds=drawn.embeds,
+            attachments=[still] if still else [],
+            view=drawn.view,
+            allowed_mentions=drawn.allowed_mentions,
+        )
+
+
+def _card(message: Outgoing, channel: int) -> Card:
+    """Return the card for a channel; outside of its guild, a job's buttons have no meaning."""
+    address = Address(**message.job.address)
+    card = Posted.from_receipt(message.card_receipt)
+    at_home = channel == address.channel or (card is not None and channel == card.message)
+    return message.card if at_home or address.guild is None else replace(message.card, buttons=())
+
+
+def _partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
+    return client.get_partial_messageable(posted.channel).get_partial_message(posted.message)
+
+
+def _link(address: Address, message: Outgoing) -> str | None:
+    """Return what leads from the card of a finished job to its file."""
+    clip = Posted.from_receipt(message.clip_receipt)
+    card = Posted.from_receipt(message.card_receipt)
+    if clip is None or card is None or message.card.kind is not CardKind.DONE:
+        return None
+    if clip.channel == card.message:
+        return f"→ <#{clip.channel}>"
+    guild = "@me" if address.guild is None or clip.channel != card.channel else address.guild
+    return f"→ https://discord.com/channels/{guild}/{clip.channel}/{clip.message}"

@@ -1,0 +1,276 @@
+"""What the verbs of the command line do. Each imports what it needs: help must be instant."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.card import Card, plain
+from commands.messages import text
+
+if TYPE_CHECKING:
+    from bot.client import ControlClient, Speaker
+    from bot.config import Config
+
+Verb = Callable[[argparse.Namespace], int]
+
+HIDDEN_PROMPT = "…"
+"""Stands for the words of a clip whose guild keeps them out of its files."""
+
+
+def language() -> str:
+    """Return the language of what is said before there is a config, and of all help."""
+    return _asked_language() or "en"
+
+
+def _asked_language() -> str | None:
+    """Return the language that the environment asks for, if it asks for one."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    asked = next((value for name in names if (value := os.environ.get(name))), "C")
+    return None if asked.split(".")[0] in {"C", "POSIX"} else asked
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    from bot.app import run
+    from bot.observe import configure_logging
+
+    config = _config(options)
+    configure_logging(config.log)
+    return asyncio.run(run(config))
+
+
+def chat(options: argparse.Namespace) -> int:
+    """Talk in this terminal."""
+    from bot.observe import configure_logging
+    from bot.terminal.chat import chat
+
+    config = _config(options, platforms=["terminal"])
+    # Cards say what happens; log lines between them are for those who ask for more than usual.
+    quiet = {"level": "error"} if config.log.level == "info" else {}
+    configure_logging(config.log.model_copy(update=quiet))
+    return asyncio.run(chat(config, _speaker(options, config), wait=options.wait))
+
+
+def render(options: argparse.Namespace) -> int:
+    """Make a clip here and now, without a server."""
+    from bot.offline import plan, render
+    from bot.progress import progress_bar
+    from bot.typed import typed_line
+    from inference.errors import UserError
+
+    config = _config(options)
+    resolved = plan(config, typed_line(options.rest), options.output)
+    with progress_bar(language()) as on_progress:
+        try:
+            asyncio.run(render(config, resolved, options.output, on_progress))
+        except PermissionError as error:
+            raise UserError("output.not_writable", path=str(options.output.parent)) from error
+    _print(str(options.output))
+    return 0
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Ask the running Rushes for a clip."""
+    from bot.terminal.render import local_zone
+    from bot.typed import typed_line
+    from commands.card import plain_line
+
+    async def submit(client: ControlClient, speaker: Speaker) -> int:
+        answer = await client.command(f"/generate {typed_line(options.rest)}", speaker)
+        if not answer.accepted or answer.card.job is None:
+            return _show(answer.card, accepted=False)
+        _print(answer.card.job)
+        report = await client.past_preparing(answer.card.job, speaker)
+        sys.stderr.write(plain_line(report.card.lines[-1], zone=local_zone()) + "\n")
+        return 0
+
+    return _asking(options, submit)
+
+
+def command(line: str) -> Verb:
+    """Return the verb that gives a command of the chat, with the job if there is one."""
+
+    def verb(options: argparse.Namespace) -> int:
+        async def give(client: ControlClient, speaker: Speaker) -> int:
+            answer = await client.command(f"{line} {options.job}".strip(), speaker)
+            return _show(answer.card, accepted=answer.accepted)
+
+        return _asking(options, give)
+
+    return verb
+
+
+def job_or_file(options: argparse.Namespace) -> int:
+    """Show a job, or what is written in a file."""
+    path = Path(options.job)
+    if path.is_file() or path.suffix or len(path.parts) > 1:
+        return _recipe(path)
+
+    async def show(client: ControlClient, speaker: Speaker) -> int:
+        report = await client.job(options.job, speaker)
+        return _show(report.result or report.card, accepted=True)
+
+    return _asking(options, show)
+
+
+def _recipe(path: Path) -> int:
+    from bot.offline import written
+    from commands.flags import render
+    from inference.errors import UserError
+    from inference.media.provenance import read_recipe
+    from inference.spec import Spec
+
+    recipe = read_recipe(path)
+    try:
+        spec = Spec.from_dict({"refine": False, "prompt": HIDDEN_PROMPT, **recipe})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("file.no_recipe", path=str(path)) from error
+    locale = language()
+    _print(spec.prompt)
+    for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
+        if name in recipe:
+            _print(f"  {text(key, locale)}: {recipe[name]}")
+    for name, value in written(spec).options.items():
+        _print(f"  {text(f'label.{name}', locale)}: {value}")
+    _print(text("cli.recipe.again", locale, line=render(written(spec))))
+    return 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """List the models."""
+    from inference.engines import registry
+
+    config = _config(options)
+    default = config.models.default or next(iter(config.models.installed), "")
+    for name in config.models.installed:
+        model = registry.capabilities(name)
+        facts = [model.title, *model.resolutions, *sorted(model.modes)]
+        if name == default:
+            facts.append(text("cli.models.default", language()))
+        _print(f"{name}  {text('facts.separator', language()).join(facts)}")
+    return 0
+
+
+def db_backup(options: argparse.Namespace) -> int:
+    """Copy the database while it is in use."""
+    from inference.store.maintenance import backup
+
+    size = backup(_config(options).bot.data_dir, options.file)
+    _print(text("cli.db.saved", language(), path=str(options.file), kilobytes=size // 1024))
+    return 0
+
+
+def db_check(options: argparse.Namespace) -> int:
+    """Look the database over."""
+    from inference.store.maintenance import check
+
+    health = check(_config(options).bot.data_dir)
+    for problem in health.problems:
+        _print(problem)
+    _print(
+        text(
+            "cli.db.damaged" if health.problems else "cli.db.sound",
+            language(),
+            schema=health.schema,
+            jobs=health.jobs,
+            unfinished=health.unfinished,
+            undelivered=health.undelivered,
+        )
+    )
+    return 1 if health.problems else 0
+
+
+def slack_manifest(options: argparse.Namespace) -> int:
+    """Print the Slack app's manifest."""
+    import json
+
+    from bot.slack.manifest import manifest
+    from inference.errors import UserError
+
+    if options.mode == "http" and options.url is None:
+        raise UserError("slack.no_url")
+    url = options.url if options.mode == "http" else None
+    written = manifest(url=url, install_url=options.url)
+    _print(json.dumps(written, indent=2, ensure_ascii=False))
+    return 0
+
+
+def discord_invite(options: argparse.Namespace) -> int:
+    """Print the address that invites the bot."""
+    from bot.discord.invite import invitation
+
+    _print(asyncio.run(invitation(_config(options).discord)))
+    return 0
+
+
+# -- how -------------------------------------------------------------------------------------
+
+
+def _asking(
+    options: argparse.Namespace, ask: Callable[[ControlClient, Speaker], Awaitable[int]]
+) -> int:
+    """Ask the process that owns the data directory."""
+    from bot.client import connect
+
+    config = _config(options)
+
+    async def talk() -> int:
+        async with connect(config.bot.data_dir) as client:
+            return await ask(client, _speaker(options, config))
+
+    return asyncio.run(talk())
+
+
+def _config(options: argparse.Namespace, **bot: object) -> Config:
+    """Read the config; what the command line says wins over file and environment."""
+    from bot.config import load_config
+
+    if options.data_dir is not None:
+        bot["data_dir"] = options.data_dir
+    return load_config(options.config, overrides={"bot": bot})
+
+
+def _speaker(options: argparse.Namespace, config: Config) -> Speaker:
+    from bot.client import Speaker
+
+    return Speaker(
+        name=options.name or _login(),
+        guild=options.guild,
+        admin=options.admin,
+        roles=tuple(options.roles),
+        channel=options.channel,
+        language=options.lang or _asked_language() or config.bot.language,
+        directory=Path.cwd(),
+    )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return str(os.getuid())
+
+
+def _show(card: Card, *, accepted: bool) -> int:
+    """Print a card; a refusal goes to stderr as one sentence."""
+    from rich.console import Console
+
+    from bot.terminal.render import CardView, local_zone
+
+    if not accepted:
+        sys.stderr.write(f"rushes: {plain(card)}\n")
+        return 1
+    Console(soft_wrap=True, highlight=False).print(CardView(card, zone=local_zone()))
+    return 0
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

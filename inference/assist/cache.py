@@ -1,0 +1,102 @@
+"""Answers of the assistant, so that the same question is not asked twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiosqlite
+
+from inference.assist.base import Draft
+from inference.clock import Clock
+from inference.store.database import Database
+
+LIMIT = 5000
+"""Answers that are kept; those not used for longest go first."""
+
+_PUT = """
+    INSERT INTO refinements (digest, tenant, requester_id, prompt, used_at)
+    SELECT :digest, :tenant, :requester, :prompt, :now
+    WHERE :job IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE id = :job AND forget = 0)
+    ON CONFLICT (digest, tenant, requester_id)
+        DO UPDATE SET prompt = excluded.prompt, used_at = excluded.used_at
+"""
+_TRIM = """
+    DELETE FROM refinements WHERE rowid IN (
+        SELECT rowid FROM refinements ORDER BY used_at DESC, rowid DESC LIMIT -1 OFFSET ?
+    )
+"""
+"""Index refinements_by_use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Whose words they are."""
+
+    tenant: str
+    requester_id: str
+    job_id: str | None = None
+    """The job that they are asked for, if there is one: nothing is kept of a forgotten one."""
+
+
+class RefinementCache:
+    """The table `refinements`: questions as digests, answers with the people who asked.
+
+    An answer serves everybody who asks the same; each of them has a row, so that forgetting one
+    person leaves what is also another's.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def get(self, digest: str) -> str | None:
+        """Return the answer to a question."""
+        rows = await self._database.read(
+            "SELECT prompt FROM refinements WHERE digest = ? LIMIT 1", (digest,)
+        )
+        return rows[0]["prompt"] if rows else None
+
+    async def put(self, digest: str, prompt: str, asker: Asker) -> None:
+        """Keep an answer for its asker, as used just now."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                _PUT,
+                {
+                    "digest": digest,
+                    "tenant": asker.tenant,
+                    "requester": asker.requester_id,
+                    "job": asker.job_id,
+                    "prompt": prompt,
+                    "now": self._clock.now(),
+                },
+            )
+            await connection.execute(_TRIM, (LIMIT,))
+
+        await self._database.write("keep_refinement", work)
+
+    async def forget(self, tenant: str, requester_id: str) -> None:
+        """Delete what a person's words were made into."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM refinements WHERE tenant = ? AND requester_id = ?",
+                (tenant, requester_id),
+            )
+
+        await self._database.write("forget_refinements", work)
+
+
+async def digest(draft: Draft, assistant: str) -> str:
+    """Return what identifies a question to an assistant, without a word of it."""
+    image = None if draft.image is None else await asyncio.to_thread(_checksum, draft.image)
+    question = [assistant, draft.words, draft.mode.value, draft.drawn, draft.advice, image]
+    return hashlib.sha256(json.dumps(question).encode()).hexdigest()
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

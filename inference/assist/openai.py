@@ -1,0 +1,139 @@
+"""The prompt assistant behind OpenAI's protocol, which many local servers speak as well."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import structlog
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    AsyncOpenAI,
+    ContentFilterFinishReasonError,
+    OpenAIError,
+)
+from openai.types.chat import (
+    ChatCompletionContentPartParam,
+    ChatCompletionMessageParam,
+    ParsedChatCompletionMessage,
+)
+from pydantic import BaseModel, ConfigDict, Field
+
+from inference.assist.base import Draft
+from inference.assist.instructions import system_message, tidy
+from inference.errors import AssistantError
+
+RETRIES = 2
+"""Further tries after rate limits, server errors and lost connections; the client's own pauses."""
+
+_NO_KEY = "none"
+"""Local servers need no key, but the client insists on one."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantSettings:
+    """Which server is asked, and how long people wait for it."""
+
+    model: str
+    base_url: str | None = None
+    """None is OpenAI itself."""
+    api_key: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 20.0
+    """For one answer, all tries together."""
+
+
+class Answer(BaseModel):
+    """The form that the assistant fills in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str = Field(description="The finished prompt, in English")
+
+
+class OpenAIAssistant:
+    """Asks for structured output over `POST /chat/completions`; see `PromptAssistant`."""
+
+    def __init__(self, client: AsyncOpenAI, settings: AssistantSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    @property
+    def name(self) -> str:
+        """The model, and the server if it is not OpenAI."""
+        return f"{self._settings.model}@{self._settings.base_url or 'openai'}"
+
+    async def refine(self, draft: Draft) -> str:
+        """Return a prompt; see `PromptAssistant`."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                message = await self._ask(draft)
+        except (TimeoutError, APIConnectionError) as error:
+            raise AssistantError("assistant.unavailable") from error
+        except ContentFilterFinishReasonError as error:
+            raise AssistantError("assistant.declined") from error
+        except APIStatusError as error:
+            raise _unanswered(error.status_code) from error
+        except (OpenAIError, ValueError) as error:  # cut off, or not in the form asked for
+            raise AssistantError("assistant.unusable") from error
+        except Exception as error:  # a server that only resembles OpenAI's may break the client
+            _log.warning("assistant.strange", error=type(error).__name__)
+            raise AssistantError("assistant.unusable") from error
+        if message.refusal:
+            raise AssistantError("assistant.declined")
+        prompt = tidy(message.parsed.prompt) if message.parsed else ""
+        if not prompt:
+            raise AssistantError("assistant.unusable")
+        return prompt
+
+    async def _ask(self, draft: Draft) -> ParsedChatCompletionMessage[Answer]:
+        completion = await self._client.chat.completions.parse(
+            model=self._settings.model,
+            messages=await _messages(draft),
+            response_format=Answer,
+        )
+        return completion.choices[0].message
+
+
+@contextlib.asynccontextmanager
+async def open_assistant(settings: AssistantSettings) -> AsyncIterator[OpenAIAssistant]:
+    """Keep a client for the length of the block; nothing is asked before it is needed."""
+    async with AsyncOpenAI(
+        api_key=settings.api_key or _NO_KEY,
+        base_url=settings.base_url,
+        timeout=settings.timeout_seconds,
+        max_retries=RETRIES,
+    ) as client:
+        yield OpenAIAssistant(client, settings)
+
+
+def _unanswered(status: int) -> AssistantError:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return AssistantError("assistant.unavailable")
+    _log.error("assistant.rejected", status=status)  # key, model or server are not set up right
+    return AssistantError("assistant.rejected", status=status)
+
+
+async def _messages(draft: Draft) -> list[ChatCompletionMessageParam]:
+    content: str | list[ChatCompletionContentPartParam] = draft.words
+    if draft.image is not None:
+        url = await asyncio.to_thread(_data_url, draft.image)
+        content = [
+            {"type": "text", "text": draft.words},
+            {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+        ]
+    return [
+        {"role": "system", "content": system_message(draft)},
+        {"role": "user", "content": content},
+    ]
+
+
+def _data_url(image: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()

@@ -1,0 +1,25 @@
+"""A prompt assistant without a server; `error` makes it fail, `gate` makes it wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+from inference.assist.base import Draft
+
+
+class FakeAssistant:
+    """Answers every draft with `Refined <number>: <words>`."""
+
+    def __init__(self, name: str = "fake") -> None:
+        self.name = name
+        self.error: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.drafts: list[Draft] = []
+
+    async def refine(self, draft: Draft) -> str:
+        self.drafts.append(draft)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return f"Refined {len(self.drafts)}: {draft.words}"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from inference.assist.offline import draw
+from inference.assist.vocabulary import CAMERAS, CASTS
+from inference.nano.backgrounds import PLACES
+from inference.nano.scenes import COLOURS
+from inference.nano.shapes import OUTLINES
+from inference.spec import Camera
+from tests.fakes.orders import a_spec
+
+SEEDS = range(2000)
+
+
+def test_a_seed_stands_for_one_prompt():
+    for seed in SEEDS:
+        assert draw(a_spec(seed=seed)) == draw(a_spec(seed=seed, frames=97))
+
+
+def test_seeds_have_prompts_of_their_own():
+    assert len({draw(a_spec(seed=seed)) for seed in SEEDS}) == len(SEEDS)
+
+
+def test_every_cast_gets_its_turn():
+    drawn = [draw(a_spec(seed=seed)).casefold() for seed in SEEDS]
+    for cast in CASTS:
+        assert any(line.startswith(cast.subjects) for line in drawn)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_a_prompt_is_a_few_short_sentences_of_one_scene(seed):
+    prompt = draw(a_spec(seed=seed))
+    assert len(re.findall(r"\.(?: |$)", prompt)) <= 6
+    assert len(prompt.split()) < 80
+
+
+def test_a_still_says_nothing_of_the_camera_nor_does_a_clip_that_has_a_camera():
+    for seed in range(200):
+        spec = a_spec(seed=seed)
+        assert any(line in draw(spec) for line in CAMERAS)
+        for silent in (replace(spec, frames=1), replace(spec, camera=Camera.PAN_LEFT)):
+            assert not any(line in draw(silent) for line in CAMERAS)
+
+
+def test_nano_gets_the_words_that_it_was_trained_on():
+    drawn = {draw(a_spec(seed=seed, model="nano")) for seed in SEEDS}
+    assert len(drawn) > 1000
+    assert {line.split()[1] for line in drawn} == set(COLOURS)
+    assert {line.split()[2] for line in drawn} == set(OUTLINES)
+    assert len({line.split(" in ")[-1].split(" on ")[-1] for line in drawn}) >= len(PLACES)
+
+
+def test_a_still_of_nano_moves_nowhere():
+    for seed in range(200):
+        assert " standing still " in draw(a_spec(seed=seed, model="nano", frames=1))
+
+
+def test_drawing_takes_no_model():
+    program = (
+        "import sys; from inference.nano import captions; from inference.assist import offline;"
+        "print([m for m in ('torch', 'openai', 'PIL', 'py3langid') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
