@@ -24,7 +24,7 @@ from rich.console import Console
 
 from tests.fakes.slack import Faults, LoopbackSlack, Person, Workspace
 from tests.fakes.slack.model import Channel
-from tests.scenario.slack_bot import Mode, SlackBot
+from tests.scenario.slack_bot import Mode, SlackBot, declared
 from tests.scenario.slack_people import Customer
 from tests.scenario.slack_verdict import Asked, Verdict, ended, judge, traces
 
@@ -247,7 +247,7 @@ async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
 
 @contextlib.asynccontextmanager
 async def _open(plan: Plan, directory: Path) -> AsyncIterator[tuple[LoopbackSlack, SlackBot]]:
-    async with LoopbackSlack(faults=plan.faults) as slack:
+    async with LoopbackSlack(application=await declared(plan.mode), faults=plan.faults) as slack:
         bot = SlackBot(directory, slack, mode=plan.mode)
         try:
             yield slack, bot

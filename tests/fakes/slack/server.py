@@ -19,7 +19,7 @@ from tests.fakes.slack.contract import Contract
 from tests.fakes.slack.faults import Faults
 from tests.fakes.slack.hub import Hub
 from tests.fakes.slack.mail import Mail
-from tests.fakes.slack.model import Json, Team
+from tests.fakes.slack.model import APP_ID, Json, Team
 from tests.fakes.slack.oauth import CLIENT_ID, CLIENT_SECRET, Authorizations, Grant
 from tests.fakes.slack.people import Person
 from tests.fakes.slack.records import Refused, Trouble
@@ -205,7 +205,7 @@ class LoopbackSlack:
 
     async def _open_socket(self) -> Json:
         address = self.hub.url.replace("http", "ws", 1)
-        return {"url": f"{address}link?ticket={self.socket.ticket()}&app_id=A0LB000000"}
+        return {"url": f"{address}link?ticket={self.socket.ticket()}&app_id={APP_ID}"}
 
     async def _asked(self, browser: aiohttp.ClientSession, install_url: str) -> dict[str, str]:
         async with browser.get(install_url, allow_redirects=False) as response:
