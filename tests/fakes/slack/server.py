@@ -184,9 +184,15 @@ class LoopbackSlack:
             most = max([most, *(sum(at <= other < at + 60 for other in ats) for at in ats)])
         return most
 
-    def acknowledgement_seconds(self, share: float) -> float:
-        """Return in how many seconds a share of all deliveries was acknowledged."""
-        times = sorted(d.seconds for d in self.world.deliveries if d.seconds is not None)
+    def acknowledgement_seconds(self, share: float, *, kind: str | None = None) -> float:
+        """Return in how many seconds a share of the deliveries was acknowledged.
+
+        Args:
+            share: 0 to 1.
+            kind: `events_api`, `slash_commands` or `interactive` alone; otherwise all.
+        """
+        heard = [d for d in self.world.deliveries if kind in {None, d.kind}]
+        times = sorted(d.seconds for d in heard if d.seconds is not None)
         return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
 
     def leaks(self, secrets: Iterable[tuple[Workspace, str]]) -> list[str]:
