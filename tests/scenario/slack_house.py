@@ -28,6 +28,7 @@ from inference.store.outbox import ActKind
 from inference.tasks import running
 from tests.fakes.cleaner import FakeCleaner
 from tests.fakes.executor import FakeExecutor
+from tests.fakes.moderators import a_guard
 from tests.fakes.slack import LoopbackSlack
 from tests.fakes.slack.application import Application
 
@@ -85,6 +86,8 @@ class House:
                     weights={},
                     watermark=WatermarkSettings(),
                     files_seconds=86400.0,
+                    assistant=None,
+                    guard=lambda _: a_guard(),
                     clock=clock,
                 )
             )
@@ -104,6 +107,7 @@ class House:
                 platforms={"slack": self.platform},
                 painter=self._paint,
                 shrinker=NeverShrinks(),
+                previews=False,
                 clock=clock,
             )
             tasks = await stack.enter_async_context(running())
