@@ -145,7 +145,11 @@ class Day:
             TimeoutError: Nothing goes on.
         """
         while left := self._open():
-            await self.discord.until(lambda left=left: self._open() != left, END_SECONDS, str(left))
+            went_on = functools.partial(self._went_on, left)
+            await self.discord.until(went_on, END_SECONDS, f"the end of {left}")
+
+    def _went_on(self, left: set[str]) -> bool:
+        return self._open() != left
 
     def _open(self) -> set[str]:
         return {job.id for job in jobs(self.discord).values() if not job.ended}
