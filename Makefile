@@ -2,6 +2,7 @@
 # make test   everything CI checks
 # make chat   talk to it in this terminal
 # make chaos  kill it at every point and at random, and count what was lost (10 minutes)
+# make day    let 100 people use it on a bad day of a Discord of its own (3 minutes)
 #
 # TORCH_INDEX picks the build of torch; without it pip takes its default for this machine.
 # CPU only (a tenth of the download):
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test lint fast chaos format build clean
+.PHONY: help demo chat test lint fast chaos day format build clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -36,6 +37,9 @@ fast: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.run
+
+day: $(VENV)/.dev
+	$(BIN)/python -m tests.scenario.discord_day
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ from commands.settings import (
 from commands.values import accept, label
 from inference.errors import UserError
 from inference.jobs.model import RANDOM, TYPED, Job, JobState, Order
-from inference.jobs.preparing import PARENT_RESULT
+from inference.jobs.preparing import PARENT_LATENTS, PARENT_RESULT
 from inference.jobs.presentation import Presentation
 from inference.media.watermark import Corner
 from inference.spec import Mode
@@ -78,7 +78,8 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
     rules = await allowed(call)
     check_caps(spec, call.caller, rules)
     resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities)
-    return await submit(call, resolved, rules, parent=job.id)
+    parent = job.id if verb is Verb.EXTEND else _keeper(job)
+    return await submit(call, resolved, rules, parent=parent)
 
 
 async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = Verb.EDIT) -> Card:
@@ -117,7 +118,7 @@ async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = 
         )
         if revised is not None:
             return cards.note("edit.revised", call.locale, job=job.id)
-    return await submit(call, resolved, rules, parent=job.id)
+    return await submit(call, resolved, rules, parent=_keeper(job))
 
 
 def _final(resolved: Resolved, job: Job) -> Resolved:
@@ -142,6 +143,15 @@ async def animate_still(call: Call, job: Job) -> Card:
     )
     resolved = resolve(job.spec.own_words, layers, call.studio)
     return await submit(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
+
+
+def _keeper(job: Job) -> str:
+    """Return the job that has the files which a repeat of this one starts from.
+
+    A job that ended before it was prepared never had its own copy of its parent's.
+    """
+    unprepared = not {job.spec.image, job.spec.latents}.isdisjoint({PARENT_RESULT, PARENT_LATENTS})
+    return job.parent if unprepared and job.parent is not None else job.id
 
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:

@@ -19,7 +19,7 @@ import structlog
 
 from bot.discord import access, modals, render, uploads
 from bot.discord.address import Posted
-from bot.discord.errors import UNREACHABLE
+from bot.discord.errors import ACKNOWLEDGED, UNREACHABLE
 from commands.card import Card, CardKind
 from commands.forms import Form
 
@@ -75,13 +75,12 @@ class Answers:
             making = asyncio.create_task(work, name=f"discord-{interaction.id}")
             try:
                 await asyncio.wait({making}, timeout=None if form else PROMPT_SECONDS)
-                if not making.done():
-                    await _think(interaction, private=private)
+                thinking = not making.done() and await _think(interaction, private=private)
                 answer = await making
             finally:
                 making.cancel()
             try:
-                thought = private if interaction.response.is_done() else None
+                thought = private if thinking else None
                 expected.set_result(await _show(interaction, answer, thought=thought))
             except (discord.HTTPException, *UNREACHABLE) as error:
                 # Too late, or lost on the way: if it made a job, the outbox sees to its card.
@@ -101,9 +100,15 @@ class Answers:
                 expected.set_result(None)
 
 
-async def _think(interaction: discord.Interaction, *, private: bool) -> None:
-    with contextlib.suppress(discord.HTTPException, *UNREACHABLE):
-        await interaction.response.defer(ephemeral=private, thinking=True)
+async def _think(interaction: discord.Interaction, *, private: bool) -> bool:
+    """Show "thinking…", and return whether that is what people see."""
+    try:
+        await _twice(lambda: interaction.response.defer(ephemeral=private, thinking=True))
+    except discord.HTTPException as error:
+        return error.code == ACKNOWLEDGED  # the first try arrived, only its answer was lost
+    except UNREACHABLE:
+        return False
+    return True
 
 
 async def _show(
@@ -129,7 +134,8 @@ async def _show(
     else:
         if not accepted:
             await _follow(interaction, card)
-        await interaction.delete_original_response()
+        with contextlib.suppress(discord.NotFound):  # where the first try arrived
+            await _twice(interaction.delete_original_response)
         return Shown()
     return Shown(posted=posted, card=card) if accepted else None
 
@@ -186,8 +192,8 @@ async def _files(interaction: discord.Interaction, card: Card) -> list[discord.F
 
 
 async def _twice(send: Callable[[], Awaitable[Answered]]) -> Answered:
-    """Send an answer again that may be lost: Discord takes the first one that arrives."""
+    """Send an answer again that may be lost, or was not taken: Discord takes the first one."""
     try:
         return await send()
-    except UNREACHABLE:
+    except (discord.DiscordServerError, *UNREACHABLE):
         return await send()

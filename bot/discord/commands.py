@@ -140,7 +140,11 @@ class SuggestingTransformer(OptionTransformer):
 
 
 def _command(command: Command, reception: Reception) -> app_commands.Command[Any, ..., None]:
-    options = [option for option in command.options if option.name not in command.fixed]
+    options = [
+        option
+        for option in command.options
+        if option.name not in command.fixed and reception.offers(option)
+    ]
 
     async def callback(interaction: discord.Interaction, **given: Value | None) -> None:
         values = {name: value for name, value in given.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import discord
@@ -76,7 +76,14 @@ class Intake:
             address=_address(interaction).as_dict(),
             id=str(inside or interaction.channel_id or ""),
             title=getattr(channel, "name", None) or "",
+            age_restricted=_is_for_adults(channel),
         )
+
+
+def _is_for_adults(channel: object) -> bool:
+    """Whether a channel, or the one that a thread is in, is age-restricted."""
+    tell: Callable[[], bool] | None = getattr(channel, "is_nsfw", None)
+    return tell is not None and tell()
 
 
 def _address(interaction: discord.Interaction) -> Address:

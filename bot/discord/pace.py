@@ -1,4 +1,4 @@
-"""Leaves out edits that only show progress where Discord allows few: a newer one follows anyway."""
+"""Leaves out edits that a newer one follows soon, where Discord allows few."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pace:
         self._edits[posted.channel].append((self._clock.now(), posted.message))
 
     def allows(self, posted: Posted) -> bool:
-        """Whether a message may be edited now only to show progress."""
+        """Whether a message may be edited now for something that passes."""
         self._forget()
         now = self._clock.now()
         edits = self._edits.get(posted.channel, ())

@@ -27,7 +27,7 @@ from bot.platform import Desk, Outgoing, Receipt, Remember
 from commands.card import Card, CardKind
 from inference.clock import Clock, SystemClock
 from inference.errors import DeliveryError
-from inference.jobs.model import Job
+from inference.jobs.model import Job, JobState
 from inference.store.outbox import ActKind, Route
 
 
@@ -98,7 +98,7 @@ class DiscordPlatform:
         """Bring a message to its newest state; see `Platform`."""
         posted = Posted(**receipt)
         client = self._client
-        if message.card.kind is CardKind.RUNNING and not self._pace.allows(posted):
+        if _is_passing(message) and not self._pace.allows(posted):
             return
         self._pace.edited(posted)
         with translated():
@@ -218,6 +218,12 @@ class DiscordPlatform:
             view=drawn.view,
             allowed_mentions=drawn.allowed_mentions,
         )
+
+
+def _is_passing(message: Outgoing) -> bool:
+    """Whether a newer state follows soon, so that this one may be left out."""
+    ending = message.job.state in {JobState.FINISHING, JobState.DELIVERING}
+    return message.card.progress is not None or ending
 
 
 def _card(message: Outgoing, channel: int) -> Card:

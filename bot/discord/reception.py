@@ -14,7 +14,7 @@ from bot.discord.answers import Answers
 from bot.discord.intake import Intake
 from bot.platform import Desk
 from commands.run import invoke, opens_form, press, submit
-from commands.schema import Command, Value, Visibility
+from commands.schema import Command, Option, Value, Visibility
 from inference.errors import RushesError
 
 SUGGEST_SECONDS = 2.0
@@ -30,6 +30,10 @@ class Reception:
         self._desk = desk
         self._answers = answers
         self._intake = Intake(desk, client)
+
+    def offers(self, option: Option) -> bool:
+        """Whether this installation has a use for an option."""
+        return self._desk.studio.offers(option)
 
     async def command(
         self, interaction: discord.Interaction, command: Command, options: Mapping[str, Value]

@@ -19,6 +19,7 @@ async def clip(attachment: Attachment) -> discord.File:
         attachment.path,
         filename=attachment.name,
         description=cut(attachment.description, FILE_DESCRIPTION_LENGTH),
+        spoiler=attachment.spoiler,
     )
 
 

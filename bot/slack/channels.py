@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import structlog
-from slack_sdk.errors import SlackApiError
 
 from bot.slack.clients import Clients, problem
+from bot.slack.errors import WIRE_ERRORS
 from bot.slack.origin import Origin
 from bot.slack.people import People
 from inference.clock import Clock
@@ -55,7 +54,7 @@ class Channels:
                 channel = (await client.conversations_info(channel=origin.channel))["channel"]
                 if not _has_bot(channel) and not await self._join(origin, channel):
                     raise await self._refusal(origin)
-        except (SlackApiError, DeliveryError, aiohttp.ClientError, TimeoutError) as error:
+        except (*WIRE_ERRORS, DeliveryError) as error:
             if problem(error) in _CLOSED:
                 raise await self._refusal(origin) from error
             _log.info("slack.channel_unknown", error=problem(error))
@@ -74,7 +73,7 @@ class Channels:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 client = await self._clients.asking(origin.team, origin.enterprise)
                 opened = await client.conversations_open(users=origin.user)
-        except (SlackApiError, DeliveryError, aiohttp.ClientError, TimeoutError) as error:
+        except (*WIRE_ERRORS, DeliveryError) as error:
             raise UserError("slack.not_here") from error
         return str(opened["channel"]["id"])
 

@@ -18,6 +18,7 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.errors import WIRE_ERRORS, delivery_error
 from bot.slack.installations import Installation, Installations
 from inference.errors import DeliveryError, UserError
 from inference.store.database import Database
@@ -28,11 +29,6 @@ TIMEOUT_SECONDS = 30
 
 ROTATE_SECONDS = 3600.0
 """A token is exchanged when it has less than this left; they live for twelve hours."""
-
-REJECTED = frozenset(
-    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"}
-)
-"""Errors that only a person can put right."""
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +61,7 @@ class Clients:
 
         Raises:
             UserError: `slack.token_rejected`: the configured token is of no use.
+            DeliveryError: Slack cannot be reached.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
         # A kept-alive connection may die unnoticed, and then nobody knows whether a message was
@@ -171,7 +168,7 @@ class Clients:
                 grant_type="refresh_token",
                 refresh_token=refresh_token,
             )
-        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+        except WIRE_ERRORS as error:
             # The present token may still be good; the next call tries again.
             _log.warning("slack.rotation_failed", error=problem(error))
             return installation
@@ -191,12 +188,11 @@ class Clients:
         client.token = token
         try:
             told = await client.auth_test()
-        except SlackApiError as error:
-            if problem(error) in REJECTED:
-                raise UserError("slack.token_rejected", problem=problem(error)) from error
-            raise DeliveryError("slack.unreachable", transient=True) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise DeliveryError("slack.unreachable", transient=True) from error
+        except WIRE_ERRORS as error:
+            refusal = delivery_error(error)
+            if refusal.transient:
+                raise refusal from error
+            raise UserError("slack.token_rejected", problem=problem(error)) from error
         wide = bool(told.get("is_enterprise_install"))
         scopes = re.split(r",\s*", _header(told.headers, "x-oauth-scopes"))
         return Installation(

@@ -17,12 +17,12 @@ import aiohttp
 import structlog
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot.slack.clients import REJECTED, Clients, problem
+from bot.slack.clients import Clients, problem
+from bot.slack.errors import WIRE_ERRORS, delivery_error
 from inference.errors import UserError
 
 PING_SECONDS = 5.0
@@ -109,12 +109,13 @@ class Connection:
         while True:
             try:
                 return await self._connect()
-            except (SlackApiError, aiohttp.ClientError, OSError) as error:  # time-outs are OSErrors
-                if problem(error) in REJECTED:
+            except WIRE_ERRORS as error:
+                refusal = delivery_error(error)
+                if not refusal.transient:
                     raise UserError("slack.token_rejected", problem=problem(error)) from error
                 _log.warning("slack.unreachable", error=problem(error))
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                await asyncio.sleep(max(wait, _retry_after(error)))
+                await asyncio.sleep(max(wait, refusal.retry_after or 0.0))
                 failures += 1
 
     async def _connect(self) -> _Line:
@@ -217,10 +218,3 @@ async def _close(line: _Line) -> None:
     except Exception as error:  # noqa: BLE001 - what is broken may break on closing too
         _log.info("slack.not_closed", error=problem(error))
         await line.aiohttp_client_session.close()
-
-
-def _retry_after(error: BaseException) -> float:
-    if not isinstance(error, SlackApiError):
-        return 0.0
-    told = str(error.response.headers.get("Retry-After", ""))
-    return float(told) if told.isdecimal() else 0.0

@@ -118,15 +118,13 @@ class SlackImages:
 
     async def _save(self, response: aiohttp.ClientResponse, target: Path) -> None:
         received = 0
-        file = await asyncio.to_thread(target.open, "wb")
-        try:
+        # A file that a thread opens is lost when this is cancelled meanwhile.
+        with target.open("wb") as file:
             async for chunk in response.content.iter_chunked(_CHUNK):
                 received += len(chunk)
                 if received > self._limits.file_bytes:
                     raise self._too_large()
                 await asyncio.to_thread(file.write, chunk)
-        finally:
-            await asyncio.to_thread(file.close)
 
     def _too_large(self) -> UserError:
         return UserError("image.too_large", limit_mb=self._limits.file_bytes // 2**20)

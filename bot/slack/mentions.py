@@ -96,7 +96,7 @@ class Mentions:
         event = body["event"]
         said = typed.without_mention(event.get("text") or "", origin.installation.bot_user)
         if said.startswith("/"):
-            line = typed.unescape(said)
+            line = typed.line(said)
         elif prompt := typed.prompt(said):
             line = f"{GENERATE} {prompt}"
         else:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import aiohttp
 import structlog
-from slack_sdk.errors import SlackApiError
 
 from bot.platform import Desk
 from bot.slack.address import NAME, person_id
 from bot.slack.clients import Clients, problem
+from bot.slack.errors import WIRE_ERRORS
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin
 from commands.context import Caller
@@ -107,7 +106,7 @@ class People:
                 client = await self._clients.asking(team, installation.enterprise)
                 told = await client.users_info(user=user, include_locale=True)
             found, seconds = _profile(told["user"]), KEPT_SECONDS
-        except (SlackApiError, DeliveryError, aiohttp.ClientError, TimeoutError) as error:
+        except (*WIRE_ERRORS, DeliveryError) as error:
             _log.info("slack.profile_unknown", error=problem(error))
             # Rights are not kept beyond their time; a name and a language do no harm.
             found, seconds = replace(kept, admin=False), RETRY_SECONDS
@@ -129,7 +128,7 @@ class People:
                 client = await self._clients.asking(team, installation.enterprise)
                 told = await client.usergroups_list(include_users=True)
             found, seconds = _groups(told["usergroups"]), KEPT_SECONDS
-        except (SlackApiError, DeliveryError, aiohttp.ClientError, TimeoutError) as error:
+        except (*WIRE_ERRORS, DeliveryError) as error:
             _log.info("slack.groups_unknown", error=problem(error))
             found, seconds = {}, RETRY_SECONDS
         self._groups[installation.workspace] = (now + seconds, found)

@@ -6,12 +6,14 @@ file is in is asked when somebody wants a picture from that thread.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiosqlite
 
-from bot.slack.calls import Calls
+from bot.slack.clients import Clients
+from bot.slack.errors import WIRE_ERRORS
 from bot.slack.origin import Origin
 from inference.clock import Clock
 from inference.errors import DeliveryError
@@ -22,7 +24,7 @@ KEPT_SECONDS = 7 * 86_400.0
 MOST_ASKED = 10
 """Files that are looked into for one request, newest first."""
 
-PATIENCE_SECONDS = 2.0
+LOOKUP_SECONDS = 3.0
 
 _UNREADABLE = "check_file_info"
 """How Slack hands over a file of another company's: as a stub."""
@@ -31,9 +33,9 @@ _UNREADABLE = "check_file_info"
 class Pictures:
     """Finds the picture that somebody means."""
 
-    def __init__(self, database: Database, calls: Calls, clock: Clock) -> None:
+    def __init__(self, database: Database, clients: Clients, clock: Clock) -> None:
         self._database = database
-        self._calls = calls
+        self._clients = clients
         self._clock = clock
 
     async def in_message(self, origin: Origin, files: Iterable[Mapping[str, Any]]) -> str | None:
@@ -89,10 +91,10 @@ class Pictures:
     async def _info(self, origin: Origin, file: str) -> dict[str, Any]:
         """Return what Slack says of a file, or nothing if it does not say."""
         try:
-            told = await self._calls.call(
-                origin.address, "files.info", patience=PATIENCE_SECONDS, file=file
-            )
-        except DeliveryError:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                client = await self._clients.asking(origin.team, origin.enterprise)
+                told = await client.files_info(file=file)
+        except (*WIRE_ERRORS, DeliveryError):
             return {}
         return dict(told.get("file") or {})
 

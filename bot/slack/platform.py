@@ -135,7 +135,7 @@ class SlackPlatform:
         channels = Channels(self._clients, people, self._clock)
         reception = Reception(desk, people, channels)
         answers = Answers(self._calls, self._posting)
-        pictures = Pictures(desk.database, self._calls, self._clock)
+        pictures = Pictures(desk.database, self._clients, self._clock)
         modals = Modals(reception, answers, self._calls, work, desk.studio)
         home = Home(reception, self._calls, work)
         SlashCommands(reception, answers, modals, work).register(app)

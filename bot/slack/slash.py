@@ -47,10 +47,11 @@ class SlashCommands:
             self._work.start(self._reception.look_ahead(origin), name="look-ahead")
             await ack()
             return
-        words = typed.prompt(text) if command is not None else typed.unescape(text)
         answering = self._work.start(
             self._reception.line(
-                origin, f"{name} {words}", key=once.of_trigger(body, installation.workspace)
+                origin,
+                typed.line(f"{name} {text}"),
+                key=once.of_trigger(body, installation.workspace),
             ),
             name="command",
         )

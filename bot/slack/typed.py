@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from commands.catalog import COMMANDS
+
 _MARKUP = re.compile(r"<(?P<sign>[@#!]?)(?P<target>[^<>|]*)(?:\|(?P<label>[^<>]*))?>")
+_ABOUT_PEOPLE = {f"/{command.parent}" for command in COMMANDS if command.parent}
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 _ENTITY = re.compile("|".join(_ENTITIES))
 
@@ -20,6 +23,12 @@ def prompt(text: str) -> str:
     A prompt is shown again: nobody may be mentioned by it.
     """
     return unescape(_MARKUP.sub(_shown, text))
+
+
+def line(text: str) -> str:
+    """Return a line with a command in front; where it has verbs, people stay the ids they are."""
+    words = text.split(None, 1)
+    return unescape(text) if words and words[0].casefold() in _ABOUT_PEOPLE else prompt(text)
 
 
 def without_mention(text: str, user: str) -> str:

@@ -1,7 +1,7 @@
 """The render worker: one process per GPU, `python -m inference.workers.child`.
 
-Threads: the main one renders, one encodes (`encoder`), one listens to the parent (`link`), one
-beats the heart. The engine stays loaded from job to job.
+Threads: the main one renders, one encodes (`encoder`), one writes previews (`previews`), one
+listens to the parent (`link`), one beats the heart. The engine stays loaded from job to job.
 """
 
 from __future__ import annotations

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
+from dataclasses import replace
 from typing import Self
 
 from inference.errors import Cancelled, WorkerLost
-from inference.workers.base import Manifest, Progress, ProgressCallback, RenderTask, Stage
+from inference.workers.base import (
+    LATENTS_NAME,
+    Manifest,
+    Progress,
+    ProgressCallback,
+    RenderTask,
+    Stage,
+)
 
 CLIP = b"not really a clip"
 
@@ -83,9 +91,12 @@ class FakeExecutor:
         assert self._current is not None
         self._current[1](Progress(stage=stage, done=done, total=total))
 
-    def finish(self, **timings: float) -> Manifest:
-        """Write the file of the render under way and end it well."""
+    def finish(self, *, latents: bytes | None = None, **timings: float) -> Manifest:
+        """Write the files of the render under way and end it well."""
         manifest = self.write_file(**timings)
+        if latents is not None and self._current is not None:
+            (self._current[0].directory / LATENTS_NAME).write_bytes(latents)
+            manifest = replace(manifest, latents_sha256=hashlib.sha256(latents).hexdigest())
         self._end().set_result(manifest)
         return manifest
 

@@ -53,7 +53,8 @@ class BotProcess:
 
     def __init__(self, directory: Path, discord: LoopbackDiscord) -> None:
         self.log = directory / "bot.log"
-        self.kills = 0
+        self.kills: list[float] = []
+        """When it was killed; Unix seconds."""
         self._discord = discord
         self._process: asyncio.subprocess.Process | None = None
         self._config = directory / "config.toml"
@@ -87,7 +88,7 @@ class BotProcess:
         assert self._process is not None
         self._process.kill()
         await self._process.wait()
-        self.kills += 1
+        self.kills.append(self._discord.clock.now())
 
     async def stop(self) -> int:
         """Ask it to stop, and return its exit status.

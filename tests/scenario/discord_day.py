@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import functools
 import io
+import math
 import random
 import sys
 import tempfile
@@ -42,8 +43,8 @@ ANSWER_SECONDS = 3.0
 PATIENCE = 30
 """How often a person asks again."""
 
-END_SECONDS = 120.0
-"""From the last command to the end of the last job."""
+END_SECONDS = 60.0
+"""From the last command, or the end of a job after it, to the end of the next one."""
 
 DEEDS = {
     "generate": 30,
@@ -81,6 +82,8 @@ class Plan:
     """Commands per second, about."""
     trouble: float = 0.03
     """Share of requests that end in 5xx or 429."""
+    lost: float = 0.01
+    """Share of requests that are acted on and never answered."""
     seed: int = 6
 
 
@@ -120,20 +123,36 @@ class Day:
 
     def _channels(self, guild: Guild) -> list[Channel]:
         add = self.discord.add_channel
+        general, forum = add(guild, "general"), add(guild, "ideas", ChannelKind.FORUM)
+        owner = self.discord.owner(guild)
         return [
-            add(guild, "general"),
+            general,
             add(guild, "clips"),
             add(guild, "news", ChannelKind.ANNOUNCEMENT),
             add(guild, "stage", ChannelKind.VOICE),
+            self.discord.thread_of(owner, general, "a thread of people"),
+            self.discord.thread_of(owner, forum, "a post"),
         ]
 
     def reached(self, commands: int) -> bool:
         """Return whether so many commands got their answer."""
         return self.done >= commands
 
-    def settled(self) -> bool:
-        """Return whether people have seen the end of everything."""
-        return all(job.ended for job in jobs(self.discord).values())
+    async def settled(self) -> None:
+        """Wait until people have seen the end of everything.
+
+        Raises:
+            TimeoutError: Nothing goes on.
+        """
+        while left := self._open():
+            went_on = functools.partial(self._went_on, left)
+            await self.discord.until(went_on, END_SECONDS, f"the end of {left}")
+
+    def _went_on(self, left: set[str]) -> bool:
+        return self._open() != left
+
+    def _open(self) -> set[str]:
+        return {job.id for job in jobs(self.discord).values() if not job.ended}
 
 
 @dataclass(kw_only=True)
@@ -222,7 +241,7 @@ class Somebody:
 
     async def _complete(self) -> None:
         await self._ask(
-            lambda: self.person.complete(self._place(), "generate", "model", "te", prompt="a")
+            lambda: self.person.complete(self._place(), "generate", "model", "test", prompt="a")
         )
 
     async def _cancel(self) -> None:
@@ -288,16 +307,17 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
             await bot.start()
             await discord.bot_ready()
             discord.storm(plan.trouble, plan.seed)
+            discord.trouble("", times=math.inf, share=plan.lost, reset=True, taken=True)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(day.live())
                 tasks.create_task(disturb(day, bot))
             stuck = None
             try:
-                await discord.until(day.settled, END_SECONDS, "the end of every job")
+                await day.settled()
             except TimeoutError as error:
                 stuck = str(error)
             status = await bot.stop()
-            verdict = judge(discord)
+            verdict = judge(discord, kills=bot.kills)
             verdict.problems += [stuck] if stuck else []
             verdict.problems += [f"no answer to {what}" for what in day.given_up]
             if status != 0:
@@ -320,7 +340,7 @@ def report(day: Day, verdict: Verdict) -> str:
         f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
         f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
         f"requests: {len(witness.requests)} {dict(answers)}",
-        f"too late: {len(witness.dead_token_uses)}",
+        f"too late: {len(witness.dead_token_uses)}, left thinking by a kill: {verdict.thinking}",
         f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",
         *(f"told {count} times: {text}" for text, count in told.most_common(5)),
         *(f"not offered {count} times: {text}" for text, count in day.not_offered.most_common(5)),
@@ -346,6 +366,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--pace", type=float, default=8.0)
     parser.add_argument("--trouble", type=float, default=0.03)
+    parser.add_argument("--lost", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--keep", type=Path, help="directory for data and log")
     options = vars(parser.parse_args())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.fakes.discord import ChannelKind, LoopbackDiscord, Message
@@ -11,6 +12,9 @@ WORDS = re.compile(r"by (?P<who>p\d+), take (?P<take>\d+)")
 """Part of every prompt: whose it is."""
 
 _BUTTON = re.compile(r"v1:(?P<verb>\w+):(?P<job>[0-9A-Z]{8,26})")
+
+THINKING_SECONDS = 5.0
+"""After this an answer that was announced is there, or the bot forgot it."""
 
 THREADED = frozenset({ChannelKind.TEXT, ChannelKind.ANNOUNCEMENT})
 """Where clips go into the thread of their card."""
@@ -43,6 +47,8 @@ class Verdict:
     accepted: int = 0
     delivered: int = 0
     cancelled: int = 0
+    thinking: int = 0
+    """Answers that were announced and never came, because the bot was killed meanwhile."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -63,8 +69,13 @@ def jobs(discord: LoopbackDiscord) -> dict[str, Job]:
     return found
 
 
-def judge(discord: LoopbackDiscord) -> Verdict:
-    """Judge a day that is over."""
+def judge(discord: LoopbackDiscord, kills: Sequence[float] = ()) -> Verdict:
+    """Judge a day that is over.
+
+    Args:
+        discord: What people saw.
+        kills: When the bot was killed; Unix seconds.
+    """
     verdict = Verdict()
     found = jobs(discord)
     for job in found.values():
@@ -77,8 +88,14 @@ def judge(discord: LoopbackDiscord) -> Verdict:
         else:
             verdict.cancelled += 1
     mine = {id(m) for job in found.values() for m in (*job.cards, *job.clips, *job.notices)}
+    for message in discord.world.messages:
+        if message.loading and not message.deleted:
+            forgiven = any(0 < kill - message.posted_at < THINKING_SECONDS for kill in kills)
+            verdict.thinking += forgiven
+            if not forgiven:
+                verdict.problems.append(f"left thinking: {message.asked_by}")
     for message in discord.witness.messages:
-        if id(message) not in mine:
+        if id(message) not in mine and not message.loading:
             verdict.problems.append(f"belongs to no job: {message.text[:200]!r}")
     verdict.problems += [f"violation: {violation}" for violation in discord.violations]
     verdict.problems += [f"slip of the fake: {slip}" for slip in discord.api.slips]
@@ -109,7 +126,7 @@ def _fault_of(clip: Message, card: Message, words: str) -> str | None:
     place = card.thread if card.channel.kind in THREADED else card.channel
     if clip.channel is not place:
         return f"the clip is in {clip.channel.name or 'a direct message'}"
-    if words.encode() not in clip.files[0].data:
+    if not re.search(re.escape(words).encode() + rb"(?!\d)", clip.files[0].data):
         return "the clip is that of another prompt"
     return None
 

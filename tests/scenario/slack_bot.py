@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from typing import Literal
 
 import psutil
 
-from tests.fakes.slack import LoopbackSlack
+from tests.fakes.slack import Application, LoopbackSlack
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,19 @@ waiting_total = 1000
 [log]
 format = "json"
 """
+
+
+async def declared(mode: Mode) -> Application:
+    """Return the app as its own manifest describes it: Slack offers and allows nothing else."""
+    address = ["--url", "https://rushes.example.com"] if mode == "http" else []
+    writing = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "slack", "manifest", "--mode", mode, *address),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    written, _ = await writing.communicate()
+    return Application.from_manifest(json.loads(written))
 
 
 class SlackBot:

@@ -24,9 +24,11 @@ from rich.console import Console
 
 from tests.fakes.slack import Faults, LoopbackSlack, Person, Workspace
 from tests.fakes.slack.model import Channel
-from tests.scenario.slack_bot import Mode, SlackBot
+from tests.scenario.slack_bot import Mode, SlackBot, declared
 from tests.scenario.slack_people import Customer
 from tests.scenario.slack_verdict import Asked, Verdict, ended, judge, traces
+
+KINDS = ("slash_commands", "interactive", "events_api")
 
 ACTS_AT_ONCE = 4
 """People whose hands are on the keyboard; the others wait for their clips."""
@@ -247,7 +249,7 @@ async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
 
 @contextlib.asynccontextmanager
 async def _open(plan: Plan, directory: Path) -> AsyncIterator[tuple[LoopbackSlack, SlackBot]]:
-    async with LoopbackSlack(faults=plan.faults) as slack:
+    async with LoopbackSlack(application=await declared(plan.mode), faults=plan.faults) as slack:
         bot = SlackBot(directory, slack, mode=plan.mode)
         try:
             yield slack, bot
@@ -285,8 +287,12 @@ def _tell(console: Console, slack: LoopbackSlack, verdict: Verdict, asked: list[
         f"{verdict.accepted} accepted, {verdict.delivered} delivered once, "
         f"{verdict.repeated_cards} cards repeated"
     )
-    console.print(f"acknowledged in {1000 * slack.acknowledgement_seconds(0.5):.0f} ms (median)")
-    console.print(f"acknowledged in {1000 * slack.acknowledgement_seconds(0.99):.0f} ms (99 %)")
+    for kind in (None, *KINDS):
+        half, nearly_all = (
+            round(1000 * slack.acknowledgement_seconds(share, kind=kind)) for share in (0.5, 0.99)
+        )
+        what = kind or "all"
+        console.print(f"{what}: acknowledged in {half} ms (median), {nearly_all} ms (99 %)")
     console.print(f"chat.update {slack.busiest_minute('chat.update')} times in the busiest minute")
     console.print(f"answers other than success: {dict(slack.errors())}")
 

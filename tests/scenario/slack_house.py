@@ -27,6 +27,7 @@ from inference.media.watermark import WatermarkSettings
 from inference.tasks import running
 from tests.fakes.cleaner import FakeCleaner
 from tests.fakes.executor import FakeExecutor
+from tests.fakes.moderators import a_guard
 from tests.fakes.slack import LoopbackSlack
 from tests.fakes.slack.application import Application
 
@@ -84,6 +85,8 @@ class House:
                     weights={},
                     watermark=WatermarkSettings(),
                     files_seconds=86400.0,
+                    assistant=None,
+                    guard=lambda _: a_guard(),
                     clock=clock,
                 )
             )
@@ -103,6 +106,7 @@ class House:
                 platforms={"slack": self.platform},
                 painter=make_painter(core.jobs, studio, "en", clock),
                 shrinker=NeverShrinks(),
+                previews=False,
                 clock=clock,
             )
             tasks = await stack.enter_async_context(running())

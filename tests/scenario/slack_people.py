@@ -61,20 +61,18 @@ class Customer:
             self.before.append(asked)
         return asked
 
-    def button(self, verb: str) -> tuple[Asked, Message, str]:
-        """Return a button under something that they got.
-
-        Raises:
-            Refused: They chose something that did not come yet.
-        """
-        one = self.dice.choice(self.before) if self.before else None
-        for card in one.channel.messages if one else ():
-            if one and card.metadata and one.words in card.words.split():
+    def button(self, verb: str) -> tuple[Asked, Message, str] | None:
+        """Return a button under something that they got, if it came already."""
+        if not self.before:
+            return None
+        one = self.dice.choice(self.before)
+        for card in one.channel.messages:
+            if card.metadata and one.words in card.words.split():
                 name = f"v1:{verb}:{card.metadata['event_payload']['job']}"
                 for message in one.channel.messages:
-                    if any(button["action_id"] == name for button in message.buttons):
+                    if name in {button["action_id"] for button in message.buttons}:
                         return one, message, name
-        raise Refused(f"nothing to {verb} yet")
+        return None
 
 
 Way = Callable[[Customer, Asked], Awaitable[str | None]]
@@ -133,13 +131,19 @@ async def _direct_message(customer: Customer, asked: Asked) -> str | None:
 
 
 async def _edit(customer: Customer, asked: Asked) -> str | None:
-    before, message, button = customer.button("edit")
+    found = customer.button("edit")
+    if found is None:
+        return await _command(customer, asked)
+    before, message, button = found
     asked.channel = before.channel
     return await _fill_in(customer, asked, await customer.person.click(message, button))
 
 
 async def _reroll(customer: Customer, asked: Asked) -> str | None:
-    before, message, button = customer.button("reroll")
+    found = customer.button("reroll")
+    if found is None:
+        return await _command(customer, asked)
+    before, message, button = found
     asked.channel, asked.words = before.channel, before.words
     return _heard(await customer.person.click(message, button))
 

@@ -82,8 +82,9 @@ def traces(slack: LoopbackSlack) -> dict[str, Traces]:
             continue
         for file in message.files:
             found[_made_for(file)].clips.append(message)
-        if message.metadata is not None:
-            found[message.metadata["event_payload"]["job"]].cards.append(message)
+        told = message.metadata["event_payload"] if message.metadata else {}
+        if told.get("kind") == "card":
+            found[told["job"]].cards.append(message)
         else:
             for job in {_BUTTON.sub(r"\1", button["action_id"]) for button in message.buttons}:
                 found[job].others.append(message)

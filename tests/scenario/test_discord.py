@@ -270,3 +270,13 @@ async def test_slow_requests_say_thinking_first_and_end_with_the_same_one_card(p
         queue = await place.alice.slash(place.general, "rushes quota").response()
         assert queue.visible_to is place.alice.user
     assert place.discord.witness.in_channel(place.general) == [card]
+
+
+@pytest.mark.parametrize("fault", [{"reset": True, "taken": True}, {"status": 503}], ids=str)
+async def test_thinking_is_not_left_behind_when_its_answer_is_lost(place, monkeypatch, fault):
+    monkeypatch.setattr(answers, "PROMPT_SECONDS", 0.0)
+    async with place.bot():
+        place.discord.trouble(r"POST /interactions/", **fault)
+        card = await place.alice.slash(place.general, "image", prompt=FOX).response()
+        await place.done(card)
+    assert place.discord.witness.in_channel(place.general) == [card]

@@ -41,6 +41,16 @@ async def test_verbs_answer_their_writer_alone(house, alice, general):
     assert reply.payload["response_type"] == "ephemeral"
 
 
+async def test_a_clip_is_brought_again_to_who_asks_for_it(slack, house, alice, general):
+    await alice.command(general, "/generate", "a fox")
+    await written(house, "SELECT 1 FROM jobs WHERE state = 'done'")
+    [job] = await house.jobs()
+    reply = await alice.command(general, "/rushes", f"show {job.id}")
+    assert reply.acknowledged
+    await alice.wait_for(alice.dm, lambda m: m.files)
+    assert sum(bool(m.files) for m in general.messages) == 1
+
+
 async def test_a_slow_slack_is_acknowledged_first(slack, house, alice, general, monkeypatch):
     monkeypatch.setattr(slash, "ACK_SECONDS", 0.1)
     slack.trouble(r"users\.info", slow_seconds=0.6, taken=True)
@@ -169,6 +179,24 @@ async def test_a_mention_takes_its_own_image(house, alice, general):
     await alice.wait_for(general, card_of("it runs"))
     [job] = await house.jobs()
     assert job.spec.mode is Mode.IMAGE_TO_VIDEO
+
+
+async def test_a_file_of_others_is_never_taken_by_its_id(house, acme, alice, general):
+    bob = acme.add_user("bob")
+    private = acme.add_channel("private", bob, kind="private")
+    file = bob.say(private, "not for alice", files=[PICTURE]).files[0].id
+    for flag in (f"--image {file}", f"--last {file}", f"--image={file}"):
+        await alice.command(general, "/generate", f"a fox {flag}")
+        await alice.command(general, "/animate", f"a fox {flag}")
+        alice.mention_app(general, f"a fox {flag}")
+        await alice.command(general, "/generate")
+        form = await alice.wait_for_modal()
+        reply = await alice.submit(form, {"prompt": f"a fox {flag}"})
+        assert reply.payload["response_action"] == "errors"
+        form.open = False
+    answers = lambda: [m for m in general.messages if m.only_for and not m.deleted]  # noqa: E731
+    await alice.wait_for(general, lambda _: len(answers()) == 9)
+    assert await house.jobs() == []
 
 
 async def test_nobody_is_mentioned_by_a_prompt(slack, house, acme, alice, general):

@@ -67,7 +67,8 @@ class Office:
         return self.post(files=[file], **(where | message))
 
     def show_buttons(self, **message):
-        button = {"type": "button", "action_id": f"v1:info:{JOB}"}
+        text = {"type": "plain_text", "text": "Info"}
+        button = {"type": "button", "action_id": f"v1:info:{JOB}", "text": text}
         blocks = [{"type": "actions", "elements": [button]}]
         where = {"thread_ts": self.card.ts, "text": "still", "blocks": blocks}
         return self.post(**(where | message))

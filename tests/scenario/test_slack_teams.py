@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from slack_sdk.signature import SignatureVerifier
 
 from bot.slack import connection
+from inference.errors import UserError
 from inference.store.maintenance import DATABASE_NAME
 from tests.scenario.slack_house import (
     House,
@@ -32,7 +34,7 @@ async def test_a_silent_line_is_replaced(slack, house, alice, general, monkeypat
     slack.socket.drop()
     await slack.until(lambda: slack.socket.opened == 2 and slack.socket.connections)
     slack.socket.numb("silent")
-    await slack.until(lambda: [line.number for line in slack.socket.connections] == [3])
+    await slack.until(lambda: slack.socket.opened == 3 and len(slack.socket.connections) == 1)
     reply = await alice.command(general, "/generate", "a fox")
     assert reply.acknowledged
 
@@ -58,18 +60,49 @@ async def test_http_takes_what_is_signed_and_nothing_else(
             session.post(url, data={"command": "/generate", "text": "a forgery"}) as response,
         ):
             assert response.status == 401
+        body = b"command=%2Fgenerate&text=an+old+request"
+        signer = SignatureVerifier(slack.signing_secret)
+        for age, status in ((301, 401), (0, 200)):
+            at = str(int(time.time()) - age)
+            signature = signer.generate_signature(timestamp=at, body=body)
+            headers = {"X-Slack-Signature": signature, "X-Slack-Request-Timestamp": at}
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(url, data=body, headers=headers) as response,
+            ):
+                assert response.status == status
         await alice.command(general, "/generate", "a fox")
         await clip_below(slack, await alice.wait_for(general, card_of("a fox")))
         assert [job.spec.prompt for job in await house.jobs()] == ["a fox"]
 
 
-async def test_a_rejected_token_is_said_and_nothing_else_ends(slack, make_house):
-    house = make_house(section={"bot_token": "xoxb-no-such-token"})
+@pytest.mark.parametrize("key", ["bot_token", "app_token"])
+async def test_a_rejected_token_is_said_but_not_shown(make_house, key):
+    house = make_house(section={key: "xoxb-no-such-token"})
     async with house.open(connected=False):
         done, _ = await asyncio.wait({house.running}, timeout=5)
         assert done
-        assert "slack.token_rejected" in repr(house.running.exception())
-        assert "xoxb-no" not in repr(house.running.exception())
+        said = repr(house.running.exception())
+        assert "slack.token_rejected" in said
+        assert "xoxb-no" not in said
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ({"app_token": None}, "app_token"),
+        ({"mode": "http", "signing_secret": None}, "signing_secret"),
+        ({"client_id": "1.2"}, "client_secret"),
+    ],
+)
+async def test_a_missing_key_is_named(make_house, section, key):
+    house = make_house(section=section)
+    async with house.open(connected=False):
+        with pytest.raises(UserError) as caught:
+            await house.running
+        assert caught.value.code == "slack.missing"
+        assert caught.value.params["key"] == key
 
 
 # -- many workspaces -------------------------------------------------------------------------

@@ -18,13 +18,13 @@ from tests.fakes.discord.contract import Contract
 from tests.fakes.discord.entities import File
 from tests.fakes.discord.posting import Form
 from tests.fakes.discord.rate_limits import RateLimits
-from tests.fakes.discord.refusals import Refusal
+from tests.fakes.discord.refusals import KNOWN, Refusal
 from tests.fakes.discord.troubles import Trouble, Troubles
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: close with a reset instead of a farewell."""
 
-_FAREWELL = {"Via": "1.1 loopback"}
+_VIA = {"Via": "1.1 loopback"}
 """A 429 without this header is taken for a ban by an intermediary."""
 
 MAX_REQUEST_BYTES = 200 * 2**20
@@ -120,7 +120,7 @@ class Api:
 
     async def _unknown(self, request: web.Request) -> web.Response:
         self.violations.append(f"{request.method} {request.path}: no such route")
-        return _json({"message": "404: Not Found", "code": 0}, status=404, headers=_FAREWELL)
+        return _json({"message": "404: Not Found", "code": 0}, status=404, headers=_VIA)
 
     async def _handle(
         self, request: web.Request, template: str, handler: Handler, *, public: bool
@@ -156,7 +156,7 @@ class Api:
             response = await self._spoil(trouble, request)
             if response is not None:
                 return self._note(seen, response)
-        headers = {**_FAREWELL, **verdict.headers}
+        headers = {**_VIA, **verdict.headers}
         if status == 204:
             return self._note(seen, web.Response(status=204, headers=headers))
         seen.code = answer.get("code", 0) if isinstance(answer, dict) and status >= 400 else 0
@@ -214,19 +214,19 @@ class Api:
             _reset(request)
             return web.Response(status=499)
         if trouble.retry_after is not None:
-            return _limited(trouble.retry_after, trouble.scope, {})
+            return _limited(trouble.retry_after, trouble.scope, {}, trouble.code)
         if trouble.status is None:
             return None
         if trouble.status in {502, 503, 504}:
             page = f"<html><body>{trouble.status}</body></html>"
             return web.Response(
-                status=trouble.status, text=page, content_type="text/html", headers=_FAREWELL
+                status=trouble.status, text=page, content_type="text/html", headers=_VIA
             )
         if trouble.code:
             refusal = Refusal(trouble.code)
-            return _json(refusal.body(), status=refusal.status, headers=_FAREWELL)
+            return _json(refusal.body(), status=refusal.status, headers=_VIA)
         said = {"message": f"{trouble.status}: on purpose", "code": 0}
-        return _json(said, status=trouble.status, headers=_FAREWELL)
+        return _json(said, status=trouble.status, headers=_VIA)
 
     def _note(self, seen: Seen, response: web.Response) -> web.Response:
         seen.status = None if response.status == 499 else response.status
@@ -246,7 +246,7 @@ async def _read(request: web.Request) -> tuple[Any, dict[str, File], str | None]
             return json.loads(text), {}, None
         except ValueError:
             return None, {}, "body: no JSON"
-    body: Any = None
+    parts: dict[str, bytes] = {}
     files: dict[str, File] = {}
     problem = None
     reader = await request.multipart()
@@ -254,13 +254,16 @@ async def _read(request: web.Request) -> tuple[Any, dict[str, File], str | None]
         name = part.name or ""
         data = bytes(await part.read(decode=False))
         if name == "payload_json":
-            body = json.loads(data)
+            parts[name] = data
         elif name.startswith("files[") and part.filename:
             kind = part.headers.get("Content-Type", "application/octet-stream")
             files[name] = File(name=part.filename, data=data, content_type=kind)
         else:
             problem = f"multipart: part {name!r}"
-    return body if body is not None else {}, files, problem
+    try:
+        return json.loads(parts.get("payload_json", b"{}")), files, problem
+    except ValueError:
+        return None, files, "payload_json: no JSON"
 
 
 def _json(said: Any, *, status: int, headers: dict[str, str]) -> web.Response:
@@ -269,16 +272,17 @@ def _json(said: Any, *, status: int, headers: dict[str, str]) -> web.Response:
     return web.Response(body=data, status=status, headers=headers, content_type="application/json")
 
 
-def _limited(seconds: float, scope: str, headers: dict[str, str]) -> web.Response:
+def _limited(seconds: float, scope: str, headers: dict[str, str], code: int = 0) -> web.Response:
     said = {
-        "message": "You are being rate limited.",
+        "message": KNOWN[code][1] if code else "You are being rate limited.",
+        "code": code,
         "retry_after": round(seconds, 3),
         "global": scope == "global",
     }
     told = {"Retry-After": str(int(seconds) + 1), "X-RateLimit-Scope": scope}
     if scope == "global":
         told["X-RateLimit-Global"] = "true"
-    return _json(said, status=429, headers={**_FAREWELL, **headers, **told})
+    return _json(said, status=429, headers={**_VIA, **headers, **told})
 
 
 def _reset(request: web.Request) -> None:

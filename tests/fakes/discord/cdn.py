@@ -9,34 +9,33 @@ import secrets
 
 from aiohttp import web
 
+from tests.fakes.discord.clock import Clock
 from tests.fakes.discord.entities import Attachment
-from tests.fakes.discord.world import World
 
 LIFE_SECONDS = 24 * 3600
 """How long a URL is good."""
 
 
 class Cdn:
-    """Hands out files by signed URL."""
+    """Keeps files, and hands them out by signed URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.base_url = ""
+        self.attachments: dict[int, Attachment] = {}
         self.fetched: list[str] = []
         """Paths that were asked for, with the status of the answer."""
         self._key = secrets.token_bytes(16)
-        self._world: World | None = None
+        self._clock = clock
 
-    def serve(self, world: World, application: web.Application) -> None:
-        """Serve the attachments of a world."""
-        self._world = world
+    def mount(self, application: web.Application) -> None:
+        """Serve the files."""
         application.router.add_get(
             "/attachments/{channel_id:\\d+}/{attachment_id:\\d+}/{name}", self._get
         )
 
     def url(self, attachment: Attachment) -> str:
         """Return a URL that is good from now on."""
-        assert self._world is not None
-        now = int(self._world.clock.now())
+        now = int(self._clock.now())
         name = attachment.file.name
         path = f"/attachments/{attachment.channel_id}/{attachment.id}/{name}"
         issued, expires = f"{now:x}", f"{now + LIFE_SECONDS:x}"
@@ -46,8 +45,7 @@ class Cdn:
         return hmac.new(self._key, f"{path}{expires}".encode(), hashlib.sha256).hexdigest()
 
     async def _get(self, request: web.Request) -> web.Response:
-        assert self._world is not None
-        attachment = self._world.attachments.get(int(request.match_info["attachment_id"]))
+        attachment = self.attachments.get(int(request.match_info["attachment_id"]))
         status = self._status(request, attachment)
         self.fetched.append(f"{status} {request.path}")
         if attachment is None or status != 200:
@@ -56,9 +54,8 @@ class Cdn:
         return web.Response(body=attachment.file.data, content_type=kind)
 
     def _status(self, request: web.Request, attachment: Attachment | None) -> int:
-        assert self._world is not None
         expires = request.query.get("ex", "0")
         signed = hmac.compare_digest(request.query.get("hm", ""), self._sign(request.path, expires))
         if attachment is None or not signed:
             return 404
-        return 200 if int(expires, 16) > self._world.clock.now() else 404
+        return 200 if int(expires, 16) > self._clock.now() else 404

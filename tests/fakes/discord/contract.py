@@ -59,20 +59,12 @@ class Contract:
         operation = self._paths.get(template, {}).get(method.lower())
         if operation is None:
             return [f"{method} {template} is not in the contract"]
-        known = {
-            parameter["name"]
-            for parameter in operation.get("parameters", [])
-            if parameter.get("in") == "query"
-        }
-        problems = [f"query {name!r} is not in the contract" for name in query if name not in known]
+        problems = _query_problems(operation, query)
         if "requestBody" not in operation:
             return problems
         if body is None:
-            return (
-                [*problems, "body missing"]
-                if operation["requestBody"].get("required")
-                else problems
-            )
+            missing = operation["requestBody"].get("required")
+            return [*problems, "body missing"] if missing else problems
         error = best_match(self._validator(method, template).iter_errors(_normalised(body)))
         if error is not None:
             where = ".".join(map(str, error.absolute_path)) or "body"
@@ -100,6 +92,20 @@ class Contract:
         path = quote(template.replace("~", "~0").replace("/", "~1"), safe="~{}@")
         pointer = f"/paths/{path}/{method.lower()}/{part}/content/application~1json/schema"
         return Draft202012Validator({"$ref": f"urn:discord#{pointer}"}, registry=self._registry)
+
+
+def _query_problems(operation: dict[str, Any], query: Mapping[str, str]) -> list[str]:
+    known = {
+        parameter["name"]: parameter["schema"]
+        for parameter in operation.get("parameters", [])
+        if parameter.get("in") == "query"
+    }
+    problems = [f"query {name!r} is not in the contract" for name in query if name not in known]
+    for name in query.keys() & known.keys():
+        least, most = known[name].get("minimum"), known[name].get("maximum")
+        if least is not None and most is not None and not least <= float(query[name]) <= most:
+            problems.append(f"query {name!r}: {least} to {most}")
+    return problems
 
 
 def _normalised(value: Any) -> Any:

@@ -185,7 +185,7 @@ def guild(world: World, guild: Guild) -> dict[str, Any]:
 
 def attachment(world: World, attachment: Attachment) -> dict[str, Any]:
     """Describe a file, with a signed URL that is good from now on."""
-    url = world.cdn_url(attachment)
+    url = world.cdn.url(attachment)
     kind = attachment.file.content_type
     if kind == "application/octet-stream":
         kind = mimetypes.guess_type(attachment.file.name)[0] or kind

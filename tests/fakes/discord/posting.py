@@ -169,7 +169,7 @@ def _addressed(world: World, value: Any, attachments: list[Attachment]) -> Any:
     if isinstance(value, str) and (found := _NEEDS_ADDRESS.match(value)):
         named = {attachment.file.name: attachment for attachment in attachments}
         if found[1] in named:
-            return world.cdn_url(named[found[1]])
+            return world.cdn.url(named[found[1]])
     return value
 
 

@@ -49,8 +49,9 @@ class LoopbackDiscord:
 
     def __init__(self, *, token: str = "loopback.token.of-the-bot") -> None:  # noqa: S107 - opens nothing but this
         self.token = token
-        self.cdn = Cdn()
-        self.world = World(cdn_url=self.cdn.url)
+        clock = Clock()
+        self.cdn = Cdn(clock)
+        self.world = World(clock, self.cdn)
         self.interactions = Interactions(self.world)
         self.registry = Registry(self.world)
         self.api = Api(token=token, contract=Contract.shared())
@@ -68,7 +69,7 @@ class LoopbackDiscord:
         MessageRoutes(self.world).mount(self.api)
         InteractionRoutes(self.world, self.interactions).mount(self.api)
         self.api.mount(application)
-        self.cdn.serve(self.world, application)
+        self.cdn.mount(application)
         application.router.add_get("/gateway", self.gateway.handle)
         application.router.add_get("/gateway/", self.gateway.handle)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.discord import payloads
+from tests.fakes.discord.cdn import Cdn
 from tests.fakes.discord.clock import Bell, Clock
 from tests.fakes.discord.entities import (
     HAS_THREAD,
@@ -30,18 +31,18 @@ class World:
     """Everything that exists; the bot is `bot`, its application `application_id`.
 
     Args:
-        cdn_url: Where attachments are served.
+        clock: Of everything in it.
+        cdn: Takes the files.
     """
 
-    def __init__(self, *, cdn_url: Callable[[Attachment], str]) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock, cdn: Cdn) -> None:
+        self.clock = clock
         self.bell = Bell()
-        self.cdn_url = cdn_url
+        self.cdn = cdn
         self.publish: Publish = lambda *_: None
         self.users: dict[int, User] = {}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
-        self.attachments: dict[int, Attachment] = {}
         self.ephemeral: list[Message] = []
         self.messages: list[Message] = []
         """All that were ever posted, whoever sees them, in order."""
@@ -173,7 +174,7 @@ class World:
         attachment = Attachment(
             id=self.clock.snowflake(), channel_id=channel.id, file=file, description=description
         )
-        self.attachments[attachment.id] = attachment
+        self.cdn.attachments[attachment.id] = attachment
         return attachment
 
     def post(self, message: Message) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from tests.fakes.slack.hub import APP_ID, Hub
+from tests.fakes.slack.hub import Hub
 from tests.fakes.slack.mail import VERIFICATION_TOKEN
 from tests.fakes.slack.model import (
+    APP_ID,
     Channel,
     Installation,
     Json,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from tests.fakes.slack.asking import Ask, Method
-from tests.fakes.slack.limits import POST_BURST
 from tests.fakes.slack.model import Channel, Json, Message, State
 from tests.fakes.slack.payloads import message_json
 from tests.fakes.slack.records import SlackError
@@ -24,7 +23,7 @@ async def post_message(ask: Ask) -> Json:
         if not (public and channel.kind == "public"):
             ask.channel(member=True)
     if wait := ask.hub.meter.take_post(ask.installation.team.id, channel.id):
-        raise SlackError("ratelimited", retry_after=wait, burst=POST_BURST)
+        raise SlackError("ratelimited", retry_after=wait)
     text, blocks = ask.said()
     message = ask.world.post(
         channel,

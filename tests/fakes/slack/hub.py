@@ -17,8 +17,6 @@ from tests.fakes.slack.model import Installation, Json
 from tests.fakes.slack.records import Trouble
 from tests.fakes.slack.world import World
 
-APP_ID = "A0LB000000"
-
 
 @dataclass(kw_only=True)
 class Hub:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fakes.slack.asking import Ask, Method, flag
-from tests.fakes.slack.model import Json
+from tests.fakes.slack.model import APP_ID, Json
 from tests.fakes.slack.payloads import channel_json, user_json
 from tests.fakes.slack.records import SlackError
 
@@ -48,7 +48,7 @@ async def bots_info(ask: Ask) -> Json:
     for installation in ask.world.installations:
         if installation.bot_id == ask.args.get("bot"):
             bot = {"id": installation.bot_id, "name": installation.bot.name, "deleted": False}
-            return {"bot": {**bot, "user_id": installation.bot.id, "app_id": "A0LB000000"}}
+            return {"bot": {**bot, "user_id": installation.bot.id, "app_id": APP_ID}}
     raise SlackError("bot_not_found")
 
 

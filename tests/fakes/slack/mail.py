@@ -7,7 +7,7 @@ import time
 from typing import Protocol
 
 from tests.fakes.slack.faults import Faults
-from tests.fakes.slack.model import Installation, Json
+from tests.fakes.slack.model import APP_ID, Installation, Json
 from tests.fakes.slack.records import Delivery
 from tests.fakes.slack.world import World
 
@@ -76,7 +76,7 @@ class Mail:
             "enterprise_id": team.enterprise_id,
             "context_team_id": team.id,
             "context_enterprise_id": team.enterprise_id,
-            "api_app_id": "A0LB000000",
+            "api_app_id": APP_ID,
             "event": event,
             "type": "event_callback",
             "event_id": self._world.identity("Ev"),

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 Json = dict[str, Any]
 
+APP_ID = "A0LB000000"
+"""The one app that is played with."""
+
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|<!(channel|here|everyone)(?:\|[^>]*)?>")
 
 

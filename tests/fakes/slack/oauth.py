@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.fakes.slack.hub import APP_ID, Hub
-from tests.fakes.slack.model import Installation, Json, Team, User
+from tests.fakes.slack.hub import Hub
+from tests.fakes.slack.model import APP_ID, Installation, Json, Team, User
 from tests.fakes.slack.records import SlackError
 
 CLIENT_ID = "10000000000.20000000000"

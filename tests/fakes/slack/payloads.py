@@ -5,7 +5,17 @@ from __future__ import annotations
 import mimetypes
 import time
 
-from tests.fakes.slack.model import Channel, File, Installation, Json, Message, Team, User, View
+from tests.fakes.slack.model import (
+    APP_ID,
+    Channel,
+    File,
+    Installation,
+    Json,
+    Message,
+    Team,
+    User,
+    View,
+)
 
 
 def team_json(team: Team) -> Json:
@@ -91,7 +101,7 @@ def message_json(message: Message, url: str) -> Json:
     if message.thread_ts:
         written["thread_ts"] = message.thread_ts
     if message.bot_id:
-        written |= {"bot_id": message.bot_id, "app_id": "A0LB000000"}
+        written |= {"bot_id": message.bot_id, "app_id": APP_ID}
     if message.metadata:
         written["metadata"] = message.metadata
     if message.files:
@@ -153,7 +163,7 @@ def view_json(view: View, installation: Installation, values: Json | None = None
     return {
         "id": view.id,
         "team_id": view.team.id,
-        "app_id": "A0LB000000",
+        "app_id": APP_ID,
         "app_installed_team_id": installation.team.id,
         "bot_id": installation.bot_id,
         "type": content["type"],

@@ -19,7 +19,7 @@ from tests.fakes.slack.contract import Contract
 from tests.fakes.slack.faults import Faults
 from tests.fakes.slack.hub import Hub
 from tests.fakes.slack.mail import Mail
-from tests.fakes.slack.model import Json, Team
+from tests.fakes.slack.model import APP_ID, Json, Team
 from tests.fakes.slack.oauth import CLIENT_ID, CLIENT_SECRET, Authorizations, Grant
 from tests.fakes.slack.people import Person
 from tests.fakes.slack.records import Refused, Trouble
@@ -184,9 +184,15 @@ class LoopbackSlack:
             most = max([most, *(sum(at <= other < at + 60 for other in ats) for at in ats)])
         return most
 
-    def acknowledgement_seconds(self, share: float) -> float:
-        """Return in how many seconds a share of all deliveries was acknowledged."""
-        times = sorted(d.seconds for d in self.world.deliveries if d.seconds is not None)
+    def acknowledgement_seconds(self, share: float, *, kind: str | None = None) -> float:
+        """Return in how many seconds a share of the deliveries was acknowledged.
+
+        Args:
+            share: 0 to 1.
+            kind: `events_api`, `slash_commands` or `interactive` alone; otherwise all.
+        """
+        heard = [d for d in self.world.deliveries if kind in {None, d.kind}]
+        times = sorted(d.seconds for d in heard if d.seconds is not None)
         return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
 
     def leaks(self, secrets: Iterable[tuple[Workspace, str]]) -> list[str]:
@@ -205,7 +211,7 @@ class LoopbackSlack:
 
     async def _open_socket(self) -> Json:
         address = self.hub.url.replace("http", "ws", 1)
-        return {"url": f"{address}link?ticket={self.socket.ticket()}&app_id=A0LB000000"}
+        return {"url": f"{address}link?ticket={self.socket.ticket()}&app_id={APP_ID}"}
 
     async def _asked(self, browser: aiohttp.ClientSession, install_url: str) -> dict[str, str]:
         async with browser.get(install_url, allow_redirects=False) as response:

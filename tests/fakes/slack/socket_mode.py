@@ -13,9 +13,8 @@ from typing import Literal
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from tests.fakes.slack.hub import APP_ID
 from tests.fakes.slack.mail import ACK_SECONDS
-from tests.fakes.slack.model import Json
+from tests.fakes.slack.model import APP_ID, Json
 from tests.fakes.slack.records import SlackError
 from tests.fakes.slack.world import World
 
@@ -33,7 +32,6 @@ Condition = Literal["well", "silent", "dead"]
 class Connection:
     """One WebSocket of the app."""
 
-    number: int
     socket: web.WebSocketResponse
     request: web.Request
     condition: Condition = "well"
@@ -134,7 +132,7 @@ class SocketMode:
         stream = web.WebSocketResponse(autoping=False)
         await stream.prepare(request)
         self.opened += 1
-        connection = Connection(number=self.opened, socket=stream, request=request)
+        connection = Connection(socket=stream, request=request)
         self.connections.append(connection)
         self._world.touch()
         async with asyncio.TaskGroup() as group:

@@ -380,6 +380,7 @@ async def test_a_wrong_token_is_refused(place):
     [
         {"retry_after": 0.05},
         {"retry_after": 0.05, "scope": "global"},
+        {"retry_after": 0.05, "code": 30046},
         {"status": 502},
         {"status": 500},
         {"slow_seconds": 0.05},
@@ -412,6 +413,48 @@ async def test_an_answer_can_be_lost_after_the_post_was_taken(place, bot, genera
 async def test_edits_that_nobody_can_read_are_noticed(place, bot, general):
     place.api.limits.on = False
     message = await channel_for(bot, general).send("0")
-    for number in range(1, 6):
+    for number in range(1, 11):
         await message.edit(content=str(number))
     assert len(place.witness.silly_edits) == 1
+
+
+async def test_a_client_that_wants_no_compression_gets_none(place):
+    async with (
+        aiohttp.ClientSession() as web,
+        web.ws_connect(place.gateway_url + "?v=10&encoding=json") as socket,
+    ):
+        assert (await socket.receive_json())["op"] == 10
+        await socket.send_json({"op": 2, "d": {"token": "wrong", "intents": 0}})
+        assert (await socket.receive()).data == 4004
+
+
+async def test_a_reply_in_a_forum_begins_with_a_post(place, bot, guild):
+    forum = place.add_channel(guild, "ideas", ChannelKind.FORUM)
+    route = Route("POST", "/channels/{channel_id}/threads", channel_id=forum.id)
+    await refused(50035, bot.http.request(route, json={"name": "clips"}))
+    form = {"name": "clips", "message": {"content": "hello"}}
+    post = await bot.http.request(route, json=form)
+    assert [message.content for message in place.witness.messages] == ["hello"]
+    assert place.witness.messages[0].channel.id == int(post["id"])
+
+
+async def test_an_archived_thread_takes_posts_but_no_edits(place, bot, alice, general):
+    thread = place.thread_of(alice, general, "old")
+    sent = await channel_for(bot, thread).send("hello")
+    thread.archived = True
+    await refused(50083, sent.edit(content="changed"))
+    await channel_for(bot, thread).send("again")
+    assert not thread.archived
+    thread.archived = thread.locked = True
+    await refused(50013, channel_for(bot, thread).send("once more"))
+
+
+async def test_a_deleted_channel_takes_its_threads_along(place, bot, alice, general):
+    card = await card_of(alice, general)
+    thread = place.thread_of(alice, general, "here")
+    place.world.delete_channel(general)
+    for channel in (general, thread):
+        await refused(10003, bot.get_partial_messageable(channel.id).send("hello"))
+    assert place.witness.messages == []
+    with pytest.raises(CannotAsk):
+        alice.click(card, "Edit")

@@ -84,7 +84,7 @@ def test_asking_before_learning_does_not_freeze_the_guess():
     costs = CostModel()
     before = costs.seconds(SMALL, FOX)
 
-    costs.learn(SMALL, FOX, 10 * before)
+    costs.learn(SMALL, FOX, {"total": 10 * before})
 
     assert costs.seconds(SMALL, FOX) > 5 * before
 

@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from inference.jobs.model import ENDED, TRANSITIONS, WAITING, JobState, new_job_id
+from inference.spec import Spec
 from inference.store.outbox import ActKind
-from tests.fakes.orders import a_job
+from inference.workers.base import Manifest
+from tests.fakes.orders import a_job, a_spec
 
 
 def test_every_state_says_where_it_may_go():
@@ -55,3 +57,28 @@ def test_a_job_is_not_changed_in_place():
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         job.state = JobState.DONE
+
+
+def test_rows_of_earlier_versions_stay_readable():
+    new = ("last", "latents", "after_frames")
+    spec = a_spec(loops=2)
+    row = {name: value for name, value in spec.as_dict().items() if name not in new}
+    old = {"name": "clip.mp4", "size": 1, "sha256": "0", "width": 2, "height": 2, "frames": 49}
+
+    assert Spec.from_dict(row) == spec
+    manifest = Manifest.from_dict({**old, "timings": {"render": 2.0, "total": 3.0}})
+    assert (manifest.latents_sha256, manifest.forwards, manifest.peak_bytes) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "total"),
+    [
+        ({"frames": 1}, 1),
+        ({"frames": 49}, 49),
+        ({"frames": 97, "loops": 2}, 177),
+        ({"frames": 49, "latents": "latents.bin", "after_frames": 49}, 81),
+        ({"frames": 49, "loops": 2, "latents": "latents.bin", "after_frames": 49}, 113),
+    ],
+)
+def test_passes_share_the_frames_they_go_on_from(changes, total):
+    assert a_spec(**changes).total_frames == total

@@ -7,9 +7,10 @@ import pytest
 
 from inference.errors import EngineError, UserError
 from inference.jobs.model import JobState
-from inference.jobs.preparing import CONCURRENT
+from inference.jobs.preparing import CONCURRENT, IMAGE_NAME, LAST_NAME, PARENT_LATENTS
 from inference.jobs.service import CancelOutcome
 from inference.store.outbox import ActKind
+from inference.workers.base import LATENTS_NAME
 from tests.fakes.orders import an_order
 
 URL = "https://cdn.example/cat.gif"
@@ -92,7 +93,10 @@ async def test_slow_images_hold_up_nobody_until_too_many_are_on_the_way(bench, c
     await bench.reached(job.id, JobState.PREPARING)
 
     last = await bench.submit()
-    assert len(bench.images.fetched) == CONCURRENT
+    async with asyncio.timeout(10):
+        while len(bench.images.fetched) < CONCURRENT:  # noqa: ASYNC110 - nobody tells us, so look
+            await asyncio.sleep(0.001)
+    assert (await bench.now(last)).state is JobState.ACCEPTED
 
     bench.images.gate.set()
     await bench.reached(last.id, JobState.QUEUED)
@@ -157,3 +161,50 @@ async def test_a_disk_that_is_full_for_a_while_stops_neither_preparing_nor_the_p
     bench.clock.advance(0.5)
 
     await bench.reached(job.id, JobState.QUEUED)
+
+
+async def test_both_images_of_a_clip_are_fetched_and_cleaned(bench, core):
+    job = await bench.queued(image=URL, last=URL + "?last")
+
+    assert bench.images.fetched == [URL, URL + "?last"]
+    assert (job.spec.image, job.spec.last) == (IMAGE_NAME, LAST_NAME)
+    assert core.artifacts.input(job, job.spec.last).read_bytes() == b"clean raw"
+
+
+@pytest.fixture
+async def extendable(bench, core):
+    """A finished job whose latents are kept."""
+    await core.jobs.resume()
+    job = await bench.submit()
+    await bench.executor.started()
+    bench.executor.finish(latents=b"latents")
+    job = await bench.reached(job.id, JobState.DELIVERING)
+    await core.jobs.pause()
+    return job
+
+
+async def test_a_clip_goes_on_from_what_its_parent_kept(bench, core, extendable):
+    assert core.jobs.extendable(extendable)
+
+    child = await bench.queued(parent=extendable.id, latents=PARENT_LATENTS, after_frames=49)
+    again = await bench.queued(parent=child.id, latents=LATENTS_NAME, after_frames=49)
+
+    for job in (child, again):
+        assert job.spec.latents == LATENTS_NAME
+        assert core.artifacts.input(job, LATENTS_NAME).read_bytes() == b"latents"
+
+
+@pytest.mark.parametrize("case", ["foreign", "swept", "unknown"])
+async def test_a_clip_cannot_go_on_from_what_is_gone(bench, core, extendable, case):
+    if case == "swept":
+        core.artifacts.remove(extendable.id)
+
+    order = an_order(
+        "guild:b" if case == "foreign" else "guild:a",
+        parent="UNKNOWN" if case == "unknown" else extendable.id,
+        latents=PARENT_LATENTS,
+        after_frames=49,
+    )
+    child = await bench.reached((await core.jobs.submit(order)).id, JobState.REFUSED)
+
+    assert child.failure.code == "latents.expired"

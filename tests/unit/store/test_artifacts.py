@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from inference.store.artifacts import Artifacts
-from inference.workers.base import Manifest
+from inference.workers.base import LATENTS_NAME, Manifest
 from tests.fakes.orders import a_job
 
 MANIFEST = Manifest(name="clip.mp4", size=1, sha256="0", width=2, height=2, frames=1)
@@ -60,3 +60,16 @@ def test_removing_takes_everything_of_one_job_and_nothing_of_another(artifacts, 
 
 def test_without_any_files_there_are_none(artifacts):
     assert artifacts.job_ids() == []
+
+
+def test_latents_are_those_of_the_newest_attempt_while_they_are_kept(artifacts, job):
+    kept = replace(job, manifest=replace(MANIFEST, latents_sha256="0"))
+    path = artifacts.attempt_directory(kept) / LATENTS_NAME
+    assert artifacts.latents(kept) is None
+
+    write(path)
+    assert artifacts.latents(kept) == path
+    assert artifacts.latents(job) is None, "its manifest knows of none"
+
+    artifacts.remove(job.id)
+    assert artifacts.latents(kept) is None

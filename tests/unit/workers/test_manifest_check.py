@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference.workers.base import Manifest, find_lie
+from inference.workers.base import LATENTS_NAME, Manifest, find_lie
 
 
 def describe(path):
@@ -41,3 +41,18 @@ def test_a_manifest_must_name_a_plain_file_of_the_attempt(tmp_path, name):
     manifest = Manifest(name=name, size=0, sha256="0", width=2, height=2, frames=1)
 
     assert find_lie(manifest, directory) == "file"
+
+
+@pytest.mark.parametrize("data", [b"other latents", None], ids=["changed", "missing"])
+def test_what_was_kept_must_be_there_too(clip, data):
+    path = clip.with_name(LATENTS_NAME)
+    path.write_bytes(b"latents")
+    manifest = replace(describe(clip), latents_sha256=hashlib.sha256(b"latents").hexdigest())
+    assert find_lie(manifest, clip.parent) is None
+
+    if data is None:
+        path.unlink()
+    else:
+        path.write_bytes(data)
+
+    assert find_lie(manifest, clip.parent) == ("file" if data is None else "latents")

@@ -1,26 +1,37 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import discord
 import pytest
 
 from bot.discord import sync
 from bot.discord.access import USED
+from bot.discord.answers import Answers
 from bot.discord.commands import CatalogTranslator, make_tree
 from bot.discord.invite import address
+from bot.discord.reception import Reception
 from commands.catalog import COMMANDS
+from commands.studio import Studio
 
 NAME = re.compile(r"[-_a-z0-9]{1,32}")
 KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
 
 
+async def told(*, assistant: bool) -> list[dict[str, Any]]:
+    studio = Studio(models=(), default_model="", assistant=assistant)
+    async with discord.Client(intents=discord.Intents.none()) as client:
+        reception = Reception(SimpleNamespace(studio=studio), client, Answers())
+        tree = make_tree(client, reception, COMMANDS)
+        await tree.set_translator(CatalogTranslator())
+        return await sync.payload(tree)
+
+
 @pytest.fixture
 async def commands():
-    async with discord.Client(intents=discord.Intents.none()) as client:
-        tree = make_tree(client, None, COMMANDS)
-        await tree.set_translator(CatalogTranslator())
-        yield await sync.payload(tree)
+    return await told(assistant=True)
 
 
 def named(commands, name):
@@ -115,6 +126,15 @@ async def test_options_of_the_schema_become_what_discord_has_for_them(commands):
     assert options["refine"]["type"] == kinds.boolean.value
     assert options["model"]["autocomplete"]
     assert "frames" not in [option["name"] for option in named(commands, "image")["options"]]
+
+
+async def test_what_needs_an_assistant_is_offered_only_where_there_is_one(commands):
+    alone = await told(assistant=False)
+    with_help, without = (
+        {option["name"] for option in named(some, "generate")["options"]}
+        for some in (commands, alone)
+    )
+    assert with_help - without == {"refine"}
 
 
 async def test_every_command_of_the_catalog_is_there_and_both_menus(commands):

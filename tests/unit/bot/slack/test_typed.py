@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.slack.text import escape
-from bot.slack.typed import prompt, unescape, without_mention
+from bot.slack.typed import line, prompt, unescape, without_mention
 from commands.flags import parse
 
 
@@ -40,7 +40,11 @@ def test_plain_words_stay_as_they_are(text):
 
 
 def test_mentions_stay_where_commands_are_about_people():
-    assert unescape("block <@U123|bob> &amp; co") == "block <@U123|bob> & co"
+    assert line("/rushes-admin block <@U123|bob> &amp; co") == (
+        "/rushes-admin block <@U123|bob> & co"
+    )
+    assert line("/generate <@U123|bob> &amp; co") == "/generate @bob & co"
+    assert line("/refine <@U123|bob>") == "/refine @bob"
 
 
 @pytest.mark.parametrize("said", ["<@UBOT> a fox", "a <@UBOT> fox", "<@UBOT|rushes>  a fox"])

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from commands.actions import Action, Verb
+from commands.card import plain
+from commands.extend import longest_clip
+from commands.run import execute, press, submit
+from inference.jobs.model import JobState
+from inference.jobs.preparing import PARENT_LATENTS
+from inference.workers.base import LATENTS_NAME, Manifest
+
+MANIFEST = Manifest(
+    name="clip.mp4",
+    size=1,
+    sha256="",
+    width=1280,
+    height=720,
+    frames=97,
+    timings={"load": 0.04, "text": 0.2, "sample": 12.34, "decode": 2.0, "other": 1.0},
+    forwards=50,
+    peak_bytes=21_400_000_000,
+    latents_sha256="",
+)
+
+
+@pytest.fixture
+def call(call, big, small):
+    able = replace(big, extends=True, last_image=True)
+    return replace(call, studio=replace(call.studio, models=(able, small)))
+
+
+@pytest.fixture
+async def clip(call, jobs):
+    """A finished clip whose latents are kept."""
+    made = await execute("/generate a red fox --seed 7 --camera pan left", call)
+    job = await jobs.get(made.job, tenant=call.channel.tenant)
+    jobs.kept.add(job.id)
+    return jobs.put(replace(job, state=JobState.DONE, manifest=MANIFEST))
+
+
+def extend(job):
+    return Action(verb=Verb.EXTEND, job=job.id).encode()
+
+
+def verbs(card):
+    return [button.verb for button in card.buttons]
+
+
+async def test_extending_asks_for_the_clip_and_one_pass_more(call, jobs, clip):
+    card = await press(extend(clip), call)
+
+    order = jobs.orders[-1]
+    assert order.parent == clip.id
+    assert order.spec.latents == PARENT_LATENTS
+    assert (order.spec.after_frames, order.spec.total_frames) == (97, 177)
+    assert order.spec.camera == clip.spec.camera
+    assert order.spec.seed != clip.spec.seed
+    assert "177 frames (7.4 s) · 80 frames of it new" in plain(card)
+
+
+async def test_the_button_is_there_as_long_as_there_is_something_to_go_on_from(call, jobs, clip):
+    info = Action(verb=Verb.INFO, job=clip.id).encode()
+    assert Verb.EXTEND in verbs(await press(info, call))
+
+    jobs.kept.clear()
+    assert Verb.EXTEND not in verbs(await press(info, call))
+    assert "no longer kept" in plain(await press(extend(clip), call))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"manifest": None}, "no longer kept"),
+        ({"manifest": replace(MANIFEST, latents_sha256=None)}, "no longer kept"),
+        ({"removed_at": 1.0}, "no longer kept"),
+        ({"manifest": replace(MANIFEST, frames=1600)}, "cannot become longer: 1617 frames"),
+    ],
+)
+async def test_what_cannot_be_extended_says_why_and_queues_nothing(
+    call, jobs, clip, changes, words
+):
+    jobs.put(replace(clip, **changes))
+    before = len(jobs.orders)
+
+    assert words in plain(await press(extend(clip), call))
+    assert len(jobs.orders) == before
+
+
+async def test_a_model_that_keeps_nothing_says_so(call, jobs, clip):
+    jobs.put(replace(clip, spec=replace(clip.spec, model="nano")))
+
+    assert "cannot go on from its clips" in plain(await press(extend(clip), call))
+
+
+def test_many_jobs_make_no_longer_clip_than_all_loops_of_one(call, clip):
+    assert longest_clip(clip.spec) == replace(clip.spec, loops=20).total_frames
+
+
+async def test_an_edited_extension_goes_on_from_the_same_clip(call, jobs, clip):
+    child = jobs.put(
+        replace(
+            await jobs.get((await press(extend(clip), call)).job, tenant=call.channel.tenant),
+            state=JobState.DONE,
+        )
+    )
+    jobs.put(replace(child, spec=replace(child.spec, latents=LATENTS_NAME)))
+    form = Action(verb=Verb.EDIT, job=child.id).encode()
+
+    await submit(form, {"prompt": "a red fox that sleeps"}, call)
+
+    spec = jobs.orders[-1].spec
+    assert (spec.prompt, spec.latents, spec.after_frames) == (
+        "a red fox that sleeps",
+        LATENTS_NAME,
+        97,
+    )
+    refused = await submit(form, {"prompt": "a fox", "aspect": "9:16"}, call)
+    assert "its model, resolution and shape stay" in plain(refused)
+
+
+async def test_what_it_cost_is_for_its_requester_and_admins(call, jobs, clip):
+    info = Action(verb=Verb.INFO, job=clip.id).encode()
+    words = "load 0.0 s · text 0.2 s · sample 12.3 s · decode 2.0 s · 50 forwards · 21.4 GB at most"
+    other = replace(call.caller, id="u2", name="bob")
+
+    assert words in plain(await press(info, call))
+    assert words not in plain(await press(info, replace(call, caller=other)))
+    assert words in plain(await press(info, replace(call, caller=replace(other, admin=True))))
+
+
+async def test_a_last_image_needs_a_first_one_and_a_model_that_can(call, jobs):
+    terminal = replace(call, channel=replace(call.channel, local_files=True))
+
+    assert "needs a first one" in plain(await execute("/generate fox --last b.png", terminal))
+    assert "Attach the image" in plain(await execute("/generate fox --last b.png", call))
+    await execute("/generate fox --image a.png --last b.png", terminal)
+
+    assert (jobs.orders[-1].spec.image, jobs.orders[-1].spec.last) == ("a.png", "b.png")
+
+
+async def test_an_extension_that_ended_unprepared_is_tried_again_from_the_same_clip(
+    call, jobs, clip
+):
+    child = await jobs.get((await press(extend(clip), call)).job, tenant=call.channel.tenant)
+    jobs.put(replace(child, state=JobState.CANCELLED))
+
+    await press(Action(verb=Verb.RETRY, job=child.id).encode(), call)
+
+    assert (jobs.orders[-1].spec, jobs.orders[-1].parent) == (child.spec, clip.id)
