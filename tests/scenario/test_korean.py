@@ -110,12 +110,12 @@ def test_in_the_terminal_everything_is_in_the_language_that_was_asked_for(tmp_pa
     shell = Shell(directory=tmp_path)
     shell.write_config()
     script = f"/generate {FOX}\n/rushes queue\n/rushes cancel NOSUCH\n/generate 여우 --seed x\n"
-    ended = shell.rushes("chat", "--lang", "ko", script=script)
+    ended = shell.rushes("chat", "--lang", "ko", "--as", "kim", script=script)
     assert ended.code == 1
-    own = [line for line in ended.out.splitlines() if line and not line.startswith(("▶", ">"))]
+    answers = [line for line in ended.out.splitlines() if not line.startswith(("▶", "kim@"))]
     for part in ("완성됐어요", "대기 중인 작업", "NOSUCH 작업은 없어요", "정수여야 해요"):
         assert part in ended.out
-    assert not [line for line in own if ENGLISH.search(re.sub(r"/rushes\S* \w+|/\S+", "", line))]
+    assert not ENGLISH.search(re.sub(r"/rushes\S* \w+|/\S+|--\w+", "", "\n".join(answers)))
 
 
 @pytest.mark.process
