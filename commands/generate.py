@@ -11,6 +11,7 @@ from commands.card import Card
 from commands.context import Call
 from commands.extend import carried_over, extended
 from commands.flags import parse
+from commands.messages import language
 from commands.options import BY_NAME, IMAGE, LAST, PROMPT, REFINE, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, check_press, within_caps
 from commands.resolve import COMMAND, Layer, Resolved, draw_seed, enlarged, resolve
@@ -264,7 +265,7 @@ def _presentation(rules: Rules, call: Call) -> Presentation:
 
 def _language(rules: Rules, call: Call) -> str:
     wanted = Language(rules.value(LANGUAGE))
-    return call.locale if wanted is Language.AUTO else wanted.value
+    return language(call.locale) if wanted is Language.AUTO else wanted.value
 
 
 COMMANDS = (

@@ -11,6 +11,7 @@ A language is one `.po` file, read as it is: there is nothing to compile.
 from __future__ import annotations
 
 import gettext
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import resources
@@ -111,7 +112,7 @@ def template(key: str, locale: str = FALLBACK) -> str | None:
 @cache
 def language(locale: str) -> str:
     """Return the language in which `locale` is answered: `en-GB` and `xx` in English."""
-    wanted = locale.replace("-", "_").split("_")[0].lower()
+    wanted = re.split("[-_.@]", locale)[0].lower()
     return wanted if wanted.isalpha() and _source(wanted).is_file() else FALLBACK
 
 

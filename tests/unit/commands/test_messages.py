@@ -188,6 +188,11 @@ def test_a_missing_message_is_logged_and_answered_neutrally(every_message_is_the
     assert every_message_is_there.pop()["key"] == "no.such"
 
 
+@pytest.mark.parametrize("locale", ["ko", "ko-KR", "ko_KR.UTF-8", "ko.UTF-8"])
+def test_a_language_is_found_however_a_system_writes_it(locale):
+    assert text("value.yes", locale) == "예"
+
+
 @pytest.mark.parametrize("locale", ["en", "en-US", "en_GB", "xx", "", "../../etc", "zh-CN"])
 def test_a_language_that_is_not_there_is_answered_in_english(locale):
     assert text("value.yes", locale) == "yes"

@@ -296,3 +296,29 @@ async def test_the_file_of_a_job_is_as_the_guild_wants_it(call, admin, jobs):
     await say(call, "/generate a fox")
     wanted = jobs.orders[0].presentation
     assert (wanted.corner, wanted.suffix, wanted.prompt_in_recipe) == ("top-left", "film", False)
+
+
+@pytest.mark.parametrize(
+    ("set_to", "locale", "spoken"),
+    [(None, "ko_KR.UTF-8", "ko"), ("auto", "ko", "ko"), ("en", "ko", "en"), ("ko", "en", "ko")],
+)
+async def test_the_card_speaks_as_the_guild_wants_and_else_as_whoever_asks(
+    call, admin, set_to, locale, spoken
+):
+    if set_to is not None:
+        await say(admin, f"/rushes-admin settings set language {set_to}")
+    asking = replace(call, locale=locale)
+    card = await execute("/generate a fox", asking)
+    assert call.jobs.orders[0].presentation.language == spoken
+    assert ("프레임" in plain(card)) == (spoken == "ko")
+    assert ("취소" in card.buttons[0].label) == (spoken == "ko")
+    refused = await say(asking, "/generate a fox --frames x")
+    assert ("정수" in refused) == locale.startswith("ko")
+
+
+async def test_a_channel_may_speak_another_language_than_its_guild(call, admin, jobs):
+    here = replace(admin, channel=replace(admin.channel, id="seoul"))
+    await say(here, "/rushes-admin settings set language ko --channel")
+    await say(replace(call, channel=here.channel), "/generate a fox")
+    await say(call, "/generate a fox")
+    assert [order.presentation.language for order in jobs.orders] == ["ko", "en"]

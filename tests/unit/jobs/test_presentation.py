@@ -30,7 +30,8 @@ def test_a_long_word_and_a_suffix_still_make_a_legal_mark():
 
 
 @pytest.mark.parametrize(
-    "presentation", [Presentation(), Presentation(corner=Corner.TOP_LEFT, suffix="x"), HIDDEN]
+    "presentation",
+    [Presentation(), Presentation(corner=Corner.TOP_LEFT, suffix="x", language="ko"), HIDDEN],
 )
 def test_it_survives_being_stored(presentation):
     assert Presentation.from_dict(presentation.as_dict()) == presentation
