@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from inference.engines.memory import Footprint
     from inference.spec import Spec
 
 Still = Callable[[], "npt.NDArray[np.uint8]"]
@@ -133,6 +134,8 @@ class Capabilities:
     """Whether it keeps what it needs to go on from its own clips."""
     prompt_advice: str | None = None
     """What the prompt assistant is told, in English, where prompts must be of a special kind."""
+    footprint: Footprint | None = None
+    """What decides over its memory; None for models that fit everywhere."""
     native_note: str | None = None
     """Catalog code of a remark for cards, such as that small frames are upscaled."""
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+_CPU = "cpu"
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -21,6 +22,11 @@ class Device:
     """As its maker calls it; "cpu" without one."""
     memory_bytes: int
     """The card's memory, or the machine's."""
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether there is no card."""
+        return self.name == _CPU
 
 
 def probe() -> Device:
@@ -41,7 +47,7 @@ def probe() -> Device:
 def cpu() -> Device:
     """Return the machine itself."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Device(name="cpu", memory_bytes=memory_bytes)
+    return Device(name=_CPU, memory_bytes=memory_bytes)
 
 
 def reset_peak() -> None:

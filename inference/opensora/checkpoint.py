@@ -21,8 +21,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from inference.errors import EngineError
 from inference.opensora.config import TransformerConfig, VaeConfig
+from inference.opensora.files import CONFIG_NAME, TOKENIZER_NAMES, CheckpointError, weight_files
 from inference.opensora.text import TextEncoder
 from inference.opensora.transformer import STDiT3
 from inference.opensora.vae import VideoVae
@@ -33,18 +33,8 @@ LoadProgress = Callable[[int, int, str], None]
 Config = TypeVar("Config")
 
 _SHOWN_DIFFERENCES = 5
-_WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
-_TOKENIZER_NAMES = ("tokenizer.json", "spiece.model")
 _FIXED_PRECISION = frozenset({"rope.freqs"})
 """Buffers that stay fp32 whatever the weights are: rounding them moves every position."""
-
-
-class CheckpointError(EngineError):
-    """A checkpoint cannot be used.
-
-    Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
-    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network).
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,35 +55,6 @@ class _Entry:
     @classmethod
     def zero(cls, shape: tuple[int, ...]) -> _Entry:
         return cls(shape, lambda: torch.zeros(shape))
-
-
-def find_checkpoint(source: str | Path, *, download: bool = False) -> Path:
-    """Turn a folder or a Hugging Face id ("owner/name") into a folder.
-
-    Args:
-        source: A folder that exists is taken as it is.
-        download: Allow network access; without it an id must be in the local cache.
-
-    Raises:
-        CheckpointError: `checkpoint.missing`.
-    """
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    name = str(source)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError("checkpoint.missing", source=name)
-    import huggingface_hub  # noqa: PLC0415 - only ids need it
-
-    try:
-        found = huggingface_hub.snapshot_download(
-            name,
-            allow_patterns=["*.json", "*.safetensors", "pytorch_model*.bin", "spiece.model"],
-            local_files_only=not download,
-        )
-    except (OSError, ValueError) as error:  # the hub's own errors derive from these
-        raise CheckpointError("checkpoint.missing", source=name) from error
-    return Path(found)
 
 
 def load_transformer(
@@ -163,10 +124,8 @@ def load_text_encoder(
         ignore=("decoder.", "lm_head."),
     )
     # transformers would make up an empty tokenizer
-    if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):
-        raise CheckpointError(
-            "checkpoint.missing", source=str(folder), files=list(_TOKENIZER_NAMES)
-        )
+    if not any((folder / name).is_file() for name in TOKENIZER_NAMES):
+        raise CheckpointError("checkpoint.missing", source=str(folder), files=list(TOKENIZER_NAMES))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -182,7 +141,7 @@ def read_config(folder: Path, parse: Callable[[dict[str, Any]], Config]) -> Conf
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
-    path = folder / "config.json"
+    path = folder / CONFIG_NAME
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
@@ -286,7 +245,7 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
     """Open all weight files of a folder, as entries by key."""
     entries: dict[str, _Entry] = {}
     with ExitStack() as stack:
-        for path in _weight_files(folder):
+        for path in weight_files(folder):
             try:
                 if path.suffix == ".safetensors":
                     entries |= _safetensors_entries(path, stack)
@@ -297,20 +256,6 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
                     "checkpoint.unreadable", source=str(path), reason=str(error)
                 ) from error
         yield entries
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    for name in _WEIGHT_NAMES:
-        index = folder / f"{name}.index.json"
-        if (folder / name).is_file():
-            return [folder / name]
-        if index.is_file():
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            paths = [folder / shard for shard in sorted(set(shards))]
-            if absent := [path.name for path in paths if not path.is_file()]:
-                raise CheckpointError("checkpoint.missing", source=str(folder), files=absent)
-            return paths
-    raise CheckpointError("checkpoint.missing", source=str(folder), files=list(_WEIGHT_NAMES))
 
 
 def _safetensors_entries(path: Path, stack: ExitStack) -> dict[str, _Entry]:

@@ -11,12 +11,12 @@ from inference.opensora.checkpoint import (  # noqa: E402
     CheckpointError,
     Placement,
     fill,
-    find_checkpoint,
     load_text_encoder,
     load_transformer,
     load_vae,
 )
 from inference.opensora.config import TransformerConfig, VaeConfig  # noqa: E402
+from inference.opensora.files import find_checkpoint
 from inference.opensora.transformer import STDiT3  # noqa: E402
 from inference.opensora.vae import VideoVae  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
