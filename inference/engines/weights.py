@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from inference.opensora.files import find_checkpoint, weight_files
+from inference.opensora.files import find_checkpoint, pull_checkpoint, weight_files
 
 
 class Kind(StrEnum):
@@ -53,6 +53,15 @@ TEXT_ENCODER = Checkpoint(
 OPENSORA = (T2V_360P, T2V_720P, I2V, VAE, TEXT_ENCODER)
 
 
+def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
+    """Download what is missing of a checkpoint and return where it is.
+
+    Raises:
+        CheckpointError: `checkpoint.offline`.
+    """
+    return pull_checkpoint(checkpoint.source, directory)
+
+
 def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
     """Return where a checkpoint is, complete.
 
@@ -86,3 +95,20 @@ def licence(place: Path) -> str | None:
         if line.strip() == "---":
             break
     return None
+
+
+def verify(checkpoint: Checkpoint, place: Path) -> None:
+    """Compare keys, shapes and file lengths with the network. Imports torch.
+
+    Raises:
+        CheckpointError: What is wrong.
+    """
+    from inference.opensora import checkpoint as loading  # noqa: PLC0415 - needs torch
+
+    match checkpoint.kind:
+        case Kind.TRANSFORMER:
+            loading.verify_transformer(place)
+        case Kind.VAE:
+            loading.verify_vae(place)
+        case Kind.TEXT_ENCODER:
+            loading.verify_text_encoder(place)

@@ -54,20 +54,28 @@ def find_checkpoint(source: str, directory: Path | None = None) -> Path:
         directory: Looked into first, for a folder `name`; then the hub's cache is.
 
     Raises:
-        CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
+        CheckpointError: `checkpoint.missing`.
     """
     folder = None if directory is None else kept_in(source, directory)
     if folder is None or not folder.is_dir():
         folder = _cached(source)
-    weight_files(folder)
-    if not (folder / CONFIG_NAME).is_file():
-        raise CheckpointError("checkpoint.missing", source=str(folder / CONFIG_NAME))
+    if not is_complete(folder):
+        raise CheckpointError("checkpoint.missing", source=source)
     return folder
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether a folder has its config and all its weights."""
+    try:
+        weight_files(folder)
+    except CheckpointError:
+        return False
+    return (folder / CONFIG_NAME).is_file()
 
 
 def kept_in(source: str, directory: Path) -> Path:
     """Return where a directory of weights keeps a checkpoint."""
-    return directory / source.rsplit("/", maxsplit=1)[-1]
+    return directory / source.rpartition("/")[2]
 
 
 def pull_checkpoint(source: str, directory: Path | None = None) -> Path:
@@ -90,9 +98,9 @@ def pull_checkpoint(source: str, directory: Path | None = None) -> Path:
         )
     except (OSError, ValueError) as error:  # the hub's own errors derive from these
         raise CheckpointError("checkpoint.offline", source=source) from error
-    folder = Path(found)
-    weight_files(folder)
-    return folder
+    if not is_complete(Path(found)):  # the hub's client makes do with what it has when offline
+        raise CheckpointError("checkpoint.offline", source=source)
+    return Path(found)
 
 
 def _cached(source: str) -> Path:
