@@ -207,13 +207,14 @@ def _too_large(
         "needed": math.ceil(needed / _GIGABYTE),
         "there": int(device.memory_bytes / _GIGABYTE),
     }
+    longest = _longest(spec, spec.resolution, capabilities, device)
+    if longest is not None:
+        return UserError("memory.too_long", longest=longest, **params)
     order = list(Resolution)
-    lower = order[: order.index(spec.resolution)]
-    for resolution in (spec.resolution, *reversed(lower)):
+    for resolution in reversed(order[: order.index(spec.resolution)]):
         longest = _longest(spec, resolution, capabilities, device)
         if longest is not None:
-            code = "memory.too_long" if resolution is spec.resolution else "memory.too_large"
-            return UserError(code, smaller=resolution.value, longest=longest, **params)
+            return UserError("memory.too_large", smaller=resolution, longest=longest, **params)
     return UserError("memory.too_small", **params)
 
 
