@@ -10,8 +10,7 @@ from bot.config import Config
 from commands.studio import Studio
 from inference.assist.base import PromptAssistant
 from inference.engines import registry
-from inference.engines.device import Device
-from inference.engines.memory import saving_for
+from inference.engines.memory import Device, saving_for
 from inference.engines.weights import folder
 from inference.errors import UserError
 from inference.media.watermark import WatermarkSettings

@@ -17,13 +17,15 @@ from inference.spec import Mode, Resolution
 
 if TYPE_CHECKING:
     from inference.engines.base import Capabilities
-    from inference.engines.device import Device
     from inference.spec import Size, Spec
 
 RESERVE_BYTES = 1_000_000_000
 """Of every device: for the driver, the libraries' scratch space and what lies between tensors."""
 
 _GIGABYTE = 1e9
+
+CPU = "cpu"
+"""Name of the device of a machine without a card."""
 
 TEXT_TOKENS = 300
 """Tokens of the longest caption."""
@@ -38,6 +40,21 @@ _LATENT_COPIES = 4
 """State, noise and velocities."""
 _LATENT_CHANNELS, _FP32 = 16, 4
 _BRANCHES, _REFERENCE_BRANCHES = 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One card, or the CPU."""
+
+    name: str
+    """As its maker calls it; "cpu" without one."""
+    memory_bytes: int
+    """The card's memory, or the machine's."""
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether there is no card."""
+        return self.name == CPU
 
 
 class Saving(IntEnum):

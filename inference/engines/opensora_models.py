@@ -123,7 +123,7 @@ def _load_official(
     )
 
 
-def _read(values: Mapping[str, Any], kinds: Mapping[str, type]) -> Mapping[str, Any]:
+def _read(values: Mapping[str, Any], kinds: Mapping[str, type[int]]) -> Mapping[str, Any]:
     """Return a model's options if all of them are known and of the right type.
 
     Raises:

