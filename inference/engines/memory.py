@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from inference.errors import UserError
 from inference.opensora.geometry import SPACE_FACTOR, latent_frames
 from inference.spec import Mode, Resolution
 
 if TYPE_CHECKING:
-    from inference.engines.base import Capabilities
+    from inference.engines.base import Capabilities, Footprint
     from inference.spec import Size, Spec
 
 RESERVE_BYTES = 1_000_000_000
@@ -68,36 +68,6 @@ class Saving(IntEnum):
     """The branches of the guidance are evaluated one after the other."""
     ALONE = 3
     """The transformer leaves for the others, and the VAE works frame by frame."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Footprint:
-    """What decides over a model's memory: weights in bytes, and widths."""
-
-    text_bytes: int
-    transformer_bytes: int
-    """Of one set of weights."""
-    transformer_sets: int
-    """How many sets there are; all but the one in use wait in host memory."""
-    vae_bytes: int
-    hidden_size: int
-    layers: int
-    """Of the transformer that look at the text."""
-    base_channels: int
-    """Of the VAE at full size."""
-    itemsize: int = 2
-    """Bytes per number, in weights and activations."""
-
-    def in_fp32(self) -> Self:
-        """Return the same in the precision that a CPU works in."""
-        factor = _FP32 // self.itemsize
-        return replace(
-            self,
-            text_bytes=self.text_bytes * factor,
-            transformer_bytes=self.transformer_bytes * factor,
-            vae_bytes=self.vae_bytes * factor,
-            itemsize=_FP32,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

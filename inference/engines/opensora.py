@@ -18,10 +18,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inference.engines import registry
-from inference.engines.base import Capabilities, FrameChunk, Inputs, Monitor, ProgressCallback
+from inference.engines.base import (
+    Capabilities,
+    Footprint,
+    FrameChunk,
+    Inputs,
+    Monitor,
+    ProgressCallback,
+)
 from inference.engines.device import cpu, probe
 from inference.engines.geometry import SIZES
-from inference.engines.memory import Footprint, Saving, saving_for
+from inference.engines.memory import Saving, saving_for
 from inference.errors import EngineError
 from inference.opensora.checkpoint import LoadProgress
 from inference.opensora.geometry import PixelSize

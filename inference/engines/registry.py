@@ -17,9 +17,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from inference.engines import weights
-from inference.engines.base import Capabilities, Cost
+from inference.engines.base import Capabilities, Cost, Footprint
 from inference.engines.geometry import FRAMES, SIZES
-from inference.engines.memory import Footprint
 from inference.errors import UserError
 from inference.spec import Aspect, Mode, Resolution
 

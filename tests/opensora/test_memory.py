@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from inference.engines.base import Footprint  # noqa: E402
 from inference.engines.memory import (  # noqa: E402
     TEXT_TOKENS,
     ClipShape,
-    Footprint,
     decoding_bytes,
     sampling_bytes,
 )
