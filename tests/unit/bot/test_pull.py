@@ -28,6 +28,13 @@ class Hub:
         name = "/".join(request.match_info[part] for part in ("owner", "name"))
         return web.json_response({"id": name, "sha": COMMIT, "siblings": files, "private": False})
 
+    async def tree(self, _request):
+        files = [
+            {"type": "file", "path": name, "size": len(data), "oid": COMMIT}
+            for name, data in FILES.items()
+        ]
+        return web.json_response(files)
+
     async def file(self, request):
         data = FILES[request.match_info["path"]]
         headers = {
@@ -66,6 +73,7 @@ async def hub():
     app = web.Application()
     app.router.add_get("/api/models/{owner}/{name}/revision/{revision}", served.info)
     app.router.add_get("/api/models/{owner}/{name}", served.info)
+    app.router.add_get("/api/models/{owner}/{name}/tree/{revision}", served.tree)
     app.router.add_get("/{owner}/{name}/resolve/{revision}/{path:.*}", served.file)
     runner = web.AppRunner(app)
     await runner.setup()
