@@ -76,7 +76,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     """
     clock = SystemClock()
     platforms = {platform.name: platform for platform in _platforms(config)}
-    studio = setup.studio(config)
+    executor = setup.executor(config, models=config.models.installed)
+    studio = setup.studio(config, lambda: executor.device)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
         assistant = await stack.enter_async_context(setup.assistant(config))
@@ -84,7 +85,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
-                executor=setup.executor(config, models=config.models.installed),
+                executor=executor,
                 cleaner=media,
                 sources={name: platform.images for name, platform in platforms.items()},
                 capabilities=registry.capabilities,

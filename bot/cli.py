@@ -140,7 +140,14 @@ def _parser(locale: str) -> _Parser:
     show = add("show", "cli.verb.show", verbs.job_or_file, who)
     show.add_argument("job", metavar="JOB|FILE", help=help_of("cli.job_or_file"))
     models = add("models", "cli.verb.models", verbs.models, where)
-    models.add_argument("what", choices=["list"], nargs="?", help=help_of("cli.models_list"))
+    models.add_argument(
+        "what",
+        choices=["list", "pull", "check"],
+        nargs="?",
+        default="list",
+        help=help_of("cli.models_list"),
+    )
+    models.add_argument("model", nargs="?", metavar="MODEL", help=help_of("cli.models_model"))
     database = known.add_parser(
         "db", help=help_of("cli.verb.db"), description=help_of("cli.verb.db")
     )

@@ -3,30 +3,63 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 
 from bot.config import Config
 from commands.studio import Studio
 from inference.assist.base import PromptAssistant
 from inference.engines import registry
+from inference.engines.memory import Device, saving_for
+from inference.engines.weights import folder
 from inference.errors import UserError
 from inference.media.watermark import WatermarkSettings
+from inference.opensora.files import CheckpointError, is_complete
+from inference.spec import Spec
 from inference.workers.local import LocalExecutor
 
 
-def studio(config: Config) -> Studio:
+def studio(config: Config, device: Callable[[], Device | None] = lambda: None) -> Studio:
     """Return the installed models.
 
+    Args:
+        config: Names them.
+        device: Says what they run on, once that is known.
+
     Raises:
-        UserError: `model.*`: one of them is unknown, or the default is not installed.
+        UserError: `model.*`: one of them is unknown or not downloaded, or the default is not
+            installed.
     """
     models = tuple(registry.capabilities(name) for name in config.models.installed)
     default = config.models.default or (models[0].name if models else "")
+    folders = {model.name: _folders(model.name, config.models.directory) for model in models}
+
+    def check(spec: Spec) -> None:
+        if not all(map(is_complete, folders[spec.model])):
+            raise UserError("model.no_weights", model=spec.model)
+        if there := device():
+            saving_for(spec, registry.capabilities(spec.model), there)
+
     made = Studio(
-        models=models, default_model=default, assistant=config.assistant.model is not None
+        models=models,
+        default_model=default,
+        assistant=config.assistant.model is not None,
+        check=check,
     )
     made.model(default)
     return made
+
+
+def _folders(model: str, directory: Path | None) -> list[Path]:
+    """Return where a model's weights are.
+
+    Raises:
+        UserError: `model.no_weights`.
+    """
+    try:
+        return [folder(one, directory) for one in registry.checkpoints(model)]
+    except CheckpointError as error:
+        raise UserError("model.no_weights", model=model) from error
 
 
 def watermark(config: Config) -> WatermarkSettings:

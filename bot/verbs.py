@@ -147,18 +147,26 @@ def _recipe(path: Path, locale: str) -> int:
 
 
 def models(options: argparse.Namespace) -> int:
-    """List the models."""
-    from inference.engines import registry
+    """List the models, download one, or look one over."""
+    from bot import weights
+    from inference.errors import UserError
 
     config, locale = _config(options), language(options.lang)
-    default = config.models.default or next(iter(config.models.installed), "")
-    for name in config.models.installed:
-        model = registry.capabilities(name)
-        facts = [model.title, *model.resolutions, *sorted(model.modes)]
-        if name == default:
-            facts.append(text("cli.models.default", locale))
-        _print(f"{name}  {text('facts.separator', locale).join(facts)}")
-    return 0
+    if options.what == "list":
+        for line in weights.listed(config, locale):
+            _print(line)
+        return 0
+    if options.model is None:
+        raise UserError("model.which", what=options.what)
+    if options.what == "pull":
+        for line in weights.pulled(config, options.model, locale):
+            _print(line)
+        return 0
+    sound = True
+    for fine, line in weights.checked(config, options.model, locale):
+        sound = sound and fine
+        _print(line)
+    return 0 if sound else 1
 
 
 def db_backup(options: argparse.Namespace) -> int:

@@ -107,6 +107,7 @@ async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = 
     resolved = replace(resolved, spec=carried_over(resolved.spec, job))
     if verb is Verb.REWORD:
         resolved = _final(resolved, job)
+    call.studio.check(resolved.spec)
     if call.caller.owns(job):
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             raise UserError("job.preparing_now")
@@ -226,6 +227,7 @@ async def submit(
     Raises:
         UserError: It is not taken.
     """
+    call.studio.check(resolved.spec)
     quota = limits.quota(call.caller, rules, call.clock.now())
     order = Order(
         spec=resolved.spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from commands.schema import Option
@@ -9,7 +10,7 @@ from commands.suggestions import closest
 from commands.values import shown
 from inference.engines.base import Capabilities
 from inference.errors import UserError
-from inference.spec import Mode
+from inference.spec import Mode, Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Studio:
     default_model: str
     assistant: bool = False
     """Whether a prompt assistant is there to refine prompts."""
+    check: Callable[[Spec], None] = lambda _spec: None
+    """Raises a `UserError` for what this machine cannot render: asked before anything is taken."""
 
     def model(self, name: str) -> Capabilities:
         """Return the installed model that `name` names, in upper or lower case.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, Self
 
 from inference.engines.meter import Meter
 from inference.errors import Cancelled
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from inference.spec import Spec
+
+FP32_BYTES = 4
+"""Of a number in the precision that a CPU works in."""
 
 Still = Callable[[], "npt.NDArray[np.uint8]"]
 """Draws how the clip looks so far: uint8 [height, width, 3], RGB, small. Call it at once or not at
@@ -108,6 +111,36 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What decides over a model's memory: weights in bytes, and widths."""
+
+    text_bytes: int
+    transformer_bytes: int
+    """Of one set of weights."""
+    transformer_sets: int
+    """How many sets there are; all but the one in use wait in host memory."""
+    vae_bytes: int
+    hidden_size: int
+    layers: int
+    """Of the transformer that look at the text."""
+    base_channels: int
+    """Of the VAE at full size."""
+    itemsize: int = 2
+    """Bytes per number, in weights and activations."""
+
+    def in_fp32(self) -> Self:
+        """Return the same in the precision that a CPU works in."""
+        factor = FP32_BYTES // self.itemsize
+        return replace(
+            self,
+            text_bytes=self.text_bytes * factor,
+            transformer_bytes=self.transformer_bytes * factor,
+            vae_bytes=self.vae_bytes * factor,
+            itemsize=FP32_BYTES,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a model can do, as data: the bot validates and estimates with it, torch-free."""
 
@@ -133,6 +166,8 @@ class Capabilities:
     """Whether it keeps what it needs to go on from its own clips."""
     prompt_advice: str | None = None
     """What the prompt assistant is told, in English, where prompts must be of a special kind."""
+    footprint: Footprint | None = None
+    """What decides over its memory; None for models that fit everywhere."""
     native_note: str | None = None
     """Catalog code of a remark for cards, such as that small frames are upscaled."""
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from inference.engines.memory import CPU, Device
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """One card, or the CPU."""
-
-    name: str
-    """As its maker calls it; "cpu" without one."""
-    memory_bytes: int
-    """The card's memory, or the machine's."""
 
 
 def probe() -> Device:
@@ -41,7 +32,7 @@ def probe() -> Device:
 def cpu() -> Device:
     """Return the machine itself."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Device(name="cpu", memory_bytes=memory_bytes)
+    return Device(name=CPU, memory_bytes=memory_bytes)
 
 
 def reset_peak() -> None:

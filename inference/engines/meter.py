@@ -15,15 +15,22 @@ class Meter:
         """Seconds per stage; an engine names its own: text, sample, decode."""
         self.forwards = 0
         """Evaluations of the network, each branch of the guidance counted."""
+        self._inner = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage, also when the block fails."""
+        """Add the time of the block to a stage, also when the block fails.
+
+        The time of a stage inside the block counts for that stage only.
+        """
         started = time.monotonic()
+        outer, self._inner = self._inner, 0.0
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+            spent = time.monotonic() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent - self._inner
+            self._inner = outer + spent
 
     def count_forwards(self, branches: int) -> None:
         """Add one evaluation for each branch in its batch."""

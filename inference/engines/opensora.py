@@ -1,99 +1,282 @@
-"""Open-Sora behind the engine port: a spec in, frames of the asked size out."""
+"""Open-Sora behind the engine port: a spec in, frames of the asked size out.
+
+One engine for all models of this architecture; `Recipe` says what is particular to one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from inference.engines.base import FrameChunk, Inputs, Monitor, ProgressCallback
+from inference.engines import registry
+from inference.engines.base import (
+    Capabilities,
+    Footprint,
+    FrameChunk,
+    Inputs,
+    Monitor,
+    ProgressCallback,
+)
+from inference.engines.device import cpu, probe
 from inference.engines.geometry import SIZES
-from inference.engines.registry import ModelOptions
+from inference.engines.memory import Saving, saving_for
 from inference.errors import EngineError
-from inference.opensora.geometry import nano_size
+from inference.opensora.checkpoint import LoadProgress
+from inference.opensora.geometry import PixelSize
 from inference.opensora.keeping import pack, unpack
-from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline
+from inference.opensora.pipeline import Captions, ClipRequest, OpenSoraPipeline
 from inference.opensora.preview import LatentPreview
+from inference.opensora.residency import Resident
 from inference.opensora.sampler import Estimate, Hooks
 from inference.spec import Aesthetic, Camera, Motion, Size, Spec
 
+if TYPE_CHECKING:
+    from inference.opensora.pipeline import Frames
 
-class NanoEngine:
-    """The small model that ships. Its small frames are scaled up to the asked size."""
+Found = TypeVar("Found")
 
-    def __init__(self, options: ModelOptions) -> None:
-        if options.values:
-            raise EngineError("model.bad_option", option=next(iter(options.values)), value="")
-        self._pipeline: OpenSoraPipeline | None = None
-        self._preview: LatentPreview | None = None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The networks of a model, and where they are."""
+
+    pipeline: OpenSoraPipeline
+    text: Resident
+    transformer: Resident
+    vae: Resident
+    preview: LatentPreview | None = None
+    attention_rows: int | None = None
+    """Queries of the VAE's attention at a time; None is all of them."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they run."""
+        return self.vae.device
+
+    def footprint(self) -> Footprint:
+        """Return what decides over their memory, of these very weights."""
+        pipeline = self.pipeline
+        config = pipeline.transformer.config
+        return Footprint(
+            text_bytes=_weight_bytes(self.text.module),
+            transformer_bytes=_weight_bytes(self.transformer.module),
+            transformer_sets=len(self.transformer.sets),
+            vae_bytes=_weight_bytes(self.vae.module),
+            hidden_size=config.hidden_size,
+            layers=2 * config.depth,
+            base_channels=pipeline.vae.config.decoder.base_channels,
+            itemsize=pipeline.vae.dtype.itemsize,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is particular to one model of this architecture."""
+
+    name: str
+    """In the registry."""
+    load: Callable[[LoadProgress], Loaded]
+    """Reads the weights."""
+    size: Callable[[Spec], PixelSize]
+    """Says at which size the model makes a clip; it is scaled to `SIZES` where that differs."""
+    weights: Callable[[Spec, bool], str]
+    """Names the transformer's set of weights for a pass, with or without given frames."""
+
+
+class OpenSoraEngine:
+    """Renders in three stages (text, sampling, decoding), with what is needed on the device."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._loaded: Loaded | None = None
 
     def load(self, on_progress: ProgressCallback) -> None:
-        """Read the weights from the package."""
-        if self._pipeline is not None:
+        """Read the weights and get to work once, so that the first job does not pay for it."""
+        if self._loaded is not None:
             return
-        folder = Path(str(resources.files("inference").joinpath("weights", "nano")))
 
         def report(done: int, total: int, name: str) -> None:
             on_progress(done / total if total else 0.0, name)
 
-        pipeline = OpenSoraPipeline.load_nano(folder, report)
-        pipeline.text_encoder.encode("warm up")  # so that the first job does not pay for imports
-        self._pipeline = pipeline
-        self._preview = LatentPreview.load(folder / "vae")
+        loaded = self._recipe.load(report)
+        loaded.text.bring()
+        loaded.pipeline.text_encoder.encode("warm up")
+        self._loaded = loaded
 
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
-        """Yield the clip's frames at `SIZES`, scaled up from the model's own size."""
-        pipeline, meter = self._pipeline, monitor.meter
-        if pipeline is None:
+        """Yield the clip's frames at `SIZES`.
+
+        When memory runs out in spite of the plan, the stage it happened in is tried once more
+        with less of it.
+        """
+        loaded = self._loaded
+        if loaded is None:
             raise EngineError("model.not_loaded", name=spec.model)
-        request = _request(spec)
-        hooks = self._hooks(monitor)
+        meter = monitor.meter
+        job = _Job(loaded, self._recipe, spec, monitor)
+        careful = _Careful(self._plan(spec, loaded))
         with meter.stage("text"):
-            captions = pipeline.encode(request)
+            captions = careful.run(job.encode)
         with meter.stage("sample"):
-            latents = pipeline.sample(
-                request,
-                captions,
-                image=_opened(inputs.image),
-                last=_opened(inputs.last),
-                previous=_kept(inputs.latents, request, pipeline),
-                hooks=hooks,
-            )
-        if request.frames > 1:
-            monitor.keep(pack(latents))
+            latents = careful.run(lambda saving: job.sample(captions, inputs, saving))
+            if spec.frames > 1:
+                monitor.keep(pack(latents))
         notes = ("shortened",) if captions.prompt.shortened else ()
         size = SIZES[spec.resolution, spec.aspect]
-        decoded = pipeline.decode(latents, hooks=hooks)
+        decoding = _Decoding(job, latents)
         while True:
             with meter.stage("decode"):
-                frames = next(decoded, None)
+                frames = careful.run(decoding.following)
                 if frames is None:
                     return
                 chunk = FrameChunk(frames=scaled(frames, size), notes=notes)
             yield chunk
 
-    def _hooks(self, monitor: Monitor) -> Hooks:
-        preview = self._preview
+    def _plan(self, spec: Spec, loaded: Loaded) -> Saving:
+        """Decide how to render.
+
+        Raises:
+            UserError: `memory.*`: it does not fit.
+        """
+        known: Capabilities = registry.capabilities(self._recipe.name)
+        if known.footprint is None:
+            return Saving.RESIDENT
+        device = cpu() if loaded.device.type == "cpu" else probe()
+        return saving_for(spec, replace(known, footprint=loaded.footprint()), device)
+
+
+class _Job:
+    """The stages of one render, each of which can be tried again with more saving."""
+
+    def __init__(self, loaded: Loaded, recipe: Recipe, spec: Spec, monitor: Monitor) -> None:
+        self._loaded = loaded
+        self._recipe = recipe
+        self._spec = spec
+        self._monitor = monitor
+        self._request = _request(spec, recipe.size(spec))
+        preview = loaded.preview
 
         def on_step(done: int, total: int, estimate: Estimate) -> None:
             still = None if preview is None else lambda: preview.still(estimate())
             monitor.on_step(done, total, still)
 
-        return Hooks(
+        self._hooks = Hooks(
             on_step=on_step,
             check=monitor.cancel.raise_if_cancelled,
+            before_pass=self._bring_weights,
             on_forwards=monitor.meter.count_forwards,
         )
+
+    def encode(self, saving: Saving) -> Captions:
+        """Encode the texts."""
+        loaded = self._loaded
+        if saving >= Saving.ALONE:
+            loaded.transformer.leave()
+        loaded.text.bring()
+        captions = loaded.pipeline.encode(self._request)
+        if saving >= Saving.TEXT_ASIDE:
+            loaded.text.leave()
+        return captions
+
+    def sample(self, captions: Captions, inputs: Inputs, saving: Saving) -> Tensor:
+        """Sample the latents."""
+        loaded, pipeline = self._loaded, self._loaded.pipeline
+        self._prepare(saving)
+        pipeline.sequential = saving >= Saving.SEQUENTIAL
+        latents = pipeline.sample(
+            self._request,
+            captions,
+            image=_opened(inputs.image),
+            last=_opened(inputs.last),
+            previous=_kept(inputs.latents, self._request, pipeline),
+            hooks=self._hooks,
+        )
+        if loaded.device.type == "cuda":
+            torch.cuda.synchronize()  # so that the time counts for this stage
+        return latents
+
+    def decode(self, latents: Tensor, saving: Saving) -> Iterator[Frames]:
+        """Decode the latents, from the first chunk on."""
+        if saving >= Saving.ALONE:
+            self._loaded.transformer.leave()
+        self._prepare(saving)
+        return self._loaded.pipeline.decode(latents, hooks=self._hooks)
+
+    def _prepare(self, saving: Saving) -> None:
+        loaded = self._loaded
+        if saving >= Saving.TEXT_ASIDE:
+            loaded.text.leave()
+        loaded.vae.bring()
+        frames = 1 if saving >= Saving.ALONE else None
+        loaded.pipeline.vae.work_in_slices(frames=frames, rows=loaded.attention_rows)
+
+    def _bring_weights(self, references: bool) -> None:  # noqa: FBT001 - the hook's signature
+        name = self._recipe.weights(self._spec, references)
+        transformer = self._loaded.transformer
+        if not transformer.ready(name):
+            with self._monitor.meter.stage("swap"):
+                transformer.bring(name)
+
+
+class _Decoding:
+    """Decodes chunk by chunk, also when one of them has to be tried again."""
+
+    def __init__(self, job: _Job, latents: Tensor) -> None:
+        self._job = job
+        self._latents = latents
+        self._chunks: Iterator[Frames] | None = None
+        self._done = 0
+
+    def following(self, saving: Saving) -> Frames | None:
+        """Return the next frames, or None at the end."""
+        chunks, self._chunks = self._chunks, None  # a decoder that fails is done with
+        if chunks is None:
+            chunks = islice(self._job.decode(self._latents, saving), self._done, None)
+        frames = next(chunks, None)
+        self._chunks = chunks
+        self._done += 1
+        return frames
+
+
+class _Careful:
+    """Tries a stage again, once per render, when memory runs out."""
+
+    def __init__(self, saving: Saving) -> None:
+        self._saving = saving
+        self._tried_again = False
+
+    def run(self, stage: Callable[[Saving], Found]) -> Found:
+        """Run a stage.
+
+        Raises:
+            EngineError: `worker.out_of_memory`.
+        """
+        while True:
+            try:
+                return stage(self._saving)
+            except torch.OutOfMemoryError:
+                if self._tried_again or self._saving is max(Saving):
+                    raise EngineError("worker.out_of_memory") from None
+            # Outside of the handler: the error holds on to everything that the stage had.
+            self._tried_again = True
+            self._saving = Saving(self._saving + 1)
+            torch.cuda.empty_cache()
 
 
 def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     """Scale frames [T, H, W, 3] with Lanczos so that they cover `size`, and cut what stands out."""
     height, width = frames.shape[1:3]
+    if (width, height) == (size.width, size.height):
+        return frames
     factor = max(size.width / width, size.height / height)
     box_width, box_height = size.width / factor, size.height / factor
     left, top = (width - box_width) / 2, (height - box_height) / 2
@@ -105,6 +288,10 @@ def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
             for frame in frames
         ]
     )
+
+
+def _weight_bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _opened(path: Path | None) -> Image.Image | None:
@@ -129,10 +316,10 @@ def _kept(path: Path | None, request: ClipRequest, pipeline: OpenSoraPipeline) -
         raise EngineError("latents.unreadable") from error
 
 
-def _request(spec: Spec) -> ClipRequest:
+def _request(spec: Spec, size: PixelSize) -> ClipRequest:
     return ClipRequest(
         prompt=spec.prompt,
-        size=nano_size(spec.aspect),
+        size=size,
         frames=spec.frames,
         seed=spec.seed,
         steps=spec.steps,

@@ -16,7 +16,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from inference.engines.base import Capabilities, Cost
+from inference.engines import weights
+from inference.engines.base import Capabilities, Cost, Footprint
 from inference.engines.geometry import FRAMES, SIZES
 from inference.errors import UserError
 from inference.spec import Aspect, Mode, Resolution
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inference.engines.base import Engine
+    from inference.engines.weights import Checkpoint
 
 TESTCARD = "testcard"
 NANO = "nano"
+OPENSORA = "opensora"
 
 _GROUP = "rushes.models"
 
@@ -50,6 +53,8 @@ class ModelEntry:
     capabilities: Capabilities
     factory: Callable[[ModelOptions], Engine]
     """Called in the worker process only; imports what the engine needs."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """What has to be downloaded before; nothing for models that ship."""
 
 
 def names() -> tuple[str, ...]:
@@ -64,6 +69,15 @@ def capabilities(name: str) -> Capabilities:
         UserError: `model.unknown`.
     """
     return _entry(name).capabilities
+
+
+def checkpoints(name: str) -> tuple[Checkpoint, ...]:
+    """Return what a model has to have downloaded.
+
+    Raises:
+        UserError: `model.unknown`.
+    """
+    return _entry(name).checkpoints
 
 
 def create(name: str, options: ModelOptions) -> Engine:
@@ -141,7 +155,35 @@ _BUILT_IN = {
             ),
             native_note="upscaled",
         ),
-        factory=_imported("inference.engines.opensora:NanoEngine"),
+        factory=_imported("inference.engines.opensora_models:nano"),
+    ),
+    OPENSORA: ModelEntry(
+        capabilities=Capabilities(
+            name=OPENSORA,
+            title="Open-Sora v1.3",
+            resolutions=tuple(Resolution),
+            aspects=tuple(Aspect),
+            frames=FRAMES,
+            modes=frozenset(Mode),
+            sizes=SIZES,
+            # the original on an H200: 360p with 49 and 97 frames takes 16 and 33 s, 720p 130 s
+            cost=Cost(load_seconds=60.0, fixed_seconds=1.0, seconds_per_megapixel_frame_step=0.049),
+            defaults={"steps": 30, "cfg": 7.0},
+            negative=True,
+            last_image=True,
+            extends=True,
+            footprint=Footprint(
+                text_bytes=2 * weights.TEXT_ENCODER.parameters,
+                transformer_bytes=2 * weights.I2V.parameters,
+                transformer_sets=3,
+                vae_bytes=2 * weights.VAE.parameters,
+                hidden_size=1152,
+                layers=56,
+                base_channels=128,
+            ),
+        ),
+        factory=_imported("inference.engines.opensora_models:official"),
+        checkpoints=weights.OPENSORA,
     ),
     TESTCARD: ModelEntry(
         capabilities=Capabilities(

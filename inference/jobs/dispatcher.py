@@ -156,7 +156,7 @@ class Dispatcher:
             job_id=job.id,
             model=job.spec.model,
             cost=job.cost,
-            load_seconds=capabilities.cost.load_seconds,
+            load_seconds=self._costs.load_seconds(capabilities),
             sequence=job.sequence,
         )
         ticket = Ticket(head=head, tenant=job.tenant, requester_id=job.requester.id)

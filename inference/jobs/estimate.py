@@ -16,6 +16,9 @@ PRIOR_WEIGHT = 0.5
 """How much the capabilities' first guess counts against one measured job."""
 
 
+_WARM_SECONDS = 0.05
+"""A load that takes no longer was none: the model was there already."""
+
 REFERENCE_FACTOR = 1.5
 """A pass that keeps given frames compares three branches where one from text compares two."""
 
@@ -54,12 +57,16 @@ class CostModel:
     def __init__(self) -> None:
         self._sampling: dict[str, _Fit] = {}
         self._rest: dict[str, _Fit] = {}
+        self._loads: dict[str, float] = {}
 
     def learn(self, spec: Spec, capabilities: Capabilities, timings: Mapping[str, float]) -> None:
         """Take in what a finished job really cost: `Manifest.timings`, with its total.
 
         Of an engine that does not say how long it sampled, everything counts as that.
         """
+        load = timings.get("load", 0.0)
+        if load > _WARM_SECONDS:
+            self._loads[spec.model] = load
         total = timings["total"]
         sampling = min(timings.get("sample", total), total)
         cost = capabilities.cost
@@ -69,6 +76,10 @@ class CostModel:
         ).learn(work, sampling)
         frames = _megapixels(spec, capabilities) * spec.total_frames
         self._rest.setdefault(spec.model, _Fit(0.0, 1.0)).learn(frames, total - sampling)
+
+    def load_seconds(self, capabilities: Capabilities) -> float:
+        """Return how long the model took to load the last time, or the first guess."""
+        return self._loads.get(capabilities.name, capabilities.cost.load_seconds)
 
     def seconds(self, spec: Spec, capabilities: Capabilities) -> float:
         """Predict GPU seconds of a render on a warm model; always positive."""

@@ -22,7 +22,7 @@ from PIL import Image
 
 from inference.engines.base import Inputs, Monitor
 from inference.engines.geometry import SIZES
-from inference.engines.opensora import NanoEngine
+from inference.engines.opensora_models import nano, nano_from
 from inference.engines.registry import NANO, ModelOptions
 from inference.media.encode import ClipWriter
 from inference.media.stamp import Stamp
@@ -32,7 +32,6 @@ from inference.nano.captions import draw_scene, plain
 from inference.nano.measure import Frames
 from inference.nano.scenes import Move, Scene, render
 from inference.opensora.geometry import PixelSize
-from inference.opensora.pipeline import OpenSoraPipeline
 from inference.opensora.presets import NANO as PRESET
 from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 
@@ -54,14 +53,6 @@ class Line:
     """How many clips or comparisons it stands on."""
 
 
-class _Trained(NanoEngine):
-    """The product's engine with weights from any folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(ModelOptions())
-        self._pipeline = OpenSoraPipeline.load_nano(folder)
-
-
 class Studio:
     """Makes clips the way a job does, and reads them back from the file."""
 
@@ -72,7 +63,7 @@ class Studio:
             weights: None for the ones that ship.
             folder: For clips.
         """
-        self._engine = NanoEngine(ModelOptions()) if weights is None else _Trained(weights)
+        self._engine = nano(ModelOptions()) if weights is None else nano_from(weights)
         self._engine.load(lambda _done, _name: None)
         self._folder = folder
 

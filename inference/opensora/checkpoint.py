@@ -12,20 +12,23 @@ import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from inference.errors import EngineError
 from inference.opensora.config import TransformerConfig, VaeConfig
+from inference.opensora.files import CONFIG_NAME, TOKENIZER_NAMES, CheckpointError, weight_files
 from inference.opensora.text import TextEncoder
 from inference.opensora.transformer import STDiT3
 from inference.opensora.vae import VideoVae
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
 LoadProgress = Callable[[int, int, str], None]
 """Called with (bytes read, bytes in all, name of the part) after every tensor."""
@@ -33,18 +36,8 @@ LoadProgress = Callable[[int, int, str], None]
 Config = TypeVar("Config")
 
 _SHOWN_DIFFERENCES = 5
-_WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
-_TOKENIZER_NAMES = ("tokenizer.json", "spiece.model")
 _FIXED_PRECISION = frozenset({"rope.freqs"})
 """Buffers that stay fp32 whatever the weights are: rounding them moves every position."""
-
-
-class CheckpointError(EngineError):
-    """A checkpoint cannot be used.
-
-    Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
-    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network).
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +46,24 @@ class Placement:
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """In what a folder may differ from a network."""
+
+    zero_if_missing: tuple[str, ...] = ()
+    """Prefixes of keys that may be absent and are zero then."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Keys that may be absent because another key holds the same tensor."""
+    ignore: tuple[str, ...] = ()
+    """Prefixes of keys that the folder may have beyond the network's."""
+
+
+_TRANSFORMER_TOLERANCE = Tolerance(zero_if_missing=("x_embedder_cond.", "x_embedder_cond_mask."))
+_TEXT_TOLERANCE = Tolerance(
+    aliases={"encoder.embed_tokens.weight": "shared.weight"}, ignore=("decoder.", "lm_head.")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +78,6 @@ class _Entry:
         return cls(shape, lambda: torch.zeros(shape))
 
 
-def find_checkpoint(source: str | Path, *, download: bool = False) -> Path:
-    """Turn a folder or a Hugging Face id ("owner/name") into a folder.
-
-    Args:
-        source: A folder that exists is taken as it is.
-        download: Allow network access; without it an id must be in the local cache.
-
-    Raises:
-        CheckpointError: `checkpoint.missing`.
-    """
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    name = str(source)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError("checkpoint.missing", source=name)
-    import huggingface_hub  # noqa: PLC0415 - only ids need it
-
-    try:
-        found = huggingface_hub.snapshot_download(
-            name,
-            allow_patterns=["*.json", "*.safetensors", "pytorch_model*.bin", "spiece.model"],
-            local_files_only=not download,
-        )
-    except (OSError, ValueError) as error:  # the hub's own errors derive from these
-        raise CheckpointError("checkpoint.missing", source=name) from error
-    return Path(found)
-
-
 def load_transformer(
     folder: Path, placement: Placement | None = None, on_progress: LoadProgress | None = None
 ) -> STDiT3:
@@ -106,16 +88,8 @@ def load_transformer(
     Raises:
         CheckpointError: See there.
     """
-    config = read_config(folder, TransformerConfig.from_dict)
-    with torch.device("meta"):
-        model = STDiT3(config)
-    fill(
-        model,
-        folder,
-        placement or Placement(),
-        on_progress,
-        zero_if_missing=("x_embedder_cond.", "x_embedder_cond_mask."),
-    )
+    model = _empty_transformer(folder)
+    fill(model, folder, placement or Placement(), on_progress, _TRANSFORMER_TOLERANCE)
     return model
 
 
@@ -127,9 +101,7 @@ def load_vae(
     Raises:
         CheckpointError: See there.
     """
-    config = read_config(folder, VaeConfig.from_dict)
-    with torch.device("meta"):
-        model = VideoVae(config)
+    model = _empty_vae(folder)
     fill(model, folder, placement or Placement(), on_progress)
     for module in model.modules():
         if isinstance(module, nn.Conv3d):  # the layout its kernels prefer, on CPUs and GPUs
@@ -145,35 +117,74 @@ def load_text_encoder(
     Raises:
         CheckpointError: See there.
     """
-    from transformers import (  # noqa: PLC0415 - takes seconds
-        AutoTokenizer,
-        T5Config,
-        T5EncoderModel,
-    )
+    model = _empty_text_encoder(folder)
+    fill(model, folder, placement or Placement(), on_progress, _TEXT_TOLERANCE)
+    return TextEncoder(model, _tokenizer(folder))
+
+
+def verify_transformer(folder: Path) -> None:
+    """Compare keys, shapes and file lengths of a folder with the network, reading no weights.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    _verify(_empty_transformer(folder), folder, _TRANSFORMER_TOLERANCE)
+
+
+def verify_vae(folder: Path) -> None:
+    """Do the same for a VAE.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    _verify(_empty_vae(folder), folder, Tolerance())
+
+
+def verify_text_encoder(folder: Path) -> None:
+    """Do the same for a text encoder, and read its tokenizer.
+
+    Raises:
+        CheckpointError: See there.
+    """
+    _verify(_empty_text_encoder(folder), folder, _TEXT_TOLERANCE)
+    _tokenizer(folder)
+
+
+def _empty_transformer(folder: Path) -> STDiT3:
+    config = read_config(folder, TransformerConfig.from_dict)
+    with torch.device("meta"):
+        return STDiT3(config)
+
+
+def _empty_vae(folder: Path) -> VideoVae:
+    config = read_config(folder, VaeConfig.from_dict)
+    with torch.device("meta"):
+        return VideoVae(config)
+
+
+def _empty_text_encoder(folder: Path) -> T5EncoderModel:
+    from transformers import T5Config, T5EncoderModel  # noqa: PLC0415 - takes seconds
 
     config = read_config(folder, T5Config.from_dict)
     with torch.device("meta"):
-        model = T5EncoderModel(config)
-    fill(
-        model,
-        folder,
-        placement or Placement(),
-        on_progress,
-        aliases={"encoder.embed_tokens.weight": "shared.weight"},
-        ignore=("decoder.", "lm_head."),
-    )
+        return T5EncoderModel(config)
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds
+
     # transformers would make up an empty tokenizer
-    if not any((folder / name).is_file() for name in _TOKENIZER_NAMES):
-        raise CheckpointError(
-            "checkpoint.missing", source=str(folder), files=list(_TOKENIZER_NAMES)
-        )
+    if not any((folder / name).is_file() for name in TOKENIZER_NAMES):
+        raise CheckpointError("checkpoint.missing", source=str(folder), files=list(TOKENIZER_NAMES))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True
+        )
     except (OSError, ValueError) as error:
         raise CheckpointError(
             "checkpoint.unreadable", source=str(folder), file="tokenizer", reason=str(error)
         ) from error
-    return TextEncoder(model, tokenizer)
+    return tokenizer
 
 
 def read_config(folder: Path, parse: Callable[[dict[str, Any]], Config]) -> Config:
@@ -182,7 +193,7 @@ def read_config(folder: Path, parse: Callable[[dict[str, Any]], Config]) -> Conf
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
-    path = folder / "config.json"
+    path = folder / CONFIG_NAME
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
@@ -198,10 +209,7 @@ def fill(
     folder: Path,
     placement: Placement,
     on_progress: LoadProgress | None = None,
-    *,
-    zero_if_missing: tuple[str, ...] = (),
-    aliases: Mapping[str, str] | None = None,
-    ignore: tuple[str, ...] = (),
+    tolerance: Tolerance | None = None,
 ) -> None:
     """Give a network on the meta device the weights of a folder, and freeze it for inference.
 
@@ -210,24 +218,14 @@ def fill(
         folder: Holds `model.safetensors` or `pytorch_model.bin`, whole or in shards with an index.
         placement: Where the weights go.
         on_progress: Called after every tensor.
-        zero_if_missing: Prefixes of keys that may be absent and are zero then.
-        aliases: Keys that may be absent because another key holds the same tensor.
-        ignore: Prefixes of keys that the folder may have beyond the network's.
+        tolerance: In what the folder may differ from the network.
 
     Raises:
         CheckpointError: See there.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     with _opened(folder) as stored:
-        entries = {key: entry for key, entry in stored.items() if not key.startswith(ignore)}
-        for name, other in (aliases or {}).items():
-            if other in entries:
-                entries.setdefault(name, entries[other])
-        for name in shapes.keys() - entries.keys():
-            if name.startswith(zero_if_missing):
-                entries[name] = _Entry.zero(shapes[name])
-        _compare(folder, shapes, entries)
-
+        entries = _matched(folder, shapes, stored, tolerance or Tolerance())
         sizes = {name: entry_bytes(shape, placement.dtype) for name, shape in shapes.items()}
         state: dict[str, Tensor] = {}
         done, total = 0, sum(sizes.values())
@@ -240,6 +238,34 @@ def fill(
     if left := [name for name, tensor in _tensors(model) if tensor.is_meta]:
         raise CheckpointError("checkpoint.mismatch", source=str(folder), missing=left)
     model.requires_grad_(requires_grad=False).eval()
+
+
+def _verify(model: nn.Module, folder: Path, tolerance: Tolerance) -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    with _opened(folder) as stored:
+        _matched(folder, shapes, stored, tolerance)
+
+
+def _matched(
+    folder: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    stored: Mapping[str, _Entry],
+    tolerance: Tolerance,
+) -> dict[str, _Entry]:
+    """Return an entry for each tensor of the network.
+
+    Raises:
+        CheckpointError: `checkpoint.mismatch`.
+    """
+    entries = {key: entry for key, entry in stored.items() if not key.startswith(tolerance.ignore)}
+    for name, other in tolerance.aliases.items():
+        if other in entries:
+            entries.setdefault(name, entries[other])
+    for name in shapes.keys() - entries.keys():
+        if name.startswith(tolerance.zero_if_missing):
+            entries[name] = _Entry.zero(shapes[name])
+    _compare(folder, shapes, entries)
+    return entries
 
 
 def entry_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
@@ -286,7 +312,7 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
     """Open all weight files of a folder, as entries by key."""
     entries: dict[str, _Entry] = {}
     with ExitStack() as stack:
-        for path in _weight_files(folder):
+        for path in weight_files(folder):
             try:
                 if path.suffix == ".safetensors":
                     entries |= _safetensors_entries(path, stack)
@@ -297,20 +323,6 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
                     "checkpoint.unreadable", source=str(path), reason=str(error)
                 ) from error
         yield entries
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    for name in _WEIGHT_NAMES:
-        index = folder / f"{name}.index.json"
-        if (folder / name).is_file():
-            return [folder / name]
-        if index.is_file():
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            paths = [folder / shard for shard in sorted(set(shards))]
-            if absent := [path.name for path in paths if not path.is_file()]:
-                raise CheckpointError("checkpoint.missing", source=str(folder), files=absent)
-            return paths
-    raise CheckpointError("checkpoint.missing", source=str(folder), files=list(_WEIGHT_NAMES))
 
 
 def _safetensors_entries(path: Path, stack: ExitStack) -> dict[str, _Entry]:

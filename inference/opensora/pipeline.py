@@ -257,6 +257,7 @@ class OpenSoraPipeline:
         generator: torch.Generator,
         hooks: Hooks,
     ) -> Tensor:
+        hooks.before_pass(references is not None)
         model, preset = self.transformer, self.preset
         if references is not None:
             model, preset = self.reference_transformer, self.reference_preset

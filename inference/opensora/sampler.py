@@ -54,6 +54,9 @@ class Hooks:
     """Called as (steps done, steps in all, estimate) after every step."""
     check: Callable[[], None] = lambda: None
     """Called before every evaluation of the network."""
+    before_pass: Callable[[bool], None] = lambda _references: None
+    """Called before each pass with whether it keeps given frames: the moment to give the
+    transformer the weights for that."""
     on_forwards: Callable[[int], None] = lambda _branches: None
     """Called after every evaluation with how many branches were in its batch."""
 

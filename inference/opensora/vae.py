@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,13 +54,14 @@ class Level(nn.Module):
         self.downsample = downsample
         self.upsample = upsample
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the blocks, then the resampling if this level has one."""
-        for block in self.block:
-            x = block(x)
-        for resample in (self.downsample, self.upsample):
-            x = x if resample is None else resample(x)
-        return x
+    def parts(self) -> Iterator[nn.Module]:
+        """Yield what runs, in order: the blocks, then the resampling if this level has one.
+
+        Whoever runs them holds one clip at a time; a `forward` here would leave its caller with
+        the one that came in, for as long as the level takes.
+        """
+        yield from self.block
+        yield from (one for one in (self.downsample, self.upsample) if one is not None)
 
 
 class Encoder(nn.Module):
@@ -87,7 +88,8 @@ class Encoder(nn.Module):
         """Return means and log-variances, stacked along the channels."""
         x = self.conv_in(x)
         for level in self.down:
-            x = level(x)
+            for part in cast("Level", level).parts():
+                x = part(x)
         out: Tensor = self.conv_out(functional.silu(self.norm_out(self.mid(x))))
         return out
 
@@ -116,7 +118,8 @@ class Decoder(InSlices):
         """Return pixels in about -1..1."""
         x = self.mid(self.conv_in(z))
         for level in reversed(self.up):
-            x = level(x)
+            for part in cast("Level", level).parts():
+                x = part(x)
         prepare = norm_and_activate(self.norm_out, x, self.frames)
         kernel = self.conv_out.kernel_size[0]
         if self.frames is None:

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from inference.engines.memory import Device
 from inference.errors import Cancelled, WorkerLost
 from inference.workers.base import find_lie
 from inference.workers.protocol import (
@@ -110,6 +111,14 @@ class LocalExecutor:
     def hello(self) -> Hello | None:
         """What the last child said of itself and its device; None before the first hello."""
         return self._hello
+
+    @property
+    def device(self) -> Device | None:
+        """The device of the last child; None before the first hello."""
+        hello = self._hello
+        if hello is None:
+            return None
+        return Device(name=hello.device, memory_bytes=hello.memory_bytes)
 
     @property
     def warm_model(self) -> str | None:

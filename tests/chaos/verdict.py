@@ -25,6 +25,9 @@ from tests.chaos.world import World
 MARK = 8.0
 """Mean difference, of 255, that a watermark makes at least where it is."""
 
+SHARED_FRAMES = 17
+"""Each pass of a render begins with the end of the one before."""
+
 NOISE = 4.0
 """Mean difference that the encoder makes at most elsewhere."""
 
@@ -110,10 +113,16 @@ def _fault_of(clip: Message, job: str, places: Collection[str]) -> str | None:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (RushesError, av.FFmpegError, KeyError) as error:
         return f"the clip cannot be played: {error!r}"
-    count = recipe["frames"] * recipe["loops"]
+    count = _frames(recipe)
     if len(frames) != count:
         return f"the clip has {len(frames)} of {count} frames"
     return _unmarked(frames[0], recipe)
+
+
+def _frames(recipe: dict[str, Any]) -> int:
+    """Return how many frames the file must have: passes share five latent frames, which are 17."""
+    shared: int = recipe["after_frames"] or SHARED_FRAMES
+    return shared + int(recipe["loops"]) * (int(recipe["frames"]) - SHARED_FRAMES)
 
 
 def _unmarked(frame: npt.NDArray[Any], recipe: dict[str, Any]) -> str | None:
@@ -123,8 +132,7 @@ def _unmarked(frame: npt.NDArray[Any], recipe: dict[str, Any]) -> str | None:
         recipe["prompt"],
         size=Size(width, height),
         seed=recipe["seed"],
-        frames=recipe["frames"] * recipe["loops"],
-        image=None,
+        frames=_frames(recipe),
     ).frame(0)
     difference = np.abs(frame.astype(np.int16) - bare)
     corner = difference[int(height * 0.87) :, int(width * 0.7) :].mean()

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -10,13 +11,15 @@ from transformers import T5Config, T5EncoderModel  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
     CheckpointError,
     Placement,
+    Tolerance,
     fill,
-    find_checkpoint,
     load_text_encoder,
     load_transformer,
     load_vae,
+    verify_transformer,
 )
 from inference.opensora.config import TransformerConfig, VaeConfig  # noqa: E402
+from inference.opensora.files import find_checkpoint  # noqa: E402
 from inference.opensora.transformer import STDiT3  # noqa: E402
 from inference.opensora.vae import VideoVae  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
@@ -212,6 +215,26 @@ def test_a_folder_without_weights_is_reported(folder):
         load_transformer(folder)
 
 
+def test_a_sound_checkpoint_is_verified_without_a_word(folder):
+    verify_transformer(folder)
+
+
+@pytest.mark.parametrize("lost", [1, 5000])
+def test_a_file_that_was_cut_off_is_told_by_its_length(folder, lost):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(CheckpointError) as caught:
+        verify_transformer(folder)
+    assert caught.value.code == "checkpoint.unreadable"
+
+
+def test_a_wrong_shape_is_told_without_reading_weights(folder):
+    rewrite(folder, lambda tensors: tensors.update({"t_block.1.bias": torch.zeros(3)}))
+    with pytest.raises(CheckpointError) as caught:
+        verify_transformer(folder)
+    assert caught.value.code == "checkpoint.mismatch"
+
+
 def test_progress_grows_to_the_end(folder):
     reported = []
     load_transformer(folder, on_progress=lambda *progress: reported.append(progress))
@@ -221,27 +244,30 @@ def test_progress_grows_to_the_end(folder):
     assert {entry[2] for entry in reported} == set(load_transformer(folder).state_dict())
 
 
-def test_a_folder_is_its_own_checkpoint(folder):
-    assert find_checkpoint(folder) == folder
+def test_a_directory_of_weights_goes_before_the_cache(folder):
+    assert find_checkpoint(f"team/{folder.name}", folder.parent) == folder
 
 
-def test_a_hub_id_is_found_in_the_local_cache(tmp_path, monkeypatch):
-    snapshot = tmp_path / "models--team--weights/snapshots/0123456789"
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").write_text("{}", encoding="utf-8")
-    refs = tmp_path / "models--team--weights/refs"
+def test_a_hub_id_is_found_in_the_local_cache(folder, tmp_path_factory, monkeypatch):
+    cache = tmp_path_factory.mktemp("cache")
+    snapshot = cache / "models--team--weights/snapshots/0123456789"
+    shutil.copytree(folder, snapshot)
+    refs = cache / "models--team--weights/refs"
     refs.mkdir()
     (refs / "main").write_text("0123456789", encoding="utf-8")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
 
-    assert find_checkpoint("team/weights") == snapshot
+    assert find_checkpoint("team/weights", cache / "elsewhere") == snapshot
+
+    (snapshot / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError):
+        find_checkpoint("team/weights")
 
 
-@pytest.mark.parametrize("source", ["nobody/has-this-in-the-cache", "./absent", "/a/b/c"])
-def test_an_absent_checkpoint_is_reported_without_network(source, tmp_path, monkeypatch):
+def test_an_absent_checkpoint_is_reported_without_network(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError) as caught:
-        find_checkpoint(source)
+        find_checkpoint("nobody/has-this-in-the-cache", tmp_path)
     assert caught.value.code == "checkpoint.missing"
 
 
@@ -262,8 +288,10 @@ def test_the_encoder_half_of_a_full_t5_is_enough(tmp_path):
         model,
         tmp_path,
         Placement(),
-        aliases={"encoder.embed_tokens.weight": "shared.weight"},
-        ignore=("decoder.", "lm_head."),
+        tolerance=Tolerance(
+            aliases={"encoder.embed_tokens.weight": "shared.weight"},
+            ignore=("decoder.", "lm_head."),
+        ),
     )
 
     ids = torch.tensor([[3, 9, 1]])

@@ -14,7 +14,7 @@ KEPT = re.compile(
     r"\{[^}]*\}|https?://\S+|\[\w+\]"  # placeholders, addresses, sections of the config
     r"|--camera pan left|editors=600, ann=unlimited|Europe/Berlin|Asia/Seoul"
     r"|/generate a red fox[^.“]*|/(rushes|as|[a-z]+)[a-z -]*[A-Z #+]*|--[a-z-]+"  # what is typed
-    r"|rushes (run|chat)|pip install [^.그]+|[a-z_]+\.[a-z_]+|[A-Z]+_[A-Z_]+|\.(png|mp4)"
+    r"|rushes (run|chat)|rushes models (pull )?|MODEL|pip install [^.그]+|[a-z_]+\.[a-z_]+|[A-Z]+_[A-Z_]+|\.(png|mp4)"
 )
 """What is the same in every language."""
 
@@ -65,6 +65,7 @@ def test_what_is_the_same_in_both_languages_has_no_words():
         *("list.separator", "facts.separator", "card.title", "card.refined", "info.line"),
         *("help.line", "help.choices", "queue.running", "audit.line", "form.flags_hint"),
         *("error.control.refused", "discord.command.rushes", "slack.home.title"),
+        "cli.models.size",
     }
 
 

@@ -40,6 +40,7 @@ RAISED = {
     "AssistantError",
     "NotFound",
     "EngineError",
+    "CheckpointError",
     "DeliveryError",
     "WorkerLost",
     "StoreError",

@@ -11,6 +11,7 @@ from commands.card import CardKind, plain
 from commands.catalog import COMMANDS
 from commands.context import Caller
 from commands.run import execute, find, invoke, press
+from inference.errors import UserError
 from inference.jobs.model import JobState
 from inference.workers.base import Progress, Stage
 
@@ -60,6 +61,21 @@ async def test_the_same_request_twice_is_one_job(call, jobs):
     first = await execute("/generate a fox", keyed)
     assert (await execute("/generate a fox", keyed)).job == first.job
     assert len(jobs.orders) == 1
+
+
+async def test_what_the_machine_cannot_render_is_never_accepted(call, jobs):
+    def check(spec):
+        raise UserError(
+            "memory.too_long", resolution="720p", count=spec.frames, needed=31, there=24, longest=81
+        )
+
+    studio = replace(call.studio, check=check)
+    card = await execute("/generate a fox --frames 113", replace(call, studio=studio))
+    assert plain(card) == (
+        "That does not fit this GPU: 720p with 113 frames needs about 31 GB, 24 GB are there."
+        " The longest clip at 720p here is 81 frames."
+    )
+    assert (card.private, jobs.orders) == (True, [])
 
 
 async def test_image_makes_a_still(call, jobs):

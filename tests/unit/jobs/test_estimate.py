@@ -80,6 +80,14 @@ def test_one_model_teaches_nothing_about_another():
     assert costs.seconds(a_spec(model="owl"), owl) == pytest.approx(owl.cost.fixed_seconds)
 
 
+def test_the_last_load_that_was_one_counts():
+    costs = CostModel()
+    assert costs.load_seconds(FOX) == FOX.cost.load_seconds
+    for load in (12.0, 0.001):
+        costs.learn(SMALL, FOX, {"total": 5.0, "load": load})
+    assert costs.load_seconds(FOX) == 12
+
+
 def test_asking_before_learning_does_not_freeze_the_guess():
     costs = CostModel()
     before = costs.seconds(SMALL, FOX)

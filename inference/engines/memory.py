@@ -1,0 +1,225 @@
+"""What fits on a card, and how: peak memory by shapes alone, and what can be done to lower it.
+
+The coefficients were measured as the storages that live at once (`tests/opensora/allocations.py`);
+they hold for all sizes, because everything large is linear in tokens or in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from inference.errors import UserError
+from inference.opensora.geometry import SPACE_FACTOR, latent_frames
+from inference.spec import Mode, Resolution
+
+if TYPE_CHECKING:
+    from inference.engines.base import Capabilities, Footprint
+    from inference.spec import Size, Spec
+
+RESERVE_BYTES = 1_000_000_000
+"""Of every device: for the driver, the libraries' scratch space and what lies between tensors."""
+
+_GIGABYTE = 1e9
+
+CPU = "cpu"
+"""Name of the device of a machine without a card."""
+
+TEXT_TOKENS = 300
+"""Tokens of the longest caption."""
+
+_EVALUATION = 12.1
+"""Peak of one evaluation of the transformer, in tokens x hidden size, per branch."""
+_DECODING, _DECODING_SLICED = 6.5, 4.5
+"""Peak of decoding a chunk, in pixels of its frames x base channels: whole, and frame by frame."""
+_CHUNK_FRAMES, _IMAGE_FRAMES = 20, 4
+"""Frames that the decoder makes of a chunk and of an image, before it drops the first three."""
+_LATENT_COPIES = 4
+"""State, noise and velocities."""
+_LATENT_CHANNELS, _FP32 = 16, 4
+_BRANCHES, _REFERENCE_BRANCHES = 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One card, or the CPU."""
+
+    name: str
+    """As its maker calls it; "cpu" without one."""
+    memory_bytes: int
+    """The card's memory, or the machine's."""
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether there is no card."""
+        return self.name == CPU
+
+
+class Saving(IntEnum):
+    """How memory is saved; each includes those before it, and costs a little more time."""
+
+    RESIDENT = 0
+    """Nothing is: all networks stay on the device."""
+    TEXT_ASIDE = 1
+    """The text encoder leaves the device once the text is encoded."""
+    SEQUENTIAL = 2
+    """The branches of the guidance are evaluated one after the other."""
+    ALONE = 3
+    """The transformer leaves for the others, and the VAE works frame by frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipShape:
+    """What decides over a clip's memory."""
+
+    size: Size
+    frames: int
+    """Of one pass."""
+    references: bool
+    """Whether a pass keeps given frames."""
+
+    @classmethod
+    def of(cls, spec: Spec, capabilities: Capabilities) -> ClipShape:
+        """Return the shape of a render."""
+        return cls(
+            size=capabilities.sizes[spec.resolution, spec.aspect],
+            frames=spec.frames,
+            references=(
+                spec.mode is Mode.IMAGE_TO_VIDEO or spec.latents is not None or spec.loops > 1
+            ),
+        )
+
+
+def peak_bytes(
+    footprint: Footprint, shape: ClipShape, saving: Saving, *, apart: bool = True
+) -> int:
+    """Predict the most memory that a render takes at once.
+
+    Args:
+        footprint: Of the model.
+        shape: Of the clip.
+        saving: How memory is saved.
+        apart: Whether the device has memory of its own. Without, what leaves it stays in there.
+    """
+    text, transformer, vae = (
+        footprint.text_bytes,
+        footprint.transformer_bytes,
+        footprint.vae_bytes,
+    )
+    sampling = sampling_bytes(footprint, shape, sequential=saving >= Saving.SEQUENTIAL)
+    decoding = decoding_bytes(footprint, shape, sliced=saving >= Saving.ALONE)
+    if not apart:
+        return text + transformer * footprint.transformer_sets + vae + max(sampling, decoding)
+    alone = saving >= Saving.ALONE
+    beside_text = vae + (0 if alone else transformer)
+    beside_sampling = vae + (text if saving < Saving.TEXT_ASIDE else 0)
+    beside_decoding = beside_sampling - vae + (0 if alone else transformer)
+    return max(
+        text + beside_text,
+        transformer + beside_sampling + sampling,
+        vae + beside_decoding + decoding,
+    )
+
+
+def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) -> int:
+    """Predict what sampling takes beyond the weights."""
+    branches = _REFERENCE_BRANCHES if shape.references else _BRANCHES
+    at_once = 1 if sequential else branches
+    rows, columns = (-(-side // SPACE_FACTOR) for side in (shape.size.height, shape.size.width))
+    frames = latent_frames(shape.frames)
+    tokens = frames * -(-rows // 2) * -(-columns // 2)
+    activations = _EVALUATION * at_once * tokens
+    captions = branches
+    if shape.references:
+        activations += branches * tokens  # the embedded references
+        captions += branches  # given frames look at the empty one
+    activations += captions * footprint.layers * TEXT_TOKENS * 2
+    latents = _LATENT_COPIES * _LATENT_CHANNELS * frames * rows * columns
+    return int(activations * footprint.hidden_size * footprint.itemsize) + latents * _FP32
+
+
+def decoding_bytes(footprint: Footprint, shape: ClipShape, *, sliced: bool) -> int:
+    """Predict what decoding takes beyond the weights; it goes chunk by chunk, however long."""
+    frames = _IMAGE_FRAMES if shape.frames == 1 else _CHUNK_FRAMES
+    pixels = frames * shape.size.height * shape.size.width
+    factor = _DECODING_SLICED if sliced else _DECODING
+    return int(factor * pixels * footprint.base_channels * footprint.itemsize)
+
+
+def plan(
+    footprint: Footprint, shape: ClipShape, memory_bytes: int, *, apart: bool = True
+) -> Saving | None:
+    """Return the least saving with which a render fits a device, or None if none is enough."""
+    usable = memory_bytes - RESERVE_BYTES
+    fitting = (one for one in Saving if peak_bytes(footprint, shape, one, apart=apart) <= usable)
+    return next(fitting, None)
+
+
+def saving_for(spec: Spec, capabilities: Capabilities, device: Device) -> Saving:
+    """Return how to render on a device; a model without a footprint fits everywhere.
+
+    Raises:
+        UserError: `memory.*`: it does not fit; the error names the nearest things that do.
+    """
+    footprint = capabilities.footprint
+    saving = _planned(spec, capabilities, device)
+    if saving is None and footprint is not None:
+        raise _too_large(spec, capabilities, footprint, device)
+    return saving or Saving.RESIDENT
+
+
+def _planned(spec: Spec, capabilities: Capabilities, device: Device) -> Saving | None:
+    if capabilities.footprint is None:
+        return Saving.RESIDENT
+    footprint = _on(device, capabilities.footprint)
+    shape = ClipShape.of(spec, capabilities)
+    return plan(footprint, shape, device.memory_bytes, apart=not device.is_cpu)
+
+
+def _on(device: Device, footprint: Footprint) -> Footprint:
+    return footprint.in_fp32() if device.is_cpu else footprint
+
+
+def _too_large(
+    spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
+) -> UserError:
+    """Say how much is missing, and the nearest that fits: shorter if that will do, or smaller."""
+    shape, apart = ClipShape.of(spec, capabilities), not device.is_cpu
+    needed = peak_bytes(_on(device, footprint), shape, max(Saving), apart=apart) + RESERVE_BYTES
+    params = {
+        "resolution": spec.resolution.value,
+        "count": spec.frames,
+        "needed": math.ceil(needed / _GIGABYTE),
+        "there": int(device.memory_bytes / _GIGABYTE),
+    }
+    longest = _longest(spec, spec.resolution, capabilities, device)
+    if longest is not None:
+        return UserError("memory.too_long", longest=longest, **params)
+    order = list(Resolution)
+    for resolution in reversed(order[: order.index(spec.resolution)]):
+        longest = _longest(spec, resolution, capabilities, device)
+        if longest is not None:
+            return UserError("memory.too_large", smaller=resolution, longest=longest, **params)
+    return UserError("memory.too_small", **params)
+
+
+def _longest(
+    spec: Spec, resolution: Resolution, capabilities: Capabilities, device: Device
+) -> int | None:
+    """Return the most frames, no more than asked for, that fit at a resolution."""
+    if (resolution, spec.aspect) not in capabilities.sizes:
+        return None
+    lengths = [
+        frames
+        for frames in capabilities.frames
+        if frames <= spec.frames and (frames > 1 or spec.frames == 1)
+    ]
+    fitting = (
+        frames
+        for frames in reversed(lengths)
+        if _planned(replace(spec, resolution=resolution, frames=frames), capabilities, device)
+        is not None
+    )
+    return next(fitting, None)

@@ -1,0 +1,112 @@
+"""The files of a checkpoint: where they are, and whether all of them are there. No torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from inference.errors import EngineError
+
+CONFIG_NAME = "config.json"
+WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
+TOKENIZER_NAMES = ("tokenizer.json", "spiece.model")
+PATTERNS = ("*.json", "model*.safetensors", "pytorch_model*.bin", "spiece.model", "README.md")
+"""What of a repository on the hub is a checkpoint."""
+
+
+class CheckpointError(EngineError):
+    """A checkpoint cannot be used.
+
+    Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
+    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network).
+    """
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files with a folder's weights: one, or all that its index names.
+
+    Raises:
+        CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
+    """
+    for name in WEIGHT_NAMES:
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            return [folder / name]
+        if index.is_file():
+            try:
+                shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            except (ValueError, KeyError, AttributeError) as error:
+                raise CheckpointError(
+                    "checkpoint.unreadable", source=str(index), reason=str(error)
+                ) from error
+            paths = [folder / shard for shard in sorted(set(shards))]
+            if absent := [path.name for path in paths if not path.is_file()]:
+                raise CheckpointError("checkpoint.missing", source=str(folder), files=absent)
+            return paths
+    raise CheckpointError("checkpoint.missing", source=str(folder), files=list(WEIGHT_NAMES))
+
+
+def find_checkpoint(source: str, directory: Path | None = None) -> Path:
+    """Return the folder of a checkpoint that is here, all of it.
+
+    Args:
+        source: Its id on the hub, "owner/name".
+        directory: Looked into first, for a folder `name`; then the hub's cache is.
+
+    Raises:
+        CheckpointError: `checkpoint.missing`.
+    """
+    folder = None if directory is None else kept_in(source, directory)
+    if folder is None or not folder.is_dir():
+        folder = _cached(source)
+    if not is_complete(folder):
+        raise CheckpointError("checkpoint.missing", source=source)
+    return folder
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether a folder has its config and all its weights."""
+    try:
+        weight_files(folder)
+    except CheckpointError:
+        return False
+    return (folder / CONFIG_NAME).is_file()
+
+
+def kept_in(source: str, directory: Path) -> Path:
+    """Return where a directory of weights keeps a checkpoint."""
+    return directory / source.rpartition("/")[2]
+
+
+def pull_checkpoint(source: str, directory: Path | None = None) -> Path:
+    """Download what is missing of a checkpoint, going on where an earlier try was cut off.
+
+    Args:
+        source: Its id on the hub.
+        directory: Where to keep it; the hub's cache if not said.
+
+    Raises:
+        CheckpointError: `checkpoint.offline`: the hub does not answer, or has not got it.
+    """
+    import huggingface_hub  # noqa: PLC0415 - takes a while, and only those with models need it
+
+    try:
+        found = huggingface_hub.snapshot_download(
+            source,
+            allow_patterns=list(PATTERNS),
+            local_dir=None if directory is None else kept_in(source, directory),
+        )
+    except (OSError, ValueError) as error:  # the hub's own errors derive from these
+        raise CheckpointError("checkpoint.offline", source=source) from error
+    if not is_complete(Path(found)):  # the hub's client makes do with what it has when offline
+        raise CheckpointError("checkpoint.offline", source=source)
+    return Path(found)
+
+
+def _cached(source: str) -> Path:
+    try:
+        import huggingface_hub  # noqa: PLC0415 - see above
+
+        return Path(huggingface_hub.snapshot_download(source, local_files_only=True))
+    except (ImportError, OSError, ValueError) as error:
+        raise CheckpointError("checkpoint.missing", source=source) from error

@@ -1,0 +1,216 @@
+"""The engine of the official models, with checkpoints in miniature, on the CPU."""
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from inference.engines import registry  # noqa: E402
+from inference.engines.base import Inputs, Monitor  # noqa: E402
+from inference.engines.memory import Saving  # noqa: E402
+from inference.engines.opensora import Loaded, OpenSoraEngine, Recipe  # noqa: E402
+from inference.engines.registry import ModelOptions  # noqa: E402
+from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE  # noqa: E402
+from inference.errors import EngineError  # noqa: E402
+from inference.opensora import checkpoint  # noqa: E402
+from inference.opensora.files import CheckpointError, kept_in  # noqa: E402
+from inference.opensora.geometry import PixelSize  # noqa: E402
+from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
+from inference.opensora.residency import Resident  # noqa: E402
+from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec  # noqa: E402
+from tests.opensora import official  # noqa: E402
+
+pytestmark = pytest.mark.model
+
+ROUNDING = 3
+"""In colours: random networks make more of the last bit than trained ones."""
+
+SIZE = PixelSize(32, 32)
+SPEC = Spec(
+    prompt="a red ball",
+    model="opensora",
+    resolution=Resolution.P360,
+    aspect=Aspect.CLASSIC,
+    frames=17,
+    motion=Motion.FAIR,
+    aesthetic=Aesthetic.EXCELLENT,
+    camera=Camera.NONE,
+    refine=False,
+    seed=3,
+    steps=2,
+    cfg=7.0,
+    fps=24,
+    loops=1,
+)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    official.write(folder)
+    return folder
+
+
+def transformer(directory, part):
+    return checkpoint.load_transformer(kept_in(part.source, directory))
+
+
+def load(directory):
+    """Load the miniature as the product does, in fp32 on the CPU."""
+    device = torch.device("cpu")
+    network = transformer(directory, T2V_360P)
+    resident = Resident(network, device, name=T2V_360P.source)
+    for part in (T2V_720P, I2V):
+        resident.add(part.source, transformer(directory, part))
+    vae = checkpoint.load_vae(kept_in(VAE.source, directory))
+    text = checkpoint.load_text_encoder(kept_in(OPENSORA[-1].source, directory))
+    return Loaded(
+        pipeline=OpenSoraPipeline(transformer=network, vae=vae, text_encoder=text),
+        text=Resident(text.model, device),
+        transformer=resident,
+        vae=Resident(vae, device),
+    )
+
+
+def test_swapped_weights_give_what_separate_networks_give(directory):
+    loaded = load(directory)
+    network, pipeline = loaded.pipeline.transformer, loaded.pipeline
+    blocks = list(network.modules())
+    picture = Image.new("RGB", (32, 32), "orange")
+    request = ClipRequest(prompt="a red ball", size=SIZE, frames=17, seed=1, steps=2)
+    captions = pipeline.encode(request)
+
+    for part, image in ((T2V_360P, None), (T2V_720P, None), (I2V, picture), (T2V_360P, None)):
+        loaded.transformer.bring(part.source)
+        swapped = pipeline.sample(request, captions, image=image)
+
+        alone = OpenSoraPipeline(
+            transformer=transformer(directory, part),
+            vae=pipeline.vae,
+            text_encoder=pipeline.text_encoder,
+        )
+        assert torch.equal(swapped, alone.sample(request, captions, image=image))
+        assert all(a is b for a, b in zip(network.modules(), blocks, strict=True))
+
+
+class Watched(OpenSoraEngine):
+    """The engine on small clips, and what it loaded."""
+
+    def __init__(self, loaded):
+        super().__init__(
+            Recipe(
+                name=registry.NANO,  # without a footprint: these networks fit anywhere
+                load=lambda _progress: loaded,
+                size=lambda _spec: SIZE,
+                weights=lambda spec, references: (
+                    I2V.source
+                    if references
+                    else {"360p": T2V_360P, "720p": T2V_720P}[spec.resolution].source
+                ),
+            )
+        )
+        self.load(lambda *_: None)
+
+
+def render(engine, spec=SPEC, **inputs):
+    monitor = Monitor()
+    chunks = [chunk.frames for chunk in engine.render(spec, Inputs(**inputs), monitor)]
+    return np.concatenate(chunks), monitor.meter
+
+
+def test_a_second_pass_takes_the_weights_for_continuing(directory):
+    loaded = load(directory)
+    frames, meter = render(Watched(loaded), replace(SPEC, loops=2, frames=33))
+
+    assert len(frames) == replace(SPEC, loops=2, frames=33).total_frames
+    assert loaded.transformer.ready(I2V.source)
+    assert meter.seconds["swap"] > 0
+    assert meter.seconds["sample"] > 0
+
+
+def test_the_product_loads_the_checkpoints_of_its_directory(directory):
+    engine = registry.create("opensora", ModelOptions(directory=directory))
+    reported = []
+    engine.load(lambda done, _name: reported.append(done))
+    assert reported == sorted(reported)
+    assert reported[-1] == pytest.approx(1)
+
+
+def test_a_missing_checkpoint_is_named(directory, tmp_path):
+    engine = registry.create("opensora", ModelOptions(directory=tmp_path))
+    with pytest.raises(CheckpointError) as caught:
+        engine.load(lambda *_: None)
+    assert caught.value.params["source"] == T2V_360P.source
+
+
+@pytest.mark.parametrize(
+    "values", [{"compile": "yes"}, {"attention_rows": -1}, {"attention_rows": 1.5}, {"speed": 1}]
+)
+def test_an_option_that_does_not_exist_is_refused(values):
+    with pytest.raises(EngineError) as caught:
+        registry.create("opensora", ModelOptions(values=values))
+    assert caught.value.code == "model.bad_option"
+
+
+class RunsOut:
+    """Stands before a method of a network and runs out of memory at some of its calls."""
+
+    def __init__(self, method, *, calls):
+        self.method, self.calls, self.count = method, calls, 0
+
+    def __call__(self, *args, **kwargs):
+        self.count += 1
+        if self.count in self.calls:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.method(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [("text", 1), ("transformer", 2), ("decoder", 1), ("decoder", 2)],
+)
+def test_a_stage_that_runs_out_of_memory_is_tried_again_with_less(directory, place, call):
+    loaded = load(directory)
+    engine = Watched(loaded)
+    spec = replace(SPEC, frames=33)
+    wanted, _ = render(engine, spec)
+    network = {
+        "text": loaded.pipeline.text_encoder.model,
+        "transformer": loaded.pipeline.transformer.final_layer,
+        "decoder": loaded.pipeline.vae.decoder,
+    }[place]
+    network.forward = RunsOut(network.forward, calls={call})
+
+    frames, _ = render(engine, spec)
+
+    assert network.forward.count > call
+    assert frames.shape == wanted.shape
+    assert np.abs(frames.astype(int) - wanted).max() <= ROUNDING
+
+
+def test_memory_that_runs_out_twice_fails_the_job_and_not_the_next(directory):
+    loaded = load(directory)
+    engine = Watched(loaded)
+    wanted, _ = render(engine)
+    decoder = loaded.pipeline.vae.decoder
+    decoder.forward = RunsOut(decoder.forward, calls={1, 2})
+
+    with pytest.raises(EngineError) as caught:
+        render(engine)
+    assert caught.value.code == "worker.out_of_memory"
+    assert not caught.value.transient
+
+    assert np.array_equal(render(engine)[0], wanted)
+
+
+def test_every_saving_gives_the_same_clip(directory):
+    engine = Watched(load(directory))
+    wanted, _ = render(engine)
+    for saving in Saving:
+        engine._plan = lambda *_, saving=saving: saving
+        frames, _ = render(engine)
+        assert np.abs(frames.astype(int) - wanted).max() <= ROUNDING
