@@ -14,7 +14,8 @@ KEPT = re.compile(
     r"\{[^}]*\}|https?://\S+|\[\w+\]"  # placeholders, addresses, sections of the config
     r"|--camera pan left|editors=600, ann=unlimited|Europe/Berlin|Asia/Seoul"
     r"|/generate a red fox[^.“]*|/(rushes|as|[a-z]+)[a-z -]*[A-Z #+]*|--[a-z-]+"  # what is typed
-    r"|rushes (run|chat)|rushes models (pull )?|MODEL|pip install [^.그]+|[a-z_]+\.[a-z_]+|[A-Z]+_[A-Z_]+|\.(png|mp4)"
+    r"|rushes (run|chat)|rushes models (pull )?|MODEL"
+    r"|pip install [^.그]+|[a-z_]+\.[a-z_]+|[A-Z]+_[A-Z_]+|\.(png|mp4)"
 )
 """What is the same in every language."""
 
