@@ -108,6 +108,7 @@ def test_leaving_out_branches_changes_nothing(model, references, text, image, os
         image_guidance=image,
         oscillation=oscillation,
         image_oscillation=oscillation,
+        keep_references=False,
     )
     torch.testing.assert_close(
         run(model, preset, references), all_branches(model, preset, references), rtol=0, atol=1e-4

@@ -123,7 +123,8 @@ def test_an_interrupt_ends_a_chat_without_a_trace(shell):
         process.stdin.flush()
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        process.wait(timeout=60)  # with its input still open: the end of that would end it too
+        _, err = process.communicate()
     assert (process.returncode, err) == (130, "")
 
 
