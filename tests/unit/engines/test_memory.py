@@ -5,25 +5,11 @@ import pytest
 from inference.engines import registry
 from inference.engines.memory import ClipShape, Device, Saving, peak_bytes, saving_for
 from inference.errors import UserError
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.spec import Resolution
+from tests.fakes.orders import a_spec
 
 MODEL = registry.capabilities("opensora")
-SPEC = Spec(
-    prompt="a red fox",
-    model="opensora",
-    resolution=Resolution.P720,
-    aspect=Aspect.WIDE,
-    frames=97,
-    motion=Motion.FAIR,
-    aesthetic=Aesthetic.EXCELLENT,
-    camera=Camera.NONE,
-    refine=False,
-    seed=1,
-    steps=30,
-    cfg=7.0,
-    fps=24,
-    loops=1,
-)
+SPEC = a_spec(model="opensora", resolution=Resolution.P720, frames=97, seed=1, steps=30)
 
 
 def card(gigabytes):
