@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.opensora.attention import WINDOW, attend_windows
+from inference.opensora.attention import attend_windows
+from inference.opensora.geometry import WINDOW
 from inference.opensora.sampler import Sampler
 from inference.opensora.transformer import Conditions, STDiT3
 

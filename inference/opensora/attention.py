@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.opensora.embeddings import RopeTable
-
-WINDOW = 8
-"""Rows and columns of a temporal window."""
+from inference.opensora.geometry import WINDOW
 
 NORM_EPSILON = 1e-6
 

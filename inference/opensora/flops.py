@@ -11,10 +11,7 @@ from itertools import pairwise
 from math import ceil
 
 from inference.opensora.config import CoderConfig, TransformerConfig
-from inference.opensora.geometry import CHUNK_LATENTS
-
-WINDOW = 8
-"""Rows and columns of a temporal window (`attention.WINDOW`, which needs torch)."""
+from inference.opensora.geometry import CHUNK_LATENTS, WINDOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

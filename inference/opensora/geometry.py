@@ -15,6 +15,9 @@ CHUNK_FRAMES = 17
 CHUNK_LATENTS = 5
 """Latent frames of one chunk."""
 
+WINDOW = 8
+"""Rows and columns of a temporal window of the transformer, in patches."""
+
 IMAGE_FPS = 120
 """What the model was told in training when it saw a still image."""
 

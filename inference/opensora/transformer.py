@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from inference.opensora.attention import (
     NORM_EPSILON,
-    WINDOW,
     Attend,
     CrossAttention,
     Look,
@@ -37,7 +36,7 @@ from inference.opensora.embeddings import (
     RotaryFrequencies,
     position_table,
 )
-from inference.opensora.geometry import PixelSize
+from inference.opensora.geometry import WINDOW, PixelSize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
