@@ -208,6 +208,9 @@ _WAITING_VERBS = {
     JobState.QUEUED: (Verb.CANCEL, Verb.EDIT),
 }
 
+_SIZE_VERBS = (Verb.ACCEPT, Verb.EDIT, Verb.CANCEL)
+"""In review for its size alone."""
+
 
 def _refined(job: Job, locale: str, length: int) -> tuple[Line, ...]:
     """Show what the assistant made of the requester's words, if it did."""
@@ -227,13 +230,15 @@ def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
         lines.append((text(f"note.{capabilities.native_note}", locale),))
     lines.append(_waiting_line(job, standing, locale))
     verbs = _WAITING_VERBS.get(job.state, (Verb.CANCEL,))
+    if review and job.spec.original is None:
+        verbs = _SIZE_VERBS
     return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=verbs)
 
 
 def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
     place = standing.place
     if job.state is JobState.REVIEW:
-        return (text("card.review", locale),)
+        return (text("card.review_size" if job.made_to_fit else "card.review", locale),)
     if job.state is not JobState.QUEUED:
         return (text("card.preparing", locale),)
     if standing.paused:

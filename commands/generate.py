@@ -27,7 +27,7 @@ from commands.settings import (
 )
 from commands.values import accept, label
 from inference.errors import UserError
-from inference.jobs.model import RANDOM, TYPED, Job, JobState, Order
+from inference.jobs.model import MEMORY, RANDOM, TYPED, Job, JobState, Order
 from inference.jobs.preparing import PARENT_LATENTS, PARENT_RESULT
 from inference.jobs.presentation import Presentation
 from inference.media.watermark import Corner
@@ -227,7 +227,7 @@ async def submit(
     Raises:
         UserError: It is not taken.
     """
-    call.studio.check(resolved.spec)
+    asked, resolved = resolved, _made_to_fit(call, resolved)
     quota = limits.quota(call.caller, rules, call.clock.now())
     order = Order(
         spec=resolved.spec,
@@ -240,7 +240,7 @@ async def submit(
         parent=parent,
         presentation=_presentation(rules, call),
         quota=quota,
-        review=review,
+        review=review or resolved is not asked,
     )
     try:
         job = await call.jobs.submit(order)
@@ -252,6 +252,26 @@ async def submit(
         return cards.error(error, call.locale, advice=advice)
     # This becomes the job's card, which everybody sees.
     return looking.status(replace(call, locale=_language(rules, call)), job)
+
+
+def _made_to_fit(call: Call, resolved: Resolved) -> Resolved:
+    """Return the render, or the largest like it that the GPU has the memory for.
+
+    Raises:
+        UserError: It cannot be rendered, and nothing like it can.
+    """
+    try:
+        call.studio.check(resolved.spec)
+    except UserError as error:
+        values = {"frames": error.params.get("longest"), "resolution": error.params.get("smaller")}
+        changes = {name: value for name, value in values.items() if value is not None}
+        bound = resolved.spec.latents is not None and "resolution" in changes
+        if not changes or bound:  # what goes on from a clip has to have its size
+            raise
+        spec = replace(resolved.spec, **changes)
+        origins = {**resolved.origins, **dict.fromkeys(changes, MEMORY)}
+        return replace(resolved, spec=spec, origins=origins)
+    return resolved
 
 
 def _presentation(rules: Rules, call: Call) -> Presentation:

@@ -93,7 +93,9 @@ async def answer(call: Call, job: Job, verb: Verb) -> Card | Form:
     agreed = await call.jobs.agree(job.id, tenant=call.channel.tenant, own_words=own_words)
     if agreed is None:
         raise UserError("review.answered", job=job.id)
-    return cards.note("review.kept" if own_words else "review.accepted", call.locale, job=job.id)
+    refined = "review.kept" if own_words else "review.accepted"
+    code = "review.agreed" if job.spec.original is None else refined
+    return cards.note(code, call.locale, job=job.id)
 
 
 COMMANDS = (

@@ -43,6 +43,9 @@ ASSISTANT = "assistant"
 LANGUAGE = "language"
 """Origin of a `refine` that the language of the prompt switched on."""
 
+MEMORY = "memory"
+"""Origin of a size or length that is the largest that fits; its requester has to agree to it."""
+
 
 class JobState(StrEnum):
     """Where a job is. Ends are `ENDED`."""
@@ -216,6 +219,11 @@ class Job:
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in ENDED
+
+    @property
+    def made_to_fit(self) -> bool:
+        """Whether it is shorter or smaller than asked for, for the GPU's memory."""
+        return MEMORY in self.origins.values()
 
     def in_own_words(self) -> Job:
         """Return the job with what its requester wrote, which is not to be refined again."""

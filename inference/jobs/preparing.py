@@ -147,8 +147,8 @@ class Preparer:
             await self._put_in_line(prepared)
 
     async def _put_in_line(self, job: Job) -> None:
-        """Let a prepared job wait for the GPU, or for its requester's word on the new prompt."""
-        if job.review and job.origins.get("prompt") == ASSISTANT:
+        """Let a prepared job wait for the GPU, or for its requester's word on what it became."""
+        if job.review and (job.made_to_fit or job.origins.get("prompt") == ASSISTANT):
             await self._written(lambda: self._store.review(job))
             return
         queued = await self._written(

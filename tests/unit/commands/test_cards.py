@@ -65,6 +65,18 @@ SECOND = Place(position=2, start_in=62, ready_in=1120)
             ],
         ),
         (
+            {"state": JobState.REVIEW, "origins": {"frames": "memory"}},
+            {},
+            [
+                FOX,
+                FACTS,
+                "the largest that fits this GPU; waiting for your word",
+                "[Use this]",
+                "[Edit]",
+                "[Cancel]",
+            ],
+        ),
+        (
             {},
             {"place": SECOND},
             [

@@ -13,6 +13,7 @@ from commands.context import Caller
 from commands.run import execute, find, invoke, press
 from inference.errors import UserError
 from inference.jobs.model import JobState
+from inference.spec import Resolution
 from inference.workers.base import Progress, Stage
 
 BOB = Caller(id="u2", name="bob")
@@ -63,19 +64,34 @@ async def test_the_same_request_twice_is_one_job(call, jobs):
     assert len(jobs.orders) == 1
 
 
-async def test_what_the_machine_cannot_render_is_never_accepted(call, jobs):
+def with_memory_for(call, code, **largest):
     def check(spec):
-        raise UserError(
-            "memory.too_long", resolution="720p", count=spec.frames, needed=31, there=24, longest=81
-        )
+        given = {"resolution": "720p", "count": spec.frames, "needed": 31, "there": 24}
+        raise UserError(code, **given, **largest)
 
-    studio = replace(call.studio, check=check)
-    card = await execute("/generate a fox --frames 113", replace(call, studio=studio))
-    assert plain(card) == (
-        "That does not fit this GPU: 720p with 113 frames needs about 31 GB, 24 GB are there."
-        " The longest clip at 720p here is 81 frames."
-    )
+    return replace(call, studio=replace(call.studio, check=check))
+
+
+async def test_what_the_machine_cannot_render_is_never_accepted(call, jobs):
+    small = with_memory_for(call, "memory.too_small")
+    card = await execute("/generate a fox --frames 113", small)
+    assert plain(card).startswith("That does not fit this GPU: 720p with 113 frames needs about")
     assert (card.private, jobs.orders) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "largest", "made"),
+    [
+        ("memory.too_long", {"longest": 81}, ("720p", 81)),
+        ("memory.too_large", {"longest": 97, "smaller": Resolution.P360}, ("360p", 97)),
+    ],
+)
+async def test_the_largest_that_fits_waits_for_a_word(call, jobs, code, largest, made):
+    await execute("/generate a fox --frames 113", with_memory_for(call, code, **largest))
+    [order] = jobs.orders
+    assert (order.spec.resolution, order.spec.frames) == made
+    assert order.origins["frames"] == "memory"
+    assert order.review
 
 
 async def test_image_makes_a_still(call, jobs):

@@ -7,7 +7,7 @@ import pytest
 
 from inference.engines.base import Capabilities
 from inference.errors import AssistantError, UserError
-from inference.jobs.model import ASSISTANT, LANGUAGE, RANDOM, TYPED, JobState
+from inference.jobs.model import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, JobState
 from inference.jobs.recipe import recipe
 from inference.jobs.rewording import DECLINED, NOT_ENGLISH, UNANSWERED
 from inference.jobs.sweeper import REVIEW_LOOKS, Sweeper
@@ -228,6 +228,15 @@ async def test_there_is_nothing_to_review_where_nothing_was_refined(bench, core,
     order = reviewed() if case == "no answer" else replace(an_order(), review=True)
 
     await prepared(bench, order, JobState.QUEUED)
+
+
+async def test_what_was_made_to_fit_waits_for_a_word_without_an_assistant(bench, core):
+    order = replace(an_order(), review=True, origins={"frames": MEMORY})
+    job = await prepared(bench, order, JobState.REVIEW)
+
+    agreed = await core.jobs.agree(job.id, tenant=job.tenant, own_words=False)
+
+    assert (agreed.state, agreed.spec) == (JobState.QUEUED, order.spec)
 
 
 async def test_a_review_survives_a_restart(bench, core, assistant):
