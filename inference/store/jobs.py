@@ -17,7 +17,6 @@ import aiosqlite
 from inference.clock import Clock
 from inference.jobs.events import EventBus, JobEvent
 from inference.jobs.model import (
-    ENDED,
     MAX_ATTEMPTS,
     MAX_LOSSES,
     TRANSITIONS,
@@ -33,8 +32,9 @@ from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.store import ledger
 from inference.store.database import Database
-from inference.store.ledger import UNFINISHED, usage_inside
-from inference.store.outbox import ActKind, want
+from inference.store.ledger import usage_inside
+from inference.store.line import count_waiting, next_place, save_charge
+from inference.store.outbox import ActKind, announce, want
 from inference.store.queries import JobQueries
 from inference.store.rows import (
     dump_failure,
@@ -46,8 +46,6 @@ from inference.store.rows import (
 from inference.workers.base import Manifest
 
 JobOrNone = TypeVar("JobOrNone", Job, Job | None)
-
-_WAITING = ", ".join(f"'{state.value}'" for state in sorted(WAITING))
 
 
 class JobStore(JobQueries):
@@ -81,7 +79,7 @@ class JobStore(JobQueries):
                 )
                 for row in rows:
                     return job_from_row(row)
-            counts = await _counts(connection, job)
+            counts = await count_waiting(connection, job)
             if since is not None:
                 counts = replace(counts, usage=await usage_inside(connection, job, since))
             admit(counts)
@@ -131,7 +129,7 @@ class JobStore(JobQueries):
             return {
                 "spec": json.dumps(agreed.spec.as_dict()),
                 "origins": json.dumps(agreed.origins),
-                "sequence": await _next_place(connection),
+                "sequence": await next_place(connection),
                 "queued_at": self._clock.now(),
             }
 
@@ -154,7 +152,7 @@ class JobStore(JobQueries):
                 "spec": json.dumps(spec.as_dict()),
                 "image": image,
                 "verdict": dump_verdict(verdict),
-                "sequence": await _next_place(connection),
+                "sequence": await next_place(connection),
                 "queued_at": self._clock.now(),
             }
 
@@ -203,7 +201,7 @@ class JobStore(JobQueries):
         """Queued -> running, charging the tenant's share. The attempt counts from here."""
 
         async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
-            await _save_charge(connection, charge)
+            await save_charge(connection, charge)
             return {"attempt": job.attempt + 1, "started_at": self._clock.now()}
 
         return await self._move("claim", job_id, {JobState.QUEUED}, JobState.RUNNING, changes)
@@ -225,7 +223,7 @@ class JobStore(JobQueries):
                 or job.cancel_requested_at is not None
             ):
                 return None
-            await _save_charge(connection, charge)
+            await save_charge(connection, charge)
             return {"manifest": None, "losses": losses}
 
         states = {JobState.RUNNING, JobState.FINISHING}
@@ -237,7 +235,7 @@ class JobStore(JobQueries):
         async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
             if job.cancel_requested_at is not None:
                 return None
-            await _save_charge(connection, charge)
+            await save_charge(connection, charge)
             return {"manifest": dump_manifest(manifest)}
 
         return await self._move("finish", job_id, {JobState.RUNNING}, JobState.FINISHING, changes)
@@ -286,7 +284,7 @@ class JobStore(JobQueries):
             if job.cancel_requested_at is None:
                 return None
             if charge is not None:
-                await _save_charge(connection, charge)
+                await save_charge(connection, charge)
             return {"ended_at": self._clock.now()}
 
         states = {JobState.RUNNING}
@@ -378,7 +376,7 @@ class JobStore(JobQueries):
     ) -> Job | None:
         async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
             if charge is not None:
-                await _save_charge(connection, charge)
+                await save_charge(connection, charge)
             return {"ended_at": self._clock.now(), "failure": dump_failure(failure)}
 
         return await self._move(name, job_id, expected, to, changes)
@@ -423,50 +421,3 @@ class JobStore(JobQueries):
         if job is not None:
             self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
-
-
-async def _next_place(connection: aiosqlite.Connection) -> int:
-    """Count on, and return the number that orders those who enter the line."""
-    [(sequence,)] = await connection.execute_fetchall(
-        "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
-    )
-    return int(sequence)
-
-
-async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
-    """Say in the outbox what people must be shown of the job's new state."""
-    await want(connection, job, ActKind.CARD, now)
-    if job.state is JobState.DELIVERING:
-        await want(connection, job, ActKind.CLIP, now)
-    elif job.state in ENDED - {JobState.DONE, JobState.CANCELLED}:
-        await want(connection, job, ActKind.NOTICE, now)
-
-
-async def _counts(connection: aiosqlite.Connection, job: Job) -> Counts:
-    [row] = await connection.execute_fetchall(
-        "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
-        " sum(tenant = ?1 AND requester_id = ?2) AS requester"
-        f" FROM jobs WHERE state IN ({_WAITING}) AND {UNFINISHED}",
-        (job.tenant, job.requester.id),
-    )
-    [newest] = await connection.execute_fetchall(
-        "SELECT max(created_at) AS at FROM jobs WHERE tenant = ? AND requester_id = ?",
-        (job.tenant, job.requester.id),
-    )
-    return Counts(
-        total=row["total"],
-        tenant=row["tenant"] or 0,
-        requester=row["requester"] or 0,
-        newest_at=newest["at"],
-    )
-
-
-async def _save_charge(connection: aiosqlite.Connection, charge: Charge) -> None:
-    await connection.execute(
-        "INSERT INTO shares (tenant, virtual_time) VALUES (?, ?)"
-        " ON CONFLICT (tenant) DO UPDATE SET virtual_time = excluded.virtual_time",
-        (charge.tenant, charge.tenant_virtual_time),
-    )
-    await connection.execute(
-        "UPDATE counters SET value = ? WHERE name = 'virtual_time'", (charge.virtual_time,)
-    )

@@ -18,7 +18,7 @@ import aiosqlite
 
 from inference.clock import Clock
 from inference.jobs.events import EventBus, JobEvent
-from inference.jobs.model import Job, JobState
+from inference.jobs.model import ENDED, Job, JobState
 from inference.store.database import Database
 from inference.store.ledger import charge
 from inference.store.rows import job_from_row
@@ -222,3 +222,12 @@ def _act(row: sqlite3.Row) -> Act:
         trace=json.loads(row["trace"]),
         receipt=json.loads(row["receipt"]) if row["receipt"] else None,
     )
+
+
+async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
+    """Say in the outbox what people must be shown of the job's new state."""
+    await want(connection, job, ActKind.CARD, now)
+    if job.state is JobState.DELIVERING:
+        await want(connection, job, ActKind.CLIP, now)
+    elif job.state in ENDED - {JobState.DONE, JobState.CANCELLED}:
+        await want(connection, job, ActKind.NOTICE, now)

@@ -1,0 +1,52 @@
+"""The waiting line inside a transaction: places in it, how long it is, and everybody's share."""
+
+from __future__ import annotations
+
+import aiosqlite
+
+from inference.jobs.model import WAITING, Job
+from inference.jobs.policy import Counts
+from inference.jobs.scheduler import Charge
+from inference.store.ledger import UNFINISHED
+
+_WAITING = ", ".join(f"'{state.value}'" for state in sorted(WAITING))
+
+
+async def next_place(connection: aiosqlite.Connection) -> int:
+    """Count on, and return the number that orders those who enter the line."""
+    [(sequence,)] = await connection.execute_fetchall(
+        "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+    )
+    return int(sequence)
+
+
+async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
+    """Count what waits: in all, in the job's tenant, and of its requester."""
+    [row] = await connection.execute_fetchall(
+        "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
+        " sum(tenant = ?1 AND requester_id = ?2) AS requester"
+        f" FROM jobs WHERE state IN ({_WAITING}) AND {UNFINISHED}",
+        (job.tenant, job.requester.id),
+    )
+    [newest] = await connection.execute_fetchall(
+        "SELECT max(created_at) AS at FROM jobs WHERE tenant = ? AND requester_id = ?",
+        (job.tenant, job.requester.id),
+    )
+    return Counts(
+        total=row["total"],
+        tenant=row["tenant"] or 0,
+        requester=row["requester"] or 0,
+        newest_at=newest["at"],
+    )
+
+
+async def save_charge(connection: aiosqlite.Connection, charge: Charge) -> None:
+    """Keep how far the tenants' shares have come."""
+    await connection.execute(
+        "INSERT INTO shares (tenant, virtual_time) VALUES (?, ?)"
+        " ON CONFLICT (tenant) DO UPDATE SET virtual_time = excluded.virtual_time",
+        (charge.tenant, charge.tenant_virtual_time),
+    )
+    await connection.execute(
+        "UPDATE counters SET value = ? WHERE name = 'virtual_time'", (charge.virtual_time,)
+    )
