@@ -29,7 +29,7 @@ def mix(low: Array | Colour, high: Array | Colour, share: Array) -> Array:
 
 def _edge(distance: Array) -> Array:
     """Share of a region whose points have positive `distance`, with a soft edge."""
-    return distance * 20 + 0.5
+    return distance * 10 + 0.5
 
 
 def _ridge(x: Array, phase: float, roughness: float) -> Array:
@@ -61,7 +61,7 @@ def _snow(x: Array, y: Array, phase: float) -> Array:
 
 def _night(x: Array, y: Array, phase: float) -> Array:
     sky = mix((0.1, 0.08, 0.22), (0.02, 0.03, 0.1), (y + 1) / 2)
-    return mix(sky, (1.0, 0.98, 0.85), 2.2 - 14 * _scattered(x, y, phase, 2.6))
+    return mix(sky, (1.0, 0.98, 0.85), 2 - 7 * _scattered(x, y, phase, 1.2))
 
 
 def _sunset(x: Array, y: Array, phase: float) -> Array:
@@ -71,19 +71,19 @@ def _sunset(x: Array, y: Array, phase: float) -> Array:
 
 def _meadow(x: Array, y: Array, phase: float) -> Array:
     sky = mix((0.8, 0.92, 1.0), (0.4, 0.68, 0.97), y)
-    grass = mix((0.25, 0.62, 0.2), (0.12, 0.42, 0.12), 3 - 8 * _scattered(x, y, phase, 2.2))
+    grass = mix((0.25, 0.62, 0.2), (0.12, 0.42, 0.12), 2 - 5 * _scattered(x, y, phase, 1.4))
     return mix(sky, grass, _edge(_ridge(x, phase, 0.06) - 0.2 - y))
 
 
 def _sky(x: Array, y: Array, phase: float) -> Array:
     blue = mix((0.55, 0.8, 1.0), (0.2, 0.48, 0.92), (y + 1) / 2)
     clouds = np.sin(2.3 * x + phase) + np.sin(3.1 * y - 1.7 * x + 2 * phase) + np.sin(4.1 * y)
-    return mix(blue, (0.97, 0.98, 1.0), (clouds - 0.8) * 1.5)
+    return mix(blue, (0.97, 0.98, 1.0), clouds - 0.6)
 
 
 def _city(x: Array, y: Array, phase: float) -> Array:
     sky = mix((0.36, 0.2, 0.38), (0.08, 0.07, 0.2), (y + 0.3) / 1.2)
-    lit = mix((0.07, 0.06, 0.1), (1.0, 0.8, 0.4), 2.4 - 11 * _scattered(x, y, phase, 3.6))
+    lit = mix((0.07, 0.06, 0.1), (1.0, 0.8, 0.4), 2.2 - 6 * _scattered(x, y, phase, 1.7))
     skyline = 0.35 * np.sin(np.floor(x * 2.5) * 5.7 + phase) - 0.15
     return mix(sky, lit, _edge(skyline - y))
 
@@ -96,14 +96,14 @@ def _desert(x: Array, y: Array, phase: float) -> Array:
 
 def _sea(x: Array, y: Array, phase: float) -> Array:
     sky = mix((0.9, 0.96, 1.0), (0.55, 0.8, 0.97), y)
-    waves = np.sin(9 * y + 1.4 * np.sin(2.6 * x + phase)) * 2 - 0.6
+    waves = np.sin(9 * y + 1.4 * np.sin(2.6 * x + phase)) * 0.9 + 0.4
     water = mix((0.05, 0.35, 0.6), (0.3, 0.62, 0.8), waves)
     return mix(sky, water, _edge(0.05 - y))
 
 
 def _checkerboard(x: Array, y: Array, phase: float) -> Array:
     field = np.sin(np.pi * 1.7 * (x + phase)) * np.sin(np.pi * 1.7 * y)
-    return mix((0.42, 0.42, 0.42), (0.86, 0.86, 0.84), field * 8 + 0.5)
+    return mix((0.42, 0.42, 0.42), (0.86, 0.86, 0.84), field * 3 + 0.5)
 
 
 PLACES: MappingProxyType[str, Place] = MappingProxyType(

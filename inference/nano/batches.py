@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from inference.nano.captions import Caption
+from inference.nano.captions import Caption, brief
 from inference.nano.latents import ClipShape, Shard
+from inference.nano.scenes import Move, Scene
 from inference.opensora.geometry import CHUNK_LATENTS
 from inference.opensora.prompts import clean
 from inference.opensora.text import TextEncoder
+from inference.spec import Camera
 
 _CAPTION_DROPOUT = 0.1
 _REFERENCE_SHARE = 0.3
 _CONTINUATION_SHARE = 0.25
 _UNSEEING_SHARE = 0.1
 _LARGEST_BATCH = 64
-_LEVEL_EXPONENT = 0.6
-"""Below 1 there are more samples at high noise, where the layout and the motion are decided."""
+_BRIEF_SHARE = 0.25
+_MOVING_SHARE = 3
+"""How much more often than others clips come that go somewhere."""
+
+_SHIFT = 8.0
+"""How far levels are moved towards high noise, in training as in sampling (`presets.NANO`).
+
+Things are large, so they show through noise very early: at a level of 0.96 the noisy clip itself
+says which way a thing goes. Words can only be heard where it does not.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +76,11 @@ class Batches:
             raise ValueError("the pool has no shards")
         self._groups: dict[ClipShape, list[tuple[Shard, int]]] = {}
         for shard in pool:
-            clips = [(shard, index) for index in range(len(shard.scenes))]
+            clips = [
+                (shard, index)
+                for index, scene in enumerate(shard.scenes)
+                for _ in range(_MOVING_SHARE if _is_telling(scene) else 1)
+            ]
             self._groups.setdefault(shard.shape, []).extend(clips)
         self._shapes = list(self._groups)
         self._shares = torch.tensor([float(len(clips)) for clips in self._groups.values()])
@@ -82,13 +97,10 @@ class Batches:
         patches = frames * -(-height // 2) * -(-width // 2)
         count = min(max(self._tokens // patches, 1), _LARGEST_BATCH)
         chosen = [clips[self._index(len(clips))] for _ in range(count)]
-        captions = [shard.captions[index] for shard, index in chosen]
-        tokens = tuple(
-            token_ids(several[self._index(len(several))], self._encoder, self._ids)
-            for several in captions
-        )
+        tokens = tuple(self._caption(shard, index) for shard, index in chosen)
         data = torch.stack([shard.latents[index] for shard, index in chosen]).float()
-        level = torch.rand(count, generator=self._random) ** _LEVEL_EXPONENT
+        share = torch.rand(count, generator=self._random)
+        level = _SHIFT * share / (1 + (_SHIFT - 1) * share)
         noise = torch.randn(data.shape, generator=self._random)
         share = level[:, None, None, None, None]
         references, given = None, tuple[int, ...]()
@@ -105,6 +117,14 @@ class Batches:
             references=references,
             given=given,
         )
+
+    def _caption(self, shard: Shard, index: int) -> tuple[int, ...]:
+        several = shard.captions[index]
+        caption = several[self._index(len(several))]
+        if self._chance(_BRIEF_SHARE):
+            random = np.random.default_rng(self._index(2**31))
+            caption = brief(shard.scenes[index], random, image=shard.shape.frames == 1)
+        return token_ids(caption, self._encoder, self._ids)
 
     def _references(self, data: Tensor, first: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Give the first frame, or the chunk that a longer clip goes on from, or say it is gone."""
@@ -125,6 +145,11 @@ class Batches:
 
     def _chance(self, probability: float) -> bool:
         return bool(torch.rand((), generator=self._random) < probability)
+
+
+def _is_telling(scene: Scene) -> bool:
+    straight = scene.move in (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
+    return straight or scene.camera not in (Camera.NONE, Camera.STATIC)
 
 
 def token_ids(

@@ -116,6 +116,22 @@ def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) 
     return Caption(prompt=prompt, suffix=suffix_of(prompt, scene, image=image))
 
 
+def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> Caption:
+    """Put one thing about a scene into a few words, most often how it moves.
+
+    What is small in the picture drowns in captions that also say what is large.
+    """
+    choose = _Chooser(random)
+    way = choose(_WAYS.get(scene.move, ("",)))
+    phrase = f"{choose(_ACTIONS)} {way}" if way else choose(_PHRASES.get(scene.move, ("",)))
+    subject = f"{scene.colour} {choose(_THINGS.get(scene.thing, (scene.thing,)))}"
+    said = [subject, choose(_PLACES[scene.place])]
+    if not image:
+        said += [phrase, phrase, f"something {phrase}", f"a thing {phrase}"]
+    prompt = choose(said)
+    return Caption(prompt=prompt, suffix=suffix_of(prompt, scene, image=image))
+
+
 def plain(scene: Scene) -> Caption:
     """Put all of a scene into the words that are the most usual for it."""
     article = "an" if scene.colour[0] in "aeiou" else "a"
@@ -163,12 +179,12 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
         if (colour, place) not in HIDING and is_held_out(colour, thing) == held_out:
             break
     camera = Camera.NONE
-    if choose.chance(0.3):
+    if choose.chance(0.35):
         camera = choose([camera for camera in Camera if camera is not Camera.NONE])
     straight = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
     others = (Move.STILL, Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK)
     move = choose(straight) if choose.chance(0.75) else choose(others)
-    if camera not in (Camera.NONE, Camera.STATIC) and choose.chance(0.7):
+    if camera not in (Camera.NONE, Camera.STATIC) and choose.chance(0.8):
         move = Move.STILL
     return Scene(
         thing=thing,

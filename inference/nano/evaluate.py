@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -34,12 +35,17 @@ from inference.nano.scenes import Move, Scene, render
 from inference.opensora.geometry import PixelSize
 from inference.opensora.presets import NANO as PRESET
 from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.workers.base import LATENTS_NAME
 
 _FRAMES = 49
 _ASPECT = Aspect.WIDE
+_UNMARKED = 300
+"""Rows without the watermark."""
+
 _DRAWN = PixelSize(360, 640)
 _STRAIGHT = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
 _CAMERAS = tuple(camera for camera in Camera if camera is not Camera.NONE)
+_UNKNOWN = " while quixotic zorbles flumph near the vantablack gazebo"
 _LEVELS = tuple(motion for motion in Motion if motion is not Motion.OFF)
 
 
@@ -67,23 +73,46 @@ class Studio:
         self._engine.load(lambda _done, _name: None)
         self._folder = folder
 
-    def shoot(self, scene: Scene, *, image: Path | None = None) -> Frames:
-        """Render the plain caption of a scene and return the frames of the mp4."""
-        path = self.file(scene, image=image)
-        with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        return np.stack(frames)
+    def shoot(self, scene: Scene, *, image: Path | None = None, extra: str = "") -> Frames:
+        """Render the plain caption of a scene and return the frames of the mp4.
 
-    def file(self, scene: Scene, *, image: Path | None = None) -> Path:
+        Args:
+            scene: What to ask for.
+            image: First frame.
+            extra: Words after the caption.
+        """
+        return _read(self.file(scene, image=image, extra=extra))
+
+    def file(self, scene: Scene, *, image: Path | None = None, extra: str = "") -> Path:
         """Render the plain caption of a scene to an mp4, which the next call overwrites."""
+        return self._render(_spec(scene, extra), Inputs(image=image), Monitor())
+
+    def extend(self, scene: Scene) -> Frames:
+        """Render a scene, go on from the end of the clip, and return the frames of the result."""
+        kept = self._folder / LATENTS_NAME
+        spec = _spec(scene)
+
+        def keep(latents: bytes) -> None:
+            kept.write_bytes(latents)
+
+        self._render(spec, Inputs(), Monitor(keep=keep))
+        longer = replace(spec, seed=spec.seed + 1, latents=LATENTS_NAME, after_frames=_FRAMES)
+        return _read(self._render(longer, Inputs(latents=kept), Monitor()))
+
+    def _render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Path:
         size = SIZES[Resolution.P360, _ASPECT]
         path = self._folder / "clip.mp4"
         writer = ClipWriter(path, size, {}, Stamp.draw(WatermarkSettings(), size))
-        chunks = self._engine.render(_spec(scene), Inputs(image=image), Monitor())
         with writer:
-            for chunk in chunks:
+            for chunk in self._engine.render(spec, inputs, monitor):
                 writer.write(chunk)
         return path
+
+
+def _read(path: Path) -> Frames:
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return np.stack(frames)
 
 
 def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
@@ -102,6 +131,7 @@ def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
     ]
     moving = [replace(scene, move=_STRAIGHT[i % 4]) for i, scene in enumerate(drawn)]
     yield from _subjects(studio, moving)
+    yield from _unknown_words(studio, moving[: max(scenes // 2, 1)])
     filmed = [
         replace(scene, move=Move.STILL, camera=_CAMERAS[i % len(_CAMERAS)])
         for i, scene in enumerate(drawn[: max(scenes // 2, 1)])
@@ -111,7 +141,8 @@ def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
     few = moving[: max(scenes // 12, 1)]
     yield _motion_levels(studio, few)
     yield _aesthetic_levels(studio, few)
-    yield _first_frames(studio, few, folder)
+    yield _first_frames(studio, moving[: max(scenes // 4, 1)], folder)
+    yield _joints(studio, few)
     first = [studio.file(scene).read_bytes() for scene in few]
     yield _right(
         "same seed, same bytes",
@@ -134,6 +165,17 @@ def _subjects(studio: Studio, scenes: list[Scene]) -> Iterator[Line]:
     yield _right("direction", [right for several in ways.values() for right in several])
     for what, right in ways.items():
         yield _right(f"  {what}", right)
+
+
+def _unknown_words(studio: Studio, scenes: list[Scene]) -> Iterator[Line]:
+    """Ask for colours with and without words that nobody has ever seen."""
+    for what, extra in (("colour, first half", ""), ("  with unknown words", _UNKNOWN)):
+        shots = (studio.shoot(scene, extra=extra) for scene in scenes)
+        found = [
+            measure.colour_of_thing(frames, scene.place) == scene.colour
+            for frames, scene in zip(shots, scenes, strict=True)
+        ]
+        yield _right(what, found)
 
 
 def _motion_levels(studio: Studio, scenes: list[Scene]) -> Line:
@@ -172,6 +214,17 @@ def _first_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Line:
     return Line(what="first frame, PSNR in dB", value=f"{np.mean(kept):.1f}", count=len(kept))
 
 
+def _joints(studio: Studio, scenes: list[Scene]) -> Line:
+    """Compare the step at the joint of an extended clip with those between other frames."""
+    margins = []
+    for scene in scenes:
+        frames = studio.extend(scene)[:, :_UNMARKED]
+        steps = [measure.psnr(one, other) for one, other in pairwise(frames)]
+        margins.append(min(steps[_FRAMES - 2 : _FRAMES]) - float(np.median(steps)))
+    value = f"{np.mean(margins):+.1f}"
+    return Line(what="joint of Extend against median, dB", value=value, count=len(margins))
+
+
 def _small(frame: Frames) -> Frames:
     """Scale to the model's own size: what it cannot draw is not held against it."""
     return np.asarray(Image.fromarray(frame).resize((112, 64), Image.Resampling.BOX))
@@ -182,9 +235,9 @@ def _right(what: str, answers: list[bool]) -> Line:
     return Line(what=what, value=share, count=len(answers))
 
 
-def _spec(scene: Scene) -> Spec:
+def _spec(scene: Scene, extra: str = "") -> Spec:
     return Spec(
-        prompt=plain(scene).prompt,
+        prompt=plain(scene).prompt + extra,
         model=NANO,
         resolution=Resolution.P360,
         aspect=_ASPECT,

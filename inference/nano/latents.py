@@ -42,10 +42,10 @@ class ClipShape:
 _WIDE = PixelSize(64, 112)
 _OTHERS = tuple(size for size in NANO_SIZES.values() if size != _WIDE)
 _SHAPES = (
-    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 12,
-    *[ClipShape(size=_WIDE, frames=49, fps=24)] * 5,
-    ClipShape(size=_WIDE, frames=17, fps=12),
-    ClipShape(size=_WIDE, frames=33, fps=16),
+    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 11,
+    *[ClipShape(size=_WIDE, frames=49, fps=24)] * 6,
+    ClipShape(size=_WIDE, frames=17, fps=24),
+    ClipShape(size=_WIDE, frames=33, fps=24),
     *[ClipShape(size=_WIDE, frames=1, fps=IMAGE_FPS)] * 2,
     *(ClipShape(size=size, frames=17, fps=8) for size in _OTHERS),
     *(ClipShape(size=size, frames=1, fps=IMAGE_FPS) for size in _OTHERS),

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.nano.backgrounds import PLACES, Array
-from inference.nano.scenes import COLOURS, Move
+from inference.nano.scenes import COLOURS, PHASES, Move
 from inference.nano.shapes import OUTLINES
 from inference.spec import Camera
 
@@ -173,7 +173,7 @@ def _usual(place: str) -> Frames:
     """Pictures of an empty place."""
     across = np.linspace(-1.75, 1.75, 112, dtype=np.float32)
     x, y = np.meshgrid(across, np.linspace(1, -1, 64, dtype=np.float32))
-    pictures = [PLACES[place](x, y, phase) for phase in range(6)]
+    pictures = [PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, 6)]
     return (np.stack(pictures) * 255).astype(np.uint8)
 
 

@@ -17,7 +17,7 @@ from inference.opensora.transformer import STDiT3
 ATTRIBUTES = ("thing", "colour", "place", "move", "camera")
 """Fields of a scene whose caption gap is measured."""
 
-_GAP_LEVELS = (0.95, 0.85, 0.7)
+_GAP_LEVELS = (0.99, 0.96, 0.85)
 
 
 def encode_tokens(encoder: TextEncoder, tokens: Sequence[Sequence[int]]) -> list[Tensor]:

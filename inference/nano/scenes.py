@@ -5,7 +5,6 @@ A `Scene` says what a caption can say, plus a seed for what it leaves open; `ren
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -63,14 +62,26 @@ _TRAVEL = MappingProxyType(
 )
 """Way in two seconds, as a share of the frame's side."""
 
-_TRAIL = ((0.4, 0.06), (0.3, 0.1), (0.2, 0.14), (0.1, 0.18))
-"""How long ago, in units of two seconds, and how opaque the thing is seen there still.
+_LONGEST_WAY = 0.85
+_RADIUS = (0.46, 0.54)
+"""Smallest and largest, where the frame is two high."""
 
-A still picture so shows which way things go. It is there for the model, whose positions in time
-are relative only: in noise, nothing else tells a frame which way it is going.
+_SCATTER = 0.12
+"""How far from the middle things are at most, as a share of the way to the border."""
+
+PHASES = 1.5
+"""How much places differ from seed to seed; each repeats after about six."""
+
+_HOME = 0.2
+"""When things are in the middle, and the camera where it would stand still, as a share of the clip.
+
+Were it the half, words like "left" would say nothing about any frame before the network knows what
+time it is, and the time nothing before it knows the words: neither would be learned for long.
 """
 
-_LONGEST_WAY = 0.85
+_EDGE = 1.6
+"""Pixels over which an outline fades: a sharper one is finer than the VAE can keep."""
+
 _CAMERA_SHARE = 0.8
 _ZOOM_EXPONENT = 1.7
 
@@ -135,21 +146,20 @@ def render(scene: Scene, size: PixelSize, frames: int, fps: float = 24) -> npt.N
     """
     random = np.random.default_rng(scene.seed)
     aspect = size.width / size.height
-    # in units of two seconds, zero in the middle
-    time = ((np.arange(frames) - (frames - 1) / 2) / (2 * fps)).astype(np.float32)
+    # in units of two seconds
+    time = ((np.arange(frames) - _HOME * (frames - 1)) / (2 * fps)).astype(np.float32)
     x, y, pixel = _viewed(scene, size, time)
-    picture = PLACES[scene.place](x, y, float(random.uniform(0, 6)))
+    picture = PLACES[scene.place](x, y, float(random.uniform(0, PHASES)))
 
     path = _path(scene, aspect, time, random)
     colour = np.array(COLOURS[scene.colour], np.float32)
-    for lag, opacity in (*_TRAIL, (0.0, 1.0)):
-        centre_x, centre_y, radius = path(time - lag)
-        inner_x, inner_y = (x - centre_x) / radius, (y - centre_y) / radius
-        distance = radius * OUTLINES[scene.thing](inner_x, inner_y)
-        cover = opacity * np.clip(0.5 - distance / pixel, 0, 1)[..., None]
-        light = 0.93 + 0.07 * np.clip(inner_y, -1, 1)[..., None]
-        picture = picture + (colour * light - picture) * cover
-    return _developed(picture, scene.aesthetic, random)
+    centre_x, centre_y, radius = path
+    inner_x, inner_y = (x - centre_x) / radius, (y - centre_y) / radius
+    distance = radius * OUTLINES[scene.thing](inner_x, inner_y)
+    cover = np.clip(0.5 - distance / (_EDGE * pixel), 0, 1)[..., None]
+    light = 0.93 + 0.07 * np.clip(inner_y, -1, 1)[..., None]
+    picture = picture + (colour * light - picture) * cover
+    return _developed(picture, scene.aesthetic)
 
 
 def _travel(motion: Motion, time: Array) -> float:
@@ -179,46 +189,33 @@ def _viewed(scene: Scene, size: PixelSize, time: Array) -> tuple[Array, Array, A
 
 def _path(
     scene: Scene, aspect: float, time: Array, random: np.random.Generator
-) -> Callable[[Array], tuple[Array, Array, Array]]:
-    """Plan a way that stays in the frame at `time`: from times to centre and radius, [T, 1, 1]."""
-    radius = random.uniform(0.32, 0.44) * min(1.0, aspect)
+) -> tuple[Array, Array, Array]:
+    """Plan the way of the thing: its centre and radius at each time, [T, 1, 1] each.
+
+    But for a small chance offset, a caption and a time say where it is: a small network can learn
+    that.
+    """
+    narrow = min(1.0, aspect)
+    radius = random.uniform(*_RADIUS) * narrow
+    start_x, start_y = random.uniform(-1, 1) * _SCATTER * aspect, random.uniform(-1, 1) * _SCATTER
     travel, speed = _travel(scene.motion, time), _speed(scene.motion, time)
     heading_x, heading_y = _HEADINGS.get(scene.move, (0.0, 0.0))
-    way_x, way_y = 2 * aspect * heading_x, 2 * heading_y
-    room_x, room_y = abs(way_x) * travel, abs(way_y) * travel
-    if scene.move in (Move.BOUNCE, Move.CIRCLE):
-        room_x, room_y = 2 * travel * (scene.move is Move.CIRCLE), 2 * travel
-
-    def placed(half: float, room: float) -> float:
-        free = max(half - room / 2 - 0.8 * radius, 0.0)
-        return float(random.uniform(-free, free))
-
-    start_x, start_y = placed(0.8 * aspect, room_x), placed(0.8, room_y)
-    growth = {Move.GROW: 2.2, Move.SHRINK: -2.2}.get(scene.move, 0.0) * speed
-
-    def at(time: Array) -> tuple[Array, Array, Array]:
-        x, y = way_x * speed * time, way_y * speed * time
-        if scene.move is Move.BOUNCE:
-            y = 2 * travel * (abs(np.sin(2 * np.pi * time)) - 0.5)
-        elif scene.move is Move.CIRCLE:
-            x, y = travel * np.sin(2 * np.pi * time), travel * np.cos(2 * np.pi * time)
-        columns = (start_x + x, start_y + y, radius * np.exp(growth * time))
-        across, up, size = (values.astype(np.float32)[:, None, None] for values in columns)
-        return across, up, size
-
-    return at
+    x, y = 2 * aspect * heading_x * speed * time, 2 * heading_y * speed * time
+    if scene.move is Move.BOUNCE:
+        y = 2 * travel * (abs(np.sin(2 * np.pi * time)) - 0.5)
+    elif scene.move is Move.CIRCLE:
+        x, y = travel * np.sin(2 * np.pi * time), travel * np.cos(2 * np.pi * time)
+    growth = {Move.GROW: 1.8, Move.SHRINK: -1.8}.get(scene.move, 0.0) * speed
+    columns = (start_x + x, start_y + y, radius * np.exp(growth * time))
+    across, up, size = (values.astype(np.float32)[:, None, None] for values in columns)
+    return across, up, size
 
 
-def _developed(
-    picture: Array, aesthetic: Aesthetic, random: np.random.Generator
-) -> npt.NDArray[np.uint8]:
-    """Lower levels look pale, flat and grainy."""
+def _developed(picture: Array, aesthetic: Aesthetic) -> npt.NDArray[np.uint8]:
+    """Lower levels look pale and flat."""
     levels = [level for level in Aesthetic if level is not Aesthetic.OFF]
     quality = 1.0 if aesthetic is Aesthetic.OFF else levels.index(aesthetic) / (len(levels) - 1)
     grey = picture.mean(-1, keepdims=True)
     picture = grey + (picture - grey) * (0.25 + 0.75 * quality)
     picture = 0.5 + (picture - 0.5) * (0.6 + 0.4 * quality)
-    if quality < 1:
-        grain = random.normal(0, 0.06 * (1 - quality), picture.shape[1:3])
-        picture = picture + grain[..., None]
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -99,7 +99,7 @@ def _boat(x: Array, y: Array) -> Array:
 
 def _sun(x: Array, y: Array) -> Array:
     rays: Array = np.cos(8 * np.arctan2(y, x))
-    return np.hypot(x, y) - 0.78 - 0.2 * rays
+    return np.hypot(x, y) - 0.8 - 0.22 * rays
 
 
 OUTLINES: MappingProxyType[str, Outline] = MappingProxyType(

@@ -166,8 +166,9 @@ class CrossAttention(nn.Module):
         if look.given is None:
             return self._attend(x, look.text)
         given, free, empty = look.given
-        out = torch.empty_like(x)
-        out[:, free] = self._attend(x[:, free], look.text)
+        answered = self._attend(x[:, free], look.text)
+        out = answered.new_empty(x.shape)  # of the arithmetic's type, which may not be that of x
+        out[:, free] = answered
         out[:, given] = self._attend(x[:, given], empty)
         return out
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from inference.opensora.geometry import CHUNK_FRAMES
+
 LATENT_MEAN = (
     -0.19016949832439423,
     -0.04480062797665596,
@@ -147,6 +149,9 @@ class VaeConfig:
     decoder: CoderConfig
     latent_mean: tuple[float, ...] = LATENT_MEAN
     latent_std: tuple[float, ...] = LATENT_STD
+    border_fade: int = 0
+    """Frames at each side of a border between chunks over which its step is spread; the official
+    model spreads none."""
 
     def __post_init__(self) -> None:
         """Refuse shapes for which 8x in space and 4x in time would not hold.
@@ -159,10 +164,15 @@ class VaeConfig:
                 raise ValueError(f"only four levels, two of them temporal, are supported: {coder}")
         if not len(self.latent_mean) == len(self.latent_std) == self.decoder.latent_channels:
             raise ValueError("normalization needs one mean and one std per latent channel")
+        if not 0 <= self.border_fade < CHUNK_FRAMES // 2:
+            raise ValueError(f"border_fade {self.border_fade}: a chunk has {CHUNK_FRAMES} frames")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read a `config.json`; a `normalization` of `{"mean": [...], "std": [...]}` is optional.
+        """Read a `config.json`.
+
+        Two keys are ours and optional: a `normalization` of `{"mean": [...], "std": [...]}`, and
+        `border_fade`.
 
         Raises:
             ValueError: The file describes a variant that this code does not implement.
@@ -178,4 +188,5 @@ class VaeConfig:
             decoder=CoderConfig._from_dict(decoder, "out_ch", "temporal_up_layers", (2, 3)),  # noqa: SLF001 - same module
             latent_mean=tuple(statistics["mean"]),
             latent_std=tuple(statistics["std"]),
+            border_fade=data.get("border_fade", 0),
         )

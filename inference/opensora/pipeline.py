@@ -264,7 +264,9 @@ class OpenSoraPipeline:
         steps = request.steps or preset.steps
         guidance = preset.guidance if request.guidance is None else request.guidance
         preset = replace(preset, steps=steps, guidance=guidance)
-        ratio = schedule_ratio(request.size, request.frames) if preset.timestep_shift else 1.0
+        ratio = preset.timestep_shift
+        if ratio is None:
+            ratio = schedule_ratio(request.size, request.frames)
         height, width = latent_size(request.size)
         shape = (1, model.config.in_channels, latent_frames(request.frames), height, width)
 

@@ -15,8 +15,9 @@ class SamplingPreset:
     steps: int = 30
     guidance: float = 7.0
     """How strongly the prompt pulls; 1 turns the guidance off."""
-    timestep_shift: bool = True
-    """Spend more steps at high noise for large and long clips (`geometry.schedule_ratio`)."""
+    timestep_shift: float | None = None
+    """How much more time is spent at high noise; 1 is no more. None: by size and length, as the
+    original does (`geometry.schedule_ratio`)."""
     oscillation: bool = True
     """From step 10 on, leave out the prompt guidance at every other step."""
     flaw_fix: bool = True
@@ -42,7 +43,7 @@ OFFICIAL_I2V = SamplingPreset(flaw_fix=False)
 NANO = SamplingPreset(
     steps=14,
     guidance=4.0,
-    timestep_shift=False,
+    timestep_shift=8.0,
     oscillation=False,
     flaw_fix=False,
     image_guidance=1.5,

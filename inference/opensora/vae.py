@@ -218,20 +218,22 @@ class VideoVae(nn.Module):
         """Decode normalised latents, t = 1 or 5n, yielding pixels [B, 3, T, 8h, 8w] when final.
 
         Chunks share one frame, which becomes the mean of both versions; so a chunk's last frame
-        comes with the next chunk.
+        comes with the next chunk. Both versions show the same moment, so their difference is the
+        decoder's alone: with `border_fade` it fades in and out over so many frames at each side
+        instead of showing as a step.
         """
         mean, std = self._statistics()
         latents = latents.to(self.device).float() * std + mean
+        held = self.config.border_fade + 1
         waiting: Tensor | None = None
         for chunk in torch.split(latents, CHUNK_LATENTS, dim=2):
             clips = torch.split(chunk.to(self.dtype), 1)
             pixels = torch.cat([self.decoder(clip) for clip in clips]).float()
             if waiting is not None:
-                shared = (waiting + pixels[:, :, :1]) / 2
-                pixels = torch.cat((shared, pixels[:, :, 1:]), dim=2)
-            waiting = pixels[:, :, -1:]
-            if pixels.shape[2] > 1:
-                yield pixels[:, :, :-1]
+                pixels = _joined(waiting, pixels)
+            waiting = pixels[:, :, -held:]
+            if pixels.shape[2] > held:
+                yield pixels[:, :, :-held]
         if waiting is not None:
             yield waiting
 
@@ -240,3 +242,18 @@ class VideoVae(nn.Module):
         mean = torch.tensor(self.config.latent_mean, device=self.device)
         std = torch.tensor(self.config.latent_std, device=self.device)
         return mean.view(shape), std.view(shape)
+
+
+def _joined(ending: Tensor, pixels: Tensor) -> Tensor:
+    """Put the end of a chunk, with the frame that both share, before the next one.
+
+    Args:
+        ending: Last frames of the chunk before, [B, 3, n, H, W].
+        pixels: The next chunk, at least n frames.
+    """
+    frames = ending.shape[2]
+    step = (pixels[:, :, :1] - ending[:, :, -1:]) / 2
+    rising = (torch.arange(1, frames + 1, device=step.device) / frames).view(-1, 1, 1)
+    ending = ending + step * rising
+    start = pixels[:, :, :frames] - step * rising.flip(0)
+    return torch.cat((ending[:, :, :-1], start, pixels[:, :, frames:]), dim=2)

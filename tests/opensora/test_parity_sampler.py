@@ -20,7 +20,7 @@ def preset_of(case):
     return SamplingPreset(
         steps=scheduler["num_sampling_steps"],
         guidance=scheduler["cfg_scale"],
-        timestep_shift=scheduler.get("use_timestep_transform", False),
+        timestep_shift=None if scheduler.get("use_timestep_transform", False) else 1.0,
         oscillation=oscillation,
         flaw_fix=scheduler.get("use_flaw_fix", False),
         image_guidance=options.get("igs", 1.0),
@@ -33,7 +33,7 @@ def preset_of(case):
 def levels_of(case, given):
     preset = preset_of(case)
     size = PixelSize(int(given["in/height"][0]), int(given["in/width"][0]))
-    ratio = schedule_ratio(size, case["num_frames"]) if preset.timestep_shift else 1.0
+    ratio = preset.timestep_shift or schedule_ratio(size, case["num_frames"])
     return timesteps(preset.steps, ratio), size
 
 

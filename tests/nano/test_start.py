@@ -1,0 +1,71 @@
+"""What a network is given before its training does what it says, and nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from inference.nano.batches import Batches  # noqa: E402
+from inference.nano.captions import draw_scene  # noqa: E402
+from inference.nano.latents import ClipShape, encode_scenes  # noqa: E402
+from inference.nano.objective import velocity_loss  # noqa: E402
+from inference.nano.start import install_clock, turn_up_captions  # noqa: E402
+from inference.opensora.checkpoint import load_text_encoder, load_transformer, load_vae  # noqa: E402
+from inference.opensora.geometry import PixelSize  # noqa: E402
+from inference.opensora.transformer import STDiT3  # noqa: E402
+
+pytestmark = pytest.mark.model
+
+WEIGHTS = Path(__file__).parents[2] / "inference/weights/nano"
+
+
+def test_frames_of_noise_are_told_apart_by_their_time():
+    random = np.random.default_rng(0)
+    shape = ClipShape(size=PixelSize(32, 48), frames=17, fps=8)
+    scenes = [draw_scene(random) for _ in range(4)]
+    shard = encode_scenes(load_vae(WEIGHTS / "vae"), scenes, shape, random)
+    encoder = load_text_encoder(WEIGHTS / "text_encoder")
+    stream = Batches([shard], encoder, tokens=240, random=torch.Generator().manual_seed(0))
+    batches = [replace(stream.draw(), references=None, given=()) for _ in range(3)]
+    torch.manual_seed(0)
+    model = STDiT3(load_transformer(WEIGHTS / "transformer").config)
+
+    def hands():
+        """What the clock would write, of each frame of clips of pure noise."""
+        seen = []
+        block = model.temporal_blocks[0]
+        hook = block.attn.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+        noise = [
+            replace(batch, noisy=torch.randn_like(batch.noisy), level=torch.ones_like(batch.level))
+            for batch in batches
+        ]
+        with torch.no_grad():
+            for batch in noise:
+                velocity_loss(model, encoder, batch)
+        hook.remove()
+        way = torch.nn.functional.normalize(block.attn.proj.weight[:, 0], dim=0)
+        return torch.cat([out.mean((2, 3)) @ way for out in seen]).mean(0)
+
+    before = hands()
+    install_clock(model, encoder, batches)
+    after = hands()
+
+    assert list(after) == sorted(after, reverse=True)
+    assert after[0] - after[-1] > 10 * (before.max() - before.min())
+
+
+def test_louder_captions_change_no_answer():
+    model = load_transformer(WEIGHTS / "transformer")
+    noisy = torch.randn(1, 16, 5, 4, 6, generator=torch.Generator().manual_seed(0))
+    caption = torch.randn(1, 1, 7, model.config.caption_channels)
+    level, asked = torch.tensor([900.0]), {"fps": torch.tensor([24.0]), "size": PixelSize(32, 48)}
+    with torch.inference_mode():
+        before = model(noisy, level, caption, **asked)
+        turn_up_captions(model, 20)
+        after = model(noisy, level, caption, **asked)
+        other = model(noisy, level, 2 * caption, **asked)
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-4)
+    assert not torch.allclose(other, after, atol=1e-4)
