@@ -22,10 +22,13 @@ class PerfectStudio:
     def __init__(self, folder):
         self.folder = folder
 
-    def shoot(self, scene, *, image=None):
+    def shoot(self, scene, *, image=None, extra=""):
         return render(scene, _SIZE, 49)
 
-    def file(self, scene, *, image=None):
+    def extend(self, scene):
+        return render(scene, _SIZE, 81)
+
+    def file(self, scene, *, image=None, extra=""):
         path = self.folder / "clip"
         path.write_bytes(self.shoot(scene).tobytes())
         return path
@@ -34,7 +37,7 @@ class PerfectStudio:
 class ContraryStudio(PerfectStudio):
     """Draws everything moving the wrong way."""
 
-    def shoot(self, scene, *, image=None):
+    def shoot(self, scene, *, image=None, extra=""):
         wrong = {
             Move.LEFT: Move.RIGHT,
             Move.RIGHT: Move.LEFT,

@@ -319,7 +319,8 @@ def test_an_unreadable_tokenizer_is_reported(tmp_path):
 
 def test_nano_brings_its_own_latent_statistics():
     config = load_vae(vectors.NANO / "vae").config
-    assert config.latent_mean[0] == pytest.approx(0.801066)
+    assert config.latent_mean == (0.0,) * 16
+    assert (config.border_fade, VaeConfig.from_dict({}).border_fade) == (7, 0)
     assert VaeConfig.from_dict({}).latent_mean[0] == pytest.approx(-0.190169, abs=1e-6)
 
 
@@ -330,8 +331,9 @@ def test_nano_brings_its_own_latent_statistics():
         {"encoder": {"ch_mult": [1, 2]}},
         {"decoder": {"temporal_up_layers": [3]}},
         {"normalization": {"mean": [0.0], "std": [1.0]}},
+        {"border_fade": 9},
     ],
 )
 def test_vae_variants_with_other_factors_are_refused(data):
-    with pytest.raises(ValueError, match=r"supported|normalization"):
+    with pytest.raises(ValueError, match=r"supported|normalization|border_fade"):
         VaeConfig.from_dict(data)

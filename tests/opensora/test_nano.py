@@ -184,9 +184,9 @@ def test_cancelling_ends_the_decoding_between_chunks(pipeline):
     received = []
     with pytest.raises(Cancelled):
         received.extend(pipeline.decode(latents, hooks=Hooks(check=check)))
-    assert [len(chunk) for chunk in received] == [16, 16]
+    assert [len(chunk) for chunk in received] == [9, 16]  # the rest waits for the next border
     chunks = pipeline.decode(latents)
-    assert len(next(chunks)) == 16
+    assert len(next(chunks)) == 9
     # a waiting generator must not leave its caller in inference mode
     assert not torch.is_inference_mode_enabled()
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -38,7 +40,10 @@ def test_decoding_equals_the_original(folder, case):
 
 @pytest.fixture(scope="module")
 def nano_vae():
-    return checkpoint.load_vae(vectors.NANO / "vae")
+    """The shipped VAE, joining chunks as the original does."""
+    vae = checkpoint.load_vae(vectors.NANO / "vae")
+    vae.config = replace(vae.config, border_fade=0)
+    return vae
 
 
 def waves(*shape):
@@ -74,6 +79,25 @@ def test_chunks_come_as_they_become_final(nano_vae):
     # the first chunk does not wait for what follows, except in the frame it shares
     alone = nano_vae.decode(latents[:, :, :5])
     torch.testing.assert_close(chunks[0], alone[:, :, :16], rtol=0, atol=1e-5)
+
+
+def test_a_step_between_chunks_can_be_spread_over_their_frames(nano_vae):
+    latents = waves(1, 16, 10, 2, 2)
+    plain = nano_vae.decode(latents)
+    faded_vae = checkpoint.load_vae(vectors.NANO / "vae")
+    faded_vae.config = replace(faded_vae.config, border_fade=3)
+
+    chunks = list(faded_vae.decode_chunks(latents))
+
+    assert [chunk.shape[2] for chunk in chunks] == [13, 16, 4]
+    faded = torch.cat(chunks, 2)
+    alone = [nano_vae.decode(part) for part in (latents[:, :, :5], latents[:, :, 5:])]
+    step = (alone[1][:, :, :1] - alone[0][:, :, -1:]) / 2
+    whole = torch.cat((alone[0], alone[1][:, :, 1:]), 2)
+    shares = torch.zeros(33)
+    shares[13:20] = torch.tensor([0.25, 0.5, 0.75, 1, -0.75, -0.5, -0.25])
+    torch.testing.assert_close(faded, whole + step * shares.view(-1, 1, 1), rtol=0, atol=1e-4)
+    torch.testing.assert_close(faded[:, :, 16], plain[:, :, 16], rtol=0, atol=1e-4)
 
 
 def test_the_attention_is_causal_token_by_token(nano_vae):
