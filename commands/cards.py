@@ -230,7 +230,7 @@ def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
         lines.append((text(f"note.{capabilities.native_note}", locale),))
     lines.append(_waiting_line(job, standing, locale))
     verbs = _WAITING_VERBS.get(job.state, (Verb.CANCEL,))
-    if review and job.spec.original is None:
+    if review and job.made_to_fit and job.spec.original is None:
         verbs = _SIZE_VERBS
     return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=verbs)
 

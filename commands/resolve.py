@@ -31,7 +31,7 @@ from commands.studio import Studio
 from commands.values import accept, label
 from inference.engines.base import Capabilities
 from inference.errors import UserError
-from inference.jobs.model import ASSISTANT, LANGUAGE, RANDOM, TYPED
+from inference.jobs.model import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED
 from inference.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 
 BUILT_IN = "built-in"
@@ -55,6 +55,7 @@ ORIGINS = (
     CAPPED,
     ASSISTANT,
     LANGUAGE,
+    MEMORY,
 )
 """Names of layers and other origins, as stored with jobs."""
 
