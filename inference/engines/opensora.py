@@ -31,10 +31,10 @@ from inference.engines.geometry import SIZES
 from inference.engines.memory import Saving, saving_for
 from inference.errors import EngineError
 from inference.opensora.checkpoint import LoadProgress
-from inference.opensora.geometry import PixelSize
+from inference.opensora.geometry import CHUNK_LATENTS, PixelSize
 from inference.opensora.keeping import pack, unpack
 from inference.opensora.pipeline import Captions, ClipRequest, OpenSoraPipeline
-from inference.opensora.preview import LatentPreview
+from inference.opensora.preview import LatentPreview, PreviewFit
 from inference.opensora.residency import Resident
 from inference.opensora.sampler import Estimate, Hooks
 from inference.spec import Aesthetic, Camera, Motion, Size, Spec
@@ -54,6 +54,7 @@ class Loaded:
     transformer: Resident
     vae: Resident
     preview: LatentPreview | None = None
+    """None if the VAE comes without one; it is then fitted to the clips that are made."""
     attention_rows: int | None = None
     """Queries of the VAE's attention at a time; None is all of them."""
 
@@ -98,6 +99,8 @@ class OpenSoraEngine:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._loaded: Loaded | None = None
+        self._preview: LatentPreview | None = None
+        self._fit = PreviewFit()
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Read the weights and get to work once, so that the first job does not pay for it."""
@@ -110,6 +113,7 @@ class OpenSoraEngine:
         loaded = self._recipe.load(report)
         loaded.text.bring()
         loaded.pipeline.text_encoder.encode("warm up")
+        self._preview = loaded.preview
         self._loaded = loaded
 
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
@@ -122,7 +126,7 @@ class OpenSoraEngine:
         if loaded is None:
             raise EngineError("model.not_loaded", name=spec.model)
         meter = monitor.meter
-        job = _Job(loaded, self._recipe, spec, monitor)
+        job = _Job(loaded, self._recipe, spec, monitor, self._preview)
         careful = _Careful(self._plan(spec, loaded))
         with meter.stage("text"):
             captions = careful.run(job.encode)
@@ -133,13 +137,23 @@ class OpenSoraEngine:
         notes = ("shortened",) if captions.prompt.shortened else ()
         size = SIZES[spec.resolution, spec.aspect]
         decoding = _Decoding(job, latents)
+        begun = False
         while True:
             with meter.stage("decode"):
                 frames = careful.run(decoding.following)
                 if frames is None:
                     return
+                if loaded.preview is None and not begun:
+                    self._learn_preview(latents, frames)
+                begun = True
                 chunk = FrameChunk(frames=scaled(frames, size), notes=notes)
             yield chunk
+
+    def _learn_preview(self, latents: Tensor, frames: Frames) -> None:
+        """Fit the map for previews to a clip's first frames: the next clip is drawn with it."""
+        clip = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
+        self._fit.add(latents[0, :, :CHUNK_LATENTS], clip)
+        self._preview = self._fit.solve()
 
     def _plan(self, spec: Spec, loaded: Loaded) -> Saving:
         """Decide how to render.
@@ -157,13 +171,19 @@ class OpenSoraEngine:
 class _Job:
     """The stages of one render, each of which can be tried again with more saving."""
 
-    def __init__(self, loaded: Loaded, recipe: Recipe, spec: Spec, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        recipe: Recipe,
+        spec: Spec,
+        monitor: Monitor,
+        preview: LatentPreview | None,
+    ) -> None:
         self._loaded = loaded
         self._recipe = recipe
         self._spec = spec
         self._monitor = monitor
         self._request = _request(spec, recipe.size(spec))
-        preview = loaded.preview
 
         def on_step(done: int, total: int, estimate: Estimate) -> None:
             still = None if preview is None else lambda: preview.still(estimate())

@@ -31,6 +31,9 @@ FILE_NAME = "preview.safetensors"
 PATCH = 4
 """Pixels per side of the patch that each latent pixel is drawn as; the VAE has 8."""
 
+_STRIDE = 4
+"""Frames per latent, after the first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentPreview:
@@ -62,28 +65,58 @@ class LatentPreview:
             return frame
 
 
-@torch.inference_mode()
+class PreviewFit:
+    """Fits the map by least squares, to whatever clips come by."""
+
+    def __init__(self) -> None:
+        self._sums: tuple[Tensor, Tensor] | None = None
+
+    @torch.inference_mode()
+    def add(self, latents: Tensor, clip: Tensor) -> None:
+        """Learn from a clip and its latents.
+
+        Args:
+            latents: [channels, t, h, w] of one chunk, or the first of them.
+            clip: Pixels in -1..1, [3, T, H, W]; what has no latents is left out.
+        """
+        count = min(latents.shape[1], 1 + (clip.shape[1] - 1) // _STRIDE)
+        latents = latents[:, :count].double().cpu()
+        # Latent 0 stands for the first frame, every later one for four of them.
+        rest = clip[:, 1 : 1 + _STRIDE * (count - 1)]
+        pictures = torch.cat((clip[:, :1], functional.avg_pool3d(rest, (_STRIDE, 1, 1))), dim=1)
+        size = tuple(PATCH * side for side in latents.shape[2:])
+        small = functional.interpolate(pictures.transpose(0, 1), size=size, mode="area").double()
+        wanted = functional.pixel_unshuffle(small, PATCH).permute(0, 2, 3, 1).flatten(0, 2)
+        given = latents.permute(1, 2, 3, 0).flatten(0, 2)
+        given = torch.cat((given, torch.ones(len(given), 1, dtype=given.dtype)), dim=1)
+        gram, target = self._sums or (0.0, 0.0)
+        self._sums = gram + given.T @ given, target + given.T @ wanted
+
+    def solve(self) -> LatentPreview:
+        """Return the map that fits what was added best.
+
+        Raises:
+            ValueError: Nothing was.
+        """
+        if self._sums is None:
+            raise ValueError("there were no clips to fit to")
+        solution = torch.linalg.lstsq(*self._sums).solution.float().T
+        return LatentPreview(
+            weight=solution[:, :-1].contiguous(), bias=solution[:, -1].contiguous()
+        )
+
+
 def fit(vae: VideoVae, clips: Iterable[Tensor]) -> LatentPreview:
-    """Fit the map by least squares.
+    """Fit the map to a VAE.
 
     Args:
         vae: The VAE.
         clips: Pixels in -1..1, [3, T, height, width] with T = 17 and sides divisible by 16.
+
+    Raises:
+        ValueError: There are no clips.
     """
-    gram: Tensor | float = 0.0
-    target: Tensor | float = 0.0
+    fitted = PreviewFit()
     for clip in clips:
-        latents = vae.encode(clip[None])[0].double().cpu()
-        # Latent 0 stands for the first frame, every later one for four of them.
-        first, rest = clip[:, :1], functional.avg_pool3d(clip[:, 1:], (4, 1, 1))
-        pictures = torch.cat((first, rest), dim=1).transpose(0, 1)
-        size = tuple(PATCH * side for side in latents.shape[2:])
-        small = functional.interpolate(pictures, size=size, mode="area").double()
-        wanted = functional.pixel_unshuffle(small, PATCH).permute(0, 2, 3, 1).flatten(0, 2)
-        given = latents.permute(1, 2, 3, 0).flatten(0, 2)
-        given = torch.cat((given, torch.ones(len(given), 1, dtype=given.dtype)), dim=1)
-        gram, target = gram + given.T @ given, target + given.T @ wanted
-    if not isinstance(gram, Tensor) or not isinstance(target, Tensor):
-        raise TypeError("there were no clips to fit to")
-    solution = torch.linalg.lstsq(gram, target).solution.float().T
-    return LatentPreview(weight=solution[:, :-1].contiguous(), bias=solution[:, -1].contiguous())
+        fitted.add(vae.encode(clip[None])[0], clip)
+    return fitted.solve()

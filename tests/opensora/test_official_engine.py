@@ -110,6 +110,27 @@ def render(engine, spec=SPEC, **inputs):
     return np.concatenate(chunks), monitor.meter
 
 
+def test_a_vae_without_a_map_for_previews_gets_one_from_its_first_clip(directory):
+    engine = Watched(load(directory))
+    stills = []
+
+    def watch(_done, _total, still):
+        stills.append(still and still())
+
+    frames = [
+        np.concatenate([chunk.frames for chunk in engine.render(SPEC, Inputs(), monitor)])
+        for monitor in (Monitor(on_step=watch), Monitor(on_step=watch))
+    ]
+
+    first, second = stills[: SPEC.steps], stills[SPEC.steps :]
+    assert first == [None] * SPEC.steps
+    # the last estimate is the clip itself, which is the one that the map was fitted to
+    shown = np.asarray(Image.fromarray(second[-1]).resize((32, 32)))
+    drawn = np.asarray(Image.fromarray(frames[1][8]).resize((32, 32)))
+    mean_error = np.abs(shown.astype(int) - drawn).mean()
+    assert mean_error < np.abs(drawn - drawn.mean((0, 1))).mean()
+
+
 def test_a_second_pass_takes_the_weights_for_continuing(directory):
     loaded = load(directory)
     frames, meter = render(Watched(loaded), replace(SPEC, loops=2, frames=33))
