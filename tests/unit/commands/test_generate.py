@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from commands.card import CardKind, plain
+from commands.catalog import COMMANDS
+from commands.context import Caller
+from commands.run import execute, invoke
+from inference.errors import UserError
+from inference.spec import Resolution
+
+BOB = Caller(id="u2", name="bob")
+
+
+def command(typed):
+    return next(item for item in COMMANDS if item.typed == typed)
+
+
+async def test_a_typed_line_becomes_a_job_and_its_card(call, jobs):
+    card = await execute("/generate a red fox --ar 9:16 --seed 7", replace(call, key="k1"))
+    assert plain(card).split("\n") == [
+        "🎬 a red fox  @ada",
+        "720p · 9:16 · 97 frames (4.0 s) · motion fair · seed 7",
+        "next in line · starts in about 1 s, ready about 14:14",
+    ]
+    assert (card.private, card.job) == (False, "JOB0000001")
+    (order,) = jobs.orders
+    assert (order.tenant, order.requester.id, order.key) == ("test:g1", "u1", "k1")
+    assert order.address == {"channel": 7}
+    assert order.origins["aspect"] == "typed"
+
+
+async def test_a_form_and_its_prompt_are_read_together(call, jobs):
+    options = {"prompt": "a fox --seed 7", "aspect": "1:1", "image": "https://cdn/fox.png"}
+    await invoke(command("/generate"), replace(call, options=options))
+    spec = jobs.orders[0].spec
+    assert (spec.prompt, spec.seed, spec.aspect) == ("a fox", 7, "1:1")
+    assert spec.image == "https://cdn/fox.png"
+
+
+async def test_settings_of_the_guild_are_followed(call, jobs):
+    admin = replace(call, caller=replace(BOB, admin=True))
+    await execute("/rushes-admin settings set default.aspect 1:1", admin)
+    await execute("/generate a fox", call)
+    assert jobs.orders[0].spec.aspect == "1:1"
+    assert jobs.orders[0].origins["aspect"] == "guild"
+
+
+async def test_the_same_request_twice_is_one_job(call, jobs):
+    keyed = replace(call, key="k1")
+    first = await execute("/generate a fox", keyed)
+    assert (await execute("/generate a fox", keyed)).job == first.job
+    assert len(jobs.orders) == 1
+
+
+def with_memory_for(call, code, **largest):
+    def check(spec):
+        given = {"resolution": "720p", "count": spec.frames, "needed": 31, "there": 24}
+        raise UserError(code, **given, **largest)
+
+    return replace(call, studio=replace(call.studio, check=check))
+
+
+async def test_what_the_machine_cannot_render_is_never_accepted(call, jobs):
+    small = with_memory_for(call, "memory.too_small")
+    card = await execute("/generate a fox --frames 113", small)
+    assert plain(card).startswith("That does not fit this GPU: 720p with 113 frames needs about")
+    assert (card.private, jobs.orders) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "largest", "made"),
+    [
+        ("memory.too_long", {"longest": 81}, ("720p", 81)),
+        ("memory.too_large", {"longest": 97, "smaller": Resolution.P360}, ("360p", 97)),
+    ],
+)
+async def test_the_largest_that_fits_waits_for_a_word(call, jobs, code, largest, made):
+    await execute("/generate a fox --frames 113", with_memory_for(call, code, **largest))
+    [order] = jobs.orders
+    assert (order.spec.resolution, order.spec.frames) == made
+    assert order.origins["frames"] == "memory"
+    assert order.review
+
+
+async def test_image_makes_a_still(call, jobs):
+    card = await execute("/image a fox", call)
+    assert jobs.orders[0].spec.frames == 1
+    assert jobs.orders[0].origins["frames"] == "command"
+    assert "720p · 16:9 · image" in plain(card)
+
+
+async def test_animate_takes_the_attached_image(call, jobs):
+    options = {"image": "https://cdn/fox.png"}
+    await execute("/animate it runs", replace(call, options=options))
+    assert jobs.orders[0].spec.mode == "i2v"
+
+
+async def test_a_terminal_may_name_a_file(call, jobs):
+    local = replace(call, channel=replace(call.channel, local_files=True))
+    await execute("/animate it runs --image pictures/fox.png", local)
+    assert jobs.orders[0].spec.image == "pictures/fox.png"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/generate", "Say what to show, for example: /generate a red fox running through snow"),
+        ("/generate a fox --sed 7", "There is no option --sed. Did you mean --seed?"),
+        (
+            "/generate a fox --ar wide",
+            "--ar cannot be “wide”. Choose 16:9, 9:16, 4:3, 3:4 or 1:1.",
+        ),
+        (
+            "/generate a fox --model nano --frames 97",
+            "Nano cannot do --frames 97. It can do 1, 49 or 65; 65 is nearest.",
+        ),
+        ("/image a fox --frames 49", "/image sets --frames itself. Use /generate to choose it."),
+        (
+            "/animate it runs",
+            "/animate needs an image: attach one, or use /generate for words alone.",
+        ),
+        (
+            "/animate it runs --image /etc/passwd",
+            "Attach the image to the command; --image works in the terminal only.",
+        ),
+        ("/generatte a fox", "There is no command /generatte. Did you mean /generate?"),
+        ("/queue", "There is no command /queue. Did you mean /rushes queue?"),
+        ("/rushes quue", "There is no command /rushes quue. Did you mean /rushes queue?"),
+        ("/xyzzy", "There is no command /xyzzy. /rushes help lists them all."),
+        (
+            "a red fox",
+            "Start with a command, such as: /generate a red fox running through snow",
+        ),
+        ("", "Start with a command, such as: /generate a red fox running through snow"),
+        (
+            "/rushes status NOSUCHJOB",
+            "There is no job NOSUCHJOB here. /rushes queue shows those in line.",
+        ),
+        ("/rushes status", "You have no job here yet. /generate makes one."),
+        ("/rushes cancel", "You have nothing in line to cancel."),
+        ("/rushes-admin drain", "/rushes-admin drain is not for everyone here. Ask an admin."),
+        ("/rushes help xyzzy", "There is no command xyzzy. /rushes help lists them all."),
+        ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),
+    ],
+)
+async def test_what_does_not_work_is_said_privately(call, jobs, line, sentence):
+    card = await execute(line, call)
+    assert plain(card) == sentence
+    assert (card.kind, card.private, card.ping) == (CardKind.ERROR, True, False)
+    assert jobs.orders == []
+
+
+async def test_the_same_option_in_form_and_prompt_is_refused(call):
+    options = {"prompt": "a fox --seed 7", "seed": 8}
+    card = await invoke(command("/generate"), replace(call, options=options))
+    assert plain(card) == "--seed is there twice. Keep one of them."
+
+
+async def test_a_full_line_says_so(call, jobs):
+    jobs.limit = 1
+    await execute("/generate a fox", call)
+    assert "1 job is waiting here" in plain(await execute("/generate a fox", call))
