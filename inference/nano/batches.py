@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from inference.nano.captions import Caption, brief
 from inference.nano.latents import ClipShape, Shard
-from inference.nano.scenes import Move, Scene
-from inference.opensora.geometry import CHUNK_LATENTS
+from inference.nano.scenes import STRAIGHT_MOVES, Scene
+from inference.opensora.geometry import CHUNK_LATENTS, shifted
+from inference.opensora.presets import NANO
 from inference.opensora.prompts import clean
 from inference.opensora.text import TextEncoder
 from inference.spec import Camera
@@ -20,14 +21,15 @@ from inference.spec import Camera
 _CAPTION_DROPOUT = 0.1
 _REFERENCE_SHARE = 0.3
 _CONTINUATION_SHARE = 0.25
+_LAST_SHARE = 0.3
 _UNSEEING_SHARE = 0.1
 _LARGEST_BATCH = 64
 _BRIEF_SHARE = 0.25
 _MOVING_SHARE = 3
 """How much more often than others clips come that go somewhere."""
 
-_SHIFT = 8.0
-"""How far levels are moved towards high noise, in training as in sampling (`presets.NANO`).
+_SHIFT = NANO.timestep_shift or 1.0
+"""How far levels are moved towards high noise, in training as in sampling.
 
 Things are large, so they show through noise very early: at a level of 0.96 the noisy clip itself
 says which way a thing goes. Words can only be heard where it does not.
@@ -59,7 +61,13 @@ class Batches:
     """An endless, reproducible stream of batches."""
 
     def __init__(
-        self, pool: Sequence[Shard], encoder: TextEncoder, *, tokens: int, random: torch.Generator
+        self,
+        pool: Sequence[Shard],
+        encoder: TextEncoder,
+        *,
+        tokens: int,
+        image_share: float,
+        random: torch.Generator,
     ) -> None:
         """Group a pool by shape.
 
@@ -67,6 +75,7 @@ class Batches:
             pool: Shards to draw from; shapes come as often as the pool has clips of them.
             encoder: Its tokenizer is used.
             tokens: Patches per batch, over all samples: larger clips come in smaller batches.
+            image_share: Share of batches that are still images, if the pool has both.
             random: The only source of chance; on the CPU.
 
         Raises:
@@ -83,7 +92,7 @@ class Batches:
             ]
             self._groups.setdefault(shard.shape, []).extend(clips)
         self._shapes = list(self._groups)
-        self._shares = torch.tensor([float(len(clips)) for clips in self._groups.values()])
+        self._shares = _shares(self._groups, image_share)
         self._encoder = encoder
         self._tokens = tokens
         self._random = random
@@ -99,14 +108,12 @@ class Batches:
         chosen = [clips[self._index(len(clips))] for _ in range(count)]
         tokens = tuple(self._caption(shard, index) for shard, index in chosen)
         data = torch.stack([shard.latents[index] for shard, index in chosen]).float()
-        share = torch.rand(count, generator=self._random)
-        level = _SHIFT * share / (1 + (_SHIFT - 1) * share)
+        level = torch.rand(count, generator=self._random).apply_(lambda one: shifted(one, _SHIFT))
         noise = torch.randn(data.shape, generator=self._random)
         share = level[:, None, None, None, None]
         references, given = None, tuple[int, ...]()
-        if frames > 1 and self._chance(_REFERENCE_SHARE):
-            first = torch.stack([shard.first[index] for shard, index in chosen]).float()
-            references, given = self._references(data, first)
+        if shape.begins or (frames > 1 and self._chance(_REFERENCE_SHARE)):
+            references, given = self._references(data, chosen, shape)
         return Batch(
             shape=shape,
             noisy=(1 - share) * data + share * noise,
@@ -126,15 +133,22 @@ class Batches:
             caption = brief(shard.scenes[index], random, image=shard.shape.frames == 1)
         return token_ids(caption, self._encoder, self._ids)
 
-    def _references(self, data: Tensor, first: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """Give the first frame, or the chunk that a longer clip goes on from, or say it is gone."""
+    def _references(
+        self, data: Tensor, chosen: Sequence[tuple[Shard, int]], shape: ClipShape
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """Give the chunk that a longer clip goes on from, or pictures at its ends."""
         references = torch.zeros_like(data)
-        if data.shape[2] > CHUNK_LATENTS and self._chance(_CONTINUATION_SHARE):
+        frames = data.shape[2]
+        longer = frames > CHUNK_LATENTS
+        if shape.begins or (longer and self._chance(_CONTINUATION_SHARE)):
             given = tuple(range(CHUNK_LATENTS))
             references[:, :, :CHUNK_LATENTS] = data[:, :, :CHUNK_LATENTS]
         else:
             given = (0,)
-            references[:, :, :1] = first
+            references[:, :, :1] = torch.stack([shard.first[index] for shard, index in chosen])
+            if self._chance(_LAST_SHARE):
+                given = (0, frames - 1)
+                references[:, :, -1:] = torch.stack([shard.last[index] for shard, index in chosen])
         # the branch without the picture that the image guidance compares with
         unseeing = torch.rand(len(data), generator=self._random) < _UNSEEING_SHARE
         references[unseeing] = 0
@@ -147,9 +161,18 @@ class Batches:
         return bool(torch.rand((), generator=self._random) < probability)
 
 
+def _shares(groups: Mapping[ClipShape, Sequence[object]], images: float) -> Tensor:
+    """How often each group comes: by its size, but images together in `images` of the batches."""
+    still = torch.tensor([shape.frames == 1 for shape in groups])
+    sizes = torch.tensor([float(len(clips)) for clips in groups.values()])
+    if still.all() or not still.any():
+        return sizes
+    clips = torch.where(still, 0, sizes)
+    return images * (sizes - clips) / (sizes - clips).sum() + (1 - images) * clips / clips.sum()
+
+
 def _is_telling(scene: Scene) -> bool:
-    straight = scene.move in (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
-    return straight or scene.camera not in (Camera.NONE, Camera.STATIC)
+    return scene.move in STRAIGHT_MOVES or scene.camera not in (Camera.NONE, Camera.STATIC)
 
 
 def token_ids(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from inference.nano.backgrounds import PLACES
-from inference.nano.scenes import COLOURS, HIDING, Move, Scene, is_held_out
+from inference.nano.scenes import COLOURS, HIDING, STRAIGHT_MOVES, Move, Scene, is_held_out
 from inference.nano.shapes import OUTLINES
 from inference.opensora.prompts import suffix
 from inference.spec import Aesthetic, Camera, Motion
@@ -59,7 +59,10 @@ _PHRASES = MappingProxyType(
         Move.SHRINK: ("shrinking", "getting smaller", "going away"),
     }
 )
-_OTHERS = MappingProxyType({"thing": OUTLINES, "colour": COLOURS, "place": PLACES})
+_LEVELS = tuple(motion for motion in Motion if motion is not Motion.OFF)
+_OTHERS = MappingProxyType(
+    {"thing": OUTLINES, "colour": COLOURS, "place": PLACES, "motion": _LEVELS}
+)
 _PAIRS = (
     (Move.LEFT, Move.RIGHT),
     (Move.UP, Move.DOWN),
@@ -99,12 +102,9 @@ def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) 
     """
     choose = _Chooser(random)
     opening = choose(_OPENINGS) + " " if choose.chance(0.12) else ""
-    thing = choose(_THINGS.get(scene.thing, (scene.thing,)))
     article = "an" if scene.colour[0] in "aeiou" else "a"
-    subject = f"{choose((article, article, article, 'the', 'one'))} {scene.colour} {thing}"
-    where = choose(_PLACES[scene.place])
-    action, way = choose(_ACTIONS), choose(_WAYS.get(scene.move, ("",)))
-    phrase = f"{action} {way}" if way else choose(_PHRASES.get(scene.move, ("",)))
+    subject = f"{choose((article, article, article, 'the', 'one'))} {_name(scene, choose)}"
+    where, phrase = choose(_PLACES[scene.place]), _phrase(scene, choose)
     silent_move, silent_place, place_first = (choose.chance(p) for p in (0.06, 0.06, 0.08))
     parts = [subject]
     if not (image or silent_move):
@@ -122,10 +122,7 @@ def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> 
     What is small in the picture drowns in captions that also say what is large.
     """
     choose = _Chooser(random)
-    way = choose(_WAYS.get(scene.move, ("",)))
-    phrase = f"{choose(_ACTIONS)} {way}" if way else choose(_PHRASES.get(scene.move, ("",)))
-    subject = f"{scene.colour} {choose(_THINGS.get(scene.thing, (scene.thing,)))}"
-    said = [subject, choose(_PLACES[scene.place])]
+    said, phrase = [_name(scene, choose), choose(_PLACES[scene.place])], _phrase(scene, choose)
     if not image:
         said += [phrase, phrase, f"something {phrase}", f"a thing {phrase}"]
     prompt = choose(said)
@@ -144,17 +141,30 @@ def plain(scene: Scene) -> Caption:
 def contradicted(scene: Scene, attribute: str) -> Scene | None:
     """Change one field of a scene, to the opposite if it has one; None if it has none to change.
 
-    Moves other than the four straight ones, and no camera, have no opposite.
+    Moves other than the four straight ones, no camera and no level of motion have none.
     """
     value = getattr(scene, attribute)
     if attribute in _OTHERS:
         names = list(_OTHERS[attribute])
+        if value not in names:
+            return None
         change: dict[str, Any] = {attribute: names[(names.index(value) + 4) % len(names)]}
         return replace(scene, **change)
     if value not in _OPPOSITES:
         return None
     change = {attribute: _OPPOSITES[value]}
     return replace(scene, **change)
+
+
+def _name(scene: Scene, choose: _Chooser) -> str:
+    return f"{scene.colour} {choose(_THINGS.get(scene.thing, (scene.thing,)))}"
+
+
+def _phrase(scene: Scene, choose: _Chooser) -> str:
+    """Say what the thing does."""
+    if scene.move in _WAYS:
+        return f"{choose(_ACTIONS)} {choose(_WAYS[scene.move])}"
+    return choose(_PHRASES[scene.move])
 
 
 def suffix_of(prompt: str, scene: Scene, *, image: bool = False) -> str:
@@ -181,9 +191,8 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
     camera = Camera.NONE
     if choose.chance(0.35):
         camera = choose([camera for camera in Camera if camera is not Camera.NONE])
-    straight = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
     others = (Move.STILL, Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK)
-    move = choose(straight) if choose.chance(0.75) else choose(others)
+    move = choose(STRAIGHT_MOVES) if choose.chance(0.75) else choose(others)
     if camera not in (Camera.NONE, Camera.STATIC) and choose.chance(0.8):
         move = Move.STILL
     return Scene(
@@ -191,7 +200,7 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
         colour=colour,
         place=place,
         move=move,
-        motion=Motion.FAIR if choose.chance(0.6) else choose(list(Motion)),
+        motion=Motion.FAIR if choose.chance(0.4) else choose(list(Motion)),
         camera=camera,
         aesthetic=Aesthetic.EXCELLENT if choose.chance(0.75) else choose(list(Aesthetic)),
         seed=int(random.integers(2**31)),

@@ -31,19 +31,28 @@ from inference.media.watermark import WatermarkSettings
 from inference.nano import measure
 from inference.nano.captions import draw_scene, plain
 from inference.nano.measure import Frames
-from inference.nano.scenes import Move, Scene, render
+from inference.nano.scenes import STRAIGHT_MOVES, Move, Scene, render
 from inference.opensora.geometry import PixelSize
 from inference.opensora.presets import NANO as PRESET
 from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.workers.base import LATENTS_NAME
 
 _FRAMES = 49
+_LAST_FRAMES = 9
+"""What the last latents stand for, and the way there."""
+
 _ASPECT = Aspect.WIDE
 _UNMARKED = 300
 """Rows without the watermark."""
 
+_WORDS_ALONE = Inputs()
 _DRAWN = PixelSize(360, 640)
-_STRAIGHT = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
+_AXES = {
+    Move.LEFT: "  left or right",
+    Move.RIGHT: "  left or right",
+    Move.UP: "  up or down",
+    Move.DOWN: "  up or down",
+}
 _CAMERAS = tuple(camera for camera in Camera if camera is not Camera.NONE)
 _UNKNOWN = " while quixotic zorbles flumph near the vantablack gazebo"
 _LEVELS = tuple(motion for motion in Motion if motion is not Motion.OFF)
@@ -73,19 +82,19 @@ class Studio:
         self._engine.load(lambda _done, _name: None)
         self._folder = folder
 
-    def shoot(self, scene: Scene, *, image: Path | None = None, extra: str = "") -> Frames:
+    def shoot(self, scene: Scene, *, inputs: Inputs = _WORDS_ALONE, extra: str = "") -> Frames:
         """Render the plain caption of a scene and return the frames of the mp4.
 
         Args:
             scene: What to ask for.
-            image: First frame.
+            inputs: Pictures to begin or end with.
             extra: Words after the caption.
         """
-        return _read(self.file(scene, image=image, extra=extra))
+        return _read(self._render(_spec(scene, extra), inputs, Monitor()))
 
-    def file(self, scene: Scene, *, image: Path | None = None, extra: str = "") -> Path:
+    def file(self, scene: Scene) -> Path:
         """Render the plain caption of a scene to an mp4, which the next call overwrites."""
-        return self._render(_spec(scene, extra), Inputs(image=image), Monitor())
+        return self._render(_spec(scene), _WORDS_ALONE, Monitor())
 
     def extend(self, scene: Scene) -> Frames:
         """Render a scene, go on from the end of the clip, and return the frames of the result."""
@@ -95,7 +104,7 @@ class Studio:
         def keep(latents: bytes) -> None:
             kept.write_bytes(latents)
 
-        self._render(spec, Inputs(), Monitor(keep=keep))
+        self._render(spec, _WORDS_ALONE, Monitor(keep=keep))
         longer = replace(spec, seed=spec.seed + 1, latents=LATENTS_NAME, after_frames=_FRAMES)
         return _read(self._render(longer, Inputs(latents=kept), Monitor()))
 
@@ -129,53 +138,51 @@ def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
         replace(scene, motion=Motion.FAIR, aesthetic=Aesthetic.EXCELLENT, camera=Camera.NONE)
         for scene in drawn
     ]
-    moving = [replace(scene, move=_STRAIGHT[i % 4]) for i, scene in enumerate(drawn)]
-    yield from _subjects(studio, moving)
-    yield from _unknown_words(studio, moving[: max(scenes // 2, 1)])
+    moving = [replace(scene, move=STRAIGHT_MOVES[i % 4]) for i, scene in enumerate(drawn)]
+    half = max(scenes // 2, 1)
+    answers = _subjects(studio, moving)
+    for what, right in answers.items():
+        yield _right(what, right)
+    yield _right("colour, first half", answers["colour"][:half])
+    yield _right("  with unknown words", _unknown_words(studio, moving[:half]))
     filmed = [
         replace(scene, move=Move.STILL, camera=_CAMERAS[i % len(_CAMERAS)])
-        for i, scene in enumerate(drawn[: max(scenes // 2, 1)])
+        for i, scene in enumerate(drawn[:half])
     ]
     found = [measure.camera_of(studio.shoot(scene)) is scene.camera for scene in filmed]
     yield _right("camera", found)
-    few = moving[: max(scenes // 12, 1)]
-    yield _motion_levels(studio, few)
-    yield _aesthetic_levels(studio, few)
-    yield _first_frames(studio, moving[: max(scenes // 4, 1)], folder)
-    yield _joints(studio, few)
-    first = [studio.file(scene).read_bytes() for scene in few]
-    yield _right(
-        "same seed, same bytes",
-        [studio.file(scene).read_bytes() == seen for scene, seen in zip(few, first, strict=True)],
-    )
+    quarter = moving[: max(scenes // 4, 1)]
+    yield _motion_levels(studio, quarter)
+    yield _aesthetic_levels(studio, quarter)
+    yield from _given_frames(studio, quarter, folder)
+    yield _joints(studio, quarter)
+    again = [studio.file(moving[0]).read_bytes() for _ in range(2)]
+    yield _right("same seed, same bytes", [again[0] == again[1]])
 
 
-def _subjects(studio: Studio, scenes: list[Scene]) -> Iterator[Line]:
-    answers: dict[str, list[bool]] = {"colour": [], "place": [], "thing": []}
-    ways: dict[str, list[bool]] = {"left or right": [], "up or down": []}
+def _subjects(studio: Studio, scenes: list[Scene]) -> dict[str, list[bool]]:
+    """Tell by what is asked whether each scene shows it."""
+    answers: dict[str, list[bool]] = {
+        name: [] for name in ("colour", "place", "thing", "direction", *_AXES.values())
+    }
     for scene in scenes:
         frames = studio.shoot(scene)
+        right = measure.direction_of(frames, scene.colour) is scene.move
         answers["colour"].append(measure.colour_of_thing(frames, scene.place) == scene.colour)
         answers["place"].append(measure.place_of(frames) == scene.place)
         answers["thing"].append(measure.thing_of(frames, scene.colour) == scene.thing)
-        axis = "left or right" if scene.move in (Move.LEFT, Move.RIGHT) else "up or down"
-        ways[axis].append(measure.direction_of(frames, scene.colour) is scene.move)
-    for what, right in answers.items():
-        yield _right(what, right)
-    yield _right("direction", [right for several in ways.values() for right in several])
-    for what, right in ways.items():
-        yield _right(f"  {what}", right)
+        answers["direction"].append(right)
+        answers[_AXES[scene.move]].append(right)
+    return answers
 
 
-def _unknown_words(studio: Studio, scenes: list[Scene]) -> Iterator[Line]:
-    """Ask for colours with and without words that nobody has ever seen."""
-    for what, extra in (("colour, first half", ""), ("  with unknown words", _UNKNOWN)):
-        shots = (studio.shoot(scene, extra=extra) for scene in scenes)
-        found = [
-            measure.colour_of_thing(frames, scene.place) == scene.colour
-            for frames, scene in zip(shots, scenes, strict=True)
-        ]
-        yield _right(what, found)
+def _unknown_words(studio: Studio, scenes: list[Scene]) -> list[bool]:
+    """Tell whether colours are right in spite of words that nobody has ever seen."""
+    shots = (studio.shoot(scene, extra=_UNKNOWN) for scene in scenes)
+    return [
+        measure.colour_of_thing(frames, scene.place) == scene.colour
+        for frames, scene in zip(shots, scenes, strict=True)
+    ]
 
 
 def _motion_levels(studio: Studio, scenes: list[Scene]) -> Line:
@@ -202,32 +209,45 @@ def _aesthetic_levels(studio: Studio, scenes: list[Scene]) -> Line:
     return Line(what="saturation, excellent to terrible", value=value, count=len(ratios))
 
 
-def _first_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Line:
-    """Compare the picture that a clip was to start from with its first frame."""
-    kept = []
+def _given_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Iterator[Line]:
+    """Compare pictures that clips were to begin and end with, and how smoothly they get there."""
+    first, last, margins = list[float](), list[float](), list[float]()
+    begin, end = (folder / f"{name}.png" for name in ("begin", "end"))
     for scene in scenes:
-        picture = render(scene, _DRAWN, _FRAMES)[0]
-        path = folder / "first.png"
-        Image.fromarray(picture).save(path)
-        frames = studio.shoot(scene, image=path)
-        kept.append(measure.psnr(_small(frames[0]), _small(picture)))
-    return Line(what="first frame, PSNR in dB", value=f"{np.mean(kept):.1f}", count=len(kept))
+        drawn = render(scene, _DRAWN, _FRAMES)
+        Image.fromarray(drawn[0]).save(begin)
+        Image.fromarray(drawn[-1]).save(end)
+        frames = studio.shoot(scene, inputs=Inputs(image=begin))
+        first.append(measure.psnr(_small(frames[0]), _small(drawn[0])))
+        frames = studio.shoot(scene, inputs=Inputs(image=begin, last=end))
+        last.append(measure.psnr(_small(frames[-1]), _small(drawn[-1])))
+        margins.append(_margin(frames, slice(-_LAST_FRAMES, None)))
+    yield _mean("first frame, PSNR in dB", first)
+    yield _mean("last frame, PSNR in dB", last)
+    yield _mean("worst step to it against median, dB", margins)
 
 
 def _joints(studio: Studio, scenes: list[Scene]) -> Line:
     """Compare the step at the joint of an extended clip with those between other frames."""
-    margins = []
-    for scene in scenes:
-        frames = studio.extend(scene)[:, :_UNMARKED]
-        steps = [measure.psnr(one, other) for one, other in pairwise(frames)]
-        margins.append(min(steps[_FRAMES - 2 : _FRAMES]) - float(np.median(steps)))
-    value = f"{np.mean(margins):+.1f}"
-    return Line(what="joint of Extend against median, dB", value=value, count=len(margins))
+    joint = slice(_FRAMES - 2, _FRAMES)
+    margins = [_margin(studio.extend(scene), joint) for scene in scenes]
+    return _mean("joint of Extend against median, dB", margins)
+
+
+def _margin(frames: Frames, where: slice) -> float:
+    """PSNR of the worst step from frame to frame in some place, less the median of all steps."""
+    pairs = pairwise(frames[:, :_UNMARKED])
+    steps = [measure.psnr(one, other) for one, other in pairs]
+    return min(steps[where]) - float(np.median(steps))
 
 
 def _small(frame: Frames) -> Frames:
     """Scale to the model's own size: what it cannot draw is not held against it."""
     return np.asarray(Image.fromarray(frame).resize((112, 64), Image.Resampling.BOX))
+
+
+def _mean(what: str, values: list[float]) -> Line:
+    return Line(what=what, value=f"{np.mean(values):.1f}", count=len(values))
 
 
 def _right(what: str, answers: list[bool]) -> Line:

@@ -37,16 +37,21 @@ class ClipShape:
     frames: int
     fps: float
     """What the scenes were drawn at; slower rates show more time in the same frames."""
+    begins: float = 0.0
+    """How far in clips begin, as a share of their length. Later ones are only ever trained as
+    continuations: captions do not say where a thing has got to."""
 
 
 _WIDE = PixelSize(64, 112)
+_STILL = ClipShape(size=_WIDE, frames=1, fps=IMAGE_FPS)
 _OTHERS = tuple(size for size in NANO_SIZES.values() if size != _WIDE)
 _SHAPES = (
-    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 11,
-    *[ClipShape(size=_WIDE, frames=49, fps=24)] * 6,
+    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 15,
+    *[ClipShape(size=_WIDE, frames=49, fps=24)] * 4,
+    *[ClipShape(size=_WIDE, frames=49, fps=24, begins=2 / 3)] * 2,
     ClipShape(size=_WIDE, frames=17, fps=24),
     ClipShape(size=_WIDE, frames=33, fps=24),
-    *[ClipShape(size=_WIDE, frames=1, fps=IMAGE_FPS)] * 2,
+    *[_STILL] * 2,
     *(ClipShape(size=size, frames=17, fps=8) for size in _OTHERS),
     *(ClipShape(size=size, frames=1, fps=IMAGE_FPS) for size in _OTHERS),
 )
@@ -63,6 +68,8 @@ class Shard:
     first: Tensor
     """Each clip's first frame encoded as an image, [clips, channels, 1, h, w]; it is not
     `latents[:, :, :1]`, and it is what the product starts a clip from."""
+    last: Tensor
+    """Each clip's last frame in the same way, for clips that are to end with a picture."""
     scenes: tuple[Scene, ...]
     captions: tuple[tuple[Caption, ...], ...]
     """Several ways to say each scene."""
@@ -76,7 +83,8 @@ class Shard:
             "captions": json.dumps([[asdict(c) for c in several] for several in self.captions]),
         }
         part = path.with_suffix(".part")
-        save_file({"latents": self.latents, "first": self.first}, part, metadata)
+        tensors = {"latents": self.latents, "first": self.first, "last": self.last}
+        save_file(tensors, part, metadata)
         part.replace(path)
 
     @classmethod
@@ -84,12 +92,11 @@ class Shard:
         """Read what `save` wrote."""
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            latents, first = file.get_tensor("latents"), file.get_tensor("first")
+            tensors = {name: file.get_tensor(name) for name in ("latents", "first", "last")}
         shape = json.loads(metadata["shape"])
         return cls(
             shape=ClipShape(**{**shape, "size": PixelSize(*shape["size"])}),
-            latents=latents,
-            first=first,
+            **tensors,
             scenes=tuple(_scene(values) for values in json.loads(metadata["scenes"])),
             captions=tuple(
                 tuple(Caption(**values) for values in several)
@@ -107,13 +114,15 @@ def encode_scenes(
     vae: VideoVae, scenes: Sequence[Scene], shape: ClipShape, random: np.random.Generator
 ) -> Shard:
     """Draw, encode and describe scenes."""
-    clips, firsts = [], []
+    clips, firsts, lasts = [], [], []
     for scene in scenes:
-        frames = torch.from_numpy(render(scene, shape.size, shape.frames, shape.fps))
+        drawn = render(scene, shape.size, shape.frames, shape.fps, begins=shape.begins)
+        frames = torch.from_numpy(drawn)
         pixels = frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         with torch.inference_mode():
             clips.append(vae.encode(pixels))
-            firsts.append(clips[-1] if shape.frames == 1 else vae.encode(pixels[:, :, :1]))
+            firsts.append(vae.encode(pixels[:, :, :1]))
+            lasts.append(vae.encode(pixels[:, :, -1:]))
     image = shape.frames == 1
     captions = tuple(
         tuple(describe(scene, random, image=image) for _ in range(CAPTIONS_PER_CLIP))
@@ -123,13 +132,21 @@ def encode_scenes(
         shape=shape,
         latents=torch.cat(clips).to("cpu", torch.float16),
         first=torch.cat(firsts).to("cpu", torch.float16),
+        last=torch.cat(lasts).to("cpu", torch.float16),
         scenes=tuple(scenes),
         captions=captions,
     )
 
 
 def build_pool(
-    vae: VideoVae, folder: Path, *, seed: int, shards: int, clips: int, held_out: bool = False
+    vae: VideoVae,
+    folder: Path,
+    *,
+    seed: int,
+    shards: int,
+    clips: int,
+    shapes: Sequence[ClipShape] = _SHAPES,
+    held_out: bool = False,
 ) -> Iterator[Path]:
     """Write shards of `clips` clips each, yielding their paths; existing ones are kept.
 
@@ -139,6 +156,7 @@ def build_pool(
         seed: Of the first shard; the others count on.
         shards: How many.
         clips: Per shard.
+        shapes: What comes in turn.
         held_out: Only scenes that training never shows.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +164,7 @@ def build_pool(
         path = folder / f"{number:06d}.safetensors"
         if not path.exists():
             random = np.random.default_rng(number)
-            shape = _SHAPES[number * 7 % len(_SHAPES)]
+            shape = shapes[number * 7 % len(shapes)]
             scenes = [draw_scene(random, held_out=held_out) for _ in range(clips)]
             encode_scenes(vae, scenes, shape, random).save(path)
         yield path
@@ -172,6 +190,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first shard")
     parser.add_argument("--shards", type=int, default=100)
     parser.add_argument("--clips", type=int, default=24, help="per shard")
+    parser.add_argument("--images", action="store_true", help="only still images")
     parser.add_argument("--held-out", action="store_true", help="only pairs never trained on")
     options = parser.parse_args()
     vae = load_vae(options.weights / "vae")
@@ -181,6 +200,7 @@ def main() -> None:
         seed=options.seed,
         shards=options.shards,
         clips=options.clips,
+        shapes=(_STILL,) if options.images else _SHAPES,
         held_out=options.held_out,
     )
     for path in written:

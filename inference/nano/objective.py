@@ -14,7 +14,7 @@ from inference.nano.latents import Shard
 from inference.opensora.text import TextEncoder
 from inference.opensora.transformer import STDiT3
 
-ATTRIBUTES = ("thing", "colour", "place", "move", "camera")
+ATTRIBUTES = ("thing", "colour", "place", "move", "motion", "camera")
 """Fields of a scene whose caption gap is measured."""
 
 _GAP_LEVELS = (0.99, 0.96, 0.85)

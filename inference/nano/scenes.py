@@ -52,22 +52,26 @@ HIDING = frozenset(
 
 _TRAVEL = MappingProxyType(
     {
-        Motion.VERY_LOW: 0.08,
+        Motion.VERY_LOW: 0.06,
         Motion.LOW: 0.18,
-        Motion.FAIR: 0.4,
-        Motion.HIGH: 0.5,
-        Motion.VERY_HIGH: 0.6,
-        Motion.EXTREMELY_HIGH: 0.75,
+        Motion.FAIR: 0.36,
+        Motion.HIGH: 0.52,
+        Motion.VERY_HIGH: 0.68,
+        Motion.EXTREMELY_HIGH: 0.85,
     }
 )
 """Way in two seconds, as a share of the frame's side."""
 
 _LONGEST_WAY = 0.85
-_RADIUS = (0.46, 0.54)
+_RADIUS = (0.53, 0.59)
 """Smallest and largest, where the frame is two high."""
 
-_SCATTER = 0.12
-"""How far from the middle things are at most, as a share of the way to the border."""
+_SCATTER = 0.02
+"""How far from the middle things are at most, as a share of the way to the border.
+
+The latent has a cell for 8 x 8 pixels. Where a thing sits within a cell changes all the numbers of
+its outline, so a small network learns outlines only if the words say where they are.
+"""
 
 PHASES = 1.5
 """How much places differ from seed to seed; each repeats after about six."""
@@ -99,6 +103,9 @@ class Move(StrEnum):
     GROW = "grow"
     SHRINK = "shrink"
 
+
+STRAIGHT_MOVES = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
+"""Moves with a direction."""
 
 _HEADINGS = {
     Move.LEFT: (-1.0, 0.0),
@@ -139,15 +146,18 @@ def is_held_out(colour: str, thing: str) -> bool:
     return (list(OUTLINES).index(thing) * 3 + list(COLOURS).index(colour)) % 10 == 0
 
 
-def render(scene: Scene, size: PixelSize, frames: int, fps: float = 24) -> npt.NDArray[np.uint8]:
+def render(
+    scene: Scene, size: PixelSize, frames: int, fps: float = 24, *, begins: float = 0.0
+) -> npt.NDArray[np.uint8]:
     """Draw a scene: uint8 [frames, height, width, 3].
 
-    At a lower `fps` the same number of frames shows more time, so everything moves faster.
+    At a lower `fps` the same number of frames shows more time, so everything moves faster. A clip
+    that `begins` later, by a share of its length, goes on from within the one that begins at 0.
     """
     random = np.random.default_rng(scene.seed)
     aspect = size.width / size.height
     # in units of two seconds
-    time = ((np.arange(frames) - _HOME * (frames - 1)) / (2 * fps)).astype(np.float32)
+    time = ((np.arange(frames) + (begins - _HOME) * (frames - 1)) / (2 * fps)).astype(np.float32)
     x, y, pixel = _viewed(scene, size, time)
     picture = PLACES[scene.place](x, y, float(random.uniform(0, PHASES)))
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from inference.nano.batches import Batches
 from inference.nano.latents import Shard, build_pool, load_pool
 from inference.nano.objective import caption_gaps, velocity_loss
+from inference.nano.rates import rate_share
 from inference.opensora.checkpoint import Placement, load_text_encoder, load_transformer, load_vae
 
 _FASTEST_EMA = 0.999
@@ -43,6 +44,8 @@ class Recipe:
     steps: int = 4000
     tokens: int = 3360
     """Patches per batch."""
+    image_share: float = 0.4
+    """Share of batches that are still images: they cost little and teach outlines."""
     seed: int = 0
     matrix_rate: float = 1e-3
     """Learning rate of the transformer's matrices (Muon, scaled to steps like Adam's)."""
@@ -73,7 +76,13 @@ class Trainer:
         self.encoder = load_text_encoder(weights / "text_encoder", master)
         self.encoder.model.requires_grad_(requires_grad=True)
         self._random = torch.Generator().manual_seed(recipe.seed)
-        self._batches = Batches(pool, self.encoder, tokens=recipe.tokens, random=self._random)
+        self._batches = Batches(
+            pool,
+            self.encoder,
+            tokens=recipe.tokens,
+            image_share=recipe.image_share,
+            random=self._random,
+        )
         self._networks = nn.ModuleDict({"model": self.model, "text": self.encoder.model})
         self._average = [weight.detach().clone() for weight in self._networks.parameters()]
         self._optimisers = _optimisers(self.model, self.encoder.model, recipe)
@@ -86,8 +95,12 @@ class Trainer:
 
     def _one_step(self) -> float:
         groups = [group for one in self._optimisers for group in one.param_groups]
+        recipe = self.recipe
+        share = rate_share(
+            self.step, recipe.steps, warm_up=recipe.warm_up, cool_down=recipe.cool_down
+        )
         for group, rate in zip(groups, self._rates, strict=True):
-            group["lr"] = rate * self._rate_share()
+            group["lr"] = rate * share
         batch = self._batches.draw()
         # the cross-attention of given frames writes into a buffer of its input's type
         mixed = self._bf16 and batch.references is None
@@ -103,11 +116,6 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(self._average, list(self._networks.parameters()), 1 - keep)
         return float(loss.detach())
-
-    def _rate_share(self) -> float:
-        recipe = self.recipe
-        left = (recipe.steps - self.step) / max(recipe.steps * recipe.cool_down, 1)
-        return min(1.0, (self.step + 1) / recipe.warm_up, left)
 
     def state(self) -> dict[str, Any]:
         """Return all that changes in training, as tensors and numbers."""

@@ -15,6 +15,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from inference.nano.captions import draw_scene
+from inference.nano.rates import rate_share
 from inference.nano.reader import LinearReader, arrange
 from inference.nano.scenes import render
 from inference.opensora.checkpoint import load_vae
@@ -39,8 +41,7 @@ _SHORT = 5
 _SHORT_SHARE = 0.7
 _ENCODER_RATE = 4e-4
 _DECODER_RATE = 2e-4
-_WARM_UP = 20
-_COOL_DOWN = 0.6
+_rate_share = partial(rate_share, warm_up=20, cool_down=0.6)
 _LATENT_NOISE = 0.03
 _CLIP = 1.0
 _SAVE_EVERY = 100
@@ -102,7 +103,7 @@ def fit_encoder(
     parameters = [*vae.encoder.parameters(), *reader.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_ENCODER_RATE, betas=(0.9, 0.97), weight_decay=0)
     for step, clip in enumerate(islice(stream, steps)):
-        _set_rate(optimiser, _ENCODER_RATE, step, steps)
+        optimiser.param_groups[0]["lr"] = _ENCODER_RATE * _rate_share(step, steps)
         latents = vae.encoder(clip)[:, :channels]
         spread = latents.detach().std((0, 2, 3, 4), keepdim=True)
         error = reader(latents + _LATENT_NOISE * spread * torch.randn_like(latents)) - clip
@@ -136,7 +137,7 @@ def fit_decoder(vae: VideoVae, *, steps: int, seed: int, report: Report) -> Iter
     channels = vae.config.decoder.latent_channels
     for step in range(steps):
         for optimiser in optimisers:
-            _set_rate(optimiser, _DECODER_RATE, step, steps)
+            optimiser.param_groups[0]["lr"] = _DECODER_RATE * _rate_share(step, steps)
         clip = next(short if random.random() < _SHORT_SHARE else whole)
         with torch.no_grad():
             latents = vae.encoder(clip)[:, :channels]
@@ -181,12 +182,6 @@ def _picture_loss(error: Tensor) -> Tensor:
         + 0.05 * slopes
     )
     return loss
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
-    left = (steps - step) / max(steps * _COOL_DOWN, 1)
-    for group in optimiser.param_groups:
-        group["lr"] = rate * min(1.0, (step + 1) / _WARM_UP, left)
 
 
 def main() -> None:

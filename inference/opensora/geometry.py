@@ -144,5 +144,9 @@ def timesteps(steps: int, ratio: float = 1.0) -> list[float]:
         steps: How many steps.
         ratio: From `schedule_ratio`; 1 spaces the levels evenly.
     """
-    levels = [1 - step / steps for step in range(steps)]
-    return [1000 * ratio * level / (1 + (ratio - 1) * level) for level in levels]
+    return [1000 * shifted(1 - step / steps, ratio) for step in range(steps)]
+
+
+def shifted(level: float, ratio: float) -> float:
+    """Move a noise level, 0..1, towards high noise; the odds of noise grow by `ratio`."""
+    return ratio * level / (1 + (ratio - 1) * level)

@@ -22,13 +22,13 @@ class PerfectStudio:
     def __init__(self, folder):
         self.folder = folder
 
-    def shoot(self, scene, *, image=None, extra=""):
+    def shoot(self, scene, *, inputs=None, extra=""):
         return render(scene, _SIZE, 49)
 
     def extend(self, scene):
         return render(scene, _SIZE, 81)
 
-    def file(self, scene, *, image=None, extra=""):
+    def file(self, scene):
         path = self.folder / "clip"
         path.write_bytes(self.shoot(scene).tobytes())
         return path
@@ -37,7 +37,7 @@ class PerfectStudio:
 class ContraryStudio(PerfectStudio):
     """Draws everything moving the wrong way."""
 
-    def shoot(self, scene, *, image=None, extra=""):
+    def shoot(self, scene, *, inputs=None, extra=""):
         wrong = {
             Move.LEFT: Move.RIGHT,
             Move.RIGHT: Move.LEFT,
@@ -61,6 +61,7 @@ def test_a_perfect_engine_gets_full_marks(tmp_path):
     assert float(lines["motion levels, Spearman"].value) == pytest.approx(1, abs=0.11)
     assert float(lines["saturation, excellent to terrible"].value.removesuffix(" x")) > 1.5
     assert float(lines["first frame, PSNR in dB"].value) > 22
+    assert float(lines["last frame, PSNR in dB"].value) > 22
 
 
 def test_an_engine_that_moves_the_wrong_way_gets_none_for_direction(tmp_path):

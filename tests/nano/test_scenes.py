@@ -85,9 +85,15 @@ def test_more_motion_strength_moves_more():
 
 
 def test_a_lower_frame_rate_shows_more_of_the_way():
-    moving = scene(move=Move.RIGHT)
+    moving = scene(move=Move.RIGHT, motion=Motion.VERY_HIGH)
     slow, fast = (measure.movement(render(moving, WIDE, 17, fps), "red")[0] for fps in (24, 8))
     assert fast > 1.8 * slow > 0
+
+
+def test_a_clip_that_begins_later_goes_on_from_within_the_first():
+    moving = scene(move=Move.RIGHT, camera=Camera.ZOOM_IN)
+    first, later = (render(moving, WIDE, 49, begins=share).astype(int) for share in (0, 2 / 3))
+    assert abs(first[32:] - later[:17]).max() <= 1
 
 
 def test_a_better_level_has_more_colour_and_contrast():

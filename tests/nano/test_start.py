@@ -28,7 +28,8 @@ def test_frames_of_noise_are_told_apart_by_their_time():
     scenes = [draw_scene(random) for _ in range(4)]
     shard = encode_scenes(load_vae(WEIGHTS / "vae"), scenes, shape, random)
     encoder = load_text_encoder(WEIGHTS / "text_encoder")
-    stream = Batches([shard], encoder, tokens=240, random=torch.Generator().manual_seed(0))
+    chance = torch.Generator().manual_seed(0)
+    stream = Batches([shard], encoder, tokens=240, image_share=0, random=chance)
     batches = [replace(stream.draw(), references=None, given=()) for _ in range(3)]
     torch.manual_seed(0)
     model = STDiT3(load_transformer(WEIGHTS / "transformer").config)
@@ -60,7 +61,8 @@ def test_frames_of_noise_are_told_apart_by_their_time():
 def test_louder_captions_change_no_answer():
     model = load_transformer(WEIGHTS / "transformer")
     noisy = torch.randn(1, 16, 5, 4, 6, generator=torch.Generator().manual_seed(0))
-    caption = torch.randn(1, 1, 7, model.config.caption_channels)
+    encoder = load_text_encoder(WEIGHTS / "text_encoder")
+    caption = encoder.encode("a red ball in the snow").tokens[None, None].float()
     level, asked = torch.tensor([900.0]), {"fps": torch.tensor([24.0]), "size": PixelSize(32, 48)}
     with torch.inference_mode():
         before = model(noisy, level, caption, **asked)

@@ -73,15 +73,20 @@ def test_a_shard_survives_the_disk(pool, tmp_path):
     )
     assert torch.equal(again.latents, pool[0].latents)
     assert torch.equal(again.first, pool[0].first)
+    assert torch.equal(again.last, pool[0].last)
     assert pool[0].latents.shape == (3, 16, 5, 4, 6)
 
 
-def test_a_batch_holds_what_its_noise_level_says(pool):
+def drawn(pool, count, **changes):
     encoder = load_text_encoder(WEIGHTS / "text_encoder")
-    batches = Batches(pool, encoder, tokens=60, random=torch.Generator().manual_seed(1))
+    how = {"tokens": 60, "image_share": 0.4, "random": torch.Generator().manual_seed(1)} | changes
+    batches = Batches(pool, encoder, **how)
+    return [batches.draw() for _ in range(count)]
+
+
+def test_a_batch_holds_what_its_noise_level_says(pool):
     kinds, dropped = set(), []
-    for _ in range(60):
-        batch = batches.draw()
+    for batch in drawn(pool, 60):
         dropped.extend(batch.dropped.tolist())
         kinds.add((batch.shape.frames, batch.given))
         share = batch.level[:, None, None, None, None]
@@ -89,8 +94,22 @@ def test_a_batch_holds_what_its_noise_level_says(pool):
         known = next(shard for shard in pool if shard.shape == batch.shape).latents.float()
         for clip in clean:
             assert (known - clip).abs().flatten(1).amax(1).min() < 1e-4
-    assert kinds == {(17, ()), (17, (0,)), (1, ())}
+    assert kinds == {(17, ()), (17, (0,)), (17, (0, 4)), (1, ())}
     assert 0.02 < np.mean(dropped) < 0.25
+
+
+def test_images_come_in_the_share_that_was_asked_for(pool):
+    found = sum(batch.shape.frames == 1 for batch in drawn(pool, 100, image_share=0.8))
+    assert 70 <= found <= 90
+    assert all(batch.shape.frames == 1 for batch in drawn(pool[1:], 5, image_share=0.0))
+
+
+def test_clips_that_begin_later_are_given_their_first_chunk(pool):
+    later = replace(pool[0].shape, frames=33, begins=2 / 3)
+    latents = torch.cat((pool[0].latents, pool[0].latents.flip(2)), dim=2)
+    for batch in drawn([replace(pool[0], shape=later, latents=latents)], 10):
+        assert batch.given == (0, 1, 2, 3, 4)
+        assert not batch.references[:, :, 5:].any()
 
 
 def test_training_that_was_interrupted_ends_like_one_that_was_not(pool, tmp_path):
