@@ -44,7 +44,7 @@ class Recipe:
     steps: int = 4000
     tokens: int = 3360
     """Patches per batch."""
-    image_share: float = 0.4
+    image_share: float = 0.2
     """Share of batches that are still images: they cost little and teach outlines."""
     seed: int = 0
     matrix_rate: float = 1e-3

@@ -116,6 +116,15 @@ class Office:
         return [m for m in (channel or self.general).messages if m.files and not m.deleted]
 
 
+@contextlib.asynccontextmanager
+async def open_office(directory: Path):
+    """Open an office in a Slack of its own, which must have nothing to complain about."""
+    async with LoopbackSlack(share_seconds=0.15) as slack:
+        async with Office(slack, directory).open() as office:
+            yield office
+        assert slack.violations == []
+
+
 async def refusal(call) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await call

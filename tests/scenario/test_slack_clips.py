@@ -7,20 +7,12 @@ from dataclasses import replace
 import pytest
 
 from bot.slack.address import Address
-from tests.fakes.slack import LoopbackSlack
-from tests.scenario.slack_office import CLIP, Killed, Office, carded, hidden, refusal, uploaded
+from tests.scenario.slack_office import CLIP, Killed, carded, hidden, open_office, refusal, uploaded
 
 
 @pytest.fixture
-async def slack():
-    async with LoopbackSlack(share_seconds=0.15) as slack:
-        yield slack
-        assert slack.violations == []
-
-
-@pytest.fixture
-async def office(slack, tmp_path):
-    async with Office(slack, tmp_path).open() as office:
+async def office(tmp_path):
+    async with open_office(tmp_path) as office:
         yield office
 
 

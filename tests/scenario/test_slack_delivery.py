@@ -17,20 +17,12 @@ from inference.errors import DeliveryError
 from inference.jobs.model import Failure, JobState
 from inference.store.outbox import ActKind, Route
 from tests.fakes.orders import a_spec, an_order
-from tests.fakes.slack import LoopbackSlack
-from tests.scenario.slack_office import Office, carded, refusal
+from tests.scenario.slack_office import carded, open_office, refusal
 
 
 @pytest.fixture
-async def slack():
-    async with LoopbackSlack(share_seconds=0.15) as slack:
-        yield slack
-        assert slack.violations == []
-
-
-@pytest.fixture
-async def office(slack, tmp_path):
-    async with Office(slack, tmp_path).open() as office:
+async def office(tmp_path):
+    async with open_office(tmp_path) as office:
         yield office
 
 
