@@ -30,7 +30,7 @@ chat: $(VENV)/.inference
 	$(BIN)/rushes chat
 
 test: lint $(VENV)/.dev
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 fast: $(VENV)/.dev
 	$(BIN)/pytest -m "not model and not process"

@@ -259,7 +259,7 @@ def smoke(weights: Path, report: Report) -> None:
         vae = load_vae(weights / "vae")
         for path in build_pool(vae, pool, seed=0, shards=3, clips=2):
             report(path.name)
-        recipe = Recipe(steps=4, tokens=280, report_every=1, gaps_every=4, save_every=2)
+        recipe = Recipe(steps=2, tokens=280, report_every=1, gaps_every=2, save_every=1)
         shards = load_pool(pool)
         trainer = Trainer(recipe, shards, weights, Placement())
         train(trainer, weights=weights, run=run, judged=_clips(shards)[:1], report=report)

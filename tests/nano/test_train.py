@@ -147,9 +147,9 @@ def test_a_run_goes_on_from_its_folder_and_leaves_weights_that_load(pool, tmp_pa
 
 
 def test_learning_a_few_clips_by_heart_lowers_the_loss(pool):
-    trainer = trained(pool[1:], Recipe(steps=24, tokens=60, warm_up=1, cool_down=0.1))
+    trainer = trained(pool[1:], Recipe(steps=12, tokens=60, warm_up=1, cool_down=0.1))
     losses = list(trainer.run())
-    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
 def test_a_wrong_place_explains_clips_worse_than_the_right_one():
@@ -176,6 +176,6 @@ def test_the_smoke_run_goes_through_everything(tmp_path):
         timeout=100,
         check=True,
     )
-    assert "step 4 loss" in done.stdout
+    assert "step 2 loss" in done.stdout
     assert "gaps %" in done.stdout
     assert list(tmp_path.glob("**/*.safetensors")) == []  # torch leaves a folder of its own
