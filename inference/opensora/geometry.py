@@ -9,6 +9,9 @@ from typing import NamedTuple
 SPACE_FACTOR = 8
 """Pixels per latent along height and width."""
 
+TIME_FACTOR = 4
+"""Frames per latent, after the first of a chunk, which stands for one."""
+
 CHUNK_FRAMES = 17
 """Frames that the VAE handles at a time; neighbouring chunks share one."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.opensora.conditioning import to_uint8
+from inference.opensora.geometry import TIME_FACTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,9 +31,6 @@ FILE_NAME = "preview.safetensors"
 
 PATCH = 4
 """Pixels per side of the patch that each latent pixel is drawn as; the VAE has 8."""
-
-_STRIDE = 4
-"""Frames per latent, after the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +77,11 @@ class PreviewFit:
             latents: [channels, t, h, w] of one chunk, or the first of them.
             clip: Pixels in -1..1, [3, T, H, W]; what has no latents is left out.
         """
-        count = min(latents.shape[1], 1 + (clip.shape[1] - 1) // _STRIDE)
+        count = min(latents.shape[1], 1 + (clip.shape[1] - 1) // TIME_FACTOR)
         latents = latents[:, :count].double().cpu()
-        # Latent 0 stands for the first frame, every later one for four of them.
-        rest = clip[:, 1 : 1 + _STRIDE * (count - 1)]
-        pictures = torch.cat((clip[:, :1], functional.avg_pool3d(rest, (_STRIDE, 1, 1))), dim=1)
+        rest = clip[:, 1 : 1 + TIME_FACTOR * (count - 1)]
+        means = torch.unflatten(rest, 1, (count - 1, TIME_FACTOR)).mean(2)
+        pictures = torch.cat((clip[:, :1], means), dim=1)
         size = tuple(PATCH * side for side in latents.shape[2:])
         small = functional.interpolate(pictures.transpose(0, 1), size=size, mode="area").double()
         wanted = functional.pixel_unshuffle(small, PATCH).permute(0, 2, 3, 1).flatten(0, 2)

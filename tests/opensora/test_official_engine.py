@@ -131,6 +131,15 @@ def test_a_vae_without_a_map_for_previews_gets_one_from_its_first_clip(directory
     assert mean_error < np.abs(drawn - drawn.mean((0, 1))).mean()
 
 
+def test_an_image_teaches_the_map_for_previews_too(directory):
+    stills = []
+    engine, image = Watched(load(directory)), replace(SPEC, frames=1)
+    for _ in range(2):
+        monitor = Monitor(on_step=lambda _done, _total, still: stills.append(still))
+        assert len(next(engine.render(image, Inputs(), monitor)).frames) == 1
+    assert [still is None for still in stills] == [True, True, False, False]
+
+
 def test_a_second_pass_takes_the_weights_for_continuing(directory):
     loaded = load(directory)
     frames, meter = render(Watched(loaded), replace(SPEC, loops=2, frames=33))
