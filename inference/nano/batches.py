@@ -51,6 +51,8 @@ class Batch:
     """Token ids of each caption."""
     dropped: Tensor
     """Which samples see the empty caption, [B] bool."""
+    weights: Tensor | None = None
+    """How much each latent counts, in the mean 1, [B, 1, t, h, w]; None if all count alike."""
     references: Tensor | None = None
     """Latents of given frames, zero elsewhere; None if nothing is given."""
     given: tuple[int, ...] = ()
@@ -67,6 +69,7 @@ class Batches:
         *,
         tokens: int,
         image_share: float,
+        thing_weight: float,
         random: torch.Generator,
     ) -> None:
         """Group a pool by shape.
@@ -76,6 +79,7 @@ class Batches:
             encoder: Its tokenizer is used.
             tokens: Patches per batch, over all samples: larger clips come in smaller batches.
             image_share: Share of batches that are still images, if the pool has both.
+            thing_weight: How many times as much latents count where the thing is.
             random: The only source of chance; on the CPU.
 
         Raises:
@@ -95,6 +99,7 @@ class Batches:
         self._shares = _shares(self._groups, image_share)
         self._encoder = encoder
         self._tokens = tokens
+        self._thing_weight = thing_weight
         self._random = random
         self._ids: dict[Caption, tuple[int, ...]] = {}
 
@@ -108,6 +113,8 @@ class Batches:
         chosen = [clips[self._index(len(clips))] for _ in range(count)]
         tokens = tuple(self._caption(shard, index) for shard, index in chosen)
         data = torch.stack([shard.latents[index] for shard, index in chosen]).float()
+        cover = torch.stack([shard.cover[index] for shard, index in chosen]).float()
+        weights = 1 + (self._thing_weight - 1) * cover[:, None]
         level = torch.rand(count, generator=self._random).apply_(lambda one: shifted(one, _SHIFT))
         noise = torch.randn(data.shape, generator=self._random)
         share = level[:, None, None, None, None]
@@ -121,6 +128,7 @@ class Batches:
             level=level,
             tokens=tokens,
             dropped=torch.rand(count, generator=self._random) < _CAPTION_DROPOUT,
+            weights=weights / weights.mean(),
             references=references,
             given=given,
         )

@@ -170,7 +170,7 @@ def _subjects(studio: Studio, scenes: list[Scene]) -> dict[str, list[bool]]:
         right = measure.direction_of(frames, scene.colour) is scene.move
         answers["colour"].append(measure.colour_of_thing(frames, scene.place) == scene.colour)
         answers["place"].append(measure.place_of(frames) == scene.place)
-        answers["thing"].append(measure.thing_of(frames, scene.colour) == scene.thing)
+        answers["thing"].append(measure.thing_of(frames, scene.colour, scene.place) == scene.thing)
         answers["direction"].append(right)
         answers[_AXES[scene.move]].append(right)
     return answers

@@ -18,15 +18,25 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from inference.nano.captions import Caption, describe, draw_scene
-from inference.nano.scenes import Move, Scene, render
+from inference.nano.scenes import Move, Scene, cover, render
 from inference.opensora.checkpoint import load_vae
-from inference.opensora.geometry import IMAGE_FPS, NANO_SIZES, PixelSize
+from inference.opensora.geometry import (
+    CHUNK_FRAMES,
+    IMAGE_FPS,
+    NANO_SIZES,
+    SPACE_FACTOR,
+    TIME_FACTOR,
+    PixelSize,
+)
 from inference.opensora.vae import VideoVae
 from inference.spec import Aesthetic, Camera, Motion
 
 CAPTIONS_PER_CLIP = 4
+
+_TENSORS = ("latents", "first", "last", "cover")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +80,8 @@ class Shard:
     `latents[:, :, :1]`, and it is what the product starts a clip from."""
     last: Tensor
     """Each clip's last frame in the same way, for clips that are to end with a picture."""
+    cover: Tensor
+    """Largest share of a pixel that the thing hides in each latent, fp16 [clips, t, h, w]."""
     scenes: tuple[Scene, ...]
     captions: tuple[tuple[Caption, ...], ...]
     """Several ways to say each scene."""
@@ -83,7 +95,7 @@ class Shard:
             "captions": json.dumps([[asdict(c) for c in several] for several in self.captions]),
         }
         part = path.with_suffix(".part")
-        tensors = {"latents": self.latents, "first": self.first, "last": self.last}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
         save_file(tensors, part, metadata)
         part.replace(path)
 
@@ -92,7 +104,7 @@ class Shard:
         """Read what `save` wrote."""
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in ("latents", "first", "last")}
+            tensors = {name: file.get_tensor(name) for name in _TENSORS}
         shape = json.loads(metadata["shape"])
         return cls(
             shape=ClipShape(**{**shape, "size": PixelSize(*shape["size"])}),
@@ -114,7 +126,7 @@ def encode_scenes(
     vae: VideoVae, scenes: Sequence[Scene], shape: ClipShape, random: np.random.Generator
 ) -> Shard:
     """Draw, encode and describe scenes."""
-    clips, firsts, lasts = [], [], []
+    clips, firsts, lasts, covers = [], [], [], []
     for scene in scenes:
         drawn = render(scene, shape.size, shape.frames, shape.fps, begins=shape.begins)
         frames = torch.from_numpy(drawn)
@@ -123,6 +135,7 @@ def encode_scenes(
             clips.append(vae.encode(pixels))
             firsts.append(vae.encode(pixels[:, :, :1]))
             lasts.append(vae.encode(pixels[:, :, -1:]))
+        covers.append(_covered(scene, shape))
     image = shape.frames == 1
     captions = tuple(
         tuple(describe(scene, random, image=image) for _ in range(CAPTIONS_PER_CLIP))
@@ -133,9 +146,21 @@ def encode_scenes(
         latents=torch.cat(clips).to("cpu", torch.float16),
         first=torch.cat(firsts).to("cpu", torch.float16),
         last=torch.cat(lasts).to("cpu", torch.float16),
+        cover=torch.stack(covers).half(),
         scenes=tuple(scenes),
         captions=captions,
     )
+
+
+def _covered(scene: Scene, shape: ClipShape) -> Tensor:
+    """Tell where the thing is, per latent: [t, h, w]."""
+    seen = cover(scene, shape.size, shape.frames, shape.fps, begins=shape.begins)
+    cells = functional.max_pool2d(torch.from_numpy(seen), SPACE_FACTOR)
+    latents = []
+    for start in range(0, max(shape.frames - 1, 1), CHUNK_FRAMES - 1):
+        rest = torch.unflatten(cells[start + 1 : start + CHUNK_FRAMES], 0, (-1, TIME_FACTOR))
+        latents += [cells[start : start + 1], rest.amax(1)]
+    return torch.cat(latents)
 
 
 def build_pool(

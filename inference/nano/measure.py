@@ -7,6 +7,7 @@ scenes, where the answer is known.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -128,12 +129,15 @@ def camera_flow(frames: Frames) -> tuple[float, float, float]:
     return float(total[0] / width), float(-total[1] / height), float(total[2])
 
 
-def thing_of(frames: Frames, colour: str) -> str:
-    """Tell the thing of a colour by its silhouette, read by a linear map fitted to drawn ones."""
+def thing_of(frames: Frames, colour: str, place: str) -> str:
+    """Tell the thing by its silhouette, read by a linear map fitted to drawn ones.
+
+    The camera has to stand still: the silhouette is what looks more like the colour than like the
+    empty place.
+    """
     middle, reader = _outline_reader()
     scores = np.zeros(len(OUTLINES))
-    for mask in _coloured(_sampled(frames))[colour]:
-        silhouette = _cut_out(mask)
+    for silhouette in _silhouettes(_sampled(frames), colour, place):
         if silhouette is not None:
             scores += (silhouette.ravel() - middle) @ reader
     return list(OUTLINES)[int(scores.argmax())]
@@ -175,22 +179,21 @@ def _coloured(frames: Frames) -> dict[str, Mask]:
 
 
 @cache
-def _usual(place: str) -> Frames:
-    """Pictures of an empty place."""
-    across = np.linspace(-1.75, 1.75, 112, dtype=np.float32)
-    x, y = np.meshgrid(across, np.linspace(1, -1, 64, dtype=np.float32))
-    pictures = [PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, 6)]
-    return (np.stack(pictures) * 255).astype(np.uint8)
+def _usual(place: str, size: PixelSize = _DRAWN) -> Array:
+    """Pictures of an empty place, 0..1."""
+    across = np.linspace(-1, 1, size.width, dtype=np.float32) * size.width / size.height
+    x, y = np.meshgrid(across, np.linspace(1, -1, size.height, dtype=np.float32))
+    return np.stack([PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, 6)])
 
 
 @cache
 def _usual_shares(place: str) -> dict[str, float]:
-    return colour_shares(_usual(place))
+    return colour_shares((_usual(place) * 255).astype(np.uint8))
 
 
 @cache
 def _usual_rows(place: str) -> Array:
-    return _rows(_usual(place))
+    return _rows((_usual(place) * 255).astype(np.uint8))
 
 
 def _rows(pictures: npt.NDArray[np.generic]) -> Array:
@@ -226,6 +229,37 @@ def _smoothed(grey: Array, axis: int) -> Array:
     return np.moveaxis(smooth, -1, axis)
 
 
+def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | None]:
+    """Cut the thing out of each frame."""
+    pixels = _reduced(frames)
+    empty = np.median(_usual(place, PixelSize(*pixels.shape[1:3])), axis=0)
+    away = np.linalg.norm(pixels - np.array(COLOURS[colour], np.float32), axis=-1)
+    masks = away < np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
+    for mask in masks:
+        yield _cut_out(_in_one_piece(mask))
+
+
+def _in_one_piece(mask: Mask) -> Mask:
+    """Keep what hangs together, over gaps of two pixels, with the place where most of it is."""
+    crowd = mask[None].astype(np.float32)
+    for _ in range(3):
+        crowd = _blurred(crowd)
+    wide, kept = _widened(mask), np.zeros_like(mask)
+    kept[np.unravel_index(crowd[0].argmax(), mask.shape)] = True
+    while (grown := _widened(kept) & wide).sum() > kept.sum():
+        kept = grown
+    piece: Mask = kept & mask
+    return piece
+
+
+def _widened(mask: Mask) -> Mask:
+    """Add the eight neighbours of every pixel."""
+    padded = np.pad(mask, 1)
+    across = padded[:, :-2] | padded[:, 1:-1] | padded[:, 2:]
+    wide: Mask = across[:-2] | across[1:-1] | across[2:]
+    return wide
+
+
 def _cut_out(mask: Mask) -> Mask | None:
     """Scale a mask's bounding box, made square around its centre, to the size of a silhouette."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -250,12 +284,15 @@ def _outline_reader() -> tuple[Array, Array]:
     random = np.random.default_rng(0)
     silhouettes, answers = [], []
     for index, thing in enumerate(list(OUTLINES) * _DRAWN_OF_EACH):
-        scene = replace(draw_scene(random), thing=thing, aesthetic=Aesthetic.EXCELLENT)
+        scene = replace(
+            draw_scene(random), thing=thing, camera=Camera.NONE, aesthetic=Aesthetic.EXCELLENT
+        )
         frame = render(scene, _DRAWN, 1).astype(np.float32)
         for _ in range(index % 2):
             frame = _smoothed(_smoothed(frame, 1), 2)
-        silhouette = _cut_out(_coloured(frame.astype(np.uint8))[scene.colour][0])
-        if silhouette is not None:
+        for silhouette in _silhouettes(frame.astype(np.uint8), scene.colour, scene.place):
+            if silhouette is None:
+                continue
             silhouettes.append(silhouette.ravel().astype(np.float32))
             answers.append(index % len(OUTLINES))
     seen = np.stack(silhouettes)

@@ -56,8 +56,10 @@ def velocity_loss(model: STDiT3, encoder: TextEncoder, batch: Batch) -> Tensor:
     )
     predicted = model.denoise(batch.noisy, batch.level * 1000, conditions)
     velocity = predicted[:, : model.config.in_channels]  # the sigma half has no use
-    target = batch.target.to(velocity)
-    return functional.mse_loss(velocity, target, reduction="none").flatten(1).mean(1)
+    errors = functional.mse_loss(velocity, batch.target.to(velocity), reduction="none")
+    if batch.weights is not None:
+        errors = errors * batch.weights.to(errors)
+    return errors.flatten(1).mean(1)
 
 
 @torch.no_grad()

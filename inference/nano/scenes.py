@@ -154,22 +154,33 @@ def render(
     At a lower `fps` the same number of frames shows more time, so everything moves faster. A clip
     that `begins` later, by a share of its length, goes on from within the one that begins at 0.
     """
+    picture, thing, cover = _layers(scene, size, frames, fps, begins)
+    picture = picture + (thing - picture) * cover[..., None]
+    return _developed(picture, scene.aesthetic)
+
+
+def cover(
+    scene: Scene, size: PixelSize, frames: int, fps: float = 24, *, begins: float = 0.0
+) -> Array:
+    """Say how much of each pixel of `render` the thing hides: 0..1, [frames, height, width]."""
+    return _layers(scene, size, frames, fps, begins)[2]
+
+
+def _layers(
+    scene: Scene, size: PixelSize, frames: int, fps: float, begins: float
+) -> tuple[Array, Array, Array]:
+    """Draw the place and the colour of the thing, [T, H, W, 3] each, and where it is seen."""
     random = np.random.default_rng(scene.seed)
-    aspect = size.width / size.height
     # in units of two seconds
     time = ((np.arange(frames) + (begins - _HOME) * (frames - 1)) / (2 * fps)).astype(np.float32)
     x, y, pixel = _viewed(scene, size, time)
     picture = PLACES[scene.place](x, y, float(random.uniform(0, PHASES)))
-
-    path = _path(scene, aspect, time, random)
-    colour = np.array(COLOURS[scene.colour], np.float32)
-    centre_x, centre_y, radius = path
+    centre_x, centre_y, radius = _path(scene, size.width / size.height, time, random)
     inner_x, inner_y = (x - centre_x) / radius, (y - centre_y) / radius
     distance = radius * OUTLINES[scene.thing](inner_x, inner_y)
-    cover = np.clip(0.5 - distance / (_EDGE * pixel), 0, 1)[..., None]
+    seen: Array = np.clip(0.5 - distance / (_EDGE * pixel), 0, 1)
     light = 0.93 + 0.07 * np.clip(inner_y, -1, 1)[..., None]
-    picture = picture + (colour * light - picture) * cover
-    return _developed(picture, scene.aesthetic)
+    return picture, np.array(COLOURS[scene.colour], np.float32) * light, seen
 
 
 def _travel(motion: Motion, time: Array) -> float:

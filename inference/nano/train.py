@@ -46,6 +46,9 @@ class Recipe:
     """Patches per batch."""
     image_share: float = 0.2
     """Share of batches that are still images: they cost little and teach outlines."""
+    thing_weight: float = 4.0
+    """How many times as much latents count where the thing is: it fills an eighth of a picture,
+    and a place is learned long before an outline."""
     seed: int = 0
     matrix_rate: float = 1e-3
     """Learning rate of the transformer's matrices (Muon, scaled to steps like Adam's)."""
@@ -81,6 +84,7 @@ class Trainer:
             self.encoder,
             tokens=recipe.tokens,
             image_share=recipe.image_share,
+            thing_weight=recipe.thing_weight,
             random=self._random,
         )
         self._networks = nn.ModuleDict({"model": self.model, "text": self.encoder.model})

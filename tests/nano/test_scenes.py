@@ -7,7 +7,7 @@ import pytest
 
 from inference.nano import measure
 from inference.nano.backgrounds import PLACES
-from inference.nano.scenes import COLOURS, HIDING, Move, Scene, is_held_out, render
+from inference.nano.scenes import COLOURS, HIDING, Move, Scene, cover, is_held_out, render
 from inference.nano.shapes import OUTLINES
 from inference.opensora.geometry import NANO_SIZES, PixelSize
 from inference.spec import Aesthetic, Camera, Motion
@@ -50,7 +50,21 @@ def test_a_place_is_recognised(place):
 @pytest.mark.parametrize("thing", OUTLINES)
 def test_a_thing_is_recognised_by_its_outline(thing):
     frames = render(scene(thing=thing, move=Move.RIGHT), WIDE, 9, fps=4)
-    assert measure.thing_of(frames, "red") == thing
+    assert measure.thing_of(frames, "red", "snow") == thing
+
+
+@pytest.mark.parametrize(
+    ("colour", "thing", "place"),
+    [
+        ("white", "square", "meadow"),
+        ("white", "fish", "night"),
+        ("brown", "moon", "city"),
+        ("blue", "boat", "checkerboard"),
+    ],
+)
+def test_an_outline_is_read_in_a_place_that_shares_its_colour(colour, thing, place):
+    moving = scene(thing=thing, colour=colour, place=place, move=Move.UP)
+    assert measure.thing_of(render(moving, WIDE, 17, fps=8), colour, place) == thing
 
 
 @pytest.mark.parametrize("move", [Move.STILL, Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN])
@@ -96,6 +110,16 @@ def test_a_clip_that_begins_later_goes_on_from_within_the_first():
     assert abs(first[32:] - later[:17]).max() <= 1
 
 
+def test_the_cover_says_which_pixels_the_thing_hides():
+    moving = scene(thing="boat", move=Move.LEFT)
+    hidden = cover(moving, WIDE, 9, 8)
+    assert hidden.shape == (9, *WIDE)
+    difference = render(moving, WIDE, 9, 8).astype(int) - render(
+        replace(moving, colour="blue"), WIDE, 9, 8
+    )
+    assert ((hidden > 0.02) == (abs(difference).sum(-1) > 3)).mean() > 0.999
+
+
 def test_a_better_level_has_more_colour_and_contrast():
     levels = [level for level in Aesthetic if level is not Aesthetic.OFF]
     frames = [render(scene(aesthetic=level), WIDE, 1) for level in levels]
@@ -111,7 +135,7 @@ def test_the_whole_thing_is_in_the_picture_at_every_aspect(aspect):
     for seed in range(4):
         frames = render(scene(move=Move.UP, seed=seed, colour="purple"), size, 49)
         assert frames.shape == (49, size.height, size.width, 3)
-        assert measure.thing_of(frames, "purple") == "ball"
+        assert measure.thing_of(frames, "purple", "snow") == "ball"
 
 
 def test_the_same_scene_gives_the_same_pixels_and_another_seed_others():

@@ -29,7 +29,7 @@ def test_frames_of_noise_are_told_apart_by_their_time():
     shard = encode_scenes(load_vae(WEIGHTS / "vae"), scenes, shape, random)
     encoder = load_text_encoder(WEIGHTS / "text_encoder")
     chance = torch.Generator().manual_seed(0)
-    stream = Batches([shard], encoder, tokens=240, image_share=0, random=chance)
+    stream = Batches([shard], encoder, tokens=240, image_share=0, thing_weight=1, random=chance)
     batches = [replace(stream.draw(), references=None, given=()) for _ in range(3)]
     torch.manual_seed(0)
     model = STDiT3(load_transformer(WEIGHTS / "transformer").config)

@@ -16,6 +16,7 @@ from inference.nano.batches import Batches  # noqa: E402
 from inference.nano.captions import draw_scene  # noqa: E402
 from inference.nano.latents import ClipShape, Shard, encode_scenes, load_pool  # noqa: E402
 from inference.nano.objective import caption_gaps  # noqa: E402
+from inference.nano.scenes import Move, cover  # noqa: E402
 from inference.nano.train import Recipe, Trainer, train  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
     Placement,
@@ -71,15 +72,35 @@ def test_a_shard_survives_the_disk(pool, tmp_path):
         pool[0].scenes,
         pool[0].captions,
     )
-    assert torch.equal(again.latents, pool[0].latents)
-    assert torch.equal(again.first, pool[0].first)
-    assert torch.equal(again.last, pool[0].last)
+    for name in ("latents", "first", "last", "cover"):
+        assert torch.equal(getattr(again, name), getattr(pool[0], name))
     assert pool[0].latents.shape == (3, 16, 5, 4, 6)
+    assert pool[0].cover.shape == (3, 5, 4, 6)
+
+
+def test_the_cover_of_a_latent_is_that_of_the_frames_it_stands_for():
+    moving = replace(draw_scene(np.random.default_rng(2)), move=Move.RIGHT, camera=Camera.NONE)
+    shape = ClipShape(size=PixelSize(64, 112), frames=33, fps=8)
+    shard = encode_scenes(load_vae(WEIGHTS / "vae"), [moving], shape, np.random.default_rng(0))
+    hidden = cover(moving, shape.size, 33, 8)
+    moments = [slice(0, 1), *(slice(at, at + 4) for at in range(1, 17, 4))]
+    moments += [slice(16, 17), *(slice(at, at + 4) for at in range(17, 33, 4))]
+    for latent, moment in zip(shard.cover[0], moments, strict=True):
+        cells = hidden[moment].max(0).reshape(8, 8, 14, 8).max((1, 3))
+        assert np.allclose(latent, cells, atol=1e-3)
+
+
+def test_latents_count_more_where_the_thing_is(pool):
+    for batch in drawn(pool, 5, thing_weight=3.0):
+        rows = batch.weights.flatten(1)
+        assert rows.mean() == pytest.approx(1)
+        assert rows.amax() / rows.amin() == pytest.approx(3)
 
 
 def drawn(pool, count, **changes):
     encoder = load_text_encoder(WEIGHTS / "text_encoder")
-    how = {"tokens": 60, "image_share": 0.4, "random": torch.Generator().manual_seed(1)} | changes
+    how = {"tokens": 60, "image_share": 0.4, "thing_weight": 4.0} | changes
+    how["random"] = torch.Generator().manual_seed(1)
     batches = Batches(pool, encoder, **how)
     return [batches.draw() for _ in range(count)]
 
@@ -106,8 +127,8 @@ def test_images_come_in_the_share_that_was_asked_for(pool):
 
 def test_clips_that_begin_later_are_given_their_first_chunk(pool):
     later = replace(pool[0].shape, frames=33, begins=2 / 3)
-    latents = torch.cat((pool[0].latents, pool[0].latents.flip(2)), dim=2)
-    for batch in drawn([replace(pool[0], shape=later, latents=latents)], 10):
+    latents, hidden = (torch.cat((one, one), dim=-3) for one in (pool[0].latents, pool[0].cover))
+    for batch in drawn([replace(pool[0], shape=later, latents=latents, cover=hidden)], 10):
         assert batch.given == (0, 1, 2, 3, 4)
         assert not batch.references[:, :, 5:].any()
 
