@@ -137,15 +137,15 @@ class OpenSoraEngine:
         notes = ("shortened",) if captions.prompt.shortened else ()
         size = SIZES[spec.resolution, spec.aspect]
         decoding = _Decoding(job, latents)
-        begun = False
+        learning = loaded.preview is None
         while True:
             with meter.stage("decode"):
                 frames = careful.run(decoding.following)
                 if frames is None:
                     return
-                if loaded.preview is None and not begun:
+                if learning:
                     self._learn_preview(latents, frames)
-                begun = True
+                    learning = False
                 chunk = FrameChunk(frames=scaled(frames, size), notes=notes)
             yield chunk
 

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from inference.nano.backgrounds import PLACES
-from inference.nano.scenes import COLOURS, HIDING, STRAIGHT_MOVES, Move, Scene, is_held_out
+from inference.nano.scenes import (
+    COLOURS,
+    HIDING,
+    MOTION_LEVELS,
+    STRAIGHT_MOVES,
+    Move,
+    Scene,
+    is_held_out,
+)
 from inference.nano.shapes import OUTLINES
 from inference.opensora.prompts import suffix
 from inference.spec import Aesthetic, Camera, Motion
@@ -59,9 +67,8 @@ _PHRASES = MappingProxyType(
         Move.SHRINK: ("shrinking", "getting smaller", "going away"),
     }
 )
-_LEVELS = tuple(motion for motion in Motion if motion is not Motion.OFF)
 _OTHERS = MappingProxyType(
-    {"thing": OUTLINES, "colour": COLOURS, "place": PLACES, "motion": _LEVELS}
+    {"thing": OUTLINES, "colour": COLOURS, "place": PLACES, "motion": MOTION_LEVELS}
 )
 _PAIRS = (
     (Move.LEFT, Move.RIGHT),

@@ -10,7 +10,6 @@ The pairs of thing and colour are those that training never shows.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,7 +30,8 @@ from inference.media.watermark import WatermarkSettings
 from inference.nano import measure
 from inference.nano.captions import draw_scene, plain
 from inference.nano.measure import Frames
-from inference.nano.scenes import STRAIGHT_MOVES, Move, Scene, render
+from inference.nano.reporting import say
+from inference.nano.scenes import MOTION_LEVELS, STRAIGHT_MOVES, Move, Scene, render
 from inference.opensora.geometry import PixelSize
 from inference.opensora.presets import NANO as PRESET
 from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
@@ -55,7 +55,6 @@ _AXES = {
 }
 _CAMERAS = tuple(camera for camera in Camera if camera is not Camera.NONE)
 _UNKNOWN = " while quixotic zorbles flumph near the vantablack gazebo"
-_LEVELS = tuple(motion for motion in Motion if motion is not Motion.OFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +188,11 @@ def _motion_levels(studio: Studio, scenes: list[Scene]) -> Line:
     """Rank correlation of the asked level and what changes from frame to frame."""
     correlations = []
     for scene in scenes:
-        changes = [measure.liveliness(studio.shoot(replace(scene, motion=m))) for m in _LEVELS]
+        shots = (studio.shoot(replace(scene, motion=motion)) for motion in MOTION_LEVELS)
+        changes = [measure.liveliness(frames) for frames in shots]
         ranks = np.argsort(np.argsort(changes))
-        correlations.append(float(np.corrcoef(ranks, np.arange(len(_LEVELS)))[0, 1]))
-    clips = len(scenes) * len(_LEVELS)
+        correlations.append(float(np.corrcoef(ranks, np.arange(len(MOTION_LEVELS)))[0, 1]))
+    clips = len(scenes) * len(MOTION_LEVELS)
     return Line(what="motion levels, Spearman", value=f"{np.mean(correlations):.2f}", count=clips)
 
 
@@ -284,8 +284,7 @@ def main() -> None:
         folder = Path(name)
         studio = Studio(options.weights, folder)
         for line in evaluate(studio, scenes=options.scenes, folder=folder):
-            sys.stdout.write(f"{line.what:36} {line.value:>14} of {line.count}\n")
-            sys.stdout.flush()
+            say(f"{line.what:36} {line.value:>14} of {line.count}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Any VAE in the official shape will do. The file lands beside its weights, where 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,19 +16,18 @@ import torch
 from torch import Tensor
 
 from inference.nano.captions import draw_scene
-from inference.nano.scenes import render
+from inference.nano.reporting import say
+from inference.nano.scenes import WIDE, render
 from inference.opensora.checkpoint import load_vae
-from inference.opensora.geometry import CHUNK_FRAMES, PixelSize
+from inference.opensora.geometry import CHUNK_FRAMES
 from inference.opensora.preview import FILE_NAME, fit
-
-_SIZE = PixelSize(64, 112)
 
 
 def clips(count: int, seed: int) -> Iterator[Tensor]:
     """Draw scenes: pixels in -1..1, [3, T, height, width] each."""
     random = np.random.default_rng(seed)
     for _ in range(count):
-        frames = render(draw_scene(random), _SIZE, CHUNK_FRAMES)
+        frames = render(draw_scene(random), WIDE, CHUNK_FRAMES)
         yield torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
 
 
@@ -41,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     fit(load_vae(options.vae), clips(options.clips, options.seed)).save(options.vae)
-    sys.stdout.write(f"{options.vae / FILE_NAME}\n")
+    say(str(options.vae / FILE_NAME))
 
 
 if __name__ == "__main__":

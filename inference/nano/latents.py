@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.nano.captions import Caption, describe, draw_scene
-from inference.nano.scenes import Move, Scene, cover, render
+from inference.nano.reporting import say
+from inference.nano.scenes import WIDE, Move, Scene, cover, render
 from inference.opensora.checkpoint import load_vae
 from inference.opensora.geometry import (
     CHUNK_FRAMES,
@@ -52,15 +53,14 @@ class ClipShape:
     continuations: captions do not say where a thing has got to."""
 
 
-_WIDE = PixelSize(64, 112)
-_STILL = ClipShape(size=_WIDE, frames=1, fps=IMAGE_FPS)
-_OTHERS = tuple(size for size in NANO_SIZES.values() if size != _WIDE)
+_STILL = ClipShape(size=WIDE, frames=1, fps=IMAGE_FPS)
+_OTHERS = tuple(size for size in NANO_SIZES.values() if size != WIDE)
 _SHAPES = (
-    *[ClipShape(size=_WIDE, frames=17, fps=8)] * 15,
-    *[ClipShape(size=_WIDE, frames=49, fps=24)] * 4,
-    *[ClipShape(size=_WIDE, frames=49, fps=24, begins=2 / 3)] * 2,
-    ClipShape(size=_WIDE, frames=17, fps=24),
-    ClipShape(size=_WIDE, frames=33, fps=24),
+    *[ClipShape(size=WIDE, frames=17, fps=8)] * 15,
+    *[ClipShape(size=WIDE, frames=49, fps=24)] * 4,
+    *[ClipShape(size=WIDE, frames=49, fps=24, begins=2 / 3)] * 2,
+    ClipShape(size=WIDE, frames=17, fps=24),
+    ClipShape(size=WIDE, frames=33, fps=24),
     *[_STILL] * 2,
     *(ClipShape(size=size, frames=17, fps=8) for size in _OTHERS),
     *(ClipShape(size=size, frames=1, fps=IMAGE_FPS) for size in _OTHERS),
@@ -126,17 +126,17 @@ def encode_scenes(
     vae: VideoVae, scenes: Sequence[Scene], shape: ClipShape, random: np.random.Generator
 ) -> Shard:
     """Draw, encode and describe scenes."""
-    clips, firsts, lasts, covers = [], [], [], []
+    image = shape.frames == 1
+    clips, firsts, lasts, covers = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
     for scene in scenes:
         drawn = render(scene, shape.size, shape.frames, shape.fps, begins=shape.begins)
         frames = torch.from_numpy(drawn)
         pixels = frames.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         with torch.inference_mode():
             clips.append(vae.encode(pixels))
-            firsts.append(vae.encode(pixels[:, :, :1]))
-            lasts.append(vae.encode(pixels[:, :, -1:]))
+            for ends, frame in ((firsts, pixels[:, :, :1]), (lasts, pixels[:, :, -1:])):
+                ends.append(clips[-1] if image else vae.encode(frame))
         covers.append(_covered(scene, shape))
-    image = shape.frames == 1
     captions = tuple(
         tuple(describe(scene, random, image=image) for _ in range(CAPTIONS_PER_CLIP))
         for scene in scenes
@@ -229,7 +229,7 @@ def main() -> None:
         held_out=options.held_out,
     )
     for path in written:
-        print(path, flush=True)  # noqa: T201 - progress of a command-line tool
+        say(str(path))
 
 
 if __name__ == "__main__":

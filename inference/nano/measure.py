@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from inference.nano.backgrounds import PLACES, Array
 from inference.nano.captions import draw_scene
-from inference.nano.scenes import COLOURS, PHASES, Move, render
+from inference.nano.scenes import COLOURS, PHASES, WIDE, Move, render
 from inference.nano.shapes import OUTLINES
 from inference.opensora.geometry import PixelSize
 from inference.spec import Aesthetic, Camera
@@ -37,7 +37,6 @@ _SAMPLED = 9
 _SILHOUETTE = 20
 """Side of a silhouette."""
 
-_DRAWN = PixelSize(64, 112)
 _DRAWN_OF_EACH = 60
 _RIDGE = 100.0
 
@@ -179,7 +178,7 @@ def _coloured(frames: Frames) -> dict[str, Mask]:
 
 
 @cache
-def _usual(place: str, size: PixelSize = _DRAWN) -> Array:
+def _usual(place: str, size: PixelSize = WIDE) -> Array:
     """Pictures of an empty place, 0..1."""
     across = np.linspace(-1, 1, size.width, dtype=np.float32) * size.width / size.height
     x, y = np.meshgrid(across, np.linspace(1, -1, size.height, dtype=np.float32))
@@ -287,7 +286,7 @@ def _outline_reader() -> tuple[Array, Array]:
         scene = replace(
             draw_scene(random), thing=thing, camera=Camera.NONE, aesthetic=Aesthetic.EXCELLENT
         )
-        frame = render(scene, _DRAWN, 1).astype(np.float32)
+        frame = render(scene, WIDE, 1).astype(np.float32)
         for _ in range(index % 2):
             frame = _smoothed(_smoothed(frame, 1), 2)
         for silhouette in _silhouettes(frame.astype(np.uint8), scene.colour, scene.place):

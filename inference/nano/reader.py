@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.opensora.config import VaeConfig
-from inference.opensora.geometry import SPACE_FACTOR
+from inference.opensora.geometry import SPACE_FACTOR, TIME_FACTOR
 from inference.opensora.vae import VideoVae
-
-_FRAMES = 4
-"""What one latent frame stands for, but the first, which stands for one."""
 
 _KERNEL = 3
 _RIDGE = 0.3
@@ -36,7 +33,7 @@ class LinearReader(nn.Module):
         pixels = 3 * SPACE_FACTOR**2
         self.first = nn.Conv2d(channels, pixels, _KERNEL, padding=1, padding_mode="replicate")
         self.others = nn.Conv2d(
-            2 * channels, pixels * _FRAMES, _KERNEL, padding=1, padding_mode="replicate"
+            2 * channels, pixels * TIME_FACTOR, _KERNEL, padding=1, padding_mode="replicate"
         )
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -44,7 +41,7 @@ class LinearReader(nn.Module):
         first = functional.pixel_shuffle(self.first(latents[:, :, 0]), SPACE_FACTOR)
         pairs = _pairs(latents)
         read = functional.pixel_shuffle(self.others(pairs), SPACE_FACTOR)
-        frames = torch.unflatten(torch.unflatten(read, 0, (len(latents), -1)), 2, (3, _FRAMES))
+        frames = torch.unflatten(torch.unflatten(read, 0, (len(latents), -1)), 2, (3, TIME_FACTOR))
         return torch.cat((first[:, :, None], frames.transpose(1, 2).flatten(2, 3)), dim=2)
 
     @torch.no_grad()
@@ -53,7 +50,9 @@ class LinearReader(nn.Module):
         sums: dict[nn.Conv2d, tuple[Tensor, Tensor]] = {}
         for latents, pixels in examples:
             later = (
-                torch.unflatten(pixels[:, :, 1:], 2, (-1, _FRAMES)).transpose(1, 2).flatten(2, 3)
+                torch.unflatten(pixels[:, :, 1:], 2, (-1, TIME_FACTOR))
+                .transpose(1, 2)
+                .flatten(2, 3)
             )
             for conv, seen, shown in (
                 (self.first, latents[:, :, 0], pixels[:, :, 0]),

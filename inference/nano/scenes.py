@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from inference.nano.backgrounds import PLACES, Array, Colour
 from inference.nano.shapes import OUTLINES
-from inference.opensora.geometry import PixelSize
+from inference.opensora.geometry import NANO_SIZES, PixelSize
 from inference.spec import Aesthetic, Camera, Motion
 
 COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
@@ -61,6 +61,12 @@ _TRAVEL = MappingProxyType(
     }
 )
 """Way in two seconds, as a share of the frame's side."""
+
+MOTION_LEVELS = tuple(_TRAVEL)
+"""Levels that captions name, from least to most."""
+
+WIDE = NANO_SIZES["9:16"]
+"""Size of most of what is drawn: the product's default (the table says height:width)."""
 
 _LONGEST_WAY = 0.85
 _RADIUS = (0.53, 0.59)

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,12 @@ from inference.nano.batches import Batches
 from inference.nano.latents import Shard, build_pool, load_pool
 from inference.nano.objective import caption_gaps, velocity_loss
 from inference.nano.rates import rate_share
+from inference.nano.reporting import Report, say
 from inference.opensora.checkpoint import Placement, load_text_encoder, load_transformer, load_vae
 
 _FASTEST_EMA = 0.999
 _STATE = "state.pt"
 _CLIP = 1.0
-
-Report = Callable[[str], None]
-"""Takes a line for the person who watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,12 +288,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
 
-    def report(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
     if options.smoke:
-        smoke(options.weights, report)
+        smoke(options.weights, say)
         return
     if options.pool is None or options.run is None:
         parser.error("POOL and RUN are needed")
@@ -307,7 +300,7 @@ def main() -> None:
     )
     trainer = Trainer(recipe, load_pool(options.pool), options.weights, placement)
     judged = _clips(load_pool(options.judge)) if options.judge else []
-    train(trainer, weights=options.weights, run=options.run, judged=judged, report=report)
+    train(trainer, weights=options.weights, run=options.run, judged=judged, report=say)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ import argparse
 import json
 import math
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,13 +26,13 @@ from torch import Tensor, nn
 from inference.nano.captions import draw_scene
 from inference.nano.rates import rate_share
 from inference.nano.reader import LinearReader, arrange
-from inference.nano.scenes import render
+from inference.nano.reporting import Report, say
+from inference.nano.scenes import WIDE, render
 from inference.opensora.checkpoint import load_vae
 from inference.opensora.config import VaeConfig
-from inference.opensora.geometry import CHUNK_FRAMES, NANO_SIZES, PixelSize
+from inference.opensora.geometry import CHUNK_FRAMES, NANO_SIZES
 from inference.opensora.vae import VideoVae
 
-_WIDE = PixelSize(64, 112)
 _RATES = (8, 12, 24, 24, 24)
 _SHORT = 5
 """Frames of the shorter clips: two latents."""
@@ -46,16 +45,13 @@ _LATENT_NOISE = 0.03
 _CLIP = 1.0
 _SAVE_EVERY = 100
 
-Report = Callable[[str], None]
-"""Takes a line for the person who watches."""
-
 
 def clips(random: np.random.Generator, *, frames: int, count: int) -> Iterator[Tensor]:
     """Draw batches of scenes without end: pixels in -1..1, [count, 3, frames, height, width].
 
     Clips shorter than a chunk are pieces of one.
     """
-    sizes = [_WIDE] * 6 + [size for size in NANO_SIZES.values() if size != _WIDE]
+    sizes = [WIDE] * 6 + [size for size in NANO_SIZES.values() if size != WIDE]
     while True:
         size, drawn = sizes[random.integers(len(sizes))], []
         for _ in range(count):
@@ -197,19 +193,15 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
 
-    def report(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
     vae = load_vae(options.vae)
     torch.manual_seed(options.seed)
     if options.encoder:
-        vae.config = fit_encoder(vae, steps=options.encoder, seed=options.seed, report=report)
+        vae.config = fit_encoder(vae, steps=options.encoder, seed=options.seed, report=say)
         save(vae, options.vae, options.out)
-    for step in fit_decoder(vae, steps=options.decoder, seed=options.seed, report=report):
+    for step in fit_decoder(vae, steps=options.decoder, seed=options.seed, report=say):
         if step % _SAVE_EVERY == 0 or step == options.decoder:
             save(vae, options.vae, options.out)
-    report(f"through the VAE and back: {quality(vae):.1f} dB")
+    say(f"through the VAE and back: {quality(vae):.1f} dB")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,20 @@ import pytest
 
 from inference.nano import measure
 from inference.nano.backgrounds import PLACES
-from inference.nano.scenes import COLOURS, HIDING, Move, Scene, cover, is_held_out, render
+from inference.nano.scenes import (
+    COLOURS,
+    HIDING,
+    MOTION_LEVELS,
+    WIDE,
+    Move,
+    Scene,
+    cover,
+    is_held_out,
+    render,
+)
 from inference.nano.shapes import OUTLINES
-from inference.opensora.geometry import NANO_SIZES, PixelSize
+from inference.opensora.geometry import NANO_SIZES
 from inference.spec import Aesthetic, Camera, Motion
-
-WIDE = PixelSize(64, 112)
 
 
 def scene(**changes):
@@ -89,10 +97,9 @@ def test_a_panning_camera_leaves_the_other_axis_and_the_size_alone():
 
 
 def test_more_motion_strength_moves_more():
-    levels = [motion for motion in Motion if motion is not Motion.OFF]
     ways = [
         measure.movement(render(scene(move=Move.RIGHT, motion=motion), WIDE, 49), "red")[0]
-        for motion in levels
+        for motion in MOTION_LEVELS
     ]
     assert ways == sorted(ways)
     assert ways[-1] > 3 * ways[0] > 0  # short ways come out too long
