@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+import structlog
 from hypothesis import settings
 from pytest_socket import socket_allow_hosts
 
@@ -16,6 +19,17 @@ settings.load_profile("ci")
 
 def pytest_runtest_setup():
     socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def restored_logging():
+    """Leave logging as it was: a command that ran in this process has set it up for itself."""
+    root, how = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**how)
 
 
 @pytest.fixture

@@ -3,24 +3,13 @@ from __future__ import annotations
 import logging
 
 import pytest
-import structlog
 
 from bot.config import LogSection
 from bot.observe import configure_logging
 
 
-@pytest.fixture
-def restored_logging():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
 @pytest.mark.parametrize("format_", ["console", "json"])
-def test_a_traceback_shows_no_local_variables(format_, capsys, restored_logging):
+def test_a_traceback_shows_no_local_variables(format_, capsys):
     configure_logging(LogSection(format=format_))
 
     def fails():
