@@ -186,6 +186,13 @@ def _usual(place: str, size: PixelSize = WIDE) -> Array:
 
 
 @cache
+def _empty(place: str, size: PixelSize) -> Array:
+    """What an empty place looks like most often, pixel by pixel, 0..1."""
+    middle: Array = np.median(_usual(place, size), axis=0)
+    return middle
+
+
+@cache
 def _usual_shares(place: str) -> dict[str, float]:
     return colour_shares((_usual(place) * 255).astype(np.uint8))
 
@@ -231,7 +238,7 @@ def _smoothed(grey: Array, axis: int) -> Array:
 def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | None]:
     """Cut the thing out of each frame."""
     pixels = _reduced(frames)
-    empty = np.median(_usual(place, PixelSize(*pixels.shape[1:3])), axis=0)
+    empty = _empty(place, PixelSize(*pixels.shape[1:3]))
     away = np.linalg.norm(pixels - np.array(COLOURS[colour], np.float32), axis=-1)
     masks = away < np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
     for mask in masks:

@@ -72,6 +72,7 @@ def test_a_cancelled_job_leaves_the_line_and_the_others_go_on(shell):
 
 
 BAD_LINES = {
+    "/press 9": ["1 to 1"],  # first: once the clip is done it has more buttons
     "/generate": ["Say what to show"],
     "/generate " + "x" * 10_000: ["10000", "2000"],
     "/generate a ball --frams 49": ["--frams", "--frames"],
@@ -81,7 +82,6 @@ BAD_LINES = {
     "/queue": ["/rushes queue"],
     "/rushes show 7Q2FK9XDAB": ["7Q2FK9XDAB"],
     "/rushes-admin pause": ["/rushes-admin pause"],
-    "/press 9": ["no button with that number: 1 to"],  # how many depends on what is done by then
     "/as !": ["/as NAME"],
     "a red fox": ["/generate"],
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,7 @@ from commands.run import execute, press
 from commands.schema import Permission
 from inference.jobs.model import JobState
 
-SECRETS = ("unicorn", "hush", "grudge", "JOB0000001", "JOB0000002", "Victim", "9999")
+SECRETS = ("unicorn", "hush", "grudge", "JOB0000001", "JOB0000002", "Victim", "9876543")
 UNKNOWN = "ZZZZZZZZZZ"
 
 
@@ -26,7 +25,7 @@ async def victim(call, jobs):
     owner = replace(call, caller=Caller(id="u1", name="Victim", admin=True))
     for line in (
         "/rushes-admin settings set default.aspect 4:3",
-        "/rushes-admin settings set quota.user 9999",
+        "/rushes-admin settings set quota.user 9876543",
         "/rushes-admin block u9 grudge",
         "/rushes preset save hush --everyone --ar 4:3",
         "/rushes preset save hush --ar 4:3",
@@ -70,11 +69,6 @@ async def test_a_foreign_id_is_answered_like_an_unknown_one(attacker, jobs, comm
     assert (await jobs.get("JOB0000001", tenant="test:g1")).state is JobState.QUEUED
 
 
-def told(secret, answer):
-    """Whether a text has a secret in it, and not only within a chance seed or id."""
-    return re.search(rf"(?<![0-9A-Z]){secret}(?![0-9A-Z])", answer) is not None
-
-
 WORDS = (
     "",
     "list",
@@ -94,7 +88,8 @@ WITHIN_A_GUILD = [item for item in COMMANDS if item.permission is not Permission
 async def test_no_command_tells_anything_of_another_guild(attacker, command):
     for words in WORDS:
         answer = plain(await execute(f"{command.typed} {words}", attacker))
-        assert [secret for secret in SECRETS if secret not in words and told(secret, answer)] == []
+        leaks = [secret for secret in SECRETS if secret not in words and secret in answer]
+        assert leaks == []
         assert "this server's" not in answer
 
 
