@@ -194,7 +194,14 @@ class _Control:
         return response
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "platforms": list(self._app.platforms)})
+        problems = dict(self._app.desk.health.problems)
+        return web.json_response(
+            {
+                "status": "problem" if problems else "ok",
+                "platforms": list(self._app.platforms),
+                "problems": problems,
+            }
+        )
 
     # -- how ---------------------------------------------------------------------------------
 

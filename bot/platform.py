@@ -7,10 +7,11 @@ Discord, Slack and the terminal each implement it once. Further ones are named i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from bot.health import Health
 from commands.card import Card
 from commands.policy import Policy
 from commands.studio import Studio
@@ -73,6 +74,8 @@ class Desk:
     """For tables of the platform's own."""
     operators: frozenset[str] = frozenset()
     """Who runs the machine: `<platform>:<id of the person there>`."""
+    health: Health = field(default_factory=Health)
+    """Where a platform reports what keeps it from working."""
 
     def is_operator(self, platform: str, person: str) -> bool:
         """Whether somebody runs the machine that all guilds share."""

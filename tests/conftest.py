@@ -21,6 +21,35 @@ def pytest_runtest_setup():
     socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Hand the marks of attacks to the summary, also from another test process."""
+    report = yield
+    if (mark := item.get_closest_marker("attack")) is not None and call.when == "call":
+        kind, what = mark.args
+        report.user_properties.append(("attack", (kind, what)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what was tried against the rules, and what came of it."""
+    rows = sorted(
+        (kind, what, outcome)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "attack"
+        for kind, what in [value]
+    )
+    if not rows:
+        return
+    through = sum(outcome == "failed" for _, _, outcome in rows)
+    terminalreporter.section(f"{len(rows)} attacks, {through} got through")
+    for kind, what, outcome in rows:
+        came = "GOT THROUGH" if outcome == "failed" else "refused"
+        terminalreporter.write_line(f"{kind:<14} {came:<12} {what}")
+
+
 @pytest.fixture(autouse=True)
 def restored_logging():
     """Leave logging as it was: a command that ran in this process has set it up for itself."""
