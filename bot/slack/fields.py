@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.slack.typed import unescape
+from bot.slack.typed import plain
 from commands.messages import error_text, text
 from commands.options import FRAME_COUNT, IMAGE, MODEL, NEGATIVE, REFINE, RESOLUTION
 from commands.schema import Command, Group, Kind, Option, Value
@@ -163,7 +163,7 @@ def _value(state: Mapping[str, Any]) -> Value | None:
             files = state.get("files") or []
             return files[0]["id"] if files else None
         case _:
-            return unescape(str(state.get("value") or "").strip()) or None
+            return plain(str(state.get("value") or "").strip()) or None
 
 
 def _plain(words: str) -> Block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bot.slack.emoji import to_unicode
 from commands.catalog import COMMANDS
 
 _MARKUP = re.compile(r"<(?P<sign>[@#!]?)(?P<target>[^<>|]*)(?:\|(?P<label>[^<>]*))?>")
@@ -17,18 +18,23 @@ def unescape(text: str) -> str:
     return _ENTITY.sub(lambda found: _ENTITIES[found[0]], text)
 
 
+def plain(text: str) -> str:
+    """Return what somebody wrote where Slack knows no mentions and links: in a field of a form."""
+    return unescape(to_unicode(text))
+
+
 def prompt(text: str) -> str:
     """Return what somebody typed, with mentions and links as the words that people see.
 
     A prompt is shown again: nobody may be mentioned by it.
     """
-    return unescape(_MARKUP.sub(_shown, text))
+    return plain(_MARKUP.sub(_shown, text))
 
 
 def line(text: str) -> str:
     """Return a line with a command in front; where it has verbs, people stay the ids they are."""
     words = text.split(None, 1)
-    return unescape(text) if words and words[0].casefold() in _ABOUT_PEOPLE else prompt(text)
+    return plain(text) if words and words[0].casefold() in _ABOUT_PEOPLE else prompt(text)
 
 
 def without_mention(text: str, user: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tests.fakes.slack.emoji import as_codes
 from tests.fakes.slack.hub import Hub
 from tests.fakes.slack.mail import VERIFICATION_TOKEN
 from tests.fakes.slack.model import (
@@ -45,7 +46,7 @@ def command_typed(
         "user_id": user.id,
         "user_name": user.name,
         "command": command,
-        "text": text,
+        "text": as_codes(text),
         "api_app_id": APP_ID,
         "is_enterprise_install": "false",
         "response_url": url,
@@ -148,7 +149,7 @@ def message_written(
         **kind,
         "user": user.id,
         "team": home.id,
-        "text": message.text,
+        "text": as_codes(message.text),
         "ts": message.ts,
         "event_ts": message.ts,
         "channel": channel.id,

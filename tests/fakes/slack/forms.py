@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.fakes.slack.emoji import as_codes
 from tests.fakes.slack.blocks import SELECTS
 from tests.fakes.slack.model import File, Json
 from tests.fakes.slack.records import Refused
@@ -79,7 +80,7 @@ def _typed(element: Json, given: Any) -> str | None:
             raise Refused(f"{text} is not between {low} and {high}")
     if len(text) > element.get("max_length", 3000):
         raise Refused(f"{len(text)} characters are too many")
-    return text
+    return as_codes(text)
 
 
 def _option(element: Json, given: Any) -> Json:
