@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.fakes.slack.emoji import as_codes
 from tests.fakes.slack.blocks import SELECTS
+from tests.fakes.slack.emoji import as_codes
 from tests.fakes.slack.model import File, Json
 from tests.fakes.slack.records import Refused
 
