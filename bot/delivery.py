@@ -1,8 +1,9 @@
 """Delivery: performs what the outbox asks for, until every platform has it.
 
-One job's messages go out one after the other, the card first; different jobs' side by side. A
-transient failure is tried again for as long as it takes; a terminal one moves the message to the
-next route: thread, channel, direct message, and at last kept for `/rushes show`.
+One job's messages go out one after the other, the card first; different jobs' side by side, with a
+concurrency limit for each platform and kind of work (`bot.delivery_slots`). A transient failure is
+tried again for as long as it takes; a terminal one moves the message to the next route: thread,
+channel, direct message, and at last kept for `/rushes show`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Protocol
 
 import structlog
 
+from bot.delivery_slots import LANES, TRY_SECONDS, Lane, Slots
 from bot.platform import Outgoing, Platform, Receipt
 from commands.card import Card
 from inference import faults
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.errors import DeliveryError, RushesError, StoreError
 from inference.jobs.events import EventBus
@@ -29,12 +32,6 @@ from inference.media.facts import Fitted
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.outbox import Act, ActKind, OutboxStore, Route
-
-CONCURRENT = 16
-"""Jobs whose messages are under way at once."""
-
-TIMEOUT_SECONDS = 300.0
-"""One try of one message, upload included; longer means that the connection is dead."""
 
 BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries; the last one repeats."""
@@ -102,7 +99,7 @@ class Delivery:
         self._shrinker = shrinker
         self._previews = previews
         self._clock = clock
-        self._busy: set[str] = set()
+        self._slots = Slots()
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -117,21 +114,27 @@ class Delivery:
     async def refresh(self, job_id: str) -> None:
         """Bring a job's card up to date now, without a row: progress is worth one try only.
 
-        Does nothing while the outbox has something for this job: that is newer.
+        Does nothing while the outbox has something for this job: that is newer. Does nothing
+        either while the platform is slow and enough of these are under way there.
 
         Raises:
             DeliveryError: The platform did not take it.
+            TimeoutError: It did not answer.
         """
-        if job_id in self._busy:
+        act = await self._outbox.get(job_id, ActKind.CARD)
+        platform = self._platforms.get(act.platform) if act is not None else None
+        if platform is None or job_id in self._slots:
             return
-        self._busy.add(job_id)  # so that no older state can overtake a newer one
+        if self._slots.full(platform.name, Lane.PROGRESS):
+            return
+        # From here on no older state can overtake a newer one.
+        self._slots.take(job_id, platform.name, Lane.PROGRESS)
         try:
-            act = await self._outbox.get(job_id, ActKind.CARD)
-            job = await self._store.get(job_id)
-            if act is None or job is None or not act.receipt or act.shown < act.wanted:
-                return
-            platform = self._platforms.get(act.platform)
-            if platform is not None:
+            async with asyncio.timeout(TRY_SECONDS[Lane.PROGRESS]):
+                act = await self._outbox.get(job_id, ActKind.CARD)
+                job = await self._store.get(job_id)
+                if act is None or job is None or not act.receipt or act.shown < act.wanted:
+                    return
                 message = await self._compose(act, job)
                 await platform.edit(act.receipt, replace(message, fleeting=True))
         finally:
@@ -142,7 +145,7 @@ class Delivery:
         deadline = self._clock.monotonic() + timeout_seconds
         while self._clock.monotonic() < deadline:
             due = await self._outbox.due(self._platforms, busy=[], limit=1)
-            if not due and not self._busy:
+            if not due and not len(self._slots):
                 return True
             self._wake.set()
             await self._clock.sleep(0.05)
@@ -156,15 +159,16 @@ class Delivery:
                     self._wake.set()
 
     async def _start_due(self, tasks: asyncio.TaskGroup) -> None:
-        room = CONCURRENT - len(self._busy)
+        """Start what is due, as far as its lane has room."""
+        room = self._slots.room(self._platforms)
         try:
-            acts = await self._outbox.due(self._platforms, busy=self._busy, limit=max(0, room))
+            acts = await self._outbox.due_by_lane(room, busy=self._slots.jobs)
         except StoreError as error:
             _log.error("delivery.store", code=error.code)
             return
         for act in acts:
-            if act.job_id not in self._busy:
-                self._busy.add(act.job_id)
+            if act.job_id not in self._slots:  # a refresh may have come first
+                self._slots.take(act.job_id, act.platform, LANES[act.kind])
                 task = tasks.create_task(self._perform(act), name=f"deliver-{act.key}")
                 task.add_done_callback(functools.partial(self._freed, act.job_id))
 
@@ -172,18 +176,17 @@ class Delivery:
         self._free(job_id)
 
     def _free(self, job_id: str) -> None:
-        self._busy.discard(job_id)
+        self._slots.free(job_id)
         self._wake.set()
 
     async def _pause(self) -> None:
-        """Wait for the next thing to do."""
+        """Wait for the next thing to do that there is room for."""
+        room = self._slots.room(self._platforms)
         try:
-            at = await self._outbox.next_at(self._platforms, busy=self._busy)
+            at = await self._outbox.next_at(self._platforms, busy=self._slots.jobs, room=room)
         except StoreError:
             at = self._clock.now() + BACKOFF_SECONDS[0]
         timeout = None if at is None else max(0.0, at - self._clock.now())
-        if len(self._busy) >= CONCURRENT:
-            timeout = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
@@ -194,8 +197,10 @@ class Delivery:
         """Try once; whatever comes of it is written into the outbox."""
         log = _log.bind(job=act.job_id, kind=act.kind.value, route=act.route.name.lower())
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._send(act)
+            async with asyncio.timeout(TRY_SECONDS[LANES[act.kind]]):
+                limit = await self._send(act)
+            if limit is not None:
+                await self._shrink(act, limit)
         except DeliveryError as error:
             if error.transient:
                 log.info("delivery.later", code=error.code, attempts=act.attempts)
@@ -209,33 +214,54 @@ class Delivery:
         except RushesError as error:
             log.warning("delivery.failed", code=error.code)
             await self._later(act, None)
-        except Exception:  # the delivery loop's own net: one message must not stop the others
-            log.exception("delivery.bug")
+        except Exception as error:  # noqa: BLE001 - one message must not stop the others
+            log_bug(log, "delivery.bug", error)
             await self._later(act, None)
 
-    async def _send(self, act: Act) -> None:
+    async def _send(self, act: Act) -> int | None:
+        """Perform an act; return the size limit that its file misses, when it must be shrunk."""
         job = await self._store.get(act.job_id)
         if job is None:  # forgotten by its requester: the rows go together
-            return
+            return None
+        platform = self._platforms[act.platform]
         if act.route is Route.KEPT:
             await self._outbox.sent(act, {})
-            return
-        platform = self._platforms[act.platform]
-        if act.kind is ActKind.REMOVAL:
+        elif act.kind is ActKind.REMOVAL:
             await self._remove(platform, act, job)
-            return
-        if act.receipt is not None:
+        elif act.receipt is not None:
             await self._edit(platform, act, act.receipt, await self._compose(act, job))
-            return
-        file = None
-        if act.kind is ActKind.CLIP:
-            file = await self._file(platform, act, job)
-            if file is None:
-                await self._store.fail(job.id, Failure(code="file.gone"))
-                await self._outbox.drop(act)
-                return
-        message = await self._compose(act, job, file)
+        elif act.kind is ActKind.CLIP:
+            return await self._send_clip(platform, act, job)
+        else:
+            await self._outbox.sent(
+                act, await self._post(platform, act, await self._compose(act, job))
+            )
+        return None
+
+    async def _send_clip(self, platform: Platform, act: Act, job: Job) -> int | None:
+        """Post a job's file; return the size limit that it misses, when it must be shrunk."""
+        file = await asyncio.to_thread(self._artifacts.finished, job)
+        if file is None:
+            await self._store.fail(job.id, Failure(code="file.gone"))
+            await self._outbox.drop(act)
+            return None
+        limit = min(await platform.upload_limit(job), int(act.trace.get("limit", UNLIMITED)))
+        small = await asyncio.to_thread(_within, limit, file, act.trace.get("fitted"))
+        if small is None:
+            return limit
+        message = await self._compose(act, job, small)
         await self._outbox.sent(act, await self._post(platform, act, message))
+        return None
+
+    async def _shrink(self, act: Act, limit: int) -> None:
+        """Make the file of an act smaller, outside the lane of uploads; it goes out next time."""
+        self._slots.take(act.job_id, act.platform, Lane.SHRINKING)
+        self._wake.set()
+        job = await self._store.get(act.job_id)
+        file = None if job is None else await asyncio.to_thread(self._artifacts.finished, job)
+        if file is not None:
+            fitted = await self._shrinker.fit(file, limit, file.parent)
+            await self._outbox.remember(act, {**act.trace, "fitted": fitted.path.name})
 
     async def _post(self, platform: Platform, act: Act, message: Outgoing) -> Receipt:
         if act.sending:
@@ -284,16 +310,6 @@ class Delivery:
             await platform.remove(clip.receipt, job)
         await self._outbox.sent(act, {})
 
-    async def _file(self, platform: Platform, act: Act, job: Job) -> Path | None:
-        """Return the job's file, small enough for the place it goes to."""
-        path = self._artifacts.finished(job)
-        if path is None:
-            return None
-        limit = min(await platform.upload_limit(job), act.trace.get("limit", UNLIMITED))
-        if (await asyncio.to_thread(path.stat)).st_size > limit:
-            return (await self._shrinker.fit(path, limit, path.parent)).path
-        return path
-
     async def _compose(self, act: Act, job: Job, file: Path | None = None) -> Outgoing:
         card = await self._outbox.get(job.id, ActKind.CARD)
         clip = await self._outbox.get(job.id, ActKind.CLIP)
@@ -332,3 +348,13 @@ class Delivery:
         except StoreError as error:
             _log.error("delivery.store", code=error.code)
             await self._clock.sleep(BACKOFF_SECONDS[0])
+
+
+def _within(limit: int, file: Path, fitted: str | None) -> Path | None:
+    """Return the finished file, or its smaller version, if one of them is within the limit."""
+    if file.stat().st_size <= limit:
+        return file
+    smaller = None if fitted is None else file.with_name(fitted)
+    if smaller is not None and smaller.is_file() and smaller.stat().st_size <= limit:
+        return smaller
+    return None

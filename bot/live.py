@@ -10,6 +10,7 @@ import asyncio
 import structlog
 
 from bot.delivery import Delivery
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.errors import DeliveryError
 from inference.jobs.events import EventBus
@@ -57,10 +58,10 @@ class Live:
     async def run(self) -> None:
         """Refresh cards until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_running(), name="live-running")
-            tasks.create_task(self._follow_waiting(), name="live-waiting")
+            tasks.create_task(self._follow_running(tasks), name="live-running")
+            tasks.create_task(self._follow_waiting(tasks), name="live-waiting")
 
-    async def _follow_running(self) -> None:
+    async def _follow_running(self, tasks: asyncio.TaskGroup) -> None:
         with self._events.subscribe() as events:
             job_id, edits, next_at = None, 0, 0.0
             while True:
@@ -72,12 +73,12 @@ class Live:
                     job_id, edits, next_at = event.job_id, 0, now + RUNNING_SECONDS / 2
                 if now < next_at:
                     continue
-                await self._refresh(event.job_id)
+                self._start_refresh(event.job_id, tasks)
                 edits += 1
                 pace = RUNNING_SECONDS * 2 ** (edits // SLOWER_EVERY)
                 next_at = self._clock.monotonic() + min(pace, RUNNING_SECONDS_MOST)
 
-    async def _follow_waiting(self) -> None:
+    async def _follow_waiting(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             await self._clock.sleep(1.0)
             now = self._clock.monotonic()
@@ -90,15 +91,21 @@ class Live:
                 if band(place.position) != shown and now - at >= WAITING_SECONDS:
                     self._shown[job_id] = (now, band(place.position))
                     if shown != -1:  # the outbox has just posted the first one
-                        await self._refresh(job_id)
+                        self._start_refresh(job_id, tasks)
             self._shown = {
                 job_id: self._shown[job_id] for job_id in waiting if job_id in self._shown
             }
+
+    def _start_refresh(self, job_id: str, tasks: asyncio.TaskGroup) -> None:
+        """Refresh a card on its own: a platform that does not answer must not hold the others."""
+        tasks.create_task(self._refresh(job_id), name=f"live-{job_id}")
 
     async def _refresh(self, job_id: str) -> None:
         try:
             await self._delivery.refresh(job_id)
         except DeliveryError as error:
             _log.info("live.skipped", job=job_id, code=error.code)
-        except Exception:  # noqa: BLE001 - a card that cannot be drawn must not stop the others
-            _log.exception("live.bug", job=job_id)
+        except TimeoutError:
+            _log.info("live.skipped", job=job_id, code="timeout")
+        except Exception as error:  # noqa: BLE001 - one card must not stop the others
+            log_bug(_log, "live.bug", error, job=job_id)

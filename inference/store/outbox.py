@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -69,6 +69,10 @@ class Act:
     """What the platform called the message, once posted."""
 
 
+Room = Mapping[tuple[str, ActKind], tuple[str, int]]
+"""By platform and kind of act: the lane it is delivered in, and how many more fit there now."""
+
+
 async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float) -> None:
     """Ask for an act, inside the transaction that makes it necessary."""
     route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
@@ -89,15 +93,38 @@ async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: f
 
 
 _OPEN = """outbox AS act WHERE act.shown < act.wanted AND act.dead = 0
-    AND act.platform IN (SELECT value FROM json_each(:platforms))
+    AND (act.platform, act.kind) IN (
+        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:kinds))
     AND act.job_id NOT IN (SELECT value FROM json_each(:busy))
     AND (act.kind = 'card' OR EXISTS (
         SELECT 1 FROM outbox AS card
         WHERE card.key = act.job_id || ':card' AND (card.shown > 0 OR card.dead = 1)))"""
 
 
-def _selection(platforms: Iterable[str], busy: Iterable[str]) -> dict[str, Any]:
-    return {"platforms": json.dumps(list(platforms)), "busy": json.dumps(list(busy))}
+_DUE_BY_LANE = f"""
+    WITH room AS (
+        SELECT json_extract(value, '$[0]') AS platform, json_extract(value, '$[1]') AS kind,
+            json_extract(value, '$[2]') AS lane, json_extract(value, '$[3]') AS free
+        FROM json_each(:room)
+    ), of_job AS (
+        SELECT act.*, row_number() OVER (
+            PARTITION BY act.job_id ORDER BY act.kind <> 'card', act.created_at) AS place
+        FROM {_OPEN} AND act.next_at <= :now
+    ), of_lane AS (
+        SELECT of_job.*, free, row_number() OVER (
+            PARTITION BY platform, lane ORDER BY kind <> 'card', created_at) AS turn
+        FROM of_job JOIN room USING (platform, kind) WHERE place = 1
+    )
+    SELECT * FROM of_lane WHERE turn <= free ORDER BY kind <> 'card', created_at
+"""
+
+
+def _selection(kinds: Iterable[tuple[str, ActKind]], busy: Iterable[str]) -> dict[str, Any]:
+    return {"kinds": json.dumps(list(kinds)), "busy": json.dumps(list(busy))}
+
+
+def _all_kinds(platforms: Iterable[str]) -> list[tuple[str, ActKind]]:
+    return [(platform, kind) for platform in platforms for kind in ActKind]
 
 
 class OutboxStore:
@@ -121,14 +148,41 @@ class OutboxStore:
         rows = await self._database.read(
             f"SELECT act.* FROM {_OPEN} AND act.next_at <= :now"
             " ORDER BY act.kind <> 'card', act.created_at LIMIT :limit",
-            {**_selection(platforms, busy), "now": self._clock.now(), "limit": limit},
+            {
+                **_selection(_all_kinds(platforms), busy),
+                "now": self._clock.now(),
+                "limit": limit,
+            },
         )
         return [_act(row) for row in rows]
 
-    async def next_at(self, platforms: Iterable[str], *, busy: Iterable[str]) -> float | None:
-        """Return when the next act becomes due, Unix seconds, or None when nothing waits."""
+    async def due_by_lane(self, room: Room, *, busy: Iterable[str]) -> list[Act]:
+        """Return acts whose time has come, as many as each lane has room for, one of each job.
+
+        Args:
+            room: The lane and its free slots, for each platform and kind with any.
+            busy: Jobs already being worked on.
+        """
+        lanes = [(*place, lane, free) for place, (lane, free) in room.items()]
+        rows = await self._database.read(
+            _DUE_BY_LANE,
+            {**_selection(room, busy), "room": json.dumps(lanes), "now": self._clock.now()},
+        )
+        return [_act(row) for row in rows]
+
+    async def next_at(
+        self, platforms: Iterable[str], *, busy: Iterable[str], room: Room | None = None
+    ) -> float | None:
+        """Return when the next act becomes due, Unix seconds, or None when nothing waits.
+
+        Args:
+            platforms: Only theirs.
+            busy: Jobs already being worked on.
+            room: Only these kinds of acts: the others' lanes are full.
+        """
+        kinds = _all_kinds(platforms) if room is None else room
         [row] = await self._database.read(
-            f"SELECT min(act.next_at) AS at FROM {_OPEN}", _selection(platforms, busy)
+            f"SELECT min(act.next_at) AS at FROM {_OPEN}", _selection(kinds, busy)
         )
         at: float | None = row["at"]
         return at
