@@ -27,7 +27,8 @@ async def moderation(
     Raises:
         UserError: `config.safety_*`: a check is switched on that cannot work.
     """
-    texts: list[TextModerator] = []
+    hosted_texts: list[TextModerator] = []
+    hosted_pictures: list[PictureModerator] = []
     pictures: list[PictureModerator] = []
     if config.safety.classifier:
         pictures.append(ClassifierModerator(model=_model(), rater=media))
@@ -40,14 +41,17 @@ async def moderation(
             openai = await stack.enter_async_context(
                 OpenAIModerator(api_key=key, base_url=base_url)
             )
-            texts.append(openai)
-            pictures.append(openai)
+            hosted_texts.append(openai)
+            hosted_pictures.append(openai)
 
         def guard(database: Database) -> Guard:
             words = WordModerator(house=config.safety.words, guilds=GuildWordStore(database, clock))
             return Guard(
-                texts=[words, *texts],
+                texts=[words],
                 pictures=pictures,
+                unwanted=[words.own_lists],
+                hosted_texts=hosted_texts,
+                hosted_pictures=hosted_pictures,
                 sampler=media,
                 fail_closed=config.safety.fail_closed,
             )

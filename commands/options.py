@@ -6,7 +6,17 @@ from dataclasses import replace
 
 from commands.schema import VIDEO_MODES, Group, Kind, Option, Range
 from inference.engines.geometry import FRAMES
-from inference.spec import FILE_FPS, Aesthetic, Aspect, Camera, Mode, Motion, Resolution
+from inference.spec import (
+    FILE_FPS,
+    HIGHEST_CFG,
+    LOWEST_CFG,
+    Aesthetic,
+    Aspect,
+    Camera,
+    Mode,
+    Motion,
+    Resolution,
+)
 
 MAX_PROMPT = 2000
 """Characters; also the most that Discord shows in one message."""
@@ -117,7 +127,7 @@ CFG = Option(
     kind=Kind.NUMBER,
     flag="cfg",
     group=Group.ADVANCED,
-    range=Range(lowest=0, highest=20),
+    range=Range(lowest=LOWEST_CFG, highest=HIGHEST_CFG),
     default=7.0,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from typing import Protocol
 import aiosqlite
 
 from commands.audit import Entry, record
+from commands.options import BY_NAME
 from commands.schema import Value
+from commands.values import restored
 from inference.clock import Clock
+from inference.errors import UserError
 from inference.jobs.model import Requester
 from inference.store.database import Database
 
@@ -94,7 +98,7 @@ class PresetStore:
             (tenant, person, EVERYBODY, EVERYBODY),
         )
         return [
-            Preset(owner=row["owner"], name=row["name"], options=json.loads(row["options"]))
+            Preset(owner=row["owner"], name=row["name"], options=_restored(row["options"]))
             for row in rows
         ]
 
@@ -137,6 +141,15 @@ class PresetStore:
             before=before,
             after=after,
         )
+
+
+def _restored(stored: str) -> dict[str, Value]:
+    """Return the options of a stored preset, without those that mean nothing any more."""
+    options: dict[str, Value] = {}
+    for name, value in json.loads(stored).items():
+        with contextlib.suppress(KeyError, UserError):
+            options[name] = restored(BY_NAME[name], value)
+    return options
 
 
 async def _options(

@@ -24,7 +24,7 @@ from commands.resolve import BUILT_IN, CHANNEL, GUILD, USER, Layer
 from commands.schema import Kind, Option, Range, Value
 from commands.studio import Studio
 from commands.suggestions import closest
-from commands.values import accept, fold, shown
+from commands.values import accept, fold, restored, shown
 from inference.errors import UserError
 from inference.jobs.presentation import MAXIMUM_SUFFIX
 from inference.media.watermark import Corner
@@ -318,15 +318,20 @@ def read(setting: Setting, typed: str, studio: Studio) -> Stored:
 
 
 def is_legal(setting: Setting, stored: Stored) -> bool:
-    """Return whether a value that was kept earlier is still one; the model may be gone."""
+    """Return whether a value that was kept earlier still means something."""
+    return restore(setting, stored) is not None
+
+
+def restore(setting: Setting, stored: Stored) -> Stored | None:
+    """Return what a value that was kept earlier means now, or None; the model may be gone."""
     try:
         if setting.shape is Shape.ZONE:
-            _zone(str(stored))
-        elif setting.shape is Shape.VALUE:
-            accept(setting.option, cast("Value", stored))
+            return _zone(str(stored))
+        if setting.shape is Shape.VALUE:
+            return restored(setting.option, cast("Value", stored))
     except UserError:
-        return False
-    return True
+        return None
+    return stored
 
 
 def plain_id(typed: str) -> str:

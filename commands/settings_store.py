@@ -12,7 +12,7 @@ import aiosqlite
 import structlog
 
 from commands.audit import Entry, record
-from commands.settings import SETTINGS, Rules, Scope, Setting, Stored, is_legal
+from commands.settings import SETTINGS, Rules, Scope, Setting, Stored, restore
 from inference.clock import Clock
 from inference.jobs.model import Requester
 from inference.store.database import Database, Work
@@ -162,8 +162,9 @@ def _sorted(rows: Iterable[aiosqlite.Row]) -> _Kept:
     """Sort rows by whom they are for, without what this version does not know."""
     kept: _Kept = {}
     for row in rows:
-        setting, value = SETTINGS.get(row["key"]), json.loads(row["value"])
-        if setting is None or not is_legal(setting, value):
+        setting = SETTINGS.get(row["key"])
+        value = None if setting is None else restore(setting, json.loads(row["value"]))
+        if setting is None or value is None:
             _log.warning("setting.ignored", key=row["key"])
             continue
         kept.setdefault((Scope(row["scope"]), row["subject"]), {})[setting.key] = value

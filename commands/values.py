@@ -45,6 +45,20 @@ def accept(option: Option, raw: Value) -> Value:
             return _text(option, raw)
 
 
+def restored(option: Option, stored: Value) -> Value:
+    """Return the legal value that a stored one means; a number out of range becomes the nearest.
+
+    Raises:
+        UserError: `value.*`: it means none, as a choice that is gone.
+    """
+    limits = option.range
+    if limits is not None and isinstance(stored, int | float) and not isinstance(stored, bool):
+        if math.isnan(stored):
+            stored = limits.lowest
+        stored = type(stored)(min(max(stored, limits.lowest), limits.highest))
+    return accept(option, stored)
+
+
 def label(option: Option) -> str:
     """Name the option as people type it, for error sentences."""
     return f"--{option.flag}" if option.flag else option.name

@@ -6,8 +6,11 @@ A `Spec` has no open questions: every default, cap and preset was applied before
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Self
 
 FILE_FPS = 24
@@ -15,6 +18,16 @@ FILE_FPS = 24
 
 OVERLAP_FRAMES = 17
 """Frames that a pass shares with the one it continues: it begins with the end of that one."""
+
+
+LOWEST_CFG, HIGHEST_CFG = 1, 20
+"""Of the guidance scale. Below 1 a model would draw the negative prompt instead of the prompt."""
+
+REFERENCE = MappingProxyType({"reference": True})
+"""Metadata of members whose text names a model, a file or a job; nobody reads it as words."""
+
+UNWANTED = MappingProxyType({"unwanted": True})
+"""Metadata of members whose text says what must not be seen."""
 
 
 class Mode(StrEnum):
@@ -97,7 +110,7 @@ class Spec:
 
     prompt: str
     """What to show, in the person's words or refined ones."""
-    model: str
+    model: str = field(metadata=REFERENCE)
     resolution: Resolution
     aspect: Aspect
     frames: int
@@ -110,24 +123,48 @@ class Spec:
     seed: int
     steps: int
     cfg: float
-    """Guidance scale: how literally the prompt is taken."""
+    """Guidance scale: how literally the prompt is taken. One out of range becomes the nearest."""
     fps: int
     """Conditioning only: lower looks faster. The file is always `FILE_FPS`."""
     loops: int
     """How many passes are joined; each continues the one before."""
-    negative: str | None = None
+    negative: str | None = field(default=None, metadata=UNWANTED)
     """What to avoid, where the model supports it."""
-    image: str | None = None
+    image: str | None = field(default=None, metadata=REFERENCE)
     """Source of the reference image: a URL or path before preparing, an artifact name after."""
-    last: str | None = None
+    last: str | None = field(default=None, metadata=REFERENCE)
     """The same for the image that the clip ends with; only together with `image`."""
-    latents: str | None = None
+    latents: str | None = field(default=None, metadata=REFERENCE)
     """What the clip goes on from: the id of the job that kept them before preparing, an artifact
     name after."""
     after_frames: int = 0
     """Frames of the clip it goes on from, which come first in the new one; 0 without."""
     original: str | None = None
     """The person's own words, where `prompt` is what the assistant made of them."""
+
+    def __post_init__(self) -> None:
+        # Stored jobs, presets and recipes may be older than the range.
+        object.__setattr__(self, "cfg", legal_cfg(self.cfg))
+
+    @property
+    def wanted_words(self) -> tuple[str, ...]:
+        """Every text that says what is to be seen, whichever member holds it, each once."""
+        return self._words(unwanted=False)
+
+    @property
+    def unwanted_words(self) -> tuple[str, ...]:
+        """Every text that says what must not be seen, each once."""
+        return self._words(unwanted=True)
+
+    def _words(self, *, unwanted: bool) -> tuple[str, ...]:
+        found = (
+            text
+            for member in fields(self)
+            if not member.metadata.get("reference")
+            and bool(member.metadata.get("unwanted")) is unwanted
+            for text in _texts(getattr(self, member.name))
+        )
+        return tuple(dict.fromkeys(found))
 
     @property
     def own_words(self) -> str:
@@ -168,6 +205,25 @@ class Spec:
         for name, kind in _ENUMS.items():
             values[name] = kind(values[name])
         return cls(**values)
+
+
+def legal_cfg(value: float) -> float:
+    """Return the legal guidance scale nearest to a value; the lowest for what is no number."""
+    if math.isnan(value):
+        return float(LOWEST_CFG)
+    return min(max(value, float(LOWEST_CFG)), float(HIGHEST_CFG))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the free text in a value; choices are no free text."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, str) and not isinstance(value, StrEnum) and value:
+        yield value
 
 
 _ENUMS: dict[str, type[StrEnum]] = {

@@ -19,9 +19,10 @@ from inference.clock import Clock
 from inference.errors import RushesError, UserError
 from inference.jobs.model import ASSISTANT, Failure, Job
 from inference.jobs.persist import until_written
-from inference.jobs.rewording import Rewording
+from inference.jobs.rewording import UNANSWERED, Rewording
 from inference.media.atomic import part_file
-from inference.safety.guard import Guard
+from inference.safety.base import Verdict
+from inference.safety.guard import Guard, Where
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.workers.base import LATENTS_NAME
@@ -170,9 +171,11 @@ class Preparer:
         Raises:
             UserError: The job must be refused, with the sentence for its requester.
         """
-        job = await self._with_files(job)
+        job = replace(await self._with_files(job), verdict=Verdict())
+        # What this machine denies is sent neither to the assistant nor to hosted moderation.
+        job = await self._judged(job, Where.HERE)
         job = await self._reworded(job)
-        return await self._judged(job)
+        return await self._judged(job, Where.HOSTED)
 
     async def _with_files(self, job: Job) -> Job:
         """Return the job with what it starts from lying in its own folder."""
@@ -193,7 +196,7 @@ class Preparer:
 
     async def _reworded(self, job: Job) -> Job:
         """Let the assistant at the prompt, and keep what came of it with the job at once."""
-        reworded = await self._rewording.reword(job, self._artifacts.image(job))
+        reworded = await self._reworded_safely(job)
         if reworded != job:
             await self._written(lambda: self._store.reword(reworded))
         return reworded
@@ -222,24 +225,50 @@ class Preparer:
         except UserError as error:
             raise UserError("latents.expired") from error
 
-    async def _judged(self, job: Job) -> Job:
+    async def _reworded_safely(self, job: Job) -> Job:
+        """Let the assistant at a prompt that was judged, and drop an answer that is denied.
+
+        What the person asked for is judged already: they are not refused for what somebody else
+        made of it.
+        """
+        reworded = await self._rewording.reword(job, self._artifacts.image(job))
+        if reworded.spec.prompt != job.spec.prompt:
+            verdict = await self._guard.judge_texts(
+                (reworded.spec.prompt,),
+                tenant=job.tenant,
+                flagged=job.presentation.flagged,
+                where=Where.HERE,
+            )
+            if verdict.denied:
+                _log.warning("job.refinement_denied", job=job.id)
+                return replace(job, notes=(*job.notes, UNANSWERED))
+            reworded = replace(reworded, verdict=reworded.verdict.joined(verdict))
+        return reworded
+
+    async def _judged(self, job: Job, where: Where) -> Job:
         """Return the job with what the checks say of its words, in both versions, and its image.
 
         Raises:
             UserError: `safety.prompt` or `safety.image`: it may not be made.
         """
         flagged = job.presentation.flagged
-        texts = list(dict.fromkeys((job.spec.own_words, job.spec.prompt)))
-        verdict = await self._guard.judge_texts(texts, tenant=job.tenant, flagged=flagged)
+        verdict = await self._guard.judge_texts(
+            job.spec.wanted_words,
+            unwanted=job.spec.unwanted_words,
+            tenant=job.tenant,
+            flagged=flagged,
+            where=where,
+        )
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         for name in (job.spec.image, job.spec.last):
             image = self._artifacts.input(job, name)
             if image is not None:
-                verdict = verdict.joined(await self._guard.judge_file(image, flagged=flagged))
+                seen = await self._guard.judge_file(image, flagged=flagged, where=where)
+                verdict = verdict.joined(seen)
         if verdict.denied:
             raise UserError("safety.image", reason=verdict.reasons[0].value)
-        return replace(job, verdict=verdict)
+        return replace(job, verdict=job.verdict.joined(verdict))
 
     async def _inherit(self, job: Job, parent_id: str, name: str, target: Path) -> None:
         """Copy an input, or the result, of the job that this one was made from.

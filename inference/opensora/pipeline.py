@@ -263,6 +263,7 @@ class OpenSoraPipeline:
             model, preset = self.reference_transformer, self.reference_preset
         steps = request.steps or preset.steps
         guidance = preset.guidance if request.guidance is None else request.guidance
+        guidance = max(1.0, guidance)  # below 1 the negative prompt would be drawn
         preset = replace(preset, steps=steps, guidance=guidance)
         ratio = preset.timestep_shift
         if ratio is None:

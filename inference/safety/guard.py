@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Sequence
+from enum import Enum, auto
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,16 @@ from inference.safety.base import (
 _log = structlog.get_logger(__name__)
 
 
+class Where(Enum):
+    """Which moderators are asked."""
+
+    HERE = auto()
+    """Those on this machine: nothing leaves it."""
+    HOSTED = auto()
+    """Those that send what they judge to a service."""
+    EVERYWHERE = auto()
+
+
 class Guard:
     """Judges words and files by all moderators of the installation."""
 
@@ -30,49 +41,81 @@ class Guard:
         *,
         texts: Sequence[TextModerator] = (),
         pictures: Sequence[PictureModerator] = (),
+        unwanted: Sequence[TextModerator] = (),
+        hosted_texts: Sequence[TextModerator] = (),
+        hosted_pictures: Sequence[PictureModerator] = (),
         sampler: Sampler,
         fail_closed: bool = False,
     ) -> None:
         """Wire it up.
 
         Args:
-            texts: In the order in which they are asked. What one denies, the next never sees:
-                whoever sends texts elsewhere comes last.
+            texts: On this machine, in the order in which they are asked. What one denies, the
+                next never sees.
             pictures: The same for pictures.
+            unwanted: Read negative prompts. To name there what must not be seen is good practice,
+                so the general lists are not among them.
+            hosted_texts: Send texts to a service; asked last.
+            hosted_pictures: The same for pictures.
             sampler: Takes the pictures out of files.
             fail_closed: Deny what a moderator could not be asked about, instead of going on
                 with what the others say.
         """
         self._texts = texts
         self._pictures = pictures
+        self._unwanted = unwanted
+        self._hosted_texts = hosted_texts
+        self._hosted_pictures = hosted_pictures
         self._sampler = sampler
         self._fail_closed = fail_closed
 
-    async def judge_texts(self, texts: Sequence[str], *, tenant: str, flagged: Outcome) -> Verdict:
+    async def judge_texts(
+        self,
+        texts: Sequence[str],
+        *,
+        tenant: str,
+        flagged: Outcome,
+        unwanted: Sequence[str] = (),
+        where: Where = Where.EVERYWHERE,
+    ) -> Verdict:
         """Judge what somebody asks for.
 
         Args:
             texts: The prompt, in all its versions.
             tenant: Whose own words count.
             flagged: What the guild wants for things that are not out of the question.
+            unwanted: Negative prompts, which are never sent to a service.
+            where: Which moderators are asked.
         """
+        asked: list[tuple[TextModerator, Sequence[str]]] = []
+        if where is not Where.HOSTED:
+            asked += [(moderator, texts) for moderator in self._texts]
+            asked += [(moderator, unwanted) for moderator in self._unwanted]
+        if where is not Where.HERE:
+            asked += [(moderator, texts) for moderator in self._hosted_texts]
         verdict = Verdict()
-        for moderator in self._texts:
-            found = await self._found(moderator.name, moderator.read(texts, tenant))
+        for moderator, given in asked:
+            if not given:
+                continue
+            found = await self._found(moderator.name, moderator.read(given, tenant))
             verdict = verdict.joined(Verdict.of(found, flagged))
             if verdict.denied:
                 break
         return verdict
 
-    async def judge_file(self, file: Path, *, flagged: Outcome) -> Verdict:
+    async def judge_file(
+        self, file: Path, *, flagged: Outcome, where: Where = Where.EVERYWHERE
+    ) -> Verdict:
         """Judge a clip or an image by a few of its frames; see `judge_texts`."""
-        if not self._pictures:
+        here = () if where is Where.HOSTED else self._pictures
+        asked = [*here, *(() if where is Where.HERE else self._hosted_pictures)]
+        if not asked:
             return Verdict()
         directory = file.with_name(f"{file.name}.stills")
         try:
             stills = await self._sampler.stills(file, directory)
             verdict = Verdict()
-            for moderator in self._pictures:
+            for moderator in asked:
                 found = await self._found(moderator.name, moderator.look(stills))
                 verdict = verdict.joined(Verdict.of(found, flagged))
                 if verdict.denied:

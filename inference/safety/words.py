@@ -64,6 +64,25 @@ class WordModerator:
         # A long prompt full of tricks has many readings: 50 ms that the loop need not stand still.
         return await asyncio.to_thread(self._read, texts, words)
 
+    @property
+    def own_lists(self) -> OwnWordModerator:
+        """The same without the lists that ship."""
+        return OwnWordModerator(self)
+
+    async def read_own(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
+        """Return whether the operator's or the guild's words are in these texts."""
+        words = tuple(await self._guilds.of(tenant))
+        return await asyncio.to_thread(self._read_own, texts, words)
+
+    def _read_own(self, texts: Sequence[str], words: tuple[str, ...]) -> frozenset[Reason]:
+        own = _compiled(words)
+        return frozenset(
+            reason
+            for text in texts
+            for reading in readings(text)
+            for reason in self._found_own(reading, own)
+        )
+
     def _read(self, texts: Sequence[str], words: tuple[str, ...]) -> frozenset[Reason]:
         own = _compiled(words)
         return frozenset(
@@ -73,17 +92,33 @@ class WordModerator:
             for reason in self._found(reading, own)
         )
 
-    def _found(self, reading: Reading, own: Terms) -> Iterable[Reason]:
+    def _found_own(self, reading: Reading, own: Terms) -> Iterable[Reason]:
         if self._house.found_in(reading):
             yield Reason.HOUSE_WORDS
         if own.found_in(reading):
             yield Reason.GUILD_WORDS
+
+    def _found(self, reading: Reading, own: Terms) -> Iterable[Reason]:
+        yield from self._found_own(reading, own)
         left = self._harmless.without(reading)
         for reason, terms in self._lists.items():
             if terms.found_in(left):
                 yield reason
         if self._sexual.found_in(left) and (self._minors.found_in(left) or _AGE.search(left.words)):
             yield Reason.MINORS
+
+
+class OwnWordModerator:
+    """Reads texts for the words of the operator and of guilds only, such as negative prompts."""
+
+    name = "own_words"
+
+    def __init__(self, words: WordModerator) -> None:
+        self._words = words
+
+    async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
+        """Return whose words are in these texts; see `TextModerator`."""
+        return await self._words.read_own(texts, tenant)
 
 
 @lru_cache(maxsize=_GUILDS)

@@ -28,7 +28,7 @@ def test_the_table_of_options_is_the_one_we_promise():
     assert bounds == {
         "seed": (0, 4294967295),
         "steps": (1, 200),
-        "cfg": (0, 20),
+        "cfg": (1, 20),
         "fps": (1, 60),
         "loops": (1, 20),
     }

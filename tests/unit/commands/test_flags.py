@@ -66,7 +66,7 @@ from inference.errors import UserError
         ("a fox --refine", "a fox", {"refine": True}),
         ("--no-refine a fox", "a fox", {"refine": False}),
         ("a fox --cfg 4", "a fox", {"cfg": 4.0}),
-        ("a fox --cfg .5", "a fox", {"cfg": 0.5}),
+        ("a fox --cfg 1.5", "a fox", {"cfg": 1.5}),
         ("a fox --model NANO", "a fox", {"model": "NANO"}),
         (r'a fox --image "C:\\my fox.png"', "a fox", {"image": r"C:\my fox.png"}),
         (r"a fox --image C:\fox.png", "a fox", {"image": r"C:\fox.png"}),

@@ -19,7 +19,7 @@ from inference.errors import UserError
         ("frames", "49", 49),
         ("seed", "+7", 7),
         ("cfg", 7, 7.0),
-        ("cfg", 0.1, 0.1),
+        ("cfg", 1.1, 1.1),
         ("cfg", "7.", 7.0),
         ("refine", False, False),
         ("negative", "  blur ", "blur"),

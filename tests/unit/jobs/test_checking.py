@@ -214,7 +214,8 @@ async def test_what_the_assistant_wrote_is_read_too_before_its_requester_sees_it
         job = await core.jobs.submit(replace(order, review=True))
         asked = await bench.reached(job.id, JobState.REVIEW)
 
-        assert reading.texts == [(("a fox", "a fox in ruins"), "guild:a")]
+        # Each on its own: the assistant is asked only about words that were read before.
+        assert reading.texts == [(("a fox",), "guild:a"), (("a fox in ruins",), "guild:a")]
         agreed = await core.jobs.agree(job.id, tenant=job.tenant, own_words=True)
         assert agreed.verdict == asked.verdict == Verdict.of([Reason.GORE], Outcome.SPOILER)
 
