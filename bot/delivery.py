@@ -122,13 +122,13 @@ class Delivery:
             TimeoutError: It did not answer.
         """
         act = await self._outbox.get(job_id, ActKind.CARD)
-        platform = self._platforms.get(act.platform) if act is not None else None
-        if platform is None or job_id in self._slots:
+        if act is None or act.platform not in self._platforms or job_id in self._slots:
             return
-        if self._slots.full(platform.name, Lane.PROGRESS):
+        if self._slots.full(act.platform, Lane.PROGRESS):
             return
+        platform = self._platforms[act.platform]
         # From here on no older state can overtake a newer one.
-        self._slots.take(job_id, platform.name, Lane.PROGRESS)
+        self._slots.take(job_id, act.platform, Lane.PROGRESS)
         try:
             async with asyncio.timeout(TRY_SECONDS[Lane.PROGRESS]):
                 act = await self._outbox.get(job_id, ActKind.CARD)
