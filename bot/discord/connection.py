@@ -18,7 +18,7 @@ from bot.discord.buttons import press_handler
 from bot.discord.commands import make_tree
 from bot.discord.reception import Reception
 from bot.discord.retries import answer_fast
-from bot.discord.sync import keep_synced
+from bot.discord.sync import CommandSync
 from bot.platform import Desk
 from commands.catalog import COMMANDS
 from inference.errors import UserError
@@ -75,12 +75,22 @@ async def serve(
         if interaction.type is discord.InteractionType.modal_submit:
             await reception.submit(interaction)
 
+    sync = CommandSync(tree, section.guild_ids, memory, desk.health, desk.language)
+
+    async def on_ready() -> None:
+        sync.ready(guild.id for guild in client.guilds)
+
+    async def on_guild_join(guild: discord.Guild) -> None:
+        sync.joined(guild.id)
+
     async def on_guild_remove(guild: discord.Guild) -> None:
         await reception.left(guild)
 
     client.event(on_interaction)
+    client.event(on_ready)
+    client.event(on_guild_join)
     client.event(on_guild_remove)
-    syncing = asyncio.create_task(keep_synced(tree, section.guild_ids, memory), name="discord-sync")
+    syncing = asyncio.create_task(sync.run(), name="discord-sync")
     try:
         await client.connect()
     except discord.ConnectionClosed as error:

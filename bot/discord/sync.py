@@ -1,4 +1,4 @@
-"""Tells Discord the commands, but only when they are other than it knows: it counts."""
+"""Registers slash commands with Discord, globally or in some guilds, only where they changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,52 +17,177 @@ from discord import app_commands
 
 from bot.discord.commands import CatalogTranslator
 from bot.discord.errors import UNREACHABLE
+from bot.health import Health
+from commands.messages import error_text
+from inference.errors import UserError
 from inference.media.atomic import write_bytes
 
 PAUSES = (1.0, 5.0, 30.0, 300.0)
 """Seconds between tries; the last one repeats."""
 
+ABSENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+"""How Discord refuses commands for a guild that the bot is not in."""
+
+GLOBAL = "global"
+"""Registers commands everywhere. All other targets are ids of guilds."""
+
+HEALTH_KEY = "discord.commands"
+
+_GLOBAL_ONLY = frozenset({"contexts", "integration_types", "dm_permission"})
+"""Fields that Discord does not take in commands of a guild."""
+
+Commands = Sequence[Mapping[str, Any]]
+
 _log = structlog.get_logger(__name__)
 
 
-async def keep_synced(
-    tree: app_commands.CommandTree[Any], guilds: Sequence[int], memory: Path
-) -> None:
-    """Bring Discord's commands up to date, trying until it takes them.
+class CommandSync:
+    """Keeps the commands of each target as they are here.
 
-    Args:
-        tree: All commands.
-        guilds: Where they are to be; everywhere if empty.
-        memory: File that keeps the fingerprint of what was told last.
+    Targets are independent: one that refuses is tried again later and named in the health, and
+    the others have their commands meanwhile. Targets of an earlier config are emptied, so that
+    nobody sees a command twice.
     """
-    await tree.set_translator(CatalogTranslator())
-    told = fingerprint(await payload(tree), tree.client.application_id or 0, guilds)
-    if await asyncio.to_thread(_remembered, memory) == told:
-        return
-    for guild in guilds:
-        tree.copy_global_to(guild=discord.Object(guild))
-    for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
-        if await _told(tree, guilds):
-            break
-        await asyncio.sleep(pause)
-    await asyncio.to_thread(write_bytes, memory, told.encode())
-    _log.info("discord.synced", guilds=list(guilds))
 
+    def __init__(
+        self,
+        tree: app_commands.CommandTree[Any],
+        guilds: Sequence[int],
+        memory: Path,
+        health: Health,
+        language: str,
+    ) -> None:
+        """Prepare.
 
-async def _told(tree: app_commands.CommandTree[Any], guilds: Sequence[int]) -> bool:
-    try:
-        for guild in guilds:
-            await tree.sync(guild=discord.Object(guild))
-        if not guilds:
-            await tree.sync()
-    except (discord.DiscordException, *UNREACHABLE) as error:
-        _log.warning("discord.sync_failed", error=str(error))
-        return False
-    return True
+        Args:
+            tree: All commands.
+            guilds: Where they are to be; everywhere if empty.
+            memory: File with the fingerprint of what each target was told last.
+            health: Where targets that refuse are named.
+            language: Of the operator.
+        """
+        self._tree = tree
+        self._wanted = [str(guild) for guild in dict.fromkeys(guilds)] or [GLOBAL]
+        self._memory = memory
+        self._health = health
+        self._language = language
+        self._told: dict[str, str] = {}
+        self._refused: set[str] = set()
+        self._writing = asyncio.Lock()
+        self._joined = {target: asyncio.Event() for target in self._wanted}
+
+    async def run(self) -> None:
+        """Bring every target up to date, and guilds again that the bot is invited to."""
+        await self._tree.set_translator(CatalogTranslator())
+        everywhere = await payload(self._tree)
+        self._told = await asyncio.to_thread(_remembered, self._memory, self._application)
+        obsolete = self._told.keys() - set(self._wanted)
+        async with asyncio.TaskGroup() as tasks:
+            for target in self._wanted:
+                commands = everywhere if target == GLOBAL else in_guild(everywhere)
+                tasks.create_task(self._keep(target, commands), name=f"discord-sync-{target}")
+            for target in obsolete:
+                tasks.create_task(self._empty(target), name=f"discord-sync-{target}")
+
+    def joined(self, guild_id: int) -> None:
+        """Register the commands of a guild again: it may have lost them with the bot."""
+        if event := self._joined.get(str(guild_id)):
+            event.set()
+
+    def ready(self, guilds: Iterable[int]) -> None:
+        """Try those at once that refused and that the bot turns out to be in."""
+        for guild_id in guilds:
+            if str(guild_id) in self._refused:
+                self.joined(guild_id)
+
+    @property
+    def _application(self) -> int:
+        return self._tree.client.application_id or 0
+
+    async def _keep(self, target: str, commands: Commands) -> None:
+        print_ = fingerprint(commands)
+        if self._told.get(target) != print_:
+            await self._persist(target, commands, print_)
+        joined = self._joined[target]
+        while target != GLOBAL:
+            await joined.wait()
+            await self._persist(target, commands, print_)
+
+    async def _persist(self, target: str, commands: Commands, print_: str) -> None:
+        """Tell a target its commands, trying until it takes them."""
+        joined = self._joined[target]
+        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
+            joined.clear()
+            try:
+                await self._tell(target, commands)
+            except (discord.DiscordException, *UNREACHABLE) as error:
+                self._failed(target, error, lasting=pause == PAUSES[-1])
+            else:
+                break
+            try:
+                async with asyncio.timeout(pause):
+                    await joined.wait()
+            except TimeoutError:
+                continue
+        self._refused.discard(target)
+        self._health.clear(f"{HEALTH_KEY}.{target}")
+        await self._remember(target, print_)
+        _log.info("discord.sync.done", target=target, commands=len(commands))
+
+    async def _empty(self, target: str) -> None:
+        """Take the commands of an earlier config away."""
+        # First: a crash in between must not leave the belief that they are there.
+        await self._remember(target, "")
+        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
+            try:
+                await self._tell(target, [])
+                break
+            except (discord.DiscordException, *UNREACHABLE) as error:
+                if _status(error) in ABSENT:  # the bot has left it, and its commands with it
+                    break
+                self._failed(target, error, lasting=False)
+            await asyncio.sleep(pause)
+        await self._remember(target, None)
+        _log.info("discord.sync.done", target=target, commands=0)
+
+    async def _tell(self, target: str, commands: Commands) -> None:
+        http, application = self._tree.client.http, self._application
+        told: Any = commands  # the library's types are those of its own objects
+        if target == GLOBAL:
+            await http.bulk_upsert_global_commands(application, payload=told)
+        else:
+            await http.bulk_upsert_guild_commands(application, int(target), payload=told)
+
+    def _failed(self, target: str, error: Exception, *, lasting: bool) -> None:
+        """Log a failed try; report it where only the operator can help, or where it lasts."""
+        status, code = _status(error), getattr(error, "code", 0)
+        kind = type(error).__name__
+        _log.warning("discord.sync.failed", target=target, status=status, code=code, error=kind)
+        if target != GLOBAL and status in ABSENT:
+            self._refused.add(target)
+            problem = UserError("discord.guild_closed", guild=target)
+        elif lasting or status == HTTPStatus.BAD_REQUEST:
+            problem = UserError("discord.commands_refused", target=target, problem=code or kind)
+        else:
+            return
+        self._health.report(f"{HEALTH_KEY}.{target}", error_text(problem, self._language))
+
+    async def _remember(self, target: str, print_: str | None) -> None:
+        """Write down what a target was told; None if it is of no interest any more."""
+        async with self._writing:
+            if print_ is None:
+                self._told.pop(target, None)
+            else:
+                self._told[target] = print_
+            kept = json.dumps({"application": self._application, "targets": self._told})
+            try:
+                await asyncio.to_thread(write_bytes, self._memory, kept.encode())
+            except OSError as error:  # it is told again at the next start
+                _log.warning("discord.sync.unsaved", error=type(error).__name__)
 
 
 async def payload(tree: app_commands.CommandTree[Any]) -> list[dict[str, Any]]:
-    """Return the commands as Discord is told them."""
+    """Return the commands as Discord is told them globally."""
     translator = tree.translator
     commands = [
         *tree.get_commands(type=discord.AppCommandType.chat_input),
@@ -72,14 +198,32 @@ async def payload(tree: app_commands.CommandTree[Any]) -> list[dict[str, Any]]:
     return [await command.get_translated_payload(tree, translator) for command in commands]
 
 
-def fingerprint(commands: Sequence[dict[str, Any]], application: int, guilds: Sequence[int]) -> str:
-    """Return what is equal exactly if the same commands go to the same places."""
-    told = json.dumps([commands, application, sorted(guilds)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+def in_guild(commands: Commands) -> list[dict[str, Any]]:
+    """Return commands as Discord takes them for one guild."""
+    return [
+        {name: value for name, value in command.items() if name not in _GLOBAL_ONLY}
+        for command in commands
+    ]
 
 
-def _remembered(memory: Path) -> str | None:
+def fingerprint(commands: Commands) -> str:
+    """Return a hash of a set of commands."""
+    return hashlib.sha256(json.dumps(commands, sort_keys=True).encode()).hexdigest()
+
+
+def _status(error: Exception) -> int:
+    return error.status if isinstance(error, discord.HTTPException) else 0
+
+
+def _remembered(memory: Path, application: int) -> dict[str, str]:
+    """Return the fingerprints by target; none of another application."""
     try:
-        return memory.read_text(encoding="ascii")
-    except (FileNotFoundError, ValueError):
-        return None
+        kept = json.loads(memory.read_text(encoding="ascii"))
+        if kept["application"] != application:
+            return {}
+        return {str(target): str(print_) for target, print_ in kept["targets"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Before there were targets, the file had one fingerprint, most likely of global commands.
+        return {GLOBAL: ""}

@@ -35,8 +35,13 @@ class Studio:
     directory: Path
 
     @contextlib.asynccontextmanager
-    async def bot(self, **models) -> AsyncIterator[App]:
-        """Run the bot for the length of the block; the data stays for the next one."""
+    async def bot(self, *, section: dict | None = None, **models) -> AsyncIterator[App]:
+        """Run the bot for the length of the block; the data stays for the next one.
+
+        Args:
+            section: Further keys of `[discord]`.
+            models: Keys of `[models.testcard]`.
+        """
         config = load_config(
             None,
             overrides={
@@ -46,6 +51,7 @@ class Studio:
                     "api_base_url": self.discord.api_url,
                     "gateway_url": self.discord.gateway_url,
                     "cdn_hosts": [self.discord.cdn_host],
+                    **(section or {}),
                 },
                 "models": {
                     "installed": ["testcard"],

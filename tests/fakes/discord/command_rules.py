@@ -9,6 +9,7 @@ from typing import Any
 CHAT, USER, MESSAGE = 1, 2, 3
 SUBCOMMAND, GROUP, STRING, INTEGER, NUMBER = 1, 2, 3, 4, 10
 MOST = {CHAT: 100, USER: 15, MESSAGE: 15}
+GLOBAL_ONLY = ("contexts", "integration_types", "dm_permission")
 TEXT_TOTAL = 8000
 SAFE_INTEGER = 2**53 - 1
 
@@ -37,8 +38,8 @@ def _check(command: dict[str, Any], *, in_guild: bool) -> list[str]:
         problems += _check_options(command.get("options") or [])
     elif not 1 <= len(name) <= 32 or command.get("description") or command.get("options"):
         problems.append("context menu: a name of 1-32 characters, no description, no options")
-    if in_guild and (command.get("contexts") or command.get("integration_types")):
-        problems.append("contexts and integration_types are for global commands")
+    if in_guild:
+        problems += [f"{name} is for global commands" for name in GLOBAL_ONLY if name in command]
     total = sum(_longest(item, key) for item in _items(command) for key in ("name", "description"))
     total += sum(len(v) for item in _items(command) if isinstance(v := item.get("value"), str))
     if total > TEXT_TOTAL:

@@ -40,6 +40,10 @@ class Registry:
         self.overwrites += 1
         self._world.bell.ring()
 
+    def offered(self, guild: Guild, name: str, kind: int = CHAT) -> int:
+        """Count the entries of a name in the client's list: a guild's and a global one are two."""
+        return sum((kind, name) in self._sets.get(key, {}) for key in (guild.id, None))
+
     def add(self, guild_id: int | None, command: dict[str, Any]) -> dict[str, Any]:
         """Create or replace one command.
 

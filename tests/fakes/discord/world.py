@@ -70,9 +70,16 @@ class World:
             roles=[everyone, integration],
         )
         self.guilds[guild.id] = guild
-        self.join(guild, self.bot, [integration])
-        self.publish("GUILD_CREATE", payloads.guild(self, guild), guild)
+        self.invite_bot(guild)
         return guild
+
+    def invite_bot(self, guild: Guild) -> None:
+        """Make the bot a member of a guild, with its own role."""
+        self.join(guild, self.bot, guild.roles[1:2])
+        # Only a guild that comes back after an outage says whether it is there.
+        told = payloads.guild(self, guild)
+        del told["unavailable"]
+        self.publish("GUILD_CREATE", told, guild)
 
     def join(self, guild: Guild, user: User, roles: list[Role]) -> Member:
         """Make a user a member."""

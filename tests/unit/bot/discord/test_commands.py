@@ -15,6 +15,7 @@ from bot.discord.invite import address
 from bot.discord.reception import Reception
 from commands.catalog import COMMANDS
 from commands.studio import Studio
+from tests.fakes.discord.command_rules import check_commands
 
 NAME = re.compile(r"[-_a-z0-9]{1,32}")
 KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
@@ -148,12 +149,17 @@ async def test_every_command_of_the_catalog_is_there_and_both_menus(commands):
     assert {"/Animate this image", "/Use these settings"} <= typed
 
 
-async def test_the_fingerprint_changes_with_what_is_told_and_where(commands):
-    same = sync.fingerprint(commands, 1, [2, 3])
-    assert sync.fingerprint(commands, 1, [3, 2]) == same
-    assert sync.fingerprint(commands[1:], 1, [2, 3]) != same
-    assert sync.fingerprint(commands, 1, []) != same
-    assert sync.fingerprint(commands, 9, [2, 3]) != same
+async def test_the_fingerprint_changes_with_what_is_told(commands):
+    same = sync.fingerprint(commands)
+    assert sync.fingerprint([*commands]) == same
+    assert sync.fingerprint(commands[1:]) != same
+    assert sync.fingerprint(sync.in_guild(commands)) != same
+
+
+async def test_commands_of_a_guild_say_nothing_of_contexts_and_installs(commands):
+    assert check_commands(commands, in_guild=False) == []
+    assert check_commands(commands, in_guild=True) != []
+    assert check_commands(sync.in_guild(commands), in_guild=True) == []
 
 
 def test_the_invitation_asks_for_what_is_used_and_no_more():
