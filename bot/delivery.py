@@ -3,7 +3,8 @@
 One job's messages go out one after the other, the card first; different jobs' side by side, with a
 concurrency limit for each platform and kind of work (`bot.delivery_slots`). A transient failure is
 tried again for as long as it takes; a terminal one moves the message to the next route: thread,
-channel, direct message, and at last kept for `/rushes show`.
+channel, direct message, and at last kept for `/rushes show`. Before it leaves the channel because
+of a refusal that may pass, it is tried again there, for `PASSING_SECONDS`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -35,6 +36,12 @@ from inference.store.outbox import Act, ActKind, OutboxStore, Route
 
 BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries; the last one repeats."""
+
+PASSING_SECONDS = 3600.0
+"""How long a place may stay closed, where that may pass, before the next one is taken."""
+
+PASSING_BACKOFF_SECONDS = (2, 5, 10, 30, 60)
+"""Waits between tries at such a place; the last one repeats."""
 
 UNLIMITED = 1 << 62
 """Bytes."""
@@ -206,8 +213,8 @@ class Delivery:
                 log.info("delivery.later", code=error.code, attempts=act.attempts)
                 await self._later(act, error.retry_after)
             else:
-                log.warning("delivery.closed", code=error.code)
-                await self._closed(act)
+                log.warning("delivery.closed", code=error.code, passing=error.passing)
+                await self._closed(act, error)
         except TimeoutError:
             log.warning("delivery.timeout", attempts=act.attempts)
             await self._later(act, None)
@@ -280,10 +287,13 @@ class Delivery:
         try:
             receipt = await platform.post(message, remember)
         except DeliveryError as error:
+            if error.unsent and not act.sending:  # so that nobody has to look for it
+                await self._outbox.unsent(act)
             if error.code != "delivery.too_large" or message.file is None:
                 raise
             size = (await asyncio.to_thread(message.file.stat)).st_size
-            await self._outbox.remember(act, {"limit": int(size * SHRINK)})
+            kept = {name: act.trace[name] for name in ("closed", "why") if name in act.trace}
+            await self._outbox.remember(act, {**kept, "limit": int(size * SHRINK)})
             raise DeliveryError(error.code, transient=True, retry_after=0) from error
         faults.point(f"after:post_{act.kind}")
         return receipt
@@ -297,7 +307,7 @@ class Delivery:
         try:
             await platform.edit(receipt, message)
         except DeliveryError as error:
-            if error.transient:
+            if error.transient or self._reopens(act, error):
                 raise
             await self._outbox.drop(act)  # somebody deleted the card: it is not forced on them
         else:
@@ -335,11 +345,38 @@ class Delivery:
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
         await self._noted(self._outbox.retry(act, at=self._clock.now() + pause))
 
-    async def _closed(self, act: Act) -> None:
-        if act.kind is ActKind.REMOVAL:  # it is where it is: no other place has it
+    async def _closed(self, act: Act, error: DeliveryError) -> None:
+        """Take the next route, or go back to the first one where the place may open again."""
+        closed = {"at": self._clock.now(), "tries": 0, **act.trace.get("closed", {})}
+        onward = Route(min(act.route + 1, Route.KEPT))
+        if self._reopens(act, error) and (onward > Route.CHANNEL or act.receipt is not None):
+            await self._reopened(act, closed)
+        elif act.kind is ActKind.REMOVAL:  # it is where it is: no other place has it
             await self._noted(self._outbox.drop(act))
         else:
-            await self._noted(self._outbox.reroute(act, Route(min(act.route + 1, Route.KEPT))))
+            why = error.why or act.trace.get("why")
+            trace = {"closed": closed, **({"why": why} if why else {})}
+            await self._noted(self._outbox.reroute(act, onward, trace=trace))
+
+    def _reopens(self, act: Act, error: DeliveryError) -> bool:
+        """Whether it is worth waiting for a place that is closed."""
+        since = act.trace.get("closed", {}).get("at", self._clock.now())
+        waited = self._clock.now() - since
+        return error.passing and act.route is not Route.DIRECT and waited < PASSING_SECONDS
+
+    async def _reopened(self, act: Act, closed: dict[str, Any]) -> None:
+        """Try later where it belongs."""
+        tries = closed["tries"]
+        pause = PASSING_BACKOFF_SECONDS[min(tries, len(PASSING_BACKOFF_SECONDS) - 1)]
+        pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
+        home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
+        route = act.route if act.receipt is not None or act.kind is ActKind.REMOVAL else home
+        trace = {"closed": {**closed, "tries": tries + 1}}
+        if route is act.route:
+            trace = {**act.trace, **trace}
+        await self._noted(
+            self._outbox.reroute(act, route, trace=trace, at=self._clock.now() + pause)
+        )
 
     async def _noted(self, write: Awaitable[None]) -> None:
         """Write down how a try went; if the disk refuses, the row says what it said before."""

@@ -59,14 +59,28 @@ class DeliveryError(RushesError):
     Attributes:
         transient: True when the same call may succeed later.
         retry_after: Seconds the platform asked us to wait, if it did.
+        unsent: True when the platform certainly did not take the message.
+        passing: The place is closed, but may open again soon, such as after a bot's time-out.
+        why: Catalog key of half a sentence for whoever gets the message in the next place.
     """
 
     def __init__(
-        self, code: str, *, transient: bool, retry_after: float | None = None, **params: Any
+        self,
+        code: str,
+        *,
+        transient: bool,
+        retry_after: float | None = None,
+        unsent: bool = False,
+        passing: bool = False,
+        why: str | None = None,
+        **params: Any,
     ) -> None:
         super().__init__(code, **params)
         self.transient = transient
         self.retry_after = retry_after
+        self.unsent = unsent
+        self.passing = passing
+        self.why = why
 
 
 class WorkerLost(RushesError):

@@ -196,11 +196,21 @@ class OutboxStore:
 
     async def begin(self, act: Act) -> None:
         """Note that the platform may see this act from now on, whatever happens to us."""
-        await self._update("begin", act, "sending = 1")
+        await self._update(
+            "begin",
+            act,
+            "sending = 1, trace = json_set(trace, '$.begun', :value)",
+            self._clock.now(),
+        )
+
+    async def unsent(self, act: Act) -> None:
+        """Note that the platform certainly has not taken the act that `begin` announced."""
+        await self._update("unsent", act, "sending = 0, trace = json_remove(trace, '$.begun')")
 
     async def remember(self, act: Act, trace: dict[str, Any]) -> None:
         """Keep what a half-done delivery needs in order to go on instead of starting again."""
-        await self._update("remember", act, "trace = :value", json.dumps(trace))
+        begun = "json_object('begun', json_extract(trace, '$.begun'))"
+        await self._update("remember", act, f"trace = json_patch(:value, {begun})", json.dumps(trace))
 
     async def sent(self, act: Act, receipt: dict[str, Any]) -> Job | None:
         """Note that the platform has the act as of `act.wanted`; a clip's job is done with it.
@@ -213,7 +223,7 @@ class OutboxStore:
         async def work(connection: aiosqlite.Connection) -> Job | None:
             await connection.execute(
                 "UPDATE outbox SET shown = max(shown, ?), sending = 0, attempts = 0,"
-                " receipt = ? WHERE key = ?",
+                " receipt = ?, trace = json_remove(trace, '$.closed') WHERE key = ?",
                 (act.wanted, json.dumps(receipt), act.key),
             )
             if act.kind is not ActKind.CLIP:
@@ -238,13 +248,24 @@ class OutboxStore:
         """Try again at a time, Unix seconds."""
         await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)
 
-    async def reroute(self, act: Act, route: Route) -> None:
-        """Try the next place at once; what the old place was told does not matter there."""
+    async def reroute(
+        self, act: Act, route: Route, *, trace: dict[str, Any] | None = None, at: float | None = None
+    ) -> None:
+        """Try another place; what the old place was told does not matter there.
+
+        Args:
+            act: What is tried.
+            route: The place.
+            trace: What is remembered there.
+            at: When, Unix seconds; at once without it.
+        """
         await self._update(
             "reroute",
             act,
-            "route = :value, attempts = 0, sending = 0, trace = '{}', next_at = created_at",
-            route.value,
+            "route = json_extract(:value, '$.route'), attempts = 0, sending = 0,"
+            " trace = json_extract(:value, '$.trace'),"
+            " next_at = coalesce(json_extract(:value, '$.at'), created_at)",
+            json.dumps({"route": route.value, "trace": trace or {}, "at": at}),
         )
 
     async def drop(self, act: Act) -> None:

@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from bot.delivery import Delivery
+from bot.delivery import PASSING_SECONDS, Delivery
 from commands import cards
 from commands.cards import Standing
+from inference.errors import DeliveryError
+from inference.jobs.events import JobEvent
 from inference.jobs.model import JobState
 from inference.jobs.presentation import Presentation
 from inference.safety.base import Outcome, Reason
+from inference.store.outbox import ActKind, Route
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
 
@@ -22,6 +25,7 @@ class Board:
     """A platform that keeps what it is given."""
 
     name = "test"
+    opens_at = None
 
     def __init__(self):
         self.posted = asyncio.Queue()
@@ -45,8 +49,8 @@ def paint(job, kind, file):
 
 
 @contextlib.asynccontextmanager
-async def delivering(bench, **wishes):
-    board, core = Board(), bench.core
+async def delivering(bench, board=None, **wishes):
+    board, core = board or Board(), bench.core
     delivery = Delivery(
         outbox=core.outbox,
         store=core.store,
@@ -112,3 +116,107 @@ async def test_stills_of_a_running_job_are_shown_only_where_nobody_minds(
 
         card = await message(board.edited, lambda each: each.job.state is JobState.RUNNING)
         assert (card.preview is not None) is shown
+
+
+class Shut(Board):
+    """A platform whose places refuse, each for as long as the test wants."""
+
+    def __init__(self):
+        super().__init__()
+        self.refusals = {}
+        self.tries = []
+
+    async def post(self, message, remember):
+        self.tries.append((message.kind, message.route))
+        refusal = self.refusals.get(message.route)
+        if refusal is not None and message.kind is ActKind.CLIP:
+            raise refusal
+        return await super().post(message, remember)
+
+    async def find(self, message):
+        return None
+
+
+def closed(**more):
+    return DeliveryError("delivery.closed", transient=False, unsent=True, **more)
+
+
+async def delivered_clip(bench, board):
+    """Finish one job, and let time pass until its clip is somewhere."""
+    job = await bench.core.jobs.submit(an_order())
+    await bench.executor.started()
+    bench.executor.finish()
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    return await message(board.posted, lambda each: each.file is not None)
+            if board.opens_at is not None and bench.clock.now() >= board.opens_at:
+                board.refusals = {}
+            bench.clock.advance(15)
+            # Nobody sleeps on the clock of tests: an event makes the delivery look again.
+            bench.core.events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
+
+
+async def test_a_place_that_is_closed_for_minutes_gets_its_clip_when_it_opens(bench):
+    async with bench.open(), delivering(bench, board=Shut()) as (board, _):
+        board.refusals = dict.fromkeys((Route.THREAD, Route.CHANNEL), closed(passing=True))
+        board.opens_at = bench.clock.now() + 600
+
+        clip = await delivered_clip(bench, board)
+
+        assert clip.route is Route.THREAD
+        assert "why" not in clip.trace
+        assert (ActKind.CLIP, Route.DIRECT) not in board.tries
+
+
+async def test_a_place_that_stays_closed_for_an_hour_loses_its_clip_to_the_next(bench):
+    async with bench.open(), delivering(bench, board=Shut()) as (board, _):
+        refusal = closed(passing=True, why="discord.why.closed")
+        board.refusals = dict.fromkeys((Route.THREAD, Route.CHANNEL), refusal)
+        begun = bench.clock.now()
+
+        clip = await delivered_clip(bench, board)
+
+        assert clip.route is Route.DIRECT
+        assert clip.trace["why"] == "discord.why.closed"
+        assert bench.clock.now() - begun >= PASSING_SECONDS
+        assert len(board.tries) < 300
+
+
+async def test_a_thread_that_cannot_be_opened_now_moves_its_clip_at_once_and_says_why(bench):
+    async with bench.open(), delivering(bench, board=Shut()) as (board, _):
+        board.refusals = {Route.THREAD: closed(passing=True, why="discord.why.no_thread")}
+
+        clip = await delivered_clip(bench, board)
+
+        assert (clip.route, clip.trace["why"]) == (Route.CHANNEL, "discord.why.no_thread")
+
+
+async def test_a_place_that_is_gone_is_left_at_once(bench):
+    async with bench.open(), delivering(bench, board=Shut()) as (board, _):
+        board.refusals = dict.fromkeys((Route.THREAD, Route.CHANNEL), closed())
+        begun = bench.clock.now()
+
+        clip = await delivered_clip(bench, board)
+
+        assert clip.route is Route.DIRECT
+        assert bench.clock.now() - begun < 120
+
+
+async def test_a_message_that_was_certainly_refused_is_not_looked_for(bench):
+    looked = []
+
+    class Busy(Shut):
+        async def find(self, message):
+            looked.append(message.key)
+
+    async with bench.open() as core, delivering(bench, board=Busy()) as (board, _):
+        busy = DeliveryError("delivery.busy", transient=True, retry_after=20, unsent=True)
+        board.refusals = {Route.THREAD: busy}
+        board.opens_at = bench.clock.now() + 60
+
+        clip = await delivered_clip(bench, board)
+
+        assert clip.route is Route.THREAD
+        assert looked == []

@@ -195,7 +195,7 @@ async def test_what_a_half_done_delivery_needs_is_kept(store, outbox, clock):
     await outbox.retry(act, at=clock.now())
 
     act = await outbox.get(job.id, ActKind.CARD)
-    assert (act.sending, act.trace) == (True, {"file_id": "F1"})
+    assert (act.sending, act.trace) == (True, {"file_id": "F1", "begun": clock.now()})
 
 
 async def test_another_route_begins_from_nothing_and_at_once(store, outbox, clock):
