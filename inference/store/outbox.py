@@ -210,7 +210,9 @@ class OutboxStore:
     async def remember(self, act: Act, trace: dict[str, Any]) -> None:
         """Keep what a half-done delivery needs in order to go on instead of starting again."""
         begun = "json_object('begun', json_extract(trace, '$.begun'))"
-        await self._update("remember", act, f"trace = json_patch(:value, {begun})", json.dumps(trace))
+        await self._update(
+            "remember", act, f"trace = json_patch(:value, {begun})", json.dumps(trace)
+        )
 
     async def sent(self, act: Act, receipt: dict[str, Any]) -> Job | None:
         """Note that the platform has the act as of `act.wanted`; a clip's job is done with it.
@@ -249,7 +251,12 @@ class OutboxStore:
         await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)
 
     async def reroute(
-        self, act: Act, route: Route, *, trace: dict[str, Any] | None = None, at: float | None = None
+        self,
+        act: Act,
+        route: Route,
+        *,
+        trace: dict[str, Any] | None = None,
+        at: float | None = None,
     ) -> None:
         """Try another place; what the old place was told does not matter there.
 
