@@ -211,7 +211,7 @@ async def test_a_message_that_was_certainly_refused_is_not_looked_for(bench):
         async def find(self, message):
             looked.append(message.key)
 
-    async with bench.open() as core, delivering(bench, board=Busy()) as (board, _):
+    async with bench.open(), delivering(bench, board=Busy()) as (board, _):
         busy = DeliveryError("delivery.busy", transient=True, retry_after=20, unsent=True)
         board.refusals = {Route.THREAD: busy}
         board.opens_at = bench.clock.now() + 60
