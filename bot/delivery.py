@@ -292,7 +292,7 @@ class Delivery:
             if error.code != "delivery.too_large" or message.file is None:
                 raise
             size = (await asyncio.to_thread(message.file.stat)).st_size
-            kept = {name: act.trace[name] for name in ("closed", "why") if name in act.trace}
+            kept = {name: act.trace[name] for name in act.trace if name in {"closed", "why"}}
             await self._outbox.remember(act, {**kept, "limit": int(size * SHRINK)})
             raise DeliveryError(error.code, transient=True, retry_after=0) from error
         faults.point(f"after:post_{act.kind}")
@@ -367,7 +367,7 @@ class Delivery:
     async def _reopened(self, act: Act, closed: dict[str, Any]) -> None:
         """Try later where it belongs."""
         tries = closed["tries"]
-        pause = PASSING_BACKOFF_SECONDS[min(tries, len(PASSING_BACKOFF_SECONDS) - 1)]
+        pause = float(PASSING_BACKOFF_SECONDS[min(tries, len(PASSING_BACKOFF_SECONDS) - 1)])
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
         home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
         route = act.route if act.receipt is not None or act.kind is ActKind.REMOVAL else home
