@@ -18,7 +18,7 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.errors import WIRE_ERRORS, delivery_error
+from bot.slack.errors import TOKEN_ERRORS, WIRE_ERRORS
 from bot.slack.installations import Installation, Installations
 from inference.errors import DeliveryError, UserError
 from inference.store.database import Database
@@ -189,10 +189,10 @@ class Clients:
         try:
             told = await client.auth_test()
         except WIRE_ERRORS as error:
-            refusal = delivery_error(error)
-            if refusal.transient:
-                raise refusal from error
-            raise UserError("slack.token_rejected", problem=problem(error)) from error
+            code = problem(error)
+            if code in TOKEN_ERRORS:
+                raise UserError("slack.token_rejected", problem=code) from error
+            raise DeliveryError("slack.unreachable", transient=True, error=code) from error
         wide = bool(told.get("is_enterprise_install"))
         scopes = re.split(r",\s*", _header(told.headers, "x-oauth-scopes"))
         return Installation(

@@ -16,6 +16,19 @@ from inference.errors import DeliveryError
 RETRY_AFTER_SECONDS = 10.0
 """When Slack says "too fast" without saying for how long."""
 
+TOKEN_ERRORS = frozenset(
+    {
+        "account_inactive",
+        "invalid_auth",
+        "missing_scope",
+        "not_allowed_token_type",
+        "not_authed",
+        "token_expired",
+        "token_revoked",
+    }
+)
+"""The token is of no use, and only a person can change that; any other code may pass."""
+
 _RATE_LIMITED = frozenset({"ratelimited", "rate_limited"})
 
 _UNCLEAR = frozenset(

@@ -92,7 +92,7 @@ class SlackPlatform:
             async with asyncio.TaskGroup() as group:
                 self._register(app, desk, installations, Work(group))
                 async with self._serving(app, desk, installations, logger):
-                    await self._connect(app, logger)
+                    await self._connect(app, desk, logger)
 
     async def upload_limit(self, job: Job) -> int:
         """Return how many bytes a file may have."""
@@ -170,12 +170,21 @@ class SlackPlatform:
         async with serve(host=section.host, port=section.port, app=delivered, flow=flow):
             yield
 
-    async def _connect(self, app: AsyncApp, logger: logging.Logger) -> None:
+    async def _connect(self, app: AsyncApp, desk: Desk, logger: logging.Logger) -> None:
         token = _secret(self._section.app_token)
         if self._section.mode == "http" or token is None:
             await asyncio.get_running_loop().create_future()
         else:
-            await Connection(app, token, self._clients, logger).run()
+            connection = Connection(
+                app,
+                token,
+                self._clients,
+                logger,
+                health=desk.health,
+                language=desk.language,
+                clock=self._clock,
+            )
+            await connection.run()
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -18,7 +18,7 @@ from bot.slack.manifest import manifest
 from bot.slack.platform import SlackPlatform
 from commands.policy import make_policy
 from commands.studio import Studio
-from inference.clock import SystemClock
+from inference.clock import Clock, SystemClock
 from inference.engines import registry
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
@@ -53,6 +53,8 @@ class House:
     section: dict[str, Any] = field(default_factory=dict)
     executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(automatic=True))
     operators: frozenset[str] = frozenset()
+    clock: Clock = field(default_factory=SystemClock)
+    """Of the platform alone."""
     core: Core = field(init=False)
     desk: Desk = field(init=False)
     platform: SlackPlatform = field(init=False)
@@ -71,7 +73,7 @@ class House:
                 **self.section,
             }
         )
-        self.platform = SlackPlatform(section, limiter=limiter)
+        self.platform = SlackPlatform(section, clock=self.clock, limiter=limiter)
         studio = Studio(models=(registry.capabilities("testcard"),), default_model="testcard")
         async with contextlib.AsyncExitStack() as stack:
             self.core = core = await stack.enter_async_context(

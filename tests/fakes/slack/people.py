@@ -97,6 +97,12 @@ class Person:
         self._see(url, delivery.payload)
         return Reply(delivery=delivery, trigger_id=trigger)
 
+    async def until_heard(self, channel: Channel, command: str, text: str = "") -> Reply:
+        """Type a slash command again and again until the app heard it."""
+        while not (reply := await self.command(channel, command, text)).acknowledged:  # noqa: ASYNC110 - only Slack knows when
+            await asyncio.sleep(0.05)
+        return reply
+
     def say(
         self,
         channel: Channel,

@@ -13,12 +13,17 @@ from typing import Literal
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from tests.fakes.slack.limits import Meter
 from tests.fakes.slack.mail import ACK_SECONDS
 from tests.fakes.slack.model import APP_ID, Json
 from tests.fakes.slack.records import SlackError
 from tests.fakes.slack.world import World
 
 MOST_CONNECTIONS = 10
+
+OPENS_PER_MINUTE = 20
+"""Of `apps.connections.open`. Slack's tier 1 allows one and lets a few more pass: a test that needs
+the letter of it sets `SocketMode.opens_per_minute`."""
 
 REFRESH_SECONDS = 0.5
 """Between the request to reconnect and the end. Slack gives ten seconds."""
@@ -51,10 +56,17 @@ class SocketMode:
         self.connections: list[Connection] = []
         self.opened = 0
         """Connections in all."""
+        self.most_at_once = 0
+        self.foreign = 0
+        """Connections that other processes hold with the same app token."""
+        self.enabled = True
+        """Whether Socket Mode is switched on for the app."""
+        self.opens_per_minute = OPENS_PER_MINUTE
         self._world = world
         self._ping_seconds = ping_seconds
         self._tickets: dict[str, float] = {}
         self._turns = itertools.count()
+        self._meter = Meter()
 
     # -- what tests do -----------------------------------------------------------------------
 
@@ -69,16 +81,25 @@ class SocketMode:
         for connection in self.connections:
             connection.condition = condition
 
-    async def ask_to_reconnect(self) -> None:
-        """Warn, ask every connection to be replaced, and close it."""
+    async def ask_to_reconnect(self, *reasons: str) -> None:
+        """Tell every connection that it ends, for a reason or more, and close it."""
         for connection in list(self.connections):
-            connection.leaving = True
-            for reason in ("warning", "refresh_requested"):
-                said = {"type": "disconnect", "reason": reason, "debug_info": {"host": "loopback"}}
-                with contextlib.suppress(ConnectionError):
-                    await connection.socket.send_json(said)
+            await self._dismiss(connection, *(reasons or ("warning", "refresh_requested")))
+
+    async def switch_off(self) -> None:
+        """Switch Socket Mode off, as an admin of the app does."""
+        self.enabled = False
+        await self.ask_to_reconnect("link_disabled")
+
+    async def _dismiss(self, connection: Connection, *reasons: str) -> None:
+        connection.leaving = True
+        for reason in reasons:
+            said = {"type": "disconnect", "reason": reason, "debug_info": {"host": "loopback"}}
+            with contextlib.suppress(ConnectionError):
+                await connection.socket.send_json(said)
+        if "refresh_requested" in reasons:
             await asyncio.sleep(REFRESH_SECONDS)
-            await connection.socket.close()
+        await connection.socket.close()
 
     # -- the wire ----------------------------------------------------------------------------
 
@@ -116,10 +137,13 @@ class SocketMode:
         """Hand out the right to connect once.
 
         Raises:
-            SlackError: There are too many connections.
+            SlackError: There were too many of them, or Socket Mode is off.
         """
-        if len(self.connections) >= MOST_CONNECTIONS:
-            raise SlackError("too_many_websockets")
+        if not self.enabled:
+            raise SlackError("socket_mode_disabled")
+        wait = self._meter.take("apps.connections.open", "", self.opens_per_minute)
+        if wait:
+            raise SlackError("ratelimited", retry_after=wait)
         ticket = secrets.token_hex(16)
         self._tickets[ticket] = time.monotonic()
         return ticket
@@ -134,11 +158,15 @@ class SocketMode:
         self.opened += 1
         connection = Connection(socket=stream, request=request)
         self.connections.append(connection)
+        self.most_at_once = max(self.most_at_once, len(self.connections))
         self._world.touch()
         async with asyncio.TaskGroup() as group:
             pings = group.create_task(self._ping(connection))
             try:
-                await stream.send_json(self._hello())
+                if len(self.connections) + self.foreign > MOST_CONNECTIONS:
+                    await self._dismiss(connection, "too_many_websockets")
+                else:
+                    await stream.send_json(self._hello())
                 async for message in stream:
                     await self._hear(connection, message)
             except ConnectionError:
@@ -158,7 +186,7 @@ class SocketMode:
     def _hello(self) -> Json:
         return {
             "type": "hello",
-            "num_connections": len(self.connections),
+            "num_connections": len(self.connections) + self.foreign,
             "connection_info": {"app_id": APP_ID},
             "debug_info": {"host": "loopback", "approximate_connection_time": 18060},
         }
