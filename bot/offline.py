@@ -88,7 +88,7 @@ async def render(
         )
         async with setup.executor(config, models=[spec.model]) as executor:
             manifest = await executor.render(task, on_progress)
-        await asyncio.to_thread(os.replace, task.directory / manifest.name, output)
+        await asyncio.to_thread(_place, task.directory / manifest.name, output)
 
 
 def written(spec: Spec) -> Typed:
@@ -101,6 +101,14 @@ def written(spec: Spec) -> Typed:
     if options.pop("original") is not None:  # what is typed again is refined already
         options["refine"] = False
     return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
+
+
+def _place(made: Path, output: Path) -> None:
+    """Move a finished file where it was wanted, readable for whom the person's umask allows."""
+    umask = os.umask(0)
+    os.umask(umask)
+    made.chmod(0o666 & ~umask)
+    made.replace(output)
 
 
 async def _image(typed: str | None, target: Path) -> Path | None:

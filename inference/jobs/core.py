@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -36,6 +37,7 @@ from inference.store.ledger import Ledger
 from inference.store.lock import own
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.outbox import OutboxStore
+from inference.store.privacy import make_private
 from inference.tasks import running
 from inference.workers.base import Executor
 
@@ -85,6 +87,7 @@ async def open_core(
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(own(data_directory))
+        await asyncio.to_thread(make_private, data_directory)
         database = await stack.enter_async_context(open_database(data_directory / DATABASE_NAME))
         events = EventBus()
         store = JobStore(database, clock, events)

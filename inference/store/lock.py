@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference.errors import StoreError
+from inference.store.privacy import UMASK
 
 
 @contextlib.contextmanager
 def own(directory: Path) -> Iterator[None]:
-    """Hold the data directory for the length of the block.
+    """Hold the data directory for the length of the block, in which all new files are private.
 
     The kernel drops the lock with the process, however it dies, so there are no stale locks.
 
@@ -21,6 +22,16 @@ def own(directory: Path) -> Iterator[None]:
         StoreError: `store.locked` with the holder's pid, or `store.read_only`.
     """
     path = directory / "rushes.lock"
+    umask = os.umask(UMASK)
+    try:
+        with _locked(directory, path):
+            yield
+    finally:
+        os.umask(umask)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, path: Path) -> Iterator[None]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

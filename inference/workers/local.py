@@ -247,7 +247,7 @@ class LocalExecutor:
         self._starts += 1
         return {
             "models": {name: dict(options) for name, options in self._models.items()},
-            "models_directory": self._models_directory and str(self._models_directory),
+            "models_directory": self._models_directory and str(self._models_directory.absolute()),
             "heartbeat_seconds": self._limits.heartbeat_seconds,
             "start": self._starts,
         }

@@ -79,7 +79,7 @@ class MediaProcess:
                 the process.
             EngineError: `disk.full`, or `media.unavailable`.
         """
-        arguments = {"source": str(source), "target": str(target)}
+        arguments = {"source": source, "target": target}
         try:
             result = await self._call("clean_image", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
@@ -93,7 +93,7 @@ class MediaProcess:
             EngineError: `file.too_large`, `file.unreadable`, `disk.full`, `media.failed` or
                 `media.unavailable`.
         """
-        arguments = {"source": str(source), "limit": limit, "directory": str(directory)}
+        arguments = {"source": source, "limit": limit, "directory": directory}
         try:
             result = await self._call("fit", arguments, self._limits.clip_seconds)
         except WorkerLost as loss:
@@ -106,7 +106,7 @@ class MediaProcess:
         Raises:
             EngineError: `disk.full`, `media.failed` or `media.unavailable`.
         """
-        arguments = {"clip": str(clip), "target": str(target), "max_side": max_side}
+        arguments = {"clip": clip, "target": target, "max_side": max_side}
         try:
             await self._call("poster", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
@@ -118,7 +118,7 @@ class MediaProcess:
         Raises:
             EngineError: `file.unreadable`, `disk.full`, `media.failed` or `media.unavailable`.
         """
-        arguments = {"file": str(file), "directory": str(directory)}
+        arguments = {"file": file, "directory": directory}
         try:
             result = await self._call("stills", arguments, self._limits.clip_seconds)
         except WorkerLost as loss:
@@ -131,7 +131,7 @@ class MediaProcess:
         Raises:
             EngineError: `media.failed` or `media.unavailable`.
         """
-        arguments = {"pictures": [str(path) for path in pictures], "model": str(model)}
+        arguments = {"pictures": list(pictures), "model": model}
         try:
             result = await self._call("rate", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
@@ -167,7 +167,7 @@ class MediaProcess:
             }
             try:
                 child = await self._stack.enter_async_context(
-                    spawn(_CHILD_MODULE, config, _ONE_THREAD)
+                    spawn(_CHILD_MODULE, config, _ONE_THREAD, strangers=True)
                 )
                 await _greet(child, self._limits.hello_seconds)
             except BaseException as error:

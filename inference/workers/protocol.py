@@ -259,5 +259,5 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     if isinstance(value, Path):
-        return str(value)
+        return str(value.absolute())  # the other end has another working folder
     raise TypeError(type(value))

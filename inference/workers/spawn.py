@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import WorkerLost
+from inference.workers.environment import START, import_path, minimal, without_secrets
 from inference.workers.protocol import Decoder, Message, encode
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ _READ_BYTES = 65536
 _EXIT_SECONDS = 5.0
 """From the end of the pipe to the end of the process; a core dump may take a while."""
 
-_SECRET_SUFFIXES = ("_TOKEN", "_SECRET", "_KEY")
+_WORKING_FOLDER = "/"
+"""Of every child: nothing in it is ours, so nothing is found there by accident."""
+
+_PRIVATE = 0o077
+"""Umask of every child: what people sent and what was made of it is nobody else's."""
 
 
 class Child:
@@ -103,32 +108,41 @@ class Child:
 
 @asynccontextmanager
 async def spawn(
-    module: str, config: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    module: str,
+    config: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    *,
+    strangers: bool = False,
 ) -> AsyncIterator[Child]:
     """Run `python -m module` as a child for as long as the context lasts.
 
-    The child inherits the environment without what looks like a secret: it needs none, and one
-    of the children reads files of strangers. Its output goes to this process's stderr.
+    The child gets no secrets, imports nothing from the working folder, and its files are private.
+    Its output goes to this process's stderr.
 
     Args:
         module: One whose main function starts with `Link.from_arguments`.
         config: JSON data for it.
         environment: Variables to add.
+        strangers: Whether it opens files of strangers: then it inherits next to nothing.
 
     Raises:
         OSError: The system cannot start another process.
     """
+    inherited = minimal(os.environ) if strangers else without_secrets(os.environ)
+    path = json.dumps(import_path(plugins=not strangers))
     ours, theirs = socket.socketpair()
     with theirs:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", module, "--fd", str(theirs.fileno()), "--config", json.dumps(config)),
+                *(sys.executable, "-I", "-c", START, module, path),
+                *("--fd", str(theirs.fileno()), "--config", json.dumps(config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=(theirs.fileno(),),
-                env={**_without_secrets(os.environ), **(environment or {})},
+                cwd=_WORKING_FOLDER,
+                env={**inherited, **(environment or {})},
+                umask=_PRIVATE,
             )
         except BaseException:
             writer.close()
@@ -138,11 +152,3 @@ async def spawn(
         yield child
     finally:
         await child.close()
-
-
-def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if not name.upper().endswith(_SECRET_SUFFIXES)
-    }

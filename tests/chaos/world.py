@@ -51,6 +51,7 @@ class World:
         values = {"step_seconds": 0.01, "fail": ""} | testcard
         self._config.write_text(_CONFIG.format(data=self.data, **values), encoding="utf-8")
         self._bot: asyncio.subprocess.Process | None = None
+        self._sessions: set[int] = set()
 
     @property
     def pid(self) -> int:
@@ -75,6 +76,7 @@ class World:
                 stderr=log,
                 start_new_session=True,
             )
+        self._sessions.add(self._bot.pid)
 
     async def ended(self, seconds: float = STOP_SECONDS) -> int:
         """Wait for the end of the bot and return how it was.
@@ -129,10 +131,11 @@ class World:
         """Return all processes of this world, whoever their parent is."""
         mine = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
                 if (
                     process.status() != psutil.STATUS_ZOMBIE
-                    and process.environ().get(ADDRESS) == self.seen.url
+                    # Children are not told our variables; each life of the bot is a session.
+                    and os.getsid(process.pid) in self._sessions
                 ):
                     mine.append(process)
         return mine

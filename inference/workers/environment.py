@@ -1,0 +1,123 @@
+"""What a child process inherits: environment variables without secrets, and where it imports from.
+
+A child never imports from the working folder, where anybody may have left a `numpy.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SECRET_PREFIXES = ("RUSHES_", "DISCORD_", "SLACK_", "OPENAI_", "AWS_", "AZURE_", "GITHUB_")
+_SECRET_WORDS = frozenset(
+    {
+        "TOKEN",
+        "TOKENS",
+        "SECRET",
+        "SECRETS",
+        "KEY",
+        "KEYS",
+        "APIKEY",
+        "PASS",
+        "PASSWD",
+        "PASSWORD",
+        "PWD",
+        "CREDENTIAL",
+        "CREDENTIALS",
+        "AUTH",
+        "AUTHORIZATION",
+        "COOKIE",
+        "DSN",
+        "PAT",
+        "WEBHOOK",
+    }
+)
+_SECRET_VALUE = re.compile(
+    r"://[^/\s]*@|\b(xox[abeps]|xapp|sk|hf|ghp|gho|glpat)[-_][A-Za-z0-9_-]{16,}"
+)
+"""An address with a password in it, or a token by the form that its service gives it."""
+
+_HIJACKING = frozenset({"LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"})
+"""They put code of others into every process."""
+
+_MINIMAL = frozenset(
+    {"LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"}
+)
+_MINIMAL_PREFIXES = ("LC_",)
+_SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
+
+CODE = Path(__file__).resolve().parents[2]
+"""The folder that `inference` is imported from."""
+
+START = (
+    "import json, runpy, sys;"
+    " sys.path[:] = json.loads(sys.argv.pop(2));"
+    " runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+"""Runs a module like `-m` does, in an isolated interpreter that imports from the given folders."""
+
+
+def minimal(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the few variables for a child that opens files of strangers."""
+    return {
+        name: _searched(name, value)
+        for name, value in environment.items()
+        if name in _MINIMAL or name.startswith(_MINIMAL_PREFIXES)
+    }
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for a child that runs models: all but secrets and Python's own.
+
+    Engines and drivers are configured by many names that nobody can list. Python's variables
+    are no use to the child, whose interpreter is isolated from them.
+    """
+    return {
+        name: _searched(name, value)
+        for name, value in environment.items()
+        if not (_secret(name, value) or name in _HIJACKING or name.startswith("PYTHON"))
+    }
+
+
+def import_path(*, plugins: bool) -> list[str]:
+    """Return the folders that a child may import from: this process's, without the working folder.
+
+    Args:
+        plugins: Whether `PYTHONPATH` counts: who runs the bot may keep engines there.
+    """
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    unwanted = {"", os.getcwd(), *(() if plugins else named)}  # noqa: PTH109 - as sys.path has it
+    found = [entry for entry in sys.path if os.path.isabs(entry) and entry not in unwanted]  # noqa: PTH117 - texts
+    if not any(Path(entry).resolve() == CODE for entry in found):
+        found.append(str(CODE))
+    return found
+
+
+def _secret(name: str, value: str) -> bool:
+    upper = name.upper()
+    if upper == "PWD":
+        return False
+    words = set(re.split(r"[^A-Z0-9]+", upper))
+    return (
+        upper.startswith(_SECRET_PREFIXES)
+        or upper.endswith(("KEY", "TOKEN", "SECRET", "PASSWORD"))
+        or not words.isdisjoint(_SECRET_WORDS)
+        or _SECRET_VALUE.search(value) is not None
+    )
+
+
+def _searched(name: str, value: str) -> str:
+    """Return a search path without the working folder, which empty and relative entries mean."""
+    if name not in _SEARCH_PATHS:
+        return value
+    return os.pathsep.join(_absolute(value.split(os.pathsep)))
+
+
+def _absolute(entries: Iterable[str]) -> list[str]:
+    return [entry for entry in entries if os.path.isabs(entry)]  # noqa: PTH117 - texts

@@ -1,0 +1,218 @@
+"""What somebody with a file in the right place, or a variable, could make our processes do."""
+
+import os
+import stat
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from inference.store.privacy import make_private
+from inference.workers.environment import without_secrets
+from inference.workers.media import MediaLimits, MediaProcess
+from tests.process.worker_samples import Steps, executor, task
+
+pytestmark = pytest.mark.process
+
+KIND = "processes"
+
+PLANTED = "import pathlib; pathlib.Path({proof!r}).write_text('executed')\nraise ImportError\n"
+
+MODULES = ("numpy.py", "av.py", "PIL/__init__.py", "sitecustomize.py", "inference/__init__.py")
+
+SECRETS = {
+    "DISCORD_TOKEN": "a.b.c",
+    "SLACK_SIGNING_SECRET": "0123",
+    "OPENAI_API_KEY": "sk-0123",
+    "RUSHES_DISCORD__TOKEN": "a.b.c",
+    "HF_TOKEN": "hf_0123",
+    "DATABASE_PASSWORD": "0123",
+    "BACKUP_URL": "https://ann:0123@example.org/",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    yield
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (300, 200), "red").save(path)
+    return path
+
+
+@pytest.fixture
+async def media():
+    async with MediaProcess(MediaLimits(hello_seconds=60)) as media:
+        yield media
+
+
+def plant(folder, module, proof):
+    path = folder / module
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(PLANTED.format(proof=str(proof)))
+
+
+def variables(pid):
+    return psutil.Process(pid).environ()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(name, marks=pytest.mark.attack(KIND, f"{name} in the working folder"))
+        for name in MODULES
+    ],
+)
+async def test_a_planted_module_in_the_working_folder_is_not_executed(
+    tmp_path, monkeypatch, photo, media, module
+):
+    proof = tmp_path / "proof"
+    plant(tmp_path / "here", module, proof)
+    monkeypatch.chdir(tmp_path / "here")
+
+    await media.clean_image(photo, tmp_path / "clean.png")
+    async with executor() as worker:
+        await worker.render(task(tmp_path / "jobs"), Steps())
+
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        pytest.param((name, value), marks=pytest.mark.attack(KIND, f"code through {name}"))
+        for name, value in (
+            ("PYTHONPATH", "{folder}"),
+            ("PYTHONSTARTUP", "{folder}/numpy.py"),
+            ("PYTHONINSPECT", "1"),
+            ("LD_PRELOAD", "{folder}/evil.so"),
+            ("PYTHONUSERBASE", "{folder}"),
+        )
+    ],
+)
+async def test_a_variable_brings_no_code_into_the_process_for_strangers_files(
+    tmp_path, monkeypatch, photo, media, variable
+):
+    name, value = variable
+    proof = tmp_path / "proof"
+    for module in MODULES:
+        plant(tmp_path / "evil", module, proof)
+    monkeypatch.setenv(name, value.format(folder=tmp_path / "evil"))
+
+    await media.clean_image(photo, tmp_path / "clean.png")
+
+    assert name not in variables(media.pid)
+    assert not proof.exists()
+
+
+@pytest.mark.attack(KIND, "an empty entry of PYTHONPATH, which means the working folder")
+async def test_an_empty_entry_of_the_search_path_means_nothing(tmp_path, monkeypatch):
+    proof = tmp_path / "proof"
+    plant(tmp_path / "here", "numpy.py", proof)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)
+
+    async with executor() as worker:
+        await worker.render(task(tmp_path / "jobs"), Steps())
+
+    assert not proof.exists()
+
+
+@pytest.mark.attack(KIND, "secrets in the environment of the media process")
+async def test_the_media_process_inherits_no_variable_it_does_not_need(
+    tmp_path, monkeypatch, photo, media
+):
+    for name, value in {**SECRETS, "SOMETHING_PRIVATE": "0123"}.items():
+        monkeypatch.setenv(name, value)
+
+    await media.clean_image(photo, tmp_path / "clean.png")
+
+    found = variables(media.pid)
+    assert found.keys().isdisjoint({*SECRETS, "SOMETHING_PRIVATE", "HOME", "PATH"})
+
+
+@pytest.mark.attack(KIND, "secrets in the environment of the render worker")
+async def test_the_render_worker_inherits_no_secret(tmp_path, monkeypatch):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+
+    async with executor() as worker:
+        await worker.render(task(tmp_path), Steps())
+        found = variables(worker.pid)
+
+    assert found.keys().isdisjoint(SECRETS)
+    assert found["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_HOME", "TOKENIZERS_PARALLELISM", "CUDA_HOME", "KEYBOARD", "XDG_CACHE_HOME", "PATH"],
+)
+def test_what_engines_are_configured_by_is_no_secret(name):
+    assert without_secrets({name: "/data/hf_cache"}) == {name: "/data/hf_cache"}
+
+
+@pytest.mark.attack(KIND, "reading clips and references as another user")
+async def test_the_files_of_children_are_private(tmp_path, photo, media):
+    await media.clean_image(photo, tmp_path / "clean.png")
+    job = task(tmp_path / "jobs")
+    async with executor() as worker:
+        await worker.render(job, Steps())
+
+    assert not open_to_others(tmp_path / "clean.png", *job.directory.iterdir(), job.directory)
+
+
+@pytest.mark.attack(KIND, "reading the database and its folder as another user")
+async def test_all_that_the_data_folder_holds_is_private(bench):
+    async with bench.open():
+        await bench.submit("a fox")
+        found = [bench.directory, *bench.directory.rglob("*")]
+        assert not open_to_others(*found)
+
+
+@pytest.mark.attack(KIND, "reading what an older version left open")
+async def test_an_open_data_folder_of_an_older_version_is_closed(bench):
+    clip = bench.directory / "jobs" / "7Q2FK9XDAB" / "1" / "clip.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"clip")
+    for path in (bench.directory, *bench.directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    async with bench.open():
+        assert not open_to_others(bench.directory, *bench.directory.rglob("*"))
+
+
+@pytest.mark.attack(KIND, "a link in the data folder to somebody else's file")
+def test_a_link_in_the_data_folder_changes_nothing_outside(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "file").write_text("theirs")
+    (outside / "file").chmod(0o644)
+    data = tmp_path / "data"
+    (data / "jobs").mkdir(parents=True)
+    (data / "jobs" / "link").symlink_to(outside)
+    (data / "threads").symlink_to(outside)
+
+    make_private(data)
+
+    assert len(open_to_others(outside, outside / "file")) == 2
+
+
+def test_a_folder_that_everybody_shares_stays_as_it_is(tmp_path):
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+
+    make_private(shared)
+
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
+def open_to_others(*paths: Path) -> list[Path]:
+    """Return the paths that group or others may use."""
+    return [path for path in paths if path.stat().st_mode & 0o077]
