@@ -19,12 +19,12 @@ from bot.delivery import Delivery, Painter
 from bot.live import Live
 from bot.moderation import moderation
 from bot.platform import Desk, Platform
+from bot.supervision import Supervisor
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands import cards, looking
 from commands.card import Card
 from commands.context import Jobs
-from commands.messages import error_text
 from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
@@ -43,11 +43,8 @@ GRACE_SECONDS = 30.0
 """At a stop, how long the running job and the last messages may take before they are resumed at
 the next start instead."""
 
-RECONNECT_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Waits before a failed platform is started again; the last one repeats."""
-
-STEADY_SECONDS = 300.0
-"""A platform that ran for this long was fine: its next failure is a first one."""
+FIRST_CONNECTIONS_SECONDS = 15.0
+"""Longest that a start waits for chats before it says that it is ready."""
 
 _BUILT_IN = {"discord": "bot.discord:make", "slack": "bot.slack:make"}
 """Imported only where they are wanted."""
@@ -64,6 +61,7 @@ class App:
     desk: Desk
     delivery: Delivery
     platforms: Mapping[str, Platform]
+    supervisor: Supervisor
 
 
 @contextlib.asynccontextmanager
@@ -121,9 +119,18 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")
         tasks.start(live.run(), name="live")
+        supervisor = Supervisor(platforms.values(), desk)
+        tasks.start(supervisor.watch(), name="connections")
         for platform in platforms.values():
-            tasks.start(_keep_running(platform, desk), name=platform.name)
-        yield App(config=config, core=core, desk=desk, delivery=delivery, platforms=platforms)
+            tasks.start(supervisor.run(platform), name=platform.name)
+        yield App(
+            config=config,
+            core=core,
+            desk=desk,
+            delivery=delivery,
+            platforms=platforms,
+            supervisor=supervisor,
+        )
 
 
 async def run(config: Config) -> int:
@@ -133,11 +140,24 @@ async def run(config: Config) -> int:
     stop = asyncio.Event()
     _on_signals(stop)
     async with open_app(config) as app, serve_control(app):
-        _log.info("rushes.ready", platforms=list(app.platforms), data=str(config.bot.data_dir))
+        connecting = asyncio.create_task(_announce(app))
         await stop.wait()
+        connecting.cancel()
         await settle(app)
     _log.info("rushes.stopped")
     return 0
+
+
+async def _announce(app: App) -> None:
+    """Log that everything runs, and which chats are connected, once that is known."""
+    await app.supervisor.first_attempts(FIRST_CONNECTIONS_SECONDS)
+    connected = app.supervisor.connected
+    _log.info(
+        "rushes.ready",
+        connected=connected,
+        not_connected=[name for name in app.platforms if name not in connected],
+        data=str(app.config.bot.data_dir),
+    )
 
 
 async def settle(app: App) -> None:
@@ -168,35 +188,6 @@ def _on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, received, number)
 
 
-async def _keep_running(platform: Platform, desk: Desk) -> None:
-    """Run a platform again whenever it fails: one must never stop another, or the queue."""
-    failures = 0
-    loop = asyncio.get_running_loop()
-    while True:
-        started = loop.time()
-        try:
-            await platform.run(desk)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
-            expected = _expected(error)
-            if expected is None:
-                _log.exception("platform.failed", platform=platform.name)
-            else:
-                sentence = error_text(expected, desk.language)
-                _log.error("platform.failed", platform=platform.name, problem=sentence)
-        if loop.time() - started > STEADY_SECONDS:
-            failures = 0
-        await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
-        failures += 1
-
-
-def _expected(error: BaseException) -> RushesError | None:
-    """Return what a platform failed of on purpose, also out of its task groups."""
-    leaf = error
-    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
-        leaf = leaf.exceptions[0]
-    return leaf if isinstance(leaf, RushesError) else None
-
-
 def make_painter(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> Painter:
     """Return what draws the messages of jobs, in the language that goes with each job.
 
@@ -225,7 +216,7 @@ def _platforms(config: Config) -> list[Platform]:
 
     The terminal's costs nothing, and the command line talks through it.
     """
-    made = [platform for name in config.bot.platforms if (platform := _platform(name, config))]
+    made = [platform for name in config.bot.platforms if (platform := make_platform(name, config))]
     if not made:
         raise UserError("config.no_token")
     if not any(platform.name == TERMINAL for platform in made):
@@ -233,14 +224,25 @@ def _platforms(config: Config) -> list[Platform]:
     return made
 
 
-def _platform(name: str, config: Config) -> Platform | None:
+def make_platform(name: str, config: Config) -> Platform | None:
+    """Make one platform, or nothing where it has no token.
+
+    Raises:
+        UserError: `config.platform_unknown` or `config.platform_broken`.
+    """
     if name == TERMINAL:
         return _terminal(config)
     module, _, factory = _BUILT_IN.get(name, name).partition(":")
     if not factory:
         raise UserError("config.platform_unknown", name=name)
-    make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
-    return make(config)
+    try:
+        make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
+        return make(config)
+    except RushesError:
+        raise
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise UserError("config.platform_broken", name=name, problem=problem) from error
 
 
 def _terminal(config: Config) -> TerminalPlatform:

@@ -18,7 +18,7 @@ from typing import Any
 from bot import verbs
 from bot.verbs import Verb, language
 from commands.messages import error_text, text
-from inference.errors import RushesError
+from inference.errors import RushesError, UserError
 
 GUILD = "local"
 """The guild of a terminal whose user names none."""
@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read us has gone; nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (RushesError, BaseExceptionGroup) as error:
-        sys.stderr.write(f"rushes: {error_text(_expected(error), locale)}\n")
+    except (RushesError, OSError, BaseExceptionGroup) as error:
+        for sentence in error_text(_expected(error), locale).splitlines():
+            sys.stderr.write(f"rushes: {sentence}\n")
         return 1
 
 
@@ -59,6 +60,9 @@ def _expected(error: BaseException) -> RushesError:
     leaf = error
     while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
         leaf = leaf.exceptions[0]
+    if isinstance(leaf, OSError):  # a disk or the network, which no code of ours foresaw
+        problem = leaf.strerror or type(leaf).__name__
+        return UserError("cli.os_error", path=leaf.filename or "rushes", problem=problem)
     if isinstance(leaf, RushesError):
         return leaf
     raise error

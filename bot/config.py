@@ -1,28 +1,45 @@
-"""Configuration: config.toml, then environment, then the customary token variables.
+"""Configuration: every section and key of config.toml, validated.
 
-Every key is also `RUSHES_<SECTION>__<KEY>`, for example `RUSHES_QUEUE__WAITING_PER_GUILD=10`.
+Values come from the file, then the environment, then the customary token variables; see
+`bot.config_sources`. Every key is also `RUSHES_<SECTION>__<KEY>`, for example
+`RUSHES_QUEUE__WAITING_PER_GUILD=10`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tomllib
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
 )
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inference.errors import UserError
 from inference.media.watermark import Corner
 
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+        raise ValueError("it must be a whole address such as https://example.com/v1")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -32,6 +49,72 @@ class Section(BaseModel):
     """A part of the config; unknown keys are errors, because a typo must not be silent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_leniently(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take what people write for a key of this kind: see `lenient`."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        return lenient(value, annotation) if isinstance(value, str) else value
+
+
+def lenient(value: str, annotation: Any) -> Any:
+    """Return what a text stands for, where people and environments write it differently.
+
+    `INFO` is `info`, `~/clips` is in the home directory, `discord, slack` is a list, and a token
+    may come with the quotes, the line break or the "Bot " that it was copied with.
+
+    Raises:
+        ValueError: It cannot stand for anything of this kind.
+    """
+    kinds = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+    for kind in kinds:
+        if kind is SecretStr:
+            return _clean_secret(value) or (None if NoneType in kinds else "")
+        if kind is Path:
+            return _expand(value)
+        if get_origin(kind) in {list, frozenset, dict}:
+            return _collection(value, get_origin(kind))
+        if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, StrEnum)):
+            return value.strip().lower()
+    return value
+
+
+def _clean_secret(value: str) -> str:
+    """Return a token without what was copied along with it.
+
+    Raises:
+        ValueError: Something in the middle is no part of any token.
+    """
+    cleaned = value.strip().strip("\ufeff\u200b").strip()
+    if len(cleaned) > 1 and cleaned[0] == cleaned[-1] and cleaned[0] in "'\"`":
+        cleaned = cleaned[1:-1].strip()
+    for prefix in ("Bot ", "Bearer "):
+        cleaned = cleaned.removeprefix(prefix).strip()
+    if not (cleaned.isascii() and cleaned.isprintable()) or " " in cleaned:
+        raise ValueError("it has a space, a line break or a special character inside: copy it anew")
+    return cleaned
+
+
+def _expand(value: str) -> Path:
+    try:
+        return Path(value.strip()).expanduser()
+    except RuntimeError:
+        raise ValueError("there is no home directory here: write the path without ~") from None
+
+
+def _collection(value: str, kind: type) -> Any:
+    """Return the list or table that a text describes: JSON, or words between commas."""
+    if value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"it is not valid JSON: {error}") from error
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if kind is not dict:
+        return words
+    pairs = [word.partition("=") for word in words]
+    return {name.strip(): number.strip() for name, _, number in pairs}
 
 
 class BotSection(Section):
@@ -49,9 +132,9 @@ class DiscordSection(Section):
     """Discord; off without a token."""
 
     token: SecretStr | None = None
-    guild_ids: list[int] = []
-    api_base_url: str | None = None
-    gateway_url: str | None = None
+    guild_ids: list[Annotated[int, Field(gt=0)]] = []
+    api_base_url: Url | None = None
+    gateway_url: Url | None = None
     cdn_hosts: list[str] = ["cdn.discordapp.com", "media.discordapp.net"]
     shards: Positive | None = None
 
@@ -65,12 +148,23 @@ class SlackSection(Section):
     signing_secret: SecretStr | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
-    api_base_url: str | None = None
+    api_base_url: Url | None = None
     host: str = "127.0.0.1"
     port: Port = 3000
 
+    @model_validator(mode="after")
+    def _check_kinds(self) -> Self:
+        for key, mine, others in (
+            ("bot_token", "xoxb-", "xapp-"),
+            ("app_token", "xapp-", ("xoxb-", "xoxp-")),
+        ):
+            token: SecretStr | None = getattr(self, key)
+            if token is not None and token.get_secret_value().startswith(others):
+                raise ValueError(f"{key} must be the token that begins with {mine}")
+        return self
 
-class ModelsSection(BaseModel):
+
+class ModelsSection(Section):
     """Models; `[models.<name>]` tables go to the engine of that name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -84,7 +178,12 @@ class ModelsSection(BaseModel):
         """Return the table `[models.<name>]`."""
         table = (self.model_extra or {}).get(name, {})
         if not isinstance(table, dict):
-            raise UserError("config.wrong_type", key=f"models.{name}", problem="expected a table")
+            raise UserError(
+                "config.wrong_type",
+                where="models",
+                key=f"models.{name}",
+                problem="expected a table",
+            )
         return {key: _value(value) for key, value in table.items()}
 
 
@@ -111,7 +210,7 @@ class QueueSection(Section):
 class AssistantSection(Section):
     """The prompt assistant; off without a model."""
 
-    base_url: str | None = None
+    base_url: Url | None = None
     api_key: SecretStr | None = None
     model: str | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
@@ -124,7 +223,7 @@ class SafetySection(Section):
     openai: bool = False
     api_key: SecretStr | None = None
     """The assistant's key and server, if not said."""
-    base_url: str | None = None
+    base_url: Url | None = None
     classifier: bool = False
     fail_closed: bool = False
 
@@ -168,7 +267,11 @@ class Config(BaseSettings):
     """The whole configuration, validated."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="RUSHES_", env_nested_delimiter="__"
+        extra="forbid",
+        frozen=True,
+        env_prefix="RUSHES_",
+        env_nested_delimiter="__",
+        enable_decoding=False,  # `lenient` reads more than JSON
     )
 
     bot: BotSection = BotSection()
@@ -183,82 +286,20 @@ class Config(BaseSettings):
     retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
 
+    _locate: Callable[[tuple[str, ...]], str] = PrivateAttr(default=".".join)
 
-CUSTOMARY = {
-    "DISCORD_TOKEN": ("discord", "token"),
-    "SLACK_BOT_TOKEN": ("slack", "bot_token"),
-    "SLACK_APP_TOKEN": ("slack", "app_token"),
-    "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
-    "OPENAI_API_KEY": ("assistant", "api_key"),
-}
-"""Variables that other tools use too; they fill keys that nothing else sets."""
+    def where(self, *names: str) -> str:
+        """Return what to open to mend a value: `config.toml:12`, a variable, or its name."""
+        return self._locate(names)
 
+    def located(self, locate: Callable[[tuple[str, ...]], str]) -> Self:
+        """Return the config, which from now on says by `locate` where its values come from."""
+        self._locate = locate
+        return self
 
-def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -> Config:
-    """Read the configuration.
-
-    Args:
-        path: The file; None reads `config.toml` here, if there is one.
-        overrides: Sections from the command line; they win over environment and file.
-
-    Raises:
-        UserError: `config.*`, naming the key and what it may be.
-    """
-    tables = _read(path)
-    for variable, (section, key) in CUSTOMARY.items():
-        if value := os.environ.get(variable):
-            tables.setdefault(section, {}).setdefault(key, value)
-
-    class Sourced(Config):
-        """The config with this file below the environment."""
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's hook
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, tables))
-
-    try:
-        return Sourced(**(overrides or {}))
-    except ValidationError as error:
-        raise _explain(error) from error
-    except SettingsError as error:  # an environment value that should be JSON and is not
-        raise UserError("config.environment", problem=str(error)) from error
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        path = Path("config.toml")
-        if not path.exists():
-            return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = error.strerror or "unreadable"
-        raise UserError("config.unreadable", path=str(path), problem=problem) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError("config.syntax", path=str(path), problem=str(error)) from error
-
-
-def _explain(error: ValidationError) -> UserError:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return UserError("config.unknown_key", key=key, known=_known(first["loc"][:-1]))
-    return UserError("config.wrong_type", key=key, problem=first["msg"].lower())
-
-
-def _known(path: tuple[int | str, ...]) -> list[str]:
-    """Return the legal keys of a section, or the sections."""
-    model: type[BaseModel] = Config
-    for name in path:
-        annotation = model.model_fields[str(name)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return sorted(model.model_fields)
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_section(cls, value: Any) -> Any:
+        """Take a whole section as JSON, as an environment may hold it."""
+        is_json = isinstance(value, str) and value.lstrip().startswith("{")
+        return _collection(value, dict) if is_json else value

@@ -59,6 +59,18 @@ async def moderation(
         yield guard
 
 
+def check_moderation(config: Config) -> None:
+    """Check that every check that is switched on can work.
+
+    Raises:
+        UserError: `config.safety_*`.
+    """
+    if config.safety.classifier:
+        _model()
+    if config.safety.openai:
+        _account(config)
+
+
 def _model() -> Path:
     model = find_model()
     if model is None:

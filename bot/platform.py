@@ -95,6 +95,11 @@ class Platform(Protocol):
         """Where reference images of this platform's jobs are fetched from."""
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether people can reach it now."""
+        ...
+
     async def run(self, desk: Desk) -> None:
         """Stay connected and hand in at the desk what people say, until cancelled."""
         ...

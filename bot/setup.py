@@ -75,6 +75,17 @@ def executor(config: Config, *, models: Iterable[str]) -> LocalExecutor:
     )
 
 
+def check_assistant(config: Config) -> None:
+    """Check that the prompt assistant has what it needs, if there is one.
+
+    Raises:
+        UserError: `config.no_assistant_key`: OpenAI itself does not answer without one.
+    """
+    section = config.assistant
+    if section.model is not None and section.api_key is None and section.base_url is None:
+        raise UserError("config.no_assistant_key")
+
+
 @contextlib.asynccontextmanager
 async def assistant(config: Config) -> AsyncIterator[PromptAssistant | None]:
     """Keep the prompt assistant ready for the length of the block, if there is one.
@@ -83,11 +94,10 @@ async def assistant(config: Config) -> AsyncIterator[PromptAssistant | None]:
         UserError: `config.no_assistant_key`: OpenAI itself does not answer without one.
     """
     section = config.assistant
+    check_assistant(config)
     if section.model is None:
         yield None
         return
-    if section.api_key is None and section.base_url is None:
-        raise UserError("config.no_assistant_key")
     # The client takes most of a second to import.
     from inference.assist.openai import AssistantSettings, open_assistant  # noqa: PLC0415
 

@@ -44,9 +44,11 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
     from bot.app import run
     from bot.observe import configure_logging
+    from bot.preflight import preflight
 
     config = _config(options)
     configure_logging(config.log)
+    preflight(config)
     return asyncio.run(run(config))
 
 
@@ -242,11 +244,14 @@ def _asking(
 
 def _config(options: argparse.Namespace, **bot: object) -> Config:
     """Read the config; what the command line says wins over file and environment."""
-    from bot.config import load_config
+    from bot.caches import provide_caches
+    from bot.config_sources import load_config
 
     if options.data_dir is not None:
         bot["data_dir"] = options.data_dir
-    return load_config(options.config, overrides={"bot": bot})
+    config = load_config(options.config, overrides={"bot": bot})
+    provide_caches(config.bot.data_dir)
+    return config
 
 
 def _speaker(options: argparse.Namespace, config: Config) -> Speaker:

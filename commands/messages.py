@@ -24,7 +24,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from commands import particles
-from inference.errors import RushesError
+from inference.errors import RushesError, UserErrors
 from inference.jobs.model import Failure
 
 FALLBACK = "en"
@@ -55,7 +55,9 @@ def parts(key: str, locale: str, /, **params: Any) -> tuple[Any, ...]:
 
 
 def error_text(error: RushesError | Failure, locale: str) -> str:
-    """Return the sentence for an error code and its values."""
+    """Return the sentence for an error code and its values; several errors take a line each."""
+    if isinstance(error, UserErrors):
+        return "\n".join(error_text(one, locale) for one in error.errors)
     return text(f"error.{error.code}", locale, **error.params)
 
 

@@ -16,6 +16,7 @@ Anything else that surfaces is a bug: log it with the job id and tell the person
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -35,6 +36,19 @@ class RushesError(Exception):
 
 class UserError(RushesError):
     """Something the person can put right. Shown to them, and only to them."""
+
+
+class UserErrors(UserError):
+    """Several things to put right, each with a sentence of its own."""
+
+    def __init__(self, errors: Sequence[RushesError]) -> None:
+        super().__init__("several", count=len(errors))
+        self.errors = tuple(errors)
+
+    @staticmethod
+    def of(errors: Sequence[RushesError]) -> RushesError:
+        """Return the only error, or all of them as one."""
+        return errors[0] if len(errors) == 1 else UserErrors(errors)
 
 
 class NotFound(UserError):

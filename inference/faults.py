@@ -13,6 +13,9 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+VARIABLES = frozenset({"RUSHES_FAULT", "RUSHES_FAULT_TRACE"})
+"""What this module reads from the environment."""
+
 _passed: Counter[str] = Counter()
 
 

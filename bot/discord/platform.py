@@ -61,6 +61,16 @@ class DiscordPlatform:
         self._answers = Answers()
         self._connected: discord.Client | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether the gateway is connected; see `Platform`."""
+        client = self._connected
+        if client is None or client.is_closed() or not client.is_ready():
+            return False
+        if isinstance(client, discord.AutoShardedClient):
+            return not any(shard.is_closed() for shard in client.shards.values())
+        return client.ws is not None and client.ws.open
+
     async def run(self, desk: Desk) -> None:
         """Stay connected until cancelled; see `Platform`.
 

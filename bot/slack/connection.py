@@ -120,6 +120,8 @@ class Connection:
         self._broken_at: list[float] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._hurry = asyncio.Event()
+        self.connected = False
+        """Whether a socket is up."""
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -131,9 +133,10 @@ class Connection:
             socket = await self._open()
             try:
                 while True:
+                    self.connected = True
                     reason = await socket.over()
                     _log.info("slack.socket.over", reason=reason)
-                    works = reason in _REPLACED_IN_TIME
+                    works = self.connected = reason in _REPLACED_IN_TIME
                     if self._clock.monotonic() - socket.opened_at >= STABLE_SECONDS:
                         self._pauses.reset()
                     if not works:

@@ -72,6 +72,13 @@ class SlackPlatform:
         self._calls = Calls(self._clients, limiter or Limiter(clock))
         self._posting = Posting(self._calls, Files(self._calls, clock))
         self.images = SlackImages(self._calls, clock)
+        self._connection: Connection | None = None
+        self._listening = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether Slack reaches us: by a socket, or because we listen; see `Platform`."""
+        return self._listening or (self._connection is not None and self._connection.connected)
 
     async def run(self, desk: Desk) -> None:
         """Stay connected until cancelled.
@@ -173,9 +180,13 @@ class SlackPlatform:
     async def _connect(self, app: AsyncApp, desk: Desk, logger: logging.Logger) -> None:
         token = _secret(self._section.app_token)
         if self._section.mode == "http" or token is None:
-            await asyncio.get_running_loop().create_future()
+            self._listening = True
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self._listening = False
         else:
-            connection = Connection(
+            self._connection = Connection(
                 app,
                 token,
                 self._clients,
@@ -184,7 +195,10 @@ class SlackPlatform:
                 language=desk.language,
                 clock=self._clock,
             )
-            await connection.run()
+            try:
+                await self._connection.run()
+            finally:
+                self._connection = None
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -123,6 +123,7 @@ class TerminalPlatform:
             limits: How large a reference image may be.
         """
         self.images = TerminalImages(limits)
+        self.connected = True  # whoever opens the socket is there
         self._directory = directory
         self._clock = clock
         self._listeners: set[asyncio.Queue[Spoken]] = set()

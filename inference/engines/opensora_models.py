@@ -14,7 +14,6 @@ from inference.engines.opensora import Loaded, OpenSoraEngine, Recipe
 from inference.engines.registry import NANO, OPENSORA, ModelOptions
 from inference.engines.weights import I2V, T2V_360P, T2V_720P, TEXT_ENCODER, VAE, Checkpoint
 from inference.engines.weights import folder as folder_of
-from inference.errors import EngineError
 from inference.opensora import checkpoint
 from inference.opensora.checkpoint import LoadProgress, Placement
 from inference.opensora.geometry import nano_size, official_size
@@ -27,9 +26,8 @@ _ATTENTION_ROWS = 1024
 """Of the VAE, on a GPU: its kernels take no heads as wide, or are slow with them."""
 
 
-def nano(options: ModelOptions) -> OpenSoraEngine:
-    """Make the engine of the small model that ships."""
-    _read(options.values, {})
+def nano(_options: ModelOptions) -> OpenSoraEngine:
+    """Make the engine of the small model that ships; it has no options."""
     return nano_from(Path(str(resources.files("inference").joinpath("weights", "nano"))))
 
 
@@ -61,16 +59,12 @@ def official(options: ModelOptions) -> OpenSoraEngine:
     """Make the engine of Open-Sora v1.3 from the official checkpoints.
 
     Options: `compile` compiles the transformer's blocks, `attention_rows` is how many queries of
-    the VAE's attention are looked at at a time (0: all of them).
-
-    Raises:
-        EngineError: `model.bad_option`.
+    the VAE's attention are looked at at a time (0: all of them); see `OpensoraTable`.
     """
-    values = _read(options.values, {"compile": bool, "attention_rows": int})
     return OpenSoraEngine(
         Recipe(
             name=OPENSORA,
-            load=partial(_load_official, options.directory, values),
+            load=partial(_load_official, options.directory, options.values),
             size=lambda spec: official_size(spec.resolution, spec.aspect),
             weights=_official_set,
         )
@@ -121,15 +115,3 @@ def _load_official(
         vae=Resident(vae, device),
         attention_rows=rows or None,
     )
-
-
-def _read(values: Mapping[str, Any], kinds: Mapping[str, type[int]]) -> Mapping[str, Any]:
-    """Return a model's options if all of them are known and of the right type.
-
-    Raises:
-        EngineError: `model.bad_option`.
-    """
-    for name, value in values.items():
-        if type(value) is not kinds.get(name) or value < 0:
-            raise EngineError("model.bad_option", option=name, value=value)
-    return values

@@ -10,16 +10,19 @@ that imports without torch:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
+
 from inference.engines import weights
 from inference.engines.base import Capabilities, Cost, Footprint
 from inference.engines.geometry import FRAMES, SIZES
-from inference.errors import UserError
+from inference.engines.options import NoTable, OpensoraTable, TestcardTable
+from inference.errors import EngineError, UserError
 from inference.spec import Aspect, Mode, Resolution
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ class ModelOptions:
     directory: Path | None = None
     """Where downloaded weights live."""
     values: Mapping[str, Any] = field(default_factory=dict)
-    """The members of `[models.<name>]`; the engine checks them."""
+    """The members of `[models.<name>]`, checked by `ModelEntry.options`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class ModelEntry:
     """Called in the worker process only; imports what the engine needs."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """What has to be downloaded before; nothing for models that ship."""
+    options: type[BaseModel] | None = None
+    """Checks the members of `[models.<name>]`; None: the engine does, when it is made."""
 
 
 def names() -> tuple[str, ...]:
@@ -87,7 +92,33 @@ def create(name: str, options: ModelOptions) -> Engine:
         UserError: `model.unknown`.
         EngineError: `model.bad_option`, or the engine's own reason.
     """
-    return _entry(name).factory(options)
+    entry = _entry(name)
+    if entry.options is not None:
+        try:
+            table = entry.options.model_validate(dict(options.values))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            option = ".".join(str(part) for part in first["loc"])
+            raise EngineError("model.bad_option", option=option, value=first["input"]) from error
+        options = replace(options, values=table.model_dump(exclude_unset=True))
+    return entry.factory(options)
+
+
+def check_options(name: str, values: Mapping[str, Any]) -> None:
+    """Check the members of `[models.<name>]` without making the engine.
+
+    Raises:
+        UserError: `model.unknown`.
+        ValidationError: A member is unknown or has a wrong value.
+    """
+    if (table := _entry(name).options) is not None:
+        table.model_validate(dict(values))
+
+
+def option_names(name: str) -> list[str]:
+    """Return the legal members of `[models.<name>]`, as far as they are known here."""
+    table = _entry(name).options
+    return [] if table is None else sorted(table.model_fields)
 
 
 def _entry(name: str) -> ModelEntry:
@@ -156,6 +187,7 @@ _BUILT_IN = {
             native_note="upscaled",
         ),
         factory=_imported("inference.engines.opensora_models:nano"),
+        options=NoTable,
     ),
     OPENSORA: ModelEntry(
         capabilities=Capabilities(
@@ -184,6 +216,7 @@ _BUILT_IN = {
         ),
         factory=_imported("inference.engines.opensora_models:official"),
         checkpoints=weights.OPENSORA,
+        options=OpensoraTable,
     ),
     TESTCARD: ModelEntry(
         capabilities=Capabilities(
@@ -200,5 +233,6 @@ _BUILT_IN = {
             extends=True,
         ),
         factory=_imported("inference.engines.testcard:TestcardEngine"),
+        options=TestcardTable,
     ),
 }

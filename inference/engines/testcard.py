@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from inference.engines.base import FrameChunk
+from inference.engines.options import TestcardTable
 from inference.engines.registry import TESTCARD, capabilities
 from inference.engines.testcard_picture import Picture
 from inference.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from inference.engines.base import Inputs, Monitor, ProgressCallback
@@ -29,38 +30,11 @@ if TYPE_CHECKING:
 _CHUNK_FRAMES = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestcardOptions:
-    """The members of `[models.testcard]`, but for `fail`, which concerns the worker process."""
-
-    step_seconds: float = 0.05
-    """How long a step pretends to take."""
-    steps: int | None = None
-    """Steps of every render, whatever was asked for; None: as asked."""
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
-        """Check what the configuration says.
-
-        Raises:
-            EngineError: `model.bad_option`.
-        """
-        own = {name: value for name, value in values.items() if name != "fail"}
-        for option, value in own.items():
-            legal = {
-                "step_seconds": isinstance(value, (int, float)) and value >= 0,
-                "steps": value is None or (isinstance(value, int) and value >= 1),
-            }
-            if not legal.get(option, False):
-                raise EngineError("model.bad_option", option=option, value=value)
-        return cls(**own)
-
-
 class TestcardEngine:
     """The engine behind `--model testcard`."""
 
     def __init__(self, options: ModelOptions) -> None:
-        self._options = TestcardOptions.read(options.values)
+        self._options = TestcardTable.model_validate(dict(options.values))
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Have nothing to load, and say so."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference.errors import StoreError
+from inference.store.folder import check_folder
 from inference.store.privacy import UMASK
 
 
@@ -19,7 +20,7 @@ def own(directory: Path) -> Iterator[None]:
     The kernel drops the lock with the process, however it dies, so there are no stale locks.
 
     Raises:
-        StoreError: `store.locked` with the holder's pid, or `store.read_only`.
+        StoreError: `store.locked` with the holder's pid, or what `check_folder` finds.
     """
     path = directory / "rushes.lock"
     umask = os.umask(UMASK)
@@ -32,11 +33,11 @@ def own(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(directory: Path, path: Path) -> Iterator[None]:
+    check_folder(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError("store.read_only", path=str(directory)) from error
+        raise StoreError("store.unusable", path=str(path), problem=error.strerror) from error
     with os.fdopen(descriptor, "r+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

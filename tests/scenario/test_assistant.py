@@ -10,7 +10,7 @@ import pytest
 
 from bot.app import open_app
 from bot.client import Speaker, connect
-from bot.config import load_config
+from bot.config_sources import load_config
 from bot.control import serve_control
 from commands.actions import Verb
 from commands.card import plain

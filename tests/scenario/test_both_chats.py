@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from bot.app import open_app
-from bot.config import load_config
+from bot.config_sources import load_config
 from tests.fakes.discord import LoopbackDiscord
 
 SECONDS = 40.0

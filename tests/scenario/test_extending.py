@@ -9,7 +9,7 @@ import av
 import pytest
 
 from bot.app import open_app
-from bot.config import load_config
+from bot.config_sources import load_config
 from commands.actions import Action, Verb
 from commands.card import plain
 from commands.context import Call, Caller, Channel

@@ -9,7 +9,7 @@ import pytest
 
 from bot.app import open_app
 from bot.client import Moved, Posted, Speaker, connect
-from bot.config import load_config
+from bot.config_sources import load_config
 from bot.control import serve_control
 from inference.errors import UserError
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bot.config import load_config
+from bot.config_sources import load_config
 from bot.moderation import moderation
 from inference.clock import SystemClock
 from inference.errors import UserError

@@ -82,5 +82,5 @@ def test_the_folder_is_made_and_its_lock_is_nobody_elses_to_read(tmp_path):
 def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(StoreError, match=r"store\.read_only"), own(tmp_path / "file" / "data"):
+    with pytest.raises(StoreError, match=r"store\.not_a_folder"), own(tmp_path / "file" / "data"):
         pass

@@ -1,0 +1,122 @@
+"""Checks at start of everything that can be known before a chat is connected.
+
+All mistakes are told at once, each with where it stands and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import resources
+
+from bot import setup
+from bot.app import make_platform
+from bot.config import Config
+from bot.moderation import check_moderation
+from commands.messages import language
+from inference.errors import RushesError, UserError, UserErrors
+from inference.media.watermark import WatermarkSettings
+from inference.store.folder import check_folder
+
+OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
+"""Who runs the machine, as a platform names people."""
+
+OPERATOR_EXAMPLES = ("discord:123456789", "slack:T012AB:U345CD", "terminal:kim")
+
+MARK_SECONDS = 60.0
+"""Longest that drawing a mark may take; it is 0.3 s on an idle machine."""
+
+
+def preflight(config: Config) -> None:
+    """Check a config against this machine.
+
+    Raises:
+        UserError: `config.*`, `model.*` or `slack.missing`; several together are `UserErrors`.
+        StoreError: The data directory cannot be used.
+    """
+    if problems := list(_problems(config)):
+        raise UserErrors.of(problems)
+
+
+def _problems(config: Config) -> Iterator[RushesError]:
+    yield from _bot(config)
+    for name in config.bot.platforms:
+        yield from _raised(lambda name=name: make_platform(name, config))  # type: ignore[misc]
+    yield from _slack(config)
+    yield from _raised(lambda: setup.studio(config))
+    yield from _raised(lambda: setup.check_assistant(config))
+    yield from _raised(lambda: check_moderation(config))
+    yield from _watermark(config)
+    yield from _raised(lambda: check_folder(config.bot.data_dir))
+
+
+def _raised(check: Callable[[], object]) -> Iterator[RushesError]:
+    try:
+        check()
+    except RushesError as error:
+        yield error
+
+
+def _bot(config: Config) -> Iterator[RushesError]:
+    known = sorted(path.name for path in (resources.files("commands") / "locales").iterdir())
+    asked = config.bot.language
+    if language(asked) != re.split("[-_.@]", asked)[0].lower():
+        where = config.where("bot", "language")
+        yield UserError("config.language", where=where, name=asked, known=known)
+    for operator in sorted(config.bot.operators):
+        if not OPERATOR.fullmatch(operator):
+            where = config.where("bot", "operators")
+            yield UserError(
+                "config.operator", where=where, name=operator, examples=OPERATOR_EXAMPLES
+            )
+
+
+def _slack(config: Config) -> Iterator[RushesError]:
+    section = config.slack
+    if "slack" not in config.bot.platforms or (
+        section.bot_token is None and section.client_id is None
+    ):
+        return
+    if section.mode == "socket" and section.app_token is None:
+        yield UserError("slack.missing", key="app_token", mode=section.mode)
+    if section.mode == "http" and section.signing_secret is None:
+        yield UserError("slack.missing", key="signing_secret", mode=section.mode)
+    if section.client_id is not None and section.client_secret is None:
+        yield UserError("slack.missing", key="client_secret", mode="OAuth")
+
+
+def _watermark(config: Config) -> Iterator[RushesError]:
+    """Draw the mark once, in a process of its own: the bot loads no imaging library."""
+    section = config.watermark
+    if section.logo is None and not section.text.strip():
+        yield UserError("config.mark_empty", where=config.where("watermark", "text"))
+        return
+    settings = WatermarkSettings(**dict(section))
+    if settings == WatermarkSettings():
+        return
+    drawn = subprocess.run(
+        [sys.executable, "-P", "-m", "inference.media.mark_check"],
+        input=json.dumps(settings.as_dict()),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=MARK_SECONDS,
+    )
+    if drawn.returncode != 0:
+        raise RuntimeError(drawn.stderr)
+    if not drawn.stdout:
+        return
+    failure = json.loads(drawn.stdout)
+    if characters := failure.get("characters"):
+        where = config.where("watermark", "text")
+        yield UserError("config.mark_characters", where=where, characters=characters)
+    else:
+        yield UserError(
+            "config.no_logo",
+            where=config.where("watermark", "logo"),
+            path=str(section.logo),
+            problem=failure["reason"],
+        )

@@ -1,0 +1,124 @@
+"""Supervision of platforms: restarts one that fails, and reports which are not connected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import aiohttp
+import structlog
+
+from bot.platform import Desk, Platform
+from commands.messages import error_text, text
+from inference.errors import RushesError, UserError
+
+RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""Waits before a failed platform is started again; the last one repeats."""
+
+REFUSED_SECONDS = 300.0
+"""The same after a failure that only the operator can mend, such as a token that is not valid."""
+
+STEADY_SECONDS = 300.0
+"""A platform that ran for this long was fine: its next failure is a first one."""
+
+POLL_SECONDS = 0.5
+"""Between two looks at the connections."""
+
+PATIENCE_SECONDS = 30.0
+"""A connection that is lost for longer is a problem; shorter gaps are every day's."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Supervisor:
+    """Runs every platform again whenever it fails: one must never stop another, or the queue."""
+
+    def __init__(self, platforms: Collection[Platform], desk: Desk) -> None:
+        """Prepare; `run` and `watch` are tasks of the caller.
+
+        Args:
+            platforms: All of this process.
+            desk: Takes their calls; its health keeps what is wrong.
+        """
+        self._platforms = platforms
+        self._desk = desk
+        self._failed: set[str] = set()
+
+    @property
+    def connected(self) -> list[str]:
+        """Names of the platforms that are connected now."""
+        return [platform.name for platform in self._platforms if _connected(platform)]
+
+    async def first_attempts(self, seconds: float) -> None:
+        """Wait until every platform has connected or failed once, but no longer than `seconds`."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            settled = {*self.connected, *self._failed}
+            if all(platform.name in settled for platform in self._platforms):
+                return
+            await asyncio.sleep(POLL_SECONDS / 10)
+
+    async def run(self, platform: Platform) -> None:
+        """Keep a platform running until cancelled."""
+        failures = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            pause = None
+            try:
+                await platform.run(self._desk)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+                pause = self._report(platform, error)
+            if loop.time() - started > STEADY_SECONDS:
+                failures = 0
+            await asyncio.sleep(pause or RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+            failures += 1
+
+    async def watch(self) -> None:
+        """Report platforms that stay unconnected, until cancelled."""
+        loop = asyncio.get_running_loop()
+        lost_at = {platform.name: loop.time() for platform in self._platforms}
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            for platform in self._platforms:
+                key = f"{platform.name}.connection"
+                if _connected(platform):
+                    lost_at[platform.name] = loop.time()
+                    self._failed.discard(platform.name)
+                    self._desk.health.clear(key)
+                elif (
+                    loop.time() - lost_at[platform.name] > PATIENCE_SECONDS
+                    and platform.name not in self._failed
+                ):
+                    sentence = text(
+                        "health.not_connected", self._desk.language, platform=platform.name
+                    )
+                    self._desk.health.report(key, sentence)
+
+    def _report(self, platform: Platform, error: Exception) -> float | None:
+        """Say why a platform failed; return the pause if it is not the usual one."""
+        self._failed.add(platform.name)
+        expected = _expected(error)
+        if expected is None:
+            _log.exception("platform.failed", platform=platform.name)
+            expected = RushesError("platform.bug", platform=platform.name)
+        sentence = error_text(expected, self._desk.language)
+        _log.error("platform.failed", platform=platform.name, problem=sentence)
+        self._desk.health.report(f"{platform.name}.connection", sentence)
+        return REFUSED_SECONDS if isinstance(expected, UserError) else None
+
+
+def _connected(platform: Platform) -> bool:
+    # A platform of somebody else's may be older than this member.
+    return getattr(platform, "connected", True)
+
+
+def _expected(error: BaseException) -> RushesError | None:
+    """Return the error to tell an operator, also out of task groups, or None for a bug."""
+    leaf = error
+    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+        leaf = leaf.exceptions[0]
+    if isinstance(leaf, OSError | TimeoutError | aiohttp.ClientError):
+        problem = getattr(leaf, "strerror", None) or type(leaf).__name__
+        return RushesError("platform.unreachable", problem=problem)
+    return leaf if isinstance(leaf, RushesError) else None

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from bot.config import Config, lenient
+from bot.config_sources import load_config
+from commands.messages import error_text
+from inference.errors import RushesError
+
+
+@pytest.fixture(autouse=True)
+def empty_place(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISCORD_TOKEN", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def loaded(tmp_path, text: str | bytes) -> Config:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_config(path)
+
+
+def refused(tmp_path, text: str | bytes) -> list[str]:
+    with pytest.raises(RushesError) as caught:
+        loaded(tmp_path, text)
+    return error_text(caught.value, "en").splitlines()
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUSHES_RETENTION__FILES_DAYS", "-1")
+    told = refused(
+        tmp_path,
+        "[queue]\nwaiting_per_guilds = 5\nwaiting_total = 'many'\n\n"
+        "[log]\n# loud\nlevel = 'loud'\n\n[wattermark]\ntext = 'x'\n[models]\ndefualt = 'nano'\n",
+    )
+    assert len(told) == 6
+    text = "\n".join(told)
+    assert "mine.toml:2: there is no setting queue.waiting_per_guilds" in text
+    assert "waiting_per_guild" in text
+    assert "mine.toml:3: queue.waiting_total is wrong" in text
+    assert "mine.toml:7: log.level is wrong" in text
+    assert "mine.toml:9: there is no setting wattermark; here it may be watermark" in text
+    assert "mine.toml:12: there is no setting models.defualt" in text
+    assert "RUSHES_RETENTION__FILES_DAYS: retention.files_days is wrong" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[models]\ndefualt = 'nano'\n", ["mine.toml:2", "models.defualt", "default"]),
+        ("[models.opensoar]\ncompile = true\n", ["mine.toml:1", "models.opensoar", "opensora"]),
+        (
+            "[models.opensora]\ncompil = true\n",
+            ["mine.toml:2", "models.opensora.compil", "compile"],
+        ),
+        ("[models.opensora]\ncompile = 'yes'\n", ["mine.toml:2", "opensora.compile", "boolean"]),
+        ("[models.testcard]\nstep_seconds = -1\n", ["mine.toml:2", "testcard.step_seconds"]),
+        ("[models.testcard]\nfail = 'explode'\n", ["mine.toml:2", "testcard.fail"]),
+        ("[models.nano]\nspeed = 3\n", ["mine.toml:2", "models.nano.speed"]),
+        ("[models]\nnano = 3\n", ["mine.toml", "models.nano", "table"]),
+        ("[models]\ninstalled = ['sora']\n", ["mine.toml:2", "sora", "nano"]),
+        ("[models]\ndefault = 'opensora'\n", ["mine.toml:2", "opensora", "nano"]),
+        ("queue = 5\n", ["mine.toml:1", "queue"]),
+        ("discord = 'abc'\n", ["mine.toml:1", "discord"]),
+        ("[slack]\nbot_token = 'xapp-1-a'\n", ["slack", "xoxb-"]),
+        ("[assistant]\nbase_url = 'localhost:11434'\n", ["mine.toml:2", "assistant.base_url"]),
+        ("[discord]\ntoken = 'abc def'\n", ["mine.toml:2", "discord.token", "copy it anew"]),
+        ('[discord]\ntoken = "ab\\u0000c"\n', ["mine.toml:2", "discord.token"]),
+        ("[queue]\nweights = { 'discord:1' = -2 }\n", ["mine.toml:2", "weights"]),
+        ('[queue]\n"waiting_total" = 0\n', ["mine.toml:2", "queue.waiting_total"]),
+        ("queue.waiting_total = 0\n", ["mine.toml:1", "queue.waiting_total"]),
+        ("x = [", ["mine.toml", "TOML"]),
+        ("[log]\nlevel='info'\n".encode("utf-16"), ["mine.toml", "UTF-8"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path, text, parts):
+    told = refused(tmp_path, text)
+    assert len(told) == 1
+    for part in parts:
+        assert part in told[0]
+    assert "abc" not in told[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("RUSHES_QUEU__WAITING_TOTAL", "RUSHES_QUEUE__WAITING_TOTAL"),
+        ("RUSHES_QUEUE_WAITING_TOTAL", "RUSHES_QUEUE__WAITING_TOTAL"),
+        ("RUSHES_BOT_DATA_DIR", "RUSHES_BOT__DATA_DIR"),
+        ("RUSHES_DISCORD_TOKEN", "RUSHES_DISCORD__TOKEN"),
+        ("rushes_logg__level", "RUSHES_LOG__LEVEL"),
+    ],
+)
+def test_a_mistyped_variable_is_not_silent(tmp_path, monkeypatch, name, meant):
+    monkeypatch.setenv(name, "5")
+    told = refused(tmp_path, "")
+    assert len(told) == 1
+    assert name in told[0]
+    assert meant in told[0]
+
+
+def test_a_mistyped_key_in_a_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUSHES_QUEUE__WAITING", "5")
+    monkeypatch.setenv("RUSHES_MODELS__TESTCARD__STEP", "5")
+    told = "\n".join(refused(tmp_path, ""))
+    assert "RUSHES_QUEUE__WAITING: there is no setting queue.waiting" in told
+
+
+def test_variables_of_the_crash_suite_and_of_others_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUSHES_FAULT", "after:claim")
+    monkeypatch.setenv("RUSHES_WITNESS", "127.0.0.1:80")
+    loaded(tmp_path, "")
+
+
+def test_what_people_write_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RUSHES_DISCORD__GUILD_IDS", "12, 34")
+    monkeypatch.setenv("RUSHES_QUEUE__WEIGHTS", "discord:1=2.5")
+    config = loaded(
+        tmp_path,
+        b"\xef\xbb\xbf[bot]\ndata_dir = '~/clips'\nplatforms = 'discord, slack'\n"
+        b"[log]\nlevel = 'INFO'\nformat = ' JSON'\n[watermark]\ncorner = 'Top-Left'\n"
+        b"[models]\ninstalled = 'testcard,nano'\n",
+    )
+    assert config.bot.data_dir == tmp_path / "clips"
+    assert config.bot.platforms == ["discord", "slack"]
+    assert config.discord.guild_ids == [12, 34]
+    assert config.queue.weights == {"discord:1": 2.5}
+    assert (config.log.level, config.log.format) == ("info", "json")
+    assert config.watermark.corner == "top-left"
+    assert config.models.installed == ["testcard", "nano"]
+
+
+@pytest.mark.parametrize(
+    "written", ["abc.def\n", "  abc.def ", '"abc.def"', "'abc.def'", "Bot abc.def", "\ufeffabc.def"]
+)
+def test_a_token_may_come_with_what_it_was_copied_with(tmp_path, monkeypatch, written):
+    monkeypatch.setenv("DISCORD_TOKEN", written)
+    assert loaded(tmp_path, "").discord.token.get_secret_value() == "abc.def"
+
+
+@pytest.mark.parametrize("empty", ["", " ", "''", "\n"])
+def test_an_empty_token_is_none(tmp_path, monkeypatch, empty):
+    monkeypatch.setenv("RUSHES_DISCORD__TOKEN", empty)
+    assert loaded(tmp_path, "").discord.token is None
+
+
+def test_the_customary_variable_is_named_when_its_token_is_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("DISCORD_TOKEN", "one two")
+    (told,) = refused(tmp_path, "")
+    assert told.startswith("DISCORD_TOKEN: discord.token is wrong")
+    assert "two" not in told
+
+
+def test_a_home_that_does_not_exist_is_told(tmp_path, monkeypatch):
+    (told,) = refused(tmp_path, "[bot]\ndata_dir = '~nobody-like-that/clips'\n")
+    assert "mine.toml:2: bot.data_dir is wrong" in told
+    assert "without ~" in told
+
+
+def test_a_later_check_knows_where_a_value_stands(tmp_path):
+    config = loaded(tmp_path, "[bot]\n\nlanguage = 'xx'\n")
+    assert config.where("bot", "language").endswith("mine.toml:3")
+    assert Config().where("bot", "language") == "bot.language"
+
+
+@given(st.text(max_size=40))
+def test_any_token_is_cleaned_or_refused(value):
+    cleaned: str | None = ""
+    with contextlib.suppress(ValueError):
+        cleaned = lenient(value, SecretStr | None)
+    assert cleaned is None or (cleaned.isprintable() and " " not in cleaned)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from bot.config import Config
+from bot.preflight import preflight
+from commands.messages import error_text
+from inference.errors import RushesError
+
+
+def config(tmp_path, **sections):
+    bot = {"data_dir": tmp_path / "data", "platforms": ["terminal"]} | sections.pop("bot", {})
+    return Config(bot=bot, models={"installed": ["testcard"]}, **sections)
+
+
+def refused(config: Config) -> list[str]:
+    with pytest.raises(RushesError) as caught:
+        preflight(config)
+    return error_text(caught.value, "en").splitlines()
+
+
+def test_a_sound_config_passes(tmp_path):
+    preflight(config(tmp_path))
+
+
+def test_everything_wrong_is_told_in_one_go(tmp_path):
+    told = refused(
+        config(
+            tmp_path,
+            bot={
+                "language": "xx",
+                "operators": {"kim"},
+                "platforms": ["slack", "discoord", "no.such:module"],
+            },
+            slack={"bot_token": "xoxb-1"},
+            assistant={"model": "gpt"},
+            safety={"openai": True},
+            watermark={"text": "로고"},
+        )
+    )
+    text = "\n".join(told)
+    assert len(told) == 8
+    for part in (
+        "no language xx",
+        "kim does not name a person",
+        "no platform discoord",
+        "no.such:module cannot be loaded",
+        "app_token",
+        "assistant.api_key",
+        "safety.openai",
+        "no sign for",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture", "transparent"])
+def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content):
+    logo = tmp_path / "logo.png"
+    if content == "transparent":
+        Image.new("RGBA", (40, 20)).save(logo)
+    elif content is not None:
+        logo.write_bytes(content)
+    (told,) = refused(config(tmp_path, watermark={"logo": logo}))
+    assert "watermark.logo" in told
+    assert str(logo) in told
+
+
+def test_a_good_logo_passes(tmp_path):
+    logo = tmp_path / "logo.png"
+    Image.new("RGBA", (40, 20), (255, 0, 0, 255)).save(logo)
+    preflight(config(tmp_path, watermark={"logo": logo}))
+
+
+def test_an_empty_mark_is_told_at_start(tmp_path):
+    (told,) = refused(config(tmp_path, watermark={"text": "  "}))
+    assert "needs a text or a logo" in told
+
+
+def test_a_data_folder_that_is_a_file_is_told_at_start(tmp_path):
+    (tmp_path / "data").write_text("in the way")
+    (told,) = refused(config(tmp_path))
+    assert "is not a folder" in told
