@@ -37,7 +37,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
     told = refused(
         tmp_path,
         "[queue]\nwaiting_per_guilds = 5\nwaiting_total = 'many'\n\n"
-        "[log]\n# loud\nlevel = 'loud'\n\n[wattermark]\ntext = 'x'\n[models]\ndefaul = 'nano'\n",
+        "[log]\n# loud\nlevel = 'loud'\n\n[wattermark]\ntext = 'x'\n[models]\ndflt = 'nano'\n",
     )
     assert len(told) == 6
     text = "\n".join(told)
@@ -46,14 +46,14 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
     assert "mine.toml:3: queue.waiting_total is wrong" in text
     assert "mine.toml:7: log.level is wrong" in text
     assert "mine.toml:9: there is no setting wattermark; here it may be watermark" in text
-    assert "mine.toml:12: there is no setting models.defaul" in text
+    assert "mine.toml:12: there is no setting models.dflt" in text
     assert "RUSHES_RETENTION__FILES_DAYS: retention.files_days is wrong" in text
 
 
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("[models]\ndefaul = 'nano'\n", ["mine.toml:2", "models.defaul", "default"]),
+        ("[models]\ndflt = 'nano'\n", ["mine.toml:2", "models.dflt", "default"]),
         ("[models.opensoar]\ncompile = true\n", ["mine.toml:1", "models.opensoar", "opensora"]),
         (
             "[models.opensora]\ncompil = true\n",
