@@ -26,10 +26,10 @@ from commands.card import Card
 from inference import faults
 from inference.bug_report import log_bug
 from inference.clock import Clock
-from inference.errors import DeliveryError, RushesError, StoreError
+from inference.errors import DeliveryError, EngineError, RushesError, StoreError
 from inference.jobs.events import EventBus
-from inference.jobs.model import Failure, Job
-from inference.media.facts import Fitted
+from inference.jobs.model import KEPT_TOO_LARGE, Failure, Job
+from inference.media.facts import STILL, Fitted
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.outbox import Act, ActKind, OutboxStore, Route
@@ -46,8 +46,17 @@ PASSING_BACKOFF_SECONDS = (2, 5, 10, 30, 60)
 UNLIMITED = 1 << 62
 """Bytes."""
 
-SHRINK = 0.9
-"""After "too large" the file is made to fit this share of what was too much."""
+SHRINK = (0.9, 0.5)
+"""After "too large" the file is made to fit this share of what was too much; the last repeats."""
+
+FITS = STILL + 2
+"""Tries to make a file smaller before it is kept; each begins one rung lower on the ladder."""
+
+FAILURES = 8
+"""Unexpected failures of one message before it is given up: about nine minutes."""
+
+_OF_THE_MACHINE = frozenset({"disk.full", "media.unavailable"})
+"""Errors that say nothing about the file."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,8 +72,14 @@ class Painter(Protocol):
 class Shrinker(Protocol):
     """Makes files smaller (`workers.media.MediaProcess`)."""
 
-    async def fit(self, source: Path, limit: int, directory: Path) -> Fitted:
-        """Return a version of `source` of at most `limit` bytes, in `directory`."""
+    async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
+        """Return a version of `source` of at most `limit` bytes, in `directory`.
+
+        `first` is the rung of the ladder to begin with.
+
+        Raises:
+            EngineError: `transient` when another try makes sense.
+        """
         ...
 
 
@@ -218,12 +233,38 @@ class Delivery:
         except TimeoutError:
             log.warning("delivery.timeout", attempts=act.attempts)
             await self._later(act, None)
+        except EngineError as error:  # of making the file smaller, which counts its own tries
+            log.warning("delivery.failed", code=error.code)
+            await self._later(act, None)
+        except StoreError as error:
+            log.warning("delivery.store", code=error.code)
+            await self._later(act, None)
         except RushesError as error:
             log.warning("delivery.failed", code=error.code)
+            await self._noted(self._failed(act))
+        except OSError as error:  # a connection or a disk that comes back
+            log_bug(log, "delivery.failed", error)
             await self._later(act, None)
         except Exception as error:  # noqa: BLE001 - one message must not stop the others
             log_bug(log, "delivery.bug", error)
+            await self._noted(self._failed(act))
+
+    async def _failed(self, act: Act) -> None:
+        """Try again after an unexpected failure, or give the message up after too many.
+
+        A clip that cannot be sent fails its job, and a notice says so. A card is skipped until
+        its job changes. Anything else stays undone.
+        """
+        if await self._outbox.count_failure(act) < FAILURES:
             await self._later(act, None)
+        elif act.kind is ActKind.CLIP:
+            failure = Failure(code="internal", params={"job": act.job_id})
+            await self._store.fail(act.job_id, failure)
+            await self._outbox.drop(act)
+        elif act.kind is ActKind.CARD:
+            await self._outbox.skip(act)
+        else:
+            await self._outbox.drop(act)
 
     async def _send(self, act: Act) -> int | None:
         """Perform an act; return the size limit that its file misses, when it must be shrunk."""
@@ -266,9 +307,31 @@ class Delivery:
         self._wake.set()
         job = await self._store.get(act.job_id)
         file = None if job is None else await asyncio.to_thread(self._artifacts.finished, job)
-        if file is not None:
-            fitted = await self._shrinker.fit(file, limit, file.parent)
-            await self._outbox.remember(act, {**act.trace, "fitted": fitted.path.name})
+        if file is None:
+            return
+        tries = int(act.trace.get("fits", 0))
+        if tries >= FITS:
+            await self._keep(act)
+            return
+        # Counted before it begins: it may take the whole process down.
+        await self._outbox.remember(act, {**act.trace, "fits": tries + 1})
+        lower = {"first": tries} if tries else {}
+        try:
+            fitted = await self._shrinker.fit(file, limit, file.parent, **lower)
+        except EngineError as error:
+            if error.code in _OF_THE_MACHINE:
+                await self._outbox.remember(act, act.trace)
+                raise
+            if error.transient and tries + 1 < FITS:
+                raise
+            _log.warning("delivery.not_fitted", job=act.job_id, code=error.code)
+            await self._keep(act)
+        else:
+            await self._outbox.remember(act, {**act.trace, "fits": 0, "fitted": fitted.path.name})
+
+    async def _keep(self, act: Act) -> None:
+        """Leave a file that no place takes where it is, and say so on the card."""
+        await self._outbox.keep(act, KEPT_TOO_LARGE)
 
     async def _post(self, platform: Platform, act: Act, message: Outgoing) -> Receipt:
         if act.sending:
@@ -293,7 +356,9 @@ class Delivery:
                 raise
             size = (await asyncio.to_thread(message.file.stat)).st_size
             kept = {name: act.trace[name] for name in act.trace if name in {"closed", "why"}}
-            await self._outbox.remember(act, {**kept, "limit": int(size * SHRINK)})
+            refusals = int(act.trace.get("refusals", 0))
+            limit = int(size * SHRINK[min(refusals, len(SHRINK) - 1)])
+            await self._outbox.remember(act, {**kept, "limit": limit, "refusals": refusals + 1})
             raise DeliveryError(error.code, transient=True, retry_after=0) from error
         faults.point(f"after:post_{act.kind}")
         return receipt
@@ -379,11 +444,14 @@ class Delivery:
         )
 
     async def _noted(self, write: Awaitable[None]) -> None:
-        """Write down how a try went; if the disk refuses, the row says what it said before."""
+        """Write down how a try went; if that fails, the row says what it said before."""
         try:
             await write
         except StoreError as error:
             _log.error("delivery.store", code=error.code)
+            await self._clock.sleep(BACKOFF_SECONDS[0])
+        except Exception as error:  # noqa: BLE001 - one row must not stop the others
+            log_bug(_log, "delivery.bug", error)
             await self._clock.sleep(BACKOFF_SECONDS[0])
 
 

@@ -17,7 +17,7 @@ from commands.resolve import enlarged
 from inference.engines.base import Capabilities
 from inference.errors import RushesError
 from inference.jobs.estimate import Place
-from inference.jobs.model import Job, JobState
+from inference.jobs.model import KEPT_TOO_LARGE, Job, JobState
 from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
 from inference.workers.base import Progress, Stage
@@ -289,7 +289,8 @@ def _done(job: Job, locale: str) -> Card:
     if job.removed_at is not None:
         line = (text("card.removed", locale),)
         return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
-    lines = (*_refined(job, locale, REFINED_LENGTH), (_ready_in(job, locale),))
+    kept = [(text("note.kept_too_large", locale),)] if KEPT_TOO_LARGE in job.notes else []
+    lines = (*_refined(job, locale, REFINED_LENGTH), (_ready_in(job, locale),), *kept)
     return _card(job, CardKind.DONE, locale, lines=lines)
 
 

@@ -47,6 +47,10 @@ MEMORY = "memory"
 """Origin of a size or length that is the largest that fits; its requester has to agree to it."""
 
 
+KEPT_TOO_LARGE = "kept_too_large"
+"""Note on a job whose file could not be made small enough to be posted."""
+
+
 class JobState(StrEnum):
     """Where a job is. Ends are `ENDED`."""
 

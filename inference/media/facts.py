@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 
 
@@ -28,6 +29,13 @@ class CleanImage:
     height: int
     format: str
     """Of the source: png, jpeg, webp or gif."""
+
+
+SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
+"""Sizes at which the ladder tries a clip, the best first."""
+
+STILL = len(SCALES)
+"""Number of the ladder's last rung: a still instead of a clip."""
 
 
 class Rung(StrEnum):

@@ -12,7 +12,7 @@ from PIL import Image
 from inference.errors import EngineError
 from inference.media.atomic import part_file, write_bytes
 from inference.media.encode import open_mp4
-from inference.media.facts import Fitted, Rung
+from inference.media.facts import SCALES, STILL, Fitted, Rung
 from inference.media.poster import jpeg, middle_frame
 from inference.media.provenance import COMMENT
 from inference.spec import FILE_FPS, Size
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 _STILL_SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4), Fraction(1, 8))
 _STILL_QUALITIES = (85, 60)
 _TRIES = 2
@@ -68,21 +67,47 @@ def fit(source: Path, limit: int, directory: Path) -> Fitted:
         EngineError: `file.too_large`: not even a small still fits; `file.unreadable`;
             `disk.full`.
     """
+    for rung in range(STILL):
+        fitted = fit_rung(source, limit, directory, rung)
+        if fitted is not None:
+            return fitted
+    return fit_still(source, limit, directory)
+
+
+def fit_rung(source: Path, limit: int, directory: Path, rung: int) -> Fitted | None:
+    """Return a clip at one of the sizes before `STILL`, or None when that size misses the limit.
+
+    A result of an earlier call is returned whatever its size is. See `fit`.
+    """
     original = _inspect(source)
     if source.stat().st_size <= limit:
         return _fitted(source, Rung.ORIGINAL, original.size)
     clip = directory / f"{source.stem}.fit-{limit}.mp4"
-    still = clip.with_suffix(".jpg")
-    if clip.exists():
-        return _fitted_clip(clip, _inspect(clip).size, original)
-    if still.exists():
-        return _fitted(still, Rung.STILL, _inspect(still).size)
-    if original.frames:
-        for scale in _SCALES:
-            size = _scaled(original.size, scale)
-            if _encode_within(limit, original, clip, size):
-                return _fitted_clip(clip, size, original)
-    return _fitted(still, Rung.STILL, _write_still(limit, original, still))
+    if (size := _usable(clip)) is not None:
+        return _fitted_clip(clip, size, original)
+    size = _scaled(original.size, SCALES[rung])
+    if original.frames and _encode_within(limit, original, clip, size):
+        return _fitted_clip(clip, size, original)
+    return None
+
+
+def fit_still(source: Path, limit: int, directory: Path) -> Fitted:
+    """Return a JPEG of the middle frame within the limit; see `fit`."""
+    original = _inspect(source)
+    still = directory / f"{source.stem}.fit-{limit}.jpg"
+    size = _usable(still) or _write_still(limit, original, still)
+    return _fitted(still, Rung.STILL, size)
+
+
+def _usable(path: Path) -> Size | None:
+    """Return the size of a result of an earlier call, or None; one that is damaged is deleted."""
+    if not path.exists():
+        return None
+    try:
+        return _inspect(path).size
+    except EngineError:
+        path.unlink()
+        return None
 
 
 def _fitted(path: Path, rung: Rung, size: Size) -> Fitted:
@@ -146,6 +171,7 @@ def _encode(limit: int, original: _Source, clip: Path, size: Size, rate: int) ->
         written = part.stat().st_size
         if written > limit:
             raise _TooLargeError(written)
+        _inspect(part)  # what cannot be read is not sent
 
 
 def _decode(path: Path) -> Iterator[av.VideoFrame]:

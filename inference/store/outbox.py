@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -220,16 +220,31 @@ class OutboxStore:
         Returns:
             The job that is now done, when the act was its clip.
         """
+        return await self._done(act, receipt, f"sent_{act.kind}")
+
+    async def keep(self, act: Act, note: str) -> Job | None:
+        """Give up posting a clip: its job is done, and its card says why under this note."""
+        return await self._done(replace(act, route=Route.KEPT), {}, f"kept_{act.kind}", note)
+
+    async def _done(
+        self, act: Act, receipt: dict[str, Any], name: str, note: str | None = None
+    ) -> Job | None:
         now = self._clock.now()
 
         async def work(connection: aiosqlite.Connection) -> Job | None:
             await connection.execute(
                 "UPDATE outbox SET shown = max(shown, ?), sending = 0, attempts = 0,"
-                " receipt = ?, trace = json_remove(trace, '$.closed') WHERE key = ?",
-                (act.wanted, json.dumps(receipt), act.key),
+                " receipt = ?, route = ?, trace = json_remove(trace, '$.closed', '$.failures')"
+                " WHERE key = ?",
+                (act.wanted, json.dumps(receipt), act.route.value, act.key),
             )
             if act.kind is not ActKind.CLIP:
                 return None
+            if note is not None:
+                await connection.execute(
+                    "UPDATE jobs SET notes = json_insert(notes, '$[#]', ?) WHERE id = ?",
+                    (note, act.job_id),
+                )
             rows = await connection.execute_fetchall(
                 "UPDATE jobs SET state = ?, ended_at = ? WHERE id = ? AND state = ? RETURNING *",
                 (JobState.DONE.value, now, act.job_id, JobState.DELIVERING.value),
@@ -241,7 +256,7 @@ class OutboxStore:
                 return job
             return None
 
-        job = await self._database.write(f"sent_{act.kind}", work)
+        job = await self._database.write(name, work)
         if job is not None:
             self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
@@ -249,6 +264,24 @@ class OutboxStore:
     async def retry(self, act: Act, *, at: float) -> None:
         """Try again at a time, Unix seconds."""
         await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)
+
+    async def skip(self, act: Act) -> None:
+        """Give this state of an act up; a later one is tried again."""
+        await self._update(
+            "skip",
+            act,
+            "shown = max(shown, :value), sending = 0, attempts = 0,"
+            " trace = json_remove(trace, '$.failures')",
+            act.wanted,
+        )
+
+    async def count_failure(self, act: Act) -> int:
+        """Count a try that failed unexpectedly; return how many there were on this route."""
+        failures = int(act.trace.get("failures", 0)) + 1
+        await self._update(
+            "count_failure", act, "trace = json_set(trace, '$.failures', :value)", failures
+        )
+        return failures
 
     async def reroute(
         self,

@@ -1,8 +1,9 @@
-"""The parent's side of the media process, where files of strangers are opened."""
+"""The parent's side of the media processes, where files of strangers are opened."""
 
 from __future__ import annotations
 
 import asyncio
+import glob
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from inference.errors import EngineError, UserError, WorkerLost
-from inference.media.facts import CleanImage, Fitted, Rung
+from inference.media.facts import STILL, CleanImage, Fitted, Rung
 from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
 from inference.workers.spawn import Child, spawn
 
@@ -28,36 +29,45 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """What the media process may use."""
+    """What each media process may use."""
 
     memory_bytes: int = 2 * 2**30
-    """Address space."""
+    """Address space; there are at most three processes, and mostly one is at work."""
     file_bytes: int = 2**30
     """Of any file it writes."""
     hello_seconds: float = 60.0
     image_seconds: float = 45.0
     """For one image, or one still of a clip; the largest take 3 s, 15 s on a very busy machine."""
     clip_seconds: float = 300.0
-    """For one clip, all rungs of the ladder together."""
+    """For the stills of one clip."""
+    rung_seconds: float = 120.0
+    """For one clip of the size ladder; its still is an image."""
 
 
 class MediaProcess:
-    """Opens media in a child with limits; a child that breaks takes nothing with it.
+    """Opens media in children with limits; a child that breaks takes nothing with it.
 
-    Use as an async context manager. The child starts with the first call and is replaced after
-    one that killed it. Concurrent calls wait for each other.
+    Use as an async context manager. Image intake, moderation and the size ladder have a child
+    each, so that none of them waits for another. A child starts with its first call and is
+    replaced after one that killed it. Calls of the same kind wait for each other.
     """
 
     def __init__(self, limits: MediaLimits = MediaLimits()) -> None:
         self._limits = limits
-        self._turn = asyncio.Lock()
-        self._child: Child | None = None
-        self._stack = AsyncExitStack()
+        self._intake = _Lane(limits)
+        self._moderation = _Lane(limits)
+        self._ladder = _Lane(limits)
 
     @property
     def pid(self) -> int | None:
-        """Process id of the present child, if there is one."""
-        return self._child.pid if self._child else None
+        """Process id of the child for images that come in, if there is one."""
+        return self._intake.pid
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of all children."""
+        lanes = (self._intake, self._moderation, self._ladder)
+        return [lane.pid for lane in lanes if lane.pid is not None]
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,8 +78,9 @@ class MediaProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        async with self._turn:
-            await self._drop()
+        async with asyncio.TaskGroup() as closing:
+            for lane in (self._intake, self._moderation, self._ladder):
+                closing.create_task(lane.close())
 
     async def clean_image(self, source: Path, target: Path) -> CleanImage:
         """Check a stranger's image and write it anew; see `inference.media.intake`.
@@ -81,24 +92,48 @@ class MediaProcess:
         """
         arguments = {"source": source, "target": target}
         try:
-            result = await self._call("clean_image", arguments, self._limits.image_seconds)
+            result = await self._intake.call("clean_image", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
             raise UserError("image.not_an_image") from loss
         return CleanImage(**result)
 
-    async def fit(self, source: Path, limit: int, directory: Path) -> Fitted:
+    async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
         """Make a finished file fit into `limit` bytes; see `inference.media.ladder`.
 
+        Each rung has a time limit of its own; after one that hangs or kills the child comes the
+        next, smaller one, and at last the still.
+
+        Args:
+            source: The finished file.
+            limit: Bytes.
+            directory: Where to write.
+            first: Rung to begin with, when the ones before it have failed already.
+
         Raises:
-            EngineError: `file.too_large`, `file.unreadable`, `disk.full`, `media.failed` or
-                `media.unavailable`.
+            EngineError: `file.too_large`, `file.unreadable`, `disk.full`, `media.unavailable`, or
+                `media.failed` when even the still takes the child down.
         """
         arguments = {"source": source, "limit": limit, "directory": directory}
-        try:
-            result = await self._call("fit", arguments, self._limits.clip_seconds)
-        except WorkerLost as loss:
-            raise EngineError("media.failed", transient=True) from loss
-        return Fitted(**result | {"path": Path(result["path"]), "rung": Rung(result["rung"])})
+        rung = min(first, STILL)
+        while True:
+            limits = self._limits
+            seconds = limits.rung_seconds if rung < STILL else limits.image_seconds
+            try:
+                result = await self._ladder.call("fit", arguments | {"rung": rung}, seconds)
+            except WorkerLost as loss:
+                await asyncio.to_thread(_sweep, directory, f"{source.stem}.fit-{limit}.")
+                if rung >= STILL:
+                    raise EngineError("media.failed", transient=True) from loss
+                rung += 1
+            except EngineError as error:
+                if error.code != "file.unreadable" or rung >= STILL:
+                    raise
+                rung = STILL  # its middle may still be whole
+            else:
+                if result:
+                    kind = Rung(result["rung"])
+                    return Fitted(**result | {"path": Path(result["path"]), "rung": kind})
+                rung += 1
 
     async def poster(self, clip: Path, target: Path, max_side: int) -> None:
         """Write a still of a clip; see `inference.media.poster`.
@@ -108,7 +143,7 @@ class MediaProcess:
         """
         arguments = {"clip": clip, "target": target, "max_side": max_side}
         try:
-            await self._call("poster", arguments, self._limits.image_seconds)
+            await self._intake.call("poster", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
             raise EngineError("media.failed", transient=True) from loss
 
@@ -120,7 +155,7 @@ class MediaProcess:
         """
         arguments = {"file": file, "directory": directory}
         try:
-            result = await self._call("stills", arguments, self._limits.clip_seconds)
+            result = await self._moderation.call("stills", arguments, self._limits.clip_seconds)
         except WorkerLost as loss:
             raise EngineError("media.failed", transient=True) from loss
         return [Path(path) for path in result["stills"]]
@@ -133,15 +168,41 @@ class MediaProcess:
         """
         arguments = {"pictures": list(pictures), "model": model}
         try:
-            result = await self._call("rate", arguments, self._limits.image_seconds)
+            result = await self._moderation.call("rate", arguments, self._limits.image_seconds)
         except WorkerLost as loss:
             raise EngineError("media.failed", transient=True) from loss
         scores: list[float] = result["scores"]
         return scores
 
-    async def _call(
+
+class _Lane:
+    """One child for one kind of work, and the queue in front of it."""
+
+    def __init__(self, limits: MediaLimits) -> None:
+        self._limits = limits
+        self._turn = asyncio.Lock()
+        self._child: Child | None = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the present child, if there is one."""
+        return self._child.pid if self._child else None
+
+    async def close(self) -> None:
+        """End the child once its last call is over."""
+        async with self._turn:
+            await self._drop()
+
+    async def call(
         self, operation: str, arguments: dict[str, Any], seconds: float
     ) -> dict[str, Any]:
+        """Run an operation of the child; the time limit begins when its turn has come.
+
+        Raises:
+            WorkerLost: The operation hung or killed the child.
+            EngineError: What the operation raised, or `media.unavailable`.
+        """
         async with self._turn:
             child = await self._ready()
             try:
@@ -200,3 +261,9 @@ async def _receive(child: Child, seconds: float) -> Message:
     if message is None:
         raise WorkerLost("worker.hung", silent_seconds=seconds)
     return message
+
+
+def _sweep(directory: Path, prefix: str) -> None:
+    """Delete what a killed child left half written."""
+    for part in directory.glob(f"{glob.escape(prefix)}*.part*"):
+        part.unlink(missing_ok=True)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from inference.engines.device import cpu
 from inference.errors import RushesError
-from inference.media.facts import ImageLimits
+from inference.media.facts import STILL, ImageLimits
 from inference.media.intake import clean_image
-from inference.media.ladder import fit
+from inference.media.ladder import fit_rung, fit_still
 from inference.media.poster import write_poster
 from inference.media.stills import write_stills
 from inference.safety.classifier import rate
@@ -34,9 +34,10 @@ def _clean_image(source: str, target: str) -> dict[str, Any]:
     return asdict(clean_image(Path(source), Path(target), ImageLimits()))
 
 
-def _fit(source: str, limit: int, directory: str) -> dict[str, Any]:
-    fitted = asdict(fit(Path(source), limit, Path(directory)))
-    return fitted | {"path": str(fitted["path"])}
+def _fit(source: str, limit: int, directory: str, rung: int) -> dict[str, Any]:
+    arguments = (Path(source), limit, Path(directory))
+    fitted = fit_rung(*arguments, rung) if rung < STILL else fit_still(*arguments)
+    return {} if fitted is None else asdict(fitted) | {"path": str(fitted.path)}
 
 
 def _poster(clip: str, target: str, max_side: int) -> dict[str, Any]:

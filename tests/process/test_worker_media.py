@@ -97,6 +97,61 @@ async def test_a_clip_that_fits_no_way_is_the_engines_error(media, clip, tmp_pat
         await media.fit(clip, 10, tmp_path)
 
 
+async def test_a_clip_whose_encoding_takes_too_long_becomes_a_still(clip, tmp_path):
+    limit = clip.stat().st_size // 3
+    async with MediaProcess(replace(LIMITS, rung_seconds=0.001)) as media:
+        fitted = await media.fit(clip, limit, tmp_path)
+
+    assert fitted.rung is Rung.STILL
+    assert fitted.path.stat().st_size <= limit
+    assert sorted(tmp_path.iterdir()) == sorted([clip, fitted.path])
+
+
+async def test_a_later_try_begins_at_a_smaller_rung(media, clip, tmp_path):
+    limit = clip.stat().st_size // 3
+
+    assert (await media.fit(clip, limit, tmp_path, first=2)).rung is Rung.SMALLER
+    assert (await media.fit(clip, limit, tmp_path, first=9)).rung is Rung.STILL
+
+
+async def test_a_result_that_cannot_be_read_is_made_again(media, clip, tmp_path):
+    limit = clip.stat().st_size // 3
+    broken = tmp_path / f"{clip.stem}.fit-{limit}.mp4"
+    broken.write_bytes(b"half a clip")
+
+    fitted = await media.fit(clip, limit, tmp_path)
+
+    assert fitted.path == broken
+    assert read_recipe(broken) == {"seed": 1}
+
+
+async def test_a_file_that_takes_the_ladder_down_at_every_rung_is_the_engines_error(tmp_path):
+    pipe = tmp_path / "endless.mp4"
+    os.mkfifo(pipe)
+    async with MediaProcess(replace(LIMITS, rung_seconds=0.1, image_seconds=0.1)) as media:
+        with pytest.raises(EngineError, match=r"media\.failed"):
+            await media.fit(pipe, 1000, tmp_path)
+        assert media.pids == []
+
+
+async def test_a_ladder_that_hangs_holds_up_neither_intake_nor_moderation(photo, clip, tmp_path):
+    pipe = tmp_path / "endless.mp4"
+    os.mkfifo(pipe)  # reading it waits for a writer that never comes
+    async with MediaProcess(LIMITS) as media:
+        hanging = asyncio.create_task(media.fit(pipe, 1000, tmp_path))
+        await until(lambda: media.pids)
+
+        await media.clean_image(photo, tmp_path / "clean.png")
+        await media.stills(clip, tmp_path / "stills")
+
+        assert not hanging.done()
+        assert len(media.pids) == len(set(media.pids)) == 3
+        hanging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+        assert len(media.pids) == 2
+
+
 async def test_a_still_is_made_of_a_clip(media, clip, tmp_path):
     await media.poster(clip, tmp_path / "still.jpg", 64)
 
@@ -221,7 +276,7 @@ async def test_a_child_that_cannot_start_is_not_the_persons_fault(photo, tmp_pat
             await media.clean_image(photo, tmp_path / "clean.png")
 
 
-async def test_concurrent_calls_wait_for_each_other(media, photo, tmp_path):
+async def test_concurrent_calls_of_a_kind_wait_for_each_other(media, photo, tmp_path):
     async with asyncio.TaskGroup() as group:
         for number in range(4):
             group.create_task(media.clean_image(photo, tmp_path / f"{number}.png"))
