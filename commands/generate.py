@@ -157,6 +157,27 @@ def _keeper(job: Job) -> str:
 
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:
+    resolved, rules = await _resolve_request(call, fixed, needs_image=needs_image)
+    return await submit(call, resolved, rules, review=rules.value(REVIEW))
+
+
+async def resolve_request(call: Call, command: Command) -> tuple[Resolved, Rules]:
+    """Return what a request means, and the rules that it was made under.
+
+    Args:
+        call: Who asks for what.
+        command: One of `COMMANDS`.
+
+    Raises:
+        UserError: It is not allowed or not possible.
+    """
+    needs_image = any(item.name == IMAGE.name and item.required for item in command.options)
+    return await _resolve_request(call, command.fixed, needs_image=needs_image)
+
+
+async def _resolve_request(
+    call: Call, fixed: Mapping[str, Value], *, needs_image: bool
+) -> tuple[Resolved, Rules]:
     rules = await allowed(call)
     prompt, asked = asked_for(call)
     for name in fixed:
@@ -169,8 +190,7 @@ async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool =
         Layer(name=COMMAND, values=fixed, asked=True),
         Layer(name=TYPED, values=asked, asked=True),
     )
-    resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
-    return await submit(call, resolved, rules, review=rules.value(REVIEW))
+    return within_caps(resolve(prompt, layers, call.studio), call.caller, rules), rules
 
 
 async def allowed(call: Call) -> Rules:

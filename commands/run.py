@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from commands import cards, forms, generate, looking, prompt, queue
+from commands import cards, forms, generate, looking, message_edit, prompt, queue
 from commands.actions import Action, Verb
 from commands.card import Card
 from commands.catalog import COMMANDS
@@ -23,7 +23,7 @@ from commands.values import shown
 from inference.errors import RushesError, UserError
 from inference.jobs.model import Job
 
-Answer = TypeVar("Answer", Card, Card | Form)
+Answer = TypeVar("Answer", Card, Card | Form, Card | None)
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +36,20 @@ async def execute(line: str, call: Call) -> Card:
         call: Who asks, where, and with which services.
     """
     return await _answered(_execute(line, call), call, "line")
+
+
+async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
+    """Answer a message that was edited after it had made a job.
+
+    Args:
+        line: What it says now, with the command; replaces `call.text`.
+        job_id: The job.
+        call: Who edited it, where, and with which services.
+
+    Returns:
+        What to tell them, or None where the edit changes nothing.
+    """
+    return await _answered(_rewrite(line, job_id, call), call, "edit")
 
 
 async def invoke(command: Command, call: Call) -> Card:
@@ -105,6 +119,14 @@ def _split(text: str) -> tuple[str, str]:
 async def _execute(line: str, call: Call) -> Card:
     command, rest = find(line)
     return await _invoke(command, replace(call, text=rest))
+
+
+async def _rewrite(line: str, job_id: str, call: Call) -> Card | None:
+    command, rest = find(line)
+    if command not in generate.COMMANDS:
+        return await _invoke(command, replace(call, text=rest))
+    job = await call.jobs.get(job_id, tenant=call.channel.tenant)
+    return await message_edit.rewrite(replace(call, text=rest), command, job)
 
 
 async def _invoke(command: Command, call: Call) -> Card:

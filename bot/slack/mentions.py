@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
@@ -12,6 +13,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.slack import once, typed
 from bot.slack.answers import Answers, is_of_outbox
 from bot.slack.installations import Installation
+from bot.slack.messages import Newest, Written
 from bot.slack.origin import Origin, of_event
 from bot.slack.pictures import Pictures
 from bot.slack.reception import Reception
@@ -25,9 +27,6 @@ GENERATE = "/generate"
 HELP = "/rushes help"
 """What a mention without a word means."""
 
-_SAID = frozenset({None, "file_share", "thread_broadcast"})
-"""Subtypes of messages that people wrote; all others tell of something else."""
-
 
 class Mentions:
     """Answers what is said to the bot. Slack offers no slash commands in threads."""
@@ -39,6 +38,8 @@ class Mentions:
         self._answers = answers
         self._pictures = pictures
         self._work = work
+        self._newest = Newest()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def register(self, app: AsyncApp) -> None:
         """Listen to mentions, direct messages and shared files."""
@@ -65,6 +66,7 @@ class Mentions:
         installation: Installation,
         next: Next,  # noqa: A002 - as above
     ) -> None:
+        # In channels only mentions count, and those come as `app_mention`.
         if body["event"].get("channel_type") == "im":
             await self._take(body, context, installation)
         await next()
@@ -84,32 +86,53 @@ class Mentions:
     async def _take(
         self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
     ) -> None:
-        event = body["event"]
-        written_by_person = event.get("user") and not event.get("bot_id")
-        if not written_by_person or event.get("subtype") not in _SAID:
+        written = Written.read(body["event"])
+        if written is None:
             return
-        origin = of_event(body, context, installation)
-        answering = self._work.start(self._answer(body, origin), name="mention")
+        origin = of_event({**body, "event": written.message}, context, installation)
+        answering = self._work.start(self._answer(written, origin), name="mention")
         await asyncio.wait({answering}, timeout=ACK_SECONDS)
 
-    async def _answer(self, body: dict[str, Any], origin: Origin) -> None:
-        event = body["event"]
-        said = typed.without_mention(event.get("text") or "", origin.installation.bot_user)
-        if said.startswith("/"):
-            line = typed.line(said)
-        elif prompt := typed.prompt(said):
-            line = f"{GENERATE} {prompt}"
-        else:
-            line = HELP
-        image = await self._pictures.in_message(origin, event.get("files") or ())
+    async def _answer(self, written: Written, origin: Origin) -> None:
+        key = once.of_message(written.message, origin.channel, origin.installation.workspace)
+        if key is None:
+            return
+        async with self._turns.setdefault(key, asyncio.Lock()):  # one edit after the other
+            if not self._newest.is_news(key, written):
+                return
+            try:
+                await self._answer_news(key, written, origin)
+            except BaseException:
+                self._newest.forget(key)
+                raise
+
+    async def _answer_news(self, key: str, written: Written, origin: Origin) -> None:
+        line = _line(written, origin)
+        if written.edited_at:
+            job = await self._reception.job_of(origin, key)
+            if job is not None:
+                card = await self._reception.rewrite(origin, line, job)
+                if card is not None and not is_of_outbox(card):
+                    self._work.start(self._answers.give(origin, card), name="answer")
+                return
+        image = await self._pictures.in_message(origin, written.message.get("files") or ())
         if image is not None:
-            await self._pictures.saw(origin, image, origin.thread_ts or event["ts"])
+            thread = origin.thread_ts or str(written.message["ts"])
+            await self._pictures.saw(origin, image, thread)
         else:
             image = await self._pictures.in_thread(origin)
-        key = once.of_event(body, origin.installation.workspace)
         card = await self._reception.line(origin, line, key=key, image=image, present=True)
         if not is_of_outbox(card):
             self._work.start(self._answers.give(origin, card), name="answer")
+
+
+def _line(written: Written, origin: Origin) -> str:
+    """Return a message as a line with a command."""
+    said = typed.without_mention(written.text, origin.installation.bot_user)
+    if said.startswith("/"):
+        return typed.line(said)
+    prompt = typed.prompt(said)
+    return f"{GENERATE} {prompt}" if prompt else HELP
 
 
 async def _done() -> None:

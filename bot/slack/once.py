@@ -13,9 +13,9 @@ from bot.slack.address import NAME
 from bot.slack.origin import Payload
 
 
-def of_event(body: Payload, workspace: str) -> str | None:
-    """Name an event of the Events API."""
-    return _key("event", workspace, body.get("event_id"))
+def of_message(message: Payload, channel: str, workspace: str) -> str | None:
+    """Name a message, however often it is edited or told of."""
+    return _key("message", workspace, channel, message.get("ts"))
 
 
 def of_trigger(body: Payload, workspace: str) -> str | None:

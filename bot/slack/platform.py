@@ -140,7 +140,7 @@ class SlackPlatform:
     ) -> None:
         people = People(self._clients, desk, self._clock)
         channels = Channels(self._clients, people, self._clock)
-        reception = Reception(desk, people, channels)
+        reception = Reception(desk, people, channels, self._clock)
         answers = Answers(self._calls, self._posting)
         pictures = Pictures(desk.database, self._clients, self._clock)
         modals = Modals(reception, answers, self._calls, work, desk.studio)

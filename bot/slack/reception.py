@@ -20,11 +20,16 @@ from commands.forms import Form
 from commands.options import IMAGE
 from commands.permissions import check_external
 from commands.schema import Command, Value, Visibility
+from inference.clock import Clock
 from inference.errors import RushesError, UserError
+from inference.jobs.model import Job, JobState
 
-Answer = TypeVar("Answer", Card, Card | Form)
+Answer = TypeVar("Answer", Card, Card | Form, Card | None)
 
 LOCALE_SECONDS = 1.0
+
+PREPARING_SECONDS = (*(0.2,) * 10, *(1.0,) * 58)
+"""Waits between looks at a job that is being prepared: for a minute in all."""
 
 _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 """Presses after which no new card is posted."""
@@ -33,8 +38,9 @@ _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 class Reception:
     """Where all ways in meet."""
 
-    def __init__(self, desk: Desk, people: People, channels: Channels) -> None:
+    def __init__(self, desk: Desk, people: People, channels: Channels, clock: Clock) -> None:
         self._desk = desk
+        self._clock = clock
         self._people = people
         self._channels = channels
 
@@ -65,6 +71,24 @@ class Reception:
             options={IMAGE.name: image} if image and makes else {},
             for_everybody=makes,
         )
+
+    async def rewrite(self, origin: Origin, line: str, job: Job) -> Card | None:
+        """Answer a message that was edited after it had made a job; None if nothing changes.
+
+        A job that is being prepared can be changed after that: it is waited for.
+        """
+        job = await self._prepared(job)
+        return await self._answer(
+            origin,
+            lambda call: run.rewrite(line, job.id, call),
+            key=None,
+            posts=False,
+            for_everybody=_makes(line),
+        )
+
+    async def job_of(self, origin: Origin, key: str) -> Job | None:
+        """Return the job that something made, by its idempotency key."""
+        return await self._desk.jobs.by_key(key, tenant=origin.installation.tenant)
 
     async def command(
         self, origin: Origin, command: Command, options: Mapping[str, Value], *, key: str | None
@@ -157,6 +181,15 @@ class Reception:
         if known.external:
             refusal = await self._refusal(call, for_everybody=for_everybody) or closed
         return await ask(call) if refusal is None else cards.error(refusal, known.locale)
+
+    async def _prepared(self, job: Job) -> Job:
+        """Wait until a job is prepared, for a while."""
+        for pause in PREPARING_SECONDS:
+            if job.state not in {JobState.ACCEPTED, JobState.PREPARING}:
+                break
+            await self._clock.sleep(pause)
+            job = await self._desk.jobs.get(job.id, tenant=job.tenant)
+        return job
 
     async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
         """Say no to somebody of another company: what is listed is the installing company's."""

@@ -276,6 +276,11 @@ class JobService:
             raise NotFound("job.unknown", job=job_id)
         return job
 
+    async def by_key(self, key: str, *, tenant: str) -> Job | None:
+        """Return the tenant's job that a request made, by the request's idempotency key."""
+        job = await self._store.by_key(key)
+        return job if job is not None and job.tenant == tenant else None
+
     async def waiting(self, tenant: str) -> list[Job]:
         """Return the tenant's unfinished jobs: the running one, then in the order of service."""
         jobs = await self._store.unfinished(tenant=tenant)

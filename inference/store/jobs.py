@@ -91,6 +91,11 @@ class JobStore(JobQueries):
 
         return self._published(await self._database.write("accept", work))
 
+    async def by_key(self, key: str) -> Job | None:
+        """Return the job that a request made, by the request's idempotency key."""
+        rows = await self._database.read("SELECT * FROM jobs WHERE key = ?", (key,))
+        return next((job_from_row(row) for row in rows), None)
+
     async def begin_preparing(self, job_id: str) -> Job | None:
         """Accepted -> preparing."""
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)

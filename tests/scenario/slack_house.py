@@ -24,6 +24,7 @@ from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
 from inference.jobs.policy import QueueLimits
 from inference.media.watermark import WatermarkSettings
+from inference.safety.guard import Guard
 from inference.tasks import running
 from tests.fakes.cleaner import FakeCleaner
 from tests.fakes.executor import FakeExecutor
@@ -53,6 +54,7 @@ class House:
     section: dict[str, Any] = field(default_factory=dict)
     executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(automatic=True))
     operators: frozenset[str] = frozenset()
+    guard: Guard = field(default_factory=a_guard)
     clock: Clock = field(default_factory=SystemClock)
     """Of the platform alone."""
     core: Core = field(init=False)
@@ -88,7 +90,7 @@ class House:
                     watermark=WatermarkSettings(),
                     files_seconds=86400.0,
                     assistant=None,
-                    guard=lambda _: a_guard(),
+                    guard=lambda _: self.guard,
                     clock=clock,
                 )
             )

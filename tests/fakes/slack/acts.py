@@ -25,6 +25,8 @@ from tests.fakes.slack.payloads import (
     view_json,
 )
 
+_CHANNEL_TYPES = {"im": "im", "private": "group", "public": "channel"}
+
 _UNNAMED = {"im": "directmessage", "private": "privategroup"}
 
 
@@ -167,6 +169,33 @@ def message_written(
     if home is not installation.team:
         event |= {"user_team": home.id, "source_team": home.id}
     return event
+
+
+def message_changed(hub: Hub, message: Message, before: str, edited: Json) -> Json:
+    """Write the event of a message that says something else now, or shows where a link leads.
+
+    Only somebody's edit is marked as one.
+    """
+    written = {
+        **message_json(message, hub.url),
+        "text": as_codes(message.text),
+        "client_msg_id": message.ts,
+    }
+    written.pop("edited", None)
+    previous = {**written, "text": as_codes(before)}
+    if not edited:
+        written["attachments"] = [{"from_url": "https://example.com/", "title": "Example"}]
+    return {
+        "type": "message",
+        "subtype": "message_changed",
+        "hidden": True,
+        "channel": message.channel.id,
+        "channel_type": _CHANNEL_TYPES[message.channel.kind],
+        "message": written | edited,
+        "previous_message": previous,
+        "ts": now(),
+        "event_ts": now(),
+    }
 
 
 def _channel(channel: Channel) -> Json:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,48 @@ class Person:
             files=[self.attach(file) for file in files],
         )
         record_shares(hub, message.files, channel, message.ts, message.thread_ts)
-        for installation in hub.world.installations:
-            here = installation.bot.id in channel.members and not installation.revoked
-            named = f"<@{installation.bot.id}>" in text
-            if here and channel.kind == "im":
+        for installation in self._listening(channel):
+            if channel.kind == "im":
                 self._tell(installation, message, {"type": "message", "channel_type": "im"})
-            elif here and named:
+            elif f"<@{installation.bot.id}>" in text:
                 self._tell(installation, message, {"type": "app_mention"})
         return message
+
+    def edit(self, message: Message, text: str) -> None:
+        """Change what a message of theirs says.
+
+        The app hears of the mention once more, under another event id; in direct messages it hears
+        what the message was and is.
+
+        Raises:
+            Refused: It is somebody else's.
+        """
+        if message.user != self.id:
+            raise Refused("that message is somebody else's")
+        before = message.text
+        hub, channel = self._hub, message.channel
+        message.states.append(replace(message.states[-1], at=time.monotonic(), text=text))
+        hub.world.touch()
+        edited = {"edited": {"user": self.id, "ts": hub.world.timestamp()}}
+        for installation in self._listening(channel):
+            if channel.kind == "im":
+                hub.event(installation, acts.message_changed(hub, message, before, edited))
+            elif f"<@{installation.bot.id}>" in text:
+                self._tell(installation, message, {"type": "app_mention", **edited})
+
+    def unfurl(self, message: Message) -> None:
+        """Let Slack show what a link in a message leads to, a moment after it was written."""
+        for installation in self._listening(message.channel):
+            changed = acts.message_changed(self._hub, message, message.text, {})
+            self._hub.event(installation, changed)
+
+    def _listening(self, channel: Channel) -> list[Installation]:
+        """Return the installations whose bot is in a channel."""
+        return [
+            installation
+            for installation in self._hub.world.installations
+            if installation.bot.id in channel.members and not installation.revoked
+        ]
 
     def mention_app(
         self,

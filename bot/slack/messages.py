@@ -1,0 +1,84 @@
+"""Messages that people write to the bot, read from the events that tell of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from bot.slack.origin import Payload
+
+MAX_REMEMBERED = 10_000
+"""Messages whose newest text is known."""
+
+_WRITTEN = frozenset({None, "file_share", "thread_broadcast"})
+"""Subtypes of messages that people wrote; all others tell of something else."""
+
+_EDITED = "message_changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A message as it is now."""
+
+    message: Mapping[str, Any]
+    """As Slack writes it, with `user`, `channel`, `text` and `ts`."""
+    edited_at: str = ""
+    """When it was edited, as Slack writes it; empty while nobody did."""
+
+    @property
+    def text(self) -> str:
+        """What it says, as markup."""
+        return str(self.message.get("text") or "")
+
+    @classmethod
+    def read(cls, event: Payload) -> Self | None:
+        """Read an event; None if no person wrote or edited a message.
+
+        Slack tells of an edit by `app_mention` with `edited`, or by `message_changed`. The latter
+        also tells of links that were unfurled and of what apps changed, without an edit by the
+        writer.
+        """
+        message: dict[str, Any] = dict(event)
+        changed = event.get("subtype") == _EDITED
+        if changed:
+            message = {**(event.get("message") or {}), "channel": event.get("channel")}
+        edited = message.get("edited") or {}
+        by_writer = edited.get("user") in {None, message.get("user")}
+        if not message.get("user") or message.get("bot_id") or not message.get("ts"):
+            return None
+        if message.get("subtype") not in _WRITTEN or not by_writer or (changed and not edited):
+            return None
+        before = event.get("previous_message") or {}
+        if changed and before.get("text") == message.get("text"):
+            return None
+        return cls(message=message, edited_at=str(edited.get("ts") or ""))
+
+
+class Newest:
+    """The newest text of messages, because Slack tells of edits more than once and in any order."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+
+    def is_news(self, key: str, written: Written) -> bool:
+        """Whether a message says what was not heard yet; note it then.
+
+        A message that nobody edited always is, unless an edit overtook it: Slack tells of it again
+        if the answer was lost with the process.
+        """
+        edited_at, digest = self._known.get(key, ("", b""))
+        now = hashlib.sha256(written.text.encode()).digest()
+        if edited_at > written.edited_at or (written.edited_at and now == digest):
+            return False
+        self._known[key] = (written.edited_at, now)
+        self._known.move_to_end(key)
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+        return True
+
+    def forget(self, key: str) -> None:
+        """Take a message for news again: it could not be answered."""
+        self._known.pop(key, None)
