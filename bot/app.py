@@ -33,6 +33,7 @@ from inference.errors import RushesError, UserError
 from inference.jobs.core import Core, open_core
 from inference.jobs.model import Job
 from inference.jobs.policy import QueueLimits
+from inference.proxies import check_proxies
 from inference.store.outbox import ActKind
 from inference.tasks import running
 from inference.workers.media import MediaProcess
@@ -69,9 +70,10 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     """Run everything for the length of the block.
 
     Raises:
-        UserError: The config cannot work (no token, unknown model).
+        UserError: The config cannot work (no token, unknown model, a wrong proxy).
         StoreError: Another process owns the data, or the disk is not usable.
     """
+    check_proxies()
     clock = SystemClock()
     platforms = {platform.name: platform for platform in _platforms(config)}
     executor = setup.executor(config, models=config.models.installed)

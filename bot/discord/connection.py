@@ -13,6 +13,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.config import DiscordSection
+from bot.connector import REFUSED, Connector, ProxyError
 from bot.discord.answers import Answers
 from bot.discord.buttons import press_handler
 from bot.discord.commands import make_tree
@@ -36,7 +37,7 @@ async def logged_in(section: DiscordSection, token: str) -> AsyncIterator[discor
     """Yield a client that can make requests; it is closed at the end of the block.
 
     Raises:
-        UserError: `discord.token_rejected`.
+        UserError: `discord.token_rejected`, or `config.proxy_refused`.
     """
     _redirect(section)
     async with make_client(section.shards) as client:
@@ -44,6 +45,10 @@ async def logged_in(section: DiscordSection, token: str) -> AsyncIterator[discor
             await client.login(token)
         except discord.LoginFailure as error:
             raise UserError("discord.token_rejected") from error
+        except (ProxyError, discord.HTTPException) as error:
+            if error.status == REFUSED:
+                raise UserError("config.proxy_refused") from None
+            raise
         yield client
 
 
@@ -113,6 +118,7 @@ def make_client(shards: int | None) -> discord.Client:
         max_ratelimit_timeout=RATE_LIMIT_SECONDS,
         allowed_mentions=discord.AllowedMentions.none(),
         shard_count=shards,
+        connector=Connector(limit=0),  # the library's own limits requests
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import yarl
 
+from bot.connector import open_session
 from inference.errors import UserError
 from inference.jobs.model import Job
 from inference.media.facts import ImageLimits
@@ -63,7 +64,7 @@ class DiscordImages:
         limit = self._limits.file_bytes
         data = bytearray()
         async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            open_session(timeout=_TIMEOUT) as session,
             # A redirect could lead anywhere, also into our own network.
             session.get(url, allow_redirects=False) as response,
         ):

@@ -18,6 +18,7 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.connector import open_session
 from bot.slack.errors import TOKEN_ERRORS, WIRE_ERRORS
 from bot.slack.installations import Installation, Installations
 from inference.errors import DeliveryError, UserError
@@ -66,10 +67,9 @@ class Clients:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
         # A kept-alive connection may die unnoticed, and then nobody knows whether a message was
         # posted: posting opens a fresh one each time. Questions can simply be asked again.
-        fresh = aiohttp.TCPConnector(force_close=True)
         async with (
-            aiohttp.ClientSession(connector=fresh, timeout=timeout, trust_env=True) as session,
-            aiohttp.ClientSession(timeout=timeout, trust_env=True) as asking,
+            open_session(force_close=True, timeout=timeout) as session,
+            open_session(timeout=timeout) as asking,
         ):
             installations = Installations(database)
             await installations.load()

@@ -14,7 +14,6 @@ import json
 import logging
 import random
 import time
-from urllib.request import proxy_bypass
 
 import aiohttp
 import structlog
@@ -23,8 +22,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
-from yarl import URL
 
+from bot.connector import open_session
 from bot.health import Health
 from bot.slack.clients import Clients, problem
 from bot.slack.errors import TOKEN_ERRORS, WIRE_ERRORS, delivery_error
@@ -337,7 +336,7 @@ class _Socket(SocketModeClient):
                 return message
 
         await self.aiohttp_client_session.close()
-        self.aiohttp_client_session = aiohttp.ClientSession(ws_response_class=Heard, trust_env=True)
+        self.aiohttp_client_session = open_session(ws_response_class=Heard)
         self.wss_uri = address
         self._heard_at = asyncio.get_running_loop().time()
         # Not the library's `connect`: that tries a used address again and again.
@@ -346,7 +345,6 @@ class _Socket(SocketModeClient):
                 address,
                 autoping=False,
                 heartbeat=PING_SECONDS,
-                proxy=None if proxy_bypass(URL(address).host or "") else self.proxy,
             )
         self.current_session_monitor = asyncio.ensure_future(self.monitor_current_session())
         self.message_receiver = asyncio.ensure_future(self.receive_messages())

@@ -26,6 +26,7 @@ from openai.types.chat import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.assist.base import Draft
+from inference.assist.http import http_client
 from inference.assist.instructions import system_message, tidy
 from inference.errors import AssistantError
 
@@ -110,6 +111,7 @@ async def open_assistant(settings: AssistantSettings) -> AsyncIterator[OpenAIAss
         base_url=settings.base_url,
         timeout=settings.timeout_seconds,
         max_retries=RETRIES,
+        http_client=http_client(settings.base_url),
     ) as client:
         yield OpenAIAssistant(client, settings)
 

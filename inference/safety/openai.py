@@ -14,6 +14,7 @@ from typing import Any, Self
 from openai import AsyncOpenAI, OpenAIError
 from openai.types.moderation_create_response import ModerationCreateResponse
 
+from inference.assist.http import http_client
 from inference.errors import ModeratorUnavailable
 from inference.safety.base import Reason
 
@@ -49,7 +50,11 @@ class OpenAIModerator:
 
     def __init__(self, *, api_key: str, base_url: str | None) -> None:
         self._client = AsyncOpenAI(
-            api_key=api_key, base_url=base_url, timeout=TIMEOUT_SECONDS, max_retries=RETRIES
+            api_key=api_key,
+            base_url=base_url,
+            timeout=TIMEOUT_SECONDS,
+            max_retries=RETRIES,
+            http_client=http_client(base_url),
         )
 
     async def __aenter__(self) -> Self:

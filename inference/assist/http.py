@@ -1,0 +1,31 @@
+"""The HTTP client below OpenAI's: goes through the proxy that the environment names."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+from urllib.request import getproxies
+
+from openai import DefaultAsyncHttpxClient
+
+from inference.proxies import find_proxy
+
+OPENAI = "https://api.openai.com/v1"
+
+
+def http_client(base_url: str | None) -> DefaultAsyncHttpxClient:
+    """Return a client for one server; whoever gets it closes it.
+
+    Args:
+        base_url: Of the server; None where OpenAI's library looks it up.
+    """
+    proxy = find_proxy(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+    if proxy is None:
+        # Where a proxy is named and not meant, it must not look itself: its rules are others.
+        return DefaultAsyncHttpxClient(trust_env=not getproxies())
+    url = proxy.url
+    if proxy.user is not None:
+        scheme, _, place = url.partition("://")
+        user, password = quote(proxy.user, safe=""), quote(proxy.password, safe="")
+        url = f"{scheme}://{user}:{password}@{place}"
+    return DefaultAsyncHttpxClient(proxy=url)
