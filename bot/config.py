@@ -135,7 +135,11 @@ class DiscordSection(Section):
     guild_ids: list[Annotated[int, Field(gt=0)]] = []
     api_base_url: Url | None = None
     gateway_url: Url | None = None
-    cdn_hosts: list[str] = ["cdn.discordapp.com", "media.discordapp.net"]
+    cdn_hosts: list[str] = [
+        "cdn.discordapp.com",
+        "media.discordapp.net",
+        "images-ext-*.discordapp.net",
+    ]
     shards: Positive | None = None
 
 

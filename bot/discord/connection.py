@@ -72,7 +72,7 @@ async def serve(
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
     answer_fast()
-    reception = Reception(desk, client, answers)
+    reception = Reception(desk, client, answers, section.cdn_hosts)
     tree = make_tree(client, reception, COMMANDS)
     client.add_dynamic_items(press_handler(reception))
 

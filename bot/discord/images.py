@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class DiscordImages:
         """Fetch from some hosts.
 
         Args:
-            hosts: Each `host` or `host:port`.
+            hosts: Each `host` or `host:port`; `*` stands for a part of a name without a dot.
             limits: How large a reference image may be.
         """
         self._hosts = frozenset(hosts)
@@ -92,9 +93,30 @@ def checked(typed: str, hosts: Collection[str]) -> yarl.URL:
     except ValueError as error:
         raise UserError("image.foreign") from error
     plain_is_fine = url.scheme == "http" and _is_loopback(host)
-    if named not in hosts or url.user is not None or not (url.scheme == "https" or plain_is_fine):
+    if (
+        not _is_listed(named, hosts)
+        or url.user is not None
+        or not (url.scheme == "https" or plain_is_fine)
+    ):
         raise UserError("image.foreign")
     return url
+
+
+def is_fetchable(typed: str, hosts: Collection[str]) -> bool:
+    """Whether an address is safe to fetch from."""
+    try:
+        checked(typed, hosts)
+    except UserError:
+        return False
+    return True
+
+
+def _is_listed(named: str, hosts: Collection[str]) -> bool:
+    """Whether a host is in a list, in which `*` stands for a part of a name without a dot."""
+    return any(
+        re.fullmatch(re.escape(host.casefold()).replace(r"\*", "[a-z0-9-]*"), named) is not None
+        for host in hosts
+    )
 
 
 def _is_loopback(host: str) -> bool:

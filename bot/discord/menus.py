@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import discord
 
+from bot.discord.pictures import find_picture, has_video, parts
 from commands import cards
 from commands.actions import Action, Verb
 from commands.card import Card
@@ -22,15 +23,16 @@ ANIMATE = "v1:animate-image"
 """Id of the form that asks what to make of an image."""
 
 
-async def animate(message: discord.Message, locale: str) -> Card | Form:
+async def animate(message: discord.Message, hosts: Collection[str], locale: str) -> Card | Form:
     """Ask for the words to go with a message's image.
 
     The image's address is a field of the form: it comes back with it even if the bot was restarted
     in between, and Discord shows other people's messages in this one moment only.
     """
-    image = next(_images(message), None)
+    image = find_picture(message, hosts)
     if image is None:
-        return cards.error(UserError("discord.no_image"), locale)
+        problem = "discord.only_video" if has_video(message) else "discord.no_image"
+        return cards.error(UserError(problem), locale)
     return Form(
         id=ANIMATE,
         title=text("discord.menu.animate", locale),
@@ -45,7 +47,7 @@ async def animate(message: discord.Message, locale: str) -> Card | Form:
             Field(
                 name=IMAGE.name,
                 label=text("discord.form.image", locale),
-                value=image.url,
+                value=image,
                 required=True,
                 max_length=MAX_PROMPT,
             ),
@@ -73,16 +75,11 @@ async def outdated(locale: str) -> Card:
     return cards.error(UserError("discord.outdated"), locale)
 
 
-def _images(message: discord.Message) -> Iterator[discord.Attachment]:
-    for attachment in message.attachments:
-        if (attachment.content_type or "").startswith("image/"):
-            yield attachment
-
-
 def _jobs(message: discord.Message) -> Iterator[str]:
-    for row in message.components:
-        for component in getattr(row, "children", ()):
-            try:
-                yield Action.decode(getattr(component, "custom_id", None) or "").job
-            except NotFound:
-                continue
+    for part in parts(message):
+        for row in part.components:
+            for component in getattr(row, "children", ()):
+                try:
+                    yield Action.decode(getattr(component, "custom_id", None) or "").job
+                except NotFound:
+                    continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import discord
 import structlog
@@ -26,8 +26,23 @@ _log = structlog.get_logger(__name__)
 class Reception:
     """Hands in at the desk what interactions ask."""
 
-    def __init__(self, desk: Desk, client: discord.Client, answers: Answers) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        client: discord.Client,
+        answers: Answers,
+        image_hosts: Collection[str] = (),
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            desk: Takes calls.
+            client: Whose interactions they are.
+            answers: Answer them.
+            image_hosts: Where images may be fetched from.
+        """
         self._desk = desk
+        self._image_hosts = image_hosts
         self._answers = answers
         self._intake = Intake(desk, client)
 
@@ -63,7 +78,9 @@ class Reception:
     async def animate(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for the words to animate a message's image with."""
         locale = self._intake.locale(interaction)
-        await self._answers.give(interaction, menus.animate(message, locale), form=True)
+        await self._answers.give(
+            interaction, menus.animate(message, self._image_hosts, locale), form=True
+        )
 
     async def settings(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Open what a message's clip was made from, to make another one."""

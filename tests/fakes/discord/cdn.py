@@ -10,7 +10,7 @@ import secrets
 from aiohttp import web
 
 from tests.fakes.discord.clock import Clock
-from tests.fakes.discord.entities import Attachment
+from tests.fakes.discord.entities import Attachment, File
 
 LIFE_SECONDS = 24 * 3600
 """How long a URL is good."""
@@ -26,12 +26,20 @@ class Cdn:
         """Paths that were asked for, with the status of the answer."""
         self._key = secrets.token_bytes(16)
         self._clock = clock
+        self._copies: dict[str, File] = {}
 
     def mount(self, application: web.Application) -> None:
         """Serve the files."""
         application.router.add_get(
             "/attachments/{channel_id:\\d+}/{attachment_id:\\d+}/{name}", self._get
         )
+        application.router.add_get("/external/{signature}/https/{path:.*}", self._get_copy)
+
+    def copy(self, file: File) -> str:
+        """Return where Discord's proxy has a copy of a picture that somebody linked to."""
+        path = f"/external/{secrets.token_urlsafe(16)}/https/example.org/{file.name}"
+        self._copies[path] = file
+        return f"{self.base_url}{path}"
 
     def url(self, attachment: Attachment) -> str:
         """Return a URL that is good from now on."""
@@ -52,6 +60,13 @@ class Cdn:
             return web.Response(status=status, text="This content is no longer available.")
         kind = mimetypes.guess_type(attachment.file.name)[0] or "application/octet-stream"
         return web.Response(body=attachment.file.data, content_type=kind)
+
+    async def _get_copy(self, request: web.Request) -> web.Response:
+        file = self._copies.get(request.path)
+        self.fetched.append(f"{404 if file is None else 200} {request.path}")
+        if file is None:
+            return web.Response(status=404)
+        return web.Response(body=file.data, content_type=file.content_type)
 
     def _status(self, request: web.Request, attachment: Attachment | None) -> int:
         expires = request.query.get("ex", "0")

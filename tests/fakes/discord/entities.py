@@ -123,6 +123,9 @@ class Message:
     flags: int = 0
     nonce: str | None = None
     reference: Message | None = None
+    snapshots: list[Message] = field(default_factory=list)
+    """What it forwards, as it was then."""
+    stickers: list[dict[str, Any]] = field(default_factory=list)
     mentions: list[User] = field(default_factory=list)
     pings: frozenset[int] = frozenset()
     """Users who were notified when it was posted; edits notify nobody."""

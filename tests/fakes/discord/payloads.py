@@ -195,14 +195,29 @@ def attachment(world: World, attachment: Attachment) -> dict[str, Any]:
         "size": len(attachment.file.data),
         "url": url,
         "proxy_url": url,
-        "content_type": kind,
         "flags": 0,
     }
+    if kind:
+        told["content_type"] = kind
     if kind.startswith(("image/", "video/")):
         told |= {"width": 640, "height": 360}
     if attachment.description is not None:
         told["description"] = attachment.description
     return told
+
+
+_FORWARDED = frozenset(
+    {
+        *("type", "content", "mentions", "mention_roles", "attachments", "embeds", "timestamp"),
+        *("edited_timestamp", "flags", "components", "sticker_items"),
+    }
+)
+"""What a forwarded message keeps: not its author, its place and its id."""
+
+
+def _snapshot(world: World, forwarded: Message) -> dict[str, Any]:
+    told = message(world, forwarded)
+    return {name: told[name] for name in told.keys() & _FORWARDED}
 
 
 def message(world: World, message: Message) -> dict[str, Any]:
@@ -233,10 +248,16 @@ def message(world: World, message: Message) -> dict[str, Any]:
         told["nonce"] = message.nonce
     if message.reference is not None:
         told["message_reference"] = {
-            "type": 0,
+            "type": 1 if message.snapshots else 0,
             "message_id": str(message.reference.id),
             "channel_id": str(message.reference.channel.id),
         }
+    if message.snapshots:
+        told["message_snapshots"] = [
+            {"message": _snapshot(world, each)} for each in message.snapshots
+        ]
+    if message.stickers:
+        told["sticker_items"] = message.stickers
     if message.asked_by is not None:
         told["interaction_metadata"] = message.asked_by
     if message.interaction_token is not None:

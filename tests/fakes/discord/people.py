@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.fakes.discord import payloads, permissions
@@ -48,8 +49,25 @@ class Person:
         """Return the direct messages with the bot."""
         return self.world.direct(self.user)
 
-    def say(self, channel: Channel, content: str, *files: File) -> Message:
-        """Post a message, with files if given."""
+    def say(
+        self,
+        channel: Channel,
+        content: str,
+        *files: File,
+        embeds: Sequence[dict[str, Any]] = (),
+        components: Sequence[dict[str, Any]] = (),
+        stickers: Sequence[dict[str, Any]] = (),
+    ) -> Message:
+        """Post a message.
+
+        Args:
+            channel: Where.
+            content: What it says.
+            files: What is attached.
+            embeds: What Discord makes of its links.
+            components: Only bots have them; here everybody is a bot who wants to.
+            stickers: Sticker items.
+        """
         self._must_see(channel)
         message = Message(
             id=self.world.clock.snowflake(),
@@ -58,9 +76,27 @@ class Person:
             posted_at=self.world.clock.now(),
             content=content,
             attachments=[self.world.attach(channel, file) for file in files],
+            embeds=[*embeds],
+            components=[*components],
+            stickers=[*stickers],
         )
         self.world.post(message)
         return message
+
+    def forward(self, message: Message, channel: Channel) -> Message:
+        """Forward a message to a channel."""
+        self._must_see_message(message)
+        self._must_see(channel)
+        forwarded = Message(
+            id=self.world.clock.snowflake(),
+            channel=channel,
+            author=self.user,
+            posted_at=self.world.clock.now(),
+            reference=message,
+            snapshots=message.snapshots or [replace(message)],
+        )
+        self.world.post(forwarded)
+        return forwarded
 
     def slash(self, channel: Channel, command: str, **options: Any) -> Interaction:
         """Use a slash command.

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from bot.discord.images import checked
 from inference.errors import UserError
 
-HOSTS = {"cdn.discordapp.com", "127.0.0.1:8080", "cdn.example.org:444"}
+HOSTS = {
+    *("cdn.discordapp.com", "127.0.0.1:8080", "cdn.example.org:444"),
+    "images-ext-*.discordapp.net",
+}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +21,8 @@ HOSTS = {"cdn.discordapp.com", "127.0.0.1:8080", "cdn.example.org:444"}
         "https://cdn.discordapp.com/attachments/1/2/fox.png?ex=6&is=5&hm=ab%2Fc",
         "http://127.0.0.1:8080/attachments/1/2/fox.png",
         "https://cdn.example.org:444/fox.png",
+        "https://images-ext-1.discordapp.net/external/aB-_/https/example.org/fox.png",
+        "https://IMAGES-EXT-22.discordapp.net/external/aB-_/https/example.org/fox.png",
     ],
 )
 def test_attachments_are_fetched_from_where_they_are(url):
@@ -36,6 +41,11 @@ def test_attachments_are_fetched_from_where_they_are(url):
         "https://user:word@cdn.discordapp.com/fox.png",
         "https://cdn.discordapp.com:8443/fox.png",
         "https://cdn.example.org/fox.png",
+        "https://images-ext-1.discordapp.net.evil.example/fox.png",
+        "https://images-ext-evil.example/.discordapp.net/fox.png",
+        "https://images-ext-1.evil.discordapp.net/fox.png",
+        "https://cdn-discordapp.com/fox.png",
+        "https://cdnxdiscordapp.com/fox.png",
         "http://127.0.0.1:9/fox.png",
         "http://169.254.169.254/latest/meta-data",
         "file:///etc/passwd",
