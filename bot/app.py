@@ -257,4 +257,5 @@ def _limits(config: Config) -> QueueLimits:
         per_requester=config.queue.waiting_per_user,
         total=config.queue.waiting_total,
         cooldown_seconds=config.queue.cooldown_seconds,
+        job_seconds=config.queue.job_seconds,
     )

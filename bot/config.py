@@ -208,6 +208,8 @@ class QueueSection(Section):
     waiting_per_user: Positive = 3
     waiting_total: Positive = 200
     cooldown_seconds: Seconds = 0.0
+    job_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    """Longest estimated GPU time of one job."""
     weights: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 

@@ -35,9 +35,7 @@ def extended(job: Job, capabilities: Capabilities) -> Spec:
         latents=PARENT_LATENTS,
         after_frames=job.manifest.frames,
     )
-    longest = longest_clip(spec)
-    if spec.total_frames > longest:
-        raise UserError("extend.too_long", longest=longest)
+    _check_length(spec)
     return spec
 
 
@@ -52,6 +50,12 @@ def can_extend(job: Job, capabilities: Capabilities | None) -> bool:
     return True
 
 
+def _check_length(spec: Spec) -> None:
+    longest = longest_clip(spec)
+    if spec.total_frames > longest:
+        raise UserError("extend.too_long", longest=longest)
+
+
 def longest_clip(spec: Spec) -> int:
     """Return the frames that a clip may reach, in one job or in many: those of all loops."""
     most = LOOPS.range.highest if LOOPS.range else 1
@@ -62,7 +66,7 @@ def carried_over(spec: Spec, job: Job) -> Spec:
     """Return an edited spec that goes on from the same clip as the job it was edited from.
 
     Raises:
-        UserError: `extend.fixed`: it asks for what the clip before is not.
+        UserError: `extend.fixed`: it asks for what the clip before is not; `extend.too_long`.
     """
     if job.spec.latents is None:
         return spec
@@ -70,7 +74,9 @@ def carried_over(spec: Spec, job: Job) -> Spec:
         raise UserError("extend.fixed")
     if spec.frames == 1 or spec.image is not None:
         raise UserError("extend.fixed")
-    return replace(spec, latents=job.spec.latents, after_frames=job.spec.after_frames)
+    carried = replace(spec, latents=job.spec.latents, after_frames=job.spec.after_frames)
+    _check_length(carried)
+    return carried
 
 
 _FIXED = ("model", "resolution", "aspect")

@@ -265,6 +265,9 @@ async def submit(
     try:
         job = await call.jobs.submit(order)
     except UserError as error:
+        if error.code == "queue.job_too_long":
+            advice = limits.what_is_short_enough(call, resolved, error.params["limit"])
+            return cards.error(error, call.locale, advice=advice)
         if quota is None or not error.code.startswith("quota."):
             raise
         used = await call.jobs.usage(call.channel.tenant, call.caller.id, since=quota.since)

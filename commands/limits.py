@@ -84,8 +84,8 @@ def fitting(
         for option in (RESOLUTION, FRAME_COUNT)
     )
     smaller = [
-        replace(spec, resolution=resolution, frames=frames)
-        for resolution, frames in product(resolutions, lengths)
+        replace(spec, resolution=resolution, frames=frames, loops=loops)
+        for resolution, frames, loops in product(resolutions, lengths, range(1, spec.loops + 1))
     ]
     affordable = [item for item in smaller if milliseconds(cost(item)) <= left]
     return max(affordable, key=cost, default=None)
@@ -93,12 +93,22 @@ def fitting(
 
 def what_fits(call: Call, resolved: Resolved, left: int) -> str:
     """Name the nearest thing that so many milliseconds still cover, in one sentence."""
+    flags = _nearest(call, resolved, left)
+    if flags is None:
+        return text("quota.nothing_fits", call.locale, left=left // 1000)
+    return text("quota.fits", call.locale, left=left // 1000, flags=flags)
+
+
+def what_is_short_enough(call: Call, resolved: Resolved, seconds: float) -> str | None:
+    """Name the nearest job that takes no longer, in one sentence, if there is one."""
+    flags = _nearest(call, resolved, milliseconds(seconds))
+    return None if flags is None else text("queue.fits", call.locale, flags=flags)
+
+
+def _nearest(call: Call, resolved: Resolved, left: int) -> str | None:
+    """Return the flags of the largest render like this one that so many milliseconds cover."""
     fits = fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
     if fits is None:
-        return text("quota.nothing_fits", call.locale, left=left // 1000)
-    return text(
-        "quota.fits",
-        call.locale,
-        left=left // 1000,
-        flags=f"--frames {fits.frames} --res {fits.resolution}",
-    )
+        return None
+    loops = "" if resolved.spec.loops == 1 else f" --loops {fits.loops}"
+    return f"--frames {fits.frames} --res {fits.resolution}{loops}"

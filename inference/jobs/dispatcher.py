@@ -209,7 +209,7 @@ class Dispatcher:
         log = _log.bind(job=job.id, attempt=job.attempt)
         match error:
             case Cancelled():
-                if not await self._cancelled(job):
+                if not await self._cancelled(job, seconds=self._ran()):
                     log.warning("job.stopped_unasked")
                     await self._again(job, _internal(job), lost=True)
             case WorkerLost(code=code):
@@ -240,7 +240,7 @@ class Dispatcher:
         charge = self._line.shares.correct(job.tenant, seconds - job.cost)
         finished = await self._written(lambda: self._store.finish(job.id, manifest, charge))
         if finished is None:
-            await self._cancelled(job)
+            await self._cancelled(job, seconds=seconds)
             return
         self._line.shares.apply(charge)
         self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
@@ -262,12 +262,21 @@ class Dispatcher:
         charge = self._line.shares.correct(job.tenant, -job.cost)
         with contextlib.suppress(StoreError):  # then the next start's recovery does it
             if await self._store.requeue(job.id, charge, lost=False) is None:
-                await self._store.cancel(job.id, running=True, charge=self._spent(job))
+                spent, seconds = self._spent(job), self._ran()
+                await self._store.cancel(job.id, running=True, charge=spent, seconds=seconds)
 
-    async def _cancelled(self, job: Job) -> bool:
-        """End a job as cancelled; return whether somebody had asked for it."""
-        charge = self._spent(job)
-        ended = await self._written(lambda: self._store.cancel(job.id, running=True, charge=charge))
+    async def _cancelled(self, job: Job, *, seconds: float = 0.0) -> bool:
+        """End a job as cancelled; return whether somebody had asked for it.
+
+        Args:
+            job: On the GPU until now.
+            seconds: What ran and counts towards quotas; nothing where the failure was ours.
+        """
+        charge = self._line.shares.correct(job.tenant, seconds - job.cost) if seconds else None
+        charge = charge or self._spent(job)
+        ended = await self._written(
+            lambda: self._store.cancel(job.id, running=True, charge=charge, seconds=seconds)
+        )
         if ended is None:
             return False
         self._line.shares.apply(charge)
@@ -278,6 +287,12 @@ class Dispatcher:
         charge = self._spent(job)
         if await self._written(lambda: self._store.fail(job.id, failure, charge=charge)):
             self._line.shares.apply(charge)
+
+    def _ran(self) -> float:
+        """Return for how many seconds the job has been rendered, loading its model not counted."""
+        if self._progress is None or self._progress.stage is Stage.LOADING:
+            return 0.0
+        return self._clock.monotonic() - self._stepping_since
 
     def _spent(self, job: Job) -> Charge:
         """Return the charge of a job without a clip: what it used, and never over its estimate."""

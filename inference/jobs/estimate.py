@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inference.engines.base import Capabilities
-from inference.spec import Spec
+from inference.spec import Mode, Spec
 
 MEMORY = 50
 """Finished jobs per model that the fit looks at: enough to be stable, few enough to follow."""
@@ -48,15 +48,23 @@ def _megapixels(spec: Spec, capabilities: Capabilities) -> float:
     return size.width * size.height / 1e6
 
 
+Kind = tuple[str, Mode]
+"""Model and mode: images teach nothing about clips."""
+
+
+def _kind(spec: Spec) -> Kind:
+    return spec.model, spec.mode
+
+
 class CostModel:
-    """Predicts GPU seconds per model: of the sampling by its work, of the rest by the frames.
+    """Predicts GPU seconds per model and mode: sampling by its work, the rest by the frames.
 
     Before anything was measured, the capabilities' first guess counts, which knows no rest.
     """
 
     def __init__(self) -> None:
-        self._sampling: dict[str, _Fit] = {}
-        self._rest: dict[str, _Fit] = {}
+        self._sampling: dict[Kind, _Fit] = {}
+        self._rest: dict[Kind, _Fit] = {}
         self._loads: dict[str, float] = {}
 
     def learn(self, spec: Spec, capabilities: Capabilities, timings: Mapping[str, float]) -> None:
@@ -71,11 +79,12 @@ class CostModel:
         sampling = min(timings.get("sample", total), total)
         cost = capabilities.cost
         work = work_units(spec, capabilities)
+        kind = _kind(spec)
         self._sampling.setdefault(
-            spec.model, _Fit(cost.fixed_seconds, cost.seconds_per_megapixel_frame_step)
+            kind, _Fit(cost.fixed_seconds, cost.seconds_per_megapixel_frame_step)
         ).learn(work, sampling)
         frames = _megapixels(spec, capabilities) * spec.total_frames
-        self._rest.setdefault(spec.model, _Fit(0.0, 1.0)).learn(frames, total - sampling)
+        self._rest.setdefault(kind, _Fit(0.0, 1.0)).learn(frames, total - sampling)
 
     def load_seconds(self, capabilities: Capabilities) -> float:
         """Return how long the model took to load the last time, or the first guess."""
@@ -84,7 +93,7 @@ class CostModel:
     def seconds(self, spec: Spec, capabilities: Capabilities) -> float:
         """Predict GPU seconds of a render on a warm model; always positive."""
         work, cost = work_units(spec, capabilities), capabilities.cost
-        fit = self._sampling.get(spec.model)
+        fit = self._sampling.get(_kind(spec))
         sampling = (
             cost.fixed_seconds + cost.seconds_per_megapixel_frame_step * work
             if fit is None
@@ -94,7 +103,7 @@ class CostModel:
 
     def rest_seconds(self, spec: Spec, capabilities: Capabilities) -> float:
         """Predict the part of it that is not sampling: text, decoding, encoding."""
-        fit = self._rest.get(spec.model)
+        fit = self._rest.get(_kind(spec))
         if fit is None:
             return 0.0
         return fit.at(_megapixels(spec, capabilities) * spec.total_frames)

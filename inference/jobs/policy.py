@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from inference.errors import UserError
@@ -29,6 +30,18 @@ class QueueLimits:
     per_requester: int = 3
     total: int = 200
     cooldown_seconds: float = 0.0
+    job_seconds: float = math.inf
+    """Longest estimated GPU time of one job: others wait for as long."""
+
+
+def admit_length(cost: float, limits: QueueLimits) -> None:
+    """Let a job of so many estimated GPU seconds in, or say why not.
+
+    Raises:
+        UserError: `queue.job_too_long`.
+    """
+    if cost > limits.job_seconds:
+        raise UserError("queue.job_too_long", seconds=cost, limit=limits.job_seconds)
 
 
 def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:

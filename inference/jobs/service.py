@@ -21,7 +21,7 @@ from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel, Place
 from inference.jobs.line import Line
 from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
-from inference.jobs.policy import Counts, QueueLimits, admit
+from inference.jobs.policy import Counts, QueueLimits, admit, admit_length
 from inference.jobs.preparing import Preparer
 from inference.jobs.quota import Quota, Usage, admit_cost
 from inference.spec import Mode, Spec
@@ -114,6 +114,7 @@ class JobService:
             presentation=order.presentation,
             review=order.review,
         )
+        admit_length(job.cost, self._limits)
         quota = order.quota
 
         def check(counts: Counts) -> None:
@@ -148,11 +149,13 @@ class JobService:
 
         Raises:
             NotFound: `job.unknown`.
-            UserError: The day's quota does not cover the change; the job is as it was.
+            UserError: The day's quota does not cover the change, or it would take too long; the
+                job is as it was.
         """
         await self.get(job_id, tenant=tenant)
         now = self._clock.now()
         cost = self.cost(spec)
+        admit_length(cost, self._limits)
 
         def check(usage: Usage) -> None:
             if quota is not None:

@@ -276,11 +276,20 @@ class JobStore(JobQueries):
         return self._published(await self._database.write("request_cancel", work))
 
     async def cancel(
-        self, job_id: str, *, running: bool = False, charge: Charge | None = None
+        self,
+        job_id: str,
+        *,
+        running: bool = False,
+        charge: Charge | None = None,
+        seconds: float = 0.0,
     ) -> Job | None:
         """Waiting -> cancelled; or running -> cancelled once the worker has let go of it.
 
-        A running job is only cancelled if somebody asked for it. `charge` corrects its claim's.
+        Args:
+            job_id: The job.
+            running: Whether it is on the GPU; then it is only cancelled if somebody asked for it.
+            charge: Corrects the charge of its claim.
+            seconds: GPU time that ran, which counts towards quotas.
         """
         if not running:
             return await self._end("cancel", job_id, WAITING, JobState.CANCELLED)
@@ -290,6 +299,8 @@ class JobStore(JobQueries):
                 return None
             if charge is not None:
                 await save_charge(connection, charge)
+            if seconds > 0:
+                await ledger.charge(connection, job, self._clock.now(), seconds=seconds)
             return {"ended_at": self._clock.now()}
 
         states = {JobState.RUNNING}

@@ -1,8 +1,9 @@
 """The ledger of GPU time: what was delivered, and what is on its way.
 
-A job is charged in the transaction that makes it done, so nothing is charged for what was not
-delivered. Until then its estimate is reserved by its being unfinished: whatever ends it otherwise
-gives the reservation back by itself.
+A job is charged in the transaction that ends it: with the measured time when its clip was
+delivered, with what ran until then when people cancelled it, and with nothing when we failed. Until
+then its estimate is reserved by its being unfinished: whatever ends it gives the reservation back
+by itself.
 """
 
 from __future__ import annotations
@@ -67,16 +68,23 @@ async def usage_inside(connection: aiosqlite.Connection, job: Job, since: float)
     return _usage(spent, reserved, job.requester.id)
 
 
-async def charge(connection: aiosqlite.Connection, job: Job, at: float) -> None:
-    """Charge a delivered job inside the transaction that makes it done.
+async def charge(
+    connection: aiosqlite.Connection, job: Job, at: float, *, seconds: float | None = None
+) -> None:
+    """Charge a job inside the transaction that ends it.
 
-    What it really took, and never more than was reserved: nobody pays for our wrong estimate, and
-    the day's sum cannot pass the limit. A job that was to be forgotten is anonymous in time too.
+    A job that was to be forgotten is anonymous in time too.
+
+    Args:
+        connection: In the transaction.
+        job: Is charged once.
+        at: Unix seconds.
+        seconds: What it took; None for a delivered job, whose manifest says it.
     """
     await connection.execute(
         "INSERT INTO ledger (job, tenant, requester_id, milliseconds, charged_at, forget)"
         " SELECT id, tenant, requester_id, ?, ?, forget FROM jobs WHERE id = ?",
-        (charged_milliseconds(job), at, job.id),
+        (charged_milliseconds(job) if seconds is None else milliseconds(seconds), at, job.id),
     )
 
 
@@ -89,10 +97,12 @@ async def forget(connection: aiosqlite.Connection, tenant: str, requester_id: st
 
 
 def charged_milliseconds(job: Job) -> int:
-    """Return what a delivered job costs its requester."""
-    reserved = milliseconds(job.cost)
+    """Return what a delivered job costs its requester: what it really took.
+
+    An estimate can be driven down by many small jobs, so it is no upper bound.
+    """
     measured = job.manifest.timings.get("total") if job.manifest else None
-    return reserved if measured is None else min(reserved, milliseconds(measured))
+    return milliseconds(job.cost if measured is None else measured)
 
 
 def _usage(spent: aiosqlite.Row, reserved: Iterable[aiosqlite.Row], requester_id: str) -> Usage:

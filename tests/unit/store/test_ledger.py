@@ -99,11 +99,11 @@ async def test_posting_twice_charges_once(books):
     assert (await books.usage()).requester_spent == 4_200
 
 
-async def test_nobody_pays_for_an_estimate_that_was_too_low(books):
+async def test_an_estimate_that_was_too_low_makes_nothing_cheaper(books):
     job = await books.accept(a_job())
     await books.render(job, 99.0)
     await books.post(job)
-    assert (await books.usage()).requester_spent == 10_000
+    assert (await books.usage()).requester_spent == 99_000
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail", "expire"])
@@ -166,11 +166,12 @@ async def test_forgetting_keeps_the_quota_of_the_day_and_then_the_total(books):
 
 @settings(max_examples=12)
 @given(st.lists(jobs, max_size=12))
-def test_every_second_is_accounted_for_and_no_limit_is_ever_passed(orders):
+def test_every_second_is_accounted_for_and_nothing_is_let_in_above_a_limit(orders):
     async def play(path):
         async with open_database(path) as database:
             books = Books(database)
-            charged = reserved = 0
+            charged = reserved = overrun = 0
+            overruns = {}
             for person, cost, seconds, end in orders:
                 job = a_job(requester=person, cost=cost)
                 before = await books.usage(person)
@@ -183,7 +184,7 @@ def test_every_second_is_accounted_for_and_no_limit_is_ever_passed(orders):
                 if end == "delivered":
                     await books.render(job, seconds)
                     await books.post(job)
-                    charged += min(milliseconds(cost), milliseconds(seconds))
+                    charged += milliseconds(seconds)
                 elif end == "waiting":
                     reserved += milliseconds(cost)
                 else:
@@ -194,8 +195,14 @@ def test_every_second_is_accounted_for_and_no_limit_is_ever_passed(orders):
                     )
                 usage = await books.usage(person)
                 assert (usage.tenant_spent, usage.tenant_reserved) == (charged, reserved)
-                assert charged + reserved <= 150_000
-                assert usage.requester_spent + usage.requester_reserved <= 100_000
+                # A render may take longer than its estimate; nothing is let in above a limit.
+                late = max(0, milliseconds(seconds) - milliseconds(cost))
+                late = late if end == "delivered" else 0
+                overrun += late
+                overruns[person] = overruns.get(person, 0) + late
+                assert charged + reserved <= 150_000 + overrun
+                taken = usage.requester_spent + usage.requester_reserved
+                assert taken <= 100_000 + overruns[person]
             everybody = [await books.usage(person) for person in ("ada", "bob", "eve")]
             assert sum(usage.requester_spent for usage in everybody) == charged
             assert sum(usage.requester_reserved for usage in everybody) == reserved
