@@ -64,7 +64,7 @@ def status(
             return _done(job, locale)
         case JobState.FAILED | JobState.REFUSED:
             lines = ((_reason(job, locale),), _job_line(job, locale))
-            return _card(job, CardKind.FAILED, locale, lines=lines, verbs=(Verb.RETRY, Verb.INFO))
+            return _card(job, CardKind.FAILED, locale, lines=lines, verbs=_after_failure(job))
         case JobState.CANCELLED:
             line = (text("card.cancelled", locale),)
             return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
@@ -131,7 +131,7 @@ def failure(job: Job, locale: str) -> Card:
             parts("card.failure", locale, person=_person(job), reason=_reason(job, locale)),
             _job_line(job, locale),
         ),
-        buttons=buttons(job, (Verb.RETRY, Verb.INFO), locale),
+        buttons=buttons(job, _after_failure(job), locale),
         job=job.id,
         ping=True,
     )
@@ -300,6 +300,16 @@ def _ready_in(job: Job, locale: str) -> str:
     if round(waited) < 1:
         return text("card.done", locale, total=total)
     return text("card.done_after_line", locale, total=total, waited=waited)
+
+
+def _after_failure(job: Job) -> tuple[Verb, ...]:
+    """Return what can be done about a failure: an image that is no good stays so."""
+    code = job.failure.code if job.failure else ""
+    hopeless = code.startswith("image.") and code not in _PASSING_IMAGE_ERRORS
+    return (Verb.INFO,) if hopeless else (Verb.RETRY, Verb.INFO)
+
+
+_PASSING_IMAGE_ERRORS = frozenset({"image.fetch_failed", "image.uploading"})
 
 
 def _reason(job: Job, locale: str) -> str:

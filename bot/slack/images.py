@@ -11,8 +11,9 @@ import aiohttp
 from yarl import URL
 
 from bot.slack.address import Address
-from bot.slack.calls import Calls
+from bot.slack.calls import Calls, slack_code
 from bot.slack.errors import WIRE_ERRORS
+from bot.slack.file_access import STUB, is_uploading, refusal, refusal_by_code
 from inference.clock import Clock
 from inference.errors import DeliveryError, UserError
 from inference.jobs.model import Job
@@ -45,6 +46,10 @@ def is_slacks(url: URL, api_base_url: str | None) -> bool:
     return url.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
 
 
+class _Uploading(Exception):
+    """Slack does not have all of a file yet."""
+
+
 class SlackImages:
     """Fetches the images that came with a command, by the id of their file; see `ImageSource`."""
 
@@ -63,7 +68,7 @@ class SlackImages:
         """Write the bytes of the image, a file id, to `target`.
 
         Raises:
-            UserError: `image.too_large`, or `image.fetch_failed`.
+            UserError: `image.*`: it cannot be fetched, or is too large.
         """
         if not _FILE_ID.fullmatch(image):
             raise UserError("image.fetch_failed")
@@ -74,6 +79,10 @@ class SlackImages:
                 if pause is None or not error.transient:
                     raise UserError("image.fetch_failed") from error
                 await self._clock.sleep(error.retry_after or pause)
+            except _Uploading as error:
+                if pause is None:
+                    raise UserError("image.uploading") from error
+                await self._clock.sleep(pause)
             except WIRE_ERRORS as error:
                 if pause is None:
                     raise UserError("image.fetch_failed") from error
@@ -83,13 +92,22 @@ class SlackImages:
 
     async def _fetch(self, address: Address, file_id: str, target: Path) -> None:
         # What events carry may be a mere stub ("check_file_info" in shared channels): always ask.
-        answer = await self._calls.call(
-            address, "files.info", patience=PATIENCE_SECONDS, file=file_id
-        )
+        try:
+            answer = await self._calls.call(
+                address, "files.info", patience=PATIENCE_SECONDS, file=file_id
+            )
+        except DeliveryError as error:
+            raise refusal_by_code(slack_code(error)) or error from error
         file: dict[str, Any] = answer.get("file") or {}
+        if (reason := refusal(file)) is not None:
+            raise reason
         if int(file.get("size") or 0) > self._limits.file_bytes:
             raise self._too_large()
         url = file.get("url_private_download") or file.get("url_private")
+        if not url and file.get("file_access") == STUB:
+            raise UserError("image.not_visible")
+        if not url and is_uploading(file):
+            raise _Uploading
         if not url:
             raise UserError("image.fetch_failed")
         client = await self._calls.clients.of(address.team, address.enterprise)

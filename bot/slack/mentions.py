@@ -18,6 +18,8 @@ from bot.slack.origin import Origin, of_event
 from bot.slack.pictures import Pictures
 from bot.slack.reception import Reception
 from bot.slack.work import ACK_SECONDS, Work
+from commands import cards
+from inference.errors import UserError
 
 Next = Callable[[], Awaitable[None]]
 
@@ -115,7 +117,12 @@ class Mentions:
                 if card is not None and not is_of_outbox(card):
                     self._work.start(self._answers.give(origin, card), name="answer")
                 return
-        image = await self._pictures.in_message(origin, written.message.get("files") or ())
+        try:
+            image = await self._pictures.in_message(origin, written.message.get("files") or ())
+        except UserError as error:
+            card = cards.error(error, await self._reception.locale(origin))
+            self._work.start(self._answers.give(origin, card), name="answer")
+            return
         if image is not None:
             thread = origin.thread_ts or str(written.message["ts"])
             await self._pictures.saw(origin, image, thread)

@@ -12,11 +12,12 @@ from typing import Any
 
 import aiosqlite
 
-from bot.slack.clients import Clients
-from bot.slack.errors import WIRE_ERRORS
+from bot.slack.clients import Clients, problem
+from bot.slack.errors import WIRE_ERRORS, delivery_error
+from bot.slack.file_access import STUB, is_picture, is_uploading, refusal, refusal_by_code
 from bot.slack.origin import Origin
 from inference.clock import Clock
-from inference.errors import DeliveryError
+from inference.errors import DeliveryError, UserError
 from inference.store.database import Database
 
 KEPT_SECONDS = 7 * 86_400.0
@@ -26,8 +27,8 @@ MOST_ASKED = 10
 
 LOOKUP_SECONDS = 3.0
 
-_UNREADABLE = "check_file_info"
-"""How Slack hands over a file of another company's: as a stub."""
+UPLOADING_SECONDS = (0.5, 1.0, 2.0, 3.0)
+"""Waits for a file that is still on its way to Slack."""
 
 
 class Pictures:
@@ -38,14 +39,35 @@ class Pictures:
         self._clients = clients
         self._clock = clock
 
-    async def in_message(self, origin: Origin, files: Iterable[Mapping[str, Any]]) -> str | None:
-        """Return the first picture among the files of a message."""
+    async def in_message(
+        self, origin: Origin, files: Iterable[Mapping[str, Any]], *, patient: bool = True
+    ) -> str | None:
+        """Return the first picture among the files of a message, or None if none was meant as one.
+
+        Args:
+            origin: Who means it.
+            files: As the message has them.
+            patient: Whether to wait for files that Slack does not have yet.
+
+        Raises:
+            UserError: `image.*`: there is none, and one of the files cannot be looked at.
+        """
+        reason: UserError | None = None
         for file in files:
-            known = dict(file)
-            if file.get("file_access") == _UNREADABLE or "mimetype" not in file:
-                known = await self._info(origin, str(file["id"]))
-            if _is_picture(known):
+            known: Mapping[str, Any] = file
+            try:
+                if refusal(file) is None and (
+                    file.get("file_access") == STUB or is_uploading(file)
+                ):
+                    known = await self._arrived(origin, str(file.get("id")), patient=patient)
+            except UserError as error:
+                reason = reason or error
+                continue
+            if is_picture(known):
                 return str(file["id"])
+            reason = reason or refusal(known)
+        if reason is not None:
+            raise reason
         return None
 
     async def in_thread(self, origin: Origin) -> str | None:
@@ -59,15 +81,22 @@ class Pictures:
             (workspace, channel, origin.thread_ts, MOST_ASKED),
         )
         for row in rows:
-            thread = row["thread"]
-            if thread is None:
-                known = await self._info(origin, row["file"])
-                if not known:
+            file, thread = row["file"], row["thread"]
+            try:
+                known = await self._info(origin, file)
+            except UserError:  # deleted since, or not for us
+                continue
+            except DeliveryError:  # it cannot be asked; what was learned before is good
+                if thread is None:
                     continue
-                thread = _thread(known, channel) if _is_picture(known) else ""
-                await self.saw(origin, row["file"], thread)
+            else:
+                if thread is None:
+                    thread = _thread(known, channel) if is_picture(known) else ""
+                    await self.saw(origin, file, thread)
+                if not is_picture(known):
+                    continue
             if thread == origin.thread_ts:
-                return str(row["file"])
+                return str(file)
         return None
 
     async def saw(self, origin: Origin, file: str, thread: str | None) -> None:
@@ -88,19 +117,39 @@ class Pictures:
 
         await self._database.write("slack_file", work)
 
-    async def _info(self, origin: Origin, file: str) -> dict[str, Any]:
-        """Return what Slack says of a file, or nothing if it does not say."""
+    async def _arrived(self, origin: Origin, file: str, *, patient: bool) -> Mapping[str, Any]:
+        """Return what Slack says of a file, once it has all of it.
+
+        Raises:
+            UserError: `image.uploading`, `image.unknown`, or why it cannot be used.
+        """
+        for pause in (*(UPLOADING_SECONDS if patient else ()), None):
+            try:
+                known = await self._info(origin, file)
+            except DeliveryError as error:
+                raise UserError("image.unknown") from error
+            if not is_uploading(known):
+                return known
+            if pause is not None:
+                await self._clock.sleep(pause)
+        raise UserError("image.uploading")
+
+    async def _info(self, origin: Origin, file: str) -> Mapping[str, Any]:
+        """Return what Slack says of a file.
+
+        Raises:
+            UserError: `image.*`: it says that the file is gone or not for us.
+            DeliveryError: It cannot be asked now.
+        """
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 client = await self._clients.asking(origin.team, origin.enterprise)
                 told = await client.files_info(file=file)
-        except (*WIRE_ERRORS, DeliveryError):
-            return {}
-        return dict(told.get("file") or {})
-
-
-def _is_picture(file: Mapping[str, Any]) -> bool:
-    return str(file.get("mimetype", "")).startswith("image/")
+        except WIRE_ERRORS as error:
+            reason = refusal_by_code(problem(error))
+            raise reason or delivery_error(error) from error
+        found: Mapping[str, Any] = told.get("file") or {}
+        return found
 
 
 def _thread(file: Mapping[str, Any], channel: str) -> str:

@@ -16,6 +16,7 @@ from bot.slack.pictures import Pictures
 from bot.slack.reception import Reception
 from bot.slack.work import Work
 from commands import cards
+from inference.errors import UserError
 
 ANIMATE = "rushes:animate"
 
@@ -71,10 +72,15 @@ class Shortcuts:
     ) -> None:
         origin = of_interaction(body, context, installation)
         message = body.get("message") or {}
-        image = await self._pictures.in_message(origin, message.get("files") or ())
+        reason: UserError | None = None
+        try:
+            files = message.get("files") or ()
+            image = await self._pictures.in_message(origin, files, patient=False)
+        except UserError as error:
+            image, reason = None, error
         if image is None:
             locale = await self._reception.locale(origin)
-            card = cards.note("slack.no_image", locale)
+            card = cards.error(reason, locale) if reason else cards.note("slack.no_image", locale)
             await self._answers.give(origin, card, response_url=body.get("response_url"))
             return
         draft = Draft(

@@ -94,7 +94,7 @@ def record_shares(
 ) -> None:
     """Note where files can be seen, and tell the app in every workspace that sees them."""
     for file in files:
-        file.looked_into = True
+        file.looked_into |= file.completed
         file.shares.append(Share(channel=channel, ts=ts, thread_ts=thread_ts))
         for team in channel.teams:
             installation = hub.world.installation(team)
@@ -153,7 +153,7 @@ async def download(hub: Hub, request: web.Request) -> web.Response:
     bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
     installation = next((i for i in hub.world.installations if i.token == bearer), None)
     file = hub.world.files.get(request.match_info["key"].partition("-")[2])
-    if file is None or file.deleted or file.data is None:
+    if file is None or file.deleted or file.data is None or file.mode != "hosted":
         raise web.HTTPNotFound
     if (
         installation is None
@@ -184,6 +184,8 @@ def _visible(ask: Ask) -> File:
         raise SlackError("file_not_found")
     if file.deleted:
         raise SlackError("file_deleted")
+    if file.access_denied:
+        raise SlackError("access_denied")
     return file
 
 

@@ -167,6 +167,11 @@ class File:
     completed: bool = False
     looked_into: bool = False
     """Slack knows what is in it, which it finds out after the completion."""
+    mode: str = "hosted"
+    """Or `external`, `gdoc`, `snippet`, `post`, `hidden_by_limit`, without bytes for apps."""
+    external_type: str = ""
+    access_denied: bool = False
+    """Whether the app is not shown it, although it is told of it."""
     deleted: bool = False
     shares: list[Share] = field(default_factory=list)
 

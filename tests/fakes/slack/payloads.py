@@ -114,6 +114,8 @@ def message_json(message: Message, url: str) -> Json:
 
 def file_json(file: File, url: str) -> Json:
     """Write a file with all that `files.info` tells of it."""
+    if (closed := _closed(file)) is not None:
+        return closed
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     shares: Json = {}
     for share in file.shares:
@@ -140,9 +142,36 @@ def file_json(file: File, url: str) -> Json:
         "groups": [s.channel.id for s in file.shares if s.channel.kind == "private"],
         "ims": [s.channel.id for s in file.shares if s.channel.kind == "im"],
     }
+    if file.mode != "hosted":
+        _put_elsewhere(written, file)
+    if not file.completed:
+        for name in ("url_private", "url_private_download"):
+            written.pop(name, None)
     if file.looked_into:
         written |= {"mimetype": kind, "filetype": file.name.rpartition(".")[2]}
     return written
+
+
+def _closed(file: File) -> Json | None:
+    """Write a file of which nothing is told any more, if it is one."""
+    if file.deleted:
+        return {"id": file.id, "mode": "tombstone"}
+    if file.mode == "hidden_by_limit":
+        return {"id": file.id, "mode": file.mode}
+    if file.access_denied:
+        return {"id": file.id, "mode": "file_access", "file_access": "access_denied"}
+    return None
+
+
+def _put_elsewhere(written: Json, file: File) -> None:
+    """Write a file that has no bytes on Slack."""
+    written["mode"] = file.mode
+    for name in ("url_private", "url_private_download", "size"):
+        written.pop(name)
+    if file.external_type:
+        place = f"https://drive.example.com/{file.id}"
+        written |= {"is_external": True, "external_type": file.external_type}
+        written |= {"external_id": file.id, "external_url": place, "url_private": place}
 
 
 def stub_json(file: File) -> Json:

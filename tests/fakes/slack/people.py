@@ -33,8 +33,8 @@ from tests.fakes.slack.responses import answer_act, new_response_url
 from tests.fakes.slack.views import change, open_modals, show
 from tests.fakes.slack.world import PATIENCE_SECONDS
 
-Upload = Path | tuple[str, bytes]
-"""A file of a person's machine: a path, or name and bytes."""
+Upload = Path | tuple[str, bytes] | File
+"""A file of a person's machine: a path, or name and bytes; or one that is on Slack already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +251,9 @@ class Person:
         self._hub.event(installation, event)
 
     def attach(self, given: Upload) -> File:
-        """Put a file of their machine into Slack."""
+        """Put a file of their machine into Slack, or take one that is there."""
+        if isinstance(given, File):
+            return given
         name, data = (given.name, given.read_bytes()) if isinstance(given, Path) else given
         file = File(
             id=self._hub.world.identity("F"),

@@ -161,6 +161,16 @@ SECOND = Place(position=2, start_in=62, ready_in=1120)
                 FOX,
                 "That image is too small to animate. Please use a larger one.",
                 "job 7Q2FK9XDAB",
+                "[Info]",
+            ],
+        ),
+        (
+            {"state": JobState.REFUSED, "failure": Failure(code="image.fetch_failed")},
+            {},
+            [
+                FOX,
+                "The image could not be fetched. Please attach it again.",
+                "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",
             ],

@@ -128,16 +128,32 @@ async def test_slack_is_not_asked_for_ever(place, images, tmp_path):
     assert len(place.infos) == 20 - len(RETRY_SECONDS) - 1
 
 
-@pytest.mark.parametrize("error", ["file_not_found", "access_denied", "missing_scope"])
-async def test_a_file_that_may_not_be_seen_is_refused_at_once(place, images, tmp_path, error):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("file_not_found", "image.not_visible"),
+        ("access_denied", "image.not_visible"),
+        ("not_visible", "image.not_visible"),
+        ("file_deleted", "image.deleted"),
+        ("missing_scope", "image.fetch_failed"),
+    ],
+)
+async def test_a_file_that_may_not_be_seen_is_refused_at_once(place, images, tmp_path, error, code):
     place.infos = [error, "must not be asked"]
-    assert (await refusal(images, tmp_path)).code == "image.fetch_failed"
+    assert (await refusal(images, tmp_path)).code == code
     assert place.infos == ["must not be asked"]
 
 
 async def test_a_stub_that_stays_a_stub_is_refused(place, images, tmp_path):
     place.file = {"mode": "file_access", "file_access": "check_file_info"}
-    assert (await refusal(images, tmp_path)).code == "image.fetch_failed"
+    assert (await refusal(images, tmp_path)).code == "image.not_visible"
+
+
+async def test_a_file_that_is_still_uploaded_is_waited_for_and_not_for_ever(
+    place, images, tmp_path
+):
+    place.file = {"mode": "hosted"}
+    assert (await refusal(images, tmp_path)).code == "image.uploading"
 
 
 async def test_a_login_page_is_no_image(place, images, tmp_path):
