@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.card import Card, plain
-from commands.messages import text
+from commands.messages import error_text, text
 
 if TYPE_CHECKING:
     from bot.client import ControlClient, Speaker
@@ -198,6 +198,8 @@ def db_check(options: argparse.Namespace) -> int:
             undelivered=health.undelivered,
         )
     )
+    if health.obstacle is not None and not health.problems:
+        _print(error_text(health.obstacle, language(options.lang)))
     return 1 if health.problems else 0
 
 

@@ -3,6 +3,8 @@
 All writes go through one task, each as one transaction. A caller that is cancelled while it waits
 never leaves half a transaction behind: the writer finishes it. What piles up while the disk is busy
 is committed together, because waiting for the disk is what a commit costs.
+
+A connection whose state is unsure after an error is replaced before it is used again.
 """
 
 from __future__ import annotations
@@ -10,15 +12,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
+import structlog
 
 from inference import faults
 from inference.errors import StoreError
+from inference.store.diagnosis import explain, explained, leaves_unsound
+from inference.store.identity import make_private
 from inference.store.migrate import migrate
+from inference.store.schema import schema_of
+from inference.store.undecodable import decode_text
 
 T = TypeVar("T")
 Work = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -28,12 +35,18 @@ _Entry = tuple[str, Work[Any], asyncio.Future[Any]]
 TOGETHER = 64
 """Writes in one commit at most: nobody waits for more than that many others."""
 
+CLOSE_SECONDS = 5.0
+"""A connection that is replaced gets so long to close; one that hangs is left to itself."""
+
 _PRAGMAS = (
+    "PRAGMA busy_timeout = 5000",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # acceptance survives a power cut, not only a crash
     "PRAGMA foreign_keys = ON",
-    "PRAGMA busy_timeout = 5000",
+    "PRAGMA secure_delete = ON",  # what is deleted leaves no words in free pages
 )
+
+_log = structlog.get_logger(__name__)
 
 
 class Database:
@@ -44,8 +57,12 @@ class Database:
     ) -> None:
         self._path = path
         self._writer = writer
+        self._writer_sound = True
         self._reader = reader
+        self._reader_sound = True
+        self._replacing = asyncio.Lock()
         self._work: asyncio.Queue[_Entry | None] = asyncio.Queue()
+        self._closed = False
 
     async def write(self, name: str, work: Work[T]) -> T:
         """Run `work` as if in a transaction of its own and return what it returns.
@@ -56,42 +73,93 @@ class Database:
                 together with others. An exception takes back everything it did.
 
         Raises:
-            StoreError: The disk is full or read-only, the file is damaged, or another program
-                holds it.
+            StoreError: The disk is full or read-only, the file is damaged, another program holds
+                it, or the database has been closed.
         """
+        if self._closed:
+            raise StoreError("store.closed", path=str(self._path))
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._work.put_nowait((name, work, future))
         return await asyncio.shield(future)
 
     async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
-        """Return all rows of a query on the reading connection (sees every commit)."""
-        with _translated(self._path):
-            return list(await self._reader.execute_fetchall(sql, parameters))
+        """Return all rows of a query on the reading connection (sees every commit).
+
+        Raises:
+            StoreError: The disk or the file does not let it be read.
+        """
+        reader = await self._sound_reader()
+        try:
+            return list(await reader.execute_fetchall(sql, parameters))
+        except Exception as error:
+            if reader is self._reader and (leaves_unsound(error) or await _is_broken(reader)):
+                self._reader_sound = False
+            found = await self._explained(error)
+            if found is None:
+                raise
+            raise found from error
 
     async def serve(self) -> None:
-        """Write until `close` was called and all is written."""
-        while entry := await self._work.get():
-            entries = [entry]
-            while len(entries) < TOGETHER and not self._work.empty():
-                following = self._work.get_nowait()
-                if following is None:
-                    self.close()  # to be found again once these are written
-                    break
-                entries.append(following)
-            if len(entries) == 1 or not await self._written_together(entries):
-                for single in entries:
-                    await self._written(single)
+        """Write until `close` was called and all is written.
+
+        However it ends, nobody is left waiting: who still waits then is told that it is closed.
+        """
+        try:
+            while entry := await self._work.get():
+                await self._serve(self._with_following(entry))
+        finally:
+            self._closed = True
+            while not self._work.empty():
+                if (left := self._work.get_nowait()) is not None:
+                    _settle(left[2], error=StoreError("store.closed", path=str(self._path)))
 
     def close(self) -> None:
         """Let `serve` end once everything handed in before has been written."""
         self._work.put_nowait(None)
 
+    async def disconnect(self) -> None:
+        """Close the connections; `serve` must have ended."""
+        for connection in (self._reader, self._writer):
+            await _close(connection)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _with_following(self, entry: _Entry) -> list[_Entry]:
+        """Return a write with those that wait behind it, as far as they go together."""
+        entries = [entry]
+        while len(entries) < TOGETHER and not self._work.empty():
+            following = self._work.get_nowait()
+            if following is None:
+                self.close()  # to be found again once these are written
+                break
+            entries.append(following)
+        return entries
+
+    async def _serve(self, entries: Sequence[_Entry]) -> None:
+        """Settle all of these, whatever happens."""
+        try:
+            if len(entries) == 1 or not await self._written_together(entries):
+                for single in entries:
+                    await self._written(single)
+        except Exception as error:  # noqa: BLE001 - a bug here must not stop the writer
+            self._writer_sound = False
+            _log.error("store.writer_bug", error=type(error).__name__)
+        finally:
+            for _, _, future in entries:
+                _settle(future, error=StoreError("store.interrupted", path=str(self._path)))
+
     async def _written(self, entry: _Entry) -> None:
         name, work, future = entry
         try:
             result = await self._transaction(name, work)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Something that the work waited for was cancelled: that ends the work, not the writer.
+            _settle(future, error=StoreError("store.interrupted", path=str(self._path)))
         except Exception as error:  # noqa: BLE001 - also the caller's bug is the caller's to see
-            _settle(future, error=error)
+            _settle(future, error=await self._explained(error) or error)
         else:
             _settle(future, result=result)
 
@@ -103,23 +171,25 @@ class Database:
         """
         outcomes: list[tuple[_Entry, Any, Exception | None]] = []
         try:
-            await self._writer.execute("BEGIN IMMEDIATE")
+            await self._begin()
             for entry in entries:
                 name, work, _ = entry
                 await self._writer.execute("SAVEPOINT one")
                 try:
                     outcomes.append((entry, await work(self._writer), None))
                     faults.point(f"before:{name}")
-                except sqlite3.Error:
+                except (sqlite3.Error, MemoryError):
                     raise  # it may have ended the transaction of all: alone it will be told why
                 except Exception as error:  # noqa: BLE001 - as above
                     await self._writer.execute("ROLLBACK TO one")
                     outcomes.append((entry, None, error))
                 await self._writer.execute("RELEASE one")
             await self._writer.execute("COMMIT")
-        except sqlite3.Error:
-            with contextlib.suppress(sqlite3.Error):
-                await self._writer.execute("ROLLBACK")
+        except (Exception, asyncio.CancelledError) as error:
+            await self._roll_back(error)
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             return False
         for (name, _, future), result, problem in outcomes:
             if problem is None:
@@ -128,18 +198,69 @@ class Database:
         return True
 
     async def _transaction(self, name: str, work: Work[T]) -> T:
-        with _translated(self._path):
-            await self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                result = await work(self._writer)
-                faults.point(f"before:{name}")
-                await self._writer.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    await self._writer.execute("ROLLBACK")
-                raise
+        try:
+            await self._begin()
+            result = await work(self._writer)
+            faults.point(f"before:{name}")
+            await self._writer.execute("COMMIT")
+        except BaseException as error:
+            await self._roll_back(error)
+            raise
         faults.point(f"after:{name}")
         return result
+
+    async def _begin(self) -> None:
+        """Begin a transaction, on a new connection where the old one is of no use any more."""
+        if self._writer_sound:
+            try:
+                await self._writer.execute("BEGIN IMMEDIATE")
+            except Exception as error:
+                if await self._explained(error) is not None:
+                    raise  # busy, full, read-only: another connection would be told the same now
+            else:
+                return
+        await self._replace_writer()
+        await self._writer.execute("BEGIN IMMEDIATE")
+
+    async def _roll_back(self, error: BaseException) -> None:
+        """Take back an open transaction; a connection that cannot is replaced before the next."""
+        if leaves_unsound(error):
+            self._writer_sound = False
+        try:
+            if self._writer.in_transaction:
+                await self._writer.execute("ROLLBACK")
+            if self._writer.in_transaction:
+                self._writer_sound = False
+        except Exception:  # noqa: BLE001 - whatever it was, this connection is not to be trusted
+            self._writer_sound = False
+
+    # -- connections -------------------------------------------------------------------------
+
+    async def _replace_writer(self) -> None:
+        """Open another writing connection in place of one whose state is unsure.
+
+        Raises:
+            StoreError: It cannot be opened now; the next write tries again.
+        """
+        self._writer_sound = False
+        await _close(self._writer)
+        self._writer = await _connect(self._path, make=False)
+        self._writer_sound = True
+        _log.warning("store.reconnected", connection="writer")
+
+    async def _sound_reader(self) -> aiosqlite.Connection:
+        async with self._replacing:
+            if not self._reader_sound:
+                await _close(self._reader)
+                self._reader = await _connect(self._path, make=False)
+                self._reader_sound = True
+                _log.warning("store.reconnected", connection="reader")
+            return self._reader
+
+    async def _explained(self, error: BaseException) -> StoreError | None:
+        if isinstance(error, OSError):  # of what the caller's work did with files
+            return None
+        return await asyncio.to_thread(explain, error, self._path)
 
 
 def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Any = None) -> None:
@@ -152,69 +273,77 @@ def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Any = Non
         future.set_result(result)
 
 
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's complaints about disk and file into `StoreError`."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-        if code is None:
-            raise
-        raise StoreError(code, path=str(path)) from error
-
-
-CODES = {
-    sqlite3.SQLITE_FULL: "store.full",
-    sqlite3.SQLITE_READONLY: "store.read_only",
-    sqlite3.SQLITE_CANTOPEN: "store.read_only",
-    sqlite3.SQLITE_IOERR: "store.full",
-    sqlite3.SQLITE_BUSY: "store.busy",
-    sqlite3.SQLITE_CORRUPT: "store.corrupt",
-    sqlite3.SQLITE_NOTADB: "store.corrupt",
-}
-"""What SQLite's primary result codes mean to an operator."""
-
-
 @contextlib.asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[Database]:
     """Open, check, migrate and serve the database for the length of the block.
 
     Raises:
-        StoreError: It cannot be opened, written or understood.
+        StoreError: It cannot be opened, written or understood, or is not one of Rushes.
     """
+    await asyncio.to_thread(_prepare, path)
     async with contextlib.AsyncExitStack() as stack:
-        await asyncio.to_thread(_make_private, path)
-        with _translated(path):
-            writer = await stack.enter_async_context(_connect(path))
-            await migrate(writer)
-            reader = await stack.enter_async_context(_connect(path))
+        with explained(path, opening=True):
+            writer = await _connect(path, make=True)
+            stack.push_async_callback(_close, writer)
+            await migrate(writer, path)
+            reader = await _connect(path, make=False)
         database = Database(path, writer, reader)
-        serving = asyncio.create_task(database.serve(), name="database-writer")
-        try:
-            yield database
-        finally:
-            database.close()
-            await serving
-
-
-def _make_private(path: Path) -> None:
-    """Let only the owner read it, and what SQLite puts beside it: prompts and tokens are in it."""
+        stack.pop_all()
+    serving = asyncio.create_task(database.serve(), name="database-writer")
     try:
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-    except OSError as error:
-        raise StoreError("store.read_only", path=str(path)) from error
+        yield database
+    finally:
+        database.close()
+        await asyncio.wait({serving})
+        await database.disconnect()
 
 
-@contextlib.asynccontextmanager
-async def _connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    # Opened outside of aiosqlite: its thread would outlive the loop if it could not open the file.
-    opened = await asyncio.to_thread(
-        sqlite3.connect, path, isolation_level=None, check_same_thread=False
-    )
-    async with aiosqlite.Connection(lambda: opened, iter_chunk_size=64) as connection:
-        connection.row_factory = sqlite3.Row
-        for pragma in _PRAGMAS:
-            await connection.execute(pragma)
-        yield connection
+def _prepare(path: Path) -> None:
+    """Look whose file it is before anything is written to it, and let only its owner read it."""
+    with explained(path, opening=True):
+        make_private(path)
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            try:
+                schema_of(connection, path)
+            except StoreError as error:
+                if error.code != "store.empty":
+                    raise
+
+
+async def _connect(path: Path, *, make: bool) -> aiosqlite.Connection:
+    """Open a connection; `make` lets SQLite make the file, which else must be there."""
+    with explained(path):
+        # Opened outside of aiosqlite: its thread would outlive the loop if it could not open it.
+        opened = await asyncio.to_thread(_open, path, make=make)
+        connection = await aiosqlite.Connection(lambda: opened, iter_chunk_size=64)
+        try:
+            connection.row_factory = sqlite3.Row
+            for pragma in _PRAGMAS:
+                await connection.execute(pragma)
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+
+def _open(path: Path, *, make: bool) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?mode={'rwc' if make else 'rw'}"
+    opened = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    opened.text_factory = decode_text
+    return opened
+
+
+async def _close(connection: aiosqlite.Connection) -> None:
+    """Close a connection, whatever state it is in."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.close()
+
+
+async def _is_broken(connection: aiosqlite.Connection) -> bool:
+    try:
+        await connection.execute_fetchall("SELECT 1")
+    except Exception:  # noqa: BLE001 - whatever it was, the connection does not work
+        return True
+    return False

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.errors import StoreError
+from inference.store.diagnosis import explain, explained, obstacle
+from inference.store.migrate import copy_database
+from inference.store.schema import schema_of
 
 DATABASE_NAME = "rushes.sqlite3"
 """In the data directory."""
@@ -25,6 +30,8 @@ class Health:
     undelivered: int
     problems: tuple[str, ...]
     """Empty when the file is sound."""
+    obstacle: StoreError | None = None
+    """Why a sound file cannot be used where it lies."""
 
 
 def backup(data_directory: Path, target: Path) -> int:
@@ -36,46 +43,56 @@ def backup(data_directory: Path, target: Path) -> int:
     Raises:
         StoreError: There is nothing to copy, or the copy cannot be written.
     """
+    path = data_directory / DATABASE_NAME
     if target.exists():
         raise StoreError("store.backup_exists", path=str(target))
     part = target.with_name(target.name + ".part")
     try:
-        part.touch(mode=0o600)  # as private as what it copies
-        with _opened(data_directory) as source, contextlib.closing(sqlite3.connect(part)) as copy:
-            source.backup(copy)
-        part.replace(target)
-        return target.stat().st_size
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError("store.backup_failed", path=str(target), problem=str(error)) from error
+        with opened(path) as source:
+            schema_of(source, path)
+            try:
+                copy_database(source, part)
+                part.replace(target)
+                return target.stat().st_size
+            except sqlite3.Error as error:
+                found = explain(error, target)
+                if found is None or found.code not in {"store.full", "store.io"}:
+                    raise
+                raise found from error
+            except OSError as error:
+                problem = os.strerror(error.errno or 0)
+                raise StoreError(
+                    "store.backup_failed", path=str(target), problem=problem
+                ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def check(data_directory: Path) -> Health:
     """Read the whole database and say whether it is sound; changes nothing.
 
     Raises:
-        StoreError: There is no database, or it is none.
+        StoreError: There is no database, it is not one of this Rushes, or cannot be read.
     """
-    try:
-        with _opened(data_directory) as connection:
-            problems = [row[0] for row in connection.execute("PRAGMA integrity_check")]
-            problems += [
-                f"{row[0]} row {row[1]} refers to a missing {row[2]}"
-                for row in connection.execute("PRAGMA foreign_key_check")
-            ]
-            return Health(
-                schema=_number(connection, "PRAGMA user_version"),
-                jobs=_number(connection, "SELECT count(*) FROM jobs"),
-                unfinished=_number(connection, "SELECT count(*) FROM jobs WHERE ended_at IS NULL"),
-                undelivered=_number(
-                    connection, "SELECT count(*) FROM outbox WHERE shown < wanted AND dead = 0"
-                ),
-                problems=tuple(problem for problem in problems if problem != "ok"),
-            )
-    except sqlite3.DatabaseError as error:
-        path = data_directory / DATABASE_NAME
-        raise StoreError("store.corrupt", path=str(path)) from error
+    path = data_directory / DATABASE_NAME
+    with opened(path) as connection:
+        version = schema_of(connection, path)
+        problems = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+        problems += [
+            f"{row[0]} row {row[1]} refers to a missing {row[2]}"
+            for row in connection.execute("PRAGMA foreign_key_check")
+        ]
+        return Health(
+            schema=version,
+            jobs=_number(connection, "SELECT count(*) FROM jobs"),
+            unfinished=_number(connection, "SELECT count(*) FROM jobs WHERE ended_at IS NULL"),
+            undelivered=_number(
+                connection, "SELECT count(*) FROM outbox WHERE shown < wanted AND dead = 0"
+            ),
+            problems=tuple(problem for problem in problems if problem != "ok"),
+            obstacle=obstacle(path),
+        )
 
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:
@@ -84,12 +101,33 @@ def _number(connection: sqlite3.Connection, sql: str) -> int:
 
 
 @contextlib.contextmanager
-def _opened(data_directory: Path) -> Iterator[sqlite3.Connection]:
-    path = data_directory / DATABASE_NAME
-    if not path.is_file():
-        raise StoreError("store.missing", path=str(path))
-    if not os.access(path, os.R_OK):
-        raise StoreError("store.read_only", path=str(path))
-    # Not read-only: reading a WAL database needs its shared memory file.
-    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database for reading, wherever it lies.
+
+    SQLite writes beside a database even to read it. Where it cannot, a private copy is read.
+
+    Raises:
+        StoreError: Why it cannot be read.
+    """
+    with explained(path, opening=True), contextlib.ExitStack() as stack:
+        with path.open("rb"):  # the file system says best why it cannot be opened
+            pass
+        hindrance = obstacle(path)
+        if hindrance is not None:
+            if hindrance.code == "store.not_a_file":
+                raise hindrance
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rushes-")))
+            path = _copied(path, folder)
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(address, uri=True, timeout=10)
+        stack.enter_context(contextlib.closing(connection))
         yield connection
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """Copy a database that nobody can be writing, with the log of its newest changes."""
+    for name in (path.name, f"{path.name}-wal"):
+        source = path.with_name(name)
+        if source.exists():
+            shutil.copyfile(source, folder / name)
+    return folder / path.name

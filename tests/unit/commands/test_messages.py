@@ -32,7 +32,7 @@ from inference.jobs import rewording
 from inference.jobs.model import Failure, JobState
 from inference.jobs.service import CancelOutcome
 from inference.safety.base import Reason
-from inference.store import database
+from inference.store import diagnosis
 
 ROOT = Path(__file__).parents[3]
 RAISED = {
@@ -96,7 +96,7 @@ def keys_made_of_data() -> set[str]:
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{verb}" for verb in Verb),
         *(f"stage.{stage}" for stage in STAGES),
-        *(f"error.{code}" for code in database.CODES.values()),
+        *(f"error.{code}" for code in diagnosis.CODES),
         "note.shortened",  # from the engine, with the frames
         *(f"note.{note}" for note in rewording.NOTES),
         *(
