@@ -29,6 +29,7 @@ from inference.clock import Clock
 from inference.errors import DeliveryError, EngineError, RushesError, StoreError
 from inference.jobs.events import EventBus
 from inference.jobs.model import KEPT_TOO_LARGE, Failure, Job
+from inference.loops import repeat
 from inference.media.facts import STILL, Fitted
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -128,10 +129,13 @@ class Delivery:
         """Deliver until cancelled; what is under way is then given up, and resumed at start."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(), name="delivery-events")
-            while True:
+
+            async def turn() -> None:
                 self._wake.clear()
                 await self._start_due(tasks)
                 await self._pause()
+
+            await repeat(turn, name="delivery", clock=self._clock)
 
     async def refresh(self, job_id: str) -> None:
         """Bring a job's card up to date now, without a row: progress is worth one try only.
@@ -183,11 +187,7 @@ class Delivery:
     async def _start_due(self, tasks: asyncio.TaskGroup) -> None:
         """Start what is due, as far as its lane has room."""
         room = self._slots.room(self._platforms)
-        try:
-            acts = await self._outbox.due_by_lane(room, busy=self._slots.jobs)
-        except StoreError as error:
-            _log.error("delivery.store", code=error.code)
-            return
+        acts = await self._outbox.due_by_lane(room, busy=self._slots.jobs)
         for act in acts:
             if act.job_id not in self._slots:  # a refresh may have come first
                 self._slots.take(act.job_id, act.platform, LANES[act.kind])
@@ -204,10 +204,7 @@ class Delivery:
     async def _pause(self) -> None:
         """Wait for the next thing to do that there is room for."""
         room = self._slots.room(self._platforms)
-        try:
-            at = await self._outbox.next_at(self._platforms, busy=self._slots.jobs, room=room)
-        except StoreError:
-            at = self._clock.now() + BACKOFF_SECONDS[0]
+        at = await self._outbox.next_at(self._platforms, busy=self._slots.jobs, room=room)
         timeout = None if at is None else max(0.0, at - self._clock.now())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

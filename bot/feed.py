@@ -7,9 +7,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import structlog
+
 from bot.terminal.platform import Spoken, TerminalPlatform
 from bot.wire import card_to_json
 from commands.card import Card
+from inference.bug_report import log_bug
 from inference.jobs.events import EventBus, JobEvent
 from inference.tasks import running
 
@@ -18,6 +21,11 @@ PACE_SECONDS = 0.2
 
 REFRESH_SECONDS = 1.0
 """The line is told at least so often while somebody is in it: estimates change by themselves."""
+
+MOST_DOUBLINGS = 7
+"""Of the pace, while the line cannot be told."""
+
+_log = structlog.get_logger(__name__)
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -61,25 +69,37 @@ class Feed:
         while True:
             said = await self._spoken.get()
             if said.job.tenant == self._tenant:
+                try:
+                    card = card_to_json(said.card)
+                except Exception as error:  # noqa: BLE001 - one message must not end the others
+                    log_bug(_log, "feed.bug", error, job=said.job.id)
+                    continue
                 await send(
                     {
                         "event": "message",
                         "kind": said.kind.value,
                         "edited": said.edited,
-                        "card": card_to_json(said.card),
+                        "card": card,
                     }
                 )
 
     async def _send_line(self, send: Send) -> None:
-        told = None
+        told: list[dict[str, Any]] | None = None
+        failures = 0
         while True:
-            line = [card_to_json(card) for card in await self._line()]
+            try:
+                line = [card_to_json(card) for card in await self._line()]
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - the listener stays connected
+                log_bug(_log, "feed.bug", error)
+                failures += 1
+                line = told or []
             if line != told:
                 told = line
                 await send({"event": "line", "cards": line})
-            await asyncio.sleep(PACE_SECONDS)
+            await asyncio.sleep(PACE_SECONDS * 2 ** min(failures, MOST_DOUBLINGS))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_SECONDS if line else None):
+                async with asyncio.timeout(REFRESH_SECONDS if line or failures else None):
                     await self._moves.get()
             while not self._moves.empty():
                 self._moves.get_nowait()

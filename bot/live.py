@@ -16,6 +16,7 @@ from inference.errors import DeliveryError
 from inference.jobs.events import EventBus
 from inference.jobs.model import JobState
 from inference.jobs.service import JobService
+from inference.loops import repeat
 
 RUNNING_SECONDS = 3.0
 """Between two edits of a running card."""
@@ -79,22 +80,26 @@ class Live:
                 next_at = self._clock.monotonic() + min(pace, RUNNING_SECONDS_MOST)
 
     async def _follow_waiting(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
+        async def turn() -> None:
             await self._clock.sleep(1.0)
-            now = self._clock.monotonic()
-            waiting = self._jobs.in_line()
-            for job_id in waiting:
-                place = self._jobs.place(job_id)
-                if place is None:
-                    continue
-                at, shown = self._shown.get(job_id, (now - WAITING_SECONDS, -1))
-                if band(place.position) != shown and now - at >= WAITING_SECONDS:
-                    self._shown[job_id] = (now, band(place.position))
-                    if shown != -1:  # the outbox has just posted the first one
-                        self._start_refresh(job_id, tasks)
-            self._shown = {
-                job_id: self._shown[job_id] for job_id in waiting if job_id in self._shown
-            }
+            self._refresh_waiting(tasks)
+
+        await repeat(turn, name="live", clock=self._clock)
+
+    def _refresh_waiting(self, tasks: asyncio.TaskGroup) -> None:
+        """Start to refresh the cards of jobs in line that moved to another band."""
+        now = self._clock.monotonic()
+        waiting = self._jobs.in_line()
+        for job_id in waiting:
+            place = self._jobs.place(job_id)
+            if place is None:
+                continue
+            at, shown = self._shown.get(job_id, (now - WAITING_SECONDS, -1))
+            if band(place.position) != shown and now - at >= WAITING_SECONDS:
+                self._shown[job_id] = (now, band(place.position))
+                if shown != -1:  # the outbox has just posted the first one
+                    self._start_refresh(job_id, tasks)
+        self._shown = {job_id: self._shown[job_id] for job_id in waiting if job_id in self._shown}
 
     def _start_refresh(self, job_id: str, tasks: asyncio.TaskGroup) -> None:
         """Refresh a card on its own: a platform that does not answer must not hold the others."""

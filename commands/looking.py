@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import structlog
+
 from commands import cards
 from commands.card import Card
 from commands.cards import Standing
 from commands.context import Call, Jobs
 from commands.studio import Studio
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.engines.base import Capabilities
 from inference.errors import UserError
 from inference.jobs.model import Job
+
+_log = structlog.get_logger(__name__)
 
 
 def standing(job: Job, jobs: Jobs, clock: Clock) -> Standing:
@@ -29,6 +34,9 @@ def capabilities(job: Job, studio: Studio) -> Capabilities | None:
     try:
         return studio.model(job.spec.model)
     except UserError:
+        return None
+    except Exception as error:  # noqa: BLE001 - a plugin's: its clip is shown without them
+        log_bug(_log, "model.unusable", error, job=job.id)
         return None
 
 

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.jobs.model import Failure, Job, JobState
-from inference.jobs.persist import until_written
+from inference.jobs.persist import end_job, failure_of, until_written
 from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -53,8 +54,13 @@ class Checker:
     async def _serve(self) -> None:
         while True:
             job_id = await self._arrivals.get()
-            await self._check(job_id)
-            self._arrivals.task_done()
+            try:
+                await self._check(job_id)
+            except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+                log_bug(_log, "job.checking_bug", error, job=job_id)
+                await self._fail(job_id, failure_of(error, job_id))
+            finally:
+                self._arrivals.task_done()
 
     async def _check(self, job_id: str) -> None:
         job = await self._written(lambda: self._store.get(job_id))
@@ -63,12 +69,12 @@ class Checker:
         try:
             file = self._artifacts.finished(job)
             if file is None:
-                await self._fail(job, Failure(code="file.gone"))
+                await self._fail(job.id, Failure(code="file.gone"))
                 return
             verdict = await self._guard.judge_file(file, flagged=job.presentation.flagged)
-        except Exception:  # noqa: BLE001 - one bad file must not stop the others, nor leave unseen
-            _log.exception("job.checking_bug", job=job.id)
-            await self._fail(job, Failure(code="internal", params={"job": job.id}))
+        except Exception as error:  # noqa: BLE001 - one bad file must not leave unseen
+            log_bug(_log, "job.checking_bug", error, job=job.id)
+            await self._fail(job.id, Failure(code="internal", params={"job": job.id}))
             return
         if verdict.denied:
             failure = Failure(code="safety.result", params={"reason": verdict.reasons[0].value})
@@ -78,8 +84,8 @@ class Checker:
             return
         await self._written(lambda: self._store.deliver(job.id, job.verdict.joined(verdict)))
 
-    async def _fail(self, job: Job, failure: Failure) -> None:
-        await self._written(lambda: self._store.fail(job.id, failure))
+    async def _fail(self, job_id: str, failure: Failure) -> None:
+        await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)
 
     async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
         return await until_written(write, self._clock)

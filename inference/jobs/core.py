@@ -15,7 +15,6 @@ from inference.assist.language import Languages
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
-from inference.errors import UserError
 from inference.jobs.checking import Checker
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel
@@ -100,7 +99,7 @@ async def open_core(
         for job in await store.finished(LEARN_FROM):
             if job.manifest is not None and "total" in job.manifest.timings:
                 # A model or size that is no longer there teaches nothing.
-                with contextlib.suppress(UserError, KeyError):
+                with contextlib.suppress(Exception):
                     costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
         judge = guard(database)
         checker = Checker(store=store, artifacts=artifacts, guard=judge, clock=clock)
@@ -125,7 +124,7 @@ async def open_core(
             sources=sources,
             rewording=Rewording(refiner=refiner, languages=Languages(), capabilities=capabilities),
             guard=judge,
-            ready=dispatcher.enter,
+            ready=dispatcher.enter_or_fail,
             clock=clock,
         )
         jobs = JobService(

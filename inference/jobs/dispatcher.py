@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.engines.base import Capabilities
 from inference.errors import Cancelled, EngineError, RushesError, StoreError, WorkerLost
@@ -20,9 +21,10 @@ from inference.jobs.estimate import CostModel
 from inference.jobs.events import EventBus, JobEvent
 from inference.jobs.line import Line, Ticket
 from inference.jobs.model import Failure, Job
-from inference.jobs.persist import until_written
+from inference.jobs.persist import end_job, failure_of, until_written
 from inference.jobs.recipe import recipe
 from inference.jobs.scheduler import Charge, Head
+from inference.loops import Backoff, survive
 from inference.media.watermark import WatermarkSettings
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -41,6 +43,10 @@ TRUSTED_STEPS = 4
 RUN_FACTOR = 10.0
 """A render that takes this many times its estimate will never end; the step watchdog of the worker
 catches the ones that hang."""
+
+
+CLAIM_TRIES = 3
+"""Tries to take a job out of the line before it is ended."""
 
 
 class Dispatcher:
@@ -84,6 +90,7 @@ class Dispatcher:
         self._watermark = watermark
         self._finished = finished
         self._clock = clock
+        self._unclaimed: dict[str, int] = {}
         self._running: Job | None = None
         self._progress: Progress | None = None
         self._started = 0.0
@@ -128,9 +135,13 @@ class Dispatcher:
         progress = self._progress
         if progress is None or progress.stage is not Stage.RENDERING or not progress.done:
             return by_estimate
-        by_pace = (now - self._stepping_since) / progress.done * (progress.total - progress.done)
         spec = self._running.spec
-        by_pace += self._costs.rest_seconds(spec, self._capabilities(spec.model))
+        try:
+            rest = self._costs.rest_seconds(spec, self._capabilities(spec.model))
+        except Exception:  # noqa: BLE001 - its model is gone: others want to know where they stand
+            return by_estimate
+        by_pace = (now - self._stepping_since) / progress.done * (progress.total - progress.done)
+        by_pace += rest
         # A few steps tell more than any estimate; the very first one still warms things up.
         trust = min(1.0, progress.done / TRUSTED_STEPS)
         return trust * by_pace + (1 - trust) * by_estimate
@@ -162,8 +173,19 @@ class Dispatcher:
         ticket = Ticket(head=head, tenant=job.tenant, requester_id=job.requester.id)
         self._line.join(ticket, front=job.attempt > 0)
 
+    async def enter_or_fail(self, job: Job) -> None:
+        """Put a queued job in line, or end it with a sentence when its model is gone."""
+        try:
+            self.enter(job)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+            if not isinstance(error, RushesError):
+                log_bug(_log, "job.bug", error, job=job.id)
+            failure = failure_of(error, job.id)
+            await end_job(lambda: self._store.fail(job.id, failure), job.id, self._clock)
+
     async def run(self) -> None:
         """Serve until cancelled, when a job on the GPU goes back in line, or until `stop`."""
+        backoff = Backoff(self._clock)
         while True:
             await self._resumed.wait()
             await self._line.occupied()
@@ -171,10 +193,34 @@ class Dispatcher:
                 return
             if self.paused:
                 continue
-            ticket, charge = self._line.take(self._executor.warm_model)
+            if await survive(self._turn, name="dispatcher"):
+                backoff.reset()
+            else:
+                await backoff.pause()
+
+    async def _turn(self) -> None:
+        """Serve the next job in line."""
+        ticket, charge = self._line.take(self._executor.warm_model)
+        try:
             job = await self._claim(ticket, charge)
-            if job is not None:
-                await self._serve(job)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the line
+            await self._not_claimed(ticket, error)
+            return
+        self._unclaimed.pop(ticket.head.job_id, None)
+        if job is not None:
+            await self._serve(job)
+
+    async def _not_claimed(self, ticket: Ticket, error: Exception) -> None:
+        """Put a job back in line that could not be claimed, or end it after a few tries."""
+        job_id = ticket.head.job_id
+        log_bug(_log, "job.not_claimed", error, job=job_id)
+        tries = self._unclaimed.pop(job_id, 0) + 1
+        if tries < CLAIM_TRIES:
+            self._unclaimed[job_id] = tries
+            self._line.join(ticket)
+            return
+        failure = failure_of(error, job_id)
+        await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)
 
     async def _claim(self, ticket: Ticket, charge: Charge) -> Job | None:
         job = await self._written(lambda: self._store.claim(ticket.head.job_id, charge))
@@ -190,19 +236,29 @@ class Dispatcher:
         self._started = self._stepping_since = self._clock.monotonic()
         _log.info("job.started", job=job.id, attempt=job.attempt, tenant=job.tenant)
         try:
+            await self._render(job)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the line
+            log_bug(_log, "job.bug", error, job=job.id, attempt=job.attempt)
+            failure = failure_of(error, job.id)
+            await end_job(lambda: self._store.fail(job.id, failure), job.id, self._clock)
+        finally:
+            self._running = self._progress = None
+            self._idle.set()
+            self._line.touch()
+
+    async def _render(self, job: Job) -> None:
+        """Render a claimed job and bring it to its next state."""
+        try:
+            self._capabilities(job.spec.model)  # a plugin may have been taken away meanwhile
             async with asyncio.timeout(_longest(job)):
                 manifest = await self._executor.render(self._task(job), self._report)
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(job))
             raise
-        except Exception as error:  # noqa: BLE001 - one bad job must not stop the line
+        except Exception as error:  # noqa: BLE001 - what it means is decided there
             await self._without_clip(job, error)
         else:
             await self._hand_over(job, manifest)
-        finally:
-            self._running = self._progress = None
-            self._idle.set()
-            self._line.touch()
 
     async def _without_clip(self, job: Job, error: Exception) -> None:
         """Bring a job to its next state whose render ended without a file."""
@@ -230,7 +286,7 @@ class Dispatcher:
                 if not await self._cancelled(job):
                     await self._written(lambda: self._store.expire(job.id, failure))
             case _:
-                log.error("job.bug", exc_info=error)
+                log_bug(log, "job.bug", error)
                 await self._failed(job, _internal(job))
 
     async def _hand_over(self, job: Job, manifest: Manifest) -> None:
@@ -243,8 +299,11 @@ class Dispatcher:
             await self._cancelled(job, seconds=seconds)
             return
         self._line.shares.apply(charge)
-        self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
         self._finished(job.id)
+        try:
+            self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
+        except Exception as error:  # noqa: BLE001 - the clip is there, whatever it taught
+            log_bug(_log, "job.nothing_learned", error, job=job.id)
         _log.info("job.rendered", job=job.id, seconds=round(seconds, 2), bytes=manifest.size)
 
     async def _again(self, job: Job, failure: Failure, *, lost: bool) -> None:
@@ -253,7 +312,7 @@ class Dispatcher:
         queued = await self._written(lambda: self._store.requeue(job.id, charge, lost=lost))
         if queued is not None:
             self._line.shares.apply(charge)
-            self.enter(queued)
+            await self.enter_or_fail(queued)
         elif not await self._cancelled(job):
             await self._failed(job, failure)
 

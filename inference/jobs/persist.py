@@ -7,13 +7,18 @@ from typing import TypeVar
 
 import structlog
 
+from inference.bug_report import log_bug
 from inference.clock import Clock
-from inference.errors import StoreError
+from inference.errors import RushesError, StoreError
+from inference.jobs.model import Failure, Job
 
 T = TypeVar("T")
 
 RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 """Waits between tries; the last one repeats."""
+
+END_TRIES = 3
+"""Tries to end a job that something unexpected happened to."""
 
 _log = structlog.get_logger(__name__)
 
@@ -29,3 +34,26 @@ async def until_written(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
             _log.error("store.unwritable", code=error.code, retry_seconds=pause)
             await clock.sleep(pause)
             tries += 1
+
+
+def failure_of(error: Exception, job_id: str) -> Failure:
+    """Return why a job failed: the sentence of an error of ours, or a bug with its reference."""
+    if isinstance(error, RushesError):
+        return Failure(code=error.code, params=error.params)
+    return Failure(code="internal", params={"job": job_id})
+
+
+async def end_job(
+    end: Callable[[], Awaitable[Job | None]], job_id: str, clock: Clock
+) -> Job | None:
+    """Write down the end of a job that something unexpected happened to.
+
+    If that fails too, the job is left alone and the next start takes it up: it must not hold up
+    the others.
+    """
+    for _ in range(END_TRIES):
+        try:
+            return await until_written(end, clock)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+            log_bug(_log, "job.end_failed", error, job=job_id)
+    return None

@@ -1,7 +1,8 @@
 """Preparing: what happens to an accepted job before it may stand in line, off the GPU.
 
 Durable and resumable: every step can be done again, so a job found in `preparing` after a restart
-simply starts over.
+simply starts over. Each kind of work has a concurrency limit of its own, downloads one for each
+platform, so that nobody waits for a server that hangs but those who need it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Protocol
 
 import structlog
 
+from inference.bug_report import log_bug
 from inference.clock import Clock
-from inference.errors import RushesError, UserError
-from inference.jobs.model import ASSISTANT, Failure, Job
-from inference.jobs.persist import until_written
+from inference.errors import EngineError, RushesError, UserError
+from inference.jobs.model import ASSISTANT, Job
+from inference.jobs.persist import end_job, failure_of, until_written
 from inference.jobs.rewording import UNANSWERED, Rewording
 from inference.media.atomic import part_file
 from inference.safety.base import Verdict
@@ -39,8 +41,20 @@ PARENT_RESULT = "parent:result"
 PARENT_LATENTS = "parent:latents"
 """In `Spec.latents`: what was kept of the clip that the job's parent made."""
 
-CONCURRENT = 4
-"""Jobs prepared at once: mostly waiting for downloads and answers."""
+DOWNLOADS = 4
+"""Downloads at once, of each platform."""
+
+DOWNLOAD_SECONDS = 180.0
+"""Time limit of one download with all its retries: an endless one must end."""
+
+CHECKS = 8
+"""Prompts that are moderated at once, and as many images."""
+
+WRITES = 8
+"""Jobs whose state is changed at once."""
+
+MACHINE_RETRY_SECONDS = (1, 5, 15, 60)
+"""Waits after a fault of this machine, before the job is tried once more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -86,7 +100,7 @@ class Preparer:
         sources: Mapping[str, ImageSource],
         rewording: Rewording,
         guard: Guard,
-        ready: Callable[[Job], None],
+        ready: Callable[[Job], Awaitable[None]],
         clock: Clock,
     ) -> None:
         """Wire it up.
@@ -98,7 +112,7 @@ class Preparer:
             sources: Platform name -> where its images come from.
             rewording: Works prompts out.
             guard: Judges words and images.
-            ready: Called with every job that is now queued (`Dispatcher.enter`).
+            ready: Called with every job that is now queued (`Dispatcher.enter_or_fail`).
             clock: Paces the tries while the disk takes nothing.
         """
         self._store = store
@@ -110,42 +124,64 @@ class Preparer:
         self._ready = ready
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
+        self._downloads = {name: asyncio.Semaphore(DOWNLOADS) for name in sources}
+        self._texts = asyncio.Semaphore(CHECKS)
+        self._images = asyncio.Semaphore(CHECKS)
+        self._writes = asyncio.Semaphore(WRITES)
 
     def arrived(self, job_id: str) -> None:
         """Hand in a job that was accepted, just now or before a restart."""
         self._arrivals.put_nowait(job_id)
 
     async def run(self) -> None:
-        """Prepare jobs in order of arrival, a few at once, until cancelled."""
+        """Prepare jobs, each on its own, in order of arrival where they need the same, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for number in range(CONCURRENT):
-                tasks.create_task(self._serve(), name=f"preparing-{number}")
+            while True:
+                job_id = await self._arrivals.get()
+                tasks.create_task(self._serve(job_id), name=f"preparing-{job_id}")
 
-    async def _serve(self) -> None:
-        while True:
-            await self._bring_in_line(await self._arrivals.get())
+    async def _serve(self, job_id: str) -> None:
+        """Bring a job to its next state, whatever happens."""
+        try:
+            await self._bring_in_line(job_id)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+            log_bug(_log, "job.preparing_bug", error, job=job_id)
+            await self._fail(job_id, error)
+
+    async def _fail(self, job_id: str, error: Exception) -> None:
+        failure = failure_of(error, job_id)
+        await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)
 
     async def _bring_in_line(self, job_id: str) -> None:
-        job = await self._written(lambda: self._begun(job_id))
+        async with self._writes:
+            job = await self._written(lambda: self._begun(job_id))
         if job is None or job.ended:
             return
         try:
-            prepared = await self._prepare(job)
+            prepared = await self._prepared(job)
         except UserError as error:
             _log.info("job.refused", job=job.id, code=error.code)
-            failure = Failure(code=error.code, params=error.params)
+            failure = failure_of(error, job.id)
             if await self._written(lambda: self._store.refuse(job.id, failure)):
                 await asyncio.to_thread(self._artifacts.remove, job.id)
         except RushesError as error:
             _log.warning("job.preparing_failed", job=job.id, code=error.code)
-            failure = Failure(code=error.code, params=error.params)
-            await self._written(lambda: self._store.fail(job.id, failure))
-        except Exception:  # noqa: BLE001 - one bad job must not stop the others
-            _log.exception("job.preparing_bug", job=job.id)
-            failure = Failure(code="internal", params={"job": job.id})
-            await self._written(lambda: self._store.fail(job.id, failure))
+            await self._fail(job.id, error)
         else:
-            await self._put_in_line(prepared)
+            async with self._writes:
+                await self._put_in_line(prepared)
+
+    async def _prepared(self, job: Job) -> Job:
+        """Return the job as it will be rendered; a fault of the machine is not the job's."""
+        for pause in MACHINE_RETRY_SECONDS:
+            try:
+                return await self._prepare(job)
+            except EngineError as error:
+                if not error.transient:
+                    raise
+                _log.warning("job.preparing_later", job=job.id, code=error.code)
+                await self._clock.sleep(pause)
+        return await self._prepare(job)
 
     async def _put_in_line(self, job: Job) -> None:
         """Let a prepared job wait for the GPU, or for its requester's word on what it became."""
@@ -156,7 +192,7 @@ class Preparer:
             lambda: self._store.enqueue(job.id, spec=job.spec, image=job.image, verdict=job.verdict)
         )
         if queued is not None:
-            self._ready(queued)
+            await self._ready(queued)
 
     async def _begun(self, job_id: str) -> Job | None:
         """Return the job in `preparing`, also when it was found there after a restart."""
@@ -212,7 +248,8 @@ class Preparer:
         if source is None:
             raise UserError("image.fetch_failed")
         raw = target.with_name("source")
-        await source.fetch(job, image, raw)
+        async with self._downloads[job.platform]:
+            await _fetch(source, job, image, raw)
         await self._cleaner.clean_image(raw, target)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
 
@@ -291,6 +328,14 @@ class Preparer:
             await asyncio.to_thread(_copy, source, target)
         except FileNotFoundError as error:
             raise UserError("image.expired") from error
+
+
+async def _fetch(source: ImageSource, job: Job, image: str, target: Path) -> None:
+    try:
+        async with asyncio.timeout(DOWNLOAD_SECONDS):
+            await source.fetch(job, image, target)
+    except TimeoutError as error:
+        raise UserError("image.fetch_failed") from error
 
 
 def _copy(source: Path, target: Path) -> None:

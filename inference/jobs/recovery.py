@@ -7,7 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from inference.errors import UserError
+from inference.bug_report import log_bug
+from inference.errors import StoreError
 from inference.jobs.checking import Checker
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.line import Line
@@ -36,12 +37,9 @@ async def recover(
     """
     jobs = await store.unfinished()
     served = await store.last_served()
-    resumed = [await _resume(job, store, artifacts, line) for job in jobs]
+    resumed = [job for each in jobs if (job := await _resume_or_fail(each, store, artifacts, line))]
     for job in _in_turn([job for job in resumed if job.state is JobState.QUEUED], served):
-        try:
-            dispatcher.enter(job)
-        except UserError as error:  # its model was taken away meanwhile
-            await store.fail(job.id, Failure(code=error.code, params=error.params))
+        await dispatcher.enter_or_fail(job)
     for job in resumed:
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             preparer.arrived(job.id)
@@ -49,6 +47,27 @@ async def recover(
             checker.arrived(job.id)
     if jobs:
         _log.info("jobs.recovered", count=len(jobs), waiting=len(line))
+
+
+async def _resume_or_fail(
+    job: Job, store: JobStore, artifacts: Artifacts, line: Line
+) -> Job | None:
+    """Resume a job, or end it when that raises something unexpected: the others must start.
+
+    Raises:
+        StoreError: The disk or the database cannot be used at all.
+    """
+    try:
+        return await _resume(job, store, artifacts, line)
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one bad job must not stop the start
+        log_bug(_log, "job.recovery_bug", error, job=job.id)
+    try:
+        return await store.fail(job.id, Failure(code="internal", params={"job": job.id}))
+    except Exception as error:  # noqa: BLE001 - as above
+        log_bug(_log, "job.end_failed", error, job=job.id)
+        return None
 
 
 async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ DECLINED = "assistant_declined"
 
 NOTES = (NOT_ENGLISH, UNANSWERED, DECLINED)
 
+QUESTIONS = 4
+"""Questions to the assistant at once; jobs that need none do not wait for them."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +54,7 @@ class Rewording:
         self._refiner = refiner
         self._languages = languages
         self._capabilities = capabilities
+        self._questions = asyncio.Semaphore(QUESTIONS)
 
     async def reword(self, job: Job, image: Path | None) -> Job:
         """Return the job with its final prompt, or with notes on why the prompt stays.
@@ -87,7 +92,8 @@ class Rewording:
             advice=self._capabilities(job.spec.model).prompt_advice,
         )
         asker = Asker(tenant=job.tenant, requester_id=job.requester.id, job_id=job.id)
-        prompt = await refiner.refine(draft, asker)
+        async with self._questions:
+            prompt = await refiner.refine(draft, asker)
         original = None if drawn else job.spec.prompt
         return replace(
             job,

@@ -200,7 +200,7 @@ class JobService:
         async def work() -> Job | None:
             job = await self._store.agree(job_id, own_words=own_words)
             if job is not None:
-                self._dispatcher.enter(job)
+                await self._dispatcher.enter_or_fail(job)
             return job
 
         # As for `submit`: once it is on disk it must also stand in line.

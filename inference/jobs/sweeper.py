@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from inference.clock import Clock
-from inference.errors import StoreError
 from inference.jobs.line import Line
 from inference.jobs.model import Failure
+from inference.loops import survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
@@ -69,21 +70,21 @@ class Sweeper:
         ticks = 0
         while True:
             wall, steady = self._clock.now(), self._clock.monotonic()
-            try:
-                await self.expire_waiting()
-                await self.forget()
-                if ticks % FILES_EVERY == 0:
-                    await self.expire_files()
-                    await self.expire_reviews()
-                    await self._ledger.anonymise(self._clock.now())
-            except StoreError as error:
-                _log.error("sweeper.store", code=error.code)
+            await survive(self.expire_waiting, name="sweeper.waiting")
+            await survive(self.forget, name="sweeper.forget")
+            if ticks % FILES_EVERY == 0:
+                await survive(self.expire_files, name="sweeper.files")
+                await survive(self.expire_reviews, name="sweeper.reviews")
+                await survive(self._anonymise, name="sweeper.ledger")
             await self._clock.sleep(TICK_SECONDS)
             ticks += 1
             jump = (self._clock.now() - wall) - (self._clock.monotonic() - steady)
             if abs(jump) > CLOCK_JUMP_SECONDS:
                 _log.warning("clock.jumped", seconds=round(jump))
                 ticks = 1  # whatever the files' ages look like now, they get another hour
+
+    async def _anonymise(self) -> None:
+        await self._ledger.anonymise(self._clock.now())
 
     async def expire_waiting(self) -> None:
         """Count one tick for everybody in line, and end what has waited far beyond its forecast."""
@@ -102,10 +103,13 @@ class Sweeper:
                 overdue.append((head.job_id, tenant))
         self._waited = waited
         for job_id, tenant in overdue:
-            failure = Failure(code="job.waited_too_long")
-            if await self._store.expire(job_id, failure) is not None:
-                self._line.leave(job_id, tenant)
-                _log.warning("job.expired", job=job_id)
+            await survive(partial(self._expire, job_id, tenant), name="sweeper.waiting")
+
+    async def _expire(self, job_id: str, tenant: str) -> None:
+        failure = Failure(code="job.waited_too_long")
+        if await self._store.expire(job_id, failure) is not None:
+            self._line.leave(job_id, tenant)
+            _log.warning("job.expired", job=job_id)
 
     async def expire_reviews(self) -> None:
         """Count one look for every job that waits for a word, and end what waited for a day."""
@@ -113,17 +117,23 @@ class Sweeper:
         self._reviews = {job_id: self._reviews.get(job_id, 0) + 1 for job_id in waiting}
         for job_id, looks in self._reviews.items():
             if looks > REVIEW_LOOKS:
-                await self._store.expire(job_id, Failure(code="job.review_unanswered"))
+                unanswered = Failure(code="job.review_unanswered")
+                expire = partial(self._store.expire, job_id, unanswered)
+                await survive(expire, name="sweeper.reviews")
 
     async def expire_files(self) -> None:
         """Delete the files of jobs that ended longer ago than files are kept."""
         before = self._clock.now() - self._files_seconds
         kept = await asyncio.to_thread(self._artifacts.job_ids)
         for job_id in await self._store.without_files(before, among=kept):
-            await asyncio.to_thread(self._artifacts.remove, job_id)
+            remove = partial(asyncio.to_thread, self._artifacts.remove, job_id)
+            await survive(remove, name="sweeper.files")
 
     async def forget(self) -> None:
         """Delete rows and files of jobs whose requester wants to be forgotten, once they ended."""
         for job_id in await self._store.forgotten():
-            await asyncio.to_thread(self._artifacts.remove, job_id)
-            await self._store.delete(job_id)
+            await survive(partial(self._delete, job_id), name="sweeper.forget")
+
+    async def _delete(self, job_id: str) -> None:
+        await asyncio.to_thread(self._artifacts.remove, job_id)
+        await self._store.delete(job_id)

@@ -36,6 +36,8 @@ class Bench:
     executor: FakeExecutor = field(default_factory=FakeExecutor)
     cleaner: FakeCleaner = field(default_factory=FakeCleaner)
     images: FakeImages = field(default_factory=FakeImages)
+    other_images: FakeImages = field(default_factory=FakeImages)
+    """Of a second platform, "other"."""
     limits: QueueLimits = ROOMY
     weights: Mapping[str, float] = field(default_factory=dict)
     capabilities: Callable[[str], Capabilities] = capabilities
@@ -50,7 +52,7 @@ class Bench:
             data_directory=self.directory,
             executor=self.executor,
             cleaner=self.cleaner,
-            sources={"test": self.images},
+            sources={"test": self.images, "other": self.other_images},
             capabilities=self.capabilities,
             limits=self.limits,
             weights=self.weights,

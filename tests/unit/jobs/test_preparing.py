@@ -6,8 +6,14 @@ from dataclasses import replace
 import pytest
 
 from inference.errors import EngineError, UserError
-from inference.jobs.model import JobState
-from inference.jobs.preparing import CONCURRENT, IMAGE_NAME, LAST_NAME, PARENT_LATENTS
+from inference.jobs.model import Failure, JobState
+from inference.jobs.preparing import (
+    DOWNLOADS,
+    IMAGE_NAME,
+    LAST_NAME,
+    MACHINE_RETRY_SECONDS,
+    PARENT_LATENTS,
+)
 from inference.jobs.service import CancelOutcome
 from inference.store.outbox import ActKind
 from inference.workers.base import LATENTS_NAME
@@ -83,23 +89,45 @@ async def test_a_job_cancelled_while_its_image_is_on_the_way_never_stands_in_lin
     assert job.id not in core.jobs.in_line()
 
 
-async def test_slow_images_hold_up_nobody_until_too_many_are_on_the_way(bench, core):
-    bench.images.gate = asyncio.Event()
-    for _ in range(CONCURRENT - 1):
-        job = await bench.submit(image=URL)
-        await bench.reached(job.id, JobState.PREPARING)
-    await bench.queued()
-    job = await bench.submit(image=URL)
-    await bench.reached(job.id, JobState.PREPARING)
-
-    last = await bench.submit()
+async def fetching(images, count):
     async with asyncio.timeout(10):
-        while len(bench.images.fetched) < CONCURRENT:  # noqa: ASYNC110 - nobody tells us, so look
+        while len(images.fetched) < count:  # noqa: ASYNC110 - nobody tells us, so look
             await asyncio.sleep(0.001)
-    assert (await bench.now(last)).state is JobState.ACCEPTED
 
+
+async def test_downloads_that_hang_hold_up_neither_words_nor_another_chats_images(bench, core):
+    bench.images.gate = asyncio.Event()
+    for _ in range(DOWNLOADS + 4):
+        await bench.submit(image=URL)
+    await fetching(bench.images, DOWNLOADS)
+
+    await bench.queued()
+    elsewhere = await core.jobs.submit(replace(an_order(image=URL), platform="other"))
+    await bench.reached(elsewhere.id, JobState.QUEUED)
+
+    assert len(bench.images.fetched) == DOWNLOADS
     bench.images.gate.set()
-    await bench.reached(last.id, JobState.QUEUED)
+    await fetching(bench.images, DOWNLOADS + 4)
+
+
+async def test_a_download_without_end_is_given_up(bench, core, monkeypatch):
+    monkeypatch.setattr("inference.jobs.preparing.DOWNLOAD_SECONDS", 0.05)
+    bench.images.gate = asyncio.Event()
+
+    job = await bench.submit(image=URL)
+
+    job = await bench.reached(job.id, JobState.REFUSED)
+    assert job.failure == Failure(code="image.fetch_failed")
+
+
+async def test_a_fault_of_the_machine_is_not_the_jobs(bench, core, clock):
+    bench.cleaner.error = EngineError("media.unavailable", transient=True)
+    job = await bench.submit(image=URL)
+    await clock.asleep(MACHINE_RETRY_SECONDS[0])
+    bench.cleaner.error = None
+    clock.advance(MACHINE_RETRY_SECONDS[0])
+
+    await bench.reached(job.id, JobState.QUEUED)
 
 
 async def test_a_job_made_from_another_inherits_its_image(bench, core):
