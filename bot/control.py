@@ -37,6 +37,7 @@ from commands.context import Call, Caller, Channel
 from commands.forms import Form
 from commands.messages import error_text
 from commands.run import execute, press
+from commands.visibility import Viewer, can_see
 from inference.clock import SystemClock
 from inference.errors import NotFound, RushesError, UserError
 from inference.jobs.model import Job, JobState
@@ -160,7 +161,10 @@ class _Control:
     async def _job(self, request: web.Request) -> web.Response:
         locale = self._locale(request.query.get("language"))
         tenant = tenant_of(request.query.get("guild", ""))
-        job = await self._jobs.get(request.match_info["job"].upper(), tenant=tenant)
+        wanted = request.match_info["job"].upper()
+        job = await self._jobs.get(wanted, tenant=tenant)
+        if not can_see(job, Viewer(tenant=tenant)):
+            raise NotFound("job.unknown", job=wanted)
         result = await self._result(job, locale)
         return web.json_response(
             {
@@ -228,6 +232,7 @@ class _Control:
                 address=Address(guild=body.guild, directory=body.directory).as_dict(),
                 id=body.channel,
                 title=body.guild,
+                private=False,
                 local_files=True,
             ),
             jobs=self._jobs,
@@ -247,7 +252,9 @@ class _Control:
         return asked or self._app.desk.language
 
     async def _line(self, tenant: str, locale: str) -> list[Card]:
-        return [self._card(job, locale) for job in await self._jobs.waiting(tenant)]
+        viewer = Viewer(tenant=tenant)
+        jobs = await self._jobs.waiting(tenant)
+        return [self._card(job, locale) for job in jobs if can_see(job, viewer)]
 
     def _card(self, job: Job, locale: str) -> Card:
         desk = self._app.desk

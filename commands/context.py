@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from commands.directory import Directory, OpenDirectory
 from commands.policy import Policy
 from commands.schema import Permission, Value
 from commands.settings import Rules
 from commands.studio import Studio
+from commands.visibility import Sight, Viewer, can_see, sight
 from inference.clock import Clock, SystemClock
-from inference.errors import UserError
+from inference.errors import NotFound, UserError
+from inference.jobs.audience import Audience
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
 from inference.jobs.quota import Quota, Usage
@@ -139,12 +142,16 @@ class Caller:
 
     id: str
     name: str
+    person: str = ""
+    """A name that is the same in every tenant, where that is not platform and id."""
     roles: frozenset[str] = frozenset()
     """Roles or user groups in the tenant, by the ids that the platform has for them."""
     admin: bool = False
     """Administers the tenant (guild or workspace) of the channel."""
     operator: bool = False
     """Runs the machine that all tenants share."""
+    guest: bool = False
+    """Belongs to the tenant in this one channel only: another company's people, guests."""
 
     @property
     def requester(self) -> Requester:
@@ -178,12 +185,23 @@ class Channel:
     id: str = ""
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
+    private: bool = True
+    """Whether only the people there may see what is made there; so unless a platform knows better."""
+    room: str = ""
+    """Id of the place itself, if that is a private thread in the channel `id`."""
+    direct: bool = False
+    """Whether it is the conversation of one person with the bot."""
     age_restricted: bool = False
     """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
     closed: UserError | None = None
     """Why the platform could not bring a result here; nothing is made in such a channel."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
+
+    @property
+    def audience(self) -> Audience:
+        """Who may see what is asked for here."""
+        return Audience(channel=self.room or self.id, private=self.private)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +221,56 @@ class Call:
     key: str | None = None
     """The platform's id of this request, so that a repeated one is the same job."""
     clock: Clock = field(default_factory=SystemClock)
+    directory: Directory = field(default_factory=OpenDirectory)
+    """What the chat knows about its people and places."""
+
+    @property
+    def person(self) -> str:
+        """The caller by a name that is the same in every tenant of the platform."""
+        return self.caller.person or f"{self.channel.platform}:{self.caller.id}"
+
+    def person_named(self, person: str) -> str:
+        """Return the same of another person of the tenant."""
+        return self.directory.person(person) or f"{self.channel.platform}:{person}"
+
+    async def job(self, job_id: str, *, at_least: Sight = Sight.ALL) -> Job:
+        """Return a job that the caller may see. Handlers get jobs from here, not from `jobs`.
+
+        Args:
+            job_id: Its id.
+            at_least: How much of it the caller must be allowed to see.
+
+        Raises:
+            NotFound: `job.unknown`; a hidden job is as unknown as one that never was.
+        """
+        job = await self.jobs.get(job_id, tenant=self.channel.tenant)
+        if sight(job, await self.viewer([job])) < at_least:
+            raise NotFound("job.unknown", job=job_id)
+        return job
+
+    async def visible(self, jobs: Iterable[Job]) -> list[Job]:
+        """Return those jobs that the caller may see, in their order."""
+        listed = list(jobs)
+        viewer = await self.viewer(listed)
+        return [job for job in listed if can_see(job, viewer)]
+
+    async def viewer(self, jobs: Iterable[Job]) -> Viewer:
+        """Return the caller as one who looks at some jobs."""
+        here = frozenset(filter(None, (self.channel.id, self.channel.room)))
+        elsewhere = {
+            job.audience.channel
+            for job in jobs
+            if not job.audience.private and job.requester.id != self.caller.id
+        } - here
+        return Viewer(
+            tenant=self.channel.tenant,
+            person=self.caller.id,
+            channels=here,
+            guest=self.caller.guest,
+            operator=self.caller.operator,
+            administers=self.directory.administers,
+            turned_private=await self.directory.turned_private(elsewhere - {""}),
+        )
 
     async def rules(self) -> Rules:
         """Return what is set for this caller in this channel."""

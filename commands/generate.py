@@ -258,6 +258,8 @@ async def submit(
         address=call.channel.address,
         key=call.key,
         parent=parent,
+        audience=call.channel.audience,
+        person=call.person,
         presentation=_presentation(rules, call),
         quota=quota,
         review=review or resolved is not asked,

@@ -12,6 +12,7 @@ from commands.schema import Command, Visibility
 from commands.settings import QUEUE_PROMPTS, Prompts
 from commands.summary import dotted, shorten
 from commands.values import label
+from commands.visibility import Sight, can_see, sight
 from inference.errors import NotFound, UserError
 from inference.jobs.model import Job, JobState
 from inference.jobs.service import CancelOutcome
@@ -34,9 +35,13 @@ async def queue(call: Call) -> Card:
     if not jobs:
         return cards.note("queue.empty", call.locale)
     hidden = (await call.rules()).value(QUEUE_PROMPTS) == Prompts.HIDDEN
+    listed = jobs[:MAX_LINES]
+    viewer = await call.viewer(listed)
     lines = [
         _queue_line(call, job, hidden=hidden and not call.caller.owns(job))
-        for job in jobs[:MAX_LINES]
+        if can_see(job, viewer)
+        else _taken_line(call, job, named=sight(job, viewer) is Sight.ID)
+        for job in listed
     ]
     if len(jobs) > MAX_LINES:
         lines.append((text("queue.more", call.locale, count=len(jobs) - MAX_LINES),))
@@ -92,7 +97,7 @@ async def cancel_named(call: Call) -> Card:
     wanted = wanted_job(call)
     if not wanted:
         raise UserError("value.missing", option=label(JOB))
-    return await cancel_job(call, await call.jobs.get(wanted, tenant=call.channel.tenant))
+    return await cancel_job(call, await call.job(wanted, at_least=Sight.ID))
 
 
 async def cancel_job(call: Call, job: Job) -> Card:
@@ -134,7 +139,7 @@ def wanted_job(call: Call) -> str:
 async def _named_or_newest(call: Call) -> Job:
     wanted = wanted_job(call)
     if wanted:
-        return await call.jobs.get(wanted, tenant=call.channel.tenant)
+        return await call.job(wanted)
     newest = await call.jobs.recent(call.channel.tenant, call.caller.id, limit=1)
     if not newest:
         raise NotFound("job.none")
@@ -148,22 +153,35 @@ def _for_adults(job: Job) -> bool:
 
 def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
     """Show a job's place, but of a hidden one neither prompt nor id: who has the id can see it."""
-    place = call.jobs.place(job.id)
-    if job.state in _RUNNING:
-        key = "queue.running"
-    else:
-        key = "queue.waiting" if place else "queue.preparing"
+    key, _, where = _standing(call, job)
     line = text(
         key,
         call.locale,
-        position=place.position if place else 0,
-        start=place.start_in if place else 0,
+        **where,
         prompt=text("queue.hidden", call.locale)
         if hidden
         else shorten(job.spec.own_words, LINE_LENGTH),
         name=job.requester.name,
     )
     return (line if hidden else dotted([line, job.id], call.locale),)
+
+
+def _taken_line(call: Call, job: Job, *, named: bool) -> Line:
+    """Show that a place is taken; `named` adds the id."""
+    _, key, where = _standing(call, job)
+    line = text(key, call.locale, **where)
+    return (dotted([line, job.id], call.locale) if named else line,)
+
+
+def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
+    """Return what is said of a job that may be seen and of one that may not, and the numbers."""
+    if job.state in _RUNNING:
+        return "queue.running", "queue.private.running", {}
+    place = call.jobs.place(job.id)
+    if place is None:
+        return "queue.preparing", "queue.private.preparing", {}
+    where = {"position": place.position, "start": place.start_in}
+    return "queue.waiting", "queue.private.waiting", where
 
 
 COMMANDS = (

@@ -142,7 +142,7 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
     action = Action.decode(form_id)
     if not action.verb.opens_form:
         raise UserError("action.unknown")
-    job = await call.jobs.get(action.job, tenant=call.channel.tenant)
+    job = await call.job(action.job)
     if action.verb is Verb.REWORD:
         prompt.check_answer(call, job)
     return await generate.edit(call, job, values, verb=action.verb)
@@ -150,7 +150,7 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
 
 async def _press(button_id: str, call: Call) -> Card | Form:
     action = Action.decode(button_id)
-    job = await call.jobs.get(action.job, tenant=call.channel.tenant)
+    job = await call.job(action.job)
     match action.verb:
         case Verb.CANCEL:
             return await queue.cancel_job(call, job)

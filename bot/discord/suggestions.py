@@ -55,7 +55,7 @@ async def _jobs(call: Call) -> Mapping[str, str]:
     tenant = call.channel.tenant
     jobs = await call.jobs.recent(tenant, call.caller.id, limit=MAX_CHOICES)
     if call.caller.may(Permission.ADMIN):
-        jobs = [*await call.jobs.waiting(tenant), *jobs]
+        jobs = await call.visible([*await call.jobs.waiting(tenant), *jobs])
     return {job.id: dotted([job.id, job.spec.prompt], call.locale) for job in jobs}
 
 

@@ -1,9 +1,10 @@
-"""Whether the bot may post where it is asked: found out before anything is accepted."""
+"""What Slack says of channels: whether the bot may post there, and whether they are private."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,15 +17,27 @@ from inference.clock import Clock
 from inference.errors import DeliveryError, UserError
 
 KEPT_SECONDS = 60.0
-"""How long a channel is believed to have the bot in it."""
+"""How long a channel is believed to be as Slack said."""
 
 LOOKUP_SECONDS = 5.0
+
+PRIVACY_SECONDS = 2.0
+"""How long an answer waits for the news of other channels that it names."""
 
 MAX_KEPT = 10_000
 """Channels."""
 
 _CLOSED = frozenset({"channel_not_found", "not_in_channel"})
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """One channel."""
+
+    private: bool
+    open: bool
+    """Whether the bot is in it."""
 
 
 class Channels:
@@ -34,7 +47,7 @@ class Channels:
         self._clients = clients
         self._people = people
         self._clock = clock
-        self._open: dict[tuple[str, str], float] = {}
+        self._kept: dict[tuple[str, str], tuple[float, _Facts]] = {}
 
     async def check(self, origin: Origin) -> None:
         """Let a job be accepted for a place, joining it where that is allowed.
@@ -44,14 +57,12 @@ class Channels:
         Raises:
             UserError: `slack.not_in_channel` or `slack.not_here`: nothing can be posted there.
         """
-        key = (origin.installation.workspace, origin.channel)
-        now = self._clock.monotonic()
-        if now < self._open.get(key, 0.0):
+        known = self._known(origin, origin.channel)
+        if known is not None and known.open:
             return
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                client = await self._clients.asking(origin.team, origin.enterprise)
-                channel = (await client.conversations_info(channel=origin.channel))["channel"]
+                channel = await self._info(origin, origin.channel)
                 if not _has_bot(channel) and not await self._join(origin, channel):
                     raise await self._refusal(origin)
         except (*WIRE_ERRORS, DeliveryError) as error:
@@ -59,9 +70,25 @@ class Channels:
                 raise await self._refusal(origin) from error
             _log.info("slack.channel_unknown", error=problem(error))
             return
-        if len(self._open) >= MAX_KEPT:
-            self._open.clear()
-        self._open[key] = now + KEPT_SECONDS
+        self._keep(origin, origin.channel, _Facts(private=_is_private(channel), open=True))
+
+    async def is_private(self, origin: Origin) -> bool:
+        """Return whether only the people of a place may see what is made there.
+
+        What Slack does not say is private: a mistake hides a job, and shows none.
+        """
+        private = await self._privacy(origin, origin.channel, LOOKUP_SECONDS)
+        return private is not False
+
+    async def turned_private(self, origin: Origin, channels: Iterable[str]) -> frozenset[str]:
+        """Return which channels are private by now, as far as Slack says so."""
+        asked = list(channels)
+        found = await asyncio.gather(
+            *(self._privacy(origin, channel, PRIVACY_SECONDS) for channel in asked)
+        )
+        return frozenset(
+            channel for channel, private in zip(asked, found, strict=True) if private
+        )
 
     async def direct(self, origin: Origin) -> str:
         """Return the conversation of a person with the bot.
@@ -79,7 +106,38 @@ class Channels:
 
     def forget(self, workspace: str, channel: str) -> None:
         """Ask again about a channel: something happened to it."""
-        self._open.pop((workspace, channel), None)
+        self._kept.pop((workspace, channel), None)
+
+    async def _privacy(self, origin: Origin, channel: str, seconds: float) -> bool | None:
+        """Return whether a channel is private; None where Slack does not say."""
+        if not channel.startswith("C"):  # D and G are conversations and old private channels
+            return True
+        if (known := self._known(origin, channel)) is not None:
+            return known.private
+        try:
+            async with asyncio.timeout(seconds):
+                told = await self._info(origin, channel)
+        except (*WIRE_ERRORS, DeliveryError) as error:
+            # A private channel without the bot in it is "not found".
+            return True if problem(error) in _CLOSED else None
+        facts = _Facts(private=_is_private(told), open=_has_bot(told))
+        self._keep(origin, channel, facts)
+        return facts.private
+
+    async def _info(self, origin: Origin, channel: str) -> Mapping[str, Any]:
+        client = await self._clients.asking(origin.team, origin.enterprise)
+        told: Mapping[str, Any] = (await client.conversations_info(channel=channel))["channel"]
+        return told
+
+    def _known(self, origin: Origin, channel: str) -> _Facts | None:
+        until, facts = self._kept.get((origin.installation.workspace, channel), (0.0, None))
+        return facts if self._clock.monotonic() < until else None
+
+    def _keep(self, origin: Origin, channel: str, facts: _Facts) -> None:
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        until = self._clock.monotonic() + KEPT_SECONDS
+        self._kept[origin.installation.workspace, channel] = (until, facts)
 
     async def _join(self, origin: Origin, channel: Mapping[str, Any]) -> bool:
         public = channel.get("is_channel") and not channel.get("is_private")
@@ -102,3 +160,9 @@ class Channels:
 def _has_bot(channel: Mapping[str, Any]) -> bool:
     """Whether the bot is a member; its own direct messages do not say so."""
     return bool(channel.get("is_member") or channel.get("is_im") or channel.get("is_mpim"))
+
+
+def _is_private(channel: Mapping[str, Any]) -> bool:
+    """Whether a channel is for its members only: all that is not said to be public."""
+    kinds = ("is_private", "is_group", "is_im", "is_mpim")
+    return not channel.get("is_channel") or any(channel.get(kind) for kind in kinds)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from inference.jobs.audience import Audience
 from inference.jobs.presentation import Presentation
 from inference.jobs.quota import Quota
 from inference.safety.base import Verdict
@@ -170,6 +171,10 @@ class Order:
     """Idempotency key: a second order with the same key is the first job again."""
     parent: str | None = None
     """Job this one was made from (reroll, edit, extend)."""
+    audience: Audience = field(default_factory=Audience)
+    """Who may see it besides the requester."""
+    person: str = ""
+    """The requester by a name that is the same in every tenant; empty if they have none."""
     presentation: Presentation = field(default_factory=Presentation)
     """How the guild wants the finished file."""
     quota: Quota | None = None
@@ -216,6 +221,9 @@ class Job:
     notes: tuple[str, ...] = ()
     """Catalog codes of remarks that preparing has for the requester."""
     review: bool = False
+    audience: Audience = field(default_factory=Audience)
+    person: str = ""
+    """See `Order.person`."""
     verdict: Verdict = field(default_factory=Verdict)
     """What the checks found so far; they never deny what goes on."""
 

@@ -9,6 +9,10 @@ from inference.errors import UserError
 from inference.jobs.quota import Usage
 
 
+CEILING = 2
+"""Times the cap on all waiting jobs, where nobody gets a place any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """What is waiting now, as one transaction sees it."""
@@ -16,6 +20,7 @@ class Counts:
     total: int
     tenant: int
     requester: int
+    """In all tenants together: another guild must not be a way around the cap."""
     newest_at: float | None
     """When the requester last submitted something, Unix seconds."""
     usage: Usage = field(default_factory=Usage)
@@ -24,7 +29,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """Caps on waiting jobs. The running job does not count."""
+    """Caps on waiting jobs. The running job does not count.
+
+    Past `total`, a tenant with nothing waiting still gets one place, up to `ceiling`: guilds that
+    were made to fill the queue do not lock the others out.
+    """
 
     per_tenant: int = 5
     per_requester: int = 3
@@ -43,6 +52,11 @@ def admit_length(cost: float, limits: QueueLimits) -> None:
     if cost > limits.job_seconds:
         raise UserError("queue.job_too_long", seconds=cost, limit=limits.job_seconds)
 
+    @property
+    def ceiling(self) -> int:
+        """The most that ever waits."""
+        return CEILING * self.total
+
 
 def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:
     """Let one more job in, or say why not.
@@ -54,7 +68,7 @@ def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:
         raise UserError("queue.full_user", limit=limits.per_requester, count=counts.requester)
     if counts.tenant >= limits.per_tenant:
         raise UserError("queue.full_tenant", limit=limits.per_tenant, count=counts.tenant)
-    if counts.total >= limits.total:
+    if counts.total >= (limits.ceiling if counts.tenant == 0 else limits.total):
         raise UserError("queue.full_total", limit=limits.total, count=counts.total)
     if counts.newest_at is not None:
         # A job of the future means that the wall clock jumped back: better no cooldown than one

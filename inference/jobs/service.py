@@ -113,6 +113,9 @@ class JobService:
             parent=order.parent,
             presentation=order.presentation,
             review=order.review,
+            audience=order.audience,
+            # Who has no name beyond the tenant is counted there.
+            person=order.person or f"{order.tenant}:{order.requester.id}",
         )
         admit_length(job.cost, self._limits)
         quota = order.quota

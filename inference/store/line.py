@@ -21,16 +21,15 @@ async def next_place(connection: aiosqlite.Connection) -> int:
 
 
 async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
-    """Count what waits: in all, in the job's tenant, and of its requester."""
+    """Count what waits: in all, in the job's tenant, and of its requester wherever they asked."""
     [row] = await connection.execute_fetchall(
         "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
-        " sum(tenant = ?1 AND requester_id = ?2) AS requester"
+        " sum(person = ?2) AS requester"
         f" FROM jobs WHERE state IN ({_WAITING}) AND {UNFINISHED}",
-        (job.tenant, job.requester.id),
+        (job.tenant, job.person),
     )
     [newest] = await connection.execute_fetchall(
-        "SELECT max(created_at) AS at FROM jobs WHERE tenant = ? AND requester_id = ?",
-        (job.tenant, job.requester.id),
+        "SELECT max(created_at) AS at FROM jobs WHERE person = ?", (job.person,)
     )
     return Counts(
         total=row["total"],

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from dataclasses import asdict
 
+from inference.jobs.audience import Audience
 from inference.jobs.model import Failure, Job, JobState, Requester
 from inference.jobs.presentation import Presentation
 from inference.safety.base import Verdict
@@ -42,6 +43,8 @@ def job_from_row(row: sqlite3.Row) -> Job:
         presentation=Presentation.from_dict(json.loads(row["presentation"])),
         notes=tuple(json.loads(row["notes"])),
         review=bool(row["review"]),
+        audience=Audience(channel=row["channel"], private=bool(row["private"])),
+        person=row["person"],
         verdict=Verdict.from_dict(json.loads(row["verdict"])),
     )
 
@@ -76,6 +79,9 @@ def row_from_job(job: Job) -> dict[str, object]:
         "presentation": json.dumps(job.presentation.as_dict()),
         "notes": json.dumps(job.notes),
         "review": job.review,
+        "channel": job.audience.channel,
+        "private": job.audience.private,
+        "person": job.person,
         "verdict": dump_verdict(job.verdict),
     }
 

@@ -69,6 +69,8 @@ class FakeJobs:
                 parent=order.parent,
                 presentation=order.presentation,
                 review=order.review,
+                audience=order.audience,
+                person=order.person,
                 sequence=len(self._jobs),
             )
         )

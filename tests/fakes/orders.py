@@ -8,6 +8,7 @@ from typing import Any
 from inference.engines.base import Capabilities, Cost
 from inference.engines.geometry import FRAMES, SIZES
 from inference.errors import UserError
+from inference.jobs.audience import Audience
 from inference.jobs.model import Job, JobState, Order, Requester
 from inference.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 
@@ -94,5 +95,7 @@ def a_job(tenant: str = "guild:a", requester: str = "ada", **changes: Any) -> Jo
         "address": {"channel": 7},
         "created_at": 1_790_000_000.0,
         "cost": JOB_SECONDS,
+        "audience": Audience(private=False),
+        "person": f"{tenant}:{requester}",
     }
     return Job(**values | changes)

@@ -90,7 +90,7 @@ async def policy(tmp_path):
 def call(jobs, studio, policy):
     return Call(
         caller=Caller(id="u1", name="ada"),
-        channel=Channel(platform="test", tenant="test:g1", address={"channel": 7}),
+        channel=Channel(platform="test", tenant="test:g1", address={"channel": 7}, private=False),
         jobs=jobs,
         studio=studio,
         policy=policy,

@@ -18,7 +18,8 @@ def counts(*, total=0, tenant=0, requester=0, newest_at=None):
     [
         ({"requester": 3}, "queue.full_user", {"limit": 3, "count": 3}),
         ({"tenant": 5}, "queue.full_tenant", {"limit": 5, "count": 5}),
-        ({"total": 20}, "queue.full_total", {"limit": 20, "count": 20}),
+        ({"total": 20, "tenant": 1}, "queue.full_total", {"limit": 20, "count": 20}),
+        ({"total": 40}, "queue.full_total", {"limit": 20, "count": 40}),
         ({"requester": 4, "tenant": 9, "total": 99}, "queue.full_user", {"limit": 3, "count": 4}),
         ({"newest_at": NOW - 20}, "queue.cooldown", {"seconds": 40}),
         ({"newest_at": NOW}, "queue.cooldown", {"seconds": 60}),
@@ -36,6 +37,8 @@ def test_a_full_line_says_what_is_full(waiting, code, params):
     [
         {},
         {"requester": 2, "tenant": 4, "total": 19},
+        {"total": 20},
+        {"total": 39},
         {"newest_at": NOW - 60},
     ],
 )

@@ -1,0 +1,70 @@
+"""The directory port: what a chat knows about its people, roles and channels.
+
+Rules that depend on the chat ask here, for the caller of one request. Chats without such knowledge
+use `OpenDirectory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Directory(Protocol):
+    """One chat, as it is known to the caller of one request."""
+
+    def administers(self, channel: str) -> bool:
+        """Return whether the caller is an admin of a private place that they may look into."""
+        ...
+
+    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
+        """Return which channels are known to be private by now."""
+        ...
+
+    def person(self, person: str) -> str:
+        """Return the name of a person that is the same in all tenants; empty if there is none.
+
+        Args:
+            person: Their id, as settings and blocks of the tenant have it.
+        """
+        ...
+
+    async def find_person(self, typed: str) -> str | None:
+        """Return the id of the person that somebody typed, or None if it cannot be one."""
+        ...
+
+    async def find_role(self, typed: str) -> str | None:
+        """Return the id of the role that somebody typed, or None if there is no such role."""
+        ...
+
+    async def find_channel(self, typed: str) -> str | None:
+        """Return the id of the channel that somebody typed, or None if there is none."""
+        ...
+
+
+class OpenDirectory:
+    """Knows nothing, and takes every name for what it says."""
+
+    def administers(self, channel: str) -> bool:  # noqa: ARG002 - the port's signature
+        """Return False; see `Directory`."""
+        return False
+
+    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:  # noqa: ARG002
+        """Return nothing; see `Directory`."""
+        return frozenset()
+
+    def person(self, person: str) -> str:  # noqa: ARG002
+        """Return nothing; see `Directory`."""
+        return ""
+
+    async def find_person(self, typed: str) -> str | None:
+        """Return the name as it is; see `Directory`."""
+        return typed
+
+    async def find_role(self, typed: str) -> str | None:
+        """Return the name as it is; see `Directory`."""
+        return typed
+
+    async def find_channel(self, typed: str) -> str | None:
+        """Return the name as it is; see `Directory`."""
+        return typed

@@ -1,0 +1,18 @@
+"""The people who may see a job besides the one who asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Where a job was asked for, and whether only people there may see it.
+
+    What a platform does not say is taken to be private, so that a mistake hides and never shows.
+    """
+
+    channel: str = ""
+    """Id of the channel, conversation or private thread; empty where it is not known."""
+    private: bool = True
+    """Whether it is for the people in that channel only; otherwise for the whole tenant."""
