@@ -186,7 +186,7 @@ class Channel:
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
     private: bool = True
-    """Whether only the people there may see what is made there; so unless a platform knows better."""
+    """Whether only the people there may see what is made there, as long as nobody knows better."""
     room: str = ""
     """Id of the place itself, if that is a private thread in the channel `id`."""
     direct: bool = False

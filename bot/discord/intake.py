@@ -9,6 +9,7 @@ import discord
 
 from bot.discord import access
 from bot.discord.address import NAME, Address, tenant_of
+from bot.discord.directory import DiscordDirectory, is_private
 from bot.platform import Desk
 from commands.context import Call, Caller, Channel
 from commands.messages import language
@@ -41,6 +42,7 @@ class Intake:
             options=options or {},
             locale=locale,
             key=f"{NAME}:{interaction.id}",
+            directory=DiscordDirectory(interaction),
         )
 
     def locale(self, interaction: discord.Interaction) -> str:
@@ -69,13 +71,17 @@ class Intake:
 
     def _channel(self, interaction: discord.Interaction) -> Channel:
         channel = interaction.channel
-        inside = channel.parent_id if isinstance(channel, discord.Thread) else None
+        thread = channel if isinstance(channel, discord.Thread) else None
+        inside = None if thread is None else thread.parent_id
         return Channel(
             platform=NAME,
             tenant=tenant_of(interaction.guild_id, interaction.user.id),
             address=_address(interaction).as_dict(),
             id=str(inside or interaction.channel_id or ""),
             title=getattr(channel, "name", None) or "",
+            private=is_private(channel),
+            room=str(thread.id) if thread is not None and thread.is_private() else "",
+            direct=interaction.guild_id is None,
             age_restricted=_is_for_adults(channel),
         )
 

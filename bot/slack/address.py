@@ -41,6 +41,11 @@ def person_id(user: str, home: str | None) -> str:
     return f"{user}{_HOME}{home}" if home else user
 
 
+def home_of(person: str) -> str:
+    """Return the workspace in what `person_id` made; empty for the installing one."""
+    return person.partition(_HOME)[2]
+
+
 def user_id(person: str) -> str:
     """Return the plain user id in what `person_id` made."""
     return person.partition(_HOME)[0]

@@ -86,9 +86,16 @@ class Channels:
         found = await asyncio.gather(
             *(self._privacy(origin, channel, PRIVACY_SECONDS) for channel in asked)
         )
-        return frozenset(
-            channel for channel, private in zip(asked, found, strict=True) if private
-        )
+        return frozenset(channel for channel, private in zip(asked, found, strict=True) if private)
+
+    async def exists(self, origin: Origin, channel: str) -> bool:
+        """Return whether there is a channel that the bot can see; so if Slack does not say."""
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                await self._info(origin, channel)
+        except (*WIRE_ERRORS, DeliveryError) as error:
+            return problem(error) not in _CLOSED
+        return True
 
     async def direct(self, origin: Origin) -> str:
         """Return the conversation of a person with the bot.

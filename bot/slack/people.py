@@ -51,6 +51,8 @@ class Profile:
     enterprise: str | None = None
     stranger: bool = False
     """Met in shared channels only."""
+    guest: bool = False
+    """A guest of the workspace, who sees only the channels they were invited to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +88,11 @@ class People:
             caller=Caller(
                 id=person_id(origin.user, home),
                 name=profile.name or origin.user_name or origin.user,
+                person=f"{NAME}:{home or origin.installation.workspace}:{origin.user}",
                 roles=frozenset() if external else groups.get(origin.user, frozenset()),
                 admin=profile.admin and not external,
                 operator=operator,
+                guest=external or profile.guest,
             ),
             locale=language(profile.locale or self._desk.language),
             external=external,
@@ -146,6 +150,7 @@ def _profile(user: Mapping[str, Any]) -> Profile:
         team=user.get("team_id"),
         enterprise=enterprise.get("enterprise_id") or user.get("enterprise_id"),
         stranger=bool(user.get("is_stranger")),
+        guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from bot.platform import Desk
 from bot.slack.address import NAME
 from bot.slack.channels import Channels
+from bot.slack.directory import SlackDirectory
 from bot.slack.origin import Origin
 from bot.slack.people import Known, People
 from bot.slack.work import log_bug
@@ -68,6 +69,7 @@ class Reception:
             lambda call: run.execute(line, call),
             key=key,
             posts=makes and not present,
+            makes=makes,
             options={IMAGE.name: image} if image and makes else {},
             for_everybody=makes,
         )
@@ -142,6 +144,7 @@ class Reception:
         *,
         key: str | None,
         posts: bool,
+        makes: bool | None = None,
         options: Mapping[str, Value] | None = None,
         for_everybody: bool = True,
     ) -> Answer | Card:
@@ -152,6 +155,7 @@ class Reception:
                 ask,
                 key=key,
                 posts=posts,
+                makes=posts if makes is None else makes,
                 options=options or {},
                 for_everybody=for_everybody,
             )
@@ -168,15 +172,16 @@ class Reception:
         *,
         key: str | None,
         posts: bool,
+        makes: bool,
         options: Mapping[str, Value],
         for_everybody: bool,
     ) -> Answer | Card:
         if posts and not origin.channel:  # pressed at home
             origin = origin.at(await self._channels.direct(origin))
-        known, closed = await asyncio.gather(
-            self._people.know(origin), self._closed(origin) if posts else _open()
+        known, (closed, private) = await asyncio.gather(
+            self._people.know(origin), self._place(origin, posts=posts, makes=makes)
         )
-        call = self._call(origin, known, key, options)
+        call = self._call(origin, known, key, options, private=private)
         refusal = closed
         if known.external:
             refusal = await self._refusal(call, for_everybody=for_everybody) or closed
@@ -201,6 +206,15 @@ class Reception:
             return error
         return None
 
+    async def _place(
+        self, origin: Origin, *, posts: bool, makes: bool
+    ) -> tuple[UserError | None, bool]:
+        """Return why nothing can be posted where it is asked, and whether the place is private."""
+        closed = await self._closed(origin) if posts else None
+        # Asked only for what is made: one always sees the jobs of where one speaks.
+        private = closed is not None or not makes or await self._channels.is_private(origin)
+        return closed, private
+
     async def _closed(self, origin: Origin) -> UserError | None:
         try:
             await self._channels.check(origin)
@@ -209,7 +223,13 @@ class Reception:
         return None
 
     def _call(
-        self, origin: Origin, known: Known, key: str | None, options: Mapping[str, Value]
+        self,
+        origin: Origin,
+        known: Known,
+        key: str | None,
+        options: Mapping[str, Value],
+        *,
+        private: bool = True,
     ) -> Call:
         desk = self._desk
         return Call(
@@ -220,6 +240,8 @@ class Reception:
                 address=origin.address.as_dict(),
                 id=origin.channel,
                 title=origin.channel_name,
+                private=private,
+                direct=origin.in_dm,
             ),
             jobs=desk.jobs,
             studio=desk.studio,
@@ -227,11 +249,8 @@ class Reception:
             options=options,
             locale=known.locale,
             key=key,
+            directory=SlackDirectory(self._channels, origin),
         )
-
-
-async def _open() -> None:
-    return None
 
 
 def _makes(line: str) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from inference.errors import UserError
 from inference.jobs.quota import Usage
 
-
 CEILING = 2
 """Times the cap on all waiting jobs, where nobody gets a place any more."""
 
@@ -42,6 +41,11 @@ class QueueLimits:
     job_seconds: float = math.inf
     """Longest estimated GPU time of one job: others wait for as long."""
 
+    @property
+    def ceiling(self) -> int:
+        """The most that ever waits."""
+        return CEILING * self.total
+
 
 def admit_length(cost: float, limits: QueueLimits) -> None:
     """Let a job of so many estimated GPU seconds in, or say why not.
@@ -51,11 +55,6 @@ def admit_length(cost: float, limits: QueueLimits) -> None:
     """
     if cost > limits.job_seconds:
         raise UserError("queue.job_too_long", seconds=cost, limit=limits.job_seconds)
-
-    @property
-    def ceiling(self) -> int:
-        """The most that ever waits."""
-        return CEILING * self.total
 
 
 def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:

@@ -153,6 +153,7 @@ class _Chat:
                 tenant=f"{self.name}:{command['guild']}",
                 id=command["channel"],
                 address={"channel": command["channel"], "user": command["user"]},
+                private=False,
             ),
             jobs=desk.jobs,
             studio=desk.studio,

@@ -38,7 +38,9 @@ def call(app, tmp_path):
     address = {"guild": "studio", "directory": str(tmp_path)}
     return Call(
         caller=Caller(id="ada", name="ada"),
-        channel=Channel(platform="terminal", tenant="terminal:studio", address=address),
+        channel=Channel(
+            platform="terminal", tenant="terminal:studio", address=address, private=False
+        ),
         jobs=app.core.jobs,
         studio=app.desk.studio,
         policy=app.desk.policy,

@@ -1,0 +1,98 @@
+"""What Discord knows of roles and channels, and who can see them, from the cache of guilds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import discord
+from discord.abc import GuildChannel
+
+_SNOWFLAKE = re.compile(r"[0-9]{1,20}")
+
+_WITH_VOICE = frozenset({discord.ChannelType.voice, discord.ChannelType.stage_voice})
+
+Place = GuildChannel | discord.Thread
+
+
+class DiscordDirectory:
+    """See `commands.directory.Directory`."""
+
+    def __init__(self, interaction: discord.Interaction) -> None:
+        self._guild = interaction.guild
+        self._user = interaction.user
+        self._admin = interaction.permissions.manage_guild
+
+    def administers(self, channel: str) -> bool:
+        """Return whether the caller runs the server and may look into a channel."""
+        place = _place(self._guild, channel)
+        if place is None or not self._admin or not isinstance(self._user, discord.Member):
+            return False
+        ruling = place.parent if isinstance(place, discord.Thread) else place
+        if ruling is None:
+            return False
+        granted = ruling.permissions_for(self._user)
+        hidden = isinstance(place, discord.Thread) and place.is_private()
+        return _may_look(ruling, granted) and (granted.manage_threads or not hidden)
+
+    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
+        """Return which channels @everyone does not see; a deleted one is seen by nobody."""
+        if self._guild is None or self._guild.unavailable:
+            return frozenset()
+        return frozenset(
+            channel for channel in channels if is_private(_place(self._guild, channel))
+        )
+
+    def person(self, person: str) -> str:  # noqa: ARG002 - the port's signature
+        """Return nothing: ids of Discord are the same everywhere."""
+        return ""
+
+    async def find_person(self, typed: str) -> str | None:
+        """Return what looks like the id of an account: the bot knows no list of members."""
+        return typed if _SNOWFLAKE.fullmatch(typed) else None
+
+    async def find_role(self, typed: str) -> str | None:
+        """Return the id of a role, given by id or name."""
+        if self._guild is None:
+            return None
+        return _found(typed, self._guild.roles)
+
+    async def find_channel(self, typed: str) -> str | None:
+        """Return the id of a channel, given by id or name; for a thread, that of its channel."""
+        if self._guild is None:
+            return None
+        found = _found(typed, [*self._guild.channels, *self._guild.threads])
+        thread = None if found is None else self._guild.get_thread(int(found))
+        return found if thread is None else str(thread.parent_id)
+
+
+def is_private(place: object) -> bool:
+    """Return whether somebody of the guild may be unable to see a place; so if it is unknown."""
+    if isinstance(place, discord.Thread):
+        return place.is_private() or is_private(place.parent)
+    if not isinstance(place, GuildChannel):
+        return True
+    everyone = place.guild.get_role(place.guild.id)
+    return everyone is None or not _may_look(place, place.permissions_for(everyone))
+
+
+def _may_look(channel: GuildChannel, granted: discord.Permissions) -> bool:
+    """Return whether permissions let somebody read a channel: a voice channel's need more."""
+    voice = channel.type in _WITH_VOICE
+    return granted.view_channel and (granted.connect or not voice)
+
+
+def _place(guild: discord.Guild | None, channel: str) -> Place | None:
+    if guild is None or not _SNOWFLAKE.fullmatch(channel):
+        return None
+    return guild.get_channel_or_thread(int(channel))
+
+
+def _found(typed: str, things: Iterable[discord.Role | Place]) -> str | None:
+    """Return the id of the thing with an id, or else of the only one with a name."""
+    known = list(things)
+    if any(str(thing.id) == typed for thing in known):
+        return typed
+    wanted = typed.strip().lstrip("@#").casefold()
+    named = [thing for thing in known if thing.name.lstrip("@").casefold() == wanted]
+    return str(named[0].id) if len(named) == 1 else None
