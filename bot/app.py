@@ -16,6 +16,7 @@ import structlog
 from bot import setup
 from bot.config import Config
 from bot.delivery import Delivery, Painter
+from bot.health import Health
 from bot.live import Live
 from bot.moderation import moderation
 from bot.platform import Desk, Platform
@@ -76,8 +77,16 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     check_proxies()
     clock = SystemClock()
     platforms = {platform.name: platform for platform in _platforms(config)}
-    executor = setup.executor(config, models=config.models.installed)
-    studio = setup.studio(config, lambda: executor.device)
+    health = Health()
+
+    def report(key: str, problem: RushesError | None) -> None:
+        if problem is None:
+            health.clear(key)
+        else:
+            health.report(key, error_text(problem, config.bot.language))
+
+    executor = setup.executor(config, models=config.models.installed, report=report)
+    studio = setup.studio(config, lambda: executor.device, executor.check_gpu)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
         assistant = await stack.enter_async_context(setup.assistant(config))
@@ -117,6 +126,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             language=config.bot.language,
             database=core.database,
             operators=config.bot.operators,
+            health=health,
         )
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")

@@ -12,19 +12,27 @@ from inference.assist.base import PromptAssistant
 from inference.engines import registry
 from inference.engines.memory import Device, saving_for
 from inference.engines.weights import folder
-from inference.errors import UserError
+from inference.errors import EngineError, UserError
 from inference.media.watermark import WatermarkSettings
 from inference.opensora.files import CheckpointError, is_complete
 from inference.spec import Spec
-from inference.workers.local import LocalExecutor
+from inference.workers.local import LocalExecutor, Report
+
+GPU_NAME = "gpu"
+"""File in the data directory that names the GPU that was there."""
 
 
-def studio(config: Config, device: Callable[[], Device | None] = lambda: None) -> Studio:
+def studio(
+    config: Config,
+    device: Callable[[], Device | None] = lambda: None,
+    check_gpu: Callable[[str], None] = lambda _model: None,
+) -> Studio:
     """Return the installed models.
 
     Args:
         config: Names them.
         device: Says what they run on, once that is known.
+        check_gpu: Raises `EngineError` for a model whose GPU got lost.
 
     Raises:
         UserError: `model.*`: one of them is unknown or not downloaded, or the default is not
@@ -37,6 +45,10 @@ def studio(config: Config, device: Callable[[], Device | None] = lambda: None) -
     def check(spec: Spec) -> None:
         if not all(map(is_complete, folders[spec.model])):
             raise UserError("model.no_weights", model=spec.model)
+        try:
+            check_gpu(spec.model)
+        except EngineError as error:
+            raise UserError(error.code, **error.params) from error
         if there := device():
             saving_for(spec, registry.capabilities(spec.model), there)
 
@@ -67,11 +79,21 @@ def watermark(config: Config) -> WatermarkSettings:
     return WatermarkSettings(**dict(config.watermark))
 
 
-def executor(config: Config, *, models: Iterable[str]) -> LocalExecutor:
-    """Return the worker for this machine's GPU, not yet started, knowing these models."""
+def executor(
+    config: Config, *, models: Iterable[str], report: Report | None = None
+) -> LocalExecutor:
+    """Return the worker for this machine's GPU, not yet started.
+
+    Args:
+        config: For models and data directory.
+        models: That it knows.
+        report: Hears of problems that last; without, nothing is remembered of the GPU either.
+    """
     return LocalExecutor(
         models={name: config.models.options(name) for name in models},
         models_directory=config.models.directory,
+        gpu_file=None if report is None else config.bot.data_dir / GPU_NAME,
+        report=report or (lambda _key, _problem: None),
     )
 
 

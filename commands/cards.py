@@ -42,6 +42,7 @@ class Standing:
     progress: Progress | None = None
     seconds_left: float | None = None
     paused: bool = False
+    without_worker: bool = False
 
 
 def status(
@@ -243,6 +244,8 @@ def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
         return (text("card.preparing", locale),)
     if standing.paused:
         return (text("card.paused", locale),)
+    if standing.without_worker:
+        return (text("card.without_worker", locale),)
     if place is None:
         return (text("card.queued", locale),)
     return parts(

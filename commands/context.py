@@ -35,6 +35,11 @@ class Jobs(Protocol):
         ...
 
     @property
+    def without_worker(self) -> bool:
+        """Whether jobs wait because no worker starts."""
+        ...
+
+    @property
     def draining(self) -> bool:
         """Whether no new job is accepted."""
         ...

@@ -26,6 +26,7 @@ def standing(job: Job, jobs: Jobs, clock: Clock) -> Standing:
         progress=jobs.progress(job.id),
         seconds_left=jobs.seconds_left(job.id),
         paused=jobs.paused,
+        without_worker=jobs.without_worker,
     )
 
 

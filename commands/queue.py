@@ -47,6 +47,8 @@ async def queue(call: Call) -> Card:
         lines.append((text("queue.more", call.locale, count=len(jobs) - MAX_LINES),))
     if call.jobs.paused:
         lines.append((text("card.paused", call.locale),))
+    elif call.jobs.without_worker:
+        lines.append((text("card.without_worker", call.locale),))
     if call.jobs.draining:
         lines.append((text("queue.draining", call.locale),))
     return Card(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,19 @@ def probe() -> Device:
             card = torch.cuda.get_device_properties(0)
             return Device(name=card.name, memory_bytes=card.total_memory)
     return cpu()
+
+
+def available() -> Device:
+    """Return the accelerator with the memory that this process can have now.
+
+    That is what is free, for other programs use the card too, and what this process holds.
+    """
+    device = probe()
+    if torch := _torch_on_a_card():
+        free, total = torch.cuda.mem_get_info(0)
+        mine = torch.cuda.memory_reserved(0)
+        return replace(device, memory_bytes=min(int(total), int(free) + int(mine)))
+    return device
 
 
 def cpu() -> Device:

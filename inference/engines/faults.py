@@ -8,12 +8,18 @@ attempts: `"crash:1"` fails the first attempt at every job and lets the second s
 | error     | the engine refuses                                  | EngineError, final             |
 | transient | the engine fails and another attempt makes sense    | EngineError, transient         |
 | oom       | memory runs out                                     | EngineError, transient         |
+| alloc     | a library cannot allocate memory on the card        | EngineError, transient         |
+| sticky    | a CUDA error that stays until the process ends      | EngineError, a new worker      |
+| nan       | the frames hold NaN                                 | EngineError, a new worker      |
+| lost_gpu  | the card is gone                                    | EngineError, a new worker      |
+| preview   | the preview cannot be drawn                         | nothing                        |
 | bug       | an unexpected exception                             | EngineError `worker.bug`       |
 | crash     | the process aborts                                  | WorkerLost `worker.died`       |
 | segfault  | the process reads a null pointer                    | WorkerLost `worker.died`       |
 | exit      | the process exits                                   | WorkerLost `worker.died`       |
 | hang      | a step never ends                                   | WorkerLost `worker.hung`       |
 | silent    | the process never says hello (count: of starts)     | WorkerLost `worker.silent`     |
+| no_hello  | the process exits before its hello (of starts)      | WorkerLost `worker.silent`     |
 | lie       | the report does not match the file                  | WorkerLost `worker.lied`       |
 | truncate  | the file is shorter than reported                   | WorkerLost `worker.lied`       |
 | missing   | the file is not there                               | WorkerLost `worker.lied`       |
@@ -28,11 +34,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from inference.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
+
+    from inference.engines.base import FrameChunk, Still
     from inference.workers.base import Manifest
 
 _EVERY_ATTEMPT = 1_000_000
@@ -46,12 +57,18 @@ class FaultKind(StrEnum):
     ERROR = "error"
     TRANSIENT = "transient"
     OUT_OF_MEMORY = "oom"
+    ALLOCATION = "alloc"
+    STICKY = "sticky"
+    NOT_A_NUMBER = "nan"
+    LOST_GPU = "lost_gpu"
+    PREVIEW = "preview"
     BUG = "bug"
     CRASH = "crash"
     SEGFAULT = "segfault"
     EXIT = "exit"
     HANG = "hang"
     SILENT = "silent"
+    NO_HELLO = "no_hello"
     LIE = "lie"
     TRUNCATE = "truncate"
     MISSING = "missing"
@@ -83,11 +100,16 @@ class Fault:
 
     def at_start(self) -> None:
         """Strike before the process says hello."""
-        if self.kind is FaultKind.SILENT:
-            _sleep_for_ever()
+        match self.kind:
+            case FaultKind.SILENT:
+                _sleep_for_ever()
+            case FaultKind.NO_HELLO:
+                os._exit(_EXIT_STATUS)
 
     def at_step(self) -> None:
         """Strike inside the engine's step."""
+        if (words := _LIBRARY_WORDS.get(self.kind)) is not None:
+            raise RuntimeError(words)
         match self.kind:
             case FaultKind.ERROR:
                 raise EngineError("testcard.failed")
@@ -106,6 +128,16 @@ class Fault:
             case FaultKind.HANG:
                 _sleep_for_ever()
 
+    def at_still(self, still: Still | None) -> Still | None:
+        """Strike where the preview is drawn; return what draws it."""
+        return _undrawable if self.kind is FaultKind.PREVIEW else still
+
+    def at_chunk(self, chunk: FrameChunk) -> FrameChunk:
+        """Strike in the engine's frames; return what it yields."""
+        if self.kind is not FaultKind.NOT_A_NUMBER:
+            return chunk
+        return replace(chunk, frames=np.full(chunk.frames.shape, np.nan, np.float32))
+
     def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
         """Strike between the finished file and the report; return what to report."""
         path = directory / manifest.name
@@ -117,6 +149,18 @@ class Fault:
             case FaultKind.MISSING:
                 path.unlink()
         return manifest
+
+
+_LIBRARY_WORDS = {
+    FaultKind.ALLOCATION: "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`",
+    FaultKind.STICKY: "CUDA error: an illegal memory access was encountered",
+    FaultKind.LOST_GPU: "CUDA error: no CUDA-capable device is detected",
+}
+"""What torch says when these things happen."""
+
+
+def _undrawable() -> npt.NDArray[np.uint8]:
+    raise RuntimeError("a preview that cannot be drawn, as configured")
 
 
 def _sleep_for_ever() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from inference.errors import UserError
+from inference.errors import EngineError, UserError
 from inference.opensora.geometry import SPACE_FACTOR, latent_frames
 from inference.spec import Mode, Resolution
 
@@ -168,6 +168,36 @@ def saving_for(spec: Spec, capabilities: Capabilities, device: Device) -> Saving
     if saving is None and footprint is not None:
         raise _too_large(spec, capabilities, footprint, device)
     return saving or Saving.RESIDENT
+
+
+def saving_in(spec: Spec, capabilities: Capabilities, device: Device, available: Device) -> Saving:
+    """Return how to render with the memory that is available of a device.
+
+    Args:
+        spec: What to render.
+        capabilities: Of its model.
+        device: With all its memory.
+        available: The same device with what others leave of it.
+
+    Raises:
+        UserError: `memory.*`: it would not fit an empty device either.
+        EngineError: `memory.in_use`: it would.
+    """
+    saving = _planned(spec, capabilities, available)
+    if saving is None:
+        saving_for(spec, capabilities, device)
+        raise memory_in_use(device, available)
+    return saving
+
+
+def memory_in_use(device: Device, available: Device) -> EngineError:
+    """Return the error for memory that something else holds; it may be free the next time."""
+    return EngineError(
+        "memory.in_use",
+        transient=True,
+        free=int(available.memory_bytes / _GIGABYTE),
+        there=int(device.memory_bytes / _GIGABYTE),
+    )
 
 
 def _planned(spec: Spec, capabilities: Capabilities, device: Device) -> Saving | None:

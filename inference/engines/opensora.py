@@ -5,6 +5,7 @@ One engine for all models of this architecture; `Recipe` says what is particular
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -26,9 +27,10 @@ from inference.engines.base import (
     Monitor,
     ProgressCallback,
 )
-from inference.engines.device import cpu, probe
+from inference.engines.device import available, cpu, probe
+from inference.engines.diagnosis import is_out_of_memory
 from inference.engines.geometry import SIZES
-from inference.engines.memory import Saving, saving_for
+from inference.engines.memory import RESERVE_BYTES, Saving, memory_in_use, saving_for, saving_in
 from inference.errors import EngineError
 from inference.opensora.checkpoint import LoadProgress
 from inference.opensora.geometry import CHUNK_LATENTS, PixelSize
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from inference.opensora.pipeline import Frames
 
 Found = TypeVar("Found")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ class OpenSoraEngine:
             on_progress(done / total if total else 0.0, name)
 
         loaded = self._recipe.load(report)
+        _check_room(loaded)
         loaded.text.bring()
         loaded.pipeline.text_encoder.encode("warm up")
         self._preview = loaded.preview
@@ -119,8 +124,8 @@ class OpenSoraEngine:
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the clip's frames at `SIZES`.
 
-        When memory runs out in spite of the plan, the stage it happened in is tried once more
-        with less of it.
+        When memory runs out in spite of the plan, the stage it happened in is tried again with
+        less of it, down to the most saving plan.
         """
         loaded = self._loaded
         if loaded is None:
@@ -150,22 +155,32 @@ class OpenSoraEngine:
             yield chunk
 
     def _learn_preview(self, latents: Tensor, frames: Frames) -> None:
-        """Fit the map for previews to a clip's first frames: the next clip is drawn with it."""
-        clip = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
-        self._fit.add(latents[0, :, :CHUNK_LATENTS], clip)
-        self._preview = self._fit.solve()
+        """Fit the map for previews to a clip's first frames: the next clip is drawn with it.
+
+        A fit that does not work out is forgotten: no render fails for the lack of a preview.
+        """
+        try:
+            clip = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
+            self._fit.add(latents[0, :, :CHUNK_LATENTS], clip)
+            self._preview = self._fit.solve()
+        except Exception as error:  # noqa: BLE001 - whatever the solver says, the clip is fine
+            log.warning("preview.not_fitted error=%s", type(error).__name__)
+            self._fit, self._preview = PreviewFit(), None
 
     def _plan(self, spec: Spec, loaded: Loaded) -> Saving:
         """Decide how to render.
 
         Raises:
             UserError: `memory.*`: it does not fit.
+            EngineError: `memory.in_use`.
         """
         known: Capabilities = registry.capabilities(self._recipe.name)
         if known.footprint is None:
             return Saving.RESIDENT
-        device = cpu() if loaded.device.type == "cpu" else probe()
-        return saving_for(spec, replace(known, footprint=loaded.footprint()), device)
+        exact = replace(known, footprint=loaded.footprint())
+        if loaded.device.type == "cpu":
+            return saving_for(spec, exact, cpu())
+        return saving_in(spec, exact, probe(), available())
 
 
 class _Job:
@@ -268,28 +283,41 @@ class _Decoding:
 
 
 class _Careful:
-    """Tries a stage again, once per render, when memory runs out."""
+    """Tries a stage again with the next saving plan whenever memory runs out."""
 
     def __init__(self, saving: Saving) -> None:
         self._saving = saving
-        self._tried_again = False
 
     def run(self, stage: Callable[[Saving], Found]) -> Found:
         """Run a stage.
 
         Raises:
-            EngineError: `worker.out_of_memory`.
+            EngineError: `worker.out_of_memory`: with the most saving plan too.
         """
         while True:
             try:
                 return stage(self._saving)
-            except torch.OutOfMemoryError:
-                if self._tried_again or self._saving is max(Saving):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self._saving is max(Saving):
                     raise EngineError("worker.out_of_memory") from None
             # Outside of the handler: the error holds on to everything that the stage had.
-            self._tried_again = True
             self._saving = Saving(self._saving + 1)
             torch.cuda.empty_cache()
+
+
+def _check_room(loaded: Loaded) -> None:
+    """Check that the first network finds room on the card.
+
+    Raises:
+        EngineError: `memory.in_use`.
+    """
+    if loaded.device.type == "cpu":
+        return
+    free = available()
+    if _weight_bytes(loaded.text.module) + RESERVE_BYTES > free.memory_bytes:
+        raise memory_in_use(probe(), free)
 
 
 def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:

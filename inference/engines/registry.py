@@ -36,6 +36,9 @@ TESTCARD = "testcard"
 NANO = "nano"
 OPENSORA = "opensora"
 
+CPU_MODELS = frozenset({NANO, TESTCARD})
+"""Models that run on the CPU by design, whatever the machine has."""
+
 _GROUP = "rushes.models"
 
 

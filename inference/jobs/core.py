@@ -147,7 +147,7 @@ async def open_core(
             ledger=ledger,
             artifacts=artifacts,
             line=line,
-            standing_still=lambda: dispatcher.paused,
+            standing_still=lambda: dispatcher.paused or dispatcher.without_worker,
             files_seconds=files_seconds,
             clock=clock,
         )

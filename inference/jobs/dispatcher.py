@@ -28,7 +28,7 @@ from inference.loops import Backoff, survive
 from inference.media.watermark import WatermarkSettings
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.base import Executor, Manifest, Progress, RenderTask, Stage
+from inference.workers.base import Executor, Manifest, Progress, RenderTask, Stage, Supervised
 
 T = TypeVar("T")
 
@@ -116,6 +116,11 @@ class Dispatcher:
             self._resumed.set()
 
     @property
+    def without_worker(self) -> bool:
+        """Whether jobs wait because no worker starts."""
+        return isinstance(self._executor, Supervised) and self._executor.away
+
+    @property
     def running(self) -> Job | None:
         """The job on the GPU."""
         return self._running
@@ -160,8 +165,8 @@ class Dispatcher:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def enter(self, job: Job) -> None:
-        """Put a queued job in line; one that was on the GPU before goes to the front."""
+    def enter(self, job: Job, *, front: bool = False) -> None:
+        """Put a queued job in line; at the front if asked or if it was on the GPU before."""
         capabilities = self._capabilities(job.spec.model)
         head = Head(
             job_id=job.id,
@@ -171,12 +176,12 @@ class Dispatcher:
             sequence=job.sequence,
         )
         ticket = Ticket(head=head, tenant=job.tenant, requester_id=job.requester.id)
-        self._line.join(ticket, front=job.attempt > 0)
+        self._line.join(ticket, front=front or job.attempt > 0)
 
-    async def enter_or_fail(self, job: Job) -> None:
+    async def enter_or_fail(self, job: Job, *, front: bool = False) -> None:
         """Put a queued job in line, or end it with a sentence when its model is gone."""
         try:
-            self.enter(job)
+            self.enter(job, front=front)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if not isinstance(error, RushesError):
                 log_bug(_log, "job.bug", error, job=job.id)
@@ -199,7 +204,10 @@ class Dispatcher:
                 await backoff.pause()
 
     async def _turn(self) -> None:
-        """Serve the next job in line."""
+        """Serve the next job in line, once there is a worker."""
+        if isinstance(self._executor, Supervised) and self._executor.away:
+            await self._wait_for_worker(self._executor)
+            return
         ticket, charge = self._line.take(self._executor.warm_model)
         try:
             job = await self._claim(ticket, charge)
@@ -221,6 +229,13 @@ class Dispatcher:
             return
         failure = failure_of(error, job_id)
         await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)
+
+    async def _wait_for_worker(self, executor: Supervised) -> None:
+        """Leave the jobs in the queue until a worker starts."""
+        _log.warning("queue.without_worker", waiting=len(self._line))
+        self._line.touch()
+        await executor.ready()
+        self._line.touch()
 
     async def _claim(self, ticket: Ticket, charge: Charge) -> Job | None:
         job = await self._written(lambda: self._store.claim(ticket.head.job_id, charge))
@@ -268,12 +283,14 @@ class Dispatcher:
                 if not await self._cancelled(job, seconds=self._ran()):
                     log.warning("job.stopped_unasked")
                     await self._again(job, _internal(job), lost=True)
+            case WorkerLost(code="worker.silent"):
+                log.warning("job.without_worker", **error.params)
+                await self._unseen(job)
             case WorkerLost(code=code):
                 log.warning("job.worker_lost", code=code, **error.params)
-                # One that never spoke did not see the job: say that, not that the job broke it.
-                told = code if code == "worker.silent" else "worker.gave_up"
                 # A stop of ours is nobody's loss.
-                await self._again(job, Failure(code=told), lost=code != "worker.closed")
+                failure = Failure(code="worker.gave_up")
+                await self._again(job, failure, lost=code != "worker.closed")
             case EngineError(transient=True):
                 log.warning("job.engine_error", code=error.code, transient=True)
                 await self._again(job, Failure(code=error.code, params=error.params), lost=True)
@@ -308,17 +325,27 @@ class Dispatcher:
 
     async def _again(self, job: Job, failure: Failure, *, lost: bool) -> None:
         """Put a job back to the front of its line, or end it when it may not go again."""
-        charge = self._line.shares.correct(job.tenant, -job.cost)
+        charge = self._refund(job)
         queued = await self._written(lambda: self._store.requeue(job.id, charge, lost=lost))
         if queued is not None:
             self._line.shares.apply(charge)
             await self.enter_or_fail(queued)
         elif not await self._cancelled(job):
-            await self._failed(job, failure)
+            await self._failed(job, failure, charge)
+
+    async def _unseen(self, job: Job) -> None:
+        """Put a job back that no worker has seen: that is no attempt."""
+        charge = self._refund(job)
+        queued = await self._written(lambda: self._store.unclaim(job.id, charge))
+        if queued is not None:
+            self._line.shares.apply(charge)
+            await self.enter_or_fail(queued, front=True)
+        else:
+            await self._cancelled(job)
 
     async def _put_back(self, job: Job) -> None:
         """Queue the job of a process that stops, or end it if that was asked for."""
-        charge = self._line.shares.correct(job.tenant, -job.cost)
+        charge = self._refund(job)
         with contextlib.suppress(StoreError):  # then the next start's recovery does it
             if await self._store.requeue(job.id, charge, lost=False) is None:
                 spent, seconds = self._spent(job), self._ran()
@@ -342,8 +369,9 @@ class Dispatcher:
         _log.info("job.cancelled", job=job.id)
         return True
 
-    async def _failed(self, job: Job, failure: Failure) -> None:
-        charge = self._spent(job)
+    async def _failed(self, job: Job, failure: Failure, charge: Charge | None = None) -> None:
+        """End a job without a clip, with the charge of what it used unless another is given."""
+        charge = charge or self._spent(job)
         if await self._written(lambda: self._store.fail(job.id, failure, charge=charge)):
             self._line.shares.apply(charge)
 
@@ -352,6 +380,10 @@ class Dispatcher:
         if self._progress is None or self._progress.stage is Stage.LOADING:
             return 0.0
         return self._clock.monotonic() - self._stepping_since
+
+    def _refund(self, job: Job) -> Charge:
+        """Return what takes the charge of a claim back."""
+        return self._line.shares.correct(job.tenant, -job.cost)
 
     def _spent(self, job: Job) -> Charge:
         """Return the charge of a job without a clip: what it used, and never over its estimate."""

@@ -75,7 +75,13 @@ async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -
     if job.state not in {JobState.RUNNING, JobState.FINISHING}:
         return job
     if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
-        return await store.cancel(job.id, running=True) or job
+        # Nobody knows when the process ended: it ran until the cancel at least.
+        ran = job.cancel_requested_at - (job.started_at or job.cancel_requested_at)
+        charge = line.shares.correct(job.tenant, min(0.0, max(0.0, ran) - job.cost))
+        cancelled = await store.cancel(job.id, running=True, charge=charge)
+        if cancelled is not None:
+            line.shares.apply(charge)
+        return cancelled or job
     if job.state is JobState.FINISHING and await _complete(job, artifacts.finished(job)):
         return job
     charge = line.shares.correct(job.tenant, -job.cost)
@@ -83,7 +89,10 @@ async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -
     if queued is not None:
         line.shares.apply(charge)
         return queued
-    return await store.fail(job.id, Failure(code="worker.gave_up")) or job
+    failed = await store.fail(job.id, Failure(code="worker.gave_up"), charge=charge)
+    if failed is not None:
+        line.shares.apply(charge)
+    return failed or job
 
 
 async def _complete(job: Job, path: Path | None) -> bool:

@@ -362,6 +362,11 @@ class JobService:
         """Whether the GPU takes no further job."""
         return self._dispatcher.paused
 
+    @property
+    def without_worker(self) -> bool:
+        """Whether jobs wait because no worker starts."""
+        return self._dispatcher.without_worker
+
     async def pause(self) -> None:
         """Let the running job end and start no other, also after a restart."""
         await self._store.switch("paused", on=True)

@@ -44,4 +44,6 @@ def unpack(path: Path, *, channels: int, size: PixelSize) -> Tensor:
     found = (*latents.shape[:2], *latents.shape[3:])
     if found != wanted:
         raise ValueError(f"{path.name}: latents {found}, not {wanted}")
+    if not latents.isfinite().all():
+        raise ValueError(f"{path.name}: latents that are not finite")
     return latents

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from inference.engines.diagnosis import not_finite
 from inference.opensora import checkpoint
 from inference.opensora.conditioning import (
     ReferenceKind,
@@ -203,6 +204,7 @@ class OpenSoraPipeline:
 
         Raises:
             ValueError: See `generate`.
+            EngineError: `worker.not_finite`.
         """
         hooks = hooks or Hooks()
         frames = latent_frames(request.frames)
@@ -228,10 +230,16 @@ class OpenSoraPipeline:
             clip = passed if clip is None else _joined(clip.to(passed), passed)
         if clip is None:
             raise ValueError(f"{request.loops} passes make no clip")
+        if not clip.isfinite().all():
+            raise not_finite("sample")
         return clip
 
     def decode(self, latents: Tensor, *, hooks: Hooks | None = None) -> Iterator[Frames]:
-        """Decode latents, yielding uint8 frames [T, H, W, 3] as they become final."""
+        """Decode latents, yielding uint8 frames [T, H, W, 3] as they become final.
+
+        Raises:
+            EngineError: `worker.not_finite`.
+        """
         check = (hooks or Hooks()).check
         chunks = self.vae.decode_chunks(latents)
         while True:
@@ -241,6 +249,8 @@ class OpenSoraPipeline:
                 pixels = next(chunks, None)
                 if pixels is None:
                     return
+                if not pixels.isfinite().all():
+                    raise not_finite("decode")
                 frames: Frames = to_uint8(pixels[0]).cpu().numpy()
             yield frames
 

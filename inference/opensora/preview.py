@@ -6,10 +6,12 @@ is blurred, but the colours and places are right.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from inference.opensora.vae import VideoVae
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "preview.safetensors"
 """Beside the weights of the VAE that it was fitted to."""
@@ -44,19 +48,46 @@ class LatentPreview:
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """Read the map of the VAE in `folder`, or None where none was fitted."""
+        """Read the map of the VAE in `folder`, or None where none was fitted or it is damaged."""
         path = folder / FILE_NAME
-        return cls(**load_file(path)) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            found = cls(**load_file(path))
+        except (OSError, SafetensorError, TypeError):
+            found = None
+        if found is None or not found.sound:
+            log.warning("preview.damaged file=%s", path)
+            return None
+        return found
+
+    @property
+    def sound(self) -> bool:
+        """Whether the map has a shape that can be drawn with, and only finite numbers."""
+        rows = self.weight.shape[0]
+        return (
+            self.weight.ndim == 2  # noqa: PLR2004 - rows and channels
+            and self.bias.shape == (rows,)
+            and rows == 3 * round((rows / 3) ** 0.5) ** 2
+            and bool(self.weight.isfinite().all())
+            and bool(self.bias.isfinite().all())
+        )
 
     def save(self, folder: Path) -> None:
         """Write the map beside its VAE."""
         save_file({"weight": self.weight, "bias": self.bias}, folder / FILE_NAME)
 
     def still(self, latents: Tensor) -> npt.NDArray[np.uint8]:
-        """Draw the middle of a clip's latents [1, channels, t, h, w]: uint8 [height, width, 3]."""
+        """Draw the middle of a clip's latents [1, channels, t, h, w]: uint8 [height, width, 3].
+
+        Raises:
+            ValueError: They hold NaN or infinity.
+        """
         with torch.inference_mode():
             middle = latents[0, :, latents.shape[2] // 2].permute(1, 2, 0).float().cpu()
             values = functional.linear(middle, self.weight, self.bias)
+            if not values.isfinite().all():
+                raise ValueError("the latents are not finite")
             patch = round((self.weight.shape[0] / 3) ** 0.5)
             pixels = functional.pixel_shuffle(values.permute(2, 0, 1), patch)
             frame: npt.NDArray[np.uint8] = to_uint8(pixels[:, None])[0].numpy()
@@ -94,14 +125,17 @@ class PreviewFit:
         """Return the map that fits what was added best.
 
         Raises:
-            ValueError: Nothing was.
+            ValueError: Nothing was, or no map of finite numbers fits.
         """
         if self._sums is None:
             raise ValueError("there were no clips to fit to")
         solution = torch.linalg.lstsq(*self._sums).solution.float().T
-        return LatentPreview(
+        fitted = LatentPreview(
             weight=solution[:, :-1].contiguous(), bias=solution[:, -1].contiguous()
         )
+        if not fitted.sound:
+            raise ValueError("the fit is not finite")
+        return fitted
 
 
 def fit(vae: VideoVae, clips: Iterable[Tensor]) -> LatentPreview:

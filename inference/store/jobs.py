@@ -234,6 +234,22 @@ class JobStore(JobQueries):
         states = {JobState.RUNNING, JobState.FINISHING}
         return await self._move("requeue", job_id, states, JobState.QUEUED, changes)
 
+    async def unclaim(self, job_id: str, charge: Charge) -> Job | None:
+        """Running -> queued, as if it had not been claimed; None when a cancel came first.
+
+        Args:
+            job_id: The job, which no worker has seen.
+            charge: Gives back what the claim charged.
+        """
+
+        async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
+            if job.cancel_requested_at is not None:
+                return None
+            await save_charge(connection, charge)
+            return {"attempt": job.attempt - 1}
+
+        return await self._move("unclaim", job_id, {JobState.RUNNING}, JobState.QUEUED, changes)
+
     async def finish(self, job_id: str, manifest: Manifest, charge: Charge) -> Job | None:
         """Running -> finishing: the file is complete. None when a cancel came first."""
 

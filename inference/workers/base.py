@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from inference.media.watermark import WatermarkSettings
 from inference.spec import Spec
@@ -118,13 +118,28 @@ class Executor(Protocol):
 
         Raises:
             Cancelled: `cancel` reached the worker at a step boundary.
-            EngineError: The engine failed and said how; the worker lives on.
+            EngineError: The engine failed and said how. The worker lives on, or is replaced where
+                its device cannot be trusted any more (`diagnosis.BROKEN`).
             WorkerLost: The process died, hung or never spoke; it is being replaced.
         """
         ...
 
     async def cancel(self, job_id: str) -> None:
         """Ask for the running task to stop at its next step; unknown ids are ignored."""
+        ...
+
+
+@runtime_checkable
+class Supervised(Protocol):
+    """An executor that starts its workers again and again, and may be without one meanwhile."""
+
+    @property
+    def away(self) -> bool:
+        """Whether the last worker did not start, and none has started since."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until `away` is false."""
         ...
 
 

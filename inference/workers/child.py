@@ -18,9 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from inference.engines import registry
 from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.device import cpu, peak_bytes, probe, reset_peak
+from inference.engines.diagnosis import diagnose, not_finite
 from inference.engines.faults import Fault
 from inference.engines.meter import Meter
 from inference.engines.registry import ModelOptions
@@ -168,11 +171,9 @@ class RenderWorker:
             return Stopped(job_id=job_id)
         except RushesError as error:
             return Failed.of(error, job_id)
-        except MemoryError:
-            return Failed.of(EngineError("worker.out_of_memory", transient=True), job_id)
-        except Exception:  # noqa: BLE001 - the worker loop: a bug fails its job, not the process
+        except Exception as error:  # noqa: BLE001 - the worker loop: a bug fails its job, not the process
             log.error("job %s failed\n%s", job_id, _traceback(job.task))  # noqa: TRY400 - redacted
-            return Failed.of(EngineError("worker.bug"), job_id)
+            return Failed.of(diagnose(error) or EngineError("worker.bug"), job_id)
         return Done(job_id=job_id, manifest=manifest)
 
     def _render(self, job: _Job) -> Manifest:
@@ -187,7 +188,7 @@ class RenderWorker:
 
         def on_step(done: int, total: int, still: Still | None) -> None:
             fault.at_step()
-            job.previews.offer(done, still)
+            job.previews.offer(done, fault.at_still(still))
             job.rendering(done, total)
 
         kept: list[bytes] = []
@@ -202,7 +203,9 @@ class RenderWorker:
         job.rendering(0, spec.steps)
         notes: dict[str, None] = {}  # ordered, each once
         with job.previews, EncoderThread(encode) as encoder:
-            for chunk in engine.render(spec, inputs, monitor):
+            for made in engine.render(spec, inputs, monitor):
+                chunk = fault.at_chunk(made)
+                _check_pixels(chunk)
                 encoder.put(chunk)
                 notes.update(dict.fromkeys(chunk.notes))
                 job.token.raise_if_cancelled()
@@ -248,6 +251,21 @@ class RenderWorker:
         self._engine, self._warm_model = engine, name
         self._link.send(Heartbeat(warm_model=name))
         return engine
+
+
+def _check_pixels(chunk: FrameChunk) -> None:
+    """Check that an engine's frames are pixels.
+
+    Raises:
+        EngineError: `worker.not_finite`: they are numbers that never were a picture.
+        TypeError: They are of another kind.
+    """
+    kind = chunk.frames.dtype
+    if kind == np.uint8:
+        return
+    if np.issubdtype(kind, np.inexact) and not np.isfinite(chunk.frames).all():
+        raise not_finite("frames")
+    raise TypeError(f"frames of {kind}")
 
 
 def _encode(

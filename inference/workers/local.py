@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from inference.engines.diagnosis import BROKEN
 from inference.engines.memory import Device
-from inference.errors import Cancelled, WorkerLost
+from inference.errors import Cancelled, EngineError, RushesError, WorkerLost
 from inference.workers.base import find_lie
+from inference.workers.gpu import KnownGpu
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from inference.workers.base import Manifest, ProgressCallback, RenderTask
 
 log = logging.getLogger(__name__)
+
+Report = Callable[[str, RushesError | None], None]
+"""Called with the key of a lasting problem and what it is, or None once it is over."""
 
 _CHILD_MODULE = "inference.workers.child"
 
@@ -82,10 +88,15 @@ class LocalExecutor:
 
     A loss before the hello is `worker.silent` for every task in line: none of them ran.
 
+    A model that may use a GPU is not rendered without one once there was one: a card that got
+    lost must not turn minutes into hours unnoticed.
+
     Args:
         models: The members of `[models.<name>]` of every installed model.
         models_directory: Where downloaded weights live.
         limits: How long everything may take.
+        gpu_file: Remembers across restarts which GPU there was.
+        report: Hears of problems that last: `worker.start` and `worker.gpu`.
     """
 
     def __init__(
@@ -94,8 +105,14 @@ class LocalExecutor:
         models: Mapping[str, Mapping[str, Any]],
         models_directory: Path | None = None,
         limits: WorkerLimits = WorkerLimits(),  # noqa: B008 - frozen
+        gpu_file: Path | None = None,
+        report: Report = lambda _key, _problem: None,
     ) -> None:
         self._models = models
+        self._report = report
+        self._gpu = KnownGpu(gpu_file)
+        self._started = asyncio.Event()
+        self._started.set()
         self._models_directory = models_directory
         self._limits = limits
         self._hello: Hello | None = None
@@ -126,6 +143,24 @@ class LocalExecutor:
         return self._warm_model
 
     @property
+    def away(self) -> bool:
+        """Whether the last child did not start; see `Supervised`."""
+        return not self._started.is_set()
+
+    async def ready(self) -> None:
+        """Wait until a child starts, if the last one did not; see `Supervised`."""
+        await self._started.wait()
+
+    def check_gpu(self, model: str) -> None:
+        """Refuse a model that needs the GPU that got lost.
+
+        Raises:
+            EngineError: `gpu.lost`.
+        """
+        if self.device is not None:
+            self._gpu.check(model, self.device)
+
+    @property
     def pid(self) -> int | None:
         """Process id of the child that takes work; None while there is none."""
         return self._worker.child.pid if self._worker else None
@@ -144,6 +179,7 @@ class LocalExecutor:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
             _tell(self._dismiss(), WorkerLost("worker.closed"))
+            self._started.set()
 
     async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
         """Render a task to a complete file; see `Executor`."""
@@ -209,6 +245,13 @@ class LocalExecutor:
         if worker and worker.job is None and self._line and not self._closing:
             job = self._line.popleft()
             worker.job, job.worker = job, worker
+            try:
+                self.check_gpu(job.task.spec.model)
+            except EngineError as error:
+                job.inbox.put_nowait(Failed.of(error, job.task.job_id))
+                self._retire(job)  # the next child looks for the card again
+                worker.job = None
+                return
             worker.watchdog.started()
             worker.child.send_frame(job.frame)
 
@@ -234,6 +277,9 @@ class LocalExecutor:
             except Exception:  # the worker loop: the system may be able to start the next one
                 log.exception("cannot start a render worker")
                 victims, loss = self._dismiss(), WorkerLost("worker.silent")
+            if loss.code == "worker.silent":
+                self._started.clear()
+                self._report("worker.start", loss)
             # Told only now, when the process is gone and touches neither files nor device.
             _tell(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
@@ -259,8 +305,9 @@ class LocalExecutor:
         except WorkerLost as loss:
             return self._dismiss(), loss
         worker = self._worker = _Worker(child, self._limits)
-        self._start_next()
         try:
+            await self._welcome(self._hello)
+            self._start_next()
             await self._listen(worker)
         except WorkerLost as loss:
             self._worker = self._warm_model = None
@@ -277,6 +324,15 @@ class LocalExecutor:
         if not isinstance(message, Hello):
             raise ProtocolError("no hello")
         return message
+
+    async def _welcome(self, hello: Hello) -> None:
+        """Note that a child has started, and on which device."""
+        self._started.set()
+        self._report("worker.start", None)
+        device = Device(name=hello.device, memory_bytes=hello.memory_bytes)
+        await asyncio.to_thread(self._gpu.note, device)
+        lost = device.is_cpu and any(self._gpu.needed_by(model) for model in self._models)
+        self._report("worker.gpu", self._gpu.problem() if lost else None)
 
     async def _listen(self, worker: _Worker) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -304,6 +360,8 @@ class LocalExecutor:
                 # A job stopped by the executor's end was not cancelled by anybody.
                 closed = self._closing and isinstance(message, Stopped)
                 job.inbox.put_nowait(WorkerLost("worker.closed") if closed else message)
+                if isinstance(message, Failed) and message.code in BROKEN:
+                    self._retire(job)  # what it does next would fail, or be wrong
                 worker.job = None
                 self._start_next()
             case _:

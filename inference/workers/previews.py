@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
-from inference.errors import RushesError
 from inference.media.preview import write_preview
 from inference.workers.base import PREVIEW_NAME
 
@@ -60,13 +59,16 @@ class Previews:
         if still is None or step < FIRST_STEP or busy or now < self._next_at:
             return
         self._next_at = now + PAUSE_SECONDS
-        self._writing = self._pool.submit(self._write, still())
+        # A preview is a courtesy: no render fails for the lack of one.
+        try:
+            self._writing = self._pool.submit(self._write, still())
+        except Exception as error:  # noqa: BLE001 - whatever an engine's drawing raises
+            log.warning("preview.failed error=%s", type(error).__name__)
 
     def _write(self, still: npt.NDArray[np.uint8]) -> None:
         try:
             write_preview(self._path, still)
-        except (OSError, ValueError, RushesError) as error:
-            # A preview is a courtesy: no render fails for the lack of one.
-            log.warning("no preview: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever it cannot be encoded for
+            log.warning("preview.failed error=%s", type(error).__name__)
         else:
             self.count += 1

@@ -210,12 +210,12 @@ def test_a_stage_that_runs_out_of_memory_is_tried_again_with_less(directory, pla
     assert np.abs(frames.astype(int) - wanted).max() <= ROUNDING
 
 
-def test_memory_that_runs_out_twice_fails_the_job_and_not_the_next(directory):
+def test_memory_that_runs_out_at_every_step_of_the_plan_fails_the_job_and_not_the_next(directory):
     loaded = load(directory)
     engine = Watched(loaded)
     wanted, _ = render(engine)
     decoder = loaded.pipeline.vae.decoder
-    decoder.forward = RunsOut(decoder.forward, calls={1, 2})
+    decoder.forward = RunsOut(decoder.forward, calls=set(range(1, len(Saving) + 1)))
 
     with pytest.raises(EngineError) as caught:
         render(engine)
@@ -223,6 +223,52 @@ def test_memory_that_runs_out_twice_fails_the_job_and_not_the_next(directory):
     assert not caught.value.transient
 
     assert np.array_equal(render(engine)[0], wanted)
+
+
+@pytest.mark.parametrize("times", range(1, len(Saving)))
+def test_memory_that_runs_out_is_answered_with_every_step_of_the_plan(directory, times):
+    loaded = load(directory)
+    engine = Watched(loaded)
+    wanted, _ = render(engine)
+    decoder = loaded.pipeline.vae.decoder
+    decoder.forward = RunsOut(decoder.forward, calls=set(range(1, times + 1)))
+
+    frames, _ = render(engine)
+
+    assert np.abs(frames.astype(int) - wanted).max() <= ROUNDING
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["transformer", "decoder"])
+def test_a_number_that_is_none_fails_the_render_and_keeps_no_latents(directory, place, bad):
+    loaded = load(directory)
+    engine = Watched(loaded)
+    network = {
+        "transformer": loaded.pipeline.transformer.final_layer,
+        "decoder": loaded.pipeline.vae.decoder,
+    }[place]
+    network.register_forward_hook(lambda _module, _given, made: made * bad)
+    kept, preview = [], engine._preview
+
+    with pytest.raises(EngineError) as caught:
+        list(engine.render(SPEC, Inputs(), Monitor(keep=kept.append)))
+
+    assert (caught.value.code, caught.value.transient) == ("worker.not_finite", True)
+    assert kept == [] or place == "decoder"
+    assert engine._preview is preview
+
+
+def test_a_map_for_previews_that_cannot_be_fitted_fails_nothing_and_is_tried_anew(
+    directory, monkeypatch
+):
+    engine = Watched(load(directory))
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.linalg, "lstsq", lambda *_: (_ for _ in ()).throw(RuntimeError("no")))
+        frames, _ = render(engine)
+        assert engine._preview is None
+    render(engine)
+    assert len(frames) == SPEC.frames
+    assert engine._preview.sound
 
 
 def test_every_saving_gives_the_same_clip(directory):

@@ -6,12 +6,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from inference.errors import Cancelled, EngineError, UserError, WorkerLost
-from inference.jobs.model import MAX_LOSSES, JobState
+from inference.jobs.model import MAX_ATTEMPTS, JobState
 from inference.jobs.persist import RETRY_SECONDS
 from inference.jobs.scheduler import Charge
 from inference.jobs.service import CancelOutcome
 from inference.store.outbox import ActKind
 from inference.workers.base import Stage
+from tests.fakes.executor import FakeExecutor
 from tests.fakes.orders import JOB_SECONDS
 
 LARGE = {f"stage-{number}": 1.0 for number in range(3000)}
@@ -136,12 +137,73 @@ async def test_a_worker_that_is_being_closed_is_not_the_jobs_fault(bench, core):
     assert (running.attempt, running.losses) == (4, 0)
 
 
-async def test_a_worker_that_never_speaks_fails_the_job_after_two_tries_and_says_why(bench, core):
-    bench.executor.script += [WorkerLost("worker.silent")] * MAX_LOSSES
+async def test_a_worker_that_never_speaks_costs_the_job_nothing_and_keeps_its_place(bench, core):
+    bench.executor.script += [WorkerLost("worker.silent")] * (MAX_ATTEMPTS + 1)
+    await core.jobs.pause()
+    job, other = await bench.queued(), await bench.queued()
+    await core.jobs.resume()
 
+    started = await bench.executor.started()
+
+    running = await bench.now(job)
+    assert started.job_id == job.id
+    assert (running.state, running.attempt, running.losses) == (JobState.RUNNING, 1, 0)
+    assert (await bench.now(other)).state is JobState.QUEUED
+    bench.executor.finish()
+    await bench.reached(job.id, JobState.DELIVERING)
+
+
+async def test_a_cancel_is_kept_when_the_worker_never_spoke(bench, core):
+    bench.executor.obedient = False
+    job = await bench.submit()
+    await bench.executor.started()
+    await bench.cancel(job)
+
+    bench.executor.lose("worker.silent")
+
+    await bench.reached(job.id, JobState.CANCELLED)
+
+
+class Away(FakeExecutor):
+    """An executor whose worker does not start until the test says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.here = asyncio.Event()
+
+    @property
+    def away(self):
+        return not self.here.is_set()
+
+    async def ready(self):
+        await self.here.wait()
+
+
+async def test_jobs_wait_in_the_queue_while_no_worker_starts_and_the_queue_knows(bench):
+    bench.executor = Away()
+    async with bench.open() as core:
+        job = await bench.queued()
+        assert core.jobs.without_worker
+        assert (await bench.now(job)).attempt == 0
+        await bench.cancel(job)
+        other = await bench.queued()
+
+        bench.executor.here.set()
+
+        assert (await bench.executor.started()).job_id == other.id
+        assert not core.jobs.without_worker
+
+
+@pytest.mark.parametrize("code", ["worker.device_failed", "worker.not_finite"])
+async def test_a_device_that_fails_twice_fails_the_job_and_charges_nobody(bench, core, code):
+    bench.executor.script += [EngineError(code, transient=True)] * 2
     job = await bench.submit()
 
-    assert (await bench.reached(job.id, JobState.FAILED)).failure.code == "worker.silent"
+    failed = await bench.reached(job.id, JobState.FAILED)
+
+    assert (failed.failure.code, failed.attempt, failed.losses) == (code, 2, 1)
+    assert await share(core) == 0
+    assert core.artifacts.latents(failed) is None
 
 
 async def test_a_passing_engine_error_is_tried_once_more(bench, core):
