@@ -26,6 +26,7 @@ from bot.terminal.platform import TerminalPlatform
 from commands import cards, looking
 from commands.card import Card
 from commands.context import Jobs
+from commands.messages import error_text
 from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
