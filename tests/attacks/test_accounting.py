@@ -166,7 +166,7 @@ async def test_a_job_of_hours_is_not_accepted(bench):
     bench.limits, bench.capabilities = QueueLimits(job_seconds=1800.0), slow
     async with bench.open() as core:
         with pytest.raises(UserError) as caught:
-            await bench.submit(spec=a_spec(steps=200, loops=20, frames=113))
+            await bench.submit(steps=200, loops=20, frames=113)
         assert caught.value.code == "queue.job_too_long"
         assert await core.jobs.waiting("guild:a") == []
 
