@@ -21,6 +21,7 @@ import structlog
 from inference.clock import SystemClock
 from inference.engines.registry import TESTCARD, capabilities
 from inference.jobs.core import open_core
+from inference.jobs.forecast import QueueForecast
 from inference.jobs.line import Line, Ticket
 from inference.jobs.model import Order, Requester
 from inference.jobs.policy import QueueLimits
@@ -32,6 +33,7 @@ from inference.workers.base import Manifest, ProgressCallback, RenderTask
 from inference.workers.media import MediaProcess
 
 JOBS = 1000
+MANY = 10_000
 GUILDS = 200
 USERS = 3
 ROUNDS = 300
@@ -87,10 +89,10 @@ def order(number: int) -> Order:
     )
 
 
-def full_line() -> Line:
+def full_line(jobs: int = JOBS) -> Line:
     """Return a line with jobs of different cost for two models."""
     line, chance = Line(Shares()), random.Random(7)
-    for number in range(JOBS):
+    for number in range(jobs):
         head = Head(
             job_id=f"JOB{number:07}",
             model=chance.choice(["one", "two"]),
@@ -114,11 +116,18 @@ def decisions() -> list[float]:
     return milliseconds
 
 
-def forecasts() -> list[float]:
-    line, milliseconds = full_line(), []
-    for _ in range(ROUNDS):
+def forecasts(jobs: int) -> list[float]:
+    """Return what it costs to say where a new job is, at the far end of a full queue."""
+    line, milliseconds = full_line(jobs), []
+    forecast = QueueForecast(line)
+    for number in range(jobs, jobs + ROUNDS):
+        wish = order(number)
+        head = Head(
+            job_id=f"JOB{number:07}", model="one", cost=60, load_seconds=30, sequence=number
+        )
+        line.join(Ticket(head=head, tenant=wish.tenant, requester_id=wish.requester.id))
         started = time.perf_counter()
-        list(line.forecast())
+        forecast.position(head.job_id)
         milliseconds.append(1000 * (time.perf_counter() - started))
     return milliseconds
 
@@ -160,7 +169,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         measured = {
             "scheduling decision": decisions(),
-            "forecast of the whole line": forecasts(),
+            "forecast": forecasts(JOBS),
+            f"forecast, {MANY:,} waiting": forecasts(MANY),
             **asyncio.run(with_database(Path(directory))),
         }
     print(f"{JOBS} jobs waiting in {GUILDS} guilds, {ROUNDS} rounds\n")

@@ -14,6 +14,7 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.errors import DeliveryError
 from inference.jobs.events import EventBus
+from inference.jobs.forecast import EXACT
 from inference.jobs.model import JobState
 from inference.jobs.service import JobService
 from inference.loops import repeat
@@ -55,6 +56,8 @@ class Live:
         self._events = events
         self._clock = clock
         self._shown: dict[str, tuple[float, int]] = {}
+        self._crowded = False
+        """Whether more jobs waited at the last look than the front has."""
 
     async def run(self) -> None:
         """Refresh cards until cancelled."""
@@ -87,9 +90,10 @@ class Live:
         await repeat(turn, name="live", clock=self._clock)
 
     def _refresh_waiting(self, tasks: asyncio.TaskGroup) -> None:
-        """Start to refresh the cards of jobs in line that moved to another band."""
+        """Start to refresh the cards of jobs near the front that moved to another band."""
         now = self._clock.monotonic()
-        waiting = self._jobs.in_line()
+        waiting, crowded = self._jobs.front(), self._crowded
+        self._crowded = len(waiting) == EXACT
         for job_id in waiting:
             place = self._jobs.place(job_id)
             if place is None:
@@ -97,7 +101,9 @@ class Live:
             at, shown = self._shown.get(job_id, (now - WAITING_SECONDS, -1))
             if band(place.position) != shown and now - at >= WAITING_SECONDS:
                 self._shown[job_id] = (now, band(place.position))
-                if shown != -1:  # the outbox has just posted the first one
+                # The outbox has just posted the card of a job that is new here, unless it has
+                # moved up from behind the front.
+                if shown != -1 or crowded:
                     self._start_refresh(job_id, tasks)
         self._shown = {job_id: self._shown[job_id] for job_id in waiting if job_id in self._shown}
 

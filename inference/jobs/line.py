@@ -6,6 +6,7 @@ Everything here is rebuilt from the store at start; the store's claim decides in
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,11 +28,15 @@ class TenantQueue(asyncio.Queue[Ticket]):
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the base class' hook
         self._turns: OrderedDict[str, deque[Ticket]] = OrderedDict()
+        self.changes = object()
+        """Another one after every change; that of a new queue is like no other."""
 
     def _put(self, item: Ticket) -> None:
+        self.changes = object()
         self._turns.setdefault(item.requester_id, deque()).append(item)
 
     def _get(self) -> Ticket:
+        self.changes = object()
         requester_id, tickets = self._turns.popitem(last=False)
         ticket = tickets.popleft()
         if tickets:
@@ -52,6 +57,7 @@ class TenantQueue(asyncio.Queue[Ticket]):
 
     def put_back(self, ticket: Ticket) -> None:
         """Put a job that was taken before back to the very front."""
+        self.changes = object()
         tickets = self._turns.setdefault(ticket.requester_id, deque())
         tickets.appendleft(ticket)
         self._turns.move_to_end(ticket.requester_id, last=False)
@@ -61,21 +67,24 @@ class TenantQueue(asyncio.Queue[Ticket]):
         for requester_id, tickets in self._turns.items():
             for ticket in tickets:
                 if ticket.head.job_id == job_id:
+                    self.changes = object()
                     tickets.remove(ticket)
                     if not tickets:
                         del self._turns[requester_id]
                     return True
         return False
 
+    def tickets(self) -> Iterator[Ticket]:
+        """Yield all waiting jobs, in no particular order."""
+        for tickets in self._turns.values():
+            yield from tickets
+
     def upcoming(self) -> Iterator[Head]:
         """Yield the waiting jobs in the order in which they would be served."""
-        turns = deque(iter(tickets) for tickets in self._turns.values())
-        while turns:
-            tickets = turns.popleft()
-            for ticket in tickets:
-                yield ticket.head
-                turns.append(tickets)
-                break
+        for round_ in itertools.zip_longest(*self._turns.values()):
+            for ticket in round_:
+                if ticket is not None:
+                    yield ticket.head
 
 
 class Line:
@@ -84,6 +93,7 @@ class Line:
     def __init__(self, shares: Shares) -> None:
         self.shares = shares
         self._queues: dict[str, TenantQueue] = {}
+        self._tenants: dict[str, str] = {}
         self._occupied = asyncio.Event()
         self.version = 0
         """Counts changes, so that forecasts can be reused until the next one."""
@@ -96,6 +106,15 @@ class Line:
         """Tenant -> its queue, for those that have somebody waiting."""
         return self._queues
 
+    def tenant_of(self, job_id: str) -> str | None:
+        """Return whose a waiting job is, or None when it is not in the queue."""
+        return self._tenants.get(job_id)
+
+    def tickets(self) -> Iterator[Ticket]:
+        """Yield all waiting jobs, in no particular order."""
+        for queue in self._queues.values():
+            yield from queue.tickets()
+
     def join(self, ticket: Ticket, *, front: bool = False) -> None:
         """Put a job in line: last of its requester's, or back to the front of its tenant's."""
         queue = self._queues.setdefault(ticket.tenant, TenantQueue())
@@ -103,12 +122,14 @@ class Line:
             queue.put_back(ticket)
         else:
             queue.put_nowait(ticket)
+        self._tenants[ticket.head.job_id] = ticket.tenant
         self._changed()
 
     def leave(self, job_id: str, tenant: str) -> None:
         """Take a job out of line; unknown ids are fine."""
         queue = self._queues.get(tenant)
         if queue is not None and queue.discard(job_id):
+            self._tenants.pop(job_id, None)
             self._drop_if_empty(tenant)
             self._changed()
 
@@ -126,6 +147,7 @@ class Line:
         tenant = self.shares.choose(heads, warm_model=warm_model)
         charge = self.shares.charge(tenant, heads[tenant], heads)
         ticket = self._queues[tenant].get_nowait()
+        self._tenants.pop(ticket.head.job_id, None)
         self._drop_if_empty(tenant)
         self._changed()
         return ticket, charge

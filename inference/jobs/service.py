@@ -19,6 +19,7 @@ from inference.engines.base import Capabilities
 from inference.errors import NotFound, UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel, Place
+from inference.jobs.forecast import QueueForecast
 from inference.jobs.line import Line
 from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
 from inference.jobs.policy import Counts, QueueLimits, admit, admit_length
@@ -79,7 +80,7 @@ class JobService:
         self._capabilities = capabilities
         self._limits = limits
         self._clock = clock
-        self._places: tuple[int, dict[str, tuple[int, float, float]]] = (-1, {})
+        self._forecast = QueueForecast(line)
         self._stopping = False
         self.draining = False
 
@@ -290,13 +291,13 @@ class JobService:
     async def waiting(self, tenant: str) -> list[Job]:
         """Return the tenant's unfinished jobs: the running one, then in the order of service."""
         jobs = await self._store.unfinished(tenant=tenant)
-        places = self._forecast()
-        last = len(places) + 1
+        places = self._forecast.in_tenant(tenant)
+        last = len(places)
 
         def order(job: Job) -> tuple[int, float]:
             if job.state in {JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING}:
                 return (0, job.created_at)
-            return (places[job.id][0] if job.id in places else last, job.created_at)
+            return (1 + places.get(job.id, last), job.created_at)
 
         return sorted(jobs, key=order)
 
@@ -326,16 +327,19 @@ class JobService:
 
     def place(self, job_id: str) -> Place | None:
         """Return where a job stands in line, or None when it is not in it."""
-        entry = self._forecast().get(job_id)
-        if entry is None:
+        found = self._forecast.position(job_id)
+        if found is None:
             return None
-        position, before, cost = entry
-        start_in = self._dispatcher.seconds_left() + before
-        return Place(position=position, start_in=start_in, ready_in=start_in + cost)
+        start_in = self._dispatcher.seconds_left() + found.before
+        return Place(position=found.position, start_in=start_in, ready_in=start_in + found.cost)
+
+    def front(self) -> list[str]:
+        """Return the ids of the first jobs in line, in the expected order of service."""
+        return list(self._forecast.front())
 
     def in_line(self) -> list[str]:
         """Return the ids of all jobs in line, in the expected order of service."""
-        return list(self._forecast())
+        return [head.job_id for _, head in self._line.forecast()]
 
     def progress(self, job_id: str) -> Progress | None:
         """Return how far a running job is."""
@@ -387,14 +391,3 @@ class JobService:
     def stop_accepting(self) -> None:
         """Refuse every further order: the process is about to stop."""
         self._stopping = True
-
-    def _forecast(self) -> dict[str, tuple[int, float, float]]:
-        """Return job id -> (position, seconds of GPU time before it, its own)."""
-        version, places = self._places
-        if version != self._line.version:
-            places, before = {}, 0.0
-            for position, (_, head) in enumerate(self._line.forecast(), 1):
-                places[head.job_id] = (position, before, head.cost)
-                before += head.cost
-            self._places = (self._line.version, places)
-        return places

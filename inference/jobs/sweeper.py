@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from inference.clock import Clock
+from inference.jobs.forecast import QueueForecast
 from inference.jobs.line import Line
 from inference.jobs.model import Failure
 from inference.loops import survive
@@ -59,6 +60,7 @@ class Sweeper:
         self._ledger = ledger
         self._artifacts = artifacts
         self._line = line
+        self._forecast = QueueForecast(line)
         self._standing_still = standing_still
         self._files_seconds = files_seconds
         self._clock = clock
@@ -90,17 +92,16 @@ class Sweeper:
         """Count one tick for everybody in line, and end what has waited far beyond its forecast."""
         if self._standing_still():
             return
-        before = 0.0
         waited: dict[str, tuple[float, float]] = {}
         overdue: list[tuple[str, str]] = []
-        for tenant, head in self._line.forecast():
-            so_far, limit = self._waited.get(head.job_id, (0.0, 0.0))
-            if limit == 0.0:
-                limit = max(WAIT_SECONDS_LEAST, WAIT_FACTOR * (before + head.cost))
-            before += head.cost
-            waited[head.job_id] = (so_far + TICK_SECONDS, limit)
+        for ticket in self._line.tickets():
+            job_id = ticket.head.job_id
+            so_far, limit = self._waited.get(job_id, (0.0, 0.0))
+            if limit == 0.0 and (place := self._forecast.position(job_id)) is not None:
+                limit = max(WAIT_SECONDS_LEAST, WAIT_FACTOR * (place.before + place.cost))
+            waited[job_id] = (so_far + TICK_SECONDS, limit)
             if so_far + TICK_SECONDS > limit:
-                overdue.append((head.job_id, tenant))
+                overdue.append((job_id, ticket.tenant))
         self._waited = waited
         for job_id, tenant in overdue:
             await survive(partial(self._expire, job_id, tenant), name="sweeper.waiting")
