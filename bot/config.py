@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -40,6 +41,16 @@ def _url(value: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+
+
+def _number(value: object) -> object:
+    """Take numbers out of environment variables, where a choice of numbers does not."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+ThreadMinutes = Annotated[Literal[60, 1440, 4320, 10080], BeforeValidator(_number)]
+"""After which Discord may hide a thread in which nobody writes: what it offers."""
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -141,6 +152,7 @@ class DiscordSection(Section):
         "images-ext-*.discordapp.net",
     ]
     shards: Positive | None = None
+    thread_minutes: ThreadMinutes = 10080
 
 
 class SlackSection(Section):

@@ -38,8 +38,9 @@ from inference.store.outbox import Act, ActKind, OutboxStore, Route
 BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries; the last one repeats."""
 
-PASSING_SECONDS = 3600.0
-"""How long a place may stay closed, where that may pass, before the next one is taken."""
+PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
+"""How long a place may stay closed, where that may pass, before the next one is taken: a clip is
+better read in the channel now than in its thread later, and better there later than elsewhere."""
 
 PASSING_BACKOFF_SECONDS = (2, 5, 10, 30, 60)
 """Waits between tries at such a place; the last one repeats."""
@@ -411,7 +412,9 @@ class Delivery:
         """Take the next route, or go back to the first one where the place may open again."""
         closed = {"at": self._clock.now(), "tries": 0, **act.trace.get("closed", {})}
         onward = Route(min(act.route + 1, Route.KEPT))
-        if self._reopens(act, error) and (onward > Route.CHANNEL or act.receipt is not None):
+        if error.code == "delivery.unseen":  # it may be there: no other place may get a double
+            onward = Route.KEPT
+        if self._reopens(act, error):
             await self._reopened(act, closed)
         elif act.kind is ActKind.REMOVAL:  # it is where it is: no other place has it
             await self._noted(self._outbox.drop(act))
@@ -422,9 +425,8 @@ class Delivery:
 
     def _reopens(self, act: Act, error: DeliveryError) -> bool:
         """Whether it is worth waiting for a place that is closed."""
-        since = act.trace.get("closed", {}).get("at", self._clock.now())
-        waited = self._clock.now() - since
-        return error.passing and act.route is not Route.DIRECT and waited < PASSING_SECONDS
+        waited = self._clock.now() - act.trace.get("closed", {}).get("at", self._clock.now())
+        return error.passing and waited < PASSING_SECONDS.get(act.route, 0.0)
 
     async def _reopened(self, act: Act, closed: dict[str, Any]) -> None:
         """Try later where it belongs."""

@@ -18,13 +18,14 @@ CHANNEL = (
 """In a channel where threads can be opened. Reading history is for finding an own message again
 after a crash; nobody else's messages are read."""
 
-ROOM = ("view_channel", "send_messages", "attach_files", "read_message_history")
-"""In the text chat of a voice or stage channel, which has no threads."""
+ROOM = ("view_channel", "connect", "send_messages", "attach_files", "read_message_history")
+"""In the text chat of a voice or stage channel, which has no threads. Only who may connect can read
+there, so only then can an own message be found again."""
 
 THREAD = ("view_channel", "send_messages_in_threads", "attach_files", "read_message_history")
 """Inside a thread."""
 
-USED = discord.Permissions(**dict.fromkeys((*CHANNEL, "embed_links"), True))
+USED = discord.Permissions(**dict.fromkeys((*CHANNEL, "connect", "embed_links"), True))
 """All that is ever used, for invitations. Without `embed_links` cards are plain text."""
 
 _WITH_THREADS = frozenset({discord.ChannelType.text, discord.ChannelType.news})
@@ -64,6 +65,13 @@ def needed(interaction: discord.Interaction) -> tuple[str, ...]:
 def opens_threads(interaction: discord.Interaction) -> bool:
     """Whether threads can be opened from messages where an interaction was made."""
     return interaction.channel is not None and interaction.channel.type in _WITH_THREADS
+
+
+def only_threads_are_closed(channel: discord.TextChannel) -> bool:
+    """Whether the bot may bring a file to a channel but to no thread in it, as far as is known."""
+    granted = channel.permissions_for(channel.guild.me)
+    threads = granted.create_public_threads and granted.send_messages_in_threads
+    return granted.send_messages and granted.attach_files and not threads
 
 
 def may_embed(interaction: discord.Interaction) -> bool:

@@ -14,6 +14,7 @@ from discord.http import Route
 
 from bot.config import DiscordSection
 from bot.connector import REFUSED, Connector, ProxyError
+from bot.discord import rate_limits
 from bot.discord.answers import Answers
 from bot.discord.buttons import press_handler
 from bot.discord.commands import make_tree
@@ -23,10 +24,6 @@ from bot.discord.sync import CommandSync
 from bot.platform import Desk
 from commands.catalog import COMMANDS
 from inference.errors import UserError
-
-RATE_LIMIT_SECONDS = 30.0
-"""Longer waits for Discord's rate limits are the outbox's business, which has other work."""
-
 
 AUTHENTICATION_FAILED = 4004
 """The gateway's close code for a token that is not valid (any more)."""
@@ -110,16 +107,17 @@ async def serve(
 def make_client(shards: int | None) -> discord.Client:
     """Return a client that asks for no privileged intent and remembers no people and messages."""
     kind = discord.Client if shards is None else discord.AutoShardedClient
-    return kind(
+    client = kind(
         intents=discord.Intents(guilds=True),
         member_cache_flags=discord.MemberCacheFlags.none(),
         chunk_guilds_at_startup=False,
         max_messages=None,
-        max_ratelimit_timeout=RATE_LIMIT_SECONDS,
         allowed_mentions=discord.AllowedMentions.none(),
         shard_count=shards,
         connector=Connector(limit=0),  # the library's own limits requests
     )
+    rate_limits.install(client)
+    return client
 
 
 def _redirect(section: DiscordSection) -> None:

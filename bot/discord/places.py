@@ -1,24 +1,18 @@
-"""Where messages go: threads, one for each card; replies to cards; direct messages."""
+"""Where messages go: replies to cards, direct messages, threads that are archived."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import discord
 from discord.http import Route
 
 from bot.discord.address import Posted
-from bot.discord.errors import ARCHIVED, THREAD_EXISTS
-from bot.discord.markdown import cut
+from bot.discord.errors import ARCHIVED
 
 if TYPE_CHECKING:  # the library's own types import in a circle
     from discord.types.message import MessageReference as ReferencePayload
-
-NAME_LENGTH = 100
-
-SLEEPS_AFTER: Literal[1440] = 1440
-"""Minutes without a message after which Discord hides a thread."""
 
 Result = TypeVar("Result")
 
@@ -48,27 +42,6 @@ async def direct(client: discord.Client, user: int) -> int:
     route = Route("POST", "/users/@me/channels")
     channel = await client.http.request(route, json={"recipient_id": str(user)})
     return int(channel["id"])
-
-
-async def open_thread(client: discord.Client, card: Posted, prompt: str) -> int:
-    """Return the id of the thread of a card, which is opened if it is not there.
-
-    Raises:
-        discord.HTTPException: No thread can be opened there.
-    """
-    try:
-        await client.http.start_thread_with_message(
-            card.channel, card.message, name=name(prompt), auto_archive_duration=SLEEPS_AFTER
-        )
-    except discord.HTTPException as error:
-        if error.code != THREAD_EXISTS:
-            raise
-    return card.message  # a message and the thread opened from it have the same id
-
-
-def name(prompt: str) -> str:
-    """Return the name of a thread for a prompt."""
-    return cut(" ".join(prompt.split()), NAME_LENGTH) or "…"
 
 
 async def awake(

@@ -2,33 +2,45 @@
 
 The card goes where it was asked for, as the answer to the request or, when that was lost, as a
 message. The file goes into a thread opened from the card; into the same place where there are no
-threads; to the person where the channel is closed to us. After the first answer nothing depends on
-the interaction: messages are posted and edited with the bot's own token.
+threads; to the person where the channel is closed to us. Whoever gets it elsewhere is told why.
+After the first answer nothing depends on the interaction: messages are posted and edited with the
+bot's own token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import discord
 
 from bot.config import DiscordSection
-from bot.discord import connection, places, render, uploads
-from bot.discord.address import NAME, Address, Posted
+from bot.discord import access, connection, places, render, uploads
+from bot.discord.address import NAME, Address, Posted, created_at
 from bot.discord.answers import Answers, Shown
-from bot.discord.errors import translated
+from bot.discord.errors import LOCKED, NO_REPLY, refuses_words, translated
 from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
 from bot.discord.places import Reply
-from bot.discord.traces import original, search
+from bot.discord.threads import Threads
+from bot.discord.traces import Unseen, original, search
 from bot.platform import Desk, Outgoing, Receipt, Remember
 from commands.card import Card, CardKind
+from commands.messages import text
 from inference.clock import Clock, SystemClock
 from inference.errors import DeliveryError
 from inference.jobs.model import Job, JobState
 from inference.store.outbox import ActKind, Route
+
+NONCE_SECONDS = 90.0
+"""Discord takes a message with the same nonce for the same one, for some minutes."""
+
+UNSEEN_SECONDS = 3600.0
+"""How long a message whose place cannot be looked into is held back; then it is kept."""
+
+Sent = TypeVar("Sent")
 
 
 class DiscordPlatform:
@@ -58,6 +70,8 @@ class DiscordPlatform:
         self._memory = memory
         self._clock = clock
         self._pace = Pace(clock)
+        self._threads = Threads(section.thread_minutes, clock)
+        self._language = "en"
         self._answers = Answers()
         self._connected: discord.Client | None = None
 
@@ -77,6 +91,7 @@ class DiscordPlatform:
         Raises:
             UserError: `discord.token_rejected`.
         """
+        self._language = desk.language
         async with connection.logged_in(self._section, self._token) as client:
             self._connected = client
             try:
@@ -90,19 +105,49 @@ class DiscordPlatform:
         guild = self._client.get_guild(guild_id) if guild_id is not None else None
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
-    async def post(self, message: Outgoing, remember: Remember) -> Receipt:  # noqa: ARG002 - Discord knows our keys
+    async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
-        with translated():
+        with translated("discord.why.channel_closed"):
             if message.kind is ActKind.CARD:
                 shown = await self._shown(message)
                 if shown.posted is not None:
                     if shown.card != message.card:
                         await self._refresh(shown.posted, message)
                     return shown.posted.as_receipt()
+        try:
+            return await self._post(client, message, remember)
+        except DeliveryError as error:
+            if self._left(message) or self._explains(message, error):
+                error.passing = False
+            raise
+
+    async def _post(self, client: discord.Client, message: Outgoing, remember: Remember) -> Receipt:
+        thread = _thread(message)
+        why = "discord.why.thread_closed" if thread else "discord.why.channel_closed"
+        with translated(why):
             channel = await self._place(message)
+            if thread is not None:
+                lang = self._locale(message)
+                channel = await self._threads.open(client, thread, message, remember, lang)
             sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
+            self._threads.filled(channel)
             return Posted(channel=channel, message=sent.id).as_receipt()
+
+    def _left(self, message: Outgoing) -> bool:
+        """Whether we are no longer in the server of a message: nothing there opens again."""
+        guild = Address(**message.job.address).guild
+        client = self._client
+        return guild is not None and client.is_ready() and client.get_guild(guild) is None
+
+    def _explains(self, message: Outgoing, error: DeliveryError) -> bool:
+        """Whether it is known why a thread takes nothing, so that waiting for it is no use."""
+        if _thread(message) is None:
+            return False
+        channel = self._client.get_channel(Address(**message.job.address).channel)
+        return error.params.get("reason") in LOCKED or (
+            isinstance(channel, discord.TextChannel) and access.only_threads_are_closed(channel)
+        )
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Bring a message to its newest state; see `Platform`."""
@@ -120,7 +165,7 @@ class DiscordPlatform:
             if message.kind is ActKind.CARD:
                 found = (await self._shown(message)).posted
             else:
-                found = await search(self._client, await self._place(message), message)
+                found = await self._search(message)
             return found.as_receipt() if found else None
 
     async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - the receipt says it all
@@ -152,12 +197,36 @@ class DiscordPlatform:
         if shown is not None:
             return shown
         # Its fate is unknown: lost on the way, or given by the process before this one.
-        posted = None
-        if address.answerable(self._clock.now()):
+        answerable = address.answerable(self._clock.now())
+        if answerable:
             posted = await original(self._client, address, message.job)
-        if posted is None:
-            posted = await search(self._client, await self._place(message), message)
-        return Shown(posted=posted)
+            if posted is not None:
+                return Shown(posted=posted)
+        try:
+            return Shown(posted=await self._search(message))
+        except DeliveryError:
+            if answerable and "begun" not in message.trace:
+                return Shown()  # it is not the answer, and we have posted nothing yet
+            raise
+
+    async def _search(self, message: Outgoing) -> Posted | None:
+        """Look for what an earlier try may have posted.
+
+        Raises:
+            DeliveryError: We are not allowed to look, and a second message might be a double.
+        """
+        channel = await self._place(message)
+        now = self._clock.now()
+        answered = created_at(Address(**message.job.address).interaction).timestamp()
+        first = message.trace.get("begun", answered)
+        since = min(first, answered) if message.kind is ActKind.CARD else first
+        try:
+            return await search(self._client, channel, message, since=since)
+        except Unseen as error:
+            if message.kind is not ActKind.CARD and now - first < NONCE_SECONDS:
+                return None  # Discord takes the same nonce for the same message
+            waits = now - first < UNSEEN_SECONDS
+            raise DeliveryError("delivery.unseen", transient=waits) from error
 
     async def _refresh(self, posted: Posted, message: Outgoing) -> None:
         """Bring a card that was found to its newest state, unless somebody has deleted it."""
@@ -184,10 +253,40 @@ class DiscordPlatform:
                 return card.channel  # it could not be posted where it was asked for
             case Route.THREAD if address.threads:
                 if card is None:
-                    raise DeliveryError("delivery.thread_gone", transient=False)
-                return await places.open_thread(self._client, card, message.job.spec.prompt)
+                    raise DeliveryError(
+                        "delivery.thread_gone", transient=False, why="discord.why.card_gone"
+                    )
+                return card.message  # a message and the thread opened from it have the same id
             case _:
                 return address.channel
+
+    def _locale(self, message: Outgoing) -> str:
+        return message.job.presentation.language or self._language
+
+    def _explained(self, message: Outgoing, channel: int) -> Card:
+        """Return the card for a channel; where it was not expected, it says why it is there."""
+        card = _card(message, channel)
+        address = Address(**message.job.address)
+        posted = Posted.from_receipt(message.card_receipt)
+        expected = posted.message if address.threads and posted else address.channel
+        if message.kind is ActKind.CARD:
+            expected = address.channel
+        why = message.trace.get("why")
+        if why is None or channel == expected:
+            return card
+        return render.noted(card, text(why, self._locale(message)))
+
+    async def _worded(
+        self, message: Outgoing, card: Card, send: Callable[[Card], Awaitable[Sent]]
+    ) -> Sent:
+        """Send a card; where a server takes no such words, once more without them."""
+        try:
+            return await send(card)
+        except discord.HTTPException as error:
+            if not refuses_words(error):
+                raise
+        note = text("discord.why.words", self._locale(message))
+        return await send(render.noted(render.neutral(card), note))
 
     # -- what it becomes -----------------------------------------------------------------------
 
@@ -195,39 +294,63 @@ class DiscordPlatform:
         self, client: discord.Client, channel: int, message: Outgoing
     ) -> discord.Message:
         address = Address(**message.job.address)
-        drawn = render.message(_card(message, channel), embeds=address.embeds)
-        attachment = message.card.attachment
-        card = Posted.from_receipt(message.card_receipt)
+        posted = Posted.from_receipt(message.card_receipt)
         reply: dict[str, Any] = (
-            {"reference": Reply(card)} if card and card.channel == channel else {}
+            {"reference": Reply(posted)} if posted and posted.channel == channel else {}
         )
-        return await client.get_partial_messageable(channel).send(
-            drawn.content,
-            embeds=drawn.embeds,
-            files=[await uploads.clip(attachment)] if attachment else [],
-            view=drawn.view or discord.utils.MISSING,
-            allowed_mentions=drawn.allowed_mentions,
-            nonce=message.key,
-            **reply,
-        )
+
+        async def send(card: Card) -> discord.Message:
+            try:
+                return await post(card, **reply)
+            except discord.HTTPException as error:
+                if error.code != NO_REPLY:
+                    raise
+            return await post(card)
+
+        async def post(card: Card, **more: Any) -> discord.Message:
+            drawn = render.message(card, embeds=address.embeds)
+            attachment = card.attachment
+            return await client.get_partial_messageable(channel).send(
+                drawn.content,
+                embeds=drawn.embeds,
+                files=[await uploads.clip(attachment)] if attachment else [],
+                view=drawn.view or discord.utils.MISSING,
+                allowed_mentions=drawn.allowed_mentions,
+                nonce=message.key,
+                **more,
+            )
+
+        return await self._worded(message, self._explained(message, channel), send)
 
     async def _edit(self, client: discord.Client, posted: Posted, message: Outgoing) -> None:
         address = Address(**message.job.address)
         running = message.card.kind is CardKind.RUNNING
-        still = await uploads.preview(message.preview if running else None)
-        drawn = render.message(
-            _card(message, posted.channel),
-            embeds=address.embeds,
-            link=_link(address, message),
-            preview=still is not None,
-        )
-        await _partial(client, posted).edit(
-            content=drawn.content,
-            embeds=drawn.embeds,
-            attachments=[still] if still else [],
-            view=drawn.view,
-            allowed_mentions=drawn.allowed_mentions,
-        )
+
+        async def edit(card: Card) -> None:
+            still = await uploads.preview(message.preview if running else None)
+            drawn = render.message(
+                card,
+                embeds=address.embeds,
+                link=_link(address, message),
+                preview=still is not None,
+            )
+            await _partial(client, posted).edit(
+                content=drawn.content,
+                embeds=drawn.embeds,
+                attachments=[still] if still else [],
+                view=drawn.view,
+                allowed_mentions=drawn.allowed_mentions,
+            )
+
+        await self._worded(message, self._explained(message, posted.channel), edit)
+
+
+def _thread(message: Outgoing) -> Posted | None:
+    """Return the card in whose own thread a message belongs; None where it belongs elsewhere."""
+    address = Address(**message.job.address)
+    card = Posted.from_receipt(message.card_receipt)
+    own = message.route is Route.THREAD and address.threads
+    return card if own and card is not None and card.channel == address.channel else None
 
 
 def _is_passing(message: Outgoing) -> bool:

@@ -6,7 +6,7 @@ card is an embed with a coloured edge; plain content again where the bot may not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import discord
 from discord import ui
@@ -73,6 +73,19 @@ def message(
         view=_view(card.buttons[:MAX_BUTTONS]) if card.buttons else None,
         allowed_mentions=_mentions(card),
     )
+
+
+def noted(card: Card, note: str) -> Card:
+    """Return a card with half a sentence more, after the one that notifies."""
+    first = 1 if card.ping else 0
+    return replace(card, lines=(*card.lines[:first], (note,), *card.lines[first:]))
+
+
+def neutral(card: Card) -> Card:
+    """Return a card without what somebody has written, for places that do not take it."""
+    lines = card.lines if card.ping else card.lines[-1:]
+    attachment = card.attachment and replace(card.attachment, description=card.job or "")
+    return replace(card, title="", lines=lines, attachment=attachment)
 
 
 def bar(progress: Bar) -> str:

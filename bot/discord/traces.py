@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import discord
@@ -13,8 +14,18 @@ from bot.platform import Outgoing
 from inference.jobs.model import Job
 from inference.store.outbox import ActKind
 
-SEARCHED = 50
-"""Messages after the card, or newest ones, among which ours would be."""
+SEARCHED = 2000
+"""Messages since the first try, among which ours would be; more are not looked through."""
+
+SLACK_SECONDS = 300.0
+"""How much Discord's clock may differ from ours."""
+
+_FIRST = datetime(2015, 1, 2, tzinfo=UTC)
+"""Before it, Discord's ids would be negative."""
+
+
+class Unseen(Exception):
+    """Whether a message is there cannot be seen: reading is forbidden, or it is too much."""
 
 
 async def original(client: discord.Client, address: Address, job: Job) -> Posted | None:
@@ -41,22 +52,55 @@ async def original(client: discord.Client, address: Address, job: Job) -> Posted
     return Posted(channel=int(answer["channel_id"]), message=int(answer["id"]))
 
 
-async def search(client: discord.Client, channel: int, message: Outgoing) -> Posted | None:
-    """Return the message among the newest in a channel, if it is there and can be seen.
+async def search(
+    client: discord.Client, channel: int, message: Outgoing, *, since: float
+) -> Posted | None:
+    """Return the message that an earlier try has posted in a channel, if it did.
+
+    Args:
+        client: Makes the requests.
+        channel: Where it would be.
+        message: What is looked for.
+        since: When the first try began, Unix seconds.
 
     Raises:
+        Unseen: It may be there or not: we are not allowed to look.
         discord.HTTPException: Discord cannot be asked now.
     """
     card = Posted.from_receipt(message.card_receipt)
-    after = discord.Object(card.message) if card is not None and card.channel == channel else None
-    history = client.get_partial_messageable(channel).history(limit=SEARCHED, after=after)
+    first = discord.utils.time_snowflake(_time(since - SLACK_SECONDS))
+    if card is not None and card.channel == channel:
+        first = max(first, card.message)
+    place = client.get_partial_messageable(channel)
+    seen = 0
     try:
-        async for candidate in history:
+        async for candidate in place.history(limit=None, after=discord.Object(first)):
             if candidate.author == client.user and _is(candidate, message):
                 return Posted(channel=channel, message=candidate.id)
-    except (discord.Forbidden, discord.NotFound):
-        pass  # nothing can be posted there either, as posting will find
+            seen += 1
+            if seen >= SEARCHED:
+                raise Unseen
+        if not seen:
+            await _check_sight(client, channel, first)
+    except discord.Forbidden as error:
+        raise Unseen from error
+    except discord.NotFound:  # the channel is gone, or the thread was never opened
+        return None
     return None
+
+
+async def _check_sight(client: discord.Client, channel: int, message: int) -> None:
+    """Make sure that an empty channel is empty: to whom it is closed, Discord shows no messages.
+
+    Raises:
+        discord.Forbidden: It is closed.
+        discord.NotFound: There is nothing.
+    """
+    await client.http.get_message(channel, message)
+
+
+def _time(at: float) -> datetime:
+    return max(datetime.fromtimestamp(at, UTC), _FIRST)
 
 
 def _is(candidate: discord.Message, message: Outgoing) -> bool:

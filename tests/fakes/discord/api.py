@@ -157,6 +157,9 @@ class Api:
             if response is not None:
                 return self._note(seen, response)
         headers = {**_VIA, **verdict.headers}
+        if status == 429:  # a finer limit than that of the bucket
+            headers["Retry-After"] = str(int(answer["retry_after"]) + 1)
+            headers["X-RateLimit-Scope"] = "user"
         if status == 204:
             return self._note(seen, web.Response(status=204, headers=headers))
         seen.code = answer.get("code", 0) if isinstance(answer, dict) and status >= 400 else 0
@@ -176,7 +179,7 @@ class Api:
             self._check(seen, call, request, problem, public=public)
             return handler(call)
         except Refusal as refusal:
-            if refusal.code == 50035:
+            if refusal.code == 50035 and refusal.field is None:
                 told = "; ".join(refusal.problems)
                 self.violations.append(f"{seen.method} {seen.template}: {told}")
             return refusal.status, refusal.body()

@@ -83,6 +83,8 @@ class Member:
     user: User
     roles: list[Role]
     joined_at: float
+    timed_out: bool = False
+    """By a moderator: nothing can be written."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -246,6 +248,12 @@ class Guild:
     members: dict[int, Member] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
     """Threads too."""
+    max_active_threads: int = 1000
+
+    @property
+    def active_threads(self) -> list[Channel]:
+        """Return the threads that are not archived."""
+        return [each for each in self.channels.values() if each.is_thread and not each.archived]
 
     @property
     def upload_bytes(self) -> int:

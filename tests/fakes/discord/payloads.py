@@ -51,7 +51,7 @@ def member(member: Member) -> dict[str, Any]:
         "nick": None,
         "avatar": None,
         "banner": None,
-        "communication_disabled_until": None,
+        "communication_disabled_until": "2100-01-01T00:00:00+00:00" if member.timed_out else None,
         "pending": False,
         "deaf": False,
         "mute": False,

@@ -55,6 +55,10 @@ IN_DIRECT_MESSAGES = USUAL & ~(
 )
 
 
+IN_TIME_OUT = Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY
+"""What is left to a member whom a moderator has timed out."""
+
+
 def in_guild(guild: Guild, user: User) -> int:
     """Return the permissions that a member's roles give."""
     if user.id == guild.owner_id:
@@ -86,6 +90,8 @@ def in_channel(channel: Channel, user: User) -> int:
         granted = granted & ~denied | allowed
     if not granted & Permission.VIEW_CHANNEL:
         return 0
+    if guild.members[user.id].timed_out:
+        granted &= IN_TIME_OUT
     if channel.is_private_thread and user.id not in channel.thread_members:
         return granted if granted & Permission.MANAGE_THREADS else 0
     return granted

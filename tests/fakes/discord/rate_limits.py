@@ -13,7 +13,12 @@ USUAL = (50, 1.0)
 
 MESSAGES = "/channels/{channel_id}/messages"
 
+THREADS = (50, 300.0)
+"""New threads of a channel: the one long window that a busy bot meets."""
+
 BUCKETS = {
+    ("POST", MESSAGES + "/{message_id}/threads"): THREADS,
+    ("POST", "/channels/{channel_id}/threads"): THREADS,
     ("POST", MESSAGES): (5, 5.0),
     ("PATCH", MESSAGES + "/{message_id}"): (5, 5.0),
     ("DELETE", MESSAGES + "/{message_id}"): (5, 1.0),

@@ -18,6 +18,7 @@ KNOWN = {
     30046: (429, "Maximum number of edits to messages older than 1 hour reached. Try again later"),
     40001: (401, "Unauthorized"),
     40005: (413, "Request entity too large"),
+    40058: (403, "Cannot message this thread until after the post author has sent a message."),
     40060: (400, "Interaction has already been acknowledged."),
     50001: (403, "Missing Access"),
     50005: (403, "Cannot edit a message authored by another user"),
@@ -33,6 +34,10 @@ KNOWN = {
     160002: (400, "Cannot reply without permission to read message history"),
     160004: (400, "A thread has already been created for this message"),
     160005: (400, "Thread is locked"),
+    160006: (400, "Maximum number of active threads reached"),
+    200000: (400, "Message was blocked by automatic moderation"),
+    200001: (400, "Title was blocked by automatic moderation"),
+    240000: (400, "Message blocked by harmful links filter"),
 }
 """Code -> status and message."""
 
@@ -44,10 +49,22 @@ class Refusal(Exception):
         code: One of `KNOWN`, or 0 for a bare HTTP error.
         status: Only for code 0.
         problems: What is wrong with the form, one sentence each.
+        field: The field whose words are not taken; the form itself is right.
+        retry_after: Seconds, for 429.
     """
 
-    def __init__(self, code: int, *, status: int = 400, problems: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        *,
+        status: int = 400,
+        problems: list[str] | None = None,
+        field: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         self.code = code
+        self.field = field
+        self.retry_after = retry_after
         self.status, self.message = KNOWN.get(code, (status, f"{status}: refused"))
         self.problems = problems or []
         super().__init__(f"{self.status} {code} {self.message} {self.problems or ''}".strip())
@@ -58,4 +75,9 @@ class Refusal(Exception):
         if self.problems:
             told = [{"code": "INVALID", "message": problem} for problem in self.problems]
             answer["errors"] = {"_errors": told}
+        if self.field is not None:
+            told = [{"code": "CONTENT_REFUSED", "message": "These words are not allowed here."}]
+            answer["errors"] = {self.field: {"_errors": told}}
+        if self.retry_after is not None:
+            answer |= {"retry_after": round(self.retry_after, 3), "global": False}
         return answer

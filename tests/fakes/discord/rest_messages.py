@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.fakes.discord import payloads
@@ -25,6 +26,11 @@ MESSAGE = MESSAGES + "/{message_id}"
 
 REPLY = 19
 WITHOUT_TEXT = frozenset({ChannelKind.FORUM, ChannelKind.MEDIA, ChannelKind.CATEGORY})
+
+OLD_SECONDS = 3600.0
+OLD_EDITS = (30, 3600.0)
+"""Edits of a message that is older than `OLD_SECONDS`, per seconds; an assumption."""
+
 THREADED = frozenset({ChannelKind.TEXT, ChannelKind.ANNOUNCEMENT})
 
 
@@ -55,6 +61,31 @@ class MessageRoutes:
         require(channel, self._world.bot, *needed)
         return channel
 
+    def _readable(self, call: Call) -> Channel:
+        """Return a channel whose messages can be read: in voice, only by who may connect."""
+        channel = self._channel(call)
+        voice = channel.kind in {ChannelKind.VOICE, ChannelKind.STAGE}
+        if voice and not in_channel(channel, self._world.bot) & Permission.CONNECT:
+            raise Refusal(50001)
+        return channel
+
+    def _check_writing(self, channel: Channel) -> None:
+        member = channel.guild and channel.guild.members.get(self._world.bot.id)
+        if member and member.timed_out:
+            raise Refusal(50013)
+
+    def _check_name(self, body: dict[str, Any]) -> None:
+        if problems := check_thread(body):
+            raise Refusal(50035, problems=problems)
+        if any(pattern.search(body["name"]) for pattern in self._world.names_refused):
+            raise Refusal(50035, field="name")
+
+    def _check_words(self, form: Form) -> None:
+        said = json.dumps(form.body, ensure_ascii=False)
+        for pattern, code in self._world.words_refused.items():
+            if pattern.search(said):
+                raise Refusal(code, field="content" if code == 50035 else None)
+
     def _message(self, call: Call, *needed: Permission) -> Message:
         channel = self._channel(call, *needed)
         message = channel.messages.get(call.id("message_id"))
@@ -67,6 +98,7 @@ class MessageRoutes:
 
     def _edit_channel(self, call: Call) -> tuple[int, Any]:
         channel = self._channel(call)
+        self._check_writing(channel)
         own = channel.is_thread and channel.owner_id == self._world.bot.id
         needed = Permission.MANAGE_THREADS if channel.is_thread else Permission.MANAGE_CHANNELS
         unarchives = call.body.get("archived") is False and not channel.locked
@@ -87,7 +119,7 @@ class MessageRoutes:
         return 204, None
 
     def _list(self, call: Call) -> tuple[int, Any]:
-        channel = self._channel(call)
+        channel = self._readable(call)
         if not in_channel(channel, self._world.bot) & Permission.READ_MESSAGE_HISTORY:
             return 200, []
         limit = int(call.query.get("limit", 50))
@@ -106,6 +138,7 @@ class MessageRoutes:
         return 200, [payloads.message(self._world, message) for message in found[:limit]]
 
     def _get(self, call: Call) -> tuple[int, Any]:
+        self._readable(call)
         message = self._message(call, Permission.READ_MESSAGE_HISTORY)
         return 200, payloads.message(self._world, message)
 
@@ -140,6 +173,7 @@ class MessageRoutes:
     def _say(self, channel: Channel, form: Form) -> Message:
         world = self._world
         self._check_content(channel, form)
+        self._check_words(form)
         if (earlier := repeated(world, channel, form)) is not None:
             return earlier
         if int(form.body.get("flags") or 0) & EPHEMERAL:
@@ -172,15 +206,29 @@ class MessageRoutes:
         message, world = self._message(call), self._world
         if message.author is not world.bot:
             raise Refusal(50005)
+        self._check_writing(message.channel)
         if message.channel.archived:
             raise Refusal(50083)
         self._check_content(message.channel, call.form)
+        self._check_words(call.form)
+        self._check_old_edits(message)
         revise(world, message, call.form, upload_bytes=self._upload_bytes(message.channel))
         world.edited(message)
         return 200, payloads.message(world, message)
 
+    def _check_old_edits(self, message: Message) -> None:
+        """Allow few edits of an old message, whatever its channel's bucket has left."""
+        now = self._world.clock.now()
+        allowed, seconds = OLD_EDITS
+        if now - message.posted_at < OLD_SECONDS:
+            return
+        lately = [state.at for state in message.states[1:] if now - state.at < seconds]
+        if len(lately) >= allowed:
+            raise Refusal(30046, retry_after=lately[-allowed] + seconds - now)
+
     def _delete(self, call: Call) -> tuple[int, Any]:
         message = self._message(call)
+        self._check_writing(message.channel)
         if message.author is not self._world.bot:
             require(message.channel, self._world.bot, Permission.MANAGE_MESSAGES)
         if message.channel.archived:
@@ -195,8 +243,7 @@ class MessageRoutes:
         parent = message.channel
         if parent.kind not in THREADED:
             raise Refusal(50024)
-        if problems := check_thread(call.body):
-            raise Refusal(50035, problems=problems)
+        self._check_name(call.body)
         kind = ChannelKind.PUBLIC_THREAD
         if parent.kind is ChannelKind.ANNOUNCEMENT:
             kind = ChannelKind.ANNOUNCEMENT_THREAD
@@ -229,8 +276,7 @@ class MessageRoutes:
         require(parent, world.bot, needed)
         if private and parent.kind is not ChannelKind.TEXT:
             raise Refusal(50024)
-        if problems := check_thread(body):
-            raise Refusal(50035, problems=problems)
+        self._check_name(body)
         if posts and not body.get("message"):
             raise Refusal(50035, problems=["message: a post begins with one"])
         thread = world.open_thread(

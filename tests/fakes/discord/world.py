@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,10 @@ class World:
         self.ephemeral: list[Message] = []
         self.messages: list[Message] = []
         """All that were ever posted, whoever sees them, in order."""
+        self.names_refused = [re.compile(r"1488"), re.compile(r"^#+$")]
+        """What may not be the name of a thread."""
+        self.words_refused: dict[re.Pattern[str], int] = {}
+        """What may not be in a message of the bot -> Discord's code for it."""
         self.bot = self.add_user("studio", bot=True)
         self.application_id = self.bot.id
 
@@ -108,6 +113,14 @@ class World:
         self.publish(name, payloads.channel(self, channel), channel.guild)
         self.bell.ring()
 
+    def time_out(self, guild: Guild, *, over: bool = False) -> None:
+        """Let a moderator time the bot out in a guild, or end that."""
+        member = guild.members[self.bot.id]
+        member.timed_out = not over
+        about = {**payloads.member(member), "user": payloads.user(self.bot)}
+        data = {"guild_id": str(guild.id), **about}
+        self.publish("GUILD_MEMBER_UPDATE", data, guild)
+
     def delete_channel(self, channel: Channel) -> None:
         """Remove a channel and the threads in it."""
         assert channel.guild is not None
@@ -154,6 +167,9 @@ class World:
         """
         if message is not None and message.thread is not None:
             raise Refusal(160004)
+        assert parent.guild is not None
+        if len(parent.guild.active_threads) >= parent.guild.max_active_threads:
+            raise Refusal(160006)
         thread = Channel(
             id=message.id if message else self.clock.snowflake(),
             kind=kind,
@@ -166,7 +182,6 @@ class World:
             thread_members={owner.id},
             created_at=self.clock.now(),
         )
-        assert parent.guild is not None
         parent.guild.channels[thread.id] = self.channels[thread.id] = thread
         data = {**payloads.channel(self, thread), "newly_created": True}
         self.publish("THREAD_CREATE", data, parent.guild)

@@ -172,25 +172,30 @@ async def test_a_place_that_is_closed_for_minutes_gets_its_clip_when_it_opens(be
 
 async def test_a_place_that_stays_closed_for_an_hour_loses_its_clip_to_the_next(bench):
     async with bench.open(), delivering(bench, board=Shut()) as (board, _):
-        refusal = closed(passing=True, why="discord.why.closed")
+        refusal = closed(passing=True, why="discord.why.channel_closed")
         board.refusals = dict.fromkeys((Route.THREAD, Route.CHANNEL), refusal)
         begun = bench.clock.now()
 
         clip = await delivered_clip(bench, board)
 
         assert clip.route is Route.DIRECT
-        assert clip.trace["why"] == "discord.why.closed"
-        assert bench.clock.now() - begun >= PASSING_SECONDS
+        assert clip.trace["why"] == "discord.why.channel_closed"
+        assert bench.clock.now() - begun >= PASSING_SECONDS[Route.CHANNEL]
         assert len(board.tries) < 300
 
 
-async def test_a_thread_that_cannot_be_opened_now_moves_its_clip_at_once_and_says_why(bench):
+@pytest.mark.parametrize(("passing", "least", "most"), [(True, 30, 120), (False, 0, 30)])
+async def test_a_thread_that_takes_nothing_moves_its_clip_to_the_channel_soon_and_says_why(
+    bench, passing, least, most
+):
     async with bench.open(), delivering(bench, board=Shut()) as (board, _):
-        board.refusals = {Route.THREAD: closed(passing=True, why="discord.why.no_thread")}
+        board.refusals = {Route.THREAD: closed(passing=passing, why="discord.why.thread_closed")}
+        begun = bench.clock.now()
 
         clip = await delivered_clip(bench, board)
 
-        assert (clip.route, clip.trace["why"]) == (Route.CHANNEL, "discord.why.no_thread")
+        assert (clip.route, clip.trace["why"]) == (Route.CHANNEL, "discord.why.thread_closed")
+        assert least <= bench.clock.now() - begun <= most
 
 
 async def test_a_place_that_is_gone_is_left_at_once(bench):

@@ -170,6 +170,7 @@ def test_the_invitation_asks_for_what_is_used_and_no_more():
     assert not USED.administrator
     assert {name for name, allowed in USED if allowed} == {
         "attach_files",
+        "connect",
         "create_public_threads",
         "embed_links",
         "read_message_history",

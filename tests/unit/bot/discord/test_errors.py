@@ -7,36 +7,73 @@ import aiohttp
 import discord
 import pytest
 
-from bot.discord.errors import refusal, translated
+from bot.discord.errors import refusal, refuses_words, translated
 from inference.errors import DeliveryError
 
 
-def answer(status: int, code: int = 0, **headers: str) -> discord.HTTPException:
+def answer(status: int, code: int = 0, errors=None, **headers: str) -> discord.HTTPException:
     response = SimpleNamespace(status=status, reason="", headers=headers)
-    return discord.HTTPException(response, {"code": code, "message": "no"})
+    return discord.HTTPException(response, {"code": code, "message": "no", "errors": errors})
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "meant", "transient"),
+    ("status", "code", "meant", "when"),
     [
-        (413, 40005, "delivery.too_large", False),
-        (400, 40005, "delivery.too_large", False),
-        (429, 30046, "delivery.closed", False),
-        (429, 0, "delivery.busy", True),
-        (500, 0, "delivery.unreachable", True),
-        (503, 0, "delivery.unreachable", True),
-        (401, 0, "delivery.unreachable", True),
-        (403, 50001, "delivery.closed", False),
-        (403, 50013, "delivery.closed", False),
-        (403, 50007, "delivery.closed", False),
-        (404, 10003, "delivery.closed", False),
-        (404, 10008, "delivery.closed", False),
-        (400, 200000, "delivery.closed", False),
+        (413, 40005, "delivery.too_large", "never"),
+        (400, 40005, "delivery.too_large", "never"),
+        (429, 30046, "delivery.busy", "later"),
+        (429, 0, "delivery.busy", "later"),
+        (500, 0, "delivery.unreachable", "later"),
+        (503, 0, "delivery.unreachable", "later"),
+        (503, 130000, "delivery.unreachable", "later"),
+        (401, 0, "delivery.unreachable", "later"),
+        (403, 0, "delivery.closed", "passing"),
+        (403, 50001, "delivery.closed", "passing"),
+        (403, 50013, "delivery.closed", "passing"),
+        (403, 40058, "delivery.closed", "passing"),
+        (400, 50083, "delivery.closed", "passing"),
+        (400, 160005, "delivery.closed", "passing"),
+        (400, 160006, "delivery.closed", "passing"),
+        (404, 0, "delivery.closed", "passing"),
+        (403, 50007, "delivery.closed", "never"),
+        (404, 10003, "delivery.closed", "never"),
+        (404, 10004, "delivery.closed", "never"),
+        (404, 10008, "delivery.closed", "never"),
+        (400, 200000, "delivery.closed", "never"),
+        (400, 50035, "delivery.closed", "never"),
     ],
 )
-def test_every_refusal_is_either_for_later_or_final(status, code, meant, transient):
+def test_every_refusal_is_for_later_for_a_while_or_final(status, code, meant, when):
     error = refusal(answer(status, code))
-    assert (error.code, error.transient) == (meant, transient)
+    assert (error.code, error.transient, error.passing) == (
+        meant,
+        when == "later",
+        when == "passing",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "errors", "words"),
+    [
+        (200000, None, True),
+        (200001, None, True),
+        (240000, None, True),
+        (20009, None, True),
+        (50035, {"name": {"_errors": [{"code": "X", "message": "no"}]}}, True),
+        (50035, {"embeds": {"0": {"title": {"_errors": [{"message": "no"}]}}}}, True),
+        (50035, {"nonce": {"_errors": [{"message": "no"}]}}, False),
+        (50035, None, False),
+        (50013, None, False),
+    ],
+)
+def test_words_that_are_refused_are_told_from_other_refusals(code, errors, words):
+    assert refuses_words(answer(400, code, errors)) is words
+
+
+def test_only_an_answer_says_that_a_message_was_not_taken():
+    assert refusal(answer(403, 50013)).unsent
+    assert refusal(answer(429)).unsent
+    assert not refusal(answer(502)).unsent
 
 
 def test_the_wait_that_discord_asks_for_is_kept():
