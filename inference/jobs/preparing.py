@@ -48,7 +48,7 @@ DOWNLOAD_SECONDS = 180.0
 """Time limit of one download with all its retries: an endless one must end."""
 
 CHECKS = 8
-"""Prompts that are moderated at once, and as many images."""
+"""Prompts that are moderated at once, here and by a service, and as many images."""
 
 WRITES = 8
 """Jobs whose state is changed at once."""
@@ -125,8 +125,8 @@ class Preparer:
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
         self._downloads = {name: asyncio.Semaphore(DOWNLOADS) for name in sources}
-        self._texts = asyncio.Semaphore(CHECKS)
-        self._images = asyncio.Semaphore(CHECKS)
+        self._texts = {where: asyncio.Semaphore(CHECKS) for where in Where}
+        self._images = {where: asyncio.Semaphore(CHECKS) for where in Where}
         self._writes = asyncio.Semaphore(WRITES)
 
     def arrived(self, job_id: str) -> None:
@@ -289,19 +289,21 @@ class Preparer:
             UserError: `safety.prompt` or `safety.image`: it may not be made.
         """
         flagged = job.presentation.flagged
-        verdict = await self._guard.judge_texts(
-            job.spec.wanted_words,
-            unwanted=job.spec.unwanted_words,
-            tenant=job.tenant,
-            flagged=flagged,
-            where=where,
-        )
+        async with self._texts[where]:
+            verdict = await self._guard.judge_texts(
+                job.spec.wanted_words,
+                unwanted=job.spec.unwanted_words,
+                tenant=job.tenant,
+                flagged=flagged,
+                where=where,
+            )
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         for name in (job.spec.image, job.spec.last):
             image = self._artifacts.input(job, name)
             if image is not None:
-                seen = await self._guard.judge_file(image, flagged=flagged, where=where)
+                async with self._images[where]:
+                    seen = await self._guard.judge_file(image, flagged=flagged, where=where)
                 verdict = verdict.joined(seen)
         if verdict.denied:
             raise UserError("safety.image", reason=verdict.reasons[0].value)
