@@ -206,7 +206,7 @@ class Delivery:
         """Wait for the next thing to do that there is room for."""
         room = self._slots.room(self._platforms)
         at = await self._outbox.next_at(self._platforms, busy=self._slots.jobs, room=room)
-        timeout = None if at is None else max(0.0, at - self._clock.now())
+        timeout = None if at is None else max(0.0, at - self._outbox.now())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
@@ -406,11 +406,11 @@ class Delivery:
         if retry_after is not None:
             pause = retry_after
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
-        await self._noted(self._outbox.retry(act, at=self._clock.now() + pause))
+        await self._noted(self._outbox.retry(act, at=self._outbox.now() + pause))
 
     async def _closed(self, act: Act, error: DeliveryError) -> None:
         """Take the next route, or go back to the first one where the place may open again."""
-        closed = {"at": self._clock.now(), "tries": 0, **act.trace.get("closed", {})}
+        closed = {"waited": 0.0, "tries": 0, **act.trace.get("closed", {})}
         onward = Route(min(act.route + 1, Route.KEPT))
         if error.code == "delivery.unseen":  # it may be there: no other place may get a double
             onward = Route.KEPT
@@ -425,7 +425,7 @@ class Delivery:
 
     def _reopens(self, act: Act, error: DeliveryError) -> bool:
         """Whether it is worth waiting for a place that is closed."""
-        waited = self._clock.now() - act.trace.get("closed", {}).get("at", self._clock.now())
+        waited = float(act.trace.get("closed", {}).get("waited", 0.0))
         return error.passing and waited < PASSING_SECONDS.get(act.route, 0.0)
 
     async def _reopened(self, act: Act, closed: dict[str, Any]) -> None:
@@ -435,11 +435,13 @@ class Delivery:
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
         home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
         route = act.route if act.receipt is not None or act.kind is ActKind.REMOVAL else home
-        trace = {"closed": {**closed, "tries": tries + 1}}
+        # Waits are added up, not measured by the wall clock, which may jump.
+        waited = closed["waited"] + pause
+        trace = {"closed": {**closed, "tries": tries + 1, "waited": waited}}
         if route is act.route:
             trace = {**act.trace, **trace}
         await self._noted(
-            self._outbox.reroute(act, route, trace=trace, at=self._clock.now() + pause)
+            self._outbox.reroute(act, route, trace=trace, at=self._outbox.now() + pause)
         )
 
     async def _noted(self, write: Awaitable[None]) -> None:

@@ -298,8 +298,9 @@ def _done(job: Job, locale: str) -> Card:
 
 
 def _ready_in(job: Job, locale: str) -> str:
-    total = (job.ended_at or job.created_at) - job.created_at
-    waited = (job.started_at or job.created_at) - job.created_at
+    # The wall clock may have been set back in between.
+    total = max(0.0, (job.ended_at or job.created_at) - job.created_at)
+    waited = max(0.0, (job.started_at or job.created_at) - job.created_at)
     if round(waited) < 1:
         return text("card.done", locale, total=total)
     return text("card.done_after_line", locale, total=total, waited=waited)

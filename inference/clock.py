@@ -27,6 +27,22 @@ class Clock(Protocol):
         ...
 
 
+class SteadyTime:
+    """Unix seconds that ignore jumps: the wall clock when it was made, then monotonic time.
+
+    For due times within one process. Those that an earlier process wrote may lie in any future
+    or past, so whoever reads them must bound them.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset = clock.now() - clock.monotonic()
+
+    def now(self) -> float:
+        """Return Unix seconds; never goes back."""
+        return self._offset + self._clock.monotonic()
+
+
 class SystemClock:
     """The machine's clock."""
 

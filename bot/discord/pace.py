@@ -28,19 +28,19 @@ class Pace:
 
     def edited(self, posted: Posted) -> None:
         """Note an edit."""
-        self._edits[posted.channel].append((self._clock.now(), posted.message))
+        self._edits[posted.channel].append((self._clock.monotonic(), posted.message))
 
     def allows(self, posted: Posted) -> bool:
         """Whether a message may be edited now for something that passes."""
         self._forget()
-        now = self._clock.now()
+        now = self._clock.monotonic()
         edits = self._edits.get(posted.channel, ())
-        if now - created_at(posted.message).timestamp() > OLD_SECONDS:
+        if self._clock.now() - created_at(posted.message).timestamp() > OLD_SECONDS:
             return all(message != posted.message for _, message in edits)
         return sum(now - at < WINDOW_SECONDS for at, _ in edits) < EDITS_IN_WINDOW
 
     def _forget(self) -> None:
-        limit = self._clock.now() - OLD_PAUSE_SECONDS
+        limit = self._clock.monotonic() - OLD_PAUSE_SECONDS
         for channel, edits in list(self._edits.items()):
             while edits and edits[0][0] < limit:
                 edits.popleft()

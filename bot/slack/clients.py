@@ -28,6 +28,9 @@ API = "https://slack.com/api/"
 
 TIMEOUT_SECONDS = 30
 
+LIFE_SECONDS_MOST = 12 * 3600.0 + 600.0
+"""A token that seems to live longer was granted while the clock was ahead."""
+
 ROTATE_SECONDS = 3600.0
 """A token is exchanged when it has less than this left; they live for twelve hours."""
 
@@ -55,6 +58,7 @@ class Clients:
         self._session: aiohttp.ClientSession | None = None
         self._asking: aiohttp.ClientSession | None = None
         self._rotating: dict[str, asyncio.Lock] = {}
+        self._expiries: dict[str, float] = {}
 
     @contextlib.asynccontextmanager
     async def connected(self, database: Database) -> AsyncIterator[Installations]:
@@ -159,7 +163,7 @@ class Clients:
         client_id, client_secret = self._credentials.client_id, self._credentials.client_secret
         if expires_at is None or refresh_token is None or not (client_id and client_secret):
             return installation
-        if expires_at - time.time() > ROTATE_SECONDS:
+        if ROTATE_SECONDS < self._lifetime(installation, expires_at) <= LIFE_SECONDS_MOST:
             return installation
         try:
             granted = await self.anonymous().oauth_v2_access(
@@ -178,9 +182,20 @@ class Clients:
             refresh_token=granted.get("refresh_token", refresh_token),
             expires_at=time.time() + float(granted.get("expires_in", 0)),
         )
+        lifetime = float(granted.get("expires_in", 0))
+        self._expiries.pop(installation.token, None)
+        self._expiries[renewed.token] = time.monotonic() + lifetime
         # Whoever asked may be cancelled, but the old tokens are void: the new ones must be kept.
         await asyncio.shield(installations.keep(renewed))
         return renewed
+
+    def _lifetime(self, installation: Installation, expires_at: float) -> float:
+        """Return the seconds that a token is still good for.
+
+        By the monotonic clock if it was granted to this process: the wall clock may jump.
+        """
+        expiry = self._expiries.get(installation.token)
+        return expires_at - time.time() if expiry is None else expiry - time.monotonic()
 
     async def _configured(self, token: str) -> Installation:
         """Ask Slack whose token it is."""

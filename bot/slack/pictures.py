@@ -107,7 +107,10 @@ class Pictures:
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
                 "INSERT INTO slack_files (workspace, channel, file, thread, seen_at)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (workspace, channel, file)"
+                # After what was seen before, also when the clock was set back in between.
+                " SELECT ?1, ?2, ?3, ?4, max(?5, coalesce(max(seen_at) + 0.001, 0))"
+                " FROM slack_files WHERE workspace = ?1 AND channel = ?2"
+                " ON CONFLICT (workspace, channel, file)"
                 " DO UPDATE SET thread = coalesce(excluded.thread, thread)",
                 row,
             )

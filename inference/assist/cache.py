@@ -24,6 +24,9 @@ _PUT = """
     ON CONFLICT (digest, tenant, requester_id)
         DO UPDATE SET prompt = excluded.prompt, used_at = excluded.used_at
 """
+_PRESENT = "UPDATE refinements SET used_at = ?1 WHERE used_at > ?1"
+"""Answers that were used while the clock was ahead must not outlive all others."""
+
 _TRIM = """
     DELETE FROM refinements WHERE rowid IN (
         SELECT rowid FROM refinements ORDER BY used_at DESC, rowid DESC LIMIT -1 OFFSET ?
@@ -75,6 +78,7 @@ class RefinementCache:
                     "now": self._clock.now(),
                 },
             )
+            await connection.execute(_PRESENT, (self._clock.now(),))
             await connection.execute(_TRIM, (LIMIT,))
 
         await self._database.write("keep_refinement", work)

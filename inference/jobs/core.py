@@ -90,6 +90,8 @@ async def open_core(
         database = await stack.enter_async_context(open_database(data_directory / DATABASE_NAME))
         events = EventBus()
         store = JobStore(database, clock, events)
+        outbox = OutboxStore(database, clock, events)
+        await outbox.restart()
         ledger = Ledger(database)
         artifacts = Artifacts(data_directory)
         shares = await store.shares()
@@ -171,7 +173,7 @@ async def open_core(
             jobs=jobs,
             dispatcher=dispatcher,
             checker=checker,
-            outbox=OutboxStore(database, clock, events),
+            outbox=outbox,
             store=store,
             artifacts=artifacts,
             events=events,

@@ -16,15 +16,19 @@ from inference.jobs.model import Job
 from inference.jobs.quota import Usage, milliseconds
 from inference.store.database import Database
 
+DAY_SECONDS_MOST = 25 * 3600.0
+"""The longest day there is: what was charged later was charged while the clock was ahead."""
+
 REQUESTER_KEPT_SECONDS = 2 * 86_400.0
 """How long an entry still names a forgotten person: their quota of the day must hold."""
 
 UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')"
 
-SPENT = """
+SPENT = f"""
     SELECT coalesce(sum(milliseconds), 0) AS tenant,
         coalesce(sum(milliseconds) FILTER (WHERE requester_id = :requester), 0) AS requester
-    FROM ledger WHERE tenant = :tenant AND charged_at >= :since
+    FROM ledger WHERE tenant = :tenant
+        AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
 """
 """Answered by the index ledger_by_day."""
 
@@ -53,8 +57,8 @@ class Ledger:
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
                 "UPDATE ledger SET requester_id = '', forget = 0"
-                " WHERE forget = 1 AND charged_at < ?",
-                (now - REQUESTER_KEPT_SECONDS,),
+                " WHERE forget = 1 AND abs(charged_at - ?) > ?",
+                (now, REQUESTER_KEPT_SECONDS),
             )
 
         await self._database.write("anonymise", work)

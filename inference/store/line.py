@@ -11,6 +11,9 @@ from inference.store.ledger import UNFINISHED
 
 _WAITING = ", ".join(f"'{state.value}'" for state in sorted(WAITING))
 
+AHEAD_SECONDS = 60.0
+"""A job from further in the future was made while the clock was ahead, and starts no cooldown."""
+
 
 async def next_place(connection: aiosqlite.Connection) -> int:
     """Count on, and return the number that orders those who enter the line."""
@@ -29,7 +32,8 @@ async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
         (job.tenant, job.person),
     )
     [newest] = await connection.execute_fetchall(
-        "SELECT max(created_at) AS at FROM jobs WHERE person = ?", (job.person,)
+        "SELECT max(created_at) AS at FROM jobs WHERE person = ? AND created_at <= ?",
+        (job.person, job.created_at + AHEAD_SECONDS),
     )
     return Counts(
         total=row["total"],

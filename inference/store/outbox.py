@@ -3,6 +3,8 @@
 A card's row counts states (`wanted`) and what the platform shows (`shown`): only the newest state
 is ever sent. A clip or notice is wanted once. What a message says is not stored here: it is made
 from the job when it is sent.
+
+Due times ignore jumps of the wall clock: they are `SteadyTime`, and 0 for "now".
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from typing import Any
 
 import aiosqlite
 
-from inference.clock import Clock
+from inference.clock import Clock, SteadyTime
 from inference.jobs.events import EventBus, JobEvent
 from inference.jobs.model import ENDED, Job, JobState
 from inference.store.database import Database
 from inference.store.ledger import charge
 from inference.store.rows import job_from_row
+
+LONGEST_WAIT_SECONDS = 360.0
+"""The longest wait between two tries that is kept over a restart."""
 
 
 class ActKind(StrEnum):
@@ -78,9 +83,9 @@ async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: f
     route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
     await connection.execute(
         "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
-        " VALUES (:key, :job, :kind, :platform, :route, :now, :now)"
+        " VALUES (:key, :job, :kind, :platform, :route, 0, :now)"
         " ON CONFLICT (key) DO UPDATE SET wanted = wanted + 1,"
-        " next_at = CASE WHEN shown = wanted THEN excluded.next_at ELSE next_at END",
+        " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END",
         {
             "key": f"{job.id}:{kind}",
             "job": job.id,
@@ -107,15 +112,15 @@ _DUE_BY_LANE = f"""
             json_extract(value, '$[2]') AS lane, json_extract(value, '$[3]') AS free
         FROM json_each(:room)
     ), of_job AS (
-        SELECT act.*, row_number() OVER (
-            PARTITION BY act.job_id ORDER BY act.kind <> 'card', act.created_at) AS place
+        SELECT act.*, act.rowid AS number, row_number() OVER (
+            PARTITION BY act.job_id ORDER BY act.kind <> 'card', act.rowid) AS place
         FROM {_OPEN} AND act.next_at <= :now
     ), of_lane AS (
         SELECT of_job.*, free, row_number() OVER (
-            PARTITION BY platform, lane ORDER BY kind <> 'card', created_at) AS turn
+            PARTITION BY platform, lane ORDER BY kind <> 'card', number) AS turn
         FROM of_job JOIN room USING (platform, kind) WHERE place = 1
     )
-    SELECT * FROM of_lane WHERE turn <= free ORDER BY kind <> 'card', created_at
+    SELECT * FROM of_lane WHERE turn <= free ORDER BY kind <> 'card', number
 """
 
 
@@ -133,7 +138,24 @@ class OutboxStore:
     def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
         self._database = database
         self._clock = clock
+        self._steady = SteadyTime(clock)
         self._events = events
+
+    def now(self) -> float:
+        """Return the time that due times are measured by; jumps of the wall clock leave it."""
+        return self._steady.now()
+
+    async def restart(self) -> None:
+        """Bound the waits that an earlier process left: its clock may have been another one."""
+        latest = self.now() + LONGEST_WAIT_SECONDS
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "UPDATE outbox SET next_at = ?1 WHERE next_at > ?1 AND shown < wanted AND dead = 0",
+                (latest,),
+            )
+
+        await self._database.write("restart_outbox", work)
 
     async def due(self, platforms: Iterable[str], *, busy: Iterable[str], limit: int) -> list[Act]:
         """Return acts whose time has come, cards before the rest, oldest first.
@@ -147,10 +169,10 @@ class OutboxStore:
         """
         rows = await self._database.read(
             f"SELECT act.* FROM {_OPEN} AND act.next_at <= :now"
-            " ORDER BY act.kind <> 'card', act.created_at LIMIT :limit",
+            " ORDER BY act.kind <> 'card', act.rowid LIMIT :limit",
             {
                 **_selection(_all_kinds(platforms), busy),
-                "now": self._clock.now(),
+                "now": self.now(),
                 "limit": limit,
             },
         )
@@ -166,14 +188,14 @@ class OutboxStore:
         lanes = [(*place, lane, free) for place, (lane, free) in room.items()]
         rows = await self._database.read(
             _DUE_BY_LANE,
-            {**_selection(room, busy), "room": json.dumps(lanes), "now": self._clock.now()},
+            {**_selection(room, busy), "room": json.dumps(lanes), "now": self.now()},
         )
         return [_act(row) for row in rows]
 
     async def next_at(
         self, platforms: Iterable[str], *, busy: Iterable[str], room: Room | None = None
     ) -> float | None:
-        """Return when the next act becomes due, Unix seconds, or None when nothing waits.
+        """Return when the next act becomes due, as `now` counts, or None when nothing waits.
 
         Args:
             platforms: Only theirs.
@@ -262,7 +284,7 @@ class OutboxStore:
         return job
 
     async def retry(self, act: Act, *, at: float) -> None:
-        """Try again at a time, Unix seconds."""
+        """Try again at a time, as `now` counts."""
         await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)
 
     async def skip(self, act: Act) -> None:
@@ -297,14 +319,14 @@ class OutboxStore:
             act: What is tried.
             route: The place.
             trace: What is remembered there.
-            at: When, Unix seconds; at once without it.
+            at: When, as `now` counts; at once without it.
         """
         await self._update(
             "reroute",
             act,
             "route = json_extract(:value, '$.route'), attempts = 0, sending = 0,"
             " trace = json_extract(:value, '$.trace'),"
-            " next_at = coalesce(json_extract(:value, '$.at'), created_at)",
+            " next_at = coalesce(json_extract(:value, '$.at'), 0)",
             json.dumps({"route": route.value, "trace": trace or {}, "at": at}),
         )
 

@@ -246,3 +246,22 @@ async def test_a_card_that_cannot_be_drawn_keeps_no_clip_back(bench, capsys):
     printed = capsys.readouterr()
     assert "delivery.bug" in printed.out + printed.err
     assert secret not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("days", [-400, -1, 1, 400])
+async def test_a_clip_arrives_although_the_clock_is_set_while_it_waits(bench, days):
+    async with bench.open() as core:
+        chat = Chat(1 << 20)
+        chat.error = (ActKind.CLIP, DeliveryError("delivery.away", transient=True))
+        async with delivering(core, bench.clock, chat, Ladder()):
+            job = await bench.submit()
+            await until(lambda: ActKind.CARD in chat.shown)
+            await bench.reached(job.id, JobState.DELIVERING)
+            bench.clock.jump(days * 86_400)
+            begun = bench.clock.monotonic()
+            chat.error = None
+
+            job = await ended(bench, job)
+
+            assert (job.state, ActKind.CLIP in chat.shown) == (JobState.DONE, True)
+            assert bench.clock.monotonic() - begun < 3600
