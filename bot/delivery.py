@@ -410,7 +410,7 @@ class Delivery:
 
     async def _closed(self, act: Act, error: DeliveryError) -> None:
         """Take the next route, or go back to the first one where the place may open again."""
-        closed = {"waited": 0.0, "tries": 0, **act.trace.get("closed", {})}
+        closed = {"tries": 0, **act.trace.get("closed", {}), "at": self._closed_at(act)}
         onward = Route(min(act.route + 1, Route.KEPT))
         if error.code == "delivery.unseen":  # it may be there: no other place may get a double
             onward = Route.KEPT
@@ -425,8 +425,13 @@ class Delivery:
 
     def _reopens(self, act: Act, error: DeliveryError) -> bool:
         """Whether it is worth waiting for a place that is closed."""
-        waited = float(act.trace.get("closed", {}).get("waited", 0.0))
+        waited = self._outbox.now() - self._closed_at(act)
         return error.passing and waited < PASSING_SECONDS.get(act.route, 0.0)
+
+    def _closed_at(self, act: Act) -> float:
+        """Return since when the place of an act is closed; not later than now, by any clock."""
+        now = self._outbox.now()
+        return min(now, float(act.trace.get("closed", {}).get("at", now)))
 
     async def _reopened(self, act: Act, closed: dict[str, Any]) -> None:
         """Try later where it belongs."""
@@ -435,9 +440,7 @@ class Delivery:
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
         home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
         route = act.route if act.receipt is not None or act.kind is ActKind.REMOVAL else home
-        # Waits are added up, not measured by the wall clock, which may jump.
-        waited = closed["waited"] + pause
-        trace = {"closed": {**closed, "tries": tries + 1, "waited": waited}}
+        trace = {"closed": {**closed, "tries": tries + 1}}
         if route is act.route:
             trace = {**act.trace, **trace}
         await self._noted(
