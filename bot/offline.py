@@ -115,7 +115,7 @@ async def _image(typed: str | None, target: Path) -> Path | None:
     """Clean the image that somebody named, if they did."""
     if typed is None:
         return None
-    source = Path(typed)
+    source = await asyncio.to_thread(Path(typed).resolve)
     if not await asyncio.to_thread(source.is_file):
         raise UserError("image.not_found", path=typed)
     async with MediaProcess() as media:

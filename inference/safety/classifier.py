@@ -33,6 +33,11 @@ def rate(pictures: Sequence[Path], model: Path) -> list[float]:
     return [float(session.run(None, {name: pixels(path)})[0][0][1]) for path in pictures]
 
 
+def load(model: Path) -> None:
+    """Load the model, if it is not yet: processes that are forked later have it then."""
+    _session(model)
+
+
 def pixels(path: Path) -> NDArray[np.float32]:
     """Return a picture as the model takes it: (1, 224, 224, 3), BGR, without the mean."""
     with Image.open(path) as file:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _READ_BYTES = 65536
 _EXIT_ORPHANED = 70
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 class Link:
@@ -75,5 +76,14 @@ def _obey_the_parent_only() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
-        # Native code that never lets go of the interpreter would keep the pipe's end unseen.
+        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent ends, also inside native code that never lets go of the pipe."""
+    if sys.platform == "linux":
+        parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended in between
+            _exit_orphaned()

@@ -8,18 +8,23 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+import structlog
 
 from inference.errors import EngineError, UserError, WorkerLost
 from inference.media.facts import STILL, CleanImage, Fitted, Rung
 from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
+from inference.workers.sandbox import in_force
 from inference.workers.spawn import Child, spawn
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _CHILD_MODULE = "inference.workers.media_child"
 
@@ -231,6 +236,7 @@ class _Lane:
                     spawn(_CHILD_MODULE, config, _ONE_THREAD, strangers=True)
                 )
                 await _greet(child, self._limits.hello_seconds)
+                _tell_sandbox()
             except BaseException as error:
                 await self._drop()
                 if isinstance(error, (WorkerLost, OSError)):
@@ -261,6 +267,14 @@ async def _receive(child: Child, seconds: float) -> Message:
     if message is None:
         raise WorkerLost("worker.hung", silent_seconds=seconds)
     return message
+
+
+@cache
+def _tell_sandbox() -> None:
+    """Say once in the log what confines the processes for strangers' files."""
+    found = in_force()
+    say = _log.info if all(found.values()) else _log.warning
+    say("media.sandbox", **found)
 
 
 def _sweep(directory: Path, prefix: str) -> None:

@@ -1,7 +1,8 @@
 """The media process, `python -m inference.workers.media_child`: opens files of strangers.
 
-It has limits on memory and on the size of files, no core dumps, and low priority; the parent
-watches the time. An input that breaks it breaks nothing else.
+It has limits on memory and on the size of files, no core dumps, no network and low priority; the
+parent watches the time. Each call runs in a process of its own, forked from this one, that can
+reach the files of that call and nothing else. An input that breaks it breaks nothing else.
 """
 
 from __future__ import annotations
@@ -9,25 +10,35 @@ from __future__ import annotations
 import os
 import queue
 import resource
+import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from PIL import Image
 
 from inference.engines.device import cpu
-from inference.errors import RushesError
+from inference.errors import EngineError, RushesError, UserError
 from inference.media.facts import STILL, ImageLimits
 from inference.media.intake import clean_image
 from inference.media.ladder import fit_rung, fit_still
 from inference.media.poster import write_poster
 from inference.media.stills import write_stills
-from inference.safety.classifier import rate
-from inference.workers.link import Link
+from inference.safety import classifier
+from inference.workers.link import Link, die_with_parent
 from inference.workers.protocol import Call, Failed, Hello, Message, Returned
+from inference.workers.sandbox import confine, renounce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NICENESS = 10
+
+_READ = ("source", "clip", "file", "model")
+"""Arguments that name a file to read."""
+_WRITTEN_BESIDE = "target"
+_WRITTEN_INSIDE = "directory"
 
 
 def _clean_image(source: str, target: str) -> dict[str, Any]:
@@ -50,7 +61,7 @@ def _stills(file: str, directory: str) -> dict[str, Any]:
 
 
 def _rate(pictures: list[str], model: str) -> dict[str, Any]:
-    return {"scores": rate([Path(path) for path in pictures], Path(model))}
+    return {"scores": classifier.rate([Path(path) for path in pictures], Path(model))}
 
 
 _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -64,12 +75,13 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def _answer(call: Call) -> Message:
     try:
+        _confine(call)
         return Returned(result=_OPERATIONS[call.operation](**call.arguments))
     except RushesError as error:
         return Failed.of(error)
 
 
-def _confine(config: dict[str, int]) -> None:
+def _limit(config: dict[str, int]) -> None:
     for limit, value in (
         (resource.RLIMIT_AS, config["memory_bytes"]),
         (resource.RLIMIT_FSIZE, config["file_bytes"]),
@@ -79,13 +91,67 @@ def _confine(config: dict[str, int]) -> None:
     os.nice(_NICENESS)
 
 
+def _confine(call: Call) -> None:
+    """Give up everything but the files of a call.
+
+    Raises:
+        UserError: `image.not_an_image`: a link stands in the place of the image.
+        EngineError: `file.unreadable`: or in the place of another file.
+    """
+    given = call.arguments
+    readable = [Path(given[name]) for name in _READ if name in given]
+    readable += map(Path, given.get("pictures", ()))
+    if any(path.is_symlink() for path in readable):
+        if call.operation == "clean_image":
+            raise UserError("image.not_an_image")
+        raise EngineError("file.unreadable", path="")
+    writable = []
+    if _WRITTEN_BESIDE in given:
+        writable.append(Path(given[_WRITTEN_BESIDE]).parent)
+    if _WRITTEN_INSIDE in given:
+        directory = Path(given[_WRITTEN_INSIDE])
+        directory.mkdir(exist_ok=True)
+        writable.append(directory)
+    confine(readable=readable, writable=writable)
+
+
+def _serve(call: Call, link: Link) -> NoReturn:
+    """Answer a call in a process of its own and end it."""
+    status = 1
+    try:
+        die_with_parent()
+        link.send(_answer(call))
+        status = 0
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _answered(call: Call, link: Link) -> bool:
+    """Have a call answered; return False if it broke the process that did it."""
+    if call.operation == "rate":
+        classifier.load(Path(call.arguments["model"]))  # once, for all the processes to come
+    if sys.platform != "linux":  # forking is not safe elsewhere, and nothing confines there
+        link.send(_answer(call))
+        return True
+    pid = os.fork()
+    if pid == 0:
+        _serve(call, link)
+    _, status = os.waitpid(pid, 0)
+    return status == 0
+
+
 def main() -> None:
     """Answer one call after the other until the parent is gone.
 
-    Anything but an error of our own ends the process: after that its state is not to be trusted.
+    A call that ends with anything but an answer ends this process too: the parent starts another.
     """
     link, config = Link.from_arguments()
-    _confine(config)
+    _limit(config)
+    Image.init()  # all its readers: later they may be out of reach
+    renounce()
     calls: queue.Queue[Call] = queue.Queue()
 
     def on_message(message: Message) -> None:
@@ -97,8 +163,9 @@ def main() -> None:
     link.send(
         Hello(device=device.name, memory_bytes=device.memory_bytes, pid=os.getpid(), models=())
     )
-    while True:
-        link.send(_answer(calls.get()))
+    while _answered(calls.get(), link):
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

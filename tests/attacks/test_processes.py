@@ -1,16 +1,22 @@
 """What somebody with a file in the right place, or a variable, could make our processes do."""
 
+import json
 import os
+import platform
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image
 
+from inference.errors import EngineError, UserError
 from inference.store.privacy import make_private
 from inference.workers.environment import without_secrets
 from inference.workers.media import MediaLimits, MediaProcess
+from inference.workers.sandbox import in_force
 from tests.process.worker_samples import Steps, executor, task
 
 pytestmark = pytest.mark.process
@@ -55,6 +61,12 @@ def plant(folder, module, proof):
     path = folder / module
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(PLANTED.format(proof=str(proof)))
+
+
+def status(pid, name):
+    """Return a line of what the kernel says about a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
 
 
 def variables(pid):
@@ -216,3 +228,185 @@ def test_a_folder_that_everybody_shares_stays_as_it_is(tmp_path):
 def open_to_others(*paths: Path) -> list[Path]:
     """Return the paths that group or others may use."""
     return [path for path in paths if path.stat().st_mode & 0o077]
+
+
+# -- what a file that takes the media process over could do --------------------------------------
+
+CONFINED = """
+import ctypes, errno, json, os, pathlib, socket, subprocess, sys, threading
+from pathlib import Path
+from inference.workers.sandbox import confine, renounce
+source, folder, database, parent = sys.argv[1:]
+renounce()
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+confine(readable=[Path(source)], writable=[Path(folder)])
+
+def forked():
+    if os.fork() == 0:
+        os._exit(0)
+
+def threaded():
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+
+def bound():
+    socket.socket(socket.AF_UNIX).bind(folder + "/socket")
+
+def called(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+def traced():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(16, int(parent), None, None) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+TRIES = {
+    "read the source": lambda: Path(source).read_bytes(),
+    "write the target": lambda: Path(folder, "clean.png").write_bytes(b"png"),
+    "start a thread": threaded,
+    "read the database": lambda: Path(database).read_bytes(),
+    "list the data folder": lambda: os.listdir(os.path.dirname(database)),
+    "write into the data folder": lambda: Path(database + "-wal").write_bytes(b""),
+    "delete the database": lambda: os.unlink(database),
+    "read the parent's environment": lambda: Path("/proc", parent, "environ").read_bytes(),
+    "read the parent's memory": lambda: open(f"/proc/{parent}/mem", "rb"),
+    "trace the parent": traced,
+    "kill the parent": lambda: os.kill(int(parent), 9),
+    "open a socket": socket.socket,
+    "open a socket of a file": bound,
+    "connect": lambda: socket.create_connection(("127.0.0.1", 9)),
+    "start a program": lambda: os.execv("/bin/true", ["true"]),
+    "start a shell": lambda: subprocess.run("true", shell=True),
+    "fork": forked,
+    "read passwords": lambda: Path("/etc/passwd").read_bytes(),
+    "read a home": lambda: os.listdir("/root"),
+    "write into /tmp": lambda: Path("/tmp/rushes-attack").write_bytes(b""),
+    "write over the code": lambda: open(sys.modules["inference"].__file__, "ab"),
+    "link to the database": lambda: os.symlink(database, folder + "/link"),
+    "make a hard link": lambda: os.link(database, folder + "/link"),
+    "change modes": lambda: Path(source).rename(database),
+    "make a user namespace": lambda: called(272, 0x10000000),
+    "use io_uring": lambda: called(425, 8, None),
+    "mount": lambda: called(165, b"none", b"/mnt", b"tmpfs", 0, None),
+}
+result = {}
+for name, attempt in TRIES.items():
+    try:
+        attempt()
+        result[name] = "done"
+    except OSError as error:
+        result[name] = errno.errorcode[error.errno]
+    except Exception as error:
+        result[name] = type(error).__name__
+print(json.dumps(result))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+ALLOWED = {"read the source", "write the target", "start a thread"}
+
+REFUSED = (
+    "read the database",
+    "list the data folder",
+    "write into the data folder",
+    "delete the database",
+    "read the parent's environment",
+    "read the parent's memory",
+    "trace the parent",
+    "kill the parent",
+    "open a socket",
+    "open a socket of a file",
+    "connect",
+    "start a program",
+    "start a shell",
+    "fork",
+    "read passwords",
+    "read a home",
+    "write into /tmp",
+    "write over the code",
+    "link to the database",
+    "make a hard link",
+    "change modes",
+    "make a user namespace",
+    "use io_uring",
+    "mount",
+)
+
+needs_kernel = pytest.mark.skipif(
+    not all(in_force().values()) or platform.machine() != "x86_64",
+    reason="this kernel has no Landlock or no seccomp, or other numbers of system calls",
+)
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """What came of everything that a process in the sandbox tried."""
+    data = tmp_path_factory.mktemp("data")
+    database = data / "rushes.sqlite3"
+    database.write_bytes(b"everything")
+    folder = data / "jobs" / "7Q2FK9XDAB" / "input"
+    folder.mkdir(parents=True)
+    source = folder / "source"
+    source.write_bytes(b"a picture")
+    arguments = (str(source), str(folder), str(database), str(os.getpid()))
+    ended = subprocess.run(
+        [sys.executable, "-c", CONFINED, *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=pytest.mark.attack(KIND, f"from the media process: {what}"))
+        for what in REFUSED
+    ],
+)
+def test_the_sandbox_refuses(tried, what):
+    assert tried[what] in {"EPERM", "EACCES", "EXDEV", "ENOSYS"}
+
+
+@needs_kernel
+def test_the_sandbox_allows_what_a_call_needs(tried):
+    assert {what for what, came in tried.items() if came == "done"} == ALLOWED
+    assert tried.keys() == {*REFUSED, *ALLOWED}
+
+
+@needs_kernel
+@pytest.mark.attack(KIND, "new privileges for the media process")
+async def test_the_media_process_gives_up_privileges_sockets_and_programs(photo, tmp_path, media):
+    await media.clean_image(photo, tmp_path / "clean.png")
+
+    assert status(media.pid, "NoNewPrivs") == "1"
+    assert status(media.pid, "Seccomp") == "2"
+
+
+@pytest.mark.attack(KIND, "a link to the database in the place of a reference image")
+async def test_a_link_in_the_place_of_an_image_is_no_image(photo, tmp_path, media):
+    link = tmp_path / "source"
+    link.symlink_to(photo)
+    with pytest.raises(UserError, match=r"image\.not_an_image"):
+        await media.clean_image(link, tmp_path / "clean.png")
+    await media.clean_image(photo, tmp_path / "clean.png")
+
+
+@needs_kernel
+@pytest.mark.attack(KIND, "a link that leads the media process's writing elsewhere")
+async def test_a_planted_link_leads_no_writing_outside(photo, tmp_path, media):
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"theirs")
+    folder = tmp_path / "input"
+    folder.mkdir()
+    (folder / "clean.png.part").symlink_to(outside)
+    (folder / "clean.png").symlink_to(outside)
+
+    with pytest.raises((UserError, EngineError)):
+        await media.clean_image(photo, folder / "clean.png")
+
+    assert outside.read_bytes() == b"theirs"
