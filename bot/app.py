@@ -104,6 +104,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 watermark=setup.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
                 assistant=assistant,
+                assistant_calls_per_hour=config.assistant.calls_per_hour,
                 guard=guard,
                 clock=clock,
             )

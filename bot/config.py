@@ -232,6 +232,8 @@ class AssistantSection(Section):
     api_key: SecretStr | None = None
     model: str | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    calls_per_hour: Annotated[int, Field(ge=1)] = 60
+    """Of one person."""
 
 
 class SafetySection(Section):

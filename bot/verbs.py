@@ -132,19 +132,22 @@ def _recipe(path: Path, locale: str) -> int:
     from inference.errors import UserError
     from inference.media.provenance import read_recipe
     from inference.spec import Spec
+    from inference.text import clean, is_bidirectional, isolate
 
     recipe = read_recipe(path)
     try:
         spec = Spec.from_dict({"refine": False, "prompt": HIDDEN_PROMPT, **recipe})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("file.no_recipe", path=str(path)) from error
-    _print(spec.prompt)
+    # The file may be a stranger's: nothing in it may steer the terminal.
+    _print(isolate(spec.prompt))
     for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
         if name in recipe:
-            _print(f"  {text(key, locale)}: {recipe[name]}")
+            _print(f"  {text(key, locale)}: {clean(str(recipe[name]))}")
     for name, value in written(spec).options.items():
-        _print(f"  {text(f'label.{name}', locale)}: {value}")
-    _print(text("cli.recipe.again", locale, line=render(written(spec))))
+        shown = isolate(str(value)) if is_bidirectional(str(value)) else str(value)
+        _print(f"  {text(f'label.{name}', locale)}: {shown}")
+    _print(text("cli.recipe.again", locale, line=clean(render(written(spec)))))
     return 0
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from commands.actions import Action, Verb
+from inference.text import isolate
 
 BAR_WIDTH = 15
 """Characters of a progress bar in plain text."""
@@ -48,6 +49,11 @@ class Person:
 
     id: str
     name: str
+
+    @property
+    def shown(self) -> str:
+        """The name as it stands beside other text."""
+        return f"@{isolate(self.name)}"
 
 
 Line = tuple[str | Instant | Person, ...]
@@ -124,7 +130,7 @@ def plain(card: Card, *, zone: tzinfo = UTC) -> str:
     """Write a card as text, for notifications and terminals; buttons are left to the platform."""
     head = [card.title] if card.title else []
     if card.owner is not None:
-        head.append(f"@{card.owner.name}")
+        head.append(card.owner.shown)
     lines = [plain_line(line, zone=zone) for line in card.lines]
     if card.progress is not None:
         filled = round(card.progress.fraction * BAR_WIDTH)
@@ -142,7 +148,7 @@ def _plain_part(part: str | Instant | Person, zone: tzinfo) -> str:
     match part:
         case Instant(at=at):
             return datetime.fromtimestamp(at, tz=zone).strftime("%H:%M")
-        case Person(name=name):
-            return f"@{name}"
+        case Person():
+            return part.shown
         case _:
             return part

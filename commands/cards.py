@@ -11,7 +11,7 @@ from commands import summary
 from commands.actions import Action, Verb
 from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
 from commands.extend import can_extend
-from commands.messages import error_text, parts, text
+from commands.messages import FALLBACK, error_text, parts, text
 from commands.options import BY_FLAG, BY_NAME, IMAGE, PROMPT
 from commands.resolve import enlarged
 from inference.engines.base import Capabilities
@@ -20,6 +20,14 @@ from inference.jobs.estimate import Place
 from inference.jobs.model import KEPT_TOO_LARGE, Job, JobState
 from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
+from inference.text import (
+    FIRST_STRONG_ISOLATE,
+    ISOLATES,
+    POP_ISOLATE,
+    is_bidirectional,
+    is_blank,
+    isolate,
+)
 from inference.workers.base import Progress, Stage
 
 TITLE_LENGTH = 120
@@ -30,6 +38,9 @@ REFINED_LENGTH = 400
 
 DESCRIPTION_LENGTH = 1000
 """Characters of the prompt in the alternative text of a file (Discord takes 1024)."""
+
+
+_ISOLATES = FIRST_STRONG_ISOLATE + POP_ISOLATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +127,32 @@ def clip(
         attachment=Attachment(
             path=file,
             name=f"{job.id}{file.suffix}",
-            description=summary.shorten(job.spec.prompt, DESCRIPTION_LENGTH),
+            description=description(job, locale),
             spoiler=hidden,
         ),
         job=job.id,
         ping=True,
     )
+
+
+def description(job: Job, locale: str) -> str:
+    """Say in words what a file shows; of a flagged one, only which job it is of."""
+    if job.verdict.reasons:
+        return text("facts.job", locale, job=job.id)
+    return _alone(job.spec.prompt, DESCRIPTION_LENGTH)
+
+
+def thread_name(job: Job, length: int) -> str:
+    """Name the thread of a job by its prompt; of a flagged one, by its id."""
+    if job.verdict.reasons or is_blank(job.spec.prompt):
+        return text("facts.job", job.presentation.language or FALLBACK, job=job.id)
+    return _alone(job.spec.prompt, length)
+
+
+def _alone(prompt: str, length: int) -> str:
+    """Return a prompt that stands in a field of its own, where only its direction could leak."""
+    words = summary.quoted(" ".join(prompt.split()), length)
+    return words if is_bidirectional(prompt) else words.strip(_ISOLATES)
 
 
 def failure(job: Job, locale: str) -> Card:
@@ -164,7 +195,7 @@ def info(
     return Card(
         kind=CardKind.INFO,
         lines=(
-            (job.spec.own_words,),
+            (isolate(job.spec.own_words),),
             *_refined(job, locale, len(job.spec.prompt)),
             *recipe,
             *_measured(job, locale, shown=measured),
@@ -217,7 +248,9 @@ def _refined(job: Job, locale: str, length: int) -> tuple[Line, ...]:
     """Show what the assistant made of the requester's words, if it did."""
     if job.spec.original is None:
         return ()
-    return ((text("card.refined", locale, prompt=summary.shorten(job.spec.prompt, length)),),)
+    return (
+        (text("card.refined", locale, prompt=summary.quoted(job.spec.prompt, length + ISOLATES)),),
+    )
 
 
 def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
@@ -369,10 +402,14 @@ def _card(
     It is seen by all in the channel: words that were refused are not repeated there.
     """
     refused = job.failure is not None and job.failure.code == "safety.prompt"
-    words = text("queue.hidden", locale) if refused else job.spec.own_words
+    words = (
+        text("queue.hidden", locale)
+        if refused
+        else summary.quoted(job.spec.own_words, TITLE_LENGTH)
+    )
     return Card(
         kind=kind,
-        title=text("card.title", locale, prompt=summary.shorten(words, TITLE_LENGTH)),
+        title=text("card.title", locale, prompt=words),
         owner=_person(job),
         lines=lines,
         progress=progress,

@@ -19,7 +19,9 @@ from inference.jobs.audience import Audience
 from inference.jobs.estimate import Place
 from inference.jobs.model import Job, Order, Requester
 from inference.jobs.quota import Quota, Usage
+from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
+from inference.text import clean
 from inference.workers.base import Progress
 
 if TYPE_CHECKING:
@@ -73,7 +75,14 @@ class Jobs(Protocol):
         ...
 
     async def refine(
-        self, words: str, *, mode: Mode, model: str, tenant: str, requester_id: str
+        self,
+        words: str,
+        *,
+        mode: Mode,
+        model: str,
+        tenant: str,
+        requester_id: str,
+        flagged: Outcome = Outcome.DENY,
     ) -> str:
         """Return what the assistant would make of a prompt. Raises `AssistantError`."""
         ...
@@ -158,6 +167,9 @@ class Caller:
     guest: bool = False
     """Belongs to the tenant in this one channel only: another company's people, guests."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", clean(self.name).strip())
+
     @property
     def requester(self) -> Requester:
         """The caller as jobs remember them."""
@@ -202,6 +214,9 @@ class Channel:
     """Why the platform could not bring a result here; nothing is made in such a channel."""
     local_files: bool = False
     """Whether `--image` may name a file of this machine: in a terminal only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", clean(self.title).strip())
 
     @property
     def audience(self) -> Audience:

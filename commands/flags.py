@@ -18,6 +18,7 @@ from commands.schema import Kind, Option, Value
 from commands.suggestions import ALMOST_SURE, closest
 from commands.values import accept, fold, label, not_a_choice, shown
 from inference.errors import UserError
+from inference.text import clean_words, is_blank
 
 MAX_TYPED = 8 * MAX_PROMPT
 """Characters that are looked at: prompt and texts with every character escaped, and to spare."""
@@ -26,7 +27,6 @@ _NO = "no-"
 _SWITCHED_OFF = {_NO + flag: option for flag, option in BY_FLAG.items() if option.kind is Kind.FLAG}
 _FLAGS = {**BY_FLAG, **_SWITCHED_OFF}
 
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _FLAG = re.compile(rf"(--|[{quotes.DASHES[1:]}]{{1,2}})(?P<name>[^\W\d_][^\s={quotes.DOUBLE}]*)")
 _SEPARATOR = re.compile(r"\s*=?\s*")
 _WORD = re.compile(r"\S+")
@@ -43,7 +43,7 @@ class Typed:
 def parse(text: str) -> Typed:
     """Read a typed line.
 
-    Control characters count as spaces, and runs of spaces in the prompt as one.
+    The text is cleaned (`inference.text`), and runs of spaces in the prompt count as one.
 
     Raises:
         UserError: `flag.*`, `value.*` or `prompt.*`.
@@ -66,9 +66,10 @@ def parse_options(text: str) -> dict[str, Value]:
 
 def _read(text: str) -> tuple[list[str], dict[str, Value]]:
     """Return the words of the prompt, and the options by name."""
+    text = clean_words(text)
     if len(text) > MAX_TYPED:
         raise UserError("prompt.too_long", limit=MAX_PROMPT, length=len(text))
-    reader = _Reader(_UNUSABLE.sub(" ", text))
+    reader = _Reader(text)
     pieces: list[str] = []
     options: dict[str, Value] = {}
     while reader.skip_space():
@@ -224,7 +225,7 @@ def _accept_text(option: Option, written: str) -> Value:
 
 def _checked_prompt(pieces: list[str]) -> str:
     prompt = " ".join(" ".join(pieces).split())
-    if not any(character.isprintable() and character != " " for character in prompt):
+    if is_blank(prompt):
         raise UserError("prompt.empty")
     if len(prompt) > MAX_PROMPT:
         raise UserError("prompt.too_long", limit=MAX_PROMPT, length=len(prompt))

@@ -13,7 +13,7 @@ from commands.messages import text
 from commands.options import PAGE, WORDS
 from commands.schema import Command, Visibility
 from commands.settings import TIMEZONE
-from commands.summary import dotted, shorten
+from commands.summary import dotted, quoted
 
 PAGE_LENGTH = 10
 """Jobs on a page."""
@@ -42,7 +42,7 @@ async def history(call: Call) -> Card:
     for job in jobs[:PAGE_LENGTH]:
         shown = [
             datetime.fromtimestamp(job.created_at, zone).strftime("%Y-%m-%d %H:%M"),
-            shorten(job.spec.own_words, LINE_LENGTH),
+            quoted(job.spec.own_words, LINE_LENGTH),
             text(f"state.{job.state}", call.locale),
             job.id,
         ]

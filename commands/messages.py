@@ -26,6 +26,7 @@ from babel.messages.pofile import read_po
 from commands import particles
 from inference.errors import RushesError, UserErrors
 from inference.jobs.model import Failure
+from inference.text import is_bidirectional, isolate
 
 FALLBACK = "en"
 """The language that has every message."""
@@ -126,6 +127,9 @@ _WRITERS: dict[str, Callable[[Any, str], str]] = {
     "reason": reason,
 }
 
+_COPIED = frozenset({"line", "command"})
+"""Parameters that people copy and type again; they stay as they are."""
+
 _AGREEMENT: dict[str, Callable[[str, str], str]] = {"ko": particles.agree}
 """By language, what fits the text behind a value to the value."""
 
@@ -144,6 +148,8 @@ def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
         elif isinstance(value, int | float):
             value = str(value)
         before = value if isinstance(value, str) else ""
+        if name not in _COPIED and before and is_bidirectional(before):
+            value = isolate(before)
         yield value
 
 

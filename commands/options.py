@@ -21,7 +21,9 @@ from inference.spec import (
 MAX_PROMPT = 2000
 """Characters; also the most that Discord shows in one message."""
 
-PROMPT = Option(name="prompt", kind=Kind.TEXT, max_length=MAX_PROMPT, required=True)
+PROMPT = Option(
+    name="prompt", kind=Kind.TEXT, max_length=MAX_PROMPT, required=True, read_by_model=True
+)
 
 IMAGE = Option(
     name="image",
@@ -165,6 +167,7 @@ NEGATIVE = Option(
     flag="no",
     group=Group.ADVANCED,
     max_length=MAX_PROMPT,
+    read_by_model=True,
 )
 
 RENDER_OPTIONS = (

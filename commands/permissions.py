@@ -28,6 +28,7 @@ from inference.engines.base import Capabilities
 from inference.errors import UserError
 from inference.jobs.model import TYPED, Job
 from inference.spec import Spec
+from inference.text import isolate
 
 
 def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
@@ -68,7 +69,7 @@ def check_press(caller: Caller, job: Job, rules: Rules) -> None:
         return
     match Buttons(rules.value(BUTTONS)):
         case Buttons.REQUESTER if caller.id != job.requester.id:
-            raise UserError("permission.requester_only", name=job.requester.name)
+            raise UserError("permission.requester_only", name=isolate(job.requester.name))
         case Buttons.ADMINS:
             raise UserError("permission.admins_only")
         case _:

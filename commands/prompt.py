@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from commands import cards, forms, generate
+from commands import cards, forms, generate, safety
 from commands.actions import Verb
 from commands.card import Card, CardKind
 from commands.context import Call
@@ -19,6 +19,7 @@ from commands.schema import Command, Visibility
 from inference.assist import offline
 from inference.errors import UserError
 from inference.jobs.model import RANDOM, TYPED, Job, JobState
+from inference.text import isolate
 
 
 async def refine(call: Call) -> Card:
@@ -42,11 +43,12 @@ async def refine(call: Call) -> Card:
         model=spec.model,
         tenant=call.channel.tenant,
         requester_id=call.caller.id,
+        flagged=safety.flagged(rules, call.channel),
     )
     line = render(Typed(prompt=refined, options={**asked, REFINE.name: False}))
     return Card(
         kind=CardKind.INFO,
-        lines=((refined,), (text("refine.use", call.locale, line=f"/generate {line}"),)),
+        lines=((isolate(refined),), (text("refine.use", call.locale, line=f"/generate {line}"),)),
         private=True,
     )
 
@@ -75,7 +77,7 @@ def check_answer(call: Call, job: Job) -> None:
         UserError: `review.not_yours` or `review.answered`.
     """
     if not call.caller.owns(job):
-        raise UserError("review.not_yours", name=job.requester.name)
+        raise UserError("review.not_yours", name=isolate(job.requester.name))
     if job.state is not JobState.REVIEW:
         raise UserError("review.answered", job=job.id)
 

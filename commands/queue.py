@@ -10,13 +10,14 @@ from commands.messages import text
 from commands.options import JOB
 from commands.schema import Command, Visibility
 from commands.settings import QUEUE_PROMPTS, Prompts
-from commands.summary import dotted, shorten
+from commands.summary import dotted, quoted
 from commands.values import label
 from commands.visibility import Sight, can_see, sight
 from inference.errors import NotFound, UserError
 from inference.jobs.model import Job, JobState
 from inference.jobs.service import CancelOutcome
 from inference.safety.base import Outcome
+from inference.text import isolate
 
 PARENT = "rushes"
 
@@ -109,7 +110,7 @@ async def cancel_job(call: Call, job: Job) -> Card:
         UserError: `job.not_yours`: neither its requester nor an admin asks.
     """
     if not call.caller.owns(job):
-        raise UserError("job.not_yours", name=job.requester.name)
+        raise UserError("job.not_yours", name=isolate(job.requester.name))
     outcome = await call.jobs.cancel(job.id, tenant=call.channel.tenant)
     removable = outcome is CancelOutcome.TOO_LATE and call.jobs.files(job) is not None
     return cards.note(
@@ -127,7 +128,7 @@ async def remove_job(call: Call, job: Job) -> Card:
         UserError: `job.not_yours`, or `job.nothing_to_remove`.
     """
     if not call.caller.owns(job):
-        raise UserError("job.not_yours", name=job.requester.name)
+        raise UserError("job.not_yours", name=isolate(job.requester.name))
     if not await call.jobs.remove(job.id, tenant=call.channel.tenant):
         raise UserError("job.nothing_to_remove", job=job.id)
     return cards.note("remove.removed", call.locale, job=job.id)
@@ -162,8 +163,8 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
         **where,
         prompt=text("queue.hidden", call.locale)
         if hidden
-        else shorten(job.spec.own_words, LINE_LENGTH),
-        name=job.requester.name,
+        else quoted(job.spec.own_words, LINE_LENGTH),
+        name=isolate(job.requester.name),
     )
     return (line if hidden else dotted([line, job.id], call.locale),)
 

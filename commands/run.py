@@ -22,6 +22,7 @@ from commands.suggestions import closest
 from commands.values import shown
 from inference.errors import RushesError, UserError
 from inference.jobs.model import Job
+from inference.text import clean
 
 Answer = TypeVar("Answer", Card, Card | Form, Card | None)
 
@@ -35,7 +36,7 @@ async def execute(line: str, call: Call) -> Card:
         line: What was typed, with the command; replaces `call.text`.
         call: Who asks, where, and with which services.
     """
-    return await _answered(_execute(line, call), call, "line")
+    return await _answered(_execute(clean(line, lines=True), call), call, "line")
 
 
 async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
@@ -54,7 +55,7 @@ async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
 
 async def invoke(command: Command, call: Call) -> Card:
     """Answer a command whose options a platform has taken apart already."""
-    return await _answered(_invoke(command, call), call, command.typed)
+    return await _answered(_invoke(command, _cleaned(call)), call, command.typed)
 
 
 async def press(button_id: str, call: Call) -> Card | Form:
@@ -74,7 +75,8 @@ async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
         values: What was written, by `Field.name`.
         call: Who hands it in, where, and with which services.
     """
-    return await _answered(_submit(form_id, values, call), call, "form")
+    written = {name: clean(value, lines=True) for name, value in values.items()}
+    return await _answered(_submit(form_id, written, call), call, "form")
 
 
 def opens_form(button_id: str) -> bool:
@@ -108,6 +110,15 @@ def find(line: str) -> tuple[Command, str]:
     if guess is None:
         raise UserError("command.unknown", command=shown(typed))
     raise UserError("command.mistyped", command=shown(typed), suggestion=short.get(guess, guess))
+
+
+def _cleaned(call: Call) -> Call:
+    """Return a call whose text and options hold nothing that a chat may have let through."""
+    options = {
+        name: clean(value, lines=True) if isinstance(value, str) else value
+        for name, value in call.options.items()
+    }
+    return replace(call, text=clean(call.text, lines=True), options=options)
 
 
 def _split(text: str) -> tuple[str, str]:

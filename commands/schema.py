@@ -86,6 +86,8 @@ class Option:
     range: Range | None = None
     max_length: int | None = None
     """Characters of a text."""
+    read_by_model: bool = False
+    """Whether a model reads the text; then codes of chats in it become words."""
     unit: str | None = None
     """Catalog key of what the number counts."""
     modes: frozenset[Mode] = ALL_MODES

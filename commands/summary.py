@@ -10,6 +10,7 @@ from commands.schema import Kind, Option
 from inference.engines.base import Capabilities
 from inference.jobs.model import Job
 from inference.spec import Camera, Mode, Motion, Spec
+from inference.text import ISOLATES, clean, isolate
 
 
 def facts(spec: Spec, locale: str) -> str:
@@ -44,6 +45,14 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
 def shorten(prompt: str, length: int) -> str:
     """Cut a prompt to `length` characters, the last of them an ellipsis."""
     return prompt if len(prompt) <= length else prompt[: length - 1].rstrip() + "…"
+
+
+def quoted(prompt: str, length: int) -> str:
+    """Return a prompt to stand beside our text: isolated on one line, `length` characters at most.
+
+    The two that isolate it count.
+    """
+    return isolate(shorten(clean(prompt), length - ISOLATES))
 
 
 def _length(spec: Spec, locale: str) -> str:
@@ -109,4 +118,6 @@ def written(option: Option, value: object, locale: str) -> str:
         return text("value.yes" if value else "value.no", locale)
     if option.worded:
         return text(f"choice.{option.name}.{str(value).replace(' ', '-')}", locale)
+    if option.kind is Kind.TEXT:
+        return isolate(str(value))
     return text(option.unit, locale, count=value) if option.unit else str(value)

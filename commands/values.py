@@ -8,6 +8,7 @@ import re
 from commands.schema import Kind, Option, Value
 from commands.suggestions import closest
 from inference.errors import UserError
+from inference.text import clean, clean_words, is_blank
 
 MAX_SHOWN = 60
 """Characters of a wrong value that an error sentence repeats."""
@@ -135,8 +136,11 @@ def _switch(option: Option, raw: Value) -> bool:
 
 
 def _text(option: Option, raw: Value) -> str:
-    text = str(raw).strip()
-    if not text:
+    text = str(raw)
+    if option.kind is not Kind.IMAGE:  # a path may have any name
+        text = clean_words(text) if option.read_by_model else clean(text, lines=True)
+    text = text.strip()
+    if is_blank(text):
         raise UserError("value.missing", option=label(option))
     if option.max_length is not None and len(text) > option.max_length:
         raise UserError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from commands.card import Instant, Line, Person
+from inference.text import FIRST_STRONG_ISOLATE, close_isolate
 
 _MARKUP = re.compile(
     r"""
       [\\*_~`|\[]                      # emphasis, code, spoilers, links
     | <(?=[@#:/ait])                   # mentions, emoji, commands, times
-    | ^\s*(?:>|-\#|\#|[-+](?=\s))      # quotes, small print, headings, lists
+    | ^[\s\u2068]*(?:>|-\#|\#|[-+](?=\s))  # quotes, small print, headings, lists
     | @(?=everyone|here)
     """,
     re.VERBOSE | re.MULTILINE,
@@ -34,12 +35,15 @@ def mention(user_id: str) -> str:
 
 def cut(text: str, length: int) -> str:
     """Shorten text to a number of characters, the last of them an ellipsis."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+    if len(text) <= length:
+        return text
+    end = 1 if FIRST_STRONG_ISOLATE not in text else 2
+    return close_isolate(text[: length - end].rstrip() + "…")
 
 
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
-    markup = found.lstrip()
+    markup = found.lstrip(" \t\n\u2068")
     return f"{found[: len(found) - len(markup)]}\\{markup}"
 
 

@@ -126,7 +126,8 @@ def _footer(card: Card) -> str:
     """Name whose job it is, and the job: by its id the card is found again."""
     if card.owner is None or card.job is None:
         return ""
-    return f"@{cut(card.owner.name, OWNER_LENGTH)} · {card.job}"
+    owner = Person(id=card.owner.id, name=cut(card.owner.name, OWNER_LENGTH))
+    return f"{owner.shown} · {card.job}"
 
 
 def _view(buttons: tuple[Button, ...]) -> ui.View:

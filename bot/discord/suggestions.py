@@ -13,10 +13,13 @@ from commands.options import JOB, KEY, MODEL, NAME, TOPIC
 from commands.schema import Kind, Option, Permission
 from commands.settings import SETTINGS
 from commands.suggestions import closest
-from commands.summary import dotted
+from commands.summary import dotted, quoted
 
 MAX_CHOICES = 25
 CHOICE_LENGTH = 100
+
+PROMPT_LENGTH = 80
+"""Characters of a prompt in a choice, beside the id of its job."""
 
 Choices = list[app_commands.Choice[str]]
 Source = Callable[[Call], Awaitable[Mapping[str, str]]]
@@ -56,7 +59,10 @@ async def _jobs(call: Call) -> Mapping[str, str]:
     jobs = await call.jobs.recent(tenant, call.caller.id, limit=MAX_CHOICES)
     if call.caller.may(Permission.ADMIN):
         jobs = await call.visible([*await call.jobs.waiting(tenant), *jobs])
-    return {job.id: dotted([job.id, job.spec.prompt], call.locale) for job in jobs}
+    return {
+        job.id: dotted([job.id, quoted(job.spec.prompt, PROMPT_LENGTH)], call.locale)
+        for job in jobs
+    }
 
 
 async def _presets(call: Call) -> Mapping[str, str]:

@@ -17,8 +17,8 @@ from bot.discord.errors import (
     UNREACHABLE,
     refuses_words,
 )
-from bot.discord.markdown import cut
 from bot.platform import Outgoing, Remember
+from commands.cards import thread_name
 from commands.messages import text
 from inference.clock import Clock
 from inference.errors import DeliveryError
@@ -108,7 +108,7 @@ class Threads:
     ) -> None:
         """Open a thread named after the prompt, or neutrally where its words are refused."""
         try:
-            await self._open(client, card, name(message.job.spec.prompt))
+            await self._open(client, card, thread_name(message.job, NAME_LENGTH))
         except discord.HTTPException as error:
             if not refuses_words(error):
                 raise
@@ -162,11 +162,6 @@ class Threads:
         self._reminded[guild] = now
         _log.warning("discord.threads_full", guild=guild)
         return _elsewhere("discord.why.threads_full_admins")
-
-
-def name(prompt: str) -> str:
-    """Return the name of a thread for a prompt."""
-    return cut(" ".join(prompt.split()), NAME_LENGTH) or "…"
 
 
 def _elsewhere(why: str) -> DeliveryError:

@@ -140,7 +140,7 @@ def _input(field: Field) -> Block:
 
 
 def _headline(card: Card) -> str:
-    return card.title if card.owner is None else f"{card.title}  @{card.owner.name}"
+    return card.title if card.owner is None else f"{card.title}  {card.owner.shown}"
 
 
 def _split(card: Card) -> tuple[Sequence[Line], Sequence[Line]]:
@@ -225,7 +225,7 @@ def _marked(line: Line, *, ping: bool) -> tuple[str, bool]:
 
 
 def _named(part: str | Person) -> str:
-    return f"@{part.name}" if isinstance(part, Person) else part
+    return part.shown if isinstance(part, Person) else part
 
 
 def _date(instant: Instant) -> str:

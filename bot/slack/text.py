@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from inference.text import FIRST_STRONG_ISOLATE, close_isolate
+
 _CONTROL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MARKUP = str.maketrans(
     {
@@ -27,7 +29,8 @@ def escape(text: str, limit: int | None = None) -> str:
     escaped = text.translate(_CONTROL)
     if limit is None or len(escaped) <= limit:
         return escaped
-    return _CUT_ENTITY.sub("", escaped[: limit - 1]) + "…"
+    end = 1 if FIRST_STRONG_ISOLATE not in escaped else 2
+    return close_isolate(_CUT_ENTITY.sub("", escaped[: limit - end]) + "…")
 
 
 def literal(text: str, limit: int | None = None) -> str:

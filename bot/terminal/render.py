@@ -69,7 +69,7 @@ class CardView:
         if card.title or card.owner:
             head = Text(_clean(card.title), style="bold")
             if card.owner is not None:
-                head.append(f"  @{_clean(card.owner.name)}", style="not bold dim")
+                head.append(f"  {_clean(card.owner.shown)}", style="not bold dim")
             yield head
         if card.attachment is not None:
             # In other chats the thread is named after the prompt; here all threads are one.

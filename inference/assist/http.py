@@ -8,7 +8,10 @@ from urllib.request import getproxies
 
 from openai import DefaultAsyncHttpxClient
 
+from inference.bounded import bound
 from inference.proxies import find_proxy
+
+_HOOKS = {"response": [bound]}
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -22,10 +25,10 @@ def http_client(base_url: str | None) -> DefaultAsyncHttpxClient:
     proxy = find_proxy(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
     if proxy is None:
         # Where a proxy is named and not meant, it must not look itself: its rules are others.
-        return DefaultAsyncHttpxClient(trust_env=not getproxies())
+        return DefaultAsyncHttpxClient(trust_env=not getproxies(), event_hooks=_HOOKS)
     url = proxy.url
     if proxy.user is not None:
         scheme, _, place = url.partition("://")
         user, password = quote(proxy.user, safe=""), quote(proxy.password, safe="")
         url = f"{scheme}://{user}:{password}@{place}"
-    return DefaultAsyncHttpxClient(proxy=url)
+    return DefaultAsyncHttpxClient(proxy=url, event_hooks=_HOOKS)

@@ -6,6 +6,7 @@ import re
 
 from inference.assist.base import Draft
 from inference.spec import Mode
+from inference.text import clean_words
 
 MAXIMUM_SENTENCES = 6
 
@@ -14,6 +15,9 @@ MAXIMUM_WORDS = 120
 
 MAXIMUM_CHARACTERS = 1500
 """Of an answer; one that is longer has not understood."""
+
+MAXIMUM_ANSWER = 20_000
+"""Characters of an answer that is looked at."""
 
 _TASKS = {
     Mode.TEXT_TO_VIDEO: (
@@ -47,6 +51,21 @@ _FORM = (
     " cuts. No lists, no titles, no quotation marks around it, not a word about the prompt itself."
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'“])")
+_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,2000}\)")
+_MARKUP = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}|`+|~~|\|\||__|</?[A-Za-z!][^<>]{0,200}>")
+_HEADING = re.compile(r"^\s*(?:#{1,6}|>+|[-+])\s+", re.MULTILINE)
+"""What chats and web pages would read as their own markup."""
+
+_REFUSAL = re.compile(
+    r"(?:(?:i['\u2019]?m|i am|we['\u2019]?re) (?:very |so |really )?sorry\b"
+    r"|(?:sorry|unfortunately|apologies)\s*[,.!:]"
+    r"|i (?:can(?:['\u2019]?t|not| not)|won['\u2019]?t|will not|am (?:not able|unable)) (?:to )?"
+    r"(?:help|assist|do|create|write|generate|provide|fulfil|comply|continue|describe|produce)"
+    r"|as an ai\b)",
+    re.IGNORECASE,
+)
+"""How an assistant begins that declines in words instead of by the protocol."""
+
 _QUOTES = "\"'“”„«»`"
 
 
@@ -59,10 +78,19 @@ def system_message(draft: Draft) -> str:
 
 
 def tidy(answer: str) -> str:
-    """Return an answer as one line, no longer than is allowed; empty if it is no prompt."""
-    line = " ".join(answer.split())
+    """Return an answer as one line of plain words; empty if it is no prompt."""
+    if len(answer) > MAXIMUM_ANSWER:
+        return ""
+    words = _LINK.sub(r"\1", clean_words(answer))
+    words = _HEADING.sub("", _MARKUP.sub("", words))
+    line = " ".join(words.split())
     if len(line) > 1 and line[0] in _QUOTES and line[-1] in _QUOTES:
         line = line[1:-1].strip()
     if len(line) > MAXIMUM_CHARACTERS or not any(letter.isalpha() for letter in line):
         return ""
     return " ".join(_SENTENCE_END.split(line)[:MAXIMUM_SENTENCES])
+
+
+def is_refusal(prompt: str) -> bool:
+    """Whether a tidy answer says that there will be none."""
+    return bool(_REFUSAL.match(prompt))

@@ -27,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inference.assist.base import Draft
 from inference.assist.http import http_client
-from inference.assist.instructions import system_message, tidy
+from inference.assist.instructions import is_refusal, system_message, tidy
+from inference.bounded import HEADERS
 from inference.errors import AssistantError
 
 RETRIES = 2
@@ -90,6 +91,8 @@ class OpenAIAssistant:
         if message.refusal:
             raise AssistantError("assistant.declined")
         prompt = tidy(message.parsed.prompt) if message.parsed else ""
+        if is_refusal(prompt):
+            raise AssistantError("assistant.declined")
         if not prompt:
             raise AssistantError("assistant.unusable")
         return prompt
@@ -112,6 +115,7 @@ async def open_assistant(settings: AssistantSettings) -> AsyncIterator[OpenAIAss
         timeout=settings.timeout_seconds,
         max_retries=RETRIES,
         http_client=http_client(settings.base_url),
+        default_headers=HEADERS,
     ) as client:
         yield OpenAIAssistant(client, settings)
 

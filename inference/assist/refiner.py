@@ -6,6 +6,8 @@ import structlog
 
 from inference.assist.base import Draft, PromptAssistant
 from inference.assist.cache import Asker, RefinementCache, digest
+from inference.assist.instructions import is_refusal, tidy
+from inference.assist.limit import CallLimit
 from inference.clock import Clock
 from inference.errors import AssistantError, StoreError
 
@@ -21,7 +23,22 @@ _log = structlog.get_logger(__name__)
 class Refiner:
     """Turns drafts into prompts for people, each question once."""
 
-    def __init__(self, assistant: PromptAssistant, cache: RefinementCache, clock: Clock) -> None:
+    def __init__(
+        self,
+        assistant: PromptAssistant,
+        cache: RefinementCache,
+        clock: Clock,
+        limit: CallLimit | None = None,
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            assistant: Who is asked.
+            cache: Answers that are known.
+            clock: Paces the rest.
+            limit: How often one person may ask; as often as they like without.
+        """
+        self._limit = limit
         self._assistant = assistant
         self._cache = cache
         self._clock = clock
@@ -35,18 +52,23 @@ class Refiner:
             AssistantError: There is no usable answer now.
         """
         key = await digest(draft, self._assistant.name)
-        prompt = await self._cache.get(key)
-        if prompt is None:
-            prompt = await self._ask(draft)
+        # Assistants come as plugins, and answers from older versions: nobody's word is taken.
+        prompt = _usable(await self._cache.get(key) or "")
+        if not prompt:
+            prompt = _usable(await self._ask(draft, asker))
+        if not prompt:
+            raise AssistantError("assistant.unusable")
         try:
             await self._cache.put(key, prompt, asker)
         except StoreError as error:  # a full disk costs a second question, not the answer
             _log.warning("assistant.not_kept", code=error.code)
         return prompt
 
-    async def _ask(self, draft: Draft) -> str:
+    async def _ask(self, draft: Draft, asker: Asker) -> str:
         if self._clock.monotonic() < self._rests_until:
             raise AssistantError("assistant.unavailable")
+        if self._limit is not None:
+            self._limit.take(asker.requester_id)
         try:
             prompt = await self._assistant.refine(draft)
         except AssistantError as error:
@@ -62,3 +84,9 @@ class Refiner:
         self._failures += 1
         if self._failures >= PATIENCE:
             self._rests_until = self._clock.monotonic() + REST_SECONDS
+
+
+def _usable(answer: str) -> str:
+    """Return an answer as a prompt, or nothing if it is none."""
+    prompt = tidy(answer)
+    return "" if is_refusal(prompt) else prompt

@@ -12,6 +12,7 @@ from pathlib import Path
 from inference.assist.base import PromptAssistant
 from inference.assist.cache import RefinementCache
 from inference.assist.language import Languages
+from inference.assist.limit import PER_HOUR, CallLimit
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
@@ -72,6 +73,7 @@ async def open_core(
     watermark: WatermarkSettings,
     files_seconds: float,
     assistant: PromptAssistant | None,
+    assistant_calls_per_hour: int = PER_HOUR,
     guard: Callable[[Database], Guard],
     clock: Clock,
 ) -> AsyncIterator[Core]:
@@ -118,7 +120,8 @@ async def open_core(
             clock=clock,
         )
         refinements = RefinementCache(database, clock)
-        refiner = None if assistant is None else Refiner(assistant, refinements, clock)
+        calls = CallLimit(assistant_calls_per_hour, clock)
+        refiner = None if assistant is None else Refiner(assistant, refinements, clock, calls)
         preparer = Preparer(
             store=store,
             artifacts=artifacts,
@@ -140,6 +143,7 @@ async def open_core(
             dispatcher=dispatcher,
             refiner=refiner,
             refinements=refinements,
+            guard=judge,
             capabilities=capabilities,
             limits=limits,
             clock=clock,

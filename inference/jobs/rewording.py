@@ -26,7 +26,12 @@ UNANSWERED = "assistant_unanswered"
 DECLINED = "assistant_declined"
 """Note: the assistant did not want to."""
 
-NOTES = (NOT_ENGLISH, UNANSWERED, DECLINED)
+LIMITED = "assistant_limited"
+"""Note: the person has had the assistant asked too often."""
+
+NOTES = (NOT_ENGLISH, UNANSWERED, DECLINED, LIMITED)
+
+_NOTE_BY_CODE = {"assistant.declined": DECLINED, "assistant.limited": LIMITED}
 
 QUESTIONS = 4
 """Questions to the assistant at once; jobs that need none do not wait for them."""
@@ -79,8 +84,7 @@ class Rewording:
             return await self._refined(self._refiner, job, image)
         except AssistantError as error:
             _log.warning("job.not_refined", job=job.id, code=error.code)
-            declined = error.code == "assistant.declined"
-            return await self._noted(job, DECLINED if declined else UNANSWERED)
+            return await self._noted(job, _NOTE_BY_CODE.get(error.code, UNANSWERED))
 
     async def _refined(self, refiner: Refiner, job: Job, image: Path | None) -> Job:
         drawn = job.origins.get("prompt") == RANDOM

@@ -16,7 +16,7 @@ from inference.assist.cache import Asker, RefinementCache
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
-from inference.errors import NotFound, UserError
+from inference.errors import AssistantError, NotFound, UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel, Place
 from inference.jobs.forecast import QueueForecast
@@ -25,6 +25,8 @@ from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
 from inference.jobs.policy import Counts, QueueLimits, admit, admit_length
 from inference.jobs.preparing import Preparer
 from inference.jobs.quota import Quota, Usage, admit_cost
+from inference.safety.base import Outcome, Verdict
+from inference.safety.guard import Guard, Where
 from inference.spec import Mode, Spec
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
@@ -63,6 +65,7 @@ class JobService:
         dispatcher: Dispatcher,
         refiner: Refiner | None,
         refinements: RefinementCache,
+        guard: Guard,
         capabilities: Callable[[str], Capabilities],
         limits: QueueLimits,
         clock: Clock,
@@ -77,6 +80,7 @@ class JobService:
         self._dispatcher = dispatcher
         self._refiner = refiner
         self._refinements = refinements
+        self._guard = guard
         self._capabilities = capabilities
         self._limits = limits
         self._clock = clock
@@ -211,20 +215,50 @@ class JobService:
         return await asyncio.shield(work())
 
     async def refine(
-        self, words: str, *, mode: Mode, model: str, tenant: str, requester_id: str
+        self,
+        words: str,
+        *,
+        mode: Mode,
+        model: str,
+        tenant: str,
+        requester_id: str,
+        flagged: Outcome = Outcome.DENY,
     ) -> str:
         """Return what the assistant would make of a prompt for a model.
 
+        The checks of this machine come before the assistant, and hosted ones after it.
+
+        Args:
+            words: The prompt.
+            mode: What it is for.
+            model: Name of the model.
+            tenant: Whose own words count.
+            requester_id: Who asks.
+            flagged: What the guild wants for things that are not out of the question.
+
         Raises:
-            UserError: `assistant.none`: there is no assistant; `model.unknown`.
-            AssistantError: It has no usable answer now.
+            UserError: `assistant.none`: there is no assistant; `model.unknown`; `safety.prompt`.
+            AssistantError: It has no usable answer now, or the person has asked too often.
         """
         if self._refiner is None:
             raise UserError("assistant.none")
         advice = self._capabilities(model).prompt_advice
         draft = Draft(words=words, mode=mode, advice=advice)
         asker = Asker(tenant=tenant, requester_id=requester_id)
-        return await self._refiner.refine(draft, asker)
+
+        async def judged(*texts: str, where: Where) -> Verdict:
+            return await self._guard.judge_texts(texts, tenant=tenant, flagged=flagged, where=where)
+
+        verdict = await judged(words, where=Where.HERE)
+        if verdict.denied:
+            raise UserError("safety.prompt", reason=verdict.reasons[0].value)
+        refined = await self._refiner.refine(draft, asker)
+        if (await judged(refined, where=Where.HERE)).denied:
+            raise AssistantError("assistant.unusable")
+        verdict = await judged(words, refined, where=Where.HOSTED)
+        if verdict.denied:
+            raise UserError("safety.prompt", reason=verdict.reasons[0].value)
+        return refined
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:
         """Take a finished file back: its message goes, and all files of the job with it.

@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, OpenAIError
 from openai.types.moderation_create_response import ModerationCreateResponse
 
 from inference.assist.http import http_client
+from inference.bounded import HEADERS
 from inference.errors import ModeratorUnavailable
 from inference.safety.base import Reason
 
@@ -55,6 +56,7 @@ class OpenAIModerator:
             timeout=TIMEOUT_SECONDS,
             max_retries=RETRIES,
             http_client=http_client(base_url),
+            default_headers=HEADERS,
         )
 
     async def __aenter__(self) -> Self:

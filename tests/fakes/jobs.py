@@ -11,6 +11,7 @@ from inference.jobs.estimate import Place
 from inference.jobs.model import ENDED, Job, JobState, Order
 from inference.jobs.quota import Quota, Usage, admit_cost, milliseconds
 from inference.jobs.service import CancelOutcome
+from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
 from inference.workers.base import Progress
 
@@ -83,7 +84,14 @@ class FakeJobs:
         return self.put(replace(agreed, state=JobState.QUEUED))
 
     async def refine(
-        self, words: str, *, mode: Mode, model: str, tenant: str, requester_id: str
+        self,
+        words: str,
+        *,
+        mode: Mode,
+        model: str,
+        tenant: str,
+        requester_id: str,
+        flagged: Outcome = Outcome.DENY,
     ) -> str:
         if self.refined is None:
             raise AssistantError("assistant.unavailable")

@@ -13,10 +13,10 @@ from bot.client import Speaker, connect
 from bot.config_sources import load_config
 from bot.control import serve_control
 from commands.actions import Verb
-from commands.card import plain
 from inference.media.provenance import read_recipe
 from tests.fakes import openai_server
 from tests.fakes.openai_server import KEY, MODEL, prompt
+from tests.fakes.readable import plain, readable
 from tests.scenario.terminal_process import Shell
 
 pytestmark = pytest.mark.process
@@ -64,7 +64,9 @@ def test_what_people_ask_for_is_refined_rendered_and_written_into_the_file(shell
     assert server.complaints == []
     assert len(server.requests) == 3
     cards = [path.read_text("utf-8") for path in shell.directory.glob("data/threads/*/*/card.txt")]
-    assert sum(f"✍ {REFINED}" in card for card in cards) == 2  # what was drawn has no own words
+    assert (
+        sum(f"✍ {REFINED}" in readable(card) for card in cards) == 2
+    )  # what was drawn has no own words
 
 
 def test_all_works_the_same_with_the_assistant_down(shell):

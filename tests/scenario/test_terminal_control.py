@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.readable import readable
 from tests.scenario.terminal_process import Shell, stop
 
 pytestmark = pytest.mark.process
@@ -40,7 +41,7 @@ def test_a_job_is_submitted_watched_and_shown_over_the_socket(shell, serving, tm
     assert len(job) == 10
     assert submitted.err.strip()
     second = shell.rushes("submit", "a blue ball", *SMALL, "--as", "kim").out.strip()
-    queue = shell.rushes("queue").out
+    queue = readable(shell.rushes("queue").out)
     assert "a blue ball · kim" in queue
     cancelled = shell.rushes("cancel", second, "--as", "kim")
     assert (cancelled.code, second in cancelled.out) == (0, True), cancelled

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bot.terminal.render import CardView, toolbar
 from commands.card import Card, CardKind
+from tests.fakes.readable import readable
 from tests.unit.bot.card_samples import CLIP, ERROR, FOX, RUNNING, WAITING
 
 
@@ -24,7 +25,7 @@ def drawn(card: Card, *, columns: int = 80, terminal: bool = True, numbered: boo
         highlight=False,
     )
     console.print(CardView(card, zone=UTC, numbered=numbered))
-    return file.getvalue()
+    return readable(file.getvalue())
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import CardKind, plain
+from commands.card import CardKind
 from commands.catalog import COMMANDS
 from commands.context import Caller
 from commands.run import execute, invoke
 from inference.errors import UserError
 from inference.spec import Resolution
+from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")
 

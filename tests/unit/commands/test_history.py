@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import plain
 from commands.context import Caller
 from commands.run import execute
+from tests.fakes.readable import plain
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from commands import cards
 from commands.actions import Action, Verb
 from commands.blocks import Block
-from commands.card import CardKind, plain
+from commands.card import CardKind
 from commands.cards import Standing
 from commands.context import Caller
 from commands.flags import parse
@@ -16,6 +16,7 @@ from commands.run import execute, press, submit
 from inference.jobs.model import ASSISTANT, RANDOM, TYPED, JobState
 from inference.spec import Mode
 from tests.fakes.orders import a_job, a_spec
+from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")
 REFINED = 'A red fox runs through deep snow, past a sign that says "--seed". Soft light.'

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from commands.actions import Action, Verb
-from commands.card import CardKind, plain
+from commands.card import CardKind
 from commands.catalog import COMMANDS
 from commands.context import Caller
 from commands.run import execute, find, press
 from inference.jobs.model import JobState
 from inference.workers.base import Progress, Stage
+from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")
 

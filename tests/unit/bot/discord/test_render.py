@@ -30,7 +30,7 @@ async def test_a_card_is_an_embed_with_its_bar_its_owner_and_its_job():
     assert drawn.content is None
     assert embed.title == r"🎬 a \*red\* fox"
     assert embed.description == "720p\n▓▓▓▓▓▓▓▓░░░░░░░  step 3 of 4"
-    assert embed.footer.text == "@ali_ce · 7Q2FK9XDAB"
+    assert embed.footer.text == "@\u2068ali_ce\u2069 · 7Q2FK9XDAB"
 
 
 async def test_a_card_that_notifies_is_content_and_pings_whom_it_names_only():
@@ -53,7 +53,7 @@ async def test_without_the_right_to_embed_a_card_is_text_with_the_same_words():
         "720p",
         "step 3 of 4",
         "→ <#1>",
-        r"-# @ali\_ce · 7Q2FK9XDAB",
+        "-# @\u2068ali\\_ce\u2069 · 7Q2FK9XDAB",
     ]
 
 

@@ -78,13 +78,13 @@ def test_buttons_below_a_file_are_announced_by_its_facts():
 
 def test_buttons_without_facts_are_announced_all_the_same():
     card = replace(CLIP, lines=((ANN, " here it is"),))
-    assert blocks.controls(card).text == "@ann here it is"
+    assert blocks.controls(card).text == "@\u2068ann\u2069 here it is"
 
 
 def test_a_waiting_card_shows_prompt_owner_facts_place_and_button():
     text, drawn = blocks.message(WAITING)
     assert [block["type"] for block in drawn] == ["section", "context", "context", "actions"]
-    assert drawn[0]["text"]["text"] == "🎬 a red fox running through snow  @kim"
+    assert drawn[0]["text"]["text"] == "🎬 a red fox running through snow  @\u2068kim\u2069"
     assert "720p · 16:9 · 97 frames" in words(drawn[1:2])
     assert texts(drawn[2:3]) == [
         "2nd in line · starts in about 1 min, ready about ",
@@ -122,7 +122,7 @@ def test_somebody_of_another_company_is_mentioned_by_their_plain_id():
 def test_an_id_that_is_none_of_slacks_is_never_mentioned():
     forged = Person(id="!channel", name="everybody")
     card = Card(kind=CardKind.FAILED, lines=((forged, " sorry"),), ping=True)
-    assert words(blocks.message(card).blocks) == "@everybody sorry"
+    assert words(blocks.message(card).blocks) == "@\u2068everybody\u2069 sorry"
 
 
 def test_lists_share_sections_and_long_ones_are_cut():
