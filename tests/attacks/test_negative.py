@@ -133,7 +133,8 @@ async def test_what_older_presets_hold_becomes_the_nearest_legal_guidance(call):
 )
 async def test_an_old_job_is_made_again_with_a_legal_guidance(call, verb):
     old = Spec.from_dict({**a_spec(negative="gore").as_dict(), "cfg": 0.0})
-    job = await call.jobs.submit(replace(an_order(call.channel.tenant), spec=old))
+    order = replace(an_order(call.channel.tenant), spec=old, requester=call.caller.requester)
+    job = await call.jobs.submit(order)
     call.jobs.put(replace(job, state=JobState.DONE, manifest=MANIFEST))
     call.jobs.kept.add(job.id)
     call.jobs.orders.clear()

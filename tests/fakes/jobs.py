@@ -27,6 +27,7 @@ class FakeJobs:
         self.now = now
         self.paused = False
         self.draining = False
+        self.without_worker = False
         self.orders: list[Order] = []
         self.refined: str | None = None
         """What the assistant answers; None while it is away."""

@@ -15,6 +15,7 @@ from inference.engines.geometry import FRAMES
 from inference.errors import UserError
 from inference.spec import Mode
 from tests.fakes.orders import a_job, a_spec
+from tests.fakes.readable import readable
 
 MEMBER = Caller(id="u1", name="ada")
 EDITOR = Caller(id="u2", name="bob", roles=frozenset({"editors", "everyone"}))
@@ -216,5 +217,5 @@ def sentence(check, *arguments):
     try:
         check(*arguments)
     except UserError as refusal:
-        return error_text(refusal, "en")
+        return readable(error_text(refusal, "en"))
     return None
