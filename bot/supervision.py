@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 
 import aiohttp
 import structlog
 
 from bot.platform import Desk, Platform
 from commands.messages import error_text, text
+from inference.bug_report import log_bug
 from inference.errors import RushesError, UserError
+from inference.loops import survive
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Waits before a failed platform is started again; the last one repeats."""
@@ -81,26 +84,26 @@ class Supervisor:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             for platform in self._platforms:
-                key = f"{platform.name}.connection"
-                if _connected(platform):
-                    lost_at[platform.name] = loop.time()
-                    self._failed.discard(platform.name)
-                    self._desk.health.clear(key)
-                elif (
-                    loop.time() - lost_at[platform.name] > PATIENCE_SECONDS
-                    and platform.name not in self._failed
-                ):
-                    sentence = text(
-                        "health.not_connected", self._desk.language, platform=platform.name
-                    )
-                    self._desk.health.report(key, sentence)
+                look = partial(self._look, platform, lost_at)
+                await survive(look, name=f"{platform.name}.watch")
+
+    async def _look(self, platform: Platform, lost_at: dict[str, float]) -> None:
+        """Report a platform that has not been connected for a while, or clear what was said."""
+        now, key = asyncio.get_running_loop().time(), f"{platform.name}.connection"
+        if _connected(platform):
+            lost_at[platform.name] = now
+            self._failed.discard(platform.name)
+            self._desk.health.clear(key)
+        elif now - lost_at[platform.name] > PATIENCE_SECONDS and platform.name not in self._failed:
+            sentence = text("health.not_connected", self._desk.language, platform=platform.name)
+            self._desk.health.report(key, sentence)
 
     def _report(self, platform: Platform, error: Exception) -> float | None:
         """Say why a platform failed; return the pause if it is not the usual one."""
         self._failed.add(platform.name)
         expected = _expected(error)
         if expected is None:
-            _log.exception("platform.failed", platform=platform.name)
+            log_bug(_log, "platform.failed", error, platform=platform.name)
             expected = RushesError("platform.bug", platform=platform.name)
         sentence = error_text(expected, self._desk.language)
         _log.error("platform.failed", platform=platform.name, problem=sentence)

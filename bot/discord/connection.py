@@ -24,6 +24,7 @@ from bot.discord.sync import CommandSync
 from bot.platform import Desk
 from commands.catalog import COMMANDS
 from inference.errors import UserError
+from inference.loops import survive
 
 AUTHENTICATION_FAILED = 4004
 """The gateway's close code for a token that is not valid (any more)."""
@@ -92,7 +93,7 @@ async def serve(
     client.event(on_ready)
     client.event(on_guild_join)
     client.event(on_guild_remove)
-    syncing = asyncio.create_task(sync.run(), name="discord-sync")
+    syncing = asyncio.create_task(survive(sync.run, name="discord.sync"), name="discord-sync")
     try:
         await client.connect()
     except discord.ConnectionClosed as error:

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bot.discord.errors import UNREACHABLE
 from bot.health import Health
 from commands.messages import error_text
 from inference.errors import UserError
+from inference.loops import survive
 from inference.media.atomic import write_bytes
 
 PAUSES = (1.0, 5.0, 30.0, 300.0)
@@ -85,9 +87,13 @@ class CommandSync:
         async with asyncio.TaskGroup() as tasks:
             for target in self._wanted:
                 commands = everywhere if target == GLOBAL else in_guild(everywhere)
-                tasks.create_task(self._keep(target, commands), name=f"discord-sync-{target}")
+                keep = partial(self._keep, target, commands)
+                tasks.create_task(survive(keep, name="discord.sync"), name=f"discord-sync-{target}")
             for target in obsolete:
-                tasks.create_task(self._empty(target), name=f"discord-sync-{target}")
+                empty = partial(self._empty, target)
+                tasks.create_task(
+                    survive(empty, name="discord.sync"), name=f"discord-sync-{target}"
+                )
 
     def joined(self, guild_id: int) -> None:
         """Register the commands of a guild again: it may have lost them with the bot."""

@@ -1,0 +1,215 @@
+"""Background loops of the bot: one bad item, or one chat that hangs, stops none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+
+from bot.delivery import Delivery
+from bot.feed import Feed
+from bot.live import Live
+from bot.terminal.platform import Spoken, TerminalPlatform
+from commands.card import Card, CardKind
+from inference.errors import StoreError
+from inference.jobs.events import EventBus, JobEvent
+from inference.jobs.model import JobState
+from inference.store.outbox import ActKind
+from inference.workers.base import Progress, Stage
+from tests.fakes.clock import ManualClock
+from tests.fakes.orders import a_job
+
+CARD = Card(kind=CardKind.INFO)
+
+
+async def until(reached):
+    async with asyncio.timeout(10):
+        while not reached():  # noqa: ASYNC110 - nobody tells us, so look
+            await asyncio.sleep(0.001)
+
+
+@contextlib.asynccontextmanager
+async def running(work):
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+# -- delivery --------------------------------------------------------------------------------
+
+
+class Board:
+    name = "test"
+
+    def __init__(self):
+        self.posted = []
+
+    async def upload_limit(self, job):
+        return 1 << 20
+
+    async def post(self, message, remember):
+        self.posted.append(message.key)
+        return {"message": message.key}
+
+    async def edit(self, receipt, message):
+        pass
+
+    async def find(self, message):
+        return None
+
+
+@pytest.mark.parametrize("name", ["due_by_lane", "next_at"])
+@pytest.mark.parametrize("error", [LookupError("a prompt"), StoreError("store.busy", path="")])
+async def test_delivery_survives_what_the_outbox_raises(bench, monkeypatch, name, error):
+    async with bench.open() as core:
+        board, real, failed = Board(), getattr(core.outbox, name), []
+
+        async def instead(*args, **kwargs):
+            if len(failed) < 3:
+                failed.append(error)
+                raise error
+            return await real(*args, **kwargs)
+
+        monkeypatch.setattr(core.outbox, name, instead)
+        delivery = Delivery(
+            outbox=core.outbox,
+            store=core.store,
+            artifacts=core.artifacts,
+            events=core.events,
+            platforms={"test": board},
+            painter=lambda *_: CARD,
+            shrinker=None,
+            clock=bench.clock,
+        )
+        async with running(delivery.run()):
+            job = await bench.submit()
+            for pause in (0.5, 1.0):
+                await bench.clock.asleep(pause)
+                bench.clock.advance(pause)
+
+            await until(lambda: f"{job.id}:card" in board.posted)
+
+
+async def test_delivery_survives_a_write_that_fails_unexpectedly(bench, monkeypatch):
+    async with bench.open() as core:
+        board, real, bad = Board(), core.outbox.sent, []
+
+        async def sent(act, receipt):
+            if act.job_id == bad[0]:
+                raise LookupError
+            return await real(act, receipt)
+
+        async def retry(act, *, at):
+            raise LookupError
+
+        monkeypatch.setattr(core.outbox, "sent", sent)
+        monkeypatch.setattr(core.outbox, "retry", retry)
+        delivery = Delivery(
+            outbox=core.outbox,
+            store=core.store,
+            artifacts=core.artifacts,
+            events=core.events,
+            platforms={"test": board},
+            painter=lambda *_: CARD,
+            shrinker=None,
+            clock=bench.clock,
+        )
+        bad.append((await bench.submit()).id)
+        async with running(delivery.run()) as task:
+            await until(lambda: board.posted)
+            good = await bench.submit()
+
+            await until(lambda: f"{good.id}:card" in board.posted)
+            assert not task.done()
+
+
+# -- live cards ------------------------------------------------------------------------------
+
+
+def progress(job_id):
+    return JobEvent(
+        job_id=job_id,
+        tenant="guild:a",
+        state=JobState.RUNNING,
+        progress=Progress(stage=Stage.RENDERING, done=1, total=9),
+    )
+
+
+async def test_a_card_that_hangs_or_fails_holds_up_no_other():
+    clock, events, refreshed = ManualClock(), EventBus(), []
+
+    async def refresh(job_id):
+        refreshed.append(job_id)
+        if job_id == "HANGS":
+            await asyncio.Event().wait()
+        if job_id == "FAILS":
+            raise LookupError("a prompt")
+
+    live = Live(
+        delivery=SimpleNamespace(refresh=refresh),
+        jobs=SimpleNamespace(front=list, place=lambda _: None),
+        events=events,
+        clock=clock,
+    )
+    async with running(live.run()):
+        await clock.asleep(1.0)
+        for job_id in ("HANGS", "FAILS", "WELL"):
+            events.publish(progress(job_id))
+            await asyncio.sleep(0.01)
+            clock.advance(5)
+            events.publish(progress(job_id))
+            await until(lambda job_id=job_id: job_id in refreshed)
+
+
+async def test_a_line_that_cannot_be_told_does_not_end_the_live_cards():
+    clock, asked = ManualClock(), []
+
+    def front():
+        asked.append(clock.monotonic())
+        if len(asked) < 3:
+            raise LookupError
+        return []
+
+    live = Live(
+        delivery=None,
+        jobs=SimpleNamespace(front=front, place=lambda _: None),
+        events=EventBus(),
+        clock=clock,
+    )
+    async with running(live.run()):
+        for pause in (1.0, 1.0, 0.5, 1.0):
+            await clock.asleep(pause)
+            clock.advance(pause)
+        await until(lambda: len(asked) == 3)
+
+
+# -- the terminal's feed ---------------------------------------------------------------------
+
+
+async def test_a_listener_stays_connected_through_cards_that_cannot_be_told(tmp_path, monkeypatch):
+    events, terminal, heard = EventBus(), TerminalPlatform(tmp_path), []
+    lines = iter([LookupError("a prompt"), [CARD]])
+
+    async def line():
+        told = next(lines, [CARD])
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    async def send(event):
+        heard.append(event)
+
+    feed = Feed(terminal=terminal, events=events, tenant="guild:a", line=line)
+    with feed.subscribed():
+        async with running(feed.run(send, asyncio.Event())):
+            job = a_job()
+            feed._spoken.put_nowait(Spoken(kind=ActKind.CARD, job=job, card=None, edited=False))
+            feed._spoken.put_nowait(Spoken(kind=ActKind.CARD, job=job, card=CARD, edited=False))
+            events.publish(progress(job.id))
+
+            await until(lambda: {each["event"] for each in heard} == {"message", "line"})
