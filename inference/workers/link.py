@@ -52,6 +52,10 @@ class Link:
         except OSError:
             _exit_orphaned()
 
+    def close(self) -> None:
+        """Give up this end in a forked process; the parent hears nothing of it."""
+        self._connection.close()
+
     def listen(self, on_message: Callable[[Message], None]) -> None:
         """Start the receiving thread; `on_message` runs on it and must be quick."""
         threading.Thread(target=self._receive, args=(on_message,), daemon=True).start()

@@ -27,7 +27,16 @@ from inference.media.poster import write_poster
 from inference.media.stills import write_stills
 from inference.safety import classifier
 from inference.workers.link import Link, die_with_parent
-from inference.workers.protocol import Call, Failed, Hello, Message, Returned
+from inference.workers.protocol import (
+    MAX_FRAME_BYTES,
+    Call,
+    Decoder,
+    Failed,
+    Hello,
+    Message,
+    Returned,
+    encode,
+)
 from inference.workers.sandbox import confine, renounce
 
 if TYPE_CHECKING:
@@ -115,12 +124,13 @@ def _confine(call: Call) -> None:
     confine(readable=readable, writable=writable)
 
 
-def _serve(call: Call, link: Link) -> NoReturn:
-    """Answer a call in a process of its own and end it."""
+def _serve(call: Call, answer: int) -> NoReturn:
+    """Write the answer to a call into a pipe, in a process of its own, and end it."""
     status = 1
     try:
         die_with_parent()
-        link.send(_answer(call))
+        with os.fdopen(answer, "wb") as pipe:
+            pipe.write(encode(_answer(call)))
         status = 0
     except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
         traceback.print_exc()
@@ -136,11 +146,22 @@ def _answered(call: Call, link: Link) -> bool:
     if sys.platform != "linux":  # forking is not safe elsewhere, and nothing confines there
         link.send(_answer(call))
         return True
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _serve(call, link)
+        link.close()
+        os.close(reader)
+        _serve(call, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        frame = pipe.read(MAX_FRAME_BYTES)
     _, status = os.waitpid(pid, 0)
-    return status == 0
+    if status != 0:
+        return False
+    # One, and of our form: whoever took the fork over shall not speak for later calls.
+    (answer,) = Decoder().feed(frame)
+    link.send(answer)
+    return True
 
 
 def main() -> None:
