@@ -20,8 +20,10 @@ import structlog
 from bot.discord import access, modals, render, uploads
 from bot.discord.address import Posted
 from bot.discord.errors import ACKNOWLEDGED, UNREACHABLE
+from bot.discord.retries import AnsweredElsewhereError
 from commands.card import Card, CardKind
 from commands.forms import Form
+from inference.errors import DeliveryError
 
 PROMPT_SECONDS = 0.25
 """How long a request may take before the person sees "thinking…": only on a busy machine."""
@@ -42,6 +44,8 @@ class Shown:
     """Where it is; None if the answer to the request was something else."""
     card: Card | None = None
     """What it says, if that is known."""
+    elsewhere: bool = False
+    """Whether another process gave the answer."""
 
 
 class Answers:
@@ -51,9 +55,16 @@ class Answers:
         self._shown: OrderedDict[int, asyncio.Future[Shown | None]] = OrderedDict()
 
     async def card(self, interaction_id: int) -> Shown | None:
-        """Return how a request was answered, as soon as it is; None if that is not known."""
+        """Return how a request was answered, as soon as it is; None if that is not known.
+
+        Raises:
+            DeliveryError: Another process answered it: no card of ours belongs there.
+        """
         expected = self._shown.get(interaction_id)
-        return None if expected is None else await asyncio.shield(expected)
+        shown = None if expected is None else await asyncio.shield(expected)
+        if shown is not None and shown.elsewhere:
+            raise DeliveryError("delivery.closed", transient=False, reason=ACKNOWLEDGED)
+        return shown
 
     async def give(
         self,
@@ -62,6 +73,7 @@ class Answers:
         *,
         form: bool = False,
         private: bool = False,
+        withdraw: Callable[[], Awaitable[None]],
     ) -> None:
         """Do what was asked, and answer with what came of it.
 
@@ -70,6 +82,7 @@ class Answers:
             work: Makes the answer; what went wrong is in the answer.
             form: Whether a form is expected, before which nothing may be said.
             private: Whether an answer for the person alone is expected.
+            withdraw: Takes back what was accepted, where another process has answered.
         """
         with self._expected(interaction.id) as expected:
             making = asyncio.create_task(work, name=f"discord-{interaction.id}")
@@ -77,14 +90,14 @@ class Answers:
                 await asyncio.wait({making}, timeout=None if form else PROMPT_SECONDS)
                 thinking = not making.done() and await _think(interaction, private=private)
                 answer = await making
+                thought = private if thinking else None
+                expected.set_result(await _answer(interaction, answer, thought=thought))
+            except AnsweredElsewhereError:
+                await asyncio.wait({making})  # only then it is known what was accepted
+                await withdraw()
+                expected.set_result(Shown(elsewhere=True))
             finally:
                 making.cancel()
-            try:
-                thought = private if thinking else None
-                expected.set_result(await _show(interaction, answer, thought=thought))
-            except (discord.HTTPException, *UNREACHABLE) as error:
-                # Too late, or lost on the way: if it made a job, the outbox sees to its card.
-                _log.info("discord.unanswered", error=type(error).__name__)
 
     @contextlib.contextmanager
     def _expected(self, interaction_id: int) -> Iterator[asyncio.Future[Shown | None]]:
@@ -100,10 +113,34 @@ class Answers:
                 expected.set_result(None)
 
 
+async def _answer(
+    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
+) -> Shown | None:
+    """Answer, and return what that showed; None where it is not known.
+
+    Raises:
+        AnsweredElsewhereError: Another process answered first.
+    """
+    try:
+        return await _show(interaction, answer, thought=thought)
+    except AnsweredElsewhereError:
+        raise
+    except (discord.HTTPException, *UNREACHABLE) as error:
+        # Too late, or lost on the way: if it made a job, the outbox sees to its card.
+        _log.info("discord.unanswered", error=type(error).__name__)
+        return None
+
+
 async def _think(interaction: discord.Interaction, *, private: bool) -> bool:
-    """Show "thinking…", and return whether that is what people see."""
+    """Show "thinking…", and return whether that is what people see.
+
+    Raises:
+        AnsweredElsewhereError: Another process answered first.
+    """
     try:
         await _twice(lambda: interaction.response.defer(ephemeral=private, thinking=True))
+    except AnsweredElsewhereError:
+        raise
     except discord.HTTPException as error:
         return error.code == ACKNOWLEDGED  # the first try arrived, only its answer was lost
     except UNREACHABLE:

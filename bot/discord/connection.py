@@ -21,8 +21,10 @@ from bot.discord.commands import make_tree
 from bot.discord.reception import Reception
 from bot.discord.retries import answer_fast
 from bot.discord.sync import CommandSync
+from bot.discord.two_hosts import TwoHosts
 from bot.platform import Desk
 from commands.catalog import COMMANDS
+from inference.clock import Clock
 from inference.errors import UserError
 from inference.loops import survive
 
@@ -55,7 +57,9 @@ async def serve(
     section: DiscordSection,
     desk: Desk,
     answers: Answers,
+    *,
     memory: Path,
+    clock: Clock,
 ) -> None:
     """Bring what people do on Discord to the desk, through all reconnects, until cancelled.
 
@@ -65,11 +69,13 @@ async def serve(
         desk: Takes calls.
         answers: Remembers which cards answered them.
         memory: File that keeps the fingerprint of the commands that Discord knows.
+        clock: Tells for how long nobody else has answered.
 
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
-    answer_fast()
+    two_hosts = TwoHosts(desk.health, desk.language, clock)
+    answer_fast(two_hosts.seen)
     reception = Reception(desk, client, answers, section.cdn_hosts)
     tree = make_tree(client, reception, COMMANDS)
     client.add_dynamic_items(press_handler(reception))
@@ -93,7 +99,10 @@ async def serve(
     client.event(on_ready)
     client.event(on_guild_join)
     client.event(on_guild_remove)
-    syncing = asyncio.create_task(survive(sync.run, name="discord.sync"), name="discord-sync")
+    background = {
+        asyncio.create_task(survive(work, name=name), name=name)
+        for name, work in (("discord.sync", sync.run), ("discord.two_hosts", two_hosts.run))
+    }
     try:
         await client.connect()
     except discord.ConnectionClosed as error:
@@ -101,8 +110,9 @@ async def serve(
             raise UserError("discord.token_rejected") from error
         raise
     finally:
-        syncing.cancel()
-        await asyncio.wait({syncing})
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
 
 
 def make_client(shards: int | None) -> discord.Client:

@@ -41,7 +41,7 @@ class Intake:
             policy=self._desk.policy,
             options=options or {},
             locale=locale,
-            key=f"{NAME}:{interaction.id}",
+            key=request_key(interaction.id),
             directory=DiscordDirectory(interaction),
         )
 
@@ -84,6 +84,11 @@ class Intake:
             direct=interaction.guild_id is None,
             age_restricted=_is_for_adults(channel),
         )
+
+
+def request_key(interaction_id: int) -> str:
+    """Return the idempotency key of what an interaction asks for."""
+    return f"{NAME}:{interaction_id}"
 
 
 def _is_for_adults(channel: object) -> bool:

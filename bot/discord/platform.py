@@ -95,7 +95,14 @@ class DiscordPlatform:
         async with connection.logged_in(self._section, self._token) as client:
             self._connected = client
             try:
-                await connection.serve(client, self._section, desk, self._answers, self._memory)
+                await connection.serve(
+                    client,
+                    self._section,
+                    desk,
+                    self._answers,
+                    memory=self._memory,
+                    clock=self._clock,
+                )
             finally:
                 self._connected = None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+import contextlib
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any
 
 import discord
 import structlog
@@ -11,14 +13,21 @@ import structlog
 from bot.discord import menus, modals, suggestions
 from bot.discord.address import tenant_of
 from bot.discord.answers import Answers
-from bot.discord.intake import Intake
+from bot.discord.intake import Intake, request_key
 from bot.platform import Desk
+from commands.actions import Action
+from commands.card import Card
+from commands.context import Call
+from commands.forms import Form
 from commands.run import invoke, opens_form, press, submit
 from commands.schema import Command, Option, Value, Visibility
-from inference.errors import RushesError
+from inference.errors import NotFound, RushesError, StoreError
 
 SUGGEST_SECONDS = 2.0
 """After which proposals are too late to be shown."""
+
+OTHERS_SECONDS = 1.0
+"""How long another process with our token has for what it alone may know; Discord waits three."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,12 +65,13 @@ class Reception:
         """Give a command."""
         call = self._intake.call(interaction, options)
         private = command.visibility is Visibility.CALLER
-        await self._answers.give(interaction, invoke(command, call), private=private)
+        await self._give(interaction, invoke(command, call), private=private)
 
     async def press(self, interaction: discord.Interaction, button_id: str) -> None:
         """Press a button."""
         call = self._intake.call(interaction)
-        await self._answers.give(
+        await self._let_others_first(button_id, call)
+        await self._give(
             interaction, press(button_id, call), form=opens_form(button_id), private=True
         )
 
@@ -73,19 +83,18 @@ class Reception:
             await self.command(interaction, command, options)
         else:
             call = self._intake.call(interaction)
-            await self._answers.give(interaction, submit(form_id, values, call))
+            await self._let_others_first(form_id, call)
+            await self._give(interaction, submit(form_id, values, call))
 
     async def animate(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for the words to animate a message's image with."""
         locale = self._intake.locale(interaction)
-        await self._answers.give(
-            interaction, menus.animate(message, self._image_hosts, locale), form=True
-        )
+        await self._give(interaction, menus.animate(message, self._image_hosts, locale), form=True)
 
     async def settings(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Open what a message's clip was made from, to make another one."""
         work = menus.settings(message, self._intake.call(interaction))
-        await self._answers.give(interaction, work, form=True)
+        await self._give(interaction, work, form=True)
 
     async def suggest(
         self, interaction: discord.Interaction, source: suggestions.Source, typed: str
@@ -101,7 +110,7 @@ class Reception:
     async def outdated(self, interaction: discord.Interaction) -> None:
         """Say that a command is not as the person's Discord has it."""
         locale = self._intake.locale(interaction)
-        await self._answers.give(interaction, menus.outdated(locale))
+        await self._give(interaction, menus.outdated(locale))
 
     async def left(self, guild: discord.Guild) -> None:
         """Stop what a guild waits for that has sent the bot away."""
@@ -109,3 +118,35 @@ class Reception:
         for job in await self._desk.jobs.waiting(tenant):
             await self._desk.jobs.cancel(job.id, tenant=tenant)
         _log.info("discord.guild_left", guild=guild.id)
+
+    async def _give(
+        self,
+        interaction: discord.Interaction,
+        work: Coroutine[Any, Any, Card | Form],
+        *,
+        form: bool = False,
+        private: bool = False,
+    ) -> None:
+        """Answer an interaction; see `Answers.give`."""
+
+        async def withdraw() -> None:
+            try:
+                job = await self._desk.jobs.withdraw(request_key(interaction.id))
+            except StoreError as error:
+                _log.error("discord.not_withdrawn", code=error.code)
+            else:
+                _log.warning("discord.withdrawn", job=job and job.id)
+
+        await self._answers.give(interaction, work, form=form, private=private, withdraw=withdraw)
+
+    async def _let_others_first(self, action_id: str, call: Call) -> None:
+        """Wait a moment before an unknown job is called unknown: another process may know it.
+
+        Its message is ours, so either the job was deleted, or two processes have one token.
+        """
+        with contextlib.suppress(NotFound):
+            job_id = Action.decode(action_id).job
+            try:
+                await call.jobs.get(job_id, tenant=call.channel.tenant)
+            except NotFound:
+                await asyncio.sleep(OTHERS_SECONDS)

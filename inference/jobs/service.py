@@ -291,6 +291,22 @@ class JobService:
                 return CancelOutcome.CANCELLING
         return CancelOutcome.TOO_LATE
 
+    async def withdraw(self, key: str) -> Job | None:
+        """Undo the acceptance of an order, as if it had never been given; return its job, if any.
+
+        Args:
+            key: `Order.key`, where it turned out that somebody else serves the request.
+
+        Raises:
+            StoreError: The disk did not take it; the job stays.
+        """
+        job = await self._store.withdraw(key)
+        if job is not None:
+            self._line.leave(job.id, job.tenant)
+            if job.state is JobState.RUNNING:
+                await self._dispatcher.cancel(job.id)
+        return job
+
     async def forget(self, *, tenant: str, requester_id: str) -> int:
         """Forget a person: their waiting jobs are cancelled, all rows and files deleted.
 

@@ -384,6 +384,36 @@ class JobStore(JobQueries):
 
         await self._database.write("delete", work)
 
+    async def withdraw(self, key: str) -> Job | None:
+        """Undo the acceptance under an idempotency key, with all that was to be said of it.
+
+        Returns:
+            The job as it was, or None where there is none, or nothing to undo any more. One that
+            is running is marked to be stopped and deleted.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> Job | None:
+            rows = list(
+                await connection.execute_fetchall("SELECT * FROM jobs WHERE key = ?", (key,))
+            )
+            job = job_from_row(rows[0]) if rows else None
+            if job is None or job.state is JobState.DONE:
+                return None
+            if job.state is JobState.RUNNING:
+                await connection.execute(
+                    "UPDATE jobs SET forget = 1,"
+                    " cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE id = ?",
+                    (self._clock.now(), job.id),
+                )
+                for kind in (ActKind.CLIP, ActKind.NOTICE):  # so that they are not wanted later
+                    await want(connection, job, kind, self._clock.now())
+                await connection.execute("UPDATE outbox SET dead = 1 WHERE job_id = ?", (job.id,))
+            else:
+                await connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+            return job
+
+        return await self._database.write("withdraw", work)
+
     async def switch(self, name: str, *, on: bool) -> None:
         """Set one of the operator's switches, `paused` or `draining`; they survive a restart."""
 

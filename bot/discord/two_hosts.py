@@ -1,0 +1,51 @@
+"""Notices that another process answers with our token, and says so while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from bot.health import Health
+from commands.messages import error_text
+from inference.clock import Clock
+from inference.errors import UserError
+
+HEALTH_KEY = "discord.two_hosts"
+
+QUIET_SECONDS = 1800.0
+"""After which the other process is taken to be gone."""
+
+_log = structlog.get_logger(__name__)
+
+
+class TwoHosts:
+    """Reports answers that were not ours, until there have been none for a while."""
+
+    def __init__(self, health: Health, language: str, clock: Clock) -> None:
+        """Prepare.
+
+        Args:
+            health: Where it is reported.
+            language: Of the operator.
+            clock: Tells how long it has been quiet.
+        """
+        self._health = health
+        self._language = language
+        self._clock = clock
+        self._seen = asyncio.Event()
+
+    def seen(self) -> None:
+        """Note that somebody else answered an interaction."""
+        _log.error("discord.answered_elsewhere")
+        self._health.report(HEALTH_KEY, error_text(UserError("discord.two_hosts"), self._language))
+        self._seen.set()
+
+    async def run(self) -> None:
+        """Clear the problem whenever it has been quiet, until cancelled."""
+        while True:
+            await self._seen.wait()
+            while self._seen.is_set():
+                self._seen.clear()
+                await self._clock.sleep(QUIET_SECONDS)
+            self._health.clear(HEALTH_KEY)
