@@ -3,8 +3,7 @@
 One job's messages go out one after the other, the card first; different jobs' side by side, with a
 concurrency limit for each platform and kind of work (`bot.delivery_slots`). A transient failure is
 tried again for as long as it takes; a terminal one moves the message to the next route: thread,
-channel, direct message, and at last kept for `/rushes show`. Before it leaves the channel because
-of a refusal that may pass, it is tried again there, for `PASSING_SECONDS`.
+channel, direct message, and at last kept for `/rushes show` (`bot.fallback`).
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ import random
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
+from bot import fallback
 from bot.delivery_slots import LANES, TRY_SECONDS, Lane, Slots
 from bot.platform import Outgoing, Platform, Receipt
 from commands.card import Card
@@ -37,13 +37,6 @@ from inference.store.outbox import Act, ActKind, OutboxStore, Route
 
 BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries; the last one repeats."""
-
-PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
-"""How long a place may stay closed, where that may pass, before the next one is taken: a clip is
-better read in the channel now than in its thread later, and better there later than elsewhere."""
-
-PASSING_BACKOFF_SECONDS = (2, 5, 10, 30, 60)
-"""Waits between tries at such a place; the last one repeats."""
 
 UNLIMITED = 1 << 62
 """Bytes."""
@@ -370,7 +363,7 @@ class Delivery:
         try:
             await platform.edit(receipt, message)
         except DeliveryError as error:
-            if error.transient or self._reopens(act, error):
+            if error.transient or fallback.reopens(act, error, self._outbox.now()):
                 raise
             await self._outbox.drop(act)  # somebody deleted the card: it is not forced on them
         else:
@@ -409,43 +402,12 @@ class Delivery:
         await self._noted(self._outbox.retry(act, at=self._outbox.now() + pause))
 
     async def _closed(self, act: Act, error: DeliveryError) -> None:
-        """Take the next route, or go back to the first one where the place may open again."""
-        closed = {"tries": 0, **act.trace.get("closed", {}), "at": self._closed_at(act)}
-        onward = Route(min(act.route + 1, Route.KEPT))
-        if error.code == "delivery.unseen":  # it may be there: no other place may get a double
-            onward = Route.KEPT
-        if self._reopens(act, error):
-            await self._reopened(act, closed)
-        elif act.kind is ActKind.REMOVAL:  # it is where it is: no other place has it
+        step = fallback.after(act, error, self._outbox.now())
+        if step is None:
             await self._noted(self._outbox.drop(act))
         else:
-            why = error.why or act.trace.get("why")
-            trace = {"closed": closed, **({"why": why} if why else {})}
-            await self._noted(self._outbox.reroute(act, onward, trace=trace))
-
-    def _reopens(self, act: Act, error: DeliveryError) -> bool:
-        """Whether it is worth waiting for a place that is closed."""
-        waited = self._outbox.now() - self._closed_at(act)
-        return error.passing and waited < PASSING_SECONDS.get(act.route, 0.0)
-
-    def _closed_at(self, act: Act) -> float:
-        """Return since when the place of an act is closed; not later than now, by any clock."""
-        now = self._outbox.now()
-        return min(now, float(act.trace.get("closed", {}).get("at", now)))
-
-    async def _reopened(self, act: Act, closed: dict[str, Any]) -> None:
-        """Try later where it belongs."""
-        tries = closed["tries"]
-        pause = float(PASSING_BACKOFF_SECONDS[min(tries, len(PASSING_BACKOFF_SECONDS) - 1)])
-        pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
-        home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
-        route = act.route if act.receipt is not None or act.kind is ActKind.REMOVAL else home
-        trace = {"closed": {**closed, "tries": tries + 1}}
-        if route is act.route:
-            trace = {**act.trace, **trace}
-        await self._noted(
-            self._outbox.reroute(act, route, trace=trace, at=self._outbox.now() + pause)
-        )
+            reroute = self._outbox.reroute(act, step.route, trace=step.trace, at=step.at)
+            await self._noted(reroute)
 
     async def _noted(self, write: Awaitable[None]) -> None:
         """Write down how a try went; if that fails, the row says what it said before."""

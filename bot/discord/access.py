@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import discord
+from discord.abc import GuildChannel
 
 from commands.messages import text
 from inference.errors import UserError
@@ -72,6 +73,11 @@ def only_threads_are_closed(channel: discord.TextChannel) -> bool:
     granted = channel.permissions_for(channel.guild.me)
     threads = granted.create_public_threads and granted.send_messages_in_threads
     return granted.send_messages and granted.attach_files and not threads
+
+
+def embeds_in(channel: GuildChannel) -> bool:
+    """Whether the bot may send embeds in a channel, as far as is known."""
+    return channel.permissions_for(channel.guild.me).embed_links
 
 
 def may_embed(interaction: discord.Interaction) -> bool:

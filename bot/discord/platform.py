@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import discord
+from discord.abc import GuildChannel
 
 from bot.config import DiscordSection
 from bot.discord import access, connection, places, render, uploads
@@ -225,7 +226,7 @@ class DiscordPlatform:
         channel = await self._place(message)
         now = self._clock.now()
         answered = created_at(Address(**message.job.address).interaction).timestamp()
-        first = message.trace.get("begun", answered)
+        first = min(now, message.trace.get("begun", answered))  # whatever the clock did
         since = min(first, answered) if message.kind is ActKind.CARD else first
         try:
             return await search(self._client, channel, message, since=since)
@@ -283,6 +284,12 @@ class DiscordPlatform:
             return card
         return render.noted(card, text(why, self._locale(message)))
 
+    def _may_embed(self, message: Outgoing, channel: int) -> bool:
+        """Whether embeds are shown in a channel: when it was asked, and now as far as is known."""
+        place = self._client.get_channel(channel)
+        allowed = not isinstance(place, GuildChannel) or access.embeds_in(place)
+        return allowed and Address(**message.job.address).embeds
+
     async def _worded(
         self, message: Outgoing, card: Card, send: Callable[[Card], Awaitable[Sent]]
     ) -> Sent:
@@ -300,7 +307,7 @@ class DiscordPlatform:
     async def _send(
         self, client: discord.Client, channel: int, message: Outgoing
     ) -> discord.Message:
-        address = Address(**message.job.address)
+        embeds = self._may_embed(message, channel)
         posted = Posted.from_receipt(message.card_receipt)
         reply: dict[str, Any] = (
             {"reference": Reply(posted)} if posted and posted.channel == channel else {}
@@ -315,7 +322,7 @@ class DiscordPlatform:
             return await post(card)
 
         async def post(card: Card, **more: Any) -> discord.Message:
-            drawn = render.message(card, embeds=address.embeds)
+            drawn = render.message(card, embeds=embeds)
             attachment = card.attachment
             return await client.get_partial_messageable(channel).send(
                 drawn.content,
@@ -332,12 +339,13 @@ class DiscordPlatform:
     async def _edit(self, client: discord.Client, posted: Posted, message: Outgoing) -> None:
         address = Address(**message.job.address)
         running = message.card.kind is CardKind.RUNNING
+        embeds = self._may_embed(message, posted.channel)
 
         async def edit(card: Card) -> None:
             still = await uploads.preview(message.preview if running else None)
             drawn = render.message(
                 card,
-                embeds=address.embeds,
+                embeds=embeds,
                 link=_link(address, message),
                 preview=still is not None,
             )

@@ -77,7 +77,7 @@ class Threads:
             await self._open_somehow(client, card, message, lang)
         except discord.RateLimited as error:
             now = self._clock.now()
-            since = message.trace.get("thread_busy_at", now)
+            since = min(now, message.trace.get("thread_busy_at", now))
             if now + error.retry_after - since > WAIT_SECONDS:
                 raise _elsewhere("discord.why.thread_busy") from error
             await remember({"thread_busy_at": since})

@@ -313,7 +313,7 @@ class OutboxStore:
         trace: dict[str, Any] | None = None,
         at: float | None = None,
     ) -> None:
-        """Try another place; what the old place was told does not matter there.
+        """Try another place, where what the old one was told does not matter, or the same one.
 
         Args:
             act: What is tried.
@@ -324,7 +324,8 @@ class OutboxStore:
         await self._update(
             "reroute",
             act,
-            "route = json_extract(:value, '$.route'), attempts = 0, sending = 0,"
+            "route = json_extract(:value, '$.route'), attempts = 0,"
+            " sending = iif(route = json_extract(:value, '$.route'), sending, 0),"
             " trace = json_extract(:value, '$.trace'),"
             " next_at = coalesce(json_extract(:value, '$.at'), 0)",
             json.dumps({"route": route.value, "trace": trace or {}, "at": at}),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import functools
 import io
 import math
 import random
+import sqlite3
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ from pathlib import Path
 from PIL import Image
 from rich.console import Console
 
+from inference.store.maintenance import DATABASE_NAME
 from tests.fakes.discord import (
     CannotAsk,
     Channel,
@@ -66,7 +69,10 @@ SHORT: dict[str, object] = {"resolution": "360p", "frames": 49}
 
 
 SHARES = (0.5, 0.95, 0.99)
-"""Of the acknowledgements, in the report."""
+"""Of the acknowledgements and of the waits, in the report."""
+
+PROMPT_SECONDS = 60.0
+"""From the end of the last render to the arrival of the last clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +106,8 @@ class Day:
     not_offered: Counter[str] = field(default_factory=Counter)
     """What a person's client did not let them do."""
     given_up: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    """Seconds from the end of each render to the arrival of its clip, sorted."""
     counts: Counter[str] = field(default_factory=Counter)
     takes: int = 0
 
@@ -318,6 +326,7 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
                 stuck = str(error)
             status = await bot.stop()
             verdict = judge(discord, kills=bot.kills)
+            verdict.problems += await asyncio.to_thread(_late, directory, day)
             verdict.problems += [stuck] if stuck else []
             verdict.problems += [f"no answer to {what}" for what in day.given_up]
             if status != 0:
@@ -329,16 +338,39 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
     return day, verdict
 
 
+def _late(directory: Path, day: Day) -> list[str]:
+    """Say what came late, by the bot's own books, which alone know when a render ended."""
+    with contextlib.closing(sqlite3.connect(directory / "data" / DATABASE_NAME)) as books:
+        clips = books.execute(
+            "SELECT jobs.id, outbox.created_at, jobs.ended_at FROM outbox JOIN jobs"
+            " ON jobs.id = outbox.job_id WHERE outbox.kind = 'clip'"
+        ).fetchall()
+    last = max((rendered for _, rendered, _ in clips), default=0.0)
+    came = [(job, rendered, ended) for job, rendered, ended in clips if ended is not None]
+    day.waits = sorted(ended - rendered for _, rendered, ended in came)
+    return [
+        f"{job}: came {ended - last:.0f} s after the last render"
+        for job, _, ended in came
+        if ended - last > PROMPT_SECONDS
+    ]
+
+
+def _share(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))] if values else 0.0
+
+
 def report(day: Day, verdict: Verdict) -> str:
     """Say in a few lines what happened."""
     witness, gateway = day.discord.witness, day.discord.gateway
     latencies = [f"p{share * 100:.0f} {witness.latency(share) * 1000:.0f} ms" for share in SHARES]
+    waits = [f"p{share * 100:.0f} {_share(day.waits, share):.1f} s" for share in SHARES]
     answers = Counter(f"{seen.status}/{seen.code}" for seen in witness.requests)
     told = Counter(message.text.partition("\n")[0] for message in day.discord.world.ephemeral)
     lines = [
         f"commands: {day.done} {dict(day.counts)}, given again: {day.repeated}",
         f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
         f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
+        f"clips came: {', '.join(waits)} after their render, the last {_share(day.waits, 1):.1f} s",
         f"requests: {len(witness.requests)} {dict(answers)}",
         f"too late: {len(witness.dead_token_uses)}, left thinking by a kill: {verdict.thinking}",
         f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",

@@ -13,6 +13,9 @@ WORDS = re.compile(r"by (?P<who>p\d+), take (?P<take>\d+)")
 
 _BUTTON = re.compile(r"v1:(?P<verb>\w+):(?P<job>[0-9A-Z]{8,26})")
 
+ELSEWHERE = "Here instead of a thread"
+"""How a clip says that its channel allows no thread now."""
+
 THINKING_SECONDS = 5.0
 """After this an answer that was announced is there, or the bot forgot it."""
 
@@ -124,7 +127,8 @@ def _problem(discord: LoopbackDiscord, job: Job) -> str | None:
 def _fault_of(clip: Message, card: Message, words: str) -> str | None:
     """Return what is wrong with a file that arrived."""
     place = card.thread if card.channel.kind in THREADED else card.channel
-    if clip.channel is not place:
+    instead = clip.channel is card.channel and ELSEWHERE in clip.text
+    if clip.channel is not place and not instead:
         return f"the clip is in {clip.channel.name or 'a direct message'}"
     if not re.search(re.escape(words).encode() + rb"(?!\d)", clip.files[0].data):
         return "the clip is that of another prompt"

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bot import delivery
+from bot import fallback
 from bot.discord import platform
 from inference.store.outbox import Route
 from tests.fakes.discord import ChannelKind, Permission
@@ -22,8 +22,8 @@ POSTS = r"POST /channels/\d+/messages$"
 
 @pytest.fixture
 async def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(delivery, "PASSING_BACKOFF_SECONDS", (0.2,))
-    monkeypatch.setitem(delivery.PASSING_SECONDS, Route.THREAD, 5.0)
+    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", (0.2,))
+    monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 5.0)
     async with studio(tmp_path / "data") as place:
         yield place
 
@@ -176,7 +176,7 @@ async def test_a_locked_thread_gets_its_clip_in_the_channel(place):
 
 
 async def test_a_place_that_stays_closed_sends_its_clip_by_message_and_says_why(place, monkeypatch):
-    monkeypatch.setattr(delivery, "PASSING_SECONDS", {Route.THREAD: 0.5, Route.CHANNEL: 1.0})
+    monkeypatch.setattr(fallback, "PASSING_SECONDS", {Route.THREAD: 0.5, Route.CHANNEL: 1.0})
     async with place.bot(step_seconds=0.1):
         await asked(place)
         place.discord.world.time_out(place.guild)
@@ -265,3 +265,36 @@ async def test_connect_is_asked_for_in_voice_channels(place):
         refused = await asked(place, stage)
     assert refused.visible_to is place.alice.user
     assert "“Connect”" in refused.text
+
+
+async def test_what_is_deleted_during_a_time_out_is_taken_back_afterwards(place):
+    async with place.bot():
+        card = await asked(place)
+        clip = await place.clip(card)
+        await place.done(card)
+        place.discord.world.time_out(place.guild)
+        await place.alice.click(clip, "Delete").response()
+        await eventually(lambda: refusals(place) > 1)
+        place.discord.world.time_out(place.guild, over=True)
+        await place.discord.until(lambda: clip.deleted, SECONDS, "clip taken back")
+
+
+async def test_a_card_says_how_it_ended_though_it_was_edited_too_often(place):
+    edits = r"PATCH /channels/\d+/messages/\d+$"
+    async with place.bot(step_seconds=0.1):
+        card = await asked(place)
+        trouble = place.discord.trouble(edits, times=3, retry_after=3.0, code=30046)
+        await place.clip(card)
+        await place.done(card)
+    assert trouble.left == 0
+
+
+async def test_a_card_without_leave_for_embeds_goes_on_as_text(place):
+    async with place.bot(step_seconds=0.3):
+        card = await asked(place)
+        assert card.embeds
+        for role in place.guild.roles:
+            place.general.deny(role, Permission.EMBED_LINKS)
+        place.discord.world.changed(place.general)
+        await place.done(card)
+    assert not card.embeds

@@ -73,6 +73,14 @@ async def test_a_cancelled_job_brings_nothing(made_up):
     assert "1 clips" in made_up.problem()
 
 
+async def test_a_clip_may_come_without_its_thread_if_it_says_why(made_up):
+    made_up.card()
+    clip = made_up.clip(made_up.general)
+    assert "the clip is in" in made_up.problem()
+    clip.content = "Here instead of a thread: there are too many."
+    assert judge(made_up.discord).problems == []
+
+
 async def test_a_clip_that_never_came_is_seen(made_up):
     made_up.card()
     assert not jobs(made_up.discord)[JOB].ended

@@ -67,6 +67,10 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[models]\ninstalled = ['sora']\n", ["mine.toml:2", "sora", "nano"]),
         ("[models]\ndefault = 'opensora'\n", ["mine.toml:2", "opensora", "nano"]),
         ("queue = 5\n", ["mine.toml:1", "queue"]),
+        (
+            "[discord]\nthread_minutes = 90\n",
+            ["mine.toml:2", "discord.thread_minutes", "60, 1440, 4320 or 10080"],
+        ),
         ("discord = 'abc'\n", ["mine.toml:1", "discord"]),
         ("[slack]\nbot_token = 'xapp-1-a'\n", ["slack", "xoxb-"]),
         ("[assistant]\nbase_url = 'localhost:11434'\n", ["mine.toml:2", "assistant.base_url"]),
@@ -156,6 +160,11 @@ def test_the_customary_variable_is_named_when_its_token_is_broken(tmp_path, monk
     (told,) = refused(tmp_path, "")
     assert told.startswith("DISCORD_TOKEN: discord.token is wrong")
     assert "two" not in told
+
+
+def test_the_minutes_of_a_thread_may_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUSHES_DISCORD__THREAD_MINUTES", "1440")
+    assert loaded(tmp_path, "").discord.thread_minutes == 1440
 
 
 def test_a_home_that_does_not_exist_is_told(tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.delivery import PASSING_SECONDS, Delivery
+from bot.delivery import Delivery
+from bot.fallback import PASSING_SECONDS
 from commands import cards
 from commands.cards import Standing
 from inference.errors import DeliveryError

@@ -319,3 +319,17 @@ async def test_whatever_happened_the_next_time_is_when_something_is_due(tmp_path
             if at is not None and at > clock.now():
                 clock.advance(at - clock.now())
                 assert await due(outbox)
+
+
+async def test_a_place_that_is_tried_again_is_still_asked_first(store, outbox, clock):
+    job = await delivering(store)
+    await outbox.begin(await outbox.get(job.id, ActKind.CLIP))
+    act = await outbox.get(job.id, ActKind.CLIP)
+
+    await outbox.reroute(act, act.route, trace=act.trace, at=clock.now() + 5)
+    again = await outbox.get(job.id, ActKind.CLIP)
+    assert (again.sending, again.trace) == (True, {"begun": clock.now()})
+
+    await outbox.reroute(again, Route.CHANNEL)
+    elsewhere = await outbox.get(job.id, ActKind.CLIP)
+    assert (elsewhere.sending, elsewhere.trace) == (False, {})

@@ -1,0 +1,87 @@
+"""Fallback routes: where a message goes whose place has refused it, and when.
+
+A refusal that may pass, such as a bot's time-out, is waited out: for a moment where a thread takes
+nothing, for an hour where the channel takes nothing either. Then, or at once where the place is
+gone for good, the next route is taken: thread, channel, direct message, kept.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from inference.errors import DeliveryError
+from inference.store.outbox import Act, ActKind, Route
+
+PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
+"""How long a place may stay closed, where that may pass, before the next one is taken: a clip is
+better read in the channel now than in its thread later, and better there later than elsewhere."""
+
+BACKOFF_SECONDS = (2, 5, 10, 30, 60)
+"""Waits between tries at such a place; the last one repeats."""
+
+UNSEEN = "delivery.unseen"
+"""Code of an error: the message may be there, so that no other place may get a double."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The next try of an act."""
+
+    route: Route
+    trace: dict[str, Any]
+    """What is remembered there."""
+    at: float | None = None
+    """Unix seconds; None for at once."""
+
+
+def after(act: Act, error: DeliveryError, now: float) -> Step | None:
+    """Return what follows when a place has refused an act for good or for a while.
+
+    Args:
+        act: What was refused.
+        error: Why; not transient.
+        now: Unix seconds.
+
+    Returns:
+        None if there is nothing more to try.
+    """
+    closed = {"tries": 0, **act.trace.get("closed", {}), "at": _closed_at(act, now)}
+    if reopens(act, error, now):
+        return _later(act, closed, now)
+    if _is_fixed(act):  # it is where it is: no other place has it
+        return None
+    onward = Route.KEPT if error.code == UNSEEN else Route(min(act.route + 1, Route.KEPT))
+    why = error.why or act.trace.get("why")
+    return Step(route=onward, trace={"closed": closed, **({"why": why} if why else {})})
+
+
+def reopens(act: Act, error: DeliveryError, now: float) -> bool:
+    """Whether it is worth waiting for a place that is closed."""
+    route = Route.CHANNEL if _is_fixed(act) else act.route
+    waited = now - _closed_at(act, now)
+    return error.passing and waited < PASSING_SECONDS.get(route, 0.0)
+
+
+def _later(act: Act, closed: dict[str, Any], now: float) -> Step:
+    """Try again where the message belongs."""
+    tries: int = closed["tries"]
+    pause = float(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
+    pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
+    home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
+    route = act.route if _is_fixed(act) else home
+    kept = act.trace if route is act.route else {}
+    return Step(
+        route=route, trace={**kept, "closed": {**closed, "tries": tries + 1}}, at=now + pause
+    )
+
+
+def _closed_at(act: Act, now: float) -> float:
+    """Return since when the place of an act is closed; not later than now, by any clock."""
+    return min(now, float(act.trace.get("closed", {}).get("at", now)))
+
+
+def _is_fixed(act: Act) -> bool:
+    """Whether an act is about a message that is there."""
+    return act.receipt is not None or act.kind is ActKind.REMOVAL
