@@ -325,7 +325,7 @@ class OutboxStore:
             "reroute",
             act,
             "route = json_extract(:value, '$.route'), attempts = 0,"
-            " sending = iif(route = json_extract(:value, '$.route'), sending, 0),"
+            " sending = sending AND route = json_extract(:value, '$.route'),"
             " trace = json_extract(:value, '$.trace'),"
             " next_at = coalesce(json_extract(:value, '$.at'), 0)",
             json.dumps({"route": route.value, "trace": trace or {}, "at": at}),
