@@ -124,7 +124,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         desk = Desk(
             jobs=core.jobs,
             studio=studio,
-            policy=make_policy(core.database, clock),
+            policy=make_policy(core.database, clock, setup.house(config)),
             language=config.bot.language,
             database=core.database,
             operators=config.bot.operators,

@@ -29,6 +29,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from commands.house import DirectMessages
 from inference.errors import UserError
 from inference.media.watermark import Corner
 
@@ -137,6 +138,12 @@ class BotSection(Section):
     """`discord`, `slack`, `terminal`, or `module:factory` for one of your own."""
     operators: frozenset[str] = frozenset()
     """Who may stop the GPU for everybody: `discord:<user>`, `slack:<team>:<user>`."""
+    direct_messages: DirectMessages = DirectMessages.OPEN
+    """Whether anything is made in direct messages with the bot."""
+    direct_message_seconds: Positive = 600
+    """GPU seconds a day of one person in Discord's direct messages, which belong to no server."""
+    allowed_tenants: frozenset[str] = frozenset()
+    """The only servers and workspaces that are served, if any are named; see `commands.house`."""
 
 
 class DiscordSection(Section):

@@ -233,6 +233,7 @@ class _Control:
                 id=body.channel,
                 title=body.guild,
                 private=False,
+                admitted=True,
                 local_files=True,
             ),
             jobs=self._jobs,

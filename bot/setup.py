@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from bot.config import Config
+from commands.house import House
 from commands.studio import Studio
 from inference.assist.base import PromptAssistant
 from inference.engines import registry
@@ -72,6 +73,16 @@ def _folders(model: str, directory: Path | None) -> list[Path]:
         return [folder(one, directory) for one in registry.checkpoints(model)]
     except CheckpointError as error:
         raise UserError("model.no_weights", model=model) from error
+
+
+def house(config: Config) -> House:
+    """Return the operator's rules for everybody."""
+    section = config.bot
+    return House(
+        direct_messages=section.direct_messages,
+        direct_message_seconds=section.direct_message_seconds,
+        allowed_tenants=section.allowed_tenants,
+    )
 
 
 def watermark(config: Config) -> WatermarkSettings:

@@ -1,14 +1,14 @@
 """The commands of those in charge: /rushes-admin pause, resume, drain, cancel, block, unblock.
 
 The GPU and its line are shared by all tenants, so stopping them is for the operator; an admin
-cancels jobs and blocks people of their own tenant.
+cancels jobs and blocks people of their own tenant. The operator's blocks hold everywhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from commands import cards, queue
+from commands import cards, people, queue
 from commands.arguments import arguments
 from commands.blocks import Block
 from commands.card import Card
@@ -43,24 +43,31 @@ async def drain(call: Call) -> Card:
 async def block(call: Call) -> Card:
     """Let somebody make nothing more here; what they have in line stays."""
     given = arguments(call, _BLOCK)
-    person, reason = plain_id(str(given[_WHO.name])), str(given.get(REASON.name, ""))
-    await call.policy.blocks.put(
-        call.channel.tenant, Block(person=person, reason=reason), call.caller.requester
-    )
-    return cards.note("admin.blocked", call.locale, person=person)
+    whom = await people.named(call, str(given[_WHO.name]), given)
+    block = Block(person=whom.person, reason=str(given.get(REASON.name, "")))
+    await call.policy.blocks.put(whom.tenant, block, call.caller.requester)
+    key = "admin.blocked_everywhere" if whom.everywhere else "admin.blocked"
+    return cards.note(key, call.locale, person=whom.person)
 
 
 async def unblock(call: Call) -> Card:
     """Let somebody make things again."""
-    person = plain_id(str(arguments(call, (_WHO,))[_WHO.name]))
-    lifted = await call.policy.blocks.lift(call.channel.tenant, person, call.caller.requester)
+    given = arguments(call, _UNBLOCK)
+    typed, actor = str(given[_WHO.name]), call.caller.requester
+    whom = await people.named(call, typed, given)
+    lifted = await call.policy.blocks.lift(whom.tenant, whom.person, actor)
+    if whom.everywhere:  # also one that an admin had set here
+        here = plain_id(typed)
+        lifted |= await call.policy.blocks.lift(call.channel.tenant, here, actor)
     if not lifted:
-        raise NotFound("admin.not_blocked", person=shown(person))
-    return cards.note("admin.unblocked", call.locale, person=person)
+        raise NotFound("admin.not_blocked", person=shown(whom.person))
+    key = "admin.unblocked_everywhere" if whom.everywhere else "admin.unblocked"
+    return cards.note(key, call.locale, person=whom.person)
 
 
 _WHO = replace(PERSON, required=True)
-_BLOCK = (_WHO, REASON)
+_BLOCK = (_WHO, REASON, *people.REACH)
+_UNBLOCK = (_WHO, *people.REACH)
 
 COMMANDS = (
     Command(
@@ -104,7 +111,7 @@ COMMANDS = (
         parent=PARENT,
         name="unblock",
         handler=unblock,
-        options=(_WHO,),
+        options=_UNBLOCK,
         visibility=Visibility.CALLER,
         permission=Permission.ADMIN,
     ),

@@ -105,8 +105,13 @@ class Jobs(Protocol):
         """Return a page of the requester's jobs, newest first, whose prompts have these words."""
         ...
 
-    async def usage(self, tenant: str, requester_id: str, *, since: float) -> Usage:
-        """Return the GPU time charged since a time, and what is reserved now."""
+    async def usage(
+        self, tenant: str, requester_id: str, *, since: float, person: str = ""
+    ) -> Usage:
+        """Return the GPU time charged since a time, and what is reserved now.
+
+        With `person`, their name in all tenants, also what they used everywhere.
+        """
         ...
 
     def cost(self, spec: Spec) -> float:
@@ -208,6 +213,10 @@ class Channel:
     """Id of the place itself, if that is a private thread in the channel `id`."""
     direct: bool = False
     """Whether it is the conversation of one person with the bot."""
+    personal: bool = False
+    """Whether the tenant is this one person, so that nobody sets rules for it."""
+    admitted: bool = False
+    """Whether the operator let the tenant in otherwise than by the list of allowed ones."""
     age_restricted: bool = False
     """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
     closed: UserError | None = None

@@ -11,6 +11,7 @@ from commands.card import Card
 from commands.context import Call
 from commands.extend import carried_over, extended
 from commands.flags import parse
+from commands.house import DirectMessages
 from commands.messages import language
 from commands.options import BY_NAME, IMAGE, LAST, PROMPT, REFINE, RENDER_OPTIONS
 from commands.permissions import check_caps, check_making, check_press, within_caps
@@ -116,7 +117,7 @@ async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = 
             tenant=call.channel.tenant,
             spec=resolved.spec,
             origins=resolved.origins,
-            quota=limits.quota(call.caller, rules, call.clock.now()),
+            quota=await limits.quota_of(call, rules),
         )
         if revised is not None:
             return cards.note("edit.revised", call.locale, job=job.id)
@@ -199,7 +200,9 @@ async def allowed(call: Call) -> Rules:
     Raises:
         UserError: `permission.*`.
     """
-    block = await call.policy.blocks.of(call.channel.tenant, call.caller.id)
+    if call.channel.direct and call.policy.house.direct_messages is DirectMessages.CLOSED:
+        raise UserError("permission.direct_messages")
+    block = await call.policy.block_of(call.channel.tenant, call.caller.id, call.person)
     if block is not None and block.reason:
         raise UserError("permission.blocked_because", reason=block.reason)
     if block is not None:
@@ -248,7 +251,7 @@ async def submit(
         UserError: It is not taken.
     """
     asked, resolved = resolved, _made_to_fit(call, resolved)
-    quota = limits.quota(call.caller, rules, call.clock.now())
+    quota = await limits.quota_of(call, rules)
     order = Order(
         spec=resolved.spec,
         origins=resolved.origins,
@@ -272,7 +275,7 @@ async def submit(
             return cards.error(error, call.locale, advice=advice)
         if quota is None or not error.code.startswith("quota."):
             raise
-        used = await call.jobs.usage(call.channel.tenant, call.caller.id, since=quota.since)
+        used = await limits.usage_of(call, quota.since)
         advice = limits.what_fits(call, resolved, used.left(quota) or 0)
         return cards.error(error, call.locale, advice=advice)
     # This becomes the job's card, which everybody sees.

@@ -9,6 +9,7 @@ from itertools import product
 from zoneinfo import ZoneInfo
 
 from commands.context import Call, Caller
+from commands.house import EVERYWHERE
 from commands.messages import text
 from commands.options import FRAME_COUNT, RESOLUTION
 from commands.permissions import possible
@@ -23,7 +24,7 @@ from commands.settings import (
     Rules,
 )
 from inference.engines.base import Capabilities
-from inference.jobs.quota import Quota, milliseconds
+from inference.jobs.quota import Quota, Usage, milliseconds
 from inference.spec import Spec
 
 
@@ -56,6 +57,33 @@ def quota(caller: Caller, rules: Rules, now: float) -> Quota | None:
         return None
     since, until = day_of(now, rules.value(TIMEZONE))
     return Quota(requester_seconds=requester, tenant_seconds=tenant, since=since, until=until)
+
+
+async def quota_of(call: Call, rules: Rules) -> Quota | None:
+    """Return what the caller may use today where they ask, the operator's rules included.
+
+    The operator's amount for a person counts what they use in all tenants together.
+    """
+    now = call.clock.now()
+    found = quota(call.caller, rules, now)
+    everywhere = await call.policy.settings.rules(EVERYWHERE, channel="", person="")
+    people: Mapping[str, int | None] = everywhere.value(QUOTA_PEOPLE) or {}
+    person = people.get(call.person)
+    personal = call.policy.house.direct_message_seconds if call.channel.personal else None
+    if person is None and personal is None:
+        return found
+    if found is None:
+        since, until = day_of(now, rules.value(TIMEZONE))
+        found = Quota(since=since, until=until)
+    own = [item for item in (found.requester_seconds, personal) if item is not None]
+    return replace(found, requester_seconds=min(own, default=None), person_seconds=person)
+
+
+async def usage_of(call: Call, since: float) -> Usage:
+    """Return what the caller used since a time, Unix seconds."""
+    return await call.jobs.usage(
+        call.channel.tenant, call.caller.id, since=since, person=call.person
+    )
 
 
 def _own(caller: Caller, rules: Rules) -> tuple[int | None] | tuple[()]:

@@ -46,7 +46,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | None:
             tenant=call.channel.tenant,
             spec=resolved.spec,
             origins=resolved.origins,
-            quota=limits.quota(call.caller, rules, call.clock.now()),
+            quota=await limits.quota_of(call, rules),
         )
         if revised is not None:
             return cards.note("edit.revised", call.locale, job=job.id)

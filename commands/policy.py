@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from commands.audit import Audit
-from commands.blocks import Blocks, BlockStore
+from commands.blocks import Block, Blocks, BlockStore
+from commands.house import EVERYWHERE, House
 from commands.presets_store import Presets, PresetStore
 from commands.settings_store import Settings, SettingsStore
 from commands.words_store import GuildWords, GuildWordStore
@@ -22,6 +23,18 @@ class Policy:
     blocks: Blocks
     words: GuildWords
     audit: Audit
+    house: House = field(default_factory=House)
+
+    async def block_of(self, tenant: str, person: str, everywhere: str) -> Block | None:
+        """Return what keeps a person from making things: an admin's block, or the operator's.
+
+        Args:
+            tenant: Where they ask.
+            person: Their id there.
+            everywhere: Their name in all tenants.
+        """
+        own = await self.blocks.of(tenant, person)
+        return own or await self.blocks.of(EVERYWHERE, everywhere)
 
     async def forget(self, tenant: str, person: str) -> None:
         """Delete what a person set for themselves, and their name where they changed things.
@@ -33,12 +46,13 @@ class Policy:
         await self.audit.forget(tenant, person)
 
 
-def make_policy(database: Database, clock: Clock) -> Policy:
-    """Put the rules together over one database."""
+def make_policy(database: Database, clock: Clock, house: House | None = None) -> Policy:
+    """Put the rules together over one database, with what the operator's config says."""
     return Policy(
         settings=SettingsStore(database, clock),
         presets=PresetStore(database, clock),
         blocks=BlockStore(database, clock),
         words=GuildWordStore(database, clock),
         audit=Audit(database),
+        house=house or House(),
     )

@@ -12,6 +12,7 @@ from commands import cards
 from commands.arguments import arguments
 from commands.card import Card, CardKind, Line
 from commands.context import Call
+from commands.house import EVERYWHERE
 from commands.messages import text
 from commands.options import HERE, KEY, VALUE
 from commands.schema import Command, Kind, Option, Permission, Value, Visibility
@@ -183,6 +184,9 @@ def written(value: Any, locale: str) -> str:
 async def _log(call: Call) -> Card:
     """Show who changed what, newest first, by the clock of the guild."""
     entries = await call.policy.audit.recent(call.channel.tenant, limit=LOG_LENGTH)
+    if call.caller.may(Permission.OPERATOR):  # what the operator does everywhere is theirs to see
+        entries += await call.policy.audit.recent(EVERYWHERE, limit=LOG_LENGTH)
+        entries = sorted(entries, key=lambda entry: entry.at, reverse=True)[:LOG_LENGTH]
     if not entries:
         return cards.note("audit.empty", call.locale)
     zone = ZoneInfo((await call.rules()).value(TIMEZONE))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 
-from commands import cards, limits
+from commands import cards, limits, people
 from commands.arguments import arguments
 from commands.card import Card, CardKind, Line
 from commands.context import Call
 from commands.messages import text
 from commands.options import PERSON
+from commands.people import Named
 from commands.permissions import within_caps
 from commands.resolve import Resolved, resolve
 from commands.schema import Command, Kind, Option, Permission, Visibility
 from commands.settings import (
+    MAXIMUM_NAMES,
     QUOTA_GUILD,
     QUOTA_PEOPLE,
     TIMEZONE,
@@ -31,22 +33,27 @@ NO_AMOUNT = "default"
 """Typed instead of an amount to take a person's own one back."""
 
 _AMOUNT = Option(name="amount", kind=Kind.TEXT, max_length=32)
-_ADMIN_OPTIONS = (PERSON, _AMOUNT)
+_ADMIN_OPTIONS = (PERSON, _AMOUNT, *people.REACH)
+
+MAXIMUM_EVERYWHERE = 1000
+"""People to whom the operator gave amounts of their own."""
 
 
 async def own(call: Call) -> Card:
     """Say what the caller used today, what is left, when it is free again, and what fits."""
     rules = await call.rules()
     now = call.clock.now()
-    quota = limits.quota(call.caller, rules, now)
+    quota = await limits.quota_of(call, rules)
     since, until = limits.day_of(now, rules.value(TIMEZONE))
-    usage = await call.jobs.usage(call.channel.tenant, call.caller.id, since=since)
+    usage = await limits.usage_of(call, since)
     lines = [_own_line(call, usage, None if quota is None else quota.requester_seconds)]
     if quota is None:
         lines.append((text("quota.free", call.locale),))
     else:
         if quota.tenant_seconds is not None:
             lines.append(_guild_line(call, usage, quota.tenant_seconds))
+        if quota.person_seconds is not None:
+            lines.append(_everywhere_line(call, usage, quota.person_seconds))
         lines.append((text("quota.until", call.locale, seconds=until - now),))
         if usual := _usual(call, rules):
             lines.append((limits.what_fits(call, usual, usage.left(quota) or 0),))
@@ -59,7 +66,7 @@ async def of_person(call: Call) -> Card:
     rules = await call.rules()
     person, typed = plain_id(str(given.get(PERSON.name, ""))), str(given.get(_AMOUNT.name, ""))
     if person and typed:
-        return await _set(call, rules, person, typed)
+        return await _set(call, await people.named(call, person, given), typed)
     since, until = limits.day_of(call.clock.now(), rules.value(TIMEZONE))
     usage = await call.jobs.usage(call.channel.tenant, person, since=since)
     lines = [_guild_line(call, usage, rules.value(QUOTA_GUILD))]
@@ -80,20 +87,27 @@ async def of_person(call: Call) -> Card:
     return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
 
 
-async def _set(call: Call, rules: Rules, person: str, typed: str) -> Card:
-    """Set a person's own amount, `unlimited`, or `default` for what everybody has."""
-    people = dict(rules.value(QUOTA_PEOPLE) or {})
+async def _set(call: Call, whom: Named, typed: str) -> Card:
+    """Set a person's own amount, `unlimited`, or `default` for what everybody has.
+
+    The operator's holds for what the person uses in all tenants together.
+    """
+    rules = await call.policy.settings.rules(whom.tenant, channel="", person="")
+    amounts = dict(rules.value(QUOTA_PEOPLE) or {})
     if typed.casefold() == NO_AMOUNT:
-        people.pop(person, None)
+        amounts.pop(whom.person, None)
     else:
-        people[person] = amount_of(QUOTA_PEOPLE, typed)
-    change = Change(scope=Scope.GUILD, setting=QUOTA_PEOPLE, value=people or None)
-    await call.policy.settings.change(call.channel.tenant, [change], call.caller.requester)
-    amount = people.get(person, NO_AMOUNT)
+        amounts[whom.person] = amount_of(QUOTA_PEOPLE, typed)
+    limit = MAXIMUM_EVERYWHERE if whom.everywhere else MAXIMUM_NAMES
+    if len(amounts) > limit:
+        raise UserError("setting.too_many", key=QUOTA_PEOPLE.key, limit=limit)
+    change = Change(scope=Scope.GUILD, setting=QUOTA_PEOPLE, value=amounts or None)
+    await call.policy.settings.change(whom.tenant, [change], call.caller.requester)
+    amount = amounts.get(whom.person, NO_AMOUNT)
     return cards.note(
-        "quota.set",
+        "quota.set_everywhere" if whom.everywhere else "quota.set",
         call.locale,
-        person=person,
+        person=whom.person,
         amount=UNLIMITED if amount is None else amount,
     )
 
@@ -103,6 +117,11 @@ def _own_line(call: Call, usage: Usage, limit: int | None) -> Line:
     if limit is None:
         return (text("quota.own_unlimited", call.locale, used=used, reserved=reserved),)
     return (text("quota.own", call.locale, used=used, reserved=reserved, limit=limit),)
+
+
+def _everywhere_line(call: Call, usage: Usage, limit: int) -> Line:
+    used, reserved = _seconds(usage.person_spent), _seconds(usage.person_reserved)
+    return (text("quota.everywhere", call.locale, used=used, reserved=reserved, limit=limit),)
 
 
 def _guild_line(call: Call, usage: Usage, limit: int | None) -> Line:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from commands import cards, forms, generate, looking, message_edit, prompt, queue
+from commands import cards, forms, generate, looking, message_edit, privacy, prompt, queue
 from commands.actions import Action, Verb
 from commands.card import Card
 from commands.catalog import COMMANDS
@@ -136,11 +136,14 @@ async def _rewrite(line: str, job_id: str, call: Call) -> Card | None:
     command, rest = find(line)
     if command not in generate.COMMANDS:
         return await _invoke(command, replace(call, text=rest))
-    job = await call.jobs.get(job_id, tenant=call.channel.tenant)
+    _check_tenant(call)
+    job = await call.job(job_id)
     return await message_edit.rewrite(replace(call, text=rest), command, job)
 
 
 async def _invoke(command: Command, call: Call) -> Card:
+    if command not in privacy.COMMANDS:  # what was kept of people they can always take back
+        _check_tenant(call)
     if not call.caller.may(command.permission):
         raise UserError("command.not_allowed", command=command.typed)
     card = await command.handler(call)
@@ -149,10 +152,26 @@ async def _invoke(command: Command, call: Call) -> Card:
     return card
 
 
+def _check_tenant(call: Call) -> None:
+    """Serve the guilds and workspaces that the operator allows.
+
+    Raises:
+        UserError: `permission.tenant`.
+    """
+    place = call.channel
+    house = call.policy.house
+    if place.admitted or house.allows(
+        place.tenant, platform=place.platform, personal=place.personal
+    ):
+        return
+    raise UserError("permission.tenant")
+
+
 async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
     action = Action.decode(form_id)
     if not action.verb.opens_form:
         raise UserError("action.unknown")
+    _check_tenant(call)
     job = await call.job(action.job)
     if action.verb is Verb.REWORD:
         prompt.check_answer(call, job)
@@ -161,6 +180,7 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
 
 async def _press(button_id: str, call: Call) -> Card | Form:
     action = Action.decode(button_id)
+    _check_tenant(call)
     job = await call.job(action.job)
     match action.verb:
         case Verb.CANCEL:

@@ -12,6 +12,7 @@ from discord import AppCommandOptionType, app_commands
 
 from bot.discord import suggestions
 from bot.discord.reception import Reception
+from commands.house import DirectMessages
 from commands.messages import FALLBACK, language, text
 from commands.schema import Command, Kind, Option, Permission, Value
 from commands.summary import written
@@ -27,6 +28,7 @@ _TYPES = {
 }
 
 _CONTEXTS = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False)
+_SERVERS_ONLY = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
 _INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 
 _OUTDATED = (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)
@@ -34,13 +36,22 @@ _COMMAND = discord.InteractionType.application_command
 
 
 def make_tree(
-    client: discord.Client, reception: Reception, commands: Iterable[Command]
+    client: discord.Client,
+    reception: Reception,
+    commands: Iterable[Command],
+    *,
+    direct_messages: DirectMessages = DirectMessages.OPEN,
 ) -> app_commands.CommandTree:
-    """Return all commands and menus, ready to be synced and to be given."""
+    """Return all commands and menus, ready to be synced and to be given.
+
+    Those that make something are hidden in closed direct messages; what looks and forgets stays,
+    where something may have been made before.
+    """
+    contexts = None if direct_messages is DirectMessages.OPEN else _SERVERS_ONLY
     tree = _Tree(client, reception)
     groups: dict[str, app_commands.Group] = {}
     for command in commands:
-        made = _command(command, reception)
+        made = _command(command, reception, None if command.parent else contexts)
         if command.parent is None:
             tree.add_command(made)
             continue
@@ -48,7 +59,7 @@ def make_tree(
             groups[command.parent] = _group(command)
             tree.add_command(groups[command.parent])
         groups[command.parent].add_command(made)
-    for menu in _menus(reception):
+    for menu in _menus(reception, contexts):
         tree.add_command(menu)
     return tree
 
@@ -139,7 +150,9 @@ class SuggestingTransformer(OptionTransformer):
         return await self._reception.suggest(interaction, self._source, str(value))
 
 
-def _command(command: Command, reception: Reception) -> app_commands.Command[Any, ..., None]:
+def _command(
+    command: Command, reception: Reception, contexts: app_commands.AppCommandContext | None
+) -> app_commands.Command[Any, ..., None]:
     options = [
         option
         for option in command.options
@@ -163,6 +176,7 @@ def _command(command: Command, reception: Reception) -> app_commands.Command[Any
         names = {option.name: _localised(f"discord.option.{option.name}") for option in options}
         callback = app_commands.rename(**names)(callback)
     return app_commands.Command(
+        allowed_contexts=contexts,
         name=_localised(f"discord.command.{command.name}"),
         description=_localised(command.help_key),
         callback=callback,
@@ -191,15 +205,19 @@ def _group(command: Command) -> app_commands.Group:
     )
 
 
-def _menus(reception: Reception) -> Iterator[app_commands.ContextMenu]:
+def _menus(
+    reception: Reception, contexts: app_commands.AppCommandContext | None
+) -> Iterator[app_commands.ContextMenu]:
     async def animate(interaction: discord.Interaction, message: discord.Message) -> None:
         await reception.animate(interaction, message)
 
     async def settings(interaction: discord.Interaction, message: discord.Message) -> None:
         await reception.settings(interaction, message)
 
-    yield app_commands.ContextMenu(name=_localised("discord.menu.animate"), callback=animate)
-    yield app_commands.ContextMenu(name=_localised("discord.menu.settings"), callback=settings)
+    for key, callback in (("discord.menu.animate", animate), ("discord.menu.settings", settings)):
+        yield app_commands.ContextMenu(
+            name=_localised(key), callback=callback, allowed_contexts=contexts
+        )
 
 
 def _localised(key: str) -> app_commands.locale_str:

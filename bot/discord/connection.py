@@ -77,7 +77,7 @@ async def serve(
     two_hosts = TwoHosts(desk.health, desk.language, clock)
     answer_fast(two_hosts.seen)
     reception = Reception(desk, client, answers, section.cdn_hosts)
-    tree = make_tree(client, reception, COMMANDS)
+    tree = make_tree(client, reception, COMMANDS, direct_messages=desk.policy.house.direct_messages)
     client.add_dynamic_items(press_handler(reception))
 
     async def on_interaction(interaction: discord.Interaction) -> None:

@@ -82,6 +82,7 @@ class Intake:
             private=is_private(channel),
             room=str(thread.id) if thread is not None and thread.is_private() else "",
             direct=interaction.guild_id is None,
+            personal=interaction.guild_id is None,
             age_restricted=_is_for_adults(channel),
         )
 

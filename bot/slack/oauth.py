@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
+from collections.abc import Callable
+from http import HTTPStatus
 
 import aiosqlite
+import structlog
+from slack_bolt import BoltResponse
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_sdk.oauth.installation_store import Installation as Granted
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
+from slack_sdk.web.async_client import AsyncWebClient
 from yarl import URL
 
+from bot.slack.address import NAME
 from bot.slack.clients import Clients
+from bot.slack.errors import WIRE_ERRORS
 from bot.slack.installations import Installations
 from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
+from commands.messages import FALLBACK, error_text
 from inference.clock import Clock
+from inference.errors import UserError
 from inference.store.database import Database
 
 STATE_SECONDS = 600.0
 """How long somebody may take to allow the installation."""
 
 AUTHORIZE = "/oauth/v2/authorize"
+
+_log = structlog.get_logger(__name__)
 
 
 class States(AsyncOAuthStateStore):
@@ -57,6 +71,47 @@ class States(AsyncOAuthStateStore):
         return await self._database.write("slack_state", work)
 
 
+class _Flow(AsyncOAuthFlow):
+    """Lets only those workspaces in that the operator serves."""
+
+    def __init__(
+        self,
+        allows: Callable[[str], bool],
+        *,
+        client: AsyncWebClient,
+        settings: AsyncOAuthSettings,
+        logger: logging.Logger,
+    ) -> None:
+        super().__init__(client=client, settings=settings, logger=logger)
+        self._allows = allows
+
+    async def handle_callback(self, request: AsyncBoltRequest) -> BoltResponse:
+        """Answer somebody who comes back from Slack, also where they are refused."""
+        try:
+            return await super().handle_callback(request)
+        except UserError as error:
+            return BoltResponse(
+                status=HTTPStatus.FORBIDDEN,
+                body=error_text(error, FALLBACK),
+                headers={"Content-Type": "text/plain; charset=utf-8"},
+            )
+
+    async def store_installation(self, request: AsyncBoltRequest, installation: Granted) -> None:
+        """Keep an installation.
+
+        Raises:
+            UserError: `permission.tenant`; its token is given back.
+        """
+        wide = bool(installation.is_enterprise_install)
+        workspace = installation.enterprise_id if wide else installation.team_id
+        if not self._allows(f"{NAME}:{workspace}"):
+            _log.warning("slack.installation_refused", workspace=workspace)
+            with contextlib.suppress(*WIRE_ERRORS):
+                await self.client.auth_revoke(token=installation.bot_token, test=False)
+            raise UserError("permission.tenant")
+        await super().store_installation(request, installation)
+
+
 def make_flow(
     *,
     client_id: str,
@@ -64,6 +119,7 @@ def make_flow(
     clients: Clients,
     installations: Installations,
     states: States,
+    allows: Callable[[str], bool],
     logger: logging.Logger,
 ) -> AsyncOAuthFlow:
     """Put the flow together; it binds each state to the browser that asked for it."""
@@ -79,7 +135,7 @@ def make_flow(
         authorization_url=_authorize_url(clients.api_base_url),
         logger=logger,
     )
-    return AsyncOAuthFlow(client=clients.anonymous(), settings=settings, logger=logger)
+    return _Flow(allows, client=clients.anonymous(), settings=settings, logger=logger)
 
 
 def _authorize_url(api_base_url: str | None) -> str | None:

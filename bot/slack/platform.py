@@ -168,6 +168,7 @@ class SlackPlatform:
                 clients=self._clients,
                 installations=installations,
                 states=States(desk.database, self._clock),
+                allows=desk.policy.house.allows,
                 logger=logger,
             )
         delivered = app if section.mode == "http" else None

@@ -19,6 +19,8 @@ class Quota:
 
     requester_seconds: int | None = None
     tenant_seconds: int | None = None
+    person_seconds: int | None = None
+    """Of the requester in all tenants together, as the operator set it."""
     since: float
     """Beginning of the day, Unix seconds; what was charged before does not count."""
     until: float
@@ -33,6 +35,9 @@ class Usage:
     requester_spent: int = 0
     tenant_reserved: int = 0
     requester_reserved: int = 0
+    person_spent: int = 0
+    """Of the requester in all tenants together."""
+    person_reserved: int = 0
 
     def without(self, cost: float) -> Usage:
         """Return the usage as if a reserved job of the requester, of so many seconds, were none."""
@@ -41,6 +46,7 @@ class Usage:
             self,
             tenant_reserved=self.tenant_reserved - reserved,
             requester_reserved=self.requester_reserved - reserved,
+            person_reserved=self.person_reserved - reserved,
         )
 
     def left(self, quota: Quota) -> int | None:
@@ -50,6 +56,7 @@ class Usage:
             for limit, taken in (
                 (quota.requester_seconds, self.requester_spent + self.requester_reserved),
                 (quota.tenant_seconds, self.tenant_spent + self.tenant_reserved),
+                (quota.person_seconds, self.person_spent + self.person_reserved),
             )
             if limit is not None
         ]
@@ -63,11 +70,12 @@ def admit_cost(usage: Usage, quota: Quota, cost: float, *, now: float) -> None:
         UserError: `quota.requester` or `quota.tenant`: what is used, reserved and left, in whole
             seconds, and the seconds until the day ends.
     """
-    figures = _figures(
-        quota.requester_seconds, usage.requester_spent, usage.requester_reserved, cost
-    )
-    if figures:
-        raise UserError("quota.requester", seconds=max(0.0, quota.until - now), **figures)
+    for limit, spent, reserved in (
+        (quota.requester_seconds, usage.requester_spent, usage.requester_reserved),
+        (quota.person_seconds, usage.person_spent, usage.person_reserved),
+    ):
+        if figures := _figures(limit, spent, reserved, cost):
+            raise UserError("quota.requester", seconds=max(0.0, quota.until - now), **figures)
     figures = _figures(quota.tenant_seconds, usage.tenant_spent, usage.tenant_reserved, cost)
     if figures:
         raise UserError("quota.tenant", seconds=max(0.0, quota.until - now), **figures)

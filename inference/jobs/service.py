@@ -363,9 +363,11 @@ class JobService:
             tenant, requester_id, words=words, limit=limit, offset=offset
         )
 
-    async def usage(self, tenant: str, requester_id: str, *, since: float) -> Usage:
+    async def usage(
+        self, tenant: str, requester_id: str, *, since: float, person: str = ""
+    ) -> Usage:
         """Return the GPU time charged since a time (Unix seconds), and what is reserved now."""
-        return await self._ledger.usage(tenant, requester_id, since)
+        return await self._ledger.usage(tenant, requester_id, since, person=person)
 
     def cost(self, spec: Spec) -> float:
         """Return the GPU seconds that a render is expected to take.

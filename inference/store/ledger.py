@@ -8,7 +8,8 @@ by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import aiosqlite
 
@@ -26,15 +27,20 @@ UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')
 
 SPENT = f"""
     SELECT coalesce(sum(milliseconds), 0) AS tenant,
-        coalesce(sum(milliseconds) FILTER (WHERE requester_id = :requester), 0) AS requester
+        coalesce(sum(milliseconds) FILTER (WHERE requester_id = :requester), 0) AS requester,
+        (
+            SELECT coalesce(sum(milliseconds), 0) FROM ledger
+            WHERE person = :person AND person <> ''
+                AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
+        ) AS person
     FROM ledger WHERE tenant = :tenant
         AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
 """
-"""Answered by the index ledger_by_day."""
+"""Answered by the indexes ledger_by_day and ledger_by_person."""
 
 RESERVED = f"""
-    SELECT cost, requester_id FROM jobs INDEXED BY jobs_unfinished
-    WHERE {UNFINISHED} AND tenant = :tenant
+    SELECT cost, tenant, requester_id, person FROM jobs INDEXED BY jobs_unfinished
+    WHERE {UNFINISHED} AND (tenant = :tenant OR (person = :person AND person <> ''))
 """
 """Answered by the index jobs_unfinished, which holds the line and nothing that has ended."""
 
@@ -45,18 +51,20 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def usage(self, tenant: str, requester_id: str, since: float) -> Usage:
+    async def usage(
+        self, tenant: str, requester_id: str, since: float, *, person: str = ""
+    ) -> Usage:
         """Return what was used since a time (Unix seconds), and what is reserved now."""
-        values = {"tenant": tenant, "requester": requester_id, "since": since}
+        values = _values(tenant, requester_id, person, since)
         [spent] = await self._database.read(SPENT, values)
-        return _usage(spent, await self._database.read(RESERVED, values), requester_id)
+        return _usage(spent, await self._database.read(RESERVED, values), values)
 
     async def anonymise(self, now: float) -> None:
         """Take forgotten people's ids out of entries that no quota needs any more."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
-                "UPDATE ledger SET requester_id = '', forget = 0"
+                "UPDATE ledger SET requester_id = '', person = '', forget = 0"
                 " WHERE forget = 1 AND abs(charged_at - ?) > ?",
                 (now, REQUESTER_KEPT_SECONDS),
             )
@@ -66,10 +74,10 @@ class Ledger:
 
 async def usage_inside(connection: aiosqlite.Connection, job: Job, since: float) -> Usage:
     """Return the usage of a job's tenant and requester inside a transaction."""
-    values = {"tenant": job.tenant, "requester": job.requester.id, "since": since}
+    values = _values(job.tenant, job.requester.id, job.person, since)
     [spent] = await connection.execute_fetchall(SPENT, values)
     reserved = await connection.execute_fetchall(RESERVED, values)
-    return _usage(spent, reserved, job.requester.id)
+    return _usage(spent, reserved, values)
 
 
 async def charge(
@@ -86,8 +94,8 @@ async def charge(
         seconds: What it took; None for a delivered job, whose manifest says it.
     """
     await connection.execute(
-        "INSERT INTO ledger (job, tenant, requester_id, milliseconds, charged_at, forget)"
-        " SELECT id, tenant, requester_id, ?, ?, forget FROM jobs WHERE id = ?",
+        "INSERT INTO ledger (job, tenant, requester_id, person, milliseconds, charged_at, forget)"
+        " SELECT id, tenant, requester_id, person, ?, ?, forget FROM jobs WHERE id = ?",
         (charged_milliseconds(job) if seconds is None else milliseconds(seconds), at, job.id),
     )
 
@@ -109,11 +117,26 @@ def charged_milliseconds(job: Job) -> int:
     return milliseconds(job.cost if measured is None else measured)
 
 
-def _usage(spent: aiosqlite.Row, reserved: Iterable[aiosqlite.Row], requester_id: str) -> Usage:
-    waiting = [(milliseconds(row["cost"]), row["requester_id"]) for row in reserved]
+def _values(tenant: str, requester_id: str, person: str, since: float) -> dict[str, Any]:
+    return {"tenant": tenant, "requester": requester_id, "person": person, "since": since}
+
+
+def _usage(
+    spent: aiosqlite.Row, reserved: Iterable[aiosqlite.Row], values: Mapping[str, Any]
+) -> Usage:
+    rows = list(reserved)
+    here = [row for row in rows if row["tenant"] == values["tenant"]]
+    own = [row for row in here if row["requester_id"] == values["requester"]]
+    person = [row for row in rows if values["person"] and row["person"] == values["person"]]
     return Usage(
         tenant_spent=spent["tenant"],
         requester_spent=spent["requester"],
-        tenant_reserved=sum(cost for cost, _ in waiting),
-        requester_reserved=sum(cost for cost, person in waiting if person == requester_id),
+        person_spent=spent["person"],
+        tenant_reserved=_cost(here),
+        requester_reserved=_cost(own),
+        person_reserved=_cost(person),
     )
+
+
+def _cost(rows: Iterable[aiosqlite.Row]) -> int:
+    return sum(milliseconds(row["cost"]) for row in rows)

@@ -18,7 +18,7 @@ from commands.options import JOB
 from commands.run import execute, press, submit
 from commands.visibility import Sight, Viewer, can_see, sight
 from inference.jobs.audience import Audience
-from inference.jobs.model import Job, JobState
+from inference.jobs.model import JobState
 from inference.store.database import open_database
 from inference.store.jobs import JobStore
 from inference.store.migrate import migrations
@@ -26,7 +26,7 @@ from inference.store.rows import row_from_job
 from tests.attacks.asking import a_call
 from tests.fakes.bench import Bench
 from tests.fakes.clock import ManualClock
-from tests.fakes.orders import a_job
+from tests.fakes.orders import a_job, an_order
 
 WAITING, DONE, UNKNOWN = "JOB0000001", "JOB0000002", "ZZZZZZZZZZ"
 _ID = re.compile(f"{WAITING}|{DONE}", re.IGNORECASE)
@@ -253,7 +253,7 @@ def test_the_rule_itself(private, place, seen_from, tenant):
 async def test_an_order_without_an_audience_is_its_requesters_alone(tmp_path):
     bench = Bench(directory=tmp_path / "data")
     async with bench.open():
-        job: Job = await bench.submit("guild:a", "ada")
+        job = await bench.core.jobs.submit(replace(an_order(), audience=Audience()))
         assert job.audience == Audience(channel="", private=True)
         assert can_see(job, Viewer(tenant="guild:a", person="ada"))
         assert not can_see(job, Viewer(tenant="guild:a", person="bob", channels=frozenset({""})))

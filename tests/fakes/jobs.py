@@ -52,7 +52,12 @@ class FakeJobs:
         if count >= self.limit:
             raise UserError("queue.full_tenant", limit=self.limit, count=count)
         if order.quota is not None:
-            usage = await self.usage(order.tenant, order.requester.id, since=order.quota.since)
+            usage = await self.usage(
+                order.tenant,
+                order.requester.id,
+                since=order.quota.since,
+                person=order.person,
+            )
             admit_cost(usage, order.quota, self.cost(order.spec), now=self.now)
         self.orders.append(order)
         return self.put(
@@ -158,15 +163,22 @@ class FakeJobs:
         ]
         return found[offset : offset + limit]
 
-    async def usage(self, tenant: str, requester_id: str, *, since: float) -> Usage:
+    async def usage(
+        self, tenant: str, requester_id: str, *, since: float, person: str = ""
+    ) -> Usage:
         ended = [job for job in self._jobs.values() if job.state is JobState.DONE]
         spent = [job for job in ended if job.tenant == tenant and job.created_at >= since]
+        everywhere = [job for job in self._jobs.values() if person and job.person == person]
         line = await self.waiting(tenant)
         return Usage(
             tenant_spent=_total(spent),
             requester_spent=_total(job for job in spent if job.requester.id == requester_id),
             tenant_reserved=_total(line),
             requester_reserved=_total(job for job in line if job.requester.id == requester_id),
+            person_spent=_total(
+                job for job in everywhere if job.state is JobState.DONE and job.created_at >= since
+            ),
+            person_reserved=_total(job for job in everywhere if not job.ended),
         )
 
     def cost(self, spec: Spec) -> float:

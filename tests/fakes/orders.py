@@ -79,6 +79,7 @@ def an_order(
         address={"channel": 7},
         key=key,
         parent=parent,
+        audience=Audience(private=False),
     )
 
 
