@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
+import re
 
 import pytest
 
 from bot.app import open_app
 from bot.config_sources import load_config
+from bot.delivery_slots import SLOTS, Lane
+from inference.jobs.preparing import DOWNLOADS
 from tests.fakes.discord import LoopbackDiscord
+from tests.scenario.test_discord import picture
 
 SECONDS = 40.0
+
+ID = r"\b[0-9A-Z]{10}\b"
+
+SHORT = "--res 360p --frames 49"
+
+
+MANY = 20
+"""Jobs of one chat: more than it may have under way at once."""
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +44,7 @@ async def bot(directory, discord, slack, bot_token):
                 "bot_token": bot_token,
                 "api_base_url": slack.api_base_url,
             },
+            "queue": {"waiting_per_guild": 2 * MANY, "waiting_per_user": 2 * MANY},
             "models": {
                 "installed": ["testcard"],
                 "testcard": {"step_seconds": 0.02, "steps": 4},
@@ -78,6 +93,69 @@ async def test_a_bad_slack_token_does_not_stop_discord(tmp_path, discord, slack,
         await discord.until(
             lambda: card.thread and discord.witness.in_channel(card.thread), SECONDS, "the clip"
         )
+
+
+def slack_clips(channel):
+    return [reply for card in channel.messages for reply in channel.thread(card.ts) if reply.files]
+
+
+async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
+    tmp_path, discord, slack, acme
+):
+    guild = discord.add_guild("studio")
+    general, alice = discord.add_channel(guild, "general"), discord.add_person("alice", guild)
+    bob = acme.add_user("bob")
+    channel = acme.add_channel("general", bob)
+
+    async with bot(tmp_path / "data", discord, slack, acme.installation.token) as app:
+        await slack.connected()
+        discord.trouble(
+            r"POST /channels/\d+/messages", times=math.inf, larger_than=9000, slow_seconds=3600
+        )
+        for number in range(MANY):
+            await alice.slash(general, "generate", prompt=f"fox {number} {SHORT}").response()
+        await discord.until(lambda: hanging(discord) >= SLOTS[Lane.UPLOADS], SECONDS, "uploads")
+
+        await bob.command(channel, "/generate", f"a fox {SHORT}")
+        await slack.until(lambda: slack_clips(channel), SECONDS)
+        await app.core.jobs.pause()
+        card = await alice.slash(general, "generate", prompt=f"an owl {SHORT}").response()
+        await alice.slash(general, "rushes cancel", job=re.findall(ID, card.text)[-1]).response()
+        await discord.until(lambda: "Cancelled" in card.text, SECONDS, "a card")
+
+        assert hanging(discord) == SLOTS[Lane.UPLOADS]
+        assert len(await app.core.store.finished(2 * MANY)) == 1
+
+
+def hanging(discord):
+    return sum(seen.status is None and seen.trouble is not None for seen in discord.api.requests)
+
+
+async def test_pictures_that_discord_does_not_send_hold_up_neither_words_nor_slack(
+    tmp_path, discord, slack, acme
+):
+    guild = discord.add_guild("studio")
+    general, alice = discord.add_channel(guild, "general"), discord.add_person("alice", guild)
+    bob = acme.add_user("bob")
+    channel = acme.add_channel("general", bob)
+    discord.cdn.gate = asyncio.Event()
+
+    async with bot(tmp_path / "data", discord, slack, acme.installation.token):
+        await slack.connected()
+        for _ in range(DOWNLOADS + 2):
+            asked = alice.slash(general, "animate", prompt=f"a fox {SHORT}", image=picture())
+            await asked.response()
+        await discord.until(lambda: discord.cdn.held == DOWNLOADS, SECONDS, "the downloads")
+
+        card = await alice.slash(general, "generate", prompt=f"an owl {SHORT}").response()
+        await bob.command(channel, "/generate", f"an owl {SHORT}")
+
+        await slack.until(lambda: slack_clips(channel), SECONDS)
+        await discord.until(
+            lambda: card.thread and discord.witness.in_channel(card.thread), SECONDS, "the clip"
+        )
+        assert discord.cdn.held == DOWNLOADS
+        discord.cdn.gate.set()
 
 
 async def ended(app, count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import mimetypes
@@ -24,6 +25,10 @@ class Cdn:
         self.attachments: dict[int, Attachment] = {}
         self.fetched: list[str] = []
         """Paths that were asked for, with the status of the answer."""
+        self.gate: asyncio.Event | None = None
+        """Holds every download until it is set."""
+        self.held = 0
+        """Downloads that wait there."""
         self._key = secrets.token_bytes(16)
         self._clock = clock
         self._copies: dict[str, File] = {}
@@ -56,6 +61,9 @@ class Cdn:
         attachment = self.attachments.get(int(request.match_info["attachment_id"]))
         status = self._status(request, attachment)
         self.fetched.append(f"{status} {request.path}")
+        if self.gate is not None:
+            self.held += 1
+            await self.gate.wait()
         if attachment is None or status != 200:
             return web.Response(status=status, text="This content is no longer available.")
         kind = mimetypes.guess_type(attachment.file.name)[0] or "application/octet-stream"
