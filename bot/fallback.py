@@ -18,7 +18,7 @@ PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
 """How long a place may stay closed, where that may pass, before the next one is taken: a clip is
 better read in the channel now than in its thread later, and better there later than elsewhere."""
 
-BACKOFF_SECONDS = (2, 5, 10, 30, 60)
+BACKOFF_SECONDS = (2, 5, 10, 20, 30)
 """Waits between tries at such a place; the last one repeats."""
 
 UNSEEN = "delivery.unseen"

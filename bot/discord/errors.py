@@ -41,8 +41,11 @@ INVALID_FORM = 50035
 NO_DIRECT_MESSAGES = frozenset({50007, 50278})
 """The person takes no messages from the bot: their own decision."""
 
-WORDS = frozenset({20009, 200000, 200001, 240000})
-"""The words are not taken: explicit, AutoMod (of messages and titles), harmful links."""
+WORDS = frozenset({20009, 20031, 200000, 200001, 240000})
+"""The words are not taken: explicit, forbidden, AutoMod (messages, titles), harmful links."""
+
+SLOWED = frozenset({20016, 20022, 20028, 20029})
+"""Limits of writing that are not those of a bucket: slow mode, announcements, channel, server."""
 
 WORD_FIELDS = frozenset({"name", "content", "embeds", "attachments"})
 """Fields of a form that carry what somebody has written."""
@@ -94,7 +97,7 @@ def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryErr
     status, code = error.status, error.code
     if status == _PAYLOAD_TOO_LARGE or code == TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, unsent=True)
-    if status == _TOO_MANY_REQUESTS:
+    if status == _TOO_MANY_REQUESTS or code in SLOWED:
         wait = asked_wait(error.response.headers, OLD_EDIT_SECONDS)
         return DeliveryError("delivery.busy", transient=True, retry_after=wait, unsent=True)
     if status >= _SERVER_ERRORS or status == _UNAUTHORIZED or code == OVERLOADED:

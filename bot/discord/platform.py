@@ -138,8 +138,12 @@ class DiscordPlatform:
             if thread is not None:
                 lang = self._locale(message)
                 channel = await self._threads.open(client, thread, message, remember, lang)
-            sent = await places.awake(client, channel, lambda: self._send(client, channel, message))
-            self._threads.filled(channel)
+            try:
+                sent = await places.awake(
+                    client, channel, lambda: self._send(client, channel, message)
+                )
+            finally:
+                self._threads.filled(channel)
             return Posted(channel=channel, message=sent.id).as_receipt()
 
     def _left(self, message: Outgoing) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ NEW_WINDOW_SECONDS = 0.5
 
 MAX_TRIES = 5
 """Of one request that is told 429 again and again."""
+
+MAX_SECONDS = 3600.0
+"""Nothing waits longer for a limit than this; then Discord is asked again."""
 
 IDLE_SECONDS = 300.0
 """A bucket that was not used for so long is forgotten."""
@@ -72,7 +76,7 @@ class _Refusal:
     @property
     def finer(self) -> bool:
         """Whether it is about less than the bucket."""
-        return bool(self.code) or int(self.headers.get("X-RateLimit-Remaining", 0)) > 0
+        return bool(self.code) or _number(self.headers, "X-RateLimit-Remaining", 0) > 0
 
     @property
     def scope(self) -> str:
@@ -115,10 +119,10 @@ class Bucket(Ratelimit):
         """Take over what an answer says of the bucket."""
         headers = response.headers
         now = self._loop.time()
-        self.limit = int(headers.get("X-RateLimit-Limit", 1))
-        used = self.limit - int(headers.get("X-RateLimit-Remaining", 0))
-        left = float(headers.get("X-RateLimit-Reset-After", 0))
-        reset_at = float(headers.get("X-RateLimit-Reset", now + left))
+        self.limit = int(_number(headers, "X-RateLimit-Limit", 1))
+        used = self.limit - int(_number(headers, "X-RateLimit-Remaining", 0))
+        left = min(_number(headers, "X-RateLimit-Reset-After", 0), MAX_SECONDS)
+        reset_at = _number(headers, "X-RateLimit-Reset", now + left)
         later = reset_at - self._reset_at
         if self.expires is not None and later < -NEW_WINDOW_SECONDS:
             return  # about a window that is over
@@ -167,7 +171,7 @@ class Bucket(Ratelimit):
         self.outgoing -= 1
         refusal = _refusal.get()
         if isinstance(value, discord.RateLimited) and refusal is not None:
-            self._refused(refusal, value.retry_after)
+            self._refused(refusal, sane_wait(value.retry_after))
         elif isinstance(value, discord.HTTPException) and value.status == _TOO_MANY_REQUESTS:
             self._pause.extend(asked_wait(value.response.headers))  # banned on the way to Discord
         self._show()
@@ -183,7 +187,7 @@ class Bucket(Ratelimit):
             self._pause.extend(retry_after)
         elif not refusal.finer:
             self._used, self._known = max(self._used, self.limit), True
-            self._reset_at = float(refusal.headers.get("X-RateLimit-Reset", self._reset_at))
+            self._reset_at = _number(refusal.headers, "X-RateLimit-Reset", self._reset_at)
             self.expires = self._loop.time() + retry_after
         _log.info("discord.rate_limited", scope=refusal.scope, seconds=retry_after)
 
@@ -254,9 +258,10 @@ class RateLimitedClient(HTTPClient):
             try:
                 return await super().request(route, files=files, form=parts, **kwargs)
             except discord.RateLimited as error:
-                if tries == MAX_TRIES - 1 or loop.time() + error.retry_after > ends:
-                    raise
-                await asyncio.sleep(error.retry_after)
+                wait = sane_wait(error.retry_after)
+                if tries == MAX_TRIES - 1 or loop.time() + wait > ends:
+                    raise discord.RateLimited(wait) from error
+                await asyncio.sleep(wait)
             except KeyError as error:  # a 429 that does not say how long, in the library's words
                 if (refusal := _refusal.get()) is None:
                     raise
@@ -294,7 +299,20 @@ def _watch() -> aiohttp.TraceConfig:
 
 def asked_wait(headers: Mapping[str, str], default: float = 1.0) -> float:
     """Return the seconds that an answer asks to wait."""
+    return min(_number(headers, "Retry-After", default), MAX_SECONDS)
+
+
+def _number(headers: Mapping[str, str], name: str, default: float) -> float:
+    """Return a header's number; a header that is no number must not lose the answer it is on."""
     try:
-        return float(headers["Retry-After"])
-    except (KeyError, ValueError):
+        value = float(headers.get(name, default))
+    except ValueError:
         return default
+    return value if math.isfinite(value) and value >= 0 else default
+
+
+def sane_wait(seconds: object) -> float:
+    """Return a wait out of an answer's body as one that can be waited."""
+    if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0:
+        return min(float(seconds), MAX_SECONDS)
+    return 1.0

@@ -37,8 +37,9 @@ from tests.fakes.discord import (
     Message,
     Person,
 )
+from tests.fakes.discord.rate_limits import THREAD_ROUTES, THREADS
 from tests.scenario.discord_bot import BotProcess
-from tests.scenario.discord_verdict import Verdict, jobs, judge
+from tests.scenario.discord_verdict import ELSEWHERE, Verdict, jobs, judge
 
 ANSWER_SECONDS = 3.0
 """After this a person reads that the application did not respond, and asks again."""
@@ -90,6 +91,8 @@ class Plan:
     """Share of requests that end in 5xx or 429."""
     lost: float = 0.01
     """Share of requests that are acted on and never answered."""
+    threads: int = 50
+    """New threads that a channel allows in its window."""
     seed: int = 6
 
 
@@ -315,6 +318,8 @@ async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
             await bot.start()
             await discord.bot_ready()
             discord.storm(plan.trouble, plan.seed)
+            for route in THREAD_ROUTES:
+                discord.api.limits.buckets[route] = (plan.threads, THREADS[1])
             discord.trouble("", times=math.inf, share=plan.lost, reset=True, taken=True)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(day.live())
@@ -355,6 +360,10 @@ def _late(directory: Path, day: Day) -> list[str]:
     ]
 
 
+def _elsewhere(discord: LoopbackDiscord) -> int:
+    return sum(ELSEWHERE in message.text for message in discord.witness.messages)
+
+
 def _share(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
@@ -371,6 +380,7 @@ def report(day: Day, verdict: Verdict) -> str:
         f"jobs: {verdict.accepted}, delivered {verdict.delivered}, cancelled {verdict.cancelled}",
         f"acknowledged: {', '.join(latencies)} of {len(witness.latencies)}",
         f"clips came: {', '.join(waits)} after their render, the last {_share(day.waits, 1):.1f} s",
+        f"clips without their thread: {_elsewhere(day.discord)}",
         f"requests: {len(witness.requests)} {dict(answers)}",
         f"too late: {len(witness.dead_token_uses)}, left thinking by a kill: {verdict.thinking}",
         f"gateway: {gateway.identifies} identifies, {gateway.resumes} resumes",
@@ -399,6 +409,7 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=8.0)
     parser.add_argument("--trouble", type=float, default=0.03)
     parser.add_argument("--lost", type=float, default=0.01)
+    parser.add_argument("--threads", type=int, default=50)
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--keep", type=Path, help="directory for data and log")
     options = vars(parser.parse_args())

@@ -66,7 +66,9 @@ async def test_a_clip_waits_seconds_for_a_thread(place):
     place.discord.api.limits.buckets[THREADS] = (1, 5.0)
     async with place.bot():
         for _ in range(2):
-            await place.clip(await asked(place))
+            card = await asked(place)
+            await place.clip(card)
+    assert card.thread.auto_archive_minutes == 10080
 
 
 @pytest.mark.parametrize("prompt", ["###", "a fox in 1488"])

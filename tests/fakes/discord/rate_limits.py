@@ -16,9 +16,13 @@ MESSAGES = "/channels/{channel_id}/messages"
 THREADS = (50, 300.0)
 """New threads of a channel: the one long window that a busy bot meets."""
 
+THREAD_ROUTES = (
+    ("POST", MESSAGES + "/{message_id}/threads"),
+    ("POST", "/channels/{channel_id}/threads"),
+)
+
 BUCKETS = {
-    ("POST", MESSAGES + "/{message_id}/threads"): THREADS,
-    ("POST", "/channels/{channel_id}/threads"): THREADS,
+    **dict.fromkeys(THREAD_ROUTES, THREADS),
     ("POST", MESSAGES): (5, 5.0),
     ("PATCH", MESSAGES + "/{message_id}"): (5, 5.0),
     ("DELETE", MESSAGES + "/{message_id}"): (5, 1.0),

@@ -11,7 +11,7 @@ from discord.http import Route
 
 from bot.config import DiscordSection
 from bot.discord.connection import logged_in
-from bot.discord.rate_limits import patience
+from bot.discord.rate_limits import patience, sane_wait
 from tests.fakes.discord import LoopbackDiscord
 
 MESSAGES = "/channels/{channel_id}/messages"
@@ -168,3 +168,24 @@ async def test_a_request_that_is_cancelled_gives_its_place_back(place, general, 
     await asyncio.wait({hung})
     await say(client, general)
     await say(client, general)
+
+
+@pytest.mark.parametrize("number", ["nan", "soon"])
+async def test_a_header_that_is_no_number_loses_no_answer(place, general, client, number):
+    pass_by = place.api.limits.pass_by
+
+    def broken(*request, **more):
+        verdict = pass_by(*request, **more)
+        for name in ("Limit", "Remaining", "Reset", "Reset-After"):
+            verdict.headers[f"X-RateLimit-{name}"] = number
+        return verdict
+
+    place.api.limits.pass_by = broken
+    with patience(10):
+        assert await say(client, general, "first")
+        assert await say(client, general, "second")
+
+
+@pytest.mark.parametrize("wait", [float("nan"), float("inf"), -1.0, 1e12, "soon", None])
+def test_a_wait_that_is_no_time_is_short(wait):
+    assert 0 <= sane_wait(wait) <= 3600
