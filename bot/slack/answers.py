@@ -6,11 +6,11 @@ from typing import Any
 
 import aiohttp
 import structlog
-from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.slack import blocks
 from bot.slack.calls import Calls
 from bot.slack.clients import problem
+from bot.slack.hosts import is_response_url
 from bot.slack.origin import Origin
 from bot.slack.post import Posting
 from commands.card import Card, CardKind
@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 5.0
 """For an answer's turn; after that people have gone on."""
 
 _ANSWERS = frozenset({CardKind.INFO, CardKind.ERROR, CardKind.CLIP})
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 _log = structlog.get_logger(__name__)
 
@@ -55,17 +57,25 @@ class Answers:
             await self.respond(response_url, card)
 
     async def respond(self, response_url: str, card: Card) -> None:
-        """Answer through the address that came with a command; it is good for a while only."""
-        client = AsyncWebhookClient(
-            response_url, session=self._calls.clients.session, retry_handlers=[]
-        )
+        """Answer through the address that came with a command; it is good for a while only.
+
+        Only Slack's own hosts are written to, whatever address a request names.
+        """
+        clients = self._calls.clients
+        if not is_response_url(response_url, clients.api_base_url):
+            _log.warning("slack.response_url.refused")
+            return
         try:
-            answer = await client.send_dict({**payload(card), "replace_original": False})
+            async with clients.session.post(
+                response_url,
+                json={**payload(card), "replace_original": False},
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            ) as answer:
+                if answer.status != 200:  # noqa: PLR2004 - OK
+                    _log.info("slack.not_answered", status=answer.status)
         except (aiohttp.ClientError, TimeoutError) as error:
             _log.info("slack.not_answered", error=problem(error))
-            return
-        if answer.status_code != 200:  # noqa: PLR2004 - OK
-            _log.info("slack.not_answered", status=answer.status_code)
 
     async def _say(self, origin: Origin, card: Card) -> None:
         drawn = blocks.message(card)

@@ -12,8 +12,11 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
+from slack_bolt.response import BoltResponse
 
 from bot.slack.clients import Clients
+from bot.slack.hosts import is_response_url
+from bot.slack.http_body import lacks, response_urls
 from bot.slack.installations import Installations
 from bot.slack.origin import answering_team
 from bot.slack.work import log_bug
@@ -69,11 +72,16 @@ def make_app(
         body: Mapping[str, Any],
         context: AsyncBoltContext,
         next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
-    ) -> None:
+    ) -> BoltResponse | None:
+        # The library itself answers there when nobody has installed the app.
+        if not all(is_response_url(url, clients.api_base_url) for url in response_urls(body)):
+            _log.warning("slack.response_url.refused")
+            return BoltResponse(status=400, body="response_url")
         team = answering_team(body)
         if team is not None and installations.find(team, None) is not None:
             context["team_id"] = team
         await next()
+        return None
 
     app = AsyncApp(
         name="rushes",
@@ -83,6 +91,7 @@ def make_app(
         before_authorize=find_workspace,
         authorize=authorize,  # type: ignore[arg-type]  # None is "not installed", also in its docs
     )
+    app.use(_complete)
     app.error(_bug)
     return app
 
@@ -92,6 +101,17 @@ def finish(app: AsyncApp) -> None:
     app.event(_ANYTHING)(_ignored)
     app.action(_ANYTHING)(_acknowledged)
     app.view_closed(_ANYTHING)(_acknowledged)
+
+
+async def _complete(
+    body: Mapping[str, Any],
+    next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
+) -> BoltResponse | None:
+    """Turn away what lacks what every way in needs."""
+    if lacks(body):
+        return BoltResponse(status=400, body="incomplete")
+    await next()
+    return None
 
 
 async def _ignored() -> None:

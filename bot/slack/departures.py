@@ -38,7 +38,7 @@ class Departures:
         self._leave(context)
 
     async def _revoked(self, body: dict[str, Any], context: AsyncBoltContext) -> None:
-        if body["event"].get("tokens", {}).get("bot"):  # people's own tokens are none of ours
+        if (body["event"].get("tokens") or {}).get("bot"):  # people's own tokens are none of ours
             self._leave(context)
 
     async def _changed(self, body: dict[str, Any], installation: Installation) -> None:

@@ -14,6 +14,7 @@ from bot.slack.address import Address
 from bot.slack.calls import Calls, slack_code
 from bot.slack.errors import WIRE_ERRORS
 from bot.slack.file_access import STUB, is_uploading, refusal, refusal_by_code
+from bot.slack.hosts import is_slacks
 from inference.clock import Clock
 from inference.errors import DeliveryError, UserError
 from inference.jobs.model import Job
@@ -31,19 +32,6 @@ _CHUNK = 2**16
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=30, sock_read=30)
 _FILE_ID = re.compile(r"F[A-Z0-9]{1,30}")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def is_slacks(url: URL, api_base_url: str | None) -> bool:
-    """Whether a token may be sent to a URL: Slack's own hosts, or only the origin that replaces it.
-
-    Args:
-        url: Where a file is said to be.
-        api_base_url: What stands in for Slack, if anything does.
-    """
-    if api_base_url is not None:
-        return url.absolute and url.origin() == URL(api_base_url).origin()
-    host = url.host or ""
-    return url.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
 
 
 class _Uploading(Exception):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
@@ -83,6 +84,9 @@ class Draft:
     def as_json(self) -> str:
         """Return what `Draft(**json.loads(…))` takes back."""
         return json.dumps(asdict(self))
+
+
+_DRAFT = TypeAdapter(Draft)
 
 
 def draw(draft: Draft, studio: Studio, locale: str) -> dict[str, Any]:
@@ -174,8 +178,12 @@ class Modals:
         await ack()
         view = body["view"]
         origin = of_interaction(body, context, installation)
-        draft = replace(_draft(view), everything=True)
-        drawn = draw(draft, self._studio, await self._reception.locale(origin))
+        draft = _draft(view)
+        if draft is None:
+            return
+        drawn = draw(
+            replace(draft, everything=True), self._studio, await self._reception.locale(origin)
+        )
         updating = self._calls.call(
             origin.address,
             "views.update",
@@ -195,6 +203,9 @@ class Modals:
     ) -> None:
         view = body["view"]
         draft, written = _draft(view), fields.values(view)
+        if draft is None:
+            await ack()
+            return
         channel = draft.channel or str(written.pop(CHANNEL, ""))
         origin = of_interaction(body, context, installation).at(channel, draft.thread_ts)
         command = _FORMS[f"/{draft.command}"]
@@ -221,9 +232,9 @@ class Modals:
         installation: Installation,
     ) -> None:
         view = body["view"]
-        place = json.loads(view.get("private_metadata") or "{}")
+        place = _metadata(view)
         origin = of_interaction(body, context, installation).at(
-            place.get("channel", ""), place.get("thread_ts")
+            str(place.get("channel") or ""), place.get("thread_ts")
         )
         values = {name: str(value) for name, value in fields.values(view).items()}
         answering = self._work.start(
@@ -265,8 +276,22 @@ class Modals:
             await self._answers.give(origin, card, response_url=response_url)
 
 
-def _draft(view: Mapping[str, Any]) -> Draft:
-    return Draft(**json.loads(view["private_metadata"]))
+def _metadata(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what we gave a view to keep; nothing if it is not ours."""
+    try:
+        kept = json.loads(view.get("private_metadata") or "{}")
+    except ValueError:
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _draft(view: Mapping[str, Any]) -> Draft | None:
+    """Return what a form of a command knows; None if it is none that there is now."""
+    try:
+        draft = _DRAFT.validate_python(_metadata(view), strict=True)
+    except ValidationError:
+        return None
+    return draft if f"/{draft.command}" in _FORMS else None
 
 
 def _where(locale: str) -> dict[str, Any]:

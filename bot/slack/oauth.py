@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hmac
 import logging
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 
-import aiosqlite
 import structlog
 from slack_bolt import BoltResponse
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
@@ -27,10 +29,16 @@ from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
 from commands.messages import FALLBACK, error_text
 from inference.clock import Clock
 from inference.errors import UserError
-from inference.store.database import Database
 
 STATE_SECONDS = 600.0
 """How long somebody may take to allow the installation."""
+
+MAX_USED = 10_000
+"""States that are remembered as used; each belongs to somebody who went through Slack's page."""
+
+_TIME_BYTES = 8
+_NONCE_BYTES = 16
+_BODY_BYTES = _TIME_BYTES + _NONCE_BYTES
 
 AUTHORIZE = "/oauth/v2/authorize"
 
@@ -38,37 +46,52 @@ _log = structlog.get_logger(__name__)
 
 
 class States(AsyncOAuthStateStore):
-    """The table `slack_states`: each is good for one return from Slack, and not for long."""
+    """Signed states: each is good for one return from Slack, and not for long.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    Nothing is kept of a state that was only issued, so that asking for many costs nothing. Those
+    that were used are remembered while they would still be good; slack-bolt binds each to the
+    browser that asked for it.
+    """
+
+    def __init__(self, secret: str, clock: Clock) -> None:
+        """Get ready.
+
+        Args:
+            secret: What the key is derived from: the app's client secret.
+            clock: Says how old a state is.
+        """
+        self._key = hmac.digest(secret.encode(), b"rushes: state of an installation", "sha256")
         self._clock = clock
+        self._used: OrderedDict[bytes, float] = OrderedDict()
 
     async def async_issue(self, *args: object, **kwargs: object) -> str:  # noqa: ARG002 - the library's hook
         """Return a new state."""
-        state, now = secrets.token_urlsafe(32), self._clock.now()
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute("DELETE FROM slack_states WHERE expires_at < ?", (now,))
-            await connection.execute(
-                "INSERT INTO slack_states (state, expires_at) VALUES (?, ?)",
-                (state, now + STATE_SECONDS),
-            )
-
-        await self._database.write("slack_state", work)
-        return state
+        until = int(self._clock.now() + STATE_SECONDS)
+        body = until.to_bytes(_TIME_BYTES) + secrets.token_bytes(_NONCE_BYTES)
+        return base64.urlsafe_b64encode(body + self._seal(body)).decode().rstrip("=")
 
     async def async_consume(self, state: str) -> bool:
         """Use a state up; return whether it was good."""
+        try:
+            padding = "=" * (-len(state) % 4)
+            raw = base64.b64decode(f"{state}{padding}".encode("ascii"), b"-_", validate=True)
+        except ValueError:
+            return False
+        body, seal = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
         now = self._clock.now()
+        if not hmac.compare_digest(seal, self._seal(body)) or body in self._used:
+            return False
+        if not now <= int.from_bytes(body[:_TIME_BYTES]) <= now + STATE_SECONDS:
+            return False
+        self._used[body] = now
+        while self._used and (
+            len(self._used) > MAX_USED or next(iter(self._used.values())) < now - STATE_SECONDS
+        ):
+            self._used.popitem(last=False)
+        return True
 
-        async def work(connection: aiosqlite.Connection) -> bool:
-            rows = await connection.execute_fetchall(
-                "DELETE FROM slack_states WHERE state = ? RETURNING expires_at", (state,)
-            )
-            return any(row["expires_at"] >= now for row in rows)
-
-        return await self._database.write("slack_state", work)
+    def _seal(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, body, "sha256")
 
 
 class _Flow(AsyncOAuthFlow):

@@ -167,7 +167,7 @@ class SlackPlatform:
                 client_secret=client_secret,
                 clients=self._clients,
                 installations=installations,
-                states=States(desk.database, self._clock),
+                states=States(client_secret, self._clock),
                 allows=desk.policy.house.allows,
                 logger=logger,
             )
@@ -175,7 +175,9 @@ class SlackPlatform:
         if delivered is None and flow is None:
             yield
             return
-        async with serve(host=section.host, port=section.port, app=delivered, flow=flow):
+        async with serve(
+            host=section.host, port=section.port, app=delivered, flow=flow, clock=self._clock
+        ):
             yield
 
     async def _connect(self, app: AsyncApp, desk: Desk, logger: logging.Logger) -> None:

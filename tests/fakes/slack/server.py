@@ -65,6 +65,9 @@ class LoopbackSlack:
             mail=Mail(self.world, faults, self.socket),
             share_seconds=share_seconds,
         )
+        self.redirect_to = ""
+        """Where `/redirect` leads."""
+        self.redirected = 0
         self._authorizations = Authorizations(self.hub, rotation=rotation)
         self._runner: web.AppRunner | None = None
 
@@ -80,6 +83,7 @@ class LoopbackSlack:
             [
                 web.route("*", "/api/{method}", api.handle),
                 web.get("/link", self.socket.serve),
+                web.route("*", "/redirect", self._redirect),
                 web.post("/actions/{team}/{key}", api.respond),
                 web.post("/upload/v1/{key}", api.upload),
                 web.get("/files-pri/{key}/{path:.*}", api.download),
@@ -208,6 +212,11 @@ class LoopbackSlack:
         ]
 
     # -- how ---------------------------------------------------------------------------------
+
+    async def _redirect(self, _: web.Request) -> web.Response:
+        self.redirected += 1
+        self.world.touch()
+        raise web.HTTPTemporaryRedirect(self.redirect_to)
 
     async def _open_socket(self) -> Json:
         address = self.hub.url.replace("http", "ws", 1)

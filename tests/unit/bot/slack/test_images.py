@@ -9,7 +9,8 @@ from yarl import URL
 from bot.slack.address import Address
 from bot.slack.calls import Calls
 from bot.slack.clients import Clients, Credentials
-from bot.slack.images import RETRY_SECONDS, SlackImages, is_slacks
+from bot.slack.hosts import is_slacks
+from bot.slack.images import RETRY_SECONDS, SlackImages
 from bot.slack.limiter import Limiter
 from inference.errors import UserError
 from inference.media.facts import ImageLimits
