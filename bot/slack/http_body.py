@@ -123,6 +123,8 @@ class _Shape(BaseModel):
 class _Named(_Shape):
     id: _Text
     team_id: str | None = None
+    name: str | None = None
+    username: str | None = None
 
 
 class _Container(_Shape):
