@@ -86,7 +86,9 @@ async def serve(
 
     sync = CommandSync(tree, section.guild_ids, memory, desk.health, desk.language)
 
-    async def on_ready() -> None:
+    async def greet() -> None:
+        # Not as an event: a closed client may still dispatch that one.
+        await client.wait_until_ready()
         sync.ready(guild.id for guild in client.guilds)
 
     async def on_guild_join(guild: discord.Guild) -> None:
@@ -96,12 +98,15 @@ async def serve(
         await reception.left(guild)
 
     client.event(on_interaction)
-    client.event(on_ready)
     client.event(on_guild_join)
     client.event(on_guild_remove)
     background = {
         asyncio.create_task(survive(work, name=name), name=name)
-        for name, work in (("discord.sync", sync.run), ("discord.two_hosts", two_hosts.run))
+        for name, work in {
+            "discord.sync": sync.run,
+            "discord.ready": greet,
+            "discord.two_hosts": two_hosts.run,
+        }.items()
     }
     try:
         await client.connect()
