@@ -213,7 +213,10 @@ async def test_an_installation_is_good_for_one_browser_and_one_return(slack, two
             assert "invalid_state" in await response.text()
 
 
-async def test_a_token_is_exchanged_before_it_expires(slack, tmp_path, free_port):
+@pytest.mark.parametrize(
+    "left", [60, 40 * 86_400], ids=["soon", "granted-while-the-clock-was-ahead"]
+)
+async def test_a_token_is_exchanged_before_it_expires(slack, tmp_path, free_port, left):
     slack._authorizations._rotation = True
     section = {
         "client_id": slack.client_id,
@@ -226,7 +229,7 @@ async def test_a_token_is_exchanged_before_it_expires(slack, tmp_path, free_port
         await slack.install(team, admin, f"http://127.0.0.1:{free_port}/slack/install")
         before = team.installation.token
         installations = house.platform._clients._installations
-        soon = replace(installations.find(team.id, None), expires_at=time.time() + 60)
+        soon = replace(installations.find(team.id, None), expires_at=time.time() + left)
         await installations.keep(soon)
         here = team.add_channel("here", admin)
         await asyncio.gather(*(admin.command(here, "/rushes", "queue") for _ in range(3)))
