@@ -201,6 +201,9 @@ def db_check(options: argparse.Namespace) -> int:
             undelivered=health.undelivered,
         )
     )
+    for key, rows in (("cli.db.undecodable", health.damaged), ("cli.db.aside", health.quarantined)):
+        for row in rows:
+            _print(text(key, language(options.lang), row=row))
     if health.obstacle is not None and not health.problems:
         _print(error_text(health.obstacle, language(options.lang)))
     return 1 if health.problems else 0

@@ -92,4 +92,8 @@ def _dumped(value: Any) -> str | None:
 
 
 def _loaded(value: str | None) -> Any:
-    return None if value is None else json.loads(value)
+    """Return what was written; what cannot be read any more is nothing."""
+    try:
+        return None if value is None else json.loads(value)
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -59,7 +59,12 @@ def error_text(error: RushesError | Failure, locale: str) -> str:
     """Return the sentence for an error code and its values; several errors take a line each."""
     if isinstance(error, UserErrors):
         return "\n".join(error_text(one, locale) for one in error.errors)
-    return text(f"error.{error.code}", locale, **error.params)
+    try:
+        return text(f"error.{error.code}", locale, **error.params)
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as problem:
+        # Of a stored failure with values of another kind than its sentence wants.
+        _log.error("message.unfillable", code=error.code, error=type(problem).__name__)
+        return text("message.missing", locale, key=error.code)
 
 
 def duration(seconds: float, locale: str) -> str:

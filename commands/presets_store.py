@@ -159,4 +159,16 @@ async def _options(
         "SELECT options FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
         (tenant, owner, name),
     )
-    return next((json.loads(row["options"]) for row in rows), None)
+    return next((_loaded(row["options"]) or {} for row in rows), None)
+
+
+def _loaded(text: str) -> dict[str, Value] | None:
+    """Return the options in a row, or None where they cannot be read."""
+    try:
+        options = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    plain = isinstance(options, dict) and all(
+        isinstance(value, str | int | float | bool | None) for value in options.values()
+    )
+    return options if plain else None

@@ -16,6 +16,8 @@ from commands.settings import SETTINGS, Rules, Scope, Setting, Stored, restore
 from inference.clock import Clock
 from inference.jobs.model import Requester
 from inference.store.database import Database, Work
+from inference.store.quarantine import take_out
+from inference.store.undecodable import UndecodableText
 
 _log = structlog.get_logger(__name__)
 
@@ -147,11 +149,21 @@ class SettingsStore:
         if cached.kept is not None:
             return cached.kept
         generation = cached.generation
-        kept = _sorted(
-            await self._database.read(
-                "SELECT scope, subject, key, value FROM settings WHERE tenant = ?", (tenant,)
-            )
+        rows = await self._database.read(
+            "SELECT scope, subject, key, value FROM settings WHERE tenant = ?", (tenant,)
         )
+        sound = [row for row in rows if _is_readable(row)]
+        for row in rows:
+            if row not in sound:
+                place = {name: row[name] for name in ("scope", "subject", "key")}
+                await take_out(
+                    self._database,
+                    "settings",
+                    {"tenant": tenant, **place},
+                    "value",
+                    self._clock.now(),
+                )
+        kept = _sorted(sound)
         # What was read while somebody changed it may already be old: it serves this call only.
         if generation == cached.generation:
             cached.kept = kept
@@ -163,9 +175,25 @@ def _sorted(rows: Iterable[aiosqlite.Row]) -> _Kept:
     kept: _Kept = {}
     for row in rows:
         setting = SETTINGS.get(row["key"])
-        value = None if setting is None else restore(setting, json.loads(row["value"]))
+        value = None if setting is None else _restored(setting, json.loads(row["value"]))
         if setting is None or value is None:
             _log.warning("setting.ignored", key=row["key"])
             continue
         kept.setdefault((Scope(row["scope"]), row["subject"]), {})[setting.key] = value
     return kept
+
+
+def _is_readable(row: aiosqlite.Row) -> bool:
+    try:
+        json.loads(row["value"])
+        Scope(row["scope"])
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return not any(isinstance(value, UndecodableText) for value in row)
+
+
+def _restored(setting: Setting, value: Stored) -> Stored | None:
+    try:
+        return restore(setting, value)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        return None  # of another shape than the setting's

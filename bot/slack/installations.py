@@ -13,7 +13,10 @@ from slack_sdk.oauth.installation_store import Installation as Granted
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 
 from bot.slack.address import NAME
+from inference.clock import SystemClock
 from inference.store.database import Database
+from inference.store.quarantine import take_out
+from inference.store.validation import fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,15 @@ class Installations(AsyncInstallationStore):
     async def load(self) -> None:
         """Read what is kept."""
         rows = await self._database.read("SELECT * FROM slack_installations")
-        self._known.update({row["workspace"]: _from_row(row) for row in rows})
+        for row in rows:
+            installation = _from_row(row)
+            if fits(Installation, installation):
+                self._known[row["workspace"]] = installation
+            else:
+                key = {"workspace": row["workspace"]}
+                await take_out(
+                    self._database, "slack_installations", key, "token", SystemClock().now()
+                )
 
     def find(self, team: str | None, enterprise: str | None) -> Installation | None:
         """Return who answers for a workspace: its own installation, or its organisation's."""
@@ -142,7 +153,7 @@ def _from_row(row: aiosqlite.Row) -> Installation:
         bot_id=row["bot_id"],
         bot_user=row["bot_user"],
         token=row["token"],
-        scopes=frozenset(filter(None, row["scopes"].split(","))),
+        scopes=frozenset(filter(None, str(row["scopes"]).split(","))),
         refresh_token=row["refresh_token"],
         expires_at=row["expires_at"],
     )

@@ -96,6 +96,8 @@ async def open_core(
         await outbox.restart()
         ledger = Ledger(database)
         artifacts = Artifacts(data_directory)
+        outbox = OutboxStore(database, clock, events)
+        await outbox.recover()
         shares = await store.shares()
         shares.weights = weights
         line = Line(shares)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from inference.clock import SystemClock
 from inference.jobs.model import Job
 from inference.store.database import Database
-from inference.store.rows import job_from_row
+from inference.store.quarantine import decode_jobs
 
 PAGE = """
     SELECT * FROM jobs WHERE tenant = :tenant AND requester_id = :requester
@@ -56,7 +57,7 @@ class History:
         if words.strip() and not wanted:
             return []
         rows = await self._database.read(SEARCH if wanted else PAGE, values)
-        return [job_from_row(row) for row in rows]
+        return await decode_jobs(self._database, rows, SystemClock())
 
 
 def _match(tenant: str, requester_id: str, words: list[str]) -> str:

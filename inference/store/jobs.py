@@ -35,12 +35,12 @@ from inference.store.database import Database
 from inference.store.ledger import usage_inside
 from inference.store.line import count_waiting, next_place, save_charge
 from inference.store.outbox import ActKind, announce, want
+from inference.store.quarantine import decode_job
 from inference.store.queries import JobQueries
 from inference.store.rows import (
     dump_failure,
     dump_manifest,
     dump_verdict,
-    job_from_row,
     row_from_job,
 )
 from inference.workers.base import Manifest
@@ -52,8 +52,7 @@ class JobStore(JobQueries):
     """The table `jobs`, with the shares and counters that change together with it."""
 
     def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
-        super().__init__(database)
-        self._clock = clock
+        super().__init__(database, clock)
         self._events = events
 
     # -- coming in ---------------------------------------------------------------------------
@@ -78,7 +77,10 @@ class JobStore(JobQueries):
                     "SELECT * FROM jobs WHERE key = ?", (job.key,)
                 )
                 for row in rows:
-                    return job_from_row(row)
+                    job_with_key = await decode_job(connection, row, self._clock.now())
+                    if job_with_key is not None:
+                        return job_with_key
+                    await connection.execute("UPDATE jobs SET key = NULL WHERE key = ?", (job.key,))
             counts = await count_waiting(connection, job)
             if since is not None:
                 counts = replace(counts, usage=await usage_inside(connection, job, since))
@@ -94,7 +96,7 @@ class JobStore(JobQueries):
     async def by_key(self, key: str) -> Job | None:
         """Return the job that a request made, by the request's idempotency key."""
         rows = await self._database.read("SELECT * FROM jobs WHERE key = ?", (key,))
-        return next((job_from_row(row) for row in rows), None)
+        return next(iter(await self._decoded(rows)), None)
 
     async def begin_preparing(self, job_id: str) -> Job | None:
         """Accepted -> preparing."""
@@ -110,7 +112,9 @@ class JobStore(JobQueries):
                 " WHERE id = ? AND state = 'preparing' RETURNING *",
                 (json.dumps(words), json.dumps(job.origins), json.dumps(job.notes), job.id),
             )
-            return next((job_from_row(row) for row in rows), None)
+            for row in rows:
+                return await decode_job(connection, row, self._clock.now())
+            return None
 
         return await self._database.write("reword", work)
 
@@ -285,7 +289,9 @@ class JobStore(JobQueries):
             )
             if not rows:
                 return None
-            job = job_from_row(rows[0])
+            job = await decode_job(connection, rows[0], self._clock.now())
+            if job is None:
+                return None
             await want(connection, job, ActKind.CARD, self._clock.now())
             return job
 
@@ -354,7 +360,9 @@ class JobStore(JobQueries):
             )
             if not rows:
                 return None
-            job = job_from_row(rows[0])
+            job = await decode_job(connection, rows[0], self._clock.now())
+            if job is None:
+                return None
             await want(connection, job, ActKind.CARD, self._clock.now())
             await want(connection, job, ActKind.REMOVAL, self._clock.now())
             return job
@@ -464,7 +472,9 @@ class JobStore(JobQueries):
             )
             if not rows:
                 return None
-            before = job_from_row(rows[0])
+            before = await decode_job(connection, rows[0], self._clock.now())
+            if before is None:
+                return None
             columns = {} if changes is None else await changes(connection, before)
             if columns is None:
                 return None
@@ -473,11 +483,16 @@ class JobStore(JobQueries):
                 f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? RETURNING *",
                 (to.value, *columns.values(), job_id, before.state.value),
             )
-            job = job_from_row(row)
+            job = await decode_job(connection, row, self._clock.now())
+            if job is None:
+                return None
             await announce(connection, job, self._clock.now())
             return job
 
         return self._published(await self._database.write(name, work))
+
+    def _set_aside(self, job: Job) -> None:
+        self._published(job)
 
     def _published(self, job: JobOrNone) -> JobOrNone:
         if job is not None:

@@ -26,17 +26,18 @@ REQUESTER_KEPT_SECONDS = 2 * 86_400.0
 UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')"
 
 SPENT = f"""
-    SELECT coalesce(sum(milliseconds), 0) AS tenant,
-        coalesce(sum(milliseconds) FILTER (WHERE requester_id = :requester), 0) AS requester,
+    SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) AS tenant,
+        coalesce(sum(min(milliseconds, 8640000000)) FILTER (WHERE requester_id = :requester), 0) AS requester,
         (
-            SELECT coalesce(sum(milliseconds), 0) FROM ledger
+            SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) FROM ledger
             WHERE person = :person AND person <> ''
                 AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
         ) AS person
     FROM ledger WHERE tenant = :tenant
         AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
 """
-"""Answered by the indexes ledger_by_day and ledger_by_person."""
+"""Answered by the indexes ledger_by_day and ledger_by_person. No entry counts more than a hundred
+days: a damaged one must not make the sum too large to be a number."""
 
 RESERVED = f"""
     SELECT cost, tenant, requester_id, person FROM jobs INDEXED BY jobs_unfinished

@@ -15,10 +15,22 @@ AHEAD_SECONDS = 60.0
 """A job from further in the future was made while the clock was ahead, and starts no cooldown."""
 
 
+_HIGHEST_PLACE = 2**52
+"""A count beyond is junk: it is counted again from the jobs."""
+
+
 async def next_place(connection: aiosqlite.Connection) -> int:
     """Count on, and return the number that orders those who enter the line."""
+    counted = await connection.execute_fetchall(
+        "UPDATE counters SET value = value + 1"
+        " WHERE name = 'sequence' AND value BETWEEN 0 AND ? RETURNING value",
+        (_HIGHEST_PLACE,),
+    )
+    for (sequence,) in counted:
+        return int(sequence)
     [(sequence,)] = await connection.execute_fetchall(
-        "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+        "INSERT OR REPLACE INTO counters (name, value)"
+        " SELECT 'sequence', coalesce(max(sequence), 0) + 1 FROM jobs RETURNING value"
     )
     return int(sequence)
 

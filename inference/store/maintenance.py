@@ -14,7 +14,12 @@ from pathlib import Path
 from inference.errors import StoreError
 from inference.store.diagnosis import explain, explained, obstacle
 from inference.store.migrate import copy_database
+from inference.store.outbox import act_repairs
+from inference.store.rows import DamagedRow, job_from_row, shown_key
 from inference.store.schema import schema_of
+
+QUARANTINE_SINCE = 8
+"""The schema version with a table of rows that were set aside."""
 
 DATABASE_NAME = "rushes.sqlite3"
 """In the data directory."""
@@ -30,6 +35,10 @@ class Health:
     undelivered: int
     problems: tuple[str, ...]
     """Empty when the file is sound."""
+    damaged: tuple[str, ...] = ()
+    """Rows that cannot be decoded: table, key and column. They are set aside when they are read."""
+    quarantined: tuple[str, ...] = ()
+    """The same of rows that were set aside."""
     obstacle: StoreError | None = None
     """Why a sound file cannot be used where it lies."""
 
@@ -91,8 +100,29 @@ def check(data_directory: Path) -> Health:
                 connection, "SELECT count(*) FROM outbox WHERE shown < wanted AND dead = 0"
             ),
             problems=tuple(problem for problem in problems if problem != "ok"),
+            damaged=tuple(_undecodable(connection)),
+            quarantined=tuple(
+                " ".join(row)
+                for row in connection.execute(
+                    "SELECT source, key, reason FROM quarantine ORDER BY id"
+                )
+            )
+            if version >= QUARANTINE_SINCE
+            else (),
             obstacle=obstacle(path),
         )
+
+
+def _undecodable(connection: sqlite3.Connection) -> Iterator[str]:
+    connection.row_factory = sqlite3.Row
+    for row in connection.execute("SELECT * FROM jobs"):
+        try:
+            job_from_row(row)
+        except DamagedRow as error:
+            yield str(error)
+    for row in connection.execute("SELECT * FROM outbox"):
+        if columns := act_repairs(row):
+            yield f"outbox {shown_key(row['key'])} {', '.join(columns)}"
 
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:

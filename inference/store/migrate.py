@@ -63,6 +63,7 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
             )
     if version < latest:
         await _sign(connection, latest)
+    if 0 < version < latest:
         _log.info("store.migrated", old=version, new=latest)
     return latest
 

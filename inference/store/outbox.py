@@ -23,7 +23,9 @@ from inference.jobs.events import EventBus, JobEvent
 from inference.jobs.model import ENDED, Job, JobState
 from inference.store.database import Database
 from inference.store.ledger import charge
-from inference.store.rows import job_from_row
+from inference.store.quarantine import decode_job, keep, set_aside_act
+from inference.store.rows import LATEST_TIME
+from inference.store.validation import fits
 
 LONGEST_WAIT_SECONDS = 360.0
 """The longest wait between two tries that is kept over a restart."""
@@ -176,7 +178,7 @@ class OutboxStore:
                 "limit": limit,
             },
         )
-        return [_act(row) for row in rows]
+        return await self._acts(rows)
 
     async def due_by_lane(self, room: Room, *, busy: Iterable[str]) -> list[Act]:
         """Return acts whose time has come, as many as each lane has room for, one of each job.
@@ -190,7 +192,7 @@ class OutboxStore:
             _DUE_BY_LANE,
             {**_selection(room, busy), "room": json.dumps(lanes), "now": self.now()},
         )
-        return [_act(row) for row in rows]
+        return await self._acts(rows)
 
     async def next_at(
         self, platforms: Iterable[str], *, busy: Iterable[str], room: Room | None = None
@@ -214,7 +216,7 @@ class OutboxStore:
         rows = await self._database.read(
             "SELECT * FROM outbox WHERE key = ?", (f"{job_id}:{kind}",)
         )
-        return _act(rows[0]) if rows else None
+        return next(iter(await self._acts(rows)), None)
 
     async def begin(self, act: Act) -> None:
         """Note that the platform may see this act from now on, whatever happens to us."""
@@ -272,7 +274,9 @@ class OutboxStore:
                 (JobState.DONE.value, now, act.job_id, JobState.DELIVERING.value),
             )
             for row in rows:
-                job = job_from_row(row)
+                job = await decode_job(connection, row, now)
+                if job is None:
+                    return None
                 await charge(connection, job, now)
                 await want(connection, job, ActKind.CARD, now)
                 return job
@@ -335,6 +339,47 @@ class OutboxStore:
         """Give an act up for good: its message was deleted, or it no longer matters."""
         await self._update("drop", act, "dead = 1, sending = 0")
 
+    async def _acts(self, rows: Iterable[sqlite3.Row]) -> list[Act]:
+        """Return the acts of some rows; damaged ones are set aside, repaired, and due again."""
+        acts = []
+        for row in rows:
+            if act_repairs(row):
+                await self._repair(row["key"])
+                continue
+            act = _act(row)
+            if fits(Act, act):
+                acts.append(act)
+            else:
+                await self.drop(act)
+        return acts
+
+    async def _repair(self, key: str) -> None:
+        async def work(connection: aiosqlite.Connection) -> None:
+            rows = await connection.execute_fetchall("SELECT * FROM outbox WHERE key = ?", (key,))
+            for row in rows:
+                if repairs := act_repairs(row):
+                    await set_aside_act(connection, row, repairs, self._clock.now())
+
+        await self._database.write("quarantine", work)
+
+    async def recover(self) -> None:
+        """Repair what is open and cannot be read, and take out what belongs to no job.
+
+        Junk in a time or a count would keep a row from ever being due.
+        """
+        rows = await self._database.read("SELECT * FROM outbox WHERE shown < wanted AND dead = 0")
+        await self._acts(rows)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            orphans = await connection.execute_fetchall(
+                "SELECT * FROM outbox WHERE job_id NOT IN (SELECT id FROM jobs)"
+            )
+            for row in orphans:
+                await keep(connection, "outbox", row["key"], "job_id", row, self._clock.now())
+            await connection.execute("DELETE FROM outbox WHERE job_id NOT IN (SELECT id FROM jobs)")
+
+        await self._database.write("orphans", work)
+
     async def _update(self, name: str, act: Act, assignment: str, value: Any = None) -> None:
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -360,6 +405,44 @@ def _act(row: sqlite3.Row) -> Act:
         trace=json.loads(row["trace"]),
         receipt=json.loads(row["receipt"]) if row["receipt"] else None,
     )
+
+
+_MOST = 1_000_000
+"""Of states and tries."""
+
+
+def act_repairs(row: sqlite3.Row) -> dict[str, Any]:
+    """Return the columns that hold what they cannot hold, with what replaces it; often none.
+
+    What has been posted may be forgotten with them: `sending` lets the platform be asked first.
+    """
+    repairs: dict[str, Any] = {
+        name: fresh
+        for name, fresh in (("wanted", 1), ("shown", 0), ("attempts", 0))
+        if not isinstance(row[name], int) or not 0 <= row[name] <= _MOST
+    }
+    for name in ("next_at", "created_at"):
+        if not isinstance(row[name], float) or not 0 <= row[name] <= LATEST_TIME:
+            repairs[name] = 0.0
+    if row["route"] not in set(Route):
+        repairs["route"] = Route.CHANNEL.value
+    if row["sending"] not in {0, 1}:
+        repairs["sending"] = 1
+    for name, empty in (("trace", "{}"), ("receipt", None)):
+        if (row[name] is not None or name == "trace") and not _is_object(row[name]):
+            repairs |= {name: empty, "sending": 1}
+    if row["kind"] not in set(ActKind):
+        kind = str(row["key"]).rpartition(":")[2]
+        repairs |= {"kind": kind} if kind in set(ActKind) else {"kind": "notice", "dead": 1}
+    return repairs
+
+
+def _is_object(text: Any) -> bool:
+    try:
+        found = json.loads(text)
+        return isinstance(found, dict) and text == text.encode().decode()
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable
 
+from inference.clock import Clock
 from inference.jobs.model import Job
 from inference.jobs.scheduler import Shares
 from inference.store.database import Database
 from inference.store.ledger import UNFINISHED
-from inference.store.rows import job_from_row
+from inference.store.quarantine import decode_jobs, take_out
+from inference.store.rows import LATEST_TIME
 
 
 class JobQueries:
     """Reads jobs, shares and switches."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by id."""
         rows = await self._database.read("SELECT * FROM jobs WHERE id = ?", (job_id,))
-        return job_from_row(rows[0]) if rows else None
+        return next(iter(await self._decoded(rows)), None)
 
     async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
         """Return all jobs that have not ended, oldest first."""
@@ -30,7 +34,7 @@ class JobQueries:
             " ORDER BY sequence, created_at",
             (tenant,),
         )
-        return [job_from_row(row) for row in rows]
+        return [job for job in await self._decoded(rows) if not job.ended]
 
     async def in_review(self) -> list[str]:
         """Return the jobs that wait for their requester's word (index jobs_unfinished)."""
@@ -46,14 +50,14 @@ class JobQueries:
             " ORDER BY created_at DESC LIMIT ?",
             (tenant, requester_id, limit),
         )
-        return [job_from_row(row) for row in rows]
+        return await self._decoded(rows)
 
     async def finished(self, limit: int) -> list[Job]:
         """Return the newest delivered jobs, oldest of them first (index jobs_finished)."""
         rows = await self._database.read(
             "SELECT * FROM jobs WHERE state = 'done' ORDER BY ended_at DESC LIMIT ?", (limit,)
         )
-        return [job_from_row(row) for row in reversed(rows)]
+        return await self._decoded(reversed(rows))
 
     async def without_files(self, at: float, *, among: Iterable[str]) -> list[str]:
         """Return which of these jobs should have no files: ended before a time, refused, unknown.
@@ -77,11 +81,19 @@ class JobQueries:
         return [row["id"] for row in rows]
 
     async def shares(self) -> Shares:
-        """Return where fair sharing stands."""
-        [row] = await self._database.read("SELECT value FROM counters WHERE name = 'virtual_time'")
-        rows = await self._database.read("SELECT tenant, virtual_time FROM shares")
+        """Return where fair sharing stands; a share that cannot be right begins anew."""
+        tenants = {}
+        for row in await self._database.read("SELECT tenant, virtual_time FROM shares"):
+            if _is_virtual_time(row["virtual_time"]):
+                tenants[row["tenant"]] = row["virtual_time"]
+            else:
+                key = {"tenant": row["tenant"]}
+                await take_out(self._database, "shares", key, "virtual_time", self._clock.now())
+        rows = await self._database.read("SELECT value FROM counters WHERE name = 'virtual_time'")
+        now = next((row["value"] for row in rows if _is_virtual_time(row["value"])), None)
         return Shares(
-            virtual_time=row["value"], tenants={row["tenant"]: row["virtual_time"] for row in rows}
+            virtual_time=max(tenants.values(), default=0.0) if now is None else now,
+            tenants=tenants,
         )
 
     async def last_served(self) -> dict[tuple[str, str], float]:
@@ -97,4 +109,14 @@ class JobQueries:
     async def switched(self, name: str) -> bool:
         """Return whether a switch is on."""
         rows = await self._database.read("SELECT value FROM counters WHERE name = ?", (name,))
-        return bool(rows[0]["value"])
+        return any(row["value"] == 1 for row in rows)
+
+    async def _decoded(self, rows: Iterable[sqlite3.Row]) -> list[Job]:
+        return await decode_jobs(self._database, rows, self._clock, self._set_aside)
+
+    def _set_aside(self, job: Job) -> None:
+        """Hear of a job that failed just now because its row could not be decoded."""
+
+
+def _is_virtual_time(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value <= LATEST_TIME

@@ -1,52 +1,117 @@
-"""Between rows and objects."""
+"""Between rows and objects. A row that cannot be decoded is told apart column by column."""
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from inference.jobs.audience import Audience
-from inference.jobs.model import Failure, Job, JobState, Requester
+from inference.jobs.model import ENDED, Failure, Job, JobState, Requester
 from inference.jobs.presentation import Presentation
 from inference.safety.base import Verdict
-from inference.spec import Spec
+from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.store.undecodable import UndecodableText
+from inference.store.validation import member_checks
 from inference.workers.base import Manifest
+
+LATEST_TIME = 253_402_300_799.0
+"""Unix seconds at the end of the year 9999, the last that calendars know."""
+
+_LONGEST_COST = 1e8
+_MOST = 1_000_000
+"""Of steps, frames, passes and attempts."""
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PLAIN_NAME = re.compile(r"(?!\.{1,2}$)[^/\0]{1,255}")
+
+_BROKEN = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
+"""What decoding junk may raise."""
+
+
+class DamagedRow(ValueError):
+    """A row that cannot be decoded, because of one column."""
+
+    def __init__(self, source: str, key: object, column: str) -> None:
+        super().__init__(f"{source} {shown_key(key)} {column}")
+        self.column = column
+
+
+def shown_key(key: object) -> str:
+    """Return a row's key as it may stand in a log: junk could be anybody's words."""
+    text = str(key)
+    if isinstance(key, str) and not isinstance(key, UndecodableText):
+        parts = text.split(":")
+        if all(_SAFE_ID.fullmatch(part) for part in parts):
+            return text
+    return "?"
 
 
 def job_from_row(row: sqlite3.Row) -> Job:
-    """Rebuild a job from `SELECT * FROM jobs`."""
-    return Job(
-        id=row["id"],
-        state=JobState(row["state"]),
-        spec=Spec.from_dict(json.loads(row["spec"])),
-        origins=json.loads(row["origins"]),
-        tenant=row["tenant"],
-        requester=Requester(id=row["requester_id"], name=row["requester_name"]),
-        platform=row["platform"],
-        address=json.loads(row["address"]),
-        created_at=row["created_at"],
-        cost=row["cost"],
-        attempt=row["attempt"],
-        losses=row["losses"],
-        sequence=row["sequence"],
-        key=row["key"],
-        parent=row["parent"],
-        image=row["image"],
-        queued_at=row["queued_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        cancel_requested_at=row["cancel_requested_at"],
-        removed_at=row["removed_at"],
-        failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
-        manifest=Manifest.from_dict(json.loads(row["manifest"])) if row["manifest"] else None,
-        presentation=Presentation.from_dict(json.loads(row["presentation"])),
-        notes=tuple(json.loads(row["notes"])),
-        review=bool(row["review"]),
-        audience=Audience(channel=row["channel"], private=bool(row["private"])),
-        person=row["person"],
-        verdict=Verdict.from_dict(json.loads(row["verdict"])),
-    )
+    """Rebuild a job from `SELECT * FROM jobs`.
+
+    Raises:
+        DamagedRow: A column does not hold what it should.
+    """
+    values = {}
+    for name, decode in _COLUMNS.items():
+        try:
+            value = decode(row)
+            sound = _SOUND[name](value)
+        except _BROKEN as error:
+            raise DamagedRow("jobs", row["id"], name) from error
+        if not sound:
+            raise DamagedRow("jobs", row["id"], name)
+        values[name] = value
+    return Job(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """What a damaged row of `jobs` becomes: the job, with substitutes for what cannot be read."""
+
+    job: Job
+    damaged: tuple[str, ...]
+    """Members of the job that were substituted."""
+    ended: bool
+    """It had ended before: nobody waits for it."""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its requester can still be told."""
+        return {"address", "platform", "tenant"}.isdisjoint(self.damaged)
+
+
+def repair(row: sqlite3.Row, now: float) -> Repaired | None:
+    """Return a job that can be decoded again; None where not even its id can be used.
+
+    One that had not ended fails; what had ended stays as it is, as far as it can be read.
+    """
+    values: dict[str, Any] = {}
+    damaged = []
+    for name, decode in _COLUMNS.items():
+        try:
+            value = decode(row)
+            sound = _SOUND[name](value)
+        except _BROKEN:
+            value, sound = None, False
+        if not sound:
+            damaged.append(name)
+            substitute = _SUBSTITUTES.get(name)
+            value = None if substitute is None else substitute(row)
+        values[name] = value
+    if "id" in damaged:
+        return None
+    known_end = "state" not in damaged and values["state"] in ENDED
+    ended = known_end or values["ended_at"] is not None
+    if not known_end:
+        values |= {"state": JobState.FAILED, "failure": Failure(code="job.damaged")}
+    if values["ended_at"] is None:
+        values["ended_at"] = now
+    return Repaired(job=Job(**values), damaged=tuple(damaged), ended=ended)
 
 
 def row_from_job(job: Job) -> dict[str, object]:
@@ -99,3 +164,160 @@ def dump_manifest(manifest: Manifest | None) -> str | None:
 def dump_verdict(verdict: Verdict) -> str:
     """Return the JSON column of a verdict."""
     return json.dumps(verdict.as_dict())
+
+
+# -- columns ---------------------------------------------------------------------------------
+
+_Decode = Callable[[sqlite3.Row], Any]
+
+
+def _plain(name: str) -> _Decode:
+    return lambda row: row[name]
+
+
+def _json(name: str) -> _Decode:
+    def decode(row: sqlite3.Row) -> Any:
+        text = row[name]
+        return json.loads(text.raw if isinstance(text, UndecodableText) else text)
+
+    return decode
+
+
+def _optional(decode: _Decode, name: str) -> _Decode:
+    return lambda row: decode(row) if row[name] else None
+
+
+_COLUMNS: Mapping[str, _Decode] = {
+    **{member.name: _plain(member.name) for member in fields(Job) if member.name != "requester"},
+    "state": lambda row: JobState(row["state"]),
+    "spec": lambda row: Spec.from_dict(_json("spec")(row)),
+    "origins": _json("origins"),
+    "requester": lambda row: Requester(id=row["requester_id"], name=row["requester_name"]),
+    "address": _json("address"),
+    "failure": _optional(lambda row: Failure(**_json("failure")(row)), "failure"),
+    "manifest": _optional(lambda row: Manifest.from_dict(_json("manifest")(row)), "manifest"),
+    "presentation": lambda row: Presentation.from_dict(_json("presentation")(row)),
+    "notes": lambda row: tuple(_json("notes")(row)),
+    "review": lambda row: bool(row["review"]),
+    "audience": lambda row: Audience(channel=row["channel"], private=bool(row["private"])),
+    "verdict": lambda row: Verdict.from_dict(_json("verdict")(row)),
+}
+"""Member of `Job` -> how it is read. A new column that is one plain value needs no entry."""
+
+
+def _is_time(value: Any) -> bool:
+    return value is None or 0 <= value <= LATEST_TIME
+
+
+def _is_count(value: Any) -> bool:
+    return bool(0 <= value <= _MOST)
+
+
+def _is_spec(spec: Any) -> bool:
+    counts = (spec.frames, spec.steps, spec.fps, spec.loops)
+    return all(1 <= count <= _MOST for count in counts) and _is_count(spec.after_frames)
+
+
+def _is_manifest(manifest: Any) -> bool:
+    if manifest is None:
+        return True
+    return _PLAIN_NAME.fullmatch(manifest.name) is not None and _is_count(manifest.frames)
+
+
+_PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {
+    "id": lambda value: _SAFE_ID.fullmatch(value) is not None,  # it names a folder
+    "spec": _is_spec,
+    "manifest": _is_manifest,
+    "image": lambda value: value is None or _PLAIN_NAME.fullmatch(value) is not None,
+    "cost": lambda value: 0 <= value <= _LONGEST_COST,
+    "attempt": _is_count,
+    "losses": _is_count,
+    "sequence": lambda value: 0 <= value <= 2**53,
+    "created_at": _is_time,
+    "queued_at": _is_time,
+    "started_at": _is_time,
+    "ended_at": _is_time,
+    "cancel_requested_at": _is_time,
+    "removed_at": _is_time,
+}
+
+
+def _sound(name: str) -> Callable[[Any], bool]:
+    fits, plausible = member_checks(Job)[name], _PLAUSIBLE.get(name)
+    if plausible is None:
+        return fits
+    return lambda value: fits(value) and plausible(value)
+
+
+_SOUND: Mapping[str, Callable[[Any], bool]] = {name: _sound(name) for name in _COLUMNS}
+
+# -- substitutes -----------------------------------------------------------------------------
+
+_BLANK = Spec(
+    prompt="…",
+    model="?",
+    resolution=Resolution.P360,
+    aspect=Aspect.WIDE,
+    frames=1,
+    motion=Motion.OFF,
+    aesthetic=Aesthetic.OFF,
+    camera=Camera.NONE,
+    refine=False,
+    seed=0,
+    steps=1,
+    cfg=1.0,
+    fps=24,
+    loops=1,
+)
+
+
+def _spec(row: sqlite3.Row) -> Spec:
+    """Return what can be read of a spec, with a blank one's values for the rest."""
+    values = _BLANK.as_dict()
+    try:
+        found = _json("spec")(row)
+    except _BROKEN:
+        return _BLANK
+    if not isinstance(found, dict):
+        return _BLANK
+    for name in values:
+        if name not in found:
+            continue
+        try:
+            spec = Spec.from_dict({**values, name: found[name]})
+            if member_checks(Spec)[name](getattr(spec, name)) and _is_spec(spec):
+                values[name] = found[name]
+        except _BROKEN:
+            continue
+    return Spec.from_dict(values)
+
+
+def _requester(row: sqlite3.Row) -> Requester:
+    check = member_checks(Requester)
+    person, name = row["requester_id"], row["requester_name"]
+    return Requester(
+        id=person if check["id"](person) else "", name=name if check["name"](name) else "?"
+    )
+
+
+_SUBSTITUTES: Mapping[str, _Decode] = {
+    "state": lambda _: JobState.FAILED,
+    "spec": _spec,
+    "origins": lambda _: {},
+    "tenant": lambda _: "",
+    "requester": _requester,
+    "platform": lambda _: "",
+    "address": lambda _: {},
+    "created_at": lambda _: 0.0,
+    "cost": lambda _: 0.0,
+    "attempt": lambda _: 0,
+    "losses": lambda _: 0,
+    "sequence": lambda _: 0,
+    "presentation": lambda _: Presentation(),
+    "notes": lambda _: (),
+    "review": lambda _: False,
+    "audience": lambda _: Audience(channel="", private=True),
+    "person": lambda _: "",
+    "verdict": lambda _: Verdict(),
+}
+"""Where a column cannot be read; all others are empty then."""

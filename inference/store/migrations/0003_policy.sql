@@ -28,7 +28,8 @@ CREATE VIRTUAL TABLE words USING fts5 (
 
 INSERT INTO archive (job) SELECT id FROM jobs ORDER BY created_at;
 INSERT INTO words (rowid, owner, prompt)
-    SELECT number, hex(tenant || char(10) || requester_id), json_extract(spec, '$.prompt')
+    SELECT number, hex(tenant || char(10) || requester_id),
+        CASE WHEN json_valid(spec) THEN json_extract(spec, '$.prompt') END
     FROM archive JOIN jobs ON jobs.id = archive.job;
 
 CREATE TRIGGER jobs_archived AFTER INSERT ON jobs BEGIN

@@ -3,7 +3,9 @@
 ALTER TABLE jobs ADD COLUMN channel TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN private INTEGER NOT NULL DEFAULT 1;
 UPDATE jobs SET
-    channel = coalesce(CAST(json_extract(address, '$.channel') AS TEXT), ''),
+    channel = coalesce(
+        CASE WHEN json_valid(address) THEN CAST(json_extract(address, '$.channel') AS TEXT) END, ''
+    ),
     private = (platform <> 'terminal');
 
 -- Who asked, by a name that is the same in every tenant of a platform. Slack's ids are unique in a

@@ -322,3 +322,23 @@ async def test_a_channel_may_speak_another_language_than_its_guild(call, admin, 
     await say(replace(call, channel=here.channel), "/generate a fox")
     await say(call, "/generate a fox")
     assert [order.presentation.language for order in jobs.orders] == ["ko", "en"]
+
+
+@pytest.mark.parametrize("junk", ["{", "[" * 100_000, '{"a": [1]}', "7"])
+async def test_a_setting_that_cannot_be_read_is_nobodys_problem(tmp_path, clock, junk):
+    from commands.settings_store import SettingsStore
+
+    async def write(connection):
+        await connection.execute(
+            "INSERT INTO settings VALUES ('guild:a', 'guild', '', 'language', ?)", (junk,)
+        )
+        await connection.execute(
+            "INSERT INTO settings VALUES ('guild:a', 'universe', '', 'language', '\"ko\"')"
+        )
+
+    async with open_database(tmp_path / "junk.sqlite3") as database:
+        await database.write("junk", write)
+        rules = await SettingsStore(database, clock).rules("guild:a", channel="c", person="p")
+        kept = await database.read("SELECT source FROM quarantine")
+    assert "language" not in rules.guild
+    assert {row["source"] for row in kept} == {"settings"}
