@@ -404,7 +404,7 @@ class JobStore(JobQueries):
             rows = list(
                 await connection.execute_fetchall("SELECT * FROM jobs WHERE key = ?", (key,))
             )
-            job = job_from_row(rows[0]) if rows else None
+            job = await decode_job(connection, rows[0], self._clock.now()) if rows else None
             if job is None or job.state is JobState.DONE:
                 return None
             if job.state is JobState.RUNNING:

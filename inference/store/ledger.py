@@ -27,7 +27,8 @@ UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')
 
 SPENT = f"""
     SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) AS tenant,
-        coalesce(sum(min(milliseconds, 8640000000)) FILTER (WHERE requester_id = :requester), 0) AS requester,
+        coalesce(sum(min(milliseconds, 8640000000))
+            FILTER (WHERE requester_id = :requester), 0) AS requester,
         (
             SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) FROM ledger
             WHERE person = :person AND person <> ''
