@@ -8,47 +8,70 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-_LOOKALIKES = str.maketrans(
-    {
-        # Cyrillic
-        "\u0430": "a",
-        "\u0435": "e",
-        "\u043e": "o",
-        "\u0440": "p",
-        "\u0441": "c",
-        "\u0443": "y",
-        "\u0445": "x",
-        "\u0455": "s",
-        "\u0456": "i",
-        "\u0458": "j",
-        "\u0501": "d",
-        # Greek
-        "\u03b1": "a",
-        "\u03bf": "o",
-        "\u03c1": "p",
-        "\u03b9": "i",
-        "\u03bd": "v",
-        # Latin that has no decomposition
-        "\u0131": "i",
-        "\u0142": "l",
-        "\u00f8": "o",
-    }
-)
-"""Letters that look like another one. Lists of words are folded in the same way, so that words
-which really are Cyrillic or Greek are still found."""
+from inference.safety.lookalikes import lookalikes
 
-_DIGITS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "€": "e"}
+_DIGITS = {
+    "0": "o",
+    "3": "e",
+    "4": "a",
+    "5": "s",
+    "6": "g",
+    "7": "t",
+    "8": "b",
+    "9": "g",
+    "@": "a",
+    "$": "s",
+    "€": "e",
+    "+": "t",
+}
 _LEET = tuple(str.maketrans(_DIGITS | {"1": one, "!": "i", "|": "l"}) for one in "il")
 """Digits and signs that stand for letters; 1 stands for two of them."""
 
-_LEET_WORD = re.compile(r"[a-z0-9@$€!|]+")
+_LEET_WORD = re.compile(r"[a-z0-9@$€+!|]+")
 _LETTER = re.compile(r"[a-z]")
 
-_MARKS = re.compile("[\u0300-\u036f]")
-_INSIDE = re.compile(r"(?<=\w)[._*~'\u2019\u00b7-]+(?=\w)|(?<=\w)_+(?=\w)")
+_SOUNDS = str.maketrans(
+    "бвгджзийлнпфцчшщыэюяπσγδλφβ",
+    "bvgdzziilnpfccssyeuapsgdlfb",
+)
+"""Letters among Latin ones that may stand for their sound instead of their looks."""
+
+_MIXED_WORD = re.compile(r"(?=\w*[a-z])(?=\w*[\u0370-\u052f])\w+")
+
+_IGNORABLE = re.compile(
+    "[\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+"""Unicode's Default_Ignorable_Code_Point: what no font shows."""
+
+_FIRST_LETTER_MARK, _LAST_LETTER_MARK = 37, 199
+"""Combining classes of marks that are parts of letters, as in Thai, and of viramas below them."""
+
+_PART_OF_LETTER = frozenset({0, 7, 8, 9})
+"""Combining classes of nuktas, of the marks that make other kana, and of viramas."""
+
+_INSIDE = re.compile(r"(?<=\w)[^\w\s]+(?=\w)|(?<=\w)_+(?=\w)")
+_INSIDE_HANGUL = re.compile(r"(?<=[\uac00-\ud7a3])[^\s\uac00-\ud7a3]+(?=[\uac00-\ud7a3])")
 _BETWEEN = re.compile(r"[\W_]+")
 _REPEATED = re.compile(r"(\w)\1{2,}")
+_ALL_DOUBLED = re.compile(r"(?<!\S)(?:(\w)\1+){3,}(?!\S)")
+_DOUBLED = re.compile(r"(\w)\1+")
 _SPELLED = re.compile(r"(?<!\S)\S(?: \S(?!\S)){2,}")
+
+_OPEN_SYLLABLE_THEN_CONSONANT = re.compile("([\uac00-\ud7a3])([\u1100-\u1112])")
+_FINALS = {
+    initial: final
+    for initial, final in zip(
+        range(0x1100, 0x1113),
+        (1, 2, 4, 7, 0, 8, 16, 17, 0, 19, 20, 21, 22, 0, 23, 24, 25, 26, 27),
+        strict=True,
+    )
+    if final
+}
+"""By its initial form, the number of a consonant at the end of a Korean syllable."""
+
+_SYLLABLES, _FINALS_COUNT = 0xAC00, 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +87,30 @@ class Reading:
 def readings(text: str) -> tuple[Reading, ...]:
     """Return the ways to read a text; for an honestly written one there are one or two.
 
-    All are folded (case, accents, invisible characters, letters that look alike). Beside the
-    plain one: with digits as the letters they stand for, with punctuation inside words left
-    out, and with repeated letters as one.
+    All are folded (case, accents, what is invisible, letters that look alike). Beside the plain
+    one: with digits as the letters they stand for, with signs inside words left out, with repeated
+    letters as one or two, and with Korean letters as syllables.
     """
     return tuple(
-        Reading(
-            words=words,
-            spelled=tuple(run.replace(" ", "") for run in _SPELLED.findall(words)),
-        )
-        for words in dict.fromkeys(_versions(fold(text)))
+        Reading(words=words, spelled=tuple(map(_joined, _SPELLED.findall(words))))
+        for words in dict.fromkeys(_versions(text))
     )
 
 
 def fold(text: str) -> str:
     """Return the text without case, accents, invisible characters and letters that look alike."""
-    visible = "".join(
-        character
-        for character in unicodedata.normalize("NFKC", text).casefold()
-        if unicodedata.category(character) != "Cf"
-    )
-    plain = _MARKS.sub("", unicodedata.normalize("NFD", visible.translate(_LOOKALIKES)))
-    return unicodedata.normalize("NFC", plain)
+    return _looked_at(_plain(text))
+
+
+def _plain(text: str) -> str:
+    """Return the text without case, accents and invisible characters."""
+    visible = _IGNORABLE.sub("", text)
+    same = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
+    return "".join(filter(_is_letter_or_part, unicodedata.normalize("NFD", same)))
+
+
+def _looked_at(plain: str) -> str:
+    return unicodedata.normalize("NFC", plain.translate(lookalikes()))
 
 
 def spaced(folded: str) -> str:
@@ -93,15 +118,57 @@ def spaced(folded: str) -> str:
     return _BETWEEN.sub(" ", folded).strip()
 
 
-def _versions(folded: str) -> Iterator[str]:
-    joined = _INSIDE.sub("", folded)
-    for version in (folded, joined):
-        yield spaced(version)
-        yield spaced(_REPEATED.sub(r"\1", version))
-        for table in _LEET:
-            spoken = _LEET_WORD.sub(partial(_spoken, table), version)
-            yield spaced(spoken)
-            yield spaced(_REPEATED.sub(r"\1", spoken))
+def compose(text: str) -> str:
+    """Return Korean letters that stand one after the other as syllables, with their last ones."""
+    text = unicodedata.normalize("NFC", text)
+    return _OPEN_SYLLABLE_THEN_CONSONANT.sub(_closed, text)
+
+
+def _is_letter_or_part(character: str) -> bool:
+    """Whether a character is more than an accent, a point, or a circle around another one."""
+    category = unicodedata.category(character)
+    if category in {"Cf", "Me"}:
+        return False
+    if category != "Mn":
+        return True
+    mark = unicodedata.combining(character)
+    return mark in _PART_OF_LETTER or _FIRST_LETTER_MARK <= mark <= _LAST_LETTER_MARK
+
+
+def _closed(match: re.Match[str]) -> str:
+    syllable, consonant = ord(match[1]), ord(match[2])
+    final = _FINALS.get(consonant)
+    if final is None or (syllable - _SYLLABLES) % _FINALS_COUNT:
+        return match[0]
+    return chr(syllable + final)
+
+
+def _versions(text: str) -> Iterator[str]:
+    plain = _plain(text)
+    folded = _looked_at(plain)
+    heard = _looked_at(_MIXED_WORD.sub(lambda found: found[0].translate(_SOUNDS), plain))
+    forms: dict[str, None] = {}
+    for form in (folded, heard):
+        joined = _INSIDE_HANGUL.sub("", _INSIDE.sub("", form))
+        forms.update(dict.fromkeys((form, joined, compose(joined))))
+    for version in forms:
+        for spoken in _spoken_versions(version):
+            words = spaced(spoken)
+            yield words
+            if _REPEATED.search(words) or _ALL_DOUBLED.search(words):
+                yield _REPEATED.sub(r"\1", words)
+                yield _REPEATED.sub(r"\1\1", words)
+                yield _ALL_DOUBLED.sub(lambda found: _DOUBLED.sub(r"\1", found[0]), words)
+
+
+def _spoken_versions(version: str) -> Iterator[str]:
+    yield version
+    for table in _LEET:
+        yield _LEET_WORD.sub(partial(_spoken, table), version)
+
+
+def _joined(letters: str) -> str:
+    return compose(letters.replace(" ", ""))
 
 
 def _spoken(table: Mapping[int, str | int], match: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from inference.safety.readings import Reading, fold, spaced
 
@@ -37,6 +37,8 @@ class Terms:
         self._pattern = re.compile("|".join(map(_pattern, kept)) or r"(?!)")
         joined = {term.rstrip(_ANY_ENDING).replace(" ", "") for term in kept}
         self._spelled = tuple(term for term in joined if len(term) >= _SPELLED_LETTERS)
+        self.words = frozenset(_words(kept))
+        """Every single word of the terms; those that end in `*` stand for any ending."""
 
     def found_in(self, reading: Reading) -> bool:
         """Return whether one of the terms is there."""
@@ -48,6 +50,13 @@ class Terms:
         """Return the reading with all the terms taken out."""
         words = spaced(self._pattern.sub(" ", reading.words))
         return Reading(words=words, spelled=reading.spelled)
+
+
+def _words(terms: Iterable[str]) -> Iterator[str]:
+    """Yield the words of terms, and terms run together."""
+    for term in terms:
+        yield from term.split(" ")
+        yield term.replace(" ", "")
 
 
 def _pattern(term: str) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from inference.safety.base import Reason
 from inference.safety.readings import Reading, readings
+from inference.safety.splits import Splits
 from inference.safety.terms import Terms
 
 _NUMBERS = (
@@ -55,8 +56,15 @@ class WordModerator:
         }
         self._minors = Terms(shipped["together"]["minors"])
         self._sexual = Terms(shipped["together"]["sexual"])
+        self._naked_people = naked_people(**shipped["naked_people"])
         self._house = Terms(house)
         self._guilds = guilds
+        lists = (*self._lists.values(), self._minors, self._sexual)
+        people = (word for words in shipped["naked_people"].values() for word in words)
+        self._splits = Splits(
+            {word for terms in lists for word in terms.words} | Terms(people).words
+        )
+        self._house_splits = Splits(self._house.words)
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
         """Return which lists have something in these texts; see `TextModerator`."""
@@ -75,35 +83,40 @@ class WordModerator:
         return await asyncio.to_thread(self._read_own, texts, words)
 
     def _read_own(self, texts: Sequence[str], words: tuple[str, ...]) -> frozenset[Reason]:
-        own = _compiled(words)
         return frozenset(
             reason
             for text in texts
             for reading in readings(text)
-            for reason in self._found_own(reading, own)
+            for reason in self._found_own(reading, *_compiled(words))
         )
 
     def _read(self, texts: Sequence[str], words: tuple[str, ...]) -> frozenset[Reason]:
-        own = _compiled(words)
         return frozenset(
             reason
             for text in texts
             for reading in readings(text)
-            for reason in self._found(reading, own)
+            for reason in (
+                *self._found_own(reading, *_compiled(words)),
+                *self._found_shipped(reading),
+            )
         )
 
-    def _found_own(self, reading: Reading, own: Terms) -> Iterable[Reason]:
-        if self._house.found_in(reading):
+    def _found_own(self, reading: Reading, own: Terms, splits: Splits) -> Iterable[Reason]:
+        if _found_in(self._house, self._house_splits, reading):
             yield Reason.HOUSE_WORDS
-        if own.found_in(reading):
+        if _found_in(own, splits, reading):
             yield Reason.GUILD_WORDS
 
-    def _found(self, reading: Reading, own: Terms) -> Iterable[Reason]:
-        yield from self._found_own(reading, own)
-        left = self._harmless.without(reading)
+    def _found_shipped(self, reading: Reading) -> Iterable[Reason]:
+        for each in filter(None, (reading, self._splits.undone(reading))):
+            yield from self._judged(self._harmless.without(each))
+
+    def _judged(self, left: Reading) -> Iterable[Reason]:
         for reason, terms in self._lists.items():
             if terms.found_in(left):
                 yield reason
+        if self._naked_people.search(left.words):
+            yield Reason.SEXUAL
         if self._sexual.found_in(left) and (self._minors.found_in(left) or _AGE.search(left.words)):
             yield Reason.MINORS
 
@@ -122,5 +135,32 @@ class OwnWordModerator:
 
 
 @lru_cache(maxsize=_GUILDS)
-def _compiled(words: tuple[str, ...]) -> Terms:
-    return Terms(words)
+def _compiled(words: tuple[str, ...]) -> tuple[Terms, Splits]:
+    terms = Terms(words)
+    return terms, Splits(terms.words)
+
+
+def _found_in(terms: Terms, splits: Splits, reading: Reading) -> bool:
+    undone = splits.undone(reading)
+    return terms.found_in(reading) or (undone is not None and terms.found_in(undone))
+
+
+def naked_people(
+    *, states: Sequence[str], people: Sequence[str], before: Sequence[str], between: Sequence[str]
+) -> re.Pattern[str]:
+    """Return the pattern of a person without clothes; a tree, a wall or a rat may have none.
+
+    Args:
+        states: Words such as "naked".
+        people: Words for people.
+        before: Words that may stand between a state and a person: "a naked old man".
+        between: Words that join a person and their state: "a man who is naked".
+    """
+    state, person, adjective, link = (
+        "|".join(re.escape(word).replace(r"\*", r"\S*") for word in words)
+        for words in (states, people, before, between)
+    )
+    return re.compile(
+        rf"(?<!\S)(?:(?:{state})(?: (?:{adjective})){{0,3}} (?:{person})"
+        rf"|(?:{person})(?: (?:{link})){{1,4}} (?:{state}))(?!\S)"
+    )
