@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import structlog
 import yarl
 from aiohttp import hdrs
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 REFUSED = 407
 """Status of a proxy that wants another user or password."""
+
+_log = structlog.get_logger(__name__)
 
 
 class ProxyError(aiohttp.ClientConnectionError):
@@ -58,6 +61,7 @@ class Connector(aiohttp.TCPConnector):
             return await super().connect(req, traces, timeout)
         except aiohttp.ClientHttpProxyError as error:
             # The original has the headers of the request, and with them the password.
+            _log.error("proxy.refused", status=error.status)
             raise ProxyError(error.status) from None
 
 

@@ -19,6 +19,7 @@ from bot.moderation import check_moderation
 from commands.messages import language
 from inference.errors import RushesError, UserError, UserErrors
 from inference.media.watermark import WatermarkSettings
+from inference.proxies import check_proxies
 from inference.store.folder import check_folder
 
 OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
@@ -45,6 +46,7 @@ def _problems(config: Config) -> Iterator[RushesError]:
     yield from _bot(config)
     for name in config.bot.platforms:
         yield from _raised(lambda name=name: make_platform(name, config))  # type: ignore[misc]
+    yield from _raised(check_proxies)
     yield from _slack(config)
     yield from _raised(lambda: setup.studio(config))
     yield from _raised(lambda: setup.check_assistant(config))

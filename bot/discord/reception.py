@@ -135,7 +135,8 @@ class Reception:
             except StoreError as error:
                 _log.error("discord.not_withdrawn", code=error.code)
             else:
-                _log.warning("discord.withdrawn", job=job and job.id)
+                if job is not None:
+                    _log.warning("discord.withdrawn", job=job.id)
 
         await self._answers.give(interaction, work, form=form, private=private, withdraw=withdraw)
 

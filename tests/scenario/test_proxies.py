@@ -91,9 +91,11 @@ async def test_discord_on_no_proxy_is_reached_directly(place, environ):
         await animated(place)
 
 
-async def test_a_proxy_that_refuses_the_password_is_one_sentence(place, proxy):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_refuses_the_password_is_one_sentence(place, proxy, scheme):
     proxy.password = "another"  # noqa: S105
-    section = DiscordSection(token=place.discord.token, api_base_url=place.discord.api_url)
+    api = place.discord.api_url.replace("http:", f"{scheme}:")
+    section = DiscordSection(token=place.discord.token, api_base_url=api)
     with pytest.raises(UserError, match="proxy_refused") as caught:
         await invitation(section)
     assert PASSWORD not in str(caught.value)

@@ -81,3 +81,11 @@ def test_a_data_folder_that_is_a_file_is_told_at_start(tmp_path):
     (tmp_path / "data").write_text("in the way")
     (told,) = refused(config(tmp_path))
     assert "is not a folder" in told
+
+
+def test_a_wrong_proxy_is_one_sentence_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://team:secret@proxy:1080")
+    monkeypatch.setenv("https_proxy", "socks5://team:secret@proxy:1080")
+    [sentence] = refused(config(tmp_path))
+    assert "HTTPS_PROXY" in sentence
+    assert "secret" not in sentence
