@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from inference.engines.diagnosis import unseen_gpu
 from inference.engines.memory import CPU, Device
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -24,10 +26,22 @@ def probe() -> Device:
     if find_spec("torch") is not None:
         import torch  # noqa: PLC0415 - seconds and hundreds of megabytes, in workers only
 
-        if torch.cuda.is_available():
-            card = torch.cuda.get_device_properties(0)
-            return Device(name=card.name, memory_bytes=card.total_memory)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                if torch.cuda.is_available():
+                    card = torch.cuda.get_device_properties(0)
+                    return Device(name=card.name, memory_bytes=card.total_memory)
+            except (RuntimeError, AssertionError) as error:  # the driver broke while it was asked
+                return replace(cpu(), problem=_problem(str(error)))
+        return replace(cpu(), problem=_problem(" ".join(str(one.message) for one in said)))
     return cpu()
+
+
+def _problem(words: str) -> str | None:
+    """Return the code of why torch sees no card; machines without one say nothing."""
+    found = unseen_gpu(words)
+    return None if found is None else found.code
 
 
 def available() -> Device:

@@ -34,13 +34,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from inference.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from inference.engines.base import FrameChunk, Still
@@ -136,7 +135,7 @@ class Fault:
         """Strike in the engine's frames; return what it yields."""
         if self.kind is not FaultKind.NOT_A_NUMBER:
             return chunk
-        return replace(chunk, frames=np.full(chunk.frames.shape, np.nan, np.float32))
+        return replace(chunk, frames=chunk.frames * float("nan"))
 
     def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
         """Strike between the finished file and the report; return what to report."""

@@ -50,6 +50,8 @@ class Device:
     """As its maker calls it; "cpu" without one."""
     memory_bytes: int
     """The card's memory, or the machine's."""
+    problem: str | None = None
+    """Catalog code of why no card is seen, where that is known."""
 
     @property
     def is_cpu(self) -> bool:
@@ -216,8 +218,10 @@ def _too_large(
     spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
 ) -> UserError:
     """Say how much is missing, and the nearest that fits: shorter if that will do, or smaller."""
-    shape, apart = ClipShape.of(spec, capabilities), not device.is_cpu
-    needed = peak_bytes(_on(device, footprint), shape, max(Saving), apart=apart) + RESERVE_BYTES
+    shape = ClipShape.of(spec, capabilities)
+    if device.is_cpu:
+        return _no_card(spec, capabilities, footprint, device)
+    needed = peak_bytes(footprint, shape, max(Saving)) + RESERVE_BYTES
     params = {
         "resolution": spec.resolution.value,
         "count": spec.frames,
@@ -233,6 +237,16 @@ def _too_large(
         if longest is not None:
             return UserError("memory.too_large", smaller=resolution, longest=longest, **params)
     return UserError("memory.too_small", **params)
+
+
+def _no_card(
+    spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
+) -> UserError:
+    """Say that it is the card that is missing: no choice of length or size makes up for it."""
+    if device.problem is not None:
+        return UserError(device.problem)
+    needed = peak_bytes(footprint, ClipShape.of(spec, capabilities), max(Saving)) + RESERVE_BYTES
+    return UserError("gpu.needed", model=capabilities.title, needed=math.ceil(needed / _GIGABYTE))
 
 
 def _longest(

@@ -7,7 +7,8 @@ from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 
-from inference.opensora.files import find_checkpoint, pull_checkpoint, weight_files
+from inference.opensora.files import CheckpointError, find_checkpoint, is_complete, weight_files
+from inference.opensora.hub import download, verify_checksums
 
 
 class Kind(StrEnum):
@@ -58,9 +59,12 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
     """Download what is missing of a checkpoint and return where it is.
 
     Raises:
-        CheckpointError: `checkpoint.offline`.
+        CheckpointError: Why it cannot be downloaded; see `hub`.
     """
-    return pull_checkpoint(checkpoint.source, directory)
+    place = download(checkpoint.source, directory)
+    if not is_complete(place):
+        raise CheckpointError("checkpoint.cut_off", source=checkpoint.source)
+    return place
 
 
 def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
@@ -99,11 +103,12 @@ def licence(place: Path) -> str | None:
 
 
 def verify(checkpoint: Checkpoint, place: Path) -> None:
-    """Compare keys, shapes and file lengths with the network. Imports torch.
+    """Compare checksums, keys, shapes and file lengths with what they should be. Imports torch.
 
     Raises:
         CheckpointError: What is wrong.
     """
+    verify_checksums(checkpoint.source, place)
     loading = import_module("inference.opensora.checkpoint")
     match checkpoint.kind:
         case Kind.TRANSFORMER:

@@ -198,7 +198,11 @@ def read_config(folder: Path, parse: Callable[[dict[str, Any]], Config]) -> Conf
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise CheckpointError("checkpoint.missing", source=str(path)) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except PermissionError as error:
+        raise CheckpointError(
+            "checkpoint.no_permission", source=folder.name, path=str(path)
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             "checkpoint.unreadable", source=str(path), reason=str(error)
         ) from error
@@ -318,7 +322,17 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
                     entries |= _safetensors_entries(path, stack)
                 else:
                     entries |= _pickle_entries(path)
-            except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            except PermissionError as error:
+                raise CheckpointError(
+                    "checkpoint.no_permission", source=folder.name, path=str(path)
+                ) from error
+            except (
+                OSError,
+                SafetensorError,
+                pickle.UnpicklingError,
+                RuntimeError,
+                EOFError,
+            ) as error:
                 raise CheckpointError(
                     "checkpoint.unreadable", source=str(path), reason=str(error)
                 ) from error

@@ -18,7 +18,8 @@ class CheckpointError(EngineError):
     """A checkpoint cannot be used.
 
     Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
-    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network).
+    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network),
+    `checkpoint.no_permission`, and those of `hub` for what cannot be downloaded.
     """
 
 
@@ -28,6 +29,15 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
+    try:
+        return _weight_files(folder)
+    except PermissionError as error:
+        raise CheckpointError(
+            "checkpoint.no_permission", source=folder.name, path=str(error.filename or folder)
+        ) from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
     for name in WEIGHT_NAMES:
         index = folder / f"{name}.index.json"
         if (folder / name).is_file():
@@ -35,7 +45,9 @@ def weight_files(folder: Path) -> list[Path]:
         if index.is_file():
             try:
                 shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            except (ValueError, KeyError, AttributeError) as error:
+            except PermissionError:
+                raise
+            except (OSError, ValueError, KeyError, AttributeError) as error:
                 raise CheckpointError(
                     "checkpoint.unreadable", source=str(index), reason=str(error)
                 ) from error
@@ -76,31 +88,6 @@ def is_complete(folder: Path) -> bool:
 def kept_in(source: str, directory: Path) -> Path:
     """Return where a directory of weights keeps a checkpoint."""
     return directory / source.rpartition("/")[2]
-
-
-def pull_checkpoint(source: str, directory: Path | None = None) -> Path:
-    """Download what is missing of a checkpoint, going on where an earlier try was cut off.
-
-    Args:
-        source: Its id on the hub.
-        directory: Where to keep it; the hub's cache if not said.
-
-    Raises:
-        CheckpointError: `checkpoint.offline`: the hub does not answer, or has not got it.
-    """
-    import huggingface_hub  # noqa: PLC0415 - takes a while, and only those with models need it
-
-    try:
-        found = huggingface_hub.snapshot_download(
-            source,
-            allow_patterns=list(PATTERNS),
-            local_dir=None if directory is None else kept_in(source, directory),
-        )
-    except (OSError, ValueError) as error:  # the hub's own errors derive from these
-        raise CheckpointError("checkpoint.offline", source=source) from error
-    if not is_complete(Path(found)):  # the hub's client makes do with what it has when offline
-        raise CheckpointError("checkpoint.offline", source=source)
-    return Path(found)
 
 
 def _cached(source: str) -> Path:

@@ -135,6 +135,7 @@ class RenderWorker:
                 memory_bytes=device.memory_bytes,
                 pid=os.getpid(),
                 models=tuple(self._models),
+                problem=device.problem,
             )
         )
         threading.Thread(target=self._beat, args=(heartbeat_seconds,), daemon=True).start()

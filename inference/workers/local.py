@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from inference.engines.diagnosis import BROKEN
 from inference.engines.memory import Device
+from inference.engines.registry import CPU_MODELS
 from inference.errors import Cancelled, EngineError, RushesError, WorkerLost
 from inference.workers.base import find_lie
 from inference.workers.gpu import KnownGpu
@@ -135,7 +136,7 @@ class LocalExecutor:
         hello = self._hello
         if hello is None:
             return None
-        return Device(name=hello.device, memory_bytes=hello.memory_bytes)
+        return Device(name=hello.device, memory_bytes=hello.memory_bytes, problem=hello.problem)
 
     @property
     def warm_model(self) -> str | None:
@@ -332,7 +333,10 @@ class LocalExecutor:
         device = Device(name=hello.device, memory_bytes=hello.memory_bytes)
         await asyncio.to_thread(self._gpu.note, device)
         lost = device.is_cpu and any(self._gpu.needed_by(model) for model in self._models)
-        self._report("worker.gpu", self._gpu.problem() if lost else None)
+        problem = self._gpu.problem() if lost else None
+        if hello.problem is not None and self._models.keys() - CPU_MODELS:
+            problem = EngineError(hello.problem)
+        self._report("worker.gpu", problem)
 
     async def _listen(self, worker: _Worker) -> NoReturn:
         loop = asyncio.get_running_loop()

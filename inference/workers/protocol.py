@@ -79,6 +79,8 @@ class Hello:
     pid: int
     models: tuple[str, ...]
     """Installed models, by name."""
+    problem: str | None = None
+    """Catalog code of why no GPU is seen, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

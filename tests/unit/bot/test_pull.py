@@ -22,6 +22,16 @@ class Hub:
 
     def __init__(self):
         self.asked = []
+        self.tokens = []
+        self.refuse = lambda _request: None
+        """Returns an answer to give instead, or None."""
+        self.body = lambda data: data
+        self.cut_off = False
+
+    @web.middleware
+    async def judge(self, request, handler):
+        self.tokens.append(request.headers.get("Authorization"))
+        return self.refuse(request) or await handler(request)
 
     async def info(self, request):
         files = [{"rfilename": name, "size": len(data)} for name, data in FILES.items()]
@@ -43,10 +53,17 @@ class Hub:
             "Accept-Ranges": "bytes",
         }
         self.asked.append((request.method, request.path))
-        return web.Response(body=data, headers=headers)
+        if self.cut_off and request.method == "GET":
+            response = web.StreamResponse(headers=headers)
+            response.content_length = len(data)
+            await response.prepare(request)
+            await response.write(data[: len(data) // 2])
+            request.transport.abort()
+            return response
+        return web.Response(body=self.body(data), headers=headers)
 
 
-async def pull(endpoint, tmp_path):
+async def pull(endpoint, tmp_path, **environment):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -58,6 +75,7 @@ async def pull(endpoint, tmp_path):
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "RUSHES_MODELS__DIRECTORY": str(tmp_path / "weights"),
             "PYTHONPATH": str(Path(__file__).parents[3]),
+            **environment,
         },
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
@@ -70,7 +88,7 @@ async def pull(endpoint, tmp_path):
 @pytest.fixture
 async def hub():
     served = Hub()
-    app = web.Application()
+    app = web.Application(middlewares=[served.judge])
     app.router.add_get("/api/models/{owner}/{name}/revision/{revision}", served.info)
     app.router.add_get("/api/models/{owner}/{name}", served.info)
     app.router.add_get("/api/models/{owner}/{name}/tree/{revision}", served.tree)
@@ -102,3 +120,125 @@ async def test_without_a_network_one_sentence_says_what_to_do(tmp_path):
     assert code == 1
     assert "could not be downloaded whole" in err
     assert "Traceback" not in err
+
+
+TOKEN = "hf_stale0123456789"  # noqa: S105 - of nobody
+
+
+def answer(status, code="", message=""):
+    headers = {"X-Error-Code": code, "X-Error-Message": message}
+    return web.Response(status=status, headers={k: v for k, v in headers.items() if v})
+
+
+async def test_a_stale_token_does_not_keep_public_weights_away(hub, tmp_path):
+    refused = "Invalid credentials in Authorization header"
+    hub.refuse = lambda request: (
+        answer(401, message=refused) if "Authorization" in request.headers else None
+    )
+
+    code, out, err = await pull(hub.endpoint, tmp_path, HF_TOKEN=TOKEN)
+
+    assert code == 0, err
+    assert len(out.splitlines()) == 5
+    assert {f"Bearer {TOKEN}", None} == set(hub.tokens)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "said"),
+    [
+        (401, "", "Invalid credentials in Authorization header", "refuses the token"),
+        (403, "", "Forbidden", "refuses the token"),
+        (401, "RepoNotFound", "Invalid username or password.", "The hub knows no"),
+        (403, "GatedRepo", "Access is restricted", "/hpcai-tech/OpenSora-STDiT-v4-360p"),
+        (401, "GatedRepo", "Access is restricted", "Ask for access at http://127.0.0.1"),
+        (404, "RepoNotFound", "Repository not found", "The hub knows no"),
+        (429, "", "", "takes no more requests"),
+        (500, "", "", "does not work at the moment (status 500)"),
+        (503, "", "", "does not work at the moment (status 503)"),
+    ],
+)
+@pytest.mark.parametrize("token", [TOKEN, ""])
+async def test_what_the_hub_refuses_is_said_with_its_cause(  # noqa: PLR0917 - a table
+    hub, tmp_path, status, code, message, said, token
+):
+    hub.refuse = lambda _request: answer(status, code, message)
+
+    ended, _, err = await pull(hub.endpoint, tmp_path, HF_TOKEN=token)
+
+    assert ended == 1
+    assert said in err
+    assert "connection" not in err
+    assert "Traceback" not in err
+    assert TOKEN not in err
+
+
+async def test_a_cause_is_told_also_when_a_part_is_here_already(hub, tmp_path):
+    folder = tmp_path / "weights" / "OpenSora-STDiT-v4-360p"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    hub.refuse = lambda _request: answer(403, "GatedRepo", "Access is restricted")
+
+    _, _, err = await pull(hub.endpoint, tmp_path)
+
+    assert "Ask for access at" in err
+
+
+async def test_a_download_that_is_cut_off_says_that_it_goes_on(hub, tmp_path):
+    hub.cut_off = True
+    code, _, err = await pull(hub.endpoint, tmp_path)
+    assert code == 1
+    assert "was cut off" in err or "could not be downloaded whole" in err
+    assert "Traceback" not in err
+    hub.cut_off = False
+    assert (await pull(hub.endpoint, tmp_path))[0] == 0
+
+
+async def test_a_file_of_other_content_than_the_hub_promised_is_thrown_away(hub, tmp_path):
+    hub.body = lambda data: data[:-1] + b"?"
+    code, _, err = await pull(hub.endpoint, tmp_path)
+    assert code == 1
+    assert "does not match its checksum" in err
+    hub.body = lambda data: data
+    assert (await pull(hub.endpoint, tmp_path))[0] == 0
+
+
+async def test_a_full_disk_is_no_matter_of_the_connection(hub, tmp_path):
+    full = tmp_path / "sitecustomize.py"
+    full.write_text(
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+    )
+    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[3])))
+
+    code, _, err = await pull(hub.endpoint, tmp_path, PYTHONPATH=path)
+
+    assert code == 1
+    assert "The disk is full" in err
+
+
+async def test_a_host_that_is_not_known_is_named(tmp_path):
+    code, _, err = await pull("http://hub.invalid", tmp_path)
+    assert code == 1
+    assert "The address http://hub.invalid is not known" in err
+
+
+async def test_a_proxy_that_refuses_is_named(tmp_path):
+    code, _, err = await pull("http://hub.invalid", tmp_path, HTTP_PROXY="http://127.0.0.1:1")
+    assert code == 1
+    assert "proxy" in err.casefold()
+
+
+async def test_a_weights_folder_that_may_not_be_written_is_named(hub, tmp_path):
+    (tmp_path / "weights").write_text("a file in its place")
+    code, _, err = await pull(hub.endpoint, tmp_path)
+    assert code == 1
+    assert str(tmp_path / "weights") in err
+    assert "connection" not in err
+    assert "Traceback" not in err
+
+
+async def test_offline_mode_is_named(hub, tmp_path):
+    code, _, err = await pull(hub.endpoint, tmp_path, HF_HUB_OFFLINE="1")
+    assert code == 1
+    assert "HF_HUB_OFFLINE" in err
