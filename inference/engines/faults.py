@@ -32,7 +32,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from inference.errors import EngineError
 
@@ -135,7 +135,8 @@ class Fault:
         """Strike in the engine's frames; return what it yields."""
         if self.kind is not FaultKind.NOT_A_NUMBER:
             return chunk
-        return replace(chunk, frames=chunk.frames * float("nan"))
+        broken: Any = chunk.frames * float("nan")
+        return replace(chunk, frames=broken)
 
     def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
         """Strike between the finished file and the report; return what to report."""
