@@ -19,7 +19,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bot.platform import Desk, Outgoing, Receipt, Remember
@@ -250,8 +250,9 @@ def _read_log(log: Path) -> list[dict[str, Any]]:
 
 def _remove_files(thread: Path) -> None:
     for record in _read_log(thread / "thread.jsonl"):
-        if record["file"]:
-            (thread / record["file"]).unlink(missing_ok=True)
+        name = record.get("file")
+        if isinstance(name, str) and PurePath(name).name == name:  # nothing outside the thread
+            (thread / name).unlink(missing_ok=True)
 
 
 def _append(log: Path, record: dict[str, Any]) -> None:

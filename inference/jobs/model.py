@@ -133,9 +133,17 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no 0/O, 1/I/L, U: people read ids aloud
 
 
+_ID_LENGTH = 10
+
+
 def new_job_id() -> str:
     """Return an unguessable id of 10 characters (about 49 bits) that people can read aloud."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def is_job_id(name: str) -> bool:
+    """Return whether a name has the form of `new_job_id`."""
+    return len(name) == _ID_LENGTH and all(letter in _ALPHABET for letter in name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

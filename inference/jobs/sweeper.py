@@ -9,9 +9,10 @@ from functools import partial
 import structlog
 
 from inference.clock import Clock
+from inference.jobs.clock_trust import ClockTrust
 from inference.jobs.forecast import QueueForecast
 from inference.jobs.line import Line
-from inference.jobs.model import Failure
+from inference.jobs.model import Failure, is_job_id
 from inference.loops import survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -32,8 +33,12 @@ WAIT_SECONDS_LEAST = 6 * 3600.0
 WAIT_FACTOR = 10.0
 """A job that has waited this many times what it was told has been overtaken by events."""
 
-CLOCK_JUMP_SECONDS = 600.0
-"""Wall time that passed in one tick and no monotonic clock saw: the wall clock was set."""
+UNKNOWN_LOOKS = 3
+"""Looks, an hour apart, at a folder of no job of ours before it may be deleted."""
+
+REMOVED_AT_ONCE = 50
+"""Jobs whose files one look deletes: a wrong clock or a lost database costs hours, not everything.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -66,27 +71,35 @@ class Sweeper:
         self._clock = clock
         self._waited: dict[str, tuple[float, float]] = {}
         self._reviews: dict[str, int] = {}
+        self._unknown: dict[str, int] = {}
+        self._trust = ClockTrust(clock)
 
     async def run(self) -> None:
         """Look after the line and the files until cancelled."""
         ticks = 0
+        await survive(self._remember, name="sweeper.clock")
         while True:
-            wall, steady = self._clock.now(), self._clock.monotonic()
             await survive(self.expire_waiting, name="sweeper.waiting")
             await survive(self.forget, name="sweeper.forget")
-            if ticks % FILES_EVERY == 0:
+            if ticks and ticks % FILES_EVERY == 0:
+                # A row that was damaged meanwhile is found by reading it.
+                await survive(self._store.unfinished, name="sweeper.rows")
                 await survive(self.expire_files, name="sweeper.files")
                 await survive(self.expire_reviews, name="sweeper.reviews")
                 await survive(self._anonymise, name="sweeper.ledger")
             await self._clock.sleep(TICK_SECONDS)
             ticks += 1
-            jump = (self._clock.now() - wall) - (self._clock.monotonic() - steady)
-            if abs(jump) > CLOCK_JUMP_SECONDS:
-                _log.warning("clock.jumped", seconds=round(jump))
+            if self._trust.observe():
                 ticks = 1  # whatever the files' ages look like now, they get another hour
 
+    async def _remember(self) -> None:
+        self._trust.remember(await self._store.last_seen())
+
     async def _anonymise(self) -> None:
-        await self._ledger.anonymise(self._clock.now())
+        """Make entries anonymous that no quota needs any more, by a clock that is believed."""
+        if self._trust.believed():
+            await self._ledger.anonymise(self._clock.now())
+            await self._store.note_time(self._clock.now())
 
     async def expire_waiting(self) -> None:
         """Count one tick for everybody in line, and end what has waited far beyond its forecast."""
@@ -123,12 +136,33 @@ class Sweeper:
                 await survive(expire, name="sweeper.reviews")
 
     async def expire_files(self) -> None:
-        """Delete the files of jobs that ended longer ago than files are kept."""
-        before = self._clock.now() - self._files_seconds
+        """Delete the files of jobs that ended longer ago than files are kept.
+
+        Only by a clock that has been believed for a while, and never many at once. A folder that
+        belongs to no job goes only when it has a job's name, nothing in it is younger than files
+        are kept, and several looks have found the same.
+        """
         kept = await asyncio.to_thread(self._artifacts.job_ids)
-        for job_id in await self._store.without_files(before, among=kept):
-            remove = partial(asyncio.to_thread, self._artifacts.remove, job_id)
-            await survive(remove, name="sweeper.files")
+        unknown = await self._store.unknown(kept)
+        self._unknown = {name: self._unknown.get(name, 0) + 1 for name in unknown}
+        if not self._trust.believed():
+            return
+        before = self._clock.now() - self._files_seconds
+        due = [(job_id, "age") for job_id in await self._store.without_files(before, among=kept)]
+        for name, looks in self._unknown.items():
+            if looks > UNKNOWN_LOOKS and is_job_id(name):
+                changed = await asyncio.to_thread(self._artifacts.newest_change, name)
+                if changed < before:
+                    due.append((name, "unknown"))
+        for job_id, reason in due[:REMOVED_AT_ONCE]:
+            await survive(partial(self._remove, job_id, reason), name="sweeper.files")
+        if due:
+            count = min(len(due), REMOVED_AT_ONCE)
+            _log.info("sweeper.files_removed", count=count, left=len(due) - count)
+
+    async def _remove(self, job_id: str, reason: str) -> None:
+        if await asyncio.to_thread(self._artifacts.remove, job_id):
+            _log.info("job.files_removed", job=job_id, reason=reason)
 
     async def forget(self) -> None:
         """Delete rows and files of jobs whose requester wants to be forgotten, once they ended."""

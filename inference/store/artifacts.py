@@ -13,11 +13,23 @@ data_dir/jobs/<job>/<attempt>/preview.jpg  newest still of the making
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
 from pathlib import Path
 
+import structlog
+
 from inference.jobs.model import Job, JobState
 from inference.workers.base import LATENTS_NAME, PREVIEW_NAME
+
+_INPUT = "input"
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Of a folder that may belong to a job."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Artifacts:
@@ -28,7 +40,7 @@ class Artifacts:
 
     def input_directory(self, job_id: str) -> Path:
         """Return the folder for what came in with a job; made on demand by its writer."""
-        return self._root / job_id / "input"
+        return self._root / job_id / _INPUT
 
     def attempt_directory(self, job: Job) -> Path:
         """Return the folder of the job's current attempt; the worker makes it."""
@@ -62,9 +74,46 @@ class Artifacts:
         return path if job.state is JobState.RUNNING and path.is_file() else None
 
     def job_ids(self) -> list[str]:
-        """Return the jobs that have files."""
-        return [path.name for path in self._root.iterdir()] if self._root.is_dir() else []
+        """Return the names of folders that may be jobs': no files, no links, nothing odd."""
+        if not self._root.is_dir():
+            return []
+        return [
+            path.name
+            for path in self._root.iterdir()
+            if _NAME.fullmatch(path.name) and _is_folder(path)
+        ]
 
-    def remove(self, job_id: str) -> None:
-        """Delete all files of a job; fine when there are none."""
-        shutil.rmtree(self._root / job_id, ignore_errors=True)
+    def newest_change(self, job_id: str) -> float:
+        """Return when anything in a job's folder was changed last, Unix seconds."""
+        newest = 0.0
+        for place, folders, files in os.walk(self._root / job_id):
+            for name in ("", *folders, *files):
+                with contextlib.suppress(OSError):
+                    newest = max(newest, Path(place, name).lstat().st_mtime)
+        return newest
+
+    def remove(self, job_id: str) -> bool:
+        """Delete all files of a job; fine when there are none.
+
+        Links are not followed, and what nobody of us puts there stays.
+
+        Returns:
+            Whether the job has no folder any more.
+        """
+        folder = self._root / job_id
+        if not _NAME.fullmatch(job_id) or not _is_folder(folder):
+            return not folder.exists()
+        for entry in folder.iterdir():
+            ours = entry.name == _INPUT or entry.name.isdecimal()
+            if ours and _is_folder(entry):
+                shutil.rmtree(entry, ignore_errors=True)
+        try:
+            folder.rmdir()
+        except OSError:
+            _log.warning("store.files_left", job=job_id)
+            return False
+        return True
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

@@ -432,6 +432,16 @@ class JobStore(JobQueries):
 
         await self._database.write(name, work)
 
+    async def note_time(self, at: float) -> None:
+        """Keep a wall time that is believed; see `last_seen`."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "INSERT OR REPLACE INTO counters (name, value) VALUES ('seen_at', ?)", (at,)
+            )
+
+        await self._database.write("note_time", work)
+
     # -- how ---------------------------------------------------------------------------------
 
     async def _end(

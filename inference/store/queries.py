@@ -60,17 +60,33 @@ class JobQueries:
         return await self._decoded(reversed(rows))
 
     async def without_files(self, at: float, *, among: Iterable[str]) -> list[str]:
-        """Return which of these jobs should have no files: ended before a time, refused, unknown.
+        """Return which of these jobs should have no files: ended before a time, or refused.
 
         A refused one's are deleted when it is refused; here are those of a process that died then.
         """
         rows = await self._database.read(
-            "SELECT kept.value AS id FROM json_each(?) AS kept"
-            " LEFT JOIN jobs ON jobs.id = kept.value"
-            " WHERE jobs.id IS NULL OR ended_at < ? OR state = 'refused'",
+            "SELECT jobs.id FROM json_each(?) AS kept JOIN jobs ON jobs.id = kept.value"
+            " WHERE ended_at < ? OR state = 'refused' ORDER BY ended_at",
             (json.dumps(list(among)), at),
         )
         return [row["id"] for row in rows]
+
+    async def unknown(self, among: Iterable[str]) -> list[str]:
+        """Return which of these are no jobs of this database."""
+        rows = await self._database.read(
+            "SELECT value AS id FROM json_each(?) WHERE value NOT IN (SELECT id FROM jobs)",
+            (json.dumps(list(among)),),
+        )
+        return [row["id"] for row in rows]
+
+    async def last_seen(self) -> float | None:
+        """Return the latest wall time that an earlier run believed, Unix seconds."""
+        [row] = await self._database.read(
+            "SELECT coalesce((SELECT value FROM counters WHERE name = 'seen_at'),"
+            " (SELECT max(created_at) FROM jobs)) AS at"
+        )
+        at: float | None = row["at"]
+        return at if at is not None and 0 <= at <= LATEST_TIME else None
 
     async def forgotten(self) -> list[str]:
         """Return marked jobs that have ended and whose last word has been delivered."""

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
-import pytest
+import os
 
+import pytest
+from structlog.testing import capture_logs
+
+from inference.jobs.clock_trust import CLOCK_JUMP_SECONDS
 from inference.jobs.model import JobState
 from inference.jobs.sweeper import (
-    CLOCK_JUMP_SECONDS,
     FILES_EVERY,
+    REMOVED_AT_ONCE,
     TICK_SECONDS,
+    UNKNOWN_LOOKS,
     WAIT_SECONDS_LEAST,
     Sweeper,
 )
 from inference.store.ledger import Ledger
 from inference.store.outbox import ActKind
+
+LETTERS = str.maketrans("0123456789", "ABCDEFGHJK")
 
 KEPT_SECONDS = 7 * 86400.0
 
@@ -90,12 +97,108 @@ async def test_files_go_after_their_days_and_the_row_stays(bench, core, sweeper,
     assert (await bench.now(finished)).state is JobState.DONE
 
 
-async def test_files_of_jobs_that_nobody_knows_go_and_others_stay(bench, core, sweeper, finished):
-    stray = core.artifacts.input_directory("STRAY")
-    stray.mkdir(parents=True)
-    await sweeper.expire_files()
-    assert not stray.exists()
+async def looks(bench, sweeper, count):
+    for _ in range(count):
+        bench.clock.advance(TICK_SECONDS * FILES_EVERY)
+        await sweeper.expire_files()
+
+
+def folder(core, name, *, age=0.0):
+    """Make a folder with a file as old as that, by the bench's clock."""
+    made = core.artifacts.input_directory(name)
+    made.mkdir(parents=True)
+    (made / "image.png").write_bytes(b"x")
+    old = core.store._clock.now() - age
+    for path in (made / "image.png", made, made.parent):
+        os.utime(path, (old, old))
+    return made.parent
+
+
+async def test_files_of_jobs_that_nobody_knows_go_when_old_and_only_after_several_looks(
+    bench, core, sweeper, finished
+):
+    unknown = folder(core, "AB2CD3EF4G", age=KEPT_SECONDS)
+    young = folder(core, "AB2CD3EF4H", age=KEPT_SECONDS - 86_400)
+    await looks(bench, sweeper, UNKNOWN_LOOKS)
+    assert unknown.exists()
+    with capture_logs() as logs:
+        await looks(bench, sweeper, 1)
+    assert not unknown.exists()
+    assert young.exists()
     assert core.jobs.files(finished)
+    removed = [entry for entry in logs if entry["event"] == "job.files_removed"]
+    assert [(entry["job"], entry["reason"]) for entry in removed] == [("AB2CD3EF4G", "unknown")]
+
+
+async def test_what_is_not_of_our_form_is_never_deleted(bench, core, sweeper, tmp_path):
+    root = core.artifacts.input_directory("x").parent.parent
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "film.mp4").write_bytes(b"mine")
+    theirs = [
+        folder(core, name, age=9 * KEPT_SECONDS)
+        for name in ("STRAY", "holiday pictures", "ab2cd3ef4g", "lost+found", "AB2CD3EF4GH")
+    ]
+    (root / "AB2CD3EF4J").symlink_to(elsewhere)
+    (root / "AB2CD3EF4K").write_text("a file")
+    await looks(bench, sweeper, 30)
+    assert all(path.exists() for path in theirs)
+    assert (elsewhere / "film.mp4").read_bytes() == b"mine"
+    assert (root / "AB2CD3EF4J").is_symlink()
+    assert (root / "AB2CD3EF4K").exists()
+
+
+async def test_a_lost_database_does_not_take_all_clips_with_it(bench, core, finished):
+    file = core.jobs.files(finished)
+
+    async def lose(connection):
+        await connection.execute("DELETE FROM jobs")
+
+    await core.database.write("lose", lose)
+    for _ in range(5):
+        await bench.clock.asleep(TICK_SECONDS)
+        bench.clock.advance(TICK_SECONDS)
+    assert file.exists()
+
+
+async def test_a_clock_far_ahead_at_the_start_deletes_nothing_for_a_day(bench, core, finished):
+    file = core.jobs.files(finished)
+    bench.clock.jump(400 * 86_400.0)
+    late = Sweeper(
+        store=core.store,
+        ledger=Ledger(core.database),
+        artifacts=core.artifacts,
+        line=core.jobs._line,
+        standing_still=lambda: False,
+        files_seconds=KEPT_SECONDS,
+        clock=bench.clock,
+    )
+    await late._remember()
+    await late.expire_files()
+    await looks(bench, late, 22)
+    assert file.exists()
+    await looks(bench, late, 3)
+    assert not file.exists()
+
+
+async def test_one_look_deletes_the_files_of_a_few_jobs_only(bench, core, sweeper):
+    kept = [
+        folder(core, f"AB2CD3{tail:04}".translate(LETTERS), age=9 * KEPT_SECONDS)
+        for tail in range(REMOVED_AT_ONCE + 5)
+    ]
+    await looks(bench, sweeper, UNKNOWN_LOOKS + 1)
+    assert sum(path.exists() for path in kept) == 5
+    await looks(bench, sweeper, 1)
+    assert not any(path.exists() for path in kept)
+
+
+async def test_a_strangers_file_in_a_jobs_folder_stays(core):
+    ours = folder(core, "AB2CD3EF4G")
+    (ours / "notes.txt").write_text("mine")
+    (ours / "7").symlink_to(ours.parent)
+    assert not core.artifacts.remove("AB2CD3EF4G")
+    assert sorted(path.name for path in ours.iterdir()) == ["7", "notes.txt"]
+    assert not core.artifacts.remove("..")
 
 
 async def test_a_clock_that_was_set_gives_old_files_another_hour(bench, core, finished):
