@@ -64,10 +64,15 @@ def animation(values: Mapping[str, str]) -> tuple[Command, Mapping[str, Value]]:
 
 async def settings(message: discord.Message, call: Call) -> Card | Form:
     """Open the edit form of the job whose buttons a message has."""
-    job_id = next(_jobs(message), None)
+    job_id = job_of(message)
     if job_id is None:
         return cards.error(UserError("discord.no_job"), call.locale)
     return await press(Action(verb=Verb.EDIT, job=job_id).encode(), call)
+
+
+def job_of(message: discord.Message) -> str | None:
+    """Return the job whose buttons a message has, or None."""
+    return next(_jobs(message), None)
 
 
 async def outdated(locale: str) -> Card:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
@@ -70,7 +69,7 @@ class Reception:
     async def press(self, interaction: discord.Interaction, button_id: str) -> None:
         """Press a button."""
         call = self._intake.call(interaction)
-        await self._let_others_first(button_id, call)
+        await self._let_others_first(_job_of(button_id), call)
         await self._give(
             interaction, press(button_id, call), form=opens_form(button_id), private=True
         )
@@ -83,7 +82,7 @@ class Reception:
             await self.command(interaction, command, options)
         else:
             call = self._intake.call(interaction)
-            await self._let_others_first(form_id, call)
+            await self._let_others_first(_job_of(form_id), call)
             await self._give(interaction, submit(form_id, values, call))
 
     async def animate(self, interaction: discord.Interaction, message: discord.Message) -> None:
@@ -93,8 +92,9 @@ class Reception:
 
     async def settings(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Open what a message's clip was made from, to make another one."""
-        work = menus.settings(message, self._intake.call(interaction))
-        await self._give(interaction, work, form=True)
+        call = self._intake.call(interaction)
+        await self._let_others_first(menus.job_of(message), call)
+        await self._give(interaction, menus.settings(message, call), form=True)
 
     async def suggest(
         self, interaction: discord.Interaction, source: suggestions.Source, typed: str
@@ -140,14 +140,24 @@ class Reception:
 
         await self._answers.give(interaction, work, form=form, private=private, withdraw=withdraw)
 
-    async def _let_others_first(self, action_id: str, call: Call) -> None:
+    async def _let_others_first(self, job_id: str | None, call: Call) -> None:
         """Wait a moment before an unknown job is called unknown: another process may know it.
 
         Its message is ours, so either the job was deleted, or two processes have one token.
         """
-        with contextlib.suppress(NotFound):
-            job_id = Action.decode(action_id).job
-            try:
-                await call.jobs.get(job_id, tenant=call.channel.tenant)
-            except NotFound:
-                await asyncio.sleep(OTHERS_SECONDS)
+        if job_id is None:
+            return
+        try:
+            await call.jobs.get(job_id, tenant=call.channel.tenant)
+        except NotFound:
+            await asyncio.sleep(OTHERS_SECONDS)
+        except RushesError:  # the command itself says so
+            return
+
+
+def _job_of(action_id: str) -> str | None:
+    """Return the job that a button or a form is about, if it is one of this version."""
+    try:
+        return Action.decode(action_id).job
+    except NotFound:
+        return None

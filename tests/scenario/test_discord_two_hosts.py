@@ -85,6 +85,8 @@ async def test_presses_reach_the_host_that_knows_the_job(place):
             assert "seed" in told.text
             opened = place.alice.click(clip, "Edit")
             assert await opened.form()
+            reused = place.alice.context_menu(clip, "Use these settings")
+            assert await reused.form()
             edited = await place.alice.submit(opened, prompt=f"{number} bears").response()
             assert f"{number} bears" in edited.text
             await place.done(edited)
