@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import signal
+import sqlite3
 import statistics
 import time
 
@@ -15,10 +16,13 @@ from tests.chaos.world import world
 
 pytestmark = pytest.mark.process
 
-ONCE = ("crash", "segfault", "exit", "oom", "transient", "lie", "truncate", "missing")
+ONCE = (
+    *("crash", "segfault", "exit", "oom", "transient", "lie", "truncate", "missing"),
+    *("alloc", "sticky", "nan", "lost_gpu", "no_hello", "preview"),
+)
 """Failures of a first attempt that a second one makes good."""
 
-ALWAYS = ("crash", "oom", "lie", "error", "bug")
+ALWAYS = ("crash", "oom", "lie", "error", "bug", "sticky", "nan")
 
 LAG_SECONDS = 0.1
 
@@ -39,6 +43,12 @@ async def ended(living, *jobs, seconds=60):
 def stepping(living, job):
     card = living.seen.card(job)
     return card and "step" in card.latest.content
+
+
+def says(living, words, *jobs):
+    """Return whether the card of one of the jobs has the words."""
+    cards = [living.seen.card(job) for job in jobs]
+    return any(card and words in card.latest.content for card in cards)
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +100,7 @@ async def test_a_worker_that_always_fails_ends_every_job_with_a_sentence(tmp_pat
             await ended(living, *jobs)
         for job in jobs:
             [notice] = living.seen.notices(job)
-            assert notice.latest.content.startswith("@ann")
+            assert notice.latest.content.startswith(("@ann", "@\N{FIRST STRONG ISOLATE}ann"))
             assert living.seen.card(job).latest.kind == "failed"
         assert await living.stop() == 0
         tally = await judge(living, may_fail=jobs)
@@ -133,3 +143,72 @@ async def test_a_disk_that_fills_up_while_encoding_fails_one_job_with_a_sentence
         tally = await judge(living, may_fail=[job])
         assert not tally.problems
         assert (tally.delivered_once, tally.told) == (2, 1)
+
+
+async def health(living):
+    """Return the problems that the bot names, by key."""
+    with reachable(living.data / SOCKET_NAME) as path:
+        connector = aiohttp.UnixConnector(path)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get("http://bot/v1/health") as response,
+        ):
+            return (await response.json())["problems"]
+
+
+def row(living, job):
+    """Return what the disk knows of a job: state, attempts, losses, and what was charged for it."""
+    path = living.data / "rushes.sqlite3"
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+        [found] = connection.execute("SELECT state, attempt, losses FROM jobs WHERE id = ?", (job,))
+        charged = connection.execute("SELECT 1 FROM ledger WHERE job = ?", (job,)).fetchall()
+    return (*found, len(charged))
+
+
+async def test_jobs_wait_for_a_worker_that_does_not_start_and_queue_and_health_say_so(tmp_path):
+    async with world(tmp_path, fail="no_hello:5") as living:
+        await living.start()
+        jobs = [await asked(living, f"/generate picture {number} {STILL}") for number in range(2)]
+        assert await living.seen.until(lambda: says(living, "does not start", *jobs), 30)
+        assert "worker.start" in await health(living)
+
+        await ended(living, *jobs)
+
+        assert "worker.start" not in await health(living)
+        assert [row(living, job) for job in jobs] == [("done", 1, 0, 1)] * 2
+        assert await living.stop() == 0
+        assert not (await judge(living)).problems
+
+
+async def test_a_kill_between_two_attempts_leaves_losses_and_charges_right(tmp_path):
+    async with world(tmp_path, fail="sticky:2") as living:
+        await living.start({"RUSHES_FAULT": "after:requeue"})
+        job = await asked(living, f"/generate a fox {STILL}")
+        assert await living.ended() == -signal.SIGKILL
+        assert row(living, job) == ("queued", 1, 1, 0)
+
+        await living.start()
+        await ended(living, job)
+
+        assert row(living, job) == ("failed", 2, 1, 0)
+        [notice] = living.seen.notices(job)
+        assert "GPU" in notice.latest.content
+        assert not list(living.data.glob(f"jobs/{job}/*/latents.bin"))
+        assert await living.stop() == 0
+
+
+async def test_a_worker_that_dies_in_the_second_attempt_after_a_kill_fails_the_job_for_free(
+    tmp_path,
+):
+    async with world(tmp_path, fail="crash") as living:
+        await living.start({"RUSHES_FAULT": "after:claim:2"})
+        job = await asked(living, f"/generate a fox {STILL}")
+        assert await living.ended() == -signal.SIGKILL
+        assert row(living, job) == ("running", 2, 1, 0)
+
+        await living.start()
+        await ended(living, job)
+
+        # The kill in the second attempt was nobody's loss, so there was a third.
+        assert row(living, job) == ("failed", 3, 1, 0)
+        assert await living.stop() == 0
