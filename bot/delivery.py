@@ -402,12 +402,18 @@ class Delivery:
         await self._noted(self._outbox.retry(act, at=self._outbox.now() + pause))
 
     async def _closed(self, act: Act, error: DeliveryError) -> None:
-        step = fallback.after(act, error, self._outbox.now())
-        if step is None:
-            await self._noted(self._outbox.drop(act))
-        else:
-            reroute = self._outbox.reroute(act, step.route, trace=step.trace, at=step.at)
-            await self._noted(reroute)
+        """Take the next step after a refusal."""
+
+        async def take() -> None:
+            # The try may have remembered more than it began with, such as an upload.
+            current = await self._outbox.get(act.job_id, act.kind) or act
+            step = fallback.after(current, error, self._outbox.now())
+            if step is None:
+                await self._outbox.drop(current)
+            else:
+                await self._outbox.reroute(current, step.route, trace=step.trace, at=step.at)
+
+        await self._noted(take())
 
     async def _noted(self, write: Awaitable[None]) -> None:
         """Write down how a try went; if that fails, the row says what it said before."""

@@ -1,7 +1,18 @@
 """What Slack and the wire to it answer, as delivery errors.
 
-Two codes matter to callers. `slack.unreachable` leaves open whether the call was carried out;
-after every other one it certainly was not.
+| answer                                       | meaning                                          |
+| -------------------------------------------- | ------------------------------------------------ |
+| no answer, 5xx, `internal_error` and its like| later; it may have been carried out              |
+| 429, `ratelimited`                           | later; with the wait that Slack asks for         |
+| `accesslimited` and its like                 | later, as long as it takes                       |
+| `is_archived`, `not_in_channel`, a policy,   | closed for a while: archived, or the bot was     |
+| uploads switched off, a full storage         | removed; waited for, then the next route         |
+| `file_upload_size_restricted`                | smaller, please                                  |
+| all else, such as `message_not_found` or     | closed for good: the next route at once          |
+| `token_revoked`                              |                                                  |
+
+Callers rely on `slack.unreachable`: it alone leaves open whether the call was carried out; after
+every other code it certainly was not.
 """
 
 from __future__ import annotations
@@ -55,6 +66,26 @@ _LATER = frozenset(
 )
 """Refused now, not for ever."""
 
+_PASSING = frozenset(
+    {
+        "channel_not_found",  # also of a private channel that the bot was removed from
+        "ekm_access_denied",
+        "file_uploads_disabled",
+        "is_archived",
+        "is_inactive",
+        "not_in_channel",
+        "posting_to_channel_denied",
+        "restricted_action",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_locked",
+        "restricted_action_thread_only_channel",
+        "storage_limit_reached",
+        "team_access_not_granted",
+    }
+)
+"""A place is closed, which people may change again within minutes."""
+
 _TOO_LARGE = frozenset({"file_upload_size_restricted", "file_too_large"})
 
 
@@ -94,7 +125,9 @@ def _refusal(response: Any) -> DeliveryError:
         return DeliveryError("slack.unreachable", transient=True, error=code)
     if code in _TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, error=code)
-    return DeliveryError("slack.refused", transient=code in _LATER, error=code)
+    return DeliveryError(
+        "slack.refused", transient=code in _LATER, passing=code in _PASSING, error=code
+    )
 
 
 def _rate_limited(retry_after: str | None) -> DeliveryError:

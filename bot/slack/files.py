@@ -96,14 +96,24 @@ class Files:
             initial_comment=comment,
         )
 
-    async def shared(self, address: Address, file_id: str, channel: str) -> str | None:
+    async def shared(
+        self, address: Address, file_id: str, channel: str, *, completed: bool
+    ) -> str | None:
         """Wait for a completed file to be in a channel.
+
+        Args:
+            address: Whose workspace it is.
+            file_id: The file.
+            channel: Where it was shared to.
+            completed: Whether Slack said that it completed the file, so that its word can be
+                taken where it does not let us look.
 
         Returns:
             The `ts` of the message that brought it, `UNSEEN`, or None if it never came.
 
         Raises:
-            DeliveryError: Transient: Slack cannot be asked now.
+            DeliveryError: Transient: Slack cannot be asked now. `delivery.unseen`: it does not let
+                us look, and the file may or may not be there.
         """
         named = False
         for pause in (0.0, *self._settle_seconds):
@@ -115,6 +125,10 @@ class Files:
                     raise
                 if slack_code(error) != "file_not_found":  # not yet, as long as it is processed
                     _log.warning("slack.share_unseen", error=slack_code(error))
+                    if not completed:
+                        raise DeliveryError(
+                            "delivery.unseen", transient=False, passing=True
+                        ) from error
                     return UNSEEN
             else:
                 for share in _shares(file, channel):

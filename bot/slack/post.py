@@ -19,6 +19,7 @@ from bot.slack.calls import Calls, slack_code
 from bot.slack.files import Files, Place
 from bot.slack.sharing import Sharing
 from commands.card import Attachment, Card
+from commands.messages import FALLBACK, text
 from inference import faults
 from inference.errors import DeliveryError
 from inference.jobs.model import Job
@@ -49,12 +50,23 @@ class Posting:
         return UPLOAD_LIMIT
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
-        """Post a message, or go on where an earlier try was interrupted."""
+        """Post a message, or go on where an earlier try was interrupted.
+
+        Raises:
+            DeliveryError: A refusal says why the message comes elsewhere, if it does.
+        """
+        try:
+            return await self._post(message, remember)
+        except DeliveryError as error:
+            error.why = error.why or _why(message.route, error)
+            raise
+
+    async def _post(self, message: Outgoing, remember: Remember) -> Receipt:
         address = Address(**message.job.address)
         place = await self._place(address, message)
         attachment = message.card.attachment
         if attachment is None:
-            drawn = blocks.message(message.card)
+            drawn = blocks.message(_explained(message.card, message))
             return await self._say(address, place, drawn, _metadata(message))
         return await self._bring(address, place, message, attachment, remember)
 
@@ -188,7 +200,7 @@ class Posting:
         hidden = to.channel != place.channel  # in direct messages nobody else reads along
         if not hidden:
             to = place
-        shown = replace(message.card, ping=False) if hidden else message.card
+        shown = _explained(replace(message.card, ping=False) if hidden else message.card, message)
         shared = await self._sharing.share(
             address,
             to,
@@ -231,6 +243,32 @@ class Posting:
             message_ts=receipt["ts"],
         )
         return str(found["permalink"])
+
+
+def _explained(card: Card, message: Outgoing) -> Card:
+    """Return a card that says why it is not where it was expected, after the line that pings."""
+    why = message.trace.get("why")
+    if why is None:
+        return card
+    note = (text(why, message.job.presentation.language or FALLBACK),)
+    first = 1 if message.card.ping else 0
+    return replace(card, lines=(*card.lines[:first], note, *card.lines[first:]))
+
+
+def _why(route: Route, error: DeliveryError) -> str | None:
+    """Return the catalog key of half a sentence for whoever gets a refused message elsewhere."""
+    code = slack_code(error)
+    if error.transient:
+        return None
+    if error.code == "slack.no_thread":
+        return "slack.why.card_gone"
+    if code in {"file_uploads_disabled", "storage_limit_reached"}:
+        return "slack.why.no_files"
+    if code == "is_archived":
+        return "slack.why.archived"
+    if code in {"not_in_channel", "channel_not_found"}:
+        return "slack.why.not_in_channel"
+    return "slack.why.thread_closed" if route is Route.THREAD else "slack.why.channel_closed"
 
 
 def _asked_in(address: Address) -> Place:

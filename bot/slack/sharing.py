@@ -70,8 +70,11 @@ class Sharing:
         if file_id is None:
             file_id, asked = await self._files.upload(address, attachment), 0
             faults.point("after:slack_upload")
+        completed = False
         for count in range(asked, MOST_COMPLETIONS + 1):
-            ts = await self._files.shared(address, file_id, place.channel) if count else None
+            ts = None
+            if count:
+                ts = await self._files.shared(address, file_id, place.channel, completed=completed)
             if ts is not None:
                 await remember({"file_id": file_id, "asked": count, "shared_ts": ts})
                 return Shared(file_id=file_id, ts=ts)
@@ -87,6 +90,7 @@ class Sharing:
                 if count and not error.transient:  # the reservation was good for once
                     break
                 await self._stopped(file_id, count, error, remember)
+            completed = True
             faults.point("after:slack_complete")
         try:
             link = await self._files.permalink(address, file_id)

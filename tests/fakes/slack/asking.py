@@ -41,6 +41,8 @@ class Ask:
         self.need_scope(f"{_FAMILIES[channel.kind]}:read", unless=not _reads(self.method))
         if member and self.installation.bot.id not in channel.members:
             raise SlackError("not_in_channel")
+        if member and channel.archived:
+            raise SlackError("is_archived")
         return channel
 
     def need_scope(self, scope: str | None, *, unless: bool = False) -> None:

@@ -66,6 +66,7 @@ class Channel:
     members: set[str] = field(default_factory=set)
     """User ids, bots among them."""
     messages: list[Message] = field(default_factory=list)
+    archived: bool = False
 
     @property
     def shared(self) -> bool:

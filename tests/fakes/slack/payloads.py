@@ -72,7 +72,7 @@ def channel_json(channel: Channel, installation: Installation) -> Json:
         "is_im": False,
         "is_mpim": False,
         "is_private": channel.kind == "private",
-        "is_archived": False,
+        "is_archived": channel.archived,
         "is_member": installation.bot.id in channel.members,
         "is_shared": channel.shared,
         "is_ext_shared": channel.shared,

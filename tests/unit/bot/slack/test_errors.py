@@ -49,6 +49,31 @@ def test_a_refusal_closes_the_route_and_names_slacks_reason(code):
 
 
 @pytest.mark.parametrize(
+    ("code", "passing"),
+    [
+        ("is_archived", True),
+        ("not_in_channel", True),
+        ("channel_not_found", True),
+        ("restricted_action", True),
+        ("restricted_action_read_only_channel", True),
+        ("file_uploads_disabled", True),
+        ("storage_limit_reached", True),
+        ("team_access_not_granted", True),
+        ("account_inactive", False),
+        ("token_revoked", False),
+        ("invalid_auth", False),
+        ("missing_scope", False),
+        ("message_not_found", False),
+        ("msg_too_long", False),
+        ("user_disabled", False),
+        ("something_new", False),
+    ],
+)
+def test_a_place_that_people_can_open_again_is_waited_for(code, passing):
+    assert delivery_error(answer(code)).passing is passing
+
+
+@pytest.mark.parametrize(
     "code", ["internal_error", "fatal_error", "service_unavailable", "request_timeout"]
 )
 def test_trouble_on_their_side_leaves_open_what_was_done(code):
