@@ -9,6 +9,7 @@ bot's own token.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
 from bot.discord.places import Reply
 from bot.discord.threads import Threads
-from bot.discord.traces import Unseen, original, search
+from bot.discord.traces import SLACK_SECONDS, Unseen, original, search
 from bot.platform import Desk, Outgoing, Receipt, Remember
 from commands.card import Card, CardKind
 from commands.messages import text
@@ -230,14 +231,17 @@ class DiscordPlatform:
         channel = await self._place(message)
         now = self._clock.now()
         answered = created_at(Address(**message.job.address).interaction).timestamp()
-        first = min(now, message.trace.get("begun", answered))  # whatever the clock did
+        first = message.trace.get("begun", answered)
+        elapsed = max(0.0, now - first)
+        if first > now + SLACK_SECONDS:  # the clock was set back: only Discord's own time is left
+            first, elapsed = answered, math.inf
         since = min(first, answered) if message.kind is ActKind.CARD else first
         try:
             return await search(self._client, channel, message, since=since)
         except Unseen as error:
-            if message.kind is not ActKind.CARD and now - first < NONCE_SECONDS:
+            if message.kind is not ActKind.CARD and elapsed < NONCE_SECONDS:
                 return None  # Discord takes the same nonce for the same message
-            waits = now - first < UNSEEN_SECONDS
+            waits = elapsed < UNSEEN_SECONDS
             raise DeliveryError("delivery.unseen", transient=waits) from error
 
     async def _refresh(self, posted: Posted, message: Outgoing) -> None:
