@@ -38,6 +38,9 @@ from inference.store.outbox import Act, ActKind, OutboxStore, Route
 BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries; the last one repeats."""
 
+RETRY_AFTER_SECONDS_MOST = 3600.0
+"""A platform that asks for a longer wait is asked again after this one."""
+
 UNLIMITED = 1 << 62
 """Bytes."""
 
@@ -397,7 +400,7 @@ class Delivery:
     async def _later(self, act: Act, retry_after: float | None) -> None:
         pause = float(BACKOFF_SECONDS[min(act.attempts, len(BACKOFF_SECONDS) - 1)])
         if retry_after is not None:
-            pause = retry_after
+            pause = min(retry_after, RETRY_AFTER_SECONDS_MOST)
         pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
         await self._noted(self._outbox.retry(act, at=self._outbox.now() + pause))
 

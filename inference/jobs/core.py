@@ -27,6 +27,7 @@ from inference.jobs.recovery import recover
 from inference.jobs.rewording import Rewording
 from inference.jobs.service import JobService
 from inference.jobs.sweeper import Sweeper
+from inference.loops import survive
 from inference.media.watermark import WatermarkSettings
 from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
@@ -93,7 +94,7 @@ async def open_core(
         events = EventBus()
         store = JobStore(database, clock, events)
         outbox = OutboxStore(database, clock, events)
-        await outbox.restart()
+        await survive(outbox.restart, name="outbox.restart")
         ledger = Ledger(database)
         artifacts = Artifacts(data_directory)
         outbox = OutboxStore(database, clock, events)

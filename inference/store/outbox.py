@@ -114,15 +114,16 @@ _DUE_BY_LANE = f"""
             json_extract(value, '$[2]') AS lane, json_extract(value, '$[3]') AS free
         FROM json_each(:room)
     ), of_job AS (
-        SELECT act.*, act.rowid AS number, row_number() OVER (
+        SELECT act.rowid AS number, act.platform AS platform, act.kind AS kind, row_number() OVER (
             PARTITION BY act.job_id ORDER BY act.kind <> 'card', act.rowid) AS place
         FROM {_OPEN} AND act.next_at <= :now
     ), of_lane AS (
-        SELECT of_job.*, free, row_number() OVER (
+        SELECT number, free, row_number() OVER (
             PARTITION BY platform, lane ORDER BY kind <> 'card', number) AS turn
         FROM of_job JOIN room USING (platform, kind) WHERE place = 1
     )
-    SELECT * FROM of_lane WHERE turn <= free ORDER BY kind <> 'card', number
+    SELECT * FROM outbox WHERE rowid IN (SELECT number FROM of_lane WHERE turn <= free)
+    ORDER BY kind <> 'card', rowid
 """
 
 
