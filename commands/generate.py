@@ -159,7 +159,7 @@ def _keeper(job: Job) -> str:
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:
     resolved, rules = await _resolve_request(call, fixed, needs_image=needs_image)
-    return await submit(call, resolved, rules, review=rules.value(REVIEW))
+    return await submit(call, resolved, rules, review=rules.value(REVIEW) and call.studio.assistant)
 
 
 async def resolve_request(call: Call, command: Command) -> tuple[Resolved, Rules]:

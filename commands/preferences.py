@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from commands import cards
@@ -14,20 +16,25 @@ from commands.card import Card, CardKind, Line
 from commands.context import Call
 from commands.house import EVERYWHERE
 from commands.messages import text
-from commands.options import HERE, KEY, VALUE
+from commands.options import HERE, KEY, MODEL, VALUE
 from commands.schema import Command, Kind, Option, Permission, Value, Visibility
 from commands.settings import (
+    DEFAULTS,
     SETTINGS,
     TIMEZONE,
     UNLIMITED,
+    Naming,
     Rules,
     Scope,
     Setting,
     Shape,
+    Stored,
     named,
     read,
 )
 from commands.settings_store import Change
+from commands.studio import Studio
+from commands.values import shown
 from inference.errors import UserError
 
 LOG_LENGTH = 10
@@ -73,7 +80,10 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
             setting = _settable(key, scope)
             if not typed:
                 raise UserError("value.missing", option=setting.key)
-            value = read(setting, typed, call.studio)
+            model = _model_in_force(await call.rules(), scope, call.studio)
+            value = await _with_known_names(
+                call, setting, read(setting, typed, call.studio, model=model)
+            )
             change = Change(scope=scope, subject=subject, setting=setting, value=value)
             await _change(call, change)
             return cards.note(
@@ -87,6 +97,50 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
         case _:
             rules = await call.rules()
             return _explained(call, named(key), rules) if key else _listed(call, rules, scope)
+
+
+def _model_in_force(rules: Rules, scope: Scope, studio: Studio) -> str | None:
+    """Return the model that was chosen where a setting of a scope holds, while it is installed."""
+    layers = list(Scope)[: list(Scope).index(scope) + 1]
+    chosen = [rules.of(layer).get(DEFAULTS[MODEL.name].key) for layer in layers]
+    names = {model.name for model in studio.models}
+    return next((str(name) for name in reversed(chosen) if name in names), None)
+
+
+async def _with_known_names(call: Call, setting: Setting, value: Stored) -> Stored:
+    """Return a value with the ids of the roles, channels or people that it names.
+
+    Raises:
+        UserError: `setting.no_role`, `setting.unknown_channel`, `setting.no_person`: a name that
+            nobody has would lock out everybody, or nobody.
+    """
+    match setting.naming:
+        case Naming.ROLES:
+            find = call.directory.find_role
+        case Naming.CHANNELS:
+            find = call.directory.find_channel
+        case Naming.PEOPLE:
+            find = call.directory.find_person
+        case None:
+            return value
+    names = list(cast("Iterable[str]", value))
+    found = dict(zip(names, await asyncio.gather(*map(find, names)), strict=True))
+    for name, known in found.items():
+        if known is None:
+            raise _unknown(setting.naming, name)
+    if isinstance(value, dict):
+        return {str(found[name]): amount for name, amount in value.items()}
+    return list(dict.fromkeys(str(found[name]) for name in names))
+
+
+def _unknown(naming: Naming, name: str) -> UserError:
+    match naming:
+        case Naming.ROLES:
+            return UserError("setting.no_role", name=shown(name))
+        case Naming.CHANNELS:
+            return UserError("setting.unknown_channel", name=shown(name))
+        case Naming.PEOPLE:
+            return UserError("setting.no_person", name=shown(name))
 
 
 async def _change(call: Call, change: Change) -> None:

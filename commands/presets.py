@@ -9,8 +9,9 @@ from commands.arguments import arguments
 from commands.card import Card, CardKind, Line
 from commands.context import Call
 from commands.flags import parse_options, render_options
+from commands.legality import check_options
 from commands.messages import text
-from commands.options import BY_NAME, FLAGS, MODEL, NAME, SHARED
+from commands.options import BY_NAME, FLAGS, NAME, SHARED
 from commands.presets_store import EVERYBODY, MAXIMUM_PRESETS, Preset
 from commands.schema import Command, Kind, Option, Permission, Value, Visibility
 from commands.settings import DEFAULTS, Scope
@@ -75,8 +76,7 @@ async def _save(call: Call, owner: str, name: str, flags: str) -> Card:
     for option in options:
         if option not in DEFAULTS:
             raise UserError("preset.cannot_hold", option=label(BY_NAME[option]))
-    if MODEL.name in options:
-        call.studio.model(str(options[MODEL.name]))
+    check_options(options, call.studio)
     kept = Preset(owner=owner, name=name, options=options)
     if not await call.policy.presets.save(call.channel.tenant, kept, call.caller.requester):
         raise UserError("preset.too_many", limit=MAXIMUM_PRESETS)
@@ -86,6 +86,7 @@ async def _save(call: Call, owner: str, name: str, flags: str) -> Card:
 async def _use(call: Call, name: str) -> Card:
     """Make a preset the caller's own defaults, in place of what they had set."""
     found = await _find(call, name)
+    check_options(found.options, call.studio)
     changes = [
         Change(
             scope=Scope.USER,

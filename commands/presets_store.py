@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +10,9 @@ from typing import Protocol
 import aiosqlite
 
 from commands.audit import Entry, record
-from commands.options import BY_NAME
 from commands.schema import Value
-from commands.values import restored
+from commands.settings import restore_options
 from inference.clock import Clock
-from inference.errors import UserError
 from inference.jobs.model import Requester
 from inference.store.database import Database
 
@@ -145,11 +142,10 @@ class PresetStore:
 
 def _restored(stored: str) -> dict[str, Value]:
     """Return the options of a stored preset, without those that mean nothing any more."""
-    options: dict[str, Value] = {}
-    for name, value in json.loads(stored).items():
-        with contextlib.suppress(KeyError, UserError):
-            options[name] = restored(BY_NAME[name], value)
-    return options
+    try:
+        return restore_options(json.loads(stored))
+    except (ValueError, TypeError, RecursionError):  # damaged
+        return {}
 
 
 async def _options(
@@ -159,16 +155,4 @@ async def _options(
         "SELECT options FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
         (tenant, owner, name),
     )
-    return next((_loaded(row["options"]) or {} for row in rows), None)
-
-
-def _loaded(text: str) -> dict[str, Value] | None:
-    """Return the options in a row, or None where they cannot be read."""
-    try:
-        options = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    plain = isinstance(options, dict) and all(
-        isinstance(value, str | int | float | bool | None) for value in options.values()
-    )
-    return options if plain else None
+    return next((_restored(row["options"]) for row in rows), None)

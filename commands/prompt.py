@@ -12,14 +12,16 @@ from commands.context import Call
 from commands.flags import Typed, parse_options, render
 from commands.forms import Form
 from commands.messages import text
-from commands.options import IMAGE, PROMPT, REFINE, RENDER_OPTIONS
+from commands.options import PROMPT, REFINE, RENDER_OPTIONS
 from commands.permissions import within_caps
 from commands.resolve import Layer, resolve
-from commands.schema import Command, Visibility
+from commands.schema import Command, Kind, Visibility
 from inference.assist import offline
 from inference.errors import UserError
 from inference.jobs.model import RANDOM, TYPED, Job, JobState
 from inference.text import isolate
+
+_PICTURES = frozenset({item.name for item in RENDER_OPTIONS if item.kind is Kind.IMAGE})
 
 
 async def refine(call: Call) -> Card:
@@ -33,7 +35,7 @@ async def refine(call: Call) -> Card:
         raise UserError("assistant.none")
     rules = await generate.allowed(call)
     prompt, asked = generate.asked_for(call)
-    if IMAGE.name in asked:
+    if not _PICTURES.isdisjoint(asked):
         raise UserError("image.not_here")
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
     spec = resolve(prompt, layers, call.studio).spec
@@ -57,7 +59,7 @@ async def random(call: Call) -> Card:
     """Queue a render of something drawn by lot, which the assistant makes more of if it may."""
     rules = await generate.allowed(call)
     asked = generate.merged(call, parse_options(call.text))
-    if IMAGE.name in asked:
+    if not _PICTURES.isdisjoint(asked):
         raise UserError("image.not_here")
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
     resolved = within_caps(resolve("", layers, call.studio), call.caller, rules)
@@ -104,7 +106,9 @@ COMMANDS = (
     Command(
         name="random",
         handler=random,
-        options=tuple(item for item in RENDER_OPTIONS if item not in (PROMPT, IMAGE)),
+        options=tuple(
+            item for item in RENDER_OPTIONS if item is not PROMPT and item.name not in _PICTURES
+        ),
     ),
     Command(name="refine", handler=refine, options=(PROMPT,), visibility=Visibility.CALLER),
 )

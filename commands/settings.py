@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from commands.legality import check_options
 from commands.options import (
     BY_FLAG,
     FRAME_COUNT,
-    IMAGE,
     LOOPS,
     PROMPT,
     RENDER_OPTIONS,
@@ -63,6 +64,14 @@ class Shape(StrEnum):
     """Roles or people, each with GPU seconds a day or without limit."""
     ZONE = "zone"
     """A time zone of the IANA."""
+
+
+class Naming(StrEnum):
+    """Whose names a setting holds; which there are, only the chat knows."""
+
+    ROLES = "roles"
+    CHANNELS = "channels"
+    PEOPLE = "people"
 
 
 class Buttons(StrEnum):
@@ -122,6 +131,11 @@ class Setting:
     shape: Shape = Shape.VALUE
     scopes: frozenset[Scope] = _PLACES
     default: Stored | None = None
+    naming: Naming | None = None
+    needs_assistant: bool = False
+    """Whether it can be switched on only where there is a prompt assistant."""
+    sets: Option | None = None
+    """The option of a render whose default or limit it is."""
 
     @property
     def key(self) -> str:
@@ -138,8 +152,8 @@ def _setting(key: str, kind: Kind = Kind.TEXT, **details: Any) -> Setting:
     )
 
 
-CHANNELS = _setting("channels", shape=Shape.NAMES, scopes=_GUILD)
-ROLES = _setting("roles", shape=Shape.NAMES)
+CHANNELS = _setting("channels", shape=Shape.NAMES, scopes=_GUILD, naming=Naming.CHANNELS)
+ROLES = _setting("roles", shape=Shape.NAMES, naming=Naming.ROLES)
 BUTTONS = _setting("buttons", Kind.CHOICE, choices=tuple(Buttons), default=Buttons.EVERYONE.value)
 QUEUE_PROMPTS = _setting(
     "queue.prompts",
@@ -148,7 +162,7 @@ QUEUE_PROMPTS = _setting(
     scopes=_GUILD,
     default=Prompts.SHOWN.value,
 )
-REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope))
+REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope), needs_assistant=True)
 SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged.DENY.value)
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
@@ -160,12 +174,11 @@ TIMEZONE = _setting("timezone", shape=Shape.ZONE, scopes=_GUILD, default="UTC")
 _SECONDS = Range(lowest=0, highest=MAXIMUM_SECONDS)
 QUOTA_GUILD = _setting("quota.guild", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
 QUOTA_USER = _setting("quota.user", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
-QUOTA_ROLES = _setting(
-    "quota.roles", Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
+_amounts_of = partial(
+    _setting, kind=Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
 )
-QUOTA_PEOPLE = _setting(
-    "quota.people", Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
-)
+QUOTA_ROLES = _amounts_of("quota.roles", naming=Naming.ROLES)
+QUOTA_PEOPLE = _amounts_of("quota.people", naming=Naming.PEOPLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,12 +201,15 @@ def _cap(option: Option) -> Cap:
     return Cap(
         option=option,
         limit=Setting(
-            option=replace(option, name=key, flag=None, default=None), help_key=f"setting.{key}"
+            option=replace(option, name=key, flag=None, default=None),
+            help_key=f"setting.{key}",
+            sets=option,
         ),
         exempt=Setting(
             option=Option(name=f"{key}.except", kind=Kind.TEXT),
             help_key="setting.cap.except",
             shape=Shape.NAMES,
+            naming=Naming.ROLES,
         ),
     )
 
@@ -205,11 +221,13 @@ DEFAULTS = {
         option=replace(option, name=f"default.{option.name}", flag=None),
         help_key=option.help_key,
         scopes=frozenset(Scope),
+        sets=option,
     )
     for option in RENDER_OPTIONS
-    if option not in (PROMPT, IMAGE, SEED)
+    if option not in (PROMPT, SEED) and option.kind is not Kind.IMAGE
 }
-"""By the name of the option whose default it sets."""
+"""By the name of the option whose default it sets. Images come with each request: a kept one would
+be read, or fetched, for whoever asks next."""
 
 SETTINGS = {
     setting.key: setting
@@ -299,16 +317,25 @@ def named(typed: str) -> Setting:
     raise UserError("setting.mistyped", key=shown(typed), suggestion=guess)
 
 
-def read(setting: Setting, typed: str, studio: Studio) -> Stored:
+def read(setting: Setting, typed: str, studio: Studio, *, model: str | None = None) -> Stored:
     """Return the value that somebody typed for a setting.
 
+    Args:
+        setting: The setting.
+        typed: What they typed.
+        studio: What is installed here.
+        model: The model that was chosen where the setting holds; otherwise the value must be legal
+            for one of those installed.
+
     Raises:
-        UserError: `value.*`, `setting.*`, `model.*`: it is not legal.
+        UserError: `value.*`, `setting.*`, `model.*`, `option.*`: it is not legal.
     """
     typed = typed.strip()
     match setting.shape:
         case Shape.VALUE:
-            return _read_value(setting.option, typed, studio)
+            value = _read_value(setting.option, typed, studio)
+            _check_use(setting, value, studio, model)
+            return value
         case Shape.NAMES:
             return _names(setting, typed)
         case Shape.AMOUNTS:
@@ -322,16 +349,79 @@ def is_legal(setting: Setting, stored: Stored) -> bool:
     return restore(setting, stored) is not None
 
 
-def restore(setting: Setting, stored: Stored) -> Stored | None:
-    """Return what a value that was kept earlier means now, or None; the model may be gone."""
+def restore(setting: Setting, stored: Any) -> Stored | None:
+    """Return what a value that was kept earlier means now, or None; the model may be gone.
+
+    Any JSON may have been kept, by another version or another hand.
+    """
     try:
-        if setting.shape is Shape.ZONE:
-            return _zone(str(stored))
-        if setting.shape is Shape.VALUE:
-            return restored(setting.option, cast("Value", stored))
+        match setting.shape:
+            case Shape.ZONE:
+                return _zone(stored) if isinstance(stored, str) else None
+            case Shape.VALUE:
+                return _restored_value(setting.option, stored)
+            case Shape.NAMES:
+                return _restored_names(setting, stored)
+            case Shape.AMOUNTS:
+                return _restored_amounts(setting, stored)
     except UserError:
         return None
+
+
+def restore_options(stored: Any) -> dict[str, Value]:
+    """Return what kept options of a render mean now; those that can be no default are left out."""
+    if not isinstance(stored, dict):
+        return {}
+    meant = {
+        name: restore(DEFAULTS[name], value) for name, value in stored.items() if name in DEFAULTS
+    }
+    return {name: cast("Value", value) for name, value in meant.items() if value is not None}
+
+
+_WRITTEN = frozenset({Kind.TEXT, Kind.CHOICE, Kind.MODEL, Kind.IMAGE})
+"""Kinds of values that are kept as text; all others are not."""
+
+
+def _restored_value(option: Option, stored: Any) -> Value | None:
+    if isinstance(stored, str) is not (option.kind in _WRITTEN):
+        return None
+    if not isinstance(stored, str | int | float):
+        return None
+    value = restored(option, stored)
+    _check_drawable(option, value)
+    return value
+
+
+def _restored_names(setting: Setting, stored: Any) -> list[str] | None:
+    if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
+        return None
+    _check_names(setting, stored)
     return stored
+
+
+def _restored_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | None:
+    if not isinstance(stored, dict):
+        return None
+    _check_names(setting, list(stored), limit=None)  # the operator's own list is long
+    amounts = {
+        name: None if amount is None else _restored_value(setting.option, amount)
+        for name, amount in stored.items()
+    }
+    if any(amounts[name] is None for name, amount in stored.items() if amount is not None):
+        return None
+    return cast("dict[str, int | None]", amounts)
+
+
+def _check_use(setting: Setting, value: Value, studio: Studio, model: str | None) -> None:
+    """Refuse a value that would be refused, or passed over, whenever something is made.
+
+    Raises:
+        UserError: `option.*`, `model.*`.
+    """
+    if setting.needs_assistant and value is True and not studio.assistant:
+        raise UserError("option.no_assistant")
+    if setting.sets is not None and setting.sets.kind is not Kind.MODEL:
+        check_options({setting.sets.name: value}, studio, model=model)
 
 
 def plain_id(typed: str) -> str:
@@ -343,6 +433,10 @@ def plain_id(typed: str) -> str:
 _MENTION = re.compile(r"<(@!?|@&|#|!subteam\^)(?P<id>[A-Za-z0-9]+)(\|[^>]*)?>")
 _SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 _DRAWABLE = re.compile(r"[ -~]*")
+_ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}")
+"""What begins in lower case is of the machine alone: `localtime`, `posix/`, `right/`."""
+_NO_ZONES = frozenset({"Factory"})
+"""Of the zone database, but no place."""
 
 
 def _read_value(option: Option, typed: str, studio: Studio) -> Value:
@@ -351,10 +445,14 @@ def _read_value(option: Option, typed: str, studio: Studio) -> Value:
     value = accept(option, typed)
     if option.kind is Kind.MODEL:
         return studio.model(str(value)).name
+    _check_drawable(option, value)
+    return value
+
+
+def _check_drawable(option: Option, value: Value) -> None:
     if option.name == WATERMARK_SUFFIX.key and not _DRAWABLE.fullmatch(str(value)):
         # A letter that the mark's font lacks would fail every render of the guild.
         raise UserError("setting.not_drawable", value=shown(str(value)))
-    return value
 
 
 def _names(setting: Setting, typed: str) -> list[str]:
@@ -383,17 +481,19 @@ def amount_of(setting: Setting, typed: str) -> int | None:
     return int(accept(setting.option, typed))
 
 
-def _check_names(setting: Setting, names: list[str]) -> None:
+def _check_names(setting: Setting, names: list[str], *, limit: int | None = MAXIMUM_NAMES) -> None:
     if not names or "" in names:
         raise UserError("value.missing", option=setting.key)
-    if len(names) > MAXIMUM_NAMES:
-        raise UserError("setting.too_many", key=setting.key, limit=MAXIMUM_NAMES)
+    if limit is not None and len(names) > limit:
+        raise UserError("setting.too_many", key=setting.key, limit=limit)
     for name in names:
         if len(name) > MAXIMUM_NAME:
             raise UserError("setting.name_too_long", name=shown(name), limit=MAXIMUM_NAME)
 
 
 def _zone(typed: str) -> str:
+    if typed in _NO_ZONES or not _ZONE.fullmatch(typed):
+        raise UserError("setting.no_zone", value=shown(typed))
     try:
         return ZoneInfo(typed).key
     except (KeyError, ValueError, OSError) as error:

@@ -174,12 +174,14 @@ def _sorted(rows: Iterable[aiosqlite.Row]) -> _Kept:
     """Sort rows by whom they are for, without what this version does not know."""
     kept: _Kept = {}
     for row in rows:
-        setting = SETTINGS.get(row["key"])
-        value = None if setting is None else _restored(setting, json.loads(row["value"]))
+        setting, scope = SETTINGS.get(row["key"]), Scope(row["scope"])
+        value = None
+        if setting is not None and scope in setting.scopes:
+            value = _restored(setting, json.loads(row["value"]))
         if setting is None or value is None:
             _log.warning("setting.ignored", key=row["key"])
             continue
-        kept.setdefault((Scope(row["scope"]), row["subject"]), {})[setting.key] = value
+        kept.setdefault((scope, row["subject"]), {})[setting.key] = value
     return kept
 
 

@@ -81,8 +81,9 @@ def jobs():
 
 
 @pytest.fixture
-async def policy(tmp_path):
+async def policy(tmp_path, every_message_is_there):
     async with open_database(tmp_path / "rules.sqlite3") as database:
+        every_message_is_there.clear()  # a new database tells of its migrations
         yield make_policy(database, StoppedClock())
 
 
