@@ -35,7 +35,7 @@ class ProxyError(aiohttp.ClientConnectionError):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Connects directly or through a proxy, whatever its session says."""
+    """Connects to chats directly or through a proxy, whatever its session says."""
 
     async def connect(
         self,
@@ -48,7 +48,7 @@ class Connector(aiohttp.TCPConnector):
         Raises:
             ProxyError: The proxy refused to connect.
         """
-        proxy = find_proxy(str(req.url))
+        proxy = find_proxy(str(req.url), stand_in=True)
         credentials = {}
         if proxy is not None and proxy.user is not None:
             login = aiohttp.encode_basic_auth(proxy.user, proxy.password, encoding="utf-8")

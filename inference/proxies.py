@@ -29,8 +29,13 @@ class Proxy:
     password: str = field(default="", repr=False)
 
 
-def find_proxy(url: str) -> Proxy | None:
+def find_proxy(url: str, *, stand_in: bool = False) -> Proxy | None:
     """Return the proxy for an address; None where it is reached directly.
+
+    Args:
+        url: The address.
+        stand_in: Whether a server that speaks plain HTTP stands in for one with TLS. Then
+            HTTPS_PROXY holds for it too, where HTTP_PROXY is not set.
 
     Raises:
         UserError: `config.proxy`: the environment names something that is no HTTP proxy.
@@ -41,11 +46,13 @@ def find_proxy(url: str) -> Proxy | None:
     if scheme is None or host is None:
         return None
     named = getproxies()
-    value = named.get(scheme) or named.get("all")
-    if not value or _is_direct(host, address.port or _PORTS[scheme], named.get("no", "")):
+    names = [scheme, "https", "all"] if stand_in else [scheme, "all"]
+    name = next((name for name in names if named.get(name)), None)
+    if name is None:
         return None
-    variable = f"{scheme}_proxy" if named.get(scheme) else "all_proxy"
-    return _parse(value, variable.upper())
+    if _is_direct(host, address.port or _PORTS[scheme], named.get("no", "")):
+        return None
+    return _parse(named[name], f"{name}_proxy".upper())
 
 
 def check_proxies() -> None:

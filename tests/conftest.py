@@ -61,6 +61,14 @@ def restored_logging():
     structlog.configure(**how)
 
 
+@pytest.fixture(autouse=True)
+def _without_proxies(monkeypatch):
+    """Reach loopback directly, whatever the machine's environment says of proxies."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture
 def clock():
     return ManualClock()

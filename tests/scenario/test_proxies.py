@@ -29,11 +29,8 @@ DEAD = "http://127.0.0.1:9"
 """Nobody is there: whoever goes through it fails."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def environ(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     return monkeypatch.setenv
 
 
@@ -81,6 +78,16 @@ async def test_discord_goes_through_a_proxy_that_wants_a_password(place, proxy, 
     told = caplog.text + "".join(capsys.readouterr())
     assert PASSWORD not in told
     assert proxy.url not in told
+
+
+async def test_a_chat_without_tls_takes_the_proxy_of_the_one_with_it(place, environ):
+    async with LoopbackProxy() as proxy:
+        environ("HTTPS_PROXY", proxy.url)
+        async with place.bot():
+            queue = place.alice.slash(place.general, "rushes queue")
+            await queue.response()
+        sent = len(place.discord.witness.requests)
+        assert len(proxy.seen) == sent + place.discord.gateway.identifies
 
 
 async def test_discord_on_no_proxy_is_reached_directly(place, environ):

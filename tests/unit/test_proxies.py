@@ -5,18 +5,13 @@ import pytest
 from inference.errors import UserError
 from inference.proxies import check_proxies, find_proxy
 
-NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def environ(monkeypatch):
     def setenv(**variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     return setenv
 
 
@@ -48,6 +43,14 @@ def test_the_variable_of_the_scheme_counts(environ, variables, url, proxy):
     check_proxies()
     found = find_proxy(url)
     assert (found and found.url) == proxy
+
+
+def test_a_stand_in_without_tls_takes_the_proxy_of_what_it_stands_for(environ):
+    environ(HTTPS_PROXY="http://p:1", ALL_PROXY="http://a:1")
+    assert find_proxy("ws://chat.local:8/", stand_in=True).url == "http://p:1"
+    assert find_proxy("http://llm.local/").url == "http://a:1"
+    environ(HTTP_PROXY="http://h:1")
+    assert find_proxy("http://chat.local/", stand_in=True).url == "http://h:1"
 
 
 def test_user_and_password_are_decoded_and_not_shown(environ):
