@@ -11,13 +11,13 @@ from commands import summary
 from commands.actions import Action, Verb
 from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
 from commands.extend import can_extend
-from commands.messages import FALLBACK, error_text, parts, text
+from commands.messages import FALLBACK, member_text, parts, text
 from commands.options import BY_FLAG, BY_NAME, IMAGE, PROMPT
 from commands.resolve import enlarged
 from inference.engines.base import Capabilities
 from inference.errors import RushesError
 from inference.jobs.estimate import Place
-from inference.jobs.model import KEPT_TOO_LARGE, Job, JobState
+from inference.jobs.model import KEPT_TOO_LARGE, Failure, Job, JobState
 from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
 from inference.text import (
@@ -209,7 +209,7 @@ def info(
 
 def error(problem: RushesError, locale: str, *, advice: str | None = None) -> Card:
     """Say what is wrong with a request, and what would work, to the caller only."""
-    lines = [error_text(problem, locale), *([] if advice is None else [advice])]
+    lines = [member_text(problem, locale), *([] if advice is None else [advice])]
     return Card(
         kind=CardKind.ERROR,
         lines=tuple((line,) for line in lines),
@@ -352,7 +352,8 @@ _PASSING_IMAGE_ERRORS = frozenset({"image.fetch_failed", "image.uploading"})
 def _reason(job: Job, locale: str) -> str:
     if job.failure is None:
         return text("error.internal", locale, job=job.id)
-    return text(f"error.{job.failure.code}", locale, **{"job": job.id, **job.failure.params})
+    failure = Failure(code=job.failure.code, params={"job": job.id, **job.failure.params})
+    return member_text(failure, locale)
 
 
 def _job_line(job: Job, locale: str) -> Line:

@@ -24,6 +24,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from commands import particles
+from commands.disclosure import without_paths
 from inference.errors import RushesError, UserErrors
 from inference.jobs.model import Failure
 from inference.text import is_bidirectional, isolate
@@ -65,6 +66,14 @@ def error_text(error: RushesError | Failure, locale: str) -> str:
         # Of a stored failure with values of another kind than its sentence wants.
         _log.error("message.unfillable", code=error.code, error=type(problem).__name__)
         return text("message.missing", locale, key=error.code)
+
+
+def member_text(error: RushesError | Failure, locale: str) -> str:
+    """Return the sentence for members: the same, without paths of the machine."""
+    if isinstance(error, UserErrors):
+        return "\n".join(member_text(one, locale) for one in error.errors)
+    params = without_paths(error.code, error.params)
+    return error_text(Failure(code=error.code, params=params), locale)
 
 
 def duration(seconds: float, locale: str) -> str:
