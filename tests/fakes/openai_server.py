@@ -90,6 +90,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     until: threading.Event | None = None
     """Answered only once this is set."""
+    endless: bool = False
+    """The body is said again and again, until whoever asked hangs up."""
 
 
 def said(content: str | None, **message: Any) -> Reply:
@@ -131,6 +133,8 @@ class OpenAIServer:
         self.replies: list[Reply] = [prompt("A refined prompt.")]
         self.requests: list[dict[str, Any]] = []
         self.complaints: list[str] = []
+        self.bytes_said = 0
+        """Of endless answers."""
 
     def texts(self) -> list[str]:
         """Return what each request asked about."""
@@ -190,10 +194,15 @@ def serving() -> Iterator[OpenAIServer]:
             with contextlib.suppress(OSError):  # whoever asked may have given up
                 self.send_response(reply.status)
                 headers = {"Content-Type": "application/json", **reply.headers}
-                for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                if not reply.endless:
+                    headers["Content-Length"] = str(len(data))
+                for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
+                while reply.endless:
+                    self.wfile.write(data)
+                    server.bytes_said += len(data)
 
         def log_message(self, *_: object) -> None:
             """Say nothing on stderr."""
