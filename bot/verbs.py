@@ -132,7 +132,7 @@ def _recipe(path: Path, locale: str) -> int:
     from inference.errors import UserError
     from inference.media.provenance import read_recipe
     from inference.spec import Spec
-    from inference.text import clean, is_bidirectional, isolate
+    from inference.text import clean, isolate, isolate_foreign
 
     recipe = read_recipe(path)
     try:
@@ -145,7 +145,7 @@ def _recipe(path: Path, locale: str) -> int:
         if name in recipe:
             _print(f"  {text(key, locale)}: {clean(str(recipe[name]))}")
     for name, value in written(spec).options.items():
-        shown = isolate(str(value)) if is_bidirectional(str(value)) else str(value)
+        shown = isolate_foreign(str(value))
         _print(f"  {text(f'label.{name}', locale)}: {shown}")
     _print(text("cli.recipe.again", locale, line=clean(render(written(spec)))))
     return 0

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from commands.actions import Action, Verb
-from inference.text import isolate
+from inference.text import clean, isolate
 
 BAR_WIDTH = 15
 """Characters of a progress bar in plain text."""
@@ -53,7 +53,7 @@ class Person:
     @property
     def shown(self) -> str:
         """The name as it stands beside other text."""
-        return f"@{isolate(self.name)}"
+        return f"@{isolate(clean(self.name))}"
 
 
 Line = tuple[str | Instant | Person, ...]

@@ -20,14 +20,7 @@ from inference.jobs.estimate import Place
 from inference.jobs.model import KEPT_TOO_LARGE, Failure, Job, JobState
 from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
-from inference.text import (
-    FIRST_STRONG_ISOLATE,
-    ISOLATES,
-    POP_ISOLATE,
-    is_bidirectional,
-    is_blank,
-    isolate,
-)
+from inference.text import ISOLATES, clean, is_blank, isolate, isolate_foreign
 from inference.workers.base import Progress, Stage
 
 TITLE_LENGTH = 120
@@ -38,9 +31,6 @@ REFINED_LENGTH = 400
 
 DESCRIPTION_LENGTH = 1000
 """Characters of the prompt in the alternative text of a file (Discord takes 1024)."""
-
-
-_ISOLATES = FIRST_STRONG_ISOLATE + POP_ISOLATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +141,8 @@ def thread_name(job: Job, length: int) -> str:
 
 def _alone(prompt: str, length: int) -> str:
     """Return a prompt that stands in a field of its own, where only its direction could leak."""
-    words = summary.quoted(" ".join(prompt.split()), length)
-    return words if is_bidirectional(prompt) else words.strip(_ISOLATES)
+    words = summary.shorten(" ".join(clean(prompt).split()), length - ISOLATES)
+    return isolate_foreign(words)
 
 
 def failure(job: Job, locale: str) -> Card:

@@ -27,7 +27,7 @@ from commands import particles
 from commands.disclosure import without_paths
 from inference.errors import RushesError, UserErrors
 from inference.jobs.model import Failure
-from inference.text import is_bidirectional, isolate
+from inference.text import isolate_foreign
 
 FALLBACK = "en"
 """The language that has every message."""
@@ -141,9 +141,6 @@ _WRITERS: dict[str, Callable[[Any, str], str]] = {
     "reason": reason,
 }
 
-_COPIED = frozenset({"line", "command"})
-"""Parameters that people copy and type again; they stay as they are."""
-
 _AGREEMENT: dict[str, Callable[[str, str], str]] = {"ko": particles.agree}
 """By language, what fits the text behind a value to the value."""
 
@@ -162,8 +159,8 @@ def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
         elif isinstance(value, int | float):
             value = str(value)
         before = value if isinstance(value, str) else ""
-        if name not in _COPIED and before and is_bidirectional(before):
-            value = isolate(before)
+        if before:
+            value = isolate_foreign(before)
         yield value
 
 

@@ -15,6 +15,7 @@ from commands.words_store import MAXIMUM_WORDS
 from inference.errors import NotFound, UserError
 from inference.safety.base import Outcome
 from inference.safety.terms import normal
+from inference.text import isolate_foreign
 
 _ACTION = Option(
     name="action",
@@ -65,7 +66,7 @@ async def _listed(call: Call) -> Card:
     return Card(
         kind=CardKind.INFO,
         title=text("words.title", call.locale, count=len(forbidden)),
-        lines=((separator.join(forbidden),),),
+        lines=((separator.join(map(isolate_foreign, forbidden)),),),
     )
 
 

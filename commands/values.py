@@ -138,7 +138,7 @@ def _switch(option: Option, raw: Value) -> bool:
 def _text(option: Option, raw: Value) -> str:
     text = str(raw)
     if option.kind is not Kind.IMAGE:  # a path may have any name
-        text = clean_words(text) if option.read_by_model else clean(text, lines=True)
+        text = " ".join(clean_words(text).split()) if option.read_by_model else clean(text)
     text = text.strip()
     if is_blank(text):
         raise UserError("value.missing", option=label(option))

@@ -102,11 +102,15 @@ def isolate(text: str) -> str:
     return "\n".join(map(_isolated, text.split("\n")))
 
 
-def is_bidirectional(text: str) -> bool:
-    """Whether text could change the direction of what stands beside it."""
-    if text.isascii() or text == isolate(text):
-        return False
-    return bool(_RIGHT_TO_LEFT.search(text)) or clean(text, lines=True) != text
+def isolate_foreign(text: str) -> str:
+    """Return text isolated only if it could change the direction of what stands beside it.
+
+    For values that are mostly ours, and for fields in which people's text stands alone.
+    """
+    if (text.isascii() and text.isprintable()) or text == isolate(text):
+        return text
+    changes = _RIGHT_TO_LEFT.search(text) or clean(text, lines=True) != text
+    return isolate(text) if changes else text
 
 
 def close_isolate(text: str) -> str:
