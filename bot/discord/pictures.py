@@ -11,7 +11,7 @@ import discord
 from bot.discord.images import is_fetchable
 from commands.options import MAX_PROMPT
 
-READABLE = frozenset({"png", "jpeg", "jpg", "webp", "gif"})
+READABLE = frozenset({"png", "jpeg", "jpg", "jpe", "jfif", "webp", "gif"})
 """Formats that can be read, as subtypes and as suffixes."""
 
 OTHERS = frozenset({"apng", "avif", "bmp", "heic", "heif", "svg", "tif", "tiff"})
