@@ -50,6 +50,12 @@ SHRINK = (0.9, 0.5)
 FITS = STILL + 2
 """Tries to make a file smaller before it is kept; each begins one rung lower on the ladder."""
 
+FITS_WITHOUT_MACHINE = 24
+"""Tries that this machine was at fault for, before the file is kept too: about two hours."""
+
+SHRINK_SECONDS = 1800.0
+"""Time limit of one try to make a file smaller, with the wait for its turn."""
+
 FAILURES = 8
 """Unexpected failures of one message before it is given up: about nine minutes."""
 
@@ -311,17 +317,22 @@ class Delivery:
         await self._outbox.remember(act, {**act.trace, "fits": tries + 1})
         lower = {"first": tries} if tries else {}
         try:
-            fitted = await self._shrinker.fit(file, limit, file.parent, **lower)
+            async with asyncio.timeout(SHRINK_SECONDS):
+                fitted = await self._shrinker.fit(file, limit, file.parent, **lower)
         except EngineError as error:
+            at_fault = int(act.trace.get("machine", 0)) + 1
             if error.code in _OF_THE_MACHINE:
-                await self._outbox.remember(act, act.trace)
-                raise
-            if error.transient and tries + 1 < FITS:
+                again = at_fault < FITS_WITHOUT_MACHINE
+                await self._outbox.remember(act, {**act.trace, "machine": at_fault})
+            else:
+                again = error.transient and tries + 1 < FITS
+            if again:
                 raise
             _log.warning("delivery.not_fitted", job=act.job_id, code=error.code)
             await self._keep(act)
         else:
-            await self._outbox.remember(act, {**act.trace, "fits": 0, "fitted": fitted.path.name})
+            done = {"fits": 0, "machine": 0, "fitted": fitted.path.name}
+            await self._outbox.remember(act, {**act.trace, **done})
 
     async def _keep(self, act: Act) -> None:
         """Leave a file that no place takes where it is, and say so on the card."""

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from bot.delivery import FAILURES, FITS, Delivery
+from bot.delivery import FAILURES, FITS, FITS_WITHOUT_MACHINE, Delivery
 from commands import cards
 from commands.cards import Standing
 from inference.errors import DeliveryError, EngineError
@@ -193,6 +193,35 @@ async def test_a_fault_of_the_machine_is_no_try(bench):
             job = await ended(bench, await bench.submit())
 
             assert (job.notes, chat.posted) == ((), [5])
+
+
+@pytest.mark.parametrize("code", ["disk.full", "media.unavailable"])
+async def test_a_machine_that_never_recovers_keeps_the_file_too(bench, code):
+    async with bench.open() as core:
+        chat = Chat(5)
+        ladder = Ladder(always=EngineError(code, transient=True, path=""))
+        async with delivering(core, bench.clock, chat, ladder):
+            job = await ended(bench, await bench.submit())
+
+            assert (job.notes, chat.posted) == ((KEPT_TOO_LARGE,), [])
+            assert len(ladder.calls) == FITS_WITHOUT_MACHINE
+
+
+async def test_a_ladder_that_never_answers_is_given_up(bench, monkeypatch):
+    monkeypatch.setattr("bot.delivery.SHRINK_SECONDS", 0.01)
+    async with bench.open() as core:
+        chat, ladder = Chat(5), Ladder()
+
+        async def fit(source, limit, directory, *, first=0):
+            ladder.calls.append(first)
+            await asyncio.Event().wait()
+
+        ladder.fit = fit
+        async with delivering(core, bench.clock, chat, ladder):
+            job = await ended(bench, await bench.submit())
+
+            assert job.notes == (KEPT_TOO_LARGE,)
+            assert ladder.calls == list(range(FITS))
 
 
 async def test_a_chat_that_refuses_every_size_ends_soon(bench):
