@@ -35,17 +35,24 @@ class Studio:
     directory: Path
 
     @contextlib.asynccontextmanager
-    async def bot(self, *, section: dict | None = None, **models) -> AsyncIterator[App]:
+    async def bot(
+        self, *, section: dict | None = None, house: dict | None = None, **models
+    ) -> AsyncIterator[App]:
         """Run the bot for the length of the block; the data stays for the next one.
 
         Args:
             section: Further keys of `[discord]`.
+            house: Further keys of `[bot]`.
             models: Keys of `[models.testcard]`.
         """
         config = load_config(
             None,
             overrides={
-                "bot": {"data_dir": self.directory, "platforms": ["discord"]},
+                "bot": {
+                    "data_dir": self.directory,
+                    "platforms": ["discord"],
+                    **(house or {}),
+                },
                 "discord": {
                     "token": self.discord.token,
                     "api_base_url": self.discord.api_url,

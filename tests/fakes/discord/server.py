@@ -150,11 +150,16 @@ class LoopbackDiscord:
             self.world.join(guild, user, [])
         return self._person(user)
 
-    def thread_of(self, person: Person, channel: Channel, name: str) -> Channel:
-        """Let a person open a thread in a channel."""
-        return self.world.open_thread(
-            channel, name, owner=person.user, kind=ChannelKind.PUBLIC_THREAD, minutes=1440
-        )
+    def thread_of(
+        self, person: Person, channel: Channel, name: str, *, private: bool = False
+    ) -> Channel:
+        """Let a person open a thread in a channel; into a private one they bring the bot."""
+        kind = ChannelKind.PRIVATE_THREAD if private else ChannelKind.PUBLIC_THREAD
+        thread = self.world.open_thread(channel, name, owner=person.user, kind=kind, minutes=1440)
+        if private:
+            thread.thread_members |= {person.id, self.world.bot.id}
+            self.world.changed(thread)
+        return thread
 
     def _person(self, user: User) -> Person:
         return Person(

@@ -36,6 +36,8 @@ class User:
     is_bot: bool = False
     is_admin: bool = False
     """Of their workspace."""
+    is_guest: bool = False
+    """Invited to some channels of their workspace only."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -40,7 +40,7 @@ def user_json(user: User, *, to: Team, locale: bool) -> Json:
         "profile": {"real_name": user.name.title(), "display_name": user.name},
     }
     if not stranger:
-        written |= {"is_admin": user.is_admin, "is_owner": False, "is_restricted": False}
+        written |= {"is_admin": user.is_admin, "is_owner": False, "is_restricted": user.is_guest}
         written["tz"] = "Etc/UTC"
         if locale:
             written["locale"] = user.locale
