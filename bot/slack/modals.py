@@ -288,7 +288,7 @@ def _metadata(view: Mapping[str, Any]) -> dict[str, Any]:
 def _draft(view: Mapping[str, Any]) -> Draft | None:
     """Return what a form of a command knows; None if it is none that there is now."""
     try:
-        draft = _DRAFT.validate_python(_metadata(view), strict=True)
+        draft = _DRAFT.validate_json(view.get("private_metadata") or "{}", strict=True)
     except ValidationError:
         return None
     return draft if f"/{draft.command}" in _FORMS else None
