@@ -11,12 +11,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+import structlog
+
 from inference.assist.base import Draft
 from inference.assist.cache import Asker, RefinementCache
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.engines.base import Capabilities
-from inference.errors import AssistantError, NotFound, UserError
+from inference.errors import AssistantError, NotFound, StoreError, UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel, Place
 from inference.jobs.forecast import QueueForecast
@@ -33,6 +35,8 @@ from inference.store.history import History
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
 from inference.workers.base import Progress
+
+_log = structlog.get_logger(__name__)
 
 CANCELLABLE = WAITING | {JobState.RUNNING}
 """States in which changing one's mind still helps."""
@@ -308,17 +312,33 @@ class JobService:
         return job
 
     async def forget(self, *, tenant: str, requester_id: str) -> int:
-        """Forget a person: their waiting jobs are cancelled, all rows and files deleted.
+        """Forget a person: what waits or runs is stopped, all rows and files are deleted.
 
-        A job on the GPU is stopped and deleted right after. Return how many jobs there were.
+        Nothing of theirs can be read any more once this returns, whatever could not be delivered
+        or is just being stopped. Return how many jobs there were.
         """
-        for job in await self._store.unfinished(tenant=tenant):
-            if job.requester.id == requester_id:
-                await self.cancel(job.id, tenant=tenant)
-        count = await self._store.forget(tenant, requester_id)
-        # After the jobs were marked: from then on nothing of theirs is kept any more.
-        await self._refinements.forget(tenant, requester_id)
-        return count
+        # A caller that is cancelled has still asked.
+        return await asyncio.shield(self._forget(tenant, requester_id))
+
+    async def _forget(self, tenant: str, requester_id: str) -> int:
+        erased = await self._store.forget(tenant, requester_id)
+        for job_id in erased.unfinished:
+            self._line.leave(job_id, tenant)
+        for job_id in erased.running:
+            await self._dispatcher.cancel(job_id)
+        for job_id in erased.unfinished:  # more may come: the sweeper removes them for a while
+            await asyncio.to_thread(self._artifacts.remove, job_id)
+        gone = [
+            job_id
+            for job_id in erased.ended
+            if await asyncio.to_thread(self._artifacts.remove, job_id)
+        ]
+        await self._store.settle_removals(gone)
+        try:
+            await self._store.purge()
+        except StoreError as error:  # the rows are gone; only free pages may still hold words
+            _log.error("store.not_purged", code=error.code)
+        return erased.count
 
     # -- looking -----------------------------------------------------------------------------
 

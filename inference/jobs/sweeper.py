@@ -27,6 +27,9 @@ FILES_EVERY = 360
 REVIEW_LOOKS = 24
 """Looks, an hour apart, at a job that waits for its requester's word before it is ended."""
 
+LATE_SECONDS = 86_400.0
+"""How long files of a forgotten job are looked for that somebody was still writing."""
+
 WAIT_SECONDS_LEAST = 6 * 3600.0
 """Nobody is sent away sooner than this, however short the line was."""
 
@@ -165,9 +168,16 @@ class Sweeper:
             _log.info("job.files_removed", job=job_id, reason=reason)
 
     async def forget(self) -> None:
-        """Delete rows and files of jobs whose requester wants to be forgotten, once they ended."""
+        """Delete what is left of forgotten jobs: ended shells, and files that came late."""
         for job_id in await self._store.forgotten():
             await survive(partial(self._delete, job_id), name="sweeper.forget")
+        settled = []
+        for job_id, since in await self._store.removals():
+            gone = await asyncio.to_thread(self._artifacts.remove, job_id)
+            if gone and abs(self._clock.now() - since) > LATE_SECONDS:
+                settled.append(job_id)
+        if settled:
+            await self._store.settle_removals(settled)
 
     async def _delete(self, job_id: str) -> None:
         await asyncio.to_thread(self._artifacts.remove, job_id)

@@ -38,6 +38,13 @@ TOGETHER = 64
 CLOSE_SECONDS = 5.0
 """A connection that is replaced gets so long to close; one that hangs is left to itself."""
 
+PURGE_PAGES = 200
+"""Of an index of words, in one step of a purge."""
+
+PURGE_TRIES = 5
+PURGE_PAUSE_SECONDS = 0.2
+"""Between tries to empty the log while others read or write."""
+
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
     "PRAGMA journal_mode = WAL",
@@ -98,6 +105,31 @@ class Database:
             if found is None:
                 raise
             raise found from error
+
+    async def purge(self, table: str) -> None:
+        """Leave nothing of deleted rows in the files: not in an index of words, nor in the log.
+
+        Args:
+            table: A full-text table. Its index drops what was deleted only when it is merged,
+                which is done in small steps, so that other writes get in between.
+        """
+        pages = -PURGE_PAGES  # the first step takes all parts of the index together
+
+        async def merge(connection: aiosqlite.Connection) -> int:
+            before = connection.total_changes
+            await connection.execute(
+                f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)", (pages,)
+            )
+            return connection.total_changes - before
+
+        while await self.write("purge", merge) > 1:
+            pages = PURGE_PAGES
+        for _ in range(PURGE_TRIES):
+            [row] = await self.read("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not row[0]:
+                return
+            await asyncio.sleep(PURGE_PAUSE_SECONDS)
+        _log.warning("store.not_purged")
 
     async def serve(self) -> None:
         """Write until `close` was called and all is written.

@@ -32,6 +32,7 @@ from inference.safety.base import Verdict
 from inference.spec import Spec
 from inference.store import ledger
 from inference.store.database import Database
+from inference.store.erasure import Erased, erase, settle_removals
 from inference.store.ledger import usage_inside
 from inference.store.line import count_waiting, next_place, save_charge
 from inference.store.outbox import ActKind, announce, want
@@ -371,18 +372,29 @@ class JobStore(JobQueries):
 
     # -- forgetting --------------------------------------------------------------------------
 
-    async def forget(self, tenant: str, requester_id: str) -> int:
-        """Mark all jobs of a person for deletion; return how many. What waits must be cancelled."""
+    async def forget(self, tenant: str, requester_id: str) -> Erased:
+        """Delete all jobs of a person with everything that was said of them; see `erase`."""
 
-        async def work(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(
-                "UPDATE jobs SET forget = 1 WHERE tenant = ? AND requester_id = ?",
-                (tenant, requester_id),
-            )
-            await ledger.forget(connection, tenant, requester_id)
-            return cursor.rowcount
+        async def work(connection: aiosqlite.Connection) -> Erased:
+            return await erase(connection, tenant, requester_id, self._clock.now())
 
-        return await self._database.write("forget", work)
+        erased = await self._database.write("forget", work)
+        for job_id in erased.unfinished:
+            self._events.publish(JobEvent(job_id=job_id, tenant=tenant, state=JobState.CANCELLED))
+        return erased
+
+    async def purge(self) -> None:
+        """Leave no words of deleted jobs anywhere in the database's files."""
+        await self._database.purge("words")
+
+    async def settle_removals(self, job_ids: Iterable[str]) -> None:
+        """Note that the files of forgotten jobs are gone, and that nobody writes any more."""
+        settled = list(job_ids)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await settle_removals(connection, settled)
+
+        await self._database.write("settle_removals", work)
 
     async def delete(self, job_id: str) -> None:
         """Delete a job with everything that was said about it."""

@@ -16,6 +16,7 @@ import aiosqlite
 from inference.jobs.model import Job
 from inference.jobs.quota import Usage, milliseconds
 from inference.store.database import Database
+from inference.store.tombstones import secret, tombstone
 
 DAY_SECONDS_MOST = 25 * 3600.0
 """The longest day there is: what was charged later was charged while the clock was ahead."""
@@ -28,10 +29,10 @@ UNFINISHED = "state NOT IN ('done', 'refused', 'failed', 'cancelled', 'expired')
 SPENT = f"""
     SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) AS tenant,
         coalesce(sum(min(milliseconds, 8640000000))
-            FILTER (WHERE requester_id = :requester), 0) AS requester,
+            FILTER (WHERE requester_id IN (:requester, :requester_hash)), 0) AS requester,
         (
             SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) FROM ledger
-            WHERE person = :person AND person <> ''
+            WHERE person IN (:person, :person_hash) AND person <> ''
                 AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
         ) AS person
     FROM ledger WHERE tenant = :tenant
@@ -42,7 +43,8 @@ days: a damaged one must not make the sum too large to be a number."""
 
 RESERVED = f"""
     SELECT cost, tenant, requester_id, person FROM jobs INDEXED BY jobs_unfinished
-    WHERE {UNFINISHED} AND (tenant = :tenant OR (person = :person AND person <> ''))
+    WHERE {UNFINISHED}
+        AND (tenant = :tenant OR (person IN (:person, :person_hash) AND person <> ''))
 """
 """Answered by the index jobs_unfinished, which holds the line and nothing that has ended."""
 
@@ -57,7 +59,9 @@ class Ledger:
         self, tenant: str, requester_id: str, since: float, *, person: str = ""
     ) -> Usage:
         """Return what was used since a time (Unix seconds), and what is reserved now."""
-        values = _values(tenant, requester_id, person, since)
+        rows = await self._database.read("SELECT value FROM secrets WHERE name = 'tombstones'")
+        key = next((bytes(row["value"]) for row in rows), b"")
+        values = _values(key, tenant, requester_id, person, since)
         [spent] = await self._database.read(SPENT, values)
         return _usage(spent, await self._database.read(RESERVED, values), values)
 
@@ -70,13 +74,17 @@ class Ledger:
                 " WHERE forget = 1 AND abs(charged_at - ?) > ?",
                 (now, REQUESTER_KEPT_SECONDS),
             )
+            await connection.execute(
+                "DELETE FROM tombstones WHERE abs(forgotten_at - ?) > ?",
+                (now, REQUESTER_KEPT_SECONDS),
+            )
 
         await self._database.write("anonymise", work)
 
 
 async def usage_inside(connection: aiosqlite.Connection, job: Job, since: float) -> Usage:
     """Return the usage of a job's tenant and requester inside a transaction."""
-    values = _values(job.tenant, job.requester.id, job.person, since)
+    values = _values(await secret(connection), job.tenant, job.requester.id, job.person, since)
     [spent] = await connection.execute_fetchall(SPENT, values)
     reserved = await connection.execute_fetchall(RESERVED, values)
     return _usage(spent, reserved, values)
@@ -102,14 +110,6 @@ async def charge(
     )
 
 
-async def forget(connection: aiosqlite.Connection, tenant: str, requester_id: str) -> None:
-    """Mark a person's entries to be made anonymous, inside a transaction."""
-    await connection.execute(
-        "UPDATE ledger SET forget = 1 WHERE tenant = ? AND requester_id = ?",
-        (tenant, requester_id),
-    )
-
-
 def charged_milliseconds(job: Job) -> int:
     """Return what a delivered job costs its requester: what it really took.
 
@@ -119,8 +119,17 @@ def charged_milliseconds(job: Job) -> int:
     return milliseconds(job.cost if measured is None else measured)
 
 
-def _values(tenant: str, requester_id: str, person: str, since: float) -> dict[str, Any]:
-    return {"tenant": tenant, "requester": requester_id, "person": person, "since": since}
+def _values(
+    key: bytes, tenant: str, requester_id: str, person: str, since: float
+) -> dict[str, Any]:
+    return {
+        "tenant": tenant,
+        "requester": requester_id,
+        "requester_hash": tombstone(key, tenant, requester_id),
+        "person": person,
+        "person_hash": tombstone(key, person),
+        "since": since,
+    }
 
 
 def _usage(
@@ -128,8 +137,16 @@ def _usage(
 ) -> Usage:
     rows = list(reserved)
     here = [row for row in rows if row["tenant"] == values["tenant"]]
-    own = [row for row in here if row["requester_id"] == values["requester"]]
-    person = [row for row in rows if values["person"] and row["person"] == values["person"]]
+    own = [
+        row
+        for row in here
+        if row["requester_id"] in {values["requester"], values["requester_hash"]}
+    ]
+    person = [
+        row
+        for row in rows
+        if row["person"] and row["person"] in {values["person"], values["person_hash"]}
+    ]
     return Usage(
         tenant_spent=spent["tenant"],
         requester_spent=spent["requester"],

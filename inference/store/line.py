@@ -8,6 +8,7 @@ from inference.jobs.model import WAITING, Job
 from inference.jobs.policy import Counts
 from inference.jobs.scheduler import Charge
 from inference.store.ledger import UNFINISHED
+from inference.store.tombstones import last_request
 
 _WAITING = ", ".join(f"'{state.value}'" for state in sorted(WAITING))
 
@@ -47,11 +48,13 @@ async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
         "SELECT max(created_at) AS at FROM jobs WHERE person = ? AND created_at <= ?",
         (job.person, job.created_at + AHEAD_SECONDS),
     )
+    forgotten = await last_request(connection, job.person)
+    times = [at for at in (newest["at"], forgotten) if at is not None]
     return Counts(
         total=row["total"],
         tenant=row["tenant"] or 0,
         requester=row["requester"] or 0,
-        newest_at=newest["at"],
+        newest_at=max(times, default=None),
     )
 
 

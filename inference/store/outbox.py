@@ -85,7 +85,8 @@ async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: f
     route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
     await connection.execute(
         "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
-        " VALUES (:key, :job, :kind, :platform, :route, 0, :now)"
+        " SELECT :key, :job, :kind, :platform, :route, 0, :now"
+        " WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = :job AND forget = 1)"
         " ON CONFLICT (key) DO UPDATE SET wanted = wanted + 1,"
         " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END",
         {

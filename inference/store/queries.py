@@ -24,13 +24,16 @@ class JobQueries:
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by id."""
-        rows = await self._database.read("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        rows = await self._database.read(
+            "SELECT * FROM jobs WHERE id = ? AND forget = 0", (job_id,)
+        )
         return next(iter(await self._decoded(rows)), None)
 
     async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
         """Return all jobs that have not ended, oldest first."""
         rows = await self._database.read(
-            f"SELECT * FROM jobs WHERE {UNFINISHED} AND (?1 IS NULL OR tenant = ?1)"
+            f"SELECT * FROM jobs WHERE {UNFINISHED}"
+            " AND (?1 IS NULL OR (tenant = ?1 AND forget = 0))"
             " ORDER BY sequence, created_at",
             (tenant,),
         )
@@ -89,12 +92,16 @@ class JobQueries:
         return at if at is not None and 0 <= at <= LATEST_TIME else None
 
     async def forgotten(self) -> list[str]:
-        """Return marked jobs that have ended and whose last word has been delivered."""
+        """Return what is left of jobs that were forgotten while they ran, once they ended."""
         rows = await self._database.read(
-            "SELECT id FROM jobs WHERE forget = 1 AND ended_at IS NOT NULL AND NOT EXISTS"
-            " (SELECT 1 FROM outbox WHERE job_id = id AND shown < wanted AND dead = 0)"
+            "SELECT id FROM jobs WHERE forget = 1 AND ended_at IS NOT NULL"
         )
         return [row["id"] for row in rows]
+
+    async def removals(self) -> list[tuple[str, float]]:
+        """Return the forgotten jobs whose files must not come back, and since when."""
+        rows = await self._database.read("SELECT job, at FROM removals")
+        return [(row["job"], row["at"]) for row in rows]
 
     async def shares(self) -> Shares:
         """Return where fair sharing stands; a share that cannot be right begins anew."""

@@ -346,24 +346,20 @@ async def test_switches_are_off_until_somebody_switches_them_on(store):
     assert not await store.switched("paused")
 
 
-async def test_a_forgotten_person_is_gone_once_their_last_word_was_delivered(store, outbox):
+async def test_a_forgotten_person_is_gone_at_once(store, outbox):
     waiting = await a_stored_job(store)
     ended = await a_stored_job(store, JobState.CANCELLED)
     other = await a_stored_job(store, requester="bob")
 
-    assert await store.forget("guild:a", "ada") == 2
-    assert await store.forgotten() == []
-    await outbox.sent(await outbox.get(ended.id, ActKind.CARD), {"message": 1})
-    assert await store.forgotten() == [ended.id]
-
-    await store.delete(ended.id)
-    assert await store.get(ended.id) is None
-    assert await outbox.get(ended.id, ActKind.CARD) is None
-    assert await store.get(waiting.id)
+    erased = await store.forget("guild:a", "ada")
+    assert (erased.unfinished, erased.ended) == ((waiting.id,), (ended.id,))
+    for job in (waiting, ended):
+        assert await store.get(job.id) is None
+        assert await outbox.get(job.id, ActKind.CARD) is None
     assert await store.get(other.id)
 
 
-async def test_files_of_jobs_long_over_refused_or_unknown_may_go(store, clock):
+async def test_files_of_jobs_long_over_or_refused_may_go(store, clock):
     over, waiting = await a_stored_job(store, JobState.CANCELLED), await a_stored_job(store)
     clock.advance(10)
     fresh = await a_stored_job(store, JobState.CANCELLED)
@@ -373,7 +369,8 @@ async def test_files_of_jobs_long_over_refused_or_unknown_may_go(store, clock):
         clock.now() - 5, among=[over.id, waiting.id, fresh.id, refused.id, "NOSUCHJOB"]
     )
 
-    assert sorted(old) == sorted([over.id, refused.id, "NOSUCHJOB"])
+    assert sorted(old) == sorted([over.id, refused.id])
+    assert await store.unknown([over.id, "NOSUCHJOB"]) == ["NOSUCHJOB"]
 
 
 @pytest.mark.parametrize(

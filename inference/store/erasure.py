@@ -1,0 +1,136 @@
+"""Erasure of a person: all that they asked for goes at once, whatever still runs or is on its way.
+
+What must outlive it carries a keyed hash in place of the person: nobody gets rid of a cooldown or
+of the day's quota by being forgotten. The hash goes as well, once nothing depends on it any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import aiosqlite
+
+from inference.jobs.model import ENDED, JobState
+from inference.store import ledger
+from inference.store.quarantine import decode_job
+from inference.store.tombstones import secret, tombstone
+
+_RENDERED = frozenset({JobState.FINISHING.value, JobState.DELIVERING.value})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """Whose files go, by what they were doing."""
+
+    ended: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    """Something may still be writing their files."""
+    running: tuple[str, ...] = ()
+    """Those of `unfinished` that have to be stopped."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs there were."""
+        return len(self.ended) + len(self.unfinished)
+
+
+async def erase(
+    connection: aiosqlite.Connection, tenant: str, requester_id: str, now: float
+) -> Erased:
+    """Delete a person's jobs and every trace of them, inside a transaction.
+
+    A job on the GPU stays as a shell without words, name or address until it has been stopped.
+    """
+    key = await secret(connection)
+    whose = (tenant, requester_id)
+    rows = list(
+        await connection.execute_fetchall(
+            "SELECT * FROM jobs WHERE tenant = ? AND requester_id = ?", whose
+        )
+    )
+    for row in rows:
+        if row["state"] in _RENDERED:  # the GPU has done it: it counts as if it was delivered
+            job = await decode_job(connection, row, now)
+            if job is not None:
+                await ledger.charge(connection, job, now)
+    await _entomb(connection, key, whose, now)
+    ended = tuple(row["id"] for row in rows if row["state"] in {state.value for state in ENDED})
+    unfinished = tuple(row["id"] for row in rows if row["id"] not in set(ended))
+    running = tuple(row["id"] for row in rows if row["state"] == JobState.RUNNING.value)
+    everything = json.dumps([*ended, *unfinished])
+    await connection.execute(
+        "INSERT OR REPLACE INTO removals (job, at) SELECT value, ? FROM json_each(?)",
+        (now, everything),
+    )
+    await connection.execute(
+        "DELETE FROM quarantine WHERE (tenant = ?1 AND person = ?2)"
+        " OR job IN (SELECT value FROM json_each(?3))"
+        " OR (tenant = ?1 AND source = 'settings' AND json_extract(content, '$.subject') = ?2)",
+        (*whose, everything),
+    )
+    await connection.execute("DELETE FROM refinements WHERE tenant = ? AND requester_id = ?", whose)
+    for job_id in running:
+        await _hollow(connection, job_id, tombstone(key, *whose), now)
+    await connection.execute("DELETE FROM jobs WHERE tenant = ? AND requester_id = ?", whose)
+    return Erased(ended=ended, unfinished=unfinished, running=running)
+
+
+async def _entomb(
+    connection: aiosqlite.Connection, key: bytes, whose: tuple[str, str], now: float
+) -> None:
+    """Put hashes in the place of a person, in all that has to be remembered of them."""
+    newest = await connection.execute_fetchall(
+        "SELECT person, max(created_at) FROM jobs WHERE tenant = ? AND requester_id = ?"
+        " GROUP BY person",
+        whose,
+    )
+    for person, at in newest:
+        await connection.execute(
+            "INSERT INTO tombstones (person, last_request_at, forgotten_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (person) DO UPDATE SET forgotten_at = excluded.forgotten_at,"
+            " last_request_at = max(last_request_at, excluded.last_request_at)",
+            (tombstone(key, person), at, now),
+        )
+    for table in ("ledger", "jobs"):
+        people = await connection.execute_fetchall(
+            f"SELECT DISTINCT person FROM {table} WHERE tenant = ? AND requester_id = ?", whose
+        )
+        for (person,) in people:
+            await connection.execute(
+                f"UPDATE {table} SET person = ?"
+                " WHERE tenant = ? AND requester_id = ? AND person = ?",
+                (tombstone(key, person), *whose, person),
+            )
+    # A job's id stands in chats beside the name of who asked for it.
+    await connection.execute(
+        "UPDATE ledger SET requester_id = ?, job = '#' || lower(hex(randomblob(12))), forget = 1"
+        " WHERE tenant = ? AND requester_id = ?",
+        (tombstone(key, *whose), *whose),
+    )
+
+
+async def _hollow(connection: aiosqlite.Connection, job_id: str, mark: str, now: float) -> None:
+    """Take all that is a person's out of a job that is still running."""
+    await connection.execute("DELETE FROM outbox WHERE job_id = ?", (job_id,))
+    await connection.execute(
+        "UPDATE jobs SET forget = 1, requester_id = ?, requester_name = '', address = '{}',"
+        " spec = json_set(json_remove(spec, '$.original', '$.negative', '$.image', '$.last',"
+        " '$.latents'), '$.prompt', '…'), origins = '{}', notes = '[]', verdict = '{}',"
+        " channel = '', key = NULL, parent = NULL, image = NULL,"
+        " cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE id = ?",
+        (mark, now, job_id),
+    )
+    await connection.execute(
+        "DELETE FROM words WHERE rowid = (SELECT number FROM archive WHERE job = ?)", (job_id,)
+    )
+    await connection.execute("DELETE FROM archive WHERE job = ?", (job_id,))
+
+
+async def settle_removals(connection: aiosqlite.Connection, job_ids: Iterable[str]) -> None:
+    """Note, inside a transaction, that the files of these jobs are gone and stay gone."""
+    await connection.execute(
+        "DELETE FROM removals WHERE job IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(job_ids)),),
+    )
