@@ -55,7 +55,7 @@ class CommandSync:
         self,
         tree: app_commands.CommandTree[Any],
         guilds: Sequence[int],
-        memory: Path,
+        fingerprint_path: Path,
         health: Health,
         language: str,
     ) -> None:
@@ -64,16 +64,16 @@ class CommandSync:
         Args:
             tree: All commands.
             guilds: Where they are to be; everywhere if empty.
-            memory: File with the fingerprint of what each target was told last.
+            fingerprint_path: File with the fingerprint of what each target was told last.
             health: Where targets that refuse are named.
             language: Of the operator.
         """
         self._tree = tree
         self._wanted = [str(guild) for guild in dict.fromkeys(guilds)] or [GLOBAL]
-        self._memory = memory
+        self._fingerprint_path = fingerprint_path
         self._health = health
         self._language = language
-        self._told: dict[str, str] = {}
+        self._registered: dict[str, str] = {}
         self._refused: set[str] = set()
         self._writing = asyncio.Lock()
         self._joined = {target: asyncio.Event() for target in self._wanted}
@@ -82,15 +82,17 @@ class CommandSync:
         """Bring every target up to date, and guilds again that the bot is invited to."""
         await self._tree.set_translator(CatalogTranslator())
         everywhere = await payload(self._tree)
-        self._told = await asyncio.to_thread(_remembered, self._memory, self._application)
-        obsolete = self._told.keys() - set(self._wanted)
+        self._registered = await asyncio.to_thread(
+            _remembered, self._fingerprint_path, self._application
+        )
+        obsolete = self._registered.keys() - set(self._wanted)
         async with asyncio.TaskGroup() as tasks:
             for target in self._wanted:
                 commands = everywhere if target == GLOBAL else in_guild(everywhere)
-                keep = partial(self._keep, target, commands)
+                keep = partial(self._keep_registered, target, commands)
                 tasks.create_task(survive(keep, name="discord.sync"), name=f"discord-sync-{target}")
             for target in obsolete:
-                empty = partial(self._empty, target)
+                empty = partial(self._unregister, target)
                 tasks.create_task(
                     survive(empty, name="discord.sync"), name=f"discord-sync-{target}"
                 )
@@ -110,22 +112,22 @@ class CommandSync:
     def _application(self) -> int:
         return self._tree.client.application_id or 0
 
-    async def _keep(self, target: str, commands: Commands) -> None:
-        print_ = fingerprint(commands)
-        if self._told.get(target) != print_:
-            await self._persist(target, commands, print_)
+    async def _keep_registered(self, target: str, commands: Commands) -> None:
+        digest = fingerprint(commands)
+        if self._registered.get(target) != digest:
+            await self._register(target, commands, digest)
         joined = self._joined[target]
         while target != GLOBAL:
             await joined.wait()
-            await self._persist(target, commands, print_)
+            await self._register(target, commands, digest)
 
-    async def _persist(self, target: str, commands: Commands, print_: str) -> None:
-        """Tell a target its commands, trying until it takes them."""
+    async def _register(self, target: str, commands: Commands, digest: str) -> None:
+        """Register the commands of a target, with retries until Discord takes them."""
         joined = self._joined[target]
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             joined.clear()
             try:
-                await self._tell(target, commands)
+                await self._overwrite(target, commands)
             except (discord.DiscordException, *UNREACHABLE) as error:
                 self._failed(target, error, lasting=pause == PAUSES[-1])
             else:
@@ -137,16 +139,16 @@ class CommandSync:
                 continue
         self._refused.discard(target)
         self._health.clear(f"{HEALTH_KEY}.{target}")
-        await self._remember(target, print_)
+        await self._remember(target, digest)
         _log.info("discord.sync.done", target=target, commands=len(commands))
 
-    async def _empty(self, target: str) -> None:
-        """Take the commands of an earlier config away."""
-        # First: a crash in between must not leave the belief that they are there.
+    async def _unregister(self, target: str) -> None:
+        """Remove the commands of an earlier config."""
+        # Before: after a crash in between, nothing may count as registered.
         await self._remember(target, "")
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
-                await self._tell(target, [])
+                await self._overwrite(target, [])
                 break
             except (discord.DiscordException, *UNREACHABLE) as error:
                 if _status(error) in ABSENT:  # the bot has left it, and its commands with it
@@ -156,7 +158,7 @@ class CommandSync:
         await self._remember(target, None)
         _log.info("discord.sync.done", target=target, commands=0)
 
-    async def _tell(self, target: str, commands: Commands) -> None:
+    async def _overwrite(self, target: str, commands: Commands) -> None:
         http, application = self._tree.client.http, self._application
         told: Any = commands  # the library's types are those of its own objects
         if target == GLOBAL:
@@ -178,17 +180,17 @@ class CommandSync:
             return
         self._health.report(f"{HEALTH_KEY}.{target}", error_text(problem, self._language))
 
-    async def _remember(self, target: str, print_: str | None) -> None:
-        """Write down what a target was told; None if it is of no interest any more."""
+    async def _remember(self, target: str, digest: str | None) -> None:
+        """Save the fingerprint of a target; None forgets the target."""
         async with self._writing:
-            if print_ is None:
-                self._told.pop(target, None)
+            if digest is None:
+                self._registered.pop(target, None)
             else:
-                self._told[target] = print_
-            kept = json.dumps({"application": self._application, "targets": self._told})
+                self._registered[target] = digest
+            kept = json.dumps({"application": self._application, "targets": self._registered})
             try:
-                await asyncio.to_thread(write_bytes, self._memory, kept.encode())
-            except OSError as error:  # it is told again at the next start
+                await asyncio.to_thread(write_bytes, self._fingerprint_path, kept.encode())
+            except OSError as error:  # the next start registers them again
                 _log.warning("discord.sync.unsaved", error=type(error).__name__)
 
 
@@ -221,14 +223,14 @@ def _status(error: Exception) -> int:
     return error.status if isinstance(error, discord.HTTPException) else 0
 
 
-def _remembered(memory: Path, application: int) -> dict[str, str]:
+def _remembered(path: Path, application: int) -> dict[str, str]:
     """Return the fingerprints by target; none of another application."""
     try:
-        kept = json.loads(memory.read_text(encoding="ascii"))
+        kept = json.loads(path.read_text(encoding="ascii"))
         if kept["application"] != application:
             return {}
-        return {str(target): str(print_) for target, print_ in kept["targets"].items()}
-    except FileNotFoundError:
+        return {str(target): str(digest) for target, digest in kept["targets"].items()}
+    except OSError:  # nothing was registered yet, or it is registered again
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):
         # Before there were targets, the file had one fingerprint, most likely of global commands.
