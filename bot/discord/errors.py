@@ -113,10 +113,11 @@ def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryErr
 
 
 def refuses_words(error: discord.HTTPException) -> bool:
-    """Whether the same request with other words would be taken."""
+    """Whether the same request with other words would be taken, or may be."""
     if error.code in WORDS:
         return True
-    return error.code == INVALID_FORM and bool(WORD_FIELDS & _wrong_fields(error))
+    fields = _wrong_fields(error)
+    return error.code == INVALID_FORM and (not fields or bool(WORD_FIELDS & fields))
 
 
 def _wrong_fields(error: discord.HTTPException) -> set[str]:

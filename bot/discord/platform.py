@@ -22,7 +22,8 @@ from bot.config import DiscordSection
 from bot.discord import access, connection, places, render, uploads
 from bot.discord.address import NAME, Address, Posted, created_at
 from bot.discord.answers import Answers, Shown
-from bot.discord.errors import LOCKED, NO_REPLY, refuses_words, translated
+from bot.discord.closures import judged
+from bot.discord.errors import NO_REPLY, refuses_words, translated
 from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
 from bot.discord.places import Reply
@@ -117,24 +118,16 @@ class DiscordPlatform:
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
-        with translated("discord.why.channel_closed"):
+        with judged(client, message.job), translated("discord.why.channel_closed"):
             if message.kind is ActKind.CARD:
                 shown = await self._shown(message)
                 if shown.posted is not None:
                     if shown.card != message.card:
                         await self._refresh(shown.posted, message)
                     return shown.posted.as_receipt()
-        try:
-            return await self._post(client, message, remember)
-        except DeliveryError as error:
-            if self._left(message) or self._explains(message, error):
-                error.passing = False
-            raise
-
-    async def _post(self, client: discord.Client, message: Outgoing, remember: Remember) -> Receipt:
         thread = _thread(message)
         why = "discord.why.thread_closed" if thread else "discord.why.channel_closed"
-        with translated(why):
+        with judged(client, message.job, thread=thread is not None), translated(why):
             channel = await self._place(message)
             if thread is not None:
                 lang = self._locale(message)
@@ -147,21 +140,6 @@ class DiscordPlatform:
                 self._threads.filled(channel)
             return Posted(channel=channel, message=sent.id).as_receipt()
 
-    def _left(self, message: Outgoing) -> bool:
-        """Whether we are no longer in the server of a message: nothing there opens again."""
-        guild = Address(**message.job.address).guild
-        client = self._client
-        return guild is not None and client.is_ready() and client.get_guild(guild) is None
-
-    def _explains(self, message: Outgoing, error: DeliveryError) -> bool:
-        """Whether it is known why a thread takes nothing, so that waiting for it is no use."""
-        if _thread(message) is None:
-            return False
-        channel = self._client.get_channel(Address(**message.job.address).channel)
-        return error.params.get("reason") in LOCKED or (
-            isinstance(channel, discord.TextChannel) and access.only_threads_are_closed(channel)
-        )
-
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Bring a message to its newest state; see `Platform`."""
         posted = Posted(**receipt)
@@ -169,24 +147,25 @@ class DiscordPlatform:
         if _is_passing(message) and not self._pace.allows(posted):
             return
         self._pace.edited(posted)
-        with translated():
+        with judged(client, message.job), translated():
             await places.awake(client, posted.channel, lambda: self._edit(client, posted, message))
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
-        with translated():
+        with judged(self._client, message.job), translated():
             if message.kind is ActKind.CARD:
                 found = (await self._shown(message)).posted
             else:
                 found = await self._search(message)
             return found.as_receipt() if found else None
 
-    async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - the receipt says it all
+    async def remove(self, receipt: Receipt, job: Job) -> None:
         """Delete a message; see `Platform`."""
         posted = Posted(**receipt)
-        with translated():
+        client = self._client
+        with judged(client, job), translated():
             try:
-                await _partial(self._client, posted).delete()
+                await _partial(client, posted).delete()
             except discord.NotFound:
                 return
 

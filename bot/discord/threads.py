@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 
 import discord
 import structlog
@@ -31,8 +31,6 @@ REMINDER_SECONDS = 86_400.0
 
 NAME_LENGTH = 100
 
-_REMEMBERED = 1000
-
 _log = structlog.get_logger(__name__)
 
 
@@ -50,7 +48,6 @@ class Threads:
         self._rooms: defaultdict[int | None, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._empty: set[int] = set()
         """Threads that were opened for something that is not in them yet."""
-        self._archived: deque[int] = deque(maxlen=_REMEMBERED)
         self._reminded: dict[int | None, float] = {}
 
     async def open(
@@ -129,29 +126,26 @@ class Threads:
         """Archive the oldest finished thread of our own in the server, and try once more."""
         guild = Address(**message.job.address).guild
         async with self._rooms[guild]:
-            oldest = self._oldest(client, guild)
             try:
+                oldest = await self._oldest(client, guild)
                 if oldest is None:
                     raise self._full(guild)
                 await client.http.edit_channel(oldest, archived=True)
-                self._archived.append(oldest)
                 await self._open_named(client, card, message, lang)
             except (discord.HTTPException, *UNREACHABLE) as error:
                 raise self._full(guild) from error
 
-    def _oldest(self, client: discord.Client, guild_id: int | None) -> int | None:
-        guild = client.get_guild(guild_id) if guild_id is not None else None
+    async def _oldest(self, client: discord.Client, guild: int | None) -> int | None:
+        """Return the own thread in which nothing has been written for the longest time."""
         if guild is None or client.user is None:
             return None
-        mine = [
-            thread.id
-            for thread in guild.threads
-            if thread.owner_id == client.user.id
-            and not thread.archived
-            and thread.id not in self._archived
-            and thread.id not in self._empty
-        ]
-        return min(mine, default=None)
+        active = (await client.http.get_active_threads(guild))["threads"]
+        mine = {
+            int(thread["id"]): max(int(thread["id"]), int(thread.get("last_message_id") or 0))
+            for thread in active
+            if int(thread["owner_id"]) == client.user.id
+        }
+        return min(mine.keys() - self._empty, key=lambda each: mine[each], default=None)
 
     def _full(self, guild: int | None) -> DeliveryError:
         """Say why there is no thread; once a day with what admins can do about it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 
@@ -9,7 +10,7 @@ import pytest
 
 from bot import fallback
 from bot.discord import platform
-from inference.store.outbox import Route
+from inference.store.outbox import ActKind, Route
 from tests.fakes.discord import ChannelKind, Permission
 from tests.scenario.discord_studio import SECONDS, eventually, studio
 
@@ -40,6 +41,17 @@ async def clip_in(place, channel, number=0):
         return clips[number] if len(clips) > number else None
 
     return await place.discord.until(brought, SECONDS, "clip")
+
+
+async def until_tried(app, job):
+    """Wait until the outbox has tried in vain to say that a job is ready."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            act = await app.core.outbox.get(job, ActKind.CARD)
+            ready = await app.core.outbox.get(job, ActKind.CLIP)
+            if act.attempts and ready:
+                return
+            await asyncio.sleep(0.05)
 
 
 def refusals(place):
@@ -300,3 +312,25 @@ async def test_a_card_without_leave_for_embeds_goes_on_as_text(place):
         place.discord.world.changed(place.general)
         await place.done(card)
     assert not card.embeds
+
+
+async def test_an_outage_of_a_server_sends_nothing_elsewhere(place):
+    async with place.bot(step_seconds=0.1) as app:
+        card = await asked(place)
+        place.discord.world.lose(place.guild)
+        job = card.buttons[0]["custom_id"].rpartition(":")[2]
+        await until_tried(app, job)
+        place.discord.world.lose(place.guild, over=True)
+        clip = await place.clip(card)
+        await place.done(card)
+    assert place.discord.witness.pings(place.alice.user) == [clip]
+
+
+async def test_a_job_in_a_thread_waits_while_that_is_locked(place):
+    thread = place.discord.thread_of(place.alice, place.general, "ideas")
+    async with place.bot(step_seconds=0.1):
+        card = await asked(place, thread)
+        place.discord.trouble(rf"/channels/{thread.id}", times=6, status=400, code=160005)
+        clip = await clip_in(place, thread)
+        await place.done(card)
+    assert place.discord.witness.pings(place.alice.user) == [clip]

@@ -249,6 +249,8 @@ class Guild:
     channels: dict[int, Channel] = field(default_factory=dict)
     """Threads too."""
     max_active_threads: int = 1000
+    lost: bool = False
+    """In an outage of Discord's."""
 
     @property
     def active_threads(self) -> list[Channel]:

@@ -121,6 +121,14 @@ class World:
         data = {"guild_id": str(guild.id), **about}
         self.publish("GUILD_MEMBER_UPDATE", data, guild)
 
+    def lose(self, guild: Guild, *, over: bool = False) -> None:
+        """Let Discord lose a guild in an outage, or find it again."""
+        guild.lost = not over
+        if over:
+            self.publish("GUILD_CREATE", payloads.guild(self, guild), guild)
+        else:
+            self.publish("GUILD_DELETE", {"id": str(guild.id), "unavailable": True}, guild)
+
     def delete_channel(self, channel: Channel) -> None:
         """Remove a channel and the threads in it."""
         assert channel.guild is not None
@@ -240,6 +248,7 @@ class World:
         Raises:
             Refusal: There is none.
         """
-        if channel_id not in self.channels:
+        channel = self.channels.get(channel_id)
+        if channel is None or (channel.guild is not None and channel.guild.lost):
             raise Refusal(10003)
-        return self.channels[channel_id]
+        return channel

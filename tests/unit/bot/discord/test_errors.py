@@ -62,7 +62,7 @@ def test_every_refusal_is_for_later_for_a_while_or_final(status, code, meant, wh
         (50035, {"name": {"_errors": [{"code": "X", "message": "no"}]}}, True),
         (50035, {"embeds": {"0": {"title": {"_errors": [{"message": "no"}]}}}}, True),
         (50035, {"nonce": {"_errors": [{"message": "no"}]}}, False),
-        (50035, None, False),
+        (50035, None, True),
         (50013, None, False),
     ],
 )
