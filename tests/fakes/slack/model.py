@@ -13,6 +13,9 @@ Json = dict[str, Any]
 APP_ID = "A0LB000000"
 """The one app that is played with."""
 
+_ISOLATES = dict.fromkeys(map(ord, "\u2068\u2069"))
+"""What keeps words of one direction together, which nobody sees."""
+
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|<!(channel|here|everyone)(?:\|[^>]*)?>")
 
 
@@ -132,7 +135,7 @@ class Message:
     @property
     def words(self) -> str:
         """All that people can read in it now."""
-        return "\n".join([self.text, *texts(self.blocks)])
+        return "\n".join([self.text, *texts(self.blocks)]).translate(_ISOLATES)
 
     @property
     def buttons(self) -> list[Json]:
