@@ -21,7 +21,7 @@ from inference.jobs.model import Job, Order, Requester
 from inference.jobs.quota import Quota, Usage
 from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
-from inference.text import clean
+from inference.text import clean, is_blank
 from inference.workers.base import Progress
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ class Caller:
     """Belongs to the tenant in this one channel only: another company's people, guests."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", clean(self.name).strip())
+        name = clean(self.name).strip()
+        object.__setattr__(self, "name", self.id if is_blank(name) else name)
 
     @property
     def requester(self) -> Requester:

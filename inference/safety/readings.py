@@ -120,6 +120,8 @@ def spaced(folded: str) -> str:
 
 def compose(text: str) -> str:
     """Return Korean letters that stand one after the other as syllables, with their last ones."""
+    if text.isascii():
+        return text
     text = unicodedata.normalize("NFC", text)
     return _OPEN_SYLLABLE_THEN_CONSONANT.sub(_closed, text)
 
