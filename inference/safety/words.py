@@ -146,7 +146,13 @@ def _found_in(terms: Terms, splits: Splits, reading: Reading) -> bool:
 
 
 def naked_people(
-    *, states: Sequence[str], people: Sequence[str], before: Sequence[str], between: Sequence[str]
+    *,
+    states: Sequence[str],
+    people: Sequence[str],
+    before: Sequence[str],
+    between: Sequence[str],
+    after: Sequence[str],
+    without: Sequence[str],
 ) -> re.Pattern[str]:
     """Return the pattern of a person without clothes; a tree, a wall or a rat may have none.
 
@@ -155,12 +161,16 @@ def naked_people(
         people: Words for people.
         before: Words that may stand between a state and a person: "a naked old man".
         between: Words that join a person and their state: "a man who is naked".
+        after: Words that go on after "a man naked"; before another word it is the other's state.
+        without: Phrases that say the same of a person.
     """
-    state, person, adjective, link = (
+    state, person, adjective, link, going_on, bare = (
         "|".join(re.escape(word).replace(r"\*", r"\S*") for word in words)
-        for words in (states, people, before, between)
+        for words in (states, people, before, between, after, without)
     )
     return re.compile(
         rf"(?<!\S)(?:(?:{state})(?: (?:{adjective})){{0,3}} (?:{person})"
-        rf"|(?:{person})(?: (?:{link})){{1,4}} (?:{state}))(?!\S)"
+        rf"|(?:{person})(?: (?:{link})){{1,4}} (?:{state})"
+        rf"|(?:{person}) (?:{state})(?=$| (?:{going_on})(?!\S))"
+        rf"|(?:{person})(?: (?:{link})){{0,4}} (?:{bare}))(?!\S)"
     )
