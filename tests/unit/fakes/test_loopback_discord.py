@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 
 import aiohttp
 import discord
@@ -11,6 +12,8 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from tests.fakes.discord import CannotAsk, ChannelKind, File, LoopbackDiscord, Permission
+from tests.fakes.discord.rate_limits import THREAD_ROUTES, RateLimits
+from tests.fakes.discord.rest_messages import OLD_EDITS
 from tests.unit.fakes.discord_client import Studio, card_of, channel_for, refused
 
 PNG = File(name="fox.png", data=b"not really a picture", content_type="image/png")
@@ -370,3 +373,77 @@ async def test_a_deleted_channel_takes_its_threads_along(place, bot, alice, gene
     assert place.witness.messages == []
     with pytest.raises(CannotAsk):
         alice.click(card, "Edit")
+
+
+@pytest.mark.parametrize("name", ["###", "ordered 1488 of them"])
+async def test_names_of_threads_are_refused_by_their_words(place, bot, general, name):
+    message = await channel_for(bot, general).send("hello")
+    await refused(50035, message.create_thread(name=name))
+    assert (await message.create_thread(name="a fox")).id == message.id
+    assert place.violations == []
+
+
+async def test_words_are_refused_with_the_code_of_who_refuses_them(place, bot, general):
+    place.world.words_refused = {re.compile("spam"): 200000}
+    message = await channel_for(bot, general).send("hello")
+    await refused(200000, channel_for(bot, general).send("spam"))
+    await refused(200000, message.edit(content="spam"))
+
+
+async def test_a_server_has_so_many_active_threads_and_no_more(place, bot, guild, general):
+    guild.max_active_threads = 1
+    first, second = [await channel_for(bot, general).send(text) for text in "ab"]
+    thread = await first.create_thread(name="first")
+    await refused(160006, second.create_thread(name="second"))
+    await thread.edit(archived=True)
+    await second.create_thread(name="second")
+
+
+async def test_a_bot_that_is_timed_out_reads_and_writes_nothing(place, bot, guild, general):
+    message = await channel_for(bot, general).send("hello")
+    place.world.time_out(guild)
+    channel = channel_for(bot, general)
+    for doing in (channel.send("more"), message.edit(content="more"), message.delete()):
+        await refused(50013, doing)
+    await refused(50013, message.create_thread(name="a fox"))
+    assert (await channel.fetch_message(message.id)).content == "hello"
+    place.world.time_out(guild, over=True)
+    await message.edit(content="more")
+
+
+async def test_voice_channels_are_read_by_those_who_may_connect(place, bot, guild):
+    stage = place.add_channel(guild, "stage", ChannelKind.VOICE)
+    message = await bot.get_partial_messageable(stage.id).send("hello")
+    for role in guild.roles:
+        stage.deny(role, Permission.CONNECT)
+    await bot.get_partial_messageable(stage.id).send("still")
+    await refused(50001, bot.get_partial_messageable(stage.id).fetch_message(message.id))
+    with pytest.raises(discord.Forbidden):
+        [each async for each in bot.get_partial_messageable(stage.id).history()]
+
+
+async def test_old_messages_are_edited_a_few_times_only(place, bot, general):
+    place.api.limits.on = False
+    message = await channel_for(bot, general).send("0")
+    place.clock.advance(2 * 3600)
+    bot.http.max_ratelimit_timeout = 30.0
+    for number in range(OLD_EDITS[0]):
+        await message.edit(content=f"{number + 1}")
+    with pytest.raises(discord.RateLimited) as limited:
+        await message.edit(content="once more")
+    assert limited.value.retry_after > 3000
+
+
+def test_each_channel_has_fifty_new_threads_in_five_minutes():
+    limits = RateLimits()
+
+    def opened(channel):
+        path = {"channel_id": channel, "message_id": "1"}
+        return limits.pass_by(*THREAD_ROUTES[0], path, counts_globally=False)
+
+    verdicts = [opened("1") for _ in range(51)]
+    assert [verdict.headers["X-RateLimit-Remaining"] for verdict in verdicts[:2]] == ["49", "48"]
+    assert 299 < float(verdicts[0].headers["X-RateLimit-Reset-After"]) <= 300
+    assert [verdict.wait > 0 for verdict in verdicts] == [*[False] * 50, True]
+    assert not opened("2").wait
+    assert opened("2").headers["X-RateLimit-Bucket"] == verdicts[0].headers["X-RateLimit-Bucket"]
