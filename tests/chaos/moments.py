@@ -7,6 +7,7 @@ import contextlib
 import random
 import signal
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -27,21 +28,43 @@ LIFE_SECONDS = (0.4, 3.0)
 """From the start of the bot to what happens to it: from still importing to well at work."""
 
 
-async def shaken(directory: Path, *, kills: int, seed: int) -> Tally:
-    """Kill the bot so many times with SIGKILL, and stop it or kill its worker now and then."""
+EVENTS = {"kill": 8, "stop": 1, "worker": 2, "damage": 1, "clock": 1}
+"""How likely each is: the bot killed, stopped, its worker killed, a row damaged, the clock set."""
+
+CLOCKS = (0.0, 3600.0, -3600.0, 400 * 86_400.0)
+"""Seconds before or after the real time that the clock is set to."""
+
+
+async def shaken(
+    directory: Path, *, kills: int, seed: int, events: Mapping[str, int] = EVENTS
+) -> Tally:
+    """Kill the bot so many times, with whatever else happens to it in between.
+
+    Args:
+        directory: For all that it leaves.
+        kills: By SIGKILL, with or without damage to a row while it is dead.
+        seed: Of what happens when.
+        events: What may happen, and how likely it is.
+    """
     chance = random.Random(seed)
+    damaged: set[str] = set()
     async with world(directory) as living:
         await living.start()
         load = asyncio.create_task(_load(living, random.Random(seed + 1)))
         counted = others = 0
         while counted < kills:
             await asyncio.sleep(chance.uniform(*LIFE_SECONDS))
-            match chance.choices(["kill", "stop", "worker"], weights=[8, 1, 1]):
-                case ["kill"]:
+            match chance.choices(list(events), weights=list(events.values())):
+                case ["kill" | "damage" as event]:
                     living.signal(signal.SIGKILL)
                     await living.ended()
                     counted += 1
+                    if event == "damage" and (job := living.damage(chance)) is not None:
+                        damaged.add(job)
                     await living.start()
+                case ["clock"]:
+                    living.set_clock(chance.choice(CLOCKS))
+                    others += 1
                 case ["stop"]:
                     await living.stop()
                     others += 1
@@ -56,7 +79,7 @@ async def shaken(directory: Path, *, kills: int, seed: int) -> Tally:
             await load
         await _settled(living)
         await living.stop()
-        tally = await judge(living, may_fail=_worn_out(living))
+        tally = await judge(living, may_fail=damaged | _worn_out(living))
         tally.kills = counted + others
         return tally
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import sqlite3
 import sys
@@ -22,6 +23,11 @@ ROOT = Path(__file__).parents[2]
 
 STOP_SECONDS = 45.0
 """A graceful stop takes at most its grace time; beyond this the bot is stuck."""
+
+DAMAGED_COLUMNS = ("spec", "origins", "verdict", "presentation", "notes")
+"""Of a job's row; the address stays, so that its requester can be told."""
+
+JUNK = (b"{", b"", b"[[[", b"7", b"\xff\xfe")
 
 _CONFIG = """
 [bot]
@@ -50,6 +56,7 @@ class World:
         self._config = directory / "config.toml"
         values = {"step_seconds": 0.01, "fail": ""} | testcard
         self._config.write_text(_CONFIG.format(data=self.data, **values), encoding="utf-8")
+        self._clock = directory / "clock"
         self._bot: asyncio.subprocess.Process | None = None
         self._sessions: set[int] = set()
 
@@ -69,6 +76,8 @@ class World:
                     **os.environ,
                     "OMP_NUM_THREADS": "1",
                     ADDRESS: self.seen.url,
+                    "CHAOS_CLOCK": str(self._clock),
+                    "PYTHONPATH": str(Path(__file__).parent / "clock"),
                     **(environment or {}),
                 },
                 stdin=asyncio.subprocess.DEVNULL,
@@ -118,6 +127,40 @@ class World:
         async with asyncio.timeout(seconds):
             while self.state(job) not in states:  # noqa: ASYNC110 - the disk tells nobody
                 await asyncio.sleep(0.02)
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the bot's wall clock so many seconds before or after the real one."""
+        part = self._clock.with_suffix(".part")
+        part.write_text(str(seconds), encoding="ascii")
+        part.replace(self._clock)
+
+    def damage(self, chance: random.Random) -> str | None:
+        """Overwrite a column of a job that waits or runs; the bot must be dead.
+
+        Returns:
+            The job, or None where there was none.
+        """
+        if not any(command.job for command in self.seen.commands):
+            return None  # perhaps it has not even made its database
+        path = self.data / "rushes.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+            jobs = connection.execute(
+                "SELECT id FROM jobs WHERE state IN ('accepted', 'preparing', 'queued', 'running')"
+            ).fetchall()
+            if not jobs:
+                return None
+            [job] = chance.choice(jobs)
+            column = chance.choice(DAMAGED_COLUMNS)
+            [(trigger,)] = connection.execute(
+                "SELECT sql FROM sqlite_schema WHERE name = 'jobs_reworded'"
+            )
+            connection.execute("DROP TRIGGER jobs_reworded")  # it would read the junk
+            connection.execute(
+                f"UPDATE jobs SET {column} = CAST(? AS TEXT) WHERE id = ?",  # noqa: S608
+                (chance.choice(JUNK), job),
+            )
+            connection.execute(trigger)
+        return str(job)
 
     def worker(self) -> psutil.Process | None:
         """Return the render process of the living bot."""

@@ -69,6 +69,13 @@ async def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path):
     assert tally.accepted == tally.delivered_once + tally.cancelled + tally.told > 0
 
 
+async def test_damaged_rows_jumping_clocks_and_dying_workers_lose_and_repeat_nothing(tmp_path):
+    events = {"damage": 3, "clock": 3, "worker": 2, "kill": 1}
+    tally = await shaken(tmp_path / "moments", kills=4, seed=7, events=events)
+    assert not tally.problems
+    assert tally.accepted == tally.delivered_once + tally.cancelled + tally.told > 0
+
+
 async def test_a_verdict_sees_what_was_lost_and_what_came_twice(living):
     lost = living.seen.say("nonce", f"/generate lost {STILL}")
     twice = living.seen.say("nonce", f"/generate twice {STILL}")
