@@ -39,6 +39,7 @@ from inference.proxies import check_proxies
 from inference.store.outbox import ActKind
 from inference.tasks import running
 from inference.workers.media import MediaProcess
+from inference.workers.sandbox import hide
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -151,6 +152,7 @@ async def run(config: Config) -> int:
     """Serve until a signal: the first stops gracefully, a second at once. Return the exit code."""
     from bot.control import serve_control  # noqa: PLC0415 - the web server is not for everybody
 
+    hide()
     stop = asyncio.Event()
     _on_signals(stop)
     async with open_app(config) as app, serve_control(app):

@@ -146,6 +146,12 @@ def in_force() -> dict[str, bool]:
     return {"landlock": _landlock_version() > 0, "seccomp": _machine() is not None}
 
 
+def hide() -> None:
+    """Keep other processes of this user from this one's memory and environment, and tokens."""
+    if sys.platform == "linux":
+        _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def renounce() -> None:
     """Give up sockets, other programs and new privileges, for this process and all it forks.
 
@@ -154,7 +160,7 @@ def renounce() -> None:
     """
     if sys.platform != "linux":
         return
-    _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    hide()
     _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if (machine := _machine()) is not None:
         _filter(machine, machine.never)

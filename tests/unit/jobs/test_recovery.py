@@ -182,3 +182,30 @@ def test_a_restart_changes_neither_the_order_nor_whose_turn_it_is(steps):
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(story(Path(directory)))
+
+
+async def test_a_job_given_up_after_many_kills_is_charged_to_nobody(bench):
+    job = None
+    for _ in range(MAX_ATTEMPTS):
+        async with bench.open() as core:
+            job = job or await bench.submit()
+            await bench.executor.started()
+            bench = bench.crashed()
+    async with bench.open() as core:
+        failed = await bench.reached(job.id, JobState.FAILED)
+        assert failed.failure.code == "worker.gave_up"
+        assert (await core.store.shares()).tenants["guild:a"] == 0
+
+
+async def test_a_cancel_before_a_kill_is_charged_what_ran_until_then(bench):
+    bench.executor.obedient = False
+    async with bench.open():
+        job = await bench.submit()
+        await bench.executor.started()
+        bench.clock.advance(JOB_SECONDS / 4)
+        await bench.cancel(job)
+        after = bench.crashed()
+    async with after.open() as core:
+        await after.reached(job.id, JobState.CANCELLED)
+        shares = await core.store.shares()
+        assert shares.tenants["guild:a"] == pytest.approx(JOB_SECONDS / 4)
