@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -236,6 +237,26 @@ async def test_a_lost_answer_without_message_history_makes_no_second_clip(place,
         for role in place.guild.roles:
             stage.deny(role, Permission.READ_MESSAGE_HISTORY)
         place.discord.clock.advance(3600)
+        looking.over()
+        await place.done(card)
+    assert place.discord.witness.pings(place.alice.user) == [clip]
+
+
+async def test_a_clock_that_is_set_back_after_a_lost_answer_holds_no_job_up(place, monkeypatch):
+    stage = place.discord.add_channel(place.guild, "stage", ChannelKind.VOICE)
+    place.discord.trouble(POSTS, reset=True, taken=True)
+    looking = place.discord.trouble(r"GET /channels/\d+/messages", times=math.inf, status=503)
+    async with place.bot() as app:
+        card = await asked(place, stage)
+        clip = await clip_in(place, stage)
+        for role in place.guild.roles:
+            stage.deny(role, Permission.READ_MESSAGE_HISTORY)
+        clock = app.platforms["discord"]._clock
+        monkeypatch.setattr(
+            app.platforms["discord"],
+            "_clock",
+            SimpleNamespace(now=lambda: clock.now() - 86_400, monotonic=clock.monotonic),
+        )
         looking.over()
         await place.done(card)
     assert place.discord.witness.pings(place.alice.user) == [clip]
