@@ -24,7 +24,6 @@ from bot.discord.sync import CommandSync
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Desk
 from commands.catalog import COMMANDS
-from inference.clock import Clock
 from inference.errors import UserError
 from inference.loops import survive
 
@@ -59,7 +58,7 @@ async def serve(
     answers: Answers,
     *,
     memory: Path,
-    clock: Clock,
+    two_hosts: TwoHosts,
 ) -> None:
     """Bring what people do on Discord to the desk, through all reconnects, until cancelled.
 
@@ -69,14 +68,13 @@ async def serve(
         desk: Takes calls.
         answers: Remembers which cards answered them.
         memory: File that keeps the fingerprint of the commands that Discord knows.
-        clock: Tells for how long nobody else has answered.
+        two_hosts: Gives way to another process with the same token.
 
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
-    two_hosts = TwoHosts(desk.health, desk.language, clock)
     answer_fast(two_hosts.seen)
-    reception = Reception(desk, client, answers, section.cdn_hosts)
+    reception = Reception(desk, client, answers, two_hosts, section.cdn_hosts)
     tree = make_tree(client, reception, COMMANDS, direct_messages=desk.policy.house.direct_messages)
     client.add_dynamic_items(press_handler(reception))
 

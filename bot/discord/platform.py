@@ -28,7 +28,8 @@ from bot.discord.images import DiscordImages
 from bot.discord.pace import Pace
 from bot.discord.places import Reply
 from bot.discord.threads import Threads
-from bot.discord.traces import SLACK_SECONDS, Unseen, original, search
+from bot.discord.traces import SLACK_SECONDS, ForeignAnswer, Unseen, original, search
+from bot.discord.two_hosts import TwoHosts
 from bot.platform import Desk, Outgoing, Receipt, Remember
 from commands.card import Card, CardKind
 from commands.messages import text
@@ -76,6 +77,7 @@ class DiscordPlatform:
         self._threads = Threads(section.thread_minutes, clock)
         self._language = "en"
         self._answers = Answers()
+        self._two_hosts: TwoHosts | None = None
         self._connected: discord.Client | None = None
 
     @property
@@ -95,6 +97,8 @@ class DiscordPlatform:
             UserError: `discord.token_rejected`.
         """
         self._language = desk.language
+        two_hosts = TwoHosts(desk.jobs, desk.health, desk.language, self._clock)
+        self._two_hosts = two_hosts
         async with connection.logged_in(self._section, self._token) as client:
             self._connected = client
             try:
@@ -104,7 +108,7 @@ class DiscordPlatform:
                     desk,
                     self._answers,
                     memory=self._memory,
-                    clock=self._clock,
+                    two_hosts=two_hosts,
                 )
             finally:
                 self._connected = None
@@ -183,7 +187,11 @@ class DiscordPlatform:
     # -- the answer to the request -------------------------------------------------------------
 
     async def _shown(self, message: Outgoing) -> Shown:
-        """Return where a job's card is already, most likely as the answer to the request."""
+        """Return where a job's card is already, most likely as the answer to the request.
+
+        Raises:
+            DeliveryError: Another process with our token answered it, and makes the job.
+        """
         address = Address(**message.job.address)
         shown = await self._answers.card(address.interaction)
         if shown is not None:
@@ -191,7 +199,13 @@ class DiscordPlatform:
         # Its fate is unknown: lost on the way, or given by the process before this one.
         answerable = address.answerable(self._clock.now())
         if answerable:
-            posted = await original(self._client, address, message.job)
+            try:
+                posted = await original(self._client, address, message.job)
+            except ForeignAnswer as error:
+                if self._two_hosts is not None and message.job.key is not None:
+                    self._two_hosts.seen()
+                    await self._two_hosts.withdraw(message.job.key)
+                raise DeliveryError("delivery.closed", transient=False) from error
             if posted is not None:
                 return Shown(posted=posted)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import discord
@@ -13,6 +14,7 @@ from bot.discord import menus, modals, suggestions
 from bot.discord.address import tenant_of
 from bot.discord.answers import Answers
 from bot.discord.intake import Intake, request_key
+from bot.discord.two_hosts import TwoHosts
 from bot.platform import Desk
 from commands.actions import Action
 from commands.card import Card
@@ -20,7 +22,7 @@ from commands.context import Call
 from commands.forms import Form
 from commands.run import invoke, opens_form, press, submit
 from commands.schema import Command, Option, Value, Visibility
-from inference.errors import NotFound, RushesError, StoreError
+from inference.errors import NotFound, RushesError
 
 SUGGEST_SECONDS = 2.0
 """After which proposals are too late to be shown."""
@@ -39,7 +41,8 @@ class Reception:
         desk: Desk,
         client: discord.Client,
         answers: Answers,
-        image_hosts: Collection[str] = (),
+        two_hosts: TwoHosts,
+        image_hosts: Collection[str],
     ) -> None:
         """Wire it up.
 
@@ -47,11 +50,13 @@ class Reception:
             desk: Takes calls.
             client: Whose interactions they are.
             answers: Answer them.
+            two_hosts: Gives way to another process with the same token.
             image_hosts: Where images may be fetched from.
         """
         self._desk = desk
         self._image_hosts = image_hosts
         self._answers = answers
+        self._two_hosts = two_hosts
         self._intake = Intake(desk, client)
 
     def offers(self, option: Option) -> bool:
@@ -128,16 +133,7 @@ class Reception:
         private: bool = False,
     ) -> None:
         """Answer an interaction; see `Answers.give`."""
-
-        async def withdraw() -> None:
-            try:
-                job = await self._desk.jobs.withdraw(request_key(interaction.id))
-            except StoreError as error:
-                _log.error("discord.not_withdrawn", code=error.code)
-            else:
-                if job is not None:
-                    _log.warning("discord.withdrawn", job=job.id)
-
+        withdraw = partial(self._two_hosts.withdraw, request_key(interaction.id))
         await self._answers.give(interaction, work, form=form, private=private, withdraw=withdraw)
 
     async def _let_others_first(self, job_id: str | None, call: Call) -> None:

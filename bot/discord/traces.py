@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +13,8 @@ from discord.http import Route
 from bot.discord import render
 from bot.discord.address import Address, Posted
 from bot.platform import Outgoing
+from commands.actions import Action
+from inference.errors import NotFound
 from inference.jobs.model import Job
 from inference.store.outbox import ActKind
 
@@ -28,10 +32,15 @@ class Unseen(Exception):
     """Whether a message is there cannot be seen: reading is forbidden, or it is too much."""
 
 
+class ForeignAnswer(Exception):
+    """The answer to a request shows a job that another process made for it."""
+
+
 async def original(client: discord.Client, address: Address, job: Job) -> Posted | None:
     """Return the answer to the request that a job came from, if it shows the job's card.
 
     Raises:
+        ForeignAnswer: It shows another job.
         discord.HTTPException: Discord cannot be asked now.
     """
     route = Route(
@@ -47,9 +56,21 @@ async def original(client: discord.Client, address: Address, job: Job) -> Posted
             return None
         raise
     hidden = answer.get("flags", 0) & discord.MessageFlags.ephemeral.flag
-    if hidden or job.id not in str([answer.get("embeds"), answer.get("content")]):
+    if hidden:
+        return None
+    if job.id not in str([answer.get("embeds"), answer.get("content")]):
+        if any(_buttons(answer.get("components", []))):
+            raise ForeignAnswer
         return None
     return Posted(channel=int(answer["channel_id"]), message=int(answer["id"]))
+
+
+def _buttons(components: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the jobs that the buttons of a message are about."""
+    for component in components:
+        with contextlib.suppress(NotFound):
+            yield Action.decode(str(component.get("custom_id", ""))).job
+        yield from _buttons(component.get("components", []))
 
 
 async def search(

@@ -1,4 +1,4 @@
-"""Notices that another process answers with our token, and says so while it goes on."""
+"""Gives way to another process that answers with our token, and says so while it goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import structlog
 from bot.health import Health
 from commands.messages import error_text
 from inference.clock import Clock
-from inference.errors import UserError
+from inference.errors import StoreError, UserError
+from inference.jobs.service import JobService
 
 HEALTH_KEY = "discord.two_hosts"
 
@@ -22,14 +23,16 @@ _log = structlog.get_logger(__name__)
 class TwoHosts:
     """Reports answers that were not ours, until there have been none for a while."""
 
-    def __init__(self, health: Health, language: str, clock: Clock) -> None:
+    def __init__(self, jobs: JobService, health: Health, language: str, clock: Clock) -> None:
         """Prepare.
 
         Args:
+            jobs: Where acceptances are withdrawn.
             health: Where it is reported.
             language: Of the operator.
             clock: Tells how long it has been quiet.
         """
+        self._jobs = jobs
         self._health = health
         self._language = language
         self._clock = clock
@@ -40,6 +43,16 @@ class TwoHosts:
         _log.error("discord.answered_elsewhere")
         self._health.report(HEALTH_KEY, error_text(UserError("discord.two_hosts"), self._language))
         self._seen.set()
+
+    async def withdraw(self, key: str) -> None:
+        """Take back what was accepted under an idempotency key: the other process makes it."""
+        try:
+            job = await self._jobs.withdraw(key)
+        except StoreError as error:
+            _log.error("discord.not_withdrawn", code=error.code)
+        else:
+            if job is not None:
+                _log.warning("discord.withdrawn", job=job.id)
 
     async def run(self) -> None:
         """Clear the problem whenever it has been quiet, until cancelled."""

@@ -169,7 +169,7 @@ async def test_closed_direct_messages_take_nothing(call):
 async def test_commands_that_make_things_are_hidden_in_closed_direct_messages(direct_messages):
     desk = SimpleNamespace(studio=Studio(models=(), default_model="", assistant=True))
     async with discord.Client(intents=discord.Intents.none()) as client:
-        reception = Reception(desk, client, Answers())
+        reception = Reception(desk, client, Answers(), None, ())
         tree = make_tree(client, reception, COMMANDS, direct_messages=direct_messages)
         told = {command["name"]: command for command in await sync.payload(tree)}
     there = {name for name, command in told.items() if 1 in command["contexts"]}

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from bot.discord import answers
 from bot.discord.two_hosts import HEALTH_KEY
+from commands.actions import Action, Verb
 from tests.scenario.discord_studio import SECONDS, eventually, studio
 
 pytestmark = pytest.mark.process
@@ -125,6 +127,33 @@ async def test_an_own_answer_that_was_lost_is_nobody_elses(place, fault):
         assert not seen(app)
         assert len(await jobs_of(app)) == 1
     assert cards(place) == [card]
+
+
+async def answer_as_another_host(place, interaction) -> None:
+    """Answer an interaction with the card of a job that our bot does not know."""
+    cancel = Action(verb=Verb.CANCEL, job="OTHERJOB01").encode()
+    button = {"type": 2, "style": 2, "label": "Cancel", "custom_id": cancel}
+    data = {"content": "OTHERJOB01", "components": [{"type": 1, "components": [button]}]}
+    url = f"{place.discord.api_url}/interactions/{interaction.id}/{interaction.token}/callback"
+    async with aiohttp.ClientSession() as session:
+        answered = await session.post(url, json={"type": 4, "data": data})
+        assert answered.status == 204
+
+
+async def test_an_own_answer_that_never_arrived_gives_way_to_the_one_that_did(place):
+    async with place.bot() as app:
+        # Our first try is lost on its way; the second one finds the other host's answer.
+        place.discord.trouble(r"POST /interactions/", slow_seconds=0.5, reset=True)
+        asked = place.alice.slash(place.general, "generate", prompt=FOX)
+        requests = place.discord.witness.requests
+        await eventually(lambda: any("/callback" in request.path for request in requests))
+        await answer_as_another_host(place, asked)
+        await eventually(lambda: seen(app))
+        async with asyncio.timeout(SECONDS):
+            while await jobs_of(app):  # noqa: ASYNC110 - a database sets no event
+                await asyncio.sleep(0.02)
+    assert [card.content for card in cards(place)] == ["OTHERJOB01"]
+    assert clips(place) == []
 
 
 async def test_what_somebody_else_suggests_is_noticed_too(place):

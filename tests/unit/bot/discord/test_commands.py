@@ -24,7 +24,7 @@ KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
 async def told(*, assistant: bool) -> list[dict[str, Any]]:
     studio = Studio(models=(), default_model="", assistant=assistant)
     async with discord.Client(intents=discord.Intents.none()) as client:
-        reception = Reception(SimpleNamespace(studio=studio), client, Answers())
+        reception = Reception(SimpleNamespace(studio=studio), client, Answers(), None, ())
         tree = make_tree(client, reception, COMMANDS)
         await tree.set_translator(CatalogTranslator())
         return await sync.payload(tree)

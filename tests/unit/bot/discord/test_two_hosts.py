@@ -11,7 +11,7 @@ from bot.health import Health
 @pytest.fixture
 async def two_hosts(clock):
     health = Health()
-    two_hosts = TwoHosts(health, "en", clock)
+    two_hosts = TwoHosts(None, health, "en", clock)
     running = asyncio.create_task(two_hosts.run())
     yield two_hosts, health
     running.cancel()
