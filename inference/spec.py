@@ -148,8 +148,9 @@ class Spec:
 
     @property
     def wanted_words(self) -> tuple[str, ...]:
-        """Every text that says what is to be seen, whichever member holds it, each once."""
-        return self._words(unwanted=False)
+        """Every text that says what is to be seen, each once; the person's own words first."""
+        found = self._words(unwanted=False)
+        return tuple(dict.fromkeys((self.own_words, *found))) if found else ()
 
     @property
     def unwanted_words(self) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ async def test_refine_is_judged_before_the_assistant_is_asked(bench, core, hoste
 async def test_hosted_moderation_comes_last_and_sees_both_versions(bench, core, hosted):
     await ended(bench, prompt="a fox", refine=True)
 
-    assert hosted.texts == [(("Refined 1: a fox", "a fox"), "guild:a")]
+    assert hosted.texts == [(("a fox", "Refined 1: a fox"), "guild:a")]
 
 
 # -- how often -----------------------------------------------------------------------------------

@@ -203,6 +203,6 @@ async def test_the_shipped_lists_and_services_leave_negative_prompts_alone(a_ben
 async def test_every_text_of_a_spec_is_judged_unless_it_names_something(tmp_path):
     spec = a_spec(prompt="a fox", original="ein Fuchs", negative="rain", image="i", last="l")
 
-    assert spec.wanted_words == ("a fox", "ein Fuchs")
+    assert spec.wanted_words == ("ein Fuchs", "a fox")
     assert spec.unwanted_words == ("rain",)
     assert FOX.name not in spec.wanted_words
