@@ -6,9 +6,9 @@ All mistakes are told at once, each with where it stands and what to do.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib import resources
 
@@ -21,6 +21,7 @@ from inference.errors import RushesError, UserError, UserErrors
 from inference.media.watermark import WatermarkSettings
 from inference.proxies import check_proxies
 from inference.store.folder import check_folder
+from inference.workers.environment import command, minimal
 
 OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
 """Who runs the machine, as a platform names people."""
@@ -99,8 +100,9 @@ def _watermark(config: Config) -> Iterator[RushesError]:
     settings = WatermarkSettings(**dict(section))
     if settings == WatermarkSettings():
         return
-    drawn = subprocess.run(
-        [sys.executable, "-P", "-m", "inference.media.mark_check"],
+    drawn = subprocess.run(  # noqa: S603 - a module of ours
+        command("inference.media.mark_check"),
+        env=minimal(os.environ),
         input=json.dumps(settings.as_dict()),
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ A child never imports from the working folder, where anybody may have left a `nu
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -55,12 +56,23 @@ _SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
 CODE = Path(__file__).resolve().parents[2]
 """The folder that `inference` is imported from."""
 
-START = (
+_START = (
     "import json, runpy, sys;"
     " sys.path[:] = json.loads(sys.argv.pop(2));"
     " runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 """Runs a module like `-m` does, in an isolated interpreter that imports from the given folders."""
+
+
+def command(module: str, *, plugins: bool = False) -> list[str]:
+    """Return how to run a module like `python -m` does, but isolated from the working folder.
+
+    Args:
+        module: The module.
+        plugins: Whether it may import what is in `PYTHONPATH`.
+    """
+    path = json.dumps(import_path(plugins=plugins))
+    return [sys.executable, "-I", "-c", _START, module, path]
 
 
 def minimal(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import WorkerLost
-from inference.workers.environment import START, import_path, minimal, without_secrets
+from inference.workers.environment import command, minimal, without_secrets
 from inference.workers.protocol import Decoder, Message, encode
 
 if TYPE_CHECKING:
@@ -129,13 +128,12 @@ async def spawn(
         OSError: The system cannot start another process.
     """
     inherited = minimal(os.environ) if strangers else without_secrets(os.environ)
-    path = json.dumps(import_path(plugins=not strangers))
     ours, theirs = socket.socketpair()
     with theirs:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", START, module, path),
+                *command(module, plugins=not strangers),
                 *("--fd", str(theirs.fileno()), "--config", json.dumps(config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,

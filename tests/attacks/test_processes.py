@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from inference.errors import EngineError, UserError
+from inference.media.watermark import WatermarkSettings
 from inference.store.privacy import make_private
-from inference.workers.environment import without_secrets
+from inference.workers.environment import command, minimal, without_secrets
 from inference.workers.media import MediaLimits, MediaProcess
 from inference.workers.sandbox import in_force
 from tests.process.worker_samples import Steps, executor, task
@@ -410,3 +411,44 @@ async def test_a_planted_link_leads_no_writing_outside(photo, tmp_path, media):
         await media.clean_image(photo, folder / "clean.png")
 
     assert outside.read_bytes() == b"theirs"
+
+
+@pytest.mark.attack(KIND, "PIL and numpy in the working folder while the watermark is checked")
+def test_the_check_of_the_watermark_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
+    proof = tmp_path / "proof"
+    for module in MODULES:
+        plant(tmp_path / "here", module, proof)
+    monkeypatch.chdir(tmp_path / "here")
+    settings = json.dumps(WatermarkSettings(text="Studio").as_dict())
+
+    ended = subprocess.run(
+        command("inference.media.mark_check"),
+        input=settings,
+        env=minimal(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    assert not proof.exists()
+
+
+@pytest.mark.attack(KIND, "numpy.py in the folder that `python -m bot` is started from")
+def test_the_bot_itself_imports_nothing_from_the_working_folder(tmp_path):
+    proof = tmp_path / "proof"
+    for module in MODULES:
+        plant(tmp_path, module, proof)
+    root = str(Path(__file__).parents[2])
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "bot", "queue"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1, ended.stderr
+    assert not proof.exists()
