@@ -269,7 +269,8 @@ class Delivery:
     async def _send(self, act: Act) -> int | None:
         """Perform an act; return the size limit that its file misses, when it must be shrunk."""
         job = await self._store.get(act.job_id)
-        if job is None:  # forgotten by its requester: the rows go together
+        if job is None:  # forgotten by its requester, perhaps just now
+            await self._outbox.drop(act)
             return None
         platform = self._platforms[act.platform]
         if act.route is Route.KEPT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class RefinementCache:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._forgotten: Counter[tuple[str, str]] = Counter()
+
+    def times_forgotten(self, asker: Asker) -> int:
+        """Return how often somebody was forgotten in this process; see `put`."""
+        return self._forgotten[asker.tenant, asker.requester_id]
 
     async def get(self, digest: str) -> str | None:
         """Return the answer to a question."""
@@ -63,10 +69,22 @@ class RefinementCache:
         )
         return rows[0]["prompt"] if rows else None
 
-    async def put(self, digest: str, prompt: str, asker: Asker) -> None:
-        """Keep an answer for its asker, as used just now."""
+    async def put(
+        self, digest: str, prompt: str, asker: Asker, *, forgotten: int | None = None
+    ) -> None:
+        """Keep an answer for its asker, as used just now.
+
+        Args:
+            digest: The question.
+            prompt: The answer.
+            asker: Whose it is.
+            forgotten: `times_forgotten` of when they asked: nothing is kept of who was forgotten
+                while the assistant thought.
+        """
 
         async def work(connection: aiosqlite.Connection) -> None:
+            if forgotten is not None and forgotten != self.times_forgotten(asker):
+                return
             await connection.execute(
                 _PUT,
                 {
@@ -85,6 +103,7 @@ class RefinementCache:
 
     async def forget(self, tenant: str, requester_id: str) -> None:
         """Delete what a person's words were made into."""
+        self._forgotten[tenant, requester_id] += 1
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

@@ -51,6 +51,7 @@ class Refiner:
         Raises:
             AssistantError: There is no usable answer now.
         """
+        forgotten = self._cache.times_forgotten(asker)
         key = await digest(draft, self._assistant.name)
         # Assistants come as plugins, and answers from older versions: nobody's word is taken.
         prompt = _usable(await self._cache.get(key) or "")
@@ -59,7 +60,7 @@ class Refiner:
         if not prompt:
             raise AssistantError("assistant.unusable")
         try:
-            await self._cache.put(key, prompt, asker)
+            await self._cache.put(key, prompt, asker, forgotten=forgotten)
         except StoreError as error:  # a full disk costs a second question, not the answer
             _log.warning("assistant.not_kept", code=error.code)
         return prompt

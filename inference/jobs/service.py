@@ -321,6 +321,8 @@ class JobService:
         return await asyncio.shield(self._forget(tenant, requester_id))
 
     async def _forget(self, tenant: str, requester_id: str) -> int:
+        # First, so that no answer that is on its way is kept after the rest is gone.
+        await self._refinements.forget(tenant, requester_id)
         erased = await self._store.forget(tenant, requester_id)
         for job_id in erased.unfinished:
             self._line.leave(job_id, tenant)
@@ -333,8 +335,8 @@ class JobService:
             for job_id in erased.ended
             if await asyncio.to_thread(self._artifacts.remove, job_id)
         ]
-        await self._store.settle_removals(gone)
         try:
+            await self._store.settle_removals(gone)
             await self._store.purge()
         except StoreError as error:  # the rows are gone; only free pages may still hold words
             _log.error("store.not_purged", code=error.code)

@@ -11,8 +11,10 @@ from inference.errors import UserError
 from inference.jobs.model import JobState
 from inference.jobs.policy import QueueLimits
 from inference.jobs.quota import Quota
+from inference.spec import Mode
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.outbox import ActKind
+from tests.fakes.assistant import FakeAssistant
 from tests.fakes.orders import an_order
 
 WORDS = "zanzibarian zebra in a zeppelin"
@@ -175,10 +177,34 @@ async def test_others_keep_what_is_theirs(bench, core):
 
 @pytest.mark.attack("forgetting", "abort forget-me half-way")
 async def test_a_caller_that_is_cancelled_has_still_asked(bench, core):
-    await submit(bench)
-    asking = asyncio.create_task(forget(bench))
-    await asyncio.sleep(0)
-    asking.cancel()
-    await asyncio.wait({asking})
-    await core.database.write("turn", lambda _: asyncio.sleep(0))
+    job = await submit(bench)
+    await bench.executor.started()
+    with core.events.subscribe() as events:
+        asking = asyncio.create_task(forget(bench))
+        await asyncio.sleep(0)
+        asking.cancel()
+        async with asyncio.timeout(10):
+            while (event := await events.get()).state is not JobState.CANCELLED:
+                pass
+    assert asking.cancelled()
+    assert event.job_id == job.id
     assert await core.jobs.history("guild:a", NAME, limit=10) == []
+
+
+@pytest.mark.attack("forgetting", "let the assistant answer after forget-me")
+async def test_an_answer_that_is_on_its_way_is_not_kept(bench):
+    assistant = bench.assistant = FakeAssistant()
+    assistant.gate = asyncio.Event()
+    async with bench.open() as core:
+        asking = asyncio.create_task(
+            core.jobs.refine(
+                WORDS, mode=Mode.TEXT_TO_VIDEO, model="fox", tenant="guild:a", requester_id=NAME
+            )
+        )
+        async with asyncio.timeout(10):
+            while not assistant.drafts:  # noqa: ASYNC110 - the fake tells nobody
+                await asyncio.sleep(0)
+        await forget(bench)
+        assistant.gate.set()
+        assert await asking
+        assert await core.database.read("SELECT * FROM refinements") == []
