@@ -187,6 +187,11 @@ class _State(_Shape):
     values: dict[str, dict[str, _Value]]
 
 
+class _Block(_Shape):
+    type: str
+    block_id: str
+
+
 class _View(_Shape):
     id: _Text
     type: _Text
@@ -195,7 +200,7 @@ class _View(_Shape):
     hash: str | None = None
     app_installed_team_id: str | None = None
     state: _State | None = None
-    blocks: list[Object] | None = None
+    blocks: list[_Block] | None = None
 
 
 class _ResponseUrl(_Shape):

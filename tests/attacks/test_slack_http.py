@@ -276,7 +276,7 @@ WHOLE = {
             "hash": "1.a",
             "app_installed_team_id": "T1",
             "state": {"values": {"prompt": {"prompt": {"type": "plain_text_input"}}}},
-            "blocks": [],
+            "blocks": [{"type": "input", "block_id": "prompt"}],
         },
         "response_urls": [{"response_url": "https://hooks.slack.com/1"}],
     },
