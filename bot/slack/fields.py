@@ -73,9 +73,8 @@ def check(command: Command, given: Mapping[str, Value], locale: str) -> dict[str
 
 def field_of(view: Mapping[str, Any], option: str) -> str | None:
     """Return the field at which an error is shown: the option's own, else the first."""
-    names = [
-        block["block_id"] for block in view.get("blocks") or () if block.get("type") == "input"
-    ]
+    inputs = (block for block in view.get("blocks") or () if block.get("type") == "input")
+    names = [name for block in inputs if (name := block.get("block_id"))]
     return option if option in names else next(iter(names), None)
 
 

@@ -188,8 +188,8 @@ class _State(_Shape):
 
 
 class _Block(_Shape):
-    type: str
-    block_id: str
+    type: str | None = None
+    block_id: str | None = None
 
 
 class _View(_Shape):
