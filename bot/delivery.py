@@ -28,7 +28,7 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.errors import DeliveryError, EngineError, RushesError, StoreError
 from inference.jobs.events import EventBus
-from inference.jobs.model import KEPT_TOO_LARGE, Failure, Job
+from inference.jobs.model import KEPT_CLOSED, KEPT_TOO_LARGE, KEPT_UNSEEN, Failure, Job
 from inference.loops import repeat
 from inference.media.facts import STILL, Fitted
 from inference.store.artifacts import Artifacts
@@ -274,7 +274,7 @@ class Delivery:
             return None
         platform = self._platforms[act.platform]
         if act.route is Route.KEPT:
-            await self._outbox.sent(act, {})
+            await self._outbox.keep(act, KEPT_UNSEEN if "unseen" in act.trace else KEPT_CLOSED)
         elif act.kind is ActKind.REMOVAL:
             await self._remove(platform, act, job)
         elif act.receipt is not None:

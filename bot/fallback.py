@@ -18,6 +18,9 @@ PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
 """How long a place may stay closed, where that may pass, before the next one is taken: a clip is
 better read in the channel now than in its thread later, and better there later than elsewhere."""
 
+CHANNEL_SECONDS = 300.0
+"""After this a channel that has refused a message, too, is tried again instead of its thread."""
+
 BACKOFF_SECONDS = (2, 5, 10, 20, 30)
 """Waits between tries at such a place; the last one repeats."""
 
@@ -48,11 +51,15 @@ def after(act: Act, error: DeliveryError, now: float) -> Step | None:
         None if there is nothing more to try.
     """
     closed = {"tries": 0, **act.trace.get("closed", {}), "at": _closed_at(act, now)}
+    if act.route is Route.CHANNEL:
+        closed["channel_at"] = now
     if reopens(act, error, now):
         return _later(act, closed, now)
     if _is_fixed(act):  # it is where it is: no other place has it
         return None
-    onward = Route.KEPT if error.code == UNSEEN else Route(min(act.route + 1, Route.KEPT))
+    if error.code == UNSEEN:
+        return Step(route=Route.KEPT, trace={"unseen": True})
+    onward = Route(min(act.route + 1, Route.KEPT))
     why = error.why or act.trace.get("why")
     return Step(route=onward, trace={"closed": closed, **({"why": why} if why else {})})
 
@@ -60,8 +67,16 @@ def after(act: Act, error: DeliveryError, now: float) -> Step | None:
 def reopens(act: Act, error: DeliveryError, now: float) -> bool:
     """Whether it is worth waiting for a place that is closed."""
     route = Route.CHANNEL if _is_fixed(act) else act.route
+    if route is Route.THREAD and _channel_is_closed(act, now):
+        route = Route.CHANNEL
     waited = now - _closed_at(act, now)
     return error.passing and waited < PASSING_SECONDS.get(route, 0.0)
+
+
+def _channel_is_closed(act: Act, now: float) -> bool:
+    """Whether the channel has refused the act too, lately: its thread is the place to wait for."""
+    refused = act.trace.get("closed", {}).get("channel_at")
+    return refused is not None and 0 <= now - refused < CHANNEL_SECONDS
 
 
 def _later(act: Act, closed: dict[str, Any], now: float) -> Step:

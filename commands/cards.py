@@ -17,7 +17,7 @@ from commands.resolve import enlarged
 from inference.engines.base import Capabilities
 from inference.errors import RushesError
 from inference.jobs.estimate import Place
-from inference.jobs.model import KEPT_TOO_LARGE, Failure, Job, JobState
+from inference.jobs.model import KEPT_CLOSED, KEPT_TOO_LARGE, KEPT_UNSEEN, Failure, Job, JobState
 from inference.safety.base import Outcome
 from inference.spec import Mode, Spec
 from inference.text import ISOLATES, clean, is_blank, isolate, isolate_foreign
@@ -311,11 +311,19 @@ def _running(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     )
 
 
+_KEPT = {
+    KEPT_TOO_LARGE: "note.kept_too_large",
+    KEPT_CLOSED: "note.kept_closed",
+    KEPT_UNSEEN: "note.kept_unseen",
+}
+"""Why the file of a job was kept instead of posted -> what its card says of it."""
+
+
 def _done(job: Job, locale: str) -> Card:
     if job.removed_at is not None:
         line = (text("card.removed", locale),)
         return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
-    kept = [(text("note.kept_too_large", locale),)] if KEPT_TOO_LARGE in job.notes else []
+    kept = [(text(_KEPT[note], locale),) for note in job.notes if note in _KEPT]
     lines = (*_refined(job, locale, REFINED_LENGTH), (_ready_in(job, locale),), *kept)
     return _card(job, CardKind.DONE, locale, lines=lines)
 

@@ -51,6 +51,12 @@ MEMORY = "memory"
 KEPT_TOO_LARGE = "kept_too_large"
 """Note on a job whose file could not be made small enough to be posted."""
 
+KEPT_CLOSED = "kept_closed"
+"""Note on a job whose file no place took."""
+
+KEPT_UNSEEN = "kept_unseen"
+"""Note on a job whose file may have been posted, where nobody may look."""
+
 
 class JobState(StrEnum):
     """Where a job is. Ends are `ENDED`."""

@@ -223,6 +223,19 @@ async def test_a_lost_answer_in_a_voice_channel_without_connect_makes_no_second_
         await place.done(card)
         await eventually(lambda: not app.core.jobs.in_line())
     assert place.discord.witness.pings(place.alice.user) == [clip]
+    assert "I may not see whether the file is there already" in card.text
+
+
+async def test_a_clip_that_no_place_takes_is_kept_and_its_card_says_so(place, monkeypatch):
+    monkeypatch.setattr(fallback, "PASSING_SECONDS", {Route.THREAD: 0.0, Route.CHANNEL: 0.0})
+    place.alice.user.accepts_direct_messages = False
+    async with place.bot(step_seconds=0.1):
+        card = await asked(place)
+        for role in place.guild.roles:
+            place.general.deny(role, Permission.ATTACH_FILES)
+        await place.done(card)
+    assert "/rushes show" in card.text
+    assert not place.discord.witness.pings(place.alice.user)
 
 
 async def test_a_lost_answer_without_message_history_makes_no_second_clip(place, monkeypatch):
