@@ -16,6 +16,7 @@ from bot.platform import Desk
 from bot.slack.limiter import Limiter
 from bot.slack.manifest import manifest
 from bot.slack.platform import SlackPlatform
+from commands.house import House as HouseRules
 from commands.policy import make_policy
 from commands.studio import Studio
 from inference.clock import Clock, SystemClock
@@ -54,6 +55,7 @@ class House:
     section: dict[str, Any] = field(default_factory=dict)
     executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(automatic=True))
     operators: frozenset[str] = frozenset()
+    rules: HouseRules = field(default_factory=HouseRules)
     guard: Guard = field(default_factory=a_guard)
     clock: Clock = field(default_factory=SystemClock)
     """Of the platform alone."""
@@ -97,7 +99,7 @@ class House:
             self.desk = Desk(
                 jobs=core.jobs,
                 studio=studio,
-                policy=make_policy(core.database, clock),
+                policy=make_policy(core.database, clock, self.rules),
                 language="en",
                 database=core.database,
                 operators=self.operators,

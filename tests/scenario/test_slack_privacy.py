@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from commands.house import DirectMessages, House
 from inference.jobs.audience import Audience
 from tests.fakes.clock import ManualClock
-from tests.scenario.slack_house import buttons_below, card_of, clip_below, written
+from tests.fakes.slack.records import Refused
+from tests.scenario.slack_house import (
+    buttons_below,
+    card_of,
+    clip_below,
+    listening,
+    written,
+)
 
 HIDDEN = "a unicorn in secret"
 
@@ -153,3 +161,34 @@ async def test_what_slack_does_not_say_is_private(house, alice, hall):
     await alice.wait_for(hall, card_of(HIDDEN))
     [job] = await house.jobs()
     assert job.audience == Audience(channel=hall.id, private=True)
+
+
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # slack_sdk's, of aiohttp
+@pytest.mark.attack("tenants", "Slack: install the app in a workspace that is not allowed")
+async def test_an_unlisted_workspace_cannot_install_the_app(slack, make_house, acme, free_port):
+    stranger = slack.add_team("stranger")
+    section = {
+        "port": free_port,
+        "client_id": slack.client_id,
+        "client_secret": slack.client_secret,
+    }
+    rules = House(allowed_tenants=frozenset({f"slack:{acme.id}"}))
+    async with make_house(section=section, rules=rules).open() as house:
+        await listening(free_port)
+        address = f"http://127.0.0.1:{free_port}/slack/install"
+        with pytest.raises(Refused, match="does not serve"):
+            await slack.install(stranger, stranger.add_user("mallory"), address)
+        rows = await house.core.database.read("SELECT workspace FROM slack_installations")
+        assert rows == []
+        assert slack.calls("auth.revoke", stranger) == 1
+
+
+@pytest.mark.attack("tenants", "Slack: make something in closed direct messages")
+async def test_closed_direct_messages_take_nothing(make_house, alice, hall):
+    rules = House(direct_messages=DirectMessages.CLOSED)
+    async with make_house(rules=rules).open() as house:
+        alice.say(alice.dm, HIDDEN)
+        await alice.wait_for(alice.dm, lambda m: "in direct messages" in m.words)
+        await alice.command(hall, "/generate", "a fox")
+        await alice.wait_for(hall, card_of("a fox"))
+        assert len(await house.jobs()) == 1
