@@ -104,7 +104,6 @@ async def test_a_job_that_runs_already_is_stopped_and_leaves_nothing(place):
         await eventually(lambda: app.core.dispatcher.running is not None)
         await eventually(lambda: seen(app))
         await eventually(lambda: app.core.dispatcher.running is None)
-        assert await app.core.store.forgotten()
         assert await jobs_of(app) == []
     assert cards(place) == []
 
