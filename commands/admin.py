@@ -15,7 +15,7 @@ from commands.card import Card
 from commands.context import Call
 from commands.options import JOB_TO_CANCEL, PERSON, REASON
 from commands.schema import Command, Permission, Visibility
-from commands.settings import plain_id
+from commands.settings_values import plain_id
 from commands.values import shown
 from inference.errors import NotFound
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from commands.context import Call
 from commands.house import EVERYWHERE
 from commands.schema import Kind, Option, Permission, Value
-from commands.settings import MAXIMUM_NAME, plain_id
+from commands.settings import MAXIMUM_NAME
+from commands.settings_values import plain_id
 from commands.values import shown
 from inference.errors import UserError
 

@@ -29,10 +29,9 @@ from commands.settings import (
     Setting,
     Shape,
     Stored,
-    named,
-    read,
 )
 from commands.settings_store import Change
+from commands.settings_values import named, read
 from commands.studio import Studio
 from commands.values import shown
 from inference.errors import UserError

@@ -11,7 +11,7 @@ import aiosqlite
 
 from commands.audit import Entry, record
 from commands.schema import Value
-from commands.settings import restore_options
+from commands.settings_values import restore_options
 from inference.clock import Clock
 from inference.jobs.model import Requester
 from inference.store.database import Database

@@ -22,10 +22,9 @@ from commands.settings import (
     UNLIMITED,
     Rules,
     Scope,
-    amount_of,
-    plain_id,
 )
 from commands.settings_store import Change
+from commands.settings_values import amount_of, plain_id
 from inference.errors import UserError
 from inference.jobs.quota import Usage
 

@@ -12,7 +12,8 @@ import aiosqlite
 import structlog
 
 from commands.audit import Entry, record
-from commands.settings import SETTINGS, Rules, Scope, Setting, Stored, restore
+from commands.settings import SETTINGS, Rules, Scope, Setting, Stored
+from commands.settings_values import restore
 from inference.clock import Clock
 from inference.jobs.model import Requester
 from inference.store.database import Database, Work

@@ -144,7 +144,7 @@ class Reception:
         if job_id is None:
             return
         try:
-            await call.jobs.get(job_id, tenant=call.channel.tenant)
+            await call.job(job_id)
         except NotFound:
             await asyncio.sleep(OTHERS_SECONDS)
         except RushesError:  # the command itself says so

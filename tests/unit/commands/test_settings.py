@@ -11,8 +11,9 @@ from commands.catalog import COMMANDS
 from commands.context import Caller
 from commands.messages import error_text
 from commands.run import execute, invoke
-from commands.settings import SETTINGS, Scope, is_legal, named, plain_id, read
+from commands.settings import SETTINGS, Scope
 from commands.settings_store import Change, SettingsStore
+from commands.settings_values import is_legal, named, plain_id, read
 from inference.errors import UserError
 from inference.jobs.model import Requester
 from inference.store.database import open_database
