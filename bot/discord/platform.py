@@ -205,7 +205,9 @@ class DiscordPlatform:
                 if self._two_hosts is not None and message.job.key is not None:
                     self._two_hosts.seen()
                     await self._two_hosts.withdraw(message.job.key)
-                raise DeliveryError("delivery.closed", transient=False) from error
+                raise DeliveryError(
+                    "delivery.closed", transient=False, reason="two_hosts"
+                ) from error
             if posted is not None:
                 return Shown(posted=posted)
         try:
