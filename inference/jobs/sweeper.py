@@ -81,6 +81,7 @@ class Sweeper:
         """Look after the line and the files until cancelled."""
         ticks = 0
         await survive(self._remember, name="sweeper.clock")
+        await survive(self.remove_refused, name="sweeper.files")
         while True:
             await survive(self.expire_waiting, name="sweeper.waiting")
             await survive(self.forget, name="sweeper.forget")
@@ -137,6 +138,15 @@ class Sweeper:
                 unanswered = Failure(code="job.review_unanswered")
                 expire = partial(self._store.expire, job_id, unanswered)
                 await survive(expire, name="sweeper.reviews")
+
+    async def remove_refused(self) -> None:
+        """Delete what a process that died should have deleted when it refused a job.
+
+        That is known whatever the clock says, and nobody may see those files.
+        """
+        kept = await asyncio.to_thread(self._artifacts.job_ids)
+        for job_id in await self._store.without_files(0.0, among=kept):
+            await survive(partial(self._remove, job_id, "refused"), name="sweeper.files")
 
     async def expire_files(self) -> None:
         """Delete the files of jobs that ended longer ago than files are kept.
