@@ -31,8 +31,8 @@ async def animate(message: discord.Message, hosts: Collection[str], locale: str)
     """
     image = find_picture(message, hosts)
     if image is None:
-        problem = "discord.only_video" if has_video(message) else "discord.no_image"
-        return cards.error(UserError(problem), locale)
+        only_video, nothing = UserError("discord.only_video"), UserError("discord.no_image")
+        return cards.error(only_video if has_video(message) else nothing, locale)
     return Form(
         id=ANIMATE,
         title=text("discord.menu.animate", locale),

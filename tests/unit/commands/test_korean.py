@@ -25,6 +25,21 @@ WORDS = {
     *("GPU", "ID", "PNG", "JPEG", "WebP", "GIF", "MB", "GB", "kB", "TOML", "HTTP", "Ctrl", "Tab"),
     *("fps", "config", "docs", "toml", "md", "log", "local", "general", "auto", "default"),
     *("unlimited", "yes", "no", "360p", "720p", "UTF", "chown", "guild", "ids"),
+    *(
+        "pull",
+        "logout",
+        "hf",
+        "auth",
+        "DNS",
+        "torch",
+        "Socket",
+        "http",
+        "Mode",
+        "Settings",
+        "mode",
+        "data",
+        "dir",
+    ),
 }
 """Names, and what has to be typed as it is."""
 
