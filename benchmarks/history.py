@@ -19,12 +19,12 @@ from pathlib import Path
 import aiosqlite
 
 from inference.clock import SystemClock
-from inference.jobs.events import EventBus
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
-from inference.store.database import Database, open_database
+from inference.domain.events import EventBus
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.store.history import PAGE, SEARCH, History
 from inference.store.jobs import JobStore
 from inference.store.ledger import RESERVED, SPENT, Ledger
+from inference.store.sqlite.database import Database, open_database
 
 FINISHED = 100_000
 PEOPLE = 100

@@ -34,10 +34,10 @@ from inference.opensora.geometry import (
     schedule_ratio,
     timesteps,
 )
+from inference.opensora.networks.transformer import STDiT3
+from inference.opensora.networks.vae import VideoVae
 from inference.opensora.presets import OFFICIAL_I2V, OFFICIAL_T2V, SamplingPreset
 from inference.opensora.sampler import Hooks, References, Sampler, branch_conditions
-from inference.opensora.transformer import STDiT3
-from inference.opensora.vae import VideoVae
 
 ATTENTION_ROWS = 1024
 """Queries of the VAE's attention at a time, on a GPU."""

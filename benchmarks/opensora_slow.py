@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.opensora.attention import attend_windows
 from inference.opensora.geometry import WINDOW
+from inference.opensora.networks.attention import attend_windows
+from inference.opensora.networks.transformer import Conditions, STDiT3
 from inference.opensora.sampler import Sampler
-from inference.opensora.transformer import Conditions, STDiT3
 
 
 class EveryBranch(Sampler):

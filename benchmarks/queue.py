@@ -19,17 +19,18 @@ from pathlib import Path
 import structlog
 
 from inference.clock import SystemClock
+from inference.domain.job import Order, Requester
+from inference.domain.limits import QueueLimits
+from inference.domain.render import Manifest, ProgressCallback
+from inference.domain.scheduler import Head, Shares
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.watermark import WatermarkSettings
 from inference.engines.registry import TESTCARD, capabilities
-from inference.jobs.core import open_core
+from inference.jobs.assembly import open_core
 from inference.jobs.forecast import QueueForecast
-from inference.jobs.line import Line, Ticket
-from inference.jobs.model import Order, Requester
-from inference.jobs.policy import QueueLimits
-from inference.jobs.scheduler import Head, Shares
-from inference.media.watermark import WatermarkSettings
+from inference.jobs.queue import Line, Ticket
 from inference.safety.guard import Guard
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
-from inference.workers.base import Manifest, ProgressCallback, RenderTask
+from inference.workers.base import RenderTask
 from inference.workers.media import MediaProcess
 
 JOBS = 1000

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,42 +10,36 @@ from pathlib import Path
 
 import structlog
 
-from bot import setup
-from bot.config import Config
+from bot import factories
+from bot.config.sections import Config
 from bot.delivery import Delivery, Painter
 from bot.health import Health
-from bot.live import Live
+from bot.live_updates import Live
 from bot.moderation import moderation
 from bot.platform import Desk, Platform
 from bot.supervision import Supervisor
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
-from commands import cards, looking
-from commands.card import Card
 from commands.context import Jobs
-from commands.messages import error_text
-from commands.policy import make_policy
-from commands.studio import Studio
+from commands.handlers import job_status
+from commands.installation import Studio
+from commands.policy.stores import make_policy
+from commands.text import cards
+from commands.text.card import Card
+from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
+from inference.domain.errors import RushesError, UserError
+from inference.domain.job import Job
+from inference.domain.limits import QueueLimits
+from inference.domain.outbox import ActKind
 from inference.engines import registry
-from inference.errors import RushesError, UserError
-from inference.jobs.core import Core, open_core
-from inference.jobs.model import Job
-from inference.jobs.policy import QueueLimits
+from inference.jobs.assembly import Core, open_core
 from inference.proxies import check_proxies
-from inference.store.outbox import ActKind
 from inference.tasks import running
 from inference.workers.media import MediaProcess
-from inference.workers.sandbox import hide
 
 SECONDS_PER_DAY = 86_400.0
 
-GRACE_SECONDS = 30.0
-"""At a stop, how long the running job and the last messages may take before they are resumed at
-the next start instead."""
-
-FIRST_CONNECTIONS_SECONDS = 15.0
-"""Longest that a start waits for chats before it says that it is ready."""
 
 _BUILT_IN = {"discord": "bot.discord:make", "slack": "bot.slack:make"}
 """Imported only where they are wanted."""
@@ -87,11 +78,11 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         else:
             health.report(key, error_text(problem, config.bot.language))
 
-    executor = setup.executor(config, models=config.models.installed, report=report)
-    studio = setup.studio(config, lambda: executor.device, executor.check_gpu)
+    executor = factories.executor(config, models=config.models.installed, report=report)
+    studio = factories.studio(config, lambda: executor.device, executor.check_gpu)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
-        assistant = await stack.enter_async_context(setup.assistant(config))
+        assistant = await stack.enter_async_context(factories.assistant(config))
         guard = await stack.enter_async_context(moderation(config, media, clock))
         core = await stack.enter_async_context(
             open_core(
@@ -102,7 +93,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 capabilities=registry.capabilities,
                 limits=_limits(config),
                 weights=config.queue.weights,
-                watermark=setup.watermark(config),
+                watermark=factories.watermark(config),
                 files_seconds=config.retention.files_days * SECONDS_PER_DAY,
                 assistant=assistant,
                 assistant_calls_per_hour=config.assistant.calls_per_hour,
@@ -125,7 +116,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         desk = Desk(
             jobs=core.jobs,
             studio=studio,
-            policy=make_policy(core.database, clock, setup.house(config)),
+            policy=make_policy(core.database, clock, factories.house(config)),
             language=config.bot.language,
             database=core.database,
             operators=config.bot.operators,
@@ -148,62 +139,6 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         )
 
 
-async def run(config: Config) -> int:
-    """Serve until a signal: the first stops gracefully, a second at once. Return the exit code."""
-    from bot.control import serve_control  # noqa: PLC0415 - the web server is not for everybody
-
-    hide()
-    stop = asyncio.Event()
-    _on_signals(stop)
-    async with open_app(config) as app, serve_control(app):
-        connecting = asyncio.create_task(_announce(app))
-        await stop.wait()
-        connecting.cancel()
-        await settle(app)
-    _log.info("rushes.stopped")
-    return 0
-
-
-async def _announce(app: App) -> None:
-    """Log that everything runs, and which chats are connected, once that is known."""
-    await app.supervisor.first_attempts(FIRST_CONNECTIONS_SECONDS)
-    connected = app.supervisor.connected
-    _log.info(
-        "rushes.ready",
-        connected=connected,
-        not_connected=[name for name in app.platforms if name not in connected],
-        data=str(app.config.bot.data_dir),
-    )
-
-
-async def settle(app: App) -> None:
-    """Come to rest: accept nothing, let the running job end if it can, send what is due."""
-    clock = SystemClock()
-    deadline = clock.monotonic() + GRACE_SECONDS
-    app.core.jobs.stop_accepting()
-    dispatcher = app.core.dispatcher
-    dispatcher.stop()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GRACE_SECONDS):
-            if dispatcher.seconds_left() <= GRACE_SECONDS:
-                await dispatcher.idle()
-            await app.core.checker.idle()
-    await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-
-    def received(number: signal.Signals) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        _log.info("rushes.stopping", signal=number.name)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, received, number)
-
-
 def make_painter(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> Painter:
     """Return what draws the messages of jobs, in the language that goes with each job.
 
@@ -216,12 +151,12 @@ def make_painter(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> Pai
 
     def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
         locale = job.presentation.language or language
-        capabilities = looking.capabilities(job, studio)
+        capabilities = job_status.capabilities(job, studio)
         if kind is ActKind.NOTICE:
             return cards.failure(job, locale)
         if file is not None:
             return cards.clip(job, file, locale, capabilities)
-        standing = looking.standing(job, jobs, clock)
+        standing = job_status.standing(job, jobs, clock)
         return cards.status(job, standing, locale, capabilities)
 
     return paint

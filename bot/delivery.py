@@ -22,18 +22,19 @@ import structlog
 from bot import fallback
 from bot.delivery_slots import LANES, TRY_SECONDS, Lane, Slots
 from bot.platform import Outgoing, Platform, Receipt
-from commands.card import Card
-from inference import faults
+from commands.text.card import Card
+from inference import crash_points
 from inference.bug_report import log_bug
 from inference.clock import Clock
-from inference.errors import DeliveryError, EngineError, RushesError, StoreError
-from inference.jobs.events import EventBus
-from inference.jobs.model import KEPT_CLOSED, KEPT_TOO_LARGE, KEPT_UNSEEN, Failure, Job
+from inference.domain.errors import DeliveryError, EngineError, RushesError, StoreError
+from inference.domain.events import EventBus
+from inference.domain.job import KEPT_CLOSED, KEPT_TOO_LARGE, KEPT_UNSEEN, Failure, Job
+from inference.domain.outbox import Act, ActKind, Route
 from inference.loops import repeat
 from inference.media.facts import STILL, Fitted
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.store.outbox import Act, ActKind, OutboxStore, Route
+from inference.store.outbox import OutboxStore
 
 BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries; the last one repeats."""
@@ -66,7 +67,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Painter(Protocol):
-    """Draws what is sent; `bot.app` makes it from `commands.cards`."""
+    """Draws what is sent; `bot.app` makes it from `commands.text.cards`."""
 
     def __call__(self, job: Job, kind: ActKind, file: Path | None, /) -> Card:
         """Return the newest state of a job's card, its notice, or the message with its file."""
@@ -352,7 +353,7 @@ class Delivery:
         async def remember(trace: dict[str, object]) -> None:
             await self._outbox.remember(act, {**act.trace, **trace})
 
-        faults.point(f"before:post_{act.kind}")
+        crash_points.point(f"before:post_{act.kind}")
         try:
             receipt = await platform.post(message, remember)
         except DeliveryError as error:
@@ -366,7 +367,7 @@ class Delivery:
             limit = int(size * SHRINK[min(refusals, len(SHRINK) - 1)])
             await self._outbox.remember(act, {**kept, "limit": limit, "refusals": refusals + 1})
             raise DeliveryError(error.code, transient=True, retry_after=0) from error
-        faults.point(f"after:post_{act.kind}")
+        crash_points.point(f"after:post_{act.kind}")
         return receipt
 
     async def _edit(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from inference.store.outbox import ActKind
+from inference.domain.outbox import ActKind
 
 
 class Lane(StrEnum):

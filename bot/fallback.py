@@ -11,8 +11,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from inference.errors import DeliveryError
-from inference.store.outbox import Act, ActKind, Route
+from inference.domain.errors import DeliveryError
+from inference.domain.outbox import Act, ActKind, Route
 
 PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
 """How long a place may stay closed, where that may pass, before the next one is taken: a clip is

@@ -6,15 +6,15 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from bot.config import Config
-from commands.words_store import GuildWordStore
+from bot.config.sections import Config
+from commands.policy.words_store import GuildWordStore
 from inference.clock import Clock
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.safety.base import PictureModerator, TextModerator
 from inference.safety.guard import Guard
 from inference.safety.pictures import ClassifierModerator, find_model
 from inference.safety.words import WordModerator
-from inference.store.database import Database
+from inference.store.sqlite.database import Database
 from inference.workers.media import MediaProcess
 
 

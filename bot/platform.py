@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bot.health import Health
-from commands.card import Card
-from commands.policy import Policy
-from commands.studio import Studio
-from inference.jobs.model import Job
-from inference.jobs.preparing import ImageSource
+from commands.installation import Studio
+from commands.policy.stores import Policy
+from commands.text.card import Card
+from inference.domain.job import Job
+from inference.domain.outbox import ActKind, Route
+from inference.jobs.preparation import ImageSource
 from inference.jobs.service import JobService
-from inference.store.database import Database
-from inference.store.outbox import ActKind, Route
+from inference.store.sqlite.database import Database
 
 Receipt = dict[str, Any]
 """What a platform needs to find its message again; JSON, opaque to everybody else."""

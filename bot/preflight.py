@@ -12,13 +12,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from importlib import resources
 
-from bot import setup
+from bot import factories
 from bot.app import make_platform
-from bot.config import Config
+from bot.config.sections import Config
 from bot.moderation import check_moderation
-from commands.messages import language
-from inference.errors import RushesError, UserError, UserErrors
-from inference.media.watermark import WatermarkSettings
+from commands.text.messages import language
+from inference.domain.errors import RushesError, UserError, UserErrors
+from inference.domain.watermark import WatermarkSettings
 from inference.proxies import check_proxies
 from inference.store.folder import check_folder
 from inference.workers.environment import command, minimal
@@ -49,8 +49,8 @@ def _problems(config: Config) -> Iterator[RushesError]:
         yield from _raised(lambda name=name: make_platform(name, config))  # type: ignore[misc]
     yield from _raised(check_proxies)
     yield from _slack(config)
-    yield from _raised(lambda: setup.studio(config))
-    yield from _raised(lambda: setup.check_assistant(config))
+    yield from _raised(lambda: factories.studio(config))
+    yield from _raised(lambda: factories.check_assistant(config))
     yield from _raised(lambda: check_moderation(config))
     yield from _watermark(config)
     yield from _raised(lambda: check_folder(config.bot.data_dir))

@@ -10,9 +10,9 @@ import aiohttp
 import structlog
 
 from bot.platform import Desk, Platform
-from commands.messages import error_text, text
+from commands.text.messages import error_text, text
 from inference.bug_report import log_bug
-from inference.errors import RushesError, UserError
+from inference.domain.errors import RushesError, UserError
 from inference.loops import survive
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)

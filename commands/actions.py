@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from inference.errors import NotFound
+from inference.domain.errors import NotFound
 
 MAX_LENGTH = 100
 """Characters that Discord keeps for a button; Slack keeps more."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from commands import (
+from commands.handlers import (
     admin,
     generate,
     history,
-    preferences,
     presets,
     privacy,
     prompt,
     queue,
     quota,
-    safety,
+    settings_commands,
+    words,
 )
-from commands.help import with_help
+from commands.handlers.help import with_help
 
 COMMANDS = with_help(
     (
@@ -22,13 +22,13 @@ COMMANDS = with_help(
         *prompt.COMMANDS,
         *queue.COMMANDS,
         *history.COMMANDS,
-        *preferences.COMMANDS,
+        *settings_commands.COMMANDS,
         *presets.COMMANDS,
         *quota.COMMANDS,
         *privacy.COMMANDS,
         *admin.COMMANDS,
         *quota.ADMIN_COMMANDS,
-        *safety.ADMIN_COMMANDS,
-        *preferences.ADMIN_COMMANDS,
+        *words.ADMIN_COMMANDS,
+        *settings_commands.ADMIN_COMMANDS,
     )
 )

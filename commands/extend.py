@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from commands.options import LOOPS
 from commands.resolve import draw_seed
+from inference.domain.errors import UserError
+from inference.domain.job import Job
+from inference.domain.spec import Spec
 from inference.engines.base import Capabilities
-from inference.errors import UserError
-from inference.jobs.model import Job
-from inference.jobs.preparing import PARENT_LATENTS
-from inference.spec import Spec
+from inference.jobs.preparation import PARENT_LATENTS
 
 
 def extended(job: Job, capabilities: Capabilities) -> Spec:

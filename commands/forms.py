@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from commands.actions import Action, Verb
-from commands.flags import Typed, parse_options, render, render_options
-from commands.messages import any_of, text
 from commands.options import (
     ASPECT,
     BY_NAME,
@@ -18,11 +16,13 @@ from commands.options import (
     RENDER_OPTIONS,
     RESOLUTION,
 )
+from commands.parsing.flags import Typed, parse_options, render, render_options
+from commands.parsing.values import accept, label
 from commands.resolve import COMMAND
 from commands.schema import Option, Value
-from commands.values import accept, label
-from inference.errors import UserError
-from inference.jobs.model import RANDOM, TYPED, Job
+from commands.text.messages import any_of, text
+from inference.domain.errors import UserError
+from inference.domain.job import RANDOM, TYPED, Job
 
 FLAGS = "flags"
 """Name of the field for every option that has none of its own."""

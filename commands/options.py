@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from commands.schema import VIDEO_MODES, Group, Kind, Option, Range
-from inference.engines.geometry import FRAMES
-from inference.spec import (
+from inference.domain.spec import (
     FILE_FPS,
     HIGHEST_CFG,
     LOWEST_CFG,
@@ -17,6 +16,7 @@ from inference.spec import (
     Motion,
     Resolution,
 )
+from inference.engines.geometry import FRAMES
 
 MAX_PROMPT = 2000
 """Characters; also the most that Discord shows in one message."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from commands.installation import Studio
 from commands.options import (
     ASPECT,
     BY_NAME,
@@ -26,13 +27,12 @@ from commands.options import (
     RESOLUTION,
     SEED,
 )
+from commands.parsing.values import accept, label
 from commands.schema import Option, Value
-from commands.studio import Studio
-from commands.values import accept, label
+from inference.domain.errors import UserError
+from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED
+from inference.domain.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 from inference.engines.base import Capabilities
-from inference.errors import UserError
-from inference.jobs.model import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED
-from inference.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 
 BUILT_IN = "built-in"
 FROM_MODEL = "model"

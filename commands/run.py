@@ -10,18 +10,20 @@ from typing import TypeVar
 
 import structlog
 
-from commands import cards, forms, generate, looking, message_edit, privacy, prompt, queue
+from commands import forms
 from commands.actions import Action, Verb
-from commands.card import Card
 from commands.catalog import COMMANDS
+from commands.command import Command, Visibility
 from commands.context import Call
 from commands.forms import Form
-from commands.permissions import check_press
-from commands.schema import Command, Visibility
-from commands.suggestions import closest
-from commands.values import shown
-from inference.errors import RushesError, UserError
-from inference.jobs.model import Job
+from commands.handlers import generate, job_status, message_edit, privacy, prompt, queue
+from commands.parsing.suggestions import closest
+from commands.parsing.values import shown
+from commands.policy.permissions import check_press
+from commands.text import cards
+from commands.text.card import Card
+from inference.domain.errors import RushesError, UserError
+from inference.domain.job import Job
 from inference.text import clean
 
 Answer = TypeVar("Answer", Card, Card | Form, Card | None)
@@ -196,7 +198,7 @@ async def _press(button_id: str, call: Call) -> Card | Form:
             return cards.info(
                 job,
                 call.locale,
-                looking.capabilities(job, call.studio),
+                job_status.capabilities(job, call.studio),
                 extendable=call.jobs.extendable(job),
                 measured=call.caller.owns(job),
             )

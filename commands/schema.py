@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from inference.spec import Mode
+from inference.domain.spec import Mode
 
 if TYPE_CHECKING:
-    from commands.card import Card
-    from commands.context import Call
+    pass
 
 Value = str | int | float | bool
-"""A value of an option, as `commands.values` accepts it; members of the spec's enums are text."""
+"""A value of an option, as `parsing.values` accepts it; members of the spec's enums are text."""
 
 ALL_MODES = frozenset(Mode)
 VIDEO_MODES = frozenset({Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO})
@@ -42,13 +40,6 @@ class Group(StrEnum):
 
     BASIC = "basic"
     ADVANCED = "advanced"
-
-
-class Visibility(StrEnum):
-    """Who sees the answer to a command that worked. Errors are always private."""
-
-    EVERYONE = "everyone"
-    CALLER = "caller"
 
 
 class Permission(StrEnum):
@@ -100,28 +91,3 @@ class Option:
     def help_key(self) -> str:
         """Catalog key of the one-line explanation (100 characters at most)."""
         return f"option.{self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One thing that can be asked."""
-
-    name: str
-    handler: Callable[[Call], Awaitable[Card]]
-    parent: str | None = None
-    """The word in front, for `/rushes queue` and its like."""
-    options: tuple[Option, ...] = ()
-    fixed: Mapping[str, Value] = field(default_factory=dict)
-    """Values that make this command what it is; nobody may set them otherwise."""
-    visibility: Visibility = Visibility.EVERYONE
-    permission: Permission = Permission.MEMBER
-
-    @property
-    def typed(self) -> str:
-        """The command as people type it, such as `/rushes queue`."""
-        return f"/{self.parent} {self.name}" if self.parent else f"/{self.name}"
-
-    @property
-    def help_key(self) -> str:
-        """Catalog key of the one-line explanation (100 characters at most)."""
-        return f"command.{self.parent}.{self.name}" if self.parent else f"command.{self.name}"

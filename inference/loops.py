@@ -9,7 +9,7 @@ import structlog
 
 from inference.bug_report import log_bug
 from inference.clock import Clock
-from inference.errors import RushesError
+from inference.domain.errors import RushesError
 
 BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits after turns that failed one after the other; the last one repeats."""

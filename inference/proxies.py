@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # left out of the stubs
 
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 """Scheme of an address -> whose proxy it goes through."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import discord
 from discord.abc import GuildChannel
 
-from commands.messages import text
-from inference.errors import UserError
+from commands.text.messages import text
+from inference.domain.errors import UserError
 
 CHANNEL = (
     "view_channel",

@@ -10,8 +10,8 @@ import discord
 from bot.discord import access
 from bot.discord.address import Address
 from bot.discord.errors import LOCKED
-from inference.errors import DeliveryError
-from inference.jobs.model import Job
+from inference.domain.errors import DeliveryError
+from inference.domain.job import Job
 
 OUTAGE_SECONDS = 15.0
 """Between two looks whether a server is back."""

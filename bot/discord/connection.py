@@ -12,19 +12,19 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bot.config import DiscordSection
+from bot.config.sections import DiscordSection
 from bot.connector import REFUSED, Connector, ProxyError
 from bot.discord import rate_limits
-from bot.discord.answers import Answers
-from bot.discord.buttons import press_handler
-from bot.discord.commands import make_tree
-from bot.discord.reception import Reception
-from bot.discord.retries import answer_fast
-from bot.discord.sync import CommandSync
+from bot.discord.callback_retry import answer_fast
+from bot.discord.command_sync import CommandSync
+from bot.discord.inbound.answers import Answers
+from bot.discord.inbound.buttons import press_handler
+from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.commands import make_tree
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Desk
 from commands.catalog import COMMANDS
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.loops import survive
 
 AUTHENTICATION_FAILED = 4004

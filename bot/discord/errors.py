@@ -22,7 +22,7 @@ import aiohttp
 import discord
 
 from bot.discord.rate_limits import asked_wait, patience
-from inference.errors import DeliveryError
+from inference.domain.errors import DeliveryError
 
 TOO_LARGE = 40005
 TOO_MANY_EDITS = 30046

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import discord
 
-from bot.config import DiscordSection
+from bot.config.sections import DiscordSection
 from bot.discord.access import USED
 from bot.discord.connection import logged_in
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 SCOPES = ("bot", "applications.commands")
 

@@ -18,25 +18,32 @@ from typing import Any, TypeVar
 import discord
 from discord.abc import GuildChannel
 
-from bot.config import DiscordSection
-from bot.discord import access, connection, places, render, uploads
+from bot.config.sections import DiscordSection
+from bot.discord import access, connection
 from bot.discord.address import NAME, Address, Posted, created_at
-from bot.discord.answers import Answers, Shown
 from bot.discord.closures import judged
 from bot.discord.errors import NO_REPLY, refuses_words, translated
-from bot.discord.images import DiscordImages
-from bot.discord.pace import Pace
-from bot.discord.places import Reply
-from bot.discord.threads import Threads
-from bot.discord.traces import SLACK_SECONDS, ForeignAnswer, Unseen, original, search
+from bot.discord.inbound.answers import Answers, Shown
+from bot.discord.inbound.images import DiscordImages
+from bot.discord.outbound import destinations, render, uploads
+from bot.discord.outbound.destinations import Reply
+from bot.discord.outbound.edit_pace import Pace
+from bot.discord.outbound.message_search import (
+    SLACK_SECONDS,
+    ForeignAnswer,
+    Unseen,
+    original,
+    search,
+)
+from bot.discord.outbound.threads import Threads
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Desk, Outgoing, Receipt, Remember
-from commands.card import Card, CardKind
-from commands.messages import text
+from commands.text.card import Card, CardKind
+from commands.text.messages import text
 from inference.clock import Clock, SystemClock
-from inference.errors import DeliveryError
-from inference.jobs.model import Job, JobState
-from inference.store.outbox import ActKind, Route
+from inference.domain.errors import DeliveryError
+from inference.domain.job import Job, JobState
+from inference.domain.outbox import ActKind, Route
 
 NONCE_SECONDS = 90.0
 """Discord takes a message with the same nonce for the same one, for some minutes."""
@@ -137,7 +144,7 @@ class DiscordPlatform:
                 lang = self._locale(message)
                 channel = await self._threads.open(client, thread, message, remember, lang)
             try:
-                sent = await places.awake(
+                sent = await destinations.awake(
                     client, channel, lambda: self._send(client, channel, message)
                 )
             finally:
@@ -152,7 +159,9 @@ class DiscordPlatform:
             return
         self._pace.edited(posted)
         with judged(client, message.job), translated():
-            await places.awake(client, posted.channel, lambda: self._edit(client, posted, message))
+            await destinations.awake(
+                client, posted.channel, lambda: self._edit(client, posted, message)
+            )
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
@@ -259,7 +268,7 @@ class DiscordPlatform:
         card = Posted.from_receipt(message.card_receipt)
         match message.route:
             case Route.DIRECT:
-                return await places.direct(self._client, address.user)
+                return await destinations.direct(self._client, address.user)
             case Route.THREAD if card is not None and card.channel != address.channel:
                 return card.channel  # it could not be posted where it was asked for
             case Route.THREAD if address.threads:

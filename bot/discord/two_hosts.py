@@ -7,9 +7,9 @@ import asyncio
 import structlog
 
 from bot.health import Health
-from commands.messages import error_text
+from commands.text.messages import error_text
 from inference.clock import Clock
-from inference.errors import StoreError, UserError
+from inference.domain.errors import StoreError, UserError
 from inference.jobs.service import JobService
 
 HEALTH_KEY = "discord.two_hosts"

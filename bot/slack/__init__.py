@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.config import Config
+from bot.config.sections import Config
 from bot.platform import Platform
 
 

@@ -14,12 +14,12 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.response import BoltResponse
 
-from bot.slack.clients import Clients
+from bot.slack.api.clients import Clients
+from bot.slack.background import log_bug
 from bot.slack.hosts import is_response_url
 from bot.slack.http_body import lacks, response_urls
 from bot.slack.installations import Installations
 from bot.slack.origin import answering_team
-from bot.slack.work import log_bug
 
 LOGGER = "rushes.slack"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import structlog
 
-from bot.slack.clients import Clients, problem
-from bot.slack.errors import WIRE_ERRORS
+from bot.slack.api.clients import Clients, problem
+from bot.slack.api.errors import WIRE_ERRORS
 from bot.slack.origin import Origin
 from bot.slack.people import People
 from inference.clock import Clock
-from inference.errors import DeliveryError, UserError
+from inference.domain.errors import DeliveryError, UserError
 
 KEPT_SECONDS = 60.0
 """How long a channel is believed to be as Slack said."""

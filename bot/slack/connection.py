@@ -25,11 +25,11 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot.connector import open_session
 from bot.health import Health
-from bot.slack.clients import Clients, problem
-from bot.slack.errors import TOKEN_ERRORS, WIRE_ERRORS, delivery_error
-from commands.messages import error_text
+from bot.slack.api.clients import Clients, problem
+from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS, delivery_error
+from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 PING_SECONDS = 5.0
 """Between our pings; four of them unanswered end a socket."""

@@ -14,8 +14,8 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 
 from bot.slack.address import NAME
 from inference.clock import SystemClock
-from inference.store.database import Database
 from inference.store.quarantine import take_out
+from inference.store.sqlite.database import Database
 from inference.store.validation import fits
 
 

@@ -22,13 +22,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from yarl import URL
 
 from bot.slack.address import NAME
-from bot.slack.clients import Clients
-from bot.slack.errors import WIRE_ERRORS
+from bot.slack.api.clients import Clients
+from bot.slack.api.errors import WIRE_ERRORS
+from bot.slack.inbound.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
 from bot.slack.installations import Installations
-from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
-from commands.messages import FALLBACK, error_text
+from commands.text.messages import FALLBACK, error_text
 from inference.clock import Clock
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 STATE_SECONDS = 600.0
 """How long somebody may take to allow the installation."""

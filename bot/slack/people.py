@@ -11,14 +11,14 @@ import structlog
 
 from bot.platform import Desk
 from bot.slack.address import NAME, person_id
-from bot.slack.clients import Clients, problem
-from bot.slack.errors import WIRE_ERRORS
+from bot.slack.api.clients import Clients, problem
+from bot.slack.api.errors import WIRE_ERRORS
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin
-from commands.context import Caller
-from commands.messages import language
+from commands.caller import Caller
+from commands.text.messages import language
 from inference.clock import Clock
-from inference.errors import DeliveryError
+from inference.domain.errors import DeliveryError
 
 KEPT_SECONDS = 300.0
 """How long a profile is believed: an admin who is none any more still is one for this long."""

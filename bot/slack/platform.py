@@ -10,36 +10,36 @@ from collections.abc import AsyncIterator
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
 
-from bot.config import SlackSection
+from bot.config.sections import SlackSection
 from bot.platform import Desk, Outgoing, Receipt, Remember
 from bot.slack.address import NAME
-from bot.slack.answers import Answers
+from bot.slack.api.calls import Calls
+from bot.slack.api.clients import Clients, Credentials
+from bot.slack.api.rate_limits import Limiter
 from bot.slack.app import finish, make_app, quiet_logger
-from bot.slack.buttons import Buttons
-from bot.slack.calls import Calls
+from bot.slack.background import Work
 from bot.slack.channels import Channels
-from bot.slack.clients import Clients, Credentials
 from bot.slack.connection import Connection
-from bot.slack.departures import Departures
-from bot.slack.files import Files
-from bot.slack.home import Home
-from bot.slack.images import SlackImages
+from bot.slack.inbound.answers import Answers
+from bot.slack.inbound.app_home import Home
+from bot.slack.inbound.buttons import Buttons
+from bot.slack.inbound.command_gateway import Reception
+from bot.slack.inbound.images import SlackImages
+from bot.slack.inbound.mentions import Mentions
+from bot.slack.inbound.modals import Modals
+from bot.slack.inbound.pictures import Pictures
+from bot.slack.inbound.shortcuts import Shortcuts
+from bot.slack.inbound.slash_commands import SlashCommands
 from bot.slack.installations import Installations
-from bot.slack.limiter import Limiter
-from bot.slack.mentions import Mentions
-from bot.slack.modals import Modals
 from bot.slack.oauth import States, make_flow
+from bot.slack.outbound.files import Files
+from bot.slack.outbound.posting import Posting
 from bot.slack.people import People
-from bot.slack.pictures import Pictures
-from bot.slack.post import Posting
-from bot.slack.reception import Reception
-from bot.slack.shortcuts import Shortcuts
-from bot.slack.slash import SlashCommands
+from bot.slack.uninstall import Departures
 from bot.slack.web import serve
-from bot.slack.work import Work
 from inference.clock import Clock, SystemClock
-from inference.errors import UserError
-from inference.jobs.model import Job
+from inference.domain.errors import UserError
+from inference.domain.job import Job
 
 
 class SlackPlatform:

@@ -16,12 +16,12 @@ from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
+from bot.slack.background import log_bug
 from bot.slack.http_body import Malformed, check
 from bot.slack.http_limits import AddressLimiter, LogLimiter
-from bot.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
-from bot.slack.work import log_bug
+from bot.slack.inbound.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
 from inference.clock import Clock
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 MAX_BODY = 2**20
 """Bytes; Slack's own payloads are a small part of that."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from commands.card import Card, CardKind
 from commands.forms import FLAGS, Form
-from commands.messages import text
 from commands.options import BY_NAME, PROMPT
-from commands.quotes import quote
+from commands.parsing.quotes import quote
+from commands.text.card import Card, CardKind
+from commands.text.messages import text
 
 
 def as_card(form: Form, locale: str) -> Card:

@@ -23,13 +23,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from bot.platform import Desk, Outgoing, Receipt, Remember
-from commands.card import Card, plain
+from commands.text.card import Card, plain
 from inference.clock import Clock, SystemClock
-from inference.errors import DeliveryError, UserError
-from inference.jobs.model import Job
+from inference.domain.errors import DeliveryError, UserError
+from inference.domain.job import Job
+from inference.domain.outbox import ActKind
 from inference.media.atomic import part_file, write_bytes
 from inference.media.facts import ImageLimits
-from inference.store.outbox import ActKind
 
 NAME = "terminal"
 

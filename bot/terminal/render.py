@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from commands.card import BAR_WIDTH, Bar, Button, Card, CardKind, Line, Person, plain_line
+from commands.text.card import BAR_WIDTH, Bar, Button, Card, CardKind, Line, Person, plain_line
 
 STYLES = {
     CardKind.WAITING: "yellow",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from inference.spec import Mode
+from inference.domain.spec import Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import aiosqlite
 
 from inference.assist.base import Draft
 from inference.clock import Clock
-from inference.store.database import Database
+from inference.store.sqlite.database import Database
 
 LIMIT = 5000
 """Answers that are kept; those not used for longest go first."""

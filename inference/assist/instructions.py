@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from inference.assist.base import Draft
-from inference.spec import Mode
+from inference.domain.spec import Mode
 from inference.text import clean_words
 
 MAXIMUM_SENTENCES = 6

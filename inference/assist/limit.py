@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from inference.clock import Clock
-from inference.errors import AssistantError
+from inference.domain.errors import AssistantError
 
 PER_HOUR = 60
 """Questions of one person; what the cache answers is free."""

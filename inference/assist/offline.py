@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from inference.assist.vocabulary import CAMERAS, CASTS, LENSES, LIGHTS, STYLES
-from inference.spec import Camera, Mode, Spec
+from inference.domain.spec import Camera, Mode, Spec
 
 NANO = "nano"
 

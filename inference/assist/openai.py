@@ -29,7 +29,7 @@ from inference.assist.base import Draft
 from inference.assist.http import http_client
 from inference.assist.instructions import is_refusal, system_message, tidy
 from inference.bounded import HEADERS
-from inference.errors import AssistantError
+from inference.domain.errors import AssistantError
 
 RETRIES = 2
 """Further tries after rate limits, server errors and lost connections; the client's own pauses."""

@@ -9,7 +9,7 @@ from inference.assist.cache import Asker, RefinementCache, digest
 from inference.assist.instructions import is_refusal, tidy
 from inference.assist.limit import CallLimit
 from inference.clock import Clock
-from inference.errors import AssistantError, StoreError
+from inference.domain.errors import AssistantError, StoreError
 
 PATIENCE = 3
 """Questions in a row without an answer after which the assistant is left alone for a while."""

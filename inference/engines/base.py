@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
+from inference.domain.errors import Cancelled
+from inference.domain.spec import Aspect, Mode, Resolution, Size
 from inference.engines.meter import Meter
-from inference.errors import Cancelled
-from inference.spec import Aspect, Mode, Resolution, Size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from inference.spec import Spec
+    from inference.domain.spec import Spec
 
 FP32_BYTES = 4
 """Of a number in the precision that a CPU works in."""

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from inference.engines.diagnosis import unseen_gpu
+from inference.device_errors import unseen_gpu
 from inference.engines.memory import CPU, Device
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

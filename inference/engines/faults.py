@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from inference.domain.render import Manifest
     from inference.engines.base import FrameChunk, Still
-    from inference.workers.base import Manifest
 
 _EVERY_ATTEMPT = 1_000_000
 _EXIT_STATUS = 3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from inference.domain.spec import Aspect, Resolution, Size
 from inference.opensora.geometry import decoded_size, official_size
-from inference.spec import Aspect, Resolution, Size
 
 
 def _size(resolution: Resolution, aspect: Aspect) -> Size:

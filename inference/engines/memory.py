@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from inference.errors import EngineError, UserError
+from inference.domain.errors import EngineError, UserError
+from inference.domain.spec import Mode, Resolution
 from inference.opensora.geometry import SPACE_FACTOR, latent_frames
-from inference.spec import Mode, Resolution
 
 if TYPE_CHECKING:
+    from inference.domain.spec import Size, Spec
     from inference.engines.base import Capabilities, Footprint
-    from inference.spec import Size, Spec
 
 RESERVE_BYTES = 1_000_000_000
 """Of every device: for the driver, the libraries' scratch space and what lies between tensors."""

@@ -18,6 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from inference.device_errors import is_out_of_memory
+from inference.domain.errors import EngineError
+from inference.domain.spec import Aesthetic, Camera, Motion, Size, Spec
 from inference.engines import registry
 from inference.engines.base import (
     Capabilities,
@@ -28,18 +31,15 @@ from inference.engines.base import (
     ProgressCallback,
 )
 from inference.engines.device import available, cpu, probe
-from inference.engines.diagnosis import is_out_of_memory
 from inference.engines.geometry import SIZES
 from inference.engines.memory import RESERVE_BYTES, Saving, memory_in_use, saving_for, saving_in
-from inference.errors import EngineError
 from inference.opensora.checkpoint import LoadProgress
 from inference.opensora.geometry import CHUNK_LATENTS, PixelSize
-from inference.opensora.keeping import pack, unpack
+from inference.opensora.latents_file import pack, unpack
 from inference.opensora.pipeline import Captions, ClipRequest, OpenSoraPipeline
 from inference.opensora.preview import LatentPreview, PreviewFit
-from inference.opensora.residency import Resident
 from inference.opensora.sampler import Estimate, Hooks
-from inference.spec import Aesthetic, Camera, Motion, Size, Spec
+from inference.opensora.weight_swap import Resident
 
 if TYPE_CHECKING:
     from inference.opensora.pipeline import Frames

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from inference.domain.spec import Resolution, Spec
 from inference.engines.opensora import Loaded, OpenSoraEngine, Recipe
 from inference.engines.registry import NANO, OPENSORA, ModelOptions
 from inference.engines.weights import I2V, T2V_360P, T2V_720P, TEXT_ENCODER, VAE, Checkpoint
@@ -19,8 +20,7 @@ from inference.opensora.checkpoint import LoadProgress, Placement
 from inference.opensora.geometry import nano_size, official_size
 from inference.opensora.pipeline import OpenSoraPipeline
 from inference.opensora.preview import LatentPreview
-from inference.opensora.residency import ONLY, Resident
-from inference.spec import Resolution, Spec
+from inference.opensora.weight_swap import ONLY, Resident
 
 _ATTENTION_ROWS = 1024
 """Of the VAE, on a GPU: its kernels take no heads as wide, or are slow with them."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from inference.domain.errors import EngineError
 from inference.engines.faults import Fault
-from inference.errors import EngineError
 
 
 def _fault(value: str) -> str:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from inference.domain.errors import EngineError, UserError
+from inference.domain.spec import Aspect, Mode, Resolution
 from inference.engines import weights
 from inference.engines.base import Capabilities, Cost, Footprint
 from inference.engines.geometry import FRAMES, SIZES
 from inference.engines.options import NoTable, OpensoraTable, TestcardTable
-from inference.errors import EngineError, UserError
-from inference.spec import Aspect, Mode, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from inference.domain.errors import EngineError
 from inference.engines.base import FrameChunk
 from inference.engines.options import TestcardTable
 from inference.engines.registry import TESTCARD, capabilities
 from inference.engines.testcard_picture import Picture
-from inference.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from inference.domain.spec import Spec
     from inference.engines.base import Inputs, Monitor, ProgressCallback
     from inference.engines.registry import ModelOptions
-    from inference.spec import Spec
 
 _CHUNK_FRAMES = 16
 

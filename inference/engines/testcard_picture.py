@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from inference.errors import EngineError
-from inference.spec import FILE_FPS
+from inference.domain.errors import EngineError
+from inference.domain.spec import FILE_FPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from inference.spec import Size
+    from inference.domain.spec import Size
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]

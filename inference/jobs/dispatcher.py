@@ -15,20 +15,21 @@ import structlog
 
 from inference.bug_report import log_bug
 from inference.clock import Clock
+from inference.domain.errors import Cancelled, EngineError, RushesError, StoreError, WorkerLost
+from inference.domain.events import EventBus, JobEvent
+from inference.domain.job import Failure, Job
+from inference.domain.render import Manifest, Progress, Stage
+from inference.domain.scheduler import Charge, Head
+from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Capabilities
-from inference.errors import Cancelled, EngineError, RushesError, StoreError, WorkerLost
 from inference.jobs.estimate import CostModel
-from inference.jobs.events import EventBus, JobEvent
-from inference.jobs.line import Line, Ticket
-from inference.jobs.model import Failure, Job
-from inference.jobs.persist import end_job, failure_of, until_written
+from inference.jobs.queue import Line, Ticket
 from inference.jobs.recipe import recipe
-from inference.jobs.scheduler import Charge, Head
+from inference.jobs.retry_write import end_job, failure_of, until_written
 from inference.loops import Backoff, survive
-from inference.media.watermark import WatermarkSettings
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.base import Executor, Manifest, Progress, RenderTask, Stage, Supervised
+from inference.workers.base import Executor, RenderTask, Supervised
 
 T = TypeVar("T")
 

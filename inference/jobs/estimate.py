@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inference.domain.spec import Mode, Spec
 from inference.engines.base import Capabilities
-from inference.spec import Mode, Spec
 
 MEMORY = 50
 """Finished jobs per model that the fit looks at: enough to be stable, few enough to follow."""

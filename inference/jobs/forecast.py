@@ -11,7 +11,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
-from inference.jobs.line import Line
+from inference.jobs.queue import Line
 
 EXACT = 100
 """Jobs at the front whose order is worked out; behind them people only care for the magnitude."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from inference.jobs.model import Job
+from inference.domain.job import Job
 
 PRIVATE = ("image", "last", "latents", "refine")
 """Members of the spec that mean nothing outside: local files, a wish already carried out."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import structlog
 
 from inference.bug_report import log_bug
-from inference.errors import StoreError
-from inference.jobs.checking import Checker
+from inference.domain.errors import StoreError
+from inference.domain.job import Failure, Job, JobState
 from inference.jobs.dispatcher import Dispatcher
-from inference.jobs.line import Line
-from inference.jobs.model import Failure, Job, JobState
-from inference.jobs.preparing import Preparer
+from inference.jobs.preparation import Preparer
+from inference.jobs.queue import Line
+from inference.jobs.result_moderation import Checker
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.workers.base import find_lie

@@ -17,24 +17,24 @@ from inference.assist.base import Draft
 from inference.assist.cache import Asker, RefinementCache
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
+from inference.domain.errors import AssistantError, NotFound, StoreError, UserError
+from inference.domain.job import WAITING, Job, JobState, Order, new_job_id
+from inference.domain.limits import Counts, QueueLimits, admit, admit_length
+from inference.domain.quota import Quota, Usage, admit_cost
+from inference.domain.render import Progress
+from inference.domain.spec import Mode, Spec
+from inference.domain.verdict import Outcome, Verdict
 from inference.engines.base import Capabilities
-from inference.errors import AssistantError, NotFound, StoreError, UserError
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel, Place
 from inference.jobs.forecast import QueueForecast
-from inference.jobs.line import Line
-from inference.jobs.model import WAITING, Job, JobState, Order, new_job_id
-from inference.jobs.policy import Counts, QueueLimits, admit, admit_length
-from inference.jobs.preparing import Preparer
-from inference.jobs.quota import Quota, Usage, admit_cost
-from inference.safety.base import Outcome, Verdict
+from inference.jobs.preparation import Preparer
+from inference.jobs.queue import Line
 from inference.safety.guard import Guard, Where
-from inference.spec import Mode, Spec
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
-from inference.workers.base import Progress
 
 _log = structlog.get_logger(__name__)
 

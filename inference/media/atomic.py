@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,10 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
+from inference.domain.spec import FILE_FPS, Size
 from inference.media.atomic import part_file, write_bytes
 from inference.media.provenance import COMMENT, recipe_comment
-from inference.spec import FILE_FPS, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.media.atomic import write_bytes
 from inference.media.facts import CleanImage, ImageLimits
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import sys
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
+from inference.domain.spec import Size
+from inference.domain.watermark import WatermarkSettings
 from inference.media.stamp import Stamp
-from inference.media.watermark import WatermarkSettings
-from inference.spec import Size
 
 SMALLEST = Size(width=360, height=640)
 """An upright 360p clip: what fits on it fits on everything."""

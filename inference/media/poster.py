@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 from PIL import Image
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
 from inference.media.atomic import write_bytes
 
 if TYPE_CHECKING:

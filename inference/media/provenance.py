@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from PIL import Image
 
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from inference.errors import EngineError
-from inference.media.watermark import Corner
+from inference.domain.errors import EngineError
+from inference.domain.watermark import Corner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from inference.media.watermark import WatermarkSettings
-    from inference.spec import Size
+    from inference.domain.spec import Size
+    from inference.domain.watermark import WatermarkSettings
 
 HEIGHT_SHARE = 0.10
 """Height of the mark with its halo, of the video's height."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import av
 from PIL import Image
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
+from inference.domain.spec import FILE_FPS
 from inference.media.atomic import write_bytes
 from inference.media.poster import jpeg
-from inference.spec import FILE_FPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

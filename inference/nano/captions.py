@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.backgrounds import PLACES
 from inference.nano.scenes import (
     COLOURS,
@@ -21,7 +22,6 @@ from inference.nano.scenes import (
 )
 from inference.nano.shapes import OUTLINES
 from inference.opensora.prompts import suffix
-from inference.spec import Aesthetic, Camera, Motion
 
 Choice = TypeVar("Choice")
 

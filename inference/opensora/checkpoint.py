@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from inference.opensora.config import TransformerConfig, VaeConfig
 from inference.opensora.files import CONFIG_NAME, TOKENIZER_NAMES, CheckpointError, weight_files
+from inference.opensora.networks.transformer import STDiT3
+from inference.opensora.networks.vae import VideoVae
 from inference.opensora.text import TextEncoder
-from inference.opensora.transformer import STDiT3
-from inference.opensora.vae import VideoVae
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel

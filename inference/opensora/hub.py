@@ -11,7 +11,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.opensora.files import PATTERNS, CheckpointError, kept_in, weight_files
 from inference.proxies import find_proxy
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from inference.engines.diagnosis import not_finite
+from inference.device_errors import not_finite
 from inference.opensora import checkpoint
 from inference.opensora.conditioning import (
     ReferenceKind,
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
+    from inference.opensora.networks.transformer import STDiT3
+    from inference.opensora.networks.vae import VideoVae
     from inference.opensora.text import EncodedCaption, TextEncoder
-    from inference.opensora.transformer import STDiT3
-    from inference.opensora.vae import VideoVae
 
     Frames = npt.NDArray[np.uint8]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from inference.opensora.vae import VideoVae
+    from inference.opensora.networks.vae import VideoVae
 
 log = logging.getLogger(__name__)
 

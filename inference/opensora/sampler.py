@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from inference.opensora.geometry import PixelSize
+from inference.opensora.networks.transformer import Conditions, STDiT3
 from inference.opensora.presets import SamplingPreset
-from inference.opensora.transformer import Conditions, STDiT3
 
 _OSCILLATION_START = 10
 _FLAW_FIX_WEIGHT = 0.7

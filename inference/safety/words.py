@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Protocol
 
-from inference.safety.base import Reason
+from inference.domain.verdict import Reason
 from inference.safety.readings import Reading, readings
 from inference.safety.splits import Splits
 from inference.safety.terms import Terms
@@ -27,7 +27,7 @@ _GUILDS = 64
 
 
 class ForbiddenWords(Protocol):
-    """The words that each guild's admins forbid (`commands.words_store`)."""
+    """The words that each guild's admins forbid (`commands.policy.words_store`)."""
 
     async def of(self, tenant: str) -> Sequence[str]:
         """Return a guild's words."""

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import structlog
 
-from inference.jobs.model import Job, JobState
-from inference.workers.base import LATENTS_NAME, PREVIEW_NAME
+from inference.domain.job import Job, JobState
+from inference.domain.render import LATENTS_NAME, PREVIEW_NAME
 
 _INPUT = "input"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import aiosqlite
 
-from inference.jobs.model import ENDED, JobState
+from inference.domain.job import ENDED, JobState
 from inference.store import ledger
 from inference.store.quarantine import decode_job
 from inference.store.tombstones import secret, tombstone

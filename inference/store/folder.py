@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs"}

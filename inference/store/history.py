@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from inference.clock import SystemClock
-from inference.jobs.model import Job
-from inference.store.database import Database
+from inference.domain.job import Job
 from inference.store.quarantine import decode_jobs
+from inference.store.sqlite.database import Database
 
 PAGE = """
     SELECT * FROM jobs WHERE tenant = :tenant AND requester_id = :requester

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from inference.clock import Clock
-from inference.jobs.events import EventBus, JobEvent
-from inference.jobs.model import (
+from inference.domain.events import EventBus, JobEvent
+from inference.domain.job import (
     MAX_ATTEMPTS,
     MAX_LOSSES,
     TRANSITIONS,
@@ -25,26 +25,27 @@ from inference.jobs.model import (
     Job,
     JobState,
 )
-from inference.jobs.policy import Counts
-from inference.jobs.quota import Usage
-from inference.jobs.scheduler import Charge
-from inference.safety.base import Verdict
-from inference.spec import Spec
+from inference.domain.limits import Counts
+from inference.domain.outbox import ActKind
+from inference.domain.quota import Usage
+from inference.domain.render import Manifest
+from inference.domain.scheduler import Charge
+from inference.domain.spec import Spec
+from inference.domain.verdict import Verdict
 from inference.store import ledger
-from inference.store.database import Database
+from inference.store.announcement import announce, want
 from inference.store.erasure import Erased, erase, settle_removals
 from inference.store.ledger import usage_inside
-from inference.store.line import count_waiting, next_place, save_charge
-from inference.store.outbox import ActKind, announce, want
 from inference.store.quarantine import decode_job
 from inference.store.queries import JobQueries
+from inference.store.queue import count_waiting, next_place, save_charge
 from inference.store.rows import (
     dump_failure,
     dump_manifest,
     dump_verdict,
     row_from_job,
 )
-from inference.workers.base import Manifest
+from inference.store.sqlite.database import Database
 
 JobOrNone = TypeVar("JobOrNone", Job, Job | None)
 

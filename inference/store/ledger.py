@@ -13,9 +13,9 @@ from typing import Any
 
 import aiosqlite
 
-from inference.jobs.model import Job
-from inference.jobs.quota import Usage, milliseconds
-from inference.store.database import Database
+from inference.domain.job import Job
+from inference.domain.quota import Usage, milliseconds
+from inference.store.sqlite.database import Database
 from inference.store.tombstones import secret, tombstone
 
 DAY_SECONDS_MOST = 25 * 3600.0

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 from inference.store.folder import check_folder
 from inference.store.privacy import UMASK
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.errors import StoreError
-from inference.store.diagnosis import explain, explained, obstacle
-from inference.store.migrate import copy_database
+from inference.domain.errors import StoreError
 from inference.store.outbox import act_repairs
 from inference.store.rows import DamagedRow, job_from_row, shown_key
-from inference.store.schema import schema_of
+from inference.store.sqlite.diagnosis import explain, explained, obstacle
+from inference.store.sqlite.migrate import copy_database
+from inference.store.sqlite.schema import schema_of
 
 QUARANTINE_SINCE = 8
 """The schema version with a table of rows that were set aside."""

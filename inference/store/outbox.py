@@ -12,92 +12,28 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
+from dataclasses import replace
 from typing import Any
 
 import aiosqlite
 
 from inference.clock import Clock, SteadyTime
-from inference.jobs.events import EventBus, JobEvent
-from inference.jobs.model import ENDED, Job, JobState
-from inference.store.database import Database
+from inference.domain.events import EventBus, JobEvent
+from inference.domain.job import Job, JobState
+from inference.domain.outbox import Act, ActKind, Route
+from inference.store.announcement import want
 from inference.store.ledger import charge
 from inference.store.quarantine import decode_job, keep, set_aside_act
 from inference.store.rows import LATEST_TIME
+from inference.store.sqlite.database import Database
 from inference.store.validation import fits
 
 LONGEST_WAIT_SECONDS = 360.0
 """The longest wait between two tries that is kept over a restart."""
 
 
-class ActKind(StrEnum):
-    """What is to be done outside."""
-
-    CARD = "card"
-    """Post the job's card, or bring it to the newest state."""
-    CLIP = "clip"
-    """Post the finished file, with the one ping."""
-    NOTICE = "notice"
-    """Tell the requester how it ended when there is no clip, with the one ping."""
-    REMOVAL = "removal"
-    """Take the message with the file back."""
-
-
-class Route(IntEnum):
-    """Where an act goes; after a terminal answer, the next one is tried."""
-
-    THREAD = 0
-    CHANNEL = 1
-    DIRECT = 2
-    KEPT = 3
-    """No place took it: it stays for `/rushes show`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """One row of the outbox."""
-
-    key: str
-    """Idempotency key, at most 25 characters: `<job>:<kind>`."""
-    job_id: str
-    kind: ActKind
-    platform: str
-    wanted: int
-    shown: int
-    route: Route
-    sending: bool
-    """An earlier try may have reached the platform: ask before posting again."""
-    attempts: int
-    created_at: float
-    trace: dict[str, Any]
-    """What a half-done delivery must remember, such as the id of an uploaded file."""
-    receipt: dict[str, Any] | None
-    """What the platform called the message, once posted."""
-
-
 Room = Mapping[tuple[str, ActKind], tuple[str, int]]
 """By platform and kind of act: the lane it is delivered in, and how many more fit there now."""
-
-
-async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float) -> None:
-    """Ask for an act, inside the transaction that makes it necessary."""
-    route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
-    await connection.execute(
-        "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
-        " SELECT :key, :job, :kind, :platform, :route, 0, :now"
-        " WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = :job AND forget = 1)"
-        " ON CONFLICT (key) DO UPDATE SET wanted = wanted + 1,"
-        " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END",
-        {
-            "key": f"{job.id}:{kind}",
-            "job": job.id,
-            "kind": kind.value,
-            "platform": job.platform,
-            "route": route.value,
-            "now": now,
-        },
-    )
 
 
 _OPEN = """outbox AS act WHERE act.shown < act.wanted AND act.dead = 0
@@ -445,12 +381,3 @@ def _is_object(text: Any) -> bool:
         return isinstance(found, dict) and text == text.encode().decode()
     except (ValueError, TypeError, RecursionError):
         return False
-
-
-async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
-    """Say in the outbox what people must be shown of the job's new state."""
-    await want(connection, job, ActKind.CARD, now)
-    if job.state is JobState.DELIVERING:
-        await want(connection, job, ActKind.CLIP, now)
-    elif job.state in ENDED - {JobState.DONE, JobState.CANCELLED}:
-        await want(connection, job, ActKind.NOTICE, now)

@@ -15,11 +15,12 @@ import aiosqlite
 import structlog
 
 from inference.clock import Clock
-from inference.errors import StoreError
-from inference.jobs.model import Job
-from inference.store.database import Database
+from inference.domain.errors import StoreError
+from inference.domain.job import Job
+from inference.store.announcement import announce
 from inference.store.rows import DamagedRow, job_from_row, repair, row_from_job, shown_key
-from inference.store.undecodable import UndecodableText
+from inference.store.sqlite.database import Database
+from inference.store.sqlite.undecodable import UndecodableText
 
 _log = structlog.get_logger(__name__)
 
@@ -81,14 +82,8 @@ async def set_aside_job(
             (job.id, repaired.reachable),
         )
         if repaired.reachable:
-            await _announce(connection, job, now)
+            await announce(connection, job, now)
     return job
-
-
-async def _announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
-    from inference.store.outbox import announce  # noqa: PLC0415 - that module decodes jobs too
-
-    await announce(connection, job, now)
 
 
 async def _set_aside(database: Database, found: sqlite3.Row, now: float) -> Job | None:

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterable
 
 from inference.clock import Clock
-from inference.jobs.model import Job
-from inference.jobs.scheduler import Shares
-from inference.store.database import Database
+from inference.domain.job import Job
+from inference.domain.scheduler import Shares
 from inference.store.ledger import UNFINISHED
 from inference.store.quarantine import decode_jobs, take_out
 from inference.store.rows import LATEST_TIME
+from inference.store.sqlite.database import Database
 
 
 class JobQueries:

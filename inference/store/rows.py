@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from inference.jobs.audience import Audience
-from inference.jobs.model import ENDED, Failure, Job, JobState, Requester
-from inference.jobs.presentation import Presentation
-from inference.safety.base import Verdict
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
-from inference.store.undecodable import UndecodableText
+from inference.domain.audience import Audience
+from inference.domain.job import ENDED, Failure, Job, JobState, Requester
+from inference.domain.output_settings import Presentation
+from inference.domain.render import Manifest
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.verdict import Verdict
+from inference.store.sqlite.undecodable import UndecodableText
 from inference.store.validation import member_checks
-from inference.workers.base import Manifest
 
 LATEST_TIME = 253_402_300_799.0
 """Unix seconds at the end of the year 9999, the last that calendars know."""

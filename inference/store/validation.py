@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from inference.store.undecodable import UndecodableText
+from inference.store.sqlite.undecodable import UndecodableText
 
 Check = Callable[[Any], bool]
 

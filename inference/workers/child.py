@@ -20,24 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inference.device_errors import diagnose, not_finite
+from inference.domain.errors import Cancelled, EngineError, RushesError, UserError
+from inference.domain.render import LATENTS_NAME, Manifest, Progress, Stage
 from inference.engines import registry
 from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.device import cpu, peak_bytes, probe, reset_peak
-from inference.engines.diagnosis import diagnose, not_finite
 from inference.engines.faults import Fault
 from inference.engines.meter import Meter
 from inference.engines.registry import ModelOptions
-from inference.errors import Cancelled, EngineError, RushesError, UserError
 from inference.media.atomic import write_bytes
 from inference.media.encode import ClipWriter, Encoded, write_image
 from inference.media.stamp import Stamp
-from inference.workers.base import (
-    LATENTS_NAME,
-    Manifest,
-    Progress,
-    RenderTask,
-    Stage,
-)
+from inference.workers.base import RenderTask
 from inference.workers.encoder import EncoderThread
 from inference.workers.link import Link
 from inference.workers.previews import Previews
@@ -57,8 +52,8 @@ from inference.workers.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inference.domain.spec import Size
     from inference.engines.base import Engine, FrameChunk, Still
-    from inference.spec import Size
 
 log = logging.getLogger(__name__)
 

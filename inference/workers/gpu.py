@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from inference.domain.errors import EngineError
 from inference.engines.registry import CPU_MODELS
-from inference.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path

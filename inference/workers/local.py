@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from inference.engines.diagnosis import BROKEN
+from inference.device_errors import BROKEN
+from inference.domain.errors import Cancelled, EngineError, RushesError, WorkerLost
 from inference.engines.memory import Device
 from inference.engines.registry import CPU_MODELS
-from inference.errors import Cancelled, EngineError, RushesError, WorkerLost
 from inference.workers.base import find_lie
 from inference.workers.gpu import KnownGpu
 from inference.workers.protocol import (
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inference.workers.base import Manifest, ProgressCallback, RenderTask
+    from inference.domain.render import Manifest, ProgressCallback
+    from inference.workers.base import RenderTask
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from inference.errors import EngineError, UserError, WorkerLost
+from inference.domain.errors import EngineError, UserError, WorkerLost
 from inference.media.facts import STILL, CleanImage, Fitted, Rung
 from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
 from inference.workers.sandbox import in_force

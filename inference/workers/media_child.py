@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from PIL import Image
 
+from inference.domain.errors import EngineError, RushesError, UserError
 from inference.engines.device import cpu
-from inference.errors import EngineError, RushesError, UserError
 from inference.media.facts import STILL, ImageLimits
 from inference.media.intake import clean_image
 from inference.media.ladder import fit_rung, fit_still

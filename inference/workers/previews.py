@@ -7,8 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from inference.domain.render import PREVIEW_NAME
 from inference.media.preview import write_preview
-from inference.workers.base import PREVIEW_NAME
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from inference.errors import WorkerLost
+from inference.domain.errors import WorkerLost
 from inference.workers.environment import command, minimal, without_secrets
 from inference.workers.protocol import Decoder, Message, encode
 

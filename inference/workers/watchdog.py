@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inference.errors import WorkerLost
-from inference.workers.base import Stage
+from inference.domain.errors import WorkerLost
+from inference.domain.render import Stage
 from inference.workers.protocol import Done, Failed, Message, ProgressMessage, Stopped
 
 

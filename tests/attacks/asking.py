@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from commands.context import Call, Caller, Channel
-from commands.policy import make_policy
-from commands.studio import Studio
-from inference.store.database import open_database
+from commands.caller import Caller, Channel
+from commands.context import Call
+from commands.installation import Studio
+from commands.policy.stores import make_policy
+from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.orders import capabilities

@@ -7,22 +7,23 @@ from dataclasses import replace
 import pytest
 
 from commands.extend import carried_over, extended, longest_clip
+from inference.domain.errors import Cancelled, EngineError, UserError
+from inference.domain.job import JobState
+from inference.domain.limits import QueueLimits
+from inference.domain.outbox import ActKind
+from inference.domain.render import Manifest, Stage
+from inference.domain.spec import Mode
 from inference.engines import registry
 from inference.engines.base import Cost
-from inference.errors import Cancelled, EngineError, UserError
 from inference.jobs.estimate import CostModel
-from inference.jobs.model import JobState
-from inference.jobs.policy import QueueLimits
-from inference.spec import Mode
-from inference.store.outbox import ActKind
-from inference.workers.base import Manifest, Stage
 from tests.fakes.orders import JOB_SECONDS, a_job, a_spec, capabilities
 
 attack = pytest.mark.attack
 
 
 async def spent(core, person="ada", tenant="guild:a"):
-    return (await core.jobs.usage(tenant, person, since=0.0)).requester_spent / 1000
+    since = core.jobs._clock.now() - 3600.0
+    return (await core.jobs.usage(tenant, person, since=since)).requester_spent / 1000
 
 
 async def posted(core, job):

@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import CardKind
 from commands.run import execute
+from commands.text.card import CardKind
 from inference.assist.limit import BURST, PER_HOUR
 from inference.assist.openai import AssistantSettings, open_assistant
-from inference.errors import AssistantError, UserError
-from inference.jobs.model import ASSISTANT, RANDOM, JobState
-from inference.jobs.presentation import Presentation
-from inference.jobs.rewording import DECLINED, LIMITED, UNANSWERED
-from inference.safety.base import Outcome, Reason
+from inference.domain.errors import AssistantError, UserError
+from inference.domain.job import ASSISTANT, RANDOM, JobState
+from inference.domain.output_settings import Presentation
+from inference.domain.spec import Mode
+from inference.domain.verdict import Outcome, Reason
+from inference.jobs.prompt_refinement import DECLINED, LIMITED, UNANSWERED
 from inference.safety.guard import Guard
 from inference.safety.words import WordModerator
-from inference.spec import Mode
 from tests.attacks.asking import a_call
 from tests.fakes import openai_server
 from tests.fakes.assistant import FakeAssistant

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from inference.errors import UserError
-from inference.jobs.model import JobState
-from inference.jobs.policy import QueueLimits
-from inference.jobs.quota import Quota
-from inference.spec import Mode
+from inference.domain.errors import UserError
+from inference.domain.job import JobState
+from inference.domain.limits import QueueLimits
+from inference.domain.outbox import ActKind
+from inference.domain.quota import Quota
+from inference.domain.spec import Mode
 from inference.store.maintenance import DATABASE_NAME
-from inference.store.outbox import ActKind
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.orders import an_order
 

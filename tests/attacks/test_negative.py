@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from bot import offline
-from bot.config import Config
-from commands.card import CardKind, plain
+from bot.cli import offline_render
+from bot.config.sections import Config
 from commands.run import execute, press, submit
-from inference.errors import UserError
-from inference.jobs.model import JobState
-from inference.jobs.presentation import Presentation
-from inference.safety.base import Outcome
+from commands.text.card import CardKind, plain
+from inference.domain.errors import UserError
+from inference.domain.job import JobState
+from inference.domain.output_settings import Presentation
+from inference.domain.render import Manifest
+from inference.domain.spec import Spec
+from inference.domain.verdict import Outcome
 from inference.safety.guard import Guard
 from inference.safety.words import WordModerator
-from inference.spec import Spec
-from inference.workers.base import Manifest
 from tests.attacks.asking import FOX, a_call
 from tests.fakes.bench import Bench
 from tests.fakes.moderators import FakeGuildWords, FakeModerator, FakeSampler
@@ -87,7 +87,7 @@ async def test_a_form_takes_no_guidance_below_one(call):
 @pytest.mark.attack("negative", "--cfg 0 of `rushes render`")
 def test_a_script_takes_no_guidance_below_one(tmp_path):
     with pytest.raises(UserError) as error:
-        offline.plan(Config(), "a fox --cfg 0 --no gore", tmp_path / "fox.mp4")
+        offline_render.plan(Config(), "a fox --cfg 0 --no gore", tmp_path / "fox.mp4")
     assert error.value.code == "value.out_of_range"
 
 

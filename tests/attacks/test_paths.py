@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from commands import cards
 from commands.disclosure import without_paths
-from commands.messages import error_text
-from inference.errors import EngineError, StoreError, UserError, UserErrors
-from inference.jobs.model import Failure, JobState
+from commands.text import cards
+from commands.text.messages import error_text
+from inference.domain.errors import EngineError, StoreError, UserError, UserErrors
+from inference.domain.job import Failure, JobState
 from tests.fakes.orders import a_job
 
 KIND = "paths"

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from inference.errors import EngineError, UserError
-from inference.media.watermark import WatermarkSettings
+from inference.domain.errors import EngineError, UserError
+from inference.domain.watermark import WatermarkSettings
 from inference.store.privacy import make_private
 from inference.workers.environment import command, minimal, without_secrets
 from inference.workers.media import MediaLimits, MediaProcess

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import CardKind, plain
-from commands.context import Caller
+from commands.caller import Caller
 from commands.directory import OpenDirectory
-from commands.flags import render_options
+from commands.handlers.prompt import COMMANDS as PROMPT_COMMANDS
+from commands.installation import Studio
 from commands.options import RENDER_OPTIONS
-from commands.prompt import COMMANDS as PROMPT_COMMANDS
+from commands.parsing.flags import render_options
+from commands.policy.settings import DEFAULTS, SETTINGS, Scope
 from commands.run import execute
 from commands.schema import Kind
-from commands.settings import DEFAULTS, SETTINGS, Scope
-from commands.studio import Studio
+from commands.text.card import CardKind, plain
 from inference.engines.registry import capabilities
 from tests.attacks.asking import a_call
 

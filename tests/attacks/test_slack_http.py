@@ -511,7 +511,7 @@ async def test_a_replayed_command_makes_one_job(attacker, slack, acme, alice, ge
 @pytest.fixture
 def at_once(monkeypatch, patient):
     """Acknowledge before there is an answer, so that it goes to the response URL."""
-    monkeypatch.setattr("bot.slack.slash.ACK_SECONDS", 0.0)
+    monkeypatch.setattr("bot.slack.inbound.slash_commands.ACK_SECONDS", 0.0)
 
 
 @contextlib.asynccontextmanager

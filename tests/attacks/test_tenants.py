@@ -9,22 +9,22 @@ from types import SimpleNamespace
 import discord
 import pytest
 
-from bot.config_sources import load_config
-from bot.discord import sync
-from bot.discord.answers import Answers
-from bot.discord.commands import make_tree
-from bot.discord.reception import Reception
-from bot.setup import house
-from commands.card import CardKind, plain
+from bot.config.sources import load_config
+from bot.discord import command_sync
+from bot.discord.inbound.answers import Answers
+from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.commands import make_tree
+from bot.factories import house
+from commands.caller import Caller, Channel
 from commands.catalog import COMMANDS
-from commands.context import Caller, Channel
-from commands.house import DirectMessages, House
+from commands.installation import Studio
+from commands.policy.house import DirectMessages, House
 from commands.run import execute, press
-from commands.studio import Studio
-from inference.errors import UserError
-from inference.jobs.model import Requester
-from inference.jobs.policy import QueueLimits
-from inference.jobs.quota import Quota
+from commands.text.card import CardKind, plain
+from inference.domain.errors import UserError
+from inference.domain.job import Requester
+from inference.domain.limits import QueueLimits
+from inference.domain.quota import Quota
 from tests.attacks.asking import a_call
 from tests.fakes.bench import Bench
 from tests.fakes.orders import an_order
@@ -171,7 +171,7 @@ async def test_commands_that_make_things_are_hidden_in_closed_direct_messages(di
     async with discord.Client(intents=discord.Intents.none()) as client:
         reception = Reception(desk, client, Answers(), None, ())
         tree = make_tree(client, reception, COMMANDS, direct_messages=direct_messages)
-        told = {command["name"]: command for command in await sync.payload(tree)}
+        told = {command["name"]: command for command in await command_sync.payload(tree)}
     there = {name for name, command in told.items() if 1 in command["contexts"]}
     hidden = {"generate", "image", "animate", "random", "refine", "Animate this image"}
     is_open = direct_messages is DirectMessages.OPEN

@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bot.discord import render
-from bot.slack import blocks
+from bot.discord.outbound import render
+from bot.slack.outbound import blocks
 from bot.terminal.render import CardView, toolbar
-from commands import cards
-from commands.card import CardKind, Person, plain
-from commands.cards import Standing
-from commands.context import Caller, Channel
-from commands.messages import text
+from commands.caller import Caller, Channel
 from commands.options import MAX_PROMPT
 from commands.run import execute, submit
-from inference.jobs.model import Failure, JobState, Requester
-from inference.safety.base import Outcome, Reason, Verdict
+from commands.text import cards
+from commands.text.card import CardKind, Person, plain
+from commands.text.cards import Standing
+from commands.text.messages import text
+from inference.domain.job import Failure, JobState, Requester
+from inference.domain.render import Manifest
+from inference.domain.verdict import Outcome, Reason, Verdict
 from inference.text import clean, clean_words, is_blank, isolate, isolate_foreign
-from inference.workers.base import Manifest
 from tests.attacks.asking import a_call
 from tests.fakes.orders import a_job, a_spec
 

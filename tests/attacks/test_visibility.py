@@ -9,20 +9,20 @@ from dataclasses import replace
 
 import pytest
 
-from bot.discord import suggestions
+from bot.discord.inbound import autocomplete
 from commands.actions import Action, Verb
-from commands.card import Card, plain
-from commands.context import Caller, Channel
+from commands.caller import Caller, Channel
 from commands.directory import OpenDirectory
 from commands.options import JOB
+from commands.policy.visibility import Sight, Viewer, can_see, sight
 from commands.run import execute, press, submit
-from commands.visibility import Sight, Viewer, can_see, sight
-from inference.jobs.audience import Audience
-from inference.jobs.model import JobState
-from inference.store.database import open_database
+from commands.text.card import Card, plain
+from inference.domain.audience import Audience
+from inference.domain.job import JobState
 from inference.store.jobs import JobStore
-from inference.store.migrate import migrations
 from inference.store.rows import row_from_job
+from inference.store.sqlite.database import open_database
+from inference.store.sqlite.migrate import migrations
 from tests.attacks.asking import a_call
 from tests.fakes.bench import Bench
 from tests.fakes.clock import ManualClock
@@ -131,9 +131,9 @@ async def test_no_form_works_on_a_private_job_elsewhere(victim, verb):
 @pytest.mark.attack("visibility", "type into an option that proposes jobs, as an admin")
 async def test_no_private_prompt_is_proposed(victim):
     admin = replace(MALLORY, admin=True)
-    source = suggestions.source(JOB)
-    assert await suggestions.suggest(source, "", outside(victim, admin)) == []
-    assert await suggestions.suggest(source, "", outside(victim, VICTIM))
+    source = autocomplete.source(JOB)
+    assert await autocomplete.suggest(source, "", outside(victim, admin)) == []
+    assert await autocomplete.suggest(source, "", outside(victim, VICTIM))
 
 
 @pytest.mark.attack("visibility", "show prompts to the operator of the machine")

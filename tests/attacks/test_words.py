@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from commands.flags import parse
-from inference.safety.base import Reason
+from commands.parsing.flags import parse
+from inference.domain.verdict import Reason
 from inference.safety.lookalikes import lookalikes, make, write
 from inference.safety.words import WordModerator
 from tests.fakes.moderators import FakeGuildWords

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from inference.jobs.model import MAX_ATTEMPTS, MAX_LOSSES
+from inference.domain.job import MAX_ATTEMPTS, MAX_LOSSES
 from tests.chaos.points import CLIP, END_SECONDS, STILL
 from tests.chaos.table import Tally
 from tests.chaos.verdict import judge

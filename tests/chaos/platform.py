@@ -14,16 +14,17 @@ from typing import Any
 
 import aiohttp
 
-from bot.config import Config
+from bot.config.sections import Config
 from bot.platform import Desk, Outgoing, Receipt, Remember
-from commands.card import Card, plain
-from commands.context import Call, Caller, Channel
+from commands.caller import Caller, Channel
+from commands.context import Call
 from commands.run import execute
-from inference import faults
-from inference.errors import DeliveryError, UserError
-from inference.jobs.model import Job
-from inference.jobs.preparing import ImageSource
-from inference.store.outbox import Route
+from commands.text.card import Card, plain
+from inference import crash_points
+from inference.domain.errors import DeliveryError, UserError
+from inference.domain.job import Job
+from inference.domain.outbox import Route
+from inference.jobs.preparation import ImageSource
 
 ADDRESS = "RUSHES_WITNESS"
 """Environment variable with the witness's URL."""
@@ -185,9 +186,9 @@ class Nonce(_Chat):
             return _channel(message)
         head = _head(message)
         try:
-            faults.point("before:nonce_thread")
+            crash_points.point("before:nonce_thread")
             await self._wire.call("POST", f"messages/{head}/thread")
-            faults.point("after:nonce_thread")
+            crash_points.point("after:nonce_thread")
         except DeliveryError as error:
             if error.params.get("reason") != THREAD_EXISTS:
                 raise
@@ -205,12 +206,12 @@ class Upload(_Chat):
         file_id = message.trace.get("file_id")
         if file_id is None:
             file_id = await self._fill(message.card, message.file)
-            faults.point("before:upload_remember")
+            crash_points.point("before:upload_remember")
             await remember({"file_id": file_id})
-        faults.point("before:upload_complete")
+        crash_points.point("before:upload_complete")
         said = {"channel": place, "content": _content(message)}
         await self._wire.call("POST", f"files/{file_id}/complete", json=said)
-        faults.point("after:upload_complete")
+        crash_points.point("after:upload_complete")
         return {"file": file_id}
 
     async def find(self, message: Outgoing) -> Receipt | None:
@@ -222,9 +223,9 @@ class Upload(_Chat):
         return {"file": file_id} if file["shared"] else None
 
     async def _fill(self, card: Card, file: Path) -> str:
-        faults.point("before:upload_reserve")
+        crash_points.point("before:upload_reserve")
         reserved = await self._wire.call("POST", "files", json={"name": _file_name(card)})
-        faults.point("before:upload_bytes")
+        crash_points.point("before:upload_bytes")
         data = await asyncio.to_thread(file.read_bytes)
         await self._wire.call("PUT", reserved["upload_url"], data=data)
         return str(reserved["file_id"])

@@ -13,10 +13,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from inference.domain.errors import RushesError
+from inference.domain.spec import Size
 from inference.engines.testcard_picture import Picture
-from inference.errors import RushesError
 from inference.media.provenance import read_recipe
-from inference.spec import Size
 from tests.chaos.records import Command, Message
 from tests.chaos.server import Witness
 from tests.chaos.table import Tally

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.domain.errors import Cancelled, EngineError
+from inference.domain.spec import Aesthetic, Camera, Mode, Motion, Size, Spec
 from inference.engines import registry
 from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import ModelOptions
-from inference.errors import Cancelled, EngineError
-from inference.spec import Aesthetic, Camera, Mode, Motion, Size, Spec
 
 
 @dataclass(frozen=True)

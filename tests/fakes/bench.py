@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from inference.assist.base import PromptAssistant
+from inference.domain.job import Job, JobState
+from inference.domain.limits import QueueLimits
+from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Capabilities
-from inference.jobs.core import Core, open_core
-from inference.jobs.model import Job, JobState
-from inference.jobs.policy import QueueLimits
+from inference.jobs.assembly import Core, open_core
 from inference.jobs.service import CancelOutcome
-from inference.media.watermark import WatermarkSettings
 from inference.safety.guard import Guard
 from tests.fakes.cleaner import FakeCleaner, FakeImages
 from tests.fakes.clock import ManualClock

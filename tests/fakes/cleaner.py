@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from inference.jobs.model import Job
+from inference.domain.job import Job
 
 
 class FakeImages:

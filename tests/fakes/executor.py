@@ -8,15 +8,9 @@ from collections import deque
 from dataclasses import replace
 from typing import Self
 
-from inference.errors import Cancelled, WorkerLost
-from inference.workers.base import (
-    LATENTS_NAME,
-    Manifest,
-    Progress,
-    ProgressCallback,
-    RenderTask,
-    Stage,
-)
+from inference.domain.errors import Cancelled, WorkerLost
+from inference.domain.render import LATENTS_NAME, Manifest, Progress, ProgressCallback, Stage
+from inference.workers.base import RenderTask
 
 CLIP = b"not really a clip"
 

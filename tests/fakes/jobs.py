@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from inference.errors import AssistantError, NotFound, UserError
+from inference.domain.errors import AssistantError, NotFound, UserError
+from inference.domain.job import ENDED, Job, JobState, Order
+from inference.domain.quota import Quota, Usage, admit_cost, milliseconds
+from inference.domain.render import Progress
+from inference.domain.spec import Mode, Spec
+from inference.domain.verdict import Outcome
 from inference.jobs.estimate import Place
-from inference.jobs.model import ENDED, Job, JobState, Order
-from inference.jobs.quota import Quota, Usage, admit_cost, milliseconds
 from inference.jobs.service import CancelOutcome
-from inference.safety.base import Outcome
-from inference.spec import Mode, Spec
-from inference.workers.base import Progress
 
 SECONDS_EACH = 40.0
 """Between two places in line; what 97 frames at 360p cost."""

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from inference.errors import ModeratorUnavailable
-from inference.safety.base import Reason
+from inference.domain.errors import ModeratorUnavailable
+from inference.domain.verdict import Reason
 from inference.safety.guard import Guard
 
 

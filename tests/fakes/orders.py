@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from inference.domain.audience import Audience
+from inference.domain.errors import UserError
+from inference.domain.job import Job, JobState, Order, Requester
+from inference.domain.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 from inference.engines.base import Capabilities, Cost
 from inference.engines.geometry import FRAMES, SIZES
-from inference.errors import UserError
-from inference.jobs.audience import Audience
-from inference.jobs.model import Job, JobState, Order, Requester
-from inference.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
 
 JOB_SECONDS = 10.0
 """What every job is estimated at, whatever is in it."""

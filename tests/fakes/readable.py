@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, tzinfo
 
-from commands.card import Card
-from commands.card import plain as card_text
+from commands.text.card import Card
+from commands.text.card import plain as card_text
 from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
 
 _MARKS = str.maketrans("", "", FIRST_STRONG_ISOLATE + POP_ISOLATE)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.nano import measure
+from benchmarks.training import measure
+from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.backgrounds import PLACES
 from inference.nano.scenes import (
     COLOURS,
@@ -20,7 +21,6 @@ from inference.nano.scenes import (
 )
 from inference.nano.shapes import OUTLINES
 from inference.opensora.geometry import NANO_SIZES
-from inference.spec import Aesthetic, Camera, Motion
 
 
 def scene(**changes):

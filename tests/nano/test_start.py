@@ -8,14 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from inference.nano.batches import Batches  # noqa: E402
+from benchmarks.training.batches import Batches  # noqa: E402
+from benchmarks.training.latents import ClipShape, encode_scenes  # noqa: E402
+from benchmarks.training.objective import velocity_loss  # noqa: E402
+from benchmarks.training.start import install_clock, turn_up_captions  # noqa: E402
 from inference.nano.captions import draw_scene  # noqa: E402
-from inference.nano.latents import ClipShape, encode_scenes  # noqa: E402
-from inference.nano.objective import velocity_loss  # noqa: E402
-from inference.nano.start import install_clock, turn_up_captions  # noqa: E402
 from inference.opensora.checkpoint import load_text_encoder, load_transformer, load_vae  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
-from inference.opensora.transformer import STDiT3  # noqa: E402
+from inference.opensora.networks.transformer import STDiT3  # noqa: E402
 
 pytestmark = pytest.mark.model
 

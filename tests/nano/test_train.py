@@ -12,12 +12,13 @@ torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 
-from inference.nano.batches import Batches  # noqa: E402
+from benchmarks.training.batches import Batches  # noqa: E402
+from benchmarks.training.latents import ClipShape, Shard, encode_scenes, load_pool  # noqa: E402
+from benchmarks.training.objective import caption_gaps  # noqa: E402
+from benchmarks.training.train import Recipe, Trainer, train  # noqa: E402
+from inference.domain.spec import Camera  # noqa: E402
 from inference.nano.captions import draw_scene  # noqa: E402
-from inference.nano.latents import ClipShape, Shard, encode_scenes, load_pool  # noqa: E402
-from inference.nano.objective import caption_gaps  # noqa: E402
 from inference.nano.scenes import Move, cover  # noqa: E402
-from inference.nano.train import Recipe, Trainer, train  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
     Placement,
     load_text_encoder,
@@ -26,7 +27,6 @@ from inference.opensora.checkpoint import (  # noqa: E402
 )
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
-from inference.spec import Camera  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -189,7 +189,7 @@ def test_a_wrong_place_explains_clips_worse_than_the_right_one():
 
 def test_the_smoke_run_goes_through_everything(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "inference.nano.train", "--smoke"],
+        [sys.executable, "-m", "benchmarks.training.train", "--smoke"],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,

@@ -9,15 +9,8 @@ torch = pytest.importorskip("torch")
 
 import numpy as np  # noqa: E402
 
-from inference.nano.reader import LinearReader  # noqa: E402
-from inference.nano.train_vae import (  # noqa: E402
-    clips,
-    decibels,
-    fit_decoder,
-    fit_encoder,
-    quality,
-    save,
-)
+from benchmarks.training.reader import LinearReader  # noqa: E402
+from benchmarks.training.train_vae import clips, decibels, fit_decoder, fit_encoder, quality, save  # noqa: E402
 from inference.opensora.checkpoint import load_vae  # noqa: E402
 
 pytestmark = pytest.mark.model

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE
 from inference.opensora.config import VaeConfig
 from inference.opensora.files import kept_in
-from inference.opensora.vae import VideoVae
+from inference.opensora.networks.vae import VideoVae
 from tests.opensora import opensora_vectors as vectors
 
 _CODER = {"ch": 32, "num_res_blocks": 1}

@@ -63,7 +63,7 @@ def tensors(folder, section, case):
 def transformer(folder):
     """The small transformer of a set, in fp32."""
     from inference.opensora.config import TransformerConfig
-    from inference.opensora.transformer import STDiT3
+    from inference.opensora.networks.transformer import STDiT3
 
     config = TransformerConfig.from_dict(manifest(folder)["stdit13"]["config"])
     return _filled(STDiT3(config), folder / "stdit13_weights.safetensors")
@@ -72,7 +72,7 @@ def transformer(folder):
 def vae(folder):
     """The small VAE of a set, in fp32."""
     from inference.opensora.config import VaeConfig
-    from inference.opensora.vae import VideoVae
+    from inference.opensora.networks.vae import VideoVae
 
     config = VaeConfig.from_dict(manifest(folder)["vae13"])
     return _filled(VideoVae(config), folder / "vae13_weights.safetensors")
@@ -90,7 +90,7 @@ def random_transformer(seed=0, **config):
     import torch
 
     from inference.opensora.config import TransformerConfig
-    from inference.opensora.transformer import STDiT3
+    from inference.opensora.networks.transformer import STDiT3
 
     defaults = {
         "hidden_size": 48,

@@ -20,8 +20,8 @@ from inference.opensora.checkpoint import (  # noqa: E402
 )
 from inference.opensora.config import TransformerConfig, VaeConfig  # noqa: E402
 from inference.opensora.files import find_checkpoint  # noqa: E402
-from inference.opensora.transformer import STDiT3  # noqa: E402
-from inference.opensora.vae import VideoVae  # noqa: E402
+from inference.opensora.networks.transformer import STDiT3  # noqa: E402
+from inference.opensora.networks.vae import VideoVae  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model

@@ -11,8 +11,8 @@ from inference.opensora import flops  # noqa: E402
 from inference.opensora.config import CoderConfig, TransformerConfig  # noqa: E402
 from inference.opensora.flops import LatentShape  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
-from inference.opensora.transformer import STDiT3  # noqa: E402
-from inference.opensora.vae import Decoder  # noqa: E402
+from inference.opensora.networks.transformer import STDiT3  # noqa: E402
+from inference.opensora.networks.vae import Decoder  # noqa: E402
 
 pytestmark = pytest.mark.model
 

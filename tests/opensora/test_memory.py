@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from inference.domain.spec import Size  # noqa: E402
 from inference.engines.base import Footprint  # noqa: E402
 from inference.engines.memory import (  # noqa: E402
     TEXT_TOKENS,
@@ -15,11 +16,10 @@ from inference.engines.memory import (  # noqa: E402
 )
 from inference.opensora.config import CoderConfig, TransformerConfig, VaeConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize, latent_frames, latent_size  # noqa: E402
+from inference.opensora.networks.transformer import STDiT3  # noqa: E402
+from inference.opensora.networks.vae import VideoVae  # noqa: E402
 from inference.opensora.presets import OFFICIAL_T2V  # noqa: E402
 from inference.opensora.sampler import Sampler, branch_conditions  # noqa: E402
-from inference.opensora.transformer import STDiT3  # noqa: E402
-from inference.opensora.vae import VideoVae  # noqa: E402
-from inference.spec import Size  # noqa: E402
 from tests.opensora.allocations import Allocations  # noqa: E402
 
 pytestmark = pytest.mark.model

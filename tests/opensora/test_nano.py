@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from inference.errors import Cancelled  # noqa: E402
+from inference.domain.errors import Cancelled  # noqa: E402
 from inference.opensora.geometry import nano_size  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
 from inference.opensora.sampler import Hooks  # noqa: E402

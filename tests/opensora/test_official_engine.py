@@ -9,19 +9,19 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from inference.domain.errors import EngineError  # noqa: E402
+from inference.domain.spec import Aspect  # noqa: E402
 from inference.engines import registry  # noqa: E402
 from inference.engines.base import Inputs, Monitor  # noqa: E402
 from inference.engines.memory import Saving  # noqa: E402
 from inference.engines.opensora import Loaded, OpenSoraEngine, Recipe  # noqa: E402
 from inference.engines.registry import ModelOptions  # noqa: E402
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE  # noqa: E402
-from inference.errors import EngineError  # noqa: E402
 from inference.opensora import checkpoint  # noqa: E402
 from inference.opensora.files import CheckpointError, kept_in  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
-from inference.opensora.residency import Resident  # noqa: E402
-from inference.spec import Aspect  # noqa: E402
+from inference.opensora.weight_swap import Resident  # noqa: E402
 from tests.fakes.orders import a_spec  # noqa: E402
 from tests.opensora import official  # noqa: E402
 

@@ -7,12 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks import opensora_slow as slow  # noqa: E402
-from inference.opensora.attention import attend_windows  # noqa: E402
 from inference.opensora.config import CoderConfig, VaeConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize, timesteps  # noqa: E402
+from inference.opensora.networks.attention import attend_windows  # noqa: E402
+from inference.opensora.networks.vae import VideoVae  # noqa: E402
 from inference.opensora.presets import OFFICIAL_I2V, OFFICIAL_T2V  # noqa: E402
 from inference.opensora.sampler import References, Sampler, branch_conditions  # noqa: E402
-from inference.opensora.vae import VideoVae  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
 
 pytestmark = pytest.mark.model

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
 from inference.opensora.config import CoderConfig, VaeConfig  # noqa: E402
-from inference.opensora.slices import causal_attention  # noqa: E402
-from inference.opensora.vae import VideoVae  # noqa: E402
+from inference.opensora.networks.slices import causal_attention  # noqa: E402
+from inference.opensora.networks.vae import VideoVae  # noqa: E402
 
 pytestmark = pytest.mark.model
 

@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 
-from inference.opensora.attention import attend_frames, attend_windows  # noqa: E402
 from inference.opensora.config import TransformerConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
+from inference.opensora.networks.attention import attend_frames, attend_windows  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model

@@ -8,8 +8,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from inference.errors import EngineError, WorkerLost
-from inference.workers.base import LATENTS_NAME
+from inference.domain.errors import EngineError, WorkerLost
+from inference.domain.render import LATENTS_NAME
 from inference.workers.local import LocalExecutor
 from tests.process.worker_samples import LIMITS, Steps, executor, task, until
 

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from inference.workers.base import Manifest, find_lie
+from inference.domain.render import Manifest
+from inference.workers.base import find_lie
 from tests.process.worker_samples import Steps, executor, task
 
 pytestmark = pytest.mark.process

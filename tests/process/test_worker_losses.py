@@ -6,8 +6,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from inference.errors import EngineError, WorkerLost
-from inference.workers.base import Stage
+from inference.domain.errors import EngineError, WorkerLost
+from inference.domain.render import Stage
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task, until
 
 pytestmark = pytest.mark.process

@@ -8,15 +8,15 @@ import psutil
 import pytest
 from PIL import Image
 
+from inference.domain.errors import EngineError, UserError
+from inference.domain.spec import Size
+from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import FrameChunk
-from inference.errors import EngineError, UserError
 from inference.media.encode import ClipWriter
 from inference.media.facts import Rung
 from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
-from inference.media.watermark import WatermarkSettings
 from inference.safety.pictures import THRESHOLD, find_model
-from inference.spec import Size
 from inference.workers.media import MediaLimits, MediaProcess
 from tests.process.worker_samples import gone, until
 

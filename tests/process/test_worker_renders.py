@@ -8,10 +8,10 @@ from itertools import groupby
 import psutil
 import pytest
 
-from inference.errors import Cancelled, EngineError, UserError, WorkerLost
+from inference.domain.errors import Cancelled, EngineError, UserError, WorkerLost
+from inference.domain.render import LATENTS_NAME, PREVIEW_NAME, Stage
+from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
-from inference.media.watermark import WatermarkSettings
-from inference.workers.base import LATENTS_NAME, PREVIEW_NAME, Stage
 from inference.workers.protocol import MAX_FRAME_BYTES
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
 

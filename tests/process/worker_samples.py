@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
-from inference.media.watermark import WatermarkSettings
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.watermark import WatermarkSettings
 from inference.workers.base import RenderTask
 from inference.workers.local import LocalExecutor
 from inference.workers.watchdog import WorkerLimits

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from bot.slack import mentions, modals, slash
+from bot.slack.inbound import mentions, modals, slash_commands
 from tests.fakes.slack import LoopbackSlack
 from tests.scenario.slack_house import House, declared
 
@@ -43,7 +43,7 @@ def general(acme, alice):
 @pytest.fixture
 def patient(monkeypatch):
     """Let a busy machine answer before it acknowledges, as an idle one does."""
-    for module in (slash, mentions, modals):
+    for module in (slash_commands, mentions, modals):
         monkeypatch.setattr(module, "ACK_SECONDS", 2.5)
 
 

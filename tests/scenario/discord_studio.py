@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.app import App, open_app
-from bot.config_sources import load_config
+from bot.config.sources import load_config
 from tests.fakes.discord import Channel, Guild, LoopbackDiscord, Message, Person
 
 SECONDS = 30.0

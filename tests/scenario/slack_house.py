@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from bot.app import make_painter
-from bot.config import SlackSection
+from bot.config.sections import SlackSection
 from bot.delivery import Delivery
 from bot.platform import Desk
-from bot.slack.limiter import Limiter
-from bot.slack.manifest import manifest
+from bot.slack.api.rate_limits import Limiter
+from bot.slack.inbound.manifest import manifest
 from bot.slack.platform import SlackPlatform
-from commands.house import House as HouseRules
-from commands.policy import make_policy
-from commands.studio import Studio
+from commands.installation import Studio
+from commands.policy.house import House as HouseRules
+from commands.policy.stores import make_policy
 from inference.clock import Clock, SystemClock
+from inference.domain.job import Job
+from inference.domain.limits import QueueLimits
+from inference.domain.watermark import WatermarkSettings
 from inference.engines import registry
-from inference.jobs.core import Core, open_core
-from inference.jobs.model import Job
-from inference.jobs.policy import QueueLimits
-from inference.media.watermark import WatermarkSettings
+from inference.jobs.assembly import Core, open_core
 from inference.safety.guard import Guard
 from inference.tasks import running
 from tests.fakes.cleaner import FakeCleaner

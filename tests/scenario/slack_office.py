@@ -11,20 +11,20 @@ import pytest
 
 from bot.platform import Outgoing
 from bot.slack.address import Address
-from bot.slack.calls import Calls
-from bot.slack.clients import Clients, Credentials
-from bot.slack.files import Files
-from bot.slack.images import SlackImages
+from bot.slack.api.calls import Calls
+from bot.slack.api.clients import Clients, Credentials
+from bot.slack.api.rate_limits import Limiter
+from bot.slack.inbound.images import SlackImages
 from bot.slack.installations import Installation
-from bot.slack.limiter import Limiter
-from bot.slack.post import Posting
-from commands import cards
-from commands.cards import Standing
+from bot.slack.outbound.files import Files
+from bot.slack.outbound.posting import Posting
+from commands.text import cards
+from commands.text.cards import Standing
 from inference.clock import SystemClock
-from inference.errors import DeliveryError
-from inference.jobs.model import Job
-from inference.store.database import open_database
-from inference.store.outbox import ActKind, Route
+from inference.domain.errors import DeliveryError
+from inference.domain.job import Job
+from inference.domain.outbox import ActKind, Route
+from inference.store.sqlite.database import open_database
 from tests.fakes.orders import a_job, a_spec
 from tests.fakes.slack import LoopbackSlack
 

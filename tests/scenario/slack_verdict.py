@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from inference.errors import RushesError
+from inference.domain.errors import RushesError
 from inference.media.provenance import read_recipe
 from tests.fakes.slack import LoopbackSlack, Person
 from tests.fakes.slack.model import Channel, File, Message

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.app import open_app
-from bot.client import Speaker, connect
-from bot.config_sources import load_config
-from bot.control import serve_control
+from bot.config.sources import load_config
+from bot.control.client import Speaker, connect
+from bot.control.server import serve_control
 from commands.actions import Verb
 from inference.media.provenance import read_recipe
 from tests.fakes import openai_server

@@ -10,9 +10,9 @@ import re
 import pytest
 
 from bot.app import open_app
-from bot.config_sources import load_config
+from bot.config.sources import load_config
 from bot.delivery_slots import SLOTS, Lane
-from inference.jobs.preparing import DOWNLOADS
+from inference.jobs.preparation import DOWNLOADS
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image
 
-from bot.discord import answers
-from inference.errors import UserError
+from bot.discord.inbound import answers
+from inference.domain.errors import UserError
 from tests.fakes.discord import ChannelKind, File, Permission
 from tests.scenario.discord_studio import SECONDS, eventually, studio
 
@@ -243,7 +243,7 @@ async def test_a_guild_that_sends_the_bot_away_gets_no_more_work_done(place):
 
 
 async def test_a_token_that_discord_does_not_take_is_one_clear_error(place):
-    from bot.config import DiscordSection
+    from bot.config.sections import DiscordSection
     from bot.discord.invite import invitation
 
     section = DiscordSection(token=place.alice.user.name, api_base_url=place.discord.api_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.discord import sync
+from bot.discord import command_sync
 from tests.scenario.discord_studio import eventually, studio
 
 pytestmark = pytest.mark.process
@@ -21,7 +21,7 @@ async def place(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(sync, "PAUSES", (0.05,))
+    monkeypatch.setattr(command_sync, "PAUSES", (0.05,))
 
 
 def registered(place, guild):
@@ -69,7 +69,7 @@ async def test_one_wrong_guild_id_takes_the_commands_from_no_other_guild(place, 
 
 
 async def test_an_invitation_is_followed_by_commands_at_once(place, monkeypatch):
-    monkeypatch.setattr(sync, "PAUSES", (3600.0,))
+    monkeypatch.setattr(command_sync, "PAUSES", (3600.0,))
     later = place.discord.add_guild("later")
     place.discord.world.remove_bot(later)
     async with place.bot(section={"guild_ids": [later.id, place.guild.id]}) as app:

@@ -11,7 +11,7 @@ import pytest
 
 from bot import fallback
 from bot.discord import platform
-from inference.store.outbox import ActKind, Route
+from inference.domain.outbox import ActKind, Route
 from tests.fakes.discord import ChannelKind, Permission
 from tests.scenario.discord_studio import SECONDS, eventually, studio
 

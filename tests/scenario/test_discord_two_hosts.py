@@ -9,7 +9,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from bot.discord import answers
+from bot.discord.inbound import answers
 from bot.discord.two_hosts import HEALTH_KEY
 from commands.actions import Action, Verb
 from tests.scenario.discord_studio import SECONDS, eventually, studio

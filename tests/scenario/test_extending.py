@@ -9,12 +9,13 @@ import av
 import pytest
 
 from bot.app import open_app
-from bot.config_sources import load_config
+from bot.config.sources import load_config
 from commands.actions import Action, Verb
-from commands.card import plain
-from commands.context import Call, Caller, Channel
+from commands.caller import Caller, Channel
+from commands.context import Call
 from commands.run import execute, press
-from inference.jobs.model import JobState
+from commands.text.card import plain
+from inference.domain.job import JobState
 
 pytestmark = pytest.mark.process
 

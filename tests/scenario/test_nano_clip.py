@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.domain.render import LATENTS_NAME
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
-from inference.media.watermark import WatermarkSettings
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
-from inference.workers.base import LATENTS_NAME, RenderTask
+from inference.workers.base import RenderTask
 from inference.workers.local import LocalExecutor
 
 torch = pytest.importorskip("torch")

@@ -10,14 +10,14 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from bot.config import DiscordSection
+from bot.config.sections import DiscordSection
 from bot.connector import ProxyError, open_session
 from bot.discord.invite import invitation
 from inference.assist.base import Draft
 from inference.assist.openai import AssistantSettings, open_assistant
-from inference.errors import AssistantError, UserError
+from inference.domain.errors import AssistantError, UserError
+from inference.domain.spec import Mode
 from inference.safety.openai import OpenAIModerator
-from inference.spec import Mode
 from tests.fakes import openai_moderation, openai_server
 from tests.fakes.discord import File
 from tests.fakes.proxy import PASSWORD, LoopbackProxy

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.slack import slash
-from inference.spec import Mode
+from bot.slack.inbound import slash_commands
+from inference.domain.spec import Mode
 from tests.scenario.slack_house import buttons_below, card_of, clip_below, written
 
 PICTURE = ("fox.png", b"\x89PNG not really a picture")
@@ -52,7 +52,7 @@ async def test_a_clip_is_brought_again_to_who_asks_for_it(slack, house, alice, g
 
 
 async def test_a_slow_slack_is_acknowledged_first(slack, house, alice, general, monkeypatch):
-    monkeypatch.setattr(slash, "ACK_SECONDS", 0.1)
+    monkeypatch.setattr(slash_commands, "ACK_SECONDS", 0.1)
     slack.trouble(r"users\.info", slow_seconds=0.6, taken=True)
     reply = await alice.command(general, "/generate", "a fox --arr 9:16")
     assert reply.acknowledged

@@ -10,12 +10,12 @@ import pytest
 
 from bot.delivery import Delivery
 from bot.slack.address import Address
-from bot.slack.limiter import TIER_3
-from commands import cards
-from commands.cards import Standing
-from inference.errors import DeliveryError
-from inference.jobs.model import Failure, JobState
-from inference.store.outbox import ActKind, Route
+from bot.slack.api.rate_limits import TIER_3
+from commands.text import cards
+from commands.text.cards import Standing
+from inference.domain.errors import DeliveryError
+from inference.domain.job import Failure, JobState
+from inference.domain.outbox import ActKind, Route
 from tests.fakes.orders import a_spec, an_order
 from tests.scenario.slack_office import carded, open_office, refusal
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from bot.slack import reception
-from inference.jobs.model import JobState
-from inference.safety.base import Reason
+from bot.slack.inbound import command_gateway
+from inference.domain.job import JobState
+from inference.domain.verdict import Reason
 from tests.fakes.executor import FakeExecutor
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.scenario.slack_house import card_of, clip_below, written
@@ -124,7 +124,7 @@ async def test_an_edit_after_the_start_is_answered_by_a_note(slack, house, alice
 async def test_an_edit_while_the_job_is_prepared_is_taken_after_that(
     make_house, alice, general, monkeypatch
 ):
-    monkeypatch.setattr(reception, "PREPARING_SECONDS", (0.02,) * 1000)
+    monkeypatch.setattr(command_gateway, "PREPARING_SECONDS", (0.02,) * 1000)
     moderator = FakeModerator()
     moderator.gate = asyncio.Event()
     house = make_house(executor=FakeExecutor(), guard=a_guard(texts=[moderator]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.slack import images, pictures
+from bot.slack.inbound import images, pictures
 from tests.scenario.slack_house import card_of, clip_below, written
 
 PICTURE = ("fox.png", b"\x89PNG not really a picture")

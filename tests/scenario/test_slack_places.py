@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot import fallback
-from bot.slack import files
-from inference.store.outbox import Route
+from bot.slack.outbound import files
+from inference.domain.outbox import Route
 from tests.fakes.executor import FakeExecutor
 from tests.scenario.slack_house import card_of, clip_below, written
 from tests.scenario.slack_office import carded, open_office, refusal

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from commands.house import DirectMessages, House
-from inference.jobs.audience import Audience
+from commands.policy.house import DirectMessages, House
+from inference.domain.audience import Audience
 from tests.fakes.clock import ManualClock
 from tests.fakes.slack.records import Refused
 from tests.scenario.slack_house import (

@@ -13,7 +13,7 @@ import pytest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.slack import connection
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.store.maintenance import DATABASE_NAME
 from tests.scenario.slack_house import (
     House,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bot.app import GRACE_SECONDS
+from bot.serve import GRACE_SECONDS
 from tests.chaos.points import CLIP, STILL
 from tests.chaos.verdict import judge
 from tests.chaos.world import world

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 
 from bot.app import open_app
-from bot.client import Moved, Posted, Speaker, connect
-from bot.config_sources import load_config
-from bot.control import serve_control
-from inference.errors import UserError
+from bot.config.sources import load_config
+from bot.control.client import Moved, Posted, Speaker, connect
+from bot.control.server import serve_control
+from inference.domain.errors import UserError
 
 pytestmark = pytest.mark.process
 

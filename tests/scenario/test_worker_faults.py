@@ -9,7 +9,7 @@ import aiohttp
 import psutil
 import pytest
 
-from bot.reach import SOCKET_NAME, reachable
+from bot.control.socket_path import SOCKET_NAME, reachable
 from tests.chaos.points import CLIP, STILL
 from tests.chaos.verdict import judge
 from tests.chaos.world import world

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.proxies import check_proxies, find_proxy
 
 

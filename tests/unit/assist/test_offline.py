@@ -9,10 +9,10 @@ import pytest
 
 from inference.assist.offline import draw
 from inference.assist.vocabulary import CAMERAS, CASTS
+from inference.domain.spec import Camera
 from inference.nano.backgrounds import PLACES
 from inference.nano.scenes import COLOURS
 from inference.nano.shapes import OUTLINES
-from inference.spec import Camera
 from tests.fakes.orders import a_spec
 
 SEEDS = range(2000)

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 
 from inference.assist.base import Draft
 from inference.assist.openai import RETRIES, AssistantSettings, open_assistant
-from inference.errors import AssistantError
-from inference.spec import Mode
+from inference.domain.errors import AssistantError
+from inference.domain.spec import Mode
 from tests.fakes import openai_server
 from tests.fakes.openai_server import KEY, MODEL, PNG, Reply, failure, prompt, said
 

@@ -8,9 +8,9 @@ from inference.assist import cache as cache_module
 from inference.assist.base import Draft
 from inference.assist.cache import Asker, RefinementCache
 from inference.assist.refiner import PATIENCE, REST_SECONDS, Refiner
-from inference.errors import AssistantError
-from inference.spec import Mode
-from inference.store.database import open_database
+from inference.domain.errors import AssistantError
+from inference.domain.spec import Mode
+from inference.store.sqlite.database import open_database
 from tests.fakes.assistant import FakeAssistant
 
 FOX = Draft(words="a red fox", mode=Mode.TEXT_TO_VIDEO)

@@ -1,11 +1,11 @@
-"""Cards as they come out of `commands.cards`, for what draws and carries them."""
+"""Cards as they come out of `commands.text.cards`, for what draws and carries them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from commands.actions import Action, Verb
-from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Person
+from commands.text.card import Attachment, Bar, Button, Card, CardKind, Instant, Person
 
 KIM = Person(id="kim", name="kim")
 FOX = "🎬 a red fox running through snow"

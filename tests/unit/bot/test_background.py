@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from bot.control.events import Feed
 from bot.delivery import Delivery
-from bot.feed import Feed
-from bot.live import Live
+from bot.live_updates import Live
 from bot.terminal.platform import Spoken, TerminalPlatform
-from commands.card import Card, CardKind
-from inference.errors import StoreError
-from inference.jobs.events import EventBus, JobEvent
-from inference.jobs.model import JobState
-from inference.store.outbox import ActKind
-from inference.workers.base import Progress, Stage
+from commands.text.card import Card, CardKind
+from inference.domain.errors import StoreError
+from inference.domain.events import EventBus, JobEvent
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
+from inference.domain.render import Progress, Stage
 from tests.fakes.clock import ManualClock
 from tests.fakes.orders import a_job
 

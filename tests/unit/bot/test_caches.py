@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.caches import VARIABLES, provide_caches
+from bot.config.caches import VARIABLES, provide_caches
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,7 +37,7 @@ def test_a_number_without_a_name_and_home_can_run_everything(tmp_path):
     data.chmod(0o777)
     code = (
         "import getpass, pathlib, tempfile, os\n"
-        "from bot.caches import provide_caches\n"
+        "from bot.config.caches import provide_caches\n"
         "os.setgroups([])\n"
         "os.setgid(12345)\n"
         "os.setuid(12345)\n"  # only now: nobody else may read this Python

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.cli import language, main
+from bot.cli.parser import language, main
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bot.config import Config, lenient
-from bot.config_sources import load_config
-from commands.messages import error_text
-from inference.errors import RushesError
+from bot.config.sections import Config, lenient
+from bot.config.sources import load_config
+from commands.text.messages import error_text
+from inference.domain.errors import RushesError
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,14 @@ import pytest
 
 from bot.delivery import Delivery
 from bot.fallback import PASSING_SECONDS
-from commands import cards
-from commands.cards import Standing
-from inference.errors import DeliveryError
-from inference.jobs.events import JobEvent
-from inference.jobs.model import JobState
-from inference.jobs.presentation import Presentation
-from inference.safety.base import Outcome, Reason
-from inference.store.outbox import ActKind, Route
+from commands.text import cards
+from commands.text.cards import Standing
+from inference.domain.errors import DeliveryError
+from inference.domain.events import JobEvent
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind, Route
+from inference.domain.output_settings import Presentation
+from inference.domain.verdict import Outcome, Reason
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
 

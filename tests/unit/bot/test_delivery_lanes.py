@@ -10,9 +10,9 @@ import pytest
 
 from bot.delivery import Delivery
 from bot.delivery_slots import SLOTS, Lane
-from commands.card import Card, CardKind
-from inference.jobs.model import JobState
-from inference.store.outbox import ActKind
+from commands.text.card import Card, CardKind
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
 from tests.fakes.executor import FakeExecutor
 from tests.fakes.orders import an_order
 

@@ -8,12 +8,12 @@ import contextlib
 import pytest
 
 from bot.delivery import FAILURES, FITS, FITS_WITHOUT_MACHINE, Delivery
-from commands import cards
-from commands.cards import Standing
-from inference.errors import DeliveryError, EngineError
-from inference.jobs.model import KEPT_TOO_LARGE, JobState
+from commands.text import cards
+from commands.text.cards import Standing
+from inference.domain.errors import DeliveryError, EngineError
+from inference.domain.job import KEPT_TOO_LARGE, JobState
+from inference.domain.outbox import ActKind, Route
 from inference.media.facts import STILL, Fitted, Rung
-from inference.store.outbox import ActKind, Route
 from tests.fakes.executor import FakeExecutor
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot import fallback
-from inference.errors import DeliveryError
-from inference.store.outbox import Act, ActKind, Route
+from inference.domain.errors import DeliveryError
+from inference.domain.outbox import Act, ActKind, Route
 
 
 def act(route=Route.THREAD, kind=ActKind.CLIP, receipt=None, **trace):

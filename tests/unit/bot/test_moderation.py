@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from bot.config_sources import load_config
+from bot.config.sources import load_config
 from bot.moderation import moderation
 from inference.clock import SystemClock
-from inference.errors import UserError
+from inference.domain.errors import UserError
+from inference.domain.verdict import Outcome, Reason
 from inference.safety import pictures
-from inference.safety.base import Outcome, Reason
-from inference.store.database import open_database
+from inference.store.sqlite.database import open_database
 from inference.workers.media import MediaProcess
 
 

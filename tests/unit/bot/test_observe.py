@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from bot.config import LogSection
-from bot.observe import configure_logging
+from bot.config.sections import LogSection
+from bot.log_setup import configure_logging
 
 
 @pytest.mark.parametrize("format_", ["console", "json"])

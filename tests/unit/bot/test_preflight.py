@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from bot.config import Config
+from bot.config.sections import Config
 from bot.preflight import preflight
-from commands.messages import error_text
-from inference.errors import RushesError
+from commands.text.messages import error_text
+from inference.domain.errors import RushesError
 
 
 def config(tmp_path, **sections):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.process
 
 COMMIT = "0" * 39 + "1"
 FILES = {"config.json": b"{}", "model.safetensors": b"w" * 100_000, "README.md": b"---\n---\n"}
-PULL = "from bot.cli import main; import sys; sys.exit(main(['models', 'pull', 'opensora']))"
+PULL = "from bot.cli.parser import main; import sys; sys.exit(main(['models', 'pull', 'opensora']))"
 
 
 class Hub:

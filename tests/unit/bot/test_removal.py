@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from bot.delivery import Delivery
-from commands.card import Card, CardKind
-from inference.errors import DeliveryError
-from inference.jobs.model import JobState
-from inference.store.outbox import ActKind
+from commands.text.card import Card, CardKind
+from inference.domain.errors import DeliveryError
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
 
 
 class Board:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.client import Speaker
-from bot.terminal.session import Session
+from bot.chat.session import Session
+from bot.control.client import Speaker
 
 ANN = Speaker(name="ann", guild="film", admin=True, language="en", directory=Path("/"))
 NOT_ADMIN = replace(ANN, name="bob", admin=False)

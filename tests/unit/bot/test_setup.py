@@ -1,11 +1,11 @@
 import pytest
 
-from bot import setup
-from bot.cli import main
-from bot.config import Config
+from bot import factories
+from bot.cli.parser import main
+from bot.config.sections import Config
+from inference.domain.errors import UserError
 from inference.engines.memory import Device
 from inference.engines.weights import OPENSORA
-from inference.errors import UserError
 from inference.opensora.files import kept_in
 from tests.unit.engines.test_memory import SPEC
 
@@ -34,11 +34,11 @@ def refused(check, *args):
 
 def test_a_model_without_weights_is_refused_at_start(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert refused(setup.studio, config(tmp_path)) == "model.no_weights"
+    assert refused(factories.studio, config(tmp_path)) == "model.no_weights"
 
 
 def test_weights_that_have_gone_are_noticed_at_submit(weights):
-    studio = setup.studio(config(weights))
+    studio = factories.studio(config(weights))
     studio.check(SPEC)
     (kept_in(OPENSORA[2].source, weights) / "model.safetensors").unlink()
     assert refused(studio.check, SPEC) == "model.no_weights"
@@ -46,7 +46,7 @@ def test_weights_that_have_gone_are_noticed_at_submit(weights):
 
 def test_memory_is_asked_about_once_the_device_is_known(weights):
     devices = [None]
-    studio = setup.studio(config(weights), lambda: devices[-1])
+    studio = factories.studio(config(weights), lambda: devices[-1])
     studio.check(SPEC)
     devices.append(Device(name="a card", memory_bytes=16 * 10**9))
     assert refused(studio.check, SPEC) == "memory.too_large"

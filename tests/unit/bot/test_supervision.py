@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from bot import supervision
 from bot.health import Health
 from bot.supervision import Supervisor
-from inference.errors import UserError
+from inference.domain.errors import UserError
 
 
 class Chat:

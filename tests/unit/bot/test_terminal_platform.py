@@ -8,10 +8,10 @@ import pytest
 
 from bot.platform import Outgoing
 from bot.terminal.platform import Address, TerminalPlatform
-from commands.card import Attachment, Card, CardKind
-from inference.errors import DeliveryError, UserError
+from commands.text.card import Attachment, Card, CardKind
+from inference.domain.errors import DeliveryError, UserError
+from inference.domain.outbox import ActKind, Route
 from inference.media.facts import ImageLimits
-from inference.store.outbox import ActKind, Route
 from tests.fakes.orders import a_job, a_spec
 
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bot.terminal.render import CardView, toolbar
-from commands.card import Card, CardKind
+from commands.text.card import Card, CardKind
 from tests.fakes.readable import readable
 from tests.unit.bot.card_samples import CLIP, ERROR, FOX, RUNNING, WAITING
 

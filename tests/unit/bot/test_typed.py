@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.typed import typed_line
-from commands.flags import parse
-from inference.errors import UserError
+from bot.cli.command_text import typed_line
+from commands.parsing.flags import parse
+from inference.domain.errors import UserError
 
 
 def read(*arguments: str):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bot.wire import card_from_json, card_to_json
-from inference.errors import NotFound
+from bot.control.card_json import card_from_json, card_to_json
+from inference.domain.errors import NotFound
 from tests.unit.bot.card_samples import CLIP, ERROR, RUNNING, WAITING
 
 

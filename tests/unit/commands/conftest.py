@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from commands.context import Call, Caller, Channel
-from commands.policy import make_policy
-from commands.studio import Studio
+from commands.caller import Caller, Channel
+from commands.context import Call
+from commands.installation import Studio
+from commands.policy.stores import make_policy
+from inference.domain.spec import Aspect, Mode, Resolution
 from inference.engines.base import Capabilities, Cost
 from inference.engines.geometry import FRAMES, SIZES
-from inference.spec import Aspect, Mode, Resolution
-from inference.store.database import open_database
+from inference.store.sqlite.database import open_database
 from tests.fakes.jobs import FakeJobs
 
 NOW = 1_790_000_000.0

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.actions import MAX_LENGTH, Action, Verb
-from inference.errors import NotFound
-from inference.jobs.model import new_job_id
+from inference.domain.errors import NotFound
+from inference.domain.job import new_job_id
 
 
 @given(st.sampled_from(Verb), st.builds(new_job_id))

@@ -7,16 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from commands import cards
 from commands.actions import Verb
-from commands.card import Bar, Card, CardKind, Instant, Person
-from commands.cards import Standing
 from commands.resolve import Layer, resolve
-from inference.errors import UserError
+from commands.text import cards
+from commands.text.card import Bar, Card, CardKind, Instant, Person
+from commands.text.cards import Standing
+from inference.domain.errors import UserError
+from inference.domain.job import Failure, Job, JobState, Requester
+from inference.domain.render import Manifest, Progress, Stage
+from inference.domain.spec import Camera, Motion
 from inference.jobs.estimate import Place
-from inference.jobs.model import Failure, Job, JobState, Requester
-from inference.spec import Camera, Motion
-from inference.workers.base import Manifest, Progress, Stage
 from tests.fakes.readable import plain, readable
 
 NOW = 1_790_000_000.0  # 14:13:20 UTC

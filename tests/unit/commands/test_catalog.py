@@ -8,9 +8,9 @@ import pytest
 
 from commands.catalog import COMMANDS
 from commands.options import BY_FLAG, BY_NAME, RENDER_OPTIONS
+from commands.parsing.values import accept
 from commands.schema import Kind
-from commands.values import accept
-from inference.spec import Spec
+from inference.domain.spec import Spec
 
 DISCORD_NAME = re.compile(r"[-_a-z0-9]{1,32}")
 

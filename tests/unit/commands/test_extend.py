@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from commands.actions import Action, Verb
-from commands.card import plain
 from commands.extend import longest_clip
 from commands.run import execute, press, submit
-from inference.jobs.model import JobState
-from inference.jobs.preparing import PARENT_LATENTS
-from inference.workers.base import LATENTS_NAME, Manifest
+from commands.text.card import plain
+from inference.domain.job import JobState
+from inference.domain.render import LATENTS_NAME, Manifest
+from inference.jobs.preparation import PARENT_LATENTS
 
 MANIFEST = Manifest(
     name="clip.mp4",

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.flags import MAX_TYPED, Typed, parse, render
 from commands.options import BY_NAME, MAX_PROMPT, RENDER_OPTIONS
+from commands.parsing.flags import MAX_TYPED, Typed, parse, render
 from commands.schema import Kind
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from inference.text import clean_words
 
 

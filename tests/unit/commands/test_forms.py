@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from commands import forms
 from commands.actions import Action, Verb
-from commands.card import Card, plain
-from commands.context import Caller
+from commands.caller import Caller
 from commands.forms import Form
 from commands.options import PROMPT
 from commands.run import execute, opens_form, press, submit
-from inference.errors import UserError
-from inference.jobs.model import JobState
+from commands.text.card import Card, plain
+from inference.domain.errors import UserError
+from inference.domain.job import JobState
 from tests.fakes.orders import a_job, a_spec
 
 BOB = Caller(id="u2", name="bob")

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import CardKind
+from commands.caller import Caller
 from commands.catalog import COMMANDS
-from commands.context import Caller
 from commands.run import execute, invoke
-from inference.errors import UserError
-from inference.spec import Resolution
+from commands.text.card import CardKind
+from inference.domain.errors import UserError
+from inference.domain.spec import Resolution
 from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")

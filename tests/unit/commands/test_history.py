@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from commands.context import Caller
+from commands.caller import Caller
 from commands.run import execute
 from tests.fakes.readable import plain
 

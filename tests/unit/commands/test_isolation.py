@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from commands.actions import Action, Verb
-from commands.card import plain
+from commands.caller import Caller
 from commands.catalog import COMMANDS
-from commands.context import Caller
 from commands.run import execute, press
 from commands.schema import Permission
-from inference.jobs.model import JobState
+from commands.text.card import plain
+from inference.domain.job import JobState
 
 SECRETS = ("unicorn", "hush", "grudge", "JOB0000001", "JOB0000002", "Victim", "9876543")
 UNKNOWN = "ZZZZZZZZZZ"

@@ -5,9 +5,9 @@ from string import Formatter
 
 import pytest
 
-from commands import messages, particles
-from commands.messages import about, any_of, duration, message_ids, ordinal, text
-from commands.settings import Language
+from commands.policy.settings import Language
+from commands.text import messages, particles
+from commands.text.messages import about, any_of, duration, message_ids, ordinal, text
 
 LATIN = re.compile(r"[A-Za-z]{2,}")
 KEPT = re.compile(

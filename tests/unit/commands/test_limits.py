@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.context import Caller
-from commands.limits import day_of, fitting, quota
-from commands.settings import Rules
-from inference.jobs.quota import milliseconds
+from commands.caller import Caller
+from commands.handlers.limits import day_of, fitting, quota
+from commands.policy.settings import Rules
+from inference.domain.quota import milliseconds
 from tests.fakes.orders import a_spec
 
 NOW = 1_790_000_000.0

@@ -9,10 +9,13 @@ from string import Formatter
 import pytest
 
 from bot.discord.access import CHANNEL, ROOM, THREAD
-from commands import messages
 from commands.actions import Verb
 from commands.catalog import COMMANDS
-from commands.messages import (
+from commands.options import RENDER_OPTIONS
+from commands.policy.settings import SETTINGS, Scope, Shape
+from commands.resolve import ORIGINS
+from commands.text import messages
+from commands.text.messages import (
     about,
     any_of,
     duration,
@@ -22,17 +25,14 @@ from commands.messages import (
     parts,
     text,
 )
-from commands.options import RENDER_OPTIONS
-from commands.resolve import ORIGINS
-from commands.settings import SETTINGS, Scope, Shape
-from commands.summary import STAGES
+from commands.text.summary import STAGES
+from inference.domain.errors import EngineError, UserError
+from inference.domain.job import Failure, JobState
+from inference.domain.verdict import Reason
 from inference.engines import registry
-from inference.errors import EngineError, UserError
-from inference.jobs import rewording
-from inference.jobs.model import Failure, JobState
+from inference.jobs import prompt_refinement
 from inference.jobs.service import CancelOutcome
-from inference.safety.base import Reason
-from inference.store import diagnosis
+from inference.store.sqlite import diagnosis
 
 ROOT = Path(__file__).parents[3]
 RAISED = {
@@ -98,7 +98,7 @@ def keys_made_of_data() -> set[str]:
         *(f"stage.{stage}" for stage in STAGES),
         *(f"error.{code}" for code in diagnosis.CODES),
         "note.shortened",  # from the engine, with the frames
-        *(f"note.{note}" for note in rewording.NOTES),
+        *(f"note.{note}" for note in prompt_refinement.NOTES),
         *(
             f"note.{note}"
             for name in registry.names()

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.context import Caller, Channel
-from commands.messages import error_text
-from commands.permissions import check_caps, check_making, check_press, within_caps
+from commands.caller import Caller, Channel
+from commands.policy.permissions import check_caps, check_making, check_press, within_caps
+from commands.policy.settings import CAPS, Rules
 from commands.resolve import TYPED, Layer, resolve
-from commands.settings import CAPS, Rules
+from commands.text.messages import error_text
+from inference.domain.errors import UserError
+from inference.domain.spec import Mode
 from inference.engines.geometry import FRAMES
-from inference.errors import UserError
-from inference.spec import Mode
 from tests.fakes.orders import a_job, a_spec
 from tests.fakes.readable import readable
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import plain
+from commands.caller import Caller
 from commands.catalog import COMMANDS
-from commands.context import Caller
-from commands.presets_store import MAXIMUM_PRESETS
+from commands.policy.presets_store import MAXIMUM_PRESETS
 from commands.run import execute, invoke
+from commands.text.card import plain
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from commands.card import plain
 from commands.run import execute
+from commands.text.card import plain
 
 
 async def test_forgetting_asks_first_and_deletes_nothing(call, jobs):

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from commands import cards
 from commands.actions import Action, Verb
-from commands.blocks import Block
-from commands.card import CardKind
-from commands.cards import Standing
-from commands.context import Caller
-from commands.flags import parse
+from commands.caller import Caller
 from commands.forms import Form
+from commands.parsing.flags import parse
+from commands.policy.blocks import Block
 from commands.run import execute, press, submit
-from inference.jobs.model import ASSISTANT, RANDOM, TYPED, JobState
-from inference.spec import Mode
+from commands.text import cards
+from commands.text.card import CardKind
+from commands.text.cards import Standing
+from inference.domain.job import ASSISTANT, RANDOM, TYPED, JobState
+from inference.domain.spec import Mode
 from tests.fakes.orders import a_job, a_spec
 from tests.fakes.readable import plain
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from commands.card import CardKind, plain
-from commands.context import Caller
+from commands.caller import Caller
 from commands.run import execute
-from inference.jobs.model import JobState
+from commands.text.card import CardKind, plain
+from inference.domain.job import JobState
 
 
 @pytest.fixture

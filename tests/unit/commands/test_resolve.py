@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.installation import Studio
 from commands.resolve import Layer, Resolved, enlarged, resolve
-from commands.studio import Studio
+from inference.domain.errors import UserError
+from inference.domain.spec import Aspect, Camera, Mode, Motion, Resolution, Spec
 from inference.engines.geometry import FRAMES
-from inference.errors import UserError
-from inference.spec import Aspect, Camera, Mode, Motion, Resolution, Spec
 
 
 def typed(**values):

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from commands.actions import Action, Verb
-from commands.card import CardKind
+from commands.caller import Caller
 from commands.catalog import COMMANDS
-from commands.context import Caller
 from commands.run import execute, find, press
-from inference.jobs.model import JobState
-from inference.workers.base import Progress, Stage
+from commands.text.card import CardKind
+from inference.domain.job import JobState
+from inference.domain.render import Progress, Stage
 from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")

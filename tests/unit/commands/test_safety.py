@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from commands import cards
-from commands.card import plain
-from commands.cards import Standing
+from commands.policy.words_store import MAXIMUM_WORDS
 from commands.run import execute
-from commands.words_store import MAXIMUM_WORDS
-from inference.jobs.model import Failure, JobState
-from inference.safety.base import Outcome, Reason, Verdict
+from commands.text import cards
+from commands.text.card import plain
+from commands.text.cards import Standing
+from inference.domain.job import Failure, JobState
+from inference.domain.verdict import Outcome, Reason, Verdict
 from tests.fakes.orders import a_job
 
 

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from commands.blocks import Block, BlockStore
-from commands.card import CardKind, plain
+from commands.caller import Caller
 from commands.catalog import COMMANDS
-from commands.context import Caller
-from commands.messages import error_text
+from commands.policy.blocks import Block, BlockStore
+from commands.policy.settings import SETTINGS, Scope
+from commands.policy.settings_store import Change, SettingsStore
+from commands.policy.settings_values import is_legal, named, plain_id, read
 from commands.run import execute, invoke
-from commands.settings import SETTINGS, Scope
-from commands.settings_store import Change, SettingsStore
-from commands.settings_values import is_legal, named, plain_id, read
-from inference.errors import UserError
-from inference.jobs.model import Requester
-from inference.store.database import open_database
+from commands.text.card import CardKind, plain
+from commands.text.messages import error_text
+from inference.domain.errors import UserError
+from inference.domain.job import Requester
+from inference.store.sqlite.database import open_database
 
 ANN = Requester(id="ann", name="Ann")
 TWELVE_STEPS = Change(scope=Scope.GUILD, setting=SETTINGS["default.steps"], value=12)
@@ -328,7 +328,7 @@ async def test_a_channel_may_speak_another_language_than_its_guild(call, admin, 
 
 @pytest.mark.parametrize("junk", ["{", "[" * 100_000, '{"a": [1]}', "7"])
 async def test_a_setting_that_cannot_be_read_is_nobodys_problem(tmp_path, clock, junk):
-    from commands.settings_store import SettingsStore
+    from commands.policy.settings_store import SettingsStore
 
     async def write(connection):
         await connection.execute(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.options import BY_NAME, RENDER_OPTIONS
-from commands.values import MAX_SHOWN, accept
-from inference.errors import UserError
+from commands.parsing.values import MAX_SHOWN, accept
+from inference.domain.errors import UserError
 
 
 @pytest.mark.parametrize(

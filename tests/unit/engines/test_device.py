@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
+from inference.domain.errors import EngineError, UserError
 from inference.engines import registry
 from inference.engines.base import Footprint
 from inference.engines.device import available, probe
 from inference.engines.memory import CPU, Device, Saving, saving_for, saving_in
-from inference.errors import EngineError, UserError
 from tests.fakes.orders import a_spec
 
 GB = 10**9

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.engines.diagnosis import BROKEN, diagnose, is_out_of_memory
+from inference.device_errors import BROKEN, diagnose, is_out_of_memory
 
 
 class OutOfMemoryError(RuntimeError):

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from inference.domain.errors import UserError
+from inference.domain.spec import Resolution
 from inference.engines import registry
 from inference.engines.memory import ClipShape, Device, Saving, peak_bytes, saving_for
-from inference.errors import UserError
-from inference.spec import Resolution
 from tests.fakes.orders import a_spec
 
 MODEL = registry.capabilities("opensora")

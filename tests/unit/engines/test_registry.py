@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from inference.domain.errors import UserError
 from inference.engines import registry
 from inference.engines.registry import ModelOptions
-from inference.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 

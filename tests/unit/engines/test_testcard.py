@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from inference.domain.errors import Cancelled, EngineError
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Size, Spec
 from inference.engines import registry
 from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import ModelOptions
 from inference.engines.testcard_picture import Picture
-from inference.errors import Cancelled, EngineError
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Size, Spec
 
 SPEC = Spec(
     prompt="a red fox running through snow",

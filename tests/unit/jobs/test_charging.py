@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inference.errors import Cancelled, EngineError
-from inference.jobs.model import JobState
-from inference.store.outbox import ActKind
+from inference.domain.errors import Cancelled, EngineError
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
 from tests.fakes.orders import JOB_SECONDS
 
 

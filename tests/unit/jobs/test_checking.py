@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from inference.jobs.model import JobState
-from inference.jobs.presentation import Presentation
-from inference.safety.base import Outcome, Reason, Verdict
-from inference.store.outbox import ActKind
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
+from inference.domain.output_settings import Presentation
+from inference.domain.verdict import Outcome, Reason, Verdict
 from tests.fakes.bench import Bench
 from tests.fakes.executor import CLIP
 from tests.fakes.moderators import FakeModerator, a_guard

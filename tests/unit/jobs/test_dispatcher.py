@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from inference.errors import Cancelled, EngineError, UserError, WorkerLost
-from inference.jobs.model import MAX_ATTEMPTS, JobState
-from inference.jobs.persist import RETRY_SECONDS
-from inference.jobs.scheduler import Charge
+from inference.domain.errors import Cancelled, EngineError, UserError, WorkerLost
+from inference.domain.job import MAX_ATTEMPTS, JobState
+from inference.domain.outbox import ActKind
+from inference.domain.render import Stage
+from inference.domain.scheduler import Charge
+from inference.jobs.retry_write import RETRY_SECONDS
 from inference.jobs.service import CancelOutcome
-from inference.store.outbox import ActKind
-from inference.workers.base import Stage
 from tests.fakes.executor import FakeExecutor
 from tests.fakes.orders import JOB_SECONDS
 

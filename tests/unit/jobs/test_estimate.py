@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.domain.spec import Resolution
 from inference.engines.base import Cost
 from inference.jobs.estimate import MEMORY, REFERENCE_FACTOR, CostModel, work_units
-from inference.spec import Resolution
 from tests.fakes.orders import a_spec, capabilities
 
 FIXED, RATE = 2.0, 0.01

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.domain.scheduler import Head, Shares
 from inference.jobs import forecast
 from inference.jobs.forecast import QueueForecast
-from inference.jobs.line import Line, Ticket
-from inference.jobs.scheduler import Head, Shares
+from inference.jobs.queue import Line, Ticket
 
 TENANTS = "ABCDE"
 

@@ -13,10 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from inference.errors import EngineError
-from inference.jobs.model import ENDED, TRANSITIONS, JobState
-from inference.jobs.sweeper import TICK_SECONDS
-from inference.safety.base import Reason
+from inference.domain.errors import EngineError
+from inference.domain.job import ENDED, TRANSITIONS, JobState
+from inference.domain.verdict import Reason
+from inference.jobs.expiry import TICK_SECONDS
 from tests.fakes.bench import Bench
 from tests.fakes.moderators import FakeModerator, a_guard
 

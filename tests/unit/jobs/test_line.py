@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.jobs.line import Line, TenantQueue, Ticket
-from inference.jobs.scheduler import Head, Shares
+from inference.domain.scheduler import Head, Shares
+from inference.jobs.queue import Line, TenantQueue, Ticket
 
 
 def ticket(name, *, tenant="guild:a", sequence=0):

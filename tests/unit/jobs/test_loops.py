@@ -8,8 +8,8 @@ import itertools
 import pytest
 
 from inference.bug_report import log_bug
-from inference.errors import UserError
-from inference.jobs.model import JobState
+from inference.domain.errors import UserError
+from inference.domain.job import JobState
 from inference.loops import BACKOFF_SECONDS, repeat
 from tests.fakes.clock import ManualClock
 from tests.fakes.executor import FakeExecutor

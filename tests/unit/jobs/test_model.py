@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from inference.jobs.model import ENDED, TRANSITIONS, WAITING, JobState, new_job_id
-from inference.spec import Spec
-from inference.store.outbox import ActKind
-from inference.workers.base import Manifest
+from inference.domain.job import ENDED, TRANSITIONS, WAITING, JobState, new_job_id
+from inference.domain.outbox import ActKind
+from inference.domain.render import Manifest
+from inference.domain.spec import Spec
 from tests.fakes.orders import a_job, a_spec
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference.errors import UserError
-from inference.jobs.policy import Counts, QueueLimits, admit
+from inference.domain.errors import UserError
+from inference.domain.limits import Counts, QueueLimits, admit
 
 LIMITS = QueueLimits(per_tenant=5, per_requester=3, total=20, cooldown_seconds=60)
 NOW = 1_790_000_000.0

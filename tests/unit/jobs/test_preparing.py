@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from inference.errors import EngineError, UserError
-from inference.jobs.model import Failure, JobState
-from inference.jobs.preparing import (
+from inference.domain.errors import EngineError, UserError
+from inference.domain.job import Failure, JobState
+from inference.domain.outbox import ActKind
+from inference.domain.render import LATENTS_NAME
+from inference.jobs.preparation import (
     DOWNLOADS,
     IMAGE_NAME,
     LAST_NAME,
@@ -15,8 +17,6 @@ from inference.jobs.preparing import (
     PARENT_LATENTS,
 )
 from inference.jobs.service import CancelOutcome
-from inference.store.outbox import ActKind
-from inference.workers.base import LATENTS_NAME
 from tests.fakes.orders import an_order
 
 URL = "https://cdn.example/cat.gif"
@@ -111,7 +111,7 @@ async def test_downloads_that_hang_hold_up_neither_words_nor_another_chats_image
 
 
 async def test_a_download_without_end_is_given_up(bench, core, monkeypatch):
-    monkeypatch.setattr("inference.jobs.preparing.DOWNLOAD_SECONDS", 0.05)
+    monkeypatch.setattr("inference.jobs.preparation.DOWNLOAD_SECONDS", 0.05)
     bench.images.gate = asyncio.Event()
 
     job = await bench.submit(image=URL)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from inference.jobs.preparing import CHECKS
-from inference.jobs.rewording import QUESTIONS
+from inference.jobs.preparation import CHECKS
+from inference.jobs.prompt_refinement import QUESTIONS
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.moderators import FakeModerator, a_guard
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from inference.jobs.presentation import Presentation
+from inference.domain.output_settings import Presentation
+from inference.domain.watermark import Corner, WatermarkSettings
 from inference.jobs.recipe import recipe
-from inference.media.watermark import Corner, WatermarkSettings
 from tests.fakes.orders import a_job, a_spec, an_order
 
 HIDDEN = Presentation(prompt_in_recipe=False)

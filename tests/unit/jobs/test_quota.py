@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.errors import UserError
-from inference.jobs.quota import Quota, Usage, admit_cost, milliseconds
+from inference.domain.errors import UserError
+from inference.domain.quota import Quota, Usage, admit_cost, milliseconds
 from tests.fakes.orders import JOB_SECONDS, an_order
 
 NOW = 1_790_000_000.0

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inference.errors import UserError
-from inference.jobs.model import MAX_ATTEMPTS, JobState
-from inference.jobs.scheduler import Charge
-from inference.store.outbox import ActKind
+from inference.domain.errors import UserError
+from inference.domain.job import MAX_ATTEMPTS, JobState
+from inference.domain.outbox import ActKind
+from inference.domain.scheduler import Charge
 from tests.fakes.bench import Bench
 from tests.fakes.orders import JOB_SECONDS, capabilities
 

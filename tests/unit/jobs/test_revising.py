@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from inference.errors import NotFound, UserError
-from inference.jobs.model import JobState
-from inference.jobs.quota import Quota
-from inference.store.outbox import ActKind
+from inference.domain.errors import NotFound, UserError
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
+from inference.domain.quota import Quota
 from tests.fakes.orders import JOB_SECONDS
 
 URL = "https://cdn.example/cat.gif"

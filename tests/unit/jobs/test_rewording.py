@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from inference.domain.errors import AssistantError, UserError
+from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, JobState
+from inference.domain.spec import Mode
 from inference.engines.base import Capabilities
-from inference.errors import AssistantError, UserError
-from inference.jobs.model import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, JobState
+from inference.jobs.expiry import REVIEW_LOOKS, Sweeper
+from inference.jobs.prompt_refinement import DECLINED, NOT_ENGLISH, UNANSWERED
 from inference.jobs.recipe import recipe
-from inference.jobs.rewording import DECLINED, NOT_ENGLISH, UNANSWERED
-from inference.jobs.sweeper import REVIEW_LOOKS, Sweeper
-from inference.spec import Mode
 from inference.store.ledger import Ledger
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.orders import an_order, capabilities

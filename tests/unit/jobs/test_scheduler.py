@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.jobs.line import Line, Ticket
-from inference.jobs.scheduler import TIE, Head, Shares
+from inference.domain.scheduler import TIE, Head, Shares
+from inference.jobs.queue import Line, Ticket
 
 JOB = 10.0
 LOAD = 30.0

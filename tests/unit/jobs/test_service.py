@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from inference.errors import NotFound, StoreError, UserError
-from inference.jobs.model import JobState
-from inference.jobs.policy import QueueLimits
+from inference.domain.errors import NotFound, StoreError, UserError
+from inference.domain.job import JobState
+from inference.domain.limits import QueueLimits
+from inference.domain.outbox import ActKind
 from inference.jobs.service import CancelOutcome
-from inference.store.outbox import ActKind
 from tests.fakes.orders import JOB_SECONDS, an_order
 
 

@@ -5,9 +5,10 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
 from inference.jobs.clock_trust import CLOCK_JUMP_SECONDS
-from inference.jobs.model import JobState
-from inference.jobs.sweeper import (
+from inference.jobs.expiry import (
     FILES_EVERY,
     REMOVED_AT_ONCE,
     TICK_SECONDS,
@@ -16,7 +17,6 @@ from inference.jobs.sweeper import (
     Sweeper,
 )
 from inference.store.ledger import Ledger
-from inference.store.outbox import ActKind
 
 LETTERS = str.maketrans("0123456789", "ABCDEFGHJK")
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from inference.errors import EngineError
-from inference.jobs.model import JobState
-from inference.store.outbox import ActKind
+from inference.domain.errors import EngineError
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
 from tests.fakes.orders import JOB_SECONDS, an_order
 
 

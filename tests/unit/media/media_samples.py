@@ -8,7 +8,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from inference.spec import Size
+from inference.domain.spec import Size
 
 Frames = npt.NDArray[np.uint8]
 

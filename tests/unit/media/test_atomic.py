@@ -1,6 +1,6 @@
 import pytest
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
 from inference.media.atomic import part_file, write_bytes
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.domain.errors import EngineError
+from inference.domain.spec import Size
+from inference.domain.watermark import Corner, WatermarkSettings
 from inference.engines.base import FrameChunk
 from inference.engines.geometry import SIZES
-from inference.errors import EngineError
 from inference.media.encode import ClipWriter, write_image
 from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
-from inference.media.watermark import Corner, WatermarkSettings
-from inference.spec import Size
 from tests.unit.media.media_samples import decode, moving, plain
 
 WIDE = Size(640, 360)
@@ -192,11 +192,11 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.unit.media.media_samples import moving
 from inference.engines.base import FrameChunk
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
 from inference.media.encode import ClipWriter
 from inference.media.stamp import Stamp
-from inference.media.watermark import WatermarkSettings
-from inference.spec import Size
+from inference.domain.watermark import WatermarkSettings
+from inference.domain.spec import Size
 size = Size(640, 360)
 stamp = Stamp.draw(WatermarkSettings(), size)
 try:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from inference.errors import EngineError, UserError
+from inference.domain.errors import EngineError, UserError
 from inference.media.facts import CleanImage, ImageLimits
 from inference.media.intake import clean_image
 

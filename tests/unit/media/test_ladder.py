@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
+from inference.domain.spec import Size
+from inference.domain.watermark import WatermarkSettings
 from inference.media.encode import write_image
 from inference.media.facts import Rung
 from inference.media.ladder import fit
 from inference.media.provenance import read_recipe
 from inference.media.stamp import Stamp
-from inference.media.watermark import WatermarkSettings
-from inference.spec import Size
 from tests.unit.media.media_samples import decode, moving
 
 SIZE = Size(640, 360)

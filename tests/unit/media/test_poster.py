@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
+from inference.domain.spec import Size
 from inference.media.encode import write_image
 from inference.media.poster import write_poster
-from inference.spec import Size
 from tests.unit.media.media_samples import moving, plain
 
 SIZE = Size(320, 180)

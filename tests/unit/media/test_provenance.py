@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference.errors import UserError
+from inference.domain.errors import UserError
+from inference.domain.spec import Size
 from inference.media.encode import open_mp4, write_image
 from inference.media.provenance import read_recipe, recipe_comment
-from inference.spec import Size
 from tests.unit.media.media_samples import plain
 
 SMALL = Size(32, 32)

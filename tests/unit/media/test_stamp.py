@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from inference.domain.errors import EngineError
+from inference.domain.spec import Size
+from inference.domain.watermark import Corner, WatermarkSettings
 from inference.engines.geometry import SIZES
-from inference.errors import EngineError
 from inference.media.stamp import Stamp
-from inference.media.watermark import Corner, WatermarkSettings
-from inference.spec import Size
 from tests.unit.media.media_samples import plain
 
 WIDE = Size(640, 360)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.errors import EngineError
+from inference.domain.errors import EngineError
+from inference.domain.spec import FILE_FPS, Size
 from inference.media.encode import write_image
 from inference.media.stills import LEAST, MAX_SIDE, MOST, write_stills
-from inference.spec import FILE_FPS, Size
 from tests.unit.media.media_samples import moving, plain
 
 SIZE = Size(64, 48)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.media.watermark import Corner, WatermarkSettings
+from inference.domain.watermark import Corner, WatermarkSettings
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.errors import EngineError, ModeratorUnavailable
+from inference.domain.errors import EngineError, ModeratorUnavailable
+from inference.domain.verdict import Reason
 from inference.safety import pictures as module
-from inference.safety.base import Reason
 from inference.safety.classifier import MEAN_BGR, pixels, rate
 from inference.safety.pictures import THRESHOLD, ClassifierModerator, find_model
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 from structlog.testing import capture_logs
 
-from inference.errors import EngineError
-from inference.safety.base import NEVER, Outcome, Reason, Verdict
+from inference.domain.errors import EngineError
+from inference.domain.verdict import NEVER, Outcome, Reason, Verdict
 from inference.safety.guard import Guard
 from tests.fakes.moderators import FakeModerator, FakeSampler, a_guard
 

@@ -5,9 +5,9 @@ import threading
 import pytest
 from PIL import Image
 
-from inference.errors import ModeratorUnavailable
+from inference.domain.errors import ModeratorUnavailable
+from inference.domain.verdict import Reason
 from inference.safety import openai as module
-from inference.safety.base import Reason
 from inference.safety.openai import OpenAIModerator
 from tests.fakes.openai_moderation import CATEGORIES, KEY, moderation_server
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.safety.base import Reason
+from inference.domain.verdict import Reason
 from inference.safety.readings import fold, readings
 from inference.safety.terms import Terms, normal
 from inference.safety.words import WordModerator

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from inference.jobs.events import EventBus
-from inference.store.database import open_database
+from inference.domain.events import EventBus
 from inference.store.jobs import JobStore
 from inference.store.outbox import OutboxStore
+from inference.store.sqlite.database import open_database
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from inference.domain.render import LATENTS_NAME, Manifest
 from inference.store.artifacts import Artifacts
-from inference.workers.base import LATENTS_NAME, Manifest
 from tests.fakes.orders import a_job
 
 MANIFEST = Manifest(name="clip.mp4", size=1, sha256="0", width=2, height=2, frames=1)

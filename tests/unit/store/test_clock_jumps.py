@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.assist.cache import Asker, RefinementCache
-from inference.jobs.events import EventBus
+from inference.domain.events import EventBus
+from inference.domain.outbox import ActKind
 from inference.store import ledger
-from inference.store.database import open_database
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
-from inference.store.outbox import LONGEST_WAIT_SECONDS, ActKind, OutboxStore
+from inference.store.outbox import LONGEST_WAIT_SECONDS, OutboxStore
+from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
 from tests.fakes.orders import a_job
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from commands import cards
-from inference.jobs.model import JobState
+from commands.text import cards
+from inference.domain.job import JobState
+from inference.domain.outbox import ActKind
 from inference.store.maintenance import DATABASE_NAME, check
-from inference.store.outbox import ActKind
 from tests.fakes.bench import Bench
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.executor import FakeExecutor

@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from inference.errors import StoreError, UserError
-from inference.store.database import open_database
+from inference.domain.errors import StoreError, UserError
+from inference.store.sqlite.database import open_database
 
 BIG = "x" * 100_000
 

@@ -9,12 +9,12 @@ import stat
 
 import pytest
 
-from commands.messages import error_text
-from inference.errors import StoreError
-from inference.store import diagnosis, migrate
-from inference.store.database import open_database
+from commands.text.messages import error_text
+from inference.domain.errors import StoreError
 from inference.store.maintenance import DATABASE_NAME, backup, check
-from inference.store.migrate import COPIES_KEPT, migrations
+from inference.store.sqlite import diagnosis, migrate
+from inference.store.sqlite.database import open_database
+from inference.store.sqlite.migrate import COPIES_KEPT, migrations
 
 LATEST = migrations()[-1][0]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 from inference.store.folder import check_folder, file_system
 
 ROOT = Path(__file__).parents[3]
@@ -18,7 +18,7 @@ CHECK = """
 import os
 import sys
 from pathlib import Path
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 from inference.store.folder import check_folder
 os.setgroups([])
 os.setgid(int(sys.argv[2]))

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.jobs.events import EventBus
-from inference.safety.base import Verdict
-from inference.store.database import open_database
+from inference.domain.events import EventBus
+from inference.domain.verdict import Verdict
 from inference.store.history import _WORD, PAGE, SEARCH, History, _match
 from inference.store.jobs import JobStore
-from inference.store.migrate import migrations
+from inference.store.sqlite.database import open_database
+from inference.store.sqlite.migrate import migrations
 from tests.fakes.clock import ManualClock
 from tests.fakes.orders import a_job, a_spec
 

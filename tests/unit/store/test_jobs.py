@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from inference.errors import UserError
-from inference.jobs.model import MAX_ATTEMPTS, Failure, JobState
-from inference.jobs.scheduler import Charge
-from inference.safety.base import Outcome, Reason, Verdict
-from inference.store.outbox import ActKind
-from inference.workers.base import Manifest
+from inference.domain.errors import UserError
+from inference.domain.job import MAX_ATTEMPTS, Failure, JobState
+from inference.domain.outbox import ActKind
+from inference.domain.render import Manifest
+from inference.domain.scheduler import Charge
+from inference.domain.verdict import Outcome, Reason, Verdict
 from tests.fakes.orders import a_job, a_spec
 
 CHARGE = Charge(tenant="guild:a", tenant_virtual_time=12.5, virtual_time=2.5)

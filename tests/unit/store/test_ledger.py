@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import faults
-from inference.errors import UserError
-from inference.jobs.events import EventBus
-from inference.jobs.model import Failure, JobState
-from inference.jobs.quota import Quota, admit_cost, milliseconds
-from inference.jobs.scheduler import Charge
-from inference.safety.base import Verdict
-from inference.store.database import open_database
+from inference import crash_points
+from inference.domain.errors import UserError
+from inference.domain.events import EventBus
+from inference.domain.job import Failure, JobState
+from inference.domain.outbox import ActKind
+from inference.domain.quota import Quota, admit_cost, milliseconds
+from inference.domain.render import Manifest
+from inference.domain.scheduler import Charge
+from inference.domain.verdict import Verdict
 from inference.store.jobs import JobStore
 from inference.store.ledger import RESERVED, SPENT, Ledger
-from inference.store.outbox import ActKind, OutboxStore
-from inference.workers.base import Manifest
+from inference.store.outbox import OutboxStore
+from inference.store.sqlite.database import open_database
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.orders import a_job
 
@@ -232,7 +233,7 @@ async def test_a_crash_before_the_commit_neither_ends_nor_charges_the_job(books,
         if name == "before:sent_clip":
             raise OSError(name)
 
-    monkeypatch.setattr(faults, "point", crash)
+    monkeypatch.setattr(crash_points, "point", crash)
     with pytest.raises(OSError, match="sent_clip"):
         await books.post(job)
     monkeypatch.undo()

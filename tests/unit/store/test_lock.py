@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 from inference.store.lock import own
 
 HOLD = """
 import sys, pathlib
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 from inference.store.lock import own
 try:
     with own(pathlib.Path(sys.argv[1])):

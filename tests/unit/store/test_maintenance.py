@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from inference.errors import StoreError
+from inference.domain.errors import StoreError
 from inference.store.maintenance import DATABASE_NAME, backup, check
-from inference.store.migrate import migrations
+from inference.store.sqlite.migrate import migrations
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import sqlite3
 import aiosqlite
 import pytest
 
-from inference.errors import StoreError
-from inference.store import migrate as module
-from inference.store.database import open_database
-from inference.store.migrate import migrate, migrations
+from inference.domain.errors import StoreError
+from inference.store.sqlite import migrate as module
+from inference.store.sqlite.database import open_database
+from inference.store.sqlite.migrate import migrate, migrations
 
 LATEST = migrations()[-1][0]
 

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.jobs.events import EventBus
-from inference.jobs.model import Failure, JobState
-from inference.jobs.scheduler import Charge
-from inference.safety.base import Verdict
-from inference.store.database import open_database
+from inference.domain.events import EventBus
+from inference.domain.job import Failure, JobState
+from inference.domain.outbox import ActKind, Route
+from inference.domain.render import Manifest
+from inference.domain.scheduler import Charge
+from inference.domain.verdict import Verdict
 from inference.store.jobs import JobStore
-from inference.store.outbox import ActKind, OutboxStore, Route
-from inference.workers.base import Manifest
+from inference.store.outbox import OutboxStore
+from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
 from tests.fakes.orders import a_job, a_spec
 

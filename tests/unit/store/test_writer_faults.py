@@ -8,8 +8,8 @@ import sqlite3
 
 import pytest
 
-from inference.errors import StoreError
-from inference.store.database import open_database
+from inference.domain.errors import StoreError
+from inference.store.sqlite.database import open_database
 from tests.unit.store.test_database import held, note, notes, piled_up, statement
 
 

@@ -2,9 +2,9 @@ import hashlib
 
 import pytest
 
+from inference.domain.errors import EngineError
+from inference.domain.render import Manifest
 from inference.engines.faults import Fault, FaultKind
-from inference.errors import EngineError
-from inference.workers.base import Manifest
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from inference.workers.base import LATENTS_NAME, Manifest, find_lie
+from inference.domain.render import LATENTS_NAME, Manifest
+from inference.workers.base import find_lie
 
 
 def describe(path):

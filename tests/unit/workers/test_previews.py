@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
+from inference.domain.render import PREVIEW_NAME
 from inference.workers import previews
-from inference.workers.base import PREVIEW_NAME
 from inference.workers.previews import FIRST_STEP, Previews
 
 STILL = np.zeros((36, 64, 3), np.uint8)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.errors import EngineError, NotFound, UserError, WorkerLost
-from inference.media.watermark import Corner, WatermarkSettings
-from inference.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
-from inference.workers.base import Manifest, Progress, RenderTask, Stage
+from inference.domain.errors import EngineError, NotFound, UserError, WorkerLost
+from inference.domain.render import Manifest, Progress, Stage
+from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.watermark import Corner, WatermarkSettings
+from inference.workers.base import RenderTask
 from inference.workers.protocol import (
     MAX_FRAME_BYTES,
     Call,

@@ -1,7 +1,7 @@
 import pytest
 
-from inference.errors import WorkerLost
-from inference.workers.base import Manifest, Progress, Stage
+from inference.domain.errors import WorkerLost
+from inference.domain.render import Manifest, Progress, Stage
 from inference.workers.protocol import Done, Heartbeat, ProgressMessage, Stopped
 from inference.workers.watchdog import Watchdog, WorkerLimits
 

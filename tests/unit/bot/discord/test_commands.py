@@ -7,14 +7,14 @@ from typing import Any
 import discord
 import pytest
 
-from bot.discord import sync
+from bot.discord import command_sync
 from bot.discord.access import USED
-from bot.discord.answers import Answers
-from bot.discord.commands import CatalogTranslator, make_tree
+from bot.discord.inbound.answers import Answers
+from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.commands import CatalogTranslator, make_tree
 from bot.discord.invite import address
-from bot.discord.reception import Reception
 from commands.catalog import COMMANDS
-from commands.studio import Studio
+from commands.installation import Studio
 from tests.fakes.discord.command_rules import check_commands
 
 NAME = re.compile(r"[-_a-z0-9]{1,32}")
@@ -27,7 +27,7 @@ async def told(*, assistant: bool) -> list[dict[str, Any]]:
         reception = Reception(SimpleNamespace(studio=studio), client, Answers(), None, ())
         tree = make_tree(client, reception, COMMANDS)
         await tree.set_translator(CatalogTranslator())
-        return await sync.payload(tree)
+        return await command_sync.payload(tree)
 
 
 @pytest.fixture
@@ -150,16 +150,16 @@ async def test_every_command_of_the_catalog_is_there_and_both_menus(commands):
 
 
 async def test_the_fingerprint_changes_with_what_is_told(commands):
-    same = sync.fingerprint(commands)
-    assert sync.fingerprint([*commands]) == same
-    assert sync.fingerprint(commands[1:]) != same
-    assert sync.fingerprint(sync.in_guild(commands)) != same
+    same = command_sync.fingerprint(commands)
+    assert command_sync.fingerprint([*commands]) == same
+    assert command_sync.fingerprint(commands[1:]) != same
+    assert command_sync.fingerprint(command_sync.in_guild(commands)) != same
 
 
 async def test_commands_of_a_guild_say_nothing_of_contexts_and_installs(commands):
     assert check_commands(commands, in_guild=False) == []
     assert check_commands(commands, in_guild=True) != []
-    assert check_commands(sync.in_guild(commands), in_guild=True) == []
+    assert check_commands(command_sync.in_guild(commands), in_guild=True) == []
 
 
 def test_the_invitation_asks_for_what_is_used_and_no_more():

@@ -8,7 +8,7 @@ import discord
 import pytest
 
 from bot.discord.errors import refusal, refuses_words, translated
-from inference.errors import DeliveryError
+from inference.domain.errors import DeliveryError
 
 
 def answer(status: int, code: int = 0, errors=None, **headers: str) -> discord.HTTPException:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord.images import checked
-from inference.errors import UserError
+from bot.discord.inbound.images import checked
+from inference.domain.errors import UserError
 
 HOSTS = {
     *("cdn.discordapp.com", "127.0.0.1:8080", "cdn.example.org:444"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord.markdown import cut, escape
+from bot.discord.outbound.markdown import cut, escape
 
 
 @pytest.mark.parametrize(

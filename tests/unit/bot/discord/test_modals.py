@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from bot.discord import modals
+from bot.discord.inbound import modals
 from commands.forms import Field, Form
 
 FORM = Form(

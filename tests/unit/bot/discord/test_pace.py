@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.discord.address import Posted, created_at
-from bot.discord.pace import EDITS_IN_WINDOW, WINDOW_SECONDS, Pace
+from bot.discord.outbound.edit_pace import EDITS_IN_WINDOW, WINDOW_SECONDS, Pace
 from tests.fakes.clock import ManualClock
 
 CARD = Posted(channel=1, message=1574165719233331203)

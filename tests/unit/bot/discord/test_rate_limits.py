@@ -9,7 +9,7 @@ import discord
 import pytest
 from discord.http import Route
 
-from bot.config import DiscordSection
+from bot.config.sections import DiscordSection
 from bot.discord.connection import logged_in
 from bot.discord.rate_limits import patience, sane_wait
 from tests.fakes.discord import LoopbackDiscord

@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord.render import message
+from bot.discord.outbound.render import message
 from commands.actions import Action, Verb
-from commands.card import Attachment, Bar, Button, Card, CardKind, Instant, Person
+from commands.text.card import Attachment, Bar, Button, Card, CardKind, Instant, Person
 
 FIELDS = st.text(max_size=6000)
 PERSON = Person(id="4711", name="ali_ce")

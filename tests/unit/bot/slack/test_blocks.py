@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack import blocks
-from bot.slack.text import escape, literal
+from bot.slack.outbound import blocks
+from bot.slack.outbound.text import escape, literal
 from commands.actions import Action, Verb
-from commands.card import Bar, Button, Card, CardKind, Instant, Person
 from commands.forms import Field, Form
+from commands.text.card import Bar, Button, Card, CardKind, Instant, Person
 from tests.fakes.slack.blocks import message_problems, view_problems
 from tests.fakes.slack.model import walk
 from tests.unit.bot.card_samples import CLIP, ERROR, RUNNING, WAITING

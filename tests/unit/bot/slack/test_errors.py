@@ -7,7 +7,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.slack.errors import by_status, delivery_error
+from bot.slack.api.errors import by_status, delivery_error
 
 
 def answer(error, *, status=200, headers=None):

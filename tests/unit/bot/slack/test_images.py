@@ -7,14 +7,14 @@ from aiohttp import web
 from yarl import URL
 
 from bot.slack.address import Address
-from bot.slack.calls import Calls
-from bot.slack.clients import Clients, Credentials
+from bot.slack.api.calls import Calls
+from bot.slack.api.clients import Clients, Credentials
+from bot.slack.api.rate_limits import Limiter
 from bot.slack.hosts import is_slacks
-from bot.slack.images import RETRY_SECONDS, SlackImages
-from bot.slack.limiter import Limiter
-from inference.errors import UserError
+from bot.slack.inbound.images import RETRY_SECONDS, SlackImages
+from inference.domain.errors import UserError
 from inference.media.facts import ImageLimits
-from inference.store.database import open_database
+from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
 from tests.fakes.orders import a_job, a_spec
 

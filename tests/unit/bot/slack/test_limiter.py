@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.limiter import TIER_3, TIER_4, Bucket, Limiter, rate_of
-from inference.errors import DeliveryError
+from bot.slack.api.rate_limits import TIER_3, TIER_4, Bucket, Limiter, rate_of
+from inference.domain.errors import DeliveryError
 
 ALLOWED = {TIER_3: 50, TIER_4: 100}
 """Calls in a minute at Slack."""

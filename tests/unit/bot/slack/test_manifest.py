@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot import cli
-from bot.slack.manifest import EVENTS, RESERVED, SCOPES, command_names, manifest
+from bot.cli import parser
+from bot.slack.inbound.manifest import EVENTS, RESERVED, SCOPES, command_names, manifest
 from commands.catalog import COMMANDS
-from inference.errors import UserError
+from inference.domain.errors import UserError
 from tests.fakes.slack.application import RESERVED as KEPT_BY_SLACK
 
 URL = "https://rushes.example.com"
@@ -81,15 +81,15 @@ def test_ids_of_people_come_where_commands_are_about_them():
 
 
 def test_the_command_line_prints_it(capsys):
-    assert cli.main(["slack", "manifest"]) == 0
+    assert parser.main(["slack", "manifest"]) == 0
     assert json.loads(capsys.readouterr().out) == manifest(url=None)
 
 
 def test_the_command_line_prints_it_for_http(capsys):
-    assert cli.main(["slack", "manifest", "--mode", "http", "--url", URL]) == 0
+    assert parser.main(["slack", "manifest", "--mode", "http", "--url", URL]) == 0
     assert json.loads(capsys.readouterr().out) == manifest(url=URL, install_url=URL)
 
 
 def test_http_without_an_address_is_refused(capsys):
-    assert cli.main(["slack", "manifest", "--mode", "http"]) == 1
+    assert parser.main(["slack", "manifest", "--mode", "http"]) == 1
     assert "--url" in capsys.readouterr().err

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.slack import messages
-from bot.slack.messages import Newest, Written
+from bot.slack.inbound import messages
+from bot.slack.inbound.messages import Newest, Written
 
 SAID = {"type": "app_mention", "user": "U1", "channel": "C1", "ts": "1.1", "text": "a fox"}
 EDITED = {**SAID, "edited": {"user": "U1", "ts": "2.1"}, "text": "an owl"}

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.slack import fields
-from bot.slack.modals import Draft, command_with_form, draw
+from bot.slack.inbound import modal_fields
+from bot.slack.inbound.modals import Draft, command_with_form, draw
+from commands.installation import Studio
 from commands.options import BY_NAME
-from commands.studio import Studio
 from inference.engines import registry
 from tests.fakes.slack.blocks import view_problems
 
@@ -74,7 +74,7 @@ def test_what_is_written_is_read_back_by_name():
         "negative": {"type": "plain_text_input", "value": None},
     }
     view = {"state": {"values": {name: {name: value} for name, value in state.items()}}}
-    assert fields.values(view) == {
+    assert modal_fields.values(view) == {
         "prompt": "a fox & hound",
         "aspect": "9:16",
         "refine": False,
@@ -85,15 +85,15 @@ def test_what_is_written_is_read_back_by_name():
 
 def test_each_field_is_checked_by_itself():
     command = command_with_form("/generate")
-    wrong = fields.check(command, {"seed": "-1", "aspect": "7:7", "steps": "20"}, "en")
+    wrong = modal_fields.check(command, {"seed": "-1", "aspect": "7:7", "steps": "20"}, "en")
     assert set(wrong) == {"seed", "aspect"}
 
 
 def test_an_error_without_a_field_of_its_own_is_shown_at_the_first():
     view = draw(Draft(command="generate", channel="C1"), STUDIO, "en")
-    assert fields.field_of(view, "aspect") == "aspect"
-    assert fields.field_of(view, "seed") == "prompt"
-    assert fields.field_of({"blocks": []}, "seed") is None
+    assert modal_fields.field_of(view, "aspect") == "aspect"
+    assert modal_fields.field_of(view, "seed") == "prompt"
+    assert modal_fields.field_of({"blocks": []}, "seed") is None
 
 
 @pytest.mark.parametrize("typed", ["/rushes", "/rushes-admin", "/nothing"])

@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 
 from bot.platform import Desk
-from bot.slack.clients import Clients, Credentials
+from bot.slack.api.clients import Clients, Credentials
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, answering_team
 from bot.slack.people import KEPT_SECONDS, People
-from inference.store.database import open_database
+from inference.store.sqlite.database import open_database
 
 HOME = Installation(
     team="T1",

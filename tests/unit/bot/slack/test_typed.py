@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.text import escape
-from bot.slack.typed import line, prompt, unescape, without_mention
-from commands.flags import parse
+from bot.slack.inbound.command_text import line, prompt, unescape, without_mention
+from bot.slack.outbound.text import escape
+from commands.parsing.flags import parse
 
 
 @pytest.mark.parametrize(

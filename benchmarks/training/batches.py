@@ -1,0 +1,193 @@
+"""From a pool to batches: captions as tokens, the noise, and what each sample is given to see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.training.latents import ClipShape, Shard
+from inference.domain.spec import Camera
+from inference.nano.captions import Caption, brief
+from inference.nano.scenes import STRAIGHT_MOVES, Scene
+from inference.opensora.geometry import CHUNK_LATENTS, shifted
+from inference.opensora.presets import NANO
+from inference.opensora.prompts import clean
+from inference.opensora.text import TextEncoder
+
+_CAPTION_DROPOUT = 0.1
+_REFERENCE_SHARE = 0.3
+_CONTINUATION_SHARE = 0.25
+_LAST_SHARE = 0.3
+_UNSEEING_SHARE = 0.1
+_LARGEST_BATCH = 64
+_BRIEF_SHARE = 0.25
+_MOVING_SHARE = 3
+"""How much more often than others clips come that go somewhere."""
+
+_SHIFT = NANO.timestep_shift or 1.0
+"""How far levels are moved towards high noise, in training as in sampling.
+
+Things are large, so they show through noise very early: at a level of 0.96 the noisy clip itself
+says which way a thing goes. Words can only be heard where it does not.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Noisy clips of one shape, and what the network should say of them."""
+
+    shape: ClipShape
+    noisy: Tensor
+    """[B, channels, t, h, w]."""
+    target: Tensor
+    """Data minus noise, shaped like `noisy`."""
+    level: Tensor
+    """Noise level of each sample, 0..1, [B]."""
+    tokens: tuple[tuple[int, ...], ...]
+    """Token ids of each caption."""
+    dropped: Tensor
+    """Which samples see the empty caption, [B] bool."""
+    weights: Tensor | None = None
+    """How much each latent counts, in the mean 1, [B, 1, t, h, w]; None if all count alike."""
+    references: Tensor | None = None
+    """Latents of given frames, zero elsewhere; None if nothing is given."""
+    given: tuple[int, ...] = ()
+    """Indices of these frames."""
+
+
+class Batches:
+    """An endless, reproducible stream of batches."""
+
+    def __init__(
+        self,
+        pool: Sequence[Shard],
+        encoder: TextEncoder,
+        *,
+        tokens: int,
+        image_share: float,
+        thing_weight: float,
+        random: torch.Generator,
+    ) -> None:
+        """Group a pool by shape.
+
+        Args:
+            pool: Shards to draw from; shapes come as often as the pool has clips of them.
+            encoder: Its tokenizer is used.
+            tokens: Patches per batch, over all samples: larger clips come in smaller batches.
+            image_share: Share of batches that are still images, if the pool has both.
+            thing_weight: How many times as much latents count where the thing is.
+            random: The only source of chance; on the CPU.
+
+        Raises:
+            ValueError: The pool is empty.
+        """
+        if not pool:
+            raise ValueError("the pool has no shards")
+        self._groups: dict[ClipShape, list[tuple[Shard, int]]] = {}
+        for shard in pool:
+            clips = [
+                (shard, index)
+                for index, scene in enumerate(shard.scenes)
+                for _ in range(_MOVING_SHARE if _is_telling(scene) else 1)
+            ]
+            self._groups.setdefault(shard.shape, []).extend(clips)
+        self._shapes = list(self._groups)
+        self._shares = _shares(self._groups, image_share)
+        self._encoder = encoder
+        self._tokens = tokens
+        self._thing_weight = thing_weight
+        self._random = random
+        self._ids: dict[Caption, tuple[int, ...]] = {}
+
+    def draw(self) -> Batch:
+        """Draw the next batch."""
+        shape = self._shapes[int(torch.multinomial(self._shares, 1, generator=self._random))]
+        clips = self._groups[shape]
+        _, frames, height, width = clips[0][0].latents.shape[1:]
+        patches = frames * -(-height // 2) * -(-width // 2)
+        count = min(max(self._tokens // patches, 1), _LARGEST_BATCH)
+        chosen = [clips[self._index(len(clips))] for _ in range(count)]
+        tokens = tuple(self._caption(shard, index) for shard, index in chosen)
+        data = torch.stack([shard.latents[index] for shard, index in chosen]).float()
+        cover = torch.stack([shard.cover[index] for shard, index in chosen]).float()
+        weights = 1 + (self._thing_weight - 1) * cover[:, None]
+        level = torch.rand(count, generator=self._random).apply_(lambda one: shifted(one, _SHIFT))
+        noise = torch.randn(data.shape, generator=self._random)
+        share = level[:, None, None, None, None]
+        references, given = None, tuple[int, ...]()
+        if shape.begins or (frames > 1 and self._chance(_REFERENCE_SHARE)):
+            references, given = self._references(data, chosen, shape)
+        return Batch(
+            shape=shape,
+            noisy=(1 - share) * data + share * noise,
+            target=data - noise,
+            level=level,
+            tokens=tokens,
+            dropped=torch.rand(count, generator=self._random) < _CAPTION_DROPOUT,
+            weights=weights / weights.mean(),
+            references=references,
+            given=given,
+        )
+
+    def _caption(self, shard: Shard, index: int) -> tuple[int, ...]:
+        several = shard.captions[index]
+        caption = several[self._index(len(several))]
+        if self._chance(_BRIEF_SHARE):
+            random = np.random.default_rng(self._index(2**31))
+            caption = brief(shard.scenes[index], random, image=shard.shape.frames == 1)
+        return token_ids(caption, self._encoder, self._ids)
+
+    def _references(
+        self, data: Tensor, chosen: Sequence[tuple[Shard, int]], shape: ClipShape
+    ) -> tuple[Tensor, tuple[int, ...]]:
+        """Give the chunk that a longer clip goes on from, or pictures at its ends."""
+        references = torch.zeros_like(data)
+        frames = data.shape[2]
+        longer = frames > CHUNK_LATENTS
+        if shape.begins or (longer and self._chance(_CONTINUATION_SHARE)):
+            given = tuple(range(CHUNK_LATENTS))
+            references[:, :, :CHUNK_LATENTS] = data[:, :, :CHUNK_LATENTS]
+        else:
+            given = (0,)
+            references[:, :, :1] = torch.stack([shard.first[index] for shard, index in chosen])
+            if self._chance(_LAST_SHARE):
+                given = (0, frames - 1)
+                references[:, :, -1:] = torch.stack([shard.last[index] for shard, index in chosen])
+        # the branch without the picture that the image guidance compares with
+        unseeing = torch.rand(len(data), generator=self._random) < _UNSEEING_SHARE
+        references[unseeing] = 0
+        return references, given
+
+    def _index(self, length: int) -> int:
+        return int(torch.randint(length, (), generator=self._random))
+
+    def _chance(self, probability: float) -> bool:
+        return bool(torch.rand((), generator=self._random) < probability)
+
+
+def _shares(groups: Mapping[ClipShape, Sequence[object]], images: float) -> Tensor:
+    """How often each group comes: by its size, but images together in `images` of the batches."""
+    still = torch.tensor([shape.frames == 1 for shape in groups])
+    sizes = torch.tensor([float(len(clips)) for clips in groups.values()])
+    if still.all() or not still.any():
+        return sizes
+    clips = torch.where(still, 0, sizes)
+    return images * (sizes - clips) / (sizes - clips).sum() + (1 - images) * clips / clips.sum()
+
+
+def _is_telling(scene: Scene) -> bool:
+    return scene.move in STRAIGHT_MOVES or scene.camera not in (Camera.NONE, Camera.STATIC)
+
+
+def token_ids(
+    caption: Caption, encoder: TextEncoder, known: dict[Caption, tuple[int, ...]]
+) -> tuple[int, ...]:
+    """Clean and tokenize a caption as `TextEncoder.encode` does; `known` remembers."""
+    if caption not in known:
+        text = clean(caption.prompt + caption.suffix)
+        known[caption] = tuple(encoder.tokenizer(text, add_special_tokens=True).input_ids)
+    return known[caption]

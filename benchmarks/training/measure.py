@@ -1,0 +1,309 @@
+"""Reads from the pixels of a clip what a caption asked for. Pure numpy; no model judges a model.
+
+All functions take frames as uint8 [frames, height, width, 3]. They know what was asked for and how
+the drawn world looks, so that they can tell a thing from its place; tests hold them to rendered
+scenes, where the answer is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.domain.spec import Aesthetic, Camera
+from inference.nano.backgrounds import PLACES, Array
+from inference.nano.captions import draw_scene
+from inference.nano.scenes import COLOURS, PHASES, WIDE, Move, render
+from inference.nano.shapes import OUTLINES
+from inference.opensora.geometry import PixelSize
+
+Frames = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+_COLOUR_TOLERANCE = 0.3
+"""Distance in RGB 0..1 within which a pixel may have a colour."""
+
+_STILL = 0.05
+"""Way, as a share of the frame's side, below which nothing has moved."""
+
+_SAMPLED = 9
+"""Frames that are looked at where all of them would take long."""
+
+_SILHOUETTE = 20
+"""Side of a silhouette."""
+
+_DRAWN_OF_EACH = 60
+_RIDGE = 100.0
+
+
+def colour_shares(frames: Frames) -> dict[str, float]:
+    """Share of pixels nearest to, and near, each colour."""
+    return {name: float(mask.mean()) for name, mask in _coloured(_sampled(frames)).items()}
+
+
+def colour_of_thing(frames: Frames, place: str) -> str:
+    """Tell the colour that covers more than the place alone explains."""
+    shares, usual = colour_shares(frames), _usual_shares(place)
+    return max(shares, key=lambda name: shares[name] - usual[name])
+
+
+def place_of(frames: Frames) -> str:
+    """Tell the place by the colours of its rows, from top to bottom."""
+    seen = _rows(np.median(_sampled(frames), axis=0)[None])
+    return min(PLACES, key=lambda place: float(((_usual_rows(place) - seen) ** 2).sum()))
+
+
+def movement(frames: Frames, colour: str) -> tuple[float, float]:
+    """Way of the thing of a colour from start to end: right and up, as shares of the sides.
+
+    Only pixels that do not have the colour all the time count, so the camera has to stand still,
+    and ways shorter than the thing itself come out too long.
+    """
+    mask = _coloured(frames)[colour].astype(np.float32)
+    changing = mask - mask.mean(0) * (mask.min(0) > 0)
+    weight = changing.sum((1, 2))
+    seen = weight > max(weight.max() * 0.15, 1)
+    if seen.sum() < len(frames) / 3:
+        return 0.0, 0.0
+    height, width = mask.shape[1:]
+    right = (changing.sum(1) @ np.arange(width))[seen] / weight[seen] / width
+    down = (changing.sum(2) @ np.arange(height))[seen] / weight[seen] / height
+    time = np.flatnonzero(seen) / (len(frames) - 1)
+    return float(np.polyfit(time, right, 1)[0]), -float(np.polyfit(time, down, 1)[0])
+
+
+def direction_of(frames: Frames, colour: str) -> Move:
+    """Tell which way the thing of a colour moves: left, right, up, down, or still."""
+    right, up = movement(frames, colour)
+    if max(abs(right), abs(up)) < _STILL:
+        return Move.STILL
+    if abs(right) > abs(up):
+        return Move.RIGHT if right > 0 else Move.LEFT
+    return Move.UP if up > 0 else Move.DOWN
+
+
+def camera_of(frames: Frames) -> Camera:
+    """Tell the movement of the camera from how the whole picture flows; `STATIC` if it does not."""
+    right, up, zoom = camera_flow(frames)
+    strengths = {
+        (Camera.PAN_LEFT, Camera.PAN_RIGHT): -right,
+        (Camera.TILT_DOWN, Camera.TILT_UP): -up,
+        (Camera.ZOOM_OUT, Camera.ZOOM_IN): zoom / 2,  # what it moves at the border
+    }
+    (backward, forward), strength = max(strengths.items(), key=lambda item: abs(item[1]))
+    if abs(strength) < _STILL:
+        return Camera.STATIC
+    return forward if strength > 0 else backward
+
+
+def camera_flow(frames: Frames) -> tuple[float, float, float]:
+    """Sum the flow of the picture: right and up in sides of the frame, growth as a logarithm.
+
+    Least squares over the brightness of neighbouring frames (Lucas and Kanade), twice, the second
+    time without the pixels that the first answer explains worst, which are the thing's.
+    """
+    grey = _blurred(_reduced(frames).mean(-1))
+    height, width = grey.shape[1:]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    x, y = (columns - width / 2)[1:-1, 1:-1], (rows - height / 2)[1:-1, 1:-1]
+    total = np.zeros(3)
+    for before, after in pairwise(grey):
+        mean = (before + after) / 2
+        slope_x = ((mean[:, 2:] - mean[:, :-2]) / 2)[1:-1]
+        slope_y = ((mean[2:] - mean[:-2]) / 2)[:, 1:-1]
+        change = (after - before)[1:-1, 1:-1]
+        design = np.stack([slope_x, slope_y, slope_x * x + slope_y * y], -1).reshape(-1, 3)
+        weight = np.ones((len(design), 1), np.float32)
+        for _ in range(2):
+            weighted = (design * weight).T
+            flow = np.linalg.lstsq(weighted @ design, -weighted @ change.ravel(), rcond=None)[0]
+            error = abs(design @ flow + change.ravel())[:, None]
+            weight = (error <= np.quantile(error, 0.85)).astype(np.float32)
+        total += flow
+    return float(total[0] / width), float(-total[1] / height), float(total[2])
+
+
+def thing_of(frames: Frames, colour: str, place: str) -> str:
+    """Tell the thing by its silhouette, read by a linear map fitted to drawn ones.
+
+    The camera has to stand still: the silhouette is what looks more like the colour than like the
+    empty place.
+    """
+    middle, reader = _outline_reader()
+    scores = np.zeros(len(OUTLINES))
+    for silhouette in _silhouettes(_sampled(frames), colour, place):
+        if silhouette is not None:
+            scores += (silhouette.ravel() - middle) @ reader
+    return list(OUTLINES)[int(scores.argmax())]
+
+
+def liveliness(frames: Frames) -> float:
+    """Mean change of a pixel from frame to frame, 0..255."""
+    return float(abs(np.diff(frames.astype(np.int16), axis=0)).mean())
+
+
+def saturation(frames: Frames) -> float:
+    """Mean distance between a pixel's largest and smallest channel, 0..255."""
+    return float((frames.max(-1).astype(int) - frames.min(-1)).mean())
+
+
+def psnr(frames: Frames, reference: Frames) -> float:
+    """Peak signal-to-noise ratio in decibels."""
+    error = float(((frames.astype(float) - reference) ** 2).mean())
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def _sampled(frames: Frames) -> Frames:
+    steps = np.linspace(0, len(frames) - 1, min(_SAMPLED, len(frames))).astype(int)
+    return np.take(frames, steps, axis=0)
+
+
+def _coloured(frames: Frames) -> dict[str, Mask]:
+    """Pixels nearest to, and near, each colour: [frames, height, width] each, scaled down."""
+    pixels = _reduced(frames)
+    distances = np.stack(
+        [
+            np.linalg.norm(pixels - np.array(colour, np.float32), axis=-1)
+            for colour in COLOURS.values()
+        ]
+    )
+    nearest = distances.argmin(0)
+    near = distances.min(0) < _COLOUR_TOLERANCE
+    return {name: (nearest == index) & near for index, name in enumerate(COLOURS)}
+
+
+@cache
+def _usual(place: str, size: PixelSize = WIDE) -> Array:
+    """Pictures of an empty place, 0..1."""
+    across = np.linspace(-1, 1, size.width, dtype=np.float32) * size.width / size.height
+    x, y = np.meshgrid(across, np.linspace(1, -1, size.height, dtype=np.float32))
+    return np.stack([PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, 6)])
+
+
+@cache
+def _empty(place: str, size: PixelSize) -> Array:
+    """What an empty place looks like most often, pixel by pixel, 0..1."""
+    middle: Array = np.median(_usual(place, size), axis=0)
+    return middle
+
+
+@cache
+def _usual_shares(place: str) -> dict[str, float]:
+    return colour_shares((_usual(place) * 255).astype(np.uint8))
+
+
+@cache
+def _usual_rows(place: str) -> Array:
+    return _rows((_usual(place) * 255).astype(np.uint8))
+
+
+def _rows(pictures: npt.NDArray[np.generic]) -> Array:
+    """Mean colour of eight bands from top to bottom, and how rough each is."""
+    pixels = pictures.astype(np.float32) / 255
+    bands = np.array_split(pixels, 8, axis=1)
+    return np.array([[*band.mean((0, 1, 2)), band.std((0, 1, 2)).mean()] for band in bands])
+
+
+def _reduced(frames: Frames) -> Array:
+    """Scale down by a whole factor to about a hundred columns, fp32 0..1."""
+    factor = max(round(max(frames.shape[1:3]) / 112), 1)
+    height, width = (side // factor * factor for side in frames.shape[1:3])
+    blocks = frames[:, :height, :width].reshape(
+        len(frames), height // factor, factor, width // factor, factor, 3
+    )
+    reduced: Array = blocks.mean((2, 4), dtype=np.float32) / np.float32(255)
+    return reduced
+
+
+def _blurred(grey: Array) -> Array:
+    """Smooth four times with 1 2 1 in both directions: slopes must reach further than a step."""
+    for _ in range(4):
+        for axis in (1, 2):
+            grey = _smoothed(grey, axis)
+    return grey
+
+
+def _smoothed(grey: Array, axis: int) -> Array:
+    along = np.moveaxis(grey, axis, -1)
+    padded = np.concatenate((along[..., :1], along, along[..., -1:]), axis=-1)
+    smooth: Array = (padded[..., 2:] + 2 * along + padded[..., :-2]) / 4
+    return np.moveaxis(smooth, -1, axis)
+
+
+def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | None]:
+    """Cut the thing out of each frame."""
+    pixels = _reduced(frames)
+    empty = _empty(place, PixelSize(*pixels.shape[1:3]))
+    away = np.linalg.norm(pixels - np.array(COLOURS[colour], np.float32), axis=-1)
+    masks = away < np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
+    for mask in masks:
+        yield _cut_out(_in_one_piece(mask))
+
+
+def _in_one_piece(mask: Mask) -> Mask:
+    """Keep what hangs together, over gaps of two pixels, with the place where most of it is."""
+    crowd = mask[None].astype(np.float32)
+    for _ in range(3):
+        crowd = _blurred(crowd)
+    wide, kept = _widened(mask), np.zeros_like(mask)
+    kept[np.unravel_index(crowd[0].argmax(), mask.shape)] = True
+    while (grown := _widened(kept) & wide).sum() > kept.sum():
+        kept = grown
+    piece: Mask = kept & mask
+    return piece
+
+
+def _widened(mask: Mask) -> Mask:
+    """Add the eight neighbours of every pixel."""
+    padded = np.pad(mask, 1)
+    across = padded[:, :-2] | padded[:, 1:-1] | padded[:, 2:]
+    wide: Mask = across[:-2] | across[1:-1] | across[2:]
+    return wide
+
+
+def _cut_out(mask: Mask) -> Mask | None:
+    """Scale a mask's bounding box, made square around its centre, to the size of a silhouette."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if mask.sum() < 12:
+        return None
+    side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    steps = (np.arange(_SILHOUETTE) + 0.5) / _SILHOUETTE * side - side / 2
+    down = np.round((rows[0] + rows[-1]) / 2 + steps).astype(int)
+    along = np.round((columns[0] + columns[-1]) / 2 + steps).astype(int)
+    height, width = mask.shape
+    inside = ((down >= 0) & (down < height))[:, None] & ((along >= 0) & (along < width))
+    cut: Mask = mask[np.ix_(down.clip(0, height - 1), along.clip(0, width - 1))] & inside
+    return cut
+
+
+@cache
+def _outline_reader() -> tuple[Array, Array]:
+    """Fit the map from silhouettes to things by ridge regression: their mean, and the map.
+
+    To drawn scenes, half of them blurred: a model's outlines are never as crisp as drawn ones.
+    """
+    random = np.random.default_rng(0)
+    silhouettes, answers = [], []
+    for index, thing in enumerate(list(OUTLINES) * _DRAWN_OF_EACH):
+        scene = replace(
+            draw_scene(random), thing=thing, camera=Camera.NONE, aesthetic=Aesthetic.EXCELLENT
+        )
+        frame = render(scene, WIDE, 1).astype(np.float32)
+        for _ in range(index % 2):
+            frame = _smoothed(_smoothed(frame, 1), 2)
+        for silhouette in _silhouettes(frame.astype(np.uint8), scene.colour, scene.place):
+            if silhouette is None:
+                continue
+            silhouettes.append(silhouette.ravel().astype(np.float32))
+            answers.append(index % len(OUTLINES))
+    seen = np.stack(silhouettes)
+    middle = seen.mean(0)
+    away = seen - middle
+    wanted = np.eye(len(OUTLINES), dtype=np.float32)[answers] - 1 / len(OUTLINES)
+    penalty = _RIDGE * np.eye(seen.shape[1], dtype=np.float32)
+    return middle, np.linalg.solve(away.T @ away + penalty, away.T @ wanted)

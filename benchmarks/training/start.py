@@ -1,0 +1,121 @@
+"""What a transformer is given before its training: a clock, and captions that it can hear.
+
+Both can be found by training, but not on a short budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.training.batches import Batch
+from benchmarks.training.objective import velocity_loss
+from inference.opensora.networks.transformer import Block, STDiT3
+from inference.opensora.text import TextEncoder
+
+_FREQUENCY = 2
+"""Index of a rotary frequency so slow (0.1 per latent frame) that a clip is half a turn at most."""
+
+_LOUDNESS = 0.7
+"""How large the hand of the clock is, compared with the tokens that it is added to."""
+
+_RIDGE = 1e-2
+
+
+@torch.no_grad()
+def install_clock(
+    model: STDiT3, encoder: TextEncoder, batches: Iterable[Batch], *, head: int = 0
+) -> None:
+    """Make a head of the first temporal block a clock, in place.
+
+    The network has absolute positions in space, but only relative ones in time (rotary angles), so
+    in noise all frames look alike and nothing says which is the first. It can be derived
+    nonetheless: let every token attend to the upper half of *later* frames and to the lower half
+    of *earlier* ones. The first frame then sees tops only, the last one bottoms only, and those
+    between a mixture in proportion.
+
+    Args:
+        model: Its first spatial block stays as it is.
+        encoder: Encodes the captions of the batches.
+        batches: Noisy clips of several levels, to learn from what a token shows of its row.
+        head: Whose work is given up.
+    """
+    block = cast("Block", model.temporal_blocks[0])
+    seen: list[Tensor] = []
+    gates: list[Tensor] = []
+    sizes: list[Tensor] = []
+
+    def watch(_: object, arguments: tuple[Tensor, ...]) -> None:
+        seen.append(arguments[0].float())
+
+    def watch_block(_: object, arguments: tuple[Tensor, ...]) -> None:
+        tokens, modulation = arguments[:2]
+        sizes.append(tokens.float().square().mean().sqrt())
+        table = block.scale_shift_table[2]
+        gates.append((table + modulation[2]).float().square().mean((0, 1, 2, 3)).sqrt())
+
+    hooks = [
+        block.attn.register_forward_pre_hook(watch),
+        block.register_forward_pre_hook(watch_block),
+    ]
+    for batch in batches:
+        velocity_loss(model, encoder, batch)
+    for hook in hooks:
+        hook.remove()
+
+    weight, bias = _half(seen)
+    attention = block.attn
+    width = attention.qkv.weight.shape[1] // attention.heads
+    query, key, value = (
+        slice(part * width * attention.heads + head * width, None) for part in range(3)
+    )
+    rows = attention.qkv.weight
+    offsets = attention.qkv.bias
+    pair = 2 * _FREQUENCY
+    for part in (query, key):
+        rows[part][:width] = 0
+        offsets[part][:width] = 0
+    # rotated, their product is the half times the sine of how much later the query is
+    offsets[query][pair] = -1
+    rows[key][pair + 1], offsets[key][pair + 1] = weight, bias
+    rows[value][0], offsets[value][0] = weight, bias
+    signs = torch.sign(torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0)))
+    loudness = _LOUDNESS * torch.stack(sizes).mean() / torch.stack(gates).mean()
+    attention.proj.weight[:, head * width] = signs.to(rows) * loudness
+
+
+@torch.no_grad()
+def turn_up_captions(model: STDiT3, factor: float) -> None:
+    """Make the embedded captions larger and what reads them smaller by the same, in place.
+
+    Nothing that the network says changes. But a step of the optimiser has the same size whatever a
+    weight is multiplied with: where captions are small, words that nobody reads yet stay unread.
+
+    Args:
+        model: Whose cross-attention reads captions.
+        factor: By how much.
+    """
+    last = model.y_embedder.y_proj.fc2
+    last.weight.mul_(factor)
+    last.bias.mul_(factor)
+    for block in (*model.spatial_blocks, *model.temporal_blocks):
+        cast("Block", block).cross_attn.kv_linear.weight.div_(factor)
+
+
+def _half(seen: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Fit a linear map of tokens [B, T, H, W, C]: 1 in the upper half, -1 in the lower."""
+    product, answer = torch.zeros(()), torch.zeros(())
+    for tokens in seen:
+        height = tokens.shape[2]
+        side = torch.sign(torch.arange(height) * -2.0 + height - 1).to(tokens)
+        flat = functional.pad(tokens.flatten(0, -2), (0, 1), value=1.0)
+        wanted = side[None, None, :, None].expand(tokens.shape[:-1]).flatten()
+        product = product + flat.T @ flat / len(flat)
+        answer = answer + flat.T @ wanted / len(flat)
+    ridge = _RIDGE * torch.eye(len(answer)) * product.diagonal().mean()
+    solution = torch.linalg.solve(product + ridge, answer)
+    return solution[:-1], solution[-1]

@@ -1,0 +1,1 @@
+"""The interactive chat in a terminal: `rushes chat`."""

@@ -1,0 +1,277 @@
+"""Sources of the configuration: config.toml and the environment; every mistake says where it is.
+
+All mistakes are told at once: an operator should not have to start five times to find five typos.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from bot.config.sections import Config, ModelsSection
+from commands.parsing.suggestions import ALMOST_SURE, closest
+from inference import crash_points
+from inference.domain.errors import RushesError, UserError, UserErrors
+from inference.engines import registry
+
+PREFIX = "RUSHES_"
+SEPARATOR = "__"
+
+CUSTOMARY = {
+    "DISCORD_TOKEN": ("discord", "token"),
+    "SLACK_BOT_TOKEN": ("slack", "bot_token"),
+    "SLACK_APP_TOKEN": ("slack", "app_token"),
+    "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
+    "OPENAI_API_KEY": ("assistant", "api_key"),
+}
+"""Variables that other tools use too; they fill keys that nothing else sets."""
+
+_TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(
+    r"""\s*(?P<name>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
+_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+Location = tuple[int | str, ...]
+"""Names of sections and keys down to a value, as pydantic tells them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where the values of a config come from."""
+
+    path: Path | None = None
+    text: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Sections from the command line."""
+
+    def where(self, location: Location) -> str:
+        """Return what to open to mend a value: `config.toml:12`, a variable, or `--data-dir`."""
+        names = [str(part).lower() for part in location]
+        if len(names) > 1 and names[1] in self.overrides.get(names[0], {}):
+            return f"--{names[1].replace('_', '-')}"
+        for name in os.environ:
+            if name.upper().startswith(PREFIX):
+                key = name[len(PREFIX) :].lower().split(SEPARATOR)
+                if names[: len(key)] == key:
+                    return name
+        if line := _line(self.text, [str(part) for part in location]):
+            return f"{self.path}:{line}"
+        for name, key_of in CUSTOMARY.items():
+            if tuple(names[:2]) == key_of and name in os.environ:
+                return name
+        return str(self.path or "config.toml")
+
+
+def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: The file; None reads `config.toml` here, if there is one.
+        overrides: Sections from the command line; they win over environment and file.
+
+    Raises:
+        UserError: `config.*`, naming the key, where it stands and what it may be; several
+            mistakes together are `UserErrors`.
+    """
+    path, text, tables = _read(path)
+    sources = Sources(path=path, text=text, overrides=overrides or {})
+    for variable, (section, key) in CUSTOMARY.items():
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict) and (value := os.environ.get(variable)):
+            table.setdefault(key, value)
+
+    problems: list[RushesError] = list(_mistyped_variables())
+    config = None
+    try:
+        config = _sourced(Config, tables)(**(overrides or {}))
+    except ValidationError as error:
+        problems += _explain(error, sources)
+    except SettingsError as error:
+        problems.append(UserError("config.environment", problem=str(error)))
+    with contextlib.suppress(ValidationError, SettingsError):  # told above
+        problems += _check_models(_sourced(_ModelsOnly, tables)().models, sources)
+    if problems or config is None:
+        raise UserErrors.of(problems)
+    return config.located(sources.where)
+
+
+class _ModelsOnly(BaseSettings):
+    """The part whose names are checked even where other sections are wrong."""
+
+    model_config = Config.model_config | SettingsConfigDict(extra="ignore")
+
+    models: ModelsSection = ModelsSection()
+
+
+def _sourced(kind: type[Settings], tables: dict[str, Any]) -> type[Settings]:
+    """Return the settings with these tables, of a file, below the environment."""
+
+    class Sourced(kind):  # type: ignore[misc, valid-type]  # a class made for these tables
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's hook
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, tables))
+
+    return Sourced
+
+
+def _read(path: Path | None) -> tuple[Path | None, str, dict[str, Any]]:
+    if path is None:
+        path = Path("config.toml")
+        if not path.exists():
+            return None, "", {}
+    try:
+        # Editors on Windows put a mark in front, which TOML does not know.
+        text = path.read_text(encoding="utf-8-sig")
+        return path, text, tomllib.loads(text)
+    except OSError as error:
+        problem = error.strerror or "unreadable"
+        raise UserError("config.unreadable", path=str(path), problem=problem) from error
+    except UnicodeDecodeError as error:
+        raise UserError("config.encoding", path=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError("config.syntax", path=str(path), problem=str(error)) from error
+
+
+def _line(text: str, location: list[str]) -> int | None:
+    """Return the line that holds the value at `location`, or the nearest thing around it.
+
+    The TOML library does not tell lines, and a message only needs the place to look at: a key
+    inside a string of several lines may be taken for one.
+    """
+    best, best_line, table = 0, None, []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := _TABLE.match(line):
+            table = _parts(found["name"])
+            here = table
+        elif found := _KEY.match(line):
+            here = [*table, *_parts(found["name"])]
+        else:
+            continue
+        if len(here) > best and location[: len(here)] == here:
+            best, best_line = len(here), number
+    return best_line
+
+
+def _parts(name: str) -> list[str]:
+    return [part.strip("\"'") for part in _PART.findall(name)]
+
+
+def _explain(error: ValidationError, sources: Sources) -> Iterator[UserError]:
+    for one in error.errors(include_url=False, include_input=False):
+        location, key = one["loc"], ".".join(str(part) for part in one["loc"])
+        where = sources.where(location)
+        if one["type"] == "extra_forbidden":
+            known = _known(location[:-1])
+            guess = closest(str(location[-1]), known)
+            legal = known if guess is None else [guess]
+            yield UserError("config.unknown_key", where=where, key=key, known=legal)
+        else:
+            problem = one["msg"].removeprefix("Value error, ")
+            problem = problem[:1].lower() + problem[1:]
+            yield UserError("config.wrong_type", where=where, key=key, problem=problem)
+
+
+def _known(path: Location) -> list[str]:
+    """Return the legal keys of a section, or the sections."""
+    model: type[BaseModel] = Config
+    for name in path:
+        known = model.model_fields.get(str(name))
+        if known is None:
+            return []
+        annotation = known.annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return sorted(model.model_fields)
+
+
+def _mistyped_variables() -> Iterator[UserError]:
+    """Yield the variables that look like ours and set nothing.
+
+    Those with a section that exists are read, and their keys checked, with the config.
+    """
+    known = [
+        f"{PREFIX}{section}{SEPARATOR}{key}".upper()
+        for section in Config.model_fields
+        for key in _known((section,))
+    ]
+    sections = {f"{PREFIX}{section}".upper() for section in Config.model_fields}
+    for name in sorted(os.environ):
+        typed = name.upper()
+        if not typed.startswith(PREFIX) or typed in crash_points.VARIABLES:
+            continue
+        if typed in sections or typed.partition(SEPARATOR)[0] in sections:
+            continue
+        # A name of somebody else's may begin like ours, so one without a section needs a likeness.
+        least = 0.0 if SEPARATOR in typed else ALMOST_SURE
+        if guess := closest(typed, known, at_least=least):
+            yield UserError("config.unknown_variable", name=name, suggestion=guess)
+
+
+def _check_models(models: ModelsSection, sources: Sources) -> Iterator[UserError]:
+    """Yield what is wrong with the names of models and with their tables."""
+    names = registry.names()
+    for key in models.model_extra or {}:
+        location = ("models", key)
+        if key not in names:
+            known = [*_known(("models",)), *names]
+            guess = closest(key, known)
+            yield UserError(
+                "config.unknown_key",
+                where=sources.where(location),
+                key=f"models.{key}",
+                known=known if guess is None else [guess],
+            )
+            continue
+        try:
+            options = models.options(key)
+        except UserError as error:
+            yield UserError(error.code, **error.params | {"where": sources.where(location)})
+            continue
+        try:
+            registry.check_options(key, options)
+        except ValidationError as error:
+            for one in error.errors(include_url=False, include_input=False):
+                at = (*location, *one["loc"])
+                name = ".".join(str(part) for part in at)
+                where = sources.where(at)
+                if one["type"] == "extra_forbidden":
+                    known = registry.option_names(key)
+                    yield UserError("config.unknown_key", where=where, key=name, known=known)
+                else:
+                    problem = one["msg"].removeprefix("Value error, ")
+                    yield UserError("config.wrong_type", where=where, key=name, problem=problem)
+    for name in models.installed:
+        if name not in names:
+            where = sources.where(("models", "installed"))
+            yield UserError("config.unknown_model", where=where, name=name, known=list(names))
+    if models.default is not None and models.default not in models.installed:
+        where = sources.where(("models", "default"))
+        yield UserError(
+            "config.default_model", where=where, name=models.default, known=models.installed
+        )

@@ -1,0 +1,1 @@
+"""The control socket: HTTP between a running Rushes and the command line."""

@@ -1,0 +1,215 @@
+"""The client of the control socket, for the command line and the terminal chat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from bot.control.card_json import card_from_json
+from bot.control.socket_path import SOCKET_NAME, reachable
+from commands.text.card import Card
+from inference.domain.errors import UserError
+from inference.domain.job import JobState
+
+TIMEOUT_SECONDS = 60.0
+"""For one answer; a command only writes to the database."""
+
+LOOKS, LOOK_SECONDS = 20, 0.05
+"""For a new job's place in line: it has one at once unless there is an image to fetch."""
+
+MAX_EVENT = 2**22
+"""Bytes of one event: hundreds of cards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """Who talks in a terminal, and where."""
+
+    name: str
+    guild: str
+    admin: bool = False
+    roles: tuple[str, ...] = ()
+    channel: str | None = None
+    """None for the one that everybody is in."""
+    language: str
+    directory: Path
+    """What relative paths are relative to."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what every request says of the person."""
+        return {
+            "as": self.name,
+            "guild": self.guild,
+            "admin": self.admin,
+            "roles": self.roles,
+            "language": self.language,
+            "directory": str(self.directory),
+            **({} if self.channel is None else {"channel": self.channel}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a command or a press."""
+
+    card: Card
+    accepted: bool
+    """False when the request itself was refused; the card says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """How a job stands."""
+
+    id: str
+    state: str
+    settled: bool
+    """It has ended, and its requester was told."""
+    card: Card
+    result: Card | None
+    """The message that ended it, as it was posted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """A message was posted, or edited."""
+
+    kind: str
+    edited: bool
+    card: Card
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """The unfinished jobs of the guild, the running one first."""
+
+    cards: tuple[Card, ...]
+
+
+class ControlClient:
+    """Talks to the process that owns a data directory. Made by `connect`."""
+
+    def __init__(self, session: aiohttp.ClientSession, data_directory: Path) -> None:
+        self._session = session
+        self._data_directory = data_directory
+
+    async def ready(self) -> bool:
+        """Return whether somebody answers."""
+        try:
+            await self._json("GET", "/v1/health")
+        except UserError as error:
+            if error.code == "control.not_running":
+                return False
+            raise
+        return True
+
+    async def command(self, text: str, speaker: Speaker) -> Answer:
+        """Give a typed line.
+
+        Raises:
+            UserError: `control.*`; what the command itself refuses is in the answer.
+        """
+        return await self._ask("/v1/commands", {**speaker.as_dict(), "text": text})
+
+    async def press(self, button_id: str, speaker: Speaker) -> Answer:
+        """Press a button; see `command`."""
+        return await self._ask("/v1/buttons", {**speaker.as_dict(), "custom_id": button_id})
+
+    async def job(self, job_id: str, speaker: Speaker) -> JobReport:
+        """Return how a job of the speaker's guild stands.
+
+        Raises:
+            UserError: `control.*`, also for a job that is not there.
+        """
+        query = {"guild": speaker.guild, "language": speaker.language}
+        data = await self._json("GET", f"/v1/jobs/{quote(job_id, safe='')}", params=query)
+        return JobReport(
+            id=data["id"],
+            state=data["state"],
+            settled=data["settled"],
+            card=card_from_json(data["card"]),
+            result=data["result"] and card_from_json(data["result"]),
+        )
+
+    async def past_preparing(self, job_id: str, speaker: Speaker) -> JobReport:
+        """Return how a new job stands, once it has a place in line if that is soon; see `job`."""
+        report = await self.job(job_id, speaker)
+        for _ in range(LOOKS):
+            if report.state not in {JobState.ACCEPTED, JobState.PREPARING}:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            report = await self.job(job_id, speaker)
+        return report
+
+    async def events(self, speaker: Speaker) -> AsyncIterator[Posted | Moved]:
+        """Yield what happens in the speaker's guild.
+
+        Raises:
+            UserError: `control.*`; `control.lost` when the other side ends.
+        """
+        query = {"guild": speaker.guild, "language": speaker.language}
+        no_end = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
+        with self._explained():
+            async with self._session.get(
+                "http://rushes/v1/events", params=query, timeout=no_end
+            ) as response:
+                _raise_for(await response.json() if response.status != 200 else {})  # noqa: PLR2004 - OK
+                while line := await response.content.readuntil(b"\n"):
+                    yield _event(json.loads(line))
+        raise UserError("control.lost", path=str(self._data_directory))
+
+    async def _ask(self, route: str, body: dict[str, Any]) -> Answer:
+        data = await self._json("POST", route, json=body)
+        return Answer(card=card_from_json(data["card"]), accepted="error" not in data)
+
+    async def _json(self, method: str, route: str, **arguments: Any) -> dict[str, Any]:
+        """Return the answer's data; a refusal that brings a card is an answer as well."""
+        with self._explained():
+            async with self._session.request(
+                method, f"http://rushes{route}", **arguments
+            ) as response:
+                data: dict[str, Any] = await response.json()
+        if "card" not in data:
+            _raise_for(data)
+        return data
+
+    @contextlib.contextmanager
+    def _explained(self) -> Any:
+        path = str(self._data_directory)
+        try:
+            yield
+        except aiohttp.ClientConnectorError as error:
+            raise UserError("control.not_running", path=path) from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise UserError("control.lost", path=path) from error
+
+
+@contextlib.asynccontextmanager
+async def connect(data_directory: Path) -> AsyncIterator[ControlClient]:
+    """Open a client for the process that owns a data directory, if one is there when it is used."""
+    with reachable(data_directory / SOCKET_NAME) as address:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(address),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            read_bufsize=MAX_EVENT,
+        ) as session:
+            yield ControlClient(session, data_directory)
+
+
+def _event(data: dict[str, Any]) -> Posted | Moved:
+    if data["event"] == "line":
+        return Moved(cards=tuple(card_from_json(card) for card in data["cards"]))
+    return Posted(kind=data["kind"], edited=data["edited"], card=card_from_json(data["card"]))
+
+
+def _raise_for(data: dict[str, Any]) -> None:
+    if "error" in data:
+        raise UserError("control.refused", text=data["error"]["text"])

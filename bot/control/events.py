@@ -1,0 +1,105 @@
+"""What one listener of the terminal hears: messages as they are posted, the line as it moves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import structlog
+
+from bot.control.card_json import card_to_json
+from bot.terminal.platform import Spoken, TerminalPlatform
+from commands.text.card import Card
+from inference.bug_report import log_bug
+from inference.domain.events import EventBus, JobEvent
+from inference.tasks import running
+
+PACE_SECONDS = 0.2
+"""The line is told at most so often."""
+
+REFRESH_SECONDS = 1.0
+"""The line is told at least so often while somebody is in it: estimates change by themselves."""
+
+MOST_DOUBLINGS = 7
+"""Of the pace, while the line cannot be told."""
+
+_log = structlog.get_logger(__name__)
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Feed:
+    """Two kinds of events, as JSON data, for one tenant.
+
+    `{"event": "message", "kind", "edited", "card"}` for everything posted or edited, and
+    `{"event": "line", "cards"}` with all unfinished jobs, the running one first.
+    """
+
+    def __init__(
+        self,
+        *,
+        terminal: TerminalPlatform,
+        events: EventBus,
+        tenant: str,
+        line: Callable[[], Awaitable[list[Card]]],
+    ) -> None:
+        self._terminal = terminal
+        self._events = events
+        self._tenant = tenant
+        self._line = line
+        self._spoken: asyncio.Queue[Spoken]
+        self._moves: asyncio.Queue[JobEvent]
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[None]:
+        """Collect what happens, for `run`, inside the block."""
+        with self._terminal.listen() as self._spoken, self._events.subscribe() as self._moves:
+            yield
+
+    async def run(self, send: Send, stop: asyncio.Event) -> None:
+        """Send what happens until `stop` is set; what `send` raises ends it too."""
+        async with running() as tasks:
+            tasks.start(self._send_messages(send), name="feed-messages")
+            tasks.start(self._send_line(send), name="feed-line")
+            await stop.wait()
+
+    async def _send_messages(self, send: Send) -> None:
+        while True:
+            said = await self._spoken.get()
+            if said.job.tenant == self._tenant:
+                try:
+                    card = card_to_json(said.card)
+                except Exception as error:  # noqa: BLE001 - one message must not end the others
+                    log_bug(_log, "feed.bug", error, job=said.job.id)
+                    continue
+                await send(
+                    {
+                        "event": "message",
+                        "kind": said.kind.value,
+                        "edited": said.edited,
+                        "card": card,
+                    }
+                )
+
+    async def _send_line(self, send: Send) -> None:
+        told: list[dict[str, Any]] | None = None
+        failures = 0
+        while True:
+            try:
+                line = [card_to_json(card) for card in await self._line()]
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - the listener stays connected
+                log_bug(_log, "feed.bug", error)
+                failures += 1
+                line = told or []
+            if line != told:
+                told = line
+                await send({"event": "line", "cards": line})
+            await asyncio.sleep(PACE_SECONDS * 2 ** min(failures, MOST_DOUBLINGS))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS if line or failures else None):
+                    await self._moves.get()
+            while not self._moves.empty():
+                self._moves.get_nowait()

@@ -1,0 +1,238 @@
+"""How an interaction is answered: once, and within the three seconds that Discord gives.
+
+A request that was accepted as a job is answered with the job's card: the one that the outbox wants
+posted, which learns from `Answers.card` that it is there. Everything else is for the person alone.
+What takes longer than `PROMPT_SECONDS` is answered with "thinking…" first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import discord
+import structlog
+
+from bot.discord import access
+from bot.discord.address import Posted
+from bot.discord.callback_retry import AnsweredElsewhereError
+from bot.discord.errors import ACKNOWLEDGED, UNREACHABLE
+from bot.discord.inbound import modals
+from bot.discord.outbound import render, uploads
+from commands.forms import Form
+from commands.text.card import Card, CardKind
+from inference.domain.errors import DeliveryError
+
+PROMPT_SECONDS = 0.25
+"""How long a request may take before the person sees "thinking…": only on a busy machine."""
+
+KEPT = 1000
+"""Answers that are remembered for the outbox, which asks within moments."""
+
+Answered = TypeVar("Answered")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What is known of a job's card that may be there already."""
+
+    posted: Posted | None = None
+    """Where it is; None if the answer to the request was something else."""
+    card: Card | None = None
+    """What it says, if that is known."""
+    elsewhere: bool = False
+    """Whether another process gave the answer."""
+
+
+class Answers:
+    """Answers interactions, and remembers which of them showed a job's card."""
+
+    def __init__(self) -> None:
+        self._shown: OrderedDict[int, asyncio.Future[Shown | None]] = OrderedDict()
+
+    async def card(self, interaction_id: int) -> Shown | None:
+        """Return how a request was answered, as soon as it is; None if that is not known.
+
+        Raises:
+            DeliveryError: Another process answered it: no card of ours belongs there.
+        """
+        expected = self._shown.get(interaction_id)
+        shown = None if expected is None else await asyncio.shield(expected)
+        if shown is not None and shown.elsewhere:
+            raise DeliveryError("delivery.closed", transient=False, reason=ACKNOWLEDGED)
+        return shown
+
+    async def give(
+        self,
+        interaction: discord.Interaction,
+        work: Coroutine[Any, Any, Card | Form],
+        *,
+        form: bool = False,
+        private: bool = False,
+        withdraw: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Do what was asked, and answer with what came of it.
+
+        Args:
+            interaction: What asked; not answered yet.
+            work: Makes the answer; what went wrong is in the answer.
+            form: Whether a form is expected, before which nothing may be said.
+            private: Whether an answer for the person alone is expected.
+            withdraw: Takes back what was accepted, where another process has answered.
+        """
+        with self._expected(interaction.id) as expected:
+            making = asyncio.create_task(work, name=f"discord-{interaction.id}")
+            try:
+                await asyncio.wait({making}, timeout=None if form else PROMPT_SECONDS)
+                thinking = not making.done() and await _think(interaction, private=private)
+                answer = await making
+                thought = private if thinking else None
+                expected.set_result(await _answer(interaction, answer, thought=thought))
+            except AnsweredElsewhereError:
+                await asyncio.wait({making})  # only then it is known what was accepted
+                await withdraw()
+                expected.set_result(Shown(elsewhere=True))
+            finally:
+                making.cancel()
+
+    @contextlib.contextmanager
+    def _expected(self, interaction_id: int) -> Iterator[asyncio.Future[Shown | None]]:
+        """Yield what whoever waits for the card gets: the result set in the block, or None."""
+        expected = asyncio.get_running_loop().create_future()
+        self._shown[interaction_id] = expected
+        if len(self._shown) > KEPT:
+            self._shown.popitem(last=False)
+        try:
+            yield expected
+        finally:
+            if not expected.done():
+                expected.set_result(None)
+
+
+async def _answer(
+    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
+) -> Shown | None:
+    """Answer, and return what that showed; None where it is not known.
+
+    Raises:
+        AnsweredElsewhereError: Another process answered first.
+    """
+    try:
+        return await _show(interaction, answer, thought=thought)
+    except AnsweredElsewhereError:
+        raise
+    except (discord.HTTPException, *UNREACHABLE) as error:
+        # Too late, or lost on the way: if it made a job, the outbox sees to its card.
+        _log.info("discord.unanswered", error=type(error).__name__)
+        return None
+
+
+async def _think(interaction: discord.Interaction, *, private: bool) -> bool:
+    """Show "thinking…", and return whether that is what people see.
+
+    Raises:
+        AnsweredElsewhereError: Another process answered first.
+    """
+    try:
+        await _twice(lambda: interaction.response.defer(ephemeral=private, thinking=True))
+    except AnsweredElsewhereError:
+        raise
+    except discord.HTTPException as error:
+        return error.code == ACKNOWLEDGED  # the first try arrived, only its answer was lost
+    except UNREACHABLE:
+        return False
+    return True
+
+
+async def _show(
+    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
+) -> Shown | None:
+    """Answer with a form or a card.
+
+    Args:
+        interaction: What asked.
+        answer: What it gets.
+        thought: How it was answered with "thinking…": for all to see or, if true, privately.
+    """
+    if isinstance(answer, Form):
+        form = answer
+        await _twice(lambda: interaction.response.send_modal(modals.modal(form)))
+        return None
+    card = answer
+    accepted = card.kind is CardKind.WAITING and card.job is not None and not card.private
+    if thought is None:
+        posted = await _twice(lambda: _send(interaction, card))
+    elif thought is card.private:
+        posted = await _twice(lambda: _complete(interaction, card))
+    else:
+        if not accepted:
+            await _follow(interaction, card)
+        with contextlib.suppress(discord.NotFound):  # where the first try arrived
+            await _twice(interaction.delete_original_response)
+        return Shown()
+    return Shown(posted=posted, card=card) if accepted else None
+
+
+async def _send(interaction: discord.Interaction, card: Card) -> Posted:
+    """Make a card the answer."""
+    drawn = render.message(card, embeds=access.may_embed(interaction))
+    sent = await interaction.response.send_message(
+        drawn.content,
+        embeds=drawn.embeds,
+        files=await _files(interaction, card),
+        view=drawn.view or discord.utils.MISSING,
+        ephemeral=card.private,
+        allowed_mentions=drawn.allowed_mentions,
+    )
+    message_id = sent.message_id or (await interaction.original_response()).id
+    return Posted(channel=interaction.channel_id or 0, message=message_id)
+
+
+async def _complete(interaction: discord.Interaction, card: Card) -> Posted:
+    """Turn "thinking…" into a card."""
+    drawn = render.message(card, embeds=access.may_embed(interaction))
+    sent = await interaction.edit_original_response(
+        content=drawn.content,
+        embeds=drawn.embeds,
+        attachments=await _files(interaction, card),
+        view=drawn.view,
+        allowed_mentions=drawn.allowed_mentions,
+    )
+    return Posted(channel=interaction.channel_id or 0, message=sent.id)
+
+
+async def _follow(interaction: discord.Interaction, card: Card) -> None:
+    """Send a card to the right people after "thinking…" was shown to others."""
+    # The first message after it would take its place, and be seen by whoever saw it.
+    await interaction.edit_original_response(content="…")
+    drawn = render.message(card, embeds=access.may_embed(interaction))
+    await interaction.followup.send(
+        drawn.content or "",
+        embeds=drawn.embeds,
+        files=await _files(interaction, card),
+        view=drawn.view or discord.utils.MISSING,
+        ephemeral=card.private,
+        allowed_mentions=drawn.allowed_mentions,
+    )
+
+
+async def _files(interaction: discord.Interaction, card: Card) -> list[discord.File]:
+    """Open the file of a card, if the person's Discord takes one of its size."""
+    if card.attachment is None:
+        return []
+    size = (await asyncio.to_thread(card.attachment.path.stat)).st_size
+    return [await uploads.clip(card.attachment)] if size <= interaction.filesize_limit else []
+
+
+async def _twice(send: Callable[[], Awaitable[Answered]]) -> Answered:
+    """Send an answer again that may be lost, or was not taken: Discord takes the first one."""
+    try:
+        return await send()
+    except (discord.DiscordServerError, *UNREACHABLE):
+        return await send()

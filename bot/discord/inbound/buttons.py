@@ -1,0 +1,35 @@
+"""Buttons that never die: what a press means is in the button's id, so any old message works."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+from discord import ui
+
+from bot.discord.inbound.command_gateway import Reception
+
+TEMPLATE = re.compile(r"v\d+:.+")
+"""Ids of buttons, of this and of other versions; the desk tells them apart."""
+
+
+def press_handler(reception: Reception) -> type[ui.DynamicItem[ui.Button[ui.View]]]:
+    """Return the item that brings presses of all our buttons to the desk."""
+
+    class Press(ui.DynamicItem[ui.Button[ui.View]], template=TEMPLATE):
+        """A pressed button."""
+
+        @classmethod
+        async def from_custom_id(
+            cls,
+            interaction: discord.Interaction[Any],  # noqa: ARG003 - the library's hook
+            item: ui.Item[Any],
+            match: re.Match[str],  # noqa: ARG003
+        ) -> Self:
+            return cls(item)  # type: ignore[arg-type]  # only buttons have ids of this form
+
+        async def callback(self, interaction: discord.Interaction[Any]) -> None:
+            await reception.press(interaction, self.custom_id)
+
+    return Press

@@ -1,0 +1,91 @@
+"""What the context menu of a message offers: to animate its image, or to reuse its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import discord
+
+from bot.discord.inbound.pictures import find_picture, has_video, parts
+from commands.actions import Action, Verb
+from commands.catalog import COMMANDS
+from commands.command import Command
+from commands.context import Call
+from commands.forms import Field, Form
+from commands.options import IMAGE, MAX_PROMPT, PROMPT
+from commands.run import press
+from commands.schema import Value
+from commands.text import cards
+from commands.text.card import Card
+from commands.text.messages import text
+from inference.domain.errors import NotFound, UserError
+
+ANIMATE = "v1:animate-image"
+"""Id of the form that asks what to make of an image."""
+
+
+async def animate(message: discord.Message, hosts: Collection[str], locale: str) -> Card | Form:
+    """Ask for the words to go with a message's image.
+
+    The image's address is a field of the form: it comes back with it even if the bot was restarted
+    in between, and Discord shows other people's messages in this one moment only.
+    """
+    image = find_picture(message, hosts)
+    if image is None:
+        only_video, nothing = UserError("discord.only_video"), UserError("discord.no_image")
+        return cards.error(only_video if has_video(message) else nothing, locale)
+    return Form(
+        id=ANIMATE,
+        title=text("discord.menu.animate", locale),
+        fields=(
+            Field(
+                name=PROMPT.name,
+                label=text("discord.form.prompt", locale),
+                required=True,
+                multiline=True,
+                max_length=MAX_PROMPT,
+            ),
+            Field(
+                name=IMAGE.name,
+                label=text("discord.form.image", locale),
+                value=image,
+                required=True,
+                max_length=MAX_PROMPT,
+            ),
+        ),
+        submit=text("form.submit", locale),
+    )
+
+
+def animation(values: Mapping[str, str]) -> tuple[Command, Mapping[str, Value]]:
+    """Return the command, with its options, that the form of `animate` asks for."""
+    [command] = (command for command in COMMANDS if command.typed == "/animate")
+    return command, {name: values.get(name, "") for name in (PROMPT.name, IMAGE.name)}
+
+
+async def settings(message: discord.Message, call: Call) -> Card | Form:
+    """Open the edit form of the job whose buttons a message has."""
+    job_id = job_of(message)
+    if job_id is None:
+        return cards.error(UserError("discord.no_job"), call.locale)
+    return await press(Action(verb=Verb.EDIT, job=job_id).encode(), call)
+
+
+def job_of(message: discord.Message) -> str | None:
+    """Return the job whose buttons a message has, or None."""
+    return next(_jobs(message), None)
+
+
+async def outdated(locale: str) -> Card:
+    """Say that commands changed since the person's Discord learnt them."""
+    return cards.error(UserError("discord.outdated"), locale)
+
+
+def _jobs(message: discord.Message) -> Iterator[str]:
+    for part in parts(message):
+        for row in part.components:
+            for component in getattr(row, "children", ()):
+                try:
+                    yield Action.decode(getattr(component, "custom_id", None) or "").job
+                except NotFound:
+                    continue

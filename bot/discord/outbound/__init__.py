@@ -1,0 +1,1 @@
+"""What Rushes posts on Discord."""

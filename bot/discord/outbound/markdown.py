@@ -1,0 +1,57 @@
+"""Plain text as Discord shows it unchanged, and times and people as Discord writes them."""
+
+from __future__ import annotations
+
+import re
+
+from commands.text.card import Instant, Line, Person
+from inference.text import FIRST_STRONG_ISOLATE, close_isolate
+
+_MARKUP = re.compile(
+    r"""
+      [\\*_~`|\[]                      # emphasis, code, spoilers, links
+    | <(?=[@#:/ait])                   # mentions, emoji, commands, times
+    | ^[\s\u2068]*(?:>|-\#|\#|[-+](?=\s))  # quotes, small print, headings, lists
+    | @(?=everyone|here)
+    """,
+    re.VERBOSE | re.MULTILINE,
+)
+
+
+def escape(text: str) -> str:
+    """Return text that looks on Discord as it was typed, and mentions nobody."""
+    return _MARKUP.sub(_escaped, text)
+
+
+def line(parts: Line) -> str:
+    """Write one line of a card: text escaped, times in the reader's zone, people as mentions."""
+    return "".join(_part(part) for part in parts)
+
+
+def mention(user_id: str) -> str:
+    """Return what Discord shows as a person's name; who is notified is decided elsewhere."""
+    return f"<@{user_id}>"
+
+
+def cut(text: str, length: int) -> str:
+    """Shorten text to a number of characters, the last of them an ellipsis."""
+    if len(text) <= length:
+        return text
+    end = 1 if FIRST_STRONG_ISOLATE not in text else 2
+    return close_isolate(text[: length - end].rstrip() + "…")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    found = match[0]
+    markup = found.lstrip(" \t\n\u2068")
+    return f"{found[: len(found) - len(markup)]}\\{markup}"
+
+
+def _part(part: str | Instant | Person) -> str:
+    match part:
+        case Instant(at=at):
+            return f"<t:{int(at)}:t>"
+        case Person(id=user_id):
+            return mention(user_id)
+        case _:
+            return escape(part)

@@ -1,0 +1,138 @@
+"""Finds a message that an interrupted try may have posted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import discord
+from discord.http import Route
+
+from bot.discord.address import Address, Posted
+from bot.discord.outbound import render
+from bot.platform import Outgoing
+from commands.actions import Action
+from inference.domain.errors import NotFound
+from inference.domain.job import Job
+from inference.domain.outbox import ActKind
+
+SEARCHED = 2000
+"""Messages since the first try, among which ours would be; more are not looked through."""
+
+SLACK_SECONDS = 300.0
+"""How much Discord's clock may differ from ours."""
+
+_FIRST = datetime(2015, 1, 2, tzinfo=UTC)
+"""Before it, Discord's ids would be negative."""
+
+
+class Unseen(Exception):
+    """Whether a message is there cannot be seen: reading is forbidden, or it is too much."""
+
+
+class ForeignAnswer(Exception):
+    """The answer to a request shows a job that another process made for it."""
+
+
+async def original(client: discord.Client, address: Address, job: Job) -> Posted | None:
+    """Return the answer to the request that a job came from, if it shows the job's card.
+
+    Raises:
+        ForeignAnswer: It shows another job.
+        discord.HTTPException: Discord cannot be asked now.
+    """
+    route = Route(
+        "GET",
+        "/webhooks/{webhook_id}/{webhook_token}/messages/@original",
+        webhook_id=address.application,
+        webhook_token=address.token,
+    )
+    try:
+        answer: dict[str, Any] = await client.http.request(route)
+    except discord.HTTPException as error:
+        if error.status in {401, 403, 404}:  # never answered, deleted, or the token has died
+            return None
+        raise
+    hidden = answer.get("flags", 0) & discord.MessageFlags.ephemeral.flag
+    if hidden:
+        return None
+    if job.id not in str([answer.get("embeds"), answer.get("content")]):
+        if any(_buttons(answer.get("components", []))):
+            raise ForeignAnswer
+        return None
+    return Posted(channel=int(answer["channel_id"]), message=int(answer["id"]))
+
+
+def _buttons(components: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the jobs that the buttons of a message are about."""
+    for component in components:
+        with contextlib.suppress(NotFound):
+            yield Action.decode(str(component.get("custom_id", ""))).job
+        yield from _buttons(component.get("components", []))
+
+
+async def search(
+    client: discord.Client, channel: int, message: Outgoing, *, since: float
+) -> Posted | None:
+    """Return the message that an earlier try has posted in a channel, if it did.
+
+    Args:
+        client: Makes the requests.
+        channel: Where it would be.
+        message: What is looked for.
+        since: When the first try began, Unix seconds.
+
+    Raises:
+        Unseen: It may be there or not: we are not allowed to look.
+        discord.HTTPException: Discord cannot be asked now.
+    """
+    card = Posted.from_receipt(message.card_receipt)
+    first = discord.utils.time_snowflake(_time(since - SLACK_SECONDS))
+    if card is not None and card.channel == channel:
+        first = max(first, card.message)
+    place = client.get_partial_messageable(channel)
+    seen = 0
+    try:
+        async for candidate in place.history(limit=None, after=discord.Object(first)):
+            if candidate.author == client.user and _is(candidate, message):
+                return Posted(channel=channel, message=candidate.id)
+            seen += 1
+            if seen >= SEARCHED:
+                raise Unseen
+        if not seen:
+            await _check_sight(client, channel, first)
+    except discord.Forbidden as error:
+        raise Unseen from error
+    except discord.NotFound:  # the channel is gone, or the thread was never opened
+        return None
+    return None
+
+
+async def _check_sight(client: discord.Client, channel: int, message: int) -> None:
+    """Make sure that an empty channel is empty: to whom it is closed, Discord shows no messages.
+
+    Raises:
+        discord.Forbidden: It is closed.
+        discord.NotFound: There is nothing.
+    """
+    await client.http.get_message(channel, message)
+
+
+def _time(at: float) -> datetime:
+    return max(datetime.fromtimestamp(at, UTC), _FIRST)
+
+
+def _is(candidate: discord.Message, message: Outgoing) -> bool:
+    """Tell a job's card, file and notice apart, from each other and from those of others."""
+    job = message.job.id
+    if any(job in file.filename for file in candidate.attachments):
+        return message.kind is ActKind.CLIP
+    footers = [embed.footer.text or "" for embed in candidate.embeds]
+    if not candidate.embeds:
+        last = candidate.content.rpartition("\n")[2]
+        footers = [last] if last.startswith(render.FOOTER_MARK) else []
+    if any(footer.endswith(job) for footer in footers):
+        return message.kind is ActKind.CARD
+    return message.kind is ActKind.NOTICE and job in candidate.content

@@ -1,0 +1,81 @@
+"""Serving: runs the app until a signal, then comes to rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+
+import structlog
+
+from bot.app import App, open_app
+from bot.config.sections import Config
+from inference.clock import SystemClock
+from inference.workers.sandbox import hide
+
+_log = structlog.get_logger(__name__)
+
+GRACE_SECONDS = 30.0
+"""At a stop, how long the running job and the last messages may take before they are resumed at
+the next start instead."""
+
+
+FIRST_CONNECTIONS_SECONDS = 15.0
+"""Longest that a start waits for chats before it says that it is ready."""
+
+
+async def run(config: Config) -> int:
+    """Serve until a signal: the first stops gracefully, a second at once. Return the exit code."""
+    from bot.control.server import serve_control  # noqa: PLC0415 - the web server is not for everybody
+
+    hide()
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with open_app(config) as app, serve_control(app):
+        connecting = asyncio.create_task(_announce(app))
+        await stop.wait()
+        connecting.cancel()
+        await settle(app)
+    _log.info("rushes.stopped")
+    return 0
+
+
+async def _announce(app: App) -> None:
+    """Log that everything runs, and which chats are connected, once that is known."""
+    await app.supervisor.first_attempts(FIRST_CONNECTIONS_SECONDS)
+    connected = app.supervisor.connected
+    _log.info(
+        "rushes.ready",
+        connected=connected,
+        not_connected=[name for name in app.platforms if name not in connected],
+        data=str(app.config.bot.data_dir),
+    )
+
+
+async def settle(app: App) -> None:
+    """Come to rest: accept nothing, let the running job end if it can, send what is due."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + GRACE_SECONDS
+    app.core.jobs.stop_accepting()
+    dispatcher = app.core.dispatcher
+    dispatcher.stop()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            if dispatcher.seconds_left() <= GRACE_SECONDS:
+                await dispatcher.idle()
+            await app.core.checker.idle()
+    await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def received(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        _log.info("rushes.stopping", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, received, number)

@@ -1,0 +1,1 @@
+"""Calls to Slack's Web API: clients, rate limits, errors."""

@@ -1,0 +1,1 @@
+"""What people do on Slack, turned into calls."""

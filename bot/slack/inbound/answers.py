@@ -1,0 +1,103 @@
+"""Answers that are not the outbox's: errors, lists, notes; to the person alone where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import structlog
+
+from bot.slack.api.calls import Calls
+from bot.slack.api.clients import problem
+from bot.slack.hosts import is_response_url
+from bot.slack.origin import Origin
+from bot.slack.outbound import blocks
+from bot.slack.outbound.posting import Posting
+from commands.text.card import Card, CardKind
+from inference.domain.errors import DeliveryError
+
+PATIENCE_SECONDS = 5.0
+"""For an answer's turn; after that people have gone on."""
+
+_ANSWERS = frozenset({CardKind.INFO, CardKind.ERROR, CardKind.CLIP})
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+_log = structlog.get_logger(__name__)
+
+
+def is_of_outbox(card: Card) -> bool:
+    """Whether a card stands for a job itself: the outbox posts it, once."""
+    return card.job is not None and not card.private and card.kind not in _ANSWERS
+
+
+class Answers:
+    """Gives people their answers."""
+
+    def __init__(self, calls: Calls, posting: Posting) -> None:
+        self._calls = calls
+        self._posting = posting
+
+    async def give(self, origin: Origin, card: Card, *, response_url: str | None = None) -> None:
+        """Answer where somebody asked; a `response_url` also reaches where the bot is not.
+
+        Raises:
+            DeliveryError: There was no way.
+        """
+        if is_of_outbox(card):
+            return
+        if card.attachment is not None or not origin.channel:
+            await self._posting.hand(origin.address, card)
+            return
+        try:
+            await self._say(origin, card)
+        except DeliveryError as error:
+            if response_url is None or error.code == "slack.unreachable":
+                raise
+            await self.respond(response_url, card)
+
+    async def respond(self, response_url: str, card: Card) -> None:
+        """Answer through the address that came with a command; it is good for a while only.
+
+        Only Slack's own hosts are written to, whatever address a request names.
+        """
+        clients = self._calls.clients
+        if not is_response_url(response_url, clients.api_base_url):
+            _log.warning("slack.response_url.refused")
+            return
+        try:
+            async with clients.session.post(
+                response_url,
+                json={**payload(card), "replace_original": False},
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            ) as answer:
+                if answer.status != 200:  # noqa: PLR2004 - OK
+                    _log.info("slack.not_answered", status=answer.status)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.info("slack.not_answered", error=problem(error))
+
+    async def _say(self, origin: Origin, card: Card) -> None:
+        drawn = blocks.message(card)
+        # In the conversation with the bot nobody else reads along.
+        alone = card.private and not origin.in_dm
+        await self._calls.call(
+            origin.address,
+            "chat.postEphemeral" if alone else "chat.postMessage",
+            patience=PATIENCE_SECONDS,
+            channel=origin.channel,
+            user=origin.user if alone else None,
+            thread_ts=origin.thread_ts,
+            text=drawn.text,
+            blocks=drawn.blocks,
+        )
+
+
+def payload(card: Card) -> dict[str, Any]:
+    """Return a card as the body of an immediate answer to a slash command."""
+    drawn = blocks.message(card)
+    return {
+        "response_type": "ephemeral" if card.private else "in_channel",
+        "text": drawn.text,
+        "blocks": drawn.blocks,
+    }

@@ -1,0 +1,272 @@
+"""Turns what somebody said into a call of the commands, and what may not be said into a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from bot.platform import Desk
+from bot.slack.address import NAME
+from bot.slack.background import log_bug
+from bot.slack.channels import Channels
+from bot.slack.directory import SlackDirectory
+from bot.slack.origin import Origin
+from bot.slack.people import Known, People
+from commands import run
+from commands.actions import Action, Verb
+from commands.caller import Channel
+from commands.command import Command, Visibility
+from commands.context import Call
+from commands.forms import Form
+from commands.options import IMAGE
+from commands.policy.permissions import check_external
+from commands.schema import Value
+from commands.text import cards
+from commands.text.card import Card
+from inference.clock import Clock
+from inference.domain.errors import RushesError, UserError
+from inference.domain.job import Job, JobState
+
+Answer = TypeVar("Answer", Card, Card | Form, Card | None)
+
+LOCALE_SECONDS = 1.0
+
+PREPARING_SECONDS = (*(0.2,) * 10, *(1.0,) * 58)
+"""Waits between looks at a job that is being prepared: for a minute in all."""
+
+_QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
+"""Presses after which no new card is posted."""
+
+
+class Reception:
+    """Where all ways in meet."""
+
+    def __init__(self, desk: Desk, people: People, channels: Channels, clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._people = people
+        self._channels = channels
+
+    async def line(
+        self,
+        origin: Origin,
+        line: str,
+        *,
+        key: str | None,
+        image: str | None = None,
+        present: bool = False,
+    ) -> Card:
+        """Answer a typed line.
+
+        Args:
+            origin: Who typed it, where.
+            line: With the command in front.
+            key: Idempotency key of what arrived.
+            image: File id of the picture that came with it.
+            present: Whether the bot is certainly there: it heard the line itself.
+        """
+        makes = _makes(line)
+        return await self._answer(
+            origin,
+            lambda call: run.execute(line, call),
+            key=key,
+            posts=makes and not present,
+            makes=makes,
+            options={IMAGE.name: image} if image and makes else {},
+            for_everybody=makes,
+        )
+
+    async def rewrite(self, origin: Origin, line: str, job: Job) -> Card | None:
+        """Answer a message that was edited after it had made a job; None if nothing changes.
+
+        A job that is being prepared can be changed after that: it is waited for.
+        """
+        job = await self._prepared(job)
+        return await self._answer(
+            origin,
+            lambda call: run.rewrite(line, job.id, call),
+            key=None,
+            posts=False,
+            for_everybody=_makes(line),
+        )
+
+    async def job_of(self, origin: Origin, key: str) -> Job | None:
+        """Return the job that something made, by its idempotency key."""
+        return await self._desk.jobs.by_key(key, tenant=origin.installation.tenant)
+
+    async def command(
+        self, origin: Origin, command: Command, options: Mapping[str, Value], *, key: str | None
+    ) -> Card:
+        """Answer a form of a command that was handed in."""
+        return await self._answer(
+            origin, lambda call: run.invoke(command, call), key=key, posts=True, options=options
+        )
+
+    async def press(self, origin: Origin, button_id: str, *, key: str | None) -> Card | Form:
+        """Answer the press of a button."""
+        return await self._answer(
+            origin, lambda call: run.press(button_id, call), key=key, posts=_posts(button_id)
+        )
+
+    async def submit(
+        self, origin: Origin, form_id: str, values: Mapping[str, str], *, key: str | None
+    ) -> Card:
+        """Answer the form of a button that was handed in."""
+        return await self._answer(
+            origin, lambda call: run.submit(form_id, values, call), key=key, posts=True
+        )
+
+    async def call(self, origin: Origin) -> Call:
+        """Return a call of somebody who only looks.
+
+        Raises:
+            UserError: `permission.external`.
+        """
+        known = await self._people.know(origin)
+        if known.external:
+            raise UserError("permission.external")
+        return self._call(origin, known, None, {})
+
+    async def look_ahead(self, origin: Origin) -> None:
+        """Learn what an answer there will need, while somebody fills a form in."""
+        await self._closed(origin)
+
+    async def locale(self, origin: Origin) -> str:
+        """Return somebody's language, or the house's if it cannot be learned in time for a form."""
+        try:
+            async with asyncio.timeout(LOCALE_SECONDS):
+                return (await self._people.know(origin)).locale
+        except TimeoutError:
+            return self._desk.language
+
+    async def _answer(
+        self,
+        origin: Origin,
+        ask: Callable[[Call], Awaitable[Answer]],
+        *,
+        key: str | None,
+        posts: bool,
+        makes: bool | None = None,
+        options: Mapping[str, Value] | None = None,
+        for_everybody: bool = True,
+    ) -> Answer | Card:
+        """Answer whatever happens: silence would look like a lost job."""
+        try:
+            return await self._asked(
+                origin,
+                ask,
+                key=key,
+                posts=posts,
+                makes=posts if makes is None else makes,
+                options=options or {},
+                for_everybody=for_everybody,
+            )
+        except UserError as error:
+            return cards.error(error, self._desk.language)
+        except Exception as error:  # noqa: BLE001 - as it says
+            reference = log_bug("reception", error)
+            return cards.error(RushesError("internal", job=reference), self._desk.language)
+
+    async def _asked(
+        self,
+        origin: Origin,
+        ask: Callable[[Call], Awaitable[Answer]],
+        *,
+        key: str | None,
+        posts: bool,
+        makes: bool,
+        options: Mapping[str, Value],
+        for_everybody: bool,
+    ) -> Answer | Card:
+        if posts and not origin.channel:  # pressed at home
+            origin = origin.at(await self._channels.direct(origin))
+        known, (closed, private) = await asyncio.gather(
+            self._people.know(origin), self._place(origin, posts=posts, makes=makes)
+        )
+        call = self._call(origin, known, key, options, private=private)
+        refusal = closed
+        if known.external:
+            refusal = await self._refusal(call, for_everybody=for_everybody) or closed
+        return await ask(call) if refusal is None else cards.error(refusal, known.locale)
+
+    async def _prepared(self, job: Job) -> Job:
+        """Wait until a job is prepared, for a while."""
+        for pause in PREPARING_SECONDS:
+            if job.state not in {JobState.ACCEPTED, JobState.PREPARING}:
+                break
+            await self._clock.sleep(pause)
+            job = await self._desk.jobs.get(job.id, tenant=job.tenant)
+        return job
+
+    async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
+        """Say no to somebody of another company: what is listed is the installing company's."""
+        if not for_everybody:
+            return UserError("permission.external")
+        try:
+            check_external(await call.rules())
+        except UserError as error:
+            return error
+        return None
+
+    async def _place(
+        self, origin: Origin, *, posts: bool, makes: bool
+    ) -> tuple[UserError | None, bool]:
+        """Return why nothing can be posted where it is asked, and whether the place is private."""
+        closed = await self._closed(origin) if posts else None
+        # Asked only for what is made: one always sees the jobs of where one speaks.
+        private = closed is not None or not makes or await self._channels.is_private(origin)
+        return closed, private
+
+    async def _closed(self, origin: Origin) -> UserError | None:
+        try:
+            await self._channels.check(origin)
+        except UserError as error:
+            return error
+        return None
+
+    def _call(
+        self,
+        origin: Origin,
+        known: Known,
+        key: str | None,
+        options: Mapping[str, Value],
+        *,
+        private: bool = True,
+    ) -> Call:
+        desk = self._desk
+        return Call(
+            caller=known.caller,
+            channel=Channel(
+                platform=NAME,
+                tenant=origin.installation.tenant,
+                address=origin.address.as_dict(),
+                id=origin.channel,
+                title=origin.channel_name,
+                private=private,
+                direct=origin.in_dm,
+            ),
+            jobs=desk.jobs,
+            studio=desk.studio,
+            policy=desk.policy,
+            options=options,
+            locale=known.locale,
+            key=key,
+            directory=SlackDirectory(self._channels, origin),
+        )
+
+
+def _makes(line: str) -> bool:
+    """Whether a line is a command that posts what it makes for all to see."""
+    try:
+        command, _ = run.find(line)
+    except UserError:
+        return False
+    return command.parent is None and command.visibility is Visibility.EVERYONE
+
+
+def _posts(button_id: str) -> bool:
+    try:
+        return Action.decode(button_id).verb not in _QUIET
+    except UserError:
+        return False

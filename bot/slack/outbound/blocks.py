@@ -1,0 +1,269 @@
+"""Cards and forms as Block Kit.
+
+What people typed goes into `plain_text` objects, in which Slack reads no markup and no mention.
+Only times and the one ping need `mrkdwn`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from bot.slack.address import user_id
+from bot.slack.outbound.text import escape, literal
+from commands.actions import Verb
+from commands.forms import Field, Form
+from commands.text.card import (
+    BAR_WIDTH,
+    Bar,
+    Button,
+    Card,
+    CardKind,
+    Instant,
+    Line,
+    Person,
+    plain,
+    plain_line,
+)
+
+Block = dict[str, Any]
+
+MAX_BLOCKS = 48
+"""Slack takes 50 in a message; two are left to whoever adds a line of their own."""
+
+MAX_FALLBACK = 3000
+"""Characters; Slack takes 4000."""
+
+MAX_SECTION = 3000
+"""Characters of one section."""
+
+MAX_SECTIONS = 3
+"""Sections of a long text: near 13,000 characters in all, Slack refuses a message."""
+
+MAX_PIECE = 900
+"""Characters of one piece among others in a section."""
+
+MAX_ELEMENTS = 10
+"""Pieces of one context line."""
+
+MAX_BUTTONS = 25
+"""In one row of actions."""
+
+MAX_LABEL = 75
+"""Characters on a button."""
+
+MAX_TITLE = 24
+"""Characters of a modal's title and of its button."""
+
+MAX_INPUT = 3000
+"""Characters of a text that is written into a modal."""
+
+MAX_INPUT_LABEL = 2000
+MAX_PLACEHOLDER = 150
+
+_STYLES = {Verb.CANCEL: "danger", Verb.DELETE: "danger", Verb.REROLL: "primary"}
+_USER = re.compile(r"[UW][A-Z0-9]+")
+
+
+class Message(NamedTuple):
+    """What the methods that post want: both, always."""
+
+    text: str
+    """For notifications and for readers of the screen."""
+    blocks: list[Block]
+
+
+def message(card: Card, *, link: str | None = None) -> Message:
+    """Draw a card.
+
+    Args:
+        card: What to say.
+        link: Where its file is, if the message does not bring it.
+    """
+    head = [_section(_plain(_headline(card), MAX_SECTION))] if card.title else []
+    large, small = _split(card)
+    body = [*_sections(large, ping=card.ping), *_contexts(small)]
+    foot = [*_link(card, link), *_actions(card.buttons)]
+    room = MAX_BLOCKS - len(head) - len(foot)
+    text = escape(plain(card), MAX_FALLBACK)
+    return Message(text if link is None else f"{text}\n{link}", [*head, *body[:room], *foot])
+
+
+def comment(card: Card) -> str:
+    """Write a card as the markup that goes with a file: it has the ping, and no buttons."""
+    marked: list[str] = []
+    ping = card.ping
+    for line in card.lines:
+        text, ping = _marked(line, ping=ping)
+        marked.append(text)
+    return "\n".join(marked)
+
+
+def controls(card: Card) -> Message:
+    """Draw the buttons of a card whose text went with its file."""
+    _, *facts = card.lines or ((),)
+    text = escape("\n".join(plain_line(line) for line in facts), MAX_FALLBACK)
+    return Message(text or escape(plain(card), MAX_FALLBACK), _actions(card.buttons))
+
+
+def modal(form: Form) -> Block:
+    """Draw a form as a view to open; it comes back by its `callback_id`, values by field name."""
+    return {
+        "type": "modal",
+        "callback_id": form.id,
+        "title": _plain(form.title, MAX_TITLE),
+        "submit": _plain(form.submit, MAX_TITLE),
+        "blocks": [_input(field) for field in form.fields],
+    }
+
+
+def _input(field: Field) -> Block:
+    element: Block = {
+        "type": "plain_text_input",
+        "action_id": field.name,
+        "multiline": field.multiline,
+        "max_length": min(field.max_length, MAX_INPUT),
+    }
+    if field.value:
+        element["initial_value"] = field.value[: element["max_length"]]
+    if field.hint:
+        element["placeholder"] = _plain(field.hint, MAX_PLACEHOLDER)
+    return {
+        "type": "input",
+        "block_id": field.name,
+        "optional": not field.required,
+        "label": _plain(field.label, MAX_INPUT_LABEL),
+        "element": element,
+    }
+
+
+def _headline(card: Card) -> str:
+    return card.title if card.owner is None else f"{card.title}  {card.owner.shown}"
+
+
+def _split(card: Card) -> tuple[Sequence[Line], Sequence[Line]]:
+    """Return the lines that are read, and the small print below them."""
+    lines = _with_bar(card.lines, card.progress)
+    if card.kind in (CardKind.INFO, CardKind.ERROR):
+        return lines, ()
+    return ((), lines) if card.title else (lines[:1], lines[1:])
+
+
+def _with_bar(lines: tuple[Line, ...], bar: Bar | None) -> tuple[Line, ...]:
+    if bar is None:
+        return lines
+    filled = round(bar.fraction * BAR_WIDTH)
+    drawn = "▓" * filled + "░" * (BAR_WIDTH - filled)
+    *above, last = lines or ((),)
+    match last:
+        case (str(words), *rest):
+            return (*above, (f"{drawn}  {words}", *rest))
+        case _:
+            return (*above, (drawn, *last))
+
+
+def _sections(lines: Sequence[Line], *, ping: bool) -> list[Block]:
+    """Draw lines at full size; those of mere text share sections."""
+    blocks: list[Block] = []
+    texts: list[str] = []
+    for line in lines:
+        if all(isinstance(part, str) for part in line):
+            texts.append("".join(str(part) for part in line))
+            continue
+        marked, ping = _marked(line, ping=ping)
+        blocks += [*_text_sections(texts), _section(_mrkdwn(marked))]
+        texts = []
+    return [*blocks, *_text_sections(texts)]
+
+
+def _text_sections(texts: Sequence[str]) -> list[Block]:
+    """Draw a long text, whole lines together."""
+    pages: list[str] = []
+    for text in texts:
+        joined = f"{pages[-1]}\n{text}" if pages else text
+        if pages and len(escape(joined)) <= MAX_SECTION:
+            pages[-1] = joined
+        else:
+            pages.append(text)
+    if len(pages) > MAX_SECTIONS:
+        pages[MAX_SECTIONS - 1 :] = ["\n".join(pages[MAX_SECTIONS - 1 :])]
+    return [_section(_plain(page, MAX_SECTION)) for page in pages if page.strip()]
+
+
+def _contexts(lines: Sequence[Line]) -> list[Block]:
+    """Draw lines as small print; each piece is an element, so that text stays plain."""
+    blocks: list[Block] = []
+    for line in lines:
+        pieces = [
+            _mrkdwn(_date(part)) if isinstance(part, Instant) else _plain(_named(part), MAX_SECTION)
+            for part in line
+            if isinstance(part, Instant) or _named(part).strip()
+        ]
+        if pieces:
+            blocks.append({"type": "context", "elements": pieces[:MAX_ELEMENTS]})
+    return blocks
+
+
+def _marked(line: Line, *, ping: bool) -> tuple[str, bool]:
+    """Write a line with times and people in it as markup.
+
+    Returns:
+        The line, and whether somebody is still to be notified: the first person is.
+    """
+    written: list[str] = []
+    for part in line:
+        if isinstance(part, Instant):
+            written.append(_date(part))
+        elif isinstance(part, Person) and ping and _USER.fullmatch(user_id(part.id)):
+            written.append(f"<@{user_id(part.id)}>")
+            ping = False
+        else:
+            written.append(literal(_named(part), MAX_PIECE))
+    return "".join(written), ping
+
+
+def _named(part: str | Person) -> str:
+    return part.shown if isinstance(part, Person) else part
+
+
+def _date(instant: Instant) -> str:
+    """Write a time that everybody reads in their own zone."""
+    fallback = datetime.fromtimestamp(instant.at, tz=UTC).strftime("%H:%M UTC")
+    return f"<!date^{int(instant.at)}^{{time}}|{fallback}>"
+
+
+def _link(card: Card, link: str | None) -> list[Block]:
+    if link is None:
+        return []
+    name = card.attachment.name if card.attachment else link
+    return [_section(_mrkdwn(f"<{link}|{escape(name)}>"))]
+
+
+def _actions(buttons: Iterable[Button]) -> list[Block]:
+    drawn = {button.id: _button(button) for button in buttons}  # Slack wants different ids
+    elements = list(drawn.values())[:MAX_BUTTONS]
+    return [{"type": "actions", "elements": elements}] if elements else []
+
+
+def _button(button: Button) -> Block:
+    drawn = {
+        "type": "button",
+        "action_id": button.id,
+        "text": _plain(button.label, MAX_LABEL),
+    }
+    style = _STYLES.get(button.verb)
+    return drawn if style is None else {**drawn, "style": style}
+
+
+def _section(text: Block) -> Block:
+    return {"type": "section", "text": text}
+
+
+def _plain(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": escape(text, limit), "emoji": False}
+
+
+def _mrkdwn(text: str) -> Block:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}

@@ -1,0 +1,191 @@
+"""Files on Slack: reserve, fill, complete, and see whether they were shared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+
+from bot.slack.address import Address
+from bot.slack.api.calls import Calls, slack_code
+from bot.slack.api.errors import WIRE_ERRORS, by_status, delivery_error
+from commands.text.card import Attachment
+from inference.clock import Clock
+from inference.domain.errors import DeliveryError
+
+PATIENCE_SECONDS = 60.0
+"""An upload is worth waiting for room in the middle of it."""
+
+SETTLE_SECONDS = (0.3, 0.7, 1, 2, 3, 5, 8, 10)
+"""Waits between looks at a completed file: Slack shares it some time after saying so."""
+
+UNSEEN = ""
+"""Instead of a message's `ts`: shared as far as Slack said, but it does not let us look."""
+
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+"""Suffixes of files that Slack keeps a description of, for people who do not see them."""
+
+_UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where messages go."""
+
+    channel: str
+    thread_ts: str | None = None
+    """The message that the thread hangs on; never a reply's."""
+
+
+class Files:
+    """The calls around files."""
+
+    def __init__(
+        self, calls: Calls, clock: Clock, *, settle_seconds: Sequence[float] = SETTLE_SECONDS
+    ) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._settle_seconds = settle_seconds
+
+    async def upload(self, address: Address, attachment: Attachment) -> str:
+        """Put a file onto Slack, seen by nobody yet, and return its id.
+
+        Raises:
+            DeliveryError: `delivery.too_large` among others; nothing is left over that matters.
+        """
+        size = (await asyncio.to_thread(attachment.path.stat)).st_size
+        reserved = await self._calls.call(
+            address,
+            "files.getUploadURLExternal",
+            patience=PATIENCE_SECONDS,
+            filename=attachment.name,
+            length=size,
+            alt_txt=attachment.description if attachment.path.suffix in _PICTURES else None,
+        )
+        await self._fill(reserved["upload_url"], attachment.path)
+        return str(reserved["file_id"])
+
+    async def complete(
+        self,
+        address: Address,
+        file_id: str,
+        *,
+        title: str,
+        place: Place,
+        comment: str,
+    ) -> None:
+        """Finish a filled file, and share it with a comment (markup).
+
+        Raises:
+            DeliveryError: Only `slack.unreachable` leaves open whether it was shared.
+        """
+        await self._calls.call(
+            address,
+            "files.completeUploadExternal",
+            patience=PATIENCE_SECONDS,
+            files=[{"id": file_id, "title": title}],
+            channel_id=place.channel,
+            thread_ts=place.thread_ts,
+            initial_comment=comment,
+        )
+
+    async def shared(
+        self, address: Address, file_id: str, channel: str, *, completed: bool
+    ) -> str | None:
+        """Wait for a completed file to be in a channel.
+
+        Args:
+            address: Whose workspace it is.
+            file_id: The file.
+            channel: Where it was shared to.
+            completed: Whether Slack said that it completed the file, so that its word can be
+                taken where it does not let us look.
+
+        Returns:
+            The `ts` of the message that brought it, `UNSEEN`, or None if it never came.
+
+        Raises:
+            DeliveryError: Transient: Slack cannot be asked now. `delivery.unseen`: it does not let
+                us look, and the file may or may not be there.
+        """
+        named = False
+        for pause in (0.0, *self._settle_seconds):
+            await self._clock.sleep(pause)
+            try:
+                file = await self._info(address, file_id)
+            except DeliveryError as error:
+                if error.transient:
+                    raise
+                if slack_code(error) != "file_not_found":  # not yet, as long as it is processed
+                    _log.warning("slack.share_unseen", error=slack_code(error))
+                    if not completed:
+                        raise DeliveryError(
+                            "delivery.unseen", transient=False, passing=True
+                        ) from error
+                    return UNSEEN
+            else:
+                for share in _shares(file, channel):
+                    return str(share.get("ts", UNSEEN))
+                named = channel in _channels(file)
+        return UNSEEN if named else None
+
+    async def permalink(self, address: Address, file_id: str) -> str:
+        """Return the link under which those who may see a file find it.
+
+        Raises:
+            DeliveryError: Slack does not say.
+        """
+        return str((await self._info(address, file_id)).get("permalink", ""))
+
+    async def delete(self, address: Address, file_id: str) -> None:
+        """Delete a file everywhere; one that is gone already is fine.
+
+        Raises:
+            DeliveryError: It stays.
+        """
+        try:
+            await self._calls.call(address, "files.delete", file=file_id)
+        except DeliveryError as error:
+            if slack_code(error) not in {"file_not_found", "file_deleted"}:
+                raise
+
+    async def _info(self, address: Address, file_id: str) -> dict[str, Any]:
+        answer = await self._calls.call(
+            address, "files.info", patience=PATIENCE_SECONDS, file=file_id
+        )
+        file: dict[str, Any] = answer.get("file") or {}
+        return file
+
+    async def _fill(self, url: str, path: Path) -> None:
+        """Send the bytes; aiohttp reads the file in a thread."""
+        session = self._calls.clients.session
+        headers = {"Content-Type": "application/octet-stream"}
+        file = await asyncio.to_thread(path.open, "rb")
+        try:
+            async with session.post(
+                url, data=file, headers=headers, timeout=_UPLOAD_TIMEOUT
+            ) as response:
+                if not response.ok:
+                    raise by_status(response.status, response.headers.get("Retry-After"))
+        except WIRE_ERRORS as error:
+            raise delivery_error(error) from error
+        finally:
+            await asyncio.to_thread(file.close)
+
+
+def _shares(file: dict[str, Any], channel: str) -> Iterator[dict[str, Any]]:
+    """Yield the messages of a channel that show a file, as `files.info` tells it."""
+    for visibility in ("public", "private"):
+        yield from ((file.get("shares") or {}).get(visibility) or {}).get(channel, ())
+
+
+def _channels(file: dict[str, Any]) -> list[str]:
+    """Return where a file is; without the messages, which are told apart from it."""
+    return [id_ for kind in ("channels", "groups", "ims") for id_ in file.get(kind) or ()]

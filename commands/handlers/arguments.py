@@ -1,0 +1,61 @@
+"""Reads what follows a command that takes words instead of a prompt: `set channels film --channel`.
+
+A form has taken the options apart already. In a typed line, those without a flag stand in order,
+and the last of them takes the rest; those with one may stand anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from commands.context import Call
+from commands.parsing.values import accept, label, shown
+from commands.schema import Kind, Option, Value
+from inference.domain.errors import UserError
+
+_WORD = re.compile(r"\S+")
+
+
+def arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
+    """Return the checked values that were given, by option name.
+
+    Raises:
+        UserError: `value.*`, or `flag.unknown`.
+    """
+    known = tuple(options)
+    given = dict(call.options) if call.options else _typed(call.text, known)
+    values: dict[str, Value] = {}
+    for option in known:
+        if option.name in given and given[option.name] != "":
+            values[option.name] = accept(option, given[option.name])
+        elif option.required:
+            raise UserError("value.missing", option=label(option))
+    return values
+
+
+def _typed(text: str, options: tuple[Option, ...]) -> dict[str, Value]:
+    flags = {f"--{option.flag}": option for option in options if option.flag is not None}
+    in_order = [option for option in options if option.flag is None]
+    given: dict[str, Value] = {}
+    words = iter(text.split())
+    plain: list[str] = []
+    for word in words:
+        option = flags.get(word.casefold())
+        if option is None and word.startswith("--"):
+            raise UserError("flag.unknown", flag=shown(word))
+        if option is None:
+            plain.append(word)
+        elif option.kind is Kind.FLAG:
+            given[option.name] = True
+        else:
+            given[option.name] = next(words, "")
+            if not given[option.name]:
+                raise UserError("value.missing", option=label(option))
+    for index, option in enumerate(in_order):
+        last = index == len(in_order) - 1
+        taken, plain = (plain, []) if last else (plain[:1], plain[1:])
+        given[option.name] = " ".join(taken)
+    if plain:
+        raise UserError("command.too_many_words", words=" ".join(plain))
+    return given

@@ -1,0 +1,143 @@
+"""GPU time a day: what somebody's limit is, when it is free again, and what would still fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from itertools import product
+from zoneinfo import ZoneInfo
+
+from commands.caller import Caller
+from commands.context import Call
+from commands.options import FRAME_COUNT, RESOLUTION
+from commands.policy.house import EVERYWHERE
+from commands.policy.permissions import possible
+from commands.policy.settings import (
+    CAPS,
+    QUOTA_GUILD,
+    QUOTA_PEOPLE,
+    QUOTA_ROLES,
+    QUOTA_USER,
+    TIMEZONE,
+    Rules,
+)
+from commands.resolve import Resolved
+from commands.text.messages import text
+from inference.domain.quota import Quota, Usage, milliseconds
+from inference.domain.spec import Spec
+from inference.engines.base import Capabilities
+
+
+def day_of(now: float, zone: str) -> tuple[float, float]:
+    """Return beginning and end of the day around a time, all in Unix seconds.
+
+    From midnight to midnight of the wall clock there: 23 or 25 hours when the clocks change.
+    """
+    where = ZoneInfo(zone)
+    today = datetime.fromtimestamp(now, where).date()
+    midnights = [
+        datetime.combine(today + timedelta(days=days), time.min, where).timestamp()
+        for days in (0, 1)
+    ]
+    return midnights[0], midnights[1]
+
+
+def quota(caller: Caller, rules: Rules, now: float) -> Quota | None:
+    """Return what a person may use in the day of `now`; None where nothing is limited.
+
+    A person's own amount goes before that of their roles (the most generous of them), and that
+    before the one for everybody. Who is without limit is not held by the guild's either.
+    """
+    own = _own(caller, rules)
+    if own == (None,):
+        return None
+    requester = own[0] if own else rules.value(QUOTA_USER)
+    tenant = rules.value(QUOTA_GUILD)
+    if requester is None and tenant is None:
+        return None
+    since, until = day_of(now, rules.value(TIMEZONE))
+    return Quota(requester_seconds=requester, tenant_seconds=tenant, since=since, until=until)
+
+
+async def quota_of(call: Call, rules: Rules) -> Quota | None:
+    """Return what the caller may use today where they ask, the operator's rules included.
+
+    The operator's amount for a person counts what they use in all tenants together.
+    """
+    now = call.clock.now()
+    found = quota(call.caller, rules, now)
+    everywhere = await call.policy.settings.rules(EVERYWHERE, channel="", person="")
+    people: Mapping[str, int | None] = everywhere.value(QUOTA_PEOPLE) or {}
+    person = people.get(call.person)
+    personal = call.policy.house.direct_message_seconds if call.channel.personal else None
+    if person is None and personal is None:
+        return found
+    if found is None:
+        since, until = day_of(now, rules.value(TIMEZONE))
+        found = Quota(since=since, until=until)
+    own = [item for item in (found.requester_seconds, personal) if item is not None]
+    return replace(found, requester_seconds=min(own, default=None), person_seconds=person)
+
+
+async def usage_of(call: Call, since: float) -> Usage:
+    """Return what the caller used since a time, Unix seconds."""
+    return await call.jobs.usage(
+        call.channel.tenant, call.caller.id, since=since, person=call.person
+    )
+
+
+def _own(caller: Caller, rules: Rules) -> tuple[int | None] | tuple[()]:
+    """Return the amount set for a person or their roles, empty if there is none."""
+    people: Mapping[str, int | None] = rules.value(QUOTA_PEOPLE) or {}
+    if caller.id in people:
+        return (people[caller.id],)
+    roles: Mapping[str, int | None] = rules.value(QUOTA_ROLES) or {}
+    amounts = [amount for role, amount in roles.items() if role in caller.roles]
+    if not amounts:
+        return ()
+    return (None if None in amounts else max(amount for amount in amounts if amount is not None),)
+
+
+def fitting(
+    spec: Spec, capabilities: Capabilities, left: int, cost: Callable[[Spec], float]
+) -> Spec | None:
+    """Return the largest render like this one, and no larger, that `left` milliseconds cover."""
+    caps = {cap.option: cap for cap in CAPS}
+    resolutions, lengths = (
+        [
+            value
+            for value in possible(caps[option], spec, capabilities)
+            if caps[option].rank(value) <= caps[option].rank(getattr(spec, option.name))
+        ]
+        for option in (RESOLUTION, FRAME_COUNT)
+    )
+    smaller = [
+        replace(spec, resolution=resolution, frames=frames, loops=loops)
+        for resolution, frames, loops in product(resolutions, lengths, range(1, spec.loops + 1))
+    ]
+    affordable = [item for item in smaller if milliseconds(cost(item)) <= left]
+    return max(affordable, key=cost, default=None)
+
+
+def what_fits(call: Call, resolved: Resolved, left: int) -> str:
+    """Name the nearest thing that so many milliseconds still cover, in one sentence."""
+    flags = _nearest(call, resolved, left)
+    if flags is None:
+        return text("quota.nothing_fits", call.locale, left=left // 1000)
+    return text("quota.fits", call.locale, left=left // 1000, flags=flags)
+
+
+def what_is_short_enough(call: Call, resolved: Resolved, seconds: float) -> str | None:
+    """Name the nearest job that takes no longer, in one sentence, if there is one."""
+    flags = _nearest(call, resolved, milliseconds(seconds))
+    return None if flags is None else text("queue.fits", call.locale, flags=flags)
+
+
+def _nearest(call: Call, resolved: Resolved, left: int) -> str | None:
+    """Return the flags of the largest render like this one that so many milliseconds cover."""
+    fits = fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
+    if fits is None:
+        return None
+    loops = "" if resolved.spec.loops == 1 else f" --loops {fits.loops}"
+    return f"--frames {fits.frames} --res {fits.resolution}{loops}"

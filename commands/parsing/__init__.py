@@ -1,0 +1,1 @@
+"""Typed text, taken apart into options."""

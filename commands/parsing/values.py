@@ -1,0 +1,149 @@
+"""Checks a value of an option, whether typed as text or sent typed by a platform."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from commands.parsing.suggestions import closest
+from commands.schema import Kind, Option, Value
+from inference.domain.errors import UserError
+from inference.text import clean, clean_words, is_blank
+
+MAX_SHOWN = 60
+"""Characters of a wrong value that an error sentence repeats."""
+
+_JOINT = re.compile(r"(?<=\w)(?:\s+|[_-])(?=\w)")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)")
+
+
+def fold(word: str) -> str:
+    """Return what makes two spellings of a choice equal: `Pan-Left`, `pan left`, `panleft`."""
+    return _JOINT.sub("", word.strip()).casefold()
+
+
+def accept(option: Option, raw: Value) -> Value:
+    """Return the legal value that `raw` means.
+
+    Args:
+        option: What is being set.
+        raw: Text as typed, or a value that the platform already typed.
+
+    Raises:
+        UserError: `value.*`, with the legal values and, where there is one, the likeliest of them.
+    """
+    match option.kind:
+        case Kind.CHOICE:
+            return _choice(option, raw)
+        case Kind.INTEGER:
+            return _integer(option, raw)
+        case Kind.NUMBER:
+            return _number(option, raw)
+        case Kind.FLAG:
+            return _switch(option, raw)
+        case Kind.TEXT | Kind.IMAGE | Kind.MODEL:
+            return _text(option, raw)
+
+
+def restored(option: Option, stored: Value) -> Value:
+    """Return the legal value that a stored one means; a number out of range becomes the nearest.
+
+    Raises:
+        UserError: `value.*`: it means none, as a choice that is gone.
+    """
+    limits = option.range
+    if limits is not None and isinstance(stored, int | float) and not isinstance(stored, bool):
+        if math.isnan(stored):
+            stored = limits.lowest
+        stored = type(stored)(min(max(stored, limits.lowest), limits.highest))
+    return accept(option, stored)
+
+
+def label(option: Option) -> str:
+    """Name the option as people type it, for error sentences."""
+    return f"--{option.flag}" if option.flag else option.name
+
+
+def shown(text: str) -> str:
+    """Shorten what somebody typed to what an error sentence can repeat."""
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def not_a_choice(option: Option, typed: str, guess: str | None) -> UserError:
+    """Return the error for a value outside `option.choices`."""
+    legal = [str(choice) for choice in option.choices]
+    if guess is None:
+        return UserError(
+            "value.not_a_choice", option=label(option), value=shown(typed), legal=legal
+        )
+    return UserError(
+        "value.mistyped", option=label(option), value=shown(typed), suggestion=guess, legal=legal
+    )
+
+
+def _choice(option: Option, raw: Value) -> str:
+    typed = str(raw)
+    wanted = fold(typed)
+    legal = [str(choice) for choice in option.choices]
+    for choice in legal:
+        if fold(choice) == wanted:
+            return choice
+    raise not_a_choice(option, typed, closest(typed, legal))
+
+
+def _integer(option: Option, raw: Value) -> int:
+    text = str(raw).strip()
+    if isinstance(raw, bool) or not _INTEGER.fullmatch(text):
+        raise UserError("value.not_whole", option=label(option), value=shown(text))
+    value = int(text)
+    if option.choices and value not in option.choices:
+        numbers = [choice for choice in option.choices if isinstance(choice, int)]
+        nearest = min(numbers, key=lambda choice: (abs(choice - value), -choice))
+        raise not_a_choice(option, text, str(nearest))
+    _check_range(option, value)
+    return value
+
+
+def _number(option: Option, raw: Value) -> float:
+    text = str(raw).strip()
+    if isinstance(raw, float) and math.isfinite(raw):
+        value = raw
+    elif not isinstance(raw, bool) and _NUMBER.fullmatch(text):
+        value = float(text)
+    else:
+        raise UserError("value.not_a_number", option=label(option), value=shown(text))
+    _check_range(option, value)
+    return value
+
+
+def _check_range(option: Option, value: float) -> None:
+    limits = option.range
+    if limits is not None and not limits.lowest <= value <= limits.highest:
+        raise UserError(
+            "value.out_of_range",
+            option=label(option),
+            value=shown(str(value)),
+            lowest=limits.lowest,
+            highest=limits.highest,
+        )
+
+
+def _switch(option: Option, raw: Value) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    raise UserError("value.not_a_switch", option=label(option), value=shown(str(raw)))
+
+
+def _text(option: Option, raw: Value) -> str:
+    text = str(raw)
+    if option.kind is not Kind.IMAGE:  # a path may have any name
+        text = " ".join(clean_words(text).split()) if option.read_by_model else clean(text)
+    text = text.strip()
+    if is_blank(text):
+        raise UserError("value.missing", option=label(option))
+    if option.max_length is not None and len(text) > option.max_length:
+        raise UserError(
+            "value.too_long", option=label(option), limit=option.max_length, length=len(text)
+        )
+    return text

@@ -1,0 +1,99 @@
+"""Who changed what in a guild, and when. Written in the transaction of the change itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiosqlite
+
+from inference.domain.job import Requester
+from inference.store.sqlite.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One change."""
+
+    tenant: str
+    at: float
+    """Unix seconds."""
+    actor: Requester
+    scope: str
+    """What kind of thing was changed: a scope of settings, `preset` or `block`."""
+    subject: str
+    """Which channel, person or preset; empty for the guild itself."""
+    key: str
+    before: Any
+    """JSON; None where nothing was set."""
+    after: Any
+
+
+class Audit:
+    """The table `audit`, for reading."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recent(self, tenant: str, *, limit: int) -> list[Entry]:
+        """Return the newest changes in a guild, newest first."""
+        rows = await self._database.read(
+            "SELECT * FROM audit WHERE tenant = ? ORDER BY id DESC LIMIT ?", (tenant, limit)
+        )
+        return [
+            Entry(
+                tenant=row["tenant"],
+                at=row["at"],
+                actor=Requester(id=row["actor_id"], name=row["actor_name"]),
+                scope=row["scope"],
+                subject=row["subject"],
+                key=row["key"],
+                before=_loaded(row["before"]),
+                after=_loaded(row["after"]),
+            )
+            for row in rows
+        ]
+
+    async def forget(self, tenant: str, person: str) -> None:
+        """Take a person's name off what they changed; that it was changed stays."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "UPDATE audit SET actor_id = '', actor_name = '' WHERE tenant = ? AND actor_id = ?",
+                (tenant, person),
+            )
+
+        await self._database.write("forget_audit", work)
+
+
+async def record(connection: aiosqlite.Connection, entry: Entry) -> None:
+    """Write an entry inside the transaction of what it tells."""
+    await connection.execute(
+        "INSERT INTO audit"
+        " (tenant, at, actor_id, actor_name, scope, subject, key, before, after)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.tenant,
+            entry.at,
+            entry.actor.id,
+            entry.actor.name,
+            entry.scope,
+            entry.subject,
+            entry.key,
+            _dumped(entry.before),
+            _dumped(entry.after),
+        ),
+    )
+
+
+def _dumped(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _loaded(value: str | None) -> Any:
+    """Return what was written; what cannot be read any more is nothing."""
+    try:
+        return None if value is None else json.loads(value)
+    except (ValueError, TypeError, RecursionError):
+        return None

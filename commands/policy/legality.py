@@ -1,0 +1,59 @@
+"""Whether options can be had at all, judged by the rules that hold when something is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from commands.installation import Studio
+from commands.options import IMAGE, MODEL
+from commands.resolve import COMMAND, Layer, resolve
+from commands.schema import Value
+from inference.domain.errors import UserError
+from inference.domain.job import TYPED
+from inference.engines.base import Capabilities
+
+_ANY_SEED = 0
+
+
+def check_options(
+    options: Mapping[str, Value], studio: Studio, *, model: str | None = None
+) -> None:
+    """Refuse options that no render can have together.
+
+    Args:
+        options: Checked values by name; a model among them is the one that is judged by.
+        studio: The installed models.
+        model: Judged by if given; otherwise one of the installed models must be able to do it.
+
+    Raises:
+        UserError: What the model in question, or else the default one, refuses.
+    """
+    named = options.get(MODEL.name, model)
+    default = studio.model(studio.default_model)
+    others = [each for each in studio.models if each is not default]
+    candidates = [default, *others] if named is None else [studio.model(str(named))]
+    refusals: list[UserError] = []
+    for candidate in candidates:
+        refusal = _refusal(options, candidate, studio)
+        if refusal is None:
+            return
+        refusals.append(refusal)
+    raise refusals[0]
+
+
+def _refusal(options: Mapping[str, Value], model: Capabilities, studio: Studio) -> UserError | None:
+    """Return why a model cannot do it, with or without an image to begin with."""
+    refusals = []
+    for image in ({}, {IMAGE.name: "-"}):
+        layers = (
+            Layer(name=COMMAND, values={MODEL.name: model.name, **image}, asked=True),
+            Layer(name=TYPED, values={**options, MODEL.name: model.name}, asked=True),
+        )
+        try:
+            resolve("-", layers, studio, seed=lambda: _ANY_SEED)
+        except UserError as error:
+            refusals.append(error)
+        else:
+            return None
+    needs_image = refusals[0].code == "model.needs_image"
+    return refusals[1] if needs_image else refusals[0]

@@ -1,0 +1,146 @@
+"""Who may do what: pure rules over (caller, channel, settings), each refusal one sentence.
+
+Admins are held by none of the rules that they could change; quota and blocks hold for everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from commands.caller import Caller, Channel
+from commands.options import FRAME_COUNT, RESOLUTION
+from commands.parsing.values import label
+from commands.policy.settings import (
+    BUTTONS,
+    CAPS,
+    CHANNELS,
+    EXTERNAL,
+    ROLES,
+    Buttons,
+    Cap,
+    External,
+    Rules,
+)
+from commands.resolve import CAPPED, COMMAND, Resolved
+from commands.schema import Permission
+from inference.domain.errors import UserError
+from inference.domain.job import TYPED, Job
+from inference.domain.spec import Spec
+from inference.engines.base import Capabilities
+from inference.text import isolate
+
+
+def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
+    """Let somebody make things in a channel.
+
+    Raises:
+        UserError: `permission.channel` or `permission.role`, or what the platform cannot do there.
+    """
+    if channel.closed is not None:
+        raise channel.closed
+    if caller.may(Permission.ADMIN):
+        return
+    channels = rules.value(CHANNELS)
+    if channels and channel.id not in channels:
+        raise UserError("permission.channel")
+    roles = rules.value(ROLES)
+    if roles and caller.roles.isdisjoint(roles):
+        raise UserError("permission.role")
+
+
+def check_external(rules: Rules) -> None:
+    """Let somebody of another company take part in a shared channel.
+
+    Raises:
+        UserError: `permission.external`.
+    """
+    if External(rules.value(EXTERNAL)) is External.DENY:
+        raise UserError("permission.external")
+
+
+def check_press(caller: Caller, job: Job, rules: Rules) -> None:
+    """Let somebody make a job again by its buttons.
+
+    Raises:
+        UserError: `permission.requester_only` or `permission.admins_only`.
+    """
+    if caller.may(Permission.ADMIN):
+        return
+    match Buttons(rules.value(BUTTONS)):
+        case Buttons.REQUESTER if caller.id != job.requester.id:
+            raise UserError("permission.requester_only", name=isolate(job.requester.name))
+        case Buttons.ADMINS:
+            raise UserError("permission.admins_only")
+        case _:
+            pass
+
+
+def check_caps(spec: Spec, caller: Caller, rules: Rules) -> None:
+    """Let somebody have a render of this size.
+
+    Raises:
+        UserError: `cap.refused`.
+    """
+    for cap, limit in _binding(caller, rules):
+        value = getattr(spec, cap.option.name)
+        if cap.rank(value) > cap.rank(limit):
+            raise UserError("cap.refused", option=label(cap.option), value=value, limit=limit)
+
+
+def within_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
+    """Lower what nobody asked for in this very call to what the caller may have.
+
+    Raises:
+        UserError: `cap.refused`: it was asked for, or the model has nothing small enough.
+    """
+    spec, origins = resolved.spec, dict(resolved.origins)
+    for cap, limit in _binding(caller, rules):
+        name = cap.option.name
+        if cap.rank(getattr(spec, name)) <= cap.rank(limit) or origins.get(name) in {
+            TYPED,
+            COMMAND,
+        }:
+            continue
+        lower = [
+            value
+            for value in possible(cap, spec, resolved.capabilities) or [limit]
+            if cap.rank(value) <= cap.rank(limit)
+        ]
+        if lower:
+            spec = replace(spec, **{name: max(lower, key=cap.rank)})
+            origins[name] = CAPPED
+    check_caps(spec, caller, rules)
+    return replace(resolved, spec=spec, origins=origins)
+
+
+def possible(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
+    """Return the values of an option with which the model makes the same kind of render.
+
+    Empty where the model has no list of them.
+    """
+    if cap.option is RESOLUTION:
+        return [
+            resolution
+            for resolution in capabilities.resolutions
+            if (resolution, spec.aspect) in capabilities.sizes
+        ]
+    if cap.option is FRAME_COUNT:
+        return [
+            frames
+            for frames in capabilities.frames
+            if replace(spec, frames=frames).mode is spec.mode and (frames > 1) is (spec.frames > 1)
+        ]
+    return []
+
+
+def _binding(caller: Caller, rules: Rules) -> list[tuple[Cap, Any]]:
+    """Return the caps that hold for somebody, with their limits."""
+    if caller.may(Permission.ADMIN):
+        return []
+    return [
+        (cap, rules.value(cap.limit))
+        for cap in CAPS
+        if rules.value(cap.limit) is not None
+        and caller.roles.isdisjoint(rules.value(cap.exempt) or ())
+    ]

@@ -1,0 +1,158 @@
+"""Options under a name: a person's own, and those that a guild's admins made for everybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiosqlite
+
+from commands.policy.audit import Entry, record
+from commands.policy.settings_values import restore_options
+from commands.schema import Value
+from inference.clock import Clock
+from inference.domain.job import Requester
+from inference.store.sqlite.database import Database
+
+EVERYBODY = ""
+"""The owner of a guild's presets."""
+
+MAXIMUM_PRESETS = 50
+"""Of one owner: more would not fit into any list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """Some options, by name."""
+
+    owner: str
+    """A person's id, or `EVERYBODY`."""
+    name: str
+    options: Mapping[str, Value]
+
+
+_Options = dict[str, Value] | None
+
+
+class Presets(Protocol):
+    """The presets of every guild."""
+
+    async def save(self, tenant: str, preset: Preset, actor: Requester) -> bool:
+        """Keep a preset in place of one with its name; False when there are too many."""
+        ...
+
+    async def visible(self, tenant: str, person: str) -> list[Preset]:
+        """Return a person's own presets and the guild's, by name, own ones first."""
+        ...
+
+    async def delete(self, tenant: str, owner: str, name: str, actor: Requester) -> bool:
+        """Delete a preset; return whether it was there."""
+        ...
+
+    async def forget(self, tenant: str, person: str) -> None:
+        """Delete a person's own presets."""
+        ...
+
+
+class PresetStore:
+    """The table `presets`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def save(self, tenant: str, preset: Preset, actor: Requester) -> bool:
+        """Keep a preset; see `Presets`."""
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            before = await _options(connection, tenant, preset.owner, preset.name)
+            [(count,)] = await connection.execute_fetchall(
+                "SELECT count(*) FROM presets WHERE tenant = ? AND owner = ?",
+                (tenant, preset.owner),
+            )
+            if before is None and count >= MAXIMUM_PRESETS:
+                return False
+            await connection.execute(
+                "INSERT OR REPLACE INTO presets (tenant, owner, name, options) VALUES (?, ?, ?, ?)",
+                (tenant, preset.owner, preset.name, json.dumps(dict(preset.options))),
+            )
+            if preset.owner == EVERYBODY:  # what people prefer is nobody else's business
+                entry = self._entry(
+                    tenant, preset.name, actor, before=before, after=dict(preset.options)
+                )
+                await record(connection, entry)
+            return True
+
+        return await self._database.write("preset", work)
+
+    async def visible(self, tenant: str, person: str) -> list[Preset]:
+        """Return what a person may use; see `Presets`."""
+        rows = await self._database.read(
+            "SELECT owner, name, options FROM presets WHERE tenant = ? AND owner IN (?, ?)"
+            " ORDER BY owner = ?, name",
+            (tenant, person, EVERYBODY, EVERYBODY),
+        )
+        return [
+            Preset(owner=row["owner"], name=row["name"], options=_restored(row["options"]))
+            for row in rows
+        ]
+
+    async def delete(self, tenant: str, owner: str, name: str, actor: Requester) -> bool:
+        """Delete a preset; see `Presets`."""
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            before = await _options(connection, tenant, owner, name)
+            await connection.execute(
+                "DELETE FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
+                (tenant, owner, name),
+            )
+            if owner == EVERYBODY and before is not None:
+                entry = self._entry(tenant, name, actor, before=before, after=None)
+                await record(connection, entry)
+            return before is not None
+
+        return await self._database.write("preset", work)
+
+    async def forget(self, tenant: str, person: str) -> None:
+        """Delete a person's own presets; see `Presets`."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM presets WHERE tenant = ? AND owner = ?", (tenant, person)
+            )
+
+        await self._database.write("forget_presets", work)
+
+    def _entry(
+        self, tenant: str, name: str, actor: Requester, *, before: _Options, after: _Options
+    ) -> Entry:
+        return Entry(
+            tenant=tenant,
+            at=self._clock.now(),
+            actor=actor,
+            scope="preset",
+            subject=name,
+            key="preset",
+            before=before,
+            after=after,
+        )
+
+
+def _restored(stored: str) -> dict[str, Value]:
+    """Return the options of a stored preset, without those that mean nothing any more."""
+    try:
+        return restore_options(json.loads(stored))
+    except (ValueError, TypeError, RecursionError):  # damaged
+        return {}
+
+
+async def _options(
+    connection: aiosqlite.Connection, tenant: str, owner: str, name: str
+) -> _Options:
+    rows = await connection.execute_fetchall(
+        "SELECT options FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
+        (tenant, owner, name),
+    )
+    return next((_restored(row["options"]) for row in rows), None)

@@ -1,0 +1,291 @@
+"""What can be set for a guild, a channel or a person: every setting, declared once as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, cast
+
+from commands.options import (
+    FRAME_COUNT,
+    LOOPS,
+    PROMPT,
+    RENDER_OPTIONS,
+    RESOLUTION,
+    SEED,
+    STEPS,
+)
+from commands.resolve import BUILT_IN, CHANNEL, GUILD, USER, Layer
+from commands.schema import Kind, Option, Range, Value
+from inference.domain.output_settings import MAXIMUM_SUFFIX
+from inference.domain.watermark import Corner
+
+Stored = Value | list[str] | dict[str, int | None]
+"""A value as it is kept: JSON."""
+
+MAXIMUM_NAMES = 25
+"""Entries of a list."""
+
+MAXIMUM_NAME = 64
+"""Characters of a role, channel or person."""
+
+MAXIMUM_SECONDS = 10_000_000
+"""Of GPU time in a quota: over a hundred days, so as good as none."""
+
+UNLIMITED = "unlimited"
+
+
+class Scope(StrEnum):
+    """Whom a setting is for; the later is the stronger."""
+
+    GUILD = GUILD
+    CHANNEL = CHANNEL
+    USER = USER
+
+
+class Shape(StrEnum):
+    """What a setting is made of."""
+
+    VALUE = "value"
+    """One value, as its option has it."""
+    NAMES = "names"
+    """Roles or channels."""
+    AMOUNTS = "amounts"
+    """Roles or people, each with GPU seconds a day or without limit."""
+    ZONE = "zone"
+    """A time zone of the IANA."""
+
+
+class Naming(StrEnum):
+    """Whose names a setting holds; which there are, only the chat knows."""
+
+    ROLES = "roles"
+    CHANNELS = "channels"
+    PEOPLE = "people"
+
+
+class Buttons(StrEnum):
+    """Who may make a job again by its buttons; admins always may."""
+
+    REQUESTER = "requester"
+    ADMINS = "admins"
+    EVERYONE = "everyone"
+
+
+class Prompts(StrEnum):
+    """How much of others' jobs the line shows."""
+
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+
+
+class Flagged(StrEnum):
+    """What becomes of what a safety check flags, unless it is out of the question anyway."""
+
+    DENY = "deny"
+    SPOILER = "spoiler"
+    """It is made, and hidden until somebody asks to see it."""
+    OFF_IN_AGE_RESTRICTED = "off-in-age-restricted"
+    """It is made where only adults are, and denied everywhere else."""
+
+
+class Language(StrEnum):
+    """In what everybody is spoken to: on cards, and in the messages that bring clips."""
+
+    AUTO = "auto"
+    """That of whoever asked."""
+    ENGLISH = "en"
+    KOREAN = "ko"
+
+
+class External(StrEnum):
+    """What people of another company may do in a channel that both share."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+    """Make things, within the caps; they still see nothing beyond that channel."""
+
+
+_GUILD = frozenset({Scope.GUILD})
+_PLACES = frozenset({Scope.GUILD, Scope.CHANNEL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One thing that can be set."""
+
+    option: Option
+    """Its name is the key; kind, choices, range and length are those of one value."""
+    help_key: str
+    """Catalog key of the one-line explanation."""
+    shape: Shape = Shape.VALUE
+    scopes: frozenset[Scope] = _PLACES
+    default: Stored | None = None
+    naming: Naming | None = None
+    needs_assistant: bool = False
+    """Whether it can be switched on only where there is a prompt assistant."""
+    sets: Option | None = None
+    """The option of a render whose default or limit it is."""
+
+    @property
+    def key(self) -> str:
+        """What it is called when it is set."""
+        return self.option.name
+
+
+def _setting(key: str, kind: Kind = Kind.TEXT, **details: Any) -> Setting:
+    about = {
+        name: details.pop(name) for name in ("choices", "range", "max_length") if name in details
+    }
+    return Setting(
+        option=Option(name=key, kind=kind, **about), help_key=f"setting.{key}", **details
+    )
+
+
+CHANNELS = _setting("channels", shape=Shape.NAMES, scopes=_GUILD, naming=Naming.CHANNELS)
+ROLES = _setting("roles", shape=Shape.NAMES, naming=Naming.ROLES)
+BUTTONS = _setting("buttons", Kind.CHOICE, choices=tuple(Buttons), default=Buttons.EVERYONE.value)
+QUEUE_PROMPTS = _setting(
+    "queue.prompts",
+    Kind.CHOICE,
+    choices=tuple(Prompts),
+    scopes=_GUILD,
+    default=Prompts.SHOWN.value,
+)
+REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope), needs_assistant=True)
+SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged.DENY.value)
+RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
+WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
+WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
+EXTERNAL = _setting("external", Kind.CHOICE, choices=tuple(External), default=External.DENY.value)
+LANGUAGE = _setting("language", Kind.CHOICE, choices=tuple(Language), default=Language.AUTO.value)
+TIMEZONE = _setting("timezone", shape=Shape.ZONE, scopes=_GUILD, default="UTC")
+
+_SECONDS = Range(lowest=0, highest=MAXIMUM_SECONDS)
+QUOTA_GUILD = _setting("quota.guild", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
+QUOTA_USER = _setting("quota.user", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
+_amounts_of = partial(
+    _setting, kind=Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
+)
+QUOTA_ROLES = _amounts_of("quota.roles", naming=Naming.ROLES)
+QUOTA_PEOPLE = _amounts_of("quota.people", naming=Naming.PEOPLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """The most of one option that is for everybody, and for whom it does not hold."""
+
+    option: Option
+    limit: Setting
+    exempt: Setting
+
+    def rank(self, value: Any) -> int:
+        """Return how much a value asks for; larger is more."""
+        if self.option.kind is Kind.CHOICE:
+            return [str(choice) for choice in self.option.choices].index(str(value))
+        return int(value)
+
+
+def _cap(option: Option) -> Cap:
+    key = f"cap.{option.name}"
+    return Cap(
+        option=option,
+        limit=Setting(
+            option=replace(option, name=key, flag=None, default=None),
+            help_key=f"setting.{key}",
+            sets=option,
+        ),
+        exempt=Setting(
+            option=Option(name=f"{key}.except", kind=Kind.TEXT),
+            help_key="setting.cap.except",
+            shape=Shape.NAMES,
+            naming=Naming.ROLES,
+        ),
+    )
+
+
+CAPS = tuple(_cap(option) for option in (RESOLUTION, FRAME_COUNT, STEPS, LOOPS))
+
+DEFAULTS = {
+    option.name: Setting(
+        option=replace(option, name=f"default.{option.name}", flag=None),
+        help_key=option.help_key,
+        scopes=frozenset(Scope),
+        sets=option,
+    )
+    for option in RENDER_OPTIONS
+    if option not in (PROMPT, SEED) and option.kind is not Kind.IMAGE
+}
+"""By the name of the option whose default it sets. Images come with each request: a kept one would
+be read, or fetched, for whoever asks next."""
+
+SETTINGS = {
+    setting.key: setting
+    for setting in (
+        CHANNELS,
+        ROLES,
+        BUTTONS,
+        QUEUE_PROMPTS,
+        REVIEW,
+        SAFETY,
+        RECIPE_PROMPT,
+        WATERMARK_CORNER,
+        WATERMARK_SUFFIX,
+        EXTERNAL,
+        LANGUAGE,
+        TIMEZONE,
+        QUOTA_GUILD,
+        QUOTA_USER,
+        QUOTA_ROLES,
+        QUOTA_PEOPLE,
+        *(setting for cap in CAPS for setting in (cap.limit, cap.exempt)),
+        *DEFAULTS.values(),
+    )
+}
+"""Every setting by its key, in the order in which they are listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is set for one person in one channel."""
+
+    guild: Mapping[str, Stored] = field(default_factory=dict)
+    channel: Mapping[str, Stored] = field(default_factory=dict)
+    user: Mapping[str, Stored] = field(default_factory=dict)
+
+    def value(self, setting: Setting) -> Any:
+        """Return what holds here; its type is the setting's, None where nothing is set."""
+        return self.found(setting)[0]
+
+    def found(self, setting: Setting) -> tuple[Stored | None, str]:
+        """Return what holds here, and the name of the layer it comes from."""
+        for scope in reversed(Scope):
+            if scope in setting.scopes and setting.key in self.of(scope):
+                return self.of(scope)[setting.key], scope.value
+        return setting.default, BUILT_IN
+
+    def of(self, scope: Scope) -> Mapping[str, Stored]:
+        """Return what is set in one scope alone."""
+        match scope:
+            case Scope.GUILD:
+                return self.guild
+            case Scope.CHANNEL:
+                return self.channel
+            case Scope.USER:
+                return self.user
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the defaults of options, the weakest layer first."""
+        return tuple(
+            Layer(
+                name=scope.value,
+                values={
+                    name: cast("Value", self.of(scope)[setting.key])
+                    for name, setting in DEFAULTS.items()
+                    if setting.key in self.of(scope)
+                },
+            )
+            for scope in Scope
+        )

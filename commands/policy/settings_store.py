@@ -1,0 +1,202 @@
+"""Where settings are kept, behind a cache that never answers with what was changed before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import aiosqlite
+import structlog
+
+from commands.policy.audit import Entry, record
+from commands.policy.settings import SETTINGS, Rules, Scope, Setting, Stored
+from commands.policy.settings_values import restore
+from inference.clock import Clock
+from inference.domain.job import Requester
+from inference.store.quarantine import take_out
+from inference.store.sqlite.database import Database, Work
+from inference.store.sqlite.undecodable import UndecodableText
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One setting, set or taken back."""
+
+    scope: Scope
+    subject: str = ""
+    """Channel or person; empty for the guild."""
+    setting: Setting
+    value: Stored | None
+    """Checked; None takes it back."""
+
+
+class Settings(Protocol):
+    """What is set in every guild."""
+
+    async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
+        """Return what holds for a person in a channel, all changes that returned included."""
+        ...
+
+    async def change(self, tenant: str, changes: Iterable[Change], actor: Requester) -> None:
+        """Make all changes or none; those of guild and channels are audited."""
+        ...
+
+    async def forget(self, tenant: str, person: str) -> None:
+        """Take back everything that a person set for themselves."""
+        ...
+
+
+_Kept = dict[tuple[Scope, str], dict[str, Stored]]
+
+
+@dataclass(slots=True)
+class _Cached:
+    """One guild's settings, and how often they were changed in this process."""
+
+    generation: int = 0
+    kept: _Kept | None = None
+
+
+class SettingsStore:
+    """The table `settings`, owned by this process alone (see `inference.store.lock`)."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._cache: dict[str, _Cached] = {}
+
+    async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
+        """Return what holds for a person in a channel; see `Settings`."""
+        kept = await self._kept(tenant)
+        return Rules(
+            guild=kept.get((Scope.GUILD, ""), {}),
+            channel=kept.get((Scope.CHANNEL, channel), {}),
+            user=kept.get((Scope.USER, person), {}),
+        )
+
+    async def change(self, tenant: str, changes: Iterable[Change], actor: Requester) -> None:
+        """Make all changes or none; see `Settings`."""
+        wanted = tuple(changes)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            for change in wanted:
+                await self._write(connection, tenant, change, actor)
+
+        # A caller that is cancelled has still asked: the cache must hear of what was written.
+        await asyncio.shield(self._rewrite(tenant, work))
+
+    async def forget(self, tenant: str, person: str) -> None:
+        """Take back what a person set; see `Settings`."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM settings WHERE tenant = ? AND scope = ? AND subject = ?",
+                (tenant, Scope.USER.value, person),
+            )
+
+        await asyncio.shield(self._rewrite(tenant, work))
+
+    async def _rewrite(self, tenant: str, work: Work[None]) -> None:
+        cached = self._cache.setdefault(tenant, _Cached())
+        try:
+            await self._database.write("settings", work)
+        finally:
+            cached.generation += 1
+            cached.kept = None
+
+    async def _write(
+        self, connection: aiosqlite.Connection, tenant: str, change: Change, actor: Requester
+    ) -> None:
+        place = (tenant, change.scope.value, change.subject, change.setting.key)
+        rows = await connection.execute_fetchall(
+            "SELECT value FROM settings WHERE tenant = ? AND scope = ? AND subject = ? AND key = ?",
+            place,
+        )
+        before = next((json.loads(row["value"]) for row in rows), None)
+        if before == change.value:
+            return
+        if change.value is None:
+            await connection.execute(
+                "DELETE FROM settings WHERE tenant = ? AND scope = ? AND subject = ? AND key = ?",
+                place,
+            )
+        else:
+            await connection.execute(
+                "INSERT INTO settings (tenant, scope, subject, key, value)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, scope, subject, key)"
+                " DO UPDATE SET value = excluded.value",
+                (*place, json.dumps(change.value)),
+            )
+        if change.scope is not Scope.USER:  # what people prefer is nobody else's business
+            entry = Entry(
+                tenant=tenant,
+                at=self._clock.now(),
+                actor=actor,
+                scope=change.scope.value,
+                subject=change.subject,
+                key=change.setting.key,
+                before=before,
+                after=change.value,
+            )
+            await record(connection, entry)
+
+    async def _kept(self, tenant: str) -> _Kept:
+        cached = self._cache.setdefault(tenant, _Cached())
+        if cached.kept is not None:
+            return cached.kept
+        generation = cached.generation
+        rows = await self._database.read(
+            "SELECT scope, subject, key, value FROM settings WHERE tenant = ?", (tenant,)
+        )
+        sound = [row for row in rows if _is_readable(row)]
+        for row in rows:
+            if row not in sound:
+                place = {name: row[name] for name in ("scope", "subject", "key")}
+                await take_out(
+                    self._database,
+                    "settings",
+                    {"tenant": tenant, **place},
+                    "value",
+                    self._clock.now(),
+                )
+        kept = _sorted(sound)
+        # What was read while somebody changed it may already be old: it serves this call only.
+        if generation == cached.generation:
+            cached.kept = kept
+        return kept
+
+
+def _sorted(rows: Iterable[aiosqlite.Row]) -> _Kept:
+    """Sort rows by whom they are for, without what this version does not know."""
+    kept: _Kept = {}
+    for row in rows:
+        setting, scope = SETTINGS.get(row["key"]), Scope(row["scope"])
+        value = None
+        if setting is not None and scope in setting.scopes:
+            value = _restored(setting, json.loads(row["value"]))
+        if setting is None or value is None:
+            _log.warning("setting.ignored", key=row["key"])
+            continue
+        kept.setdefault((scope, row["subject"]), {})[setting.key] = value
+    return kept
+
+
+def _is_readable(row: aiosqlite.Row) -> bool:
+    try:
+        json.loads(row["value"])
+        Scope(row["scope"])
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return not any(isinstance(value, UndecodableText) for value in row)
+
+
+def _restored(setting: Setting, value: Stored) -> Stored | None:
+    try:
+        return restore(setting, value)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        return None  # of another shape than the setting's

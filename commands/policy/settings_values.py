@@ -1,0 +1,227 @@
+"""Values of settings: read as somebody types them, and restored as they were kept."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from commands.installation import Studio
+from commands.options import BY_FLAG
+from commands.parsing.suggestions import closest
+from commands.parsing.values import accept, fold, restored, shown
+from commands.policy.legality import check_options
+from commands.policy.settings import (
+    DEFAULTS,
+    MAXIMUM_NAME,
+    MAXIMUM_NAMES,
+    SETTINGS,
+    UNLIMITED,
+    WATERMARK_SUFFIX,
+    Setting,
+    Shape,
+    Stored,
+)
+from commands.schema import Kind, Option, Value
+from inference.domain.errors import UserError
+
+
+def named(typed: str) -> Setting:
+    """Return the setting that `typed` names; `default.ar` is as good as `default.aspect`.
+
+    Raises:
+        UserError: `setting.unknown` or `setting.mistyped`.
+    """
+    wanted = typed.strip().casefold()
+    parts = wanted.split(".")
+    if parts[0] in {"default", "cap"}:
+        wanted = ".".join(BY_FLAG[part].name if part in BY_FLAG else part for part in parts)
+    if wanted in SETTINGS:
+        return SETTINGS[wanted]
+    guess = closest(wanted, SETTINGS)
+    if guess is None:
+        raise UserError("setting.unknown", key=shown(typed))
+    raise UserError("setting.mistyped", key=shown(typed), suggestion=guess)
+
+
+def read(setting: Setting, typed: str, studio: Studio, *, model: str | None = None) -> Stored:
+    """Return the value that somebody typed for a setting.
+
+    Args:
+        setting: The setting.
+        typed: What they typed.
+        studio: What is installed here.
+        model: The model that was chosen where the setting holds; otherwise the value must be legal
+            for one of those installed.
+
+    Raises:
+        UserError: `value.*`, `setting.*`, `model.*`, `option.*`: it is not legal.
+    """
+    typed = typed.strip()
+    match setting.shape:
+        case Shape.VALUE:
+            value = _read_value(setting.option, typed, studio)
+            _check_use(setting, value, studio, model)
+            return value
+        case Shape.NAMES:
+            return _names(setting, typed)
+        case Shape.AMOUNTS:
+            return _amounts(setting, typed)
+        case Shape.ZONE:
+            return _zone(typed)
+
+
+def is_legal(setting: Setting, stored: Stored) -> bool:
+    """Return whether a value that was kept earlier still means something."""
+    return restore(setting, stored) is not None
+
+
+def restore(setting: Setting, stored: Any) -> Stored | None:
+    """Return what a value that was kept earlier means now, or None; the model may be gone.
+
+    Any JSON may have been kept, by another version or another hand.
+    """
+    try:
+        match setting.shape:
+            case Shape.ZONE:
+                return _zone(stored) if isinstance(stored, str) else None
+            case Shape.VALUE:
+                return _restored_value(setting.option, stored)
+            case Shape.NAMES:
+                return _restored_names(setting, stored)
+            case Shape.AMOUNTS:
+                return _restored_amounts(setting, stored)
+    except UserError:
+        return None
+
+
+def restore_options(stored: Any) -> dict[str, Value]:
+    """Return what kept options of a render mean now; those that can be no default are left out."""
+    if not isinstance(stored, dict):
+        return {}
+    meant = {
+        name: restore(DEFAULTS[name], value) for name, value in stored.items() if name in DEFAULTS
+    }
+    return {name: cast("Value", value) for name, value in meant.items() if value is not None}
+
+
+_WRITTEN = frozenset({Kind.TEXT, Kind.CHOICE, Kind.MODEL, Kind.IMAGE})
+"""Kinds of values that are kept as text; all others are not."""
+
+
+def _restored_value(option: Option, stored: Any) -> Value | None:
+    if isinstance(stored, str) is not (option.kind in _WRITTEN):
+        return None
+    if not isinstance(stored, str | int | float):
+        return None
+    value = restored(option, stored)
+    _check_drawable(option, value)
+    return value
+
+
+def _restored_names(setting: Setting, stored: Any) -> list[str] | None:
+    if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
+        return None
+    _check_names(setting, stored)
+    return stored
+
+
+def _restored_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | None:
+    if not isinstance(stored, dict):
+        return None
+    _check_names(setting, list(stored), limit=None)  # the operator's own list is long
+    amounts = {
+        name: None if amount is None else _restored_value(setting.option, amount)
+        for name, amount in stored.items()
+    }
+    if any(amounts[name] is None for name, amount in stored.items() if amount is not None):
+        return None
+    return cast("dict[str, int | None]", amounts)
+
+
+def _check_use(setting: Setting, value: Value, studio: Studio, model: str | None) -> None:
+    """Refuse a value that would be refused, or passed over, whenever something is made.
+
+    Raises:
+        UserError: `option.*`, `model.*`.
+    """
+    if setting.needs_assistant and value is True and not studio.assistant:
+        raise UserError("option.no_assistant")
+    if setting.sets is not None and setting.sets.kind is not Kind.MODEL:
+        check_options({setting.sets.name: value}, studio, model=model)
+
+
+def plain_id(typed: str) -> str:
+    """Return the id in a mention as chats write it, `<@123>` or `<!subteam^S1|@film>`."""
+    mention = _MENTION.fullmatch(typed.strip())
+    return mention["id"] if mention else typed.strip().lstrip("@#")
+
+
+_MENTION = re.compile(r"<(@!?|@&|#|!subteam\^)(?P<id>[A-Za-z0-9]+)(\|[^>]*)?>")
+_SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+_DRAWABLE = re.compile(r"[ -~]*")
+_ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}")
+"""What begins in lower case is of the machine alone: `localtime`, `posix/`, `right/`."""
+_NO_ZONES = frozenset({"Factory"})
+"""Of the zone database, but no place."""
+
+
+def _read_value(option: Option, typed: str, studio: Studio) -> Value:
+    if option.kind is Kind.FLAG:
+        return accept(option, _SWITCH.get(fold(typed), typed))
+    value = accept(option, typed)
+    if option.kind is Kind.MODEL:
+        return studio.model(str(value)).name
+    _check_drawable(option, value)
+    return value
+
+
+def _check_drawable(option: Option, value: Value) -> None:
+    if option.name == WATERMARK_SUFFIX.key and not _DRAWABLE.fullmatch(str(value)):
+        # A letter that the mark's font lacks would fail every render of the guild.
+        raise UserError("setting.not_drawable", value=shown(str(value)))
+
+
+def _names(setting: Setting, typed: str) -> list[str]:
+    names = list(dict.fromkeys(filter(None, map(plain_id, re.split(r"[,\s]+", typed)))))
+    _check_names(setting, names)
+    return names
+
+
+def _amounts(setting: Setting, typed: str) -> dict[str, int | None]:
+    amounts: dict[str, int | None] = {}
+    for pair in filter(None, re.split(r"[,\s]+", re.sub(r"\s*=\s*", "=", typed))):
+        name, _, amount = pair.rpartition("=")
+        amounts[plain_id(name)] = amount_of(setting, amount)
+    _check_names(setting, list(amounts))
+    return amounts
+
+
+def amount_of(setting: Setting, typed: str) -> int | None:
+    """Return one amount of a setting of amounts; None is without limit.
+
+    Raises:
+        UserError: `value.*`.
+    """
+    if fold(typed) == UNLIMITED:
+        return None
+    return int(accept(setting.option, typed))
+
+
+def _check_names(setting: Setting, names: list[str], *, limit: int | None = MAXIMUM_NAMES) -> None:
+    if not names or "" in names:
+        raise UserError("value.missing", option=setting.key)
+    if limit is not None and len(names) > limit:
+        raise UserError("setting.too_many", key=setting.key, limit=limit)
+    for name in names:
+        if len(name) > MAXIMUM_NAME:
+            raise UserError("setting.name_too_long", name=shown(name), limit=MAXIMUM_NAME)
+
+
+def _zone(typed: str) -> str:
+    if typed in _NO_ZONES or not _ZONE.fullmatch(typed):
+        raise UserError("setting.no_zone", value=shown(typed))
+    try:
+        return ZoneInfo(typed).key
+    except (KeyError, ValueError, OSError) as error:
+        raise UserError("setting.no_zone", value=shown(typed)) from error

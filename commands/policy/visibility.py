@@ -1,0 +1,66 @@
+"""Who may see a job: the one rule behind every list, card, button, suggestion and route.
+
+A job from a private place is for the people there, its requester and the admins of that place; any
+other job is for its tenant. Everybody else learns only that a place in the queue is taken. The
+operator of the machine also learns the ids, to cancel by, but no prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from inference.domain.job import Job
+
+
+class Sight(IntEnum):
+    """How much of a job somebody may see."""
+
+    NONE = 0
+    """Nothing; in the queue of its tenant, that a place is taken."""
+    ID = 1
+    """Its id as well."""
+    ALL = 2
+
+
+def _nowhere(_: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """Somebody who looks at jobs, from where they are."""
+
+    tenant: str
+    person: str = ""
+    """As the tenant knows them; empty for nobody in particular."""
+    channels: frozenset[str] = frozenset()
+    """The place they look from; for a thread also the channel it is in."""
+    guest: bool = False
+    """Whether they belong to the tenant in that one place only."""
+    operator: bool = False
+    administers: Callable[[str], bool] = _nowhere
+    """Whether they are an admin of a private place, given by its id."""
+    turned_private: frozenset[str] = frozenset()
+    """Channels that were public when jobs were asked for there, and are not any more."""
+
+
+def sight(job: Job, viewer: Viewer) -> Sight:
+    """Return how much of a job somebody may see."""
+    if job.tenant != viewer.tenant:
+        return Sight.NONE
+    if viewer.person and job.requester.id == viewer.person:
+        return Sight.ALL
+    place = job.audience.channel
+    if place and (place in viewer.channels or viewer.administers(place)):
+        return Sight.ALL
+    private = job.audience.private or place in viewer.turned_private
+    if not private and not viewer.guest:
+        return Sight.ALL
+    return Sight.ID if viewer.operator else Sight.NONE
+
+
+def can_see(job: Job, viewer: Viewer) -> bool:
+    """Return whether somebody may see a job, with its prompt and its file."""
+    return sight(job, viewer) is Sight.ALL

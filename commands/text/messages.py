@@ -1,0 +1,195 @@
+"""Every text that people see, from gettext catalogs beside this module.
+
+Message ids are stable keys (`error.flag.unknown`), texts have `{placeholders}`, and a placeholder
+may say how its value is written: `{legal:or}`, `{seconds:duration}`, `{seconds:about}`,
+`{position:ordinal}`, `{reason:reason}`. A message with plural forms is chosen by its parameter
+`count`.
+Where a language bends the text behind a value to it, as Korean does, that is done here.
+A language is one `.po` file, read as it is: there is nothing to compile.
+"""
+
+from __future__ import annotations
+
+import gettext
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib import resources
+from string import Formatter
+from typing import Any
+
+import structlog
+from babel import Locale
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+
+from commands.disclosure import without_paths
+from commands.text import particles
+from inference.domain.errors import RushesError, UserErrors
+from inference.domain.job import Failure
+from inference.text import isolate_foreign
+
+FALLBACK = "en"
+"""The language that has every message."""
+
+_log = structlog.get_logger(__name__)
+
+
+def text(key: str, locale: str, /, **params: Any) -> str:
+    """Return the message for `key` in the nearest language there is.
+
+    A missing message is a bug: it is logged, and a neutral sentence with the key is returned.
+    """
+    return "".join(str(part) for part in parts(key, locale, **params))
+
+
+def parts(key: str, locale: str, /, **params: Any) -> tuple[Any, ...]:
+    """Return the message in pieces, with values that are neither text nor numbers left as they are.
+
+    That is how a time or a person gets into a line that every platform writes differently.
+    """
+    template = _template(key, language(locale), params.get("count"))
+    if template is None:
+        _log.error("message missing", key=key, locale=locale)
+        template = _template("message.missing", language(locale), None) or "{key}"
+        params = {"key": key}
+    return tuple(_fill(template, language(locale), params))
+
+
+def error_text(error: RushesError | Failure, locale: str) -> str:
+    """Return the sentence for an error code and its values; several errors take a line each."""
+    if isinstance(error, UserErrors):
+        return "\n".join(error_text(one, locale) for one in error.errors)
+    try:
+        return text(f"error.{error.code}", locale, **error.params)
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as problem:
+        # Of a stored failure with values of another kind than its sentence wants.
+        _log.error("message.unfillable", code=error.code, error=type(problem).__name__)
+        return text("message.missing", locale, key=error.code)
+
+
+def member_text(error: RushesError | Failure, locale: str) -> str:
+    """Return the sentence for members: the same, without paths of the machine."""
+    if isinstance(error, UserErrors):
+        return "\n".join(member_text(one, locale) for one in error.errors)
+    params = without_paths(error.code, error.params)
+    return error_text(Failure(code=error.code, params=params), locale)
+
+
+def duration(seconds: float, locale: str) -> str:
+    """Write a length of time in the units people use: 47 s, 3 min, 1 h 20 min."""
+    whole = max(1, round(seconds))
+    if whole < 60:  # noqa: PLR2004 - a minute
+        return text("duration.seconds", locale, count=whole)
+    minutes = round(whole / 60)
+    if minutes < 60:  # noqa: PLR2004 - an hour
+        return text("duration.minutes", locale, count=minutes)
+    hours, minutes = divmod(minutes, 60)
+    key = "duration.hours_minutes" if minutes else "duration.hours"
+    return text(key, locale, count=hours, minutes=minutes)
+
+
+def about(seconds: float, locale: str) -> str:
+    """Write an estimate no more exactly than it is known: about 40 s, about 3 min."""
+    step = 1 if seconds < 20 else 5 if seconds < 60 else 60 if seconds < 3600 else 600  # noqa: PLR2004
+    rounded = round(seconds / step) * step
+    return text("duration.about", locale, duration=duration(rounded, locale))
+
+
+def ordinal(number: int, locale: str) -> str:
+    """Write a place in a row: 2nd."""
+    form = Locale.parse(language(locale)).ordinal_form(number)
+    return text(f"ordinal.{form}", locale, number=number)
+
+
+def any_of(items: Iterable[object], locale: str) -> str:
+    """Write alternatives: a, b or c."""
+    *others, last = [str(item) for item in items] or [""]
+    if not others:
+        return last
+    separator = text("list.separator", locale)
+    return text("list.or", locale, others=separator.join(others), last=last)
+
+
+def reason(code: str, locale: str) -> str:
+    """Write what a safety check found."""
+    return text(f"reason.{code}", locale)
+
+
+def message_ids(locale: str = FALLBACK) -> frozenset[str]:
+    """Return all message ids of a language, for the checks that none is missing or unused."""
+    return frozenset(_id(message.id) for message in _catalog(language(locale)) if message.id)
+
+
+def template(key: str, locale: str = FALLBACK) -> str | None:
+    """Return the unfilled text of a message (its last plural form), or None."""
+    return _template(key, language(locale), 2)
+
+
+@cache
+def language(locale: str) -> str:
+    """Return the language in which `locale` is answered: `en-GB` and `xx` in English."""
+    wanted = re.split("[-_.@]", locale)[0].lower()
+    return wanted if wanted.isalpha() and _source(wanted).is_file() else FALLBACK
+
+
+_WRITERS: dict[str, Callable[[Any, str], str]] = {
+    "or": any_of,
+    "duration": duration,
+    "about": about,
+    "ordinal": ordinal,
+    "reason": reason,
+}
+
+_AGREEMENT: dict[str, Callable[[str, str], str]] = {"ko": particles.agree}
+"""By language, what fits the text behind a value to the value."""
+
+
+def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
+    agree = _AGREEMENT.get(locale)
+    before = ""
+    for literal, name, style, _ in Formatter().parse(template):
+        if literal:
+            yield agree(literal, before) if agree and before else literal
+        if name is None:
+            continue
+        value = params.get(name, "?")
+        if style:
+            value = _WRITERS[style](value, locale)
+        elif isinstance(value, int | float):
+            value = str(value)
+        before = value if isinstance(value, str) else ""
+        if before:
+            value = isolate_foreign(before)
+        yield value
+
+
+def _template(key: str, locale: str, count: object) -> str | None:
+    for candidate in dict.fromkeys((locale, FALLBACK)):
+        message = _catalog(candidate).get(key)
+        if message is not None and message.string:
+            forms = message.string
+            if isinstance(forms, str):
+                return forms
+            number = count if isinstance(count, int) else 1
+            return str(forms[_plural_rule(candidate)(number)])
+    return None
+
+
+def _id(message_id: str | list[str] | tuple[str, ...]) -> str:
+    return message_id if isinstance(message_id, str) else message_id[0]
+
+
+def _source(locale: str) -> Any:
+    return resources.files("commands") / "locales" / locale / "LC_MESSAGES" / "rushes.po"
+
+
+@cache
+def _catalog(locale: str) -> Catalog:
+    with _source(locale).open("rb") as file:
+        return read_po(file, locale=locale, abort_invalid=True)
+
+
+@cache
+def _plural_rule(locale: str) -> Callable[[int], int]:
+    return gettext.c2py(_catalog(locale).plural_expr)

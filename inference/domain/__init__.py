@@ -1,0 +1,1 @@
+"""The vocabulary of jobs: pure data and rules that everybody imports."""

@@ -1,0 +1,48 @@
+"""What subscribers hear about jobs. Events are hints to look; the store is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inference.domain.job import JobState
+from inference.domain.render import Progress
+
+MAX_PENDING = 1000
+"""Events kept for a slow subscriber; beyond it the oldest are dropped, never the publisher held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """A job changed state, made progress, or moved in line."""
+
+    job_id: str
+    tenant: str
+    state: JobState
+    progress: Progress | None = None
+
+
+class EventBus:
+    """Fans events out to any number of subscribers in this process."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[JobEvent]] = set()
+
+    def publish(self, event: JobEvent) -> None:
+        """Hand the event to every subscriber without waiting for any."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator[asyncio.Queue[JobEvent]]:
+        """Yield a queue that receives every event published inside the block."""
+        queue: asyncio.Queue[JobEvent] = asyncio.Queue(MAX_PENDING)
+        self._queues.add(queue)
+        try:
+            yield queue
+        finally:
+            self._queues.discard(queue)

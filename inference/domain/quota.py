@@ -1,0 +1,93 @@
+"""GPU time that a person and a guild may use in a day: pure, and exact in whole milliseconds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from inference.domain.errors import UserError
+
+
+def milliseconds(seconds: float) -> int:
+    """Return an estimate or a measurement in the ledger's unit, rounded up."""
+    return math.ceil(seconds * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What may be used in the day that an order falls into; None is without limit."""
+
+    requester_seconds: int | None = None
+    tenant_seconds: int | None = None
+    person_seconds: int | None = None
+    """Of the requester in all tenants together, as the operator set it."""
+    since: float
+    """Beginning of the day, Unix seconds; what was charged before does not count."""
+    until: float
+    """End of the day: from then on all is free again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Milliseconds charged in the day, and reserved by jobs that have not ended."""
+
+    tenant_spent: int = 0
+    requester_spent: int = 0
+    tenant_reserved: int = 0
+    requester_reserved: int = 0
+    person_spent: int = 0
+    """Of the requester in all tenants together."""
+    person_reserved: int = 0
+
+    def without(self, cost: float) -> Usage:
+        """Return the usage as if a reserved job of the requester, of so many seconds, were none."""
+        reserved = milliseconds(cost)
+        return replace(
+            self,
+            tenant_reserved=self.tenant_reserved - reserved,
+            requester_reserved=self.requester_reserved - reserved,
+            person_reserved=self.person_reserved - reserved,
+        )
+
+    def left(self, quota: Quota) -> int | None:
+        """Return how many milliseconds the next job may take; None is without limit."""
+        free = [
+            limit * 1000 - taken
+            for limit, taken in (
+                (quota.requester_seconds, self.requester_spent + self.requester_reserved),
+                (quota.tenant_seconds, self.tenant_spent + self.tenant_reserved),
+                (quota.person_seconds, self.person_spent + self.person_reserved),
+            )
+            if limit is not None
+        ]
+        return max(0, min(free)) if free else None
+
+
+def admit_cost(usage: Usage, quota: Quota, cost: float, *, now: float) -> None:
+    """Let a job of so many GPU seconds in, or say why not.
+
+    Raises:
+        UserError: `quota.requester` or `quota.tenant`: what is used, reserved and left, in whole
+            seconds, and the seconds until the day ends.
+    """
+    for limit, spent, reserved in (
+        (quota.requester_seconds, usage.requester_spent, usage.requester_reserved),
+        (quota.person_seconds, usage.person_spent, usage.person_reserved),
+    ):
+        if figures := _figures(limit, spent, reserved, cost):
+            raise UserError("quota.requester", seconds=max(0.0, quota.until - now), **figures)
+    figures = _figures(quota.tenant_seconds, usage.tenant_spent, usage.tenant_reserved, cost)
+    if figures:
+        raise UserError("quota.tenant", seconds=max(0.0, quota.until - now), **figures)
+
+
+def _figures(limit: int | None, spent: int, reserved: int, cost: float) -> dict[str, int]:
+    """Return what a refusal says, in whole seconds; nothing where there is room."""
+    if limit is None or spent + reserved + milliseconds(cost) <= limit * 1000:
+        return {}
+    return {
+        "limit": limit,
+        "used": math.ceil(spent / 1000),
+        "reserved": math.ceil(reserved / 1000),
+        "cost": math.ceil(cost),
+    }

@@ -1,0 +1,79 @@
+"""Renders as others see them: stages, progress, and the manifest of a finished file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+LATENTS_NAME = "latents.bin"
+"""File beside a clip with what its model needs to go on from it."""
+
+
+PREVIEW_NAME = "preview.jpg"
+"""File beside a clip that is not there yet: how it looks so far."""
+
+
+class Stage(StrEnum):
+    """What the worker is doing with the job."""
+
+    LOADING = "loading"
+    """Bringing the model's weights in."""
+    RENDERING = "rendering"
+    """Sampling, step by step."""
+    FINISHING = "finishing"
+    """All steps done: decoding, watermark, encoding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a running job stands."""
+
+    stage: Stage
+    done: int
+    """Steps done (percent while loading)."""
+    total: int
+    previews: int = 0
+    """How many previews this attempt has written, each over the one before."""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A finished file, complete on disk: written, fsynced and renamed before this is sent."""
+
+    name: str
+    """File name inside the attempt's directory: `clip.mp4` or `image.png`."""
+    size: int
+    """Bytes."""
+    sha256: str
+    width: int
+    height: int
+    frames: int
+    notes: tuple[str, ...] = ()
+    """Catalog codes of remarks for the person, from the engine."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds per stage: load; the engine's own, such as text, sample and decode; encode, which
+    runs beside them; finish, after the last frame. total is all but load, as the line measured."""
+    forwards: int | None = None
+    """Evaluations of the network, each branch of the guidance counted."""
+    peak_bytes: int | None = None
+    """Most memory in use at once: of the GPU, else of the worker process."""
+    latents_sha256: str | None = None
+    """Of `LATENTS_NAME` in the same directory; None where nothing was kept."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild a manifest from `as_dict`.
+
+        Raises:
+            TypeError: A member is missing or unknown.
+        """
+        return cls(**{**data, "notes": tuple(data.get("notes", ()))})

@@ -1,0 +1,187 @@
+"""The job core, put together: one function builds it, one task group runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.assist.base import PromptAssistant
+from inference.assist.cache import RefinementCache
+from inference.assist.language import Languages
+from inference.assist.limit import PER_HOUR, CallLimit
+from inference.assist.refiner import Refiner
+from inference.clock import Clock
+from inference.domain.events import EventBus
+from inference.domain.limits import QueueLimits
+from inference.domain.watermark import WatermarkSettings
+from inference.engines.base import Capabilities
+from inference.jobs.dispatcher import Dispatcher
+from inference.jobs.estimate import CostModel
+from inference.jobs.expiry import Sweeper
+from inference.jobs.preparation import ImageCleaner, ImageSource, Preparer
+from inference.jobs.prompt_refinement import Rewording
+from inference.jobs.queue import Line
+from inference.jobs.recovery import recover
+from inference.jobs.result_moderation import Checker
+from inference.jobs.service import JobService
+from inference.loops import survive
+from inference.safety.guard import Guard
+from inference.store.artifacts import Artifacts
+from inference.store.history import History
+from inference.store.jobs import JobStore
+from inference.store.ledger import Ledger
+from inference.store.lock import own
+from inference.store.maintenance import DATABASE_NAME
+from inference.store.outbox import OutboxStore
+from inference.store.privacy import make_private
+from inference.store.sqlite.database import Database, open_database
+from inference.tasks import running
+from inference.workers.base import Executor
+
+LEARN_FROM = 200
+"""Delivered jobs that the cost model reads at start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What the rest of the process needs of the job core."""
+
+    database: Database
+    """For the tables that others own."""
+    jobs: JobService
+    dispatcher: Dispatcher
+    checker: Checker
+    outbox: OutboxStore
+    store: JobStore
+    artifacts: Artifacts
+    events: EventBus
+
+
+@contextlib.asynccontextmanager
+async def open_core(
+    *,
+    data_directory: Path,
+    executor: AbstractAsyncContextManager[Executor],
+    cleaner: ImageCleaner,
+    sources: Mapping[str, ImageSource],
+    capabilities: Callable[[str], Capabilities],
+    limits: QueueLimits,
+    weights: Mapping[str, float],
+    watermark: WatermarkSettings,
+    files_seconds: float,
+    assistant: PromptAssistant | None,
+    assistant_calls_per_hour: int = PER_HOUR,
+    guard: Callable[[Database], Guard],
+    clock: Clock,
+) -> AsyncIterator[Core]:
+    """Own the data directory, recover what was left, and serve the line inside the block.
+
+    Leaving the block puts the running job back in line. The executor is entered only once the
+    directory is ours: a second process must not even start a worker. `guard` makes the judge of
+    words and pictures over the opened database, in which guilds keep words of their own.
+
+    Raises:
+        StoreError: Another process owns the directory, or the disk or file is not usable.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(own(data_directory))
+        await asyncio.to_thread(make_private, data_directory)
+        database = await stack.enter_async_context(open_database(data_directory / DATABASE_NAME))
+        events = EventBus()
+        store = JobStore(database, clock, events)
+        outbox = OutboxStore(database, clock, events)
+        await survive(outbox.restart, name="outbox.restart")
+        ledger = Ledger(database)
+        artifacts = Artifacts(data_directory)
+        outbox = OutboxStore(database, clock, events)
+        await outbox.recover()
+        shares = await store.shares()
+        shares.weights = weights
+        line = Line(shares)
+        costs = CostModel()
+        for job in await store.finished(LEARN_FROM):
+            if job.manifest is not None and "total" in job.manifest.timings:
+                # A model or size that is no longer there teaches nothing.
+                with contextlib.suppress(Exception):
+                    costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
+        judge = guard(database)
+        checker = Checker(store=store, artifacts=artifacts, guard=judge, clock=clock)
+        dispatcher = Dispatcher(
+            store=store,
+            artifacts=artifacts,
+            line=line,
+            costs=costs,
+            events=events,
+            executor=await stack.enter_async_context(executor),
+            capabilities=capabilities,
+            watermark=watermark,
+            finished=checker.arrived,
+            clock=clock,
+        )
+        refinements = RefinementCache(database, clock)
+        calls = CallLimit(assistant_calls_per_hour, clock)
+        refiner = None if assistant is None else Refiner(assistant, refinements, clock, calls)
+        preparer = Preparer(
+            store=store,
+            artifacts=artifacts,
+            cleaner=cleaner,
+            sources=sources,
+            rewording=Rewording(refiner=refiner, languages=Languages(), capabilities=capabilities),
+            guard=judge,
+            ready=dispatcher.enter_or_fail,
+            clock=clock,
+        )
+        jobs = JobService(
+            store=store,
+            history=History(database),
+            ledger=ledger,
+            artifacts=artifacts,
+            line=line,
+            costs=costs,
+            preparer=preparer,
+            dispatcher=dispatcher,
+            refiner=refiner,
+            refinements=refinements,
+            guard=judge,
+            capabilities=capabilities,
+            limits=limits,
+            clock=clock,
+        )
+        sweeper = Sweeper(
+            store=store,
+            ledger=ledger,
+            artifacts=artifacts,
+            line=line,
+            standing_still=lambda: dispatcher.paused or dispatcher.without_worker,
+            files_seconds=files_seconds,
+            clock=clock,
+        )
+        dispatcher.paused = await store.switched("paused")
+        jobs.draining = await store.switched("draining")
+        await recover(
+            store=store,
+            artifacts=artifacts,
+            line=line,
+            preparer=preparer,
+            dispatcher=dispatcher,
+            checker=checker,
+        )
+        tasks = await stack.enter_async_context(running())
+        tasks.start(preparer.run(), name="preparing")
+        tasks.start(dispatcher.run(), name="dispatcher")
+        tasks.start(checker.run(), name="checking")
+        tasks.start(sweeper.run(), name="sweeper")
+        yield Core(
+            database=database,
+            jobs=jobs,
+            dispatcher=dispatcher,
+            checker=checker,
+            outbox=outbox,
+            store=store,
+            artifacts=artifacts,
+            events=events,
+        )

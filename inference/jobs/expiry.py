@@ -1,0 +1,194 @@
+"""What time does to jobs: waiting too long, files past their days, rows to be forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from inference.clock import Clock
+from inference.domain.job import Failure, is_job_id
+from inference.jobs.clock_trust import ClockTrust
+from inference.jobs.forecast import QueueForecast
+from inference.jobs.queue import Line
+from inference.loops import survive
+from inference.store.artifacts import Artifacts
+from inference.store.jobs import JobStore
+from inference.store.ledger import Ledger
+
+TICK_SECONDS = 10.0
+"""Between two looks at the line."""
+
+FILES_EVERY = 360
+"""Ticks between two looks at old files: an hour."""
+
+REVIEW_LOOKS = 24
+"""Looks, an hour apart, at a job that waits for its requester's word before it is ended."""
+
+LATE_SECONDS = 86_400.0
+"""How long files of a forgotten job are looked for that somebody was still writing."""
+
+WAIT_SECONDS_LEAST = 6 * 3600.0
+"""Nobody is sent away sooner than this, however short the line was."""
+
+WAIT_FACTOR = 10.0
+"""A job that has waited this many times what it was told has been overtaken by events."""
+
+UNKNOWN_LOOKS = 3
+"""Looks, an hour apart, at a folder of no job of ours before it may be deleted."""
+
+REMOVED_AT_ONCE = 50
+"""Jobs whose files one look deletes: a wrong clock or a lost database costs hours, not everything.
+"""
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Expires what waits too long and deletes what was kept long enough.
+
+    Waiting is counted in ticks of this process, not by the wall clock: a clock that is set, a
+    night with the machine off or a paused line must not send anybody away.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        ledger: Ledger,
+        artifacts: Artifacts,
+        line: Line,
+        standing_still: Callable[[], bool],
+        files_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._artifacts = artifacts
+        self._line = line
+        self._forecast = QueueForecast(line)
+        self._standing_still = standing_still
+        self._files_seconds = files_seconds
+        self._clock = clock
+        self._waited: dict[str, tuple[float, float]] = {}
+        self._reviews: dict[str, int] = {}
+        self._unknown: dict[str, int] = {}
+        self._trust = ClockTrust(clock)
+
+    async def run(self) -> None:
+        """Look after the line and the files until cancelled."""
+        ticks = 0
+        await survive(self._remember, name="sweeper.clock")
+        await survive(self.remove_refused, name="sweeper.files")
+        while True:
+            await survive(self.expire_waiting, name="sweeper.waiting")
+            await survive(self.forget, name="sweeper.forget")
+            if ticks and ticks % FILES_EVERY == 0:
+                # A row that was damaged meanwhile is found by reading it.
+                await survive(self._store.unfinished, name="sweeper.rows")
+                await survive(self.expire_files, name="sweeper.files")
+                await survive(self.expire_reviews, name="sweeper.reviews")
+                await survive(self._anonymise, name="sweeper.ledger")
+            await self._clock.sleep(TICK_SECONDS)
+            ticks += 1
+            if self._trust.observe():
+                ticks = 1  # whatever the files' ages look like now, they get another hour
+
+    async def _remember(self) -> None:
+        self._trust.remember(await self._store.last_seen())
+
+    async def _anonymise(self) -> None:
+        """Make entries anonymous that no quota needs any more, by a clock that is believed."""
+        if self._trust.believed():
+            await self._ledger.anonymise(self._clock.now())
+            await self._store.note_time(self._clock.now())
+
+    async def expire_waiting(self) -> None:
+        """Count one tick for everybody in line, and end what has waited far beyond its forecast."""
+        if self._standing_still():
+            return
+        waited: dict[str, tuple[float, float]] = {}
+        overdue: list[tuple[str, str]] = []
+        for ticket in self._line.tickets():
+            job_id = ticket.head.job_id
+            so_far, limit = self._waited.get(job_id, (0.0, 0.0))
+            if limit == 0.0 and (place := self._forecast.position(job_id)) is not None:
+                limit = max(WAIT_SECONDS_LEAST, WAIT_FACTOR * (place.before + place.cost))
+            waited[job_id] = (so_far + TICK_SECONDS, limit)
+            if so_far + TICK_SECONDS > limit:
+                overdue.append((job_id, ticket.tenant))
+        self._waited = waited
+        for job_id, tenant in overdue:
+            await survive(partial(self._expire, job_id, tenant), name="sweeper.waiting")
+
+    async def _expire(self, job_id: str, tenant: str) -> None:
+        failure = Failure(code="job.waited_too_long")
+        if await self._store.expire(job_id, failure) is not None:
+            self._line.leave(job_id, tenant)
+            _log.warning("job.expired", job=job_id)
+
+    async def expire_reviews(self) -> None:
+        """Count one look for every job that waits for a word, and end what waited for a day."""
+        waiting = await self._store.in_review()
+        self._reviews = {job_id: self._reviews.get(job_id, 0) + 1 for job_id in waiting}
+        for job_id, looks in self._reviews.items():
+            if looks > REVIEW_LOOKS:
+                unanswered = Failure(code="job.review_unanswered")
+                expire = partial(self._store.expire, job_id, unanswered)
+                await survive(expire, name="sweeper.reviews")
+
+    async def remove_refused(self) -> None:
+        """Delete what a process that died should have deleted when it refused a job.
+
+        That is known whatever the clock says, and nobody may see those files.
+        """
+        kept = await asyncio.to_thread(self._artifacts.job_ids)
+        for job_id in await self._store.without_files(0.0, among=kept):
+            await survive(partial(self._remove, job_id, "refused"), name="sweeper.files")
+
+    async def expire_files(self) -> None:
+        """Delete the files of jobs that ended longer ago than files are kept.
+
+        Only by a clock that has been believed for a while, and never many at once. A folder that
+        belongs to no job goes only when it has a job's name, nothing in it is younger than files
+        are kept, and several looks have found the same.
+        """
+        kept = await asyncio.to_thread(self._artifacts.job_ids)
+        unknown = await self._store.unknown(kept)
+        self._unknown = {name: self._unknown.get(name, 0) + 1 for name in unknown}
+        if not self._trust.believed():
+            return
+        before = self._clock.now() - self._files_seconds
+        due = [(job_id, "age") for job_id in await self._store.without_files(before, among=kept)]
+        for name, looks in self._unknown.items():
+            if looks > UNKNOWN_LOOKS and is_job_id(name):
+                changed = await asyncio.to_thread(self._artifacts.newest_change, name)
+                if changed < before:
+                    due.append((name, "unknown"))
+        for job_id, reason in due[:REMOVED_AT_ONCE]:
+            await survive(partial(self._remove, job_id, reason), name="sweeper.files")
+        if due:
+            count = min(len(due), REMOVED_AT_ONCE)
+            _log.info("sweeper.files_removed", count=count, left=len(due) - count)
+
+    async def _remove(self, job_id: str, reason: str) -> None:
+        if await asyncio.to_thread(self._artifacts.remove, job_id):
+            _log.info("job.files_removed", job=job_id, reason=reason)
+
+    async def forget(self) -> None:
+        """Delete what is left of forgotten jobs: ended shells, and files that came late."""
+        for job_id in await self._store.forgotten():
+            await survive(partial(self._delete, job_id), name="sweeper.forget")
+        settled = []
+        for job_id, since in await self._store.removals():
+            gone = await asyncio.to_thread(self._artifacts.remove, job_id)
+            if gone and abs(self._clock.now() - since) > LATE_SECONDS:
+                settled.append(job_id)
+        if settled:
+            await self._store.settle_removals(settled)
+
+    async def _delete(self, job_id: str) -> None:
+        await asyncio.to_thread(self._artifacts.remove, job_id)
+        await self._store.delete(job_id)

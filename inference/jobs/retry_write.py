@@ -1,0 +1,59 @@
+"""Writing down what must not be forgotten, also while the disk does not take it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from inference.bug_report import log_bug
+from inference.clock import Clock
+from inference.domain.errors import RushesError, StoreError
+from inference.domain.job import Failure, Job
+
+T = TypeVar("T")
+
+RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
+"""Waits between tries; the last one repeats."""
+
+END_TRIES = 3
+"""Tries to end a job that something unexpected happened to."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def until_written(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Repeat a write of the store until the disk takes it, and return what it returned."""
+    tries = 0
+    while True:
+        try:
+            return await write()
+        except StoreError as error:
+            pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
+            _log.error("store.unwritable", code=error.code, retry_seconds=pause)
+            await clock.sleep(pause)
+            tries += 1
+
+
+def failure_of(error: Exception, job_id: str) -> Failure:
+    """Return why a job failed: the sentence of an error of ours, or a bug with its reference."""
+    if isinstance(error, RushesError):
+        return Failure(code=error.code, params=error.params)
+    return Failure(code="internal", params={"job": job_id})
+
+
+async def end_job(
+    end: Callable[[], Awaitable[Job | None]], job_id: str, clock: Clock
+) -> Job | None:
+    """Write down the end of a job that something unexpected happened to.
+
+    If that fails too, the job is left alone and the next start takes it up: it must not hold up
+    the others.
+    """
+    for _ in range(END_TRIES):
+        try:
+            return await until_written(end, clock)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+            log_bug(_log, "job.end_failed", error, job=job_id)
+    return None

@@ -1,0 +1,1 @@
+"""Neural networks of Open-Sora: transformer and VAE."""

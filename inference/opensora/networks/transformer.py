@@ -1,0 +1,365 @@
+"""STDiT3, the denoising transformer of Open-Sora v1.3, with the official state-dict keys.
+
+A sampling run calls the network dozens of times with the same caption, size and references, so the
+forward pass is in two parts: `STDiT3.prepare` computes once what does not depend on the noise
+level, `STDiT3.denoise` is one evaluation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.opensora.config import TransformerConfig
+from inference.opensora.geometry import WINDOW, PixelSize
+from inference.opensora.networks.attention import (
+    NORM_EPSILON,
+    Attend,
+    CrossAttention,
+    Look,
+    SelfAttention,
+    TextContext,
+    attend_frames,
+    attend_windows,
+)
+from inference.opensora.networks.embeddings import (
+    CaptionEmbedding,
+    Mlp,
+    NumberEmbedding,
+    PatchEmbedding,
+    RopeTable,
+    RotaryFrequencies,
+    position_table,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenFrames:
+    """Frames that come from a reference: they look at the empty caption, the others at the text."""
+
+    given: Tensor
+    """Indices of these frames."""
+    free: Tensor
+    """Indices of all others."""
+    text: TextContext
+    """The empty caption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Everything about a batch that stays the same from step to step."""
+
+    fps: Tensor
+    """Embedded frame rate, [B, channels]."""
+    positions: Tensor
+    """Absolute positions, [H', W', channels]."""
+    frame_rope: RopeTable
+    window_rope: RopeTable
+    text: TextContext
+    references: Tensor | None = None
+    """Embedded reference latents and their mask, [B, T, H', W', channels]."""
+    given: GivenFrames | None = None
+
+    def look(self, layer: int) -> Look:
+        """Return what the frames see in one cross-attention layer."""
+        if self.given is None:
+            return Look(self.text.layers[layer])
+        empty = self.given.text.layers[layer]
+        return Look(self.text.layers[layer], (self.given.given, self.given.free, empty))
+
+    def part(self, rows: slice) -> Conditions:
+        """Return the conditions of some samples of the batch."""
+        given = self.given
+        return replace(
+            self,
+            fps=self.fps[rows],
+            text=self.text.part(rows),
+            references=None if self.references is None else self.references[rows],
+            given=None if given is None else replace(given, text=given.text.part(rows)),
+        )
+
+
+def _captions(padded: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """Drop the padding of [B, 1, tokens, channels]."""
+    rows = padded.squeeze(1)
+    if mask is None:
+        return list(rows)
+    kept = mask.repeat(len(rows) // len(mask), 1) != 0
+    return [row[keep] for row, keep in zip(rows, kept, strict=True)]
+
+
+def _normed(x: Tensor) -> Tensor:
+    return functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
+
+
+def _per_frame(embedded: Tensor) -> Tensor:
+    """Shape [..., B, C] to broadcast over [..., B, T, H', W', C]."""
+    return embedded[..., None, None, None, :]
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention and feed-forward, modulated by the noise level."""
+
+    def __init__(self, config: TransformerConfig, attend: Attend) -> None:
+        super().__init__()
+        channels = config.hidden_size
+        self.scale_shift_table = nn.Parameter(torch.zeros(6, channels))
+        self.attn = SelfAttention(channels, config.num_heads, attend)
+        self.cross_attn = CrossAttention(channels, config.num_heads)
+        self.mlp = Mlp(channels, config.mlp_channels, channels)
+
+    def forward(self, x: Tensor, modulation: Tensor, rope: RopeTable, look: Look) -> Tensor:
+        """Keep the shape of x [B, T, H', W', channels].
+
+        Args:
+            x: Tokens.
+            modulation: Six rows of [B, T or 1, 1, 1, channels]; the block's own table is added.
+            rope: Rotary angles that fit this block's grouping of tokens.
+            look: What the frames see of the text in this block.
+        """
+        modulation = _per_frame(self.scale_shift_table[:, None]) + modulation
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation
+        x = x + gate * self.attn(_normed(x) * (1 + scale) + shift, rope)
+        x = x + self.cross_attn(x, look)
+        out: Tensor = x + mlp_gate * self.mlp(_normed(x) * (1 + mlp_scale) + mlp_shift)
+        return out
+
+
+class FinalLayer(nn.Module):
+    """Last norm, modulation and projection to the values of a patch."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.scale_shift_table = nn.Parameter(torch.zeros(2, config.hidden_size))
+        self.linear = nn.Linear(config.hidden_size, 4 * config.out_channels)
+
+    def forward(
+        self, x: Tensor, time: Tensor, initial: Tensor | None, active: Tensor | None
+    ) -> Tensor:
+        """Map tokens [B, T, H', W', C] to [B, T, H', W', 4 * out_channels].
+
+        Frames outside `active` are normed and modulated a second time, with the embedding of time
+        zero. That is surely an oversight of the original, but the weights were trained with it.
+        """
+        x = self._modulated(x, time)
+        if active is not None and initial is not None:
+            x = torch.where(active, x, self._modulated(x, initial))
+        out: Tensor = self.linear(x)
+        return out
+
+    def _modulated(self, x: Tensor, time: Tensor) -> Tensor:
+        shift, scale = _per_frame(self.scale_shift_table[:, None] + time)
+        out: Tensor = _normed(x) * (1 + scale) + shift
+        return out
+
+
+class STDiT3(nn.Module):
+    """The denoiser: noisy latents, noise level and conditions in, velocity (and sigma) out."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.hidden_size
+        self.rope = RotaryFrequencies(config.head_channels)
+        self.x_embedder = PatchEmbedding(config.in_channels, channels)
+        self.x_embedder_cond = PatchEmbedding(config.in_channels, channels)
+        self.x_embedder_cond_mask = PatchEmbedding(config.in_channels, channels)
+        self.t_embedder = NumberEmbedding(channels)
+        self.fps_embedder = NumberEmbedding(channels)
+        self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(channels, 6 * channels))
+        self.y_embedder = CaptionEmbedding(
+            config.caption_channels, channels, config.model_max_length
+        )
+        self.spatial_blocks = nn.ModuleList(
+            Block(config, attend_frames) for _ in range(config.depth)
+        )
+        self.temporal_blocks = nn.ModuleList(
+            Block(config, attend_windows) for _ in range(config.depth)
+        )
+        self.final_layer = FinalLayer(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights, and of the computation."""
+        return self.x_embedder.proj.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.x_embedder.proj.weight.device
+
+    @property
+    def null_caption(self) -> Tensor:
+        """The learned caption that means "no text", [tokens, caption_channels]."""
+        return self.y_embedder.y_embedding
+
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Compile the blocks, each kind once: the first evaluation of a size takes much longer.
+
+        Everything around the blocks is little work and changes with the request.
+
+        Args:
+            backend: Of `torch.compile`.
+        """
+        for block in self._blocks():
+            block.compile(backend=backend)
+
+    def forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        y: Tensor,
+        mask: Tensor | None = None,
+        *,
+        fps: Tensor,
+        size: PixelSize,
+        x_mask: Tensor | None = None,
+        cond: Tensor | None = None,
+        cond_mask: Tensor | None = None,
+        mask_index: Sequence[int] | None = None,
+        y_null: Tensor | None = None,
+    ) -> Tensor:
+        """Evaluate the network once, with the original's arguments.
+
+        `y` and `y_null` are padded captions [B, 1, tokens, caption_channels], `mask` [b, tokens]
+        says for both which tokens count (rows repeat where b < B; None: all of them). `prepare`
+        and `denoise` explain the rest; `x_mask` is `active` there.
+        """
+        conditions = self.prepare(
+            x.shape,
+            _captions(y, mask),
+            fps=fps,
+            size=size,
+            cond=cond,
+            cond_mask=cond_mask,
+            mask_index=mask_index,
+            empty_captions=None if y_null is None else _captions(y_null, mask),
+        )
+        return self.denoise(x, timestep, conditions, x_mask)
+
+    def prepare(
+        self,
+        shape: Sequence[int],
+        captions: Sequence[Tensor],
+        *,
+        fps: Tensor,
+        size: PixelSize,
+        cond: Tensor | None = None,
+        cond_mask: Tensor | None = None,
+        mask_index: Sequence[int] | None = None,
+        empty_captions: Sequence[Tensor] | None = None,
+    ) -> Conditions:
+        """Compute what stays the same over a sampling run.
+
+        Args:
+            shape: [B, in_channels, T, H, W] of the latents to come.
+            captions: The real tokens of B encoded captions, each [tokens, caption_channels].
+            fps: Frames per second as the model shall believe, [b] with b dividing B.
+            size: Pixel size of the video.
+            cond: Latents of the references, zero elsewhere, shaped like the noisy latents.
+            cond_mask: One where `cond` counts, shaped like it.
+            mask_index: Frames given by references; None switches the references off altogether,
+                which is not the same to the network as an empty list.
+            empty_captions: What the given frames look at instead of `captions`.
+
+        Raises:
+            ValueError: `mask_index` names a frame that does not exist, or its inputs are missing.
+        """
+        batch, _, frames, height, width = shape
+        rows, columns = math.ceil(height / 2), math.ceil(width / 2)
+        scale = math.sqrt(size.height * size.width) / self.config.input_sq_size
+
+        def places(count: int, period: int | None = None) -> Tensor:
+            steps = torch.arange(count, device=self.device)
+            return (steps % period if period else steps).float()
+
+        rope = self.rope.table
+        positions = position_table(rows, columns, self.config.hidden_size, scale, self.device)
+        conditions = Conditions(
+            fps=self.fps_embedder(fps.to(self.device).repeat(batch // len(fps))),
+            positions=positions.to(self.dtype),
+            frame_rope=rope(places(1), places(rows) / scale, places(columns) / scale),
+            window_rope=rope(
+                places(frames), places(rows, WINDOW) / scale, places(columns, WINDOW) / scale
+            ),
+            text=self._text_context(captions),
+        )
+        if mask_index is None:
+            return conditions
+        if cond is None or cond_mask is None:
+            raise ValueError("mask_index needs cond and cond_mask")
+        references = self.x_embedder_cond(cond.to(self.device, self.dtype))
+        references = references + self.x_embedder_cond_mask(cond_mask.to(self.device, self.dtype))
+        conditions = replace(conditions, references=references)
+        if not mask_index:
+            return conditions
+        if empty_captions is None or not all(0 <= frame < frames for frame in mask_index):
+            raise ValueError(f"mask_index {list(mask_index)}: no such frames or no empty captions")
+        free = sorted(set(range(frames)) - set(mask_index))
+        given = GivenFrames(
+            given=torch.tensor(sorted(set(mask_index)), device=self.device),
+            free=torch.tensor(free, dtype=torch.long, device=self.device),
+            text=self._text_context(empty_captions),
+        )
+        return replace(conditions, given=given)
+
+    def denoise(
+        self, x: Tensor, timestep: Tensor, conditions: Conditions, active: Tensor | None = None
+    ) -> Tensor:
+        """Evaluate the network on noisy latents.
+
+        Args:
+            x: Latents, [B, in_channels, T, H, W].
+            timestep: Noise level of each sample, 0..1000, [B].
+            conditions: From `prepare`, for the same batch and shape.
+            active: Frames that are noisy, [B, T] bool; the others are treated as clean (time 0).
+
+        Returns:
+            fp32 [B, out_channels, T, H, W]; the first half of the channels is the velocity.
+        """
+        height, width = x.shape[-2:]
+        tokens: Tensor = self.x_embedder(x.to(self.device, self.dtype))
+        if conditions.references is not None:
+            tokens = tokens + conditions.references
+        tokens = tokens + conditions.positions
+
+        timestep = timestep.to(self.device)
+        time = self.t_embedder(timestep) + conditions.fps
+        modulation = self._modulation(time)
+        initial = None
+        if active is not None:
+            active = active.to(self.device)[:, :, None, None, None]
+            initial = self.t_embedder(torch.zeros_like(timestep)) + conditions.fps
+            modulation = torch.where(active, modulation, self._modulation(initial))
+
+        for layer, block in enumerate(self._blocks()):
+            rope = conditions.window_rope if layer % 2 else conditions.frame_rope
+            tokens = block(tokens, modulation, rope, conditions.look(layer))
+        tokens = self.final_layer(tokens, time, initial, active)
+        patches = torch.unflatten(tokens, -1, (2, 2, -1)).permute(0, 6, 1, 2, 4, 3, 5)
+        latents = patches.flatten(-2).flatten(-3, -2)
+        return latents[..., :height, :width].float()
+
+    def _blocks(self) -> Iterator[Block]:
+        """All blocks in the order in which they run: spatial, temporal, spatial, ..."""
+        for pair in zip(self.spatial_blocks, self.temporal_blocks, strict=True):
+            yield from (cast("Block", block) for block in pair)
+
+    def _modulation(self, time: Tensor) -> Tensor:
+        """Shift, scale and gate for both halves of a block: [6, B, 1, 1, 1, channels]."""
+        rows = torch.unflatten(self.t_block(time), -1, (6, -1))
+        return _per_frame(rows.movedim(1, 0))
+
+    def _text_context(self, captions: Sequence[Tensor]) -> TextContext:
+        padded = nn.utils.rnn.pad_sequence(list(captions), batch_first=True)
+        tokens = self.y_embedder(padded.to(self.device, self.dtype))
+        return TextContext.build(
+            (block.cross_attn.keys_values(tokens) for block in self._blocks()),
+            tuple(len(caption) for caption in captions),
+        )

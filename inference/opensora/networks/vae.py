@@ -1,0 +1,259 @@
+"""The video VAE of Open-Sora v1.3, with the official state-dict keys.
+
+8x in space, 4x in time. Clips pass through in chunks of 17 frames that share one frame with their
+neighbours; five latent frames stand for each chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.opensora.config import CoderConfig, VaeConfig
+from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, latent_frames
+from inference.opensora.networks.slices import sliced_causal
+from inference.opensora.networks.vae_blocks import (
+    CausalAttention,
+    CausalConv3d,
+    InSlices,
+    MiddleBlock,
+    ResnetBlock,
+    SpaceDownsample,
+    SpaceTimeDownsample,
+    SpaceTimeUpsample,
+    SpaceUpsample,
+    causal_pad,
+    group_norm,
+    norm_and_activate,
+)
+
+_SURPLUS_FRAMES = 3
+"""Leading frames of a decoded chunk that stand for nothing: 5 latents give 20 frames, not 17."""
+
+
+class Level(nn.Module):
+    """Residual blocks at one size, and the change to the next."""
+
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        blocks: int,
+        *,
+        downsample: nn.Module | None = None,
+        upsample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        widths = [channels] + [out_channels] * blocks
+        self.block = nn.ModuleList(ResnetBlock(before, after) for before, after in pairwise(widths))
+        self.downsample = downsample
+        self.upsample = upsample
+
+    def parts(self) -> Iterator[nn.Module]:
+        """Yield what runs, in order: the blocks, then the resampling if this level has one.
+
+        Whoever runs them holds one clip at a time; a `forward` here would leave its caller with
+        the one that came in, for as long as the level takes.
+        """
+        yield from self.block
+        yield from (one for one in (self.downsample, self.upsample) if one is not None)
+
+
+class Encoder(nn.Module):
+    """Pixels [B, 3, T, H, W] to moments [B, 2 * latent channels, t, h, w], all sides rounded up."""
+
+    def __init__(self, config: CoderConfig) -> None:
+        super().__init__()
+        widths, last = config.channels, len(config.channels) - 1
+        self.conv_in = CausalConv3d(config.pixel_channels, widths[0])
+        levels = []
+        for level, width in enumerate(widths):
+            resample: nn.Module | None = None
+            if level != last:
+                kind = SpaceTimeDownsample if level in config.temporal_levels else SpaceDownsample
+                resample = kind(width)
+            before = widths[max(level - 1, 0)]
+            levels.append(Level(before, width, config.blocks_per_level, downsample=resample))
+        self.down = nn.ModuleList(levels)
+        self.mid = MiddleBlock(widths[-1])
+        self.norm_out = group_norm(widths[-1])
+        self.conv_out = CausalConv3d(widths[-1], 2 * config.latent_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return means and log-variances, stacked along the channels."""
+        x = self.conv_in(x)
+        for level in self.down:
+            for part in cast("Level", level).parts():
+                x = part(x)
+        out: Tensor = self.conv_out(functional.silu(self.norm_out(self.mid(x))))
+        return out
+
+
+class Decoder(InSlices):
+    """Latents [B, latent channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w]."""
+
+    def __init__(self, config: CoderConfig) -> None:
+        super().__init__()
+        widths, last = config.channels, len(config.channels) - 1
+        self.conv_in = CausalConv3d(config.latent_channels, widths[-1])
+        self.mid = MiddleBlock(widths[-1])
+        levels = []
+        for level, width in enumerate(widths):
+            resample: nn.Module | None = None
+            if level != 0:
+                kind = SpaceTimeUpsample if level in config.temporal_levels else SpaceUpsample
+                resample = kind(width)
+            before = widths[min(level + 1, last)]
+            levels.append(Level(before, width, config.blocks_per_level + 1, upsample=resample))
+        self.up = nn.ModuleList(levels)
+        self.norm_out = group_norm(widths[0])
+        self.conv_out = nn.Conv3d(widths[0], config.pixel_channels, 3)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return pixels in about -1..1."""
+        x = self.mid(self.conv_in(z))
+        for level in reversed(self.up):
+            for part in cast("Level", level).parts():
+                x = part(x)
+        prepare = norm_and_activate(self.norm_out, x, self.frames)
+        kernel = self.conv_out.kernel_size[0]
+        if self.frames is None:
+            x = causal_pad(prepare(x), kernel)
+            out: Tensor = self.conv_out(x[:, :, _SURPLUS_FRAMES:])
+            return out
+        found = sliced_causal(x, self.frames, kernel, self._convolve, prepare)
+        return found[:, :, _SURPLUS_FRAMES:]
+
+    def _convolve(self, piece: Tensor) -> Tensor:
+        out: Tensor = self.conv_out(functional.pad(piece, [self.conv_out.kernel_size[0] // 2] * 4))
+        return out
+
+
+class Posterior(NamedTuple):
+    """What the encoder says of a clip: a normal distribution per latent value."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Move from the mean by standard-normal `noise` of the same shape."""
+        deviation = torch.exp(0.5 * self.log_variance.clamp(-30.0, 20.0))
+        return self.mean + deviation * noise.to(self.mean)
+
+
+class VideoVae(nn.Module):
+    """Encoder and decoder with chunking and the normalisation of latents."""
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        self.decoder = Decoder(config.decoder)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights, and of the computation."""
+        return self.decoder.conv_out.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.decoder.conv_out.weight.device
+
+    def work_in_slices(self, *, frames: int | None, rows: int | None) -> None:
+        """Choose how much is worked on at a time; None is all of it.
+
+        Args:
+            frames: Frames that a layer convolves at once: saves memory, costs a little time.
+            rows: Queries that attend at once: for devices whose kernels do not take wide heads.
+        """
+        for module in self.modules():
+            if isinstance(module, InSlices):
+                module.frames = frames
+            if isinstance(module, CausalAttention):
+                module.rows = rows
+
+    def moments(self, pixels: Tensor) -> Posterior:
+        """Encode pixels in -1..1, [B, 3, T, H, W] with T = 1 or 16n + 1; nothing is normalised.
+
+        Raises:
+            ValueError: T is neither 1 nor 16n + 1.
+        """
+        latent_frames(pixels.shape[2])  # checks the length
+        stride = CHUNK_FRAMES - 1
+        starts = range(0, max(pixels.shape[2] - 1, 1), stride)
+        chunks = (pixels[:, :, start : start + CHUNK_FRAMES] for start in starts)
+        encoded = [
+            torch.cat(
+                [self.encoder(clip.to(self.device, self.dtype)) for clip in torch.split(chunk, 1)]
+            )
+            for chunk in chunks
+        ]
+        mean, log_variance = torch.cat(encoded, dim=2).chunk(2, dim=1)
+        return Posterior(mean, log_variance)
+
+    def encode(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Encode to normalised latents, fp32: the posterior's mean, or a sample moved by `noise`.
+
+        The original always samples; the mean gives the same clip for the same image.
+
+        Raises:
+            ValueError: See `moments`.
+        """
+        posterior = self.moments(pixels)
+        latents = posterior.mean if noise is None else posterior.sample(noise)
+        mean, std = self._statistics()
+        return (latents.float() - mean) / std
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode normalised latents [B, C, t, h, w] at once; see `decode_chunks`."""
+        return torch.cat(list(self.decode_chunks(latents)), dim=2)
+
+    def decode_chunks(self, latents: Tensor) -> Iterator[Tensor]:
+        """Decode normalised latents, t = 1 or 5n, yielding pixels [B, 3, T, 8h, 8w] when final.
+
+        Chunks share one frame, which becomes the mean of both versions; so a chunk's last frame
+        comes with the next chunk. Both versions show the same moment, so their difference is the
+        decoder's alone: with `border_fade` it fades in and out over so many frames at each side
+        instead of showing as a step.
+        """
+        mean, std = self._statistics()
+        latents = latents.to(self.device).float() * std + mean
+        held = self.config.border_fade + 1
+        waiting: Tensor | None = None
+        for chunk in torch.split(latents, CHUNK_LATENTS, dim=2):
+            clips = torch.split(chunk.to(self.dtype), 1)
+            pixels = torch.cat([self.decoder(clip) for clip in clips]).float()
+            if waiting is not None:
+                pixels = _joined(waiting, pixels)
+            waiting = pixels[:, :, -held:]
+            if pixels.shape[2] > held:
+                yield pixels[:, :, :-held]
+        if waiting is not None:
+            yield waiting
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        shape = (1, -1, 1, 1, 1)
+        mean = torch.tensor(self.config.latent_mean, device=self.device)
+        std = torch.tensor(self.config.latent_std, device=self.device)
+        return mean.view(shape), std.view(shape)
+
+
+def _joined(ending: Tensor, pixels: Tensor) -> Tensor:
+    """Put the end of a chunk, with the frame that both share, before the next one.
+
+    Args:
+        ending: Last frames of the chunk before, [B, 3, n, H, W].
+        pixels: The next chunk, at least n frames.
+    """
+    frames = ending.shape[2]
+    step = (pixels[:, :, :1] - ending[:, :, -1:]) / 2
+    rising = (torch.arange(1, frames + 1, device=step.device) / frames).view(-1, 1, 1)
+    ending = ending + step * rising
+    start = pixels[:, :, :frames] - step * rising.flip(0)
+    return torch.cat((ending[:, :, :-1], start, pixels[:, :, frames:]), dim=2)

@@ -1,0 +1,226 @@
+"""Parts of the video VAE. Tensors are [B, C, T, H, W]; time is causal: no part looks ahead.
+
+Parts with `frames` set work on so many frames at a time, for memory (`opensora.slices`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.opensora.networks.slices import (
+    Convolve,
+    causal_attention,
+    frozen_norm,
+    sliced_causal,
+    spans,
+)
+
+_GROUPS = 32
+_NORM_EPSILON = 1e-6
+
+
+def group_norm(channels: int, epsilon: float = _NORM_EPSILON) -> nn.GroupNorm:
+    """Make the norm used throughout the VAE."""
+    return nn.GroupNorm(_GROUPS, channels, eps=epsilon)
+
+
+def causal_pad(x: Tensor, kernel: int) -> Tensor:
+    """Zero-pad both sides in space, but only the past in time."""
+    side = kernel // 2
+    return functional.pad(x, (side, side, side, side, kernel - 1, 0))
+
+
+class InSlices(nn.Module):
+    """A part that can work on a few frames at a time."""
+
+    frames: int | None = None
+    """How many; None is all of them at once."""
+
+
+class CausalConv3d(InSlices):
+    """A cubic convolution that sees only the present and the past."""
+
+    def __init__(self, channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, out_channels, kernel, stride=stride)
+
+    def forward(self, x: Tensor, prepare: Convolve | None = None) -> Tensor:
+        """Keep T, H, W, or halve them (rounding up) with stride 2.
+
+        Args:
+            x: The clip.
+            prepare: Applied to each frame first.
+        """
+        kernel = self.conv.kernel_size[0]
+        if self.frames is not None and self.conv.stride[0] == 1:
+            return sliced_causal(x, self.frames, kernel, self._convolve, prepare)
+        out: Tensor = self.conv(causal_pad(x if prepare is None else prepare(x), kernel))
+        return out
+
+    def _convolve(self, piece: Tensor) -> Tensor:
+        out: Tensor = self.conv(functional.pad(piece, [self.conv.kernel_size[0] // 2] * 4))
+        return out
+
+
+def norm_and_activate(norm: nn.GroupNorm, x: Tensor, frames: int | None) -> Convolve:
+    """Return what norms (as over all of x) and activates parts of x."""
+    normed = norm if frames is None else frozen_norm(norm, x, frames)
+    return lambda part: functional.silu(normed(part))
+
+
+class ResnetBlock(InSlices):
+    """Norm, SiLU and convolution, twice, added to the input."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1 = group_norm(channels)
+        self.conv1 = CausalConv3d(channels, out_channels)
+        self.norm2 = group_norm(out_channels)
+        self.conv2 = CausalConv3d(out_channels, out_channels)
+        self.nin_shortcut = (
+            CausalConv3d(channels, out_channels, kernel=1) if channels != out_channels else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Change the channels only."""
+        hidden = self.conv1(x, norm_and_activate(self.norm1, x, self.frames))
+        hidden = self.conv2(hidden, norm_and_activate(self.norm2, hidden, self.frames))
+        shortcut = x if self.nin_shortcut is None else self.nin_shortcut(x)
+        out: Tensor = hidden + shortcut if self.frames is None else hidden.add_(shortcut)
+        return out
+
+
+class CausalAttention(nn.Module):
+    """One head over all places of all frames; a token sees those before it in (T, H, W) order.
+
+    The sequence has 72,000 tokens at 720p, so the causality is left to the attention kernel: a
+    mask of that side would take gigabytes. The kernels that need no such matrix want the channels
+    next to each other in memory. Few of them take heads as wide as this one: with `rows` set,
+    so many queries are looked at at a time instead.
+    """
+
+    rows: int | None = None
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.q = CausalConv3d(channels, channels, kernel=1)
+        self.k = CausalConv3d(channels, channels, kernel=1)
+        self.v = CausalConv3d(channels, channels, kernel=1)
+        self.proj_out = CausalConv3d(channels, channels, kernel=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape of x."""
+        normed = self.norm(x)
+        query, key, value = (
+            project(normed).flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
+            for project in (self.q, self.k, self.v)
+        )
+        if self.rows is None:
+            found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            found = causal_attention(query, key, value, self.rows)
+        out: Tensor = x + self.proj_out(found.squeeze(1).transpose(1, 2).reshape(x.shape))
+        return out
+
+
+class MiddleBlock(nn.Module):
+    """The deepest level: attention between two residual blocks."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block_1 = ResnetBlock(channels, channels)
+        self.attn_1 = CausalAttention(channels)
+        self.block_2 = ResnetBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape of x."""
+        out: Tensor = self.block_2(self.attn_1(self.block_1(x)))
+        return out
+
+
+class SpaceDownsample(nn.Module):
+    """Halves height and width of each frame, rounding down after padding by one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the channels and T."""
+        return _frame_by_frame(self.conv, functional.pad(x, (0, 1, 0, 1)))
+
+
+class SpaceTimeDownsample(nn.Module):
+    """Halves time, height and width, rounding up."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = CausalConv3d(channels, channels, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the channels."""
+        out: Tensor = self.conv(x)
+        return out
+
+
+class SpaceUpsample(InSlices):
+    """Doubles height and width of each frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the channels and T."""
+        if self.frames is None:
+            return self._upsample(x)
+        return sliced_causal(x, self.frames, 1, self._upsample)
+
+    def _upsample(self, x: Tensor) -> Tensor:
+        return _frame_by_frame(self.conv, functional.interpolate(x, scale_factor=(1.0, 2.0, 2.0)))
+
+
+class SpaceTimeUpsample(nn.Module):
+    """Doubles time, height and width, then refines twice."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv3d = _Refinement(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the channels."""
+        out: Tensor = self.conv3d(functional.interpolate(x, scale_factor=2.0))
+        return out
+
+
+class _Refinement(InSlices):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        epsilon = 1e-5  # the one place where the original keeps PyTorch's default
+        self.conv1 = CausalConv3d(channels, channels)
+        self.norm1 = group_norm(channels, epsilon)
+        self.conv2 = CausalConv3d(channels, channels)
+        self.norm2 = group_norm(channels, epsilon)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.conv1(x)
+        hidden = self.conv2(hidden, norm_and_activate(self.norm1, hidden, self.frames))
+        if self.frames is None:
+            out: Tensor = functional.silu(self.norm2(hidden) + x) + x
+            return out
+        normed = frozen_norm(self.norm2, hidden, self.frames)
+        for start, stop in spans(x.shape[2], self.frames):
+            part = x[:, :, start:stop]
+            hidden[:, :, start:stop] = (
+                functional.silu(normed(hidden[:, :, start:stop]) + part) + part
+            )
+        return hidden
+
+
+def _frame_by_frame(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    frames = x.transpose(1, 2)
+    out = conv(frames.flatten(0, 1))
+    return torch.unflatten(out, 0, frames.shape[:2]).transpose(1, 2)

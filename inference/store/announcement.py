@@ -1,0 +1,37 @@
+"""What people must be shown of a job: written to the outbox with the change itself."""
+
+from __future__ import annotations
+
+import aiosqlite
+
+from inference.domain.job import ENDED, Job, JobState
+from inference.domain.outbox import ActKind, Route
+
+
+async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float) -> None:
+    """Ask for an act, inside the transaction that makes it necessary."""
+    route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
+    await connection.execute(
+        "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
+        " SELECT :key, :job, :kind, :platform, :route, 0, :now"
+        " WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = :job AND forget = 1)"
+        " ON CONFLICT (key) DO UPDATE SET wanted = wanted + 1,"
+        " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END",
+        {
+            "key": f"{job.id}:{kind}",
+            "job": job.id,
+            "kind": kind.value,
+            "platform": job.platform,
+            "route": route.value,
+            "now": now,
+        },
+    )
+
+
+async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
+    """Say in the outbox what people must be shown of the job's new state."""
+    await want(connection, job, ActKind.CARD, now)
+    if job.state is JobState.DELIVERING:
+        await want(connection, job, ActKind.CLIP, now)
+    elif job.state in ENDED - {JobState.DONE, JobState.CANCELLED}:
+        await want(connection, job, ActKind.NOTICE, now)

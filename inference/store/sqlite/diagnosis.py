@@ -1,0 +1,207 @@
+"""Diagnosis: the one `StoreError` for whatever SQLite or the disk says of a database file.
+
+"Damaged" is said of what SQLite calls damaged and of nothing else: every other cause has a code,
+and so a sentence, of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from inference.domain.errors import StoreError
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.rclone"}
+)
+"""Types in `/proc/self/mountinfo` whose locks SQLite cannot rely on."""
+
+_MOUNTS = Path("/proc/self/mountinfo")
+
+_PRIMARY = 0xFF
+"""The part of a result code that names its kind; the rest names the case."""
+
+_CODES = {
+    sqlite3.SQLITE_FULL: "store.full",
+    sqlite3.SQLITE_BUSY: "store.busy",
+    sqlite3.SQLITE_LOCKED: "store.busy",
+    sqlite3.SQLITE_PROTOCOL: "store.busy",
+    sqlite3.SQLITE_NOMEM: "store.no_memory",
+    sqlite3.SQLITE_INTERRUPT: "store.interrupted",
+    sqlite3.SQLITE_ABORT: "store.interrupted",
+    sqlite3.SQLITE_NOLFS: "store.full",
+    sqlite3.SQLITE_CORRUPT: "store.corrupt",
+    sqlite3.SQLITE_NOTADB: "store.corrupt",
+}
+_ACCESS = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+)
+"""The file system knows more about these than SQLite says."""
+
+_LOCKS = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_LOCK,
+        sqlite3.SQLITE_IOERR_RDLOCK,
+        sqlite3.SQLITE_IOERR_UNLOCK,
+        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+    }
+)
+_UNSOUND = _ACCESS | {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_PROTOCOL,
+}
+_ERRNO = {
+    errno.ENOENT: "store.missing",
+    errno.ENOSPC: "store.full",
+    errno.EDQUOT: "store.full",
+    errno.EFBIG: "store.full",
+    errno.EROFS: "store.read_only",
+    errno.EACCES: "store.no_permission",
+    errno.EPERM: "store.no_permission",
+    errno.EISDIR: "store.not_a_file",
+    errno.ENOTDIR: "store.not_a_file",
+    errno.ELOOP: "store.not_a_file",
+    errno.ENOMEM: "store.no_memory",
+    errno.EIO: "store.io",
+}
+CODES = frozenset(
+    {*_CODES.values(), *_ERRNO.values(), "store.network", "store.leftover", "store.in_use"}
+)
+"""Every code that `explain` and its relatives may return."""
+
+_ROOM_LEAST = 1 << 20
+"""Bytes; a disk with less is full, whatever SQLite calls the write that failed."""
+
+
+def explain(error: BaseException, path: Path) -> StoreError | None:
+    """Return what an error says of the database at `path`, or None when it is a bug of ours.
+
+    Looks at the disk for some errors: not for the event loop.
+    """
+    match error:
+        case StoreError():
+            return error
+        case MemoryError():  # how Python passes SQLITE_NOMEM on
+            return _error("store.no_memory", path)
+        case OSError():
+            return _error(_ERRNO.get(error.errno or 0, "store.io"), _named(error, path))
+        case sqlite3.Error():
+            return _of_sqlite(getattr(error, "sqlite_errorcode", 0), path)
+    return None
+
+
+def _of_sqlite(extended: int, path: Path) -> StoreError | None:
+    primary = extended & _PRIMARY
+    if extended == sqlite3.SQLITE_IOERR_NOMEM:
+        return _error("store.no_memory", path)
+    if primary == sqlite3.SQLITE_IOERR or primary in _ACCESS:
+        return _of_disk(extended, path)
+    code = _CODES.get(primary)
+    return None if code is None else _error(code, path)
+
+
+def leaves_unsound(error: BaseException) -> bool:
+    """Return whether a connection that raised this should not be used again."""
+    if isinstance(error, MemoryError):
+        return True
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _UNSOUND
+
+
+@contextlib.contextmanager
+def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
+    """Turn what SQLite and the disk complain about inside the block into `StoreError`.
+
+    Args:
+        path: The database.
+        opening: Whether somebody waits for an answer, so that nothing is tried again by itself.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = explain(error, path)
+        if found is None or found is error:
+            raise
+        if opening and found.code == "store.busy":
+            found = _error("store.in_use", path)
+        raise found from error
+
+
+def obstacle(path: Path) -> StoreError | None:
+    """Return why a database could not be read or written where it lies, as far as can be seen."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return explain(error, path)
+    if not stat.S_ISREG(mode):
+        return _error("store.not_a_file", path)
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return _error("store.read_only", path)
+    for beside in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        if beside.exists() and not os.access(beside, os.R_OK | os.W_OK):
+            code = "store.no_permission" if beside == path else "store.leftover"
+            return _error(code, beside)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return _error("store.no_permission", path.parent)
+    return None
+
+
+def network_kind(path: Path) -> str | None:
+    """Return the type of the network file system that holds `path`, or None on a local disk."""
+    try:
+        lines = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+        target = path.resolve()
+    except OSError:
+        return None
+    best, kind = -1, ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point, found = Path(_unescaped(before.split()[4])), after.split()[0]
+        if target.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), found
+    return kind if kind in NETWORK_FILE_SYSTEMS else None
+
+
+def _of_disk(extended: int, path: Path) -> StoreError:
+    primary = extended & _PRIMARY
+    if extended in _LOCKS and (kind := network_kind(path)) is not None:
+        return StoreError("store.network", path=str(path), kind=kind)
+    if primary in _ACCESS:
+        found = obstacle(path)
+        if found is not None:
+            return found
+        read_only = primary == sqlite3.SQLITE_READONLY
+        return _error("store.read_only" if read_only else "store.no_permission", path)
+    return _error("store.full" if _is_full(path) else "store.io", path)
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        at = os.statvfs(path.parent)
+        return at.f_bavail * at.f_frsize < _ROOM_LEAST
+    return False
+
+
+def _named(error: OSError, path: Path) -> Path:
+    return Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+
+
+def _unescaped(point: str) -> str:
+    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, letter)
+    return point
+
+
+def _error(code: str, path: Path) -> StoreError:
+    return StoreError(code, path=str(path))

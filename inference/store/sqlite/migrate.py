@@ -1,0 +1,138 @@
+"""Numbered, forward-only migrations, applied on `PRAGMA user_version`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import sqlite3
+import time
+from importlib import metadata, resources
+from pathlib import Path
+
+import aiosqlite
+import structlog
+
+from inference.domain.errors import StoreError
+from inference.store.sqlite.diagnosis import explain
+from inference.store.sqlite.identity import copies
+
+COPIES_KEPT = 3
+"""Copies of older schemas beside the database; the oldest goes when another is made."""
+
+_log = structlog.get_logger(__name__)
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return (number, SQL) of every migration in the package, in order."""
+    folder = resources.files("inference.store").joinpath("migrations")
+    return sorted(
+        (int(match[1]), file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if (match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name))
+    )
+
+
+async def migrate(connection: aiosqlite.Connection, path: Path | None = None) -> int:
+    """Bring the schema up to date; each migration is one transaction. Return the version.
+
+    A database with something in it is copied first: there is no way back otherwise.
+
+    Args:
+        connection: To the database.
+        path: Its file; None for one that is not worth a copy.
+
+    Raises:
+        StoreError: `store.too_new`: a later Rushes has written this database. `store.no_copy`: it
+            is as it was, because there is no room for the copy.
+    """
+    [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
+    known = migrations()
+    latest = known[-1][0]
+    if version > latest:
+        raise StoreError(
+            "store.too_new", version=version, known=latest, release="?", path=str(path)
+        )
+    if 0 < version < latest and path is not None:
+        await asyncio.to_thread(_copy_before, path, version)
+    for number, sql in known:
+        if number > version:
+            await connection.executescript(
+                f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+    if version < latest:
+        await _sign(connection, latest)
+    if 0 < version < latest:
+        _log.info("store.migrated", old=version, new=latest)
+    return latest
+
+
+async def _sign(connection: aiosqlite.Connection, version: int) -> None:
+    """Note which release has brought the schema here, for those that come too late to know it."""
+    with contextlib.suppress(sqlite3.Error):  # a schema without that table is one of a test
+        await connection.execute(
+            "INSERT OR REPLACE INTO releases (schema, release, at) VALUES (?, ?, ?)",
+            (version, metadata.version("rushes"), time.time()),
+        )
+
+
+def too_new(connection: sqlite3.Connection, path: Path, version: int, known: int) -> StoreError:
+    """Return the refusal of a later schema, with its release and the copy to go back to."""
+    release = "?"
+    with contextlib.suppress(sqlite3.Error):
+        rows = connection.execute("SELECT release FROM releases ORDER BY schema DESC LIMIT 1")
+        release = next((str(name) for (name,) in rows), release)
+    usable = [copy for schema, copy in copies(path) if schema <= known]
+    params = {"version": version, "known": known, "release": release, "path": str(path)}
+    if usable:
+        return StoreError("store.too_new_copy", copy=str(usable[-1]), **params)
+    return StoreError("store.too_new", **params)
+
+
+def _copy_before(path: Path, version: int) -> None:
+    """Copy the database beside itself, complete and private, or raise and leave nothing."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    name, number = f"{path.name}.schema-{version}.{stamp}.bak", 1
+    while path.with_name(name).exists():
+        name, number = f"{path.name}.schema-{version}.{stamp}-{number}.bak", number + 1
+    target = path.with_name(name)
+    part = path.with_name(f"{name}.part")
+    try:
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=10)) as original:
+            copy_database(original, part)
+        part.replace(target)
+        _sync(path.parent)
+    except (sqlite3.Error, OSError, MemoryError) as error:
+        found = explain(error, path)
+        if found is not None and found.code in {"store.full", "store.io"}:
+            found = StoreError("store.no_copy", path=str(path))
+        raise found or error from error
+    finally:
+        part.unlink(missing_ok=True)
+    _log.info("store.copied", schema=version, copy=str(target))
+    for _, old in copies(path)[:-COPIES_KEPT]:
+        old.unlink(missing_ok=True)
+        _log.info("store.copy_removed", copy=str(old))
+
+
+def copy_database(source: sqlite3.Connection, target: Path) -> None:
+    """Copy a database as of now to a new private file, and see it on the disk.
+
+    Raises:
+        sqlite3.Error: It cannot be read or written.
+        OSError: The file exists or cannot be made.
+    """
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    _sync(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
