@@ -12,11 +12,11 @@ import structlog
 
 from bot import factories
 from bot.config.sections import Config
-from bot.delivery import Delivery, Painter
+from bot.delivery import CardFactory, Delivery
 from bot.health import Health
-from bot.live_updates import Live
+from bot.live_updates import LiveUpdates
 from bot.moderation import moderation
-from bot.platform import Desk, Platform
+from bot.platform import Platform, Services
 from bot.supervision import Supervisor
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
@@ -53,7 +53,7 @@ class App:
 
     config: Config
     core: Core
-    desk: Desk
+    services: Services
     delivery: Delivery
     platforms: Mapping[str, Platform]
     supervisor: Supervisor
@@ -107,13 +107,13 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             artifacts=core.artifacts,
             events=core.events,
             platforms=platforms,
-            painter=make_painter(core.jobs, studio, config.bot.language, clock),
-            shrinker=media,
+            card_factory=make_card_factory(core.jobs, studio, config.bot.language, clock),
+            compressor=media,
             previews=not config.safety.sees_pictures,
             clock=clock,
         )
-        live = Live(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
-        desk = Desk(
+        live = LiveUpdates(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
+        services = Services(
             jobs=core.jobs,
             studio=studio,
             policy=make_policy(core.database, clock, factories.house(config)),
@@ -125,21 +125,21 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")
         tasks.start(live.run(), name="live")
-        supervisor = Supervisor(platforms.values(), desk)
+        supervisor = Supervisor(platforms.values(), services)
         tasks.start(supervisor.watch(), name="connections")
         for platform in platforms.values():
             tasks.start(supervisor.run(platform), name=platform.name)
         yield App(
             config=config,
             core=core,
-            desk=desk,
+            services=services,
             delivery=delivery,
             platforms=platforms,
             supervisor=supervisor,
         )
 
 
-def make_painter(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> Painter:
+def make_card_factory(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> CardFactory:
     """Return what draws the messages of jobs, in the language that goes with each job.
 
     Args:

@@ -66,7 +66,7 @@ _OF_THE_MACHINE = frozenset({"disk.full", "media.unavailable"})
 _log = structlog.get_logger(__name__)
 
 
-class Painter(Protocol):
+class CardFactory(Protocol):
     """Draws what is sent; `bot.app` makes it from `commands.text.cards`."""
 
     def __call__(self, job: Job, kind: ActKind, file: Path | None, /) -> Card:
@@ -74,7 +74,7 @@ class Painter(Protocol):
         ...
 
 
-class Shrinker(Protocol):
+class Compressor(Protocol):
     """Makes files smaller (`workers.media.MediaProcess`)."""
 
     async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
@@ -99,8 +99,8 @@ class Delivery:
         artifacts: Artifacts,
         events: EventBus,
         platforms: Mapping[str, Platform],
-        painter: Painter,
-        shrinker: Shrinker,
+        card_factory: CardFactory,
+        compressor: Compressor,
         previews: bool = True,
         clock: Clock,
     ) -> None:
@@ -112,8 +112,8 @@ class Delivery:
             artifacts: Their files.
             events: Say when to look.
             platforms: By name; they post.
-            painter: Draws what is sent.
-            shrinker: Makes files fit.
+            card_factory: Makes the cards that are sent.
+            compressor: Makes files fit.
             previews: Whether stills of a running job may be shown: nobody has looked at them.
             clock: Says when to try again.
         """
@@ -122,8 +122,8 @@ class Delivery:
         self._artifacts = artifacts
         self._events = events
         self._platforms = platforms
-        self._painter = painter
-        self._shrinker = shrinker
+        self._make_card = card_factory
+        self._compressor = compressor
         self._previews = previews
         self._clock = clock
         self._slots = Slots()
@@ -320,7 +320,7 @@ class Delivery:
         lower = {"first": tries} if tries else {}
         try:
             async with asyncio.timeout(SHRINK_SECONDS):
-                fitted = await self._shrinker.fit(file, limit, file.parent, **lower)
+                fitted = await self._compressor.fit(file, limit, file.parent, **lower)
         except EngineError as error:
             at_fault = int(act.trace.get("machine", 0)) + 1
             if error.code in _OF_THE_MACHINE:
@@ -399,7 +399,7 @@ class Delivery:
             key=act.key,
             kind=act.kind,
             job=job,
-            card=self._painter(job, act.kind, file),
+            card=self._make_card(job, act.kind, file),
             route=act.route,
             card_receipt=card.receipt if card else None,
             clip_receipt=clip.receipt if clip else None,

@@ -40,7 +40,7 @@ def band(position: int) -> int:
     return next((index for index, top in enumerate(_BANDS) if position <= top), len(_BANDS))
 
 
-class Live:
+class LiveUpdates:
     """Keeps cards fresh between the states that the outbox shows."""
 
     def __init__(

@@ -63,7 +63,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Services:
     """What a platform needs to turn what somebody said into a command call."""
 
     jobs: JobService
@@ -100,7 +100,7 @@ class Platform(Protocol):
         """Whether people can reach it now."""
         ...
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, services: Services) -> None:
         """Stay connected and hand in at the desk what people say, until cancelled."""
         ...
 

@@ -9,7 +9,7 @@ from functools import partial
 import aiohttp
 import structlog
 
-from bot.platform import Desk, Platform
+from bot.platform import Platform, Services
 from commands.text.messages import error_text, text
 from inference.bug_report import log_bug
 from inference.domain.errors import RushesError, UserError
@@ -36,15 +36,15 @@ _log = structlog.get_logger(__name__)
 class Supervisor:
     """Runs every platform again whenever it fails: one must never stop another, or the queue."""
 
-    def __init__(self, platforms: Collection[Platform], desk: Desk) -> None:
+    def __init__(self, platforms: Collection[Platform], services: Services) -> None:
         """Prepare; `run` and `watch` are tasks of the caller.
 
         Args:
             platforms: All of this process.
-            desk: Takes their calls; its health keeps what is wrong.
+            services: Take their calls; their health keeps what is wrong.
         """
         self._platforms = platforms
-        self._desk = desk
+        self._services = services
         self._failed: set[str] = set()
 
     @property
@@ -69,7 +69,7 @@ class Supervisor:
             started = loop.time()
             pause = None
             try:
-                await platform.run(self._desk)
+                await platform.run(self._services)
             except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
                 pause = self._report(platform, error)
             if loop.time() - started > STEADY_SECONDS:
@@ -93,10 +93,10 @@ class Supervisor:
         if _connected(platform):
             lost_at[platform.name] = now
             self._failed.discard(platform.name)
-            self._desk.health.clear(key)
+            self._services.health.clear(key)
         elif now - lost_at[platform.name] > PATIENCE_SECONDS and platform.name not in self._failed:
-            sentence = text("health.not_connected", self._desk.language, platform=platform.name)
-            self._desk.health.report(key, sentence)
+            sentence = text("health.not_connected", self._services.language, platform=platform.name)
+            self._services.health.report(key, sentence)
 
     def _report(self, platform: Platform, error: Exception) -> float | None:
         """Say why a platform failed; return the pause if it is not the usual one."""
@@ -105,9 +105,9 @@ class Supervisor:
         if expected is None:
             log_bug(_log, "platform.failed", error, platform=platform.name)
             expected = RushesError("platform.bug", platform=platform.name)
-        sentence = error_text(expected, self._desk.language)
+        sentence = error_text(expected, self._services.language)
         _log.error("platform.failed", platform=platform.name, problem=sentence)
-        self._desk.health.report(f"{platform.name}.connection", sentence)
+        self._services.health.report(f"{platform.name}.connection", sentence)
         return REFUSED_SECONDS if isinstance(expected, UserError) else None
 
 

@@ -15,11 +15,11 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 from rich.console import Console
 
-from bot.chat.completion import LineCompleter
+from bot.chat.completion import CommandCompleter
 from bot.chat.script import Script, lines_of
 from bot.chat.session import Session
 from bot.config.sections import Config
-from bot.control.client import ControlClient, Moved, Posted, Speaker, connect
+from bot.control.client import ControlClient, Posted, QueueChanged, Speaker, connect
 from bot.terminal.render import CardView, local_zone, toolbar
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
@@ -89,7 +89,7 @@ class Conversation:
         self._prompt: PromptSession[str] = PromptSession(
             message=self._message,
             bottom_toolbar=self._toolbar,
-            completer=LineCompleter(),
+            completer=CommandCompleter(),
             complete_while_typing=True,
             reserve_space_for_menu=6,
             refresh_interval=REFRESH_SECONDS,
@@ -136,7 +136,7 @@ class Conversation:
         """Print what is posted, and keep the toolbar up to date."""
         async for event in self._client.events(self._session.speaker):
             match event:
-                case Moved(cards=cards):
+                case QueueChanged(cards=cards):
                     self._line = cards
                     self._prompt.app.invalidate()
                 case Posted() if _newsworthy(event):

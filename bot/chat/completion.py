@@ -12,7 +12,7 @@ from commands.handlers.help import usage
 from commands.options import BY_FLAG
 
 
-class LineCompleter(Completer):
+class CommandCompleter(Completer):
     """Completes the line up to the cursor."""
 
     def get_completions(

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[\w.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Outcome:
     """What came of a line."""
 
     card: Card | None = None
@@ -41,7 +41,7 @@ class Session:
         if card.buttons:
             self._buttons = card.buttons
 
-    async def hear(self, line: str) -> Heard:
+    async def hear(self, line: str) -> Outcome:
         """Do what a line says.
 
         Raises:
@@ -49,7 +49,7 @@ class Session:
         """
         line = line.strip()
         if line == "/quit":
-            return Heard(quit=True)
+            return Outcome(quit=True)
         if match := _SPEAK_AS.fullmatch(line):
             return self._speak_as(match["words"].split())
         if match := _PRESS.fullmatch(line):
@@ -58,7 +58,7 @@ class Session:
             return self._refused(UserError("chat.no_command"))
         return await self._heard(await self._client.command(line, self.speaker))
 
-    def _speak_as(self, words: list[str]) -> Heard:
+    def _speak_as(self, words: list[str]) -> Outcome:
         """Let somebody else speak: `NAME [GUILD] [#CHANNEL] [+ROLE …]`.
 
         Only who began as an admin is one: everybody else speaks as a member.
@@ -80,9 +80,9 @@ class Session:
             channel=channels[0] if channels else None,
         )
         self._buttons = ()
-        return Heard(card=note("chat.speaking_as", self.speaker.language, name=name, guild=guild))
+        return Outcome(card=note("chat.speaking_as", self.speaker.language, name=name, guild=guild))
 
-    async def _press(self, number: int) -> Heard:
+    async def _press(self, number: int) -> Outcome:
         if not self._buttons:
             return self._refused(UserError("chat.no_buttons"))
         if not 1 <= number <= len(self._buttons):
@@ -90,12 +90,12 @@ class Session:
         button = self._buttons[number - 1]
         return await self._heard(await self._client.press(button.id, self.speaker))
 
-    def _refused(self, problem: UserError) -> Heard:
-        return Heard(card=error(problem, self.speaker.language), accepted=False)
+    def _refused(self, problem: UserError) -> Outcome:
+        return Outcome(card=error(problem, self.speaker.language), accepted=False)
 
-    async def _heard(self, answer: Answer) -> Heard:
+    async def _heard(self, answer: Answer) -> Outcome:
         card = answer.card
         if card.job is None or card.kind not in {CardKind.WAITING, CardKind.RUNNING}:
-            return Heard(card=card, accepted=answer.accepted)
+            return Outcome(card=card, accepted=answer.accepted)
         report = await self._client.past_preparing(card.job, self.speaker)
-        return Heard(card=report.card, unfinished=card.job)
+        return Outcome(card=report.card, unfinished=card.job)

@@ -9,7 +9,7 @@ from commands.parsing import quotes
 from commands.schema import Kind
 
 
-def typed_line(arguments: Iterable[str]) -> str:
+def command_text(arguments: Iterable[str]) -> str:
     """Return what the arguments would be in a chat.
 
     The shell has taken one layer of quotes away: the value of a flag gets it back. All other

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bot.config.sections import Config
     from bot.control.client import ControlClient, Speaker
 
-Verb = Callable[[argparse.Namespace], int]
+CliHandler = Callable[[argparse.Namespace], int]
 
 HIDDEN_PROMPT = "…"
 """Stands for the words of a clip whose guild keeps them out of its files."""
@@ -66,13 +66,13 @@ def chat(options: argparse.Namespace) -> int:
 
 def render(options: argparse.Namespace) -> int:
     """Make a clip here and now, without a server."""
-    from bot.cli.command_text import typed_line
+    from bot.cli.command_text import command_text
     from bot.cli.offline_render import plan, render
     from bot.cli.progress_bar import progress_bar
     from inference.domain.errors import UserError
 
     config = _config(options)
-    resolved = plan(config, typed_line(options.rest), options.output)
+    resolved = plan(config, command_text(options.rest), options.output)
     with progress_bar(language(options.lang)) as on_progress:
         try:
             asyncio.run(render(config, resolved, options.output, on_progress))
@@ -84,12 +84,12 @@ def render(options: argparse.Namespace) -> int:
 
 def submit(options: argparse.Namespace) -> int:
     """Ask the running Rushes for a clip."""
-    from bot.cli.command_text import typed_line
+    from bot.cli.command_text import command_text
     from bot.terminal.render import local_zone
     from commands.text.card import plain_line
 
     async def submit(client: ControlClient, speaker: Speaker) -> int:
-        answer = await client.command(f"/generate {typed_line(options.rest)}", speaker)
+        answer = await client.command(f"/generate {command_text(options.rest)}", speaker)
         if not answer.accepted or answer.card.job is None:
             return _show(answer.card, accepted=False)
         _print(answer.card.job)
@@ -100,17 +100,17 @@ def submit(options: argparse.Namespace) -> int:
     return _asking(options, submit)
 
 
-def command(line: str) -> Verb:
+def command(line: str) -> CliHandler:
     """Return the verb that gives a command of the chat, with the job if there is one."""
 
-    def verb(options: argparse.Namespace) -> int:
+    def handler(options: argparse.Namespace) -> int:
         async def give(client: ControlClient, speaker: Speaker) -> int:
             answer = await client.command(f"{line} {options.job}".strip(), speaker)
             return _show(answer.card, accepted=answer.accepted)
 
         return _asking(options, give)
 
-    return verb
+    return handler
 
 
 def job_or_file(options: argparse.Namespace) -> int:

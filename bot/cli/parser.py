@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.cli import handlers
-from bot.cli.handlers import Verb, language
+from bot.cli.handlers import CliHandler, language
 from commands.text.messages import error_text, text
 from inference.domain.errors import RushesError, UserError
 
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(text("cli.unexpected", locale, words=" ".join(rest)))
     options.rest = rest
     try:
-        verb: Verb = options.verb
-        return verb(options)
+        handler: CliHandler = options.handler
+        return handler(options)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -118,10 +118,10 @@ def _parser(locale: str) -> _Parser:
         metavar="VERB", required=True
     )
 
-    def add(name: str, key: str, verb: Verb, parent: _Parser) -> _Parser:
+    def add(name: str, key: str, handler: CliHandler, parent: _Parser) -> _Parser:
         told = help_of(key)
         added = known.add_parser(name, parents=[parent], help=told, description=told)
-        added.set_defaults(verb=verb)
+        added.set_defaults(handler=handler)
         return added
 
     add("run", "cli.verb.run", handlers.run, where)
@@ -159,10 +159,10 @@ def _parser(locale: str) -> _Parser:
     told = help_of("cli.verb.db.backup")
     saving = what.add_parser("backup", parents=[where], help=told, description=told)
     saving.add_argument("file", type=Path, metavar="FILE", help=help_of("cli.db.file"))
-    saving.set_defaults(verb=handlers.db_backup)
+    saving.set_defaults(handler=handlers.db_backup)
     told = help_of("cli.verb.db.check")
     checking = what.add_parser("check", parents=[where], help=told, description=told)
-    checking.set_defaults(verb=handlers.db_check)
+    checking.set_defaults(handler=handlers.db_check)
     _add_slack(known, spoken, help_of)
     _add_discord(known, where, help_of)
     return parser
@@ -176,7 +176,7 @@ def _add_discord(
     what = platform.add_subparsers(metavar="WHAT", required=True)
     told = help_of("cli.verb.discord.invite")
     inviting = what.add_parser("invite", parents=[where], help=told, description=told)
-    inviting.set_defaults(verb=handlers.discord_invite)
+    inviting.set_defaults(handler=handlers.discord_invite)
 
 
 def _add_slack(
@@ -191,7 +191,7 @@ def _add_slack(
         "--mode", choices=["socket", "http"], default="socket", help=help_of("cli.slack.mode")
     )
     app.add_argument("--url", metavar="URL", help=help_of("cli.slack.url"))
-    app.set_defaults(verb=handlers.slack_manifest)
+    app.set_defaults(handler=handlers.slack_manifest)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import aiohttp
 
 from bot.control.card_json import card_from_json
-from bot.control.socket_path import SOCKET_NAME, reachable
+from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from commands.text.card import Card
 from inference.domain.errors import UserError
 from inference.domain.job import JobState
@@ -88,7 +88,7 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class QueueChanged:
     """The unfinished jobs of the guild, the running one first."""
 
     cards: tuple[Card, ...]
@@ -149,7 +149,7 @@ class ControlClient:
             report = await self.job(job_id, speaker)
         return report
 
-    async def events(self, speaker: Speaker) -> AsyncIterator[Posted | Moved]:
+    async def events(self, speaker: Speaker) -> AsyncIterator[Posted | QueueChanged]:
         """Yield what happens in the speaker's guild.
 
         Raises:
@@ -195,7 +195,7 @@ class ControlClient:
 @contextlib.asynccontextmanager
 async def connect(data_directory: Path) -> AsyncIterator[ControlClient]:
     """Open a client for the process that owns a data directory, if one is there when it is used."""
-    with reachable(data_directory / SOCKET_NAME) as address:
+    with short_socket_path(data_directory / SOCKET_NAME) as address:
         async with aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(address),
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
@@ -204,9 +204,9 @@ async def connect(data_directory: Path) -> AsyncIterator[ControlClient]:
             yield ControlClient(session, data_directory)
 
 
-def _event(data: dict[str, Any]) -> Posted | Moved:
+def _event(data: dict[str, Any]) -> Posted | QueueChanged:
     if data["event"] == "line":
-        return Moved(cards=tuple(card_from_json(card) for card in data["cards"]))
+        return QueueChanged(cards=tuple(card_from_json(card) for card in data["cards"]))
     return Posted(kind=data["kind"], edited=data["edited"], card=card_from_json(data["card"]))
 
 

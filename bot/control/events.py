@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Feed:
+class EventStream:
     """Two kinds of events, as JSON data, for one tenant.
 
     `{"event": "message", "kind", "edited", "card"}` for everything posted or edited, and

@@ -27,8 +27,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bot.app import App
 from bot.control.card_json import card_to_json
-from bot.control.events import Feed
-from bot.control.socket_path import SOCKET_NAME, reachable
+from bot.control.events import EventStream
+from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from bot.terminal.form import as_card
 from bot.terminal.platform import NAME, Address, TerminalPlatform, tenant_of
 from commands.caller import Caller, Channel
@@ -111,7 +111,7 @@ async def serve_control(app: App) -> AsyncIterator[None]:
 def _listening(path: Path) -> Iterator[socket.socket]:
     # What lies there is of a process that was killed: the lock on the folder says that it is gone.
     path.unlink(missing_ok=True)
-    with reachable(path) as address, socket.socket(socket.AF_UNIX) as listening:
+    with short_socket_path(path) as address, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         # Nobody can connect before it listens, so nobody was too early for the mode either.
         path.chmod(0o600)
@@ -181,7 +181,7 @@ class _Control:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         tenant = tenant_of(request.query.get("guild", ""))
         locale = self._locale(request.query.get("language"))
-        feed = Feed(
+        feed = EventStream(
             terminal=self._terminal(),
             events=self._app.core.events,
             tenant=tenant,
@@ -200,7 +200,7 @@ class _Control:
         return response
 
     async def _health(self, _: web.Request) -> web.Response:
-        problems = dict(self._app.desk.health.problems)
+        problems = dict(self._app.services.health.problems)
         return web.json_response(
             {
                 "status": "problem" if problems else "ok",
@@ -239,8 +239,8 @@ class _Control:
                 local_files=True,
             ),
             jobs=self._jobs,
-            studio=self._app.desk.studio,
-            policy=self._app.desk.policy,
+            studio=self._app.services.studio,
+            policy=self._app.services.policy,
             locale=self._locale(body.language),
             key=None if body.key is None else json.dumps([tenant, body.key]),
         )
@@ -252,7 +252,7 @@ class _Control:
         return platform
 
     def _locale(self, asked: str | None) -> str:
-        return asked or self._app.desk.language
+        return asked or self._app.services.language
 
     async def _line(self, tenant: str, locale: str) -> list[Card]:
         viewer = Viewer(tenant=tenant)
@@ -260,9 +260,9 @@ class _Control:
         return [self._card(job, locale) for job in jobs if can_see(job, viewer)]
 
     def _card(self, job: Job, locale: str) -> Card:
-        desk = self._app.desk
+        services = self._app.services
         standing = job_status.standing(job, self._jobs, self._clock)
-        return cards.status(job, standing, locale, job_status.capabilities(job, desk.studio))
+        return cards.status(job, standing, locale, job_status.capabilities(job, services.studio))
 
     async def _result(self, job: Job, locale: str) -> Card | None:
         """Return the message that ended a job, as it was posted."""
@@ -276,7 +276,9 @@ class _Control:
         file = posted if there else self._jobs.files(job)
         if file is None:
             return None
-        return cards.clip(job, file, locale, job_status.capabilities(job, self._app.desk.studio))
+        return cards.clip(
+            job, file, locale, job_status.capabilities(job, self._app.services.studio)
+        )
 
     async def _settled(self, job: Job) -> bool:
         """Return whether a job has ended and its requester was told."""

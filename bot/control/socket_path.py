@@ -15,7 +15,7 @@ MAX_ADDRESS = 100
 
 
 @contextlib.contextmanager
-def reachable(path: Path) -> Iterator[str]:
+def short_socket_path(path: Path) -> Iterator[str]:
     """Yield an address for the socket at `path` that is short enough, however deep it lies."""
     if len(str(path).encode()) <= MAX_ADDRESS:
         yield str(path)

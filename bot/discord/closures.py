@@ -32,7 +32,7 @@ def check_outage(client: discord.Client, job: Job) -> None:
 
 
 @contextlib.contextmanager
-def judged(client: discord.Client, job: Job, *, thread: bool = False) -> Iterator[None]:
+def refine_refusals(client: discord.Client, job: Job, *, thread: bool = False) -> Iterator[None]:
     """Correct `DeliveryError.passing` of what is raised inside the block.
 
     Args:

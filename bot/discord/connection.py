@@ -19,10 +19,10 @@ from bot.discord.callback_retry import answer_fast
 from bot.discord.command_sync import CommandSync
 from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.buttons import press_handler
-from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.discord.two_hosts import TwoHosts
-from bot.platform import Desk
+from bot.platform import Services
 from commands.catalog import COMMANDS
 from inference.domain.errors import UserError
 from inference.loops import survive
@@ -54,35 +54,39 @@ async def logged_in(section: DiscordSection, token: str) -> AsyncIterator[discor
 async def serve(
     client: discord.Client,
     section: DiscordSection,
-    desk: Desk,
+    services: Services,
     answers: Answers,
     *,
-    memory: Path,
+    fingerprint_path: Path,
     two_hosts: TwoHosts,
 ) -> None:
-    """Bring what people do on Discord to the desk, through all reconnects, until cancelled.
+    """Serve interactions from Discord, through all reconnects, until cancelled.
 
     Args:
         client: Logged in.
         section: The config.
-        desk: Takes calls.
+        services: Take calls.
         answers: Remembers which cards answered them.
-        memory: File that keeps the fingerprint of the commands that Discord knows.
+        fingerprint_path: Keeps the fingerprint of the commands that Discord knows.
         two_hosts: Gives way to another process with the same token.
 
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
     answer_fast(two_hosts.seen)
-    reception = Reception(desk, client, answers, two_hosts, section.cdn_hosts)
-    tree = make_tree(client, reception, COMMANDS, direct_messages=desk.policy.house.direct_messages)
-    client.add_dynamic_items(press_handler(reception))
+    gateway = CommandGateway(services, client, answers, two_hosts, section.cdn_hosts)
+    tree = make_tree(
+        client, gateway, COMMANDS, direct_messages=services.policy.house.direct_messages
+    )
+    client.add_dynamic_items(press_handler(gateway))
 
     async def on_interaction(interaction: discord.Interaction) -> None:
         if interaction.type is discord.InteractionType.modal_submit:
-            await reception.submit(interaction)
+            await gateway.submit(interaction)
 
-    sync = CommandSync(tree, section.guild_ids, memory, desk.health, desk.language)
+    sync = CommandSync(
+        tree, section.guild_ids, fingerprint_path, services.health, services.language
+    )
 
     async def greet() -> None:
         # Not as an event: a closed client may still dispatch that one.
@@ -93,7 +97,7 @@ async def serve(
         sync.joined(guild.id)
 
     async def on_guild_remove(guild: discord.Guild) -> None:
-        await reception.left(guild)
+        await gateway.left(guild)
 
     client.event(on_interaction)
     client.event(on_guild_join)

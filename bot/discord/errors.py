@@ -73,7 +73,7 @@ UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 @contextlib.contextmanager
-def translated(why: str | None = None) -> Iterator[None]:
+def translate_errors(why: str | None = None) -> Iterator[None]:
     """Turn what discord.py raises inside the block into `DeliveryError`.
 
     Args:
@@ -93,7 +93,7 @@ def translated(why: str | None = None) -> Iterator[None]:
 
 
 def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryError:
-    """Return what an answer other than success means; `why` as for `translated`."""
+    """Return what an answer other than success means; `why` as for `translate_errors`."""
     status, code = error.status, error.code
     if status == _PAYLOAD_TOO_LARGE or code == TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, unsent=True)

@@ -21,23 +21,23 @@ from discord.abc import GuildChannel
 from bot.config.sections import DiscordSection
 from bot.discord import access, connection
 from bot.discord.address import NAME, Address, Posted, created_at
-from bot.discord.closures import judged
-from bot.discord.errors import NO_REPLY, refuses_words, translated
-from bot.discord.inbound.answers import Answers, Shown
+from bot.discord.closures import refine_refusals
+from bot.discord.errors import NO_REPLY, refuses_words, translate_errors
+from bot.discord.inbound.answers import Answers, ShownCard
 from bot.discord.inbound.images import DiscordImages
 from bot.discord.outbound import destinations, render, uploads
 from bot.discord.outbound.destinations import Reply
-from bot.discord.outbound.edit_pace import Pace
+from bot.discord.outbound.edit_throttle import EditThrottle
 from bot.discord.outbound.message_search import (
     SLACK_SECONDS,
     ForeignAnswer,
-    Unseen,
+    SearchInconclusive,
     original,
     search,
 )
 from bot.discord.outbound.threads import Threads
 from bot.discord.two_hosts import TwoHosts
-from bot.platform import Desk, Outgoing, Receipt, Remember
+from bot.platform import Outgoing, Receipt, Remember, Services
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
 from inference.clock import Clock, SystemClock
@@ -63,7 +63,7 @@ class DiscordPlatform:
         self,
         section: DiscordSection,
         token: str,
-        memory: Path,
+        fingerprint_path: Path,
         *,
         clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     ) -> None:
@@ -72,15 +72,15 @@ class DiscordPlatform:
         Args:
             section: The config.
             token: Of the bot.
-            memory: File that keeps the fingerprint of the commands that Discord knows.
+            fingerprint_path: Keeps the fingerprint of the commands that Discord knows.
             clock: Tells how old messages and tokens are.
         """
         self.images = DiscordImages(section.cdn_hosts)
         self._section = section
         self._token = token
-        self._memory = memory
+        self._fingerprint_path = fingerprint_path
         self._clock = clock
-        self._pace = Pace(clock)
+        self._throttle = EditThrottle(clock)
         self._threads = Threads(section.thread_minutes, clock)
         self._language = "en"
         self._answers = Answers()
@@ -97,14 +97,14 @@ class DiscordPlatform:
             return not any(shard.is_closed() for shard in client.shards.values())
         return client.ws is not None and client.ws.open
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, services: Services) -> None:
         """Stay connected until cancelled; see `Platform`.
 
         Raises:
             UserError: `discord.token_rejected`.
         """
-        self._language = desk.language
-        two_hosts = TwoHosts(desk.jobs, desk.health, desk.language, self._clock)
+        self._language = services.language
+        two_hosts = TwoHosts(services.jobs, services.health, services.language, self._clock)
         self._two_hosts = two_hosts
         async with connection.logged_in(self._section, self._token) as client:
             self._connected = client
@@ -112,9 +112,9 @@ class DiscordPlatform:
                 await connection.serve(
                     client,
                     self._section,
-                    desk,
+                    services,
                     self._answers,
-                    memory=self._memory,
+                    fingerprint_path=self._fingerprint_path,
                     two_hosts=two_hosts,
                 )
             finally:
@@ -129,7 +129,7 @@ class DiscordPlatform:
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
-        with judged(client, message.job), translated("discord.why.channel_closed"):
+        with refine_refusals(client, message.job), translate_errors("discord.why.channel_closed"):
             if message.kind is ActKind.CARD:
                 shown = await self._shown(message)
                 if shown.posted is not None:
@@ -138,7 +138,7 @@ class DiscordPlatform:
                     return shown.posted.as_receipt()
         thread = _thread(message)
         why = "discord.why.thread_closed" if thread else "discord.why.channel_closed"
-        with judged(client, message.job, thread=thread is not None), translated(why):
+        with refine_refusals(client, message.job, thread=thread is not None), translate_errors(why):
             channel = await self._place(message)
             if thread is not None:
                 lang = self._locale(message)
@@ -155,17 +155,17 @@ class DiscordPlatform:
         """Bring a message to its newest state; see `Platform`."""
         posted = Posted(**receipt)
         client = self._client
-        if _is_passing(message) and not self._pace.allows(posted):
+        if _is_passing(message) and not self._throttle.allows(posted):
             return
-        self._pace.edited(posted)
-        with judged(client, message.job), translated():
+        self._throttle.edited(posted)
+        with refine_refusals(client, message.job), translate_errors():
             await destinations.awake(
                 client, posted.channel, lambda: self._edit(client, posted, message)
             )
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
-        with judged(self._client, message.job), translated():
+        with refine_refusals(self._client, message.job), translate_errors():
             if message.kind is ActKind.CARD:
                 found = (await self._shown(message)).posted
             else:
@@ -176,7 +176,7 @@ class DiscordPlatform:
         """Delete a message; see `Platform`."""
         posted = Posted(**receipt)
         client = self._client
-        with judged(client, job), translated():
+        with refine_refusals(client, job), translate_errors():
             try:
                 await _partial(client, posted).delete()
             except discord.NotFound:
@@ -195,7 +195,7 @@ class DiscordPlatform:
 
     # -- the answer to the request -------------------------------------------------------------
 
-    async def _shown(self, message: Outgoing) -> Shown:
+    async def _shown(self, message: Outgoing) -> ShownCard:
         """Return where a job's card is already, most likely as the answer to the request.
 
         Raises:
@@ -218,12 +218,12 @@ class DiscordPlatform:
                     "delivery.closed", transient=False, reason="two_hosts"
                 ) from error
             if posted is not None:
-                return Shown(posted=posted)
+                return ShownCard(posted=posted)
         try:
-            return Shown(posted=await self._search(message))
+            return ShownCard(posted=await self._search(message))
         except DeliveryError:
             if answerable and "begun" not in message.trace:
-                return Shown()  # it is not the answer, and we have posted nothing yet
+                return ShownCard()  # it is not the answer, and we have posted nothing yet
             raise
 
     async def _search(self, message: Outgoing) -> Posted | None:
@@ -242,7 +242,7 @@ class DiscordPlatform:
         since = min(first, answered) if message.kind is ActKind.CARD else first
         try:
             return await search(self._client, channel, message, since=since)
-        except Unseen as error:
+        except SearchInconclusive as error:
             if message.kind is not ActKind.CARD and elapsed < NONCE_SECONDS:
                 return None  # Discord takes the same nonce for the same message
             waits = elapsed < UNSEEN_SECONDS

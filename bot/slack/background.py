@@ -23,7 +23,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Work:
+class BackgroundTasks:
     """Starts tasks; a failure ends that task alone, and is logged."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:

@@ -26,7 +26,7 @@ Object = dict[str, Any]
 _Text = Annotated[str, Field(min_length=1)]
 
 
-class Malformed(ValueError):
+class MalformedBody(ValueError):
     """A body that Slack cannot have sent; the argument is a short reason for the log."""
 
 
@@ -37,19 +37,19 @@ def check(raw: bytes, content_type: str, charset: str | None) -> str:
         Malformed: It is not.
     """
     if charset is not None and charset.casefold() not in {"utf-8", "utf8"}:
-        raise Malformed("charset")
+        raise MalformedBody("charset")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise Malformed("encoding") from None
+        raise MalformedBody("encoding") from None
     if not text:
-        raise Malformed("empty")
+        raise MalformedBody("empty")
     if content_type == JSON:
         _check_event(_object(text))
     elif content_type == FORM:
         _check_form(text)
     else:
-        raise Malformed("content_type")
+        raise MalformedBody("content_type")
     return text
 
 
@@ -60,9 +60,9 @@ def _object(text: str) -> Object:
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise Malformed("json") from None
+        raise MalformedBody("json") from None
     if not isinstance(found, dict):
-        raise Malformed("json")
+        raise MalformedBody("json")
     _check_text(found)
     return found
 
@@ -81,10 +81,10 @@ def _form(text: str) -> dict[str, str]:
             max_num_fields=MAX_FIELDS,
         )
     except ValueError:
-        raise Malformed("form") from None
+        raise MalformedBody("form") from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise Malformed("form_repeats")
+        raise MalformedBody("form_repeats")
     _check_text(form)
     return form
 
@@ -100,11 +100,11 @@ def _check_text(found: Object | dict[str, str]) -> None:
             elif isinstance(item, list):
                 below += item
             elif isinstance(item, str) and ("\0" in item or not _encodes(item)):
-                raise Malformed("characters")
+                raise MalformedBody("characters")
         if not below:
             return
         level = below
-    raise Malformed("depth")
+    raise MalformedBody("depth")
 
 
 def _encodes(text: str) -> bool:
@@ -318,18 +318,18 @@ def _check_event(body: Object) -> None:
         case str():  # such as app_rate_limited: nobody takes it
             return
         case _:
-            raise Malformed("shape")
+            raise MalformedBody("shape")
 
 
 def _check_form(text: str) -> None:
     form = _form(text)
     if len({"payload", "command", "ssl_check"} & set(form)) != 1:
-        raise Malformed("shape")
+        raise MalformedBody("shape")
     if "payload" in form:
         payload = _object(form["payload"])
         shape = _INTERACTIONS.get(str(payload.get("type")))
         if shape is None:  # a kind that the app's manifest does not ask for
-            raise Malformed("shape")
+            raise MalformedBody("shape")
         _validate(shape, payload)
 
 
@@ -337,7 +337,7 @@ def _validate(shape: type[BaseModel], body: Object) -> None:
     try:
         shape.model_validate(body)
     except ValidationError:
-        raise Malformed("shape") from None
+        raise MalformedBody("shape") from None
 
 
 def response_urls(body: Mapping[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ AUTHORIZE = "/oauth/v2/authorize"
 _log = structlog.get_logger(__name__)
 
 
-class States(AsyncOAuthStateStore):
+class OAuthStates(AsyncOAuthStateStore):
     """Signed states: each is good for one return from Slack, and not for long.
 
     Nothing is kept of a state that was only issued, so that asking for many costs nothing. Those
@@ -141,7 +141,7 @@ def make_flow(
     client_secret: str,
     clients: Clients,
     installations: Installations,
-    states: States,
+    states: OAuthStates,
     allows: Callable[[str], bool],
     logger: logging.Logger,
 ) -> AsyncOAuthFlow:

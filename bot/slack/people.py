@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from bot.platform import Desk
+from bot.platform import Services
 from bot.slack.address import NAME, person_id
 from bot.slack.api.clients import Clients, problem
 from bot.slack.api.errors import WIRE_ERRORS
@@ -56,7 +56,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Requester:
     """Somebody who asks for something."""
 
     caller: Caller
@@ -68,14 +68,14 @@ class Known:
 class People:
     """Profiles, asked for once in a while."""
 
-    def __init__(self, clients: Clients, desk: Desk, clock: Clock) -> None:
+    def __init__(self, clients: Clients, services: Services, clock: Clock) -> None:
         self._clients = clients
-        self._desk = desk
+        self._services = services
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, Profile]] = {}
         self._groups: dict[str, tuple[float, Groups]] = {}
 
-    async def know(self, origin: Origin) -> Known:
+    async def identify(self, origin: Origin) -> Requester:
         """Return who said something; what cannot be learned counts against them."""
         profile, groups = await asyncio.gather(
             self.profile(origin.installation, origin.team, origin.user),
@@ -83,8 +83,8 @@ class People:
         )
         external = _external(origin, profile)
         home = (origin.home or profile.team or profile.enterprise or "?") if external else None
-        operator = self._desk.is_operator(NAME, f"{origin.home or origin.team}:{origin.user}")
-        return Known(
+        operator = self._services.is_operator(NAME, f"{origin.home or origin.team}:{origin.user}")
+        return Requester(
             caller=Caller(
                 id=person_id(origin.user, home),
                 name=profile.name or origin.user_name or origin.user,
@@ -94,7 +94,7 @@ class People:
                 operator=operator,
                 guest=external or profile.guest,
             ),
-            locale=language(profile.locale or self._desk.language),
+            locale=language(profile.locale or self._services.language),
             external=external,
         )
 

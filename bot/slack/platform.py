@@ -11,19 +11,19 @@ from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
 
 from bot.config.sections import SlackSection
-from bot.platform import Desk, Outgoing, Receipt, Remember
+from bot.platform import Outgoing, Receipt, Remember, Services
 from bot.slack.address import NAME
 from bot.slack.api.calls import Calls
 from bot.slack.api.clients import Clients, Credentials
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.app import finish, make_app, quiet_logger
-from bot.slack.background import Work
+from bot.slack.background import BackgroundTasks
 from bot.slack.channels import Channels
 from bot.slack.connection import Connection
 from bot.slack.inbound.answers import Answers
-from bot.slack.inbound.app_home import Home
+from bot.slack.inbound.app_home import AppHome
 from bot.slack.inbound.buttons import Buttons
-from bot.slack.inbound.command_gateway import Reception
+from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.inbound.images import SlackImages
 from bot.slack.inbound.mentions import Mentions
 from bot.slack.inbound.modals import Modals
@@ -31,11 +31,11 @@ from bot.slack.inbound.pictures import Pictures
 from bot.slack.inbound.shortcuts import Shortcuts
 from bot.slack.inbound.slash_commands import SlashCommands
 from bot.slack.installations import Installations
-from bot.slack.oauth import States, make_flow
+from bot.slack.oauth import OAuthStates, make_flow
 from bot.slack.outbound.files import Files
 from bot.slack.outbound.posting import Posting
 from bot.slack.people import People
-from bot.slack.uninstall import Departures
+from bot.slack.uninstall import UninstallListener
 from bot.slack.web import serve
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError
@@ -80,7 +80,7 @@ class SlackPlatform:
         """Whether Slack reaches us: by a socket, or because we listen; see `Platform`."""
         return self._listening or (self._connection is not None and self._connection.connected)
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, services: Services) -> None:
         """Stay connected until cancelled.
 
         Raises:
@@ -88,7 +88,7 @@ class SlackPlatform:
         """
         self._check()
         logger = quiet_logger()
-        async with self._clients.connected(desk.database) as installations:
+        async with self._clients.connected(services.database) as installations:
             app = make_app(
                 clients=self._clients,
                 installations=installations,
@@ -97,9 +97,9 @@ class SlackPlatform:
             )
             # What was begun in answer to somebody ends with the connection it came over.
             async with asyncio.TaskGroup() as group:
-                self._register(app, desk, installations, Work(group))
-                async with self._serving(app, desk, installations, logger):
-                    await self._connect(app, desk, logger)
+                self._register(app, services, installations, BackgroundTasks(group))
+                async with self._serving(app, services, installations, logger):
+                    await self._connect(app, services, logger)
 
     async def upload_limit(self, job: Job) -> int:
         """Return how many bytes a file may have."""
@@ -136,27 +136,35 @@ class SlackPlatform:
             raise UserError("slack.missing", key="client_secret", mode="OAuth")
 
     def _register(
-        self, app: AsyncApp, desk: Desk, installations: Installations, work: Work
+        self,
+        app: AsyncApp,
+        services: Services,
+        installations: Installations,
+        background: BackgroundTasks,
     ) -> None:
-        people = People(self._clients, desk, self._clock)
+        people = People(self._clients, services, self._clock)
         channels = Channels(self._clients, people, self._clock)
-        reception = Reception(desk, people, channels, self._clock)
+        gateway = CommandGateway(services, people, channels, self._clock)
         answers = Answers(self._calls, self._posting)
-        pictures = Pictures(desk.database, self._clients, self._clock)
-        modals = Modals(reception, answers, self._calls, work, desk.studio)
-        home = Home(reception, self._calls, work)
-        SlashCommands(reception, answers, modals, work).register(app)
+        pictures = Pictures(services.database, self._clients, self._clock)
+        modals = Modals(gateway, answers, self._calls, background, services.studio)
+        home = AppHome(gateway, self._calls, background)
+        SlashCommands(gateway, answers, modals, background).register(app)
         modals.register(app)
-        Shortcuts(reception, answers, modals, pictures, work).register(app)
-        Mentions(reception, answers, pictures, work).register(app)
-        Buttons(reception, answers, modals, home, work).register(app)
+        Shortcuts(gateway, answers, modals, pictures, background).register(app)
+        Mentions(gateway, answers, pictures, background).register(app)
+        Buttons(gateway, answers, modals, home, background).register(app)
         home.register(app)
-        Departures(desk, installations, channels, work).register(app)
+        UninstallListener(services, installations, channels, background).register(app)
         finish(app)
 
     @contextlib.asynccontextmanager
     async def _serving(
-        self, app: AsyncApp, desk: Desk, installations: Installations, logger: logging.Logger
+        self,
+        app: AsyncApp,
+        services: Services,
+        installations: Installations,
+        logger: logging.Logger,
     ) -> AsyncIterator[None]:
         """Serve what comes over HTTP, if anything does, inside the block."""
         section, client_secret = self._section, _secret(self._section.client_secret)
@@ -167,8 +175,8 @@ class SlackPlatform:
                 client_secret=client_secret,
                 clients=self._clients,
                 installations=installations,
-                states=States(client_secret, self._clock),
-                allows=desk.policy.house.allows,
+                states=OAuthStates(client_secret, self._clock),
+                allows=services.policy.house.allows,
                 logger=logger,
             )
         delivered = app if section.mode == "http" else None
@@ -180,7 +188,7 @@ class SlackPlatform:
         ):
             yield
 
-    async def _connect(self, app: AsyncApp, desk: Desk, logger: logging.Logger) -> None:
+    async def _connect(self, app: AsyncApp, services: Services, logger: logging.Logger) -> None:
         token = _secret(self._section.app_token)
         if self._section.mode == "http" or token is None:
             self._listening = True
@@ -194,8 +202,8 @@ class SlackPlatform:
                 token,
                 self._clients,
                 logger,
-                health=desk.health,
-                language=desk.language,
+                health=services.health,
+                language=services.language,
                 clock=self._clock,
             )
             try:

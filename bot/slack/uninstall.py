@@ -8,24 +8,28 @@ import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
 
-from bot.platform import Desk
-from bot.slack.background import Work
+from bot.platform import Services
+from bot.slack.background import BackgroundTasks
 from bot.slack.channels import Channels
 from bot.slack.installations import Installation, Installations
 
 _log = structlog.get_logger(__name__)
 
 
-class Departures:
+class UninstallListener:
     """Forgets what is no longer true."""
 
     def __init__(
-        self, desk: Desk, installations: Installations, channels: Channels, work: Work
+        self,
+        services: Services,
+        installations: Installations,
+        channels: Channels,
+        background: BackgroundTasks,
     ) -> None:
-        self._desk = desk
+        self._services = services
         self._installations = installations
         self._channels = channels
-        self._work = work
+        self._background = background
 
     def register(self, app: AsyncApp) -> None:
         """Listen to what Slack tells of workspaces and channels."""
@@ -47,11 +51,11 @@ class Departures:
     def _leave(self, context: AsyncBoltContext) -> None:
         found = self._installations.find(context.team_id, context.enterprise_id)
         if found is not None:
-            self._work.start(self._forget(found), name="uninstalled")
+            self._background.start(self._forget(found), name="uninstalled")
 
     async def _forget(self, installation: Installation) -> None:
         """Delete the token and cancel what nobody could be given any more."""
         await self._installations.remove(installation)
-        for job in await self._desk.jobs.waiting(installation.tenant):
-            await self._desk.jobs.cancel(job.id, tenant=installation.tenant)
+        for job in await self._services.jobs.waiting(installation.tenant):
+            await self._services.jobs.cancel(job.id, tenant=installation.tenant)
         _log.info("slack.uninstalled", workspace=installation.workspace)

@@ -17,7 +17,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
 from bot.slack.background import log_bug
-from bot.slack.http_body import Malformed, check
+from bot.slack.http_body import MalformedBody, check
 from bot.slack.http_limits import AddressLimiter, LogLimiter
 from bot.slack.inbound.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
 from inference.clock import Clock
@@ -71,7 +71,7 @@ async def serve(
     Raises:
         UserError: `slack.cannot_listen`.
     """
-    gate = _Gate(clock)
+    gate = _RequestGuard(clock)
     application = web.Application(client_max_size=MAX_BODY)
     if app is not None:
         application.router.add_post(EVENTS_PATH, gate.delivery(app.async_dispatch))
@@ -98,7 +98,7 @@ async def serve(
         logger.removeFilter(gate.note_protocol)
 
 
-class _Gate:
+class _RequestGuard:
     """Turns away what does not come from Slack or asks too often, with one short log event."""
 
     def __init__(self, clock: Clock) -> None:
@@ -112,7 +112,7 @@ class _Gate:
         async def answer(request: web.Request) -> web.Response:
             try:
                 asked = await _delivered(request)
-            except _Refused as refused:
+            except _Rejected as refused:
                 return self._refuse(refused.status, refused.reason)
             answered = await self._ask(handle, asked)
             if answered.status in {400, 401}:
@@ -168,7 +168,7 @@ class _Gate:
         return False
 
 
-class _Refused(Exception):
+class _Rejected(Exception):
     """A request that is turned away before anything reads what it wants."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -185,24 +185,24 @@ async def _delivered(request: web.Request) -> AsyncBoltRequest:
     """
     found = {name: request.headers.getall(name, []) for name in _PASSED_ON}
     if any(len(values) > 1 for values in found.values()):
-        raise _Refused(400, "headers")
+        raise _Rejected(400, "headers")
     headers = {name: values[0] for name, values in found.items() if values}
     try:
         async with asyncio.timeout(READ_SECONDS):
             raw = await request.read()
         text = check(raw, request.content_type, request.charset)
-    except Malformed as error:
-        raise _Refused(400, str(error)) from None
+    except MalformedBody as error:
+        raise _Rejected(400, str(error)) from None
     except TimeoutError:
-        raise _Refused(408, "slow") from None
+        raise _Rejected(408, "slow") from None
     except web.HTTPRequestEntityTooLarge:
-        raise _Refused(413, "too_large") from None
+        raise _Rejected(413, "too_large") from None
     if not all(_SIGNED[name].fullmatch(headers[name]) for name in _SIGNED if name in headers):
-        raise _Refused(401, "signature")  # slack-bolt's verifier fails on some of these
+        raise _Rejected(401, "signature")  # slack-bolt's verifier fails on some of these
     try:
         return AsyncBoltRequest(body=text, headers={**headers})
     except (AttributeError, LookupError, TypeError, ValueError):  # of a shape it never saw
-        raise _Refused(400, "shape") from None
+        raise _Rejected(400, "shape") from None
 
 
 def _address(request: web.Request) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from bot.platform import Desk, Outgoing, Receipt, Remember
+from bot.platform import Outgoing, Receipt, Remember, Services
 from commands.text.card import Card, plain
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError, UserError
@@ -128,7 +128,7 @@ class TerminalPlatform:
         self._clock = clock
         self._listeners: set[asyncio.Queue[Spoken]] = set()
 
-    async def run(self, desk: Desk) -> None:  # noqa: ARG002 - the port's signature
+    async def run(self, services: Services) -> None:  # noqa: ARG002 - the port's signature
         """Wait until cancelled: what people say comes in over the control socket."""
         await asyncio.get_running_loop().create_future()
 

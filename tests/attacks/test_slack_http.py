@@ -20,7 +20,7 @@ from bot.slack import http_limits
 from bot.slack import web as slack_web
 from bot.slack.hosts import is_response_url
 from bot.slack.http_limits import MAX_ADDRESSES, PER_MINUTE, AddressLimiter
-from bot.slack.oauth import STATE_SECONDS, States
+from bot.slack.oauth import STATE_SECONDS, OAuthStates
 from tests.fakes.clock import ManualClock
 from tests.scenario.slack_house import House, card_of, listening
 
@@ -685,7 +685,7 @@ def in_other_letters(state):
     ],
 )
 async def test_a_changed_state_is_worth_nothing(change):
-    states = States("secret", ManualClock())
+    states = OAuthStates("secret", ManualClock())
     state = await states.async_issue()
     assert not await states.async_consume(change(state))
     assert await states.async_consume(state)
@@ -694,14 +694,14 @@ async def test_a_changed_state_is_worth_nothing(change):
 @pytest.mark.attack(KIND, "a state signed with another secret")
 async def test_a_state_of_another_app_is_worth_nothing():
     clock = ManualClock()
-    state = await States("guessed", clock).async_issue()
-    assert not await States("secret", clock).async_consume(state)
+    state = await OAuthStates("guessed", clock).async_issue()
+    assert not await OAuthStates("secret", clock).async_consume(state)
 
 
 @pytest.mark.attack(KIND, "a state kept for later")
 async def test_a_state_is_not_good_for_long():
     clock = ManualClock()
-    states = States("secret", clock)
+    states = OAuthStates("secret", clock)
     state = await states.async_issue()
     clock.advance(STATE_SECONDS + 1)
     assert not await states.async_consume(state)

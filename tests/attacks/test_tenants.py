@@ -12,7 +12,7 @@ import pytest
 from bot.config.sources import load_config
 from bot.discord import command_sync
 from bot.discord.inbound.answers import Answers
-from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.factories import house
 from commands.caller import Caller, Channel
@@ -167,10 +167,10 @@ async def test_closed_direct_messages_take_nothing(call):
 
 @pytest.mark.parametrize("direct_messages", DirectMessages)
 async def test_commands_that_make_things_are_hidden_in_closed_direct_messages(direct_messages):
-    desk = SimpleNamespace(studio=Studio(models=(), default_model="", assistant=True))
+    services = SimpleNamespace(studio=Studio(models=(), default_model="", assistant=True))
     async with discord.Client(intents=discord.Intents.none()) as client:
-        reception = Reception(desk, client, Answers(), None, ())
-        tree = make_tree(client, reception, COMMANDS, direct_messages=direct_messages)
+        gateway = CommandGateway(services, client, Answers(), None, ())
+        tree = make_tree(client, gateway, COMMANDS, direct_messages=direct_messages)
         told = {command["name"]: command for command in await command_sync.payload(tree)}
     there = {name for name, command in told.items() if 1 in command["contexts"]}
     hidden = {"generate", "image", "animate", "random", "refine", "Animate this image"}

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from bot.config.sections import Config
-from bot.platform import Desk, Outgoing, Receipt, Remember
+from bot.platform import Outgoing, Receipt, Remember, Services
 from commands.caller import Caller, Channel
 from commands.context import Call
 from commands.run import execute
@@ -112,12 +112,12 @@ class _Chat:
         self._wire = _Wire(f"{url}/{name}")
         self.images: ImageSource = _Images(self._wire)
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, services: Services) -> None:
         """Answer what lies in the inbox, until cancelled; see `Platform`."""
         while True:
             try:
                 for command in await self._wire.call("GET", "inbox"):
-                    card = await execute(command["text"], self._call(desk, command))
+                    card = await execute(command["text"], self._call(services, command))
                     answer = {"text": plain(card), "kind": card.kind.value, "job": card.job}
                     await self._wire.call("POST", f"inbox/{command['id']}/answer", json=answer)
             except DeliveryError:
@@ -144,7 +144,7 @@ class _Chat:
         sent = await self._wire.call("POST", f"channels/{channel}/messages", data=said)
         return {"message": sent["id"]}
 
-    def _call(self, desk: Desk, command: dict[str, Any]) -> Call:
+    def _call(self, services: Services, command: dict[str, Any]) -> Call:
         return Call(
             caller=Caller(
                 id=command["user"], name=command["user"], operator=bool(command["operator"])
@@ -156,11 +156,11 @@ class _Chat:
                 address={"channel": command["channel"], "user": command["user"]},
                 private=False,
             ),
-            jobs=desk.jobs,
-            studio=desk.studio,
-            policy=desk.policy,
+            jobs=services.jobs,
+            studio=services.studio,
+            policy=services.policy,
             options={"image": command["image"]} if command["image"] else {},
-            locale=desk.language,
+            locale=services.language,
             key=f"{self.name}:{command['id']}",
         )
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.app import make_painter
+from bot.app import make_card_factory
 from bot.config.sections import SlackSection
 from bot.delivery import Delivery
-from bot.platform import Desk
+from bot.platform import Services
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.inbound.manifest import manifest
 from bot.slack.platform import SlackPlatform
@@ -60,7 +60,7 @@ class House:
     clock: Clock = field(default_factory=SystemClock)
     """Of the platform alone."""
     core: Core = field(init=False)
-    desk: Desk = field(init=False)
+    services: Services = field(init=False)
     platform: SlackPlatform = field(init=False)
     running: asyncio.Task[None] = field(init=False)
 
@@ -96,7 +96,7 @@ class House:
                     clock=clock,
                 )
             )
-            self.desk = Desk(
+            self.services = Services(
                 jobs=core.jobs,
                 studio=studio,
                 policy=make_policy(core.database, clock, self.rules),
@@ -110,14 +110,14 @@ class House:
                 artifacts=core.artifacts,
                 events=core.events,
                 platforms={"slack": self.platform},
-                painter=make_painter(core.jobs, studio, "en", clock),
-                shrinker=NeverShrinks(),
+                card_factory=make_card_factory(core.jobs, studio, "en", clock),
+                compressor=NeverShrinks(),
                 previews=False,
                 clock=clock,
             )
             tasks = await stack.enter_async_context(running())
             tasks.start(delivery.run(), name="delivery")
-            self.running = asyncio.create_task(self.platform.run(self.desk))
+            self.running = asyncio.create_task(self.platform.run(self.services))
             stack.push_async_callback(self._stop)
             if connected:
                 await self.slack.connected()

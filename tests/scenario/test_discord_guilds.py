@@ -59,12 +59,12 @@ async def test_one_wrong_guild_id_takes_the_commands_from_no_other_guild(place, 
         assert "generate" in registered(place, place.guild)
         for guild in wrong:
             key = f"discord.commands.{guild}"
-            await eventually(lambda key=key: key in app.desk.health.problems)
-            assert str(guild) in app.desk.health.problems[key]
-        assert f"discord.commands.{place.guild.id}" not in app.desk.health.problems
+            await eventually(lambda key=key: key in app.services.health.problems)
+            assert str(guild) in app.services.health.problems[key]
+        assert f"discord.commands.{place.guild.id}" not in app.services.health.problems
         place.discord.world.invite_bot(gone)
         await eventually(lambda: "generate" in registered(place, gone))
-        await eventually(lambda: f"discord.commands.{gone.id}" not in app.desk.health.problems)
+        await eventually(lambda: f"discord.commands.{gone.id}" not in app.services.health.problems)
     assert place.discord.registry.overwrites == 2
 
 
@@ -73,10 +73,10 @@ async def test_an_invitation_is_followed_by_commands_at_once(place, monkeypatch)
     later = place.discord.add_guild("later")
     place.discord.world.remove_bot(later)
     async with place.bot(section={"guild_ids": [later.id, place.guild.id]}) as app:
-        await eventually(lambda: f"discord.commands.{later.id}" in app.desk.health.problems)
+        await eventually(lambda: f"discord.commands.{later.id}" in app.services.health.problems)
         place.discord.world.invite_bot(later)
         await eventually(lambda: "generate" in registered(place, later))
-        await eventually(lambda: not app.desk.health.problems)
+        await eventually(lambda: not app.services.health.problems)
         # Thrown out and invited again, a guild has lost its commands.
         place.discord.world.remove_bot(later)
         place.discord.registry.overwrite(later.id, [])
@@ -106,4 +106,4 @@ async def test_a_guild_that_was_left_does_not_keep_the_rest_from_being_emptied(p
     async with place.bot() as app:
         await eventually(lambda: registered(place, place.guild) == set())
         await eventually(lambda: "generate" in registered(place, None))
-        assert app.desk.health.problems == {}
+        assert app.services.health.problems == {}

@@ -49,7 +49,7 @@ def clips(place):
 
 
 def seen(*apps) -> bool:
-    return any(HEALTH_KEY in app.desk.health.problems for app in apps)
+    return any(HEALTH_KEY in app.services.health.problems for app in apps)
 
 
 @pytest.mark.parametrize("thinking", [False, True])

@@ -43,8 +43,8 @@ def call(app, tmp_path):
             platform="terminal", tenant="terminal:studio", address=address, private=False
         ),
         jobs=app.core.jobs,
-        studio=app.desk.studio,
-        policy=app.desk.policy,
+        studio=app.services.studio,
+        policy=app.services.policy,
     )
 
 

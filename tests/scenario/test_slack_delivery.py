@@ -150,8 +150,8 @@ async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, 
         artifacts=core.artifacts,
         events=core.events,
         platforms={"slack": office.posting},
-        painter=paint,
-        shrinker=None,
+        card_factory=paint,
+        compressor=None,
         clock=bench.clock,
     )
     delivering = asyncio.create_task(delivery.run())

@@ -38,7 +38,7 @@ def impatient(make_house, clock):
 
 
 def problem(house, key):
-    return house.desk.health.problems.get(key)
+    return house.services.health.problems.get(key)
 
 
 async def test_too_many_sockets_are_answered_by_growing_pauses_and_no_storm(
@@ -99,12 +99,12 @@ async def test_an_unknown_refusal_of_a_socket_is_not_final(slack, impatient, ali
     trouble = slack.trouble(r"apps\.connections\.open", times=float("inf"), error=code)
     async with impatient.open(connected=False) as house:
         await slack.until(lambda: slack.calls("apps.connections.open") >= 4)
-        assert house.desk.health.problems
+        assert house.services.health.problems
         trouble.over()
         await slack.connected()
         await alice.until_heard(general, "/rushes", "help")
         assert not house.running.done()
-        assert not house.desk.health.problems
+        assert not house.services.health.problems
 
 
 @pytest.mark.parametrize("code", TOKEN_CODES)
@@ -152,7 +152,7 @@ async def test_socket_mode_that_is_switched_off_is_said_and_waited_for(
         slack.socket.enabled = True
         await slack.connected()
         await alice.until_heard(general, "/rushes", "help")
-        assert not house.desk.health.problems
+        assert not house.services.health.problems
 
 
 async def test_jobs_go_on_over_a_refresh(slack, house, alice, general):

@@ -9,7 +9,7 @@ import pytest
 
 from bot.app import open_app
 from bot.config.sources import load_config
-from bot.control.client import Moved, Posted, Speaker, connect
+from bot.control.client import Posted, QueueChanged, Speaker, connect
 from bot.control.server import serve_control
 from inference.domain.errors import UserError
 
@@ -90,7 +90,7 @@ async def test_a_forged_button_presses_nothing(http):
 
 async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http, config, tmp_path):
     kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
-    heard: list[Posted | Moved] = []
+    heard: list[Posted | QueueChanged] = []
 
     async with connect(config.bot.data_dir) as client:
         await client.command(
@@ -103,8 +103,8 @@ async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http
                 heard.append(event)
                 if isinstance(event, Posted) and event.kind == "clip":
                     break
-    assert heard[0] == Moved(cards=())
-    assert any(isinstance(event, Moved) and len(event.cards) == 1 for event in heard)
+    assert heard[0] == QueueChanged(cards=())
+    assert any(isinstance(event, QueueChanged) and len(event.cards) == 1 for event in heard)
     assert {event.card.job for event in heard if isinstance(event, Posted)} == {heard[-1].card.job}
     assert heard[-1].card.attachment.path.read_bytes().startswith(b"\x89PNG")
 

@@ -9,7 +9,7 @@ import aiohttp
 import psutil
 import pytest
 
-from bot.control.socket_path import SOCKET_NAME, reachable
+from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from tests.chaos.points import CLIP, STILL
 from tests.chaos.verdict import judge
 from tests.chaos.world import world
@@ -64,7 +64,7 @@ async def watched(living):
             waits.append(time.monotonic() - started)
             await asyncio.sleep(0.02)
 
-    with reachable(living.data / SOCKET_NAME) as path:
+    with short_socket_path(living.data / SOCKET_NAME) as path:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
             looking = asyncio.create_task(look(session))
             try:
@@ -147,7 +147,7 @@ async def test_a_disk_that_fills_up_while_encoding_fails_one_job_with_a_sentence
 
 async def health(living):
     """Return the problems that the bot names, by key."""
-    with reachable(living.data / SOCKET_NAME) as path:
+    with short_socket_path(living.data / SOCKET_NAME) as path:
         connector = aiohttp.UnixConnector(path)
         async with (
             aiohttp.ClientSession(connector=connector) as session,

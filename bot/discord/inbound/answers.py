@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ShownCard:
     """What is known of a job's card that may be there already."""
 
     posted: Posted | None = None
@@ -54,9 +54,9 @@ class Answers:
     """Answers interactions, and remembers which of them showed a job's card."""
 
     def __init__(self) -> None:
-        self._shown: OrderedDict[int, asyncio.Future[Shown | None]] = OrderedDict()
+        self._shown: OrderedDict[int, asyncio.Future[ShownCard | None]] = OrderedDict()
 
-    async def card(self, interaction_id: int) -> Shown | None:
+    async def card(self, interaction_id: int) -> ShownCard | None:
         """Return how a request was answered, as soon as it is; None if that is not known.
 
         Raises:
@@ -97,12 +97,12 @@ class Answers:
             except AnsweredElsewhereError:
                 await asyncio.wait({making})  # only then it is known what was accepted
                 await withdraw()
-                expected.set_result(Shown(elsewhere=True))
+                expected.set_result(ShownCard(elsewhere=True))
             finally:
                 making.cancel()
 
     @contextlib.contextmanager
-    def _expected(self, interaction_id: int) -> Iterator[asyncio.Future[Shown | None]]:
+    def _expected(self, interaction_id: int) -> Iterator[asyncio.Future[ShownCard | None]]:
         """Yield what whoever waits for the card gets: the result set in the block, or None."""
         expected = asyncio.get_running_loop().create_future()
         self._shown[interaction_id] = expected
@@ -117,7 +117,7 @@ class Answers:
 
 async def _answer(
     interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
-) -> Shown | None:
+) -> ShownCard | None:
     """Answer, and return what that showed; None where it is not known.
 
     Raises:
@@ -152,7 +152,7 @@ async def _think(interaction: discord.Interaction, *, private: bool) -> bool:
 
 async def _show(
     interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
-) -> Shown | None:
+) -> ShownCard | None:
     """Answer with a form or a card.
 
     Args:
@@ -175,8 +175,8 @@ async def _show(
             await _follow(interaction, card)
         with contextlib.suppress(discord.NotFound):  # where the first try arrived
             await _twice(interaction.delete_original_response)
-        return Shown()
-    return Shown(posted=posted, card=card) if accepted else None
+        return ShownCard()
+    return ShownCard(posted=posted, card=card) if accepted else None
 
 
 async def _send(interaction: discord.Interaction, card: Card) -> Posted:

@@ -8,14 +8,14 @@ from typing import Any, Self
 import discord
 from discord import ui
 
-from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.command_gateway import CommandGateway
 
 TEMPLATE = re.compile(r"v\d+:.+")
-"""Ids of buttons, of this and of other versions; the desk tells them apart."""
+"""Ids of buttons, of this and of other versions; the command gateway tells them apart."""
 
 
-def press_handler(reception: Reception) -> type[ui.DynamicItem[ui.Button[ui.View]]]:
-    """Return the item that brings presses of all our buttons to the desk."""
+def press_handler(gateway: CommandGateway) -> type[ui.DynamicItem[ui.Button[ui.View]]]:
+    """Return the dynamic item that handles presses of all our buttons."""
 
     class Press(ui.DynamicItem[ui.Button[ui.View]], template=TEMPLATE):
         """A pressed button."""
@@ -30,6 +30,6 @@ def press_handler(reception: Reception) -> type[ui.DynamicItem[ui.Button[ui.View
             return cls(item)  # type: ignore[arg-type]  # only buttons have ids of this form
 
         async def callback(self, interaction: discord.Interaction[Any]) -> None:
-            await reception.press(interaction, self.custom_id)
+            await gateway.press(interaction, self.custom_id)
 
     return Press

@@ -15,7 +15,7 @@ from bot.discord.inbound import autocomplete, context_menus, modals
 from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.intake import Intake, request_key
 from bot.discord.two_hosts import TwoHosts
-from bot.platform import Desk
+from bot.platform import Services
 from commands.actions import Action
 from commands.command import Command, Visibility
 from commands.context import Call
@@ -34,12 +34,12 @@ OTHERS_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class Reception:
+class CommandGateway:
     """Hands in at the desk what interactions ask."""
 
     def __init__(
         self,
-        desk: Desk,
+        services: Services,
         client: discord.Client,
         answers: Answers,
         two_hosts: TwoHosts,
@@ -48,21 +48,21 @@ class Reception:
         """Wire it up.
 
         Args:
-            desk: Takes calls.
+            services: Take calls.
             client: Whose interactions they are.
             answers: Answer them.
             two_hosts: Gives way to another process with the same token.
             image_hosts: Where images may be fetched from.
         """
-        self._desk = desk
+        self._services = services
         self._image_hosts = image_hosts
         self._answers = answers
         self._two_hosts = two_hosts
-        self._intake = Intake(desk, client)
+        self._intake = Intake(services, client)
 
     def offers(self, option: Option) -> bool:
         """Whether this installation has a use for an option."""
-        return self._desk.studio.offers(option)
+        return self._services.studio.offers(option)
 
     async def command(
         self, interaction: discord.Interaction, command: Command, options: Mapping[str, Value]
@@ -123,8 +123,8 @@ class Reception:
     async def left(self, guild: discord.Guild) -> None:
         """Stop what a guild waits for that has sent the bot away."""
         tenant = tenant_of(guild.id, 0)
-        for job in await self._desk.jobs.waiting(tenant):
-            await self._desk.jobs.cancel(job.id, tenant=tenant)
+        for job in await self._services.jobs.waiting(tenant):
+            await self._services.jobs.cancel(job.id, tenant=tenant)
         _log.info("discord.guild_left", guild=guild.id)
 
     async def _give(

@@ -11,7 +11,7 @@ import discord
 from discord import AppCommandOptionType, app_commands
 
 from bot.discord.inbound import autocomplete
-from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.command_gateway import CommandGateway
 from commands.command import Command
 from commands.policy.house import DirectMessages
 from commands.schema import Kind, Option, Permission, Value
@@ -38,7 +38,7 @@ _COMMAND = discord.InteractionType.application_command
 
 def make_tree(
     client: discord.Client,
-    reception: Reception,
+    gateway: CommandGateway,
     commands: Iterable[Command],
     *,
     direct_messages: DirectMessages = DirectMessages.OPEN,
@@ -49,10 +49,10 @@ def make_tree(
     where something may have been made before.
     """
     contexts = None if direct_messages is DirectMessages.OPEN else _SERVERS_ONLY
-    tree = _Tree(client, reception)
+    tree = _Tree(client, gateway)
     groups: dict[str, app_commands.Group] = {}
     for command in commands:
-        made = _command(command, reception, None if command.parent else contexts)
+        made = _command(command, gateway, None if command.parent else contexts)
         if command.parent is None:
             tree.add_command(made)
             continue
@@ -60,7 +60,7 @@ def make_tree(
             groups[command.parent] = _group(command)
             tree.add_command(groups[command.parent])
         groups[command.parent].add_command(made)
-    for menu in _menus(reception, contexts):
+    for menu in _menus(gateway, contexts):
         tree.add_command(menu)
     return tree
 
@@ -68,9 +68,9 @@ def make_tree(
 class _Tree(app_commands.CommandTree[discord.Client]):
     """Tells people whose Discord has commands of another version so."""
 
-    def __init__(self, client: discord.Client, reception: Reception) -> None:
+    def __init__(self, client: discord.Client, gateway: CommandGateway) -> None:
         super().__init__(client, allowed_contexts=_CONTEXTS, allowed_installs=_INSTALLS)
-        self._reception = reception
+        self._gateway = gateway
 
     async def on_error(
         self,
@@ -80,7 +80,7 @@ class _Tree(app_commands.CommandTree[discord.Client]):
     ) -> None:
         await super().on_error(interaction, error)  # logs it
         if isinstance(error, _OUTDATED) and interaction.type is _COMMAND:
-            await self._reception.outdated(interaction)
+            await self._gateway.outdated(interaction)
 
 
 class CatalogTranslator(app_commands.Translator):
@@ -139,36 +139,38 @@ class OptionTransformer(app_commands.Transformer[Any]):
 class SuggestingTransformer(OptionTransformer):
     """An option for which values are proposed while somebody types."""
 
-    def __init__(self, option: Option, source: autocomplete.Source, reception: Reception) -> None:
+    def __init__(
+        self, option: Option, source: autocomplete.Source, gateway: CommandGateway
+    ) -> None:
         super().__init__(option)
         self._source = source
-        self._reception = reception
+        self._gateway = gateway
 
     async def autocomplete(
         self, interaction: discord.Interaction[Any], value: str | float, /
     ) -> list[app_commands.Choice[Any]]:
         """Propose values."""
-        return await self._reception.suggest(interaction, self._source, str(value))
+        return await self._gateway.suggest(interaction, self._source, str(value))
 
 
 def _command(
-    command: Command, reception: Reception, contexts: app_commands.AppCommandContext | None
+    command: Command, gateway: CommandGateway, contexts: app_commands.AppCommandContext | None
 ) -> app_commands.Command[Any, ..., None]:
     options = [
         option
         for option in command.options
-        if option.name not in command.fixed and reception.offers(option)
+        if option.name not in command.fixed and gateway.offers(option)
     ]
 
     async def callback(interaction: discord.Interaction, **given: Value | None) -> None:
         values = {name: value for name, value in given.items() if value is not None}
-        await reception.command(interaction, command, values)
+        await gateway.command(interaction, command, values)
 
     # Discord.py reads a command's options from the signature of its callback.
     callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # see PEP 362
         [
             inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-            *(_parameter(option, reception) for option in options),
+            *(_parameter(option, gateway) for option in options),
         ]
     )
     described = {option.name: _localised(option.help_key) for option in options}
@@ -184,7 +186,7 @@ def _command(
     )
 
 
-def _parameter(option: Option, reception: Reception) -> inspect.Parameter:
+def _parameter(option: Option, gateway: CommandGateway) -> inspect.Parameter:
     source = autocomplete.source(option)
     return inspect.Parameter(
         option.name,
@@ -192,7 +194,7 @@ def _parameter(option: Option, reception: Reception) -> inspect.Parameter:
         default=inspect.Parameter.empty if option.required else None,
         annotation=OptionTransformer(option)
         if source is None or option.choices
-        else SuggestingTransformer(option, source, reception),
+        else SuggestingTransformer(option, source, gateway),
     )
 
 
@@ -207,13 +209,13 @@ def _group(command: Command) -> app_commands.Group:
 
 
 def _menus(
-    reception: Reception, contexts: app_commands.AppCommandContext | None
+    gateway: CommandGateway, contexts: app_commands.AppCommandContext | None
 ) -> Iterator[app_commands.ContextMenu]:
     async def animate(interaction: discord.Interaction, message: discord.Message) -> None:
-        await reception.animate(interaction, message)
+        await gateway.animate(interaction, message)
 
     async def settings(interaction: discord.Interaction, message: discord.Message) -> None:
-        await reception.settings(interaction, message)
+        await gateway.settings(interaction, message)
 
     for key, callback in (("discord.menu.animate", animate), ("discord.menu.settings", settings)):
         yield app_commands.ContextMenu(

@@ -10,7 +10,7 @@ import discord
 from bot.discord import access
 from bot.discord.address import NAME, Address, tenant_of
 from bot.discord.directory import DiscordDirectory, is_private
-from bot.platform import Desk
+from bot.platform import Services
 from commands.caller import Caller, Channel
 from commands.context import Call
 from commands.schema import Value
@@ -20,8 +20,8 @@ from commands.text.messages import language
 class Intake:
     """Turns interactions into calls."""
 
-    def __init__(self, desk: Desk, client: discord.Client) -> None:
-        self._desk = desk
+    def __init__(self, services: Services, client: discord.Client) -> None:
+        self._services = services
         self._client = client
 
     def call(
@@ -37,9 +37,9 @@ class Intake:
         return Call(
             caller=self._caller(interaction),
             channel=replace(self._channel(interaction), closed=access.refusal(interaction, locale)),
-            jobs=self._desk.jobs,
-            studio=self._desk.studio,
-            policy=self._desk.policy,
+            jobs=self._services.jobs,
+            studio=self._services.studio,
+            policy=self._services.policy,
             options=options or {},
             locale=locale,
             key=request_key(interaction.id),
@@ -68,7 +68,7 @@ class Intake:
         if application is not None:
             team = application.team
             owners = {member.id for member in team.members} if team else {application.owner.id}
-        return user_id in owners or self._desk.is_operator(NAME, str(user_id))
+        return user_id in owners or self._services.is_operator(NAME, str(user_id))
 
     def _channel(self, interaction: discord.Interaction) -> Channel:
         channel = interaction.channel

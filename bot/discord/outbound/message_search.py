@@ -28,7 +28,7 @@ _FIRST = datetime(2015, 1, 2, tzinfo=UTC)
 """Before it, Discord's ids would be negative."""
 
 
-class Unseen(Exception):
+class SearchInconclusive(Exception):
     """Whether a message is there cannot be seen: reading is forbidden, or it is too much."""
 
 
@@ -100,11 +100,11 @@ async def search(
                 return Posted(channel=channel, message=candidate.id)
             seen += 1
             if seen >= SEARCHED:
-                raise Unseen
+                raise SearchInconclusive
         if not seen:
             await _check_sight(client, channel, first)
     except discord.Forbidden as error:
-        raise Unseen from error
+        raise SearchInconclusive from error
     except discord.NotFound:  # the channel is gone, or the thread was never opened
         return None
     return None

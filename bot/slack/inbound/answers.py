@@ -26,7 +26,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _log = structlog.get_logger(__name__)
 
 
-def is_of_outbox(card: Card) -> bool:
+def is_outbox_card(card: Card) -> bool:
     """Whether a card stands for a job itself: the outbox posts it, once."""
     return card.job is not None and not card.private and card.kind not in _ANSWERS
 
@@ -44,7 +44,7 @@ class Answers:
         Raises:
             DeliveryError: There was no way.
         """
-        if is_of_outbox(card):
+        if is_outbox_card(card):
             return
         if card.attachment is not None or not origin.channel:
             await self._posting.hand(origin.address, card)

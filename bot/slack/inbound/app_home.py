@@ -8,8 +8,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack.api.calls import Calls
-from bot.slack.background import Work
-from bot.slack.inbound.command_gateway import Reception
+from bot.slack.background import BackgroundTasks
+from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.inbound.modals import GENERATE
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin
@@ -29,13 +29,13 @@ MAX_BLOCKS = 100
 PATIENCE_SECONDS = 5.0
 
 
-class Home:
+class AppHome:
     """Draws the tab that people see of the app."""
 
-    def __init__(self, reception: Reception, calls: Calls, work: Work) -> None:
-        self._reception = reception
+    def __init__(self, gateway: CommandGateway, calls: Calls, background: BackgroundTasks) -> None:
+        self._gateway = gateway
         self._calls = calls
-        self._work = work
+        self._background = background
 
     def register(self, app: AsyncApp) -> None:
         """Listen to people who open it."""
@@ -44,9 +44,9 @@ class Home:
     async def show(self, origin: Origin, *, note: Card | None = None) -> None:
         """Draw somebody's home as things are now, with a word on top if there is one."""
         try:
-            call = await self._reception.call(origin)
+            call = await self._gateway.call(origin)
         except UserError as error:
-            locale = await self._reception.locale(origin)
+            locale = await self._gateway.locale(origin)
             drawn = blocks.message(cards.error(error, locale)).blocks
         else:
             drawn = await self._draw(call)
@@ -67,7 +67,7 @@ class Home:
         if event.get("tab") != "home":
             return
         origin = Origin(installation=installation, team=context.team_id or "", user=event["user"])
-        self._work.start(self.show(origin), name="home")
+        self._background.start(self.show(origin), name="home")
 
     async def _draw(self, call: Call) -> list[dict[str, Any]]:
         drawn = [_header(text("slack.home.title", call.locale)), _generate(call.locale)]

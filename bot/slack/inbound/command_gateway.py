@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from bot.platform import Desk
+from bot.platform import Services
 from bot.slack.address import NAME
 from bot.slack.background import log_bug
 from bot.slack.channels import Channels
 from bot.slack.directory import SlackDirectory
 from bot.slack.origin import Origin
-from bot.slack.people import Known, People
+from bot.slack.people import People, Requester
 from commands import run
 from commands.actions import Action, Verb
 from commands.caller import Channel
@@ -39,11 +39,13 @@ _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 """Presses after which no new card is posted."""
 
 
-class Reception:
+class CommandGateway:
     """Where all ways in meet."""
 
-    def __init__(self, desk: Desk, people: People, channels: Channels, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(
+        self, services: Services, people: People, channels: Channels, clock: Clock
+    ) -> None:
+        self._services = services
         self._clock = clock
         self._people = people
         self._channels = channels
@@ -93,7 +95,7 @@ class Reception:
 
     async def job_of(self, origin: Origin, key: str) -> Job | None:
         """Return the job that something made, by its idempotency key."""
-        return await self._desk.jobs.by_key(key, tenant=origin.installation.tenant)
+        return await self._services.jobs.by_key(key, tenant=origin.installation.tenant)
 
     async def command(
         self, origin: Origin, command: Command, options: Mapping[str, Value], *, key: str | None
@@ -123,7 +125,7 @@ class Reception:
         Raises:
             UserError: `permission.external`.
         """
-        known = await self._people.know(origin)
+        known = await self._people.identify(origin)
         if known.external:
             raise UserError("permission.external")
         return self._call(origin, known, None, {})
@@ -136,9 +138,9 @@ class Reception:
         """Return somebody's language, or the house's if it cannot be learned in time for a form."""
         try:
             async with asyncio.timeout(LOCALE_SECONDS):
-                return (await self._people.know(origin)).locale
+                return (await self._people.identify(origin)).locale
         except TimeoutError:
-            return self._desk.language
+            return self._services.language
 
     async def _answer(
         self,
@@ -163,10 +165,10 @@ class Reception:
                 for_everybody=for_everybody,
             )
         except UserError as error:
-            return cards.error(error, self._desk.language)
+            return cards.error(error, self._services.language)
         except Exception as error:  # noqa: BLE001 - as it says
-            reference = log_bug("reception", error)
-            return cards.error(RushesError("internal", job=reference), self._desk.language)
+            reference = log_bug("gateway", error)
+            return cards.error(RushesError("internal", job=reference), self._services.language)
 
     async def _asked(
         self,
@@ -182,7 +184,7 @@ class Reception:
         if posts and not origin.channel:  # pressed at home
             origin = origin.at(await self._channels.direct(origin))
         known, (closed, private) = await asyncio.gather(
-            self._people.know(origin), self._place(origin, posts=posts, makes=makes)
+            self._people.identify(origin), self._place(origin, posts=posts, makes=makes)
         )
         call = self._call(origin, known, key, options, private=private)
         refusal = closed
@@ -196,7 +198,7 @@ class Reception:
             if job.state not in {JobState.ACCEPTED, JobState.PREPARING}:
                 break
             await self._clock.sleep(pause)
-            job = await self._desk.jobs.get(job.id, tenant=job.tenant)
+            job = await self._services.jobs.get(job.id, tenant=job.tenant)
         return job
 
     async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
@@ -228,13 +230,13 @@ class Reception:
     def _call(
         self,
         origin: Origin,
-        known: Known,
+        known: Requester,
         key: str | None,
         options: Mapping[str, Value],
         *,
         private: bool = True,
     ) -> Call:
-        desk = self._desk
+        services = self._services
         return Call(
             caller=known.caller,
             channel=Channel(
@@ -246,9 +248,9 @@ class Reception:
                 private=private,
                 direct=origin.in_dm,
             ),
-            jobs=desk.jobs,
-            studio=desk.studio,
-            policy=desk.policy,
+            jobs=services.jobs,
+            studio=services.studio,
+            policy=services.policy,
             options=options,
             locale=known.locale,
             key=key,

@@ -10,11 +10,11 @@ from weakref import WeakValueDictionary
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
 
-from bot.slack.background import ACK_SECONDS, Work
+from bot.slack.background import ACK_SECONDS, BackgroundTasks
 from bot.slack.inbound import command_text, idempotency
-from bot.slack.inbound.answers import Answers, is_of_outbox
-from bot.slack.inbound.command_gateway import Reception
-from bot.slack.inbound.messages import Newest, Written
+from bot.slack.inbound.answers import Answers, is_outbox_card
+from bot.slack.inbound.command_gateway import CommandGateway
+from bot.slack.inbound.messages import LatestEdits, UserMessage
 from bot.slack.inbound.pictures import Pictures
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, of_event
@@ -34,13 +34,17 @@ class Mentions:
     """Answers what is said to the bot. Slack offers no slash commands in threads."""
 
     def __init__(
-        self, reception: Reception, answers: Answers, pictures: Pictures, work: Work
+        self,
+        gateway: CommandGateway,
+        answers: Answers,
+        pictures: Pictures,
+        background: BackgroundTasks,
     ) -> None:
-        self._reception = reception
+        self._gateway = gateway
         self._answers = answers
         self._pictures = pictures
-        self._work = work
-        self._newest = Newest()
+        self._background = background
+        self._latest = LatestEdits()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def register(self, app: AsyncApp) -> None:
@@ -83,57 +87,57 @@ class Mentions:
                 user=event.get("user_id") or "",
                 channel=channel,
             )
-            self._work.start(self._pictures.saw(origin, file, None), name="file")
+            self._background.start(self._pictures.saw(origin, file, None), name="file")
 
     async def _take(
         self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
     ) -> None:
-        written = Written.read(body["event"])
+        written = UserMessage.read(body["event"])
         if written is None:
             return
         origin = of_event({**body, "event": written.message}, context, installation)
-        answering = self._work.start(self._answer(written, origin), name="mention")
+        answering = self._background.start(self._answer(written, origin), name="mention")
         await asyncio.wait({answering}, timeout=ACK_SECONDS)
 
-    async def _answer(self, written: Written, origin: Origin) -> None:
+    async def _answer(self, written: UserMessage, origin: Origin) -> None:
         key = idempotency.of_message(written.message, origin.channel, origin.installation.workspace)
         if key is None:
             return
         async with self._turns.setdefault(key, asyncio.Lock()):  # one edit after the other
-            if not self._newest.is_news(key, written):
+            if not self._latest.is_new(key, written):
                 return
             try:
                 await self._answer_news(key, written, origin)
             except BaseException:
-                self._newest.forget(key)
+                self._latest.forget(key)
                 raise
 
-    async def _answer_news(self, key: str, written: Written, origin: Origin) -> None:
+    async def _answer_news(self, key: str, written: UserMessage, origin: Origin) -> None:
         line = _line(written, origin)
         if written.edited_at:
-            job = await self._reception.job_of(origin, key)
+            job = await self._gateway.job_of(origin, key)
             if job is not None:
-                card = await self._reception.rewrite(origin, line, job)
-                if card is not None and not is_of_outbox(card):
-                    self._work.start(self._answers.give(origin, card), name="answer")
+                card = await self._gateway.rewrite(origin, line, job)
+                if card is not None and not is_outbox_card(card):
+                    self._background.start(self._answers.give(origin, card), name="answer")
                 return
         try:
             image = await self._pictures.in_message(origin, written.message.get("files") or ())
         except UserError as error:
-            card = cards.error(error, await self._reception.locale(origin))
-            self._work.start(self._answers.give(origin, card), name="answer")
+            card = cards.error(error, await self._gateway.locale(origin))
+            self._background.start(self._answers.give(origin, card), name="answer")
             return
         if image is not None:
             thread = origin.thread_ts or str(written.message["ts"])
             await self._pictures.saw(origin, image, thread)
         else:
             image = await self._pictures.in_thread(origin)
-        card = await self._reception.line(origin, line, key=key, image=image, present=True)
-        if not is_of_outbox(card):
-            self._work.start(self._answers.give(origin, card), name="answer")
+        card = await self._gateway.line(origin, line, key=key, image=image, present=True)
+        if not is_outbox_card(card):
+            self._background.start(self._answers.give(origin, card), name="answer")
 
 
-def _line(written: Written, origin: Origin) -> str:
+def _line(written: UserMessage, origin: Origin) -> str:
     """Return a message as a line with a command."""
     said = command_text.without_mention(written.text, origin.installation.bot_user)
     if said.startswith("/"):

@@ -20,7 +20,7 @@ _EDITED = "message_changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class UserMessage:
     """A message as it is now."""
 
     message: Mapping[str, Any]
@@ -57,13 +57,13 @@ class Written:
         return cls(message=message, edited_at=str(edited.get("ts") or ""))
 
 
-class Newest:
+class LatestEdits:
     """The newest text of messages, because Slack tells of edits more than once and in any order."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
 
-    def is_news(self, key: str, written: Written) -> bool:
+    def is_new(self, key: str, written: UserMessage) -> bool:
         """Whether a message says what was not heard yet; note it then.
 
         A message that nobody edited always is, unless an edit overtook it: Slack tells of it again

@@ -15,10 +15,10 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack.api.calls import Calls, slack_code
-from bot.slack.background import Work
+from bot.slack.background import BackgroundTasks
 from bot.slack.inbound import idempotency, modal_fields
-from bot.slack.inbound.answers import Answers, is_of_outbox
-from bot.slack.inbound.command_gateway import Reception
+from bot.slack.inbound.answers import Answers, is_outbox_card
+from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, of_interaction
 from commands.catalog import COMMANDS
@@ -116,12 +116,17 @@ class Modals:
     """Opens forms and answers them."""
 
     def __init__(
-        self, reception: Reception, answers: Answers, calls: Calls, work: Work, studio: Studio
+        self,
+        gateway: CommandGateway,
+        answers: Answers,
+        calls: Calls,
+        background: BackgroundTasks,
+        studio: Studio,
     ) -> None:
-        self._reception = reception
+        self._gateway = gateway
         self._answers = answers
         self._calls = calls
-        self._work = work
+        self._background = background
         self._studio = studio
 
     def register(self, app: AsyncApp) -> None:
@@ -134,7 +139,7 @@ class Modals:
         self, origin: Origin, draft: Draft, *, trigger_id: str, response_url: str | None = None
     ) -> None:
         """Open the form of a command, or say that it did not work."""
-        locale = await self._reception.locale(origin)
+        locale = await self._gateway.locale(origin)
         try:
             await self.show(origin, draw(draft, self._studio, locale), trigger_id=trigger_id)
         except DeliveryError:
@@ -183,7 +188,7 @@ class Modals:
         if draft is None:
             return
         drawn = draw(
-            replace(draft, everything=True), self._studio, await self._reception.locale(origin)
+            replace(draft, everything=True), self._studio, await self._gateway.locale(origin)
         )
         updating = self._calls.call(
             origin.address,
@@ -193,7 +198,7 @@ class Modals:
             hash=view["hash"],
             view=drawn,
         )
-        self._work.start(updating, name="update")
+        self._background.start(updating, name="update")
 
     async def _submitted(
         self,
@@ -213,12 +218,12 @@ class Modals:
         options: dict[str, Value] = dict(written)
         if draft.image:
             options["image"] = draft.image
-        locale = await self._reception.locale(origin)
+        locale = await self._gateway.locale(origin)
         if wrong := modal_fields.check(command, options, locale):
             await ack(response_action="errors", errors=wrong)
             return
-        answering = self._work.start(
-            self._reception.command(
+        answering = self._background.start(
+            self._gateway.command(
                 origin, command, options, key=idempotency.of_view(body, installation.workspace)
             ),
             name="form",
@@ -238,8 +243,8 @@ class Modals:
             str(place.get("channel") or ""), place.get("thread_ts")
         )
         values = {name: str(value) for name, value in modal_fields.values(view).items()}
-        answering = self._work.start(
-            self._reception.submit(
+        answering = self._background.start(
+            self._gateway.submit(
                 origin,
                 view["callback_id"],
                 values,
@@ -267,13 +272,13 @@ class Modals:
         await ack()
         urls = body.get("response_urls") or [{}]
         later = self._give(answering, origin, urls[0].get("response_url"))
-        self._work.start(later, name="answer")
+        self._background.start(later, name="answer")
 
     async def _give(
         self, answering: asyncio.Task[Card | None], origin: Origin, response_url: str | None
     ) -> None:
         card = await answering
-        if card is not None and not is_of_outbox(card):
+        if card is not None and not is_outbox_card(card):
             await self._answers.give(origin, card, response_url=response_url)
 
 

@@ -8,9 +8,9 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
-from bot.slack.background import Work
+from bot.slack.background import BackgroundTasks
 from bot.slack.inbound.answers import Answers
-from bot.slack.inbound.command_gateway import Reception
+from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.inbound.modals import GENERATE, Draft, Modals
 from bot.slack.inbound.pictures import Pictures
 from bot.slack.installations import Installation
@@ -26,17 +26,17 @@ class Shortcuts:
 
     def __init__(
         self,
-        reception: Reception,
+        gateway: CommandGateway,
         answers: Answers,
         modals: Modals,
         pictures: Pictures,
-        work: Work,
+        background: BackgroundTasks,
     ) -> None:
-        self._reception = reception
+        self._gateway = gateway
         self._answers = answers
         self._modals = modals
         self._pictures = pictures
-        self._work = work
+        self._background = background
 
     def register(self, app: AsyncApp) -> None:
         """Listen to both, and to the button at home that does the same as the first."""
@@ -55,7 +55,7 @@ class Shortcuts:
         origin = of_interaction(body, context, installation)
         draft = Draft(command="generate")
         opening = self._modals.open(origin, draft, trigger_id=body["trigger_id"])
-        self._work.start(opening, name="open")
+        self._background.start(opening, name="open")
 
     async def _animate(
         self,
@@ -65,7 +65,7 @@ class Shortcuts:
         installation: Installation,
     ) -> None:
         await ack()
-        self._work.start(self._open_on(body, context, installation), name="open")
+        self._background.start(self._open_on(body, context, installation), name="open")
 
     async def _open_on(
         self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
@@ -79,7 +79,7 @@ class Shortcuts:
         except UserError as error:
             image, reason = None, error
         if image is None:
-            locale = await self._reception.locale(origin)
+            locale = await self._gateway.locale(origin)
             card = cards.error(reason, locale) if reason else cards.note("slack.no_image", locale)
             await self._answers.give(origin, card, response_url=body.get("response_url"))
             return

@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Destination:
     """Where messages go."""
 
     channel: str
@@ -78,7 +78,7 @@ class Files:
         file_id: str,
         *,
         title: str,
-        place: Place,
+        place: Destination,
         comment: str,
     ) -> None:
         """Finish a filled file, and share it with a comment (markup).

@@ -16,7 +16,7 @@ from bot.platform import Outgoing, Receipt, Remember
 from bot.slack.address import Address
 from bot.slack.api.calls import Calls, slack_code
 from bot.slack.outbound import blocks
-from bot.slack.outbound.files import Files, Place
+from bot.slack.outbound.files import Destination, Files
 from bot.slack.outbound.sharing import Sharing
 from commands.text.card import Attachment, Card
 from commands.text.messages import FALLBACK, text
@@ -139,7 +139,7 @@ class Posting:
 
     # -- where -------------------------------------------------------------------------------
 
-    async def _place(self, address: Address, message: Outgoing) -> Place:
+    async def _place(self, address: Address, message: Outgoing) -> Destination:
         match message.route:
             case Route.THREAD:
                 return _below(message.card_receipt or {})
@@ -148,18 +148,18 @@ class Posting:
             case _:
                 return await self._direct(address)
 
-    async def _direct(self, address: Address) -> Place:
+    async def _direct(self, address: Address) -> Destination:
         opened = await self._calls.call(
             address, "conversations.open", patience=PATIENCE_SECONDS, users=address.user
         )
-        return Place(channel=opened["channel"]["id"])
+        return Destination(channel=opened["channel"]["id"])
 
     # -- what --------------------------------------------------------------------------------
 
     async def _say(
         self,
         address: Address,
-        place: Place,
+        place: Destination,
         drawn: blocks.Message,
         metadata: dict[str, Any] | None = None,
         *,
@@ -187,7 +187,7 @@ class Posting:
     async def _bring(
         self,
         address: Address,
-        place: Place,
+        place: Destination,
         message: Outgoing,
         attachment: Attachment,
         remember: Remember,
@@ -271,11 +271,11 @@ def _why(route: Route, error: DeliveryError) -> str | None:
     return "slack.why.thread_closed" if route is Route.THREAD else "slack.why.channel_closed"
 
 
-def _asked_in(address: Address) -> Place:
-    return Place(channel=address.channel, thread_ts=address.thread_ts)
+def _asked_in(address: Address) -> Destination:
+    return Destination(channel=address.channel, thread_ts=address.thread_ts)
 
 
-def _below(card: Receipt) -> Place:
+def _below(card: Receipt) -> Destination:
     """Return the thread of a posted card.
 
     Raises:
@@ -283,7 +283,7 @@ def _below(card: Receipt) -> Place:
     """
     if "ts" not in card:
         raise DeliveryError("slack.no_thread", transient=False)
-    return Place(channel=card["channel"], thread_ts=card.get("thread_ts") or card["ts"])
+    return Destination(channel=card["channel"], thread_ts=card.get("thread_ts") or card["ts"])
 
 
 def _metadata(message: Outgoing) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from bot.platform import Remember
 from bot.slack.address import Address
 from bot.slack.api.calls import slack_code
-from bot.slack.outbound.files import Files, Place
+from bot.slack.outbound.files import Destination, Files
 from commands.text.card import Attachment
 from inference import crash_points
 from inference.domain.errors import DeliveryError
@@ -42,7 +42,7 @@ class Sharing:
     async def share(
         self,
         address: Address,
-        place: Place,
+        place: Destination,
         attachment: Attachment,
         comment: str,
         *,

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot.control.events import Feed
+from bot.control.events import EventStream
 from bot.delivery import Delivery
-from bot.live_updates import Live
+from bot.live_updates import LiveUpdates
 from bot.terminal.platform import Spoken, TerminalPlatform
 from commands.text.card import Card, CardKind
 from inference.domain.errors import StoreError
@@ -82,8 +82,8 @@ async def test_delivery_survives_what_the_outbox_raises(bench, monkeypatch, name
             artifacts=core.artifacts,
             events=core.events,
             platforms={"test": board},
-            painter=lambda *_: CARD,
-            shrinker=None,
+            card_factory=lambda *_: CARD,
+            compressor=None,
             clock=bench.clock,
         )
         async with running(delivery.run()):
@@ -115,8 +115,8 @@ async def test_delivery_survives_a_write_that_fails_unexpectedly(bench, monkeypa
             artifacts=core.artifacts,
             events=core.events,
             platforms={"test": board},
-            painter=lambda *_: CARD,
-            shrinker=None,
+            card_factory=lambda *_: CARD,
+            compressor=None,
             clock=bench.clock,
         )
         bad.append((await bench.submit()).id)
@@ -150,7 +150,7 @@ async def test_a_card_that_hangs_or_fails_holds_up_no_other():
         if job_id == "FAILS":
             raise LookupError("a prompt")
 
-    live = Live(
+    live = LiveUpdates(
         delivery=SimpleNamespace(refresh=refresh),
         jobs=SimpleNamespace(front=list, place=lambda _: None),
         events=events,
@@ -175,7 +175,7 @@ async def test_a_line_that_cannot_be_told_does_not_end_the_live_cards():
             raise LookupError
         return []
 
-    live = Live(
+    live = LiveUpdates(
         delivery=None,
         jobs=SimpleNamespace(front=front, place=lambda _: None),
         events=EventBus(),
@@ -204,7 +204,7 @@ async def test_a_listener_stays_connected_through_cards_that_cannot_be_told(tmp_
     async def send(event):
         heard.append(event)
 
-    feed = Feed(terminal=terminal, events=events, tenant="guild:a", line=line)
+    feed = EventStream(terminal=terminal, events=events, tenant="guild:a", line=line)
     with feed.subscribed():
         async with running(feed.run(send, asyncio.Event())):
             job = a_job()

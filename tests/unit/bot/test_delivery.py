@@ -58,8 +58,8 @@ async def delivering(bench, board=None, **wishes):
         artifacts=core.artifacts,
         events=core.events,
         platforms={"test": board},
-        painter=paint,
-        shrinker=None,
+        card_factory=paint,
+        compressor=None,
         clock=bench.clock,
         **wishes,
     )

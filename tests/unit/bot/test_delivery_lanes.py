@@ -76,8 +76,8 @@ async def delivering(bench, *chats):
         artifacts=core.artifacts,
         events=core.events,
         platforms={chat.name: chat for chat in chats},
-        painter=lambda *_: Card(kind=CardKind.INFO),
-        shrinker=None,
+        card_factory=lambda *_: Card(kind=CardKind.INFO),
+        compressor=None,
         clock=bench.clock,
     )
     task = asyncio.create_task(delivery.run())

@@ -78,15 +78,15 @@ def executor():
 
 
 @contextlib.asynccontextmanager
-async def delivering(core, clock, chat, ladder, painter=paint):
+async def delivering(core, clock, chat, ladder, card_factory=paint):
     delivery = Delivery(
         outbox=core.outbox,
         store=core.store,
         artifacts=core.artifacts,
         events=core.events,
         platforms={"test": chat},
-        painter=painter,
-        shrinker=ladder,
+        card_factory=card_factory,
+        compressor=ladder,
         clock=clock,
     )
     task = asyncio.create_task(delivery.run())

@@ -56,8 +56,8 @@ async def delivering(core, board, clock):
         artifacts=core.artifacts,
         events=core.events,
         platforms={"test": board},
-        painter=lambda *_: Card(kind=CardKind.INFO),
-        shrinker=None,
+        card_factory=lambda *_: Card(kind=CardKind.INFO),
+        compressor=None,
         clock=clock,
     )
     task = asyncio.create_task(delivery.run())

@@ -22,7 +22,7 @@ class Chat:
         self.runs = 0
         self._ends = list(ends)
 
-    async def run(self, _desk) -> None:
+    async def run(self, _services) -> None:
         self.runs += 1
         end = self._ends.pop(0) if self._ends else None
         if end is not None:
@@ -39,12 +39,12 @@ def quick(monkeypatch):
 
 @contextlib.asynccontextmanager
 async def supervised(*chats):
-    desk = SimpleNamespace(health=Health(), language="en")
-    supervisor = Supervisor(chats, desk)
+    services = SimpleNamespace(health=Health(), language="en")
+    supervisor = Supervisor(chats, services)
     tasks = [asyncio.create_task(supervisor.run(chat)) for chat in chats]
     tasks.append(asyncio.create_task(supervisor.watch()))
     try:
-        yield supervisor, desk.health
+        yield supervisor, services.health
     finally:
         for task in tasks:
             task.cancel()

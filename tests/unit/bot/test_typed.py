@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.cli.command_text import typed_line
+from bot.cli.command_text import command_text
 from commands.parsing.flags import parse
 from inference.domain.errors import UserError
 
 
 def read(*arguments: str):
-    typed = parse(typed_line(arguments))
+    typed = parse(command_text(arguments))
     return typed.prompt, typed.options
 
 

@@ -10,7 +10,7 @@ import pytest
 from bot.discord import command_sync
 from bot.discord.access import USED
 from bot.discord.inbound.answers import Answers
-from bot.discord.inbound.command_gateway import Reception
+from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import CatalogTranslator, make_tree
 from bot.discord.invite import address
 from commands.catalog import COMMANDS
@@ -24,8 +24,8 @@ KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
 async def told(*, assistant: bool) -> list[dict[str, Any]]:
     studio = Studio(models=(), default_model="", assistant=assistant)
     async with discord.Client(intents=discord.Intents.none()) as client:
-        reception = Reception(SimpleNamespace(studio=studio), client, Answers(), None, ())
-        tree = make_tree(client, reception, COMMANDS)
+        gateway = CommandGateway(SimpleNamespace(studio=studio), client, Answers(), None, ())
+        tree = make_tree(client, gateway, COMMANDS)
         await tree.set_translator(CatalogTranslator())
         return await command_sync.payload(tree)
 
@@ -54,8 +54,8 @@ def length(command) -> int:
 
 
 def longest(described, key: str) -> int:
-    translated = described.get(f"{key}_localizations") or {}
-    return max(map(len, [described.get(key, ""), *translated.values()]))
+    translate_errors = described.get(f"{key}_localizations") or {}
+    return max(map(len, [described.get(key, ""), *translate_errors.values()]))
 
 
 async def test_commands_keep_discords_limits(commands):

@@ -7,7 +7,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.discord.errors import refusal, refuses_words, translated
+from bot.discord.errors import refusal, refuses_words, translate_errors
 from inference.domain.errors import DeliveryError
 
 
@@ -84,17 +84,17 @@ def test_the_wait_that_discord_asks_for_is_kept():
     "lost", [aiohttp.ServerDisconnectedError(), ConnectionResetError(), TimeoutError()]
 )
 def test_no_answer_is_for_later(lost):
-    with pytest.raises(DeliveryError) as caught, translated():
+    with pytest.raises(DeliveryError) as caught, translate_errors():
         raise lost
     assert caught.value.transient
 
 
 def test_a_long_rate_limit_is_the_outboxs_business():
-    with pytest.raises(DeliveryError) as caught, translated():
+    with pytest.raises(DeliveryError) as caught, translate_errors():
         raise discord.RateLimited(42.0)
     assert (caught.value.transient, caught.value.retry_after) == (True, 42.0)
 
 
 def test_being_cancelled_passes():
-    with pytest.raises(asyncio.CancelledError), translated():
+    with pytest.raises(asyncio.CancelledError), translate_errors():
         raise asyncio.CancelledError

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.discord.address import Posted, created_at
-from bot.discord.outbound.edit_pace import EDITS_IN_WINDOW, WINDOW_SECONDS, Pace
+from bot.discord.outbound.edit_throttle import EDITS_IN_WINDOW, WINDOW_SECONDS, EditThrottle
 from tests.fakes.clock import ManualClock
 
 CARD = Posted(channel=1, message=1574165719233331203)
@@ -15,7 +15,7 @@ def clock():
 
 
 def test_progress_leaves_room_for_what_matters(clock):
-    pace = Pace(clock)
+    pace = EditThrottle(clock)
     for _ in range(EDITS_IN_WINDOW):
         assert pace.allows(CARD)
         pace.edited(CARD)
@@ -26,7 +26,7 @@ def test_progress_leaves_room_for_what_matters(clock):
 
 
 def test_an_old_message_shows_progress_once_a_minute(clock):
-    pace = Pace(clock)
+    pace = EditThrottle(clock)
     clock.advance(3700)
     assert pace.allows(CARD)
     pace.edited(CARD)

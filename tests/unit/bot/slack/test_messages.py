@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.slack.inbound import messages
-from bot.slack.inbound.messages import Newest, Written
+from bot.slack.inbound.messages import LatestEdits, UserMessage
 
 SAID = {"type": "app_mention", "user": "U1", "channel": "C1", "ts": "1.1", "text": "a fox"}
 EDITED = {**SAID, "edited": {"user": "U1", "ts": "2.1"}, "text": "an owl"}
@@ -16,11 +16,11 @@ def changed(now, before):
 
 
 def test_what_people_write_and_edit_is_read():
-    assert Written.read(SAID).edited_at == ""
-    assert (Written.read(EDITED).text, Written.read(EDITED).edited_at) == ("an owl", "2.1")
-    read = Written.read(changed({"text": "an owl"}, {"text": "a fox"}))
+    assert UserMessage.read(SAID).edited_at == ""
+    assert (UserMessage.read(EDITED).text, UserMessage.read(EDITED).edited_at) == ("an owl", "2.1")
+    read = UserMessage.read(changed({"text": "an owl"}, {"text": "a fox"}))
     assert (read.text, read.message["channel"], read.edited_at) == ("an owl", "D1", "2.1")
-    assert Written.read(changed({"text": "an owl"}, {})).text == "an owl"
+    assert UserMessage.read(changed({"text": "an owl"}, {})).text == "an owl"
 
 
 @pytest.mark.parametrize(
@@ -40,20 +40,20 @@ def test_what_people_write_and_edit_is_read():
     ],
 )
 def test_what_nobody_wrote_or_edited_is_not(event):
-    assert Written.read(event) is None
+    assert UserMessage.read(event) is None
 
 
 def test_an_edit_is_news_once_and_only_the_newest_counts(monkeypatch):
     monkeypatch.setattr(messages, "MAX_REMEMBERED", 2)
-    newest = Newest()
-    said, edited = Written.read(SAID), Written.read(EDITED)
-    assert newest.is_news("a", said)
-    assert newest.is_news("a", said)  # its answer may have been lost
-    assert newest.is_news("a", edited)
-    assert not newest.is_news("a", edited)
-    assert not newest.is_news("a", said)  # overtaken
+    newest = LatestEdits()
+    said, edited = UserMessage.read(SAID), UserMessage.read(EDITED)
+    assert newest.is_new("a", said)
+    assert newest.is_new("a", said)  # its answer may have been lost
+    assert newest.is_new("a", edited)
+    assert not newest.is_new("a", edited)
+    assert not newest.is_new("a", said)  # overtaken
     newest.forget("a")
-    assert newest.is_news("a", edited)
+    assert newest.is_new("a", edited)
     for other in "bc":
-        newest.is_news(other, said)
-    assert newest.is_news("a", edited)  # forgotten by now
+        newest.is_new(other, said)
+    assert newest.is_new("a", edited)  # forgotten by now

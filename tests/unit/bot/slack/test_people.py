@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bot.platform import Desk
+from bot.platform import Services
 from bot.slack.api.clients import Clients, Credentials
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, answering_team
@@ -66,7 +66,7 @@ async def people(directory, tmp_path, clock):
         clients.connected(database) as installations,
     ):
         installations.configure(HOME)
-        desk = Desk(
+        services = Services(
             jobs=None,
             studio=None,
             policy=None,
@@ -74,7 +74,7 @@ async def people(directory, tmp_path, clock):
             database=database,
             operators=frozenset({"slack:T1:UOP"}),
         )
-        yield People(clients, desk, clock)
+        yield People(clients, services, clock)
     await runner.cleanup()
 
 
@@ -85,7 +85,7 @@ def origin(user="U1", *, installation=HOME, **changes) -> Origin:
 async def test_a_member_has_their_name_and_rights(people, directory):
     profile = {"display_name": "Ann", "real_name": "Ann Smith"}
     directory.users["U1"] = {"team_id": "T1", "is_admin": True, "profile": profile}
-    known = await people.know(origin())
+    known = await people.identify(origin())
     assert (known.caller.id, known.caller.name, known.caller.admin) == ("U1", "Ann", True)
     assert not known.external
     assert not known.caller.operator
@@ -93,8 +93,8 @@ async def test_a_member_has_their_name_and_rights(people, directory):
 
 async def test_operators_are_named_by_workspace_and_person(people, directory):
     directory.users["UOP"] = {"team_id": "T1"}
-    assert (await people.know(origin("UOP"))).caller.operator
-    assert not (await people.know(origin("UOP", home="T2", foreign=True))).caller.operator
+    assert (await people.identify(origin("UOP"))).caller.operator
+    assert not (await people.identify(origin("UOP", home="T2", foreign=True))).caller.operator
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_operators_are_named_by_workspace_and_person(people, directory):
 async def test_who_may_be_of_another_company_is(people, directory, user, payload, external):
     if user is not None:
         directory.users["U1"] = user
-    assert (await people.know(origin(**payload))).external is external
+    assert (await people.identify(origin(**payload))).external is external
 
 
 @pytest.mark.parametrize(
@@ -124,32 +124,32 @@ async def test_who_may_be_of_another_company_is(people, directory, user, payload
 )
 async def test_workspaces_of_one_organisation_are_one_company(people, directory, user, external):
     directory.users["U1"] = user
-    known = await people.know(origin(installation=GRID, home="T9", foreign=True))
+    known = await people.identify(origin(installation=GRID, home="T9", foreign=True))
     assert known.external is external
 
 
 async def test_guests_have_no_rights_and_an_id_of_their_own(people, directory):
     directory.users["U1"] = {"team_id": "T2", "is_admin": True, "is_owner": True}
     directory.groups = [{"id": "S1", "users": ["U1"]}]
-    caller = (await people.know(origin(home="T2", foreign=True))).caller
+    caller = (await people.identify(origin(home="T2", foreign=True))).caller
     assert (caller.id, caller.admin, caller.roles) == ("U1@T2", False, frozenset())
 
 
 async def test_user_groups_are_roles_where_the_app_may_read_them(people, directory):
     directory.users["U1"] = {"team_id": "T1"}
     directory.groups = [{"id": "S1", "users": ["U1", "U2"]}, {"id": "S2", "users": ["U2"]}]
-    assert (await people.know(origin())).caller.roles == {"S1"}
-    assert (await people.know(origin(installation=GRID))).caller.roles == frozenset()
+    assert (await people.identify(origin())).caller.roles == {"S1"}
+    assert (await people.identify(origin(installation=GRID))).caller.roles == frozenset()
 
 
 async def test_a_profile_is_asked_for_once_in_a_while(people, directory, clock):
     directory.users["U1"] = {"team_id": "T1", "is_admin": True}
-    await people.know(origin())
-    await people.know(origin())
+    await people.identify(origin())
+    await people.identify(origin())
     assert directory.asked.count("users.info") == 1
     clock.advance(KEPT_SECONDS + 1)
     directory.users.clear()
-    known = await people.know(origin(user_name="ann"))
+    known = await people.identify(origin(user_name="ann"))
     assert directory.asked.count("users.info") == 2
     assert not known.caller.admin
 

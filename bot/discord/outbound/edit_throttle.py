@@ -19,7 +19,7 @@ OLD_PAUSE_SECONDS = 60.0
 """Between two edits of such a message."""
 
 
-class Pace:
+class EditThrottle:
     """Knows which messages were edited lately."""
 
     def __init__(self, clock: Clock) -> None:
