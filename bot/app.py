@@ -44,6 +44,9 @@ SECONDS_PER_DAY = 86_400.0
 _BUILT_IN = {"discord": "bot.discord:make", "slack": "bot.slack:make"}
 """Imported only where they are wanted."""
 
+PLATFORMS = (*_BUILT_IN, TERMINAL)
+"""That ship with Rushes."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -185,7 +188,8 @@ def make_platform(name: str, config: Config) -> Platform | None:
         return _terminal(config)
     module, _, factory = _BUILT_IN.get(name, name).partition(":")
     if not factory:
-        raise UserError("config.platform_unknown", name=name)
+        where = config.where("bot", "platforms")
+        raise UserError("config.platform_unknown", where=where, name=name, known=PLATFORMS)
     try:
         make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
         return make(config)
@@ -193,7 +197,10 @@ def make_platform(name: str, config: Config) -> Platform | None:
         raise
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-        raise UserError("config.platform_broken", name=name, problem=problem) from error
+        where = config.where("bot", "platforms")
+        raise UserError(
+            "config.platform_broken", where=where, name=name, problem=problem
+        ) from error
 
 
 def _terminal(config: Config) -> TerminalPlatform:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 
 from bot import factories
-from bot.app import make_platform
+from bot.app import PLATFORMS, make_platform
 from bot.config.sections import Config
 from bot.moderation import check_moderation
 from commands.text.messages import language
@@ -49,6 +49,8 @@ def _problems(config: Config) -> Iterator[RushesError]:
         yield from _raised(lambda name=name: make_platform(name, config))  # type: ignore[misc]
     yield from _raised(check_proxies)
     yield from _slack(config)
+    yield from _tenants(config)
+    yield from _weights(config)
     yield from _raised(lambda: factories.studio(config))
     yield from _raised(lambda: factories.check_assistant(config))
     yield from _raised(lambda: check_moderation(config))
@@ -75,6 +77,39 @@ def _bot(config: Config) -> Iterator[RushesError]:
             yield UserError(
                 "config.operator", where=where, name=operator, examples=OPERATOR_EXAMPLES
             )
+
+
+def _tenants(config: Config) -> Iterator[RushesError]:
+    """Check that tenants are of chats there are; a chat of one's own may call itself anything."""
+    if any(":" in name for name in config.bot.platforms):
+        return
+    named = (
+        ("bot", "allowed_tenants", config.bot.allowed_tenants),
+        ("queue", "weights", frozenset(config.queue.weights)),
+    )
+    for section, key, tenants in named:
+        for tenant in sorted(tenants):
+            if tenant.partition(":")[0] not in PLATFORMS:
+                yield UserError(
+                    "config.wrong_type",
+                    where=config.where(section, key),
+                    key=f"{section}.{key}",
+                    problem=f"{tenant} is of no chat that is known",
+                )
+
+
+def _weights(config: Config) -> Iterator[RushesError]:
+    """Check the folder for downloads; one that is not there yet is made when it is needed."""
+    directory = config.models.directory
+    if directory is None:
+        return
+    nearest = next(
+        path for path in (directory.absolute(), *directory.absolute().parents) if path.exists()
+    )
+    if not nearest.is_dir():
+        where = config.where("models", "directory")
+        problem = f"{nearest} is not a folder"
+        yield UserError("config.wrong_type", where=where, key="models.directory", problem=problem)
 
 
 def _slack(config: Config) -> Iterator[RushesError]:

@@ -9,52 +9,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.config.values import (
+    Days,
+    GatewayUrl,
+    HostPattern,
+    ListenAddress,
+    Port,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    Tenant,
+    ThreadMinutes,
+    Url,
+    Weight,
+    collection,
+    lenient,
+    token,
+)
 from commands.policy.house import DirectMessages
 from inference.domain.errors import UserError
 from inference.domain.watermark import Corner
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
-        raise ValueError("it must be a whole address such as https://example.com/v1")
-    return value
-
-
-Url = Annotated[str, AfterValidator(_url)]
-
-
-def _number(value: object) -> object:
-    """Take numbers out of environment variables, where a choice of numbers does not."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-ThreadMinutes = Annotated[Literal[60, 1440, 4320, 10080], BeforeValidator(_number)]
-"""After which Discord may hide a thread in which nobody writes: what it offers."""
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Positive = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -70,65 +58,6 @@ class Section(BaseModel):
         return lenient(value, annotation) if isinstance(value, str) else value
 
 
-def lenient(value: str, annotation: Any) -> Any:
-    """Return what a text stands for, where people and environments write it differently.
-
-    `INFO` is `info`, `~/clips` is in the home directory, `discord, slack` is a list, and a token
-    may come with the quotes, the line break or the "Bot " that it was copied with.
-
-    Raises:
-        ValueError: It cannot stand for anything of this kind.
-    """
-    kinds = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
-    for kind in kinds:
-        if kind is SecretStr:
-            return _clean_secret(value) or (None if NoneType in kinds else "")
-        if kind is Path:
-            return _expand(value)
-        if get_origin(kind) in {list, frozenset, dict}:
-            return _collection(value, get_origin(kind))
-        if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, StrEnum)):
-            return value.strip().lower()
-    return value
-
-
-def _clean_secret(value: str) -> str:
-    """Return a token without what was copied along with it.
-
-    Raises:
-        ValueError: Something in the middle is no part of any token.
-    """
-    cleaned = value.strip().strip("\ufeff\u200b").strip()
-    if len(cleaned) > 1 and cleaned[0] == cleaned[-1] and cleaned[0] in "'\"`":
-        cleaned = cleaned[1:-1].strip()
-    for prefix in ("Bot ", "Bearer "):
-        cleaned = cleaned.removeprefix(prefix).strip()
-    if not (cleaned.isascii() and cleaned.isprintable()) or " " in cleaned:
-        raise ValueError("it has a space, a line break or a special character inside: copy it anew")
-    return cleaned
-
-
-def _expand(value: str) -> Path:
-    try:
-        return Path(value.strip()).expanduser()
-    except RuntimeError:
-        raise ValueError("there is no home directory here: write the path without ~") from None
-
-
-def _collection(value: str, kind: type) -> Any:
-    """Return the list or table that a text describes: JSON, or words between commas."""
-    if value.lstrip().startswith(("[", "{")):
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"it is not valid JSON: {error}") from error
-    words = [word.strip() for word in value.split(",") if word.strip()]
-    if kind is not dict:
-        return words
-    pairs = [word.partition("=") for word in words]
-    return {name.strip(): number.strip() for name, _, number in pairs}
-
-
 class BotSection(Section):
     """The process itself."""
 
@@ -142,8 +71,14 @@ class BotSection(Section):
     """Whether anything is made in direct messages with the bot."""
     direct_message_seconds: Positive = 600
     """GPU seconds a day of one person in Discord's direct messages, which belong to no server."""
-    allowed_tenants: frozenset[str] = frozenset()
+    allowed_tenants: frozenset[Tenant] = frozenset()
     """The only servers and workspaces that are served, if any are named; see `policy.house`."""
+
+    @field_validator("platforms")
+    @classmethod
+    def _plain_names(cls, names: list[str]) -> list[str]:
+        plain = (name.strip() for name in names)
+        return [name if ":" in name else name.lower() for name in plain]
 
 
 class DiscordSection(Section):
@@ -152,8 +87,8 @@ class DiscordSection(Section):
     token: SecretStr | None = None
     guild_ids: list[Annotated[int, Field(gt=0)]] = []
     api_base_url: Url | None = None
-    gateway_url: Url | None = None
-    cdn_hosts: list[str] = [
+    gateway_url: GatewayUrl | None = None
+    cdn_hosts: list[HostPattern] = [
         "cdn.discordapp.com",
         "media.discordapp.net",
         "images-ext-*.discordapp.net",
@@ -166,25 +101,14 @@ class SlackSection(Section):
     """Slack; off without a token."""
 
     mode: Literal["socket", "http"] = "socket"
-    bot_token: SecretStr | None = None
-    app_token: SecretStr | None = None
+    bot_token: Annotated[SecretStr | None, token("xoxb-", ("xapp-", "xoxp-"))] = None
+    app_token: Annotated[SecretStr | None, token("xapp-", ("xoxb-", "xoxp-"))] = None
     signing_secret: SecretStr | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
     api_base_url: Url | None = None
-    host: str = "127.0.0.1"
+    host: ListenAddress = "127.0.0.1"
     port: Port = 3000
-
-    @model_validator(mode="after")
-    def _check_kinds(self) -> Self:
-        for key, mine, others in (
-            ("bot_token", "xoxb-", "xapp-"),
-            ("app_token", "xapp-", ("xoxb-", "xoxp-")),
-        ):
-            token: SecretStr | None = getattr(self, key)
-            if token is not None and token.get_secret_value().startswith(others):
-                raise ValueError(f"{key} must be the token that begins with {mine}")
-        return self
 
 
 class ModelsSection(Section):
@@ -197,9 +121,18 @@ class ModelsSection(Section):
     installed: list[str] = ["nano"]
     directory: Path | None = None
 
+    @field_validator("installed")
+    @classmethod
+    def _check_installed(cls, names: list[str]) -> list[str]:
+        if not names:
+            raise ValueError("name at least one")
+        return names
+
     def options(self, name: str) -> dict[str, Any]:
         """Return the table `[models.<name>]`."""
         table = (self.model_extra or {}).get(name, {})
+        if isinstance(table, str) and table.lstrip().startswith("{"):
+            table = _value(table)  # a whole table, as an environment may hold it
         if not isinstance(table, dict):
             raise UserError(
                 "config.wrong_type",
@@ -227,9 +160,9 @@ class QueueSection(Section):
     waiting_per_user: Positive = 3
     waiting_total: Positive = 200
     cooldown_seconds: Seconds = 0.0
-    job_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    job_seconds: PositiveSeconds = 1800.0
     """Longest estimated GPU time of one job."""
-    weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    weights: dict[Tenant, Weight] = {}
 
 
 class AssistantSection(Section):
@@ -238,8 +171,8 @@ class AssistantSection(Section):
     base_url: Url | None = None
     api_key: SecretStr | None = None
     model: str | None = None
-    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
-    calls_per_hour: Annotated[int, Field(ge=1)] = 60
+    timeout_seconds: PositiveSeconds = 20.0
+    calls_per_hour: Positive = 60
     """Of one person."""
 
 
@@ -272,7 +205,7 @@ class WatermarkSection(Section):
 class HttpSection(Section):
     """Health, metrics and REST over TCP; off without a token."""
 
-    host: str = "127.0.0.1"
+    host: ListenAddress = "127.0.0.1"
     port: Port = 8080
     token: SecretStr | None = None
 
@@ -280,7 +213,7 @@ class HttpSection(Section):
 class RetentionSection(Section):
     """How long files are kept."""
 
-    files_days: Annotated[float, Field(gt=0)] = 30.0
+    files_days: Days = 30.0
 
 
 class LogSection(Section):
@@ -329,4 +262,4 @@ class Config(BaseSettings):
     def _read_section(cls, value: Any) -> Any:
         """Take a whole section as JSON, as an environment may hold it."""
         is_json = isinstance(value, str) and value.lstrip().startswith("{")
-        return _collection(value, dict) if is_json else value
+        return collection(value, dict) if is_json else value

@@ -70,7 +70,7 @@ class Sources:
         for name in os.environ:
             if name.upper().startswith(PREFIX):
                 key = name[len(PREFIX) :].lower().split(SEPARATOR)
-                if names[: len(key)] == key:
+                if names[: len(key)] == key or key[: len(names)] == names:
                     return name
         if line := _line(self.text, [str(part) for part in location]):
             return f"{self.path}:{line}"
@@ -190,6 +190,9 @@ def _explain(error: ValidationError, sources: Sources) -> Iterator[UserError]:
             guess = closest(str(location[-1]), known)
             legal = known if guess is None else [guess]
             yield UserError("config.unknown_key", where=where, key=key, known=legal)
+        elif one["type"] == "model_type":
+            problem = f"[{key}] must be a table of settings"
+            yield UserError("config.wrong_type", where=where, key=key, problem=problem)
         else:
             problem = one["msg"].removeprefix("Value error, ")
             problem = problem[:1].lower() + problem[1:]

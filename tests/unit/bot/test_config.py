@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bot.config.sections import Config, lenient
+from bot.config.sections import Config
 from bot.config.sources import load_config
+from bot.config.values import lenient
 from commands.text.messages import error_text
 from inference.domain.errors import RushesError
 
@@ -66,7 +67,6 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[models]\nnano = 3\n", ["mine.toml", "models.nano", "table"]),
         ("[models]\ninstalled = ['sora']\n", ["mine.toml:2", "sora", "nano"]),
         ("[models]\ndefault = 'opensora'\n", ["mine.toml:2", "opensora", "nano"]),
-        ("queue = 5\n", ["mine.toml:1", "queue"]),
         (
             "[discord]\nthread_minutes = 90\n",
             ["mine.toml:2", "discord.thread_minutes", "60, 1440, 4320 or 10080"],
@@ -79,6 +79,31 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[queue]\nweights = { 'discord:1' = -2 }\n", ["mine.toml:2", "weights"]),
         ('[queue]\n"waiting_total" = 0\n', ["mine.toml:2", "queue.waiting_total"]),
         ("queue.waiting_total = 0\n", ["mine.toml:1", "queue.waiting_total"]),
+        ("queue = 5\n", ["mine.toml:1", "queue is wrong", "[queue]", "table"]),
+        ("[[queue]]\nwaiting_total = 5\n", ["mine.toml:1", "[queue]", "table"]),
+        ("[models]\ninstalled = []\n", ["mine.toml:2", "models.installed", "at least one"]),
+        ("[bot]\ndata_dir = ''\n", ["mine.toml:2", "bot.data_dir", "empty"]),
+        ("[bot]\ndata_dir = 'a\\u0000b'\n".replace("'", '"'), ["mine.toml:2", "bot.data_dir"]),
+        ("[models]\ndirectory = 'a\\u0000b'\n".replace("'", '"'), ["mine.toml:2", "directory"]),
+        ("[queue]\ncooldown_seconds = inf\n", ["mine.toml:2", "queue.cooldown_seconds"]),
+        ("[queue]\njob_seconds = inf\n", ["mine.toml:2", "queue.job_seconds"]),
+        ("[queue]\nwaiting_total = 100000000000000000000\n", ["mine.toml:2", "waiting_total"]),
+        ("[queue]\nweights = { 'discord:1' = inf }\n", ["mine.toml:2", "queue.weights"]),
+        ("[queue]\nweights = { '1' = 2 }\n", ["mine.toml:2", "queue.weights", "discord:"]),
+        ("[bot]\nallowed_tenants = ['123']\n", ["mine.toml:2", "allowed_tenants", "123"]),
+        ("[bot]\nallowed_tenants = ['slack:foo']\n", ["mine.toml:2", "slack:foo", "slack:T"]),
+        ("[retention]\nfiles_days = inf\n", ["mine.toml:2", "retention.files_days"]),
+        ("[retention]\nfiles_days = 1e300\n", ["mine.toml:2", "retention.files_days"]),
+        ("[assistant]\ntimeout_seconds = inf\n", ["mine.toml:2", "assistant.timeout_seconds"]),
+        ("[assistant]\nbase_url = 'http://a:99999/'\n", ["mine.toml:2", "assistant.base_url"]),
+        ("[assistant]\nbase_url = 'http://exa mple/'\n", ["mine.toml:2", "assistant.base_url"]),
+        ("[assistant]\nbase_url = 'ws://example.com'\n", ["mine.toml:2", "https://"]),
+        ("[discord]\ngateway_url = 'https://example.com'\n", ["mine.toml:2", "wss://"]),
+        ("[discord]\ncdn_hosts = ['https://a.b/']\n", ["mine.toml:2", "discord.cdn_hosts"]),
+        ("[http]\nhost = ''\n", ["mine.toml:2", "http.host"]),
+        ("[slack]\nhost = 'exa mple'\n", ["mine.toml:2", "slack.host"]),
+        ("[slack]\nbot_token = 'xoxp-1'\n", ["mine.toml:2", "slack.bot_token", "xoxb-"]),
+        ("[slack]\napp_token = 'xoxb-1'\n", ["mine.toml:2", "slack.app_token", "xapp-"]),
         ("x = [", ["mine.toml", "TOML"]),
         ("[log]\nlevel='info'\n".encode("utf-16"), ["mine.toml", "UTF-8"]),
     ],
@@ -185,3 +210,59 @@ def test_any_token_is_cleaned_or_refused(value):
     with contextlib.suppress(ValueError):
         cleaned = lenient(value, SecretStr | None)
     assert cleaned is None or (cleaned.isprintable() and " " not in cleaned)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parts"),
+    [
+        ("SLACK_BOT_TOKEN", "xapp-1", ["slack.bot_token", "xoxb-"]),
+        ("RUSHES_MODELS__TESTCRD__STEPS", "1", ["models.testcrd", "testcard"]),
+        ("RUSHES_BOT__DATA_DIR__X", "1", ["bot.data_dir"]),
+        ("RUSHES_BOT__DATA_DIR", "", ["bot.data_dir", "empty"]),
+        ("RUSHES_MODELS__TESTCARD", "[1]", ["models.testcard", "table"]),
+        ("RUSHES_BOT__ALLOWED_TENANTS", "discord:1, discord:x", ["discord:x"]),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named_by_its_variable(
+    tmp_path, monkeypatch, name, value, parts
+):
+    monkeypatch.setenv(name, value)
+    (told,) = refused(tmp_path, "")
+    assert told.startswith(f"{name}: ")
+    for part in parts:
+        assert part in told
+
+
+def test_a_whole_table_of_a_model_may_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUSHES_MODELS__TESTCARD", '{"steps": 3}')
+    assert loaded(tmp_path, "").models.options("testcard") == {"steps": 3}
+
+
+@pytest.mark.parametrize("typed", ["Bot", "Bot ", "bearer", "''", '" "', "\ufeff", "\u200b\n"])
+def test_a_token_of_which_nothing_is_left_is_none(tmp_path, monkeypatch, typed):
+    monkeypatch.setenv("DISCORD_TOKEN", typed)
+    assert loaded(tmp_path, "").discord.token is None
+
+
+def test_what_others_call_warning_is_taken(tmp_path):
+    assert loaded(tmp_path, "[log]\nlevel = 'WARN'\n").log.level == "warning"
+
+
+def test_names_of_chats_are_taken_however_they_are_written(tmp_path):
+    config = loaded(tmp_path, "[bot]\nplatforms = [' Discord', 'SLACK ', 'My.module:Make']\n")
+    assert config.bot.platforms == ["discord", "slack", "My.module:Make"]
+
+
+@pytest.mark.parametrize(
+    "tenants",
+    [
+        "discord:123, discord:dm, slack:T012AB, slack:E9",
+        "discord:dm-42",
+        "terminal:studio",
+        "mattermost:team one",
+    ],
+)
+def test_tenants_of_every_chat_are_taken(tmp_path, tenants):
+    platforms = "platforms = ['mattermost.bridge:make', 'discord', 'slack', 'terminal']"
+    config = loaded(tmp_path, f"[bot]\nallowed_tenants = '{tenants}'\n{platforms}\n")
+    assert config.bot.allowed_tenants == {each.strip() for each in tenants.split(",")}

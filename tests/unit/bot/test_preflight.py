@@ -89,3 +89,36 @@ def test_a_wrong_proxy_is_one_sentence_without_its_password(tmp_path, monkeypatc
     [sentence] = refused(config(tmp_path))
     assert "HTTPS_PROXY" in sentence
     assert "secret" not in sentence
+
+
+def test_a_platform_that_does_not_exist_is_named_with_its_place_and_those_that_do(tmp_path):
+    (told,) = refused(config(tmp_path, bot={"platforms": ["discrod"]}))
+    assert told.startswith("bot.platforms: ")
+    for part in ("discrod", "discord", "slack", "terminal"):
+        assert part in told
+
+
+@pytest.mark.parametrize("place", ["file", "below a file"])
+def test_a_folder_of_weights_that_is_none_is_told_at_start(tmp_path, place):
+    (tmp_path / "weights").write_bytes(b"")
+    directory = tmp_path / "weights" / ("" if place == "file" else "deep")
+    made = Config(
+        bot={"data_dir": tmp_path / "data", "platforms": ["terminal"]},
+        models={"installed": ["testcard"], "directory": directory},
+    )
+    (told,) = refused(made)
+    assert told.startswith("models.directory: ")
+    assert "not a folder" in told
+
+
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"queue": {"weights": {"dicord:1": 2.0}}}, "queue.weights"),
+        ({"bot": {"allowed_tenants": ["discrod:1", "discord:2"]}}, "bot.allowed_tenants"),
+    ],
+)
+def test_a_tenant_of_a_chat_that_does_not_exist_is_told_at_start(tmp_path, sections, key):
+    (told,) = refused(config(tmp_path, **sections))
+    assert told.startswith(f"{key}: ")
+    assert ("dicord" in told) or ("discrod" in told)

@@ -1,0 +1,164 @@
+"""Values of the configuration: what people write for each kind, and what may stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+_BLANK = re.compile(r"[\s\x00-\x1f]")
+
+_HOST = re.compile(r"[A-Za-z0-9.*_-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
+"""A name or number of a host with a port, and `*` for a part of a name."""
+
+_TENANT = re.compile(
+    r"discord:(?:\d+|dm(?:-\d+)?)|slack:[A-Z][A-Z0-9]*|(?!discord:|slack:)[\w.-]+:.+"
+)
+
+_SYNONYMS = {"warn": "warning"}
+
+LONGEST_SECONDS = 1e9
+MOST = 10**9
+
+
+def _url(*schemes: str, example: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        sound = parts.scheme in schemes and parts.hostname and not _BLANK.search(value)
+        if not sound or parts.port == 0:  # reading a port that is none raises ValueError, too
+            raise ValueError(f"it must be a whole address such as {example}")
+        return value
+
+    return check
+
+
+Url = Annotated[str, AfterValidator(_url("http", "https", example="https://example.com/v1"))]
+GatewayUrl = Annotated[str, AfterValidator(_url("ws", "wss", example="wss://gateway.example.com"))]
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("it must be a name or number of a host, without https:// and slashes")
+    return value
+
+
+HostPattern = Annotated[str, AfterValidator(_host)]
+
+
+def _address(value: str) -> str:
+    if not value or _BLANK.search(value) or "/" in value:
+        raise ValueError("it must be a name or number of a host, such as 127.0.0.1")
+    return value
+
+
+ListenAddress = Annotated[str, AfterValidator(_address)]
+
+
+def _tenant(value: str) -> str:
+    if not _TENANT.fullmatch(value):
+        examples = "discord:123456789, discord:dm or slack:T012AB"
+        raise ValueError(f"{value} names no server and no workspace; write it like {examples}")
+    return value
+
+
+Tenant = Annotated[str, AfterValidator(_tenant)]
+"""A server or workspace as `policy.house` knows it."""
+
+
+def token(begins: str, others: tuple[str, ...]) -> AfterValidator:
+    """Return a check against one of Slack's tokens in the place of another."""
+
+    def check(value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value().startswith(others):
+            raise ValueError(f"it must be the token that begins with {begins}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _number(value: object) -> object:
+    """Take numbers out of environment variables, where a choice of numbers does not."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
+ThreadMinutes = Annotated[Literal[60, 1440, 4320, 10080], BeforeValidator(_number)]
+"""After which Discord may hide a thread in which nobody writes: what it offers."""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
+Days = Annotated[float, Field(gt=0, le=100_000)]
+Weight = Annotated[float, Field(gt=0, le=MOST)]
+
+
+def lenient(value: str, annotation: Any) -> Any:
+    """Return what a text stands for, where people and environments write it differently.
+
+    `INFO` is `info`, `~/clips` is in the home directory, `discord, slack` is a list, and a token
+    may come with the quotes, the line break or the "Bot " that it was copied with.
+
+    Raises:
+        ValueError: It cannot stand for anything of this kind.
+    """
+    kinds = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+    for kind in kinds:
+        if kind is SecretStr:
+            return _clean_secret(value) or (None if NoneType in kinds else "")
+        if kind is Path:
+            return None if not value.strip() and NoneType in kinds else _expand(value)
+        if get_origin(kind) in {list, frozenset, dict}:
+            return collection(value, get_origin(kind))
+        if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, StrEnum)):
+            word = value.strip().lower()
+            return _SYNONYMS.get(word, word) if "warning" in get_args(kind) else word
+    return value
+
+
+def _clean_secret(value: str) -> str:
+    """Return a token without what was copied along with it.
+
+    Raises:
+        ValueError: Something in the middle is no part of any token.
+    """
+    cleaned = value.strip().strip("\ufeff\u200b").strip()
+    if len(cleaned) > 1 and cleaned[0] == cleaned[-1] and cleaned[0] in "'\"`":
+        cleaned = cleaned[1:-1].strip()
+    kind, _, rest = cleaned.partition(" ")
+    if kind.lower() in {"bot", "bearer"}:
+        cleaned = rest.strip()
+    if not (cleaned.isascii() and cleaned.isprintable()) or " " in cleaned:
+        raise ValueError("it has a space, a line break or a special character inside: copy it anew")
+    return cleaned
+
+
+def _expand(value: str) -> Path:
+    if not value.strip():
+        raise ValueError("it is empty")
+    if "\0" in value:
+        raise ValueError("it has a character inside that no path can have")
+    try:
+        return Path(value.strip()).expanduser()
+    except RuntimeError:
+        raise ValueError("there is no home directory here: write the path without ~") from None
+
+
+def collection(value: str, kind: type) -> Any:
+    """Return the list or table that a text describes: JSON, or words between commas."""
+    if value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"it is not valid JSON: {error}") from error
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if kind is not dict:
+        return words
+    pairs = [word.partition("=") for word in words]
+    return {name.strip(): number.strip() for name, _, number in pairs}
