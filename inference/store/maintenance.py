@@ -50,7 +50,7 @@ def backup(data_directory: Path, target: Path) -> int:
         The size of the copy in bytes.
 
     Raises:
-        StoreError: There is nothing to copy, or the copy cannot be written.
+        StoreError: There is nothing to copy, it is damaged, or the copy cannot be written.
     """
     path = data_directory / DATABASE_NAME
     if target.exists():
@@ -61,6 +61,8 @@ def backup(data_directory: Path, target: Path) -> int:
             schema_of(source, path)
             try:
                 copy_database(source, part)
+                if not _is_sound(part):  # a page is copied whatever is in it
+                    raise StoreError("store.corrupt", path=str(path))
                 part.replace(target)
                 return target.stat().st_size
             except sqlite3.Error as error:
@@ -113,6 +115,11 @@ def check(data_directory: Path) -> Health:
         )
 
 
+def _is_sound(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("PRAGMA quick_check(1)")] == ["ok"]
+
+
 def _undecodable(connection: sqlite3.Connection) -> Iterator[str]:
     connection.row_factory = sqlite3.Row
     for row in connection.execute("SELECT * FROM jobs"):
@@ -140,8 +147,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         StoreError: Why it cannot be read.
     """
     with explained(path, opening=True), contextlib.ExitStack() as stack:
-        with path.open("rb"):  # the file system says best why it cannot be opened
-            pass
+        # The file system says best why it cannot be opened; a pipe would wait for its writer.
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         hindrance = obstacle(path)
         if hindrance is not None:
             if hindrance.code == "store.not_a_file":

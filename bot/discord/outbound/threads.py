@@ -8,7 +8,7 @@ from collections import defaultdict
 import discord
 import structlog
 
-from bot.config.sections import ThreadMinutes
+from bot.config.values import ThreadMinutes
 from bot.discord.address import Address, Posted
 from bot.discord.errors import (
     THREAD_EXISTS,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 import threading
 
@@ -76,3 +78,26 @@ def test_a_damaged_database_is_called_damaged(data):
         assert check(data).problems
     except StoreError as error:
         assert error.code == "store.corrupt"  # noqa: PT017 - either way of saying so will do
+
+
+@pytest.mark.parametrize("operation", [check, lambda data: backup(data, data / "copy")])
+def test_a_pipe_in_the_place_of_the_database_holds_nobody_up(tmp_path, operation):
+    os.mkfifo(tmp_path / DATABASE_NAME)
+    with pytest.raises(StoreError) as caught:
+        operation(tmp_path)
+    assert caught.value.code == "store.not_a_file"
+
+
+def test_a_damaged_page_is_not_saved_as_if_it_were_a_backup(data, tmp_path):
+    with contextlib.closing(sqlite3.connect(data / DATABASE_NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'outbox'"
+        [(page,)] = connection.execute(query)
+        [(size,)] = connection.execute("PRAGMA page_size")
+    with (data / DATABASE_NAME).open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    with pytest.raises(StoreError) as caught:
+        backup(data, tmp_path / "copy.sqlite3")
+    assert caught.value.code == "store.corrupt"
+    assert not list(tmp_path.glob("copy*"))
