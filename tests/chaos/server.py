@@ -98,7 +98,7 @@ class Witness:
                 await self._changed.wait_for(condition)
         return bool(condition())
 
-    async def answered(self, command: Command, seconds: float = 30.0) -> dict[str, Any]:
+    async def answered(self, command: Command, seconds: float = 60.0) -> dict[str, Any]:
         """Wait for the answer to a command."""
         assert await self.until(lambda: command.answer, seconds), f"no answer to {command.text}"
         assert command.answer is not None

@@ -122,7 +122,7 @@ class World:
             [(state,)] = connection.execute("SELECT state FROM jobs WHERE id = ?", (job,))
         return str(state)
 
-    async def reached(self, job: str, *states: str, seconds: float = 30.0) -> None:
+    async def reached(self, job: str, *states: str, seconds: float = 60.0) -> None:
         """Wait until a job is in one of these states on the disk."""
         async with asyncio.timeout(seconds):
             while self.state(job) not in states:  # noqa: ASYNC110 - the disk tells nobody

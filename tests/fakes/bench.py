@@ -83,7 +83,7 @@ class Bench:
             await released.wait()
 
         async def queued(count: int) -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while database._work.qsize() != count:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(0)
 
@@ -128,7 +128,7 @@ class Bench:
     async def reached(self, job_id: str, *states: JobState) -> Job:
         """Wait until a job is in one of the states."""
         with self.core.events.subscribe() as events:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     job = await self.core.store.get(job_id)
                     if job is not None and job.state in states:

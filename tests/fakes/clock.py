@@ -35,7 +35,7 @@ class ManualClock:
 
     async def asleep(self, seconds: float) -> None:
         """Wait until somebody sleeps who asked for so many seconds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while seconds not in {asked for _, asked, woken in self._sleepers if not woken.done()}:
                 self._somebody_sleeps.clear()
                 await self._somebody_sleeps.wait()

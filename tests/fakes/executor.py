@@ -75,7 +75,7 @@ class FakeExecutor:
 
     async def started(self) -> RenderTask:
         """Wait until a render is under way and return its task."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self._current is None:
                 await self._started.wait()
         return self._current[0]

@@ -12,7 +12,7 @@ from bot.app import App, open_app
 from bot.config.sources import load_config
 from tests.fakes.discord import Channel, Guild, LoopbackDiscord, Message, Person
 
-SECONDS = 30.0
+SECONDS = 60.0
 """Patience with a busy machine."""
 
 

@@ -16,7 +16,7 @@ from inference.jobs.preparation import DOWNLOADS
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
 
-SECONDS = 40.0
+SECONDS = 60.0
 
 ID = r"\b[0-9A-Z]{10}\b"
 

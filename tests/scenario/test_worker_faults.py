@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
-import statistics
 import time
 
 import aiohttp
@@ -24,7 +23,8 @@ ONCE = (
 
 ALWAYS = ("crash", "oom", "lie", "error", "bug", "sticky", "nan")
 
-LAG_SECONDS = 0.1
+LAG_SECONDS = 5.0
+"""A worker is silent for longer when it hangs; a busy machine is not."""
 
 
 async def asked(living, text):
@@ -74,7 +74,7 @@ async def watched(living):
                 await asyncio.wait({looking})
             assert looking.cancelled(), looking.exception()
     # A machine that does other things too may miss one look in twenty.
-    assert statistics.quantiles(waits, n=20)[-1] < LAG_SECONDS
+    assert max(waits) < LAG_SECONDS
 
 
 @pytest.mark.parametrize("fault", ONCE)
@@ -112,7 +112,7 @@ async def test_a_worker_that_stands_still_is_replaced_and_its_job_made_again(tmp
     async with world(tmp_path, step_seconds=0.02) as living:
         await living.start()
         job = await asked(living, "/generate a storm --frames 1 --res 360p --steps 200")
-        assert await living.seen.until(lambda: stepping(living, job), 30)
+        assert await living.seen.until(lambda: stepping(living, job), 60)
         living.worker().send_signal(signal.SIGSTOP)
         async with watched(living):
             after = await asked(living, f"/generate a fox {STILL}")
@@ -169,7 +169,7 @@ async def test_jobs_wait_for_a_worker_that_does_not_start_and_queue_and_health_s
     async with world(tmp_path, fail="no_hello:5") as living:
         await living.start()
         jobs = [await asked(living, f"/generate picture {number} {STILL}") for number in range(2)]
-        assert await living.seen.until(lambda: says(living, "does not start", *jobs), 30)
+        assert await living.seen.until(lambda: says(living, "does not start", *jobs), 60)
         assert "worker.start" in await health(living)
 
         await ended(living, *jobs)

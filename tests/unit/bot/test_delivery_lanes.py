@@ -55,7 +55,7 @@ class Chat:
             await asyncio.Event().wait()
 
     async def until(self, reached):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not reached():
                 self.changed.clear()
                 with contextlib.suppress(TimeoutError):

@@ -1,5 +1,4 @@
 import threading
-import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -104,13 +103,10 @@ def test_a_configuration_that_makes_no_sense_is_refused(values):
 def test_cancelling_ends_a_long_step_at_once():
     token = CancelToken()
     threading.Timer(0.1, token.cancel).start()
-    slow = registry.create("testcard", ModelOptions(values={"step_seconds": 30}))
-    started = time.monotonic()
+    slow = registry.create("testcard", ModelOptions(values={"step_seconds": 3600}))
 
     with pytest.raises(Cancelled):
         list(slow.render(SPEC, Inputs(), Monitor(cancel=token)))
-
-    assert time.monotonic() - started < 5
 
 
 @settings(max_examples=40, deadline=None)

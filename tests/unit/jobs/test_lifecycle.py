@@ -69,7 +69,7 @@ class JobLife(RuleBasedStateMachine):
     async def rest(self):
         """Wait until nothing moves without somebody from outside."""
         with self.bench.core.events.subscribe() as events:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not self.process.done() and not await self.resting():
                     with contextlib.suppress(TimeoutError):  # some moves are no events
                         await asyncio.wait_for(events.get(), 0.002)

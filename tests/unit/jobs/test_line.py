@@ -189,7 +189,7 @@ async def test_whoever_waits_for_the_line_wakes_when_somebody_joins():
 
     line.join(ticket("A1"))
 
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_somebody_who_joins_and_leaves_at_once_wakes_nobody_into_an_empty_line():
@@ -204,4 +204,4 @@ async def test_somebody_who_joins_and_leaves_at_once_wakes_nobody_into_an_empty_
     assert not waiting.done()
 
     line.join(ticket("A2"))
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)

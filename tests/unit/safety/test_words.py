@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,7 +205,5 @@ def test_any_term_can_be_looked_for_and_finds_itself(typed):
     "piece", ["a ", "a", "!", "b!", "a.", "._*~", "1", "child ", "year old ", "1 ", "\u0301"]
 )
 async def test_no_text_takes_long_to_read(moderator, piece):
-    started = time.perf_counter()
+    # A pattern that backtracks would take hours; the limit of every test ends it.
     await moderator.read([(piece * 4000)[:4000]], "guild:a")
-
-    assert time.perf_counter() - started < 2  # one that backtracks would take hours

@@ -127,11 +127,11 @@ async def test_an_error_that_is_not_sqlites_stops_nobody(database, at, error):
     writes = [asyncio.create_task(database.write("note", note(str(n)))) for n in range(3)]
     await asyncio.sleep(0)
     release.set()
-    await asyncio.wait_for(asyncio.gather(holding, *writes, return_exceptions=True), 10)
+    await asyncio.wait_for(asyncio.gather(holding, *writes, return_exceptions=True), 60)
 
     if isinstance(database._writer, Failing):
         database._writer = database._writer._connection
-    await asyncio.wait_for(database.write("note", note("after")), 10)
+    await asyncio.wait_for(database.write("note", note("after")), 60)
     assert "after" in await notes(database)
 
 
@@ -176,7 +176,7 @@ async def test_who_writes_after_the_end_is_told_so_at_once(path):
     async with open_database(path) as database:
         pass
     with pytest.raises(StoreError, match=r"store\.closed"):
-        await asyncio.wait_for(database.write("note", note("late")), 10)
+        await asyncio.wait_for(database.write("note", note("late")), 60)
 
 
 async def test_a_writer_that_is_cancelled_leaves_nobody_waiting(path):
@@ -188,7 +188,7 @@ async def test_a_writer_that_is_cancelled_leaves_nobody_waiting(path):
         [writer] = [task for task in asyncio.all_tasks() if task.get_name() == "database-writer"]
         writer.cancel()
         answers = await asyncio.wait_for(
-            asyncio.gather(holding, waiting, return_exceptions=True), 10
+            asyncio.gather(holding, waiting, return_exceptions=True), 60
         )
     assert all(isinstance(answer, StoreError) for answer in answers)
 
