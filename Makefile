@@ -1,8 +1,13 @@
-# make demo   a clip from the shipped model, through the whole path, on any machine
-# make test   everything CI checks
-# make chat   talk to it in this terminal
-# make chaos  kill it at every point and at random, and count what was lost (10 minutes)
-# make day    let 100 people use it on a bad day of a Discord of its own (3 minutes)
+# make demo      a clip from the shipped model, through the whole path, on any machine
+# make chat      talk to it in this terminal
+# make fast      tests without torch and child processes (1 minute)
+# make lint      format, lint, spelling, types, import rules
+# make test      lint and every test that is not slow (6 minutes on two cores)
+# make test-all  lint and all tests: what CI runs (30 minutes)
+# make chaos     kill it at every point and at random, and count what was lost (10 minutes)
+# make day       let 100 people use it on a bad day of a Discord of its own (3 minutes)
+# make format    format the code and mend what ruff can
+# make build     the wheel, in dist/
 #
 # TORCH_INDEX picks the build of torch; without it pip takes its default for this machine.
 # CPU only (a tenth of the download):
@@ -15,10 +20,12 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Each test process and its children compute on one thread: there is one per core already.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test lint fast chaos day format build clean
+.PHONY: help demo chat test test-all lint fast chaos day format build clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -30,10 +37,13 @@ chat: $(VENV)/.inference
 	$(BIN)/rushes chat
 
 test: lint $(VENV)/.dev
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-all: lint $(VENV)/.dev
+	$(PYTEST)
 
 fast: $(VENV)/.dev
-	$(BIN)/pytest -m "not model and not process"
+	$(PYTEST) -m "not model and not process and not slow"
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.run
@@ -44,7 +54,7 @@ day: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell README.md docs bot commands inference tests benchmarks config.toml Makefile
+	$(BIN)/codespell README.md CONTRIBUTING.md docs bot commands inference tests benchmarks config.toml Makefile
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
