@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import time
+from collections.abc import Callable
+from http import HTTPStatus
 
 import aiohttp
 import structlog
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.response import BoltResponse
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
@@ -27,6 +29,9 @@ from bot.connector import open_session
 from bot.health import Health
 from bot.slack.api.clients import Clients, problem
 from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS, delivery_error
+from bot.slack.envelopes import Envelope
+from bot.slack.http_body import MalformedBody
+from bot.slack.http_limits import LogLimiter
 from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError
@@ -115,6 +120,7 @@ class Connection:
         self._language = language
         self._clock = clock
         self._pauses = _Pauses()
+        self._refusals = LogLimiter(clock)
         self._sockets: set[_Socket] = set()
         self._broken_at: list[float] = []
         self._retiring: set[asyncio.Task[None]] = set()
@@ -188,13 +194,14 @@ class Connection:
         socket = _Socket(
             self._app_token,
             opened_at=self._clock.monotonic(),
+            note_refusal=self._note_refusal,
             logger=self._logger,
             web_client=client,
         )
         socket.socket_mode_request_listeners.append(self._deliver)
         self._sockets.add(socket)
         try:
-            await socket.listen(str(opened["url"]))
+            await socket.listen(str(opened.get("url")))
             return socket, await socket.greeted()
         except BaseException:
             await self._close(socket)
@@ -273,10 +280,22 @@ class Connection:
     async def _deliver(self, socket: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
         """Let the app answer, on the socket that brought the request."""
         begun = time.time()
-        response = await run_async_bolt_app(self._app, request)
+        try:
+            response = await run_async_bolt_app(self._app, request)
+        except (AttributeError, LookupError, TypeError, ValueError):  # of a shape it never saw
+            self._note_refusal("shape")
+            response = BoltResponse(status=HTTPStatus.BAD_REQUEST)
+        if 400 <= response.status < 500:  # noqa: PLR2004 - as bad the next time
+            response = BoltResponse(status=HTTPStatus.OK)
         # Without an acknowledgement Slack sends it again, which makes nothing twice.
         with contextlib.suppress(aiohttp.ClientError, ConnectionError):
             await send_async_response(socket, request, response, begun)
+
+    def _note_refusal(self, reason: str) -> None:
+        """Log once in a while that something came which Slack cannot have sent."""
+        count = self._refusals.count()
+        if count:
+            _log.warning("slack.delivery.refused", reason=reason, deliveries=count)
 
 
 class _Pauses:
@@ -299,8 +318,16 @@ class _Pauses:
 class _Socket(SocketModeClient):
     """The library's client for the length of one WebSocket, watched."""
 
-    def __init__(self, app_token: str, *, opened_at: float, **options: object) -> None:
+    def __init__(
+        self,
+        app_token: str,
+        *,
+        opened_at: float,
+        note_refusal: Callable[[str], None],
+        **options: object,
+    ) -> None:
         super().__init__(app_token, ping_interval=PING_SECONDS, **options)  # type: ignore[arg-type]  # as given by the only caller
+        self._note_refusal = note_refusal
         self.opened_at = opened_at
         """Monotonic seconds."""
         self.counted = 0
@@ -358,17 +385,28 @@ class _Socket(SocketModeClient):
             self._end("closed")
 
     async def enqueue_message(self, message: str) -> None:
-        """Take what Slack says of the socket itself, before it closes; queue all else."""
-        said = _parse(message)
-        match said.get("type"):
-            case "hello":
-                counted = said.get("num_connections")
-                self.counted = counted if isinstance(counted, int) else 0
-                self._greeting.set()
-            case "disconnect":
-                self._end(str(said.get("reason") or "unknown"))
-            case _:
-                await super().enqueue_message(message)
+        """Take what Slack says of the socket itself, before it closes; queue what it delivers."""
+        identity = ""
+        try:
+            said = Envelope.read(message)
+            identity = said.id
+            match said.type:
+                case "hello":
+                    counted = said.content.get("num_connections")
+                    self.counted = counted if isinstance(counted, int) else 0
+                    self._greeting.set()
+                case "disconnect":
+                    self._end(str(said.content.get("reason") or "unknown"))
+                case _:
+                    said.check()
+                    await super().enqueue_message(message)
+        except MalformedBody as error:
+            self._note_refusal(str(error))
+            if not identity:
+                return
+            # What nobody can read would only come again.
+            with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+                await self.send_socket_mode_response({"envelope_id": identity})
 
     async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - the library's signature
         """Do not: this socket is over."""
@@ -403,12 +441,3 @@ class _Socket(SocketModeClient):
             self._reason = reason
             self._over.set()
             self._greeting.set()
-
-
-def _parse(message: str) -> dict[str, object]:
-    """Read an envelope; what is none is left to the library."""
-    try:
-        said = json.loads(message)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}

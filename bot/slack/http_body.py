@@ -1,7 +1,8 @@
 """Bodies of Slack's HTTP requests: read strictly, and checked before anything acts on them.
 
 Slack sends JSON for events, and forms for all else. What is neither, or lacks what the ways in
-need, comes from somebody else and is turned away without a trace of it in the log.
+need, comes from somebody else and is turned away without a trace of it in the log. The payloads in
+the envelopes of Socket Mode are the same (see `envelopes`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def check(raw: bytes, content_type: str, charset: str | None) -> str:
     """Return a body as text if it is one that Slack may have sent.
 
     Raises:
-        Malformed: It is not.
+        MalformedBody: It is not.
     """
     if charset is not None and charset.casefold() not in {"utf-8", "utf8"}:
         raise MalformedBody("charset")
@@ -45,7 +46,7 @@ def check(raw: bytes, content_type: str, charset: str | None) -> str:
     if not text:
         raise MalformedBody("empty")
     if content_type == JSON:
-        _check_event(_object(text))
+        check_event(_object(text))
     elif content_type == FORM:
         _check_form(text)
     else:
@@ -57,13 +58,23 @@ def check(raw: bytes, content_type: str, charset: str | None) -> str:
 
 
 def _object(text: str) -> Object:
+    found = parse(text)
+    check_text(found)
+    return found
+
+
+def parse(text: str) -> Object:
+    """Return a JSON object.
+
+    Raises:
+        MalformedBody: It is none.
+    """
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise MalformedBody("json") from None
     if not isinstance(found, dict):
         raise MalformedBody("json")
-    _check_text(found)
     return found
 
 
@@ -85,12 +96,16 @@ def _form(text: str) -> dict[str, str]:
     form = dict(pairs)
     if len(form) != len(pairs):
         raise MalformedBody("form_repeats")
-    _check_text(form)
+    check_text(form)
     return form
 
 
-def _check_text(found: Object | dict[str, str]) -> None:
-    """See that there is no text in it which cannot be stored, and no bottomless nesting."""
+def check_text(found: Object | dict[str, str]) -> None:
+    """See that there is no text in it which cannot be stored, and no bottomless nesting.
+
+    Raises:
+        MalformedBody: There is.
+    """
     level: list[Any] = [found]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
@@ -254,6 +269,22 @@ _INTERACTIONS: Mapping[str, type[_Interaction]] = {
 }
 
 
+class Command(_Shape):
+    """A slash command; a form has nothing but text anyway."""
+
+    command: _Text
+    user_id: _Text
+    channel_id: _Text
+    trigger_id: _Text
+    response_url: _Text
+    text: str | None = None
+    team_id: str | None = None
+    enterprise_id: str | None = None
+    is_enterprise_install: str | bool | None = None
+    user_name: str | None = None
+    channel_name: str | None = None
+
+
 class _Authorization(_Shape):
     team_id: str | None = None
     enterprise_id: str | None = None
@@ -308,13 +339,18 @@ class _Challenge(_Shape):
     challenge: str
 
 
-def _check_event(body: Object) -> None:
+def check_event(body: Object) -> None:
+    """See that an event has the shape that Slack gives it.
+
+    Raises:
+        MalformedBody: It does not.
+    """
     match body.get("type"):
         case "event_callback":
-            _validate(_Event, body)
-            _validate(_EVENTS.get(body["event"]["type"], _Told), body["event"])
+            validate(_Event, body)
+            validate(_EVENTS.get(body["event"]["type"], _Told), body["event"])
         case "url_verification":
-            _validate(_Challenge, body)
+            validate(_Challenge, body)
         case str():  # such as app_rate_limited: nobody takes it
             return
         case _:
@@ -326,14 +362,27 @@ def _check_form(text: str) -> None:
     if len({"payload", "command", "ssl_check"} & set(form)) != 1:
         raise MalformedBody("shape")
     if "payload" in form:
-        payload = _object(form["payload"])
-        shape = _INTERACTIONS.get(str(payload.get("type")))
-        if shape is None:  # a kind that the app's manifest does not ask for
-            raise MalformedBody("shape")
-        _validate(shape, payload)
+        check_interaction(_object(form["payload"]))
 
 
-def _validate(shape: type[BaseModel], body: Object) -> None:
+def check_interaction(payload: Object) -> None:
+    """See that a press, a shortcut or a form has the shape that Slack gives it.
+
+    Raises:
+        MalformedBody: It does not.
+    """
+    shape = _INTERACTIONS.get(str(payload.get("type")))
+    if shape is None:  # a kind that the app's manifest does not ask for
+        raise MalformedBody("shape")
+    validate(shape, payload)
+
+
+def validate(shape: type[BaseModel], body: Object) -> None:
+    """See that a body has a shape.
+
+    Raises:
+        MalformedBody: It does not.
+    """
     try:
         shape.model_validate(body)
     except ValidationError:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from tests.scenario.conftest import acme, alice, free_port, general, make_house, patient, slack
+from tests.scenario.conftest import (
+    acme,
+    alice,
+    free_port,
+    general,
+    house,
+    make_house,
+    patient,
+    slack,
+)
 
-__all__ = ["acme", "alice", "free_port", "general", "make_house", "patient", "slack"]
+__all__ = ["acme", "alice", "free_port", "general", "house", "make_house", "patient", "slack"]

@@ -143,6 +143,7 @@ class Api:
             if trouble is not None:
                 await asyncio.sleep(trouble.slow_seconds)
                 _raise(trouble)
+                answer |= trouble.answer
                 status = HTTPStatus(trouble.status)
         except SlackError as error:
             answer = {"ok": False, "error": error.code, **error.more}

@@ -68,6 +68,8 @@ class Trouble:
     reset: bool = False
     """The connection is reset instead of answered."""
     slow_seconds: float = 0.0
+    answer: Json = field(default_factory=dict)
+    """What it says beside `ok`, instead of what it should."""
 
     def over(self) -> None:
         """Let everything through again."""
