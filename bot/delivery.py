@@ -1,9 +1,9 @@
 """Delivery: performs what the outbox asks for, until every platform has it.
 
 One job's messages go out one after the other, the card first; different jobs' side by side, with a
-concurrency limit for each platform and kind of work (`bot.delivery_slots`). A transient failure is
-tried again for as long as it takes; a terminal one moves the message to the next route: thread,
-channel, direct message, and at last kept for `/rushes show` (`bot.fallback`).
+concurrency limit for each platform, kind of work and tenant (`bot.delivery_slots`). A transient
+failure is tried again for as long as it takes; a terminal one moves the message to the next route:
+thread, channel, direct message, and at last kept for `/rushes show` (`bot.fallback`).
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Delivery:
     async def _start_due(self, tasks: asyncio.TaskGroup) -> None:
         """Start what is due, as far as its lane has room."""
         room = self._slots.room(self._platforms)
-        acts = await self._outbox.due_by_lane(room, busy=self._slots.jobs)
+        acts = await self._outbox.due_by_lane(room, busy=self._slots.lanes)
         for act in acts:
             if act.job_id not in self._slots:  # a refresh may have come first
                 self._slots.take(act.job_id, act.platform, LANES[act.kind])
@@ -208,7 +208,7 @@ class Delivery:
     async def _pause(self) -> None:
         """Wait for the next thing to do that there is room for."""
         room = self._slots.room(self._platforms)
-        at = await self._outbox.next_at(self._platforms, busy=self._slots.jobs, room=room)
+        at = await self._outbox.next_by_lane(room, busy=self._slots.lanes)
         timeout = None if at is None else max(0.0, at - self._outbox.now())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

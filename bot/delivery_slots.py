@@ -1,6 +1,7 @@
 """Concurrency limits of delivery: one for each platform and kind of work.
 
-A platform that hangs, or uploads that take minutes, must not hold up anything else.
+A platform that hangs, or uploads that take minutes, must not hold up anything else. Nor must one
+guild or workspace whose requests hang hold up the others of its platform: it gets half of a lane.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ SLOTS: Mapping[Lane, int] = {
 }
 """Jobs under way at once, on each platform."""
 
+TENANTS_SHARE = 2
+"""One tenant may have under way what fits into a lane, divided by this."""
+
 TRY_SECONDS: Mapping[Lane, float] = {
     Lane.CARDS: 120.0,
     Lane.UPLOADS: 300.0,
@@ -62,9 +66,9 @@ class Slots:
         return job_id in self._taken
 
     @property
-    def jobs(self) -> Iterable[str]:
-        """Jobs under way: nothing else may be sent for them now."""
-        return self._taken.keys()
+    def lanes(self) -> Mapping[str, Lane]:
+        """Jobs under way, each with its lane: nothing else may be sent for them now."""
+        return {job_id: lane for job_id, (_, lane) in self._taken.items()}
 
     def take(self, job_id: str, platform: str, lane: Lane) -> None:
         """Put a job under way, or move it to another lane."""
@@ -74,13 +78,16 @@ class Slots:
         """Note that a job is no longer under way."""
         self._taken.pop(job_id, None)
 
-    def room(self, platforms: Iterable[str]) -> dict[tuple[str, ActKind], tuple[Lane, int]]:
-        """Return the lane of each kind of act on each platform, with its free slots, if any."""
+    def room(self, platforms: Iterable[str]) -> dict[tuple[str, ActKind], tuple[Lane, int, int]]:
+        """Return the lane of each kind of act on each platform, with its free slots, if any.
+
+        The last number is how many jobs of one tenant may be under way there.
+        """
         used: dict[tuple[str, Lane], int] = {}
         for taken in self._taken.values():
             used[taken] = used.get(taken, 0) + 1
         return {
-            (platform, kind): (lane, free)
+            (platform, kind): (lane, free, tenant_slots(lane))
             for platform in platforms
             for kind, lane in LANES.items()
             if (free := SLOTS[lane] - used.get((platform, lane), 0)) > 0
@@ -89,3 +96,8 @@ class Slots:
     def full(self, platform: str, lane: Lane) -> bool:
         """Whether a lane has no free slot."""
         return sum(taken == (platform, lane) for taken in self._taken.values()) >= SLOTS[lane]
+
+
+def tenant_slots(lane: Lane) -> int:
+    """Return how many jobs of one tenant may be under way in a lane of a platform."""
+    return SLOTS[lane] // TENANTS_SHARE

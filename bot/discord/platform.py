@@ -234,14 +234,15 @@ class DiscordPlatform:
         """
         channel = await self._place(message)
         now = self._clock.now()
-        answered = created_at(Address(**message.job.address).interaction).timestamp()
+        asked = Address(**message.job.address).interaction
+        answered = created_at(asked).timestamp()
         first = message.trace.get("begun", answered)
         elapsed = max(0.0, now - first)
         if first > now + SLACK_SECONDS:  # the clock was set back: only Discord's own time is left
             first, elapsed = answered, math.inf
         since = min(first, answered) if message.kind is ActKind.CARD else first
         try:
-            return await search(self._client, channel, message, since=since)
+            return await search(self._client, channel, message, after=asked, since=since)
         except SearchInconclusive as error:
             if message.kind is not ActKind.CARD and elapsed < NONCE_SECONDS:
                 return None  # Discord takes the same nonce for the same message

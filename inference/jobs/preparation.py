@@ -2,7 +2,7 @@
 
 Durable and resumable: every step can be done again, so a job found in `preparing` after a restart
 simply starts over. Each kind of work has a concurrency limit of its own, downloads one for each
-platform, so that nobody waits for a server that hangs but those who need it.
+platform and tenant, so that nobody waits for a server that hangs but those who need it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -43,6 +44,9 @@ PARENT_LATENTS = "parent:latents"
 
 DOWNLOADS = 4
 """Downloads at once, of each platform."""
+
+DOWNLOADS_OF_TENANT = 2
+"""Of these, those of one tenant."""
 
 DOWNLOAD_SECONDS = 180.0
 """Time limit of one download with all its retries: an endless one must end."""
@@ -125,6 +129,8 @@ class Preparer:
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
         self._downloads = {name: asyncio.Semaphore(DOWNLOADS) for name in sources}
+        self._of_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """As long as somebody downloads or waits for it."""
         self._texts = {where: asyncio.Semaphore(CHECKS) for where in Where}
         self._images = {where: asyncio.Semaphore(CHECKS) for where in Where}
         self._writes = asyncio.Semaphore(WRITES)
@@ -248,7 +254,8 @@ class Preparer:
         if source is None:
             raise UserError("image.fetch_failed")
         raw = target.with_name("source")
-        async with self._downloads[job.platform]:
+        own = self._of_tenant.setdefault(job.tenant, asyncio.Semaphore(DOWNLOADS_OF_TENANT))
+        async with own, self._downloads[job.platform]:
             await _fetch(source, job, image, raw)
         await self._cleaner.clean_image(raw, target)
         await asyncio.to_thread(raw.unlink, missing_ok=True)

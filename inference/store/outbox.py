@@ -32,8 +32,9 @@ LONGEST_WAIT_SECONDS = 360.0
 """The longest wait between two tries that is kept over a restart."""
 
 
-Room = Mapping[tuple[str, ActKind], tuple[str, int]]
-"""By platform and kind of act: the lane it is delivered in, and how many more fit there now."""
+Room = Mapping[tuple[str, ActKind], tuple[str, int, int]]
+"""By platform and kind of act: the lane it is delivered in, how many more fit there now, and how
+many of them at most may be of one tenant, with what is under way."""
 
 
 _OPEN = """outbox AS act WHERE act.shown < act.wanted AND act.dead = 0
@@ -45,27 +46,57 @@ _OPEN = """outbox AS act WHERE act.shown < act.wanted AND act.dead = 0
         WHERE card.key = act.job_id || ':card' AND (card.shown > 0 OR card.dead = 1)))"""
 
 
-_DUE_BY_LANE = f"""
+_FITTING = f"""
     WITH room AS (
         SELECT json_extract(value, '$[0]') AS platform, json_extract(value, '$[1]') AS kind,
-            json_extract(value, '$[2]') AS lane, json_extract(value, '$[3]') AS free
+            json_extract(value, '$[2]') AS lane, json_extract(value, '$[3]') AS free,
+            json_extract(value, '$[4]') AS share
         FROM json_each(:room)
-    ), of_job AS (
-        SELECT act.rowid AS number, act.platform AS platform, act.kind AS kind, row_number() OVER (
-            PARTITION BY act.job_id ORDER BY act.kind <> 'card', act.rowid) AS place
-        FROM {_OPEN} AND act.next_at <= :now
+    ), used AS (
+        SELECT job.platform AS platform, busy.value AS lane, job.tenant AS tenant, count(*) AS jobs
+        FROM json_each(:lanes) AS busy JOIN jobs AS job ON job.id = busy.key GROUP BY 1, 2, 3
+    ), fitting AS (
+        SELECT opened.*, job.tenant AS tenant, room.lane AS lane, room.free AS free,
+            room.share - coalesce(used.jobs, 0) AS left
+        FROM (SELECT act.rowid AS number, act.* FROM {_OPEN}) AS opened
+        JOIN room ON room.platform = opened.platform AND room.kind = opened.kind
+        LEFT JOIN jobs AS job ON job.id = opened.job_id
+        LEFT JOIN used ON used.platform = opened.platform AND used.lane = room.lane
+            AND used.tenant = job.tenant
+        WHERE room.share > coalesce(used.jobs, 0)
+    )
+"""
+"""What is open and has room, in its lane and among what is its tenant's."""
+
+_DUE_BY_LANE = f"""
+    {_FITTING}, of_job AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY job_id ORDER BY kind <> 'card', number) AS place
+        FROM fitting WHERE next_at <= :now
+    ), of_tenant AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY platform, lane, tenant ORDER BY kind <> 'card', number) AS mine
+        FROM of_job WHERE place = 1
     ), of_lane AS (
         SELECT number, free, row_number() OVER (
             PARTITION BY platform, lane ORDER BY kind <> 'card', number) AS turn
-        FROM of_job JOIN room USING (platform, kind) WHERE place = 1
+        FROM of_tenant WHERE mine <= left
     )
     SELECT * FROM outbox WHERE rowid IN (SELECT number FROM of_lane WHERE turn <= free)
     ORDER BY kind <> 'card', rowid
 """
 
+_NEXT_BY_LANE = f"{_FITTING} SELECT min(next_at) AS at FROM fitting"
+
 
 def _selection(kinds: Iterable[tuple[str, ActKind]], busy: Iterable[str]) -> dict[str, Any]:
     return {"kinds": json.dumps(list(kinds)), "busy": json.dumps(list(busy))}
+
+
+def _fitting(room: Room, busy: Mapping[str, str]) -> dict[str, Any]:
+    places = [(*place, *lane) for place, lane in room.items()]
+    lanes = {"room": json.dumps(places), "lanes": json.dumps(dict(busy))}
+    return {**_selection(room, busy), **lanes}
 
 
 def _all_kinds(platforms: Iterable[str]) -> list[tuple[str, ActKind]]:
@@ -118,33 +149,37 @@ class OutboxStore:
         )
         return await self._acts(rows)
 
-    async def due_by_lane(self, room: Room, *, busy: Iterable[str]) -> list[Act]:
+    async def due_by_lane(self, room: Room, *, busy: Mapping[str, str]) -> list[Act]:
         """Return acts whose time has come, as many as each lane has room for, one of each job.
 
         Args:
             room: The lane and its free slots, for each platform and kind with any.
-            busy: Jobs already being worked on.
+            busy: Jobs already being worked on, each with its lane.
         """
-        lanes = [(*place, lane, free) for place, (lane, free) in room.items()]
-        rows = await self._database.read(
-            _DUE_BY_LANE,
-            {**_selection(room, busy), "room": json.dumps(lanes), "now": self.now()},
-        )
+        rows = await self._database.read(_DUE_BY_LANE, {**_fitting(room, busy), "now": self.now()})
         return await self._acts(rows)
 
-    async def next_at(
-        self, platforms: Iterable[str], *, busy: Iterable[str], room: Room | None = None
-    ) -> float | None:
+    async def next_by_lane(self, room: Room, *, busy: Mapping[str, str]) -> float | None:
+        """Return when the next act becomes due that has room, as `now` counts, or None.
+
+        Args:
+            room: As for `due_by_lane`.
+            busy: As for `due_by_lane`.
+        """
+        [row] = await self._database.read(_NEXT_BY_LANE, _fitting(room, busy))
+        at: float | None = row["at"]
+        return at
+
+    async def next_at(self, platforms: Iterable[str], *, busy: Iterable[str]) -> float | None:
         """Return when the next act becomes due, as `now` counts, or None when nothing waits.
 
         Args:
             platforms: Only theirs.
             busy: Jobs already being worked on.
-            room: Only these kinds of acts: the others' lanes are full.
         """
-        kinds = _all_kinds(platforms) if room is None else room
         [row] = await self._database.read(
-            f"SELECT min(act.next_at) AS at FROM {_OPEN}", _selection(kinds, busy)
+            f"SELECT min(act.next_at) AS at FROM {_OPEN}",
+            _selection(_all_kinds(platforms), busy),
         )
         at: float | None = row["at"]
         return at

@@ -11,8 +11,8 @@ import pytest
 
 from bot.app import open_app
 from bot.config.sources import load_config
-from bot.delivery_slots import SLOTS, Lane
-from inference.jobs.preparation import DOWNLOADS
+from bot.delivery_slots import Lane, tenant_slots
+from inference.jobs.preparation import DOWNLOADS_OF_TENANT
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
 
@@ -114,7 +114,8 @@ async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
         )
         for number in range(MANY):
             await alice.slash(general, "generate", prompt=f"fox {number} {SHORT}").response()
-        await discord.until(lambda: hanging(discord) >= SLOTS[Lane.UPLOADS], SECONDS, "uploads")
+        most = tenant_slots(Lane.UPLOADS)
+        await discord.until(lambda: hanging(discord) >= most, SECONDS, "uploads")
 
         await bob.command(channel, "/generate", f"a fox {SHORT}")
         await slack.until(lambda: slack_clips(channel), SECONDS)
@@ -123,7 +124,7 @@ async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
         await alice.slash(general, "rushes cancel", job=re.findall(ID, card.text)[-1]).response()
         await discord.until(lambda: "Cancelled" in card.text, SECONDS, "a card")
 
-        assert hanging(discord) == SLOTS[Lane.UPLOADS]
+        assert hanging(discord) == most
         assert len(await app.core.store.finished(2 * MANY)) == 1
 
 
@@ -142,10 +143,11 @@ async def test_pictures_that_discord_does_not_send_hold_up_neither_words_nor_sla
 
     async with bot(tmp_path / "data", discord, slack, acme.installation.token):
         await slack.connected()
-        for _ in range(DOWNLOADS + 2):
+        for _ in range(DOWNLOADS_OF_TENANT + 2):
             asked = alice.slash(general, "animate", prompt=f"a fox {SHORT}", image=picture())
             await asked.response()
-        await discord.until(lambda: discord.cdn.held == DOWNLOADS, SECONDS, "the downloads")
+        held = DOWNLOADS_OF_TENANT
+        await discord.until(lambda: discord.cdn.held == held, SECONDS, "the downloads")
 
         card = await alice.slash(general, "generate", prompt=f"an owl {SHORT}").response()
         await bob.command(channel, "/generate", f"an owl {SHORT}")
@@ -154,7 +156,7 @@ async def test_pictures_that_discord_does_not_send_hold_up_neither_words_nor_sla
         await discord.until(
             lambda: card.thread and discord.witness.in_channel(card.thread), SECONDS, "the clip"
         )
-        assert discord.cdn.held == DOWNLOADS
+        assert discord.cdn.held == held
         discord.cdn.gate.set()
 
 

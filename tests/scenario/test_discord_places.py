@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from bot import fallback
 from bot.discord import platform
+from inference.clock import SystemClock
 from inference.domain.outbox import ActKind, Route
 from tests.fakes.discord import ChannelKind, Permission
 from tests.scenario.discord_studio import SECONDS, eventually, studio
@@ -273,6 +275,21 @@ async def test_a_clock_that_is_set_back_after_a_lost_answer_holds_no_job_up(plac
         looking.over()
         await place.done(card)
     assert place.discord.witness.pings(place.alice.user) == [clip]
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+async def test_a_clock_that_is_wrong_by_an_hour_makes_no_second_clip(place, monkeypatch, ahead):
+    monkeypatch.setattr(SystemClock, "now", lambda _: time.time() + ahead)
+    stage = place.discord.add_channel(place.guild, "stage", ChannelKind.VOICE)
+    posting = place.discord.trouble(POSTS, reset=True, taken=True, larger_than=5000)
+    async with place.bot():
+        card = await asked(place, stage)
+        await eventually(lambda: posting.left == 0)
+        place.discord.clock.advance(600)  # the nonce is forgotten
+        await place.done(card)
+    clips = [m for m in place.discord.witness.in_channel(stage) if m.attachments]
+    assert clips == place.discord.witness.pings(place.alice.user)
+    assert len(clips) == 1
 
 
 async def test_a_clip_comes_without_reply_where_history_may_not_be_read(place):

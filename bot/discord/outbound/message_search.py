@@ -12,6 +12,7 @@ from discord.http import Route
 
 from bot.discord.address import Address, Posted
 from bot.discord.outbound import render
+from bot.discord.rate_limits import PATIENCE_SECONDS, patience
 from bot.platform import Outgoing
 from commands.actions import Action
 from inference.domain.errors import NotFound
@@ -19,13 +20,10 @@ from inference.domain.job import Job
 from inference.domain.outbox import ActKind
 
 SEARCHED = 2000
-"""Messages since the first try, among which ours would be; more are not looked through."""
+"""The newest messages, among which ours would be; more are not looked through."""
 
 SLACK_SECONDS = 300.0
 """How much Discord's clock may differ from ours."""
-
-_FIRST = datetime(2015, 1, 2, tzinfo=UTC)
-"""Before it, Discord's ids would be negative."""
 
 
 class SearchInconclusive(Exception):
@@ -74,7 +72,7 @@ def _buttons(components: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 async def search(
-    client: discord.Client, channel: int, message: Outgoing, *, since: float
+    client: discord.Client, channel: int, message: Outgoing, *, after: int, since: float
 ) -> Posted | None:
     """Return the message that an earlier try has posted in a channel, if it did.
 
@@ -82,31 +80,42 @@ async def search(
         client: Makes the requests.
         channel: Where it would be.
         message: What is looked for.
-        since: When the first try began, Unix seconds.
+        after: Id of something that was there before the first try. Ids carry Discord's own time,
+            so that a clock of ours that is wrong hides nothing.
+        since: When the first try began, Unix seconds. Counts only in a channel where more was
+            written since `after` than can be looked through.
 
     Raises:
-        Unseen: It may be there or not: we are not allowed to look.
+        SearchInconclusive: It may be there or not: we are not allowed to look.
         discord.HTTPException: Discord cannot be asked now.
     """
     card = Posted.from_receipt(message.card_receipt)
-    first = discord.utils.time_snowflake(_time(since - SLACK_SECONDS))
-    if card is not None and card.channel == channel:
-        first = max(first, card.message)
-    place = client.get_partial_messageable(channel)
-    seen = 0
+    if card is not None and channel in {card.channel, card.message}:
+        after = max(after, card.message)
     try:
-        async for candidate in place.history(limit=None, after=discord.Object(first)):
-            if candidate.author == client.user and _is(candidate, message):
-                return Posted(channel=channel, message=candidate.id)
-            seen += 1
-            if seen >= SEARCHED:
-                raise SearchInconclusive
-        if not seen:
-            await _check_sight(client, channel, first)
+        # Given up for a rate limit, it would begin again with the first page.
+        with patience(PATIENCE_SECONDS):
+            return await _look(client, channel, message, after=after, since=since)
     except discord.Forbidden as error:
         raise SearchInconclusive from error
     except discord.NotFound:  # the channel is gone, or the thread was never opened
         return None
+
+
+async def _look(
+    client: discord.Client, channel: int, message: Outgoing, *, after: int, since: float
+) -> Posted | None:
+    seen, oldest = 0, datetime.now(UTC)
+    async for candidate in client.get_partial_messageable(channel).history(limit=SEARCHED):
+        if candidate.id <= after:
+            return None
+        if candidate.author == client.user and _is(candidate, message):
+            return Posted(channel=channel, message=candidate.id)
+        seen, oldest = seen + 1, candidate.created_at
+    if not seen:
+        await _check_sight(client, channel, after)
+    elif seen >= SEARCHED and oldest.timestamp() > since - SLACK_SECONDS:
+        raise SearchInconclusive
     return None
 
 
@@ -118,10 +127,6 @@ async def _check_sight(client: discord.Client, channel: int, message: int) -> No
         discord.NotFound: There is nothing.
     """
     await client.http.get_message(channel, message)
-
-
-def _time(at: float) -> datetime:
-    return max(datetime.fromtimestamp(at, UTC), _FIRST)
 
 
 def _is(candidate: discord.Message, message: Outgoing) -> bool:

@@ -63,7 +63,7 @@ class Board:
         return None
 
 
-@pytest.mark.parametrize("name", ["due_by_lane", "next_at"])
+@pytest.mark.parametrize("name", ["due_by_lane", "next_by_lane"])
 @pytest.mark.parametrize("error", [LookupError("a prompt"), StoreError("store.busy", path="")])
 async def test_delivery_survives_what_the_outbox_raises(bench, monkeypatch, name, error):
     async with bench.open() as core:

@@ -1,4 +1,4 @@
-"""A chat that hangs must hold up nothing but itself, and only the kind of work that hangs."""
+"""What hangs must hold up nothing but itself: a chat, a guild in it, or a kind of work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bot.delivery import Delivery
-from bot.delivery_slots import SLOTS, Lane
+from bot.delivery_slots import SLOTS, Lane, tenant_slots
 from commands.text.card import Card, CardKind
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind
@@ -25,6 +25,8 @@ class Chat:
     def __init__(self, name, *hangs):
         self.name = name
         self.hangs = set(hangs)
+        self.hangs_for = {}
+        """The same for one tenant."""
         self.hanging = 0
         self.shown = {}
         self.changed = asyncio.Event()
@@ -33,24 +35,24 @@ class Chat:
         return 1 << 20
 
     async def post(self, message, remember):
-        await self._answer(message.kind)
+        await self._answer(message.kind, message.job)
         self.shown[message.key] = message.job.state
         return {"message": message.key}
 
     async def edit(self, receipt, message):
-        await self._answer("edit")
+        await self._answer("edit", message.job)
         self.shown[receipt["message"]] = message.job.state
 
     async def remove(self, receipt, job):
-        await self._answer(ActKind.REMOVAL)
+        await self._answer(ActKind.REMOVAL, job)
         del self.shown[receipt["message"]]
 
     async def find(self, message):
         return None
 
-    async def _answer(self, what):
+    async def _answer(self, what, job):
         self.changed.set()
-        if what in self.hangs:
+        if what in {*self.hangs, self.hangs_for.get(job.tenant)}:
             self.hanging += 1
             await asyncio.Event().wait()
 
@@ -97,8 +99,9 @@ async def test_a_chat_that_hangs_for_ever_does_not_hold_up_the_clips_of_another(
     async with bench.open():
         stuck, well = Chat("stuck", hangs), Chat("test")
         async with delivering(bench, stuck, well):
-            for _ in range(MANY):
-                await bench.core.jobs.submit(replace(an_order(), platform="stuck"))
+            for number in range(MANY):
+                order = an_order(tenant=f"guild:{number}")
+                await bench.core.jobs.submit(replace(order, platform="stuck"))
             await stuck.until(lambda: stuck.hanging >= SLOTS[Lane.UPLOADS])
 
             job = await bench.submit()
@@ -111,14 +114,32 @@ async def test_uploads_that_hang_do_not_hold_up_the_cards_of_the_same_chat(bench
     async with bench.open():
         chat = Chat("test", ActKind.CLIP)
         async with delivering(bench, chat):
-            for _ in range(MANY):
-                await bench.submit()
+            for number in range(MANY):
+                await bench.submit(tenant=f"guild:{number}")
             await chat.until(lambda: chat.hanging == SLOTS[Lane.UPLOADS])
 
             job = await bench.submit()
 
             await chat.until(lambda: chat.shown.get(f"{job.id}:card") is JobState.DELIVERING)
             assert chat.hanging == SLOTS[Lane.UPLOADS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lane"), [(ActKind.CARD, Lane.CARDS), (ActKind.CLIP, Lane.UPLOADS)]
+)
+async def test_a_guild_that_hangs_does_not_hold_up_another_of_its_chat(bench, kind, lane):
+    async with bench.open():
+        chat = Chat("test")
+        chat.hangs_for["guild:hung"] = kind
+        async with delivering(bench, chat):
+            for _ in range(MANY):
+                await bench.submit(tenant="guild:hung")
+            await chat.until(lambda: chat.hanging == tenant_slots(lane))
+
+            job = await bench.submit(tenant="guild:well")
+
+            await chat.until(lambda: chat.shown.get(f"{job.id}:card") is JobState.DONE)
+            assert chat.hanging == tenant_slots(lane)
 
 
 async def test_uploads_and_cards_that_hang_do_not_hold_up_a_removal(bench):
@@ -129,8 +150,8 @@ async def test_uploads_and_cards_that_hang_do_not_hold_up_a_removal(bench):
             await bench.reached(old.id, JobState.DONE)
             await chat.until(lambda: chat.shown[f"{old.id}:card"] is JobState.DONE)
             chat.hangs = {ActKind.CARD, ActKind.CLIP}
-            for _ in range(MANY):
-                await bench.submit()
+            for number in range(MANY):
+                await bench.submit(tenant=f"guild:{number}")
             await chat.until(lambda: chat.hanging == SLOTS[Lane.CARDS])
 
             await core.jobs.remove(old.id, tenant=old.tenant)

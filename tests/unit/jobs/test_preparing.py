@@ -11,6 +11,7 @@ from inference.domain.outbox import ActKind
 from inference.domain.render import LATENTS_NAME
 from inference.jobs.preparation import (
     DOWNLOADS,
+    DOWNLOADS_OF_TENANT,
     IMAGE_NAME,
     LAST_NAME,
     MACHINE_RETRY_SECONDS,
@@ -97,8 +98,8 @@ async def fetching(images, count):
 
 async def test_downloads_that_hang_hold_up_neither_words_nor_another_chats_images(bench, core):
     bench.images.gate = asyncio.Event()
-    for _ in range(DOWNLOADS + 4):
-        await bench.submit(image=URL)
+    for number in range(DOWNLOADS + 4):
+        await bench.submit(tenant=f"guild:{number}", image=URL)
     await fetching(bench.images, DOWNLOADS)
 
     await bench.queued()
@@ -108,6 +109,20 @@ async def test_downloads_that_hang_hold_up_neither_words_nor_another_chats_image
     assert len(bench.images.fetched) == DOWNLOADS
     bench.images.gate.set()
     await fetching(bench.images, DOWNLOADS + 4)
+
+
+async def test_downloads_of_a_guild_that_hang_do_not_hold_up_another_of_its_chat(bench, core):
+    bench.images.gate = gate = asyncio.Event()
+    for _ in range(DOWNLOADS + 4):
+        await bench.submit(tenant="guild:hung", image=URL)
+    await fetching(bench.images, DOWNLOADS_OF_TENANT)
+
+    bench.images.gate = None
+    await bench.queued(tenant="guild:well", image=URL)
+
+    assert len(bench.images.fetched) == DOWNLOADS_OF_TENANT + 1
+    gate.set()
+    await fetching(bench.images, DOWNLOADS + 5)
 
 
 async def test_a_download_without_end_is_given_up(bench, core, monkeypatch):
