@@ -117,7 +117,7 @@ class SettingsStore:
             "SELECT value FROM settings WHERE tenant = ? AND scope = ? AND subject = ? AND key = ?",
             place,
         )
-        before = next((json.loads(row["value"]) for row in rows), None)
+        before = next((json.loads(row["value"]) for row in rows if _is_json(row["value"])), None)
         if before == change.value:
             return
         if change.value is None:
@@ -186,13 +186,20 @@ def _sorted(rows: Iterable[aiosqlite.Row]) -> _Kept:
     return kept
 
 
-def _is_readable(row: aiosqlite.Row) -> bool:
+def _is_json(value: object) -> bool:
     try:
-        json.loads(row["value"])
-        Scope(row["scope"])
+        json.loads(value)  # type: ignore[arg-type]  # of any type, in a damaged row
     except (ValueError, TypeError, RecursionError):
         return False
-    return not any(isinstance(value, UndecodableText) for value in row)
+    return True
+
+
+def _is_readable(row: aiosqlite.Row) -> bool:
+    try:
+        Scope(row["scope"])
+    except ValueError:
+        return False
+    return _is_json(row["value"]) and not any(isinstance(value, UndecodableText) for value in row)
 
 
 def _restored(setting: Setting, value: Stored) -> Stored | None:

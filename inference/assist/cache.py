@@ -14,6 +14,7 @@ import aiosqlite
 from inference.assist.base import Draft
 from inference.clock import Clock
 from inference.store.sqlite.database import Database
+from inference.store.sqlite.undecodable import UndecodableText
 
 LIMIT = 5000
 """Answers that are kept; those not used for longest go first."""
@@ -67,7 +68,9 @@ class RefinementCache:
         rows = await self._database.read(
             "SELECT prompt FROM refinements WHERE digest = ? LIMIT 1", (digest,)
         )
-        return rows[0]["prompt"] if rows else None
+        found = rows[0]["prompt"] if rows else None
+        sound = isinstance(found, str) and not isinstance(found, UndecodableText)
+        return found if sound else None  # asked again, and put in its place
 
     async def put(
         self, digest: str, prompt: str, asker: Asker, *, forgotten: int | None = None

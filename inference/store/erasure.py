@@ -51,10 +51,10 @@ async def erase(
         )
     )
     for row in rows:
-        if row["state"] in _RENDERED:  # the GPU has done it: it counts as if it was delivered
-            job = await decode_job(connection, row, now)
-            if job is not None:
-                await ledger.charge(connection, job, now)
+        job = await decode_job(connection, row, now)  # a damaged one is repaired in its place
+        if job is not None and job.state.value in _RENDERED:
+            # The GPU has done it: it counts as if it was delivered.
+            await ledger.charge(connection, job, now)
     await _entomb(connection, key, whose, now)
     ended = tuple(row["id"] for row in rows if row["state"] in {state.value for state in ENDED})
     unfinished = tuple(row["id"] for row in rows if row["id"] not in set(ended))
@@ -67,7 +67,8 @@ async def erase(
     await connection.execute(
         "DELETE FROM quarantine WHERE (tenant = ?1 AND person = ?2)"
         " OR job IN (SELECT value FROM json_each(?3))"
-        " OR (tenant = ?1 AND source = 'settings' AND json_extract(content, '$.subject') = ?2)",
+        " OR (tenant = ?1 AND source = 'settings' AND json_valid(content)"
+        " AND json_extract(content, '$.subject') = ?2)",
         (*whose, everything),
     )
     await connection.execute("DELETE FROM refinements WHERE tenant = ? AND requester_id = ?", whose)

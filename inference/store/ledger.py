@@ -16,7 +16,7 @@ import aiosqlite
 from inference.domain.job import Job
 from inference.domain.quota import Usage, milliseconds
 from inference.store.sqlite.database import Database
-from inference.store.tombstones import secret, tombstone
+from inference.store.tombstones import QUERY, key_in, secret, tombstone
 
 DAY_SECONDS_MOST = 25 * 3600.0
 """The longest day there is: what was charged later was charged while the clock was ahead."""
@@ -59,8 +59,7 @@ class Ledger:
         self, tenant: str, requester_id: str, since: float, *, person: str = ""
     ) -> Usage:
         """Return what was used since a time (Unix seconds), and what is reserved now."""
-        rows = await self._database.read("SELECT value FROM secrets WHERE name = 'tombstones'")
-        key = next((bytes(row["value"]) for row in rows), b"")
+        key = key_in(await self._database.read(QUERY)) or b""  # lost: nobody is found by it
         values = _values(key, tenant, requester_id, person, since)
         [spent] = await self._database.read(SPENT, values)
         return _usage(spent, await self._database.read(RESERVED, values), values)

@@ -17,6 +17,7 @@ from inference.store.rows import DamagedRow, job_from_row, shown_key
 from inference.store.sqlite.diagnosis import explain, explained, obstacle
 from inference.store.sqlite.migrate import copy_database
 from inference.store.sqlite.schema import schema_of
+from inference.store.sqlite.undecodable import UndecodableText
 
 QUARANTINE_SINCE = 8
 """The schema version with a table of rows that were set aside."""
@@ -104,7 +105,7 @@ def check(data_directory: Path) -> Health:
             problems=tuple(problem for problem in problems if problem != "ok"),
             damaged=tuple(_undecodable(connection)),
             quarantined=tuple(
-                " ".join(row)
+                " ".join(_plain(value) for value in row)
                 for row in connection.execute(
                     "SELECT source, key, reason FROM quarantine ORDER BY id"
                 )
@@ -113,6 +114,12 @@ def check(data_directory: Path) -> Health:
             else (),
             obstacle=obstacle(path),
         )
+
+
+def _plain(value: object) -> str:
+    """Return a column of the quarantine, which may be damaged itself, for a terminal."""
+    is_text = isinstance(value, str) and not isinstance(value, UndecodableText)
+    return str(value) if is_text and str(value).isprintable() else "?"
 
 
 def _is_sound(path: Path) -> bool:

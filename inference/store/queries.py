@@ -11,7 +11,7 @@ from inference.domain.job import Job
 from inference.domain.scheduler import Shares
 from inference.store.ledger import UNFINISHED
 from inference.store.quarantine import decode_jobs, take_out
-from inference.store.rows import LATEST_TIME
+from inference.store.rows import LATEST_TIME, is_safe_id
 from inference.store.sqlite.database import Database
 
 
@@ -88,8 +88,7 @@ class JobQueries:
             "SELECT coalesce((SELECT value FROM counters WHERE name = 'seen_at'),"
             " (SELECT max(created_at) FROM jobs)) AS at"
         )
-        at: float | None = row["at"]
-        return at if at is not None and 0 <= at <= LATEST_TIME else None
+        return row["at"] if _is_time(row["at"]) else None
 
     async def forgotten(self) -> list[str]:
         """Return what is left of jobs that were forgotten while they ran, once they ended."""
@@ -100,8 +99,14 @@ class JobQueries:
 
     async def removals(self) -> list[tuple[str, float]]:
         """Return the forgotten jobs whose files must not come back, and since when."""
-        rows = await self._database.read("SELECT job, at FROM removals")
-        return [(row["job"], row["at"]) for row in rows]
+        sound = []
+        for row in await self._database.read("SELECT job, at FROM removals"):
+            if not is_safe_id(row["job"]) or not _is_time(row["at"]):
+                key = {"job": row["job"]}
+                await take_out(self._database, "removals", key, "job, at", self._clock.now())
+            else:
+                sound.append((row["job"], row["at"]))
+        return sound
 
     async def shares(self) -> Shares:
         """Return where fair sharing stands; a share that cannot be right begins anew."""
@@ -143,3 +148,7 @@ class JobQueries:
 
 def _is_virtual_time(value: object) -> bool:
     return isinstance(value, float) and 0 <= value <= LATEST_TIME
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= LATEST_TIME

@@ -40,6 +40,12 @@ class DamagedRow(ValueError):
         self.column = column
 
 
+def is_safe_id(value: object) -> bool:
+    """Return whether something has the form of a job's id, which names a folder."""
+    is_text = isinstance(value, str) and not isinstance(value, UndecodableText)
+    return is_text and _SAFE_ID.fullmatch(str(value)) is not None
+
+
 def shown_key(key: object) -> str:
     """Return a row's key as it may stand in a log: junk could be anybody's words."""
     text = str(key)

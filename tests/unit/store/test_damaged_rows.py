@@ -235,6 +235,99 @@ def test_a_damaged_row_of_history_stays_what_it_was_and_nobody_is_told_again(aga
     assert check(bench.directory).quarantined[0].startswith("jobs ")
 
 
+@pytest.mark.parametrize(
+    ("column", "junk"),
+    [("job", b"\xff"), ("job", ""), ("job", "../x"), ("at", None), ("at", "soon"), ("at", b"")],
+)
+def test_a_damaged_removal_keeps_no_other_from_being_settled(again, column, junk):
+    bench = again()
+    path = bench.directory / DATABASE_NAME
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO removals VALUES ('AAAAAAAAAA', 1.0), ('BBBBBBBBBB', 1.0)")
+    overwrite(path, "removals", column, junk)
+
+    async def removals():
+        async with bench.open() as core:
+            return await core.store.removals()
+
+    assert asyncio.run(removals()) == [("BBBBBBBBBB", 1.0)]
+    assert asyncio.run(removals()) == [("BBBBBBBBBB", 1.0)]
+    assert [line.split()[0] for line in check(bench.directory).quarantined] == ["removals"]
+
+
+@pytest.mark.parametrize("junk", ["{}", "", None, 7, b"", b"short"])
+def test_a_damaged_key_costs_nobody_the_answer_to_what_they_used(again, junk):
+    bench = again()
+    path = bench.directory / DATABASE_NAME
+    overwrite(path, "secrets", "value", junk)
+
+    async def use():
+        async with bench.open() as core:
+            await core.jobs.usage("guild:a", "ada", since=0.0)
+            await core.jobs.forget(tenant="guild:a", requester_id="ada")
+            await bench.submit(requester="ada")
+
+    asyncio.run(use())
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        [(key, kind)] = connection.execute("SELECT value, typeof(value) FROM secrets")
+    assert (len(key), kind) == (32, "blob"), "a hash without a key hides nobody"
+
+
+@pytest.mark.parametrize("junk", ["soon", b"\xff", None, float("inf")])
+def test_a_damaged_tombstone_keeps_nobody_from_asking_again(again, junk):
+    bench = again()
+
+    async def forget():
+        async with bench.open() as core:
+            await core.jobs.forget(tenant="guild:a", requester_id="ada")
+
+    async def ask():
+        async with bench.open():
+            await bench.submit(requester="ada")
+
+    asyncio.run(forget())
+    overwrite(bench.directory / DATABASE_NAME, "tombstones", "last_request_at", junk)
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("junk", ["{", b"\xff", None, "7"])
+def test_what_is_damaged_keeps_nobody_from_being_forgotten(again, junk):
+    bench = again()
+    path = bench.directory / DATABASE_NAME
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO quarantine (source, key, reason, found_at, tenant, content)"
+            " VALUES ('settings', 'k', 'value', 1.0, 'guild:a', '{}')"
+        )
+    overwrite(path, "quarantine", "content", junk)
+
+    async def forget():
+        async with bench.open() as core:
+            # Damaged while it runs: no start has looked at it.
+            for row in range(5):
+                overwrite(path, "jobs", "spec", junk, row=row)
+            for person in PEOPLE:
+                await core.jobs.forget(tenant="guild:a", requester_id=person)
+                assert await core.jobs.history("guild:a", person, limit=10) == []
+
+    asyncio.run(forget())
+
+
+def test_a_check_lists_what_was_set_aside_however_damaged_that_is(again):
+    bench = again()
+    path = bench.directory / DATABASE_NAME
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO quarantine (source, key, reason, found_at, content)"
+            " VALUES ('jobs', 'k', 'spec', 1.0, '{}'), ('jobs', 'l', 'spec', 1.0, '{}')"
+        )
+    overwrite(path, "quarantine", "reason", None)
+    overwrite(path, "quarantine", "key", b"\xff\x1b[2J", row=1)
+    first, second = check(bench.directory).quarantined
+    assert first == "jobs k ?"
+    assert second == "jobs ? spec"
+
+
 def test_a_check_lists_damaged_rows_and_changes_nothing(again):
     bench = again()
     path = bench.directory / DATABASE_NAME
