@@ -18,7 +18,7 @@ _NAMED = re.compile(
     r"|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER |REGIONAL INDICATOR SYMBOL LETTER )"
     r"(?P<letter>[A-Z])(?: WITH .*)?"
 )
-_LOCAL = {"п": "n", "π": "n", "η": "n", "и": "n", "я": "r", "λ": "a", "ш": "w", "з": "3"}
+_LOCAL = {"п": "n", "π": "n", "η": "n", "и": "n", "я": "r", "λ": "a", "ш": "w", "з": "3", "ᑎ": "n"}
 """Letters that are used for others although Unicode calls them no confusables."""
 
 _OTHER_WRITING = ("HANGUL", "CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import unquote
 
 from inference.safety.lookalikes import lookalikes
 
@@ -36,6 +39,25 @@ _SOUNDS = str.maketrans(
 )
 """Letters among Latin ones that may stand for their sound instead of their looks."""
 
+_SOUNDS_ALONE = _SOUNDS | str.maketrans("рсхуνρ", "rshunr")  # noqa: RUF001 - these very letters
+"""The same for those that are only tried letter by letter."""
+
+_LOOKS = str.maketrans("phcbyxm", "rnsvuht")
+"""Latin letters among others that may stand for the letter they look like, by its sound."""
+
+_MIXED_HANGUL = re.compile(r"(?:[a-z]+[\uac00-\ud7a3]|[\uac00-\ud7a3]+[a-z])[a-z\uac00-\ud7a3]*")
+_INITIALS = tuple("g kk n d tt r m b pp s ss  j jj ch k t p h".split(" "))  # noqa: SIM905 - a table
+_VOWELS = tuple("a ae ya yae eo e yeo ye o wa wae oe yo u wo we wi yu  ui i".split(" "))  # noqa: SIM905 - a table
+_ENDS = tuple(" k k k n n n t l k m l l l p l m p p t t ng t t k t p t".split(" "))  # noqa: SIM905 - a table
+"""Korean letters as they are written in Latin ones; ㅡ is left out, as it stands for no vowel in
+foreign words."""
+
+_MOST_AMBIGUOUS = 4
+"""Letters of one word that are tried both ways."""
+
+_HIRAGANA = {code: code + 0x60 for code in range(0x3041, 0x3097)}
+"""To katakana: the same sounds."""
+
 _MIXED_WORD = re.compile(r"(?=\w*[a-z])(?=\w*[\u0370-\u052f])\w+")
 
 _IGNORABLE = re.compile(
@@ -54,6 +76,16 @@ _PART_OF_LETTER = frozenset({0, 7, 8, 9})
 _INSIDE = re.compile(r"(?<=\w)[^\w\s]+(?=\w)|(?<=\w)_+(?=\w)")
 _INSIDE_HANGUL = re.compile(r"(?<=[\uac00-\ud7a3])[^\s\uac00-\ud7a3]+(?=[\uac00-\ud7a3])")
 _BETWEEN = re.compile(r"[\W_]+")
+
+MASK = "\xaa"
+"""Stands for a sign inside a word in readings that leave open which letter it hides.
+
+No folded text has this character.
+"""
+
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31});")
+_QUOTED = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+_ESCAPED = re.compile(r"\\(?:u\{?|U000|x)([0-9a-fA-F]{2,5})\}?")
 _REPEATED = re.compile(r"(\w)\1{2,}")
 _ALL_DOUBLED = re.compile(r"(?<!\S)(?:(\w)\1+){3,}(?!\S)")
 _DOUBLED = re.compile(r"(\w)\1+")
@@ -88,12 +120,14 @@ def readings(text: str) -> tuple[Reading, ...]:
     """Return the ways to read a text; for an honestly written one there are one or two.
 
     All are folded (case, accents, what is invisible, letters that look alike). Beside the plain
-    one: with digits as the letters they stand for, with signs inside words left out, with repeated
-    letters as one or two, and with Korean letters as syllables.
+    one: with digits as the letters they stand for, with signs inside words left out or kept as
+    `MASK`, with repeated letters as one or two, with Korean letters as syllables, and with the
+    codes of HTML, addresses and programs as the characters that assistants read them as.
     """
+    written = dict.fromkeys((text, _decoded(text)))
     return tuple(
         Reading(words=words, spelled=tuple(map(_joined, _SPELLED.findall(words))))
-        for words in dict.fromkeys(_versions(text))
+        for words in dict.fromkeys(version for each in written for version in _versions(each))
     )
 
 
@@ -106,6 +140,7 @@ def _plain(text: str) -> str:
     """Return the text without case, accents and invisible characters."""
     visible = _IGNORABLE.sub("", text)
     same = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
+    same = same.translate(_HIRAGANA)
     return "".join(filter(_is_letter_or_part, unicodedata.normalize("NFD", same)))
 
 
@@ -145,14 +180,60 @@ def _closed(match: re.Match[str]) -> str:
     return chr(syllable + final)
 
 
+def _decoded(text: str) -> str:
+    """Return a text with the codes in it as characters."""
+    text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+    text = _QUOTED.sub(lambda found: unquote(found[0], errors="ignore"), text)
+    return _ESCAPED.sub(lambda found: _character(found[1]), text)
+
+
+def _character(code: str) -> str:
+    character = chr(int(code, 16))
+    return "" if unicodedata.category(character) == "Cs" else character
+
+
+def _masked(form: str) -> str:
+    """Return a folded text with a mask for each sign inside a word."""
+    return _INSIDE.sub(lambda found: MASK * len(found[0]), form)
+
+
+def _looked_at_or_heard(word: str) -> Iterator[str]:
+    """Yield a word of two alphabets with each of its letters by looks or by sound."""
+    ways: list[tuple[str, ...]] = []
+    ambiguous = 0
+    for letter in word:
+        either = (_looked_at(letter), letter.translate(_SOUNDS_ALONE), letter.translate(_LOOKS))
+        choices = tuple(dict.fromkeys(each for each in either if each.isascii()))
+        ambiguous += len(choices) > 1
+        ways.append(choices[: None if ambiguous <= _MOST_AMBIGUOUS else 1] or (letter,))
+    return map("".join, itertools.product(*ways))
+
+
+def _in_latin(word: str) -> str:
+    """Return a word of Korean and Latin letters in Latin ones."""
+    return "".join(map(_syllable_in_latin, word))
+
+
+def _syllable_in_latin(character: str) -> str:
+    code = ord(character) - _SYLLABLES
+    if not 0 <= code < len(_INITIALS) * len(_VOWELS) * _FINALS_COUNT:
+        return character
+    rest, final = divmod(code, _FINALS_COUNT)
+    initial, vowel = divmod(rest, len(_VOWELS))
+    return _INITIALS[initial] + _VOWELS[vowel] + _ENDS[final]
+
+
 def _versions(text: str) -> Iterator[str]:
     plain = _plain(text)
     folded = _looked_at(plain)
     heard = _looked_at(_MIXED_WORD.sub(lambda found: found[0].translate(_SOUNDS), plain))
+    mixed = dict.fromkeys(_MIXED_WORD.findall(plain))
+    both = _looked_at(" ".join(way for word in mixed for way in _looked_at_or_heard(word)))
+    latin = _MIXED_HANGUL.sub(lambda found: _in_latin(found[0]), folded)
     forms: dict[str, None] = {}
-    for form in (folded, heard):
+    for form in dict.fromkeys((folded, heard, both or folded, latin)):
         joined = _INSIDE_HANGUL.sub("", _INSIDE.sub("", form))
-        forms.update(dict.fromkeys((form, joined, compose(joined))))
+        forms.update(dict.fromkeys((form, joined, compose(joined), _masked(form))))
     for version in forms:
         for spoken in _spoken_versions(version):
             words = spaced(spoken)

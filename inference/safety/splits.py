@@ -7,12 +7,16 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 
-from inference.safety.readings import Reading, compose
+from inference.safety.readings import MASK, Reading, compose
 
 SHORTEST = 4
 """Letters of a word that is looked for in pieces; shorter ones arise by chance."""
 
 _SHORTEST_HANGUL = 2
+_SHORTEST_KANA = 3
+
+_RARELY_ALONE = frozenset("bcfghjklnpqrvwxyz")
+"""Letters that are no word by themselves, nor the end of one as in `dog's` and `I'd`."""
 
 _PARTICLES = frozenset("을 를 이 가 은 는 의 에 도 만 로 으로 와 과".split())  # noqa: SIM905 - a line, not fourteen
 
@@ -35,6 +39,8 @@ class Splits:
 
     def undone(self, reading: Reading) -> Reading | None:
         """Return the reading with pieces put together, or None where there are none."""
+        if MASK in reading.words:
+            return None
         pieces = reading.words.split(" ")
         put = list(self._put_together(pieces))
         return None if len(put) == len(pieces) else replace(reading, words=" ".join(put))
@@ -79,6 +85,10 @@ def _may_end(word: str, length: int) -> bool:
     return length == len(word) or (length > _SHORTEST_HANGUL and word[length:] in _PARTICLES)
 
 
+def _is_kana(word: str) -> bool:
+    return "\u3040" <= word[0] <= "\u30ff"
+
+
 def _is_hangul(word: str) -> bool:
     return "\uac00" <= word[0] <= "\ud7a3"
 
@@ -86,18 +96,20 @@ def _is_hangul(word: str) -> bool:
 def _counted(piece: str) -> tuple[int, int]:
     """Return whether a piece is no ordinary word, and whether it is a single letter."""
     if len(piece) == 1:
-        return 0, 1
+        return 0, 2 if piece in _RARELY_ALONE else 1
     if not piece.isascii():
         return 1, 0
-    return int(piece not in _common_words()), 0
+    return int(piece not in common_words()), 0
 
 
 def _shortest(word: str) -> int:
-    return _SHORTEST_HANGUL if _is_hangul(word) else SHORTEST
+    if _is_hangul(word):
+        return _SHORTEST_HANGUL
+    return _SHORTEST_KANA if _is_kana(word) else SHORTEST
 
 
 @cache
-def _common_words() -> frozenset[str]:
+def common_words() -> frozenset[str]:
     """Return short words of everyday English."""
     source = resources.files("inference.safety").joinpath("common_words.txt")
     return frozenset(source.read_text(encoding="utf-8").split())

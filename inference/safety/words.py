@@ -11,6 +11,8 @@ from importlib import resources
 from typing import Protocol
 
 from inference.domain.verdict import Reason
+from inference.safety.compounds import Compounds
+from inference.safety.masks import Masks
 from inference.safety.readings import Reading, readings
 from inference.safety.splits import Splits
 from inference.safety.terms import Terms
@@ -61,10 +63,12 @@ class WordModerator:
         self._guilds = guilds
         lists = (*self._lists.values(), self._minors, self._sexual)
         people = (word for words in shipped["naked_people"].values() for word in words)
-        self._splits = Splits(
-            {word for terms in lists for word in terms.words} | Terms(people).words
-        )
+        words = {word for terms in lists for word in terms.words} | Terms(people).words
+        self._splits = Splits(words)
+        self._masks = Masks(words)
+        self._compounds = Compounds(words, beside=shipped["beside"])
         self._house_splits = Splits(self._house.words)
+        self._house_masks = Masks(self._house.words)
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
         """Return which lists have something in these texts; see `TextModerator`."""
@@ -101,15 +105,22 @@ class WordModerator:
             )
         )
 
-    def _found_own(self, reading: Reading, own: Terms, splits: Splits) -> Iterable[Reason]:
-        if _found_in(self._house, self._house_splits, reading):
+    def _found_own(
+        self, reading: Reading, own: Terms, splits: Splits, masks: Masks
+    ) -> Iterable[Reason]:
+        if _found_in(self._house, self._house_splits, self._house_masks, reading):
             yield Reason.HOUSE_WORDS
-        if _found_in(own, splits, reading):
+        if _found_in(own, splits, masks, reading):
             yield Reason.GUILD_WORDS
 
     def _found_shipped(self, reading: Reading) -> Iterable[Reason]:
-        for each in filter(None, (reading, self._splits.undone(reading))):
-            yield from self._judged(self._harmless.without(each))
+        if (joined := self._splits.undone(reading)) is not None:
+            yield from self._judged(self._harmless.without(joined))
+        for each in filter(None, (reading, self._masks.undone(reading))):
+            left = self._harmless.without(each)
+            yield from self._judged(left)
+            if (apart := self._compounds.undone(left)) is not None:
+                yield from self._judged(self._harmless.without(apart))
 
     def _judged(self, left: Reading) -> Iterable[Reason]:
         for reason, terms in self._lists.items():
@@ -135,14 +146,14 @@ class OwnWordModerator:
 
 
 @lru_cache(maxsize=_GUILDS)
-def _compiled(words: tuple[str, ...]) -> tuple[Terms, Splits]:
+def _compiled(words: tuple[str, ...]) -> tuple[Terms, Splits, Masks]:
     terms = Terms(words)
-    return terms, Splits(terms.words)
+    return terms, Splits(terms.words), Masks(terms.words)
 
 
-def _found_in(terms: Terms, splits: Splits, reading: Reading) -> bool:
-    undone = splits.undone(reading)
-    return terms.found_in(reading) or (undone is not None and terms.found_in(undone))
+def _found_in(terms: Terms, splits: Splits, masks: Masks, reading: Reading) -> bool:
+    tricks = (splits.undone(reading), masks.undone(reading))
+    return any(terms.found_in(each) for each in (reading, *tricks) if each is not None)
 
 
 def naked_people(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.domain.verdict import Reason
-from inference.safety.readings import fold, readings
+from inference.safety.readings import MASK, fold, readings
 from inference.safety.terms import Terms, normal
 from inference.safety.words import WordModerator
 from tests.fakes.moderators import FakeGuildWords
@@ -181,7 +181,8 @@ words = st.text(st.characters(codec="utf-8"), max_size=40)
 @given(words)
 def test_any_text_can_be_read_and_reading_it_again_changes_nothing(text):
     for reading in readings(text):
-        assert fold(reading.words) == reading.words
+        letters = reading.words.replace(MASK, "x")
+        assert fold(letters) == letters
         assert "  " not in reading.words
 
 
