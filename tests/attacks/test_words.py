@@ -119,7 +119,7 @@ def found(*texts):
         attack("p0®n", "a digit and a sign for letters"),
         attack("n*ked w*man", "people without clothes, with asterisks"),
         attack("por n", "the last letter apart"),
-        attack("g ore", "the first letter apart"),
+        attack("r ape", "the first letter apart"),
         attack("hen tai", "two short words for one"),
         attack("пoгn", "one letter by sound, one by looks"),
         attack("пopн", "a Latin letter for the Russian one it looks like"),
