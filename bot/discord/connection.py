@@ -21,6 +21,7 @@ from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.buttons import press_handler
 from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
+from bot.discord.thread_memory import ThreadMemory
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Services
 from commands.catalog import COMMANDS
@@ -99,6 +100,7 @@ async def serve(
     async def on_guild_remove(guild: discord.Guild) -> None:
         await gateway.left(guild)
 
+    ThreadMemory(client).install()
     client.event(on_interaction)
     client.event(on_guild_join)
     client.event(on_guild_remove)

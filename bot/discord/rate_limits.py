@@ -38,8 +38,11 @@ MAX_TRIES = 5
 MAX_SECONDS = 3600.0
 """Nothing waits longer for a limit than this; then Discord is asked again."""
 
-IDLE_SECONDS = 300.0
-"""A bucket that was not used for so long is forgotten."""
+IDLE_SECONDS = 60.0
+"""A bucket that was not used for so long is forgotten: every job has some of its own."""
+
+SWEEP_SECONDS = 15.0
+"""Between two looks for such buckets, which go through all of them."""
 
 _TOO_MANY_REQUESTS = 429
 
@@ -226,6 +229,7 @@ class RateLimitedClient(HTTPClient):
         # So every 429 comes back to `request`, which knows the caller's patience.
         self.max_ratelimit_timeout = 1e-9
         self._pause = Pause()
+        self._sweep_at = 0.0
 
     def get_ratelimit(self, key: str) -> Ratelimit:
         """Return the bucket with a key."""
@@ -234,6 +238,15 @@ class RateLimitedClient(HTTPClient):
             bucket = self._buckets[key] = Bucket(self._pause)
             self._try_clear_expired_ratelimits()
         return bucket
+
+    def _try_clear_expired_ratelimits(self) -> None:
+        """Forget idle buckets: not at each new one, as the library does from 256 on."""
+        now = asyncio.get_running_loop().time()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_SECONDS
+        for key in [key for key, bucket in self._buckets.items() if bucket.is_inactive()]:
+            del self._buckets[key]
 
     async def request(
         self,
