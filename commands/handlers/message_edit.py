@@ -33,13 +33,16 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | None:
         UserError: What the message says now is not possible; the job is as it was.
     """
     options: dict[str, Value] = dict(call.options)
+    brings_image = IMAGE.name in options
     for option in (IMAGE, LAST):  # files of a message do not change with its words
+        if option.name in options:
+            continue
         if (own := getattr(job.spec, option.name)) is not None:
             options[option.name] = own
     resolved, rules = await generate.resolve_request(replace(call, options=options), command)
     if resolved.origins.get(SEED.name) == job.origins.get(SEED.name) == RANDOM:
         resolved = replace(resolved, spec=replace(resolved.spec, seed=job.spec.seed))
-    if _asked(resolved, job) == _asked(job, job):
+    if not brings_image and _asked(resolved, job) == _asked(job, job):
         return None
     if job.state in {JobState.REVIEW, JobState.QUEUED}:
         call.studio.check(resolved.spec)

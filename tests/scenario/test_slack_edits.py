@@ -84,6 +84,67 @@ async def test_a_picture_stays_with_the_edited_message(busy, alice, place):
     assert changed.spec.image is not None
 
 
+async def test_a_picture_that_an_edit_adds_is_taken(slack, busy, alice, place):
+    message, job = await asked(busy, alice, place)
+    alice.edit(message, message.text, files=[PICTURE])
+    await told(alice, place, "changed")
+    await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued' AND image IS NOT NULL")
+    [_, changed] = await busy.jobs()
+    assert (changed.id, changed.spec.prompt) == (job.id, "a fox")
+    assert changed.spec.image is not None
+
+
+async def test_a_picture_that_an_edit_replaces_is_fetched_anew(slack, busy, alice, place):
+    message, _ = await asked(busy, alice, place, files=[PICTURE])
+    alice.edit(message, message.text, files=[("owl.png", b"another picture")])
+    await told(alice, place, "changed")
+    await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued'")
+    [_, changed] = await busy.jobs()
+    assert busy.core.artifacts.image(changed).read_bytes() == b"clean another picture"
+
+
+async def test_a_file_that_an_edit_adds_and_is_no_picture_is_said(slack, busy, alice, place):
+    message, job = await asked(busy, alice, place)
+    file = alice.attach(PICTURE)
+    file.mode, file.external_type = "external", "gdrive"
+    alice.edit(message, message.text, files=[file])
+    await told(alice, place, "Google Drive")
+    assert (await busy.jobs())[1].spec == job.spec
+
+
+async def test_a_picture_puts_right_what_had_none(slack, house, alice, place):
+    bot = f"<@{slack.world.installations[0].bot.id}>"
+    message = alice.say(place, f"{bot} /animate it runs")
+    await told(alice, place, "image")
+    alice.edit(message, message.text, files=[PICTURE])
+    await clip_below(slack, await alice.wait_for(place, card_of("it runs")))
+    assert len(await house.jobs()) == 1
+
+
+async def test_an_edit_to_nothing_leaves_the_job_and_says_what_is_missing(busy, alice, place):
+    message, job = await asked(busy, alice, place)
+    if place.kind == "im":
+        alice.edit(message, " ")
+    else:
+        edit(alice, message, "")
+    await told(alice, place, "/generate")
+    assert (await busy.jobs())[1].spec == job.spec
+    assert not any("Make a still image" in m.words for m in place.messages)
+
+
+async def test_an_edit_after_the_end_is_told_what_to_do(make_house, alice, place):
+    moderator = FakeModerator()
+    moderator.found = frozenset({Reason.SEXUAL})
+    async with make_house(guard=a_guard(texts=[moderator])).open() as house:
+        bot = house.slack.world.installations[0].bot
+        message = alice.say(place, f"<@{bot.id}> a fox")
+        await written(house, "SELECT 1 FROM jobs WHERE state = 'refused'")
+        moderator.found = frozenset()
+        edit(alice, message, "an owl")
+        note = await told(alice, place, "no longer waits")
+        assert "new message" in note.words  # a refused job has no button for editing
+
+
 async def test_an_edit_that_changes_nothing_does_nothing(slack, busy, alice, place):
     message, job = await asked(busy, alice, place)
     heard = len(slack.world.deliveries)

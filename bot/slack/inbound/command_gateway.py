@@ -79,10 +79,18 @@ class CommandGateway:
             for_everybody=makes,
         )
 
-    async def rewrite(self, origin: Origin, line: str, job: Job) -> Card | None:
+    async def rewrite(
+        self, origin: Origin, line: str, job: Job, *, image: str | None = None
+    ) -> Card | None:
         """Answer a message that was edited after it had made a job; None if nothing changes.
 
         A job that is being prepared can be changed after that: it is waited for.
+
+        Args:
+            origin: Who edited it, where.
+            line: What it says now, with the command in front.
+            job: What it made.
+            image: File id of a picture that the edit brought.
         """
         job = await self._prepared(job)
         return await self._answer(
@@ -90,6 +98,7 @@ class CommandGateway:
             lambda call: run.rewrite(line, job.id, call),
             key=None,
             posts=False,
+            options={IMAGE.name: image} if image and _makes(line) else {},
             for_everybody=_makes(line),
         )
 

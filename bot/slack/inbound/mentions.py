@@ -104,28 +104,33 @@ class Mentions:
         if key is None:
             return
         async with self._turns.setdefault(key, asyncio.Lock()):  # one edit after the other
+            before = self._latest.files(key)
             if not self._latest.is_new(key, written):
                 return
             try:
-                await self._answer_news(key, written, origin)
+                await self._answer_news(key, written, origin, before)
             except BaseException:
                 self._latest.forget(key)
                 raise
 
-    async def _answer_news(self, key: str, written: UserMessage, origin: Origin) -> None:
-        line = _line(written, origin)
-        if written.edited_at:
-            job = await self._gateway.job_of(origin, key)
-            if job is not None:
-                card = await self._gateway.rewrite(origin, line, job)
-                if card is not None and not is_outbox_card(card):
-                    self._background.start(self._answers.give(origin, card), name="answer")
-                return
+    async def _answer_news(
+        self, key: str, written: UserMessage, origin: Origin, before: frozenset[str] | None
+    ) -> None:
+        """Answer what was not heard yet; `before` are the files that the message had, if known."""
+        job = await self._gateway.job_of(origin, key) if written.edited_at else None
+        line = _line(written, origin, empty=HELP if job is None else GENERATE)
+        image = None
         try:
-            image = await self._pictures.in_message(origin, written.message.get("files") or ())
+            if job is None or (before is not None and not written.files <= before):
+                image = await self._pictures.in_message(origin, written.message.get("files") or ())
         except UserError as error:
             card = cards.error(error, await self._gateway.locale(origin))
             self._background.start(self._answers.give(origin, card), name="answer")
+            return
+        if job is not None:
+            changed = await self._gateway.rewrite(origin, line, job, image=image)
+            if changed is not None and not is_outbox_card(changed):
+                self._background.start(self._answers.give(origin, changed), name="answer")
             return
         if image is not None:
             thread = origin.thread_ts or str(written.message["ts"])
@@ -137,13 +142,13 @@ class Mentions:
             self._background.start(self._answers.give(origin, card), name="answer")
 
 
-def _line(written: UserMessage, origin: Origin) -> str:
-    """Return a message as a line with a command."""
+def _line(written: UserMessage, origin: Origin, *, empty: str) -> str:
+    """Return a message as a line with a command; `empty` where it says nothing."""
     said = command_text.without_mention(written.text, origin.installation.bot_user)
     if said.startswith("/"):
         return command_text.line(said)
     prompt = command_text.prompt(said)
-    return f"{GENERATE} {prompt}" if prompt else HELP
+    return f"{GENERATE} {prompt}" if prompt else empty
 
 
 async def _done() -> None:

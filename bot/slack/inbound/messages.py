@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bot.slack.origin import Payload
 
@@ -33,6 +33,11 @@ class UserMessage:
         """What it says, as markup."""
         return str(self.message.get("text") or "")
 
+    @property
+    def files(self) -> frozenset[str]:
+        """The ids of what is attached to it."""
+        return frozenset(_files(self.message))
+
     @classmethod
     def read(cls, event: Payload) -> Self | None:
         """Read an event; None if no person wrote or edited a message.
@@ -52,16 +57,27 @@ class UserMessage:
         if message.get("subtype") not in _WRITTEN or not by_writer or (changed and not edited):
             return None
         before = event.get("previous_message") or {}
-        if changed and before.get("text") == message.get("text"):
+        if changed and _content(before) == _content(message):
             return None
         return cls(message=message, edited_at=str(edited.get("ts") or ""))
 
 
+class _Heard(NamedTuple):
+    """What was last heard of a message."""
+
+    edited_at: str
+    digest: bytes
+    files: frozenset[str]
+
+
+_NOTHING = _Heard("", b"", frozenset())
+
+
 class LatestEdits:
-    """The newest text of messages, because Slack tells of edits more than once and in any order."""
+    """The newest content of messages: Slack tells of edits more than once and in any order."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        self._known: OrderedDict[str, _Heard] = OrderedDict()
 
     def is_new(self, key: str, written: UserMessage) -> bool:
         """Whether a message says what was not heard yet; note it then.
@@ -69,16 +85,30 @@ class LatestEdits:
         A message that nobody edited always is, unless an edit overtook it: Slack tells of it again
         if the answer was lost with the process.
         """
-        edited_at, digest = self._known.get(key, ("", b""))
-        now = hashlib.sha256(written.text.encode()).digest()
-        if edited_at > written.edited_at or (written.edited_at and now == digest):
+        known = self._known.get(key, _NOTHING)
+        digest = hashlib.sha256(_content(written.message).encode()).digest()
+        if known.edited_at > written.edited_at or (written.edited_at and digest == known.digest):
             return False
-        self._known[key] = (written.edited_at, now)
+        self._known[key] = _Heard(written.edited_at, digest, written.files)
         self._known.move_to_end(key)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         return True
 
+    def files(self, key: str) -> frozenset[str] | None:
+        """Return the ids of the files that a message had, or None if it is not known."""
+        known = self._known.get(key)
+        return None if known is None else known.files
+
     def forget(self, key: str) -> None:
         """Take a message for news again: it could not be answered."""
         self._known.pop(key, None)
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    """Return what an edit can change: the text, and which files are attached."""
+    return "\0".join([str(message.get("text") or ""), *_files(message)])
+
+
+def _files(message: Mapping[str, Any]) -> list[str]:
+    return [str(file.get("id")) for file in message.get("files") or ()]

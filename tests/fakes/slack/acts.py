@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from tests.fakes.slack.emoji import as_codes
 from tests.fakes.slack.hub import Hub
@@ -10,6 +11,7 @@ from tests.fakes.slack.mail import VERIFICATION_TOKEN
 from tests.fakes.slack.model import (
     APP_ID,
     Channel,
+    File,
     Installation,
     Json,
     Message,
@@ -171,7 +173,9 @@ def message_written(
     return event
 
 
-def message_changed(hub: Hub, message: Message, before: str, edited: Json) -> Json:
+def message_changed(
+    hub: Hub, message: Message, before: str, edited: Json, files_before: list[File]
+) -> Json:
     """Write the event of a message that says something else now, or shows where a link leads.
 
     Only somebody's edit is marked as one.
@@ -182,7 +186,9 @@ def message_changed(hub: Hub, message: Message, before: str, edited: Json) -> Js
         "client_msg_id": message.ts,
     }
     written.pop("edited", None)
-    previous = {**written, "text": as_codes(before)}
+    previous = message_json(replace(message, files=files_before), hub.url)
+    previous |= {"text": as_codes(before), "client_msg_id": message.ts}
+    previous.pop("edited", None)
     if not edited:
         written["attachments"] = [{"from_url": "https://example.com/", "title": "Example"}]
     return {

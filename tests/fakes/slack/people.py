@@ -131,8 +131,8 @@ class Person:
                 self._tell(installation, message, {"type": "app_mention"})
         return message
 
-    def edit(self, message: Message, text: str) -> None:
-        """Change what a message of theirs says.
+    def edit(self, message: Message, text: str, *, files: Iterable[Upload] | None = None) -> None:
+        """Change what a message of theirs says, and which files it has if `files` are given.
 
         The app hears of the mention once more, under another event id; in direct messages it hears
         what the message was and is.
@@ -142,21 +142,25 @@ class Person:
         """
         if message.user != self.id:
             raise Refused("that message is somebody else's")
-        before = message.text
+        before, files_before = message.text, message.files
         hub, channel = self._hub, message.channel
+        if files is not None:
+            message.files = [self.attach(file) for file in files]
+            record_shares(hub, message.files, channel, message.ts, message.thread_ts)
         message.states.append(replace(message.states[-1], at=time.monotonic(), text=text))
         hub.world.touch()
         edited = {"edited": {"user": self.id, "ts": hub.world.timestamp()}}
         for installation in self._listening(channel):
             if channel.kind == "im":
-                hub.event(installation, acts.message_changed(hub, message, before, edited))
+                changed = acts.message_changed(hub, message, before, edited, files_before)
+                hub.event(installation, changed)
             elif f"<@{installation.bot.id}>" in text:
                 self._tell(installation, message, {"type": "app_mention", **edited})
 
     def unfurl(self, message: Message) -> None:
         """Let Slack show what a link in a message leads to, a moment after it was written."""
         for installation in self._listening(message.channel):
-            changed = acts.message_changed(self._hub, message, message.text, {})
+            changed = acts.message_changed(self._hub, message, message.text, {}, message.files)
             self._hub.event(installation, changed)
 
     def _listening(self, channel: Channel) -> list[Installation]:
