@@ -1,4 +1,4 @@
-"""What the line costs the bot: 1,000 waiting jobs of 200 guilds, on a real database.
+"""What the queue costs the bot: 1,000 waiting jobs of 200 guilds, on a real database.
 
     python -m benchmarks.queue
 
@@ -28,9 +28,9 @@ from inference.domain.watermark import WatermarkSettings
 from inference.engines.registry import TESTCARD, capabilities
 from inference.jobs.assembly import open_core
 from inference.jobs.forecast import QueueForecast
-from inference.jobs.queue import Line, Ticket
+from inference.jobs.queue import JobQueue, Ticket
 from inference.safety.guard import Guard
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 from inference.workers.media import MediaProcess
 
 JOBS = 1000
@@ -58,7 +58,7 @@ SPEC = Spec(
 
 
 class NoWorker:
-    """An executor that is never asked: the line stands still."""
+    """An executor that is never asked: the queue stands still."""
 
     warm_model: str | None = None
 
@@ -90,9 +90,9 @@ def order(number: int) -> Order:
     )
 
 
-def full_line(jobs: int = JOBS) -> Line:
-    """Return a line with jobs of different cost for two models."""
-    line, chance = Line(Shares()), random.Random(7)
+def full_queue(jobs: int = JOBS) -> JobQueue:
+    """Return a queue with jobs of different cost for two models."""
+    queue, chance = JobQueue(Shares()), random.Random(7)
     for number in range(jobs):
         head = Head(
             job_id=f"JOB{number:07}",
@@ -102,31 +102,31 @@ def full_line(jobs: int = JOBS) -> Line:
             sequence=number,
         )
         wish = order(number)
-        line.join(Ticket(head=head, tenant=wish.tenant, requester_id=wish.requester.id))
-    return line
+        queue.put(Ticket(head=head, tenant=wish.tenant, requester_id=wish.requester.id))
+    return queue
 
 
 def decisions() -> list[float]:
-    line, milliseconds = full_line(), []
+    queue, milliseconds = full_queue(), []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        ticket, charge = line.take("one")
-        line.shares.apply(charge)
+        ticket, charge = queue.take("one")
+        queue.shares.apply(charge)
         milliseconds.append(1000 * (time.perf_counter() - started))
-        line.join(ticket)
+        queue.put(ticket)
     return milliseconds
 
 
 def forecasts(jobs: int) -> list[float]:
     """Return what it costs to say where a new job is, at the far end of a full queue."""
-    line, milliseconds = full_line(jobs), []
-    forecast = QueueForecast(line)
+    queue, milliseconds = full_queue(jobs), []
+    forecast = QueueForecast(queue)
     for number in range(jobs, jobs + ROUNDS):
         wish = order(number)
         head = Head(
             job_id=f"JOB{number:07}", model="one", cost=60, load_seconds=30, sequence=number
         )
-        line.join(Ticket(head=head, tenant=wish.tenant, requester_id=wish.requester.id))
+        queue.put(Ticket(head=head, tenant=wish.tenant, requester_id=wish.requester.id))
         started = time.perf_counter()
         forecast.position(head.job_id)
         milliseconds.append(1000 * (time.perf_counter() - started))
@@ -146,7 +146,7 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
         watermark=WatermarkSettings(),
         files_seconds=86400.0,
         assistant=None,
-        guard=lambda _: Guard(sampler=MediaProcess()),
+        guard=lambda _: Guard(extractor=MediaProcess()),
         clock=SystemClock(),
     ) as core:
         await core.jobs.pause()
@@ -156,7 +156,7 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
             job = await core.jobs.submit(order(number))
             if number >= JOBS:
                 submits.append(1000 * (time.perf_counter() - started))
-        while core.jobs.place(job.id) is None:  # noqa: ASYNC110 - the line tells nobody
+        while core.jobs.position(job.id) is None:  # noqa: ASYNC110 - the queue tells nobody
             await asyncio.sleep(0.01)
         for number in range(ROUNDS):
             started = time.perf_counter()

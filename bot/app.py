@@ -153,7 +153,7 @@ def make_card_factory(jobs: Jobs, studio: Studio, language: str, clock: Clock) -
     """
 
     def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
-        locale = job.presentation.language or language
+        locale = job.output.language or language
         capabilities = job_status.capabilities(job, studio)
         if kind is ActKind.NOTICE:
             return cards.failure(job, locale)
@@ -189,7 +189,7 @@ def make_platform(name: str, config: Config) -> Platform | None:
     module, _, factory = _BUILT_IN.get(name, name).partition(":")
     if not factory:
         where = config.where("bot", "platforms")
-        raise UserError("config.platform_unknown", where=where, name=name, known=PLATFORMS)
+        raise UserError("config.platform_unknown", scope=where, name=name, known=PLATFORMS)
     try:
         make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
         return make(config)
@@ -199,7 +199,7 @@ def make_platform(name: str, config: Config) -> Platform | None:
         problem = f"{type(error).__name__}: {error}"
         where = config.where("bot", "platforms")
         raise UserError(
-            "config.platform_broken", where=where, name=name, problem=problem
+            "config.platform_broken", scope=where, name=name, problem=problem
         ) from error
 
 

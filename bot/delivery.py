@@ -31,7 +31,7 @@ from inference.domain.events import EventBus
 from inference.domain.job import KEPT_CLOSED, KEPT_TOO_LARGE, KEPT_UNSEEN, Failure, Job
 from inference.domain.outbox import Act, ActKind, Route
 from inference.loops import repeat
-from inference.media.facts import STILL, Fitted
+from inference.media.results import STILL, Fitted
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.outbox import OutboxStore

@@ -95,7 +95,7 @@ class LiveUpdates:
         waiting, crowded = self._jobs.front(), self._crowded
         self._crowded = len(waiting) == EXACT
         for job_id in waiting:
-            place = self._jobs.place(job_id)
+            place = self._jobs.position(job_id)
             if place is None:
                 continue
             at, shown = self._shown.get(job_id, (now - WAITING_SECONDS, -1))

@@ -52,7 +52,7 @@ async def moderation(
                 unwanted=[words.own_lists],
                 hosted_texts=hosted_texts,
                 hosted_pictures=hosted_pictures,
-                sampler=media,
+                extractor=media,
                 fail_closed=config.safety.fail_closed,
             )
 

@@ -20,7 +20,7 @@ from commands.text.messages import language
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.domain.watermark import WatermarkSettings
 from inference.proxies import check_proxies
-from inference.store.folder import check_folder
+from inference.store.data_directory import check_folder
 from inference.workers.environment import command, minimal
 
 OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
@@ -70,12 +70,12 @@ def _bot(config: Config) -> Iterator[RushesError]:
     asked = config.bot.language
     if language(asked) != re.split("[-_.@]", asked)[0].lower():
         where = config.where("bot", "language")
-        yield UserError("config.language", where=where, name=asked, known=known)
+        yield UserError("config.language", scope=where, name=asked, known=known)
     for operator in sorted(config.bot.operators):
         if not OPERATOR.fullmatch(operator):
             where = config.where("bot", "operators")
             yield UserError(
-                "config.operator", where=where, name=operator, examples=OPERATOR_EXAMPLES
+                "config.operator", scope=where, name=operator, examples=OPERATOR_EXAMPLES
             )
 
 
@@ -109,7 +109,7 @@ def _weights(config: Config) -> Iterator[RushesError]:
     if not nearest.is_dir():
         where = config.where("models", "directory")
         problem = f"{nearest} is not a folder"
-        yield UserError("config.wrong_type", where=where, key="models.directory", problem=problem)
+        yield UserError("config.wrong_type", scope=where, key="models.directory", problem=problem)
 
 
 def _slack(config: Config) -> Iterator[RushesError]:
@@ -136,7 +136,7 @@ def _watermark(config: Config) -> Iterator[RushesError]:
     if settings == WatermarkSettings():
         return
     drawn = subprocess.run(  # noqa: S603 - a module of ours
-        command("inference.media.mark_check"),
+        command("inference.media.watermark_check"),
         env=minimal(os.environ),
         input=json.dumps(settings.as_dict()),
         capture_output=True,
@@ -151,7 +151,7 @@ def _watermark(config: Config) -> Iterator[RushesError]:
     failure = json.loads(drawn.stdout)
     if characters := failure.get("characters"):
         where = config.where("watermark", "text")
-        yield UserError("config.mark_characters", where=where, characters=characters)
+        yield UserError("config.mark_characters", scope=where, characters=characters)
     else:
         yield UserError(
             "config.no_logo",

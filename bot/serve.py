@@ -64,7 +64,7 @@ async def settle(app: App) -> None:
         async with asyncio.timeout(GRACE_SECONDS):
             if dispatcher.seconds_left() <= GRACE_SECONDS:
                 await dispatcher.idle()
-            await app.core.checker.idle()
+            await app.core.result_moderator.idle()
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 
 

@@ -21,7 +21,7 @@ from inference.domain.quota import Quota, Usage
 from inference.domain.render import Progress
 from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome
-from inference.jobs.estimate import Place
+from inference.jobs.forecast import QueuePosition
 
 if TYPE_CHECKING:
     from inference.jobs.service import CancelOutcome
@@ -117,7 +117,7 @@ class Jobs(Protocol):
         """Return the GPU seconds that a render is expected to take."""
         ...
 
-    def place(self, job_id: str) -> Place | None:
+    def position(self, job_id: str) -> QueuePosition | None:
         """Return where a waiting job stands, if it does."""
         ...
 

@@ -31,7 +31,7 @@ from inference.engines.geometry import SIZES
 from inference.engines.opensora_models import nano, nano_from
 from inference.engines.registry import NANO, ModelOptions
 from inference.media.encode import ClipWriter
-from inference.media.stamp import Stamp
+from inference.media.watermark import Stamp
 from inference.nano.captions import draw_scene, plain
 from inference.nano.scenes import MOTION_LEVELS, STRAIGHT_MOVES, Move, Scene, render
 from inference.opensora.geometry import PixelSize

@@ -19,7 +19,7 @@ from inference.domain.render import ProgressCallback
 from inference.domain.spec import Spec
 from inference.jobs.preparation import IMAGE_NAME, LAST_NAME
 from inference.jobs.recipe import PRIVATE, recipe
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 from inference.workers.media import MediaProcess
 
 CLIP, STILL = ".mp4", ".png"

@@ -22,7 +22,7 @@ from bot.health import Health
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
 from inference.loops import survive
-from inference.media.atomic import write_bytes
+from inference.media.atomic_files import write_bytes
 
 PAUSES = (1.0, 5.0, 30.0, 300.0)
 """Seconds between tries; the last one repeats."""

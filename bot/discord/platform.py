@@ -282,7 +282,7 @@ class DiscordPlatform:
                 return address.channel
 
     def _locale(self, message: Outgoing) -> str:
-        return message.job.presentation.language or self._language
+        return message.job.output.language or self._language
 
     def _explained(self, message: Outgoing, channel: int) -> Card:
         """Return the card for a channel; where it was not expected, it says why it is there."""

@@ -28,8 +28,8 @@ from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind
-from inference.media.atomic import part_file, write_bytes
-from inference.media.facts import ImageLimits
+from inference.media.atomic_files import part_file, write_bytes
+from inference.media.results import ImageLimits
 
 NAME = "terminal"
 

@@ -32,7 +32,7 @@ from commands.text.card import Card
 from commands.text.messages import language
 from inference.domain.errors import UserError
 from inference.domain.job import MEMORY, RANDOM, TYPED, Job, JobState, Order
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.spec import Mode
 from inference.domain.watermark import Corner
 from inference.jobs.preparation import PARENT_LATENTS, PARENT_RESULT
@@ -266,7 +266,7 @@ async def submit(
         parent=parent,
         audience=call.channel.audience,
         person=call.person,
-        presentation=_presentation(rules, call),
+        output=_output_settings(rules, call),
         quota=quota,
         review=review or resolved is not asked,
     )
@@ -305,9 +305,9 @@ def _made_to_fit(call: Call, resolved: Resolved) -> Resolved:
     return resolved
 
 
-def _presentation(rules: Rules, call: Call) -> Presentation:
+def _output_settings(rules: Rules, call: Call) -> OutputSettings:
     corner = rules.value(WATERMARK_CORNER)
-    return Presentation(
+    return OutputSettings(
         corner=None if corner is None else Corner(corner),
         suffix=rules.value(WATERMARK_SUFFIX) or "",
         prompt_in_recipe=rules.value(RECIPE_PROMPT),

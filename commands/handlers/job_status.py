@@ -22,7 +22,7 @@ def standing(job: Job, jobs: Jobs, clock: Clock) -> Standing:
     """Return where a job stands at this moment."""
     return Standing(
         now=clock.now(),
-        place=jobs.place(job.id),
+        place=jobs.position(job.id),
         progress=jobs.progress(job.id),
         seconds_left=jobs.seconds_left(job.id),
         paused=jobs.paused,

@@ -181,7 +181,7 @@ def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
     """Return what is said of a job that may be seen and of one that may not, and the numbers."""
     if job.state in _RUNNING:
         return "queue.running", "queue.private.running", {}
-    place = call.jobs.place(job.id)
+    place = call.jobs.position(job.id)
     if place is None:
         return "queue.preparing", "queue.private.preparing", {}
     where = {"position": place.position, "start": place.start_in}

@@ -20,7 +20,7 @@ from inference.domain.render import Progress, Stage
 from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome
 from inference.engines.base import Capabilities
-from inference.jobs.estimate import Place
+from inference.jobs.forecast import QueuePosition
 from inference.text import ISOLATES, clean, is_blank, isolate, isolate_foreign
 
 TITLE_LENGTH = 120
@@ -39,7 +39,7 @@ class Standing:
 
     now: float
     """Unix seconds."""
-    place: Place | None = None
+    place: QueuePosition | None = None
     progress: Progress | None = None
     seconds_left: float | None = None
     paused: bool = False
@@ -135,7 +135,7 @@ def description(job: Job, locale: str) -> str:
 def thread_name(job: Job, length: int) -> str:
     """Name the thread of a job by its prompt; of a flagged one, by its id."""
     if job.verdict.reasons or is_blank(job.spec.prompt):
-        return text("facts.job", job.presentation.language or FALLBACK, job=job.id)
+        return text("facts.job", job.output.language or FALLBACK, job=job.id)
     return _alone(job.spec.prompt, length)
 
 

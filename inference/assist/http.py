@@ -8,7 +8,7 @@ from urllib.request import getproxies
 
 from openai import DefaultAsyncHttpxClient
 
-from inference.bounded import bound
+from inference.answer_limit import bound
 from inference.proxies import find_proxy
 
 _HOOKS = {"response": [bound]}

@@ -25,10 +25,10 @@ from openai.types.chat import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
+from inference.answer_limit import HEADERS
 from inference.assist.base import Draft
 from inference.assist.http import http_client
 from inference.assist.instructions import is_refusal, system_message, tidy
-from inference.bounded import HEADERS
 from inference.domain.errors import AssistantError
 
 RETRIES = 2

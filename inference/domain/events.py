@@ -16,7 +16,7 @@ MAX_PENDING = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEvent:
-    """A job changed state, made progress, or moved in line."""
+    """A job changed state, made progress, or moved in the queue."""
 
     job_id: str
     tenant: str

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 from inference.domain.audience import Audience
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.quota import Quota
 from inference.domain.render import Manifest
 from inference.domain.spec import Spec
@@ -64,11 +64,11 @@ class JobState(StrEnum):
     ACCEPTED = "accepted"
     """Persisted; nothing done yet."""
     PREPARING = "preparing"
-    """Fetching and checking the image, moderating, refining: off the GPU line."""
+    """Fetching and checking the image, moderating, refining: outside the GPU queue."""
     REVIEW = "review"
     """Waits for the person to agree to the refined prompt."""
     QUEUED = "queued"
-    """In line for the GPU."""
+    """In the queue for the GPU."""
     RUNNING = "running"
     """The worker has it."""
     FINISHING = "finishing"
@@ -189,12 +189,12 @@ class Order:
     """Who may see it besides the requester."""
     person: str = ""
     """The requester by a name that is the same in every tenant; empty if they have none."""
-    presentation: Presentation = field(default_factory=Presentation)
+    output: OutputSettings = field(default_factory=OutputSettings)
     """How the guild wants the finished file."""
     quota: Quota | None = None
     """GPU time that requester and tenant may use, where that is limited."""
     review: bool = False
-    """Whether the requester wants to agree to a refined prompt before it stands in line."""
+    """Whether the requester wants to agree to a refined prompt before it is queued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +218,7 @@ class Job:
     losses: int = 0
     """Times its worker died or hung with it."""
     sequence: int = 0
-    """Order of entering the line; kept across restarts."""
+    """Order of entering the queue; kept across restarts."""
     key: str | None = None
     parent: str | None = None
     image: str | None = None
@@ -231,7 +231,7 @@ class Job:
     """When the finished file was taken back."""
     failure: Failure | None = None
     manifest: Manifest | None = None
-    presentation: Presentation = field(default_factory=Presentation)
+    output: OutputSettings = field(default_factory=OutputSettings)
     notes: tuple[str, ...] = ()
     """Catalog codes of remarks that preparing has for the requester."""
     review: bool = False

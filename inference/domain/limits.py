@@ -1,4 +1,4 @@
-"""Pure rules on what may enter the line."""
+"""Pure rules on what may enter the queue."""
 
 from __future__ import annotations
 

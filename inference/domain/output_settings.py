@@ -13,7 +13,7 @@ MAXIMUM_SUFFIX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presentation:
+class OutputSettings:
     """How the file is marked, what it says of how it was made, who may see it, and the language."""
 
     corner: Corner | None = None

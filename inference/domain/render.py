@@ -57,7 +57,7 @@ class Manifest:
     """Catalog codes of remarks for the person, from the engine."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: load; the engine's own, such as text, sample and decode; encode, which
-    runs beside them; finish, after the last frame. total is all but load, as the line measured."""
+    runs beside them; finish, after the last frame. total is all but load, by the dispatcher."""
     forwards: int | None = None
     """Evaluations of the network, each branch of the guidance counted."""
     peak_bytes: int | None = None

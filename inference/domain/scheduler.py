@@ -31,7 +31,7 @@ class Head:
     load_seconds: float
     """What bringing its model in would cost if it is not there."""
     sequence: int
-    """Breaks ties: earlier in line first."""
+    """Breaks ties: earlier in the queue first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Charge:
     tenant: str
     tenant_virtual_time: float
     virtual_time: float
-    overtaken: float = 0.0
-    """New value of `Shares.overtaken`; not persisted."""
+    affinity_debt: float = 0.0
+    """New value of `Shares.affinity_debt`; not persisted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Shares:
     tenants: dict[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     """Tenant -> weight; 1 where unnamed. Twice the weight is twice the GPU seconds."""
-    overtaken: float = 0.0
+    affinity_debt: float = 0.0
     """GPU seconds given to a warm model out of turn since somebody was served in turn."""
 
     def start(self, tenant: str) -> float:
@@ -77,7 +77,7 @@ class Shares:
         """
         fair = self._fair(heads)
         head = heads[fair]
-        if warm_model in {None, head.model} or self.overtaken >= head.load_seconds:
+        if warm_model in {None, head.model} or self.affinity_debt >= head.load_seconds:
             return fair
         latest = self.start(fair) + head.load_seconds / self.weight(fair)
         warm = (
@@ -111,7 +111,7 @@ class Shares:
             tenant=tenant,
             tenant_virtual_time=self.start(tenant) + head.cost / self.weight(tenant),
             virtual_time=max(self.virtual_time, earliest),
-            overtaken=0.0 if in_turn else self.overtaken + head.cost,
+            affinity_debt=0.0 if in_turn else self.affinity_debt + head.cost,
         )
 
     def correct(self, tenant: str, seconds: float) -> Charge:
@@ -121,18 +121,18 @@ class Shares:
             tenant=tenant,
             tenant_virtual_time=max(0.0, now + seconds / self.weight(tenant)),
             virtual_time=self.virtual_time,
-            overtaken=self.overtaken,
+            affinity_debt=self.affinity_debt,
         )
 
     def apply(self, charge: Charge) -> None:
         """Take over the values of a charge that was persisted."""
         self.tenants[charge.tenant] = charge.tenant_virtual_time
         self.virtual_time = charge.virtual_time
-        self.overtaken = charge.overtaken
+        self.affinity_debt = charge.affinity_debt
 
 
 class Backlog(Protocol):
-    """The waiting heads of one tenant, in its own order (`line.TenantQueue`)."""
+    """The waiting heads of one tenant, in its own order (`jobs.queue.TenantQueue`)."""
 
     def upcoming(self) -> Iterator[Head]:
         """Yield the tenant's jobs in the order they would be served."""
@@ -142,7 +142,7 @@ class Backlog(Protocol):
 def forecast(shares: Shares, backlogs: Mapping[str, Backlog]) -> Iterator[tuple[str, Head]]:
     """Yield (tenant, job) in the order of service if nobody else came and no model were swapped.
 
-    A few heap operations per job, so a full line is forecast in milliseconds.
+    A few heap operations per job, so a full queue is forecast in milliseconds.
     """
     streams = {tenant: backlog.upcoming() for tenant, backlog in backlogs.items()}
     heads: dict[str, Head] = {}

@@ -20,9 +20,9 @@ attempts: `"crash:1"` fails the first attempt at every job and lets the second s
 | hang      | a step never ends                                   | WorkerLost `worker.hung`       |
 | silent    | the process never says hello (count: of starts)     | WorkerLost `worker.silent`     |
 | no_hello  | the process exits before its hello (of starts)      | WorkerLost `worker.silent`     |
-| lie       | the report does not match the file                  | WorkerLost `worker.lied`       |
-| truncate  | the file is shorter than reported                   | WorkerLost `worker.lied`       |
-| missing   | the file is not there                               | WorkerLost `worker.lied`       |
+| lie       | the report does not match the file                | WorkerLost `worker.bad_manifest` |
+| truncate  | the file is shorter than reported                 | WorkerLost `worker.bad_manifest` |
+| missing   | the file is not there                             | WorkerLost `worker.bad_manifest` |
 """
 
 from __future__ import annotations

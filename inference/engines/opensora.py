@@ -1,6 +1,6 @@
 """Open-Sora behind the engine port: a spec in, frames of the asked size out.
 
-One engine for all models of this architecture; `Recipe` says what is particular to one.
+One engine for all models of this architecture; `ModelVariant` says what is particular to one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class ModelVariant:
     """What is particular to one model of this architecture."""
 
     name: str
@@ -100,8 +100,8 @@ class Recipe:
 class OpenSoraEngine:
     """Renders in three stages (text, sampling, decoding), with what is needed on the device."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, variant: ModelVariant) -> None:
+        self._variant = variant
         self._loaded: Loaded | None = None
         self._preview: LatentPreview | None = None
         self._fit = PreviewFit()
@@ -114,7 +114,7 @@ class OpenSoraEngine:
         def report(done: int, total: int, name: str) -> None:
             on_progress(done / total if total else 0.0, name)
 
-        loaded = self._recipe.load(report)
+        loaded = self._variant.load(report)
         _check_room(loaded)
         loaded.text.bring()
         loaded.pipeline.text_encoder.encode("warm up")
@@ -131,12 +131,12 @@ class OpenSoraEngine:
         if loaded is None:
             raise EngineError("model.not_loaded", name=spec.model)
         meter = monitor.meter
-        job = _Job(loaded, self._recipe, spec, monitor, self._preview)
-        careful = _Careful(self._plan(spec, loaded))
+        job = _RenderStages(loaded, self._variant, spec, monitor, self._preview)
+        retry = _MemoryRetry(self._plan(spec, loaded))
         with meter.stage("text"):
-            captions = careful.run(job.encode)
+            captions = retry.run(job.encode)
         with meter.stage("sample"):
-            latents = careful.run(lambda saving: job.sample(captions, inputs, saving))
+            latents = retry.run(lambda saving: job.sample(captions, inputs, saving))
             if spec.frames > 1:
                 monitor.keep(pack(latents))
         notes = ("shortened",) if captions.prompt.shortened else ()
@@ -145,7 +145,7 @@ class OpenSoraEngine:
         learning = loaded.preview is None
         while True:
             with meter.stage("decode"):
-                frames = careful.run(decoding.following)
+                frames = retry.run(decoding.following)
                 if frames is None:
                     return
                 if learning:
@@ -174,7 +174,7 @@ class OpenSoraEngine:
             UserError: `memory.*`: it does not fit.
             EngineError: `memory.in_use`.
         """
-        known: Capabilities = registry.capabilities(self._recipe.name)
+        known: Capabilities = registry.capabilities(self._variant.name)
         if known.footprint is None:
             return Saving.RESIDENT
         exact = replace(known, footprint=loaded.footprint())
@@ -183,22 +183,22 @@ class OpenSoraEngine:
         return saving_in(spec, exact, probe(), available())
 
 
-class _Job:
+class _RenderStages:
     """The stages of one render, each of which can be tried again with more saving."""
 
     def __init__(
         self,
         loaded: Loaded,
-        recipe: Recipe,
+        variant: ModelVariant,
         spec: Spec,
         monitor: Monitor,
         preview: LatentPreview | None,
     ) -> None:
         self._loaded = loaded
-        self._recipe = recipe
+        self._variant = variant
         self._spec = spec
         self._monitor = monitor
-        self._request = _request(spec, recipe.size(spec))
+        self._request = _request(spec, variant.size(spec))
 
         def on_step(done: int, total: int, estimate: Estimate) -> None:
             still = None if preview is None else lambda: preview.still(estimate())
@@ -255,7 +255,7 @@ class _Job:
         loaded.pipeline.vae.work_in_slices(frames=frames, rows=loaded.attention_rows)
 
     def _bring_weights(self, references: bool) -> None:  # noqa: FBT001 - the hook's signature
-        name = self._recipe.weights(self._spec, references)
+        name = self._variant.weights(self._spec, references)
         transformer = self._loaded.transformer
         if not transformer.ready(name):
             with self._monitor.meter.stage("swap"):
@@ -265,7 +265,7 @@ class _Job:
 class _Decoding:
     """Decodes chunk by chunk, also when one of them has to be tried again."""
 
-    def __init__(self, job: _Job, latents: Tensor) -> None:
+    def __init__(self, job: _RenderStages, latents: Tensor) -> None:
         self._job = job
         self._latents = latents
         self._chunks: Iterator[Frames] | None = None
@@ -282,7 +282,7 @@ class _Decoding:
         return frames
 
 
-class _Careful:
+class _MemoryRetry:
     """Tries a stage again with the next saving plan whenever memory runs out."""
 
     def __init__(self, saving: Saving) -> None:

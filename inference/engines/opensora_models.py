@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from inference.domain.spec import Resolution, Spec
-from inference.engines.opensora import Loaded, OpenSoraEngine, Recipe
+from inference.engines.opensora import Loaded, ModelVariant, OpenSoraEngine
 from inference.engines.registry import NANO, OPENSORA, ModelOptions
 from inference.engines.weights import I2V, T2V_360P, T2V_720P, TEXT_ENCODER, VAE, Checkpoint
 from inference.engines.weights import folder as folder_of
@@ -46,7 +46,7 @@ def nano_from(folder: Path) -> OpenSoraEngine:
         )
 
     return OpenSoraEngine(
-        Recipe(
+        ModelVariant(
             name=NANO,
             load=load,
             size=lambda spec: nano_size(spec.aspect),
@@ -62,7 +62,7 @@ def official(options: ModelOptions) -> OpenSoraEngine:
     the VAE's attention are looked at at a time (0: all of them); see `OpensoraTable`.
     """
     return OpenSoraEngine(
-        Recipe(
+        ModelVariant(
             name=OPENSORA,
             load=partial(_load_official, options.directory, options.values),
             size=lambda spec: official_size(spec.resolution, spec.aspect),
@@ -71,7 +71,7 @@ def official(options: ModelOptions) -> OpenSoraEngine:
     )
 
 
-def _official_set(spec: Spec, references: bool) -> str:  # noqa: FBT001 - the recipe's signature
+def _official_set(spec: Spec, references: bool) -> str:  # noqa: FBT001 - the variant's signature
     if references:
         return I2V.source
     return (T2V_720P if spec.resolution is Resolution.P720 else T2V_360P).source

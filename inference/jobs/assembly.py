@@ -21,12 +21,12 @@ from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Capabilities
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimate import CostModel
-from inference.jobs.expiry import Sweeper
+from inference.jobs.expiry import Expiry
 from inference.jobs.preparation import ImageCleaner, ImageSource, Preparer
-from inference.jobs.prompt_refinement import Rewording
-from inference.jobs.queue import Line
+from inference.jobs.prompt_refinement import PromptRefinement
+from inference.jobs.queue import JobQueue
 from inference.jobs.recovery import recover
-from inference.jobs.result_moderation import Checker
+from inference.jobs.result_moderation import ResultModerator
 from inference.jobs.service import JobService
 from inference.loops import survive
 from inference.safety.guard import Guard
@@ -40,7 +40,7 @@ from inference.store.outbox import OutboxStore
 from inference.store.privacy import make_private
 from inference.store.sqlite.database import Database, open_database
 from inference.tasks import running
-from inference.workers.base import Executor
+from inference.workers.executor import Executor
 
 LEARN_FROM = 200
 """Delivered jobs that the cost model reads at start."""
@@ -54,7 +54,7 @@ class Core:
     """For the tables that others own."""
     jobs: JobService
     dispatcher: Dispatcher
-    checker: Checker
+    result_moderator: ResultModerator
     outbox: OutboxStore
     store: JobStore
     artifacts: Artifacts
@@ -78,9 +78,9 @@ async def open_core(
     guard: Callable[[Database], Guard],
     clock: Clock,
 ) -> AsyncIterator[Core]:
-    """Own the data directory, recover what was left, and serve the line inside the block.
+    """Own the data directory, recover what was left, and serve the queue inside the block.
 
-    Leaving the block puts the running job back in line. The executor is entered only once the
+    Leaving the block puts the running job back in the queue. The executor is entered only once the
     directory is ours: a second process must not even start a worker. `guard` makes the judge of
     words and pictures over the opened database, in which guilds keep words of their own.
 
@@ -101,7 +101,7 @@ async def open_core(
         await outbox.recover()
         shares = await store.shares()
         shares.weights = weights
-        line = Line(shares)
+        queue = JobQueue(shares)
         costs = CostModel()
         for job in await store.finished(LEARN_FROM):
             if job.manifest is not None and "total" in job.manifest.timings:
@@ -109,17 +109,19 @@ async def open_core(
                 with contextlib.suppress(Exception):
                     costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
         judge = guard(database)
-        checker = Checker(store=store, artifacts=artifacts, guard=judge, clock=clock)
+        result_moderator = ResultModerator(
+            store=store, artifacts=artifacts, guard=judge, clock=clock
+        )
         dispatcher = Dispatcher(
             store=store,
             artifacts=artifacts,
-            line=line,
+            queue=queue,
             costs=costs,
             events=events,
             executor=await stack.enter_async_context(executor),
             capabilities=capabilities,
             watermark=watermark,
-            finished=checker.arrived,
+            finished=result_moderator.add,
             clock=clock,
         )
         refinements = RefinementCache(database, clock)
@@ -130,9 +132,11 @@ async def open_core(
             artifacts=artifacts,
             cleaner=cleaner,
             sources=sources,
-            rewording=Rewording(refiner=refiner, languages=Languages(), capabilities=capabilities),
+            prompt_refinement=PromptRefinement(
+                refiner=refiner, languages=Languages(), capabilities=capabilities
+            ),
             guard=judge,
-            ready=dispatcher.enter_or_fail,
+            ready=dispatcher.enqueue_or_fail,
             clock=clock,
         )
         jobs = JobService(
@@ -140,7 +144,7 @@ async def open_core(
             history=History(database),
             ledger=ledger,
             artifacts=artifacts,
-            line=line,
+            queue=queue,
             costs=costs,
             preparer=preparer,
             dispatcher=dispatcher,
@@ -151,11 +155,11 @@ async def open_core(
             limits=limits,
             clock=clock,
         )
-        sweeper = Sweeper(
+        expiry = Expiry(
             store=store,
             ledger=ledger,
             artifacts=artifacts,
-            line=line,
+            queue=queue,
             standing_still=lambda: dispatcher.paused or dispatcher.without_worker,
             files_seconds=files_seconds,
             clock=clock,
@@ -165,21 +169,21 @@ async def open_core(
         await recover(
             store=store,
             artifacts=artifacts,
-            line=line,
+            queue=queue,
             preparer=preparer,
             dispatcher=dispatcher,
-            checker=checker,
+            result_moderator=result_moderator,
         )
         tasks = await stack.enter_async_context(running())
         tasks.start(preparer.run(), name="preparing")
         tasks.start(dispatcher.run(), name="dispatcher")
-        tasks.start(checker.run(), name="checking")
-        tasks.start(sweeper.run(), name="sweeper")
+        tasks.start(result_moderator.run(), name="result moderation")
+        tasks.start(expiry.run(), name="expiry")
         yield Core(
             database=database,
             jobs=jobs,
             dispatcher=dispatcher,
-            checker=checker,
+            result_moderator=result_moderator,
             outbox=outbox,
             store=store,
             artifacts=artifacts,

@@ -22,14 +22,14 @@ from inference.domain.render import Manifest, Progress, Stage
 from inference.domain.scheduler import Charge, Head
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Capabilities
+from inference.jobs.durable_write import end_job, failure_of, write_with_retry
 from inference.jobs.estimate import CostModel
-from inference.jobs.queue import Line, Ticket
+from inference.jobs.queue import JobQueue, Ticket
 from inference.jobs.recipe import recipe
-from inference.jobs.retry_write import end_job, failure_of, until_written
 from inference.loops import Backoff, survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.base import Executor, RenderTask, Supervised
+from inference.workers.executor import Executor, RenderTask, Supervised
 
 T = TypeVar("T")
 
@@ -47,18 +47,18 @@ catches the ones that hang."""
 
 
 CLAIM_TRIES = 3
-"""Tries to take a job out of the line before it is ended."""
+"""Tries to take a job out of the queue before it is ended."""
 
 
 class Dispatcher:
-    """Serves the line on one executor, one job at a time."""
+    """Serves the queue on one executor, one job at a time."""
 
     def __init__(
         self,
         *,
         store: JobStore,
         artifacts: Artifacts,
-        line: Line,
+        queue: JobQueue,
         costs: CostModel,
         events: EventBus,
         executor: Executor,
@@ -72,18 +72,18 @@ class Dispatcher:
         Args:
             store: Where the transitions happen.
             artifacts: Where the files go.
-            line: Whose turn it is.
+            queue: Whose turn it is.
             costs: Learns from every render.
             events: Hears of progress.
             executor: Renders.
             capabilities: What each model can do.
             watermark: On every clip.
-            finished: Called with every job whose file is complete (`Checker.arrived`).
+            finished: Called with every job whose file is complete (`ResultModerator.add`).
             clock: Measures renders, and paces the tries while the disk takes nothing.
         """
         self._store = store
         self._artifacts = artifacts
-        self._line = line
+        self._queue = queue
         self._costs = costs
         self._events = events
         self._executor = executor
@@ -166,8 +166,8 @@ class Dispatcher:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def enter(self, job: Job, *, front: bool = False) -> None:
-        """Put a queued job in line; at the front if asked or if it was on the GPU before."""
+    def enqueue(self, job: Job, *, front: bool = False) -> None:
+        """Put a queued job in the queue; at the front if asked or if it was on the GPU before."""
         capabilities = self._capabilities(job.spec.model)
         head = Head(
             job_id=job.id,
@@ -177,12 +177,12 @@ class Dispatcher:
             sequence=job.sequence,
         )
         ticket = Ticket(head=head, tenant=job.tenant, requester_id=job.requester.id)
-        self._line.join(ticket, front=front or job.attempt > 0)
+        self._queue.put(ticket, front=front or job.attempt > 0)
 
-    async def enter_or_fail(self, job: Job, *, front: bool = False) -> None:
-        """Put a queued job in line, or end it with a sentence when its model is gone."""
+    async def enqueue_or_fail(self, job: Job, *, front: bool = False) -> None:
+        """Put a queued job in the queue, or end it with a sentence when its model is gone."""
         try:
-            self.enter(job, front=front)
+            self.enqueue(job, front=front)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if not isinstance(error, RushesError):
                 log_bug(_log, "job.bug", error, job=job.id)
@@ -190,11 +190,11 @@ class Dispatcher:
             await end_job(lambda: self._store.fail(job.id, failure), job.id, self._clock)
 
     async def run(self) -> None:
-        """Serve until cancelled, when a job on the GPU goes back in line, or until `stop`."""
+        """Serve until cancelled, when a job on the GPU goes back in the queue, or until `stop`."""
         backoff = Backoff(self._clock)
         while True:
             await self._resumed.wait()
-            await self._line.occupied()
+            await self._queue.not_empty()
             if self._stopping:
                 return
             if self.paused:
@@ -205,44 +205,44 @@ class Dispatcher:
                 await backoff.pause()
 
     async def _turn(self) -> None:
-        """Serve the next job in line, once there is a worker."""
+        """Serve the next job in the queue, once there is a worker."""
         if isinstance(self._executor, Supervised) and self._executor.away:
             await self._wait_for_worker(self._executor)
             return
-        ticket, charge = self._line.take(self._executor.warm_model)
+        ticket, charge = self._queue.take(self._executor.warm_model)
         try:
             job = await self._claim(ticket, charge)
-        except Exception as error:  # noqa: BLE001 - one bad job must not stop the line
-            await self._not_claimed(ticket, error)
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the queue
+            await self._retry_claim(ticket, error)
             return
         self._unclaimed.pop(ticket.head.job_id, None)
         if job is not None:
             await self._serve(job)
 
-    async def _not_claimed(self, ticket: Ticket, error: Exception) -> None:
-        """Put a job back in line that could not be claimed, or end it after a few tries."""
+    async def _retry_claim(self, ticket: Ticket, error: Exception) -> None:
+        """Put a job back in the queue that could not be claimed, or end it after a few tries."""
         job_id = ticket.head.job_id
         log_bug(_log, "job.not_claimed", error, job=job_id)
         tries = self._unclaimed.pop(job_id, 0) + 1
         if tries < CLAIM_TRIES:
             self._unclaimed[job_id] = tries
-            self._line.join(ticket)
+            self._queue.put(ticket)
             return
         failure = failure_of(error, job_id)
         await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)
 
     async def _wait_for_worker(self, executor: Supervised) -> None:
         """Leave the jobs in the queue until a worker starts."""
-        _log.warning("queue.without_worker", waiting=len(self._line))
-        self._line.touch()
+        _log.warning("queue.without_worker", waiting=len(self._queue))
+        self._queue.invalidate_forecasts()
         await executor.ready()
-        self._line.touch()
+        self._queue.invalidate_forecasts()
 
     async def _claim(self, ticket: Ticket, charge: Charge) -> Job | None:
-        job = await self._written(lambda: self._store.claim(ticket.head.job_id, charge))
+        job = await self._write(lambda: self._store.claim(ticket.head.job_id, charge))
         if job is not None:
-            self._line.shares.apply(charge)
-            self._line.touch()
+            self._queue.shares.apply(charge)
+            self._queue.invalidate_forecasts()
         return job
 
     async def _serve(self, job: Job) -> None:
@@ -253,14 +253,14 @@ class Dispatcher:
         _log.info("job.started", job=job.id, attempt=job.attempt, tenant=job.tenant)
         try:
             await self._render(job)
-        except Exception as error:  # noqa: BLE001 - one bad job must not stop the line
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the queue
             log_bug(_log, "job.bug", error, job=job.id, attempt=job.attempt)
             failure = failure_of(error, job.id)
             await end_job(lambda: self._store.fail(job.id, failure), job.id, self._clock)
         finally:
             self._running = self._progress = None
             self._idle.set()
-            self._line.touch()
+            self._queue.invalidate_forecasts()
 
     async def _render(self, job: Job) -> None:
         """Render a claimed job and bring it to its next state."""
@@ -269,54 +269,54 @@ class Dispatcher:
             async with asyncio.timeout(_longest(job)):
                 manifest = await self._executor.render(self._task(job), self._report)
         except asyncio.CancelledError:
-            await asyncio.shield(self._put_back(job))
+            await asyncio.shield(self._requeue_at_stop(job))
             raise
         except Exception as error:  # noqa: BLE001 - what it means is decided there
-            await self._without_clip(job, error)
+            await self._end_without_clip(job, error)
         else:
             await self._hand_over(job, manifest)
 
-    async def _without_clip(self, job: Job, error: Exception) -> None:
+    async def _end_without_clip(self, job: Job, error: Exception) -> None:
         """Bring a job to its next state whose render ended without a file."""
         log = _log.bind(job=job.id, attempt=job.attempt)
         match error:
             case Cancelled():
-                if not await self._cancelled(job, seconds=self._ran()):
+                if not await self._end_cancelled(job, seconds=self._seconds_run()):
                     log.warning("job.stopped_unasked")
-                    await self._again(job, _internal(job), lost=True)
+                    await self._requeue(job, _internal(job), lost=True)
             case WorkerLost(code="worker.silent"):
                 log.warning("job.without_worker", **error.params)
-                await self._unseen(job)
+                await self._unclaim(job)
             case WorkerLost(code=code):
                 log.warning("job.worker_lost", code=code, **error.params)
                 # A stop of ours is nobody's loss.
                 failure = Failure(code="worker.gave_up")
-                await self._again(job, failure, lost=code != "worker.closed")
+                await self._requeue(job, failure, lost=code != "worker.closed")
             case EngineError(transient=True):
                 log.warning("job.engine_error", code=error.code, transient=True)
-                await self._again(job, Failure(code=error.code, params=error.params), lost=True)
+                await self._requeue(job, Failure(code=error.code, params=error.params), lost=True)
             case RushesError():
                 log.warning("job.engine_error", code=error.code, transient=False)
-                await self._failed(job, Failure(code=error.code, params=error.params))
+                await self._end_failed(job, Failure(code=error.code, params=error.params))
             case TimeoutError():
                 log.warning("job.ran_too_long")
                 failure = Failure(code="job.ran_too_long")
-                if not await self._cancelled(job):
-                    await self._written(lambda: self._store.expire(job.id, failure))
+                if not await self._end_cancelled(job):
+                    await self._write(lambda: self._store.expire(job.id, failure))
             case _:
                 log_bug(log, "job.bug", error)
-                await self._failed(job, _internal(job))
+                await self._end_failed(job, _internal(job))
 
     async def _hand_over(self, job: Job, manifest: Manifest) -> None:
         """Running -> finishing, unless a cancel was asked for before."""
         seconds = self._clock.monotonic() - self._started - manifest.timings.get("load", 0.0)
         manifest = replace(manifest, timings={**manifest.timings, "total": seconds})
-        charge = self._line.shares.correct(job.tenant, seconds - job.cost)
-        finished = await self._written(lambda: self._store.finish(job.id, manifest, charge))
+        charge = self._queue.shares.correct(job.tenant, seconds - job.cost)
+        finished = await self._write(lambda: self._store.finish(job.id, manifest, charge))
         if finished is None:
-            await self._cancelled(job, seconds=seconds)
+            await self._end_cancelled(job, seconds=seconds)
             return
-        self._line.shares.apply(charge)
+        self._queue.shares.apply(charge)
         self._finished(job.id)
         try:
             self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
@@ -324,59 +324,59 @@ class Dispatcher:
             log_bug(_log, "job.nothing_learned", error, job=job.id)
         _log.info("job.rendered", job=job.id, seconds=round(seconds, 2), bytes=manifest.size)
 
-    async def _again(self, job: Job, failure: Failure, *, lost: bool) -> None:
-        """Put a job back to the front of its line, or end it when it may not go again."""
+    async def _requeue(self, job: Job, failure: Failure, *, lost: bool) -> None:
+        """Put a job back to the front of its queue, or end it when it may not go again."""
         charge = self._refund(job)
-        queued = await self._written(lambda: self._store.requeue(job.id, charge, lost=lost))
+        queued = await self._write(lambda: self._store.requeue(job.id, charge, lost=lost))
         if queued is not None:
-            self._line.shares.apply(charge)
-            await self.enter_or_fail(queued)
-        elif not await self._cancelled(job):
-            await self._failed(job, failure, charge)
+            self._queue.shares.apply(charge)
+            await self.enqueue_or_fail(queued)
+        elif not await self._end_cancelled(job):
+            await self._end_failed(job, failure, charge)
 
-    async def _unseen(self, job: Job) -> None:
+    async def _unclaim(self, job: Job) -> None:
         """Put a job back that no worker has seen: that is no attempt."""
         charge = self._refund(job)
-        queued = await self._written(lambda: self._store.unclaim(job.id, charge))
+        queued = await self._write(lambda: self._store.unclaim(job.id, charge))
         if queued is not None:
-            self._line.shares.apply(charge)
-            await self.enter_or_fail(queued, front=True)
+            self._queue.shares.apply(charge)
+            await self.enqueue_or_fail(queued, front=True)
         else:
-            await self._cancelled(job)
+            await self._end_cancelled(job)
 
-    async def _put_back(self, job: Job) -> None:
+    async def _requeue_at_stop(self, job: Job) -> None:
         """Queue the job of a process that stops, or end it if that was asked for."""
         charge = self._refund(job)
         with contextlib.suppress(StoreError):  # then the next start's recovery does it
             if await self._store.requeue(job.id, charge, lost=False) is None:
-                spent, seconds = self._spent(job), self._ran()
+                spent, seconds = self._spent(job), self._seconds_run()
                 await self._store.cancel(job.id, running=True, charge=spent, seconds=seconds)
 
-    async def _cancelled(self, job: Job, *, seconds: float = 0.0) -> bool:
+    async def _end_cancelled(self, job: Job, *, seconds: float = 0.0) -> bool:
         """End a job as cancelled; return whether somebody had asked for it.
 
         Args:
             job: On the GPU until now.
             seconds: What ran and counts towards quotas; nothing where the failure was ours.
         """
-        charge = self._line.shares.correct(job.tenant, seconds - job.cost) if seconds else None
+        charge = self._queue.shares.correct(job.tenant, seconds - job.cost) if seconds else None
         charge = charge or self._spent(job)
-        ended = await self._written(
+        ended = await self._write(
             lambda: self._store.cancel(job.id, running=True, charge=charge, seconds=seconds)
         )
         if ended is None:
             return False
-        self._line.shares.apply(charge)
+        self._queue.shares.apply(charge)
         _log.info("job.cancelled", job=job.id)
         return True
 
-    async def _failed(self, job: Job, failure: Failure, charge: Charge | None = None) -> None:
+    async def _end_failed(self, job: Job, failure: Failure, charge: Charge | None = None) -> None:
         """End a job without a clip, with the charge of what it used unless another is given."""
         charge = charge or self._spent(job)
-        if await self._written(lambda: self._store.fail(job.id, failure, charge=charge)):
-            self._line.shares.apply(charge)
+        if await self._write(lambda: self._store.fail(job.id, failure, charge=charge)):
+            self._queue.shares.apply(charge)
 
-    def _ran(self) -> float:
+    def _seconds_run(self) -> float:
         """Return for how many seconds the job has been rendered, loading its model not counted."""
         if self._progress is None or self._progress.stage is Stage.LOADING:
             return 0.0
@@ -384,12 +384,12 @@ class Dispatcher:
 
     def _refund(self, job: Job) -> Charge:
         """Return what takes the charge of a claim back."""
-        return self._line.shares.correct(job.tenant, -job.cost)
+        return self._queue.shares.correct(job.tenant, -job.cost)
 
     def _spent(self, job: Job) -> Charge:
         """Return the charge of a job without a clip: what it used, and never over its estimate."""
         elapsed = self._clock.monotonic() - self._started
-        return self._line.shares.correct(job.tenant, min(0.0, elapsed - job.cost))
+        return self._queue.shares.correct(job.tenant, min(0.0, elapsed - job.cost))
 
     def _task(self, job: Job) -> RenderTask:
         return RenderTask(
@@ -398,7 +398,7 @@ class Dispatcher:
             spec=job.spec,
             directory=self._artifacts.attempt_directory(job),
             image=self._artifacts.image(job),
-            watermark=job.presentation.marked(self._watermark),
+            watermark=job.output.marked(self._watermark),
             recipe=recipe(job),
             last=self._artifacts.input(job, job.spec.last),
             latents=self._artifacts.input(job, job.spec.latents),
@@ -414,9 +414,9 @@ class Dispatcher:
                 JobEvent(job_id=job.id, tenant=job.tenant, state=job.state, progress=progress)
             )
 
-    async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
+    async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write down what the GPU did: it must not be forgotten."""
-        return await until_written(write, self._clock)
+        return await write_with_retry(write, self._clock)
 
 
 def _longest(job: Job) -> float:

@@ -1,10 +1,9 @@
-"""How long a render takes, learned from finished ones, and when a waiting job's turn comes."""
+"""Cost model: GPU seconds of a render, learned from finished jobs."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from inference.domain.spec import Mode, Spec
 from inference.engines.base import Capabilities
@@ -21,18 +20,6 @@ _WARM_SECONDS = 0.05
 
 REFERENCE_FACTOR = 1.5
 """A pass that keeps given frames compares three branches where one from text compares two."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a waiting job stands."""
-
-    position: int
-    """1 is the next to be served."""
-    start_in: float
-    """Seconds until the GPU takes it."""
-    ready_in: float
-    """Seconds until its clip is there."""
 
 
 def work_units(spec: Spec, capabilities: Capabilities) -> float:

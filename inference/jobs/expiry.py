@@ -12,14 +12,14 @@ from inference.clock import Clock
 from inference.domain.job import Failure, is_job_id
 from inference.jobs.clock_trust import ClockTrust
 from inference.jobs.forecast import QueueForecast
-from inference.jobs.queue import Line
+from inference.jobs.queue import JobQueue
 from inference.loops import survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
 
 TICK_SECONDS = 10.0
-"""Between two looks at the line."""
+"""Between two looks at the queue."""
 
 FILES_EVERY = 360
 """Ticks between two looks at old files: an hour."""
@@ -31,7 +31,7 @@ LATE_SECONDS = 86_400.0
 """How long files of a forgotten job are looked for that somebody was still writing."""
 
 WAIT_SECONDS_LEAST = 6 * 3600.0
-"""Nobody is sent away sooner than this, however short the line was."""
+"""Nobody is sent away sooner than this, however short the queue was."""
 
 WAIT_FACTOR = 10.0
 """A job that has waited this many times what it was told has been overtaken by events."""
@@ -46,11 +46,11 @@ REMOVED_AT_ONCE = 50
 _log = structlog.get_logger(__name__)
 
 
-class Sweeper:
+class Expiry:
     """Expires what waits too long and deletes what was kept long enough.
 
     Waiting is counted in ticks of this process, not by the wall clock: a clock that is set, a
-    night with the machine off or a paused line must not send anybody away.
+    night with the machine off or a paused queue must not send anybody away.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Sweeper:
         store: JobStore,
         ledger: Ledger,
         artifacts: Artifacts,
-        line: Line,
+        queue: JobQueue,
         standing_still: Callable[[], bool],
         files_seconds: float,
         clock: Clock,
@@ -67,8 +67,8 @@ class Sweeper:
         self._store = store
         self._ledger = ledger
         self._artifacts = artifacts
-        self._line = line
-        self._forecast = QueueForecast(line)
+        self._queue = queue
+        self._forecast = QueueForecast(queue)
         self._standing_still = standing_still
         self._files_seconds = files_seconds
         self._clock = clock
@@ -78,19 +78,19 @@ class Sweeper:
         self._trust = ClockTrust(clock)
 
     async def run(self) -> None:
-        """Look after the line and the files until cancelled."""
+        """Look after the queue and the files until cancelled."""
         ticks = 0
-        await survive(self._remember, name="sweeper.clock")
-        await survive(self.remove_refused, name="sweeper.files")
+        await survive(self._remember, name="expiry.clock")
+        await survive(self.remove_refused, name="expiry.files")
         while True:
-            await survive(self.expire_waiting, name="sweeper.waiting")
-            await survive(self.forget, name="sweeper.forget")
+            await survive(self.expire_waiting, name="expiry.waiting")
+            await survive(self.forget, name="expiry.forget")
             if ticks and ticks % FILES_EVERY == 0:
                 # A row that was damaged meanwhile is found by reading it.
-                await survive(self._store.unfinished, name="sweeper.rows")
-                await survive(self.expire_files, name="sweeper.files")
-                await survive(self.expire_reviews, name="sweeper.reviews")
-                await survive(self._anonymise, name="sweeper.ledger")
+                await survive(self._store.unfinished, name="expiry.rows")
+                await survive(self.expire_files, name="expiry.files")
+                await survive(self.expire_reviews, name="expiry.reviews")
+                await survive(self._anonymise, name="expiry.ledger")
             await self._clock.sleep(TICK_SECONDS)
             ticks += 1
             if self._trust.observe():
@@ -106,12 +106,12 @@ class Sweeper:
             await self._store.note_time(self._clock.now())
 
     async def expire_waiting(self) -> None:
-        """Count one tick for everybody in line, and end what has waited far beyond its forecast."""
+        """Count one tick for every queued job, and end those far beyond their forecast."""
         if self._standing_still():
             return
         waited: dict[str, tuple[float, float]] = {}
         overdue: list[tuple[str, str]] = []
-        for ticket in self._line.tickets():
+        for ticket in self._queue.tickets():
             job_id = ticket.head.job_id
             so_far, limit = self._waited.get(job_id, (0.0, 0.0))
             if limit == 0.0 and (place := self._forecast.position(job_id)) is not None:
@@ -121,12 +121,12 @@ class Sweeper:
                 overdue.append((job_id, ticket.tenant))
         self._waited = waited
         for job_id, tenant in overdue:
-            await survive(partial(self._expire, job_id, tenant), name="sweeper.waiting")
+            await survive(partial(self._expire, job_id, tenant), name="expiry.waiting")
 
     async def _expire(self, job_id: str, tenant: str) -> None:
         failure = Failure(code="job.waited_too_long")
         if await self._store.expire(job_id, failure) is not None:
-            self._line.leave(job_id, tenant)
+            self._queue.discard(job_id, tenant)
             _log.warning("job.expired", job=job_id)
 
     async def expire_reviews(self) -> None:
@@ -137,7 +137,7 @@ class Sweeper:
             if looks > REVIEW_LOOKS:
                 unanswered = Failure(code="job.review_unanswered")
                 expire = partial(self._store.expire, job_id, unanswered)
-                await survive(expire, name="sweeper.reviews")
+                await survive(expire, name="expiry.reviews")
 
     async def remove_refused(self) -> None:
         """Delete what a process that died should have deleted when it refused a job.
@@ -146,7 +146,7 @@ class Sweeper:
         """
         kept = await asyncio.to_thread(self._artifacts.job_ids)
         for job_id in await self._store.without_files(0.0, among=kept):
-            await survive(partial(self._remove, job_id, "refused"), name="sweeper.files")
+            await survive(partial(self._remove, job_id, "refused"), name="expiry.files")
 
     async def expire_files(self) -> None:
         """Delete the files of jobs that ended longer ago than files are kept.
@@ -168,10 +168,10 @@ class Sweeper:
                 if changed < before:
                     due.append((name, "unknown"))
         for job_id, reason in due[:REMOVED_AT_ONCE]:
-            await survive(partial(self._remove, job_id, reason), name="sweeper.files")
+            await survive(partial(self._remove, job_id, reason), name="expiry.files")
         if due:
             count = min(len(due), REMOVED_AT_ONCE)
-            _log.info("sweeper.files_removed", count=count, left=len(due) - count)
+            _log.info("expiry.files_removed", count=count, left=len(due) - count)
 
     async def _remove(self, job_id: str, reason: str) -> None:
         if await asyncio.to_thread(self._artifacts.remove, job_id):
@@ -180,7 +180,7 @@ class Sweeper:
     async def forget(self) -> None:
         """Delete what is left of forgotten jobs: ended shells, and files that came late."""
         for job_id in await self._store.forgotten():
-            await survive(partial(self._delete, job_id), name="sweeper.forget")
+            await survive(partial(self._delete, job_id), name="expiry.forget")
         settled = []
         for job_id, since in await self._store.removals():
             gone = await asyncio.to_thread(self._artifacts.remove, job_id)

@@ -11,15 +11,15 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
-from inference.jobs.queue import Line
+from inference.jobs.queue import JobQueue
 
 EXACT = 100
 """Jobs at the front whose order is worked out; behind them people only care for the magnitude."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueuePosition:
-    """Where a job is in the queue."""
+class ForecastEntry:
+    """Position of a job, and the GPU time before it."""
 
     position: int
     """1 is the next to be served."""
@@ -29,32 +29,44 @@ class QueuePosition:
     """Its own GPU seconds."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePosition:
+    """Position of a waiting job, with the expected times of its start and end."""
+
+    position: int
+    """1 is the next to be served."""
+    start_in: float
+    """Seconds until the GPU takes it."""
+    ready_in: float
+    """Seconds until its clip is there."""
+
+
 class QueueForecast:
     """Positions in a queue, computed when they are asked for."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
         self._version = -1
-        self._front: dict[str, QueuePosition] = {}
+        self._front: dict[str, ForecastEntry] = {}
         self._rows: dict[str, _Row] = {}
 
-    def position(self, job_id: str) -> QueuePosition | None:
+    def position(self, job_id: str) -> ForecastEntry | None:
         """Return where a job is, or None when it is not in the queue."""
-        tenant = self._line.tenant_of(job_id)
+        tenant = self._queue.tenant_of(job_id)
         if tenant is None:
             return None
         return self.front().get(job_id) or self._behind(job_id, tenant)
 
-    def front(self) -> dict[str, QueuePosition]:
+    def front(self) -> dict[str, ForecastEntry]:
         """Return the first jobs in the expected order of service, by id."""
-        if self._version != self._line.version:
+        if self._version != self._queue.version:
             self._front, before = {}, 0.0
-            for number, (_, head) in enumerate(islice(self._line.forecast(), EXACT), 1):
-                self._front[head.job_id] = QueuePosition(
+            for number, (_, head) in enumerate(islice(self._queue.forecast(), EXACT), 1):
+                self._front[head.job_id] = ForecastEntry(
                     position=number, before=before, cost=head.cost
                 )
                 before += head.cost
-            self._version = self._line.version
+            self._version = self._queue.version
         return self._front
 
     def in_tenant(self, tenant: str) -> dict[str, int]:
@@ -62,28 +74,28 @@ class QueueForecast:
         row = self._row(tenant)
         return {} if row is None else row.index
 
-    def _behind(self, job_id: str, tenant: str) -> QueuePosition | None:
+    def _behind(self, job_id: str, tenant: str) -> ForecastEntry | None:
         """Return a position behind the front, by start tags alone."""
-        row, shares = self._row(tenant), self._line.shares
+        row, shares = self._row(tenant), self._queue.shares
         if row is None or job_id not in row.index:
             return None
         index = row.index[job_id]
         begins = shares.start(tenant) + row.before[index] / shares.weight(tenant)
         count, seconds = index, row.before[index]
-        for other in self._line.queues:
+        for other in self._queue.queues:
             if other != tenant and (theirs := self._row(other)) is not None:
                 until = (begins - shares.start(other)) * shares.weight(other)
                 earlier = bisect_left(theirs.before, until, hi=len(theirs.index))
                 count += earlier
                 seconds += theirs.before[earlier]
-        return QueuePosition(
+        return ForecastEntry(
             position=max(count, len(self.front())) + 1,
             before=seconds,
             cost=row.before[index + 1] - row.before[index],
         )
 
     def _row(self, tenant: str) -> _Row | None:
-        queue = self._line.queues.get(tenant)
+        queue = self._queue.queues.get(tenant)
         if queue is None:
             self._rows.pop(tenant, None)
             return None

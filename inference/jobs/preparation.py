@@ -1,4 +1,4 @@
-"""Preparing: what happens to an accepted job before it may stand in line, off the GPU.
+"""Preparing: what happens to an accepted job before it may be queued, off the GPU.
 
 Durable and resumable: every step can be done again, so a job found in `preparing` after a restart
 simply starts over. Each kind of work has a concurrency limit of its own, downloads one for each
@@ -23,10 +23,10 @@ from inference.domain.errors import EngineError, RushesError, UserError
 from inference.domain.job import ASSISTANT, Job
 from inference.domain.render import LATENTS_NAME
 from inference.domain.verdict import Verdict
-from inference.jobs.prompt_refinement import UNANSWERED, Rewording
-from inference.jobs.retry_write import end_job, failure_of, until_written
-from inference.media.atomic import part_file
-from inference.safety.guard import Guard, Where
+from inference.jobs.durable_write import end_job, failure_of, write_with_retry
+from inference.jobs.prompt_refinement import UNANSWERED, PromptRefinement
+from inference.media.atomic_files import part_file
+from inference.safety.guard import Guard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 
@@ -93,7 +93,7 @@ class ImageCleaner(Protocol):
 
 
 class Preparer:
-    """Makes accepted jobs ready and puts them in line."""
+    """Makes accepted jobs ready and puts them in the queue."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Preparer:
         artifacts: Artifacts,
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
-        rewording: Rewording,
+        prompt_refinement: PromptRefinement,
         guard: Guard,
         ready: Callable[[Job], Awaitable[None]],
         clock: Clock,
@@ -114,16 +114,16 @@ class Preparer:
             artifacts: Where the images go.
             cleaner: Decodes untrusted images.
             sources: Platform name -> where its images come from.
-            rewording: Works prompts out.
+            prompt_refinement: Works prompts out.
             guard: Judges words and images.
-            ready: Called with every job that is now queued (`Dispatcher.enter_or_fail`).
+            ready: Called with every job that is now queued (`Dispatcher.enqueue_or_fail`).
             clock: Paces the tries while the disk takes nothing.
         """
         self._store = store
         self._artifacts = artifacts
         self._cleaner = cleaner
         self._sources = sources
-        self._rewording = rewording
+        self._prompt_refinement = prompt_refinement
         self._guard = guard
         self._ready = ready
         self._clock = clock
@@ -131,11 +131,11 @@ class Preparer:
         self._downloads = {name: asyncio.Semaphore(DOWNLOADS) for name in sources}
         self._of_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         """As long as somebody downloads or waits for it."""
-        self._texts = {where: asyncio.Semaphore(CHECKS) for where in Where}
-        self._images = {where: asyncio.Semaphore(CHECKS) for where in Where}
+        self._texts = {scope: asyncio.Semaphore(CHECKS) for scope in ModeratorScope}
+        self._images = {scope: asyncio.Semaphore(CHECKS) for scope in ModeratorScope}
         self._writes = asyncio.Semaphore(WRITES)
 
-    def arrived(self, job_id: str) -> None:
+    def add(self, job_id: str) -> None:
         """Hand in a job that was accepted, just now or before a restart."""
         self._arrivals.put_nowait(job_id)
 
@@ -160,7 +160,7 @@ class Preparer:
 
     async def _bring_in_line(self, job_id: str) -> None:
         async with self._writes:
-            job = await self._written(lambda: self._begun(job_id))
+            job = await self._write(lambda: self._begun(job_id))
         if job is None or job.ended:
             return
         try:
@@ -168,14 +168,14 @@ class Preparer:
         except UserError as error:
             _log.info("job.refused", job=job.id, code=error.code)
             failure = failure_of(error, job.id)
-            if await self._written(lambda: self._store.refuse(job.id, failure)):
+            if await self._write(lambda: self._store.refuse(job.id, failure)):
                 await asyncio.to_thread(self._artifacts.remove, job.id)
         except RushesError as error:
             _log.warning("job.preparing_failed", job=job.id, code=error.code)
             await self._fail(job.id, error)
         else:
             async with self._writes:
-                await self._put_in_line(prepared)
+                await self._enqueue(prepared)
 
     async def _prepared(self, job: Job) -> Job:
         """Return the job as it will be rendered; a fault of the machine is not the job's."""
@@ -189,12 +189,12 @@ class Preparer:
                 await self._clock.sleep(pause)
         return await self._prepare(job)
 
-    async def _put_in_line(self, job: Job) -> None:
+    async def _enqueue(self, job: Job) -> None:
         """Let a prepared job wait for the GPU, or for its requester's word on what it became."""
         if job.review and (job.made_to_fit or job.origins.get("prompt") == ASSISTANT):
-            await self._written(lambda: self._store.review(job))
+            await self._write(lambda: self._store.review(job))
             return
-        queued = await self._written(
+        queued = await self._write(
             lambda: self._store.enqueue(job.id, spec=job.spec, image=job.image, verdict=job.verdict)
         )
         if queued is not None:
@@ -204,8 +204,8 @@ class Preparer:
         """Return the job in `preparing`, also when it was found there after a restart."""
         return await self._store.begin_preparing(job_id) or await self._store.get(job_id)
 
-    async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
-        return await until_written(write, self._clock)
+    async def _write(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
+        return await write_with_retry(write, self._clock)
 
     async def _prepare(self, job: Job) -> Job:
         """Return the job as it will be rendered: image, last words, what the checks say of both.
@@ -215,9 +215,9 @@ class Preparer:
         """
         job = replace(await self._with_files(job), verdict=Verdict())
         # What this machine denies is sent neither to the assistant nor to hosted moderation.
-        job = await self._judged(job, Where.HERE)
-        job = await self._reworded(job)
-        return await self._judged(job, Where.HOSTED)
+        job = await self._judged(job, ModeratorScope.LOCAL)
+        job = await self._refine(job)
+        return await self._judged(job, ModeratorScope.HOSTED)
 
     async def _with_files(self, job: Job) -> Job:
         """Return the job with what it starts from lying in its own folder."""
@@ -236,17 +236,17 @@ class Preparer:
             spec = replace(spec, latents=LATENTS_NAME)
         return replace(job, spec=spec, image=spec.image)
 
-    async def _reworded(self, job: Job) -> Job:
+    async def _refine(self, job: Job) -> Job:
         """Let the assistant at the prompt, and keep what came of it with the job at once."""
-        reworded = await self._reworded_safely(job)
-        if reworded != job:
-            await self._written(lambda: self._store.reword(reworded))
-        return reworded
+        refined = await self._refine_checked(job)
+        if refined != job:
+            await self._write(lambda: self._store.keep_refinement(refined))
+        return refined
 
     async def _bring_image(self, job: Job, image: str, target: Path) -> None:
         """Put a clean reference image at `target`, wherever it comes from."""
         if image == target.name and await asyncio.to_thread(target.is_file):
-            return  # prepared before: the job was edited in line, or found after a restart
+            return  # prepared before: the job was edited in the queue, or found after a restart
         if job.parent is not None and image in {target.name, PARENT_RESULT}:
             await self._inherit(job, job.parent, image, target)
             return
@@ -269,48 +269,48 @@ class Preparer:
         except UserError as error:
             raise UserError("latents.expired") from error
 
-    async def _reworded_safely(self, job: Job) -> Job:
+    async def _refine_checked(self, job: Job) -> Job:
         """Let the assistant at a prompt that was judged, and drop an answer that is denied.
 
         What the person asked for is judged already: they are not refused for what somebody else
         made of it.
         """
-        reworded = await self._rewording.reword(job, self._artifacts.image(job))
-        if reworded.spec.prompt != job.spec.prompt:
+        refined = await self._prompt_refinement.refine(job, self._artifacts.image(job))
+        if refined.spec.prompt != job.spec.prompt:
             verdict = await self._guard.judge_texts(
-                (reworded.spec.prompt,),
+                (refined.spec.prompt,),
                 tenant=job.tenant,
-                flagged=job.presentation.flagged,
-                where=Where.HERE,
+                flagged=job.output.flagged,
+                scope=ModeratorScope.LOCAL,
             )
             if verdict.denied:
                 _log.warning("job.refinement_denied", job=job.id)
                 return replace(job, notes=(*job.notes, UNANSWERED))
-            reworded = replace(reworded, verdict=reworded.verdict.joined(verdict))
-        return reworded
+            refined = replace(refined, verdict=refined.verdict.joined(verdict))
+        return refined
 
-    async def _judged(self, job: Job, where: Where) -> Job:
+    async def _judged(self, job: Job, scope: ModeratorScope) -> Job:
         """Return the job with what the checks say of its words, in both versions, and its image.
 
         Raises:
             UserError: `safety.prompt` or `safety.image`: it may not be made.
         """
-        flagged = job.presentation.flagged
-        async with self._texts[where]:
+        flagged = job.output.flagged
+        async with self._texts[scope]:
             verdict = await self._guard.judge_texts(
                 job.spec.wanted_words,
                 unwanted=job.spec.unwanted_words,
                 tenant=job.tenant,
                 flagged=flagged,
-                where=where,
+                scope=scope,
             )
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         for name in (job.spec.image, job.spec.last):
             image = self._artifacts.input(job, name)
             if image is not None:
-                async with self._images[where]:
-                    seen = await self._guard.judge_file(image, flagged=flagged, where=where)
+                async with self._images[scope]:
+                    seen = await self._guard.judge_file(image, flagged=flagged, scope=scope)
                 verdict = verdict.joined(seen)
         if verdict.denied:
             raise UserError("safety.image", reason=verdict.reasons[0].value)

@@ -39,7 +39,7 @@ QUESTIONS = 4
 _log = structlog.get_logger(__name__)
 
 
-class Rewording:
+class PromptRefinement:
     """Decides what becomes of a prompt. At worst, a person's words stay as they are."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Rewording:
         self._capabilities = capabilities
         self._questions = asyncio.Semaphore(QUESTIONS)
 
-    async def reword(self, job: Job, image: Path | None) -> Job:
+    async def refine(self, job: Job, image: Path | None) -> Job:
         """Return the job with its final prompt, or with notes on why the prompt stays.
 
         Args:

@@ -1,4 +1,4 @@
-"""The line for the GPU: one asyncio queue of ids per tenant, and who of them is next.
+"""The queue for the GPU: one asyncio queue of ids per tenant, and who of them is next.
 
 Everything here is rebuilt from the store at start; the store's claim decides in the end.
 """
@@ -87,14 +87,14 @@ class TenantQueue(asyncio.Queue[Ticket]):
                     yield ticket.head
 
 
-class Line:
+class JobQueue:
     """All tenants' queues with the shares that decide between them."""
 
     def __init__(self, shares: Shares) -> None:
         self.shares = shares
         self._queues: dict[str, TenantQueue] = {}
         self._tenants: dict[str, str] = {}
-        self._occupied = asyncio.Event()
+        self._filled = asyncio.Event()
         self.version = 0
         """Counts changes, so that forecasts can be reused until the next one."""
 
@@ -115,8 +115,8 @@ class Line:
         for queue in self._queues.values():
             yield from queue.tickets()
 
-    def join(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Put a job in line: last of its requester's, or back to the front of its tenant's."""
+    def put(self, ticket: Ticket, *, front: bool = False) -> None:
+        """Put a job in the queue: last of its requester's, or back to the front of its tenant's."""
         queue = self._queues.setdefault(ticket.tenant, TenantQueue())
         if front:
             queue.put_back(ticket)
@@ -125,18 +125,18 @@ class Line:
         self._tenants[ticket.head.job_id] = ticket.tenant
         self._changed()
 
-    def leave(self, job_id: str, tenant: str) -> None:
-        """Take a job out of line; unknown ids are fine."""
+    def discard(self, job_id: str, tenant: str) -> None:
+        """Take a job out of the queue; unknown ids are fine."""
         queue = self._queues.get(tenant)
         if queue is not None and queue.discard(job_id):
             self._tenants.pop(job_id, None)
             self._drop_if_empty(tenant)
             self._changed()
 
-    async def occupied(self) -> None:
-        """Wait until somebody is in line."""
+    async def not_empty(self) -> None:
+        """Wait until somebody is in the queue."""
         while not self._queues:  # who woke us may have left again before we ran
-            await self._occupied.wait()
+            await self._filled.wait()
 
     def take(self, warm_model: str | None) -> tuple[Ticket, Charge]:
         """Take out the job that is next, with the charge its claim must persist.
@@ -156,7 +156,7 @@ class Line:
         """Yield (tenant, job) in the expected order of service."""
         return forecast(self.shares, self._queues)
 
-    def touch(self) -> None:
+    def invalidate_forecasts(self) -> None:
         """Say that forecasts are out of date although nobody came or went: the GPU became free."""
         self.version += 1
 
@@ -167,6 +167,6 @@ class Line:
     def _changed(self) -> None:
         self.version += 1
         if self._queues:
-            self._occupied.set()
+            self._filled.set()
         else:
-            self._occupied.clear()
+            self._filled.clear()

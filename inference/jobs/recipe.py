@@ -16,7 +16,7 @@ WORDS = ("prompt", "original", "negative")
 
 def recipe(job: Job) -> dict[str, Any]:
     """Return the JSON recipe of a job's render, without its words where the guild wants that."""
-    hidden = PRIVATE if job.presentation.prompt_in_recipe else (*PRIVATE, *WORDS)
+    hidden = PRIVATE if job.output.prompt_in_recipe else (*PRIVATE, *WORDS)
     spec = {name: value for name, value in job.spec.as_dict().items() if name not in hidden}
     return {
         "software": f"Rushes {version('rushes')}",

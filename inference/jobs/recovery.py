@@ -12,11 +12,11 @@ from inference.domain.errors import StoreError
 from inference.domain.job import Failure, Job, JobState
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.preparation import Preparer
-from inference.jobs.queue import Line
-from inference.jobs.result_moderation import Checker
+from inference.jobs.queue import JobQueue
+from inference.jobs.result_moderation import ResultModerator
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.base import find_lie
+from inference.workers.executor import verify_manifest
 
 _log = structlog.get_logger(__name__)
 
@@ -25,32 +25,34 @@ async def recover(
     *,
     store: JobStore,
     artifacts: Artifacts,
-    line: Line,
+    queue: JobQueue,
     preparer: Preparer,
     dispatcher: Dispatcher,
-    checker: Checker,
+    result_moderator: ResultModerator,
 ) -> None:
     """Resume every unfinished job.
 
     Outbox rows resume by themselves: whatever was not yet shown is still due. Jobs that were on
-    the GPU return to the front of their line; a complete file is looked at, not made again.
+    the GPU return to the front of their queue; a complete file is looked at, not made again.
     """
     jobs = await store.unfinished()
     served = await store.last_served()
-    resumed = [job for each in jobs if (job := await _resume_or_fail(each, store, artifacts, line))]
+    resumed = [
+        job for each in jobs if (job := await _resume_or_fail(each, store, artifacts, queue))
+    ]
     for job in _in_turn([job for job in resumed if job.state is JobState.QUEUED], served):
-        await dispatcher.enter_or_fail(job)
+        await dispatcher.enqueue_or_fail(job)
     for job in resumed:
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
-            preparer.arrived(job.id)
+            preparer.add(job.id)
         elif job.state is JobState.FINISHING:
-            checker.arrived(job.id)
+            result_moderator.add(job.id)
     if jobs:
-        _log.info("jobs.recovered", count=len(jobs), waiting=len(line))
+        _log.info("jobs.recovered", count=len(jobs), waiting=len(queue))
 
 
 async def _resume_or_fail(
-    job: Job, store: JobStore, artifacts: Artifacts, line: Line
+    job: Job, store: JobStore, artifacts: Artifacts, queue: JobQueue
 ) -> Job | None:
     """Resume a job, or end it when that raises something unexpected: the others must start.
 
@@ -58,7 +60,7 @@ async def _resume_or_fail(
         StoreError: The disk or the database cannot be used at all.
     """
     try:
-        return await _resume(job, store, artifacts, line)
+        return await _resume(job, store, artifacts, queue)
     except StoreError:
         raise
     except Exception as error:  # noqa: BLE001 - one bad job must not stop the start
@@ -70,41 +72,41 @@ async def _resume_or_fail(
         return None
 
 
-async def _resume(job: Job, store: JobStore, artifacts: Artifacts, line: Line) -> Job:
+async def _resume(job: Job, store: JobStore, artifacts: Artifacts, queue: JobQueue) -> Job:
     """Bring one job out of a state that only a living process can be in."""
     if job.state not in {JobState.RUNNING, JobState.FINISHING}:
         return job
     if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
         # Nobody knows when the process ended: it ran until the cancel at least.
         ran = job.cancel_requested_at - (job.started_at or job.cancel_requested_at)
-        charge = line.shares.correct(job.tenant, min(0.0, max(0.0, ran) - job.cost))
+        charge = queue.shares.correct(job.tenant, min(0.0, max(0.0, ran) - job.cost))
         cancelled = await store.cancel(job.id, running=True, charge=charge)
         if cancelled is not None:
-            line.shares.apply(charge)
+            queue.shares.apply(charge)
         return cancelled or job
     if job.state is JobState.FINISHING and await _complete(job, artifacts.finished(job)):
         return job
-    charge = line.shares.correct(job.tenant, -job.cost)
+    charge = queue.shares.correct(job.tenant, -job.cost)
     queued = await store.requeue(job.id, charge, lost=False)
     if queued is not None:
-        line.shares.apply(charge)
+        queue.shares.apply(charge)
         return queued
     failed = await store.fail(job.id, Failure(code="worker.gave_up"), charge=charge)
     if failed is not None:
-        line.shares.apply(charge)
+        queue.shares.apply(charge)
     return failed or job
 
 
 async def _complete(job: Job, path: Path | None) -> bool:
     if path is None or job.manifest is None:
         return False
-    return await asyncio.to_thread(find_lie, job.manifest, path.parent) is None
+    return await asyncio.to_thread(verify_manifest, job.manifest, path.parent) is None
 
 
 def _in_turn(jobs: list[Job], served: dict[tuple[str, str], float]) -> list[Job]:
-    """Order waiting jobs so that joining the line one by one restores whose turn it is.
+    """Order waiting jobs so that joining the queue one by one restores whose turn it is.
 
-    A requester's turn comes after their last time on the GPU, or after they joined the line if
+    A requester's turn comes after their last time on the GPU, or after they joined the queue if
     that was later. Jobs that were on the GPU come last here: they go to the front.
     """
     joined: dict[tuple[str, str], float] = {}

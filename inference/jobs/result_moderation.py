@@ -14,7 +14,7 @@ import structlog
 from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.job import Failure, Job, JobState
-from inference.jobs.retry_write import end_job, failure_of, until_written
+from inference.jobs.durable_write import end_job, failure_of, write_with_retry
 from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -25,7 +25,7 @@ CONCURRENT = 2
 _log = structlog.get_logger(__name__)
 
 
-class Checker:
+class ResultModerator:
     """Looks at finished files, and hands them on or takes them away."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Checker:
         self._clock = clock
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
 
-    def arrived(self, job_id: str) -> None:
+    def add(self, job_id: str) -> None:
         """Hand in a job whose file is complete, just now or before a restart."""
         self._arrivals.put_nowait(job_id)
 
@@ -45,7 +45,7 @@ class Checker:
         """Look at files in order of arrival until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(CONCURRENT):
-                tasks.create_task(self._serve(), name=f"checking-{number}")
+                tasks.create_task(self._serve(), name=f"result-moderation-{number}")
 
     async def idle(self) -> None:
         """Wait until every file that arrived has been looked at."""
@@ -57,13 +57,13 @@ class Checker:
             try:
                 await self._check(job_id)
             except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
-                log_bug(_log, "job.checking_bug", error, job=job_id)
+                log_bug(_log, "job.moderation_bug", error, job=job_id)
                 await self._fail(job_id, failure_of(error, job_id))
             finally:
                 self._arrivals.task_done()
 
     async def _check(self, job_id: str) -> None:
-        job = await self._written(lambda: self._store.get(job_id))
+        job = await self._write(lambda: self._store.get(job_id))
         if job is None or job.state is not JobState.FINISHING:
             return
         try:
@@ -71,21 +71,21 @@ class Checker:
             if file is None:
                 await self._fail(job.id, Failure(code="file.gone"))
                 return
-            verdict = await self._guard.judge_file(file, flagged=job.presentation.flagged)
+            verdict = await self._guard.judge_file(file, flagged=job.output.flagged)
         except Exception as error:  # noqa: BLE001 - one bad file must not leave unseen
-            log_bug(_log, "job.checking_bug", error, job=job.id)
+            log_bug(_log, "job.moderation_bug", error, job=job.id)
             await self._fail(job.id, Failure(code="internal", params={"job": job.id}))
             return
         if verdict.denied:
             failure = Failure(code="safety.result", params={"reason": verdict.reasons[0].value})
             _log.info("job.refused", job=job.id, code=failure.code, **failure.params)
-            if await self._written(lambda: self._store.refuse(job.id, failure)):
+            if await self._write(lambda: self._store.refuse(job.id, failure)):
                 await asyncio.to_thread(self._artifacts.remove, job.id)
             return
-        await self._written(lambda: self._store.deliver(job.id, job.verdict.joined(verdict)))
+        await self._write(lambda: self._store.deliver(job.id, job.verdict.joined(verdict)))
 
     async def _fail(self, job_id: str, failure: Failure) -> None:
         await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)
 
-    async def _written(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
-        return await until_written(write, self._clock)
+    async def _write(self, write: Callable[[], Awaitable[Job | None]]) -> Job | None:
+        return await write_with_retry(write, self._clock)

@@ -26,11 +26,11 @@ from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome, Verdict
 from inference.engines.base import Capabilities
 from inference.jobs.dispatcher import Dispatcher
-from inference.jobs.estimate import CostModel, Place
-from inference.jobs.forecast import QueueForecast
+from inference.jobs.estimate import CostModel
+from inference.jobs.forecast import QueueForecast, QueuePosition
 from inference.jobs.preparation import Preparer
-from inference.jobs.queue import Line
-from inference.safety.guard import Guard, Where
+from inference.jobs.queue import JobQueue
+from inference.safety.guard import Guard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
 from inference.store.jobs import JobStore
@@ -46,7 +46,7 @@ class CancelOutcome(StrEnum):
     """What came of a cancel."""
 
     CANCELLED = "cancelled"
-    """It was waiting and is out of line; nothing will be posted."""
+    """It was waiting and is out of the queue; nothing will be posted."""
     CANCELLING = "cancelling"
     """It is running and stops at its next step."""
     TOO_LATE = "too_late"
@@ -63,7 +63,7 @@ class JobService:
         history: History,
         ledger: Ledger,
         artifacts: Artifacts,
-        line: Line,
+        queue: JobQueue,
         costs: CostModel,
         preparer: Preparer,
         dispatcher: Dispatcher,
@@ -78,7 +78,7 @@ class JobService:
         self._history = history
         self._ledger = ledger
         self._artifacts = artifacts
-        self._line = line
+        self._queue = queue
         self._costs = costs
         self._preparer = preparer
         self._dispatcher = dispatcher
@@ -88,7 +88,7 @@ class JobService:
         self._capabilities = capabilities
         self._limits = limits
         self._clock = clock
-        self._forecast = QueueForecast(line)
+        self._forecast = QueueForecast(queue)
         self._stopping = False
         self.draining = False
 
@@ -98,7 +98,7 @@ class JobService:
         """Accept an order: once this returns, the job is on disk and will not be lost.
 
         Raises:
-            UserError: The line is full, draining or stopping, the day's quota does not cover the
+            UserError: The queue is full, draining or stopping, the day's quota does not cover the
                 job, or the model is unknown.
             StoreError: The disk did not take it; nothing was accepted.
         """
@@ -120,7 +120,7 @@ class JobService:
             cost=self.cost(order.spec),
             key=order.key,
             parent=order.parent,
-            presentation=order.presentation,
+            output=order.output,
             review=order.review,
             audience=order.audience,
             # Who has no name beyond the tenant is counted there.
@@ -142,7 +142,7 @@ class JobService:
     async def _accept(self, job: Job, check: Callable[[Counts], None], since: float | None) -> Job:
         accepted = await self._store.accept(job, check, since=since)
         if accepted.id == job.id:
-            self._preparer.arrived(job.id)
+            self._preparer.add(job.id)
         return accepted
 
     async def revise(
@@ -183,15 +183,15 @@ class JobService:
                 since=None if quota is None else quota.since,
             )
             if job is not None:
-                self._line.leave(job_id, tenant)
-                self._preparer.arrived(job_id)
+                self._queue.discard(job_id, tenant)
+                self._preparer.add(job_id)
             return job
 
         # As for `submit`: once it is on disk it must also be prepared.
         return await asyncio.shield(work())
 
     async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
-        """Put a job that waited for its requester's word in line.
+        """Put a job that waited for its requester's word in the queue.
 
         Args:
             job_id: The job.
@@ -200,7 +200,7 @@ class JobService:
                 assistant made of it.
 
         Returns:
-            The job in line, or None when it no longer waited for a word.
+            The job in the queue, or None when it no longer waited for a word.
 
         Raises:
             NotFound: `job.unknown`.
@@ -212,10 +212,10 @@ class JobService:
         async def work() -> Job | None:
             job = await self._store.agree(job_id, own_words=own_words)
             if job is not None:
-                await self._dispatcher.enter_or_fail(job)
+                await self._dispatcher.enqueue_or_fail(job)
             return job
 
-        # As for `submit`: once it is on disk it must also stand in line.
+        # As for `submit`: once it is on disk it must also be queued.
         return await asyncio.shield(work())
 
     async def refine(
@@ -250,16 +250,16 @@ class JobService:
         draft = Draft(words=words, mode=mode, advice=advice)
         asker = Asker(tenant=tenant, requester_id=requester_id)
 
-        async def judged(*texts: str, where: Where) -> Verdict:
-            return await self._guard.judge_texts(texts, tenant=tenant, flagged=flagged, where=where)
+        async def judged(*texts: str, scope: ModeratorScope) -> Verdict:
+            return await self._guard.judge_texts(texts, tenant=tenant, flagged=flagged, scope=scope)
 
-        verdict = await judged(words, where=Where.HERE)
+        verdict = await judged(words, scope=ModeratorScope.LOCAL)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         refined = await self._refiner.refine(draft, asker)
-        if (await judged(refined, where=Where.HERE)).denied:
+        if (await judged(refined, scope=ModeratorScope.LOCAL)).denied:
             raise AssistantError("assistant.unusable")
-        verdict = await judged(words, refined, where=Where.HOSTED)
+        verdict = await judged(words, refined, scope=ModeratorScope.HOSTED)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         return refined
@@ -280,15 +280,15 @@ class JobService:
         return True
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
-        """Take a job out of line, or ask the worker to stop it.
+        """Take a job out of the queue, or ask the worker to stop it.
 
         Raises:
             NotFound: `job.unknown`.
         """
-        # Between two looks the job may be claimed, or put back in line: then look again.
+        # Between two looks the job may be claimed, or put back in the queue: then look again.
         while (await self.get(job_id, tenant=tenant)).state in CANCELLABLE:
             if await self._store.cancel(job_id):
-                self._line.leave(job_id, tenant)
+                self._queue.discard(job_id, tenant)
                 return CancelOutcome.CANCELLED
             if await self._store.request_cancel(job_id):
                 await self._dispatcher.cancel(job_id)
@@ -306,7 +306,7 @@ class JobService:
         """
         job = await self._store.withdraw(key)
         if job is not None:
-            self._line.leave(job.id, job.tenant)
+            self._queue.discard(job.id, job.tenant)
             if job.state is JobState.RUNNING:
                 await self._dispatcher.cancel(job.id)
         return job
@@ -325,10 +325,10 @@ class JobService:
         await self._refinements.forget(tenant, requester_id)
         erased = await self._store.forget(tenant, requester_id)
         for job_id in erased.unfinished:
-            self._line.leave(job_id, tenant)
+            self._queue.discard(job_id, tenant)
         for job_id in erased.running:
             await self._dispatcher.cancel(job_id)
-        for job_id in erased.unfinished:  # more may come: the sweeper removes them for a while
+        for job_id in erased.unfinished:  # more may come: expiry removes them for a while
             await asyncio.to_thread(self._artifacts.remove, job_id)
         gone = [
             job_id
@@ -399,21 +399,23 @@ class JobService:
         """
         return self._costs.seconds(spec, self._capabilities(spec.model))
 
-    def place(self, job_id: str) -> Place | None:
-        """Return where a job stands in line, or None when it is not in it."""
+    def position(self, job_id: str) -> QueuePosition | None:
+        """Return where a job is queued, or None when it is not in it."""
         found = self._forecast.position(job_id)
         if found is None:
             return None
         start_in = self._dispatcher.seconds_left() + found.before
-        return Place(position=found.position, start_in=start_in, ready_in=start_in + found.cost)
+        return QueuePosition(
+            position=found.position, start_in=start_in, ready_in=start_in + found.cost
+        )
 
     def front(self) -> list[str]:
-        """Return the ids of the first jobs in line, in the expected order of service."""
+        """Return the ids of the first jobs in the queue, in the expected order of service."""
         return list(self._forecast.front())
 
-    def in_line(self) -> list[str]:
-        """Return the ids of all jobs in line, in the expected order of service."""
-        return [head.job_id for _, head in self._line.forecast()]
+    def queued_ids(self) -> list[str]:
+        """Return the ids of all jobs in the queue, in the expected order of service."""
+        return [head.job_id for _, head in self._queue.forecast()]
 
     def progress(self, job_id: str) -> Progress | None:
         """Return how far a running job is."""
@@ -451,7 +453,7 @@ class JobService:
         self._dispatcher.paused = True
 
     async def drain(self) -> None:
-        """Accept nothing new and work off the line."""
+        """Accept nothing new and work off the queue."""
         await self._store.switch("draining", on=True)
         self.draining = True
 

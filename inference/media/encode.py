@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from inference.domain.errors import EngineError
 from inference.domain.spec import FILE_FPS, Size
-from inference.media.atomic import part_file, write_bytes
+from inference.media.atomic_files import part_file, write_bytes
 from inference.media.provenance import COMMENT, recipe_comment
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
     from inference.engines.base import FrameChunk
-    from inference.media.stamp import Stamp
+    from inference.media.watermark import Stamp
 
 CRF = 18
 """Quality of finished clips: the eye does not tell it from the frames."""

@@ -10,7 +10,7 @@ import av
 from PIL import Image
 
 from inference.domain.errors import EngineError
-from inference.media.atomic import write_bytes
+from inference.media.atomic_files import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from inference.media.atomic import write_bytes
+from inference.media.atomic_files import write_bytes
 from inference.media.poster import jpeg
 
 if TYPE_CHECKING:

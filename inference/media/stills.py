@@ -9,7 +9,7 @@ from PIL import Image
 
 from inference.domain.errors import EngineError
 from inference.domain.spec import FILE_FPS
-from inference.media.atomic import write_bytes
+from inference.media.atomic_files import write_bytes
 from inference.media.poster import jpeg
 
 if TYPE_CHECKING:

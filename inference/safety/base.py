@@ -43,7 +43,7 @@ class PictureModerator(Protocol):
         ...
 
 
-class Sampler(Protocol):
+class StillExtractor(Protocol):
     """Takes pictures out of files (`workers.media.MediaProcess`)."""
 
     async def stills(self, file: Path, directory: Path) -> list[Path]:

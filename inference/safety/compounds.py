@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from inference.safety.readings import Reading
-from inference.safety.splits import common_words
+from inference.safety.normalization import Reading
+from inference.safety.split_words import common_words
 
 _SHORTEST_PART = 3
 _SHORTEST_LISTED = 4

@@ -12,15 +12,15 @@ import structlog
 
 from inference.domain.errors import EngineError, ModeratorUnavailable
 from inference.domain.verdict import Outcome, Reason, Verdict
-from inference.safety.base import PictureModerator, Sampler, TextModerator
+from inference.safety.base import PictureModerator, StillExtractor, TextModerator
 
 _log = structlog.get_logger(__name__)
 
 
-class Where(Enum):
+class ModeratorScope(Enum):
     """Which moderators are asked."""
 
-    HERE = auto()
+    LOCAL = auto()
     """Those on this machine: nothing leaves it."""
     HOSTED = auto()
     """Those that send what they judge to a service."""
@@ -38,7 +38,7 @@ class Guard:
         unwanted: Sequence[TextModerator] = (),
         hosted_texts: Sequence[TextModerator] = (),
         hosted_pictures: Sequence[PictureModerator] = (),
-        sampler: Sampler,
+        extractor: StillExtractor,
         fail_closed: bool = False,
     ) -> None:
         """Wire it up.
@@ -51,7 +51,7 @@ class Guard:
                 so the general lists are not among them.
             hosted_texts: Send texts to a service; asked last.
             hosted_pictures: The same for pictures.
-            sampler: Takes the pictures out of files.
+            extractor: Takes the pictures out of files.
             fail_closed: Deny what a moderator could not be asked about, instead of going on
                 with what the others say.
         """
@@ -60,7 +60,7 @@ class Guard:
         self._unwanted = unwanted
         self._hosted_texts = hosted_texts
         self._hosted_pictures = hosted_pictures
-        self._sampler = sampler
+        self._extractor = extractor
         self._fail_closed = fail_closed
 
     async def judge_texts(
@@ -70,7 +70,7 @@ class Guard:
         tenant: str,
         flagged: Outcome,
         unwanted: Sequence[str] = (),
-        where: Where = Where.EVERYWHERE,
+        scope: ModeratorScope = ModeratorScope.EVERYWHERE,
     ) -> Verdict:
         """Judge what somebody asks for.
 
@@ -79,13 +79,13 @@ class Guard:
             tenant: Whose own words count.
             flagged: What the guild wants for things that are not out of the question.
             unwanted: Negative prompts, which are never sent to a service.
-            where: Which moderators are asked.
+            scope: Which moderators are asked.
         """
         asked: list[tuple[TextModerator, Sequence[str]]] = []
-        if where is not Where.HOSTED:
+        if scope is not ModeratorScope.HOSTED:
             asked += [(moderator, texts) for moderator in self._texts]
             asked += [(moderator, unwanted) for moderator in self._unwanted]
-        if where is not Where.HERE:
+        if scope is not ModeratorScope.LOCAL:
             asked += [(moderator, texts) for moderator in self._hosted_texts]
         verdict = Verdict()
         for moderator, given in asked:
@@ -98,16 +98,16 @@ class Guard:
         return verdict
 
     async def judge_file(
-        self, file: Path, *, flagged: Outcome, where: Where = Where.EVERYWHERE
+        self, file: Path, *, flagged: Outcome, scope: ModeratorScope = ModeratorScope.EVERYWHERE
     ) -> Verdict:
         """Judge a clip or an image by a few of its frames; see `judge_texts`."""
-        here = () if where is Where.HOSTED else self._pictures
-        asked = [*here, *(() if where is Where.HERE else self._hosted_pictures)]
+        here = () if scope is ModeratorScope.HOSTED else self._pictures
+        asked = [*here, *(() if scope is ModeratorScope.LOCAL else self._hosted_pictures)]
         if not asked:
             return Verdict()
         directory = file.with_name(f"{file.name}.stills")
         try:
-            stills = await self._sampler.stills(file, directory)
+            stills = await self._extractor.stills(file, directory)
             verdict = Verdict()
             for moderator in asked:
                 found = await self._found(moderator.name, moderator.look(stills))

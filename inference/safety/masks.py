@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from inference.safety.readings import MASK, Reading
+from inference.safety.normalization import MASK, Reading
 
 SHORTEST = 4
 """Letters of a word that is looked for behind signs; shorter ones may be anything."""

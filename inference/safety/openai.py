@@ -14,8 +14,8 @@ from typing import Any, Self
 from openai import AsyncOpenAI, OpenAIError
 from openai.types.moderation_create_response import ModerationCreateResponse
 
+from inference.answer_limit import HEADERS
 from inference.assist.http import http_client
-from inference.bounded import HEADERS
 from inference.domain.errors import ModeratorUnavailable
 from inference.domain.verdict import Reason
 

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from inference.safety.readings import Reading, fold, spaced
+from inference.safety.normalization import Reading, fold, spaced
 
 _ANY_ENDING = "*"
 _SPELLED_LETTERS = 4

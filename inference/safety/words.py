@@ -13,8 +13,8 @@ from typing import Protocol
 from inference.domain.verdict import Reason
 from inference.safety.compounds import Compounds
 from inference.safety.masks import Masks
-from inference.safety.readings import Reading, readings
-from inference.safety.splits import Splits
+from inference.safety.normalization import Reading, readings
+from inference.safety.split_words import Splits
 from inference.safety.terms import Terms
 
 _NUMBERS = (

@@ -8,7 +8,9 @@ from inference.domain.job import ENDED, Job, JobState
 from inference.domain.outbox import ActKind, Route
 
 
-async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float) -> None:
+async def request_act(
+    connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float
+) -> None:
     """Ask for an act, inside the transaction that makes it necessary."""
     route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
     await connection.execute(
@@ -30,8 +32,8 @@ async def want(connection: aiosqlite.Connection, job: Job, kind: ActKind, now: f
 
 async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
     """Say in the outbox what people must be shown of the job's new state."""
-    await want(connection, job, ActKind.CARD, now)
+    await request_act(connection, job, ActKind.CARD, now)
     if job.state is JobState.DELIVERING:
-        await want(connection, job, ActKind.CLIP, now)
+        await request_act(connection, job, ActKind.CLIP, now)
     elif job.state in ENDED - {JobState.DONE, JobState.CANCELLED}:
-        await want(connection, job, ActKind.NOTICE, now)
+        await request_act(connection, job, ActKind.NOTICE, now)

@@ -55,7 +55,7 @@ async def erase(
         if job is not None and job.state.value in _RENDERED:
             # The GPU has done it: it counts as if it was delivered.
             await ledger.charge(connection, job, now)
-    await _entomb(connection, key, whose, now)
+    await _write_tombstones(connection, key, whose, now)
     ended = tuple(row["id"] for row in rows if row["state"] in {state.value for state in ENDED})
     unfinished = tuple(row["id"] for row in rows if row["id"] not in set(ended))
     running = tuple(row["id"] for row in rows if row["state"] == JobState.RUNNING.value)
@@ -73,12 +73,12 @@ async def erase(
     )
     await connection.execute("DELETE FROM refinements WHERE tenant = ? AND requester_id = ?", whose)
     for job_id in running:
-        await _hollow(connection, job_id, tombstone(key, *whose), now)
+        await _clear_job(connection, job_id, tombstone(key, *whose), now)
     await connection.execute("DELETE FROM jobs WHERE tenant = ? AND requester_id = ?", whose)
     return Erased(ended=ended, unfinished=unfinished, running=running)
 
 
-async def _entomb(
+async def _write_tombstones(
     connection: aiosqlite.Connection, key: bytes, whose: tuple[str, str], now: float
 ) -> None:
     """Put hashes in the place of a person, in all that has to be remembered of them."""
@@ -112,7 +112,7 @@ async def _entomb(
     )
 
 
-async def _hollow(connection: aiosqlite.Connection, job_id: str, mark: str, now: float) -> None:
+async def _clear_job(connection: aiosqlite.Connection, job_id: str, mark: str, now: float) -> None:
     """Take all that is a person's out of a job that is still running."""
     await connection.execute("DELETE FROM outbox WHERE job_id = ?", (job_id,))
     await connection.execute(

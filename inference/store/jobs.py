@@ -33,7 +33,7 @@ from inference.domain.scheduler import Charge
 from inference.domain.spec import Spec
 from inference.domain.verdict import Verdict
 from inference.store import ledger
-from inference.store.announcement import announce, want
+from inference.store.announcement import announce, request_act
 from inference.store.erasure import Erased, erase, settle_removals
 from inference.store.ledger import usage_inside
 from inference.store.quarantine import decode_job
@@ -90,7 +90,7 @@ class JobStore(JobQueries):
             values = row_from_job(job)
             columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
             await connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", values)
-            await want(connection, job, ActKind.CARD, self._clock.now())
+            await request_act(connection, job, ActKind.CARD, self._clock.now())
             return job
 
         return self._published(await self._database.write("accept", work))
@@ -104,7 +104,7 @@ class JobStore(JobQueries):
         """Accepted -> preparing."""
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
 
-    async def reword(self, job: Job) -> Job | None:
+    async def keep_refinement(self, job: Job) -> Job | None:
         """Keep what preparing made of the prompt, so that it is not done again after a restart."""
         words = {name: getattr(job.spec, name) for name in ("prompt", "original", "refine")}
 
@@ -118,7 +118,7 @@ class JobStore(JobQueries):
                 return await decode_job(connection, row, self._clock.now())
             return None
 
-        return await self._database.write("reword", work)
+        return await self._database.write("refine", work)
 
     async def review(self, job: Job) -> Job | None:
         """Preparing -> review, with the prepared spec, image and verdict."""
@@ -133,7 +133,7 @@ class JobStore(JobQueries):
         return await self._move("review", job.id, {JobState.PREPARING}, JobState.REVIEW, changes)
 
     async def agree(self, job_id: str, *, own_words: bool) -> Job | None:
-        """Review -> queued, as refined or in the requester's own words; takes a place in line."""
+        """Review -> queued, with the refined prompt or with the requester's own."""
 
         async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
             agreed = job.in_own_words() if own_words else job
@@ -294,7 +294,7 @@ class JobStore(JobQueries):
             job = await decode_job(connection, rows[0], self._clock.now())
             if job is None:
                 return None
-            await want(connection, job, ActKind.CARD, self._clock.now())
+            await request_act(connection, job, ActKind.CARD, self._clock.now())
             return job
 
         return self._published(await self._database.write("request_cancel", work))
@@ -365,8 +365,8 @@ class JobStore(JobQueries):
             job = await decode_job(connection, rows[0], self._clock.now())
             if job is None:
                 return None
-            await want(connection, job, ActKind.CARD, self._clock.now())
-            await want(connection, job, ActKind.REMOVAL, self._clock.now())
+            await request_act(connection, job, ActKind.CARD, self._clock.now())
+            await request_act(connection, job, ActKind.REMOVAL, self._clock.now())
             return job
 
         return self._published(await self._database.write("remove", work))
@@ -427,7 +427,7 @@ class JobStore(JobQueries):
                     (self._clock.now(), job.id),
                 )
                 for kind in (ActKind.CLIP, ActKind.NOTICE):  # so that they are not wanted later
-                    await want(connection, job, kind, self._clock.now())
+                    await request_act(connection, job, kind, self._clock.now())
                 await connection.execute("UPDATE outbox SET dead = 1 WHERE job_id = ?", (job.id,))
             else:
                 await connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))

@@ -46,7 +46,7 @@ RESERVED = f"""
     WHERE {UNFINISHED}
         AND (tenant = :tenant OR (person IN (:person, :person_hash) AND person <> ''))
 """
-"""Answered by the index jobs_unfinished, which holds the line and nothing that has ended."""
+"""Answered by the index jobs_unfinished, which holds the queue and nothing that has ended."""
 
 
 class Ledger:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference.domain.errors import StoreError
-from inference.store.folder import check_folder
+from inference.store.data_directory import check_folder
 from inference.store.privacy import UMASK
 
 

@@ -21,7 +21,7 @@ from inference.clock import Clock, SteadyTime
 from inference.domain.events import EventBus, JobEvent
 from inference.domain.job import Job, JobState
 from inference.domain.outbox import Act, ActKind, Route
-from inference.store.announcement import want
+from inference.store.announcement import request_act
 from inference.store.ledger import charge
 from inference.store.quarantine import decode_job, keep, set_aside_act
 from inference.store.rows import LATEST_TIME
@@ -251,7 +251,7 @@ class OutboxStore:
                 if job is None:
                     return None
                 await charge(connection, job, now)
-                await want(connection, job, ActKind.CARD, now)
+                await request_act(connection, job, ActKind.CARD, now)
                 return job
             return None
 

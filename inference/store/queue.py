@@ -1,4 +1,4 @@
-"""The waiting line inside a transaction: places in it, how long it is, and everybody's share."""
+"""The queue inside a transaction: places in it, how long it is, and everybody's share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIGHEST_PLACE = 2**52
 
 
 async def next_place(connection: aiosqlite.Connection) -> int:
-    """Count on, and return the number that orders those who enter the line."""
+    """Count on, and return the number that orders those who enter the queue."""
     counted = await connection.execute_fetchall(
         "UPDATE counters SET value = value + 1"
         " WHERE name = 'sequence' AND value BETWEEN 0 AND ? RETURNING value",

@@ -11,7 +11,7 @@ from typing import Any
 
 from inference.domain.audience import Audience
 from inference.domain.job import ENDED, Failure, Job, JobState, Requester
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.render import Manifest
 from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.domain.verdict import Verdict
@@ -147,7 +147,7 @@ def row_from_job(job: Job) -> dict[str, object]:
         "removed_at": job.removed_at,
         "failure": dump_failure(job.failure),
         "manifest": dump_manifest(job.manifest),
-        "presentation": json.dumps(job.presentation.as_dict()),
+        "presentation": json.dumps(job.output.as_dict()),
         "notes": json.dumps(job.notes),
         "review": job.review,
         "channel": job.audience.channel,
@@ -193,6 +193,16 @@ def _optional(decode: _Decode, name: str) -> _Decode:
     return lambda row: decode(row) if row[name] else None
 
 
+_RENAMED_CODES = {"worker.lied": "worker.bad_manifest"}
+"""Failure codes that older versions stored."""
+
+
+def _failure(row: sqlite3.Row) -> Failure:
+    data = _json("failure")(row)
+    code = data["code"]
+    return Failure(**{**data, "code": _RENAMED_CODES.get(code, code)})
+
+
 _COLUMNS: Mapping[str, _Decode] = {
     **{member.name: _plain(member.name) for member in fields(Job) if member.name != "requester"},
     "state": lambda row: JobState(row["state"]),
@@ -200,9 +210,9 @@ _COLUMNS: Mapping[str, _Decode] = {
     "origins": _json("origins"),
     "requester": lambda row: Requester(id=row["requester_id"], name=row["requester_name"]),
     "address": _json("address"),
-    "failure": _optional(lambda row: Failure(**_json("failure")(row)), "failure"),
+    "failure": _optional(_failure, "failure"),
     "manifest": _optional(lambda row: Manifest.from_dict(_json("manifest")(row)), "manifest"),
-    "presentation": lambda row: Presentation.from_dict(_json("presentation")(row)),
+    "output": lambda row: OutputSettings.from_dict(_json("presentation")(row)),
     "notes": lambda row: tuple(_json("notes")(row)),
     "review": lambda row: bool(row["review"]),
     "audience": lambda row: Audience(channel=row["channel"], private=bool(row["private"])),
@@ -319,7 +329,7 @@ _SUBSTITUTES: Mapping[str, _Decode] = {
     "attempt": lambda _: 0,
     "losses": lambda _: 0,
     "sequence": lambda _: 0,
-    "presentation": lambda _: Presentation(),
+    "output": lambda _: OutputSettings(),
     "notes": lambda _: (),
     "review": lambda _: False,
     "audience": lambda _: Audience(channel="", private=True),

@@ -29,11 +29,11 @@ from inference.engines.device import cpu, peak_bytes, probe, reset_peak
 from inference.engines.faults import Fault
 from inference.engines.meter import Meter
 from inference.engines.registry import ModelOptions
-from inference.media.atomic import write_bytes
+from inference.media.atomic_files import write_bytes
 from inference.media.encode import ClipWriter, Encoded, write_image
-from inference.media.stamp import Stamp
-from inference.workers.base import RenderTask
+from inference.media.watermark import Stamp
 from inference.workers.encoder import EncoderThread
+from inference.workers.executor import RenderTask
 from inference.workers.link import Link
 from inference.workers.previews import Previews
 from inference.workers.protocol import (
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class _Job:
+class _ActiveRender:
     """A task with its token, and its voice to the parent."""
 
     def __init__(self, task: RenderTask, link: Link) -> None:
@@ -115,8 +115,8 @@ class RenderWorker:
         self._models = models
         self._directory = directory
         self._fault = fault
-        self._waiting: queue.Queue[_Job | None] = queue.Queue()
-        self._jobs: dict[str, _Job] = {}
+        self._waiting: queue.Queue[_ActiveRender | None] = queue.Queue()
+        self._jobs: dict[str, _ActiveRender] = {}
         self._engine: Engine | None = None
         self._warm_model: str | None = None
 
@@ -143,7 +143,7 @@ class RenderWorker:
         match message:
             case Run(task=task):
                 # Made here, not where it is run, so that a `Cancel` right behind finds it.
-                self._jobs[task.job_id] = job = _Job(task, self._link)
+                self._jobs[task.job_id] = job = _ActiveRender(task, self._link)
                 self._waiting.put(job)
             case Cancel(job_id=job_id):
                 if running := self._jobs.get(job_id):
@@ -158,7 +158,7 @@ class RenderWorker:
             self._link.send(Heartbeat(warm_model=self._warm_model))
             time.sleep(seconds)
 
-    def _perform(self, job: _Job) -> Message:
+    def _perform(self, job: _ActiveRender) -> Message:
         """Render and say how it went; nothing a job does ends the worker."""
         job_id = job.task.job_id
         try:
@@ -172,7 +172,7 @@ class RenderWorker:
             return Failed.of(diagnose(error) or EngineError("worker.bug"), job_id)
         return Done(job_id=job_id, manifest=manifest)
 
-    def _render(self, job: _Job) -> Manifest:
+    def _render(self, job: _ActiveRender) -> Manifest:
         task, spec = job.task, job.task.spec
         if spec.model not in self._models:
             raise UserError("model.unknown", name=spec.model, known=list(self._models))
@@ -227,7 +227,7 @@ class RenderWorker:
         )
         return fault.at_report(manifest, task.directory)
 
-    def _warm_engine(self, job: _Job) -> Engine:
+    def _warm_engine(self, job: _ActiveRender) -> Engine:
         """Return the engine of the job's model, loaded; another one's makes room for it."""
         name = job.task.spec.model
         if self._engine is not None and self._warm_model == name:
@@ -265,7 +265,7 @@ def _check_pixels(chunk: FrameChunk) -> None:
 
 
 def _encode(
-    job: _Job, size: Size, stamp: Stamp, meter: Meter, chunks: Iterator[FrameChunk]
+    job: _ActiveRender, size: Size, stamp: Stamp, meter: Meter, chunks: Iterator[FrameChunk]
 ) -> Encoded:
     """Write the chunks to the attempt's file, on the encoder's thread."""
     task = job.task

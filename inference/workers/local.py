@@ -12,7 +12,7 @@ from inference.device_errors import BROKEN
 from inference.domain.errors import Cancelled, EngineError, RushesError, WorkerLost
 from inference.engines.memory import Device
 from inference.engines.registry import CPU_MODELS
-from inference.workers.base import find_lie
+from inference.workers.executor import verify_manifest
 from inference.workers.gpu import KnownGpu
 from inference.workers.protocol import (
     Cancel,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inference.domain.render import Manifest, ProgressCallback
-    from inference.workers.base import RenderTask
+    from inference.workers.executor import RenderTask
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ _LOOKS_PER_LIMIT = 4
 """How often a silent child is looked at before it counts as hung."""
 
 
-class _Job:
-    """A task in the executor: waiting in line, or on the worker."""
+class _PendingRender:
+    """A task in the executor: waiting in the queue, or on the worker."""
 
     def __init__(self, task: RenderTask) -> None:
         self.task = task
@@ -72,9 +72,9 @@ class _Worker:
     def __init__(self, child: Child, limits: WorkerLimits) -> None:
         self.child = child
         self.watchdog = Watchdog(limits)
-        self.job: _Job | None = None
+        self.job: _PendingRender | None = None
 
-    def take_job(self) -> list[_Job]:
+    def take_job(self) -> list[_PendingRender]:
         """Return the job it has, if any: it will not finish it."""
         jobs = [self.job] if self.job else []
         self.job = None
@@ -88,7 +88,7 @@ class LocalExecutor:
     one is replaced after a pause that grows while nothing succeeds. Concurrent `render` calls
     wait for each other in the order they came.
 
-    A loss before the hello is `worker.silent` for every task in line: none of them ran.
+    A loss before the hello is `worker.silent` for every task in the queue: none of them ran.
 
     A model that may use a GPU is not rendered without one once there was one: a card that got
     lost must not turn minutes into hours unnoticed.
@@ -120,7 +120,7 @@ class LocalExecutor:
         self._hello: Hello | None = None
         self._warm_model: str | None = None
         self._worker: _Worker | None = None
-        self._line: deque[_Job] = deque()
+        self._pending: deque[_PendingRender] = deque()
         self._starts = 0
         self._restart_seconds = limits.restart_min_seconds
         self._closing = False
@@ -187,31 +187,31 @@ class LocalExecutor:
         """Render a task to a complete file; see `Executor`."""
         if self._closing:
             raise WorkerLost("worker.closed")
-        job = _Job(task)
-        self._line.append(job)
+        job = _PendingRender(task)
+        self._pending.append(job)
         self._start_next()
         try:
             manifest = await self._outcome(job, on_progress)
         except BaseException:
             await self._abandon(job)
             raise
-        reason = await asyncio.to_thread(find_lie, manifest, task.directory)
+        reason = await asyncio.to_thread(verify_manifest, manifest, task.directory)
         if reason is not None:
             self._retire(job)
-            raise WorkerLost("worker.lied", reason=reason)
+            raise WorkerLost("worker.bad_manifest", reason=reason)
         self._restart_seconds = self._limits.restart_min_seconds
         return manifest
 
     async def cancel(self, job_id: str) -> None:
         """Ask for the task to stop at its next step; see `Executor`."""
-        for job in [job for job in self._line if job.task.job_id == job_id]:
-            self._line.remove(job)
+        for job in [job for job in self._pending if job.task.job_id == job_id]:
+            self._pending.remove(job)
             job.inbox.put_nowait(Stopped(job_id=job_id))
         running = self._worker.job if self._worker else None
         if self._worker and running and running.task.job_id == job_id:
             self._worker.child.send(Cancel(job_id=job_id))
 
-    async def _outcome(self, job: _Job, on_progress: ProgressCallback) -> Manifest:
+    async def _outcome(self, job: _PendingRender, on_progress: ProgressCallback) -> Manifest:
         while True:
             match await job.inbox.get():
                 case ProgressMessage(progress=progress):
@@ -225,10 +225,10 @@ class LocalExecutor:
                 case WorkerLost() as loss:
                     raise loss
 
-    async def _abandon(self, job: _Job) -> None:
+    async def _abandon(self, job: _PendingRender) -> None:
         """Make sure that nobody works on a job any more."""
-        if job in self._line:
-            self._line.remove(job)
+        if job in self._pending:
+            self._pending.remove(job)
         if job.worker is None or job.worker.job is not job:
             return
         job.worker.child.send(Cancel(job_id=job.task.job_id))
@@ -244,8 +244,8 @@ class LocalExecutor:
 
     def _start_next(self) -> None:
         worker = self._worker
-        if worker and worker.job is None and self._line and not self._closing:
-            job = self._line.popleft()
+        if worker and worker.job is None and self._pending and not self._closing:
+            job = self._pending.popleft()
             worker.job, job.worker = job, worker
             try:
                 self.check_gpu(job.task.spec.model)
@@ -257,17 +257,17 @@ class LocalExecutor:
             worker.watchdog.started()
             worker.child.send_frame(job.frame)
 
-    def _retire(self, job: _Job) -> None:
+    def _retire(self, job: _PendingRender) -> None:
         """Give no more work to the job's child; the supervisor sees its end and goes on."""
         if job.worker:
             job.worker.child.kill()
             if self._worker is job.worker:
                 self._worker = None
 
-    def _dismiss(self) -> list[_Job]:
-        """Forget the worker and the line; return the jobs that nobody works on now."""
-        jobs = [*(self._worker.take_job() if self._worker else ()), *self._line]
-        self._line.clear()
+    def _dismiss(self) -> list[_PendingRender]:
+        """Forget the worker and the queue; return the jobs that nobody works on now."""
+        jobs = [*(self._worker.take_job() if self._worker else ()), *self._pending]
+        self._pending.clear()
         self._worker = None
         return jobs
 
@@ -275,7 +275,7 @@ class LocalExecutor:
         while not self._closing:
             try:
                 async with spawn(_CHILD_MODULE, self._config(), _PATIENT) as child:
-                    victims, loss = await self._attend(child)
+                    victims, loss = await self._serve_child(child)
             except Exception:  # the worker loop: the system may be able to start the next one
                 log.exception("cannot start a render worker")
                 victims, loss = self._dismiss(), WorkerLost("worker.silent")
@@ -300,7 +300,7 @@ class LocalExecutor:
             "start": self._starts,
         }
 
-    async def _attend(self, child: Child) -> tuple[list[_Job], WorkerLost]:
+    async def _serve_child(self, child: Child) -> tuple[list[_PendingRender], WorkerLost]:
         """Serve a child until it is lost; return the jobs that lose by it, and the reason."""
         try:
             self._hello = await self._greet(child)
@@ -308,7 +308,7 @@ class LocalExecutor:
             return self._dismiss(), loss
         worker = self._worker = _Worker(child, self._limits)
         try:
-            await self._welcome(self._hello)
+            await self._note_start(self._hello)
             self._start_next()
             await self._listen(worker)
         except WorkerLost as loss:
@@ -327,7 +327,7 @@ class LocalExecutor:
             raise ProtocolError("no hello")
         return message
 
-    async def _welcome(self, hello: Hello) -> None:
+    async def _note_start(self, hello: Hello) -> None:
         """Note that a child has started, and on which device."""
         self._started.set()
         self._report("worker.start", None)
@@ -373,6 +373,6 @@ class LocalExecutor:
                 raise ProtocolError("not a message for a parent")
 
 
-def _tell(jobs: list[_Job], loss: WorkerLost) -> None:
+def _tell(jobs: list[_PendingRender], loss: WorkerLost) -> None:
     for job in jobs:
         job.inbox.put_nowait(loss)

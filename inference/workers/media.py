@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from inference.domain.errors import EngineError, UserError, WorkerLost
-from inference.media.facts import STILL, CleanImage, Fitted, Rung
+from inference.media.results import STILL, CleanImage, Fitted, Rung
 from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
 from inference.workers.sandbox import in_force
 from inference.workers.spawn import Child, spawn
@@ -88,7 +88,7 @@ class MediaProcess:
                 closing.create_task(lane.close())
 
     async def clean_image(self, source: Path, target: Path) -> CleanImage:
-        """Check a stranger's image and write it anew; see `inference.media.intake`.
+        """Check a stranger's image and write it anew; see `inference.media.image_intake`.
 
         Raises:
             UserError: What is wrong with it; `image.not_an_image` also for one that breaks
@@ -103,7 +103,7 @@ class MediaProcess:
         return CleanImage(**result)
 
     async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
-        """Make a finished file fit into `limit` bytes; see `inference.media.ladder`.
+        """Make a finished file fit into `limit` bytes; see `inference.media.size_ladder`.
 
         Each rung has a time limit of its own; after one that hangs or kills the child comes the
         next, smaller one, and at last the still.

@@ -20,10 +20,10 @@ from PIL import Image
 
 from inference.domain.errors import EngineError, RushesError, UserError
 from inference.engines.device import cpu
-from inference.media.facts import STILL, ImageLimits
-from inference.media.intake import clean_image
-from inference.media.ladder import fit_rung, fit_still
+from inference.media.image_intake import clean_image
 from inference.media.poster import write_poster
+from inference.media.results import STILL, ImageLimits
+from inference.media.size_ladder import fit_rung, fit_still
 from inference.media.stills import write_stills
 from inference.safety import classifier
 from inference.workers.link import Link, die_with_parent

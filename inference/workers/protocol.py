@@ -20,7 +20,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from inference.domain.errors import EngineError, RushesError, UserError, WorkerLost
 from inference.domain.render import Manifest, Progress
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """No honest message comes near; a longer one is a sign of two ends out of step."""

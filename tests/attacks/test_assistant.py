@@ -14,7 +14,7 @@ from inference.assist.limit import BURST, PER_HOUR
 from inference.assist.openai import AssistantSettings, open_assistant
 from inference.domain.errors import AssistantError, UserError
 from inference.domain.job import ASSISTANT, RANDOM, JobState
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.spec import Mode
 from inference.domain.verdict import Outcome, Reason
 from inference.jobs.prompt_refinement import DECLINED, LIMITED, UNANSWERED
@@ -24,7 +24,7 @@ from tests.attacks.asking import a_call
 from tests.fakes import openai_server
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.bench import Bench
-from tests.fakes.moderators import FakeGuildWords, FakeModerator, FakeSampler
+from tests.fakes.moderators import FakeGuildWords, FakeModerator, FakeStillExtractor
 from tests.fakes.openai_server import KEY, MODEL, Reply, prompt, said
 from tests.fakes.orders import an_order
 from tests.fakes.readable import plain
@@ -56,7 +56,7 @@ def bench(tmp_path, clock, executor, hosted, looking):
         pictures=[looking],
         hosted_texts=[hosted],
         hosted_pictures=[hosted],
-        sampler=FakeSampler(),
+        extractor=FakeStillExtractor(),
     )
     bench = Bench(directory=tmp_path / "data", clock=clock, executor=executor, guard=guard)
     bench.assistant = FakeAssistant()
@@ -71,7 +71,7 @@ async def core(bench):
 
 
 async def ended(bench, *, origins=None, **spec):
-    order = replace(an_order(**spec), presentation=Presentation(flagged=Outcome.DENY))
+    order = replace(an_order(**spec), output=OutputSettings(flagged=Outcome.DENY))
     order = replace(order, origins={**order.origins, **(origins or {})})
     job = await bench.core.jobs.submit(order)
     return await bench.reached(job.id, JobState.QUEUED, JobState.REFUSED, JobState.FAILED)

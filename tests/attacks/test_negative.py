@@ -13,7 +13,7 @@ from commands.run import execute, press, submit
 from commands.text.card import CardKind, plain
 from inference.domain.errors import UserError
 from inference.domain.job import JobState
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.render import Manifest
 from inference.domain.spec import Spec
 from inference.domain.verdict import Outcome
@@ -21,7 +21,7 @@ from inference.safety.guard import Guard
 from inference.safety.words import WordModerator
 from tests.attacks.asking import FOX, a_call
 from tests.fakes.bench import Bench
-from tests.fakes.moderators import FakeGuildWords, FakeModerator, FakeSampler
+from tests.fakes.moderators import FakeGuildWords, FakeModerator, FakeStillExtractor
 from tests.fakes.orders import a_spec, an_order
 
 MANIFEST = Manifest(
@@ -159,7 +159,10 @@ def a_bench(tmp_path, clock, executor):
     def make(*, guild=(), house=(), hosted=()):
         words = WordModerator(house=house, guilds=FakeGuildWords(guild))
         guard = Guard(
-            texts=[words], unwanted=[words.own_lists], hosted_texts=hosted, sampler=FakeSampler()
+            texts=[words],
+            unwanted=[words.own_lists],
+            hosted_texts=hosted,
+            extractor=FakeStillExtractor(),
         )
         return Bench(directory=tmp_path / "data", clock=clock, executor=executor, guard=guard)
 
@@ -169,7 +172,7 @@ def a_bench(tmp_path, clock, executor):
 async def ended(bench, **spec):
     async with bench.open() as core:
         await core.jobs.pause()
-        order = replace(an_order(**spec), presentation=Presentation(flagged=Outcome.DENY))
+        order = replace(an_order(**spec), output=OutputSettings(flagged=Outcome.DENY))
         job = await core.jobs.submit(order)
         return await bench.reached(job.id, JobState.QUEUED, JobState.REFUSED)
 

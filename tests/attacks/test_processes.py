@@ -422,7 +422,7 @@ def test_the_check_of_the_watermark_imports_nothing_from_the_working_folder(tmp_
     settings = json.dumps(WatermarkSettings(text="Studio").as_dict())
 
     ended = subprocess.run(
-        command("inference.media.mark_check"),
+        command("inference.media.watermark_check"),
         input=settings,
         env=minimal(os.environ),
         capture_output=True,

@@ -252,7 +252,7 @@ def test_ordinary_words_in_any_order_make_no_listed_one(words):
 
 
 def _readings(text):
-    from inference.safety.readings import readings
+    from inference.safety.normalization import readings
 
     return readings(text)
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from inference.domain.errors import Cancelled, WorkerLost
 from inference.domain.render import LATENTS_NAME, Manifest, Progress, ProgressCallback, Stage
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 
 CLIP = b"not really a clip"
 

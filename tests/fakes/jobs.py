@@ -12,7 +12,7 @@ from inference.domain.quota import Quota, Usage, admit_cost, milliseconds
 from inference.domain.render import Progress
 from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome
-from inference.jobs.estimate import Place
+from inference.jobs.forecast import QueuePosition
 from inference.jobs.service import CancelOutcome
 
 SECONDS_EACH = 40.0
@@ -74,7 +74,7 @@ class FakeJobs:
                 cost=self.cost(order.spec),
                 key=order.key,
                 parent=order.parent,
-                presentation=order.presentation,
+                output=order.output,
                 review=order.review,
                 audience=order.audience,
                 person=order.person,
@@ -184,12 +184,12 @@ class FakeJobs:
     def cost(self, spec: Spec) -> float:
         return SECONDS_EACH * spec.frames / 97 * (2 if spec.resolution == "720p" else 1)
 
-    def place(self, job_id: str) -> Place | None:
+    def position(self, job_id: str) -> QueuePosition | None:
         line = [job.id for job in self._jobs.values() if job.state is JobState.QUEUED]
         if job_id not in line:
             return None
         before = line.index(job_id)
-        return Place(
+        return QueuePosition(
             position=before + 1,
             start_in=before * SECONDS_EACH,
             ready_in=(before + 1) * SECONDS_EACH,

@@ -43,7 +43,7 @@ class FakeModerator:
         return self.found
 
 
-class FakeSampler:
+class FakeStillExtractor:
     """Takes the file itself for its only still; `error` makes it fail."""
 
     def __init__(self) -> None:
@@ -75,4 +75,6 @@ def a_guard(
     fail_closed: bool = False,
 ) -> Guard:
     """Return a guard over fakes; without any it lets everything pass."""
-    return Guard(texts=texts, pictures=pictures, sampler=FakeSampler(), fail_closed=fail_closed)
+    return Guard(
+        texts=texts, pictures=pictures, extractor=FakeStillExtractor(), fail_closed=fail_closed
+    )

@@ -14,7 +14,7 @@ from inference.domain.spec import Aspect  # noqa: E402
 from inference.engines import registry  # noqa: E402
 from inference.engines.base import Inputs, Monitor  # noqa: E402
 from inference.engines.memory import Saving  # noqa: E402
-from inference.engines.opensora import Loaded, OpenSoraEngine, Recipe  # noqa: E402
+from inference.engines.opensora import Loaded, ModelVariant, OpenSoraEngine  # noqa: E402
 from inference.engines.registry import ModelOptions  # noqa: E402
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE  # noqa: E402
 from inference.opensora import checkpoint  # noqa: E402
@@ -90,7 +90,7 @@ class Watched(OpenSoraEngine):
 
     def __init__(self, loaded):
         super().__init__(
-            Recipe(
+            ModelVariant(
                 name=registry.NANO,  # without a footprint: these networks fit anywhere
                 load=lambda _progress: loaded,
                 size=lambda _spec: SIZE,

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from inference.domain.render import Manifest
-from inference.workers.base import find_lie
+from inference.workers.executor import verify_manifest
 from tests.process.worker_samples import Steps, executor, task
 
 pytestmark = pytest.mark.process
@@ -56,7 +56,7 @@ async def test_the_loop_stays_free_while_a_large_file_is_hashed(tmp_path):
     manifest = Manifest(name="clip.mp4", size=size, sha256="0", width=2, height=2, frames=1)
 
     async with Lag() as lag:
-        assert await asyncio.to_thread(find_lie, manifest, tmp_path) == "sha256"
+        assert await asyncio.to_thread(verify_manifest, manifest, tmp_path) == "sha256"
 
     assert lag.turns > TURNS
     assert lag.worst_seconds < 0.1

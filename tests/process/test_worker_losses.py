@@ -79,9 +79,9 @@ async def test_signals_for_the_whole_group_are_left_to_the_parent(tmp_path, numb
         ("exit:1", "worker.died", {"exit": 3}),
         ("hang:1", "worker.hung", {"idle_seconds": 1}),
         ("silent:1", "worker.silent", {"silent_seconds": 4}),
-        ("lie:1", "worker.lied", {"reason": "sha256"}),
-        ("truncate:1", "worker.lied", {"reason": "size"}),
-        ("missing:1", "worker.lied", {"reason": "file"}),
+        ("lie:1", "worker.bad_manifest", {"reason": "sha256"}),
+        ("truncate:1", "worker.bad_manifest", {"reason": "size"}),
+        ("missing:1", "worker.bad_manifest", {"reason": "file"}),
     ],
 )
 async def test_each_way_to_lose_the_worker_is_told_and_survived(tmp_path, fail, code, params):

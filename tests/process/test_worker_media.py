@@ -13,9 +13,9 @@ from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import FrameChunk
 from inference.media.encode import ClipWriter
-from inference.media.facts import Rung
 from inference.media.provenance import read_recipe
-from inference.media.stamp import Stamp
+from inference.media.results import Rung
+from inference.media.watermark import Stamp
 from inference.safety.pictures import THRESHOLD, find_model
 from inference.workers.media import MediaLimits, MediaProcess
 from tests.process.worker_samples import gone, until

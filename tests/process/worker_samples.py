@@ -8,7 +8,7 @@ import psutil
 
 from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 from inference.workers.local import LocalExecutor
 from inference.workers.watchdog import WorkerLimits
 

@@ -223,7 +223,7 @@ async def test_a_lost_answer_in_a_voice_channel_without_connect_makes_no_second_
         clip = await clip_in(place, stage)
         place.discord.clock.advance(3600)
         await place.done(card)
-        await eventually(lambda: not app.core.jobs.in_line())
+        await eventually(lambda: not app.core.jobs.queued_ids())
     assert place.discord.witness.pings(place.alice.user) == [clip]
     assert "I may not see whether the file is there already" in card.text
 

@@ -15,7 +15,7 @@ from inference.domain.render import LATENTS_NAME
 from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 from inference.workers.local import LocalExecutor
 
 torch = pytest.importorskip("torch")

@@ -14,7 +14,7 @@ import yarl
 from bot.connector import open_session
 from inference.domain.errors import UserError
 from inference.domain.job import Job
-from inference.media.facts import ImageLimits
+from inference.media.results import ImageLimits
 
 CHUNK_BYTES = 1 << 16
 

@@ -18,7 +18,7 @@ from bot.slack.hosts import is_slacks
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
-from inference.media.facts import ImageLimits
+from inference.media.results import ImageLimits
 
 PATIENCE_SECONDS = 30.0
 """Preparing a job can wait for room."""

@@ -250,7 +250,7 @@ def _explained(card: Card, message: Outgoing) -> Card:
     why = message.trace.get("why")
     if why is None:
         return card
-    note = (text(why, message.job.presentation.language or FALLBACK),)
+    note = (text(why, message.job.output.language or FALLBACK),)
     first = 1 if message.card.ping else 0
     return replace(card, lines=(*card.lines[:first], note, *card.lines[first:]))
 

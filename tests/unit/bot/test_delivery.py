@@ -16,7 +16,7 @@ from inference.domain.errors import DeliveryError
 from inference.domain.events import JobEvent
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind, Route
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.verdict import Outcome, Reason
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
@@ -72,7 +72,7 @@ async def delivering(bench, board=None, **wishes):
 
 
 def an_open_minded_order():
-    return replace(an_order(), presentation=Presentation(flagged=Outcome.SPOILER))
+    return replace(an_order(), output=OutputSettings(flagged=Outcome.SPOILER))
 
 
 async def message(queue, wanted):

@@ -13,7 +13,7 @@ from commands.text.cards import Standing
 from inference.domain.errors import DeliveryError, EngineError
 from inference.domain.job import KEPT_TOO_LARGE, JobState
 from inference.domain.outbox import ActKind, Route
-from inference.media.facts import STILL, Fitted, Rung
+from inference.media.results import STILL, Fitted, Rung
 from tests.fakes.executor import FakeExecutor
 
 

@@ -11,7 +11,7 @@ from bot.terminal.platform import Address, TerminalPlatform
 from commands.text.card import Attachment, Card, CardKind
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.outbox import ActKind, Route
-from inference.media.facts import ImageLimits
+from inference.media.results import ImageLimits
 from tests.fakes.orders import a_job, a_spec
 
 

@@ -16,7 +16,7 @@ from inference.domain.errors import UserError
 from inference.domain.job import Failure, Job, JobState, Requester
 from inference.domain.render import Manifest, Progress, Stage
 from inference.domain.spec import Camera, Motion
-from inference.jobs.estimate import Place
+from inference.jobs.forecast import QueuePosition
 from tests.fakes.readable import plain, readable
 
 NOW = 1_790_000_000.0  # 14:13:20 UTC
@@ -46,7 +46,7 @@ def shown(card):
 
 FOX = "🎬 a red fox running through snow  @ada"
 FACTS = "720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623"
-SECOND = Place(position=2, start_in=62, ready_in=1120)
+SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ SECOND = Place(position=2, start_in=62, ready_in=1120)
         ),
         (
             {},
-            {"place": Place(position=1, start_in=14, ready_in=60)},
+            {"place": QueuePosition(position=1, start_in=14, ready_in=60)},
             [
                 FOX,
                 FACTS,

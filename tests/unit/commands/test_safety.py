@@ -101,7 +101,7 @@ async def test_guild_and_channel_decide_what_becomes_of_flagged_things(
 
     await execute("/generate a fox", call)
 
-    assert jobs.orders[0].presentation.flagged is flagged
+    assert jobs.orders[0].output.flagged is flagged
 
 
 def finished(**changes):

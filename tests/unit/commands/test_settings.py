@@ -296,7 +296,7 @@ async def test_the_file_of_a_job_is_as_the_guild_wants_it(call, admin, jobs):
     for line in ("watermark.corner top-left", "watermark.suffix film", "recipe.prompt no"):
         await say(admin, f"/rushes-admin settings set {line}")
     await say(call, "/generate a fox")
-    wanted = jobs.orders[0].presentation
+    wanted = jobs.orders[0].output
     assert (wanted.corner, wanted.suffix, wanted.prompt_in_recipe) == ("top-left", "film", False)
 
 
@@ -311,7 +311,7 @@ async def test_the_card_speaks_as_the_guild_wants_and_else_as_whoever_asks(
         await say(admin, f"/rushes-admin settings set language {set_to}")
     asking = replace(call, locale=locale)
     card = await execute("/generate a fox", asking)
-    assert call.jobs.orders[0].presentation.language == spoken
+    assert call.jobs.orders[0].output.language == spoken
     assert ("프레임" in plain(card)) == (spoken == "ko")
     assert ("취소" in card.buttons[0].label) == (spoken == "ko")
     refused = await say(asking, "/generate a fox --frames x")
@@ -323,7 +323,7 @@ async def test_a_channel_may_speak_another_language_than_its_guild(call, admin, 
     await say(here, "/rushes-admin settings set language ko --channel")
     await say(replace(call, channel=here.channel), "/generate a fox")
     await say(call, "/generate a fox")
-    assert [order.presentation.language for order in jobs.orders] == ["ko", "en"]
+    assert [order.output.language for order in jobs.orders] == ["ko", "en"]
 
 
 @pytest.mark.parametrize("junk", ["{", "[" * 100_000, '{"a": [1]}', "7"])

@@ -24,7 +24,7 @@ async def test_the_estimate_is_charged_at_the_start_and_corrected_at_the_end(ben
     await bench.reached(job.id, JobState.DELIVERING)
 
     assert await share(core) == pytest.approx(20)
-    assert core.dispatcher._line.shares.tenants == {"guild:a": pytest.approx(20)}
+    assert core.dispatcher._queue.shares.tenants == {"guild:a": pytest.approx(20)}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ async def test_a_job_without_a_clip_costs_what_it_used_and_never_more_than_its_e
 
     await core.dispatcher.idle()
     assert await share(core) == pytest.approx(paid)
-    assert core.dispatcher._line.shares.tenants == {"guild:a": pytest.approx(paid)}
+    assert core.dispatcher._queue.shares.tenants == {"guild:a": pytest.approx(paid)}
 
 
 async def test_a_lost_worker_costs_its_guild_nothing(bench, core):

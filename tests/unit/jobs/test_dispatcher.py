@@ -10,7 +10,7 @@ from inference.domain.job import MAX_ATTEMPTS, JobState
 from inference.domain.outbox import ActKind
 from inference.domain.render import Stage
 from inference.domain.scheduler import Charge
-from inference.jobs.retry_write import RETRY_SECONDS
+from inference.jobs.durable_write import RETRY_SECONDS
 from inference.jobs.service import CancelOutcome
 from tests.fakes.executor import FakeExecutor
 from tests.fakes.orders import JOB_SECONDS
@@ -44,7 +44,7 @@ async def test_guilds_and_people_are_served_in_fair_order(bench, core):
     for name in ["A1", "A2", "B1", "C1", "C2", "A3"]:
         job = await bench.queued(f"guild:{name[0]}")
         names[job.id] = name
-    expected = [names[job_id] for job_id in core.jobs.in_line()]
+    expected = [names[job_id] for job_id in core.jobs.queued_ids()]
 
     await core.jobs.resume()
     for _ in names:
@@ -91,10 +91,10 @@ async def test_a_forecast_made_during_a_claim_is_not_kept(bench, core):
     async with bench.writer_held() as queued:
         core.dispatcher.paused = False
         await queued(1)
-        core.jobs.in_line()
+        core.jobs.queued_ids()
     await bench.executor.started()
 
-    assert core.jobs.in_line() == [other.id, second.id]
+    assert core.jobs.queued_ids() == [other.id, second.id]
 
 
 # -- when the worker fails -------------------------------------------------------------------
@@ -285,7 +285,7 @@ async def test_the_job_on_the_gpu_goes_back_in_line_when_the_process_stops(bench
         waiting = await bench.now(job)
 
         assert (waiting.state, waiting.attempt, waiting.losses) == (JobState.QUEUED, 1, 0)
-        assert core.jobs.in_line() == [job.id]
+        assert core.jobs.queued_ids() == [job.id]
         assert await share(core) == 0
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inference.domain.scheduler import Head, Shares
 from inference.jobs import forecast
 from inference.jobs.forecast import QueueForecast
-from inference.jobs.queue import Line, Ticket
+from inference.jobs.queue import JobQueue, Ticket
 
 TENANTS = "ABCDE"
 
@@ -26,20 +26,20 @@ def ticket(number, tenant, requester, cost):
 
 
 def filled(jobs):
-    line = Line(Shares(weights={"A": 2.0}, tenants={"B": 40.0}))
+    queue = JobQueue(Shares(weights={"A": 2.0}, tenants={"B": 40.0}))
     for number, (tenant, requester, cost) in enumerate(jobs):
-        line.join(ticket(number, tenant, requester, cost))
-    return line
+        queue.put(ticket(number, tenant, requester, cost))
+    return queue
 
 
 @given(waiting)
 def test_the_front_is_the_order_of_service_with_the_seconds_before(jobs):
-    line = filled(jobs)
+    queue = filled(jobs)
     expected, before = [], 0.0
-    for _, head in line.forecast():
+    for _, head in queue.forecast():
         expected.append((head.job_id, before, head.cost))
         before += head.cost
-    found = QueueForecast(line)
+    found = QueueForecast(queue)
     positions = {job_id: found.position(job_id) for job_id, *_ in expected}
     assert [(job_id, place.before, place.cost) for job_id, place in positions.items()] == expected
     assert [place.position for place in positions.values()] == list(range(1, len(jobs) + 1))
@@ -48,11 +48,11 @@ def test_the_front_is_the_order_of_service_with_the_seconds_before(jobs):
 
 @given(waiting, st.integers(0, 10))
 def test_behind_the_front_a_position_is_nearly_exact(jobs, front):
-    line = filled(jobs)
-    order = [head.job_id for _, head in line.forecast()]
+    queue = filled(jobs)
+    order = [head.job_id for _, head in queue.forecast()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forecast, "EXACT", front)
-        found = QueueForecast(line)
+        found = QueueForecast(queue)
         for number, job_id in enumerate(order, 1):
             place = found.position(job_id)
             # A tie may turn each tenant's neighbours around, no more.
@@ -63,25 +63,25 @@ def test_behind_the_front_a_position_is_nearly_exact(jobs, front):
 @given(waiting, st.lists(st.sampled_from(["take", "leave", "join", "back"]), max_size=30))
 def test_every_change_is_seen_at_once(jobs, changes):
     """A forecast that lives through changes says the same as a new one."""
-    line, chance = filled(jobs), random.Random(7)
-    kept, taken = QueueForecast(line), []
+    queue, chance = filled(jobs), random.Random(7)
+    kept, taken = QueueForecast(queue), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forecast, "EXACT", 5)
         for number, change in enumerate(changes, 1000):
-            ids = sorted(one.head.job_id for one in line.tickets())
+            ids = sorted(one.head.job_id for one in queue.tickets())
             match change:
                 case "join":
-                    line.join(ticket(number, chance.choice(TENANTS), "x", 5.0))
+                    queue.put(ticket(number, chance.choice(TENANTS), "x", 5.0))
                 case "take" if ids:
-                    one, charge = line.take(None)
-                    line.shares.apply(charge)
+                    one, charge = queue.take(None)
+                    queue.shares.apply(charge)
                     taken.append(one)
                 case "leave" if ids:
                     gone = chance.choice(ids)
-                    line.leave(gone, line.tenant_of(gone))
+                    queue.discard(gone, queue.tenant_of(gone))
                     assert kept.position(gone) is None
                 case "back" if taken:
-                    line.join(taken.pop(), front=True)
-            fresh = QueueForecast(line)
-            for one in line.tickets():
+                    queue.put(taken.pop(), front=True)
+            fresh = QueueForecast(queue)
+            for one in queue.tickets():
                 assert kept.position(one.head.job_id) == fresh.position(one.head.job_id)

@@ -76,7 +76,7 @@ class JobLife(RuleBasedStateMachine):
 
     async def resting(self):
         core = self.bench.core
-        await self.bench.clock.asleep(TICK_SECONDS)  # the sweeper has nothing to do
+        await self.bench.clock.asleep(TICK_SECONDS)  # the expiry has nothing to do
         jobs = await core.store.unfinished()
         states = [job.state for job in jobs]
         may_start = JobState.QUEUED in states and not core.jobs.paused
@@ -86,7 +86,7 @@ class JobLife(RuleBasedStateMachine):
             and set(states) <= AT_REST
             and self.bench.executor.rendering == (JobState.RUNNING in states)
             and not (may_start and JobState.RUNNING not in states)
-            and states.count(JobState.QUEUED) == len(core.jobs.in_line())
+            and states.count(JobState.QUEUED) == len(core.jobs.queued_ids())
         )
 
     def play(self, action):
@@ -181,7 +181,7 @@ class JobLife(RuleBasedStateMachine):
         async def finish():
             core, executor = self.bench.core, self.bench.executor
             job = core.dispatcher.running
-            charge = core.dispatcher._line.shares.correct(job.tenant, 0.0)
+            charge = core.dispatcher._queue.shares.correct(job.tenant, 0.0)
             await core.store.finish(job.id, executor.write_file(), charge)
             await self.die()
 
@@ -247,7 +247,7 @@ class JobLife(RuleBasedStateMachine):
         with self.database() as database:
             states = dict(database.execute("SELECT id, state FROM jobs"))
         queued = [job_id for job_id, state in states.items() if state == "queued"]
-        assert sorted(self.bench.core.jobs.in_line()) == sorted(queued)
+        assert sorted(self.bench.core.jobs.queued_ids()) == sorted(queued)
         assert list(states.values()).count("running") <= 1
 
     @invariant()

@@ -42,7 +42,7 @@ def executor():
 
 @pytest.fixture
 async def held(bench):
-    """Two jobs in line, the bad one first, and nobody to serve them yet."""
+    """Two jobs in the queue, the bad one first, and nobody to serve them yet."""
     async with bench.open() as core:
         await core.jobs.pause()
         yield core, await bench.queued(), await bench.queued()
@@ -192,7 +192,7 @@ async def test_a_model_that_goes_while_it_renders_fails_no_finished_clip(bench):
         gone.append("owl")
 
         assert core.jobs.seconds_left(job.id) >= 0
-        assert core.jobs.place(waiting.id).start_in >= 0
+        assert core.jobs.position(waiting.id).start_in >= 0
         bench.executor.finish()
 
         await bench.reached(job.id, JobState.DELIVERING)

@@ -19,7 +19,7 @@ NO_CHARGE = Charge(tenant="guild:a", tenant_virtual_time=0, virtual_time=0)
 
 
 async def serve_one(bench):
-    """Let the GPU take one job and finish it, and stop the line again."""
+    """Let the GPU take one job and finish it, and stop the queue again."""
     bench.clock.advance(0.01)
     await bench.core.jobs.resume()
     task = await bench.executor.started()
@@ -63,7 +63,7 @@ async def test_a_job_that_was_to_be_cancelled_is_not_begun_again(bench, core):
     async with after.open() as recovered:
         assert (await after.now(job)).state is JobState.CANCELLED
         assert await recovered.outbox.get(job.id, ActKind.CLIP) is None
-        assert recovered.jobs.in_line() == []
+        assert recovered.jobs.queued_ids() == []
 
 
 @pytest.mark.parametrize("intact", [True, False])
@@ -118,7 +118,7 @@ async def test_a_job_that_never_gets_through_is_not_tried_for_ever(bench):
     async with bench.open() as core:
         failed = await bench.reached(job.id, JobState.FAILED)
         assert failed.failure.code == "worker.gave_up"
-        assert core.jobs.in_line() == []
+        assert core.jobs.queued_ids() == []
 
 
 def without_foxes(name):
@@ -137,7 +137,7 @@ async def test_waiting_jobs_of_a_model_that_was_taken_away_fail_and_the_others_g
         failed = await after.now(gone)
         assert (failed.state, failed.failure.code) == (JobState.FAILED, "model.unknown")
         assert await recovered.outbox.get(gone.id, ActKind.NOTICE)
-        assert recovered.jobs.in_line() == [other.id]
+        assert recovered.jobs.queued_ids() == [other.id]
 
 
 async def test_past_jobs_of_a_model_that_was_taken_away_do_not_stop_the_start(bench, core):
@@ -174,11 +174,11 @@ def test_a_restart_changes_neither_the_order_nor_whose_turn_it_is(steps):
             for step in steps:
                 if step != "serve":
                     await bench.queued(*step)
-                elif core.jobs.in_line():
+                elif core.jobs.queued_ids():
                     await serve_one(bench)
-            order, after = core.jobs.in_line(), bench.crashed()
+            order, after = core.jobs.queued_ids(), bench.crashed()
         async with after.open() as recovered:
-            assert recovered.jobs.in_line() == order
+            assert recovered.jobs.queued_ids() == order
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(story(Path(directory)))

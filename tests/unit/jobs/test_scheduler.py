@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.domain.scheduler import TIE, Head, Shares
-from inference.jobs.queue import Line, Ticket
+from inference.jobs.queue import JobQueue, Ticket
 
 JOB = 10.0
 LOAD = 30.0
@@ -22,7 +22,7 @@ def head(name, *, cost=JOB, model="fox", sequence=0):
 class Bench:
     """A line with the claim and the end of every job played at once."""
 
-    line: Line
+    queue: JobQueue
     arrivals: itertools.count
 
     def join(self, names, **changes):
@@ -33,25 +33,25 @@ class Bench:
                 tenant=name[0],
                 requester_id=name[0],
             )
-            self.line.join(ticket)
+            self.queue.put(ticket)
 
     def serve(self, *, warm=None, really=None):
         """Take, claim and finish one job; `really` are the seconds it took."""
-        ticket, charge = self.line.take(warm)
-        shares = self.line.shares
+        ticket, charge = self.queue.take(warm)
+        shares = self.queue.shares
         shares.apply(charge)
         if really is not None:
             shares.apply(shares.correct(ticket.tenant, really - ticket.head.cost))
         return ticket
 
     def served(self, count=None, **how):
-        count = len(self.line) if count is None else count
+        count = len(self.queue) if count is None else count
         return " ".join(self.serve(**how).head.job_id for _ in range(count))
 
 
 @pytest.fixture
 def bench():
-    return Bench(line=Line(Shares()), arrivals=itertools.count(1))
+    return Bench(queue=JobQueue(Shares()), arrivals=itertools.count(1))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_guild_with_long_jobs_gets_as_many_seconds_not_as_many_jobs(bench):
 
 
 def test_twice_the_weight_is_twice_the_jobs(bench):
-    bench.line.shares.weights = {"A": 2.0}
+    bench.queue.shares.weights = {"A": 2.0}
     bench.join("A1 A2 A3 A4 A5 A6 B1 B2 B3")
 
     order = bench.served(6).split()
@@ -217,24 +217,24 @@ standing = st.dictionaries(st.sampled_from(TENANTS), st.floats(0, 50))
 
 
 def filled(jobs, weights, tenants, *, cold=None):
-    line = Line(Shares(weights=weights, tenants=dict(tenants)))
+    queue = JobQueue(Shares(weights=weights, tenants=dict(tenants)))
     for number, (tenant, requester, cost) in enumerate(jobs):
         name = f"{tenant}{number}"
         model = "owl" if name == cold else "fox"
         waiting = head(name, cost=cost, sequence=number, model=model)
-        line.join(Ticket(head=waiting, tenant=tenant, requester_id=requester))
-    return line
+        queue.put(Ticket(head=waiting, tenant=tenant, requester_id=requester))
+    return queue
 
 
 @given(jobs=jobs, weights=weights, tenants=standing)
 def test_the_forecast_is_the_order_of_service(jobs, weights, tenants):
-    line = filled(jobs, weights, tenants)
-    forecast = [(tenant, waiting.job_id) for tenant, waiting in line.forecast()]
+    queue = filled(jobs, weights, tenants)
+    forecast = [(tenant, waiting.job_id) for tenant, waiting in queue.forecast()]
 
     served = []
-    while len(line):
-        ticket, charge = line.take(None)
-        line.shares.apply(charge)
+    while len(queue):
+        ticket, charge = queue.take(None)
+        queue.shares.apply(charge)
         served.append((ticket.tenant, ticket.head.job_id))
 
     assert served == forecast
@@ -249,36 +249,36 @@ def test_no_backlogged_guild_is_ever_more_than_a_job_each_behind_another(
     Start-time fair queueing promises that it differs by one largest job of each at most; a tie
     adds its tenth. What a job took counts, not what it was estimated at.
     """
-    line, arrivals, errors = filled(jobs, weights, {}), list(late), iter(errors)
+    queue, arrivals, errors = filled(jobs, weights, {}), list(late), iter(errors)
     largest = 2 * max(cost for *_, cost in jobs + late)
     served = dict.fromkeys(TENANTS, 0.0)
     since: dict[tuple[str, str], float] = {}
-    while len(line):
-        both = set(itertools.permutations(line.queues, 2))
+    while len(queue):
+        both = set(itertools.permutations(queue.queues, 2))
         since = {(a, b): since.get((a, b), served[a] - served[b]) for a, b in both}
 
-        ticket, charge = line.take(None)
-        line.shares.apply(charge)
+        ticket, charge = queue.take(None)
+        queue.shares.apply(charge)
         extra = ticket.head.cost * next(errors, 0.0)
-        line.shares.apply(line.shares.correct(ticket.tenant, extra))
+        queue.shares.apply(queue.shares.correct(ticket.tenant, extra))
         served[ticket.tenant] += (ticket.head.cost + extra) / weights[ticket.tenant]
 
-        for a, b in both & set(itertools.permutations(line.queues, 2)):
+        for a, b in both & set(itertools.permutations(queue.queues, 2)):
             ahead = served[a] - served[b] - since[a, b]
             assert ahead <= (1 + TIE) * largest * (1 / weights[a] + 1 / weights[b])
         if arrivals:
             tenant, requester, cost = arrivals.pop()
             late_head = head(f"{tenant}+{len(arrivals)}", cost=cost, sequence=99 - len(arrivals))
-            line.join(Ticket(head=late_head, tenant=tenant, requester_id=requester))
+            queue.put(Ticket(head=late_head, tenant=tenant, requester_id=requester))
 
 
 @given(jobs=jobs, weights=weights, tenants=standing)
 def test_virtual_time_never_goes_back_and_everybody_is_served(jobs, weights, tenants):
-    line = filled(jobs, weights, tenants)
-    shares, before, served = line.shares, 0.0, 0
+    queue = filled(jobs, weights, tenants)
+    shares, before, served = queue.shares, 0.0, 0
 
-    while len(line):
-        ticket, charge = line.take(None)
+    while len(queue):
+        ticket, charge = queue.take(None)
         shares.apply(charge)
         shares.apply(shares.correct(ticket.tenant, -1e6))
         assert shares.virtual_time >= before
@@ -296,11 +296,11 @@ def test_virtual_time_never_goes_back_and_everybody_is_served(jobs, weights, ten
 )
 def test_affinity_serves_out_of_turn_for_less_than_one_load_and_one_job(jobs, weights, tenants):
     _, first = next(filled(jobs, weights, tenants).forecast())
-    line = filled(jobs, weights, tenants, cold=first.job_id)
+    queue = filled(jobs, weights, tenants, cold=first.job_id)
 
     out_of_turn = []
-    while (taken := line.take("fox"))[0].head.job_id != first.job_id:
+    while (taken := queue.take("fox"))[0].head.job_id != first.job_id:
         ticket, charge = taken
-        out_of_turn = [*out_of_turn, ticket.head.cost] if charge.overtaken else []
-        line.shares.apply(charge)
+        out_of_turn = [*out_of_turn, ticket.head.cost] if charge.affinity_debt else []
+        queue.shares.apply(charge)
         assert sum(out_of_turn[:-1]) < LOAD

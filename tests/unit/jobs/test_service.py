@@ -153,7 +153,7 @@ async def test_a_waiting_job_is_out_of_line_at_once(bench, core):
 
     assert await bench.cancel(job) is CancelOutcome.CANCELLED
 
-    assert core.jobs.in_line() == [other.id]
+    assert core.jobs.queued_ids() == [other.id]
     assert (await bench.now(job)).state is JobState.CANCELLED
     assert bench.executor.asked_to_cancel == []
 
@@ -259,7 +259,7 @@ async def test_a_job_that_goes_back_in_line_under_a_cancel_is_cancelled_there(be
 
     assert await cancelling is CancelOutcome.CANCELLED
     assert (await bench.now(job)).state is JobState.CANCELLED
-    assert core.jobs.in_line() == []
+    assert core.jobs.queued_ids() == []
 
 
 async def test_what_is_done_cannot_be_cancelled(bench, core):
@@ -303,13 +303,13 @@ async def test_a_place_in_line_counts_the_seconds_of_everybody_before(bench, cor
     first, second = await bench.queued("guild:b"), await bench.queued("guild:c")
     bench.clock.advance(4)
 
-    place = core.jobs.place(second.id)
+    place = core.jobs.position(second.id)
 
     assert place.position == 2
     assert place.start_in == pytest.approx(JOB_SECONDS - 4 + JOB_SECONDS, abs=0.1)
     assert place.ready_in == pytest.approx(place.start_in + JOB_SECONDS)
-    assert core.jobs.place(first.id).position == 1
-    assert core.jobs.place("NOSUCHJOB") is None
+    assert core.jobs.position(first.id).position == 1
+    assert core.jobs.position("NOSUCHJOB") is None
 
 
 async def test_the_last_jobs_of_a_person_come_newest_first(bench, core):

@@ -27,7 +27,7 @@ async def test_a_waiting_job_is_as_if_it_had_never_been_asked_for(bench, core):
 
     assert withdrawn.id == job.id
     assert await core.store.get(job.id) is None
-    assert core.jobs.in_line() == [other.id]
+    assert core.jobs.queued_ids() == [other.id]
     assert [act.job_id for act in await due(core)] == [other.id]
     again = await core.jobs.submit(an_order(key="click-1"))
     assert again.id != job.id
@@ -49,7 +49,7 @@ async def test_a_running_job_is_stopped_and_says_nothing_whatever_comes_of_it(be
         await core.dispatcher.idle()
 
     assert await due(core) == []
-    # The sweeper deletes it when it comes by.
+    # The expiry deletes it when it comes by.
     assert await core.store.get(job.id) is None or await core.store.forgotten() == [job.id]
 
 

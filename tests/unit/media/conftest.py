@@ -11,7 +11,7 @@ from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import FrameChunk
 from inference.media.encode import ClipWriter, Encoded
-from inference.media.stamp import Stamp
+from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import Frames
 
 

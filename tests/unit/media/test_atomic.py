@@ -1,7 +1,7 @@
 import pytest
 
 from inference.domain.errors import EngineError
-from inference.media.atomic import part_file, write_bytes
+from inference.media.atomic_files import part_file, write_bytes
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):

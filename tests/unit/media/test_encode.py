@@ -16,7 +16,7 @@ from inference.engines.base import FrameChunk
 from inference.engines.geometry import SIZES
 from inference.media.encode import ClipWriter, write_image
 from inference.media.provenance import read_recipe
-from inference.media.stamp import Stamp
+from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import decode, moving, plain
 
 WIDE = Size(640, 360)
@@ -194,7 +194,7 @@ from tests.unit.media.media_samples import moving
 from inference.engines.base import FrameChunk
 from inference.domain.errors import EngineError
 from inference.media.encode import ClipWriter
-from inference.media.stamp import Stamp
+from inference.media.watermark import Stamp
 from inference.domain.watermark import WatermarkSettings
 from inference.domain.spec import Size
 size = Size(640, 360)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from inference.domain.errors import EngineError, UserError
-from inference.media.facts import CleanImage, ImageLimits
-from inference.media.intake import clean_image
+from inference.media.image_intake import clean_image
+from inference.media.results import CleanImage, ImageLimits
 
 LIMITS = ImageLimits()
 

@@ -7,10 +7,10 @@ from inference.domain.errors import EngineError
 from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
 from inference.media.encode import write_image
-from inference.media.facts import Rung
-from inference.media.ladder import fit
 from inference.media.provenance import read_recipe
-from inference.media.stamp import Stamp
+from inference.media.results import Rung
+from inference.media.size_ladder import fit
+from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import decode, moving
 
 SIZE = Size(640, 360)

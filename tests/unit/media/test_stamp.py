@@ -8,7 +8,7 @@ from inference.domain.errors import EngineError
 from inference.domain.spec import Size
 from inference.domain.watermark import Corner, WatermarkSettings
 from inference.engines.geometry import SIZES
-from inference.media.stamp import Stamp
+from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import plain
 
 WIDE = Size(640, 360)

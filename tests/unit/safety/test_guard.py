@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from inference.domain.errors import EngineError
 from inference.domain.verdict import NEVER, Outcome, Reason, Verdict
 from inference.safety.guard import Guard
-from tests.fakes.moderators import FakeModerator, FakeSampler, a_guard
+from tests.fakes.moderators import FakeModerator, FakeStillExtractor, a_guard
 
 TENANT = "guild:a"
 
@@ -91,10 +91,10 @@ async def test_who_cannot_be_asked_denies_only_where_the_operator_wants_that(fai
 
 @pytest.mark.parametrize("fail_closed", [True, False])
 async def test_a_file_that_cannot_be_read_was_not_looked_at(tmp_path, fail_closed):
-    sampler = FakeSampler()
+    sampler = FakeStillExtractor()
     sampler.error = EngineError("file.unreadable")
     looking = FakeModerator()
-    guard = Guard(pictures=[looking], sampler=sampler, fail_closed=fail_closed)
+    guard = Guard(pictures=[looking], extractor=sampler, fail_closed=fail_closed)
 
     verdict = await guard.judge_file(tmp_path / "clip.mp4", flagged=Outcome.ALLOW)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.domain.verdict import Reason
-from inference.safety.readings import MASK, fold, readings
+from inference.safety.normalization import MASK, fold, readings
 from inference.safety.terms import Terms, normal
 from inference.safety.words import WordModerator
 from tests.fakes.moderators import FakeGuildWords

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference.domain.errors import StoreError
-from inference.store.folder import check_folder, file_system
+from inference.store.data_directory import check_folder, file_system
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
@@ -19,7 +19,7 @@ import os
 import sys
 from pathlib import Path
 from inference.domain.errors import StoreError
-from inference.store.folder import check_folder
+from inference.store.data_directory import check_folder
 os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[2]))  # only now: nobody else may read this Python

@@ -188,4 +188,4 @@ def test_jobs_from_before_the_archive_are_found_after_the_update(tmp_path):
 
     prompts, job = asyncio.run(find())
     assert prompts == ["an old fox"]
-    assert job.presentation.prompt_in_recipe
+    assert job.output.prompt_in_recipe

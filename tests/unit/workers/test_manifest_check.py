@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from inference.domain.render import LATENTS_NAME, Manifest
-from inference.workers.base import find_lie
+from inference.workers.executor import verify_manifest
 
 
 def describe(path):
@@ -21,14 +21,14 @@ def clip(tmp_path):
 
 
 def test_an_honest_manifest_holds(clip):
-    assert find_lie(describe(clip), clip.parent) is None
+    assert verify_manifest(describe(clip), clip.parent) is None
 
 
 @pytest.mark.parametrize(
     ("change", "reason"), [({"size": 3}, "size"), ({"sha256": "0" * 64}, "sha256")]
 )
 def test_what_does_not_match_is_named(clip, change, reason):
-    assert find_lie(replace(describe(clip), **change), clip.parent) == reason
+    assert verify_manifest(replace(describe(clip), **change), clip.parent) == reason
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_manifest_must_name_a_plain_file_of_the_attempt(tmp_path, name):
     (directory / "link.mp4").symlink_to(tmp_path / "clip.mp4")
     manifest = Manifest(name=name, size=0, sha256="0", width=2, height=2, frames=1)
 
-    assert find_lie(manifest, directory) == "file"
+    assert verify_manifest(manifest, directory) == "file"
 
 
 @pytest.mark.parametrize("data", [b"other latents", None], ids=["changed", "missing"])
@@ -49,11 +49,11 @@ def test_what_was_kept_must_be_there_too(clip, data):
     path = clip.with_name(LATENTS_NAME)
     path.write_bytes(b"latents")
     manifest = replace(describe(clip), latents_sha256=hashlib.sha256(b"latents").hexdigest())
-    assert find_lie(manifest, clip.parent) is None
+    assert verify_manifest(manifest, clip.parent) is None
 
     if data is None:
         path.unlink()
     else:
         path.write_bytes(data)
 
-    assert find_lie(manifest, clip.parent) == ("file" if data is None else "latents")
+    assert verify_manifest(manifest, clip.parent) == ("file" if data is None else "latents")

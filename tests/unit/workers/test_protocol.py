@@ -12,7 +12,7 @@ from inference.domain.errors import EngineError, NotFound, UserError, WorkerLost
 from inference.domain.render import Manifest, Progress, Stage
 from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
 from inference.domain.watermark import Corner, WatermarkSettings
-from inference.workers.base import RenderTask
+from inference.workers.executor import RenderTask
 from inference.workers.protocol import (
     MAX_FRAME_BYTES,
     Call,

@@ -13,7 +13,7 @@ from bot.slack.api.rate_limits import Limiter
 from bot.slack.hosts import is_slacks
 from bot.slack.inbound.images import RETRY_SECONDS, SlackImages
 from inference.domain.errors import UserError
-from inference.media.facts import ImageLimits
+from inference.media.results import ImageLimits
 from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
 from tests.fakes.orders import a_job, a_spec

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind
-from inference.domain.output_settings import Presentation
+from inference.domain.output_settings import OutputSettings
 from inference.domain.verdict import Outcome, Reason, Verdict
 from tests.fakes.bench import Bench
 from tests.fakes.executor import CLIP
@@ -35,7 +35,7 @@ def bench(tmp_path, clock, executor, reading, looking):
 
 
 def wanting(flagged, **spec):
-    return replace(an_order(**spec), presentation=Presentation(flagged=flagged))
+    return replace(an_order(**spec), output=OutputSettings(flagged=flagged))
 
 
 async def nothing_left(artifacts):
@@ -84,7 +84,7 @@ async def test_a_denied_result_is_deleted_told_and_costs_nothing(bench, core, lo
     assert (refused.failure.code, refused.failure.params) == ("safety.result", {"reason": "gore"})
     assert await core.outbox.get(job.id, ActKind.NOTICE)
     assert await core.outbox.get(job.id, ActKind.CLIP) is None
-    await core.checker.idle()
+    await core.result_moderator.idle()
     assert core.artifacts.job_ids() == []
     usage = await core.jobs.usage(job.tenant, job.requester.id, since=0)
     assert (usage.tenant_spent, usage.tenant_reserved) == (0, 0)
@@ -120,7 +120,7 @@ async def test_a_process_killed_before_anybody_looked_looks_after_its_restart(be
     after = replace(bench.crashed(), guard=guard)
     async with after.open() as recovered:
         refused = await after.reached(job.id, JobState.REFUSED)
-        await recovered.checker.idle()
+        await recovered.result_moderator.idle()
 
         assert refused.failure.params == {"reason": "sexual"}
         assert after.executor.tasks == [], "it was complete: nobody has to make it again"
@@ -132,7 +132,7 @@ async def test_files_of_a_process_killed_while_it_deleted_them_are_swept(bench, 
     looking.found = frozenset({Reason.GORE})
     job = await rendered(bench, core, wanting(Outcome.DENY))
     await bench.reached(job.id, JobState.REFUSED)
-    await core.checker.idle()
+    await core.result_moderator.idle()
 
     after = bench.crashed()
     left = after.directory / "jobs" / job.id / "1" / "clip.mp4"

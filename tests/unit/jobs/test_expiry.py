@@ -14,7 +14,7 @@ from inference.jobs.expiry import (
     TICK_SECONDS,
     UNKNOWN_LOOKS,
     WAIT_SECONDS_LEAST,
-    Sweeper,
+    Expiry,
 )
 from inference.store.ledger import Ledger
 
@@ -24,53 +24,53 @@ KEPT_SECONDS = 7 * 86400.0
 
 
 @pytest.fixture
-def sweeper(bench, core):
-    return Sweeper(
+def expiry(bench, core):
+    return Expiry(
         store=core.store,
         ledger=Ledger(core.database),
         artifacts=core.artifacts,
-        line=core.jobs._line,
+        queue=core.jobs._queue,
         standing_still=lambda: core.jobs.paused,
         files_seconds=KEPT_SECONDS,
         clock=bench.clock,
     )
 
 
-async def waits(sweeper, seconds):
+async def waits(expiry, seconds):
     for _ in range(int(seconds / TICK_SECONDS)):
-        await sweeper.expire_waiting()
+        await expiry.expire_waiting()
 
 
 @pytest.fixture
 async def waiting(bench, core):
-    """A job in line behind one on the GPU."""
+    """A job in the queue behind one on the GPU."""
     await bench.submit()
     await bench.executor.started()
     return await bench.queued()
 
 
 async def test_a_job_that_waits_far_too_long_expires_and_its_requester_is_told(
-    bench, core, sweeper, waiting
+    bench, core, expiry, waiting
 ):
-    await waits(sweeper, WAIT_SECONDS_LEAST)
+    await waits(expiry, WAIT_SECONDS_LEAST)
     assert (await bench.now(waiting)).state is JobState.QUEUED
 
-    await waits(sweeper, TICK_SECONDS)
+    await waits(expiry, TICK_SECONDS)
     expired = await bench.now(waiting)
     assert (expired.state, expired.failure.code) == (JobState.EXPIRED, "job.waited_too_long")
     assert await core.outbox.get(waiting.id, ActKind.NOTICE)
-    assert core.jobs.place(waiting.id) is None
+    assert core.jobs.position(waiting.id) is None
 
 
-async def test_a_line_that_stands_still_expires_nobody(bench, core, sweeper, waiting):
+async def test_a_line_that_stands_still_expires_nobody(bench, core, expiry, waiting):
     await core.jobs.pause()
-    await waits(sweeper, 2 * WAIT_SECONDS_LEAST)
+    await waits(expiry, 2 * WAIT_SECONDS_LEAST)
     assert (await bench.now(waiting)).state is JobState.QUEUED
 
 
-async def test_a_wall_clock_that_jumps_expires_nobody(bench, sweeper, waiting):
+async def test_a_wall_clock_that_jumps_expires_nobody(bench, expiry, waiting):
     bench.clock.jump(10 * WAIT_SECONDS_LEAST)
-    await waits(sweeper, TICK_SECONDS)
+    await waits(expiry, TICK_SECONDS)
     assert (await bench.now(waiting)).state is JobState.QUEUED
 
 
@@ -86,21 +86,21 @@ async def finished(bench, core):
     return await bench.reached(job.id, JobState.DONE)
 
 
-async def test_files_go_after_their_days_and_the_row_stays(bench, core, sweeper, finished):
+async def test_files_go_after_their_days_and_the_row_stays(bench, core, expiry, finished):
     bench.clock.advance(KEPT_SECONDS - 1)
-    await sweeper.expire_files()
+    await expiry.expire_files()
     assert core.jobs.files(finished)
 
     bench.clock.advance(2)
-    await sweeper.expire_files()
+    await expiry.expire_files()
     assert core.jobs.files(finished) is None
     assert (await bench.now(finished)).state is JobState.DONE
 
 
-async def looks(bench, sweeper, count):
+async def looks(bench, expiry, count):
     for _ in range(count):
         bench.clock.advance(TICK_SECONDS * FILES_EVERY)
-        await sweeper.expire_files()
+        await expiry.expire_files()
 
 
 def folder(core, name, *, age=0.0):
@@ -115,14 +115,14 @@ def folder(core, name, *, age=0.0):
 
 
 async def test_files_of_jobs_that_nobody_knows_go_when_old_and_only_after_several_looks(
-    bench, core, sweeper, finished
+    bench, core, expiry, finished
 ):
     unknown = folder(core, "AB2CD3EF4G", age=KEPT_SECONDS)
     young = folder(core, "AB2CD3EF4H", age=KEPT_SECONDS - 86_400)
-    await looks(bench, sweeper, UNKNOWN_LOOKS)
+    await looks(bench, expiry, UNKNOWN_LOOKS)
     assert unknown.exists()
     with capture_logs() as logs:
-        await looks(bench, sweeper, 1)
+        await looks(bench, expiry, 1)
     assert not unknown.exists()
     assert young.exists()
     assert core.jobs.files(finished)
@@ -130,7 +130,7 @@ async def test_files_of_jobs_that_nobody_knows_go_when_old_and_only_after_severa
     assert [(entry["job"], entry["reason"]) for entry in removed] == [("AB2CD3EF4G", "unknown")]
 
 
-async def test_what_is_not_of_our_form_is_never_deleted(bench, core, sweeper, tmp_path):
+async def test_what_is_not_of_our_form_is_never_deleted(bench, core, expiry, tmp_path):
     root = core.artifacts.input_directory("x").parent.parent
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -141,7 +141,7 @@ async def test_what_is_not_of_our_form_is_never_deleted(bench, core, sweeper, tm
     ]
     (root / "AB2CD3EF4J").symlink_to(elsewhere)
     (root / "AB2CD3EF4K").write_text("a file")
-    await looks(bench, sweeper, 30)
+    await looks(bench, expiry, 30)
     assert all(path.exists() for path in theirs)
     assert (elsewhere / "film.mp4").read_bytes() == b"mine"
     assert (root / "AB2CD3EF4J").is_symlink()
@@ -164,11 +164,11 @@ async def test_a_lost_database_does_not_take_all_clips_with_it(bench, core, fini
 async def test_a_clock_far_ahead_at_the_start_deletes_nothing_for_a_day(bench, core, finished):
     file = core.jobs.files(finished)
     bench.clock.jump(400 * 86_400.0)
-    late = Sweeper(
+    late = Expiry(
         store=core.store,
         ledger=Ledger(core.database),
         artifacts=core.artifacts,
-        line=core.jobs._line,
+        queue=core.jobs._queue,
         standing_still=lambda: False,
         files_seconds=KEPT_SECONDS,
         clock=bench.clock,
@@ -181,14 +181,14 @@ async def test_a_clock_far_ahead_at_the_start_deletes_nothing_for_a_day(bench, c
     assert not file.exists()
 
 
-async def test_one_look_deletes_the_files_of_a_few_jobs_only(bench, core, sweeper):
+async def test_one_look_deletes_the_files_of_a_few_jobs_only(bench, core, expiry):
     kept = [
         folder(core, f"AB2CD3{tail:04}".translate(LETTERS), age=9 * KEPT_SECONDS)
         for tail in range(REMOVED_AT_ONCE + 5)
     ]
-    await looks(bench, sweeper, UNKNOWN_LOOKS + 1)
+    await looks(bench, expiry, UNKNOWN_LOOKS + 1)
     assert sum(path.exists() for path in kept) == 5
-    await looks(bench, sweeper, 1)
+    await looks(bench, expiry, 1)
     assert not any(path.exists() for path in kept)
 
 
@@ -202,7 +202,7 @@ async def test_a_strangers_file_in_a_jobs_folder_stays(core):
 
 
 async def test_a_clock_that_was_set_gives_old_files_another_hour(bench, core, finished):
-    # The core's own sweeper: it looked at the files when it started.
+    # The core's own expiry: it looked at the files when it started.
     await bench.clock.asleep(TICK_SECONDS)
     bench.clock.jump(CLOCK_JUMP_SECONDS + KEPT_SECONDS)
     for _ in range(3):
@@ -215,7 +215,7 @@ async def test_a_clock_that_was_set_gives_old_files_another_hour(bench, core, fi
     assert core.jobs.files(finished) is None
 
 
-async def test_who_wants_to_be_forgotten_is_at_once(bench, core, sweeper):
+async def test_who_wants_to_be_forgotten_is_at_once(bench, core, expiry):
     job = await bench.submit()
     task = await bench.executor.started()
     count = await core.jobs.forget(tenant=job.tenant, requester_id=job.requester.id)
@@ -224,5 +224,5 @@ async def test_who_wants_to_be_forgotten_is_at_once(bench, core, sweeper):
     assert await core.outbox.get(job.id, ActKind.CARD) is None
 
     task.directory.mkdir(parents=True)  # a worker that was not done yet
-    await sweeper.forget()
+    await expiry.forget()
     assert not task.directory.exists()

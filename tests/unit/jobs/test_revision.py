@@ -25,7 +25,7 @@ async def test_who_edits_a_waiting_job_is_the_last_of_their_own(bench, core, pau
     revised = await bench.reached(first.id, JobState.QUEUED)
 
     assert revised.spec.prompt == "an owl"
-    assert core.jobs.in_line() == [second.id, first.id]
+    assert core.jobs.queued_ids() == [second.id, first.id]
     assert (await core.outbox.get(first.id, ActKind.CARD)).wanted > 2
 
 
@@ -57,7 +57,7 @@ async def test_an_edit_must_fit_into_the_quota_without_counting_the_job_twice(be
     with pytest.raises(UserError, match=r"quota\.requester"):
         await core.jobs.revise(job.id, **change, quota=none)
     assert (await bench.now(job)).spec.seed == 7
-    assert core.jobs.in_line() == [job.id]
+    assert core.jobs.queued_ids() == [job.id]
 
     assert await core.jobs.revise(job.id, **change, quota=tight)
 

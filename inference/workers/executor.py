@@ -76,7 +76,7 @@ class Supervised(Protocol):
         ...
 
 
-def find_lie(manifest: Manifest, directory: Path) -> str | None:
+def verify_manifest(manifest: Manifest, directory: Path) -> str | None:
     """Compare a manifest with the files it speaks of; return what does not hold.
 
     Reads whole files: call it from a thread.

@@ -23,7 +23,7 @@ END_TRIES = 3
 _log = structlog.get_logger(__name__)
 
 
-async def until_written(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
+async def write_with_retry(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Repeat a write of the store until the disk takes it, and return what it returned."""
     tries = 0
     while True:
@@ -53,7 +53,7 @@ async def end_job(
     """
     for _ in range(END_TRIES):
         try:
-            return await until_written(end, clock)
+            return await write_with_retry(end, clock)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             log_bug(_log, "job.end_failed", error, job=job_id)
     return None

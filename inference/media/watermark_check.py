@@ -1,4 +1,4 @@
-"""Check of a watermark, `python -m inference.media.mark_check`: draws it once and says what fails.
+"""Watermark check, `python -m inference.media.watermark_check`: draws one, prints what fails.
 
 Settings come as JSON on standard input; the failure, if any, goes as JSON to standard output.
 """
@@ -11,7 +11,7 @@ import sys
 from inference.domain.errors import EngineError
 from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
-from inference.media.stamp import Stamp
+from inference.media.watermark import Stamp
 
 SMALLEST = Size(width=360, height=640)
 """An upright 360p clip: what fits on it fits on everything."""

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from inference.domain.errors import UserError
-from inference.media.atomic import write_bytes
-from inference.media.facts import CleanImage, ImageLimits
+from inference.media.atomic_files import write_bytes
+from inference.media.results import CleanImage, ImageLimits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 
-from inference.safety.readings import MASK, Reading, compose
+from inference.safety.normalization import MASK, Reading, compose
 
 SHORTEST = 4
 """Letters of a word that is looked for in pieces; shorter ones arise by chance."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.domain.scheduler import Head, Shares
-from inference.jobs.queue import Line, TenantQueue, Ticket
+from inference.jobs.queue import JobQueue, TenantQueue, Ticket
 
 
 def ticket(name, *, tenant="guild:a", sequence=0):
@@ -138,70 +138,70 @@ def test_no_job_is_lost_doubled_or_overtaken_by_a_later_one_of_its_requester(ste
 
 
 def test_a_tenant_without_jobs_is_not_in_line():
-    line = Line(Shares())
-    line.join(ticket("A1", tenant="guild:a"))
-    line.join(ticket("B1", tenant="guild:b"))
+    queue = JobQueue(Shares())
+    queue.put(ticket("A1", tenant="guild:a"))
+    queue.put(ticket("B1", tenant="guild:b"))
 
-    line.leave("A1", "guild:a")
-    line.leave("A1", "guild:a")
-    line.leave("B1", "guild:nobody")
+    queue.discard("A1", "guild:a")
+    queue.discard("A1", "guild:a")
+    queue.discard("B1", "guild:nobody")
 
-    assert set(line.queues) == {"guild:b"}
-    assert len(line) == 1
+    assert set(queue.queues) == {"guild:b"}
+    assert len(queue) == 1
 
 
 def test_taking_says_what_to_charge_and_charges_nothing_yet():
-    line = Line(Shares())
-    line.join(ticket("A1"))
+    queue = JobQueue(Shares())
+    queue.put(ticket("A1"))
 
-    taken, charge = line.take(None)
+    taken, charge = queue.take(None)
 
     assert taken.head.job_id == "A1"
     assert charge.tenant_virtual_time == 10
-    assert line.shares.tenants == {}
-    assert len(line) == 0
+    assert queue.shares.tenants == {}
+    assert len(queue) == 0
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda line: line.join(ticket("A2")),
-        lambda line: line.leave("A1", "guild:a"),
-        lambda line: line.take(None),
-        lambda line: line.touch(),
+        lambda queue: queue.put(ticket("A2")),
+        lambda queue: queue.discard("A1", "guild:a"),
+        lambda queue: queue.take(None),
+        lambda queue: queue.invalidate_forecasts(),
     ],
 )
 def test_every_change_outdates_the_forecasts(change):
-    line = Line(Shares())
-    line.join(ticket("A1"))
-    before = line.version
+    queue = JobQueue(Shares())
+    queue.put(ticket("A1"))
+    before = queue.version
 
-    change(line)
+    change(queue)
 
-    assert line.version != before
+    assert queue.version != before
 
 
 async def test_whoever_waits_for_the_line_wakes_when_somebody_joins():
-    line = Line(Shares())
-    waiting = asyncio.create_task(line.occupied())
+    queue = JobQueue(Shares())
+    waiting = asyncio.create_task(queue.not_empty())
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    line.join(ticket("A1"))
+    queue.put(ticket("A1"))
 
     await asyncio.wait_for(waiting, 60)
 
 
 async def test_somebody_who_joins_and_leaves_at_once_wakes_nobody_into_an_empty_line():
-    line = Line(Shares())
-    waiting = asyncio.create_task(line.occupied())
+    queue = JobQueue(Shares())
+    waiting = asyncio.create_task(queue.not_empty())
     await asyncio.sleep(0)
 
-    line.join(ticket("A1"))
-    line.leave("A1", "guild:a")
+    queue.put(ticket("A1"))
+    queue.discard("A1", "guild:a")
     for _ in range(3):
         await asyncio.sleep(0)
     assert not waiting.done()
 
-    line.join(ticket("A2"))
+    queue.put(ticket("A2"))
     await asyncio.wait_for(waiting, 60)

@@ -9,7 +9,7 @@ from inference.domain.errors import AssistantError, UserError
 from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, JobState
 from inference.domain.spec import Mode
 from inference.engines.base import Capabilities
-from inference.jobs.expiry import REVIEW_LOOKS, Sweeper
+from inference.jobs.expiry import REVIEW_LOOKS, Expiry
 from inference.jobs.prompt_refinement import DECLINED, NOT_ENGLISH, UNANSWERED
 from inference.jobs.recipe import recipe
 from inference.store.ledger import Ledger
@@ -44,7 +44,7 @@ async def test_a_refined_job_has_both_prompts_also_in_its_recipe(bench, core, as
     assert job.origins["prompt"] == ASSISTANT
     written = recipe(job)
     assert (written["prompt"], written["original"]) == ("Refined 1: a fox", "a fox")
-    hidden = replace(job, presentation=replace(job.presentation, prompt_in_recipe=False))
+    hidden = replace(job, output=replace(job.output, prompt_in_recipe=False))
     assert "a fox" not in str(recipe(hidden))
 
 
@@ -87,7 +87,7 @@ async def test_without_an_answer_the_words_stay_with_a_note(bench, core, assista
 
 async def test_a_restart_asks_no_second_time_once_the_answer_is_kept(bench, core, assistant):
     job = await bench.queued(prompt="a fox", refine=True)
-    # As if the process had died after the answer was kept, and before the job entered the line.
+    # As if the process had died after the answer was kept, and before the job entered the queue.
     for change in ("UPDATE jobs SET state = 'preparing'", "DELETE FROM refinements"):
         await core.database.write("test", lambda connection, sql=change: connection.execute(sql))
 
@@ -198,12 +198,12 @@ def reviewed(**spec):
 
 async def test_a_refined_prompt_waits_for_a_word_and_goes_in_line_with_it(bench, core, assistant):
     job = await prepared(bench, reviewed(), JobState.REVIEW)
-    assert core.jobs.in_line() == []
+    assert core.jobs.queued_ids() == []
 
     agreed = await core.jobs.agree(job.id, tenant=job.tenant, own_words=False)
 
     assert (agreed.state, agreed.spec.prompt) == (JobState.QUEUED, "Refined 1: a fox")
-    assert core.jobs.in_line() == [job.id]
+    assert core.jobs.queued_ids() == [job.id]
     assert await core.jobs.agree(job.id, tenant=job.tenant, own_words=True) is None
 
 
@@ -245,7 +245,7 @@ async def test_a_review_survives_a_restart(bench, core, assistant):
     after = bench.crashed()
     async with after.open() as second:
         await second.jobs.agree(job.id, tenant=job.tenant, own_words=False)
-        assert second.jobs.in_line() == [job.id]
+        assert second.jobs.queued_ids() == [job.id]
 
 
 async def test_a_review_whose_model_is_gone_stays_one(bench, core, assistant):
@@ -282,19 +282,19 @@ async def test_what_is_reworded_in_review_is_prepared_anew_and_final(bench, core
 
 async def test_a_review_that_nobody_answers_ends_after_a_day(bench, core, assistant):
     job = await prepared(bench, reviewed(), JobState.REVIEW)
-    sweeper = Sweeper(
+    expiry = Expiry(
         store=core.store,
         ledger=Ledger(core.database),
         artifacts=core.artifacts,
-        line=core.jobs._line,
+        queue=core.jobs._queue,
         standing_still=lambda: True,
         files_seconds=1.0,
         clock=bench.clock,
     )
     for _ in range(REVIEW_LOOKS):
-        await sweeper.expire_reviews()
+        await expiry.expire_reviews()
     assert (await bench.now(job)).state is JobState.REVIEW
 
-    await sweeper.expire_reviews()
+    await expiry.expire_reviews()
     expired = await bench.now(job)
     assert (expired.state, expired.failure.code) == (JobState.EXPIRED, "job.review_unanswered")
