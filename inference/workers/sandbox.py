@@ -71,6 +71,40 @@ _NEVER = {
     "kcmp": (312, 272),
     "pidfd_open": (434, 434),
     "pidfd_getfd": (438, 438),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+    "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "process_mrelease": (448, 448),
+    # what is shared between processes
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    # modes, owners, times and marks of files, which Landlock leaves alone
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    # who opens which file
+    "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262),
     # mounts and namespaces
     "mount": (165, 40),
     "umount2": (166, 39),
@@ -82,6 +116,8 @@ _NEVER = {
     "move_mount": (429, 429),
     "fsopen": (430, 430),
     "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
     # the kernel itself
     "init_module": (175, 105),
     "finit_module": (313, 273),
@@ -117,14 +153,18 @@ class _Machine:
     clone: int
     clone3: int
     processes: tuple[int, ...]
-    """Starting one without `clone`, and sending signals to others."""
+    """Starting one without `clone`, sending signals to others, and their priority."""
+    own: tuple[int, ...]
+    """Calls whose first argument is a process: signals to its threads, and its limits."""
+    old: tuple[int, ...]
+    """Older forms of calls that are never made."""
     column: int
     """In the table of calls that are never made."""
 
     @property
     def never(self) -> tuple[int, ...]:
         """Calls that are never made."""
-        return tuple(numbers[self.column] for numbers in _NEVER.values())
+        return (*(numbers[self.column] for numbers in _NEVER.values()), *self.old)
 
 
 _X86_64 = _Machine(
@@ -132,11 +172,20 @@ _X86_64 = _Machine(
     seccomp=317,
     clone=56,
     clone3=435,
-    processes=(57, 58, 62, 200),
+    processes=(57, 58, 62, 200, 141),
+    own=(234, 302),
+    old=(90, 92, 94, 132, 235, 261, 253),  # chmod, chown, lchown, utime(s), futimesat, inotify_init
     column=0,
 )
 _ARM64 = _Machine(
-    architecture=0xC00000B7, seccomp=277, clone=220, clone3=435, processes=(129, 130), column=1
+    architecture=0xC00000B7,
+    seccomp=277,
+    clone=220,
+    clone3=435,
+    processes=(129, 130, 140),
+    own=(131, 261),
+    old=(),
+    column=1,
 )
 _MACHINES = {"x86_64": _X86_64, "aarch64": _ARM64}
 
@@ -313,6 +362,16 @@ def _filter(machine: _Machine, denied: Iterable[int], *, threads_only: bool = Fa
         # Its flags are in memory, where no filter sees them: libraries fall back to `clone`.
         absent = _step(_RETURN, _ERRNO | errno.ENOSYS)
         steps += [_step(_EQUAL, machine.clone3, otherwise=1), absent]
+        for number in machine.own:
+            # 0 means this process; a call that names it by its id is its own as well.
+            steps += [
+                _step(_EQUAL, number, otherwise=5),
+                _step(_LOAD, _FIRST_ARGUMENT),
+                _step(_EQUAL, 0, then=2),
+                _step(_EQUAL, os.getpid(), then=1),
+                deny,
+                _step(_RETURN, _ALLOW),
+            ]
         steps += [
             _step(_EQUAL, machine.clone, otherwise=3),
             _step(_LOAD, _FIRST_ARGUMENT),

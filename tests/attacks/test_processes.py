@@ -234,7 +234,7 @@ def open_to_others(*paths: Path) -> list[Path]:
 # -- what a file that takes the media process over could do --------------------------------------
 
 CONFINED = """
-import ctypes, errno, json, os, pathlib, socket, subprocess, sys, threading
+import ctypes, errno, json, os, pathlib, socket, struct, subprocess, sys, threading
 from pathlib import Path
 from inference.workers.sandbox import confine, renounce
 source, folder, database, parent = sys.argv[1:]
@@ -258,6 +258,16 @@ def bound():
 def called(number, *arguments):
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+def limited():
+    return called(302, int(parent), 7, struct.pack("QQ", 0, 0), None)
+
+def watched():
+    libc = ctypes.CDLL(None, use_errno=True)
+    folder_of_all = os.path.dirname(database).encode()
+    watch = libc.inotify_init()
+    if watch < 0 or libc.inotify_add_watch(watch, folder_of_all, 0x100) < 0:
         raise OSError(ctypes.get_errno(), "refused")
 
 def traced():
@@ -292,6 +302,22 @@ TRIES = {
     "change modes": lambda: Path(source).rename(database),
     "make a user namespace": lambda: called(272, 0x10000000),
     "use io_uring": lambda: called(425, 8, None),
+    "open the database to everybody": lambda: os.chmod(database, 0o666),
+    "open the data folder to everybody": lambda: os.chmod(os.path.dirname(database), 0o777),
+    "open it by another call": lambda: called(452, -100, database.encode(), 0o666, 0),
+    "give the database away": lambda: os.chown(database, os.getuid(), os.getgid()),
+    "change the times of the database": lambda: os.utime(database, (0, 0)),
+    "mark the database": lambda: os.setxattr(database, "user.mark", b"x"),
+    "signal a thread of the parent": lambda: called(234, int(parent), int(parent), 0),
+    "queue a signal for the parent": lambda: called(129, int(parent), 0, bytes(128)),
+    "take files from the parent": limited,
+    "slow the parent down": lambda: os.setpriority(os.PRIO_PROCESS, int(parent), 19),
+    "schedule the parent last": lambda: os.sched_setscheduler(
+        int(parent), os.SCHED_IDLE, os.sched_param(0)
+    ),
+    "bind the parent to one core": lambda: os.sched_setaffinity(int(parent), {0}),
+    "share memory": lambda: called(29, 0, 4096, 0o1666),
+    "watch the data folder": watched,
     "mount": lambda: called(165, b"none", b"/mnt", b"tmpfs", 0, None),
 }
 result = {}
@@ -334,6 +360,20 @@ REFUSED = (
     "change modes",
     "make a user namespace",
     "use io_uring",
+    "open the database to everybody",
+    "open the data folder to everybody",
+    "open it by another call",
+    "give the database away",
+    "change the times of the database",
+    "mark the database",
+    "signal a thread of the parent",
+    "queue a signal for the parent",
+    "take files from the parent",
+    "slow the parent down",
+    "schedule the parent last",
+    "bind the parent to one core",
+    "share memory",
+    "watch the data folder",
     "mount",
 )
 
