@@ -17,11 +17,14 @@ BROKEN = frozenset({"worker.device_failed", "worker.not_finite", "gpu.missing"})
 """Codes after which the worker process is not to be trusted any more: it has to be replaced."""
 
 _OUT_OF_MEMORY = re.compile(
-    r"out.?of.?memory|(CUBLAS|CUDNN|CUFFT|CUSOLVER|CUSPARSE)_(STATUS_)?ALLOC_FAILED"
+    r"out.?of.?(device.?|host.?)?memory|(CUBLAS|CUDNN|CUFFT|CUSOLVER|CUSPARSE)_(STATUS_)?ALLOC_FAILED"
     r"|(CUDNN_STATUS_INTERNAL_ERROR_)?(DEVICE|HOST)_ALLOCATION_FAILED"
     r"|cudaErrorMemoryAllocation|(can't|cannot|could not|failed to|unable to) allocate"
     r"|not enough (GPU |device |host )?memory|insufficient (GPU |device )?memory"
-    r"|memory allocation (failed|failure)|bad_alloc",
+    r"|memory allocation (failed|failure)|bad_alloc|allocation of \d+ bytes failed"
+    r"|tried to allocate|OOM when allocating|could not create a memory"
+    # What cuDNN says where no algorithm's workspace fits.
+    r"|unable to find an engine to execute",
     re.IGNORECASE,
 )
 _OLD_DRIVER = re.compile(
@@ -38,11 +41,12 @@ _WRONG_DRIVER = re.compile(
 _NO_GPU = re.compile(
     r"no (CUDA|HIP|NVIDIA|ROCm)?[- ]?(capable )?(GPUs?|devices?)( are| is)? "
     r"(available|detected|found|visible)|no CUDA-capable device|found no NVIDIA driver"
+    r"|might not have a CUDA|cuda\.is_available\(\) is False"
     r"|not compiled with CUDA|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE|invalid device ordinal",
     re.IGNORECASE,
 )
 _DEVICE_FAILED = re.compile(
-    r"(CUDA|HIP|ROCm|NCCL|Triton|XPU|MPS)( runtime| driver| kernel)? ?(\[\w+\])? ?(error|failure)"
+    r"(CUDA|HIP|ROCm|NCCL|Triton|XPU|MPS)( runtime| driver| kernel)? ?(\[\w+\])? ?(unknown )?(error|failure)"
     r"|Triton Error|(CUBLAS|CUDNN|CUFFT|CUSOLVER|CUSPARSE)_(STATUS_)?\w*"
     r"(EXECUTION_FAILED|INTERNAL_ERROR|NOT_INITIALIZED|MAPPING_ERROR|EXEC_FAILED)"
     r"|\bcudaError\w+|\bCUDA_ERROR_\w+|\bhipError\w+"

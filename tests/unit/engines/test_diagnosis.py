@@ -26,6 +26,12 @@ class AcceleratorError(RuntimeError):
         RuntimeError("cudaErrorMemoryAllocation"),
         OSError(12, "Cannot allocate memory"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("UR error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 15.9 GiB"),
+        RuntimeError("Resource exhausted: OOM when allocating tensor"),
+        RuntimeError("could not create a memory object"),
+        RuntimeError("Allocation of 4096 bytes failed"),
     ],
     ids=str,
 )
@@ -52,6 +58,7 @@ def test_memory_that_ran_out_is_known_by_all_its_names(error):
         RuntimeError("device lost"),
         RuntimeError("GPU is lost. Reboot the system to recover this GPU"),
         RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED"),
+        RuntimeError("CUDA unknown error - this may be due to an incorrectly set up environment"),
         AcceleratorError("something new"),
     ],
     ids=str,
@@ -69,6 +76,17 @@ def test_a_device_that_broke_is_replaced_and_the_job_tried_again(error):
         (RuntimeError("CUDA error: no CUDA-capable device is detected"), "gpu.missing"),
         (RuntimeError("Found no NVIDIA driver on your system."), "gpu.missing"),
         (AssertionError("Torch not compiled with CUDA enabled"), "gpu.missing"),
+        (
+            RuntimeError("CUDA driver initialization failed, you might not have a CUDA gpu."),
+            "gpu.missing",
+        ),
+        (
+            RuntimeError(
+                "Attempting to deserialize object on a CUDA device"
+                " but torch.cuda.is_available() is False."
+            ),
+            "gpu.missing",
+        ),
         (
             RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."),
             "gpu.driver_too_old",
