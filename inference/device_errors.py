@@ -46,7 +46,8 @@ _NO_GPU = re.compile(
     re.IGNORECASE,
 )
 _DEVICE_FAILED = re.compile(
-    r"(CUDA|HIP|ROCm|NCCL|Triton|XPU|MPS)( runtime| driver| kernel)? ?(\[\w+\])? ?(unknown )?(error|failure)"
+    r"(CUDA|HIP|ROCm|NCCL|Triton|XPU|MPS)( runtime| driver| kernel| unknown)? ?(\[\w+\])?"
+    r" ?(error|failure)"
     r"|Triton Error|(CUBLAS|CUDNN|CUFFT|CUSOLVER|CUSPARSE)_(STATUS_)?\w*"
     r"(EXECUTION_FAILED|INTERNAL_ERROR|NOT_INITIALIZED|MAPPING_ERROR|EXEC_FAILED)"
     r"|\bcudaError\w+|\bCUDA_ERROR_\w+|\bhipError\w+"
