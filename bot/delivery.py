@@ -341,8 +341,14 @@ class Delivery:
         await self._outbox.keep(act, KEPT_TOO_LARGE)
 
     async def _post(self, platform: Platform, act: Act, message: Outgoing) -> Receipt:
+        unsent = True  # as far as is known, no earlier try has arrived
         if act.sending:
-            found = await platform.find(message)
+            try:
+                found = await platform.find(message)
+            except DeliveryError as error:
+                if not error.repeatable:
+                    raise
+                found, unsent = None, False
             if found is not None:
                 if act.kind is ActKind.CARD:  # it says what was true at the first try
                     await platform.edit(found, message)
@@ -357,7 +363,7 @@ class Delivery:
         try:
             receipt = await platform.post(message, remember)
         except DeliveryError as error:
-            if error.unsent and not act.sending:  # so that nobody has to look for it
+            if error.unsent and unsent:  # so that nobody has to look for it
                 await self._outbox.unsent(act)
             if error.code != "delivery.too_large" or message.file is None:
                 raise

@@ -57,7 +57,7 @@ def after(act: Act, error: DeliveryError, now: float) -> Step | None:
         return _later(act, closed, now)
     if _is_fixed(act):  # it is where it is: no other place has it
         return None
-    if error.code == UNSEEN:
+    if error.code == UNSEEN or (act.sending and error.passing):
         return Step(route=Route.KEPT, trace={"unseen": True})
     onward = Route(min(act.route + 1, Route.KEPT))
     why = error.why or act.trace.get("why")
@@ -66,7 +66,7 @@ def after(act: Act, error: DeliveryError, now: float) -> Step | None:
 
 def reopens(act: Act, error: DeliveryError, now: float) -> bool:
     """Whether it is worth waiting for a place that is closed."""
-    route = Route.CHANNEL if _is_fixed(act) else act.route
+    route = Route.CHANNEL if _stays(act) else act.route
     if route is Route.THREAD and _channel_is_closed(act, now):
         route = Route.CHANNEL
     waited = now - _closed_at(act, now)
@@ -85,7 +85,7 @@ def _later(act: Act, closed: dict[str, Any], now: float) -> Step:
     pause = float(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
     pause *= random.uniform(1.0, 1.2)  # noqa: S311 - spreads retries, guards nothing
     home = Route.CHANNEL if act.kind is ActKind.CARD else Route.THREAD
-    route = act.route if _is_fixed(act) else home
+    route = act.route if _stays(act) else home
     kept = act.trace if route is act.route else {}
     return Step(
         route=route, trace={**kept, "closed": {**closed, "tries": tries + 1}}, at=now + pause
@@ -95,6 +95,11 @@ def _later(act: Act, closed: dict[str, Any], now: float) -> Step:
 def _closed_at(act: Act, now: float) -> float:
     """Return since when the place of an act is closed; not later than now, by any clock."""
     return min(now, float(act.trace.get("closed", {}).get("at", now)))
+
+
+def _stays(act: Act) -> bool:
+    """Whether an act is for one place only: it is there, or may be and cannot be looked for."""
+    return _is_fixed(act) or act.sending
 
 
 def _is_fixed(act: Act) -> bool:

@@ -140,6 +140,7 @@ class Platform(Protocol):
         """Return the receipt of a message that an interrupted try may have posted, if it did.
 
         Raises:
-            DeliveryError: The platform cannot be asked now.
+            DeliveryError: The platform cannot be asked now, or does not say (`repeatable` where
+                `post` may be called all the same).
         """
         ...

@@ -50,6 +50,8 @@ NONCE_SECONDS = 90.0
 
 UNSEEN_SECONDS = 3600.0
 """How long a message whose place cannot be looked into is held back; then it is kept."""
+UNSEEN_PAUSE_SECONDS = 30.0
+"""Between two looks."""
 
 Sent = TypeVar("Sent")
 
@@ -244,10 +246,12 @@ class DiscordPlatform:
         try:
             return await search(self._client, channel, message, after=asked, since=since)
         except SearchInconclusive as error:
-            if message.kind is not ActKind.CARD and elapsed < NONCE_SECONDS:
-                return None  # Discord takes the same nonce for the same message
-            waits = elapsed < UNSEEN_SECONDS
-            raise DeliveryError("delivery.unseen", transient=waits) from error
+            raise DeliveryError(
+                "delivery.unseen",
+                transient=elapsed < UNSEEN_SECONDS,
+                retry_after=UNSEEN_PAUSE_SECONDS,
+                repeatable=message.kind is not ActKind.CARD and elapsed < NONCE_SECONDS,
+            ) from error
 
     async def _refresh(self, posted: Posted, message: Outgoing) -> None:
         """Bring a card that was found to its newest state, unless somebody has deleted it."""

@@ -76,6 +76,8 @@ class DeliveryError(RushesError):
         unsent: True when the platform certainly did not take the message.
         passing: The place is closed, but may open again soon, such as after a bot's time-out.
         why: Catalog key of half a sentence for whoever gets the message in the next place.
+        repeatable: Whether a message that may be there already can be posted again all the same:
+            the platform would know it by its key.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class DeliveryError(RushesError):
         unsent: bool = False,
         passing: bool = False,
         why: str | None = None,
+        repeatable: bool = False,
         **params: Any,
     ) -> None:
         super().__init__(code, **params)
@@ -95,6 +98,7 @@ class DeliveryError(RushesError):
         self.unsent = unsent
         self.passing = passing
         self.why = why
+        self.repeatable = repeatable
 
 
 class WorkerLost(RushesError):

@@ -277,6 +277,26 @@ async def test_a_clock_that_is_set_back_after_a_lost_answer_holds_no_job_up(plac
     assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
+async def test_a_lost_answer_in_a_channel_that_closes_for_minutes_makes_no_second_clip(
+    place, monkeypatch
+):
+    monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 0.5)
+    posting = place.discord.trouble(POSTS, reset=True, taken=True, larger_than=5000)
+    async with place.bot(step_seconds=0.1):
+        card = await asked(place)
+        clip = await place.clip(card)
+        assert posting.left == 0
+        for role in place.guild.roles:
+            place.general.deny(role, Permission.VIEW_CHANNEL)
+        place.discord.world.changed(place.general)
+        await eventually(lambda: refusals(place) > 8)
+        place.discord.clock.advance(600)  # the nonce is forgotten
+        place.general.overwrites.clear()
+        place.discord.world.changed(place.general)
+        await place.done(card)
+    assert [m for m in place.discord.witness.messages if m.attachments] == [clip]
+
+
 @pytest.mark.parametrize("ahead", [3600, -3600])
 async def test_a_clock_that_is_wrong_by_an_hour_makes_no_second_clip(place, monkeypatch, ahead):
     monkeypatch.setattr(SystemClock, "now", lambda _: time.time() + ahead)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot import fallback
@@ -64,6 +66,14 @@ def test_a_clock_that_was_set_back_waits_no_longer():
 def test_what_may_be_there_is_sent_nowhere_else():
     step = fallback.after(act(), refused(fallback.UNSEEN), 1000.0)
     assert step.route is Route.KEPT
+
+
+@pytest.mark.parametrize("route", [Route.THREAD, Route.CHANNEL])
+def test_what_may_be_in_a_closed_place_waits_for_that_place_and_no_other(route):
+    tried = replace(act(route, closed={"at": 500.0}), sending=True)
+    assert fallback.after(tried, refused(passing=True), 1000.0).route is route
+    assert fallback.after(tried, refused(passing=True), 9000.0).route is Route.KEPT
+    assert fallback.after(tried, refused(), 1000.0).route is Route(route + 1)
 
 
 def test_the_newest_reason_is_told_and_an_older_one_kept():
