@@ -1,4 +1,4 @@
-"""Bounds what is read of the answers of hosted services, below OpenAI's library.
+"""Size limit on response bodies of hosted services, as an HTTP hook for OpenAI's client.
 
 Import it only with the library: that takes 50 MB and a second.
 """
@@ -19,11 +19,11 @@ HEADERS = {"Accept-Encoding": "identity"}
 
 
 class AnswerTooLong(OpenAIError):
-    """The server goes on and on; the library passes this on and does not ask again."""
+    """The response body exceeds the limit; OpenAI's client does not retry it."""
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The body of an answer, up to a number of bytes."""
+    """Response body that fails beyond a number of bytes."""
 
     def __init__(self, body: Any) -> None:
         self._body = body
@@ -41,6 +41,6 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Replace the body of an answer by one that ends: a hook, called before it is read."""
+    """HTTP response hook: limit the body before it is read."""
     response.headers.pop("content-encoding", None)
     response.stream = _Bounded(response.stream)

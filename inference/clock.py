@@ -1,4 +1,4 @@
-"""Time as a port, so that tests can move it."""
+"""Clock port: wall time, monotonic time and sleep, replaceable in tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Clock(Protocol):
 
 
 class SteadyTime:
-    """Unix seconds that ignore jumps: the wall clock when it was made, then monotonic time.
+    """Unix time that ignores clock jumps: wall time at start plus monotonic time.
 
     For due times within one process. Those that an earlier process wrote may lie in any future
     or past, so whoever reads them must bound them.

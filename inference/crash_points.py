@@ -1,4 +1,4 @@
-"""Named points at which the process can be made to kill itself, to prove that nothing is lost.
+"""Crash points: named places where a test can kill the process.
 
 `RUSHES_FAULT=after:claim` sends `SIGKILL` to the process the first time it passes that point;
 `RUSHES_FAULT=after:claim:3` the third time. Without the variable a point costs one comparison.
@@ -20,7 +20,7 @@ _passed: Counter[str] = Counter()
 
 
 def point(name: str) -> None:
-    """Die here if the environment says so."""
+    """Kill the process here if the environment asks for it."""
     trace = os.environ.get("RUSHES_FAULT_TRACE")
     if trace:
         with Path(trace).open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What an exception of a numeric library means: memory ran out, the device broke, or a bug.
+"""Classification of torch and CUDA exceptions: out of memory, broken device, or a bug.
 
 Libraries raise `RuntimeError` for nearly everything, so the words have to tell.
 """
@@ -59,7 +59,7 @@ _DEVICE_FAILED = re.compile(
 
 
 def diagnose(error: BaseException) -> EngineError | None:
-    """Return what a library's exception means for the job; None is a bug."""
+    """Return the error for a library's exception, or None when it is a bug."""
     if is_out_of_memory(error):
         return EngineError("worker.out_of_memory", transient=True)
     words = " ".join(_words(one) for one in _chain(error))
@@ -72,7 +72,7 @@ def diagnose(error: BaseException) -> EngineError | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out, of the device or of the machine."""
+    """Return whether GPU or host memory ran out."""
     return any(
         isinstance(one, MemoryError)
         or type(one).__name__ == "OutOfMemoryError"
@@ -82,7 +82,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def unseen_gpu(words: str) -> EngineError | None:
-    """Return why a library sees no GPU, by its words; None where they say nothing of that."""
+    """Return the error code for a GPU that torch cannot see, or None."""
     if _OLD_DRIVER.search(words):
         return EngineError("gpu.driver_too_old")
     if _WRONG_DRIVER.search(words):
@@ -93,7 +93,7 @@ def unseen_gpu(words: str) -> EngineError | None:
 
 
 def not_finite(stage: str) -> EngineError:
-    """Return the error for a result that holds NaN or infinity.
+    """Return the error for a result with NaN or infinity.
 
     The network does not compute such numbers, so the device or its memory did.
     """

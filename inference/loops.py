@@ -1,4 +1,4 @@
-"""Endless loops that survive what one turn raises."""
+"""Endless loops with error handling and backoff."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _log = structlog.get_logger(__name__)
 
 
 class Backoff:
-    """Growing pauses after failures in a row, so that a broken loop does not spin."""
+    """Growing pauses between consecutive failures."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures = 0
 
     def reset(self) -> None:
-        """Note that a turn went well."""
+        """Reset after a success."""
         self._failures = 0
 
     async def pause(self) -> None:
-        """Wait after a turn that failed; the first time, not at all."""
+        """Sleep after a failure; the first time, only yield."""
         seconds = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         if seconds > 0:
@@ -39,7 +39,7 @@ class Backoff:
 
 
 async def repeat(turn: Callable[[], Awaitable[object]], *, name: str, clock: Clock) -> None:
-    """Run a turn again and again until cancelled, whatever it raises.
+    """Run a function again and again until cancelled, whatever it raises.
 
     Args:
         turn: One turn of the loop.
@@ -55,7 +55,7 @@ async def repeat(turn: Callable[[], Awaitable[object]], *, name: str, clock: Clo
 
 
 async def survive(turn: Callable[[], Awaitable[object]], *, name: str) -> bool:
-    """Run one turn of a loop; log what it raises. Return whether it went well."""
+    """Run one turn of a loop and log its exception; return whether it succeeded."""
     try:
         await turn()
     except RushesError as error:

@@ -1,4 +1,4 @@
-"""Finds the HTTP proxy for an address in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+"""HTTP proxy lookup by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
 The variables are also read in lower case. Passwords stay out of every text made here.
 """
@@ -21,7 +21,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy, and who we are to it."""
+    """Address and credentials of a proxy."""
 
     url: str
     """Without user and password."""
@@ -56,7 +56,7 @@ def find_proxy(url: str, *, stand_in: bool = False) -> Proxy | None:
 
 
 def check_proxies() -> None:
-    """Read the variables once, so that a wrong one is known at the start.
+    """Validate the variables at start.
 
     Raises:
         UserError: `config.proxy`.

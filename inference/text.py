@@ -1,4 +1,4 @@
-"""Cleans text that people, chats and services hand in, and keeps it apart from ours.
+"""Cleaning and bidi isolation of untrusted text.
 
 Text is cleaned once, where it comes in (`clean`, or `clean_words` for what a model is to read), and
 isolated where it is joined with ours (`isolate`). Files, recipes, models and ids get it as it is.

@@ -1,1 +1,1 @@
-"""Better prompts: from an assistant where one is configured, by lot where none is."""
+"""Prompt assistance: refinement by a language model, and random prompts without one."""

@@ -1,4 +1,4 @@
-"""The prompt assistant as a port: words in, a prompt for a video model out."""
+"""The prompt assistant port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inference.domain.spec import Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """Words that are to become a prompt."""
+    """Input of a prompt refinement: the person's text and what it is for."""
 
     words: str
     """In any language."""
@@ -25,11 +25,11 @@ class Draft:
 
 
 class PromptAssistant(Protocol):
-    """Writes prompts. One implementation talks to any server that speaks OpenAI's protocol."""
+    """Port of prompt assistants. Implemented for any server with OpenAI's API."""
 
     @property
     def name(self) -> str:
-        """Tells assistants apart whose answers may differ."""
+        """Part of the cache key: assistants whose answers may differ have different names."""
         ...
 
     async def refine(self, draft: Draft) -> str:

@@ -1,4 +1,4 @@
-"""Answers of the assistant, so that the same question is not asked twice."""
+"""Cache of the assistant's answers, in the table `refinements`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TRIM = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """Whose words they are."""
+    """Tenant and id of the person who asks the assistant."""
 
     tenant: str
     requester_id: str
@@ -48,7 +48,7 @@ class Asker:
 
 
 class RefinementCache:
-    """The table `refinements`: questions as digests, answers with the people who asked.
+    """Table `refinements`: digests of questions, answers, and the people who asked.
 
     An answer serves everybody who asks the same; each of them has a row, so that forgetting one
     person leaves what is also another's.
@@ -60,11 +60,11 @@ class RefinementCache:
         self._forgotten: Counter[tuple[str, str]] = Counter()
 
     def times_forgotten(self, asker: Asker) -> int:
-        """Return how often somebody was forgotten in this process; see `put`."""
+        """Return how often this process erased a person's answers; see `put`."""
         return self._forgotten[asker.tenant, asker.requester_id]
 
     async def get(self, digest: str) -> str | None:
-        """Return the answer to a question."""
+        """Return the cached answer, or None."""
         rows = await self._database.read(
             "SELECT prompt FROM refinements WHERE digest = ? LIMIT 1", (digest,)
         )
@@ -75,7 +75,7 @@ class RefinementCache:
     async def put(
         self, digest: str, prompt: str, asker: Asker, *, forgotten: int | None = None
     ) -> None:
-        """Keep an answer for its asker, as used just now.
+        """Store an answer for a person and mark it as just used.
 
         Args:
             digest: The question.
@@ -105,7 +105,7 @@ class RefinementCache:
         await self._database.write("keep_refinement", work)
 
     async def forget(self, tenant: str, requester_id: str) -> None:
-        """Delete what a person's words were made into."""
+        """Delete the answers that only this person asked for."""
         self._forgotten[tenant, requester_id] += 1
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -118,7 +118,7 @@ class RefinementCache:
 
 
 async def digest(draft: Draft, assistant: str) -> str:
-    """Return what identifies a question to an assistant, without a word of it."""
+    """Return the cache key of a question: a hash that contains no text."""
     image = None if draft.image is None else await asyncio.to_thread(_checksum, draft.image)
     question = [assistant, draft.words, draft.mode.value, draft.drawn, draft.advice, image]
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()

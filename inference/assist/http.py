@@ -1,4 +1,4 @@
-"""The HTTP client below OpenAI's: goes through the proxy that the environment names."""
+"""HTTP client for OpenAI's library, with proxy support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the assistant is told, and what is made of its answer."""
+"""System message of the assistant, and parsing of its answers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _QUOTES = "\"'“”„«»`"
 
 
 def system_message(draft: Draft) -> str:
-    """Return the assistant's instructions for a draft."""
+    """Return the system message for a draft."""
     parts = [_TASKS[draft.mode], _INVENT if draft.drawn else _KEEP, _FORM]
     if draft.advice is not None:
         parts.append(f"This model is special, and this outweighs the rest: {draft.advice}")
@@ -92,5 +92,5 @@ def tidy(answer: str) -> str:
 
 
 def is_refusal(prompt: str) -> bool:
-    """Whether a tidy answer says that there will be none."""
+    """Return whether a tidy answer is a refusal."""
     return bool(_REFUSAL.match(prompt))

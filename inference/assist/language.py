@@ -1,4 +1,4 @@
-"""Whether a prompt is in a language that the models were hardly trained on."""
+"""Language detection for prompts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 class Languages:
-    """Recognises languages; the model behind it is loaded by the first text that needs it.
+    """Language detector; loads its model on first use.
 
     The verdict is careful: a foreign prompt taken for English is no worse than before, an English
     one taken for foreign confuses people.
@@ -42,7 +42,7 @@ class Languages:
         self._loading = asyncio.Lock()
 
     async def is_foreign(self, text: str) -> bool:
-        """Return whether a text is surely not English."""
+        """Return whether a text is certainly not English."""
         letters = [letter for letter in text if letter.isalpha()]
         foreign = sum(not _is_latin(letter) for letter in letters)
         if letters and foreign / len(letters) >= FOREIGN_LETTERS:

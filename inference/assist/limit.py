@@ -1,4 +1,4 @@
-"""How often one person may have the prompt assistant asked, which somebody pays for."""
+"""Rate limit on assistant calls, per person."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOUR = 3600.0
 
 
 class CallLimit:
-    """A token bucket for each person, whatever team or channel they ask from."""
+    """Token bucket per person, across tenants and channels."""
 
     def __init__(self, per_hour: int, clock: Clock) -> None:
         self._seconds_each = _HOUR / per_hour

@@ -1,4 +1,4 @@
-"""Random prompts without an assistant: by lot, from a small grammar, the same for a seed for ever.
+"""Random prompts from a small grammar, reproducible by seed.
 
 ```
 prompt = subject action place "." light lens [camera] style

@@ -1,4 +1,4 @@
-"""The prompt assistant behind OpenAI's protocol, which many local servers speak as well."""
+"""Prompt assistant over OpenAI's API, which many local servers offer as well."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantSettings:
-    """Which server is asked, and how long people wait for it."""
+    """Server, model and time limits of the assistant."""
 
     model: str
     base_url: str | None = None
@@ -53,7 +53,7 @@ class AssistantSettings:
 
 
 class Answer(BaseModel):
-    """The form that the assistant fills in."""
+    """Schema of the structured output."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -108,7 +108,7 @@ class OpenAIAssistant:
 
 @contextlib.asynccontextmanager
 async def open_assistant(settings: AssistantSettings) -> AsyncIterator[OpenAIAssistant]:
-    """Keep a client for the length of the block; nothing is asked before it is needed."""
+    """Open an assistant with its HTTP client for the length of the block."""
     async with AsyncOpenAI(
         api_key=settings.api_key or _NO_KEY,
         base_url=settings.base_url,

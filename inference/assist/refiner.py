@@ -1,4 +1,4 @@
-"""The assistant with a memory, and with a rest when it does not answer."""
+"""Prompt refinement with cache, rate limit and circuit breaker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Refiner:
-    """Turns drafts into prompts for people, each question once."""
+    """Refines drafts; repeated questions are answered from the cache."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Refiner:
         self._rests_until = 0.0
 
     async def refine(self, draft: Draft, asker: Asker) -> str:
-        """Return the prompt for a draft, from memory if somebody has asked the same before.
+        """Return the refined prompt of a draft.
 
         Raises:
             AssistantError: There is no usable answer now.

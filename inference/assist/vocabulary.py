@@ -1,4 +1,4 @@
-"""What random prompts are made of. Data only: subjects bring actions and places that suit them."""
+"""Vocabulary of random prompts: subjects with the actions and places that suit them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """Subjects that can do the same things in the same places; every mix makes sense."""
+    """A group of subjects that share actions and places."""
 
     subjects: tuple[str, ...]
     actions: tuple[str, ...]

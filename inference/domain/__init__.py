@@ -1,1 +1,1 @@
-"""The vocabulary of jobs: pure data and rules that everybody imports."""
+"""Domain types and pure rules, imported by every other package."""

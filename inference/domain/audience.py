@@ -1,4 +1,4 @@
-"""The people who may see a job besides the one who asked for it."""
+"""Audience of a job: who may see it besides its requester."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """Where a job was asked for, and whether only people there may see it.
+    """Channel of a job, and whether only its members may see the job.
 
     What a platform does not say is taken to be private, so that a mistake hides and never shows.
     """

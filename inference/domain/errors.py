@@ -102,7 +102,7 @@ class DeliveryError(RushesError):
 
 
 class WorkerLost(RushesError):
-    """The worker process died (`worker.died`), hung (`worker.hung`) or never spoke."""
+    """The worker process died (`worker.died`), hung (`worker.hung`) or never started."""
 
 
 class StoreError(RushesError):

@@ -1,4 +1,4 @@
-"""What subscribers hear about jobs. Events are hints to look; the store is the truth."""
+"""Job events for subscribers in this process. They are hints; the store is the truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_PENDING = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEvent:
-    """A job changed state, made progress, or moved in the queue."""
+    """A change of state, progress or queue position of a job."""
 
     job_id: str
     tenant: str
@@ -25,13 +25,13 @@ class JobEvent:
 
 
 class EventBus:
-    """Fans events out to any number of subscribers in this process."""
+    """In-process publish/subscribe for job events."""
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[JobEvent]] = set()
 
     def publish(self, event: JobEvent) -> None:
-        """Hand the event to every subscriber without waiting for any."""
+        """Put the event into every subscriber's queue without waiting."""
         for queue in self._queues:
             if queue.full():
                 queue.get_nowait()

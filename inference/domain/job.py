@@ -59,7 +59,7 @@ KEPT_UNSEEN = "kept_unseen"
 
 
 class JobState(StrEnum):
-    """Where a job is. Ends are `ENDED`."""
+    """State of a job; `ENDED` holds the final ones."""
 
     ACCEPTED = "accepted"
     """Persisted; nothing done yet."""
@@ -154,7 +154,7 @@ def is_job_id(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requester:
-    """Who asked, as the platform knows them."""
+    """The person who asked, as the platform identifies them."""
 
     id: str
     name: str
@@ -162,7 +162,7 @@ class Requester:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a job ended badly: a catalog code and the values of its sentence."""
+    """Reason of a failed job: catalog code and parameters."""
 
     code: str
     params: dict[str, Any] = field(default_factory=dict)
@@ -170,7 +170,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a person submits: everything needed to make a job of it."""
+    """Input of `JobService.submit`: everything needed to create a job."""
 
     spec: Spec
     origins: dict[str, str]
@@ -199,7 +199,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One row of the store."""
+    """A job, as stored in one row of `jobs`."""
 
     id: str
     state: JobState
@@ -243,16 +243,16 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job is in a final state."""
         return self.state in ENDED
 
     @property
     def made_to_fit(self) -> bool:
-        """Whether it is shorter or smaller than asked for, for the GPU's memory."""
+        """Whether it was shortened or shrunk to fit the GPU's memory."""
         return MEMORY in self.origins.values()
 
     def in_own_words(self) -> Job:
-        """Return the job with what its requester wrote, which is not to be refined again."""
+        """Return the job with its requester's prompt, which is not refined again."""
         spec = replace(self.spec, prompt=self.spec.own_words, original=None, refine=False)
         origins = {name: origin for name, origin in self.origins.items() if name != "prompt"}
         return replace(self, spec=spec, origins={**origins, "refine": TYPED})

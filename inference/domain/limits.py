@@ -1,4 +1,4 @@
-"""Pure rules on what may enter the queue."""
+"""Admission rules of the queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CEILING = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What is waiting now, as one transaction sees it."""
+    """Queue counts, as one transaction sees them."""
 
     total: int
     tenant: int
@@ -28,7 +28,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """Caps on waiting jobs. The running job does not count.
+    """Limits on waiting jobs. The running job does not count.
 
     Past `total`, a tenant with nothing waiting still gets one place, up to `ceiling`: guilds that
     were made to fill the queue do not lock the others out.
@@ -43,12 +43,12 @@ class QueueLimits:
 
     @property
     def ceiling(self) -> int:
-        """The most that ever waits."""
+        """Absolute maximum of waiting jobs."""
         return CEILING * self.total
 
 
 def admit_length(cost: float, limits: QueueLimits) -> None:
-    """Let a job of so many estimated GPU seconds in, or say why not.
+    """Check a job's estimated GPU seconds against the limit.
 
     Raises:
         UserError: `queue.job_too_long`.
@@ -58,7 +58,7 @@ def admit_length(cost: float, limits: QueueLimits) -> None:
 
 
 def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:
-    """Let one more job in, or say why not.
+    """Check the queue limits and the cooldown for one more job.
 
     Raises:
         UserError: `queue.full_user`, `queue.full_tenant`, `queue.full_total`, `queue.cooldown`.

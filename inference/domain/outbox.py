@@ -1,4 +1,4 @@
-"""Outbox rows as data: what is to be posted, and where."""
+"""Outbox rows: what to post, and where."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ActKind(StrEnum):
-    """What is to be done outside."""
+    """Kind of an outbox act."""
 
     CARD = "card"
     """Post the job's card, or bring it to the newest state."""
@@ -21,7 +21,7 @@ class ActKind(StrEnum):
 
 
 class Route(IntEnum):
-    """Where an act goes; after a terminal answer, the next one is tried."""
+    """Delivery route; after a permanent refusal the next one is tried."""
 
     THREAD = 0
     CHANNEL = 1
@@ -32,7 +32,7 @@ class Route(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One row of the outbox."""
+    """A row of the outbox."""
 
     key: str
     """Idempotency key, at most 25 characters: `<job>:<kind>`."""

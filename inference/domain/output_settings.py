@@ -1,4 +1,4 @@
-"""What the guild of a job wants for what everybody gets to see of it, kept with the job."""
+"""Per-job output settings, copied from the guild when the job is accepted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAXIMUM_SUFFIX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
-    """How the file is marked, what it says of how it was made, who may see it, and the language."""
+    """Watermark, recipe privacy, moderation outcome and language of a job."""
 
     corner: Corner | None = None
     """Where the mark sits, if not where the installation puts it."""
@@ -28,7 +28,7 @@ class OutputSettings:
     """Of its card and of the message that brings it, if not the installation's."""
 
     def marked(self, settings: WatermarkSettings) -> WatermarkSettings:
-        """Return the installation's mark as this job wears it."""
+        """Return the installation's watermark settings with this job's changes."""
         text = f"{settings.text} {self.suffix}".strip()[:MAXIMUM_TEXT]
         return replace(settings, text=text, corner=self.corner or settings.corner)
 

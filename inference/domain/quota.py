@@ -1,4 +1,4 @@
-"""GPU time that a person and a guild may use in a day: pure, and exact in whole milliseconds."""
+"""Daily GPU-time quotas per person and guild, in whole milliseconds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from inference.domain.errors import UserError
 
 
 def milliseconds(seconds: float) -> int:
-    """Return an estimate or a measurement in the ledger's unit, rounded up."""
+    """Convert seconds to the ledger's unit, rounded up."""
     return math.ceil(seconds * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What may be used in the day that an order falls into; None is without limit."""
+    """Quota of the day an order falls into; None is unlimited."""
 
     requester_seconds: int | None = None
     tenant_seconds: int | None = None
@@ -29,7 +29,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Milliseconds charged in the day, and reserved by jobs that have not ended."""
+    """Milliseconds charged today, and reserved by unfinished jobs."""
 
     tenant_spent: int = 0
     requester_spent: int = 0
@@ -40,7 +40,7 @@ class Usage:
     person_reserved: int = 0
 
     def without(self, cost: float) -> Usage:
-        """Return the usage as if a reserved job of the requester, of so many seconds, were none."""
+        """Return the usage without one reserved job of the requester."""
         reserved = milliseconds(cost)
         return replace(
             self,
@@ -64,7 +64,7 @@ class Usage:
 
 
 def admit_cost(usage: Usage, quota: Quota, cost: float, *, now: float) -> None:
-    """Let a job of so many GPU seconds in, or say why not.
+    """Check a job's GPU seconds against the quota.
 
     Raises:
         UserError: `quota.requester` or `quota.tenant`: what is used, reserved and left, in whole

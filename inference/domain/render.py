@@ -1,4 +1,4 @@
-"""Renders as others see them: stages, progress, and the manifest of a finished file."""
+"""Render types: stages, progress, and the manifest of a finished file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREVIEW_NAME = "preview.jpg"
 
 
 class Stage(StrEnum):
-    """What the worker is doing with the job."""
+    """Stage of a running job."""
 
     LOADING = "loading"
     """Bringing the model's weights in."""
@@ -28,7 +28,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a running job stands."""
+    """Progress of a running job."""
 
     stage: Stage
     done: int
@@ -43,7 +43,7 @@ ProgressCallback = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A finished file, complete on disk: written, fsynced and renamed before this is sent."""
+    """Description of a finished file, sent after it is fsynced and renamed."""
 
     name: str
     """File name inside the attempt's directory: `clip.mp4` or `image.png`."""

@@ -22,7 +22,7 @@ corrections after each job are noise at that scale, and noise should not decide 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The job a tenant would run next."""
+    """The next job of a tenant."""
 
     job_id: str
     model: str
@@ -47,7 +47,7 @@ class Charge:
 
 @dataclass(slots=True, kw_only=True)
 class Shares:
-    """Where fair sharing stands; persisted with every charge."""
+    """State of the fair queue; persisted with every charge."""
 
     virtual_time: float = 0.0
     tenants: dict[str, float] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Shares:
         return self.weights.get(tenant, 1.0)
 
     def choose(self, heads: Mapping[str, Head], *, warm_model: str | None = None) -> str:
-        """Return the tenant to serve.
+        """Return the tenant to serve next.
 
         A tenant whose head uses the warm model may go first if it starts less than one model load
         after the fair one: swapping models would cost everybody more than it waits. All of them
@@ -96,7 +96,7 @@ class Shares:
         return min(tied, key=lambda tenant: heads[tenant].sequence)
 
     def tied_until(self, tenant: str, head: Head, start: float) -> float:
-        """Return up to where start tags count as equal to this one, the earliest."""
+        """Return the latest start tag that counts as equal to this earliest one."""
         return start + TIE * head.cost / self.weight(tenant)
 
     def charge(self, tenant: str, head: Head, heads: Mapping[str, Head]) -> Charge:
@@ -125,7 +125,7 @@ class Shares:
         )
 
     def apply(self, charge: Charge) -> None:
-        """Take over the values of a charge that was persisted."""
+        """Adopt a charge that was persisted."""
         self.tenants[charge.tenant] = charge.tenant_virtual_time
         self.virtual_time = charge.virtual_time
         self.affinity_debt = charge.affinity_debt
@@ -140,7 +140,7 @@ class Backlog(Protocol):
 
 
 def forecast(shares: Shares, backlogs: Mapping[str, Backlog]) -> Iterator[tuple[str, Head]]:
-    """Yield (tenant, job) in the order of service if nobody else came and no model were swapped.
+    """Yield (tenant, job) in the expected order of service, ignoring model swaps and new jobs.
 
     A few heap operations per job, so a full queue is forecast in milliseconds.
     """

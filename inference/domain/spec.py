@@ -1,4 +1,4 @@
-"""The vocabulary of a render: what can be asked of a model, fully resolved.
+"""Render specification: what a model is asked for, fully resolved.
 
 A `Spec` has no open questions: every default, cap and preset was applied before it was made
 (`commands.resolve`). It is stored with the job and written into the finished file.
@@ -31,7 +31,7 @@ UNWANTED = MappingProxyType({"unwanted": True})
 
 
 class Mode(StrEnum):
-    """What goes in and what comes out."""
+    """Kind of render, by its input and output."""
 
     TEXT_TO_VIDEO = "t2v"
     TEXT_TO_IMAGE = "t2i"
@@ -39,14 +39,14 @@ class Mode(StrEnum):
 
 
 class Resolution(StrEnum):
-    """Quality class; the pixel size follows from it and the aspect."""
+    """Quality class; with the aspect it determines the pixel size."""
 
     P360 = "360p"
     P720 = "720p"
 
 
 class Aspect(StrEnum):
-    """Width to height, as people say it: 16:9 is landscape."""
+    """Aspect ratio, width to height: 16:9 is landscape."""
 
     WIDE = "16:9"
     TALL = "9:16"
@@ -56,7 +56,7 @@ class Aspect(StrEnum):
 
 
 class Motion(StrEnum):
-    """How much moves. `OFF` leaves the phrase out of the caption."""
+    """Amount of motion. `OFF` leaves the phrase out of the caption."""
 
     OFF = "off"
     VERY_LOW = "very low"
@@ -68,7 +68,7 @@ class Motion(StrEnum):
 
 
 class Aesthetic(StrEnum):
-    """How polished it looks. `OFF` leaves the phrase out of the caption."""
+    """Aesthetic level. `OFF` leaves the phrase out of the caption."""
 
     OFF = "off"
     TERRIBLE = "terrible"
@@ -95,7 +95,7 @@ class Camera(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Pixels."""
+    """Width and height in pixels."""
 
     width: int
     height: int
@@ -106,7 +106,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """One render, fully resolved."""
+    """A fully resolved render."""
 
     prompt: str
     """What to show, in the person's words or refined ones."""
@@ -148,13 +148,13 @@ class Spec:
 
     @property
     def wanted_words(self) -> tuple[str, ...]:
-        """Every text that says what is to be seen, each once; the person's own words first."""
+        """Every text that describes the result, without duplicates; the person's own first."""
         found = self._words(unwanted=False)
         return tuple(dict.fromkeys((self.own_words, *found))) if found else ()
 
     @property
     def unwanted_words(self) -> tuple[str, ...]:
-        """Every text that says what must not be seen, each once."""
+        """Every negative text, without duplicates."""
         return self._words(unwanted=True)
 
     def _words(self, *, unwanted: bool) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class Spec:
 
     @property
     def own_words(self) -> str:
-        """What the person asked for, as they put it."""
+        """The prompt as the person wrote it."""
         return self.prompt if self.original is None else self.original
 
     @property
@@ -181,7 +181,7 @@ class Spec:
 
     @property
     def total_frames(self) -> int:
-        """Frames of the finished file: all passes, and the clip that they go on from."""
+        """Frames of the finished file: all passes, and the clip that is extended."""
         begun = self.after_frames or OVERLAP_FRAMES
         return 1 if self.frames == 1 else begun + self.loops * (self.frames - OVERLAP_FRAMES)
 
@@ -209,7 +209,7 @@ class Spec:
 
 
 def legal_cfg(value: float) -> float:
-    """Return the legal guidance scale nearest to a value; the lowest for what is no number."""
+    """Return the nearest legal guidance scale; the lowest for NaN."""
     if math.isnan(value):
         return float(LOWEST_CFG)
     return min(max(value, float(LOWEST_CFG)), float(HIGHEST_CFG))

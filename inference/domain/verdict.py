@@ -1,4 +1,4 @@
-"""Verdicts of moderation: reasons, outcomes, and what they mean together."""
+"""Moderation verdicts: reasons, outcomes, and how they combine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class Reason(StrEnum):
-    """Why something was flagged; people are told the first one in this order."""
+    """Reason of a moderation flag; people are told the first one in this order."""
 
     MINORS = "minors"
     """Minors in a sexual context."""
@@ -35,7 +35,7 @@ NEVER = frozenset({Reason.MINORS, Reason.GUILD_WORDS, Reason.HOUSE_WORDS, Reason
 
 
 class Outcome(StrEnum):
-    """What becomes of something, from the mildest to the strictest."""
+    """Moderation outcome, from the mildest to the strictest."""
 
     ALLOW = "allow"
     SPOILER = "spoiler"
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What becomes of a job's words and pictures, and why."""
+    """Outcome and reasons of the moderation of a job."""
 
     outcome: Outcome = Outcome.ALLOW
     reasons: tuple[Reason, ...] = ()
@@ -53,7 +53,7 @@ class Verdict:
 
     @classmethod
     def of(cls, reasons: Iterable[Reason], flagged: Outcome) -> Self:
-        """Judge what was found.
+        """Return the verdict for a set of reasons.
 
         Args:
             reasons: All that was found.
@@ -77,7 +77,7 @@ class Verdict:
 
     @property
     def denied(self) -> bool:
-        """Whether it may not be made or shown; then there is a reason."""
+        """Whether the outcome is `DENY`; then there is a reason."""
         return self.outcome is Outcome.DENY
 
     def as_dict(self) -> dict[str, Any]:

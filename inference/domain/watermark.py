@@ -1,4 +1,4 @@
-"""What the mark on every clip looks like, as plain data.
+"""Watermark settings, as plain data.
 
 `stamp` draws it. Kept apart because the bot reads, stores and sends these settings, and needs
 no image library for that.
@@ -18,7 +18,7 @@ MAXIMUM_TEXT = 40
 
 
 class Corner(StrEnum):
-    """Where the mark sits."""
+    """Corner of the watermark."""
 
     TOP_LEFT = "top-left"
     TOP_RIGHT = "top-right"
@@ -28,7 +28,7 @@ class Corner(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatermarkSettings:
-    """What the mark looks like.
+    """Text or logo, corner and opacity of the watermark.
 
     Raises:
         ValueError: Nothing to draw, too long a word, or too faint to be a mark.

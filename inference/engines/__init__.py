@@ -1,1 +1,1 @@
-"""The models behind one port."""
+"""Engines: video models behind one port."""

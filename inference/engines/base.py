@@ -1,4 +1,4 @@
-"""The engine port: what every model must do, and what the bot may know of it without torch."""
+"""The engine port, and model capabilities as torch-free data."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CancelToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Files that a render starts from; each is None where the spec asks for none."""
+    """Input files of a render; each is None where the spec needs none."""
 
     image: Path | None = None
     """The prepared reference image: the first frame."""
@@ -86,7 +86,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitor:
-    """The caller's end of a render: what it is told, and how it ends it."""
+    """Callbacks of a render: progress, cancellation, metering."""
 
     on_step: StepCallback = lambda _done, _total, _still: None
     cancel: CancelToken = field(default_factory=CancelToken)
@@ -100,7 +100,7 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """First guess of GPU seconds, before finished jobs teach better (`jobs.estimate`)."""
+    """Initial cost estimate, until finished jobs teach better (`jobs.estimate`)."""
 
     load_seconds: float
     """Bringing the weights onto the device, once per swap."""
@@ -112,7 +112,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What decides over a model's memory: weights in bytes, and widths."""
+    """Memory footprint of a model: bytes of weights, and widths."""
 
     text_bytes: int
     transformer_bytes: int
@@ -142,7 +142,7 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a model can do, as data: the bot validates and estimates with it, torch-free."""
+    """Capabilities of a model, for validation and estimates without torch."""
 
     name: str
     """As typed: `--model NAME`."""
@@ -173,7 +173,7 @@ class Capabilities:
 
 
 class Engine(Protocol):
-    """Turns a resolved spec into frames. Lives in a worker process; never touches chat or store."""
+    """Turns a resolved spec into frames, inside a worker process; no access to chat or store."""
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Bring the weights into memory; a second call is free.

@@ -1,4 +1,4 @@
-"""The accelerator a worker process has: its name, its memory, and how much of that was used."""
+"""Device of a worker process: name, total, free and used memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def probe() -> Device:
-    """Ask torch for the card and fall back to the CPU.
+    """Return the GPU that torch sees, or the CPU.
 
     Only torch knows what it will run on: visible devices, slices of a card, other makers.
     It is imported here, so call this in a worker process.
@@ -45,7 +45,7 @@ def _problem(words: str) -> str | None:
 
 
 def available() -> Device:
-    """Return the accelerator with the memory that this process can have now.
+    """Return the device with the memory that is free for this process.
 
     That is what is free, for other programs use the card too, and what this process holds.
     """

@@ -1,4 +1,4 @@
-"""Failures on demand, so that an operator sees before a real one how the bot copes with it.
+"""Fault injection for the test card, so that operators can see how failures are handled.
 
 `fail` under `[models.testcard]` names one, with an optional `:count` that limits it to the first
 attempts: `"crash:1"` fails the first attempt at every job and lets the second succeed.

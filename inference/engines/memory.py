@@ -1,4 +1,4 @@
-"""What fits on a card, and how: peak memory by shapes alone, and what can be done to lower it.
+"""Memory planning: peak memory by shapes, and the savings that lower it.
 
 The coefficients were measured as the storages that live at once (`tests/opensora/allocations.py`);
 they hold for all sizes, because everything large is linear in tokens or in pixels.
@@ -44,7 +44,7 @@ _BRANCHES, _REFERENCE_BRANCHES = 2, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One card, or the CPU."""
+    """A GPU or the CPU, with its memory."""
 
     name: str
     """As its maker calls it; "cpu" without one."""
@@ -60,7 +60,7 @@ class Device:
 
 
 class Saving(IntEnum):
-    """How memory is saved; each includes those before it, and costs a little more time."""
+    """Memory-saving plan; each level includes those before it and is a little slower."""
 
     RESIDENT = 0
     """Nothing is: all networks stay on the device."""
@@ -74,7 +74,7 @@ class Saving(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipShape:
-    """What decides over a clip's memory."""
+    """Shape of a render, as far as memory depends on it."""
 
     size: Size
     frames: int
@@ -153,7 +153,7 @@ def decoding_bytes(footprint: Footprint, shape: ClipShape, *, sliced: bool) -> i
 def plan(
     footprint: Footprint, shape: ClipShape, memory_bytes: int, *, apart: bool = True
 ) -> Saving | None:
-    """Return the least saving with which a render fits a device, or None if none is enough."""
+    """Return the mildest saving with which a render fits, or None."""
     usable = memory_bytes - RESERVE_BYTES
     fitting = (one for one in Saving if peak_bytes(footprint, shape, one, apart=apart) <= usable)
     return next(fitting, None)

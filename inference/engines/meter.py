@@ -1,4 +1,4 @@
-"""What one render cost: seconds per stage, evaluations of the network, memory."""
+"""Render metering: seconds per stage, forward passes, peak memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Meter:
-    """Adds up what the engine does. Not for use from several threads at once."""
+    """Collects the measurements of one render. Not thread-safe."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

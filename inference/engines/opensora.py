@@ -1,4 +1,4 @@
-"""Open-Sora behind the engine port: a spec in, frames of the asked size out.
+"""Open-Sora engine.
 
 One engine for all models of this architecture; `ModelVariant` says what is particular to one.
 """
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The networks of a model, and where they are."""
+    """Networks of a model with their device."""
 
     pipeline: OpenSoraPipeline
     text: Resident
@@ -85,7 +85,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVariant:
-    """What is particular to one model of this architecture."""
+    """Settings that differ between models of this architecture."""
 
     name: str
     """In the registry."""
@@ -184,7 +184,7 @@ class OpenSoraEngine:
 
 
 class _RenderStages:
-    """The stages of one render, each of which can be tried again with more saving."""
+    """Stages of one render, each repeatable with a stronger memory saving."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class _RenderStages:
 
 
 class _Decoding:
-    """Decodes chunk by chunk, also when one of them has to be tried again."""
+    """Chunked decoding that can resume after a retry."""
 
     def __init__(self, job: _RenderStages, latents: Tensor) -> None:
         self._job = job
@@ -283,7 +283,7 @@ class _Decoding:
 
 
 class _MemoryRetry:
-    """Tries a stage again with the next saving plan whenever memory runs out."""
+    """Retries a stage with the next memory saving after an out-of-memory error."""
 
     def __init__(self, saving: Saving) -> None:
         self._saving = saving

@@ -1,4 +1,4 @@
-"""The models of the Open-Sora architecture: the small one that ships, and the official ones."""
+"""Models of the Open-Sora architecture: nano, which ships, and the official checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of models: the members of `[models.<name>]`, checked by bot and worker alike."""
+"""Options of models, the keys of `[models.<name>]`, validated by bot and worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _fault(value: str) -> str:
 
 
 class ModelTable(BaseModel):
-    """A table of options; a typo or a value of another type is an error."""
+    """Base of option tables: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

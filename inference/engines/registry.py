@@ -1,4 +1,4 @@
-"""The installed models by name: what they can do as data, and how to make their engine.
+"""Model registry: capabilities as data, and lazy engine factories.
 
 Importing this module imports no model. Built-in models are listed here; a third party adds one
 through the entry-point group `rushes.models`, whose value names a `ModelEntry` in a module
@@ -44,7 +44,7 @@ _GROUP = "rushes.models"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """What the configuration says about one model."""
+    """Configuration of one model."""
 
     directory: Path | None = None
     """Where downloaded weights live."""
@@ -54,7 +54,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """One model: its data, and its engine as a recipe."""
+    """Registry entry: capabilities and engine factory."""
 
     capabilities: Capabilities
     factory: Callable[[ModelOptions], Engine]

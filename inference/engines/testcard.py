@@ -1,4 +1,4 @@
-"""A test picture instead of a model: colour bars, a running clock, the prompt as text.
+"""Test card engine: a test picture instead of a model.
 
 Needs no torch. Chat suites and an operator's wiring check use it: what arrives shows at a glance
 which prompt, size, seed and frame it is. Failures on demand are in `faults`.
@@ -31,7 +31,7 @@ _CHUNK_FRAMES = 16
 
 
 class TestcardEngine:
-    """The engine behind `--model testcard`."""
+    """Engine of `--model testcard`."""
 
     def __init__(self, options: ModelOptions) -> None:
         self._options = TestcardTable.model_validate(dict(options.values))

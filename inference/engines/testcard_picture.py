@@ -1,4 +1,4 @@
-"""How the test card looks: bars, prompt, reference image, frame counter, a running dial."""
+"""Drawing of the test card: bars, prompt, reference image, frame counter, dial."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FAINT = (168, 172, 182)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """Where everything goes."""
+    """Boxes of the test card's elements."""
 
     panel: Box
     text: Box
@@ -86,7 +86,7 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """What stays the same in all frames, and where the rest goes."""
+    """The static background of a clip, and the positions of what moves."""
 
     still: Image.Image
     accent: Colour

@@ -1,4 +1,4 @@
-"""The checkpoints that models are made of, as data, and where they are. No torch."""
+"""Checkpoints of models as data, and their location. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.opensora.hub import download, verify_checksums
 
 
 class Kind(StrEnum):
-    """Which network a checkpoint is for."""
+    """Network type of a checkpoint."""
 
     TRANSFORMER = "transformer"
     VAE = "vae"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One download of a model."""
+    """A downloadable checkpoint."""
 
     source: str
     """Id on the Hugging Face hub."""

@@ -1,1 +1,1 @@
-"""The durable job queue: model, fair order, dispatch, delivery hand-over."""
+"""Durable job queue: preparation, fair order, dispatch, moderation, expiry."""

@@ -1,4 +1,4 @@
-"""The job core, put together: one function builds it, one task group runs it."""
+"""Assembly of the job core: builds all parts and runs their tasks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LEARN_FROM = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """What the rest of the process needs of the job core."""
+    """The parts of the job core that the rest of the process uses."""
 
     database: Database
     """For the tables that others own."""
@@ -78,7 +78,7 @@ async def open_core(
     guard: Callable[[Database], Guard],
     clock: Clock,
 ) -> AsyncIterator[Core]:
-    """Own the data directory, recover what was left, and serve the queue inside the block.
+    """Lock the data directory, recover, and serve the queue for the length of the block.
 
     Leaving the block puts the running job back in the queue. The executor is entered only once the
     directory is ours: a second process must not even start a worker. `guard` makes the judge of

@@ -1,4 +1,4 @@
-"""Trust in the wall clock: how long it has agreed with the monotonic clock."""
+"""Plausibility check of the wall clock against the monotonic clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ClockTrust:
-    """Watches both clocks from its making on."""
+    """Tracks how long wall clock and monotonic clock have agreed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,7 +48,7 @@ class ClockTrust:
         return True
 
     def believed(self) -> bool:
-        """Return whether the age of something may be told by the wall clock now."""
+        """Return whether file ages may be computed from the wall clock now."""
         self.observe()
         agreed = self._steady - self._since
         known = self._known

@@ -1,4 +1,4 @@
-"""The GPU's loop: take the next job, claim it, render it, hand the file on.
+"""Dispatcher: takes the next job, claims it, renders it and hands the file on.
 
 The store's guarded claim decides; a ticket whose job is gone is simply dropped.
 """
@@ -51,7 +51,7 @@ CLAIM_TRIES = 3
 
 
 class Dispatcher:
-    """Serves the queue on one executor, one job at a time."""
+    """Runs queued jobs on one executor, one at a time."""
 
     def __init__(
         self,
@@ -123,17 +123,17 @@ class Dispatcher:
 
     @property
     def running(self) -> Job | None:
-        """The job on the GPU."""
+        """The running job."""
         return self._running
 
     def progress(self, job_id: str) -> Progress | None:
-        """Return how far a job is, if it is the one on the GPU."""
+        """Return the progress of a job, or None when it is not running."""
         if self._running is None or self._running.id != job_id:
             return None
         return self._progress
 
     def seconds_left(self) -> float:
-        """Return the expected seconds until the GPU is free; 0 when it is."""
+        """Return the expected seconds until the GPU is free."""
         if self._running is None:
             return 0.0
         now = self._clock.monotonic()
@@ -153,21 +153,21 @@ class Dispatcher:
         return trust * by_pace + (1 - trust) * by_estimate
 
     async def cancel(self, job_id: str) -> None:
-        """Ask the executor to stop a job; fine when it has ended meanwhile."""
+        """Ask the executor to stop a job; a job that has ended is ignored."""
         await self._executor.cancel(job_id)
 
     def stop(self) -> None:
-        """Start no further job; the one on the GPU may end. For a process that comes to rest."""
+        """Start no further jobs; the running one may finish."""
         self._stopping = True
 
     async def idle(self) -> None:
-        """Wait until no job is on the GPU."""
+        """Wait until no job is running."""
         await self._idle.wait()
 
     # -- the loop ----------------------------------------------------------------------------
 
     def enqueue(self, job: Job, *, front: bool = False) -> None:
-        """Put a queued job in the queue; at the front if asked or if it was on the GPU before."""
+        """Queue a job; at the front if asked, or if it was on the GPU before."""
         capabilities = self._capabilities(job.spec.model)
         head = Head(
             job_id=job.id,
@@ -180,7 +180,7 @@ class Dispatcher:
         self._queue.put(ticket, front=front or job.attempt > 0)
 
     async def enqueue_or_fail(self, job: Job, *, front: bool = False) -> None:
-        """Put a queued job in the queue, or end it with a sentence when its model is gone."""
+        """Queue a job, or fail it when its model is gone."""
         try:
             self.enqueue(job, front=front)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
@@ -190,7 +190,7 @@ class Dispatcher:
             await end_job(lambda: self._store.fail(job.id, failure), job.id, self._clock)
 
     async def run(self) -> None:
-        """Serve until cancelled, when a job on the GPU goes back in the queue, or until `stop`."""
+        """Serve the queue until cancelled, which requeues the running job, or until `stop`."""
         backoff = Backoff(self._clock)
         while True:
             await self._resumed.wait()
@@ -277,7 +277,7 @@ class Dispatcher:
             await self._hand_over(job, manifest)
 
     async def _end_without_clip(self, job: Job, error: Exception) -> None:
-        """Bring a job to its next state whose render ended without a file."""
+        """Requeue or end a job whose render produced no file."""
         log = _log.bind(job=job.id, attempt=job.attempt)
         match error:
             case Cancelled():
@@ -325,7 +325,7 @@ class Dispatcher:
         _log.info("job.rendered", job=job.id, seconds=round(seconds, 2), bytes=manifest.size)
 
     async def _requeue(self, job: Job, failure: Failure, *, lost: bool) -> None:
-        """Put a job back to the front of its queue, or end it when it may not go again."""
+        """Requeue a job at the front, or end it after too many losses."""
         charge = self._refund(job)
         queued = await self._write(lambda: self._store.requeue(job.id, charge, lost=lost))
         if queued is not None:
@@ -335,7 +335,7 @@ class Dispatcher:
             await self._end_failed(job, failure, charge)
 
     async def _unclaim(self, job: Job) -> None:
-        """Put a job back that no worker has seen: that is no attempt."""
+        """Requeue a job that no worker has seen; it does not count as an attempt."""
         charge = self._refund(job)
         queued = await self._write(lambda: self._store.unclaim(job.id, charge))
         if queued is not None:
@@ -345,7 +345,7 @@ class Dispatcher:
             await self._end_cancelled(job)
 
     async def _requeue_at_stop(self, job: Job) -> None:
-        """Queue the job of a process that stops, or end it if that was asked for."""
+        """Requeue the running job of a stopping process, or end it if a cancel was requested."""
         charge = self._refund(job)
         with contextlib.suppress(StoreError):  # then the next start's recovery does it
             if await self._store.requeue(job.id, charge, lost=False) is None:
@@ -353,7 +353,7 @@ class Dispatcher:
                 await self._store.cancel(job.id, running=True, charge=spent, seconds=seconds)
 
     async def _end_cancelled(self, job: Job, *, seconds: float = 0.0) -> bool:
-        """End a job as cancelled; return whether somebody had asked for it.
+        """End a job as cancelled; return whether a cancel was requested.
 
         Args:
             job: On the GPU until now.
@@ -377,13 +377,13 @@ class Dispatcher:
             self._queue.shares.apply(charge)
 
     def _seconds_run(self) -> float:
-        """Return for how many seconds the job has been rendered, loading its model not counted."""
+        """Return the seconds the job has been rendering, without model loading."""
         if self._progress is None or self._progress.stage is Stage.LOADING:
             return 0.0
         return self._clock.monotonic() - self._stepping_since
 
     def _refund(self, job: Job) -> Charge:
-        """Return what takes the charge of a claim back."""
+        """Return the charge that undoes the one of the claim."""
         return self._queue.shares.correct(job.tenant, -job.cost)
 
     def _spent(self, job: Job) -> Charge:
@@ -415,12 +415,12 @@ class Dispatcher:
             )
 
     async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Write down what the GPU did: it must not be forgotten."""
+        """Write with retries: results of the GPU must not be lost."""
         return await write_with_retry(write, self._clock)
 
 
 def _longest(job: Job) -> float:
-    """Return after how many seconds a render is given up."""
+    """Return the time limit of a render in seconds."""
     return max(RUN_SECONDS_LEAST, RUN_FACTOR * job.cost)
 
 

@@ -1,4 +1,4 @@
-"""Writing down what must not be forgotten, also while the disk does not take it."""
+"""Store writes with retries, for results that must not be lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def write_with_retry(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Repeat a write of the store until the disk takes it, and return what it returned."""
+    """Repeat a write until the disk takes it, and return its result."""
     tries = 0
     while True:
         try:
@@ -37,7 +37,7 @@ async def write_with_retry(write: Callable[[], Awaitable[T]], clock: Clock) -> T
 
 
 def failure_of(error: Exception, job_id: str) -> Failure:
-    """Return why a job failed: the sentence of an error of ours, or a bug with its reference."""
+    """Return the `Failure` for an exception; a bug refers to the job id."""
     if isinstance(error, RushesError):
         return Failure(code=error.code, params=error.params)
     return Failure(code="internal", params={"job": job_id})
@@ -46,7 +46,7 @@ def failure_of(error: Exception, job_id: str) -> Failure:
 async def end_job(
     end: Callable[[], Awaitable[Job | None]], job_id: str, clock: Clock
 ) -> Job | None:
-    """Write down the end of a job that something unexpected happened to.
+    """Write the end of a job after an unexpected exception.
 
     If that fails too, the job is left alone and the next start takes it up: it must not hold up
     the others.

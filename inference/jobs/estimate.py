@@ -23,7 +23,7 @@ REFERENCE_FACTOR = 1.5
 
 
 def work_units(spec: Spec, capabilities: Capabilities) -> float:
-    """Return the size of the sampling in megapixel-frame-steps, continued passes counted larger."""
+    """Return the sampling work in megapixel-frame-steps, weighted for continued passes."""
     begins_with_frames = spec.image is not None or spec.latents is not None
     first = REFERENCE_FACTOR if begins_with_frames else 1.0
     passes = first + REFERENCE_FACTOR * (spec.loops - 1)
@@ -44,7 +44,7 @@ def _kind(spec: Spec) -> Kind:
 
 
 class CostModel:
-    """Predicts GPU seconds per model and mode: sampling by its work, the rest by the frames.
+    """Predicts GPU seconds per model and mode: sampling by work, the rest by frames.
 
     Before anything was measured, the capabilities' first guess counts, which knows no rest.
     """
@@ -55,7 +55,7 @@ class CostModel:
         self._loads: dict[str, float] = {}
 
     def learn(self, spec: Spec, capabilities: Capabilities, timings: Mapping[str, float]) -> None:
-        """Take in what a finished job really cost: `Manifest.timings`, with its total.
+        """Learn from a finished job's `Manifest.timings`, including its total.
 
         Of an engine that does not say how long it sampled, everything counts as that.
         """
@@ -74,7 +74,7 @@ class CostModel:
         self._rest.setdefault(kind, _Fit(0.0, 1.0)).learn(frames, total - sampling)
 
     def load_seconds(self, capabilities: Capabilities) -> float:
-        """Return how long the model took to load the last time, or the first guess."""
+        """Return the last measured load time of the model, or the initial guess."""
         return self._loads.get(capabilities.name, capabilities.cost.load_seconds)
 
     def seconds(self, spec: Spec, capabilities: Capabilities) -> float:
@@ -89,7 +89,7 @@ class CostModel:
         return max(0.01, sampling + self.rest_seconds(spec, capabilities))
 
     def rest_seconds(self, spec: Spec, capabilities: Capabilities) -> float:
-        """Predict the part of it that is not sampling: text, decoding, encoding."""
+        """Predict the seconds outside sampling: text encoding, decoding, video encoding."""
         fit = self._rest.get(_kind(spec))
         if fit is None:
             return 0.0
@@ -97,7 +97,7 @@ class CostModel:
 
 
 class _Fit:
-    """A line through the newest measurements: least squares, with a first guess.
+    """Least-squares line through the newest measurements, with a prior.
 
     The guess counts as two pseudo-observations: without it, jobs of one single size would leave
     one of the two terms open.

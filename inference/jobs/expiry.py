@@ -1,4 +1,4 @@
-"""What time does to jobs: waiting too long, files past their days, rows to be forgotten."""
+"""Expiry of waiting jobs, reviews, files and ledger entries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Expiry:
-    """Expires what waits too long and deletes what was kept long enough.
+    """Expires jobs that wait too long, and deletes files past their retention.
 
     Waiting is counted in ticks of this process, not by the wall clock: a clock that is set, a
     night with the machine off or a paused queue must not send anybody away.
@@ -78,7 +78,7 @@ class Expiry:
         self._trust = ClockTrust(clock)
 
     async def run(self) -> None:
-        """Look after the queue and the files until cancelled."""
+        """Run all expiry tasks until cancelled."""
         ticks = 0
         await survive(self._remember, name="expiry.clock")
         await survive(self.remove_refused, name="expiry.files")
@@ -130,7 +130,7 @@ class Expiry:
             _log.warning("job.expired", job=job_id)
 
     async def expire_reviews(self) -> None:
-        """Count one look for every job that waits for a word, and end what waited for a day."""
+        """Count one tick for every job in review, and end those that waited for a day."""
         waiting = await self._store.in_review()
         self._reviews = {job_id: self._reviews.get(job_id, 0) + 1 for job_id in waiting}
         for job_id, looks in self._reviews.items():
@@ -178,7 +178,7 @@ class Expiry:
             _log.info("job.files_removed", job=job_id, reason=reason)
 
     async def forget(self) -> None:
-        """Delete what is left of forgotten jobs: ended shells, and files that came late."""
+        """Delete what is left of erased jobs: ended shells, and files that came late."""
         for job_id in await self._store.forgotten():
             await survive(partial(self._delete, job_id), name="expiry.forget")
         settled = []

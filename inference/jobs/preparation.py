@@ -1,4 +1,4 @@
-"""Preparing: what happens to an accepted job before it may be queued, off the GPU.
+"""Preparation of accepted jobs: image download, moderation, prompt refinement.
 
 Durable and resumable: every step can be done again, so a job found in `preparing` after a restart
 simply starts over. Each kind of work has a concurrency limit of its own, downloads one for each
@@ -64,7 +64,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ImageSource(Protocol):
-    """Fetches a reference image from where its platform keeps it."""
+    """Downloads reference images from a platform."""
 
     async def fetch(self, job: Job, image: str, target: Path) -> None:
         """Write the untrusted bytes of an image to `target`, within size limits.
@@ -81,7 +81,7 @@ class ImageSource(Protocol):
 
 
 class ImageCleaner(Protocol):
-    """Decodes untrusted images where they can do no harm (`workers.media.MediaProcess`)."""
+    """Decodes untrusted images in a sandbox (`workers.media.MediaProcess`)."""
 
     async def clean_image(self, source: Path, target: Path) -> object:
         """Decode `source` and write a clean RGB PNG to `target`.
@@ -93,7 +93,7 @@ class ImageCleaner(Protocol):
 
 
 class Preparer:
-    """Makes accepted jobs ready and puts them in the queue."""
+    """Prepares accepted jobs and queues them."""
 
     def __init__(
         self,
@@ -136,18 +136,18 @@ class Preparer:
         self._writes = asyncio.Semaphore(WRITES)
 
     def add(self, job_id: str) -> None:
-        """Hand in a job that was accepted, just now or before a restart."""
+        """Add an accepted job, new or found after a restart."""
         self._arrivals.put_nowait(job_id)
 
     async def run(self) -> None:
-        """Prepare jobs, each on its own, in order of arrival where they need the same, for ever."""
+        """Prepare jobs concurrently, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 job_id = await self._arrivals.get()
                 tasks.create_task(self._serve(job_id), name=f"preparing-{job_id}")
 
     async def _serve(self, job_id: str) -> None:
-        """Bring a job to its next state, whatever happens."""
+        """Bring a job to its next state."""
         try:
             await self._bring_in_line(job_id)
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others

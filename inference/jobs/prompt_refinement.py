@@ -1,4 +1,4 @@
-"""The words of a job: worked out by the assistant where that is wanted, else left with a remark."""
+"""Prompt refinement of a job: asks the assistant, or keeps the prompt with a note."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PromptRefinement:
-    """Decides what becomes of a prompt. At worst, a person's words stay as they are."""
+    """Decides whether and how a prompt is refined; on any failure it stays as written."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class PromptRefinement:
         self._questions = asyncio.Semaphore(QUESTIONS)
 
     async def refine(self, job: Job, image: Path | None) -> Job:
-        """Return the job with its final prompt, or with notes on why the prompt stays.
+        """Return the job with its final prompt, or with notes why the prompt stays.
 
         Args:
             job: Being prepared.

@@ -1,4 +1,4 @@
-"""The queue for the GPU: one asyncio queue of ids per tenant, and who of them is next.
+"""In-memory job queue: one asyncio queue of ids per tenant, and the fair choice between them.
 
 Everything here is rebuilt from the store at start; the store's claim decides in the end.
 """
@@ -16,7 +16,7 @@ from inference.domain.scheduler import Charge, Head, Shares, forecast
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """A waiting job, by id."""
+    """Queue entry of a job."""
 
     head: Head
     tenant: str
@@ -24,7 +24,7 @@ class Ticket:
 
 
 class TenantQueue(asyncio.Queue[Ticket]):
-    """The waiting jobs of one tenant: requesters take turns, each requester's own jobs in order."""
+    """Queue of one tenant: round-robin over requesters, each one's jobs in order."""
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the base class' hook
         self._turns: OrderedDict[str, deque[Ticket]] = OrderedDict()
@@ -44,26 +44,26 @@ class TenantQueue(asyncio.Queue[Ticket]):
         return ticket
 
     def qsize(self) -> int:
-        """Return how many jobs wait here."""
+        """Return the number of waiting jobs."""
         return sum(len(tickets) for tickets in self._turns.values())
 
     def empty(self) -> bool:
-        """Return whether nobody waits here; the base class asks this before every get."""
+        """Return whether no job waits; the base class asks this before every get."""
         return not self._turns
 
     def first(self) -> Ticket:
-        """Return the job that `get_nowait` would take."""
+        """Return the job that `get_nowait` would return."""
         return next(iter(self._turns.values()))[0]
 
     def put_back(self, ticket: Ticket) -> None:
-        """Put a job that was taken before back to the very front."""
+        """Put a job back to the very front."""
         self.changes = object()
         tickets = self._turns.setdefault(ticket.requester_id, deque())
         tickets.appendleft(ticket)
         self._turns.move_to_end(ticket.requester_id, last=False)
 
     def discard(self, job_id: str) -> bool:
-        """Take a job out; return whether it was there."""
+        """Remove a job; return whether it was there."""
         for requester_id, tickets in self._turns.items():
             for ticket in tickets:
                 if ticket.head.job_id == job_id:
@@ -88,7 +88,7 @@ class TenantQueue(asyncio.Queue[Ticket]):
 
 
 class JobQueue:
-    """All tenants' queues with the shares that decide between them."""
+    """Queues of all tenants, with the shares that decide between them."""
 
     def __init__(self, shares: Shares) -> None:
         self.shares = shares
@@ -103,11 +103,11 @@ class JobQueue:
 
     @property
     def queues(self) -> Mapping[str, TenantQueue]:
-        """Tenant -> its queue, for those that have somebody waiting."""
+        """Tenant -> its queue, for tenants with waiting jobs."""
         return self._queues
 
     def tenant_of(self, job_id: str) -> str | None:
-        """Return whose a waiting job is, or None when it is not in the queue."""
+        """Return the tenant of a queued job, or None."""
         return self._tenants.get(job_id)
 
     def tickets(self) -> Iterator[Ticket]:
@@ -116,7 +116,7 @@ class JobQueue:
             yield from queue.tickets()
 
     def put(self, ticket: Ticket, *, front: bool = False) -> None:
-        """Put a job in the queue: last of its requester's, or back to the front of its tenant's."""
+        """Add a job: last of its requester's, or at the front of its tenant's."""
         queue = self._queues.setdefault(ticket.tenant, TenantQueue())
         if front:
             queue.put_back(ticket)
@@ -126,7 +126,7 @@ class JobQueue:
         self._changed()
 
     def discard(self, job_id: str, tenant: str) -> None:
-        """Take a job out of the queue; unknown ids are fine."""
+        """Remove a job; unknown ids are ignored."""
         queue = self._queues.get(tenant)
         if queue is not None and queue.discard(job_id):
             self._tenants.pop(job_id, None)
@@ -134,12 +134,12 @@ class JobQueue:
             self._changed()
 
     async def not_empty(self) -> None:
-        """Wait until somebody is in the queue."""
+        """Wait until a job is in the queue."""
         while not self._queues:  # who woke us may have left again before we ran
             await self._filled.wait()
 
     def take(self, warm_model: str | None) -> tuple[Ticket, Charge]:
-        """Take out the job that is next, with the charge its claim must persist.
+        """Remove and return the next job, with the charge that its claim must persist.
 
         The charge is not applied: that is for after the claim.
         """
@@ -157,7 +157,7 @@ class JobQueue:
         return forecast(self.shares, self._queues)
 
     def invalidate_forecasts(self) -> None:
-        """Say that forecasts are out of date although nobody came or went: the GPU became free."""
+        """Invalidate forecasts without a change of the queue, such as when the GPU becomes free."""
         self.version += 1
 
     def _drop_if_empty(self, tenant: str) -> None:

@@ -1,4 +1,4 @@
-"""What is written into a finished file, so that anybody can make it again."""
+"""Recipe: the settings written into a finished file, so that it can be made again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = ("prompt", "original", "negative")
 
 
 def recipe(job: Job) -> dict[str, Any]:
-    """Return the JSON recipe of a job's render, without its words where the guild wants that."""
+    """Return the JSON recipe of a job, without its prompt where the guild hides that."""
     hidden = PRIVATE if job.output.prompt_in_recipe else (*PRIVATE, *WORDS)
     spec = {name: value for name, value in job.spec.as_dict().items() if name not in hidden}
     return {

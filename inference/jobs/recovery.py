@@ -1,4 +1,4 @@
-"""Putting everything back where it was after the process ended, however it ended."""
+"""Recovery of unfinished jobs when the process starts."""
 
 from __future__ import annotations
 

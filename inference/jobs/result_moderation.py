@@ -1,4 +1,4 @@
-"""Finishing: what happens to a complete file before it may be delivered, off the GPU.
+"""Moderation of finished files before delivery.
 
 Durable and resumable: a job found in `finishing` after a restart is looked at then, so that no
 file leaves unseen.
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ResultModerator:
-    """Looks at finished files, and hands them on or takes them away."""
+    """Checks finished files and releases or deletes them."""
 
     def __init__(
         self, *, store: JobStore, artifacts: Artifacts, guard: Guard, clock: Clock
@@ -38,17 +38,17 @@ class ResultModerator:
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
 
     def add(self, job_id: str) -> None:
-        """Hand in a job whose file is complete, just now or before a restart."""
+        """Add a job whose file is complete, new or found after a restart."""
         self._arrivals.put_nowait(job_id)
 
     async def run(self) -> None:
-        """Look at files in order of arrival until cancelled."""
+        """Check files in order of arrival until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(CONCURRENT):
                 tasks.create_task(self._serve(), name=f"result-moderation-{number}")
 
     async def idle(self) -> None:
-        """Wait until every file that arrived has been looked at."""
+        """Wait until every added file has been checked."""
         await self._arrivals.join()
 
     async def _serve(self) -> None:

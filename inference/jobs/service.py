@@ -1,4 +1,4 @@
-"""The one API of the job core: submit, look, cancel, pause.
+"""Job service: the API of the job core for commands, buttons, control socket and terminal.
 
 What commands, buttons, the control socket and the terminal call; nothing else changes jobs on a
 person's behalf.
@@ -43,7 +43,7 @@ CANCELLABLE = WAITING | {JobState.RUNNING}
 
 
 class CancelOutcome(StrEnum):
-    """What came of a cancel."""
+    """Result of a cancel request."""
 
     CANCELLED = "cancelled"
     """It was waiting and is out of the queue; nothing will be posted."""
@@ -54,7 +54,7 @@ class CancelOutcome(StrEnum):
 
 
 class JobService:
-    """Jobs as seen by the people who ask for them."""
+    """Submits, reads, changes and cancels jobs on behalf of people."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class JobService:
     # -- asking ------------------------------------------------------------------------------
 
     async def submit(self, order: Order) -> Job:
-        """Accept an order: once this returns, the job is on disk and will not be lost.
+        """Accept an order; once this returns, the job is on disk.
 
         Raises:
             UserError: The queue is full, draining or stopping, the day's quota does not cover the
@@ -154,7 +154,7 @@ class JobService:
         origins: dict[str, str],
         quota: Quota | None = None,
     ) -> Job | None:
-        """Change what a waiting job is to show; it goes to the end of its requester's own jobs.
+        """Replace the spec of a waiting job; it moves to the end of its requester's jobs.
 
         Returns:
             The changed job, being prepared anew, or None when it no longer waits.
@@ -191,7 +191,7 @@ class JobService:
         return await asyncio.shield(work())
 
     async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
-        """Put a job that waited for its requester's word in the queue.
+        """Queue a job after its requester approved the prompt.
 
         Args:
             job_id: The job.
@@ -228,7 +228,7 @@ class JobService:
         requester_id: str,
         flagged: Outcome = Outcome.DENY,
     ) -> str:
-        """Return what the assistant would make of a prompt for a model.
+        """Return the refined prompt without making a job.
 
         The checks of this machine come before the assistant, and hosted ones after it.
 
@@ -265,7 +265,7 @@ class JobService:
         return refined
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:
-        """Take a finished file back: its message goes, and all files of the job with it.
+        """Delete a finished job's message and files.
 
         Returns:
             False when there is nothing to take back (any more).
@@ -280,7 +280,7 @@ class JobService:
         return True
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
-        """Take a job out of the queue, or ask the worker to stop it.
+        """Cancel a job: remove it from the queue, or ask the worker to stop it.
 
         Raises:
             NotFound: `job.unknown`.
@@ -296,7 +296,7 @@ class JobService:
         return CancelOutcome.TOO_LATE
 
     async def withdraw(self, key: str) -> Job | None:
-        """Undo the acceptance of an order, as if it had never been given; return its job, if any.
+        """Undo the acceptance of an order completely; return its job, if any.
 
         Args:
             key: `Order.key`, where it turned out that somebody else serves the request.
@@ -312,7 +312,7 @@ class JobService:
         return job
 
     async def forget(self, *, tenant: str, requester_id: str) -> int:
-        """Forget a person: what waits or runs is stopped, all rows and files are deleted.
+        """Erase a person: stop their jobs, delete all rows and files.
 
         Nothing of theirs can be read any more once this returns, whatever could not be delivered
         or is just being stopped. Return how many jobs there were.
@@ -361,7 +361,7 @@ class JobService:
         return job if job is not None and job.tenant == tenant else None
 
     async def waiting(self, tenant: str) -> list[Job]:
-        """Return the tenant's unfinished jobs: the running one, then in the order of service."""
+        """Return the tenant's unfinished jobs: the running one, then in order of service."""
         jobs = await self._store.unfinished(tenant=tenant)
         places = self._forecast.in_tenant(tenant)
         last = len(places)
@@ -400,7 +400,7 @@ class JobService:
         return self._costs.seconds(spec, self._capabilities(spec.model))
 
     def position(self, job_id: str) -> QueuePosition | None:
-        """Return where a job is queued, or None when it is not in it."""
+        """Return the queue position of a job, or None when it is not queued."""
         found = self._forecast.position(job_id)
         if found is None:
             return None
@@ -410,25 +410,25 @@ class JobService:
         )
 
     def front(self) -> list[str]:
-        """Return the ids of the first jobs in the queue, in the expected order of service."""
+        """Return the ids of the first queued jobs, in the expected order of service."""
         return list(self._forecast.front())
 
     def queued_ids(self) -> list[str]:
-        """Return the ids of all jobs in the queue, in the expected order of service."""
+        """Return the ids of all queued jobs, in the expected order of service."""
         return [head.job_id for _, head in self._queue.forecast()]
 
     def progress(self, job_id: str) -> Progress | None:
-        """Return how far a running job is."""
+        """Return the progress of a running job."""
         return self._dispatcher.progress(job_id)
 
     def seconds_left(self, job_id: str) -> float | None:
-        """Return the expected seconds until a running job's clip is there."""
+        """Return the expected seconds until a running job is done."""
         if self._dispatcher.progress(job_id) is None:
             return None
         return self._dispatcher.seconds_left()
 
     def extendable(self, job: Job) -> bool:
-        """Return whether what a later clip can go on from is still kept."""
+        """Return whether the latents for extending the clip are still kept."""
         return self._artifacts.latents(job) is not None
 
     def files(self, job: Job) -> Path | None:
@@ -439,7 +439,7 @@ class JobService:
 
     @property
     def paused(self) -> bool:
-        """Whether the GPU takes no further job."""
+        """Whether no further job is started."""
         return self._dispatcher.paused
 
     @property
@@ -448,22 +448,22 @@ class JobService:
         return self._dispatcher.without_worker
 
     async def pause(self) -> None:
-        """Let the running job end and start no other, also after a restart."""
+        """Finish the running job and start no other, also after a restart."""
         await self._store.switch("paused", on=True)
         self._dispatcher.paused = True
 
     async def drain(self) -> None:
-        """Accept nothing new and work off the queue."""
+        """Accept no new jobs and work off the queue."""
         await self._store.switch("draining", on=True)
         self.draining = True
 
     async def resume(self) -> None:
-        """Take back `pause` and `drain`."""
+        """Undo `pause` and `drain`."""
         await self._store.switch("paused", on=False)
         await self._store.switch("draining", on=False)
         self._dispatcher.paused = False
         self.draining = False
 
     def stop_accepting(self) -> None:
-        """Refuse every further order: the process is about to stop."""
+        """Refuse all further orders, because the process is stopping."""
         self._stopping = True

@@ -1,1 +1,1 @@
-"""Frames in, marked and playable files out; untrusted images in, clean ones out."""
+"""Media: watermark, video encoding, size reduction, and decoding of untrusted images."""

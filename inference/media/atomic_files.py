@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, even when the power goes."""
+"""Atomic file writes, safe against power loss."""
 
 from __future__ import annotations
 

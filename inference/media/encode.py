@@ -1,4 +1,4 @@
-"""Frames to files: H.264 clips written while frames arrive, and PNG images."""
+"""Video and image encoding: H.264 clips written while frames arrive, and PNG images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reference images from strangers: checked, decoded once, and written anew as a clean PNG.
+"""Untrusted reference images: checked, decoded, and re-encoded as clean PNG.
 
 Runs in the sandboxed media process; everything in the source file is hostile until it decoded.
 """

@@ -1,4 +1,4 @@
-"""A still of a clip: its middle frame as JPEG."""
+"""Poster frame: the middle frame of a clip as JPEG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small stills of clips that are not finished yet."""
+"""Preview stills of clips that are being rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe inside a finished file: JSON in the comment of an mp4 or a PNG."""
+"""The recipe inside a file: JSON in the comment of an mp4 or PNG."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def recipe_comment(recipe: dict[str, Any]) -> str:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe that a clip or image was made with; the file may be anyone's.
+    """Return the recipe of a clip or image; the file is untrusted.
 
     Raises:
         UserError: `file.unreadable` or `file.no_recipe`.

@@ -1,4 +1,4 @@
-"""Plain data about media work, for callers that need neither Pillow nor PyAV."""
+"""Limits and results of media operations, without Pillow or PyAV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """What is accepted, and how much of it is kept."""
+    """Limits on reference images."""
 
     file_bytes: int = 20 * 2**20
     pixels: int = 40_000_000
@@ -23,7 +23,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanImage:
-    """What was written."""
+    """Result of cleaning an image."""
 
     width: int
     height: int
@@ -39,7 +39,7 @@ STILL = len(SCALES)
 
 
 class Rung(StrEnum):
-    """What was done to make a file fit, from the best to the last resort."""
+    """Step of the size ladder, from the best quality to the last resort."""
 
     ORIGINAL = "original"
     """Nothing: it fits."""
@@ -53,7 +53,7 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A file that fits."""
+    """Result of the size ladder: a file within the limit."""
 
     path: Path
     rung: Rung

@@ -1,4 +1,4 @@
-"""Making a finished file fit a platform's upload limit: the best version that is small enough."""
+"""Size ladder: makes a finished file smaller until it fits a platform's upload limit."""
 
 from __future__ import annotations
 

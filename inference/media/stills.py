@@ -1,4 +1,4 @@
-"""A few frames of a clip as pictures, for those who have to look at it."""
+"""Stills of a clip, for moderation."""
 
 from __future__ import annotations
 

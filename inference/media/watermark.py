@@ -1,4 +1,4 @@
-"""The watermark as pixels: a word or a logo, drawn once and blended into each frame."""
+"""Watermark drawing: text or logo, drawn once and blended into each frame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DRAWING_SCALE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stamp:
-    """A mark made ready for one frame size: two small arrays and their place."""
+    """A watermark prepared for one frame size."""
 
     top: int
     left: int

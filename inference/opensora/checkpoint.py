@@ -1,4 +1,4 @@
-"""Loading weights: official checkpoints and nano alike, from a folder or the Hugging Face cache.
+"""Loading of weights from a folder or the Hugging Face cache.
 
 Networks are built without memory (on the meta device) and take the file's tensors one by one, so
 that loading needs the memory of the weights once. Every key and shape is compared with the network

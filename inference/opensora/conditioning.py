@@ -1,4 +1,4 @@
-"""References: pictures to pixels, latents to the frames that a clip must keep."""
+"""Conditioning: images to pixels, and reference latents."""
 
 from __future__ import annotations
 

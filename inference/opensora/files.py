@@ -1,4 +1,4 @@
-"""The files of a checkpoint: where they are, and whether all of them are there. No torch."""
+"""Checkpoint files: location and completeness. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many floating-point operations the networks take, by their shapes alone. No torch.
+"""FLOP counts of the networks by shape. No torch.
 
 A multiplication with its addition counts as two, as `torch.utils.flop_counter` counts; what is not
 a matrix product or a convolution is not counted: it is below one percent.

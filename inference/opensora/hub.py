@@ -1,4 +1,4 @@
-"""Downloads from the Hugging Face hub, and why one failed. Needs no torch."""
+"""Downloads from the Hugging Face hub. Needs no torch."""
 
 from __future__ import annotations
 

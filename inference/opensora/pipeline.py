@@ -1,4 +1,4 @@
-"""The whole way from a request to frames."""
+"""Pipeline from request to frames: encode, sample, decode."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipRequest:
-    """One clip or image to make."""
+    """Input of the pipeline: one clip or image."""
 
     prompt: str
     size: PixelSize

@@ -1,4 +1,4 @@
-"""How to sample with each set of weights, as data. No torch.
+"""Sampling presets for each set of weights. No torch.
 
 A preset says nothing about size, length, prompt or seed: those belong to the request.
 """

@@ -1,4 +1,4 @@
-"""Pictures of latents without the VAE: one linear map per latent pixel, fitted once per VAE.
+"""Latent previews: pictures from latents by a linear map, without the VAE.
 
 The map gives each latent pixel's patch of the picture. It costs next to nothing, and what it shows
 is blurred, but the colours and places are right.

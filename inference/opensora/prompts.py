@@ -1,4 +1,4 @@
-"""From a person's words to the caption that the model was trained on. No torch.
+"""Captions: prompt cleaning and suffixes, as the model was trained with. No torch.
 
 Besides plain prompts the original knows two notations: prompts per pass (`|0|text|2|text`) and a
 JSON suffix with references. Both are here for parity; the suffix names files and URLs, so nothing

@@ -1,4 +1,4 @@
-"""Captions to embeddings: T5 through transformers, and what to do with long prompts."""
+"""Text encoding with T5, including long prompts."""
 
 from __future__ import annotations
 

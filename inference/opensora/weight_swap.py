@@ -1,4 +1,4 @@
-"""Networks that come and go: their weights wait in host memory and are copied into the module.
+"""Weight swapping between host and device memory.
 
 The module stays the same object, so compiled code stays valid. On a device of its own, weights
 come over from page-locked memory; on the CPU nothing is copied at all.
@@ -18,7 +18,7 @@ ONLY = "weights"
 
 
 class Resident:
-    """A network with one or several sets of weights, one of which is in it at a time."""
+    """A module with several sets of weights, one of which is loaded at a time."""
 
     def __init__(self, module: nn.Module, device: torch.device, *, name: str = ONLY) -> None:
         """Take over a module on the CPU; its weights become the first set.

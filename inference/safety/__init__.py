@@ -1,1 +1,1 @@
-"""Content safety: what may be asked for, and what may be shown."""
+"""Content moderation of prompts, reference images and results."""

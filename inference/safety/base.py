@@ -1,4 +1,4 @@
-"""What moderation says, as plain data, and the ports of those who look."""
+"""Ports of text and picture moderators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inference.domain.verdict import Reason
 
 
 class TextModerator(Protocol):
-    """Reads what people ask for."""
+    """Port of text moderation."""
 
     @property
     def name(self) -> str:
@@ -18,7 +18,7 @@ class TextModerator(Protocol):
         ...
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
-        """Return what stands against these texts in a guild.
+        """Return the reasons against these texts in a tenant.
 
         Raises:
             ModeratorUnavailable: It cannot be asked now.
@@ -27,7 +27,7 @@ class TextModerator(Protocol):
 
 
 class PictureModerator(Protocol):
-    """Looks at pictures."""
+    """Port of picture moderation."""
 
     @property
     def name(self) -> str:
@@ -35,7 +35,7 @@ class PictureModerator(Protocol):
         ...
 
     async def look(self, stills: Sequence[Path]) -> frozenset[Reason]:
-        """Return what stands against these pictures, JPEG files of a moderate size.
+        """Return the reasons against these pictures, JPEG files of moderate size.
 
         Raises:
             ModeratorUnavailable: It cannot be asked now.
@@ -44,7 +44,7 @@ class PictureModerator(Protocol):
 
 
 class StillExtractor(Protocol):
-    """Takes pictures out of files (`workers.media.MediaProcess`)."""
+    """Extracts stills from files (`workers.media.MediaProcess`)."""
 
     async def stills(self, file: Path, directory: Path) -> list[Path]:
         """Write a few frames of a clip, or the one of an image, as JPEG files into a directory.

@@ -1,4 +1,4 @@
-"""The open_nsfw model on pictures, through onnxruntime. Runs in the media process only."""
+"""NSFW classifier for pictures, through onnxruntime. Runs in the media process only."""
 
 from __future__ import annotations
 

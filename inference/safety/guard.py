@@ -1,4 +1,4 @@
-"""The judge: asks all moderators, and turns what they find into a verdict."""
+"""Moderation guard: asks all moderators and combines their findings into a verdict."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModeratorScope(Enum):
 
 
 class Guard:
-    """Judges words and files by all moderators of the installation."""
+    """Judges texts and files with all moderators of the installation."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Guard:
         unwanted: Sequence[str] = (),
         scope: ModeratorScope = ModeratorScope.EVERYWHERE,
     ) -> Verdict:
-        """Judge what somebody asks for.
+        """Return the verdict on the texts of a job.
 
         Args:
             texts: The prompt, in all its versions.
@@ -100,7 +100,7 @@ class Guard:
     async def judge_file(
         self, file: Path, *, flagged: Outcome, scope: ModeratorScope = ModeratorScope.EVERYWHERE
     ) -> Verdict:
-        """Judge a clip or an image by a few of its frames; see `judge_texts`."""
+        """Return the verdict on stills of a clip or image; see `judge_texts`."""
         here = () if scope is ModeratorScope.HOSTED else self._pictures
         asked = [*here, *(() if scope is ModeratorScope.LOCAL else self._hosted_pictures)]
         if not asked:

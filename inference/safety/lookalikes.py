@@ -1,4 +1,4 @@
-"""Letters that look like Latin ones: Unicode's confusables, and what the names of letters say.
+"""Unicode confusables: letters that look like Latin ones.
 
 `lookalikes.txt` is made from the confusables that the package `confusable-homoglyphs` ships; a test
 makes it again and compares.

@@ -1,4 +1,4 @@
-"""Moderation of pictures by a classifier on this machine, which runs in the media process."""
+"""Picture moderation with the local classifier."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THRESHOLD = 0.8
 
 
 class Rater(Protocol):
-    """Runs the model (`workers.media.MediaProcess`)."""
+    """Runs the classifier (`workers.media.MediaProcess`)."""
 
     async def rate(self, pictures: Sequence[Path], model: Path) -> list[float]:
         """Return how sure the model is that each picture is explicit, 0 to 1.
@@ -41,7 +41,7 @@ def find_model() -> Path | None:
 
 
 class ClassifierModerator:
-    """Flags explicit pictures as `sexual`; one picture is enough."""
+    """Flags explicit pictures as `sexual`."""
 
     name = "classifier"
 

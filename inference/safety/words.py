@@ -1,4 +1,4 @@
-"""Moderation by lists of words: those that ship, the operator's, and each guild's own."""
+"""Text moderation by word lists: the shipped ones, the operator's, and each tenant's."""
 
 from __future__ import annotations
 

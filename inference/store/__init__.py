@@ -1,1 +1,1 @@
-"""SQLite and the files beside it: the truth."""
+"""Persistence: SQLite database and job files."""

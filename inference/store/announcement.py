@@ -1,4 +1,4 @@
-"""What people must be shown of a job: written to the outbox with the change itself."""
+"""Outbox requests, written in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inference.domain.outbox import ActKind, Route
 async def request_act(
     connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float
 ) -> None:
-    """Ask for an act, inside the transaction that makes it necessary."""
+    """Insert or refresh an outbox row, inside a transaction."""
     route = Route.CHANNEL if kind is ActKind.CARD else Route.THREAD
     await connection.execute(
         "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
@@ -31,7 +31,7 @@ async def request_act(
 
 
 async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> None:
-    """Say in the outbox what people must be shown of the job's new state."""
+    """Request the outbox acts that a job's new state needs."""
     await request_act(connection, job, ActKind.CARD, now)
     if job.state is JobState.DELIVERING:
         await request_act(connection, job, ActKind.CLIP, now)

@@ -1,4 +1,4 @@
-"""Files on disk, beside the rows that own them.
+"""Job files on disk.
 
 ```
 data_dir/jobs/<job>/input/source        as downloaded, untrusted
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Artifacts:
-    """Where a job's files are. Makes no decision about when they go."""
+    """Paths of a job's files. Retention is decided elsewhere (`jobs.expiry`)."""
 
     def __init__(self, data_directory: Path) -> None:
         self._root = data_directory / "jobs"

@@ -1,4 +1,4 @@
-"""The data directory: checked before anything in it is opened."""
+"""Checks of the data directory before anything in it is opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 def check_folder(directory: Path) -> None:
-    """Make the data directory if there is none, and check that this process can use all of it.
+    """Create the data directory if needed, and check that this process can use it.
 
     Raises:
         StoreError: `store.not_a_folder`, `store.no_permission` with the owner, `store.read_only`

@@ -1,4 +1,4 @@
-"""Erasure of a person: all that they asked for goes at once, whatever still runs or is on its way.
+"""Erasure of a person: deletes all their jobs and data in one transaction.
 
 What must outlive it carries a keyed hash in place of the person: nobody gets rid of a cooldown or
 of the day's quota by being forgotten. The hash goes as well, once nothing depends on it any more.
@@ -22,7 +22,7 @@ _RENDERED = frozenset({JobState.FINISHING.value, JobState.DELIVERING.value})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """Whose files go, by what they were doing."""
+    """Erased jobs, by state."""
 
     ended: tuple[str, ...] = ()
     unfinished: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Erased:
 async def erase(
     connection: aiosqlite.Connection, tenant: str, requester_id: str, now: float
 ) -> Erased:
-    """Delete a person's jobs and every trace of them, inside a transaction.
+    """Delete a person's jobs and data, inside a transaction.
 
     A job on the GPU stays as a shell without words, name or address until it has been stopped.
     """
@@ -81,7 +81,7 @@ async def erase(
 async def _write_tombstones(
     connection: aiosqlite.Connection, key: bytes, whose: tuple[str, str], now: float
 ) -> None:
-    """Put hashes in the place of a person, in all that has to be remembered of them."""
+    """Replace a person by keyed hashes where their records must remain."""
     newest = await connection.execute_fetchall(
         "SELECT person, max(created_at) FROM jobs WHERE tenant = ? AND requester_id = ?"
         " GROUP BY person",
@@ -113,7 +113,7 @@ async def _write_tombstones(
 
 
 async def _clear_job(connection: aiosqlite.Connection, job_id: str, mark: str, now: float) -> None:
-    """Take all that is a person's out of a job that is still running."""
+    """Remove personal data from a job that is still running."""
     await connection.execute("DELETE FROM outbox WHERE job_id = ?", (job_id,))
     await connection.execute(
         "UPDATE jobs SET forget = 1, requester_id = ?, requester_name = '', address = '{}',"
@@ -130,7 +130,7 @@ async def _clear_job(connection: aiosqlite.Connection, job_id: str, mark: str, n
 
 
 async def settle_removals(connection: aiosqlite.Connection, job_ids: Iterable[str]) -> None:
-    """Note, inside a transaction, that the files of these jobs are gone and stay gone."""
+    """Record, inside a transaction, that the files of these jobs are deleted."""
     await connection.execute(
         "DELETE FROM removals WHERE job IN (SELECT value FROM json_each(?))",
         (json.dumps(list(job_ids)),),

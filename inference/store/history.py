@@ -1,4 +1,4 @@
-"""A person's own jobs, page by page, and by the words of their prompts."""
+"""Job history of a person: pages and full-text search."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORD = re.compile(r"\w+")
 
 
 class History:
-    """Looks into the past of one person at a time."""
+    """Reads one person's jobs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

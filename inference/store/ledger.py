@@ -1,4 +1,4 @@
-"""The ledger of GPU time: what was delivered, and what is on its way.
+"""Ledger of GPU time for quotas.
 
 A job is charged in the transaction that ends it: with the measured time when its clip was
 delivered, with what ran until then when people cancelled it, and with nothing when we failed. Until
@@ -50,7 +50,7 @@ RESERVED = f"""
 
 
 class Ledger:
-    """The table `ledger`, as people ask about it."""
+    """The table `ledger`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

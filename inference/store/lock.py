@@ -1,4 +1,4 @@
-"""One process owns a data directory. A second is told who holds it."""
+"""Lock file of the data directory: one process at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking after the database file from outside the process that owns it."""
+"""Backup and integrity check of the database file, for the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DATABASE_NAME = "rushes.sqlite3"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What a check found."""
+    """Result of an integrity check."""
 
     schema: int
     jobs: int

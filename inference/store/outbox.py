@@ -1,4 +1,4 @@
-"""The outbox: every outward act is a row until the platform has it.
+"""Outbox in SQLite: messages to post, retried until the platform has them.
 
 A card's row counts states (`wanted`) and what the platform shows (`shown`): only the newest state
 is ever sent. A clip or notice is wanted once. What a message says is not stored here: it is made
@@ -104,7 +104,7 @@ def _all_kinds(platforms: Iterable[str]) -> list[tuple[str, ActKind]]:
 
 
 class OutboxStore:
-    """The table `outbox`; performing the acts is the delivery's business."""
+    """The table `outbox`; the posting itself is done by the delivery."""
 
     def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Permissions of the data directory: what people sent and what was made of it is for its owner."""
+"""File permissions of the data directory: owner only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quarantine of rows that cannot be decoded: kept as they were found, out of everybody's way.
+"""Quarantine for rows that cannot be decoded.
 
 A job's row is put aside and repaired in its place, so that every query finds a job that has failed
 with a sentence. Rows of other tables are repaired where their key says enough, or taken out.

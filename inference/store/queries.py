@@ -1,4 +1,4 @@
-"""Jobs as they stand: every question that is asked of the table `jobs`, and none of the changes."""
+"""Read queries on the table `jobs`."""
 
 from __future__ import annotations
 

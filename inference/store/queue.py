@@ -1,4 +1,4 @@
-"""The queue inside a transaction: places in it, how long it is, and everybody's share."""
+"""Queue bookkeeping inside a transaction: sequence numbers, counts, shares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIGHEST_PLACE = 2**52
 
 
 async def next_place(connection: aiosqlite.Connection) -> int:
-    """Count on, and return the number that orders those who enter the queue."""
+    """Return the next sequence number of the queue."""
     counted = await connection.execute_fetchall(
         "UPDATE counters SET value = value + 1"
         " WHERE name = 'sequence' AND value BETWEEN 0 AND ? RETURNING value",
@@ -59,7 +59,7 @@ async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
 
 
 async def save_charge(connection: aiosqlite.Connection, charge: Charge) -> None:
-    """Keep how far the tenants' shares have come."""
+    """Persist the shares after a charge."""
     await connection.execute(
         "INSERT INTO shares (tenant, virtual_time) VALUES (?, ?)"
         " ON CONFLICT (tenant) DO UPDATE SET virtual_time = excluded.virtual_time",

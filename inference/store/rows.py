@@ -1,4 +1,4 @@
-"""Between rows and objects. A row that cannot be decoded is told apart column by column."""
+"""Conversion between rows and objects, with validation of every column."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The processes that do the heavy work: one per GPU, one for untrusted media."""
+"""Worker processes: one per GPU, and media processes for untrusted files."""

@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 class _ActiveRender:
-    """A task with its token, and its voice to the parent."""
+    """The running task, its cancel token, and its progress messages to the parent."""
 
     def __init__(self, task: RenderTask, link: Link) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""The thread that watermarks and encodes while the engine makes the next frames."""
+"""Encoder thread: watermark and video encoding beside the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a child process inherits: environment variables without secrets, and where it imports from.
+"""Environment of child processes: variables without secrets, and the import path.
 
 A child never imports from the working folder, where anybody may have left a `numpy.py`.
 """

@@ -1,4 +1,4 @@
-"""The executor port: where a claimed job is rendered, and what comes back."""
+"""The executor port: where a claimed job is rendered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inference.domain.watermark import WatermarkSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderTask:
-    """Everything the worker needs for one attempt at one job."""
+    """Input of the worker for one attempt at a job."""
 
     job_id: str
     attempt: int
@@ -64,7 +64,7 @@ class Executor(Protocol):
 
 @runtime_checkable
 class Supervised(Protocol):
-    """An executor that starts its workers again and again, and may be without one meanwhile."""
+    """Executor that restarts its workers, and may be without one for a while."""
 
     @property
     def away(self) -> bool:
@@ -77,7 +77,7 @@ class Supervised(Protocol):
 
 
 def verify_manifest(manifest: Manifest, directory: Path) -> str | None:
-    """Compare a manifest with the files it speaks of; return what does not hold.
+    """Compare a manifest with its files; return what does not match, or None.
 
     Reads whole files: call it from a thread.
     """

@@ -1,4 +1,4 @@
-"""The GPU that the workers had, remembered so that its loss is noticed, also after a restart."""
+"""Record of the last GPU, so that its loss is noticed, also after a restart."""
 
 from __future__ import annotations
 

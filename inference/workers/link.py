@@ -1,4 +1,4 @@
-"""The child's end of the pipe to its parent."""
+"""Child's end of the message channel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 class Link:
-    """Sends from any thread; receives on a thread of its own.
+    """Sends from any thread; receives on its own thread.
 
     The child lives no longer than the pipe: at its end the process exits on the spot, whatever
     the other threads are doing, so that no orphan keeps the device's memory.

@@ -1,4 +1,4 @@
-"""The executor for one GPU of this machine: a supervised child process."""
+"""Executor for one local GPU: a supervised child process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _LOOKS_PER_LIMIT = 4
 
 
 class _PendingRender:
-    """A task in the executor: waiting in the queue, or on the worker."""
+    """A task that waits for the worker or runs on it."""
 
     def __init__(self, task: RenderTask) -> None:
         self.task = task
@@ -67,7 +67,7 @@ class _PendingRender:
 
 
 class _Worker:
-    """A child that said hello."""
+    """A child process that said hello."""
 
     def __init__(self, child: Child, limits: WorkerLimits) -> None:
         self.child = child

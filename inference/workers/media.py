@@ -1,4 +1,4 @@
-"""The parent's side of the media processes, where files of strangers are opened."""
+"""Parent's side of the media processes, which open untrusted files."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class MediaProcess:
 
 
 class _Lane:
-    """One child for one kind of work, and the queue in front of it."""
+    """Child process for one kind of work, used by one caller at a time."""
 
     def __init__(self, limits: MediaLimits) -> None:
         self._limits = limits

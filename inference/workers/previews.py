@@ -1,4 +1,4 @@
-"""The thread that writes previews, and when one is wanted."""
+"""Preview thread: writes preview stills at intervals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FIRST_STEP = 2
 
 
 class Previews:
-    """Writes the newest still over the one before, never holding up the render.
+    """Writes the newest preview over the last one, without delaying the render.
 
     When the context is left, the thread has ended. The last preview stays, because somebody may be
     reading it; it goes with the job's files.

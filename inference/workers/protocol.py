@@ -1,4 +1,4 @@
-"""What a child process and its parent say to each other, over any byte stream.
+"""Messages between a child process and its parent, over any byte stream.
 
 A frame is four bytes of length (big endian) and a JSON object whose `type` names one of the
 messages below. Both ends use the same `encode` and `Decoder`, which do no I/O themselves.

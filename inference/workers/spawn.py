@@ -1,4 +1,4 @@
-"""The parent's end: start a child with a message channel, and never leave one behind."""
+"""Parent's end of the message channel: starts a child and always ends it."""
 
 from __future__ import annotations
 

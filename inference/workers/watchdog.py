@@ -1,4 +1,4 @@
-"""When a worker process counts as hung."""
+"""Watchdog of a worker process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inference.workers.protocol import Done, Failed, Message, ProgressMessage, S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLimits:
-    """How long everything may take, in seconds."""
+    """Time limits of a worker in seconds."""
 
     hello_seconds: float = 60.0
     """From the start to the first message; importing torch from a cold disk is slow."""

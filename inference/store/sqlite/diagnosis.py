@@ -1,4 +1,4 @@
-"""Diagnosis: the one `StoreError` for whatever SQLite or the disk says of a database file.
+"""Translation of SQLite and disk errors into `StoreError`.
 
 "Damaged" is said of what SQLite calls damaged and of nothing else: every other cause has a code,
 and so a sentence, of its own.

@@ -1,4 +1,4 @@
-"""Identity of a database file: whether it is ours, and of which version."""
+"""Identity of a database file: application id and schema version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema of each version, as its migrations make it."""
+"""Expected schema of each version."""
 
 from __future__ import annotations
 
