@@ -6,14 +6,19 @@ Discord, Slack and the terminal each implement it once. Further ones are named i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from bot.health import Health
+from commands.caller import Caller, Channel
+from commands.context import Call
+from commands.directory import Directory, OpenDirectory
 from commands.installation import Studio
 from commands.policy.stores import Policy
+from commands.schema import Value
 from commands.text.card import Card
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind, Route
@@ -64,7 +69,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What a platform needs to turn what somebody said into a command call."""
+    """What a platform needs of the rest: jobs, settings, health, and calls of commands."""
 
     jobs: JobService
     studio: Studio
@@ -80,6 +85,34 @@ class Services:
     def is_operator(self, platform: str, person: str) -> bool:
         """Whether somebody runs the machine that all guilds share."""
         return f"{platform}:{person}" in self.operators
+
+    def call(
+        self,
+        *,
+        caller: Caller,
+        channel: Channel,
+        locale: str,
+        key: str | None,
+        options: Mapping[str, Value] = MappingProxyType({}),
+        directory: Directory = OpenDirectory(),  # noqa: B008 - it has no state
+    ) -> Call:
+        """Return a call of the commands; see `Call` for the arguments."""
+        return Call(
+            caller=caller,
+            channel=channel,
+            jobs=self.jobs,
+            studio=self.studio,
+            policy=self.policy,
+            options=options,
+            locale=locale,
+            key=key,
+            directory=directory,
+        )
+
+    async def cancel_all(self, tenant: str) -> None:
+        """Cancel the unfinished jobs of a tenant that removed the app."""
+        for job in await self.jobs.waiting(tenant):
+            await self.jobs.cancel(job.id, tenant=tenant)
 
 
 class Platform(Protocol):

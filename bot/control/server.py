@@ -219,7 +219,7 @@ class _Control:
         """
         self._terminal()
         tenant = tenant_of(body.guild)
-        return Call(
+        return self._app.services.call(
             # Who can open the socket runs this machine, so their admins may do everything.
             caller=Caller(
                 id=body.person,
@@ -238,9 +238,6 @@ class _Control:
                 admitted=True,
                 local_files=True,
             ),
-            jobs=self._jobs,
-            studio=self._app.services.studio,
-            policy=self._app.services.policy,
             locale=self._locale(body.language),
             key=None if body.key is None else json.dumps([tenant, body.key]),
         )

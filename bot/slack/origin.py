@@ -1,14 +1,20 @@
-"""Who said something, where, and who answers: the same from every kind of payload."""
+"""The origin of a request: who asked, where, which workspace answers, and its idempotency key.
+
+Slack sends events again when it misses our answer, and people press twice. A repetition is never
+skipped for being one: the first may have been lost with the process. It has the same key, and
+under that key the job is found (`Order.key`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from slack_bolt.context.async_context import AsyncBoltContext
 
-from bot.slack.address import Address
+from bot.slack.address import NAME, Address
 from bot.slack.installations import Installation
 
 Payload = Mapping[str, Any]
@@ -33,6 +39,8 @@ class Origin:
     """Empty where it has none, as for a global shortcut."""
     channel_name: str = ""
     thread_ts: str | None = None
+    key: str | None = None
+    """Idempotency key; None where Slack leaves out what would make it one."""
 
     @property
     def enterprise(self) -> str | None:
@@ -71,6 +79,7 @@ def of_command(body: Payload, installation: Installation) -> Origin:
         home=body.get("team_id"),
         channel=body["channel_id"],
         channel_name=body.get("channel_name") or "",
+        key=trigger_key(body, installation.workspace),
     )
 
 
@@ -91,6 +100,7 @@ def of_event(body: Payload, context: AsyncBoltContext, installation: Installatio
         foreign=shared and _is_other(home, installation),
         channel=event["channel"],
         thread_ts=event.get("thread_ts"),
+        key=message_key(event, event["channel"], installation.workspace),
     )
 
 
@@ -101,6 +111,7 @@ def of_interaction(body: Payload, context: AsyncBoltContext, installation: Insta
     channel = body.get("channel") or {}
     message = body.get("message") or {}
     container = body.get("container") or {}
+    key = view_key if body.get("type") == "view_submission" else trigger_key
     return Origin(
         installation=installation,
         team=context.team_id or "",
@@ -111,7 +122,31 @@ def of_interaction(body: Payload, context: AsyncBoltContext, installation: Insta
         channel=channel.get("id") or container.get("channel_id") or "",
         channel_name=channel.get("name") or "",
         thread_ts=message.get("thread_ts") or container.get("thread_ts"),
+        key=key(body, installation.workspace),
     )
+
+
+def message_key(message: Payload, channel: str, workspace: str) -> str | None:
+    """Return the key of a message, the same however often it is edited or sent."""
+    return _key("message", workspace, channel, message.get("ts"))
+
+
+def trigger_key(body: Payload, workspace: str) -> str | None:
+    """Return the key of a slash command, a press or a shortcut: each has a trigger of its own."""
+    return _key("trigger", workspace, body.get("trigger_id"))
+
+
+def view_key(body: Payload, workspace: str) -> str | None:
+    """Return the key of a submitted form: of this state of it, however often it is submitted."""
+    view = body["view"]
+    return _key("view", workspace, view.get("id"), view.get("hash") or "")
+
+
+def _key(kind: str, workspace: str, *parts: str | None) -> str | None:
+    if None in parts:
+        return None
+    digest = hashlib.sha256("\n".join(part or "" for part in parts).encode())
+    return f"{NAME}:{kind}:{workspace}:{digest.hexdigest()[:32]}"
 
 
 def answering_team(body: Payload) -> str | None:

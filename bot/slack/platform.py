@@ -1,4 +1,4 @@
-"""Slack as one platform: ways in and ways out, put together."""
+"""The Slack platform: composes connection, listeners and posting."""
 
 from __future__ import annotations
 
@@ -20,22 +20,17 @@ from bot.slack.app import finish, make_app, quiet_logger
 from bot.slack.background import BackgroundTasks
 from bot.slack.channels import Channels
 from bot.slack.connection import Connection
+from bot.slack.inbound import listeners
 from bot.slack.inbound.answers import Answers
-from bot.slack.inbound.app_home import AppHome
-from bot.slack.inbound.buttons import Buttons
 from bot.slack.inbound.command_gateway import CommandGateway
+from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.images import SlackImages
-from bot.slack.inbound.mentions import Mentions
-from bot.slack.inbound.modals import Modals
 from bot.slack.inbound.pictures import Pictures
-from bot.slack.inbound.shortcuts import Shortcuts
-from bot.slack.inbound.slash_commands import SlashCommands
 from bot.slack.installations import Installations
 from bot.slack.oauth import OAuthStates, make_flow
 from bot.slack.outbound.files import Files
 from bot.slack.outbound.posting import Posting
 from bot.slack.people import People
-from bot.slack.uninstall import UninstallListener
 from bot.slack.web import serve
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError
@@ -144,18 +139,17 @@ class SlackPlatform:
     ) -> None:
         people = People(self._clients, services, self._clock)
         channels = Channels(self._clients, people, self._clock)
-        gateway = CommandGateway(services, people, channels, self._clock)
-        answers = Answers(self._calls, self._posting)
-        pictures = Pictures(services.database, self._clients, self._clock)
-        modals = Modals(gateway, answers, self._calls, background, services.studio)
-        home = AppHome(gateway, self._calls, background)
-        SlashCommands(gateway, answers, modals, background).register(app)
-        modals.register(app)
-        Shortcuts(gateway, answers, modals, pictures, background).register(app)
-        Mentions(gateway, answers, pictures, background).register(app)
-        Buttons(gateway, answers, modals, home, background).register(app)
-        home.register(app)
-        UninstallListener(services, installations, channels, background).register(app)
+        deps = Dependencies(
+            services=services,
+            installations=installations,
+            channels=channels,
+            gateway=CommandGateway(services, people, channels, self._clock),
+            answers=Answers(self._calls, self._posting),
+            calls=self._calls,
+            pictures=Pictures(services.database, self._clients, self._clock),
+            background=background,
+        )
+        listeners.register(app, deps)
         finish(app)
 
     @contextlib.asynccontextmanager

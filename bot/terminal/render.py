@@ -13,7 +13,17 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from commands.text.card import BAR_WIDTH, Bar, Button, Card, CardKind, Line, Person, plain_line
+from commands.text.card import (
+    BAR_WIDTH,
+    Bar,
+    Button,
+    Card,
+    CardKind,
+    Line,
+    Person,
+    bar_text,
+    plain_line,
+)
 
 STYLES = {
     CardKind.WAITING: "yellow",
@@ -113,8 +123,9 @@ def local_zone() -> tzinfo:
 
 def bar(progress: Bar) -> Text:
     """Draw how much is done."""
-    filled = round(progress.fraction * BAR_WIDTH)
-    return Text.assemble(("▓" * filled, "cyan"), ("░" * (BAR_WIDTH - filled), "bright_black"))
+    drawn = Text(bar_text(progress), "bright_black")
+    drawn.highlight_regex("▓+", "cyan")
+    return drawn
 
 
 def short_path(path: Path) -> str:

@@ -125,6 +125,18 @@ class Card:
     option: str = ""
     """Name of the option that an error is about, so that a form can show it there."""
 
+    @property
+    def shows_accepted_job(self) -> bool:
+        """Whether it is the card of a job that the request made: the outbox posts that, once."""
+        answers = {CardKind.INFO, CardKind.ERROR, CardKind.CLIP}
+        return self.job is not None and not self.private and self.kind not in answers
+
+
+def bar_text(bar: Bar) -> str:
+    """Write a progress bar as characters."""
+    filled = round(bar.fraction * BAR_WIDTH)
+    return "▓" * filled + "░" * (BAR_WIDTH - filled)
+
 
 def plain(card: Card, *, zone: tzinfo = UTC) -> str:
     """Write a card as text, for notifications and terminals; buttons are left to the platform."""
@@ -133,9 +145,7 @@ def plain(card: Card, *, zone: tzinfo = UTC) -> str:
         head.append(card.owner.shown)
     lines = [plain_line(line, zone=zone) for line in card.lines]
     if card.progress is not None:
-        filled = round(card.progress.fraction * BAR_WIDTH)
-        bar = "▓" * filled + "░" * (BAR_WIDTH - filled)
-        lines[-1:] = ["  ".join([bar, *lines[-1:]])]
+        lines[-1:] = ["  ".join([bar_text(card.progress), *lines[-1:]])]
     return "\n".join([*(["  ".join(head)] if head else []), *lines])
 
 

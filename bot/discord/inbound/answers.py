@@ -24,7 +24,7 @@ from bot.discord.errors import ACKNOWLEDGED, UNREACHABLE
 from bot.discord.inbound import modals
 from bot.discord.outbound import render, uploads
 from commands.forms import Form
-from commands.text.card import Card, CardKind
+from commands.text.card import Card
 from inference.domain.errors import DeliveryError
 
 PROMPT_SECONDS = 0.25
@@ -165,7 +165,7 @@ async def _show(
         await _twice(lambda: interaction.response.send_modal(modals.modal(form)))
         return None
     card = answer
-    accepted = card.kind is CardKind.WAITING and card.job is not None and not card.private
+    accepted = card.shows_accepted_job
     if thought is None:
         posted = await _twice(lambda: _send(interaction, card))
     elif thought is card.private:

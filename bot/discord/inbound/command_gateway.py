@@ -121,10 +121,8 @@ class CommandGateway:
         await self._give(interaction, context_menus.outdated(locale))
 
     async def left(self, guild: discord.Guild) -> None:
-        """Stop what a guild waits for that has sent the bot away."""
-        tenant = tenant_of(guild.id, 0)
-        for job in await self._services.jobs.waiting(tenant):
-            await self._services.jobs.cancel(job.id, tenant=tenant)
+        """Cancel the jobs of a guild that removed the bot."""
+        await self._services.cancel_all(tenant_of(guild.id, 0))
         _log.info("discord.guild_left", guild=guild.id)
 
     async def _give(

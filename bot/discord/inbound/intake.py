@@ -34,12 +34,9 @@ class Intake:
             options: What was set, by option name.
         """
         locale = self.locale(interaction)
-        return Call(
+        return self._services.call(
             caller=self._caller(interaction),
             channel=replace(self._channel(interaction), closed=access.refusal(interaction, locale)),
-            jobs=self._services.jobs,
-            studio=self._services.studio,
-            policy=self._services.policy,
             options=options or {},
             locale=locale,
             key=request_key(interaction.id),

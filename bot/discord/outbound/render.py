@@ -12,7 +12,7 @@ import discord
 from discord import ui
 
 from bot.discord.outbound.markdown import cut, escape, line
-from commands.text.card import BAR_WIDTH, Bar, Button, Card, CardKind, Person
+from commands.text.card import Button, Card, CardKind, Person, bar_text
 
 CONTENT_LENGTH = 2000
 TITLE_LENGTH = 256
@@ -88,12 +88,6 @@ def neutral(card: Card) -> Card:
     return replace(card, title="", lines=lines, attachment=attachment)
 
 
-def bar(progress: Bar) -> str:
-    """Draw how much is done."""
-    filled = round(progress.fraction * BAR_WIDTH)
-    return "▓" * filled + "░" * (BAR_WIDTH - filled)
-
-
 def _content(card: Card, link: str | None) -> str:
     title = [f"**{escape(card.title)}**"] if card.title else []
     footer = [f"{FOOTER_MARK}{escape(_footer(card))}"] if _footer(card) else []
@@ -118,7 +112,7 @@ def _embed(card: Card, link: str | None, *, preview: bool) -> discord.Embed:
 def _lines(card: Card) -> list[str]:
     lines = [line(parts) for parts in card.lines]
     if card.progress is not None:
-        lines[-1:] = ["  ".join([bar(card.progress), *lines[-1:]])]
+        lines[-1:] = ["  ".join([bar_text(card.progress), *lines[-1:]])]
     return lines
 
 

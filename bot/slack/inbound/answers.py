@@ -1,4 +1,4 @@
-"""Answers that are not the outbox's: errors, lists, notes; to the person alone where they are."""
+"""Posts answers that are not the outbox's: errors, lists, notes; ephemeral if they are private."""
 
 from __future__ import annotations
 
@@ -13,26 +13,19 @@ from bot.slack.hosts import is_response_url
 from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
 from bot.slack.outbound.posting import Posting
-from commands.text.card import Card, CardKind
+from commands.text.card import Card
 from inference.domain.errors import DeliveryError
 
 PATIENCE_SECONDS = 5.0
 """For an answer's turn; after that people have gone on."""
-
-_ANSWERS = frozenset({CardKind.INFO, CardKind.ERROR, CardKind.CLIP})
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 _log = structlog.get_logger(__name__)
 
 
-def is_outbox_card(card: Card) -> bool:
-    """Whether a card stands for a job itself: the outbox posts it, once."""
-    return card.job is not None and not card.private and card.kind not in _ANSWERS
-
-
 class Answers:
-    """Gives people their answers."""
+    """Posts answers where they were asked for."""
 
     def __init__(self, calls: Calls, posting: Posting) -> None:
         self._calls = calls
@@ -44,7 +37,7 @@ class Answers:
         Raises:
             DeliveryError: There was no way.
         """
-        if is_outbox_card(card):
+        if card.shows_accepted_job:  # the outbox posts it
             return
         if card.attachment is not None or not origin.channel:
             await self._posting.hand(origin.address, card)
@@ -57,7 +50,7 @@ class Answers:
             await self.respond(response_url, card)
 
     async def respond(self, response_url: str, card: Card) -> None:
-        """Answer through the address that came with a command; it is good for a while only.
+        """Answer through the `response_url` that came with a command, which expires.
 
         Only Slack's own hosts are written to, whatever address a request names.
         """

@@ -1,15 +1,12 @@
-"""App Home: a person's own jobs, the line, and a button to make something."""
+"""Draws the App Home tab: a person's jobs, the queue, and a button to make something."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.async_context import AsyncBoltContext
 
-from bot.slack.api.calls import Calls
-from bot.slack.background import BackgroundTasks
-from bot.slack.inbound.command_gateway import CommandGateway
+from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.modals import GENERATE
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin
@@ -29,60 +26,50 @@ MAX_BLOCKS = 100
 PATIENCE_SECONDS = 5.0
 
 
-class AppHome:
-    """Draws the tab that people see of the app."""
-
-    def __init__(self, gateway: CommandGateway, calls: Calls, background: BackgroundTasks) -> None:
-        self._gateway = gateway
-        self._calls = calls
-        self._background = background
-
-    def register(self, app: AsyncApp) -> None:
-        """Listen to people who open it."""
-        app.event("app_home_opened")(self._opened)
-
-    async def show(self, origin: Origin, *, note: Card | None = None) -> None:
-        """Draw somebody's home as things are now, with a word on top if there is one."""
-        try:
-            call = await self._gateway.call(origin)
-        except UserError as error:
-            locale = await self._gateway.locale(origin)
-            drawn = blocks.message(cards.error(error, locale)).blocks
-        else:
-            drawn = await self._draw(call)
-        if note is not None:
-            drawn = [*blocks.message(note).blocks, *drawn]
-        await self._calls.call(
-            origin.address,
-            "views.publish",
-            patience=PATIENCE_SECONDS,
-            user_id=origin.user,
-            view={"type": "home", "blocks": drawn[:MAX_BLOCKS]},
-        )
-
-    async def _opened(
-        self, body: dict[str, Any], context: AsyncBoltContext, installation: Installation
-    ) -> None:
-        event = body["event"]
-        if event.get("tab") != "home":
-            return
+async def opened(
+    body: dict[str, Any], context: AsyncBoltContext, installation: Installation, deps: Dependencies
+) -> None:
+    """Draw the tab for somebody who opens it."""
+    event = body["event"]
+    if event.get("tab") == "home":
         origin = Origin(installation=installation, team=context.team_id or "", user=event["user"])
-        self._background.start(self.show(origin), name="home")
+        deps.background.start(publish(origin, deps), name="home")
 
-    async def _draw(self, call: Call) -> list[dict[str, Any]]:
-        drawn = [_header(text("slack.home.title", call.locale)), _generate(call.locale)]
-        own = await call.jobs.recent(call.channel.tenant, call.caller.id, limit=OWN_JOBS)
-        if own:
-            drawn.append(_header(text("slack.home.own", call.locale)))
-        for job in own:
-            drawn += [*blocks.message(job_status.status(call, job)).blocks, {"type": "divider"}]
-        line = await run.execute("/rushes queue", call)
-        drawn.append(_header(text("slack.home.line", call.locale)))
-        return [*drawn, *blocks.message(line).blocks]
+
+async def publish(origin: Origin, deps: Dependencies, *, note: Card | None = None) -> None:
+    """Draw somebody's tab as things are now, with a note on top if there is one."""
+    try:
+        call = await deps.gateway.call(origin)
+    except UserError as error:
+        locale = await deps.gateway.locale(origin)
+        drawn = blocks.message(cards.error(error, locale)).blocks
+    else:
+        drawn = await _draw(call)
+    if note is not None:
+        drawn = [*blocks.message(note).blocks, *drawn]
+    await deps.calls.call(
+        origin.address,
+        "views.publish",
+        patience=PATIENCE_SECONDS,
+        user_id=origin.user,
+        view={"type": "home", "blocks": drawn[:MAX_BLOCKS]},
+    )
+
+
+async def _draw(call: Call) -> list[dict[str, Any]]:
+    drawn = [_header(text("slack.home.title", call.locale)), _generate(call.locale)]
+    own = await call.jobs.recent(call.channel.tenant, call.caller.id, limit=OWN_JOBS)
+    if own:
+        drawn.append(_header(text("slack.home.own", call.locale)))
+    for job in own:
+        drawn += [*blocks.message(job_status.status(call, job)).blocks, {"type": "divider"}]
+    queue = await run.execute("/rushes queue", call)
+    drawn.append(_header(text("slack.home.line", call.locale)))
+    return [*drawn, *blocks.message(queue).blocks]
 
 
 def _header(words: str) -> dict[str, Any]:
-    return {"type": "header", "text": {"type": "plain_text", "text": words, "emoji": True}}
+    return {"type": "header", "text": blocks.plain_text(words)}
 
 
 def _generate(locale: str) -> dict[str, Any]:
@@ -90,6 +77,6 @@ def _generate(locale: str) -> dict[str, Any]:
         "type": "button",
         "action_id": GENERATE,
         "style": "primary",
-        "text": {"type": "plain_text", "text": text("slack.home.generate", locale)},
+        "text": blocks.plain_text(text("slack.home.generate", locale)),
     }
     return {"type": "actions", "elements": [button]}

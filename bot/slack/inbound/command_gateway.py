@@ -1,4 +1,4 @@
-"""Turns what somebody said into a call of the commands, and what may not be said into a refusal."""
+"""Runs commands for people on Slack: builds the call, checks the channel and the person first."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 
 
 class CommandGateway:
-    """Where all ways in meet."""
+    """The one way from listeners to commands."""
 
     def __init__(
         self, services: Services, people: People, channels: Channels, clock: Clock
@@ -50,29 +50,26 @@ class CommandGateway:
         self._people = people
         self._channels = channels
 
-    async def line(
+    async def run_text(
         self,
         origin: Origin,
-        line: str,
+        text: str,
         *,
-        key: str | None,
         image: str | None = None,
         present: bool = False,
     ) -> Card:
-        """Answer a typed line.
+        """Run a typed command.
 
         Args:
             origin: Who typed it, where.
-            line: With the command in front.
-            key: Idempotency key of what arrived.
+            text: With the command in front.
             image: File id of the picture that came with it.
-            present: Whether the bot is certainly there: it heard the line itself.
+            present: Whether the bot is certainly there: it got the message itself.
         """
-        makes = _makes(line)
+        makes = _makes(text)
         return await self._answer(
             origin,
-            lambda call: run.execute(line, call),
-            key=key,
+            lambda call: run.execute(text, call),
             posts=makes and not present,
             makes=makes,
             options={IMAGE.name: image} if image and makes else {},
@@ -80,7 +77,7 @@ class CommandGateway:
         )
 
     async def rewrite(
-        self, origin: Origin, line: str, job: Job, *, image: str | None = None
+        self, origin: Origin, text: str, job: Job, *, image: str | None = None
     ) -> Card | None:
         """Answer a message that was edited after it had made a job; None if nothing changes.
 
@@ -88,44 +85,41 @@ class CommandGateway:
 
         Args:
             origin: Who edited it, where.
-            line: What it says now, with the command in front.
+            text: What it says now, with the command in front.
             job: What it made.
             image: File id of a picture that the edit brought.
         """
         job = await self._prepared(job)
         return await self._answer(
             origin,
-            lambda call: run.rewrite(line, job.id, call),
-            key=None,
+            lambda call: run.rewrite(text, job.id, call),
             posts=False,
-            options={IMAGE.name: image} if image and _makes(line) else {},
-            for_everybody=_makes(line),
+            options={IMAGE.name: image} if image and _makes(text) else {},
+            for_everybody=_makes(text),
         )
 
     async def job_of(self, origin: Origin, key: str) -> Job | None:
         """Return the job that something made, by its idempotency key."""
         return await self._services.jobs.by_key(key, tenant=origin.installation.tenant)
 
-    async def command(
-        self, origin: Origin, command: Command, options: Mapping[str, Value], *, key: str | None
+    async def run_command(
+        self, origin: Origin, command: Command, options: Mapping[str, Value]
     ) -> Card:
         """Answer a form of a command that was handed in."""
         return await self._answer(
-            origin, lambda call: run.invoke(command, call), key=key, posts=True, options=options
+            origin, lambda call: run.invoke(command, call), posts=True, options=options
         )
 
-    async def press(self, origin: Origin, button_id: str, *, key: str | None) -> Card | Form:
+    async def press(self, origin: Origin, button_id: str) -> Card | Form:
         """Answer the press of a button."""
         return await self._answer(
-            origin, lambda call: run.press(button_id, call), key=key, posts=_posts(button_id)
+            origin, lambda call: run.press(button_id, call), posts=_posts(button_id)
         )
 
-    async def submit(
-        self, origin: Origin, form_id: str, values: Mapping[str, str], *, key: str | None
-    ) -> Card:
+    async def submit(self, origin: Origin, form_id: str, values: Mapping[str, str]) -> Card:
         """Answer the form of a button that was handed in."""
         return await self._answer(
-            origin, lambda call: run.submit(form_id, values, call), key=key, posts=True
+            origin, lambda call: run.submit(form_id, values, call), posts=True
         )
 
     async def call(self, origin: Origin) -> Call:
@@ -137,7 +131,7 @@ class CommandGateway:
         known = await self._people.identify(origin)
         if known.external:
             raise UserError("permission.external")
-        return self._call(origin, known, None, {})
+        return self._call(origin, known, {})
 
     async def look_ahead(self, origin: Origin) -> None:
         """Learn what an answer there will need, while somebody fills a form in."""
@@ -156,7 +150,6 @@ class CommandGateway:
         origin: Origin,
         ask: Callable[[Call], Awaitable[Answer]],
         *,
-        key: str | None,
         posts: bool,
         makes: bool | None = None,
         options: Mapping[str, Value] | None = None,
@@ -167,7 +160,6 @@ class CommandGateway:
             return await self._asked(
                 origin,
                 ask,
-                key=key,
                 posts=posts,
                 makes=posts if makes is None else makes,
                 options=options or {},
@@ -184,7 +176,6 @@ class CommandGateway:
         origin: Origin,
         ask: Callable[[Call], Awaitable[Answer]],
         *,
-        key: str | None,
         posts: bool,
         makes: bool,
         options: Mapping[str, Value],
@@ -195,7 +186,7 @@ class CommandGateway:
         known, (closed, private) = await asyncio.gather(
             self._people.identify(origin), self._place(origin, posts=posts, makes=makes)
         )
-        call = self._call(origin, known, key, options, private=private)
+        call = self._call(origin, known, options, private=private)
         refusal = closed
         if known.external:
             refusal = await self._refusal(call, for_everybody=for_everybody) or closed
@@ -240,13 +231,11 @@ class CommandGateway:
         self,
         origin: Origin,
         known: Requester,
-        key: str | None,
         options: Mapping[str, Value],
         *,
         private: bool = True,
     ) -> Call:
-        services = self._services
-        return Call(
+        return self._services.call(
             caller=known.caller,
             channel=Channel(
                 platform=NAME,
@@ -257,20 +246,17 @@ class CommandGateway:
                 private=private,
                 direct=origin.in_dm,
             ),
-            jobs=services.jobs,
-            studio=services.studio,
-            policy=services.policy,
             options=options,
             locale=known.locale,
-            key=key,
+            key=origin.key,
             directory=SlackDirectory(self._channels, origin),
         )
 
 
-def _makes(line: str) -> bool:
-    """Whether a line is a command that posts what it makes for all to see."""
+def _makes(text: str) -> bool:
+    """Whether a text is a command that posts what it makes for all to see."""
     try:
-        command, _ = run.find(line)
+        command, _ = run.find(text)
     except UserError:
         return False
     return command.parent is None and command.visibility is Visibility.EVERYONE

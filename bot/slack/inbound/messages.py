@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
+from weakref import WeakValueDictionary
 
 from bot.slack.origin import Payload
 
@@ -62,7 +64,7 @@ class UserMessage:
         return cls(message=message, edited_at=str(edited.get("ts") or ""))
 
 
-class _Heard(NamedTuple):
+class _Seen(NamedTuple):
     """What was last heard of a message."""
 
     edited_at: str
@@ -70,14 +72,19 @@ class _Heard(NamedTuple):
     files: frozenset[str]
 
 
-_NOTHING = _Heard("", b"", frozenset())
+_NOTHING = _Seen("", b"", frozenset())
 
 
 class LatestEdits:
     """The newest content of messages: Slack tells of edits more than once and in any order."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, _Heard] = OrderedDict()
+        self._known: OrderedDict[str, _Seen] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, key: str) -> asyncio.Lock:
+        """Return the lock of a message: its edits are answered one after the other."""
+        return self._locks.setdefault(key, asyncio.Lock())
 
     def is_new(self, key: str, written: UserMessage) -> bool:
         """Whether a message says what was not heard yet; note it then.
@@ -89,7 +96,7 @@ class LatestEdits:
         digest = hashlib.sha256(_content(written.message).encode()).digest()
         if known.edited_at > written.edited_at or (written.edited_at and digest == known.digest):
             return False
-        self._known[key] = _Heard(written.edited_at, digest, written.files)
+        self._known[key] = _Seen(written.edited_at, digest, written.files)
         self._known.move_to_end(key)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.slack.inbound.command_text import plain
+from bot.slack.outbound.blocks import plain_text
 from commands.command import Command
 from commands.installation import Studio
 from commands.options import FRAME_COUNT, IMAGE, MODEL, NEGATIVE, REFINE, RESOLUTION
@@ -96,8 +97,8 @@ def _field(option: Option, studio: Studio, locale: str) -> Block:
         "type": "input",
         "block_id": option.name,
         "optional": not option.required,
-        "label": _plain(text(f"label.{option.name}", locale)),
-        "hint": _plain(text(option.help_key, locale)),
+        "label": plain_text(text(f"label.{option.name}", locale)),
+        "hint": plain_text(text(option.help_key, locale)),
         "element": {**_element(option, studio, locale), "action_id": option.name},
     }
 
@@ -140,8 +141,10 @@ def _length(frames: int, locale: str) -> str:
 def _select(choices: Mapping[str, str], locale: str) -> Block:
     return {
         "type": "static_select",
-        "placeholder": _plain(text("slack.form.as_set", locale)),
-        "options": [{"text": _plain(shown), "value": value} for value, shown in choices.items()],
+        "placeholder": plain_text(text("slack.form.as_set", locale)),
+        "options": [
+            {"text": plain_text(shown), "value": value} for value, shown in choices.items()
+        ],
     }
 
 
@@ -166,7 +169,3 @@ def _value(state: Mapping[str, Any]) -> Value | None:
             return files[0]["id"] if files else None
         case _:
             return plain(str(state.get("value") or "").strip()) or None
-
-
-def _plain(words: str) -> Block:
-    return {"type": "plain_text", "text": words, "emoji": True}

@@ -1,4 +1,4 @@
-"""The form of a command: drawn from the schema, read back, and answered where it was filled in."""
+"""Handles modals: draws the form of a command from the schema, reads it and answers it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
-from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack.api.calls import Calls, slack_code
-from bot.slack.background import BackgroundTasks
-from bot.slack.inbound import idempotency, modal_fields
-from bot.slack.inbound.answers import Answers, is_outbox_card
-from bot.slack.inbound.command_gateway import CommandGateway
-from bot.slack.installations import Installation
-from bot.slack.origin import Origin, of_interaction
+from bot.slack.inbound import modal_fields
+from bot.slack.inbound.dependencies import Dependencies
+from bot.slack.origin import Origin
+from bot.slack.outbound import blocks
 from commands.catalog import COMMANDS
 from commands.command import Command
 from commands.installation import Studio
 from commands.options import PROMPT, RESOLUTION
-from commands.schema import Value
 from commands.text import cards
 from commands.text.card import Card, CardKind, plain
 from commands.text.messages import text
@@ -105,181 +100,141 @@ def draw(draft: Draft, studio: Studio, locale: str) -> dict[str, Any]:
         "type": "modal",
         "callback_id": CALLBACK,
         "private_metadata": draft.as_json(),
-        "title": _plain(command.typed),
-        "submit": _plain(text("slack.form.submit", locale)),
-        "close": _plain(text("slack.form.close", locale)),
+        "title": blocks.plain_text(command.typed),
+        "submit": blocks.plain_text(text("slack.form.submit", locale)),
+        "close": blocks.plain_text(text("slack.form.close", locale)),
         "blocks": drawn,
     }
 
 
-class Modals:
-    """Opens forms and answers them."""
+async def open_form(
+    origin: Origin,
+    deps: Dependencies,
+    draft: Draft,
+    *,
+    trigger_id: str,
+    response_url: str | None = None,
+) -> None:
+    """Open the form of a command, or say that it did not work."""
+    locale = await deps.gateway.locale(origin)
+    view = draw(draft, deps.services.studio, locale)
+    try:
+        await open_view(deps.calls, origin, view, trigger_id=trigger_id)
+    except DeliveryError:
+        if response_url is None:
+            raise
+        await deps.answers.respond(response_url, cards.note("slack.no_form", locale))
 
-    def __init__(
-        self,
-        gateway: CommandGateway,
-        answers: Answers,
-        calls: Calls,
-        background: BackgroundTasks,
-        studio: Studio,
-    ) -> None:
-        self._gateway = gateway
-        self._answers = answers
-        self._calls = calls
-        self._background = background
-        self._studio = studio
 
-    def register(self, app: AsyncApp) -> None:
-        """Listen to forms, of commands and of buttons."""
-        app.view(CALLBACK)(self._submitted)
-        app.view(FORM)(self._edited)
-        app.action(MORE)(self._widened)
+async def open_view(calls: Calls, origin: Origin, view: dict[str, Any], *, trigger_id: str) -> None:
+    """Open a view, for as long as its trigger is good.
 
-    async def open(
-        self, origin: Origin, draft: Draft, *, trigger_id: str, response_url: str | None = None
-    ) -> None:
-        """Open the form of a command, or say that it did not work."""
-        locale = await self._gateway.locale(origin)
+    Raises:
+        DeliveryError: It did not work in that time.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + TRIGGER_SECONDS
+    while True:
         try:
-            await self.show(origin, draw(draft, self._studio, locale), trigger_id=trigger_id)
-        except DeliveryError:
-            if response_url is None:
-                raise
-            await self._answers.respond(response_url, cards.note("slack.no_form", locale))
-
-    async def show(self, origin: Origin, view: dict[str, Any], *, trigger_id: str) -> None:
-        """Open a view, for as long as its trigger is good.
-
-        Raises:
-            DeliveryError: It did not work in that time.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + TRIGGER_SECONDS
-        while True:
-            try:
-                await self._calls.call(
-                    origin.address,
-                    "views.open",
-                    patience=max(0.0, deadline - loop.time()),
-                    trigger_id=trigger_id,
-                    view=view,
-                )
-            except DeliveryError as error:
-                if slack_code(error) == "exchanged_trigger_id":  # it worked, unheard of
-                    return
-                wait = max(RETRY_SECONDS, error.retry_after or 0.0)
-                if not error.transient or loop.time() + wait > deadline:
-                    raise
-                await asyncio.sleep(wait)
-            else:
+            await calls.call(
+                origin.address,
+                "views.open",
+                patience=max(0.0, deadline - loop.time()),
+                trigger_id=trigger_id,
+                view=view,
+            )
+        except DeliveryError as error:
+            if slack_code(error) == "exchanged_trigger_id":  # an earlier try worked after all
                 return
-
-    async def _widened(
-        self,
-        ack: AsyncAck,
-        body: dict[str, Any],
-        context: AsyncBoltContext,
-        installation: Installation,
-    ) -> None:
-        await ack()
-        view = body["view"]
-        origin = of_interaction(body, context, installation)
-        draft = _draft(view)
-        if draft is None:
+            wait = max(RETRY_SECONDS, error.retry_after or 0.0)
+            if not error.transient or loop.time() + wait > deadline:
+                raise
+            await asyncio.sleep(wait)
+        else:
             return
-        drawn = draw(
-            replace(draft, everything=True), self._studio, await self._gateway.locale(origin)
-        )
-        updating = self._calls.call(
+
+
+async def show_all_options(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
+    """Redraw the form of a command with all of its options."""
+    view = body["view"]
+    draft = _draft(view)
+    if draft is not None:
+        locale = await deps.gateway.locale(origin)
+        await deps.calls.call(
             origin.address,
             "views.update",
             patience=PATIENCE_SECONDS,
             view_id=view["id"],
             hash=view["hash"],
-            view=drawn,
+            view=draw(replace(draft, everything=True), deps.services.studio, locale),
         )
-        self._background.start(updating, name="update")
 
-    async def _submitted(
-        self,
-        ack: AsyncAck,
-        body: dict[str, Any],
-        context: AsyncBoltContext,
-        installation: Installation,
-    ) -> None:
-        view = body["view"]
-        draft, written = _draft(view), modal_fields.values(view)
-        if draft is None:
-            await ack()
-            return
-        channel = draft.channel or str(written.pop(CHANNEL, ""))
-        origin = of_interaction(body, context, installation).at(channel, draft.thread_ts)
-        command = _FORMS[f"/{draft.command}"]
-        options: dict[str, Value] = dict(written)
-        if draft.image:
-            options["image"] = draft.image
-        locale = await self._gateway.locale(origin)
-        if wrong := modal_fields.check(command, options, locale):
-            await ack(response_action="errors", errors=wrong)
-            return
-        answering = self._background.start(
-            self._gateway.command(
-                origin, command, options, key=idempotency.of_view(body, installation.workspace)
-            ),
-            name="form",
-        )
-        await self._answer(ack, body, origin, answering)
 
-    async def _edited(
-        self,
-        ack: AsyncAck,
-        body: dict[str, Any],
-        context: AsyncBoltContext,
-        installation: Installation,
-    ) -> None:
-        view = body["view"]
-        place = _metadata(view)
-        origin = of_interaction(body, context, installation).at(
-            str(place.get("channel") or ""), place.get("thread_ts")
-        )
-        values = {name: str(value) for name, value in modal_fields.values(view).items()}
-        answering = self._background.start(
-            self._gateway.submit(
-                origin,
-                view["callback_id"],
-                values,
-                key=idempotency.of_view(body, installation.workspace),
-            ),
-            name="form",
-        )
-        await self._answer(ack, body, origin, answering)
-
-    async def _answer(
-        self,
-        ack: AsyncAck,
-        body: Mapping[str, Any],
-        origin: Origin,
-        answering: asyncio.Task[Card | None],
-    ) -> None:
-        """Say what is wrong where it was written; all else once the form has closed."""
-        await asyncio.wait({answering}, timeout=ACK_SECONDS)
-        card = answering.result() if answering.done() else None
-        if card is not None and card.kind is CardKind.ERROR:
-            at = modal_fields.field_of(body["view"], card.option)
-            if at is not None:
-                await ack(response_action="errors", errors={at: plain(card)})
-                return
+async def submit_command(
+    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies
+) -> None:
+    """Run a command with what was filled into its form."""
+    view = body["view"]
+    draft, options = _draft(view), modal_fields.values(view)
+    if draft is None:
         await ack()
-        urls = body.get("response_urls") or [{}]
-        later = self._give(answering, origin, urls[0].get("response_url"))
-        self._background.start(later, name="answer")
+        return
+    origin = origin.at(draft.channel or str(options.pop(CHANNEL, "")), draft.thread_ts)
+    command = _FORMS[f"/{draft.command}"]
+    if draft.image:
+        options["image"] = draft.image
+    wrong = modal_fields.check(command, options, await deps.gateway.locale(origin))
+    if wrong:
+        await ack(response_action="errors", errors=wrong)
+        return
+    running = deps.background.start(deps.gateway.run_command(origin, command, options), name="form")
+    await _answer(ack, body, origin, deps, running)
 
-    async def _give(
-        self, answering: asyncio.Task[Card | None], origin: Origin, response_url: str | None
-    ) -> None:
-        card = await answering
-        if card is not None and not is_outbox_card(card):
-            await self._answers.give(origin, card, response_url=response_url)
+
+async def submit_form(
+    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies
+) -> None:
+    """Do what the form of a button asks for."""
+    view = body["view"]
+    place = _metadata(view)
+    origin = origin.at(str(place.get("channel") or ""), place.get("thread_ts"))
+    values = {name: str(value) for name, value in modal_fields.values(view).items()}
+    running = deps.background.start(
+        deps.gateway.submit(origin, view["callback_id"], values), name="form"
+    )
+    await _answer(ack, body, origin, deps, running)
+
+
+async def _answer(
+    ack: AsyncAck,
+    body: Mapping[str, Any],
+    origin: Origin,
+    deps: Dependencies,
+    running: asyncio.Task[Card | None],
+) -> None:
+    """Show an error at its field while the form is open; everything else once it has closed."""
+    await asyncio.wait({running}, timeout=ACK_SECONDS)
+    card = running.result() if running.done() else None
+    if card is not None and card.kind is CardKind.ERROR:
+        at = modal_fields.field_of(body["view"], card.option)
+        if at is not None:
+            await ack(response_action="errors", errors={at: plain(card)})
+            return
+    await ack()
+    [first, *_] = body.get("response_urls") or [{}]
+    later = _give(running, origin, deps, first.get("response_url"))
+    deps.background.start(later, name="answer")
+
+
+async def _give(
+    running: asyncio.Task[Card | None],
+    origin: Origin,
+    deps: Dependencies,
+    response_url: str | None,
+) -> None:
+    card = await running
+    if card is not None:
+        await deps.answers.give(origin, card, response_url=response_url)
 
 
 def _metadata(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -304,7 +259,7 @@ def _where(locale: str) -> dict[str, Any]:
     return {
         "type": "input",
         "block_id": CHANNEL,
-        "label": _plain(text("slack.form.channel", locale)),
+        "label": blocks.plain_text(text("slack.form.channel", locale)),
         "element": {
             "type": "conversations_select",
             "action_id": CHANNEL,
@@ -316,17 +271,13 @@ def _where(locale: str) -> dict[str, Any]:
 
 
 def _note(sentence: str) -> dict[str, Any]:
-    return {"type": "context", "elements": [_plain(sentence)]}
+    return {"type": "context", "elements": [blocks.plain_text(sentence)]}
 
 
 def _more(locale: str) -> dict[str, Any]:
     button = {
         "type": "button",
         "action_id": MORE,
-        "text": _plain(text("slack.form.more", locale)),
+        "text": blocks.plain_text(text("slack.form.more", locale)),
     }
     return {"type": "actions", "block_id": MORE, "elements": [button]}
-
-
-def _plain(words: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": words, "emoji": True}

@@ -16,7 +16,6 @@ from bot.slack.outbound.text import escape, literal
 from commands.actions import Verb
 from commands.forms import Field, Form
 from commands.text.card import (
-    BAR_WIDTH,
     Bar,
     Button,
     Card,
@@ -24,6 +23,7 @@ from commands.text.card import (
     Instant,
     Line,
     Person,
+    bar_text,
     plain,
     plain_line,
 )
@@ -154,8 +154,7 @@ def _split(card: Card) -> tuple[Sequence[Line], Sequence[Line]]:
 def _with_bar(lines: tuple[Line, ...], bar: Bar | None) -> tuple[Line, ...]:
     if bar is None:
         return lines
-    filled = round(bar.fraction * BAR_WIDTH)
-    drawn = "▓" * filled + "░" * (BAR_WIDTH - filled)
+    drawn = bar_text(bar)
     *above, last = lines or ((),)
     match last:
         case (str(words), *rest):
@@ -259,6 +258,11 @@ def _button(button: Button) -> Block:
 
 def _section(text: Block) -> Block:
     return {"type": "section", "text": text}
+
+
+def plain_text(words: str) -> Block:
+    """Return a text object for a label of ours."""
+    return {"type": "plain_text", "text": words, "emoji": True}
 
 
 def _plain(text: str, limit: int) -> Block:

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from bot.slack.inbound import idempotency
+from bot.slack import origin
 
 VIEW = {"view": {"id": "V1", "hash": "1.a"}}
 
 
 def message(ts, channel="C1", workspace="T1", **more):
-    return idempotency.of_message({"ts": ts, **more}, channel, workspace)
+    return origin.message_key({"ts": ts, **more}, channel, workspace)
 
 
 def test_the_same_thing_has_the_same_name():
     assert message("1.1") == message("1.1")
-    assert idempotency.of_view(VIEW, "T1") == idempotency.of_view(
+    assert origin.view_key(VIEW, "T1") == origin.view_key(
         {"view": {**VIEW["view"], "state": {}}}, "T1"
     )
 
@@ -24,14 +24,14 @@ def test_the_same_thing_has_the_same_name():
         (message("1.1"), message("1.2")),
         (message("1.1"), message("1.1", channel="C2")),
         (message("1.1"), message("1.1", workspace="T2")),
-        (message("1"), idempotency.of_trigger({"trigger_id": "1"}, "T1")),
+        (message("1"), origin.trigger_key({"trigger_id": "1"}, "T1")),
         (
-            idempotency.of_view(VIEW, "T1"),
-            idempotency.of_view({"view": {"id": "V1", "hash": "1.b"}}, "T1"),
+            origin.view_key(VIEW, "T1"),
+            origin.view_key({"view": {"id": "V1", "hash": "1.b"}}, "T1"),
         ),
         (
-            idempotency.of_view(VIEW, "T1"),
-            idempotency.of_view({"view": {"id": "V2", "hash": "1.a"}}, "T1"),
+            origin.view_key(VIEW, "T1"),
+            origin.view_key({"view": {"id": "V2", "hash": "1.a"}}, "T1"),
         ),
     ],
 )
@@ -40,8 +40,8 @@ def test_different_things_have_different_names(one, other):
 
 
 def test_what_slack_did_not_name_is_never_taken_for_a_repetition():
-    assert idempotency.of_message({}, "C1", "T1") is None
-    assert idempotency.of_trigger({}, "T1") is None
+    assert origin.message_key({}, "C1", "T1") is None
+    assert origin.trigger_key({}, "T1") is None
 
 
 def test_an_edited_message_has_the_name_that_it_had_before():

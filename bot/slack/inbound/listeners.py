@@ -1,0 +1,81 @@
+"""Registers the listeners of the Slack app: one table of what Slack delivers and who answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.async_context import AsyncBoltContext
+
+from bot.slack.inbound import (
+    app_home,
+    buttons,
+    mentions,
+    modals,
+    shortcuts,
+    slash_commands,
+    uninstall,
+)
+from bot.slack.inbound.dependencies import Dependencies
+from bot.slack.inbound.manifest import command_names
+from bot.slack.origin import Origin, of_command, of_interaction
+from commands.catalog import COMMANDS
+
+Handler = Callable[[dict[str, Any], Origin, Dependencies], Coroutine[Any, Any, None]]
+
+
+def register(app: AsyncApp, deps: Dependencies) -> None:
+    """Register every listener; they receive what they name, `origin` and `deps` among it."""
+
+    async def inject(
+        body: dict[str, Any],
+        context: AsyncBoltContext,
+        next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
+    ) -> None:
+        context["deps"] = deps
+        if "command" in body:
+            context["origin"] = of_command(body, context["installation"])
+        elif "user" in body:
+            context["origin"] = of_interaction(body, context, context["installation"])
+        await next()
+
+    app.use(inject)
+    for name in command_names(COMMANDS):
+        app.command(name)(slash_commands.answer)
+    app.view(modals.CALLBACK)(modals.submit_command)
+    app.view(modals.FORM)(modals.submit_form)
+    app.action(modals.MORE)(_in_background(modals.show_all_options))
+    app.shortcut(modals.GENERATE)(_in_background(shortcuts.generate))
+    app.action(modals.GENERATE)(_in_background(shortcuts.generate))
+    app.shortcut(shortcuts.ANIMATE)(_in_background(shortcuts.animate))
+    app.action(buttons.BUTTON)(_in_background(buttons.press))
+    # The library acknowledges an event before its listener runs, but after its middleware. What is
+    # accepted there cannot be lost with the process: unacknowledged, Slack sends it again.
+    for event in ("app_mention", "message"):
+        app.event(event, middleware=[mentions.accept])(_done)
+    app.event("file_shared")(mentions.note_file)
+    app.event("app_home_opened")(app_home.opened)
+    app.event("app_uninstalled")(uninstall.uninstalled)
+    app.event("tokens_revoked")(uninstall.tokens_revoked)
+    app.event("channel_shared")(uninstall.sharing_changed)
+    app.event("channel_unshared")(uninstall.sharing_changed)
+
+
+def _in_background(
+    handle: Handler,
+) -> Callable[[AsyncAck, dict[str, Any], Origin, Dependencies], Awaitable[None]]:
+    """Return a listener that acknowledges at once and handles the request in a task."""
+
+    async def listener(
+        ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies
+    ) -> None:
+        await ack()
+        deps.background.start(handle(body, origin, deps), name=handle.__name__)
+
+    return listener
+
+
+async def _done() -> None:
+    """Do nothing: the middleware has answered."""
