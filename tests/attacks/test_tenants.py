@@ -186,7 +186,7 @@ async def test_commands_that_make_things_are_hidden_in_closed_direct_messages(di
 async def test_only_allowed_tenants_are_served(call):
     await execute("/generate a fox", call)
     call = in_house(call, allowed_tenants=frozenset({"test:g2"}))
-    sentence = "does not serve"
+    sentence = "is not enabled"
     for line in ("/generate a fox", "/rushes queue", "/rushes show JOB0000001", "/rushes settings"):
         assert sentence in plain(await execute(line, call))
     for verb in ("reroll", "info", "edit"):

@@ -150,7 +150,7 @@ async def test_the_operator_sees_an_id_to_cancel_by_and_no_prompt(victim):
 
 async def test_everybody_else_sees_that_a_place_is_taken(victim):
     listed = plain(await execute("/rushes queue", outside(victim)))
-    assert listed == "1 job in line\n1. a private job · starts in about 1 s"
+    assert listed == "1 job in the queue\n1. a private job · starts in about 1 s"
 
 
 @pytest.mark.parametrize(

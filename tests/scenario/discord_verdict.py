@@ -13,7 +13,7 @@ WORDS = re.compile(r"by (?P<who>p\d+), take (?P<take>\d+)")
 
 _BUTTON = re.compile(r"v1:(?P<verb>\w+):(?P<job>[0-9A-Z]{8,26})")
 
-ELSEWHERE = "Here instead of a thread"
+ELSEWHERE = "Posted here because"
 """How a clip says that its channel allows no thread now."""
 
 THINKING_SECONDS = 5.0

@@ -78,7 +78,7 @@ async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(plac
         reused = alice.context_menu(clip, "Use these settings")
         assert (await prefilled(reused))["prompt"] == FOX
         nothing = alice.context_menu(photo, "Use these settings")
-        assert "not a clip of mine" in await text_of(nothing)
+        assert "not one of my clips" in await text_of(nothing)
         await place.clip(animated)
         for more in (again, edited):
             await place.done(more)

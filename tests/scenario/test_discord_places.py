@@ -73,7 +73,7 @@ async def test_a_clip_comes_as_a_reply_when_threads_are_used_up_for_minutes(plac
         await place.done(card)
     assert clip.reference is card
     assert card.thread is None
-    assert "no more threads" in clip.text
+    assert "no more new threads" in clip.text
     assert 429 not in {seen.status for seen in place.discord.witness.requests}
 
 
@@ -181,7 +181,7 @@ async def test_where_only_threads_are_forbidden_the_clip_is_a_reply(place, told)
         clip = await clip_in(place, place.general)
         await place.done(card)
     assert clip.reference is card
-    assert "I may not write there" in clip.text
+    assert "I cannot write in the thread" in clip.text
 
 
 async def test_a_locked_thread_gets_its_clip_in_the_channel(place):
@@ -198,7 +198,7 @@ async def test_a_place_that_stays_closed_sends_its_clip_by_message_and_says_why(
         await asked(place)
         place.discord.world.time_out(place.guild)
         clip = await clip_in(place, place.alice.direct)
-    assert "may not write in the channel" in clip.text
+    assert "cannot write in the channel" in clip.text
 
 
 async def test_a_card_that_was_deleted_leaves_its_clip_in_the_channel(place):
@@ -225,7 +225,7 @@ async def test_a_lost_answer_in_a_voice_channel_without_connect_makes_no_second_
         await place.done(card)
         await eventually(lambda: not app.core.jobs.queued_ids())
     assert place.discord.witness.pings(place.alice.user) == [clip]
-    assert "I may not see whether the file is there already" in card.text
+    assert "I cannot see whether the file was posted already" in card.text
 
 
 async def test_a_clip_that_no_place_takes_is_kept_and_its_card_says_so(place, monkeypatch):

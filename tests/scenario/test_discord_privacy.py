@@ -128,4 +128,4 @@ async def test_closed_direct_messages_offer_no_command_and_take_nothing(place):
 async def test_a_server_that_is_not_allowed_gets_a_sentence(place):
     async with place.bot(house={"allowed_tenants": ["discord:1"]}):
         for command, options in (("generate", {"prompt": "a fox"}), ("rushes queue", {})):
-            assert "does not serve" in await answer(place.alice, place.general, command, **options)
+            assert "is not enabled" in await answer(place.alice, place.general, command, **options)

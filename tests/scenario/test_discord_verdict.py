@@ -77,7 +77,7 @@ async def test_a_clip_may_come_without_its_thread_if_it_says_why(made_up):
     made_up.card()
     clip = made_up.clip(made_up.general)
     assert "the clip is in" in made_up.problem()
-    clip.content = "Here instead of a thread: there are too many."
+    clip.content = "Posted here because there are too many."
     assert judge(made_up.discord).problems == []
 
 

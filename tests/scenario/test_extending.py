@@ -84,7 +84,7 @@ async def test_extend_brings_one_longer_clip_and_delete_takes_what_it_needs_alon
 
     await press(Action(verb=Verb.DELETE, job=job.id).encode(), call)
     assert not app.core.jobs.extendable(job)
-    assert "no longer kept" in plain(await press(extend, call))
+    assert "no longer stored" in plain(await press(extend, call))
     again, _ = await reached(
         app,
         (await press(Action(verb=Verb.EXTEND, job=longer.id).encode(), call)).job,

@@ -71,7 +71,7 @@ async def test_what_everybody_sees_is_in_the_language_that_the_admins_chose(plac
         await place.discord.until(lambda: "만에 완성" in card.text, SECONDS, "card done")
         assert_korean(clip.text)
         queue = await place.alice.slash(place.general, "rushes queue").response()
-        assert "Nothing in line" in queue.text
+        assert "The queue is empty" in queue.text
 
 
 # -- Slack -----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_in_the_terminal_everything_is_in_the_language_that_was_asked_for(tmp_pa
     ended = shell.rushes("chat", "--lang", "ko", "--as", "kim", script=script)
     assert ended.code == 1
     answers = [line for line in ended.out.splitlines() if not line.startswith(("▶", "kim@"))]
-    for part in ("완성됐어요", "대기 중인 작업", "NOSUCH 작업은 없어요", "정수여야 해요"):
+    for part in ("완성됐어요", "대기열에 있는 작업", "NOSUCH 작업은 없어요", "정수여야 해요"):
         assert part in ended.out
     assert not ENGLISH.search(re.sub(r"/rushes\S* \w+|/\S+|--\w+", "", "\n".join(answers)))
 
@@ -135,4 +135,4 @@ def test_errors_and_help_of_the_command_line_are_korean(tmp_path, arguments, env
     assert "실행 중인 Rushes가 없어요" in refused.err
     helped = shell.rushes(*arguments, "--help", **environment)
     assert helped.out.startswith("사용법: ")
-    assert "대기 중인 작업을 보여 줘요" in helped.out
+    assert "대기열을 보여 줘요" in helped.out

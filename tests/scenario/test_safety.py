@@ -77,7 +77,7 @@ def test_words_are_refused_with_a_sentence_and_the_guilds_own_only_in_it(shell):
 
     assert ended.code == 1, ended
     assert "The prompt was refused (graphic violence), so nothing was rendered." in ended.out
-    assert "(words that the admins here do not allow)" in ended.out
+    assert "(words that admins here do not allow)" in ended.out
     assert [path.parts[-3] for path in posted(ended.out)] == ["films"]
     assert "fest" not in ended.err
 
@@ -115,7 +115,7 @@ def test_flagged_results_are_hidden_where_the_guild_wants_that_and_others_are_no
     )
 
     assert ended.code == 0, ended
-    assert ended.out.count("Hidden, because a check flagged it: violence") == 1
+    assert ended.out.count("Hidden because a safety check flagged it: violence") == 1
     logs = [(shell.directory / clip).with_name("thread.jsonl") for clip in posted(ended.out)]
     messages = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
     assert [message["spoiler"] for message in messages if message["file"]] == [True, False]
@@ -142,7 +142,7 @@ def test_what_nobody_can_be_asked_about_is_denied_where_the_operator_wants_that(
 
     ended = shell.rushes("chat", script=f"/generate a red fox {SMALL}\n")
 
-    assert "(it could not be checked just now, try again later)" in ended.out, ended
+    assert "(the check is not available, try again later)" in ended.out, ended
     assert jobs(shell) == [("refused", 0)]
 
 

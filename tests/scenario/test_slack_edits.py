@@ -44,7 +44,7 @@ def edit(alice, message, text):
 def notes(channel):
     """What was said of edits."""
     said = [m.words for m in channel.messages if m.bot_id]
-    return [words for words in said if "is changed" in words or "no longer waits" in words]
+    return [words for words in said if "Changed job" in words or "already left the queue" in words]
 
 
 def told(alice, channel, words):
@@ -178,7 +178,7 @@ async def test_an_edit_after_the_start_is_answered_by_a_note(slack, house, alice
     message = alice.say(place, f"<@{slack.world.installations[0].bot.id}> a fox")
     await clip_below(slack, await alice.wait_for(place, card_of("a fox")))
     edit(alice, message, "an owl")
-    await told(alice, place, "no longer waits")
+    await told(alice, place, "already left the queue")
     assert [job.spec.prompt for job in await house.jobs()] == ["a fox"]
 
 

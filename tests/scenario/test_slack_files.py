@@ -17,8 +17,8 @@ KINDS = {
     "hidden by the plan": ({"mode": "hidden_by_limit"}, "plan"),
     "deleted": ({"deleted": True}, "was deleted"),
     "denied": ({"access_denied": True}, "does not let me see"),
-    "snippet": ({"mode": "snippet"}, "not an image"),
-    "post": ({"mode": "post"}, "not an image"),
+    "snippet": ({"mode": "snippet"}, "not a readable image"),
+    "post": ({"mode": "post"}, "not a readable image"),
     "uploading": ({"looked_into": False, "completed": False}, "whole file"),
 }
 
@@ -121,5 +121,5 @@ async def test_a_stub_that_slack_does_not_explain_now_is_not_taken_for_no_pictur
     slack.trouble(r"files\.info", times=float("inf"), status=503)
     bot = slack.world.installations[0].bot
     say(alice, general, f"<@{bot.id}> it runs", make(alice, KINDS["uploading"][0]))
-    await answer(alice, general, "does not say now")
+    await answer(alice, general, "cannot say what that file is")
     assert await house.jobs() == []

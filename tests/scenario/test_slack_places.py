@@ -146,7 +146,7 @@ async def test_a_clip_whose_thread_is_locked_says_why_it_is_in_the_channel(
     house.executor.finish()
     clip = await alice.wait_for(channel, lambda m: m.files)
     assert clip.thread_ts is None
-    assert "instead of the thread" in clip.words
+    assert "cannot write in the thread" in clip.words
 
 
 @pytest.mark.parametrize("code", ["access_denied", "missing_scope", "team_access_not_granted"])

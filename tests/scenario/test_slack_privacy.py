@@ -176,7 +176,7 @@ async def test_an_unlisted_workspace_cannot_install_the_app(slack, make_house, a
     async with make_house(section=section, rules=rules).open() as house:
         await listening(free_port)
         address = f"http://127.0.0.1:{free_port}/slack/install"
-        with pytest.raises(Refused, match="does not serve"):
+        with pytest.raises(Refused, match="is not enabled"):
             await slack.install(stranger, stranger.add_user("mallory"), address)
         rows = await house.core.database.read("SELECT workspace FROM slack_installations")
         assert rows == []

@@ -64,7 +64,7 @@ async def test_a_refused_command_brings_the_card_and_the_sentence(http):
     status, data = await ask(http, "/v1/commands", {**KIM, "text": "/generate"})
     assert status == 422
     assert data["card"]["kind"] == "error"
-    assert data["error"]["text"].startswith("Say what to show")
+    assert data["error"]["text"].startswith("Describe the clip")
 
 
 async def test_unknown_and_foreign_jobs_are_not_found(http):
@@ -134,6 +134,6 @@ async def test_roles_and_channel_of_the_person_are_judged(http):
     refused, told = await ask(http, "/v1/commands", {**KIM, "text": SMALL})
     assert (refused, "in this channel" in told["error"]["text"]) == (422, True)
     refused, told = await ask(http, "/v1/commands", {**KIM, "channel": "film", "text": SMALL})
-    assert (refused, "takes a role" in told["error"]["text"]) == (422, True)
+    assert (refused, "need another role" in told["error"]["text"]) == (422, True)
     allowed = {**KIM, "channel": "film", "roles": ["editors"], "text": SMALL}
     assert (await ask(http, "/v1/commands", allowed))[0] == 200

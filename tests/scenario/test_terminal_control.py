@@ -118,7 +118,7 @@ def test_a_script_may_talk_line_by_line(shell, serving):
         process.stdin.write("/rushes queue\n")
         process.stdin.flush()
         assert process.stdout.readline().endswith("> /rushes queue\n")
-        assert process.stdout.readline().startswith("Nothing in line")
+        assert process.stdout.readline().startswith("The queue is empty")
         process.stdin.close()
         assert process.wait(60) == 0
 

@@ -169,7 +169,7 @@ async def test_jobs_wait_for_a_worker_that_does_not_start_and_queue_and_health_s
     async with world(tmp_path, fail="no_hello:5") as living:
         await living.start()
         jobs = [await asked(living, f"/generate picture {number} {STILL}") for number in range(2)]
-        assert await living.seen.until(lambda: says(living, "does not start", *jobs), 60)
+        assert await living.seen.until(lambda: says(living, "cannot start", *jobs), 60)
         assert "worker.start" in await health(living)
 
         await ended(living, *jobs)

@@ -21,7 +21,7 @@ WAITING = Card(
     owner=KIM,
     lines=(
         ("720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623",),
-        ("2nd in line · starts in about 1 min, ready about ", Instant(at=52320.0)),
+        ("2nd in queue · starts in about 1 min, ready about ", Instant(at=52320.0)),
     ),
     buttons=(button(Verb.CANCEL, "Cancel"),),
     job="7Q2FK9XDAB",

@@ -28,7 +28,7 @@ def refused(capsys, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["", "-o", "a.mp4"], ["Say what to show"]),
+        (["", "-o", "a.mp4"], ["Describe the clip"]),
         (["x" * 10_000, "-o", "a.mp4"], ["10000 characters", "2000"]),
         (["a fox", "--frams", "49", "-o", "a.mp4"], ["--frams", "--frames"]),
         (["a fox", "--motion", "wild", "-o", "a.mp4"], ["--motion", "wild", "extremely high"]),

@@ -46,7 +46,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
     assert "waiting_per_guild" in text
     assert "mine.toml:3: queue.waiting_total is wrong" in text
     assert "mine.toml:7: log.level is wrong" in text
-    assert "mine.toml:9: there is no setting wattermark; here it may be watermark" in text
+    assert "mine.toml:9: there is no setting wattermark. Possible: watermark" in text
     assert "mine.toml:12: there is no setting models.dflt" in text
     assert "RUSHES_RETENTION__FILES_DAYS: retention.files_days is wrong" in text
 

@@ -43,13 +43,13 @@ def test_everything_wrong_is_told_in_one_go(tmp_path):
     assert len(told) == 8
     for part in (
         "no language xx",
-        "kim does not name a person",
+        "kim is not a person",
         "no platform discoord",
         "no.such:module cannot be loaded",
         "app_token",
         "assistant.api_key",
         "safety.openai",
-        "no sign for",
+        "no glyph for",
     ):
         assert part in text
 

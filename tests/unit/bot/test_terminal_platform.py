@@ -43,7 +43,7 @@ def clip_message(clip_file, job=None, text="here it is"):
     )
 
 
-def card_message(text="in line", job=None):
+def card_message(text="in queue", job=None):
     job = job or job_in("studio", id="JOB0000001")
     card = Card(kind=CardKind.WAITING, title="a fox", lines=((text,),), job=job.id)
     return Outgoing(
@@ -118,12 +118,12 @@ async def test_nothing_is_found_in_a_thread_that_is_not_there(terminal, clip_fil
 
 
 async def test_an_edit_keeps_the_newest_state_of_the_card_and_no_other_line(terminal):
-    receipt = await terminal.post(card_message("in line"), forget)
+    receipt = await terminal.post(card_message("in queue"), forget)
     message = card_message("step 3 of 10")
     await terminal.edit(receipt, message)
     thread = terminal.thread(message.job)
     assert (thread / "card.txt").read_text() == "a fox\nstep 3 of 10\n"
-    assert [record["text"] for record in log_of(terminal, message)] == ["a fox\nin line"]
+    assert [record["text"] for record in log_of(terminal, message)] == ["a fox\nin queue"]
 
 
 async def test_an_edit_in_a_deleted_thread_says_that_it_is_gone(terminal):

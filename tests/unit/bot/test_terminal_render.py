@@ -36,7 +36,7 @@ def drawn(card: Card, *, columns: int = 80, terminal: bool = True, numbered: boo
             """\
 ▌ 🎬 a red fox running through snow  @kim
 ▌ 720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623
-▌ 2nd in line · starts in about 1 min, ready about 14:32
+▌ 2nd in queue · starts in about 1 min, ready about 14:32
 ▌ [1 Cancel]
 """,
         ),
@@ -72,7 +72,7 @@ def test_a_card_in_a_pipe_has_whole_lines_and_no_decoration():
         == """\
 🎬 a red fox running through snow  @kim
   720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623
-  2nd in line · starts in about 1 min, ready about 14:32
+  2nd in queue · starts in about 1 min, ready about 14:32
   [Cancel]
 """
     )
@@ -107,7 +107,7 @@ def test_the_toolbar_shows_the_running_job_first_and_counts_the_rest():
     rows = toolbar([RUNNING, WAITING, WAITING, WAITING], zone=UTC, columns=100, rows=2)
     assert rows.splitlines() == [
         f" {FOX}  ▓▓▓▓▓▓▓▓▓░░░░░░  step 18 of 30 · about 14 s left",
-        f" {FOX}  2nd in line · starts in about 1 min, ready about 14:32  (+2)",
+        f" {FOX}  2nd in queue · starts in about 1 min, ready about 14:32  (+2)",
     ]
 
 

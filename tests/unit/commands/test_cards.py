@@ -52,17 +52,17 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
 @pytest.mark.parametrize(
     ("changes", "standing", "lines"),
     [
-        ({"state": JobState.ACCEPTED}, {}, [FOX, FACTS, "getting ready", "[Cancel]"]),
+        ({"state": JobState.ACCEPTED}, {}, [FOX, FACTS, "preparing", "[Cancel]"]),
         (
             {"state": JobState.REVIEW},
             {},
             [
                 FOX,
                 FACTS,
-                "waiting for your word on the prompt",
+                "Waiting for you to approve the prompt",
                 "[Use this]",
-                "[Change it]",
-                "[Keep my words]",
+                "[Edit]",
+                "[Keep mine]",
                 "[Cancel]",
             ],
         ),
@@ -72,7 +72,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 FACTS,
-                "the largest that fits this GPU; waiting for your word",
+                "Waiting for you to approve the size: the largest that fits this GPU",
                 "[Use this]",
                 "[Edit]",
                 "[Cancel]",
@@ -84,7 +84,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 FACTS,
-                "2nd in line · starts in about 1 min, ready about 14:32",
+                "2nd in queue · starts in about 1 min, ready about 14:32",
                 "[Cancel]",
                 "[Edit]",
             ],
@@ -95,16 +95,16 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 FACTS,
-                "next in line · starts in about 14 s, ready about 14:14",
+                "next in queue · starts in about 14 s, ready about 14:14",
                 "[Cancel]",
                 "[Edit]",
             ],
         ),
-        ({}, {}, [FOX, FACTS, "in line", "[Cancel]", "[Edit]"]),
+        ({}, {}, [FOX, FACTS, "in queue", "[Cancel]", "[Edit]"]),
         (
             {},
             {"place": SECOND, "paused": True},
-            [FOX, FACTS, "The queue is paused; jobs keep their place.", "[Cancel]", "[Edit]"],
+            [FOX, FACTS, "The queue is paused. Jobs keep their place.", "[Cancel]", "[Edit]"],
         ),
         ({"state": JobState.RUNNING}, {}, [FOX, "starting", "[Cancel]"]),
         (
@@ -135,7 +135,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
         (
             {"state": JobState.DONE, "started_at": NOW + 12, "ended_at": NOW + 47},
             {},
-            [FOX, "ready in 47 s (12 s in line)"],
+            [FOX, "ready in 47 s (12 s in the queue)"],
         ),
         (
             {"state": JobState.DONE, "started_at": NOW + 0.2, "ended_at": NOW + 90},
@@ -148,7 +148,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 (
-                    "That does not fit into this GPU's memory."
+                    "This does not fit into the GPU's memory."
                     " Choose fewer frames or a lower resolution."
                 ),
                 "job 7Q2FK9XDAB",
@@ -171,7 +171,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             {},
             [
                 FOX,
-                "The image could not be fetched. Please attach it again.",
+                "The image could not be downloaded. Please attach it again.",
                 "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",
@@ -182,7 +182,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             {},
             [
                 FOX,
-                "Something went wrong on our side. Tell the operator this reference: 7Q2FK9XDAB",
+                "Something went wrong on our side. Tell the operator this job id: 7Q2FK9XDAB",
                 "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",
@@ -192,7 +192,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
         (
             {"state": JobState.EXPIRED},
             {},
-            [FOX, "This waited too long and was dropped.", "[Try again]"],
+            [FOX, "Expired: this job waited too long.", "[Try again]"],
         ),
     ],
 )
@@ -273,8 +273,8 @@ def test_info_shows_every_value_and_whence_it_came(job):
     assert "resolution: 720p (built-in)" in lines
     assert "length: 97 frames (built-in)" in lines
     assert "seed: 48151623 (chosen)" in lines
-    assert "refine: no (this installation's)" in lines
-    assert "model: opensora (this installation's)" in lines
+    assert "refine: no (installation default)" in lines
+    assert "model: opensora (installation default)" in lines
     assert not any(line.startswith("avoid") for line in lines)
 
 

@@ -58,7 +58,7 @@ async def test_extending_asks_for_the_clip_and_one_pass_more(call, jobs, clip):
     assert (order.spec.after_frames, order.spec.total_frames) == (97, 177)
     assert order.spec.camera == clip.spec.camera
     assert order.spec.seed != clip.spec.seed
-    assert "177 frames (7.4 s) · 80 frames of it new" in plain(card)
+    assert "177 frames (7.4 s) · 80 new frames" in plain(card)
 
 
 async def test_the_button_is_there_as_long_as_there_is_something_to_go_on_from(call, jobs, clip):
@@ -67,16 +67,16 @@ async def test_the_button_is_there_as_long_as_there_is_something_to_go_on_from(c
 
     jobs.kept.clear()
     assert Verb.EXTEND not in verbs(await press(info, call))
-    assert "no longer kept" in plain(await press(extend(clip), call))
+    assert "no longer stored" in plain(await press(extend(clip), call))
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"manifest": None}, "no longer kept"),
-        ({"manifest": replace(MANIFEST, latents_sha256=None)}, "no longer kept"),
-        ({"removed_at": 1.0}, "no longer kept"),
-        ({"manifest": replace(MANIFEST, frames=1600)}, "cannot become longer: 1617 frames"),
+        ({"manifest": None}, "no longer stored"),
+        ({"manifest": replace(MANIFEST, latents_sha256=None)}, "no longer stored"),
+        ({"removed_at": 1.0}, "no longer stored"),
+        ({"manifest": replace(MANIFEST, frames=1600)}, "cannot get longer. The limit is 1617 frames"),
     ],
 )
 async def test_what_cannot_be_extended_says_why_and_queues_nothing(
@@ -92,7 +92,7 @@ async def test_what_cannot_be_extended_says_why_and_queues_nothing(
 async def test_a_model_that_keeps_nothing_says_so(call, jobs, clip):
     jobs.put(replace(clip, spec=replace(clip.spec, model="nano")))
 
-    assert "cannot go on from its clips" in plain(await press(extend(clip), call))
+    assert "cannot extend clips" in plain(await press(extend(clip), call))
 
 
 def test_many_jobs_make_no_longer_clip_than_all_loops_of_one(call, clip):
@@ -118,12 +118,12 @@ async def test_an_edited_extension_goes_on_from_the_same_clip(call, jobs, clip):
         97,
     )
     refused = await submit(form, {"prompt": "a fox", "aspect": "9:16"}, call)
-    assert "its model, resolution and shape stay" in plain(refused)
+    assert "its model, resolution and aspect cannot change" in plain(refused)
 
 
 async def test_what_it_cost_is_for_its_requester_and_admins(call, jobs, clip):
     info = Action(verb=Verb.INFO, job=clip.id).encode()
-    words = "load 0.0 s · text 0.2 s · sample 12.3 s · decode 2.0 s · 50 forwards · 21.4 GB at most"
+    words = "load 0.0 s · text 0.2 s · sample 12.3 s · decode 2.0 s · 50 model calls · 21.4 GB peak memory"
     other = replace(call.caller, id="u2", name="bob")
 
     assert words in plain(await press(info, call))
@@ -134,7 +134,7 @@ async def test_what_it_cost_is_for_its_requester_and_admins(call, jobs, clip):
 async def test_a_last_image_needs_a_first_one_and_a_model_that_can(call, jobs):
     terminal = replace(call, channel=replace(call.channel, local_files=True))
 
-    assert "needs a first one" in plain(await execute("/generate fox --last b.png", terminal))
+    assert "needs a first image too" in plain(await execute("/generate fox --last b.png", terminal))
     assert "Attach the image" in plain(await execute("/generate fox --last b.png", call))
     await execute("/generate fox --image a.png --last b.png", terminal)
 

@@ -74,7 +74,7 @@ async def test_editing_a_waiting_job_changes_it(call, jobs):
 
     card = await submit(form.id, {**written(form), "prompt": "an owl", "aspect": "1:1"}, call)
 
-    assert plain(card) == "Job JOB0000001 is changed. It is the last of your own jobs in line now."
+    assert plain(card) == "Changed job JOB0000001. It is now the last of your jobs in the queue."
     assert card.private
     job = await jobs.get("JOB0000001", tenant="test:g1")
     assert (job.spec.prompt, job.spec.aspect, job.spec.camera) == ("an owl", "1:1", "pan left")
@@ -135,7 +135,7 @@ def test_only_an_edit_opens_a_form():
 async def test_a_button_is_no_form(call):
     await execute("/generate a red fox", call)
     card = await submit("v1:reroll:JOB0000001", {}, call)
-    assert "too old" in plain(card)
+    assert "from another version" in plain(card)
 
 
 async def still(call, jobs, **changes):
@@ -168,7 +168,7 @@ async def test_a_finished_file_is_taken_back_by_its_owner_only(call, jobs):
     stranger = await press("v1:delete:JOB0000001", replace(call, caller=BOB))
     assert jobs.finished
     assert "ada" in plain(stranger)
-    assert "is taken back" in plain(await press("v1:delete:JOB0000001", call))
+    assert "Deleted job" in plain(await press("v1:delete:JOB0000001", call))
     assert not jobs.finished
     assert "nothing to delete" in plain(await press("v1:delete:JOB0000001", call))
 

@@ -24,7 +24,7 @@ async def test_a_typed_line_becomes_a_job_and_its_card(call, jobs):
     assert plain(card).split("\n") == [
         "🎬 a red fox  @ada",
         "720p · 9:16 · 97 frames (4.0 s) · motion fair · seed 7",
-        "next in line · starts in about 1 s, ready about 14:14",
+        "next in queue · starts in about 1 s, ready about 14:14",
     ]
     assert (card.private, card.job) == (False, "JOB0000001")
     (order,) = jobs.orders
@@ -67,7 +67,7 @@ def with_memory_for(call, code, **largest):
 async def test_what_the_machine_cannot_render_is_never_accepted(call, jobs):
     small = with_memory_for(call, "memory.too_small")
     card = await execute("/generate a fox --frames 113", small)
-    assert plain(card).startswith("That does not fit this GPU: 720p with 113 frames needs about")
+    assert plain(card).startswith("This does not fit the GPU: 720p with 113 frames needs about")
     assert (card.private, jobs.orders) == (True, [])
 
 
@@ -108,7 +108,7 @@ async def test_a_terminal_may_name_a_file(call, jobs):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("/generate", "Say what to show, for example: /generate a red fox running through snow"),
+        ("/generate", "Describe the clip, for example: /generate a red fox running through snow"),
         ("/generate a fox --sed 7", "There is no option --sed. Did you mean --seed?"),
         (
             "/generate a fox --ar wide",
@@ -116,16 +116,16 @@ async def test_a_terminal_may_name_a_file(call, jobs):
         ),
         (
             "/generate a fox --model nano --frames 97",
-            "Nano cannot do --frames 97. It can do 1, 49 or 65; 65 is nearest.",
+            "Nano does not support --frames 97. Choose 1, 49 or 65; 65 is nearest.",
         ),
         ("/image a fox --frames 49", "/image sets --frames itself. Use /generate to choose it."),
         (
             "/animate it runs",
-            "/animate needs an image: attach one, or use /generate for words alone.",
+            "/animate needs an image. Attach one, or use /generate for text alone.",
         ),
         (
             "/animate it runs --image /etc/passwd",
-            "Attach the image to the command; --image works in the terminal only.",
+            "Attach the image to the command. --image works in the terminal only.",
         ),
         ("/generatte a fox", "There is no command /generatte. Did you mean /generate?"),
         ("/queue", "There is no command /queue. Did you mean /rushes queue?"),
@@ -138,11 +138,11 @@ async def test_a_terminal_may_name_a_file(call, jobs):
         ("", "Start with a command, such as: /generate a red fox running through snow"),
         (
             "/rushes status NOSUCHJOB",
-            "There is no job NOSUCHJOB here. /rushes queue shows those in line.",
+            "There is no job NOSUCHJOB here. /rushes queue lists the waiting jobs.",
         ),
-        ("/rushes status", "You have no job here yet. /generate makes one."),
-        ("/rushes cancel", "You have nothing in line to cancel."),
-        ("/rushes-admin drain", "/rushes-admin drain is not for everyone here. Ask an admin."),
+        ("/rushes status", "You have no jobs here yet. /generate makes one."),
+        ("/rushes cancel", "You have no waiting job to cancel."),
+        ("/rushes-admin drain", "You are not allowed to use /rushes-admin drain here. Ask an admin."),
         ("/rushes help xyzzy", "There is no command xyzzy. /rushes help lists them all."),
         ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),
     ],
@@ -157,10 +157,10 @@ async def test_what_does_not_work_is_said_privately(call, jobs, line, sentence):
 async def test_the_same_option_in_form_and_prompt_is_refused(call):
     options = {"prompt": "a fox --seed 7", "seed": 8}
     card = await invoke(command("/generate"), replace(call, options=options))
-    assert plain(card) == "--seed is there twice. Keep one of them."
+    assert plain(card) == "--seed is given twice. Keep one of them."
 
 
 async def test_a_full_line_says_so(call, jobs):
     jobs.limit = 1
     await execute("/generate a fox", call)
-    assert "1 job is waiting here" in plain(await execute("/generate a fox", call))
+    assert "The queue here is full: 1 job waiting" in plain(await execute("/generate a fox", call))

@@ -24,13 +24,13 @@ async def test_history_lists_ones_own_jobs_page_by_page(call):
     first = (await say(call, "/rushes history red fox")).split("\n")
     assert first[:2] == [
         "Your jobs, page 1",
-        "2026-09-21 14:13 · red fox 11 · in line · JOB0000012",
+        "2026-09-21 14:13 · red fox 11 · in queue · JOB0000012",
     ]
-    assert (len(first), first[-1]) == (12, "Older ones: /rushes history red fox --page 2")
+    assert (len(first), first[-1]) == (12, "Older jobs: /rushes history red fox --page 2")
     second = (await say(call, "/rushes history --page 2 red fox")).split("\n")
     assert [line.split(" · ")[1] for line in second[1:]] == ["red fox 1", "red fox 0"]
-    assert await say(call, "/rushes history --page 3") == "There are no jobs of yours on that page."
-    assert (await say(call, "/rushes history owl")).startswith("No job of yours is like that.")
+    assert await say(call, "/rushes history --page 3") == "You have no jobs on that page."
+    assert (await say(call, "/rushes history owl")).startswith("No matching job.")
     assert (await say(call, "/rushes history --page 0")).startswith("--page must be from 1")
     assert (await say(call, "/rushes history --page")).startswith("--page needs a value")
 

@@ -90,7 +90,7 @@ async def test_no_command_tells_anything_of_another_guild(attacker, command):
         answer = plain(await execute(f"{command.typed} {words}", attacker))
         leaks = [secret for secret in SECRETS if secret not in words and secret in answer]
         assert leaks == []
-        assert "this server's" not in answer
+        assert "set for this server" not in answer
 
 
 async def test_what_a_foreign_admin_does_stays_in_their_own_guild(victim, attacker, jobs):
@@ -112,7 +112,7 @@ async def test_what_a_foreign_admin_does_stays_in_their_own_guild(victim, attack
     assert card.job is not None
     assert jobs.orders[-1].spec.aspect == "4:3"
     listed = plain(await execute("/rushes preset list", member))
-    assert (listed.count("(yours)"), listed.count("(this server's)")) == (1, 1)
+    assert (listed.count("(yours)"), listed.count("(set for this server)")) == (1, 1)
     assert await jobs.get("JOB0000001", tenant="test:g1")
     blocked = replace(victim, caller=Caller(id="u9", name="Blocked"))
     assert "grudge" in plain(await execute("/generate x", blocked))
@@ -120,7 +120,7 @@ async def test_what_a_foreign_admin_does_stays_in_their_own_guild(victim, attack
 
 async def test_the_quota_of_one_guild_is_not_used_up_in_another(victim, attacker):
     answer = plain(await execute("/rushes quota", attacker))
-    assert "You: 0 s used, 0 s in line" in answer
+    assert "You: 0 s used, 0 s in the queue" in answer
 
 
 @pytest.mark.parametrize("hidden", [False, True])
@@ -166,8 +166,8 @@ async def test_a_button_lifts_neither_a_block_nor_a_role_nor_a_cap(victim, jobs)
     reroll = Action(verb=Verb.REROLL, job="JOB0000002").encode()
     before = len(jobs.orders)
     for setting, reset, words in (
-        ("settings set cap.resolution 360p", "settings reset cap.resolution", "up to 360p"),
-        ("settings set roles chiefs", "settings reset roles", "takes a role"),
+        ("settings set cap.resolution 360p", "settings reset cap.resolution", "limit for --res is 360p"),
+        ("settings set roles chiefs", "settings reset roles", "need another role"),
         ("settings set channels film", "settings reset channels", "in this channel"),
         ("settings set quota.user 1", "settings reset quota.user", "of 1 s"),
         ("block u5", "unblock u5", "blocked you"),

@@ -23,18 +23,18 @@ ADMIN = Caller(id="u3", name="eve", admin=True)
 OPERATOR = Caller(id="u4", name="kim", operator=True)
 
 NOT_HERE = (
-    "Nothing is made in this channel. Use one where Rushes is allowed, or ask an admin for:"
+    "Rushes is not enabled in this channel. Use another channel, or ask an admin for:"
     " /rushes-admin settings set channels"
 )
-NO_ROLE = "Making things here takes a role that you do not have. Ask an admin."
-NOT_YOURS = "Only Ada or an admin may use the buttons of this job. /generate makes one of your own."
-NOT_FOR_MEMBERS = "Only admins may use these buttons here. /generate makes a job of your own."
+NO_ROLE = "You need another role to make things here. Ask an admin."
+NOT_YOURS = "Only Ada or an admin can use the buttons of this job. Use /generate to make your own."
+NOT_FOR_MEMBERS = "Only admins can use these buttons here. Use /generate to make your own."
 
 
 def over(asked, limit):
     """Return the sentence for somebody who asks for more than the cap."""
-    start = f"{asked} is not for everyone here: up to {limit} is yours."
-    return f"{start} Choose that, or ask an admin for more."
+    option = asked.partition(" ")[0]
+    return f"Your limit for {option} is {limit}. Choose that, or ask an admin for more."
 
 
 FILM_ONLY = Rules(guild={"channels": ["film", "fun"]})
@@ -154,14 +154,14 @@ def test_what_nobody_asked_for_is_lowered_and_info_says_so(studio):
 
 def test_a_clip_is_never_lowered_to_an_image(studio):
     rules = Rules(guild={"cap.frames": 1})
-    assert "up to 1 is yours" in sentence(within_caps, resolve("x", [], studio), MEMBER, rules)
+    assert "is 1." in sentence(within_caps, resolve("x", [], studio), MEMBER, rules)
     still = Layer(name=TYPED, values={"frames": 1}, asked=True)
     assert within_caps(resolve("x", [still], studio), MEMBER, rules).spec.frames == 1
 
 
 def test_making_somebody_elses_job_again_does_not_lift_the_cap():
     rules = Rules(guild=CAPPED_360)
-    assert "up to 360p" in sentence(check_caps, a_spec(resolution="720p"), MEMBER, rules)
+    assert "is 360p" in sentence(check_caps, a_spec(resolution="720p"), MEMBER, rules)
     assert sentence(check_caps, a_spec(resolution="720p"), EDITOR, rules) is None
 
 

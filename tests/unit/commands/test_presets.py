@@ -22,7 +22,7 @@ async def say(call, line):
 
 async def test_a_preset_becomes_the_persons_defaults_and_what_is_typed_still_wins(call, jobs):
     answer = await say(call, "/rushes preset save Fast --res 360p --frames 49 --camera pan left")
-    assert answer == "Preset fast is --res 360p --frames 49 --camera pan left"
+    assert answer == "Saved preset fast: --res 360p --frames 49 --camera pan left"
     await say(call, "/rushes settings set default.steps 9")
     await say(call, "/rushes preset use fast")
     await say(call, "/generate a fox --camera static")
@@ -34,15 +34,15 @@ async def test_a_preset_becomes_the_persons_defaults_and_what_is_typed_still_win
 
 async def test_without_flags_what_one_has_set_is_kept(call):
     await say(call, "/rushes settings set default.aspect 9:16")
-    assert await say(call, "/rushes preset save tall") == "Preset tall is --ar 9:16"
+    assert await say(call, "/rushes preset save tall") == "Saved preset tall: --ar 9:16"
 
 
 async def test_a_guilds_preset_is_for_everybody_and_ones_own_goes_before(call, admin):
     await say(admin, "/rushes preset save fast --everyone --res 360p")
-    assert await say(call, "/rushes preset list") == "Presets\nfast: --res 360p (this server's)"
+    assert await say(call, "/rushes preset list") == "Presets\nfast: --res 360p (set for this server)"
     await say(call, "/rushes preset save fast --res 720p")
     assert "--res 720p" in await say(call, "/rushes preset use fast")
-    assert await say(call, "/rushes preset delete fast") == "Preset fast is gone."
+    assert await say(call, "/rushes preset delete fast") == "Deleted preset fast."
     assert "--res 360p" in await say(call, "/rushes preset use fast")
     log = await say(admin, "/rushes-admin settings log")
     assert "preset fast" in log
@@ -50,14 +50,14 @@ async def test_a_guilds_preset_is_for_everybody_and_ones_own_goes_before(call, a
 
 
 async def test_only_admins_make_and_delete_presets_for_everyone(call, admin):
-    refused = "Only admins make presets for everyone."
+    refused = "Only admins can change presets for everyone."
     assert (await say(call, "/rushes preset save x --res 360p --everyone")).startswith(refused)
     await say(admin, "/rushes preset save fast --everyone --res 360p")
     assert (await say(call, "/rushes preset delete fast --everyone")).startswith(refused)
     assert await say(call, "/rushes preset delete fast") == (
-        "There is no preset fast. /rushes preset list shows those there are."
+        "There is no preset fast. /rushes preset list shows them all."
     )
-    assert await say(admin, "/rushes preset delete fast --everyone") == "Preset fast is gone."
+    assert await say(admin, "/rushes preset delete fast --everyone") == "Deleted preset fast."
 
 
 async def test_other_peoples_presets_are_as_unknown_as_none(call, admin):
@@ -75,10 +75,10 @@ async def test_other_peoples_presets_are_as_unknown_as_none(call, admin):
     [
         ("/rushes preset save", "name needs a value after it."),
         ("/rushes preset use", "name needs a value after it."),
-        ("/rushes preset save a.b --res 360p", "A preset cannot be called “a.b”."),
-        ("/rushes preset save fast", "Say what the preset holds"),
-        ("/rushes preset save fast --seed 7", "A preset cannot hold --seed."),
-        ("/rushes preset save fast --res 360p fox", "“fox” is more than is expected here."),
+        ("/rushes preset save a.b --res 360p", "“a.b” cannot be a preset name."),
+        ("/rushes preset save fast", "Add options to the preset"),
+        ("/rushes preset save fast --seed 7", "A preset cannot contain --seed."),
+        ("/rushes preset save fast --res 360p fox", "“fox” is not expected here."),
         ("/rushes preset save fast --sed 7", "There is no option --sed. Did you mean --seed?"),
         ("/rushes preset save fast --model dalle", "There is no model “dalle” here."),
         ("/rushes preset paint", "action cannot be “paint”."),
@@ -95,8 +95,8 @@ async def test_what_makes_no_preset_is_refused(admin, call, line, sentence):
 async def test_there_are_not_more_presets_than_fit_into_a_list(call):
     for number in range(MAXIMUM_PRESETS):
         await say(call, f"/rushes preset save p{number} --res 360p")
-    assert (await say(call, "/rushes preset save more --res 360p")).startswith("There are 50")
-    assert "Preset p1 is" in await say(call, "/rushes preset save p1 --res 720p")
+    assert (await say(call, "/rushes preset save more --res 360p")).startswith("The limit is 50")
+    assert "Saved preset p1:" in await say(call, "/rushes preset save p1 --res 720p")
 
 
 async def test_a_form_saves_what_a_line_saves(call):

@@ -18,7 +18,7 @@ async def test_forgetting_deletes_the_callers_jobs(call, jobs):
     await execute("/generate a fox", call)
     other = await jobs.submit(jobs.orders[0])
     card = await execute("/rushes forget-me yes", call)
-    assert "2 requests" in plain(card)
+    assert "2 jobs" in plain(card)
     assert await jobs.recent("test:g1", "u1", limit=5) == []
     assert other.id not in [job.id for job in await jobs.waiting("test:g1")]
 
@@ -32,10 +32,10 @@ async def test_forgetting_deletes_what_the_caller_set_and_their_name_from_the_lo
     await execute("/rushes-admin settings set default.steps 12", admin)
     await execute("/rushes forget-me yes", admin)
 
-    assert "default.steps: 12 (this server's)" in plain(await execute("/rushes settings", call))
+    assert "default.steps: 12 (set for this server)" in plain(await execute("/rushes settings", call))
     assert "no presets" in plain(await execute("/rushes preset list", call))
     log = plain(await execute("/rushes-admin settings log", other))
-    assert "somebody · default.steps: nothing → 12" in log
+    assert "deleted person · default.steps: not set → 12" in log
     assert "ada" not in log
     assert "default.steps: 9 (yours)" in plain(await execute("/rushes settings", other))
     assert "fast: --res 360p (yours)" in plain(await execute("/rushes preset list", other))

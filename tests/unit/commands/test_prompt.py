@@ -68,10 +68,10 @@ async def test_refine_shows_the_prompt_to_the_caller_and_how_to_render_it(assist
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("/refine", "Say what to show"),
+        ("/refine", "Describe the clip"),
         ("/refine a fox --sed 7", "Did you mean --seed?"),
         ("/refine a fox --image fox.png", "Attach the image to the command"),
-        ("/random a fox", "“a fox” is more than is expected here"),
+        ("/random a fox", "“a fox” is not expected here"),
         ("/random --image fox.png", "Attach the image to the command"),
     ],
 )
@@ -91,13 +91,13 @@ async def test_refine_says_when_there_is_no_answer(assisted, jobs):
     jobs.refined = None
     card = await execute("/refine a fox", assisted)
     assert (card.kind, card.private) == (CardKind.ERROR, True)
-    assert plain(card).startswith("The prompt assistant does not answer at the moment.")
+    assert plain(card).startswith("The prompt assistant does not respond.")
 
 
 async def test_who_may_make_nothing_may_not_refine(assisted, jobs):
     await assisted.policy.blocks.put("test:g1", Block(person=BOB.id), assisted.caller.requester)
     card = await execute("/refine a fox", replace(assisted, caller=BOB))
-    assert plain(card) == "An admin has blocked you from making things here."
+    assert plain(card) == "You are blocked from making things here. Ask an admin."
 
 
 # -- the option --------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ async def test_refining_is_the_default_where_there_is_an_assistant_and_only_ther
 
 async def test_refine_without_an_assistant_is_refused_with_a_sentence(call, jobs):
     card = await execute("/generate a fox --refine", call)
-    assert plain(card).startswith("There is no prompt assistant here, so --refine cannot work.")
+    assert plain(card).startswith("There is no prompt assistant here, so leave --refine out.")
     assert jobs.orders == []
 
 
@@ -178,13 +178,13 @@ def test_a_long_refined_prompt_is_whole_only_where_it_is_decided_on(review):
 
 
 def test_a_card_in_review_asks_for_a_word(review):
-    assert shown(review)[-4:] == ["[Use this]", "[Change it]", "[Keep my words]", "[Cancel]"]
+    assert shown(review)[-4:] == ["[Use this]", "[Edit]", "[Keep mine]", "[Cancel]"]
 
 
 @pytest.mark.parametrize(
     ("note", "sentence"),
     [
-        ("not_english", "The model hardly understands anything but English"),
+        ("not_english", "This model understands English best"),
         ("assistant_unanswered", "The prompt assistant did not answer"),
         ("assistant_declined", "The prompt assistant declined"),
     ],
@@ -215,8 +215,8 @@ async def test_review_is_a_setting_of_people_and_of_guilds(assisted, jobs, setti
 @pytest.mark.parametrize(
     ("verb", "outcome"),
     [
-        (Verb.ACCEPT, (REFINED, "Job 7Q2FK9XDAB is in line with the refined prompt.")),
-        (Verb.KEEP, ("fuchs im schnee", "Job 7Q2FK9XDAB is in line in your own words.")),
+        (Verb.ACCEPT, (REFINED, "Job 7Q2FK9XDAB is in the queue with the refined prompt.")),
+        (Verb.KEEP, ("fuchs im schnee", "Job 7Q2FK9XDAB is in the queue with your own prompt.")),
     ],
 )
 async def test_a_word_puts_the_job_in_line(assisted, jobs, review, verb, outcome):
@@ -227,13 +227,13 @@ async def test_a_word_puts_the_job_in_line(assisted, jobs, review, verb, outcome
     job = await jobs.get(review.id, tenant="test:g1")
     assert (job.state, job.spec.prompt) == (JobState.QUEUED, prompt)
     again = await press(button(verb, review), assisted)
-    assert plain(again) == "Job 7Q2FK9XDAB waits for no word on its prompt (any more)."
+    assert plain(again) == "Job 7Q2FK9XDAB is not waiting for approval, or not any more."
 
 
 @pytest.mark.parametrize("verb", [Verb.ACCEPT, Verb.KEEP, Verb.REWORD])
 async def test_only_its_requester_and_admins_decide(assisted, jobs, review, verb):
     card = await press(button(verb, review), replace(assisted, caller=BOB))
-    assert plain(card) == "Only U1 or an admin can decide on that prompt."
+    assert plain(card) == "Only U1 or an admin can approve that prompt."
     assert (await jobs.get(review.id, tenant="test:g1")).state is JobState.REVIEW
 
     form = await submit(button(verb, review), {"prompt": "x"}, replace(assisted, caller=BOB))

@@ -44,7 +44,7 @@ async def test_the_queue_shows_the_line_and_only_ours(call, jobs):
     jobs.put(replace(first, state=JobState.RUNNING))
     card = await execute("/rushes queue", call)
     assert plain(card).split("\n") == [
-        "3 jobs in line",
+        "3 jobs in the queue",
         "▶ fox 0 · ada · JOB0000001",
         "1. fox 1 · ada · starts in about 1 s · JOB0000002",
         "2. fox 2 · ada · starts in about 40 s · JOB0000003",
@@ -61,7 +61,7 @@ async def test_a_long_queue_is_cut(call, jobs):
 
 
 async def test_an_empty_queue_says_so(call):
-    assert plain(await execute("/rushes queue", call)).startswith("Nothing in line.")
+    assert plain(await execute("/rushes queue", call)).startswith("The queue is empty.")
 
 
 async def test_status_without_an_id_is_about_the_newest(call, jobs):
@@ -84,7 +84,7 @@ async def test_show_brings_the_clip_again_while_it_is_kept(call, jobs):
     await execute("/generate one", call)
     job = await jobs.get("JOB0000001", tenant="test:g1")
     jobs.put(replace(job, state=JobState.DONE))
-    assert "no longer kept" in plain(await execute("/rushes show", call))
+    assert "retention time" in plain(await execute("/rushes show", call))
     jobs.finished[job.id] = Path("/data/clip.mp4")
     card = await execute("/rushes show", call)
     assert card.attachment.path == Path("/data/clip.mp4")
@@ -94,7 +94,7 @@ async def test_show_brings_the_clip_again_while_it_is_kept(call, jobs):
 async def test_cancel_takes_the_only_job(call, jobs):
     await execute("/generate one", call)
     card = await execute("/rushes cancel", call)
-    assert plain(card) == "Cancelled: job JOB0000001 is out of line, nothing will be posted."
+    assert plain(card) == "Cancelled job JOB0000001. Nothing will be posted."
     assert (await jobs.get("JOB0000001", tenant="test:g1")).state is JobState.CANCELLED
     assert "already finished" in plain(await execute("/rushes cancel JOB0000001", call))
 
@@ -152,7 +152,7 @@ async def test_a_foreign_job_is_as_unknown_as_none(call, jobs, verb):
 
 
 async def test_a_forged_button_does_nothing(call):
-    assert "too old" in plain(await press("v1:explode:JOB0000001", call))
+    assert "from another version" in plain(await press("v1:explode:JOB0000001", call))
 
 
 async def test_reroll_is_the_same_with_another_seed(call, jobs):
@@ -231,7 +231,7 @@ async def test_a_draining_queue_says_so(call, jobs):
 
 async def test_help_lists_what_the_caller_may_do(call):
     everyone = plain(await execute("/rushes help", call))
-    assert "/rushes queue  Who is in line" in everyone
+    assert "/rushes queue  Show the queue" in everyone
     assert "/rushes-admin" not in everyone
     operator = replace(call, caller=replace(BOB, operator=True))
     assert "/rushes-admin pause" in plain(await execute("/rushes", operator))
@@ -239,7 +239,7 @@ async def test_help_lists_what_the_caller_may_do(call):
 
 async def test_help_explains_a_command_from_the_schema(call):
     manual = plain(await execute("/rushes help generate", call)).split("\n")
-    assert manual[:2] == ["/generate", "Make a clip from words, or from words and an image"]
+    assert manual[:2] == ["/generate", "Make a clip from text, or from text and an image"]
     assert (
         "--ar  Width to height; 16:9 is landscape · 16:9, 9:16, 4:3, 3:4 or 1:1 · default 16:9"
         in manual
@@ -247,9 +247,9 @@ async def test_help_explains_a_command_from_the_schema(call):
     assert not any(line.startswith("--refine") for line in manual)
     with_assistant = replace(call, studio=replace(call.studio, assistant=True))
     manual = plain(await execute("/rushes help generate", with_assistant)).split("\n")
-    assert "--refine/--no-refine  Let the assistant work out the prompt" in manual
-    assert "--seed  The same seed gives the same clip again · 0 to 4294967295" in manual
-    assert "--model  Which model renders it · opensora or nano" in manual
+    assert "--refine/--no-refine  Let the prompt assistant improve the prompt" in manual
+    assert "--seed  The same seed makes the same clip again · 0 to 4294967295" in manual
+    assert "--model  Model that renders the clip · opensora or nano" in manual
     assert not any(
         "--frames" in line for line in plain(await execute("/rushes help /image", call)).split("\n")
     )

@@ -67,10 +67,10 @@ def test_a_legal_value_is_kept_as_it_is_meant(studio, key, typed, value):
         ("default.aspect", "wide", "default.aspect cannot be “wide”."),
         ("default.steps", "0", "default.steps must be from 1 to 200, not 0."),
         ("default.model", "dalle", "There is no model “dalle” here."),
-        ("default.refine", "maybe", "default.refine is either on or off, not “maybe”."),
+        ("default.refine", "maybe", "default.refine must be on or off, not “maybe”."),
         ("channels", ", ,", "channels needs a value after it."),
-        ("channels", ",".join(map(str, range(26))), "channels takes at most 25 names."),
-        ("roles", "x" * 65, "is too long: a name has at most 64 characters."),
+        ("channels", ",".join(map(str, range(26))), "channels takes 25 names at most."),
+        ("roles", "x" * 65, "is too long. A name has 64 characters at most."),
         ("timezone", "Seoul", "There is no time zone “Seoul”."),
         ("timezone", "../../etc/passwd", "There is no time zone “../../etc/passwd”."),
         ("timezone", "/etc/passwd", "There is no time zone “/etc/passwd”."),
@@ -78,8 +78,8 @@ def test_a_legal_value_is_kept_as_it_is_meant(studio, key, typed, value):
         ("quota.roles", "editors", "quota.roles must be a whole number, not “editors”."),
         ("quota.roles", "editors=lots", "quota.roles must be a whole number, not “lots”."),
         ("quota.roles", "=5", "quota.roles needs a value after it."),
-        ("watermark.suffix", "영화", "has letters that the watermark cannot draw."),
-        ("watermark.suffix", "x" * 21, "has 21 characters; at most 20 are possible."),
+        ("watermark.suffix", "영화", "has characters that the watermark cannot draw."),
+        ("watermark.suffix", "x" * 21, "has 21 characters. The limit is 20."),
     ],
 )
 def test_what_is_not_legal_is_refused_with_a_sentence(studio, key, typed, sentence):
@@ -228,11 +228,11 @@ async def test_who_changed_what_can_be_read_by_admins_only(call, admin):
     await say(admin, "/rushes-admin block u9 spam")
     await say(call, "/rushes settings set default.steps 9")  # nobody else's business
     assert (await say(admin, "/rushes-admin settings log")).split("\n") == [
-        "Who changed what",
-        "2026-09-21 14:13 · Boss · block u9: nothing → spam",
-        "2026-09-21 14:13 · Boss · buttons: admins → nothing",
+        "Change log",
+        "2026-09-21 14:13 · Boss · block u9: not set → spam",
+        "2026-09-21 14:13 · Boss · buttons: admins → not set",
         "2026-09-21 14:13 · Boss · buttons: requester → admins",
-        "2026-09-21 14:13 · Boss · buttons: nothing → requester",
+        "2026-09-21 14:13 · Boss · buttons: not set → requester",
     ]
     assert (await execute("/rushes-admin settings log", call)).kind is CardKind.ERROR
 
@@ -247,7 +247,7 @@ async def test_who_changed_what_can_be_read_by_admins_only(call, admin):
             "There is no setting default.step. Did you mean default.steps?",
         ),
         ("/rushes settings set xyzzy 5", "There is no setting xyzzy."),
-        ("/rushes settings set buttons everyone", "buttons is not set by each person."),
+        ("/rushes settings set buttons everyone", "Only an admin can set buttons:"),
         ("/rushes settings burn", "action cannot be “burn”."),
         ("/rushes settings log", "action cannot be “log”."),
         ("/rushes settings --loud", "There is no option --loud."),
@@ -261,7 +261,7 @@ async def test_settings_that_cannot_be_made_are_refused(admin, line, sentence):
 async def test_some_settings_are_for_the_whole_guild(admin):
     here = replace(admin, channel=replace(admin.channel, id="film"))
     answer = await say(here, "/rushes-admin settings set timezone UTC --channel")
-    assert answer == "timezone holds for all channels alike. Leave --channel out."
+    assert answer == "timezone applies to all channels. Leave --channel out."
 
 
 async def test_a_form_sets_what_a_line_sets(admin, call, jobs):
@@ -279,13 +279,13 @@ async def test_settings_are_listed_and_explained(call, admin):
     assert listed[:3] == [
         "Your settings here",
         "default.aspect: 9:16 (yours)",
-        "default.steps: 12 (this server's)",
+        "default.steps: 12 (set for this server)",
     ]
     assert "9:16" not in await say(admin, "/rushes-admin settings")
     assert (await say(call, "/rushes settings show cap.res")).split("\n") == [
         "cap.resolution",
-        "The highest resolution for everybody",
-        "cap.resolution: nothing (built-in)",
+        "Highest resolution that everybody can use",
+        "cap.resolution: not set (built-in)",
         "360p or 720p",
     ]
     for setting in SETTINGS.values():

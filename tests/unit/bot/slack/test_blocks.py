@@ -87,7 +87,7 @@ def test_a_waiting_card_shows_prompt_owner_facts_place_and_button():
     assert drawn[0]["text"]["text"] == "🎬 a red fox running through snow  @\u2068kim\u2069"
     assert "720p · 16:9 · 97 frames" in words(drawn[1:2])
     assert texts(drawn[2:3]) == [
-        "2nd in line · starts in about 1 min, ready about ",
+        "2nd in queue · starts in about 1 min, ready about ",
         "<!date^52320^{time}|14:32 UTC>",
     ]
     [button] = drawn[3]["elements"]
