@@ -76,7 +76,10 @@ async def test_the_button_is_there_as_long_as_there_is_something_to_go_on_from(c
         ({"manifest": None}, "no longer stored"),
         ({"manifest": replace(MANIFEST, latents_sha256=None)}, "no longer stored"),
         ({"removed_at": 1.0}, "no longer stored"),
-        ({"manifest": replace(MANIFEST, frames=1600)}, "cannot get longer. The limit is 1617 frames"),
+        (
+            {"manifest": replace(MANIFEST, frames=1600)},
+            "cannot get longer. The limit is 1617 frames",
+        ),
     ],
 )
 async def test_what_cannot_be_extended_says_why_and_queues_nothing(

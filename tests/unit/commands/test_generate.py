@@ -142,7 +142,10 @@ async def test_a_terminal_may_name_a_file(call, jobs):
         ),
         ("/rushes status", "You have no jobs here yet. /generate makes one."),
         ("/rushes cancel", "You have no waiting job to cancel."),
-        ("/rushes-admin drain", "You are not allowed to use /rushes-admin drain here. Ask an admin."),
+        (
+            "/rushes-admin drain",
+            "You are not allowed to use /rushes-admin drain here. Ask an admin.",
+        ),
         ("/rushes help xyzzy", "There is no command xyzzy. /rushes help lists them all."),
         ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),
     ],

@@ -166,7 +166,11 @@ async def test_a_button_lifts_neither_a_block_nor_a_role_nor_a_cap(victim, jobs)
     reroll = Action(verb=Verb.REROLL, job="JOB0000002").encode()
     before = len(jobs.orders)
     for setting, reset, words in (
-        ("settings set cap.resolution 360p", "settings reset cap.resolution", "limit for --res is 360p"),
+        (
+            "settings set cap.resolution 360p",
+            "settings reset cap.resolution",
+            "limit for --res is 360p",
+        ),
         ("settings set roles chiefs", "settings reset roles", "need another role"),
         ("settings set channels film", "settings reset channels", "in this channel"),
         ("settings set quota.user 1", "settings reset quota.user", "of 1 s"),

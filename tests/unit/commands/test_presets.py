@@ -39,7 +39,9 @@ async def test_without_flags_what_one_has_set_is_kept(call):
 
 async def test_a_guilds_preset_is_for_everybody_and_ones_own_goes_before(call, admin):
     await say(admin, "/rushes preset save fast --everyone --res 360p")
-    assert await say(call, "/rushes preset list") == "Presets\nfast: --res 360p (set for this server)"
+    assert (
+        await say(call, "/rushes preset list") == "Presets\nfast: --res 360p (set for this server)"
+    )
     await say(call, "/rushes preset save fast --res 720p")
     assert "--res 720p" in await say(call, "/rushes preset use fast")
     assert await say(call, "/rushes preset delete fast") == "Deleted preset fast."

@@ -117,7 +117,9 @@ async def test_who_is_blocked_makes_nothing_but_keeps_what_is_theirs(call, admin
     await say(call, "/rushes forget-me yes")
     assert await say(call, "/generate a fox") == blocked
     await say(admin, "/rushes-admin block u1")
-    assert await say(call, "/generate x") == "You are blocked from making things here. Ask an admin."
+    assert (
+        await say(call, "/generate x") == "You are blocked from making things here. Ask an admin."
+    )
     assert await say(admin, "/rushes-admin unblock u1") == "u1 can make things here again."
     assert await say(admin, "/rushes-admin unblock u1") == "u1 is not blocked here."
     assert (await execute("/generate a fox", call)).kind is CardKind.WAITING
