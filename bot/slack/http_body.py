@@ -163,6 +163,12 @@ class _File(_Shape):
     file_access: str | None = None
 
 
+class _Attachment(_Shape):
+    """A message that is shared in another, among other things."""
+
+    files: list[_File] | None = None
+
+
 class _Post(_Shape):
     """A message inside an event or an interaction."""
 
@@ -176,6 +182,7 @@ class _Post(_Shape):
     subtype: str | None = None
     bot_profile: _Profile | None = None
     files: list[_File] | None = None
+    attachments: list[_Attachment] | None = None
     edited: _Edited | None = None
 
 

@@ -286,7 +286,11 @@ WHOLE = {
         "user": USER,
         "team": {"id": "T1", "domain": "acme"},
         "channel": {"id": "C1", "name": "general"},
-        "message": {**SAID, "files": [{"id": "F1", "mode": "hosted", "mimetype": "text/plain"}]},
+        "message": {
+            **SAID,
+            "files": [{"id": "F1", "mode": "hosted", "mimetype": "text/plain"}],
+            "attachments": [{"is_share": True, "files": [{"id": "F2", "mode": "hosted"}]}],
+        },
         "trigger_id": "1.2",
         "response_url": "https://hooks.slack.com/1",
     },

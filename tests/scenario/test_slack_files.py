@@ -101,6 +101,35 @@ async def test_a_good_picture_beside_such_a_file_is_taken(house, alice, general)
     assert job.spec.image is not None
 
 
+async def test_a_picture_in_a_forwarded_message_is_animated(slack, house, alice, general):
+    shared = alice.say(general, "look", files=[PICTURE])
+    forward = alice.say(general, "and this", shares=shared)
+    await alice.message_shortcut("Animate this image", forward)
+    await alice.submit(await alice.wait_for_modal(), {"prompt": "it runs"})
+    await clip_below(slack, await alice.wait_for(general, card_of("it runs")))
+    [job] = await house.jobs()
+    assert job.spec.image is not None
+
+
+@pytest.mark.parametrize("place", ["channel", "direct"])
+async def test_a_picture_in_a_message_that_is_forwarded_to_the_bot_is_taken(
+    slack, house, alice, general, place
+):
+    shared = alice.say(general, "look", files=[PICTURE])
+    bot = slack.world.installations[0].bot
+    channel = general if place == "channel" else alice.dm
+    alice.say(channel, f"<@{bot.id}> it runs", shares=shared)
+    await clip_below(slack, await alice.wait_for(channel, card_of("it runs")))
+    [job] = await house.jobs()
+    assert job.spec.image is not None
+
+
+async def test_a_forwarded_file_that_was_deleted_is_said(house, alice, general):
+    shared = alice.say(general, "look", files=[make(alice, {"deleted": True})])
+    await alice.message_shortcut("Animate this image", alice.say(general, "x", shares=shared))
+    await answer(alice, general, "was deleted")
+
+
 async def test_a_picture_that_was_deleted_meanwhile_is_not_the_threads_picture(
     slack, house, alice, general
 ):

@@ -89,7 +89,7 @@ async def _answer_new(
     image = None
     try:
         if job is None or (before is not None and not message.files <= before):
-            image = await deps.pictures.in_message(origin, message.message.get("files") or ())
+            image = await deps.pictures.in_message(origin, message.message)
     except UserError as error:
         return cards.error(error, await deps.gateway.locale(origin))
     if job is not None:

@@ -7,7 +7,7 @@ file is in is asked when somebody wants a picture from that thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aiosqlite
@@ -40,20 +40,20 @@ class Pictures:
         self._clock = clock
 
     async def in_message(
-        self, origin: Origin, files: Iterable[Mapping[str, Any]], *, patient: bool = True
+        self, origin: Origin, message: Mapping[str, Any], *, patient: bool = True
     ) -> str | None:
         """Return the first picture among the files of a message, or None if none was meant as one.
 
         Args:
             origin: Who means it.
-            files: As the message has them.
+            message: As Slack writes it; its own files come before those of messages that it shares.
             patient: Whether to wait for files that Slack does not have yet.
 
         Raises:
             UserError: `image.*`: there is none, and one of the files cannot be looked at.
         """
         reason: UserError | None = None
-        for file in files:
+        for file in _files(message):
             known: Mapping[str, Any] = file
             try:
                 if refusal(file) is None and (
@@ -153,6 +153,12 @@ class Pictures:
             raise reason or delivery_error(error) from error
         found: Mapping[str, Any] = told.get("file") or {}
         return found
+
+
+def _files(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from message.get("files") or ()
+    for shared in message.get("attachments") or ():
+        yield from shared.get("files") or ()
 
 
 def _thread(file: Mapping[str, Any], channel: str) -> str:

@@ -20,11 +20,11 @@ async def generate(body: dict[str, Any], origin: Origin, deps: Dependencies) -> 
 
 async def animate(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
     """Open the form of /animate with the picture of a message."""
-    files = (body.get("message") or {}).get("files") or ()
+    message = body.get("message") or {}
     response_url = body.get("response_url")
     reason: UserError | None = None
     try:
-        image = await deps.pictures.in_message(origin, files, patient=False)
+        image = await deps.pictures.in_message(origin, message, patient=False)
     except UserError as error:
         image, reason = None, error
     if image is None:

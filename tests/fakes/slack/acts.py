@@ -21,6 +21,7 @@ from tests.fakes.slack.model import (
 )
 from tests.fakes.slack.payloads import (
     file_json,
+    forwarded_json,
     message_json,
     stub_json,
     team_json,
@@ -168,6 +169,8 @@ def message_written(
         ]
         if kind["type"] == "message":
             event["subtype"] = "file_share"
+    if message.shares:
+        event["attachments"] = [forwarded_json(message.shares, hub.url)]
     if home is not installation.team:
         event |= {"user_team": home.id, "source_team": home.id}
     return event

@@ -112,6 +112,8 @@ class Message:
     thread_ts: str | None = None
     bot_id: str | None = None
     files: list[File] = field(default_factory=list)
+    shares: Message | None = None
+    """The message that this one forwards."""
     only_for: str | None = None
     """The one person who sees it."""
     deleted: bool = False

@@ -107,9 +107,25 @@ def message_json(message: Message, url: str) -> Json:
     if message.files:
         stub = message.channel.shared
         written["files"] = [stub_json(f) if stub else file_json(f, url) for f in message.files]
+    if message.shares:
+        written["attachments"] = [forwarded_json(message.shares, url)]
     if len(message.states) > 1:
         written["edited"] = {"user": message.user, "ts": message.ts}
     return written
+
+
+def forwarded_json(message: Message, url: str) -> Json:
+    """Write a message as it stands in another one that forwards it."""
+    return {
+        "is_msg_unfurl": True,
+        "is_share": True,
+        "channel_id": message.channel.id,
+        "ts": message.ts,
+        "author_id": message.user,
+        "text": message.text,
+        "fallback": message.text,
+        "files": [file_json(file, url) for file in message.files],
+    }
 
 
 def file_json(file: File, url: str) -> Json:

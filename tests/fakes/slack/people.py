@@ -111,8 +111,12 @@ class Person:
         *,
         thread: Message | None = None,
         files: Iterable[Upload] = (),
+        shares: Message | None = None,
     ) -> Message:
-        """Write a message; the app hears of it if it is mentioned, or in direct messages."""
+        """Write a message; the app hears of it if it is mentioned, or in direct messages.
+
+        It may forward another one.
+        """
         self._enter(channel)
         hub = self._hub
         message = hub.world.post(
@@ -123,6 +127,7 @@ class Person:
             thread_ts=(thread.thread_ts or thread.ts) if thread else None,
             files=[self.attach(file) for file in files],
         )
+        message.shares = shares
         record_shares(hub, message.files, channel, message.ts, message.thread_ts)
         for installation in self._listening(channel):
             if channel.kind == "im":
