@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import traceback
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -22,6 +20,7 @@ from commands.parsing.values import shown
 from commands.policy.permissions import check_press
 from commands.text import cards
 from commands.text.card import Card
+from inference.bug_report import log_bug
 from inference.domain.errors import RushesError, UserError
 from inference.domain.job import Job
 from inference.text import clean
@@ -220,17 +219,10 @@ async def _answered(answer: Awaitable[Answer], call: Call, what: str) -> Answer 
     except UserError as error:
         return cards.error(error, call.locale)
     except RushesError as error:
-        _log.warning("command refused", code=error.code, platform=call.channel.platform)
+        _log.warning("command.failed", code=error.code, platform=call.channel.platform)
         return cards.error(error, call.locale)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
-        reference = secrets.token_hex(4)
-        _log.error(
-            "command failed",
-            reference=reference,
-            command=what,
-            platform=call.channel.platform,
-            error=type(error).__name__,
-            # Frames only: the message of an exception may quote a prompt.
-            trace="".join(traceback.format_tb(error.__traceback__)),
+        reference = log_bug(
+            _log, "command.bug", error, command=what, platform=call.channel.platform
         )
         return cards.error(RushesError("internal", job=reference), call.locale)

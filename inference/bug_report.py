@@ -5,6 +5,7 @@ The message of an exception may quote a prompt or a token.
 
 from __future__ import annotations
 
+import secrets
 import traceback
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -16,8 +17,8 @@ class _Logger(Protocol):
         ...
 
 
-def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> None:
-    """Log an unexpected exception without its message.
+def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> str:
+    """Log an unexpected exception without its message; return a reference to find it by.
 
     Args:
         log: The structlog logger of the module that caught it.
@@ -25,13 +26,18 @@ def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> No
         error: What was caught.
         fields: What it was about, such as `job`.
     """
+    reference = secrets.token_hex(4)
+    log.error(event, reference=reference, **describe(error), **fields)
+    return reference
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """Return the types and the frames of an exception and of what it was raised from."""
     chain = list(_chain(error))
-    log.error(
-        event,
-        error=" < ".join(type(link).__name__ for link in chain),
-        trace="".join("".join(traceback.format_tb(link.__traceback__)) for link in chain),
-        **fields,
-    )
+    return {
+        "error": " < ".join(type(link).__name__ for link in chain),
+        "trace": "".join("".join(traceback.format_tb(link.__traceback__)) for link in chain),
+    }
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

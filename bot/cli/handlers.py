@@ -42,12 +42,13 @@ def _asked_language() -> str | None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
-    from bot.log_setup import configure_logging
     from bot.preflight import preflight
     from bot.serve import run
+    from inference.log_setup import configure_logging, log_uncaught
 
     config = _config(options)
-    configure_logging(config.log)
+    configure_logging(config.log.style())
+    log_uncaught()
     preflight(config)
     return asyncio.run(run(config))
 
@@ -55,12 +56,12 @@ def run(options: argparse.Namespace) -> int:
 def chat(options: argparse.Namespace) -> int:
     """Talk in this terminal."""
     from bot.chat.chat import chat
-    from bot.log_setup import configure_logging
+    from inference.log_setup import configure_logging
 
     config = _config(options, platforms=["terminal"])
     # Cards say what happens; log lines between them are for those who ask for more than usual.
     quiet = {"level": "error"} if config.log.level == "info" else {}
-    configure_logging(config.log.model_copy(update=quiet))
+    configure_logging(config.log.model_copy(update=quiet).style())
     return asyncio.run(chat(config, _speaker(options, config), wait=options.wait))
 
 

@@ -43,6 +43,7 @@ from bot.config.values import (
 from commands.policy.house import DirectMessages
 from inference.domain.errors import UserError
 from inference.domain.watermark import Corner
+from inference.log_setup import LogStyle
 
 
 class Section(BaseModel):
@@ -221,6 +222,10 @@ class LogSection(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
+
+    def style(self) -> LogStyle:
+        """Return it as processes take it."""
+        return LogStyle(level=self.level, format=self.format)
 
 
 class Config(BaseSettings):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -286,8 +285,6 @@ def install(client: discord.Client) -> None:
     """Let a client that is not logged in yet use these buckets."""
     http = RateLimitedClient(client.http)
     client.http = http
-    # It would name whole addresses with the tokens in them; what counts is logged here.
-    logging.getLogger("discord.http").setLevel(logging.ERROR)
     client._connection.http = http  # noqa: SLF001 - the library offers no other way
 
 

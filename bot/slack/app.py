@@ -15,11 +15,11 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.response import BoltResponse
 
 from bot.slack.api.clients import Clients
-from bot.slack.background import log_bug
 from bot.slack.hosts import is_response_url
 from bot.slack.http_body import lacks, response_urls
 from bot.slack.installations import Installations
 from bot.slack.origin import answering_team
+from inference.bug_report import log_bug
 
 LOGGER = "rushes.slack"
 
@@ -31,8 +31,6 @@ def quiet_logger() -> logging.Logger:
     """Return the logger for Slack's libraries: what they say below an error quotes payloads."""
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.ERROR)
-    for name in ("slack_bolt", "slack_sdk", "aiohttp"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     return logger
 
 
@@ -123,4 +121,4 @@ async def _acknowledged(ack: AsyncAck) -> None:
 
 
 async def _bug(error: Exception) -> None:
-    log_bug("listener", error)
+    log_bug(_log, "slack.bug", error, what="listener")

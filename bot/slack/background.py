@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import traceback
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import structlog
 
+from inference.bug_report import log_bug
 from inference.domain.errors import RushesError
 
 ACK_SECONDS = 0.15
@@ -40,21 +39,5 @@ async def _guarded(work: Coroutine[Any, Any, T], name: str) -> T | None:
     except RushesError as error:
         _log.warning("slack.failed", what=name, code=error.code, problem=error.params.get("error"))
     except Exception as error:  # noqa: BLE001 - one request must not end the others
-        log_bug(name, error)
+        log_bug(_log, "slack.bug", error, what=name)
     return None
-
-
-def log_bug(what: str, error: BaseException) -> str:
-    """Log where a bug is, and return what to find that by.
-
-    The error's own message stays out, because it may quote a prompt or a token.
-    """
-    reference = secrets.token_hex(4)
-    _log.error(
-        "slack.bug",
-        reference=reference,
-        what=what,
-        error=type(error).__name__,
-        trace="".join(traceback.format_tb(error.__traceback__)),
-    )
-    return reference

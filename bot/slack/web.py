@@ -16,10 +16,10 @@ from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
-from bot.slack.background import log_bug
 from bot.slack.http_body import MalformedBody, check
 from bot.slack.http_limits import AddressLimiter, LogLimiter
 from bot.slack.inbound.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import UserError
 
@@ -150,7 +150,7 @@ class _RequestGuard:
             return await to_aiohttp_response(await handle(asked))
         except Exception as error:  # noqa: BLE001 - aiohttp would log what was asked
             if self._bugs.count():
-                log_bug("http", error)
+                log_bug(_log, "slack.bug", error, what="http")
             return web.Response(status=500)
 
     def _refuse(self, status: int, reason: str) -> web.Response:

@@ -50,7 +50,7 @@ def parts(key: str, locale: str, /, **params: Any) -> tuple[Any, ...]:
     """
     template = _template(key, language(locale), params.get("count"))
     if template is None:
-        _log.error("message missing", key=key, locale=locale)
+        _log.error("message.missing", key=key, locale=locale)
         template = _template("message.missing", language(locale), None) or "{key}"
         params = {"key": key}
     return tuple(_fill(template, language(locale), params))

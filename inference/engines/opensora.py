@@ -5,7 +5,6 @@ One engine for all models of this architecture; `ModelVariant` says what is part
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +164,7 @@ class OpenSoraEngine:
             self._fit.add(latents[0, :, :CHUNK_LATENTS], clip)
             self._preview = self._fit.solve()
         except Exception as error:  # noqa: BLE001 - whatever the solver says, the clip is fine
-            log.warning("preview.not_fitted error=%s", type(error).__name__)
+            _log.warning("preview.not_fitted", error=type(error).__name__)
             self._fit, self._preview = PreviewFit(), None
 
     def _plan(self, spec: Spec, loaded: Loaded) -> Saving:

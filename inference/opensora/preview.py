@@ -6,10 +6,10 @@ is blurred, but the colours and places are right.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import structlog
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from inference.opensora.networks.vae import VideoVae
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 FILE_NAME = "preview.safetensors"
 """Beside the weights of the VAE that it was fitted to."""
@@ -57,7 +57,7 @@ class LatentPreview:
         except (OSError, SafetensorError, TypeError):
             found = None
         if found is None or not found.sound:
-            log.warning("preview.damaged file=%s", path)
+            _log.warning("preview.damaged", path=str(path))
             return None
         return found
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import logging
 import os
 import queue
 import threading
 import time
-import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import structlog
 
+from inference.bug_report import log_bug
 from inference.device_errors import diagnose, not_finite
 from inference.domain.errors import Cancelled, EngineError, RushesError, UserError
 from inference.domain.render import LATENTS_NAME, Manifest, Progress, Stage
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from inference.domain.spec import Size
     from inference.engines.base import Engine, FrameChunk, Still
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class _ActiveRender:
@@ -168,7 +168,7 @@ class RenderWorker:
         except RushesError as error:
             return Failed.of(error, job_id)
         except Exception as error:  # noqa: BLE001 - the worker loop: a bug fails its job, not the process
-            log.error("job %s failed\n%s", job_id, _traceback(job.task))  # noqa: TRY400 - redacted
+            log_bug(_log, "render.bug", error, job=job_id)
             return Failed.of(diagnose(error) or EngineError("worker.bug"), job_id)
         return Done(job_id=job_id, manifest=manifest)
 
@@ -289,25 +289,15 @@ def _keep(latents: bytes, directory: Path) -> str | None:
     """Write what a later clip can go on from; return its SHA-256, or None where it was not kept."""
     try:
         write_bytes(directory / LATENTS_NAME, latents)
-    except (OSError, EngineError):
-        log.exception("nothing to extend from in %s", directory)
+    except (OSError, EngineError) as error:
+        log_bug(_log, "latents.not_kept", error, directory=str(directory))
         return None  # the clip is there, and worth more
     return hashlib.sha256(latents).hexdigest()
-
-
-def _traceback(task: RenderTask) -> str:
-    """Format the current exception without the person's words."""
-    text = traceback.format_exc()
-    for words in (task.spec.prompt, task.spec.negative):
-        if words:
-            text = text.replace(words, "[prompt]").replace(repr(words)[1:-1], "[prompt]")
-    return text
 
 
 def main() -> None:
     """Run the worker on the pipe and with the config given on the command line."""
     link, config = Link.from_arguments()
-    logging.basicConfig(format="worker[%(process)d] %(levelname)s %(message)s")
     models = config["models"]
     fault = Fault.parse(models.get(registry.TESTCARD, {}).get("fail", ""))
     fault.at_attempt(config["start"]).at_start()
@@ -319,7 +309,6 @@ def main() -> None:
         fault=fault,
     )
     worker.run(config["heartbeat_seconds"])
-    logging.shutdown()
     # Without the interpreter's tidying up: its threads wait on the pipe and the device for good.
     os._exit(0)
 

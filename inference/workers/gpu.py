@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
+
+import structlog
 
 from inference.domain.errors import EngineError
 from inference.engines.registry import CPU_MODELS
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from inference.engines.memory import Device
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class KnownGpu:
@@ -39,7 +40,7 @@ class KnownGpu:
                 self._path.write_text(device.name, encoding="utf-8")
             self._name = self._path.read_text(encoding="utf-8") if self._path.is_file() else ""
         except (OSError, UnicodeDecodeError) as error:
-            log.warning("gpu.not_remembered error=%s", type(error).__name__)
+            _log.warning("gpu.not_remembered", error=type(error).__name__)
             self._name = self._name if device.is_cpu else device.name
 
     def needed_by(self, model: str) -> bool:

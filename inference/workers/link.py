@@ -12,6 +12,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+import structlog
+
+from inference.log_setup import LogStyle, configure_logging, log_uncaught
 from inference.workers.protocol import Decoder, Message, ProtocolError, encode
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ _READ_BYTES = 65536
 _EXIT_ORPHANED = 70
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+
+_log = structlog.get_logger(__name__)
 
 
 class Link:
@@ -40,7 +45,10 @@ class Link:
         parser = argparse.ArgumentParser()
         parser.add_argument("--fd", type=int, required=True)
         parser.add_argument("--config", type=json.loads, required=True)
+        parser.add_argument("--log", type=json.loads, default={})
         arguments = parser.parse_args()
+        configure_logging(LogStyle.from_dict(arguments.log))
+        log_uncaught()
         _obey_the_parent_only()
         return cls(socket.socket(fileno=arguments.fd)), arguments.config
 
@@ -67,7 +75,7 @@ class Link:
                 for message in decoder.feed(data):
                     on_message(message)
         except (OSError, ProtocolError) as error:
-            print(f"worker: {error}", file=sys.stderr)  # noqa: T201 - the last words of a child
+            _log.error("worker.link_lost", error=type(error).__name__)
         _exit_orphaned()
 
 

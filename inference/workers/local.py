@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+import structlog
+
+from inference.bug_report import log_bug
 from inference.device_errors import BROKEN
 from inference.domain.errors import Cancelled, EngineError, RushesError, WorkerLost
 from inference.engines.memory import Device
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from inference.domain.render import Manifest, ProgressCallback
     from inference.workers.executor import RenderTask
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 Report = Callable[[str, RushesError | None], None]
 """Called with the key of a lasting problem and what it is, or None once it is over."""
@@ -276,8 +278,8 @@ class LocalExecutor:
             try:
                 async with spawn(_CHILD_MODULE, self._config(), _PATIENT) as child:
                     victims, loss = await self._serve_child(child)
-            except Exception:  # the worker loop: the system may be able to start the next one
-                log.exception("cannot start a render worker")
+            except Exception as error:  # noqa: BLE001 - the system may be able to start the next one
+                log_bug(_log, "worker.not_started", error)
                 victims, loss = self._dismiss(), WorkerLost("worker.silent")
             if loss.code == "worker.silent":
                 self._started.clear()
@@ -285,7 +287,7 @@ class LocalExecutor:
             # Told only now, when the process is gone and touches neither files nor device.
             _tell(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
-                log.warning("worker lost: %s; next in %.1f s", loss, self._restart_seconds)
+                _log.warning("worker.lost", code=loss.code, next_seconds=self._restart_seconds)
                 await asyncio.sleep(self._restart_seconds)
                 self._restart_seconds = min(
                     2 * self._restart_seconds, self._limits.restart_max_seconds

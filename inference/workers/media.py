@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import glob
-import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from inference.workers.spawn import Child, spawn
 if TYPE_CHECKING:
     from types import TracebackType
 
-log = logging.getLogger(__name__)
 _log = structlog.get_logger(__name__)
 
 _CHILD_MODULE = "inference.workers.media_child"
@@ -217,7 +215,7 @@ class _Lane:
                 # Cancelled callers too: the child still works on what nobody wants any more.
                 await self._drop()
                 if isinstance(error, WorkerLost):
-                    log.warning("media process lost in %s: %s", operation, error)
+                    _log.warning("media.process_lost", operation=operation, code=error.code)
                 raise
         if isinstance(answer, Failed):
             raise answer.error()

@@ -11,13 +11,14 @@ import os
 import queue
 import resource
 import sys
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import structlog
 from PIL import Image
 
+from inference.bug_report import log_bug
 from inference.domain.errors import EngineError, RushesError, UserError
 from inference.engines.device import cpu
 from inference.media.image_intake import clean_image
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NICENESS = 10
+
+_log = structlog.get_logger(__name__)
 
 _READ = ("source", "clip", "file", "model")
 """Arguments that name a file to read."""
@@ -132,8 +135,8 @@ def _serve(call: Call, answer: int) -> NoReturn:
         with os.fdopen(answer, "wb") as pipe:
             pipe.write(encode(_answer(call)))
         status = 0
-    except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - the process ends here, whatever it was
+        log_bug(_log, "media.bug", error, operation=call.operation)
     finally:
         sys.stderr.flush()
         os._exit(status)

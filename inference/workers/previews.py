@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
+
+import structlog
 
 from inference.domain.render import PREVIEW_NAME
 from inference.media.preview import write_preview
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from inference.engines.base import Still
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 1.5
 """At least this long between two previews: cards are edited every few seconds."""
@@ -63,12 +64,12 @@ class Previews:
         try:
             self._writing = self._pool.submit(self._write, still())
         except Exception as error:  # noqa: BLE001 - whatever an engine's drawing raises
-            log.warning("preview.failed error=%s", type(error).__name__)
+            _log.warning("preview.failed", error=type(error).__name__)
 
     def _write(self, still: npt.NDArray[np.uint8]) -> None:
         try:
             write_preview(self._path, still)
         except Exception as error:  # noqa: BLE001 - whatever it cannot be encoded for
-            log.warning("preview.failed error=%s", type(error).__name__)
+            _log.warning("preview.failed", error=type(error).__name__)
         else:
             self.count += 1

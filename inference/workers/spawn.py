@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from inference.domain.errors import WorkerLost
+from inference.log_setup import current_style
 from inference.workers.environment import command, minimal, without_secrets
 from inference.workers.protocol import Decoder, Message, encode
 
@@ -135,6 +136,7 @@ async def spawn(
             process = await asyncio.create_subprocess_exec(
                 *command(module, plugins=not strangers),
                 *("--fd", str(theirs.fileno()), "--config", json.dumps(config)),
+                *("--log", json.dumps({**current_style().as_dict(), "process": module})),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=(theirs.fileno(),),

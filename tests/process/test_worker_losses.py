@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from inference.domain.errors import EngineError, WorkerLost
 from inference.domain.render import Stage
@@ -116,21 +117,22 @@ async def test_each_failure_of_the_engine_is_told_and_the_worker_lives_on(
         assert worker.pid == pid
         assert not any((tmp_path / "7Q2FK9XD" / "1").iterdir())
     log = capfd.readouterr().err
-    assert ("job 7Q2FK9XD failed" in log and "RuntimeError" in log) is (fail == "bug:1")
+    assert ("render.bug" in log and "RuntimeError" in log) is (fail == "bug:1")
     assert "red fox" not in log
 
 
-async def test_a_worker_that_dies_at_once_is_not_restarted_in_a_spin(tmp_path, caplog):
+async def test_a_worker_that_dies_at_once_is_not_restarted_in_a_spin(tmp_path):
     limits = replace(LIMITS, restart_min_seconds=0.2, restart_max_seconds=60)
     # A fault nobody knows ends the child before its hello.
-    async with executor(limits, fail="explode") as worker:
-        with pytest.raises(WorkerLost) as caught:
-            await worker.render(task(tmp_path), Steps())
-        await asyncio.sleep(4)
+    with capture_logs() as entries:
+        async with executor(limits, fail="explode") as worker:
+            with pytest.raises(WorkerLost) as caught:
+                await worker.render(task(tmp_path), Steps())
+            await asyncio.sleep(4)
 
     assert caught.value.code == "worker.silent"
     assert caught.value.params == {"exit": 1}
-    pauses = [record.args[1] for record in caplog.records if "worker lost" in record.message]
+    pauses = [entry["next_seconds"] for entry in entries if entry["event"] == "worker.lost"]
     assert 2 <= len(pauses) <= 5
     assert pauses == [0.2 * 2**index for index in range(len(pauses))]
 

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+import structlog
+
 from bot.platform import Services
 from bot.slack.address import NAME
-from bot.slack.background import log_bug
 from bot.slack.channels import Channels
 from bot.slack.directory import SlackDirectory
 from bot.slack.origin import Origin
@@ -24,6 +25,7 @@ from commands.policy.permissions import check_external
 from commands.schema import Value
 from commands.text import cards
 from commands.text.card import Card
+from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import RushesError, UserError
 from inference.domain.job import Job, JobState
@@ -37,6 +39,8 @@ PREPARING_SECONDS = (*(0.2,) * 10, *(1.0,) * 58)
 
 _QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
 """Presses after which no new card is posted."""
+
+_log = structlog.get_logger(__name__)
 
 
 class CommandGateway:
@@ -168,7 +172,7 @@ class CommandGateway:
         except UserError as error:
             return cards.error(error, self._services.language)
         except Exception as error:  # noqa: BLE001 - as it says
-            reference = log_bug("gateway", error)
+            reference = log_bug(_log, "slack.bug", error, what="gateway")
             return cards.error(RushesError("internal", job=reference), self._services.language)
 
     async def _asked(

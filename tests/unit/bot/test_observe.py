@@ -4,13 +4,12 @@ import logging
 
 import pytest
 
-from bot.config.sections import LogSection
-from bot.log_setup import configure_logging
+from inference.log_setup import LogStyle, configure_logging
 
 
 @pytest.mark.parametrize("format_", ["console", "json"])
 def test_a_traceback_shows_no_local_variables(format_, capsys):
-    configure_logging(LogSection(format=format_))
+    configure_logging(LogStyle(format=format_))
 
     def fails():
         prompt = "my secret " + "prompt"

@@ -33,7 +33,7 @@ class StoppedClock:
 def every_message_is_there():
     with capture_logs() as entries:
         yield entries
-    assert not [entry for entry in entries if entry["event"] == "message missing"]
+    assert not [entry for entry in entries if entry["event"] == "message.missing"]
 
 
 @pytest.fixture

@@ -1,0 +1,157 @@
+"""Log format of every process: structlog's events and the libraries' records, on stderr.
+
+Messages of exceptions may quote prompts and tokens, so no log shows them: only types and frames.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from inference.bug_report import describe, log_bug
+
+LIBRARIES: Mapping[str, int] = {
+    "": logging.WARNING,
+    "discord.client": logging.ERROR,  # below: voice, which the bot does not use
+    "discord.http": logging.ERROR,  # below: whole addresses with tokens; the bot logs what counts
+    "discord.webhook": logging.ERROR,
+    "slack_bolt": logging.ERROR,  # below: whole payloads
+    "slack_sdk": logging.ERROR,
+    "rushes.slack": logging.ERROR,
+    "aiohttp": logging.ERROR,  # below: each request
+}
+"""The lowest level at which libraries are heard, also where the operator asks for more."""
+
+QUOTING = ("slack_bolt", "slack_sdk", "rushes.slack")
+"""Libraries that write exceptions and payloads into their messages."""
+
+_OURS = ("bot", "commands", "inference")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogStyle:
+    """How much is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+    process: str = ""
+    """Name of a child process; it stands on each of its lines."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the style that `as_dict` made the values of."""
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return asdict(self)
+
+
+class _Current:
+    style = LogStyle()
+
+
+def current_style() -> LogStyle:
+    """Return the style that was configured last; children log in the same."""
+    return _Current.style
+
+
+def configure_logging(style: LogStyle) -> None:
+    """Send every log line to stderr, readable or as JSON, from the style's level up."""
+    _Current.style = style
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Origin(style.process),
+        _without_message,
+    ]
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if style.format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.addFilter(_audible)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _of_library],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(style.level.upper())
+
+
+def log_uncaught() -> None:
+    """Log what ends this process or one of its threads, instead of Python's own report of it."""
+
+    def on_error(_: type[BaseException], error: BaseException, __: object) -> None:
+        log_bug(_log, "process.bug", error)
+
+    def on_thread_error(said: threading.ExceptHookArgs) -> None:
+        if said.exc_value is not None and not isinstance(said.exc_value, SystemExit):
+            log_bug(_log, "thread.bug", said.exc_value)
+
+    sys.excepthook = on_error
+    threading.excepthook = on_thread_error
+
+
+def _audible(record: logging.LogRecord) -> bool:
+    """Return whether a record is of ours, or of a library and important enough."""
+    if record.name.partition(".")[0] in _OURS:
+        return True
+    parts = record.name.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), -1, -1))
+    return record.levelno >= next(LIBRARIES[name] for name in names if name in LIBRARIES)
+
+
+class _Origin:
+    """Adds the name of a child process."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+
+    def __call__(self, _: Any, __: str, event: EventDict) -> EventDict:
+        if self._process:
+            event["process"] = self._process
+        return event
+
+
+def _without_message(_: Any, __: str, event: EventDict) -> EventDict:
+    """Replace an exception by its type and frames."""
+    caught = event.pop("exc_info", None)
+    if caught is True:
+        caught = sys.exc_info()
+    error = caught[1] if isinstance(caught, tuple) else caught
+    if isinstance(error, BaseException):
+        event.update(describe(error))
+    return event
+
+
+def _of_library(_: Any, __: str, event: EventDict) -> EventDict:
+    """Turn a library's sentence into fields, without what it fills in: that may be a payload."""
+    record: logging.LogRecord = event["_record"]
+    event["event"] = "library.message"
+    event["where"] = f"{record.module}:{record.lineno}"
+    if not record.name.startswith(QUOTING):
+        event["text"] = str(record.msg).partition("\n")[0]
+    return event
