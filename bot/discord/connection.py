@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import discord
+import structlog
 import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
@@ -25,11 +27,14 @@ from bot.discord.thread_memory import ThreadMemory
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Services
 from commands.catalog import COMMANDS
+from inference.bug_report import log_bug
 from inference.domain.errors import UserError
 from inference.loops import survive
 
 AUTHENTICATION_FAILED = 4004
 """The gateway's close code for a token that is not valid (any more)."""
+
+_log = structlog.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -101,6 +106,7 @@ async def serve(
         await gateway.left(guild)
 
     ThreadMemory(client).install()
+    client.event(on_error)
     client.event(on_interaction)
     client.event(on_guild_join)
     client.event(on_guild_remove)
@@ -122,6 +128,12 @@ async def serve(
         for task in background:
             task.cancel()
         await asyncio.wait(background)
+
+
+async def on_error(event: str, *_: object) -> None:
+    """Log what a handler of the library's events raised."""
+    if (error := sys.exception()) is not None:
+        log_bug(_log, "discord.bug", error, what=event)
 
 
 def make_client(shards: int | None) -> discord.Client:

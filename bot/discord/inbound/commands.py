@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import discord
+import structlog
 from discord import AppCommandOptionType, app_commands
 
 from bot.discord.inbound import autocomplete
@@ -17,6 +18,7 @@ from commands.policy.house import DirectMessages
 from commands.schema import Kind, Option, Permission, Value
 from commands.text.messages import FALLBACK, language, text
 from commands.text.summary import written
+from inference.bug_report import log_bug
 
 _TYPES = {
     Kind.TEXT: AppCommandOptionType.string,
@@ -34,6 +36,8 @@ _INSTALLS = app_commands.AppInstallationType(guild=True, user=False)
 
 _OUTDATED = (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)
 _COMMAND = discord.InteractionType.application_command
+
+_log = structlog.get_logger(__name__)
 
 
 def make_tree(
@@ -78,8 +82,9 @@ class _Tree(app_commands.CommandTree[discord.Client]):
         error: app_commands.AppCommandError,
         /,
     ) -> None:
-        await super().on_error(interaction, error)  # logs it
-        if isinstance(error, _OUTDATED) and interaction.type is _COMMAND:
+        if not isinstance(error, _OUTDATED):
+            log_bug(_log, "discord.bug", error, what=str(interaction.type.name))
+        elif interaction.type is _COMMAND:
             await self._gateway.outdated(interaction)
 
 

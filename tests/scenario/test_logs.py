@@ -1,0 +1,275 @@
+"""What goes wrong is logged with its place, and never with a prompt or a token in it.
+
+Exceptions quote what they were about; here each carries a prompt and a token in its message and
+in the variables around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import bot.slack.app
+from bot import supervision
+from bot.health import Health
+from bot.live_updates import LiveUpdates
+from bot.supervision import Supervisor
+from inference.domain.events import EventBus
+from inference.domain.job import JobState
+from inference.log_setup import LogStyle, configure_logging
+from tests.fakes.clock import ManualClock
+from tests.fakes.moderators import FakeModerator, a_guard
+from tests.fakes.orders import an_order
+from tests.scenario.discord_studio import studio
+from tests.unit.bot.test_background import progress
+from tests.unit.bot.test_delivery import Board, delivering
+
+PROMPT = "canary-" + "prompt"
+TOKEN = "xoxb-" + "canary-token"
+
+
+def leak(*_, **__):
+    prompt, token = PROMPT, TOKEN
+    try:
+        int(token)
+    except ValueError as error:
+        raise LookupError(f"{prompt} with {token}") from error
+
+
+async def leak_later(*_, **__):
+    leak()
+
+
+def leaked() -> Exception:
+    """Return an exception as it arrives, with all its frames."""
+    try:
+        leak()
+    except LookupError as error:
+        return error
+    raise AssertionError("unreachable")
+
+
+class Log:
+    """What the process wrote."""
+
+    def __init__(self, stream, style):
+        self._stream = stream
+        self._style = style
+
+    @property
+    def text(self):
+        return self._stream.getvalue()
+
+    async def has(self, event):
+        """Wait for an event."""
+        async with asyncio.timeout(60):
+            while event not in self.text:  # noqa: ASYNC110 - a stream tells nobody
+                await asyncio.sleep(0.005)
+
+    def check(self):
+        assert "Error" in self.text
+        for secret in (PROMPT, TOKEN, "canary"):
+            assert secret not in self.text
+        if self._style == "json":
+            for line in self.text.splitlines():
+                entry = json.loads(line)
+                assert " " not in entry["event"], entry
+                assert "." in entry["event"], entry
+
+
+@pytest.fixture(params=["console", "json"])
+def log(request):
+    configure_logging(LogStyle(level="debug", format=request.param))
+    stream = io.StringIO()
+    [handler] = logging.getLogger().handlers
+    handler.setStream(stream)
+    written = Log(stream, request.param)
+    yield written
+    written.check()
+
+
+async def test_a_command(log, house, alice, general, monkeypatch):
+    monkeypatch.setattr(type(house.core.jobs), "waiting", leak_later)
+    await alice.command(general, "/rushes", "queue")
+    await log.has("command.bug")
+
+
+async def test_the_way_from_slack_to_a_command(log, house, alice, general, monkeypatch):
+    monkeypatch.setattr("bot.slack.inbound.command_gateway.CommandGateway._asked", leak_later)
+    await alice.command(general, "/generate", PROMPT)
+    await log.has("slack.bug")
+
+
+async def test_a_listener_of_slack(log, house, alice, general, monkeypatch):
+    monkeypatch.setattr(bot.slack.app, "lacks", leak)
+    await alice.command(general, "/generate", PROMPT)
+    await log.has("slack.bug")
+
+
+@pytest.mark.parametrize(
+    ("failing", "event"),
+    [
+        (("inference.jobs.service.JobService.waiting", leak_later), "command.bug"),
+        (("bot.discord.inbound.intake.Intake.call", leak), "discord.bug"),
+    ],
+)
+async def test_an_interaction_of_discord(log, tmp_path, monkeypatch, failing, event):
+    async with studio(tmp_path / "data") as place, place.bot():
+        monkeypatch.setattr(*failing)
+        place.alice.slash(place.general, "rushes queue")
+        await log.has(event)
+
+
+@pytest.mark.process
+async def test_an_event_of_discord(log, tmp_path, monkeypatch):
+    async with studio(tmp_path / "data") as place, place.bot() as app:
+        client = next(iter(app.platforms.values()))._client
+        monkeypatch.setattr(client, "on_something", leak_later, raising=False)
+        client.dispatch("something")
+        await log.has("discord.bug")
+
+
+async def test_a_render(log, bench, core):
+    job = await bench.submit(prompt=PROMPT)
+    await bench.executor.started()
+    bench.executor.fail(leaked())
+    await bench.reached(job.id, JobState.FAILED)
+    assert "job.bug" in log.text
+
+
+async def test_a_preparation(log, bench, core):
+    bench.images.error = leaked()
+    job = await bench.submit(prompt=PROMPT, image="https://example.com/fox.png")
+    await bench.reached(job.id, JobState.FAILED)
+    assert "job.preparing_bug" in log.text
+
+
+@pytest.mark.parametrize("kind", ["texts", "pictures"])
+async def test_moderation(log, bench, kind):
+    moderator = FakeModerator()
+    moderator.error = leaked()
+    bench.guard = a_guard(**{kind: [moderator]})
+    async with bench.open():
+        job = await bench.submit(prompt=PROMPT)
+        if kind == "pictures":
+            await bench.executor.started()
+            bench.executor.finish()
+        await bench.reached(job.id, JobState.FAILED, JobState.REFUSED)
+
+
+async def test_the_start_after_a_crash(log, bench, monkeypatch):
+    async with bench.open():
+        await bench.submit(prompt=PROMPT)
+    monkeypatch.setattr("inference.jobs.recovery._resume", leak_later)
+    async with bench.open():
+        assert "job.recovery_bug" in log.text
+
+
+async def test_a_delivery(log, bench):
+    board = Board()
+    board.post = leak_later
+    async with bench.open() as core, delivering(bench, board):
+        await core.jobs.submit(an_order(prompt=PROMPT))
+        await log.has("delivery.bug")
+
+
+async def test_live_updates(log):
+    live = LiveUpdates(
+        delivery=SimpleNamespace(refresh=leak_later),
+        jobs=SimpleNamespace(front=list, place=lambda _: None),
+        events=(events := EventBus()),
+        clock=(clock := ManualClock()),
+    )
+    running = asyncio.create_task(live.run())
+    await clock.asleep(1.0)
+    while "live.bug" not in log.text:
+        events.publish(progress("J1"))
+        await asyncio.sleep(0)
+        clock.advance(5)
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_a_chat_that_fails(log, monkeypatch):
+    monkeypatch.setattr(supervision, "RETRY_SECONDS", (0.0,))
+    chat = SimpleNamespace(name="discord", connected=False, run=leak_later)
+    supervisor = Supervisor((chat,), SimpleNamespace(health=Health(), language="en"))
+    running = asyncio.create_task(supervisor.run(chat))
+    await log.has("platform.failed")
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_the_assistant(log, bench):
+    assistant = SimpleNamespace(name="fake", refine=leak_later)
+    bench.assistant = assistant
+    async with bench.open() as core:
+        job = await core.jobs.submit(an_order(prompt=PROMPT, refine=True))
+        await bench.reached(job.id, JobState.FAILED)
+    assert "job.preparing_bug" in log.text
+
+
+async def test_a_task_that_nobody_waited_for(log):
+    task = asyncio.create_task(leak_later())
+    await asyncio.wait({task})
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "Task exception was never retrieved", "task": task, "exception": leaked()}
+    )
+    assert task.exception()
+
+
+@pytest.mark.parametrize(
+    "library", ["discord.client", "discord.gateway", "openai._base_client", "aiohttp.server", "x"]
+)
+def test_a_library(log, library):
+    try:
+        leak()
+    except LookupError:
+        logging.getLogger(library).exception("Ignoring exception of %s", PROMPT)
+    logging.getLogger(library).error("%s\n%s", "Unclosed", PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("library", "level"),
+    [
+        ("discord.client", logging.WARNING),
+        ("discord.gateway", logging.INFO),
+        ("discord.http", logging.WARNING),
+        ("httpx", logging.INFO),
+        ("openai._base_client", logging.DEBUG),
+        ("slack_bolt.AsyncApp", logging.WARNING),
+        ("slack_sdk.web", logging.WARNING),
+        ("aiohttp.access", logging.INFO),
+    ],
+)
+def test_chatter_of_libraries_is_not_heard_at_any_level(log, library, level):
+    logging.getLogger(library).log(level, "chatter")
+    assert log.text == ""
+    logging.getLogger("x").error("Error")
+
+
+@pytest.mark.parametrize("place", ["leak()", "threading.Thread(target=leak).start()"])
+def test_a_process_that_ends_by_a_bug(place):
+    script = f"""
+import threading
+from inference.log_setup import LogStyle, configure_logging, log_uncaught
+configure_logging(LogStyle(format="json", process="child"))
+log_uncaught()
+def leak():
+    prompt = "-".join(["canary", "prompt"])
+    raise LookupError(prompt)
+{place}
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    entry = json.loads(ended.stderr)
+    assert (entry["error"], entry["process"]) == ("LookupError", "child")
+    assert "canary-prompt" not in ended.stderr
