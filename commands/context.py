@@ -105,11 +105,18 @@ class Jobs(Protocol):
         ...
 
     async def usage(
-        self, tenant: str, requester_id: str, *, since: float, person: str = ""
+        self,
+        tenant: str,
+        requester_id: str,
+        *,
+        since: float,
+        person: str = "",
+        person_since: float | None = None,
     ) -> Usage:
         """Return the GPU time charged since a time, and what is reserved now.
 
-        With `person`, their name in all tenants, also what they used everywhere.
+        With `person`, their name in all tenants, also what they used everywhere; that counts from
+        `person_since` on, if it is given.
         """
         ...
 

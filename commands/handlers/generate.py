@@ -278,7 +278,7 @@ async def submit(
             return cards.error(error, call.locale, advice=advice)
         if quota is None or not error.code.startswith("quota."):
             raise
-        used = await limits.usage_of(call, quota.since)
+        used = await limits.usage_of(call, quota.since, quota.person_since)
         advice = limits.what_fits(call, resolved, used.left(quota) or 0)
         return cards.error(error, call.locale, advice=advice)
     # This becomes the job's card, which everybody sees.

@@ -28,6 +28,9 @@ from inference.domain.quota import Quota, Usage, milliseconds
 from inference.domain.spec import Spec
 from inference.engines.base import Capabilities
 
+OPERATOR_ZONE = "UTC"
+"""Where the day of the operator's amounts begins."""
+
 
 def day_of(now: float, zone: str) -> tuple[float, float]:
     """Return beginning and end of the day around a time, all in Unix seconds.
@@ -76,14 +79,22 @@ async def quota_of(call: Call, rules: Rules) -> Quota | None:
     if found is None:
         since, until = day_of(now, rules.value(TIMEZONE))
         found = Quota(since=since, until=until)
+    if person is not None:
+        # Not the guild's day: its admins could begin a new one by another time zone.
+        since, until = day_of(now, OPERATOR_ZONE)
+        found = replace(found, person_since=since, person_until=until)
     own = [item for item in (found.requester_seconds, personal) if item is not None]
     return replace(found, requester_seconds=min(own, default=None), person_seconds=person)
 
 
-async def usage_of(call: Call, since: float) -> Usage:
-    """Return what the caller used since a time, Unix seconds."""
+async def usage_of(call: Call, since: float, person_since: float | None = None) -> Usage:
+    """Return what the caller used since a time, Unix seconds; everywhere since another one."""
     return await call.jobs.usage(
-        call.channel.tenant, call.caller.id, since=since, person=call.person
+        call.channel.tenant,
+        call.caller.id,
+        since=since,
+        person=call.person,
+        person_since=person_since,
     )
 
 

@@ -46,7 +46,7 @@ async def own(call: Call) -> Card:
     now = call.clock.now()
     quota = await limits.quota_of(call, rules)
     since, until = limits.day_of(now, rules.value(TIMEZONE))
-    usage = await limits.usage_of(call, since)
+    usage = await limits.usage_of(call, since, None if quota is None else quota.person_since)
     lines = [_own_line(call, usage, None if quota is None else quota.requester_seconds)]
     if quota is None:
         lines.append((text("quota.free", call.locale),))

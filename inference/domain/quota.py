@@ -25,6 +25,10 @@ class Quota:
     """Beginning of the day, Unix seconds; what was charged before does not count."""
     until: float
     """End of the day: from then on all is free again."""
+    person_since: float | None = None
+    """Beginning of the operator's day, which no guild moves with its time zone; `since` if None."""
+    person_until: float | None = None
+    """End of that day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +74,13 @@ def admit_cost(usage: Usage, quota: Quota, cost: float, *, now: float) -> None:
         UserError: `quota.requester` or `quota.tenant`: what is used, reserved and left, in whole
             seconds, and the seconds until the day ends.
     """
-    for limit, spent, reserved in (
-        (quota.requester_seconds, usage.requester_spent, usage.requester_reserved),
-        (quota.person_seconds, usage.person_spent, usage.person_reserved),
+    person_until = quota.until if quota.person_until is None else quota.person_until
+    for limit, spent, reserved, until in (
+        (quota.requester_seconds, usage.requester_spent, usage.requester_reserved, quota.until),
+        (quota.person_seconds, usage.person_spent, usage.person_reserved, person_until),
     ):
         if figures := _figures(limit, spent, reserved, cost):
-            raise UserError("quota.requester", seconds=max(0.0, quota.until - now), **figures)
+            raise UserError("quota.requester", seconds=max(0.0, until - now), **figures)
     figures = _figures(quota.tenant_seconds, usage.tenant_spent, usage.tenant_reserved, cost)
     if figures:
         raise UserError("quota.tenant", seconds=max(0.0, quota.until - now), **figures)

@@ -135,12 +135,15 @@ class JobService:
                 admit_cost(counts.usage, quota, job.cost, now=now)
 
         # A caller that is cancelled has still submitted: what is on disk must also be prepared.
-        return await asyncio.shield(
-            self._accept(job, check, None if quota is None else quota.since)
-        )
+        return await asyncio.shield(self._accept(job, check, quota))
 
-    async def _accept(self, job: Job, check: Callable[[Counts], None], since: float | None) -> Job:
-        accepted = await self._store.accept(job, check, since=since)
+    async def _accept(self, job: Job, check: Callable[[Counts], None], quota: Quota | None) -> Job:
+        accepted = await self._store.accept(
+            job,
+            check,
+            since=None if quota is None else quota.since,
+            person_since=None if quota is None else quota.person_since,
+        )
         if accepted.id == job.id:
             self._preparer.add(job.id)
         return accepted
@@ -181,6 +184,7 @@ class JobService:
                 cost=cost,
                 admit=check,
                 since=None if quota is None else quota.since,
+                person_since=None if quota is None else quota.person_since,
             )
             if job is not None:
                 self._queue.discard(job_id, tenant)
@@ -386,10 +390,18 @@ class JobService:
         )
 
     async def usage(
-        self, tenant: str, requester_id: str, *, since: float, person: str = ""
+        self,
+        tenant: str,
+        requester_id: str,
+        *,
+        since: float,
+        person: str = "",
+        person_since: float | None = None,
     ) -> Usage:
         """Return the GPU time charged since a time (Unix seconds), and what is reserved now."""
-        return await self._ledger.usage(tenant, requester_id, since, person=person)
+        return await self._ledger.usage(
+            tenant, requester_id, since, person=person, person_since=person_since
+        )
 
     def cost(self, spec: Spec) -> float:
         """Return the GPU seconds that a render is expected to take.

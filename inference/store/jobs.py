@@ -60,7 +60,12 @@ class JobStore(JobQueries):
     # -- coming in ---------------------------------------------------------------------------
 
     async def accept(
-        self, job: Job, admit: Callable[[Counts], None], *, since: float | None = None
+        self,
+        job: Job,
+        admit: Callable[[Counts], None],
+        *,
+        since: float | None = None,
+        person_since: float | None = None,
     ) -> Job:
         """Persist a new job; from here on it cannot be lost. Return it, or the one with its key.
 
@@ -68,6 +73,7 @@ class JobStore(JobQueries):
             job: In state `accepted`.
             admit: Sees how much is waiting, inside the transaction, and raises to refuse.
             since: Also count the GPU time that was charged from then on, Unix seconds.
+            person_since: The same for what the person used everywhere, if that differs.
 
         Raises:
             UserError: What `admit` raised; nothing was stored.
@@ -85,7 +91,9 @@ class JobStore(JobQueries):
                     await connection.execute("UPDATE jobs SET key = NULL WHERE key = ?", (job.key,))
             counts = await count_waiting(connection, job)
             if since is not None:
-                counts = replace(counts, usage=await usage_inside(connection, job, since))
+                counts = replace(
+                    counts, usage=await usage_inside(connection, job, since, person_since)
+                )
             admit(counts)
             values = row_from_job(job)
             columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
@@ -178,6 +186,7 @@ class JobStore(JobQueries):
         cost: float,
         admit: Callable[[Usage], None],
         since: float | None,
+        person_since: float | None = None,
     ) -> Job | None:
         """Review or queued -> preparing, to be rendered from another spec.
 
@@ -188,6 +197,7 @@ class JobStore(JobQueries):
             cost: Its estimate.
             admit: Sees the usage without this job, inside the transaction, and raises to refuse.
             since: From when on to count the GPU time that was charged; None for no quota.
+            person_since: The same for what the person used everywhere, if that differs.
 
         Raises:
             UserError: What `admit` raised; the job is as it was.
@@ -195,7 +205,8 @@ class JobStore(JobQueries):
 
         async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any]:
             if since is not None:
-                admit((await usage_inside(connection, job, since)).without(job.cost))
+                used = await usage_inside(connection, job, since, person_since)
+                admit(used.without(job.cost))
             return {
                 "spec": json.dumps(spec.as_dict()),
                 "origins": json.dumps(origins),

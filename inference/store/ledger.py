@@ -33,7 +33,8 @@ SPENT = f"""
         (
             SELECT coalesce(sum(min(milliseconds, 8640000000)), 0) FROM ledger
             WHERE person IN (:person, :person_hash) AND person <> ''
-                AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
+                AND charged_at >= :person_since
+                AND charged_at < :person_since + {DAY_SECONDS_MOST}
         ) AS person
     FROM ledger WHERE tenant = :tenant
         AND charged_at >= :since AND charged_at < :since + {DAY_SECONDS_MOST}
@@ -56,11 +57,20 @@ class Ledger:
         self._database = database
 
     async def usage(
-        self, tenant: str, requester_id: str, since: float, *, person: str = ""
+        self,
+        tenant: str,
+        requester_id: str,
+        since: float,
+        *,
+        person: str = "",
+        person_since: float | None = None,
     ) -> Usage:
-        """Return what was used since a time (Unix seconds), and what is reserved now."""
+        """Return what was used since a time (Unix seconds), and what is reserved now.
+
+        What was used everywhere counts from `person_since` on, if that is given.
+        """
         key = key_in(await self._database.read(QUERY)) or b""  # lost: nobody is found by it
-        values = _values(key, tenant, requester_id, person, since)
+        values = _values(key, tenant, requester_id, person, since) | _from(person_since)
         [spent] = await self._database.read(SPENT, values)
         return _usage(spent, await self._database.read(RESERVED, values), values)
 
@@ -81,9 +91,12 @@ class Ledger:
         await self._database.write("anonymise", work)
 
 
-async def usage_inside(connection: aiosqlite.Connection, job: Job, since: float) -> Usage:
-    """Return the usage of a job's tenant and requester inside a transaction."""
+async def usage_inside(
+    connection: aiosqlite.Connection, job: Job, since: float, person_since: float | None = None
+) -> Usage:
+    """Return the usage of a job's tenant and requester inside a transaction; see `Ledger.usage`."""
     values = _values(await secret(connection), job.tenant, job.requester.id, job.person, since)
+    values |= _from(person_since)
     [spent] = await connection.execute_fetchall(SPENT, values)
     reserved = await connection.execute_fetchall(RESERVED, values)
     return _usage(spent, reserved, values)
@@ -128,7 +141,12 @@ def _values(
         "person": person,
         "person_hash": tombstone(key, person),
         "since": since,
+        "person_since": since,
     }
+
+
+def _from(person_since: float | None) -> dict[str, Any]:
+    return {} if person_since is None else {"person_since": person_since}
 
 
 def _usage(

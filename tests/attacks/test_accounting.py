@@ -11,12 +11,13 @@ from inference.domain.errors import Cancelled, EngineError, UserError
 from inference.domain.job import JobState
 from inference.domain.limits import QueueLimits
 from inference.domain.outbox import ActKind
+from inference.domain.quota import Quota
 from inference.domain.render import Manifest, Stage
 from inference.domain.spec import Mode
 from inference.engines import registry
 from inference.engines.base import Cost
 from inference.jobs.estimate import CostModel
-from tests.fakes.orders import JOB_SECONDS, a_job, a_spec, capabilities
+from tests.fakes.orders import JOB_SECONDS, a_job, a_spec, an_order, capabilities
 
 attack = pytest.mark.attack
 
@@ -203,3 +204,20 @@ def test_an_edited_extension_does_not_pass_the_longest_clip():
         carried_over(edited, extension)
     assert caught.value.code == "extend.too_long"
     assert caught.value.params["longest"] == longest_clip(edited)
+
+
+@attack("accounting", "begins a new day with a guild's time zone, against the operator's quota")
+async def test_no_time_zone_gives_back_what_the_operator_counts(bench, core):
+    bench.executor.obedient = False
+    own = replace(an_order("guild:a"), person="test:ada")
+    job = await core.jobs.submit(own)
+    await bench.executor.started()
+    bench.executor.report(0, 10)
+    bench.clock.advance(9.0)
+    bench.executor.finish()
+    await bench.reached(job.id, JobState.DELIVERING)
+    await posted(core, job)
+    now = bench.clock.now()
+    quota = Quota(person_seconds=15, since=now, until=now + 9, person_since=now - 60)
+    with pytest.raises(UserError, match=r"quota\.requester"):
+        await core.jobs.submit(replace(own, tenant="guild:own", quota=quota))

@@ -17,6 +17,7 @@ from bot.discord.inbound.commands import make_tree
 from bot.factories import house
 from commands.caller import Caller, Channel
 from commands.catalog import COMMANDS
+from commands.handlers import limits
 from commands.installation import Studio
 from commands.policy.house import DirectMessages, House
 from commands.run import execute, press
@@ -131,6 +132,17 @@ async def test_an_admin_cannot_give_more_than_the_operator(call):
     await execute("/rushes-admin quota u1 10", replace(call, caller=OPERATOR))
     await execute("/rushes-admin quota u1 unlimited", replace(call, caller=ADMIN))
     assert not await makes(call, GUILD)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Seoul"])
+@attack("begin the operator's day anew with a time zone of one's own guild")
+async def test_a_guilds_time_zone_moves_no_day_of_the_operator(call, zone):
+    await execute("/rushes-admin quota u1 100", replace(call, caller=OPERATOR))
+    before = await limits.quota_of(call, await call.rules())
+    await execute(f"/rushes-admin settings set timezone {zone}", replace(call, caller=ADMIN))
+    after = await limits.quota_of(call, await call.rules())
+    assert (after.person_since, after.person_until) == (before.person_since, before.person_until)
+    assert after.since != before.since
 
 
 @attack("go on in direct messages when the guild's quota is used up")

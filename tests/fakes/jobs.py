@@ -164,8 +164,15 @@ class FakeJobs:
         return found[offset : offset + limit]
 
     async def usage(
-        self, tenant: str, requester_id: str, *, since: float, person: str = ""
+        self,
+        tenant: str,
+        requester_id: str,
+        *,
+        since: float,
+        person: str = "",
+        person_since: float | None = None,
     ) -> Usage:
+        """Count as the ledger does; all of a person's jobs are of their day."""
         ended = [job for job in self._jobs.values() if job.state is JobState.DONE]
         spent = [job for job in ended if job.tenant == tenant and job.created_at >= since]
         everywhere = [job for job in self._jobs.values() if person and job.person == person]

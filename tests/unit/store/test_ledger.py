@@ -215,7 +215,13 @@ def test_every_second_is_accounted_for_and_nothing_is_let_in_above_a_limit(order
 )
 async def test_a_quota_is_answered_from_an_index(tmp_path, sql, indexes):
     async with open_database(tmp_path / "books.sqlite3") as database:
-        values = {"tenant": "guild:a", "requester": "ada", "person": "test:ada", "since": 0}
+        values = {
+            "tenant": "guild:a",
+            "requester": "ada",
+            "person": "test:ada",
+            "since": 0,
+            "person_since": 0,
+        }
         values |= {"requester_hash": "#1", "person_hash": "#2"}
         plan = await database.read(f"EXPLAIN QUERY PLAN {sql}", values)
     used = [
