@@ -15,6 +15,7 @@ import aiosqlite
 import structlog
 
 from inference.domain.errors import StoreError
+from inference.store.sqlite.cell_repair import repair_cells
 from inference.store.sqlite.diagnosis import explain
 from inference.store.sqlite.identity import copies
 
@@ -45,7 +46,8 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
 
     Raises:
         StoreError: `store.too_new`: a later Rushes has written this database. `store.no_copy`: it
-            is as it was, because there is no room for the copy.
+            is as it was, because there is no room for the copy. `store.not_migrated`: what is in
+            it does not fit.
     """
     [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
     known = migrations()
@@ -56,11 +58,19 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
         )
     if 0 < version < latest and path is not None:
         await asyncio.to_thread(_copy_before, path, version)
+        await asyncio.to_thread(repair_cells, path)
     for number, sql in known:
         if number > version:
-            await connection.executescript(
-                f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
+            try:
+                await connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
+                )
+            except sqlite3.Error as error:
+                place = path or Path()
+                if explain(error, place) is not None:
+                    raise  # told with its cause where the database is opened
+                _log.error("store.migration_failed", schema=number, error=type(error).__name__)
+                raise StoreError("store.not_migrated", schema=number, path=str(place)) from error
     if version < latest:
         await _sign(connection, latest)
     if 0 < version < latest:

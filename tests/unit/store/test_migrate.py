@@ -90,3 +90,100 @@ async def test_a_migration_that_fails_in_the_middle_leaves_nothing_behind(path, 
 
     assert [name for name, _ in schema(path)] == ["one"]
     assert version(path) == 1
+
+
+OLD_JOB = {
+    "id": "AAAAAAAAAA",
+    "state": "done",
+    "spec": '{"prompt": "a fox"}',
+    "origins": "{}",
+    "tenant": "discord:1",
+    "requester_id": "2",
+    "requester_name": "kim",
+    "platform": "discord",
+    "address": '{"channel": 3}',
+    "created_at": 1.0,
+    "cost": 1.0,
+    "attempt": 1,
+    "losses": 0,
+    "sequence": 1,
+    "ended_at": 2.0,
+}
+
+
+def damage(path, table, column, value):
+    """Put a value of any type into all rows of a column, as a damaged page would."""
+    rule = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ?"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        triggers = connection.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        query = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?"
+        [(strict,)] = connection.execute(query, (table,))
+        loose = strict.replace("NOT NULL", "").replace(") STRICT", ")")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(rule, (loose, table))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (value,))  # noqa: S608
+        for _, sql in triggers:
+            connection.execute(sql)
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(rule, (strict, table))
+
+
+def with_a_job(path, number):
+    make(path, number)
+    names = ", ".join(OLD_JOB)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            f"INSERT INTO jobs ({names}) VALUES ({', '.join('?' * len(OLD_JOB))})",  # noqa: S608
+            tuple(OLD_JOB.values()),
+        )
+        connection.execute("INSERT INTO shares VALUES ('discord:1', 5.0)")
+
+
+@pytest.mark.parametrize("old", [1, 3, 7, 8, LATEST - 1])
+@pytest.mark.parametrize(
+    ("table", "column", "junk"),
+    [
+        ("jobs", "created_at", "yesterday"),
+        ("jobs", "cost", b"\xff"),
+        ("jobs", "requester_id", None),
+        ("jobs", "spec", b"\xff"),
+        ("jobs", "address", None),
+        ("jobs", "attempt", 1.5),
+        ("jobs", "ended_at", "never"),
+        ("jobs", "id", None),
+        ("shares", "virtual_time", "much"),
+    ],
+)
+async def test_a_damaged_cell_of_an_old_database_does_not_keep_a_new_release_from_starting(
+    path, old, table, column, junk
+):
+    with_a_job(path, old)
+    damage(path, table, column, junk)
+    async with open_database(path) as database:
+        await database.read("SELECT * FROM jobs")
+        [row] = await database.read("PRAGMA integrity_check")
+        assert row[0] == "ok"
+    assert version(path) == LATEST
+    [copy] = path.parent.glob("*.bak")
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        [(kept,)] = connection.execute(f"SELECT {column} FROM {table}")  # noqa: S608
+        assert kept == junk, "the copy has it as it was found"
+
+
+async def test_a_migration_that_does_not_fit_is_refused_with_a_sentence(path, monkeypatch):
+    make(path, LATEST)
+    broken = [
+        *migrations(),
+        (LATEST + 1, "INSERT INTO counters (name, value) VALUES ('sequence', NULL);"),
+    ]
+    monkeypatch.setattr(module, "migrations", lambda: broken)
+    with pytest.raises(StoreError) as caught:
+        async with open_database(path):
+            pass
+    assert caught.value.code == "store.not_migrated"
+    assert version(path) == LATEST
