@@ -70,7 +70,7 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
                 if explain(error, place) is not None:
                     raise  # told with its cause where the database is opened
                 _log.error("store.migration_failed", schema=number, error=type(error).__name__)
-                raise StoreError("store.not_migrated", schema=number, path=str(place)) from error
+                raise StoreError("store.not_migrated", schema=number, path=str(path)) from error
     if version < latest:
         await _sign(connection, latest)
     if 0 < version < latest:
