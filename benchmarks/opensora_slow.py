@@ -21,11 +21,9 @@ from inference.opensora.sampler import Sampler
 class EveryBranch(Sampler):
     """Evaluates the branches whose guidance is 1 at a step, too."""
 
-    def _evaluate(
-        self, z: Tensor, level: float, branches: int, active: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def _evaluate(self, z: Tensor, level: float, branches: int) -> tuple[Tensor, ...]:
         every = 2 if self._references is None else 3
-        return super()._evaluate(z, level, every, active)[:branches]
+        return super()._evaluate(z, level, every)[:branches]
 
 
 class PreparedEachTime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -20,9 +20,15 @@ _log = structlog.get_logger(__name__)
 class Backoff:
     """Growing pauses between consecutive failures."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, pauses: Sequence[float] = BACKOFF_SECONDS) -> None:
         self._clock = clock
+        self._pauses = pauses
         self._failures = 0
+
+    @property
+    def next_seconds(self) -> float:
+        """Length of the next pause."""
+        return self._pauses[min(self._failures, len(self._pauses) - 1)]
 
     def reset(self) -> None:
         """Reset after a success."""
@@ -30,7 +36,7 @@ class Backoff:
 
     async def pause(self) -> None:
         """Sleep after a failure; the first time, only yield."""
-        seconds = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+        seconds = self.next_seconds
         self._failures += 1
         if seconds > 0:
             await self._clock.sleep(seconds)

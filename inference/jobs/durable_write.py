@@ -11,6 +11,7 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import RushesError, StoreError
 from inference.domain.job import Failure, Job
+from inference.loops import Backoff
 
 T = TypeVar("T")
 
@@ -25,15 +26,13 @@ _log = structlog.get_logger(__name__)
 
 async def write_with_retry(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Repeat a write until the disk takes it, and return its result."""
-    tries = 0
+    backoff = Backoff(clock, RETRY_SECONDS)
     while True:
         try:
             return await write()
         except StoreError as error:
-            pause = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
-            _log.error("store.unwritable", code=error.code, retry_seconds=pause)
-            await clock.sleep(pause)
-            tries += 1
+            _log.error("store.unwritable", code=error.code, retry_seconds=backoff.next_seconds)
+            await backoff.pause()
 
 
 def failure_of(error: Exception, job_id: str) -> Failure:

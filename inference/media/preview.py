@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from inference.media.atomic_files import write_bytes
-from inference.media.poster import jpeg
+from inference.media.stills import jpeg
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from inference.domain.errors import EngineError
 from inference.domain.spec import FILE_FPS, Size
 from inference.media.atomic_files import part_file, write_bytes
 from inference.media.encode import open_mp4
-from inference.media.poster import jpeg, middle_frame
 from inference.media.provenance import COMMENT
 from inference.media.results import SCALES, STILL, Fitted, Rung
+from inference.media.stills import jpeg, middle_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,9 @@
-"""Stills of a clip, for moderation."""
+"""Stills of a clip as JPEG."""
 
 from __future__ import annotations
 
+import io
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import av
@@ -10,7 +12,6 @@ from PIL import Image
 from inference.domain.errors import EngineError
 from inference.domain.spec import FILE_FPS
 from inference.media.atomic_files import write_bytes
-from inference.media.poster import jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,3 +59,25 @@ def _places(frames: int) -> frozenset[int]:
     """Return which of so many frames are looked at; an image says that it has 0 or 1."""
     count = min(max(frames // FILE_FPS, LEAST), MOST)
     return frozenset(round(index * (frames - 1) / (count - 1)) for index in range(count)) | {0}
+
+
+def middle_frame(path: Path) -> Image.Image:
+    """Decode the middle frame of a clip (or the one of an image), RGB.
+
+    Raises:
+        EngineError: `file.unreadable`.
+    """
+    try:
+        with av.open(str(path)) as container:
+            middle = container.streams.video[0].frames // 2
+            frame = next(islice(container.decode(video=0), middle, None))
+            return Image.fromarray(frame.to_ndarray(format="rgb24"))
+    except (av.FFmpegError, IndexError, StopIteration) as error:
+        raise EngineError("file.unreadable", path=str(path)) from error
+
+
+def jpeg(still: Image.Image, quality: int) -> bytes:
+    """Return the image as a JPEG file."""
+    data = io.BytesIO()
+    still.save(data, "JPEG", quality=quality, optimize=True)
+    return data.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -88,82 +87,3 @@ def continue_clip(samples: Tensor, frames: int, tail: Tensor | None = None) -> R
         latents[:, :, -1] = tail
         given.append(frames - 1)
     return References(latents=latents, frames=tuple(dict.fromkeys(given)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaskRule:
-    """Copies part of a reference into a pass: one group of a mask strategy."""
-
-    loop: int = 0
-    reference: int = 0
-    reference_start: int = 0
-    """Negative counts from the end, as in `target_start`."""
-    target_start: int = 0
-    length: int = 1
-    edit: float = 0.0
-    """Noise level (0..1) up to which the copied frames are kept."""
-
-
-def parse_mask_strategy(text: str | None) -> list[MaskRule]:
-    """Read `loop,reference,reference_start,target_start,length,edit;...`; all may be left out.
-
-    Raises:
-        ValueError: A group has too many or malformed numbers.
-    """
-    rules = []
-    for group in (text or "").split(";"):
-        if not group.strip():
-            continue
-        *whole, last = group.split(",") if group.count(",") == 5 else (*group.split(","), "0")  # noqa: PLR2004 - six fields
-        names = ("loop", "reference", "reference_start", "target_start", "length")
-        if len(whole) > len(names):
-            raise ValueError(f"mask strategy {group!r} has more than six numbers")
-        numbers = {name: int(value) for name, value in zip(names, whole, strict=False)}
-        rules.append(MaskRule(**numbers, edit=float(last)))
-    return rules
-
-
-def nearest_start(value: int, step: int, length: int) -> int:
-    """Snap to the nearest multiple of `step`, but never up past the last whole group."""
-    group, rest = divmod(value, step)
-    if rest > step / 2 and group < length // step - 1:
-        group += 1
-    return group * step
-
-
-def apply_mask_strategy(
-    latents: Tensor,
-    references: Sequence[Tensor],
-    rules: Sequence[MaskRule],
-    loop: int,
-    align: int | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Copy references into the noise of a pass.
-
-    Args:
-        latents: Noise [channels, T, h, w]; not changed.
-        references: Latents [channels, t, h, w].
-        rules: Those for other passes are skipped.
-        loop: Number of the pass, from 0.
-        align: Snap starts to multiples of this many latent frames.
-
-    Returns:
-        The latents and the frame levels [T] that `Sampler.run` takes: 1 where all is new.
-    """
-    latents = latents.clone()
-    frames = latents.shape[1]
-    levels = torch.ones(frames)
-    for rule in rules:
-        if rule.loop != loop:
-            continue
-        reference = references[rule.reference]
-        source, target = rule.reference_start, rule.target_start
-        source += reference.shape[1] if source < 0 else 0
-        target += frames if target < 0 else 0
-        if align is not None:
-            source = nearest_start(source, align, reference.shape[1])
-            target = nearest_start(target, align, frames)
-        length = min(rule.length, frames - target, reference.shape[1] - source)
-        latents[:, target : target + length] = reference[:, source : source + length]
-        levels[target : target + length] = rule.edit
-    return latents, levels

@@ -102,7 +102,6 @@ class OpenSoraPipeline:
         transformer: STDiT3,
         vae: VideoVae,
         text_encoder: TextEncoder,
-        reference_transformer: STDiT3 | None = None,
         preset: SamplingPreset = OFFICIAL_T2V,
         reference_preset: SamplingPreset = OFFICIAL_I2V,
         sequential: bool = False,
@@ -110,11 +109,10 @@ class OpenSoraPipeline:
         """Bring the parts together.
 
         Args:
-            transformer: For clips and images from text.
+            transformer: Where the weights for passes with references are different ones,
+                `Hooks.before_pass` brings them in.
             vae: For all of them.
             text_encoder: For all of them.
-            reference_transformer: For passes that start from an image or continue a clip; the
-                official weights are different ones for that. None: `transformer` does both.
             preset: How to sample from text.
             reference_preset: How to sample with references.
             sequential: Evaluate the branches of the guidance one by one, for memory.
@@ -122,7 +120,6 @@ class OpenSoraPipeline:
         self.transformer = transformer
         self.vae = vae
         self.text_encoder = text_encoder
-        self.reference_transformer = reference_transformer or transformer
         self.preset = preset
         self.reference_preset = reference_preset
         self.sequential = sequential
@@ -268,9 +265,8 @@ class OpenSoraPipeline:
         hooks: Hooks,
     ) -> Tensor:
         hooks.before_pass(references is not None)
-        model, preset = self.transformer, self.preset
-        if references is not None:
-            model, preset = self.reference_transformer, self.reference_preset
+        model = self.transformer
+        preset = self.preset if references is None else self.reference_preset
         steps = request.steps or preset.steps
         guidance = preset.guidance if request.guidance is None else request.guidance
         guidance = max(1.0, guidance)  # below 1 the negative prompt would be drawn

@@ -1,18 +1,11 @@
-"""Captions: prompt cleaning and suffixes, as the model was trained with. No torch.
-
-Besides plain prompts the original knows two notations: prompts per pass (`|0|text|2|text`) and a
-JSON suffix with references. Both are here for parity; the suffix names files and URLs, so nothing
-that takes text from strangers may use `split_json_suffix`.
-"""
+"""Captions: prompt cleaning and suffixes, as the model was trained with. No torch."""
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 _AESTHETIC_STEPS = (4, 4.5, 5, 5.5, 6, 6.5)
 _AESTHETIC_LABELS = ("terrible", "very poor", "poor", "fair", "good", "very good", "excellent")
@@ -75,66 +68,6 @@ def clean(text: str) -> str:
         # the HTML stripper remarks on prompts that look like a file name or a URL
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
         return once(once(text))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopPrompts:
-    """One text for a clip of many passes, or several that take over from each other."""
-
-    texts: tuple[str, ...]
-    starts: tuple[int, ...] | None
-    """First pass of each text; None for a plain prompt."""
-
-    @classmethod
-    def parse(cls, prompt: str) -> LoopPrompts:
-        """Read `|0|text|2|text`; anything that does not start with `|0|` is plain."""
-        if not prompt.startswith("|0|"):
-            return cls(texts=(prompt,), starts=None)
-        fields = prompt.split("|")[1:]
-        return cls(
-            texts=tuple(text.strip() for text in fields[1::2]),
-            starts=tuple(int(start) for start in fields[::2]),
-        )
-
-    def merge(self) -> str:
-        """Write the notation that `parse` reads."""
-        if self.starts is None:
-            return self.texts[0]
-        return "".join(
-            f"|{start}|{text}" for start, text in zip(self.starts, self.texts, strict=True)
-        )
-
-    def at(self, loop: int) -> str:
-        """Return the text of a pass: the last one that has started."""
-        if self.starts is None:
-            return self.texts[0]
-        return self.texts[bisect_right(self.starts, loop) - 1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonSuffix:
-    """A prompt and what its JSON suffix said."""
-
-    text: str
-    reference_path: str = ""
-    mask_strategy: str | None = None
-
-
-def split_json_suffix(prompt: str) -> JsonSuffix:
-    """Split `text{"reference_path": ..., "mask_strategy": ...}`. Not for untrusted text.
-
-    Raises:
-        ValueError: More than one brace opens, the JSON is broken, or it has other keys.
-    """
-    text, brace, rest = prompt.partition("{")
-    if not brace:
-        return JsonSuffix(text=prompt)
-    if "{" in rest:
-        raise ValueError("a prompt has at most one JSON suffix")
-    values = json.loads(brace + rest)
-    if unknown := values.keys() - {"reference_path", "mask_strategy"}:
-        raise ValueError(f"unknown keys in the JSON suffix: {sorted(unknown)}")
-    return JsonSuffix(text=text, **values)
 
 
 def shortened(text: str, characters: int) -> str:

@@ -142,63 +142,47 @@ class Sampler:
         latents: Tensor,
         levels: Sequence[float],
         noise: NoiseSource,
-        frame_levels: Tensor | None = None,
     ) -> Tensor:
         """Turn noise into latents.
 
         Args:
-            latents: Noise, and clean frames where `frame_levels` says so.
+            latents: Noise.
             levels: Noise levels from `geometry.timesteps`, 1000 downwards.
-            noise: Asked once per step for references (with `sdedit`) and for `frame_levels`.
-            frame_levels: Per frame, [B, T] in 0..1: up to which noise level a frame given in
-                `latents` is kept as it is; 0 keeps it to the end, 1 makes it from noise.
+            noise: Asked once per step for references (with `sdedit`).
 
         Returns:
             Latents, fp32, on the model's device.
         """
         z = latents.to(self._model.device, torch.float32)
-        frame_levels = None if frame_levels is None else frame_levels.to(z)
-        active: Tensor | None = None
-        noised = None if frame_levels is None else frame_levels == 1
         for step, (level, following) in enumerate(pairwise([*levels, 0.0])):
-            before = z
-            if frame_levels is not None and noised is not None:
-                active = frame_levels * _TOP_LEVEL >= level
-                fresh = _over_frames(active & ~noised)
-                z = torch.where(fresh, _noised(z, noise().to(z), level), z)
-                noised = active
-            elif self._references is not None and self._preset.sdedit:
+            if self._references is not None and self._preset.sdedit:
                 kept = _noised(self._references.latents.to(z), noise().to(z), level)
                 z = torch.where(self._references.mask().to(z) > 0, kept, z)
-            velocity = self._velocity(z, level, step, len(levels), active)
+            velocity = self._velocity(z, level, step, len(levels))
             z = z + velocity * ((level - following) / _TOP_LEVEL)
-            if active is not None:
-                z = torch.where(_over_frames(active), z, before)
             estimate = partial(_straight_on, z, velocity, following)
             self._hooks.on_step(step + 1, len(levels), estimate)
         if self._references is not None and self._preset.keep_references:
             z = torch.where(self._references.mask().to(z) > 0, self._references.latents.to(z), z)
         return z
 
-    def _velocity(
-        self, z: Tensor, level: float, step: int, steps: int, active: Tensor | None
-    ) -> Tensor:
+    def _velocity(self, z: Tensor, level: float, step: int, steps: int) -> Tensor:
         preset = self._preset
         text = _oscillating(preset.guidance, step, on=preset.oscillation)
         if self._references is None:
             if text == 1:
-                return self._evaluate(z, level, 1, active)[0]
-            prompted, plain = self._evaluate(z, level, 2, active)
+                return self._evaluate(z, level, 1)[0]
+            prompted, plain = self._evaluate(z, level, 2)
             velocity = plain + text * (prompted - plain)
             return _flaw_fixed(velocity, prompted) if preset.flaw_fix else velocity
 
         image = self._image_guidance(step, steps, z)
         if bool((image == 1).all()):
             if text == 1:
-                return self._evaluate(z, level, 1, active)[0]
-            prompted, plain = self._evaluate(z, level, 2, active)
+                return self._evaluate(z, level, 1)[0]
+            prompted, plain = self._evaluate(z, level, 2)
             return plain + text * (prompted - plain)
-        prompted, plain, unseeing = self._evaluate(z, level, 3, active)
+        prompted, plain, unseeing = self._evaluate(z, level, 3)
         return unseeing + image * (plain - unseeing) + text * (prompted - plain)
 
     def _image_guidance(self, step: int, steps: int, z: Tensor) -> Tensor:
@@ -210,25 +194,24 @@ class Sampler:
         last = torch.linspace(scale, 1.0, steps)[step].item()
         return torch.linspace(1.0, last, z.shape[2], device=z.device)[:, None, None]
 
-    def _evaluate(
-        self, z: Tensor, level: float, branches: int, active: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def _evaluate(self, z: Tensor, level: float, branches: int) -> tuple[Tensor, ...]:
         """Predict the velocity of the first `branches` branches, each shaped like z."""
         rows = branches * len(z)
         width = len(z) if self._sequential else rows
         found = []
         for start in range(0, rows, width):
             self._hooks.check()
-            copies = width // len(z)
-            predicted = self._model.denoise(
-                z.repeat(copies, 1, 1, 1, 1),
-                torch.full((width,), level),
-                self._part(start, start + width),
-                None if active is None else active.repeat(copies, 1),
-            )
+            predicted = self._denoise(z, level, start, start + width)
             found.append(predicted[:, : z.shape[1]])
-            self._hooks.on_forwards(copies)
+            self._hooks.on_forwards(width // len(z))
         return torch.split(torch.cat(found), len(z))
+
+    def _denoise(self, z: Tensor, level: float, start: int, stop: int) -> Tensor:
+        return self._model.denoise(
+            z.repeat((stop - start) // len(z), 1, 1, 1, 1),
+            torch.full((stop - start,), level),
+            self._part(start, stop),
+        )
 
     def _part(self, start: int, stop: int) -> Conditions:
         if (start, stop) not in self._parts:
@@ -247,10 +230,6 @@ def _noised(clean: Tensor, noise: Tensor, level: float) -> Tensor:
 
 def _straight_on(z: Tensor, velocity: Tensor, level: float) -> Tensor:
     return z + velocity * (level / _TOP_LEVEL)
-
-
-def _over_frames(flags: Tensor) -> Tensor:
-    return flags[:, None, :, None, None]
 
 
 def _flaw_fixed(velocity: Tensor, prompted: Tensor) -> Tensor:

@@ -68,9 +68,9 @@ def job_from_row(row: sqlite3.Row) -> Job:
             value = decode(row)
             sound = _SOUND[name](value)
         except _BROKEN as error:
-            raise DamagedRow("jobs", row["id"], name) from error
+            raise DamagedRow("jobs", row["id"], _RENAMED.get(name, name)) from error
         if not sound:
-            raise DamagedRow("jobs", row["id"], name)
+            raise DamagedRow("jobs", row["id"], _RENAMED.get(name, name))
         values[name] = value
     return Job(**values)
 
@@ -192,6 +192,9 @@ def _json(name: str) -> _Decode:
 def _optional(decode: _Decode, name: str) -> _Decode:
     return lambda row: decode(row) if row[name] else None
 
+
+_RENAMED = {"output": "presentation"}
+"""Members of `Job` that the table has under an older name."""
 
 _RENAMED_CODES = {"worker.lied": "worker.bad_manifest"}
 """Failure codes that older versions stored."""

@@ -128,8 +128,6 @@ class RenderWorker:
             Hello(
                 device=device.name,
                 memory_bytes=device.memory_bytes,
-                pid=os.getpid(),
-                models=tuple(self._models),
                 problem=device.problem,
             )
         )

@@ -129,11 +129,6 @@ class LocalExecutor:
         self._supervisor: asyncio.Task[None]
 
     @property
-    def hello(self) -> Hello | None:
-        """What the last child said of itself and its device; None before the first hello."""
-        return self._hello
-
-    @property
     def device(self) -> Device | None:
         """The device of the last child; None before the first hello."""
         hello = self._hello

@@ -138,18 +138,6 @@ class MediaProcess:
                     return Fitted(**result | {"path": Path(result["path"]), "rung": kind})
                 rung += 1
 
-    async def poster(self, clip: Path, target: Path, max_side: int) -> None:
-        """Write a still of a clip; see `inference.media.poster`.
-
-        Raises:
-            EngineError: `disk.full`, `media.failed` or `media.unavailable`.
-        """
-        arguments = {"clip": clip, "target": target, "max_side": max_side}
-        try:
-            await self._intake.call("poster", arguments, self._limits.image_seconds)
-        except WorkerLost as loss:
-            raise EngineError("media.failed", transient=True) from loss
-
     async def stills(self, file: Path, directory: Path) -> list[Path]:
         """Write a few frames of a clip or an image; see `inference.media.stills`.
 

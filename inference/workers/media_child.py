@@ -22,7 +22,6 @@ from inference.bug_report import log_bug
 from inference.domain.errors import EngineError, RushesError, UserError
 from inference.engines.device import cpu
 from inference.media.image_intake import clean_image
-from inference.media.poster import write_poster
 from inference.media.results import STILL, ImageLimits
 from inference.media.size_ladder import fit_rung, fit_still
 from inference.media.stills import write_stills
@@ -63,11 +62,6 @@ def _fit(source: str, limit: int, directory: str, rung: int) -> dict[str, Any]:
     return {} if fitted is None else asdict(fitted) | {"path": str(fitted.path)}
 
 
-def _poster(clip: str, target: str, max_side: int) -> dict[str, Any]:
-    write_poster(Path(clip), Path(target), max_side)
-    return {}
-
-
 def _stills(file: str, directory: str) -> dict[str, Any]:
     return {"stills": [str(path) for path in write_stills(Path(file), Path(directory))]}
 
@@ -79,7 +73,6 @@ def _rate(pictures: list[str], model: str) -> dict[str, Any]:
 _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "clean_image": _clean_image,
     "fit": _fit,
-    "poster": _poster,
     "stills": _stills,
     "rate": _rate,
 }
@@ -184,9 +177,7 @@ def main() -> None:
 
     link.listen(on_message)
     device = cpu()
-    link.send(
-        Hello(device=device.name, memory_bytes=device.memory_bytes, pid=os.getpid(), models=())
-    )
+    link.send(Hello(device=device.name, memory_bytes=device.memory_bytes))
     while _answered(calls.get(), link):
         pass
     os._exit(1)

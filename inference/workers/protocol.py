@@ -77,9 +77,6 @@ class Hello:
     """As shown to people: "NVIDIA H100 80GB HBM3", "cpu"."""
     memory_bytes: int
     """Of that device."""
-    pid: int
-    models: tuple[str, ...]
-    """Installed models, by name."""
     problem: str | None = None
     """Catalog code of why no GPU is seen, where that is known."""
 

@@ -5,7 +5,8 @@ torch = pytest.importorskip("torch")
 from inference.opensora.geometry import PixelSize, schedule_ratio, timesteps  # noqa: E402
 from inference.opensora.presets import SamplingPreset  # noqa: E402
 from inference.opensora.sampler import References, Sampler, branch_conditions  # noqa: E402
-from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
+from tests.opensora import opensora_vectors as vectors  # noqa: E402
+from tests.opensora.original_notation import FrameLevelSampler  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
 
@@ -75,10 +76,13 @@ def test_a_whole_run_equals_the_original(folder, case, sequential):
         negative=negative,
         references=references,
     )
-    sampler = Sampler(
-        model, conditions, preset_of(case), references=references, sequential=sequential
-    )
-    out = sampler.run(given["in/z"], levels, lambda: next(noises), given.get("in/frame_mask"))
+    frame_levels = given.get("in/frame_mask")
+    kind = Sampler if frame_levels is None else FrameLevelSampler
+    sampler = kind(model, conditions, preset_of(case), references=references, sequential=sequential)
+    if frame_levels is None:
+        out = sampler.run(given["in/z"], levels, lambda: next(noises))
+    else:
+        out = sampler.run_with_levels(given["in/z"], levels, lambda: next(noises), frame_levels)
 
     torch.testing.assert_close(out, given["out"], rtol=0, atol=TOLERANCE)
     assert list(noises) == []

@@ -5,31 +5,35 @@ torch = pytest.importorskip("torch")
 from dataclasses import astuple  # noqa: E402
 
 import numpy as np  # noqa: E402
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from inference.opensora.conditioning import (  # noqa: E402
-    MaskRule,
     ReferenceKind,
-    apply_mask_strategy,
     continue_clip,
     fit_image,
-    nearest_start,
-    parse_mask_strategy,
     place_references,
     to_pixels,
     to_uint8,
 )
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.prompts import (  # noqa: E402
-    LoopPrompts,
     aesthetic_label,
     clean,
     motion_label,
-    split_json_suffix,
     suffix,
 )
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
+from tests.opensora.original_notation import (  # noqa: E402
+    LoopPrompts,
+    MaskRule,
+    apply_mask_strategy,
+    nearest_start,
+    parse_mask_strategy,
+    split_json_suffix,
+)
 
 pytestmark = pytest.mark.model
 
@@ -173,3 +177,15 @@ def test_rules_of_other_passes_are_skipped():
     )
     assert latents.sum() == 0
     assert levels.tolist() == [1] * 5
+
+
+@given(
+    st.lists(st.text("abc .", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5),
+    st.data(),
+)
+def test_prompts_per_pass_survive_being_written_and_read(texts, data):
+    later = data.draw(
+        st.lists(st.integers(1, 20), unique=True, min_size=len(texts) - 1, max_size=len(texts) - 1)
+    )
+    prompts = LoopPrompts(texts=tuple(texts), starts=(0, *sorted(later)))
+    assert LoopPrompts.parse(prompts.merge()) == prompts

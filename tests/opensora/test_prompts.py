@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.opensora.prompts import LoopPrompts, shortened, suffix
+from inference.opensora.prompts import shortened, suffix
 
 
 @given(st.text(max_size=60), st.integers(0, 70))
@@ -23,15 +23,3 @@ def test_a_phrase_that_the_prompt_has_is_not_repeated():
     assert suffix(prompt, aesthetic=7, motion=1, camera="pan left") == (
         " The aesthetic score is excellent."
     )
-
-
-@given(
-    st.lists(st.text("abc .", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5),
-    st.data(),
-)
-def test_prompts_per_pass_survive_being_written_and_read(texts, data):
-    later = data.draw(
-        st.lists(st.integers(1, 20), unique=True, min_size=len(texts) - 1, max_size=len(texts) - 1)
-    )
-    prompts = LoopPrompts(texts=tuple(texts), starts=(0, *sorted(later)))
-    assert LoopPrompts.parse(prompts.merge()) == prompts

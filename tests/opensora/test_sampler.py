@@ -15,6 +15,7 @@ from inference.opensora.sampler import (  # noqa: E402
     branch_conditions,
 )
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
+from tests.opensora.original_notation import FrameLevelSampler  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -136,9 +137,9 @@ def test_samples_of_a_batch_are_independent(model):
 def test_frames_at_level_zero_stay_as_they_are(model):
     levels = torch.tensor([[0.0, 1.0, 1.0, 0.0, 0.5]])
     start = noise(*SHAPE)
-    sampler = Sampler(model, prepared(model), replace(NANO, steps=3))
+    sampler = FrameLevelSampler(model, prepared(model), replace(NANO, steps=3))
 
-    out = sampler.run(start, timesteps(3), lambda: noise(*SHAPE, seed=9), levels)
+    out = sampler.run_with_levels(start, timesteps(3), lambda: noise(*SHAPE, seed=9), levels)
 
     changed = (out != start).flatten(3).any(dim=(0, 1, 3))
     assert changed.tolist() == [False, True, True, False, True]

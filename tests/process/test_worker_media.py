@@ -152,13 +152,6 @@ async def test_a_ladder_that_hangs_holds_up_neither_intake_nor_moderation(photo,
         assert len(media.pids) == 2
 
 
-async def test_a_still_is_made_of_a_clip(media, clip, tmp_path):
-    await media.poster(clip, tmp_path / "still.jpg", 64)
-
-    with Image.open(tmp_path / "still.jpg") as still:
-        assert max(still.size) == 64
-
-
 async def test_stills_are_taken_of_a_clip(media, clip, tmp_path):
     stills = await media.stills(clip, tmp_path / "stills")
 

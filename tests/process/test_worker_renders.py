@@ -63,7 +63,7 @@ async def test_an_image_is_a_png_without_watermark(tmp_path):
 async def test_the_worker_and_its_model_stay_from_job_to_job(tmp_path):
     pids, stages = set(), []
     async with executor() as worker:
-        assert worker.hello is None
+        assert worker.device is None
         assert worker.warm_model is None
         for number in range(3):
             steps = Steps()
@@ -72,9 +72,8 @@ async def test_the_worker_and_its_model_stay_from_job_to_job(tmp_path):
             stages.append({step.stage for step in steps})
 
         assert worker.warm_model == "testcard"
-        assert worker.hello.models == ("testcard",)
-        assert worker.hello.memory_bytes > 2**30
-        assert pids == {worker.hello.pid}
+        assert worker.device.memory_bytes > 2**30
+        assert pids == {worker.pid}
     assert [Stage.LOADING in seen for seen in stages] == [True, False, False]
 
 

@@ -97,8 +97,6 @@ messages = st.one_of(
         Hello,
         device=texts,
         memory_bytes=st.integers(),
-        pid=st.integers(),
-        models=st.lists(texts).map(tuple),
     ),
     st.builds(Heartbeat, warm_model=st.none() | texts),
     st.builds(ProgressMessage, job_id=texts, progress=progress),
