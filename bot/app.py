@@ -22,7 +22,7 @@ from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands.context import Jobs
 from commands.handlers import job_status
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.policy.stores import make_policy
 from commands.text import cards
 from commands.text.card import Card
@@ -82,7 +82,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             health.report(key, error_text(problem, config.bot.language))
 
     executor = factories.executor(config, models=config.models.installed, report=report)
-    studio = factories.studio(config, lambda: executor.device, executor.check_gpu)
+    installation = factories.installation(config, lambda: executor.device, executor.check_gpu)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
         assistant = await stack.enter_async_context(factories.assistant(config))
@@ -110,7 +110,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             artifacts=core.artifacts,
             events=core.events,
             platforms=platforms,
-            card_factory=make_card_factory(core.jobs, studio, config.bot.language, clock),
+            card_factory=make_card_factory(core.jobs, installation, config.bot.language, clock),
             compressor=media,
             previews=not config.safety.sees_pictures,
             clock=clock,
@@ -118,8 +118,8 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         live = LiveUpdates(delivery=delivery, jobs=core.jobs, events=core.events, clock=clock)
         services = Services(
             jobs=core.jobs,
-            studio=studio,
-            policy=make_policy(core.database, clock, factories.house(config)),
+            installation=installation,
+            policy=make_policy(core.database, clock, factories.operator_rules(config)),
             language=config.bot.language,
             database=core.database,
             operators=config.bot.operators,
@@ -142,19 +142,21 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         )
 
 
-def make_card_factory(jobs: Jobs, studio: Studio, language: str, clock: Clock) -> CardFactory:
+def make_card_factory(
+    jobs: Jobs, installation: Installation, language: str, clock: Clock
+) -> CardFactory:
     """Return what draws the messages of jobs, in the language that goes with each job.
 
     Args:
         jobs: Knows where they stand.
-        studio: Knows their models.
+        installation: Knows their models.
         language: Of jobs that go with none.
         clock: For what is said of time.
     """
 
     def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
         locale = job.output.language or language
-        capabilities = job_status.capabilities(job, studio)
+        capabilities = job_status.capabilities(job, installation)
         if kind is ActKind.NOTICE:
             return cards.failure(job, locale)
         if file is not None:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from bot.config.sections import Config
-from commands.installation import Studio
-from commands.policy.house import House
+from commands.installation import Installation
+from commands.policy.operator_rules import OperatorRules
 from inference.assist.base import PromptAssistant
 from inference.domain.errors import EngineError, UserError
 from inference.domain.spec import Spec
@@ -23,11 +23,11 @@ GPU_NAME = "gpu"
 """File in the data directory that names the GPU that was there."""
 
 
-def studio(
+def installation(
     config: Config,
     device: Callable[[], Device | None] = lambda: None,
     check_gpu: Callable[[str], None] = lambda _model: None,
-) -> Studio:
+) -> Installation:
     """Return the installed models.
 
     Args:
@@ -53,7 +53,7 @@ def studio(
         if there := device():
             saving_for(spec, registry.capabilities(spec.model), there)
 
-    made = Studio(
+    made = Installation(
         models=models,
         default_model=default,
         assistant=config.assistant.model is not None,
@@ -75,10 +75,10 @@ def _folders(model: str, directory: Path | None) -> list[Path]:
         raise UserError("model.no_weights", model=model) from error
 
 
-def house(config: Config) -> House:
+def operator_rules(config: Config) -> OperatorRules:
     """Return the operator's rules for everybody."""
     section = config.bot
-    return House(
+    return OperatorRules(
         direct_messages=section.direct_messages,
         direct_message_seconds=section.direct_message_seconds,
         allowed_tenants=section.allowed_tenants,

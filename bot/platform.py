@@ -16,7 +16,7 @@ from bot.health import Health
 from commands.caller import Caller, Channel
 from commands.context import Call
 from commands.directory import Directory, OpenDirectory
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.policy.stores import Policy
 from commands.schema import Value
 from commands.text.card import Card
@@ -72,7 +72,7 @@ class Services:
     """What a platform needs of the rest: jobs, settings, health, and calls of commands."""
 
     jobs: JobService
-    studio: Studio
+    installation: Installation
     policy: Policy
     language: str
     database: Database
@@ -101,7 +101,7 @@ class Services:
             caller=caller,
             channel=channel,
             jobs=self.jobs,
-            studio=self.studio,
+            installation=self.installation,
             policy=self.policy,
             options=options,
             locale=locale,

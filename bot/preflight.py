@@ -51,7 +51,7 @@ def _problems(config: Config) -> Iterator[RushesError]:
     yield from _slack(config)
     yield from _tenants(config)
     yield from _weights(config)
-    yield from _raised(lambda: factories.studio(config))
+    yield from _raised(lambda: factories.installation(config))
     yield from _raised(lambda: factories.check_assistant(config))
     yield from _raised(lambda: check_moderation(config))
     yield from _watermark(config)

@@ -12,10 +12,10 @@ from inference.domain.errors import NotFound
 MAX_LENGTH = 100
 """Characters that Discord keeps for a button; Slack keeps more."""
 
-_FORM = re.compile(r"v1:(?P<verb>[a-z_]{1,20}):(?P<job>[0-9A-Z]{8,26})")
+_FORM = re.compile(r"v1:(?P<action>[a-z_]{1,20}):(?P<job>[0-9A-Z]{8,26})")
 
 
-class Verb(StrEnum):
+class Action(StrEnum):
     """What can be done with a job by one press."""
 
     CANCEL = "cancel"
@@ -44,19 +44,19 @@ class Verb(StrEnum):
     @property
     def opens_form(self) -> bool:
         """Whether pressing it is answered by a form, which a chat must open at once."""
-        return self in {Verb.EDIT, Verb.REWORD}
+        return self in {Action.EDIT, Action.REWORD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class ButtonId:
     """One press of one button."""
 
-    verb: Verb
+    action: Action
     job: str
 
     def encode(self) -> str:
         """Return the button's id; `decode` is the inverse."""
-        return f"v1:{self.verb}:{self.job}"
+        return f"v1:{self.action}:{self.job}"
 
     @classmethod
     def decode(cls, text: str) -> Self:
@@ -66,6 +66,6 @@ class Action:
             NotFound: It is not one of ours, or not of a version we know.
         """
         match = _FORM.fullmatch(text)
-        if match is None or match["verb"] not in set(Verb):
+        if match is None or match["action"] not in set(Action):
             raise NotFound("action.unknown")
-        return cls(verb=Verb(match["verb"]), job=match["job"])
+        return cls(action=Action(match["action"]), job=match["job"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from commands.caller import Caller, Channel
 from commands.directory import Directory, OpenDirectory
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.policy.settings import Rules
 from commands.policy.stores import Policy
 from commands.policy.visibility import Sight, Viewer, can_see, sight
@@ -168,7 +168,7 @@ class Call:
     caller: Caller
     channel: Channel
     jobs: Jobs
-    studio: Studio
+    installation: Installation
     policy: Policy
     text: str = ""
     """What was typed after the command."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.options import (
     ASPECT,
     BY_NAME,
@@ -62,12 +62,12 @@ class Form:
     """On the button that hands it in."""
 
 
-def edit(job: Job, locale: str, *, verb: Verb = Verb.EDIT) -> Form:
+def edit(job: Job, locale: str, *, action: Action = Action.EDIT) -> Form:
     """Return the form that shows what a job was made from, to be changed.
 
-    It begins with what the requester wrote; for `Verb.REWORD`, with what the assistant made of it.
+    It begins with what the requester wrote; for `Action.REWORD`, with the refined prompt.
     """
-    refined_again = job.spec.refine and verb is Verb.EDIT
+    refined_again = job.spec.refine and action is Action.EDIT
     prompt = job.spec.own_words if refined_again else job.spec.prompt
     flags = {
         option.name: getattr(job.spec, option.name)
@@ -78,7 +78,7 @@ def edit(job: Job, locale: str, *, verb: Verb = Verb.EDIT) -> Form:
     }
     negative = job.spec.negative if job.origins.get(NEGATIVE.name) == TYPED else None
     return Form(
-        id=Action(verb=verb, job=job.id).encode(),
+        id=ButtonId(action=action, job=job.id).encode(),
         title=text("form.edit", locale),
         fields=(
             Field(

@@ -14,7 +14,7 @@ from inference.engines.base import Capabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Studio:
+class Installation:
     """The installed models and helpers."""
 
     models: tuple[Capabilities, ...]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import (
     ASPECT,
     BY_NAME,
@@ -91,7 +91,7 @@ def draw_seed() -> int:
 def resolve(
     prompt: str,
     layers: Sequence[Layer],
-    studio: Studio,
+    installation: Installation,
     *,
     seed: Callable[[], int] = draw_seed,
 ) -> Resolved:
@@ -101,24 +101,24 @@ def resolve(
         prompt: What to show, checked.
         layers: Settings with checked values, the weakest first; built-in values and those of the
             config and the model are added here.
-        studio: The installed models.
+        installation: The installed models.
         seed: Called when nobody chose a seed.
 
     Raises:
         UserError: `model.*`, `image.*`, `option.*`: an asked value is impossible with this model.
     """
-    layers = (Layer(name=CONFIG, values={"model": studio.default_model}), *layers)
-    capabilities = _choose_model(layers, studio)
+    layers = (Layer(name=CONFIG, values={"model": installation.default_model}), *layers)
+    capabilities = _choose_model(layers, installation)
     choice = _Choice(layers, capabilities)
     image = choice.pick(IMAGE, lambda _: True)
     last = _pick_last(choice, has_image=image is not None)
-    frames = _pick_frames(choice, studio, has_image=image is not None)
+    frames = _pick_frames(choice, installation, has_image=image is not None)
     mode = _mode(frames, has_image=image is not None)
     resolution = Resolution(choice.pick_listed(RESOLUTION, capabilities.resolutions))
     sized = [item for item in capabilities.aspects if (resolution, item) in capabilities.sizes]
     aspect = Aspect(choice.pick_listed(ASPECT, sized))
     rest = {
-        option.name: _pick_free(choice, option, mode, studio)
+        option.name: _pick_free(choice, option, mode, installation)
         for option in RENDER_OPTIONS
         if option.name not in choice.origins and option not in (PROMPT, IMAGE, LAST, SEED)
     }
@@ -228,24 +228,24 @@ def nearest(option: Option, value: Value | None, legal: Sequence[Any]) -> Any:
     return min(legal, key=lambda item: abs(order.index(str(item)) - order.index(str(value))))
 
 
-def _choose_model(layers: Iterable[Layer], studio: Studio) -> Capabilities:
+def _choose_model(layers: Iterable[Layer], installation: Installation) -> Capabilities:
     """Return the strongest layer's model; a preference for one that is gone is passed over."""
     for layer in reversed(list(layers)):
         name = layer.values.get(MODEL.name)
         if name is None:
             continue
         try:
-            return studio.model(str(name))
+            return installation.model(str(name))
         except UserError:
             if layer.asked or layer.name == CONFIG:
                 raise
     raise AssertionError("the config layer always names a model")
 
 
-def _pick_frames(choice: _Choice, studio: Studio, *, has_image: bool) -> int:
+def _pick_frames(choice: _Choice, installation: Installation, *, has_image: bool) -> int:
     model = choice.capabilities
     if has_image and Mode.IMAGE_TO_VIDEO not in model.modes:
-        able = studio.able_to(Mode.IMAGE_TO_VIDEO)
+        able = installation.able_to(Mode.IMAGE_TO_VIDEO)
         if not able:
             raise UserError("model.no_animation_at_all", model=model.title)
         raise UserError("model.no_animation", model=model.title, able=able)
@@ -289,14 +289,14 @@ def _mode(frames: int, *, has_image: bool) -> Mode:
     return Mode.TEXT_TO_IMAGE if frames == 1 else Mode.TEXT_TO_VIDEO
 
 
-def _pick_free(choice: _Choice, option: Option, mode: Mode, studio: Studio) -> Any:
+def _pick_free(choice: _Choice, option: Option, mode: Mode, installation: Installation) -> Any:
     """Return the value of an option that depends on no list of the model."""
     if option is NEGATIVE and not choice.capabilities.negative:
         title = choice.capabilities.title
         return choice.pick(
             option, lambda _: False, lambda _: UserError("model.no_negative", model=title)
         )
-    if option is REFINE and not studio.assistant:
+    if option is REFINE and not installation.assistant:
         choice.pick(option, lambda on: on is False, lambda _: UserError("option.no_assistant"))
         choice.origins[option.name] = CONFIG
         return False

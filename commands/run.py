@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from commands import forms
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.catalog import COMMANDS
 from commands.command import Command, Visibility
 from commands.context import Call
@@ -83,7 +83,7 @@ async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
 def opens_form(button_id: str) -> bool:
     """Whether a press will be answered by a form, told from the button alone."""
     try:
-        return Action.decode(button_id).verb.opens_form
+        return ButtonId.decode(button_id).action.opens_form
     except UserError:
         return False
 
@@ -101,8 +101,8 @@ def find(line: str) -> tuple[Command, str]:
     parents = {f"/{command.parent}" for command in COMMANDS if command.parent}
     typed = first.casefold()
     if typed in parents:
-        verb, rest = _split(rest)
-        typed = f"{typed} {verb.casefold() or 'help'}"
+        name, rest = _split(rest)
+        typed = f"{typed} {name.casefold() or 'help'}"
     if typed in by_name:
         return by_name[typed], rest
     # "/queue" is guessed as "/rushes queue", and "/generatte" as "/generate".
@@ -160,8 +160,8 @@ def _check_tenant(call: Call) -> None:
         UserError: `permission.tenant`.
     """
     place = call.channel
-    house = call.policy.house
-    if place.admitted or house.allows(
+    operator_rules = call.policy.operator_rules
+    if place.admitted or operator_rules.allows(
         place.tenant, platform=place.platform, personal=place.personal
     ):
         return
@@ -169,48 +169,55 @@ def _check_tenant(call: Call) -> None:
 
 
 async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
-    action = Action.decode(form_id)
-    if not action.verb.opens_form:
+    pressed = ButtonId.decode(form_id)
+    if not pressed.action.opens_form:
         raise UserError("action.unknown")
     _check_tenant(call)
-    job = await call.job(action.job)
-    if action.verb is Verb.REWORD:
+    job = await call.job(pressed.job)
+    if pressed.action is Action.REWORD:
         prompt.check_answer(call, job)
-    return await generate.edit(call, job, values, verb=action.verb)
+    return await generate.edit(call, job, values, action=pressed.action)
 
 
 async def _press(button_id: str, call: Call) -> Card | Form:
-    action = Action.decode(button_id)
+    pressed = ButtonId.decode(button_id)
     _check_tenant(call)
-    job = await call.job(action.job)
-    match action.verb:
-        case Verb.CANCEL:
+    job = await call.job(pressed.job)
+    match pressed.action:
+        case Action.CANCEL:
             return await queue.cancel_job(call, job)
-        case Verb.REROLL | Verb.RETRY | Verb.EXTEND | Verb.LARGER | Verb.EDIT | Verb.ANIMATE:
+        case (
+            Action.REROLL
+            | Action.RETRY
+            | Action.EXTEND
+            | Action.LARGER
+            | Action.EDIT
+            | Action.ANIMATE
+        ):
             check_press(call.caller, job, await call.rules())
-            return await _make_again(call, job, action.verb)
-        case Verb.ACCEPT | Verb.REWORD | Verb.KEEP:
-            return await prompt.answer(call, job, action.verb)
-        case Verb.DELETE:
+            return await _make_again(call, job, pressed.action)
+        case Action.ACCEPT | Action.REWORD | Action.KEEP:
+            return await prompt.answer(call, job, pressed.action)
+        case Action.DELETE:
             return await queue.remove_job(call, job)
-        case Verb.INFO:
+        case Action.INFO:
             return cards.info(
                 job,
                 call.locale,
-                job_status.capabilities(job, call.studio),
+                job_status.capabilities(job, call.installation),
                 extendable=call.jobs.extendable(job),
                 measured=call.caller.owns(job),
             )
 
 
-async def _make_again(call: Call, job: Job, verb: Verb) -> Card | Form:
-    match verb:
-        case Verb.EDIT:
+async def _make_again(call: Call, job: Job, action: Action) -> Card | Form:
+    match action:
+        case Action.EDIT:
             return forms.edit(job, call.locale)
-        case Verb.ANIMATE:
+        case Action.ANIMATE:
             return await generate.animate_still(call, job)
         case _:
-            return await generate.again(call, job, verb)
+            return await generate.again(call, job, action)
 
 
 async def _answered(answer: Awaitable[Answer], call: Call, what: str) -> Answer | Card:

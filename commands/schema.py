@@ -85,7 +85,7 @@ class Option:
     """Renders in which it has a meaning."""
     required: bool = False
     needs_assistant: bool = False
-    """Only offered where there is a prompt assistant (`Studio.offers`)."""
+    """Only offered where there is a prompt assistant (`Installation.offers`)."""
 
     @property
     def help_key(self) -> str:

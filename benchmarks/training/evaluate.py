@@ -67,7 +67,7 @@ class Line:
     """How many clips or comparisons it stands on."""
 
 
-class Studio:
+class Installation:
     """Makes clips the way a job does, and reads them back from the file."""
 
     def __init__(self, weights: Path | None, folder: Path) -> None:
@@ -123,11 +123,11 @@ def _read(path: Path) -> Frames:
     return np.stack(frames)
 
 
-def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
+def evaluate(installation: Installation, *, scenes: int, folder: Path) -> Iterator[Line]:
     """Measure everything, yielding lines as they are known.
 
     Args:
-        studio: Makes the clips.
+        installation: Makes the clips.
         scenes: How many prompts for thing, colour, place and direction; the rest follows from it.
         folder: For reference pictures.
     """
@@ -139,33 +139,33 @@ def evaluate(studio: Studio, *, scenes: int, folder: Path) -> Iterator[Line]:
     ]
     moving = [replace(scene, move=STRAIGHT_MOVES[i % 4]) for i, scene in enumerate(drawn)]
     half = max(scenes // 2, 1)
-    answers = _subjects(studio, moving)
+    answers = _subjects(installation, moving)
     for what, right in answers.items():
         yield _right(what, right)
     yield _right("colour, first half", answers["colour"][:half])
-    yield _right("  with unknown words", _unknown_words(studio, moving[:half]))
+    yield _right("  with unknown words", _unknown_words(installation, moving[:half]))
     filmed = [
         replace(scene, move=Move.STILL, camera=_CAMERAS[i % len(_CAMERAS)])
         for i, scene in enumerate(drawn[:half])
     ]
-    found = [measure.camera_of(studio.shoot(scene)) is scene.camera for scene in filmed]
+    found = [measure.camera_of(installation.shoot(scene)) is scene.camera for scene in filmed]
     yield _right("camera", found)
     quarter = moving[: max(scenes // 4, 1)]
-    yield _motion_levels(studio, quarter)
-    yield _aesthetic_levels(studio, quarter)
-    yield from _given_frames(studio, quarter, folder)
-    yield _joints(studio, quarter)
-    again = [studio.file(moving[0]).read_bytes() for _ in range(2)]
+    yield _motion_levels(installation, quarter)
+    yield _aesthetic_levels(installation, quarter)
+    yield from _given_frames(installation, quarter, folder)
+    yield _joints(installation, quarter)
+    again = [installation.file(moving[0]).read_bytes() for _ in range(2)]
     yield _right("same seed, same bytes", [again[0] == again[1]])
 
 
-def _subjects(studio: Studio, scenes: list[Scene]) -> dict[str, list[bool]]:
+def _subjects(installation: Installation, scenes: list[Scene]) -> dict[str, list[bool]]:
     """Tell by what is asked whether each scene shows it."""
     answers: dict[str, list[bool]] = {
         name: [] for name in ("colour", "place", "thing", "direction", *_AXES.values())
     }
     for scene in scenes:
-        frames = studio.shoot(scene)
+        frames = installation.shoot(scene)
         right = measure.direction_of(frames, scene.colour) is scene.move
         answers["colour"].append(measure.colour_of_thing(frames, scene.place) == scene.colour)
         answers["place"].append(measure.place_of(frames) == scene.place)
@@ -175,20 +175,20 @@ def _subjects(studio: Studio, scenes: list[Scene]) -> dict[str, list[bool]]:
     return answers
 
 
-def _unknown_words(studio: Studio, scenes: list[Scene]) -> list[bool]:
+def _unknown_words(installation: Installation, scenes: list[Scene]) -> list[bool]:
     """Tell whether colours are right in spite of words that nobody has ever seen."""
-    shots = (studio.shoot(scene, extra=_UNKNOWN) for scene in scenes)
+    shots = (installation.shoot(scene, extra=_UNKNOWN) for scene in scenes)
     return [
         measure.colour_of_thing(frames, scene.place) == scene.colour
         for frames, scene in zip(shots, scenes, strict=True)
     ]
 
 
-def _motion_levels(studio: Studio, scenes: list[Scene]) -> Line:
+def _motion_levels(installation: Installation, scenes: list[Scene]) -> Line:
     """Rank correlation of the asked level and what changes from frame to frame."""
     correlations = []
     for scene in scenes:
-        shots = (studio.shoot(replace(scene, motion=motion)) for motion in MOTION_LEVELS)
+        shots = (installation.shoot(replace(scene, motion=motion)) for motion in MOTION_LEVELS)
         changes = [measure.liveliness(frames) for frames in shots]
         ranks = np.argsort(np.argsort(changes))
         correlations.append(float(np.corrcoef(ranks, np.arange(len(MOTION_LEVELS)))[0, 1]))
@@ -196,12 +196,12 @@ def _motion_levels(studio: Studio, scenes: list[Scene]) -> Line:
     return Line(what="motion levels, Spearman", value=f"{np.mean(correlations):.2f}", count=clips)
 
 
-def _aesthetic_levels(studio: Studio, scenes: list[Scene]) -> Line:
+def _aesthetic_levels(installation: Installation, scenes: list[Scene]) -> Line:
     """Compare the saturation of the best and the worst level."""
     ratios = []
     for scene in scenes:
         worst, best = (
-            measure.saturation(studio.shoot(replace(scene, aesthetic=level)))
+            measure.saturation(installation.shoot(replace(scene, aesthetic=level)))
             for level in (Aesthetic.TERRIBLE, Aesthetic.EXCELLENT)
         )
         ratios.append(best / max(worst, 1e-9))
@@ -209,7 +209,7 @@ def _aesthetic_levels(studio: Studio, scenes: list[Scene]) -> Line:
     return Line(what="saturation, excellent to terrible", value=value, count=len(ratios))
 
 
-def _given_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Iterator[Line]:
+def _given_frames(installation: Installation, scenes: list[Scene], folder: Path) -> Iterator[Line]:
     """Compare pictures that clips were to begin and end with, and how smoothly they get there."""
     first, last, margins = list[float](), list[float](), list[float]()
     begin, end = (folder / f"{name}.png" for name in ("begin", "end"))
@@ -217,9 +217,9 @@ def _given_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Iterator
         drawn = render(scene, _DRAWN, _FRAMES)
         Image.fromarray(drawn[0]).save(begin)
         Image.fromarray(drawn[-1]).save(end)
-        frames = studio.shoot(scene, inputs=Inputs(image=begin))
+        frames = installation.shoot(scene, inputs=Inputs(image=begin))
         first.append(measure.psnr(_small(frames[0]), _small(drawn[0])))
-        frames = studio.shoot(scene, inputs=Inputs(image=begin, last=end))
+        frames = installation.shoot(scene, inputs=Inputs(image=begin, last=end))
         last.append(measure.psnr(_small(frames[-1]), _small(drawn[-1])))
         margins.append(_margin(frames, slice(-_LAST_FRAMES, None)))
     yield _mean("first frame, PSNR in dB", first)
@@ -227,10 +227,10 @@ def _given_frames(studio: Studio, scenes: list[Scene], folder: Path) -> Iterator
     yield _mean("worst step to it against median, dB", margins)
 
 
-def _joints(studio: Studio, scenes: list[Scene]) -> Line:
+def _joints(installation: Installation, scenes: list[Scene]) -> Line:
     """Compare the step at the joint of an extended clip with those between other frames."""
     joint = slice(_FRAMES - 2, _FRAMES)
-    margins = [_margin(studio.extend(scene), joint) for scene in scenes]
+    margins = [_margin(installation.extend(scene), joint) for scene in scenes]
     return _mean("joint of Extend against median, dB", margins)
 
 
@@ -282,8 +282,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        studio = Studio(options.weights, folder)
-        for line in evaluate(studio, scenes=options.scenes, folder=folder):
+        installation = Installation(options.weights, folder)
+        for line in evaluate(installation, scenes=options.scenes, folder=folder):
             say(f"{line.what:36} {line.value:>14} of {line.count}")
 
 

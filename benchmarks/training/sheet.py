@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.training.evaluate import Studio
+from benchmarks.training.evaluate import Installation
 from benchmarks.training.measure import Frames
 from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.captions import plain
@@ -91,13 +91,13 @@ def main() -> None:
     parser.add_argument("weights", type=Path, nargs="?", help="a folder; without, what ships")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        studio = Studio(options.weights, Path(name))
+        installation = Installation(options.weights, Path(name))
         shots = []
         for scene in SCENES:
             caption = plain(scene).prompt
             if scene.camera is not Camera.NONE:
                 caption += f", camera: {scene.camera}"
-            shots.append((caption, studio.shoot(scene)))
+            shots.append((caption, installation.shoot(scene)))
     draw(shots).save(options.sheet)
 
 

@@ -47,8 +47,10 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
     layers = [Layer(name=TYPED, values=typed.options, asked=True)]
     if suffix == STILL and "frames" not in typed.options:
         layers.insert(0, Layer(name=COMMAND, values={"frames": 1}, asked=True))
-    studio = replace(factories.studio(config), assistant=False)  # a script gets what it asks for
-    resolved = resolve(typed.prompt, layers, studio)
+    installation = replace(
+        factories.installation(config), assistant=False
+    )  # a script gets what it asks for
+    resolved = resolve(typed.prompt, layers, installation)
     if (resolved.spec.frames == 1) != (suffix == STILL):
         raise UserError("output.wrong_suffix", path=str(output), count=resolved.spec.frames)
     return resolved

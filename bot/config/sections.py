@@ -40,7 +40,7 @@ from bot.config.values import (
     lenient,
     token,
 )
-from commands.policy.house import DirectMessages
+from commands.policy.operator_rules import DirectMessages
 from inference.domain.errors import UserError
 from inference.domain.watermark import Corner
 from inference.log_setup import LogStyle
@@ -73,7 +73,7 @@ class BotSection(Section):
     direct_message_seconds: Positive = 600
     """GPU seconds a day of one person in Discord's direct messages, which belong to no server."""
     allowed_tenants: frozenset[Tenant] = frozenset()
-    """The only servers and workspaces that are served, if any are named; see `policy.house`."""
+    """The only servers and workspaces that are served, if any; see `policy.operator_rules`."""
 
     @field_validator("platforms")
     @classmethod

@@ -69,7 +69,7 @@ def _tenant(value: str) -> str:
 
 
 Tenant = Annotated[str, AfterValidator(_tenant)]
-"""A server or workspace as `policy.house` knows it."""
+"""A server or workspace as `policy.operator_rules` knows it."""
 
 
 def token(begins: str, others: tuple[str, ...]) -> AfterValidator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from commands.actions import Action
+from commands.actions import ButtonId
 from commands.text.card import Attachment, Bar, Button, Card, CardKind, Instant, Line, Person
 
 
@@ -47,7 +47,7 @@ def card_from_json(data: dict[str, Any]) -> Card:
         lines=tuple(_line_from_json(line) for line in data["lines"]),
         progress=None if bar is None else Bar(**bar),
         buttons=tuple(
-            Button(action=Action.decode(button["id"]), label=button["label"])
+            Button(key=ButtonId.decode(button["id"]), label=button["label"])
             for button in data["buttons"]
         ),
         attachment=attachment

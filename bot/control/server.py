@@ -259,7 +259,9 @@ class _Control:
     def _card(self, job: Job, locale: str) -> Card:
         services = self._app.services
         standing = job_status.standing(job, self._jobs, self._clock)
-        return cards.status(job, standing, locale, job_status.capabilities(job, services.studio))
+        return cards.status(
+            job, standing, locale, job_status.capabilities(job, services.installation)
+        )
 
     async def _result(self, job: Job, locale: str) -> Card | None:
         """Return the message that ended a job, as it was posted."""
@@ -274,7 +276,7 @@ class _Control:
         if file is None:
             return None
         return cards.clip(
-            job, file, locale, job_status.capabilities(job, self._app.services.studio)
+            job, file, locale, job_status.capabilities(job, self._app.services.installation)
         )
 
     async def _settled(self, job: Job) -> bool:

@@ -82,7 +82,7 @@ async def serve(
     answer_fast(two_hosts.seen)
     gateway = CommandGateway(services, client, answers, two_hosts, section.cdn_hosts)
     tree = make_tree(
-        client, gateway, COMMANDS, direct_messages=services.policy.house.direct_messages
+        client, gateway, COMMANDS, direct_messages=services.policy.operator_rules.direct_messages
     )
     client.add_dynamic_items(press_handler(gateway))
 

@@ -170,7 +170,7 @@ class SlackPlatform:
                 clients=self._clients,
                 installations=installations,
                 states=OAuthStates(client_secret, self._clock),
-                allows=services.policy.house.allows,
+                allows=services.policy.operator_rules.allows,
                 logger=logger,
             )
         delivered = app if section.mode == "http" else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from commands import forms
-from commands.actions import Verb
+from commands.actions import Action
 from commands.command import Command
 from commands.context import Call
 from commands.extend import carried_over, extended
@@ -14,7 +14,7 @@ from commands.handlers import job_status, limits, words
 from commands.options import BY_NAME, IMAGE, LAST, PROMPT, REFINE, RENDER_OPTIONS
 from commands.parsing.flags import parse
 from commands.parsing.values import accept, label
-from commands.policy.house import DirectMessages
+from commands.policy.operator_rules import DirectMessages
 from commands.policy.permissions import check_caps, check_making, check_press, within_caps
 from commands.policy.settings import (
     LANGUAGE,
@@ -55,25 +55,25 @@ async def animate(call: Call) -> Card:
     return await _render(call, {}, needs_image=True)
 
 
-async def again(call: Call, job: Job, verb: Verb) -> Card:
+async def again(call: Call, job: Job, action: Action) -> Card:
     """Queue a job that was made before once more, by whoever asks for it now.
 
     Raises:
-        UserError: The model is gone, it has no higher resolution for `Verb.LARGER`, or there is
-            nothing to go on from for `Verb.EXTEND`.
+        UserError: The model is gone, it has no higher resolution for `Action.LARGER`, or there is
+            nothing to go on from for `Action.EXTEND`.
     """
-    capabilities = call.studio.model(job.spec.model)
+    capabilities = call.installation.model(job.spec.model)
     spec, origins = job.spec, job.origins
-    match verb:
-        case Verb.REROLL:
+    match action:
+        case Action.REROLL:
             spec = replace(spec, seed=draw_seed())
             origins = {**origins, "seed": RANDOM}
-        case Verb.LARGER:
+        case Action.LARGER:
             larger = enlarged(spec, capabilities)
             if larger is None:
                 raise UserError("model.no_larger", model=capabilities.title)
             spec, origins = larger, {**origins, "resolution": TYPED}
-        case Verb.EXTEND:
+        case Action.EXTEND:
             spec = extended(job, capabilities)
             if not call.jobs.extendable(job):
                 raise UserError("extend.gone", job=job.id)
@@ -83,18 +83,20 @@ async def again(call: Call, job: Job, verb: Verb) -> Card:
     rules = await allowed(call)
     check_caps(spec, call.caller, rules)
     resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities)
-    parent = job.id if verb is Verb.EXTEND else _keeper(job)
+    parent = job.id if action is Action.EXTEND else _keeper(job)
     return await submit(call, resolved, rules, parent=parent)
 
 
-async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = Verb.EDIT) -> Card:
+async def edit(
+    call: Call, job: Job, values: Mapping[str, str], *, action: Action = Action.EDIT
+) -> Card:
     """Make a job again from a form; while it waits, its requester changes the job itself.
 
     Args:
         call: Who handed the form in.
         job: What the form was about.
         values: What is in it.
-        verb: What opened it; after `Verb.REWORD` the words are final.
+        action: What opened it; after `Action.REWORD` the words are final.
 
     Raises:
         UserError: What the form says is not possible, or the job is being prepared right now.
@@ -107,11 +109,11 @@ async def edit(call: Call, job: Job, values: Mapping[str, str], *, verb: Verb = 
             form[option.name] = own
     prompt, asked = asked_for(replace(call, options=form))
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
-    resolved = within_caps(resolve(prompt, layers, call.studio), call.caller, rules)
+    resolved = within_caps(resolve(prompt, layers, call.installation), call.caller, rules)
     resolved = replace(resolved, spec=carried_over(resolved.spec, job))
-    if verb is Verb.REWORD:
+    if action is Action.REWORD:
         resolved = _final(resolved, job)
-    call.studio.check(resolved.spec)
+    call.installation.check(resolved.spec)
     if call.caller.owns(job):
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
             raise UserError("job.preparing_now")
@@ -147,7 +149,7 @@ async def animate_still(call: Call, job: Job) -> Card:
         *rules.layers(),
         Layer(name=COMMAND, values={**own, IMAGE.name: PARENT_RESULT}),
     )
-    resolved = resolve(job.spec.own_words, layers, call.studio)
+    resolved = resolve(job.spec.own_words, layers, call.installation)
     return await submit(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
 
 
@@ -162,7 +164,9 @@ def _keeper(job: Job) -> str:
 
 async def _render(call: Call, fixed: Mapping[str, Value], *, needs_image: bool = False) -> Card:
     resolved, rules = await _resolve_request(call, fixed, needs_image=needs_image)
-    return await submit(call, resolved, rules, review=rules.value(REVIEW) and call.studio.assistant)
+    return await submit(
+        call, resolved, rules, review=rules.value(REVIEW) and call.installation.assistant
+    )
 
 
 async def resolve_request(call: Call, command: Command) -> tuple[Resolved, Rules]:
@@ -194,7 +198,7 @@ async def _resolve_request(
         Layer(name=COMMAND, values=fixed, asked=True),
         Layer(name=TYPED, values=asked, asked=True),
     )
-    return within_caps(resolve(prompt, layers, call.studio), call.caller, rules), rules
+    return within_caps(resolve(prompt, layers, call.installation), call.caller, rules), rules
 
 
 async def allowed(call: Call) -> Rules:
@@ -203,7 +207,7 @@ async def allowed(call: Call) -> Rules:
     Raises:
         UserError: `permission.*`.
     """
-    if call.channel.direct and call.policy.house.direct_messages is DirectMessages.CLOSED:
+    if call.channel.direct and call.policy.operator_rules.direct_messages is DirectMessages.CLOSED:
         raise UserError("permission.direct_messages")
     block = await call.policy.block_of(call.channel.tenant, call.caller.id, call.person)
     if block is not None and block.reason:
@@ -292,7 +296,7 @@ def _made_to_fit(call: Call, resolved: Resolved) -> Resolved:
         UserError: It cannot be rendered, and nothing like it can.
     """
     try:
-        call.studio.check(resolved.spec)
+        call.installation.check(resolved.spec)
     except UserError as error:
         values = {"frames": error.params.get("longest"), "resolution": error.params.get("smaller")}
         changes = {name: value for name, value in values.items() if value is not None}

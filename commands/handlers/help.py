@@ -70,7 +70,7 @@ def _manual(command: Command, call: Call) -> Card:
             call,
         )
         for option in command.options
-        if option.name not in command.fixed and call.studio.offers(option)
+        if option.name not in command.fixed and call.installation.offers(option)
     )
     return Card(
         kind=CardKind.INFO,
@@ -98,7 +98,7 @@ def _limits(option: Option, call: Call) -> list[str]:
     limits: list[str] = []
     choices = [str(choice) for choice in option.choices]
     if option.kind is Kind.MODEL:
-        choices = [model.name for model in call.studio.models]
+        choices = [model.name for model in call.installation.models]
     if choices:
         limits.append(text("help.choices", locale, choices=choices))
     if option.range is not None:

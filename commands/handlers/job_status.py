@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from commands.context import Call, Jobs
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.text import cards
 from commands.text.card import Card
 from commands.text.cards import Standing
@@ -30,10 +30,10 @@ def standing(job: Job, jobs: Jobs, clock: Clock) -> Standing:
     )
 
 
-def capabilities(job: Job, studio: Studio) -> Capabilities | None:
+def capabilities(job: Job, installation: Installation) -> Capabilities | None:
     """Return what the job's model can do, or None when it is no longer installed."""
     try:
-        return studio.model(job.spec.model)
+        return installation.model(job.spec.model)
     except UserError:
         return None
     except Exception as error:  # noqa: BLE001 - a plugin's: its clip is shown without them
@@ -47,5 +47,5 @@ def status(call: Call, job: Job) -> Card:
         job,
         standing(job, call.jobs, call.clock),
         call.locale,
-        capabilities(job, call.studio),
+        capabilities(job, call.installation),
     )

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from commands.caller import Caller
 from commands.context import Call
 from commands.options import FRAME_COUNT, RESOLUTION
-from commands.policy.house import EVERYWHERE
+from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.permissions import possible
 from commands.policy.settings import (
     CAPS,
@@ -73,7 +73,7 @@ async def quota_of(call: Call, rules: Rules) -> Quota | None:
     everywhere = await call.policy.settings.rules(EVERYWHERE, channel="", person="")
     people: Mapping[str, int | None] = everywhere.value(QUOTA_PEOPLE) or {}
     person = people.get(call.person)
-    personal = call.policy.house.direct_message_seconds if call.channel.personal else None
+    personal = call.policy.operator_rules.direct_message_seconds if call.channel.personal else None
     if person is None and personal is None:
         return found
     if found is None:

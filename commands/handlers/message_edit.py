@@ -45,7 +45,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | None:
     if not brings_image and _asked(resolved, job) == _asked(job, job):
         return None
     if job.state in {JobState.REVIEW, JobState.QUEUED}:
-        call.studio.check(resolved.spec)
+        call.installation.check(resolved.spec)
         revised = await call.jobs.revise(
             job.id,
             tenant=call.channel.tenant,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from commands.context import Call
 from commands.parsing.values import shown
-from commands.policy.house import EVERYWHERE
+from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.settings import MAXIMUM_NAME
 from commands.policy.settings_values import plain_id
 from commands.schema import Kind, Option, Permission, Value

@@ -77,7 +77,7 @@ async def _save(call: Call, owner: str, name: str, flags: str) -> Card:
     for option in options:
         if option not in DEFAULTS:
             raise UserError("preset.cannot_hold", option=label(BY_NAME[option]))
-    check_options(options, call.studio)
+    check_options(options, call.installation)
     kept = Preset(owner=owner, name=name, options=options)
     if not await call.policy.presets.save(call.channel.tenant, kept, call.caller.requester):
         raise UserError("preset.too_many", limit=MAXIMUM_PRESETS)
@@ -87,7 +87,7 @@ async def _save(call: Call, owner: str, name: str, flags: str) -> Card:
 async def _use(call: Call, name: str) -> Card:
     """Make a preset the caller's own defaults, in place of what they had set."""
     found = await _find(call, name)
-    check_options(found.options, call.studio)
+    check_options(found.options, call.installation)
     changes = [
         Change(
             scope=Scope.USER,

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from commands import forms
-from commands.actions import Verb
+from commands.actions import Action
 from commands.command import Command, Visibility
 from commands.context import Call
 from commands.forms import Form
@@ -34,14 +34,14 @@ async def refine(call: Call) -> Card:
         UserError: `assistant.none`, or what is typed is not possible.
         AssistantError: The assistant has no usable answer now.
     """
-    if not call.studio.assistant:
+    if not call.installation.assistant:
         raise UserError("assistant.none")
     rules = await generate.allowed(call)
     prompt, asked = generate.asked_for(call)
     if not _PICTURES.isdisjoint(asked):
         raise UserError("image.not_here")
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
-    spec = resolve(prompt, layers, call.studio).spec
+    spec = resolve(prompt, layers, call.installation).spec
     refined = await call.jobs.refine(
         prompt,
         mode=spec.mode,
@@ -65,7 +65,7 @@ async def random(call: Call) -> Card:
     if not _PICTURES.isdisjoint(asked):
         raise UserError("image.not_here")
     layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
-    resolved = within_caps(resolve("", layers, call.studio), call.caller, rules)
+    resolved = within_caps(resolve("", layers, call.installation), call.caller, rules)
     drawn = await asyncio.to_thread(offline.draw, resolved.spec)
     resolved = replace(
         resolved,
@@ -87,16 +87,16 @@ def check_answer(call: Call, job: Job) -> None:
         raise UserError("review.answered", job=job.id)
 
 
-async def answer(call: Call, job: Job, verb: Verb) -> Card | Form:
+async def answer(call: Call, job: Job, action: Action) -> Card | Form:
     """Put a reviewed job in line, as refined or in its requester's own words, or ask for others.
 
     Raises:
         UserError: `review.*`: it is not the caller's to decide, or decided already.
     """
     check_answer(call, job)
-    if verb is Verb.REWORD:
-        return forms.edit(job, call.locale, verb=verb)
-    own_words = verb is Verb.KEEP
+    if action is Action.REWORD:
+        return forms.edit(job, call.locale, action=action)
+    own_words = action is Action.KEEP
     agreed = await call.jobs.agree(job.id, tenant=call.channel.tenant, own_words=own_words)
     if agreed is None:
         raise UserError("review.answered", job=job.id)

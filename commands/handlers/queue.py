@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from commands.actions import Verb
+from commands.actions import Action
 from commands.command import Command, Visibility
 from commands.context import Call
 from commands.handlers import job_status
@@ -75,7 +75,7 @@ async def show(call: Call) -> Card:
         raise UserError("job.files_expired", job=job.id)
     if _for_adults(job) and not call.channel.age_restricted:
         raise UserError("safety.age_restricted", job=job.id)
-    capabilities = job_status.capabilities(job, call.studio)
+    capabilities = job_status.capabilities(job, call.installation)
     return cards.clip(job, file, call.locale, capabilities, measured=call.caller.owns(job))
 
 
@@ -118,7 +118,7 @@ async def cancel_job(call: Call, job: Job) -> Card:
         f"cancel.{outcome}",
         call.locale,
         job=job.id,
-        buttons=cards.buttons(job, (Verb.DELETE,) if removable else (), call.locale),
+        buttons=cards.buttons(job, (Action.DELETE,) if removable else (), call.locale),
     )
 
 

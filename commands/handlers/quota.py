@@ -135,7 +135,7 @@ def _guild_line(call: Call, usage: Usage, limit: int | None) -> Line:
 def _usual(call: Call, rules: Rules) -> Resolved | None:
     """Return what the caller's defaults make, if they can make anything."""
     try:
-        return within_caps(resolve("-", rules.layers(), call.studio), call.caller, rules)
+        return within_caps(resolve("-", rules.layers(), call.installation), call.caller, rules)
     except UserError:
         return None
 

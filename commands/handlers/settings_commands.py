@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from commands.command import Command, Visibility
 from commands.context import Call
 from commands.handlers.arguments import arguments
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import HERE, KEY, MODEL, VALUE
 from commands.parsing.values import shown
-from commands.policy.house import EVERYWHERE
+from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.settings import (
     DEFAULTS,
     SETTINGS,
@@ -80,9 +80,9 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
             setting = _settable(key, scope)
             if not typed:
                 raise UserError("value.missing", option=setting.key)
-            model = _model_in_force(await call.rules(), scope, call.studio)
+            model = _model_in_force(await call.rules(), scope, call.installation)
             value = await _with_known_names(
-                call, setting, read(setting, typed, call.studio, model=model)
+                call, setting, read(setting, typed, call.installation, model=model)
             )
             change = Change(scope=scope, subject=subject, setting=setting, value=value)
             await _change(call, change)
@@ -99,11 +99,11 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
             return _explained(call, named(key), rules) if key else _listed(call, rules, scope)
 
 
-def _model_in_force(rules: Rules, scope: Scope, studio: Studio) -> str | None:
+def _model_in_force(rules: Rules, scope: Scope, installation: Installation) -> str | None:
     """Return the model that was chosen where a setting of a scope holds, while it is installed."""
     layers = list(Scope)[: list(Scope).index(scope) + 1]
     chosen = [rules.of(layer).get(DEFAULTS[MODEL.name].key) for layer in layers]
-    names = {model.name for model in studio.models}
+    names = {model.name for model in installation.models}
     return next((str(name) for name in reversed(chosen) if name in names), None)
 
 
@@ -207,7 +207,9 @@ def _legal(setting: Setting, call: Call) -> str:
     if option.kind is Kind.FLAG:
         return text("setting.shape.switch", locale)
     if option.kind is Kind.MODEL:
-        return text("help.choices", locale, choices=[model.name for model in call.studio.models])
+        return text(
+            "help.choices", locale, choices=[model.name for model in call.installation.models]
+        )
     if option.choices:
         return text("help.choices", locale, choices=list(option.choices))
     if option.range is not None:

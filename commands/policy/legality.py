@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import IMAGE, MODEL
 from commands.resolve import COMMAND, Layer, resolve
 from commands.schema import Value
@@ -16,32 +16,34 @@ _ANY_SEED = 0
 
 
 def check_options(
-    options: Mapping[str, Value], studio: Studio, *, model: str | None = None
+    options: Mapping[str, Value], installation: Installation, *, model: str | None = None
 ) -> None:
     """Refuse options that no render can have together.
 
     Args:
         options: Checked values by name; a model among them is the one that is judged by.
-        studio: The installed models.
+        installation: The installed models.
         model: Judged by if given; otherwise one of the installed models must be able to do it.
 
     Raises:
         UserError: What the model in question, or else the default one, refuses.
     """
     named = options.get(MODEL.name, model)
-    default = studio.model(studio.default_model)
-    others = [each for each in studio.models if each is not default]
-    candidates = [default, *others] if named is None else [studio.model(str(named))]
+    default = installation.model(installation.default_model)
+    others = [each for each in installation.models if each is not default]
+    candidates = [default, *others] if named is None else [installation.model(str(named))]
     refusals: list[UserError] = []
     for candidate in candidates:
-        refusal = _refusal(options, candidate, studio)
+        refusal = _refusal(options, candidate, installation)
         if refusal is None:
             return
         refusals.append(refusal)
     raise refusals[0]
 
 
-def _refusal(options: Mapping[str, Value], model: Capabilities, studio: Studio) -> UserError | None:
+def _refusal(
+    options: Mapping[str, Value], model: Capabilities, installation: Installation
+) -> UserError | None:
     """Return why a model cannot do it, with or without an image to begin with."""
     refusals = []
     for image in ({}, {IMAGE.name: "-"}):
@@ -50,7 +52,7 @@ def _refusal(options: Mapping[str, Value], model: Capabilities, studio: Studio) 
             Layer(name=TYPED, values={**options, MODEL.name: model.name}, asked=True),
         )
         try:
-            resolve("-", layers, studio, seed=lambda: _ANY_SEED)
+            resolve("-", layers, installation, seed=lambda: _ANY_SEED)
         except UserError as error:
             refusals.append(error)
         else:

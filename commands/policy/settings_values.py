@@ -6,7 +6,7 @@ import re
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import BY_FLAG
 from commands.parsing.suggestions import closest
 from commands.parsing.values import accept, fold, restored, shown
@@ -44,13 +44,15 @@ def named(typed: str) -> Setting:
     raise UserError("setting.mistyped", key=shown(typed), suggestion=guess)
 
 
-def read(setting: Setting, typed: str, studio: Studio, *, model: str | None = None) -> Stored:
+def read(
+    setting: Setting, typed: str, installation: Installation, *, model: str | None = None
+) -> Stored:
     """Return the value that somebody typed for a setting.
 
     Args:
         setting: The setting.
         typed: What they typed.
-        studio: What is installed here.
+        installation: What is installed here.
         model: The model that was chosen where the setting holds; otherwise the value must be legal
             for one of those installed.
 
@@ -60,8 +62,8 @@ def read(setting: Setting, typed: str, studio: Studio, *, model: str | None = No
     typed = typed.strip()
     match setting.shape:
         case Shape.VALUE:
-            value = _read_value(setting.option, typed, studio)
-            _check_use(setting, value, studio, model)
+            value = _read_value(setting.option, typed, installation)
+            _check_use(setting, value, installation, model)
             return value
         case Shape.NAMES:
             return _names(setting, typed)
@@ -139,16 +141,18 @@ def _restored_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | 
     return cast("dict[str, int | None]", amounts)
 
 
-def _check_use(setting: Setting, value: Value, studio: Studio, model: str | None) -> None:
+def _check_use(
+    setting: Setting, value: Value, installation: Installation, model: str | None
+) -> None:
     """Refuse a value that would be refused, or passed over, whenever something is made.
 
     Raises:
         UserError: `option.*`, `model.*`.
     """
-    if setting.needs_assistant and value is True and not studio.assistant:
+    if setting.needs_assistant and value is True and not installation.assistant:
         raise UserError("option.no_assistant")
     if setting.sets is not None and setting.sets.kind is not Kind.MODEL:
-        check_options({setting.sets.name: value}, studio, model=model)
+        check_options({setting.sets.name: value}, installation, model=model)
 
 
 def plain_id(typed: str) -> str:
@@ -166,12 +170,12 @@ _NO_ZONES = frozenset({"Factory"})
 """Of the zone database, but no place."""
 
 
-def _read_value(option: Option, typed: str, studio: Studio) -> Value:
+def _read_value(option: Option, typed: str, installation: Installation) -> Value:
     if option.kind is Kind.FLAG:
         return accept(option, _SWITCH.get(fold(typed), typed))
     value = accept(option, typed)
     if option.kind is Kind.MODEL:
-        return studio.model(str(value)).name
+        return installation.model(str(value)).name
     _check_drawable(option, value)
     return value
 

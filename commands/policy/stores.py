@@ -1,4 +1,4 @@
-"""The house rules of every guild in one place, and who changed them."""
+"""The stores of the rules that decide about a request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from commands.policy.audit import Audit
 from commands.policy.blocks import Block, Blocks, BlockStore
-from commands.policy.house import EVERYWHERE, House
+from commands.policy.operator_rules import EVERYWHERE, OperatorRules
 from commands.policy.presets_store import Presets, PresetStore
 from commands.policy.settings_store import Settings, SettingsStore
 from commands.policy.words_store import GuildWords, GuildWordStore
@@ -23,7 +23,7 @@ class Policy:
     blocks: Blocks
     words: GuildWords
     audit: Audit
-    house: House = field(default_factory=House)
+    operator_rules: OperatorRules = field(default_factory=OperatorRules)
 
     async def block_of(self, tenant: str, person: str, everywhere: str) -> Block | None:
         """Return what keeps a person from making things: an admin's block, or the operator's.
@@ -46,7 +46,9 @@ class Policy:
         await self.audit.forget(tenant, person)
 
 
-def make_policy(database: Database, clock: Clock, house: House | None = None) -> Policy:
+def make_policy(
+    database: Database, clock: Clock, operator_rules: OperatorRules | None = None
+) -> Policy:
     """Put the rules together over one database, with what the operator's config says."""
     return Policy(
         settings=SettingsStore(database, clock),
@@ -54,5 +56,5 @@ def make_policy(database: Database, clock: Clock, house: House | None = None) ->
         blocks=BlockStore(database, clock),
         words=GuildWordStore(database, clock),
         audit=Audit(database),
-        house=house or House(),
+        operator_rules=operator_rules or OperatorRules(),
     )

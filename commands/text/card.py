@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from inference.text import clean, isolate
 
 BAR_WIDTH = 15
@@ -77,18 +77,18 @@ class Bar:
 class Button:
     """One thing to press."""
 
-    action: Action
+    key: ButtonId
     label: str
 
     @property
     def id(self) -> str:
         """What the platform keeps and sends back; 100 characters at most."""
-        return self.action.encode()
+        return self.key.encode()
 
     @property
-    def verb(self) -> Verb:
+    def action(self) -> Action:
         """What it does; platforms colour buttons by it."""
-        return self.action.verb
+        return self.key.action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.extend import can_extend
 from commands.options import BY_FLAG, BY_NAME, IMAGE, PROMPT
 from commands.resolve import enlarged
@@ -66,13 +66,13 @@ def status(
             return _done(job, locale)
         case JobState.FAILED | JobState.REFUSED:
             lines = ((_reason(job, locale),), _job_line(job, locale))
-            return _card(job, CardKind.FAILED, locale, lines=lines, verbs=_after_failure(job))
+            return _card(job, CardKind.FAILED, locale, lines=lines, actions=_after_failure(job))
         case JobState.CANCELLED:
             line = (text("card.cancelled", locale),)
-            return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
+            return _card(job, CardKind.STOPPED, locale, lines=(line,), actions=(Action.RETRY,))
         case JobState.EXPIRED:
             line = (_reason(job, locale) if job.failure else text("card.expired", locale),)
-            return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
+            return _card(job, CardKind.STOPPED, locale, lines=(line,), actions=(Action.RETRY,))
 
 
 def clip(
@@ -93,14 +93,14 @@ def clip(
         measured: Whether to say what it cost.
     """
     hidden = job.verdict.outcome is Outcome.SPOILER
-    verbs = [Verb.REROLL, Verb.EDIT]
+    actions = [Action.REROLL, Action.EDIT]
     if can_extend(job, capabilities):
-        verbs.append(Verb.EXTEND)
+        actions.append(Action.EXTEND)
     if _larger(job.spec, capabilities):
-        verbs.append(Verb.LARGER)
+        actions.append(Action.LARGER)
     if _animatable(job.spec, capabilities):
-        verbs.append(Verb.ANIMATE)
-    verbs += [Verb.INFO, Verb.DELETE]
+        actions.append(Action.ANIMATE)
+    actions += [Action.INFO, Action.DELETE]
     return Card(
         kind=CardKind.CLIP,
         lines=(
@@ -113,7 +113,7 @@ def clip(
             ),
             *_measured(job, locale, shown=measured),
         ),
-        buttons=buttons(job, verbs, locale),
+        buttons=buttons(job, actions, locale),
         attachment=Attachment(
             path=file,
             name=f"{job.id}{file.suffix}",
@@ -177,11 +177,11 @@ def info(
         measured: Whether to say what it cost.
     """
     recipe = tuple((line,) for line in summary.recipe(job, locale))
-    verbs = [Verb.REROLL]
+    actions = [Action.REROLL]
     if extendable and can_extend(job, capabilities):
-        verbs.append(Verb.EXTEND)
+        actions.append(Action.EXTEND)
     if _larger(job.spec, capabilities):
-        verbs.append(Verb.LARGER)
+        actions.append(Action.LARGER)
     return Card(
         kind=CardKind.INFO,
         lines=(
@@ -191,7 +191,7 @@ def info(
             *_measured(job, locale, shown=measured),
             _job_line(job, locale),
         ),
-        buttons=buttons(job, verbs if job.ended else (), locale),
+        buttons=buttons(job, actions if job.ended else (), locale),
         job=job.id,
         private=True,
     )
@@ -225,12 +225,12 @@ def note(key: str, locale: str, /, *, buttons: tuple[Button, ...] = (), **params
     return Card(kind=CardKind.INFO, lines=(line,), buttons=buttons, private=True)
 
 
-_WAITING_VERBS = {
-    JobState.REVIEW: (Verb.ACCEPT, Verb.REWORD, Verb.KEEP, Verb.CANCEL),
-    JobState.QUEUED: (Verb.CANCEL, Verb.EDIT),
+_WAITING_ACTIONS = {
+    JobState.REVIEW: (Action.ACCEPT, Action.REWORD, Action.KEEP, Action.CANCEL),
+    JobState.QUEUED: (Action.CANCEL, Action.EDIT),
 }
 
-_SIZE_VERBS = (Verb.ACCEPT, Verb.EDIT, Verb.CANCEL)
+_SIZE_ACTIONS = (Action.ACCEPT, Action.EDIT, Action.CANCEL)
 """In review for its size alone."""
 
 
@@ -253,10 +253,10 @@ def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     if capabilities is not None and capabilities.native_note is not None:
         lines.append((text(f"note.{capabilities.native_note}", locale),))
     lines.append(_waiting_line(job, standing, locale))
-    verbs = _WAITING_VERBS.get(job.state, (Verb.CANCEL,))
+    actions = _WAITING_ACTIONS.get(job.state, (Action.CANCEL,))
     if review and job.made_to_fit and job.spec.original is None:
-        verbs = _SIZE_VERBS
-    return _card(job, CardKind.WAITING, locale, lines=tuple(lines), verbs=verbs)
+        actions = _SIZE_ACTIONS
+    return _card(job, CardKind.WAITING, locale, lines=tuple(lines), actions=actions)
 
 
 def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
@@ -291,8 +291,8 @@ def _running(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     if job.state is JobState.FINISHING or progress is None or progress.stage is Stage.FINISHING:
         started = progress is not None or job.state is JobState.FINISHING
         line = (text("card.finishing" if started else "card.starting", locale),)
-        verbs = () if job.state is JobState.FINISHING else (Verb.CANCEL,)
-        return _card(job, CardKind.RUNNING, locale, lines=(line,), verbs=verbs)
+        actions = () if job.state is JobState.FINISHING else (Action.CANCEL,)
+        return _card(job, CardKind.RUNNING, locale, lines=(line,), actions=actions)
     model = capabilities.title if capabilities else job.spec.model
     shown = [
         text("card.loading", locale, model=model)
@@ -307,7 +307,7 @@ def _running(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
         locale,
         lines=((summary.dotted(shown, locale),),),
         progress=Bar(done=progress.done, total=progress.total),
-        verbs=(Verb.CANCEL,),
+        actions=(Action.CANCEL,),
     )
 
 
@@ -322,7 +322,7 @@ _KEPT = {
 def _done(job: Job, locale: str) -> Card:
     if job.removed_at is not None:
         line = (text("card.removed", locale),)
-        return _card(job, CardKind.STOPPED, locale, lines=(line,), verbs=(Verb.RETRY,))
+        return _card(job, CardKind.STOPPED, locale, lines=(line,), actions=(Action.RETRY,))
     kept = [(text(_KEPT[note], locale),) for note in job.notes if note in _KEPT]
     lines = (*_refined(job, locale, REFINED_LENGTH), (_ready_in(job, locale),), *kept)
     return _card(job, CardKind.DONE, locale, lines=lines)
@@ -337,11 +337,11 @@ def _ready_in(job: Job, locale: str) -> str:
     return text("card.done_after_line", locale, total=total, waited=waited)
 
 
-def _after_failure(job: Job) -> tuple[Verb, ...]:
+def _after_failure(job: Job) -> tuple[Action, ...]:
     """Return what can be done about a failure: an image that is no good stays so."""
     code = job.failure.code if job.failure else ""
     hopeless = code.startswith("image.") and code not in _PASSING_IMAGE_ERRORS
-    return (Verb.INFO,) if hopeless else (Verb.RETRY, Verb.INFO)
+    return (Action.INFO,) if hopeless else (Action.RETRY, Action.INFO)
 
 
 _PASSING_IMAGE_ERRORS = frozenset({"image.fetch_failed", "image.uploading"})
@@ -379,11 +379,11 @@ def _person(job: Job) -> Person:
     return Person(id=job.requester.id, name=job.requester.name)
 
 
-def buttons(job: Job, verbs: Sequence[Verb], locale: str) -> tuple[Button, ...]:
+def buttons(job: Job, actions: Sequence[Action], locale: str) -> tuple[Button, ...]:
     """Return what can be pressed about a job."""
     return tuple(
-        Button(action=Action(verb=verb, job=job.id), label=text(f"button.{verb}", locale))
-        for verb in verbs
+        Button(key=ButtonId(action=action, job=job.id), label=text(f"button.{action}", locale))
+        for action in actions
     )
 
 
@@ -394,7 +394,7 @@ def _card(
     *,
     lines: tuple[Line, ...],
     progress: Bar | None = None,
-    verbs: Sequence[Verb] = (),
+    actions: Sequence[Action] = (),
 ) -> Card:
     """Make the card that stands for the job itself.
 
@@ -412,6 +412,6 @@ def _card(
         owner=_person(job),
         lines=lines,
         progress=progress,
-        buttons=buttons(job, verbs, locale),
+        buttons=buttons(job, actions, locale),
         job=job.id,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from commands.caller import Caller, Channel
 from commands.context import Call
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.policy.stores import make_policy
 from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
@@ -26,7 +26,7 @@ async def a_call(tmp_path, *, assistant=False):
             caller=Caller(id="u1", name="ada"),
             channel=Channel(platform="test", tenant="test:g1", address={"channel": 7}),
             jobs=FakeJobs(now=clock.now()),
-            studio=Studio(models=(FOX,), default_model="fox", assistant=assistant),
+            installation=Installation(models=(FOX,), default_model="fox", assistant=assistant),
             policy=make_policy(database, clock),
             clock=clock,
         )

@@ -10,7 +10,7 @@ import pytest
 from commands.caller import Caller
 from commands.directory import OpenDirectory
 from commands.handlers.prompt import COMMANDS as PROMPT_COMMANDS
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import RENDER_OPTIONS
 from commands.parsing.flags import render_options
 from commands.policy.settings import DEFAULTS, SETTINGS, Scope
@@ -32,9 +32,9 @@ def attack(*values, what):
 async def call(tmp_path):
     """An admin where only nano is installed."""
     async with a_call(tmp_path) as made:
-        studio = Studio(models=(NANO,), default_model="nano")
+        installation = Installation(models=(NANO,), default_model="nano")
         channel = replace(made.channel, id="hall", private=False)
-        yield replace(made, caller=ADMIN, studio=studio, channel=channel)
+        yield replace(made, caller=ADMIN, installation=installation, channel=channel)
 
 
 async def kept(call, key, value, *, scope="guild", subject=""):
@@ -213,7 +213,7 @@ async def test_a_preset_that_an_older_version_kept_stops_nothing(call, options):
 
 @pytest.mark.attack("settings", "use a preset whose model has been taken away")
 async def test_a_preset_is_judged_again_when_it_is_used(call):
-    both = replace(call, studio=Studio(models=(NANO, TESTCARD), default_model="nano"))
+    both = replace(call, installation=Installation(models=(NANO, TESTCARD), default_model="nano"))
     saved = await execute("/rushes preset save big --model testcard --res 720p", both)
     assert saved.kind is CardKind.INFO, plain(saved)
     assert (await execute("/rushes preset use big", both)).kind is CardKind.INFO
@@ -222,7 +222,7 @@ async def test_a_preset_is_judged_again_when_it_is_used(call):
 
 
 async def test_with_several_models_it_is_enough_that_one_can(call):
-    both = replace(call, studio=Studio(models=(NANO, TESTCARD), default_model="nano"))
+    both = replace(call, installation=Installation(models=(NANO, TESTCARD), default_model="nano"))
     wanted = "/rushes-admin settings set default.resolution 720p"
     assert (await execute(wanted, both)).kind is CardKind.INFO
     assert (await execute("/generate a fox", both)).kind is CardKind.WAITING

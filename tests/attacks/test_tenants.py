@@ -14,12 +14,12 @@ from bot.discord import command_sync
 from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
-from bot.factories import house
+from bot.factories import operator_rules
 from commands.caller import Caller, Channel
 from commands.catalog import COMMANDS
 from commands.handlers import limits
-from commands.installation import Studio
-from commands.policy.house import DirectMessages, House
+from commands.installation import Installation
+from commands.policy.operator_rules import DirectMessages, OperatorRules
 from commands.run import execute, press
 from commands.text.card import CardKind, plain
 from inference.domain.errors import UserError
@@ -50,7 +50,7 @@ async def call(tmp_path):
 
 
 def in_house(call, **rules):
-    return replace(call, policy=replace(call.policy, house=House(**rules)))
+    return replace(call, policy=replace(call.policy, operator_rules=OperatorRules(**rules)))
 
 
 async def makes(call, channel, caller=ALICE) -> bool:
@@ -179,7 +179,9 @@ async def test_closed_direct_messages_take_nothing(call):
 
 @pytest.mark.parametrize("direct_messages", DirectMessages)
 async def test_commands_that_make_things_are_hidden_in_closed_direct_messages(direct_messages):
-    services = SimpleNamespace(studio=Studio(models=(), default_model="", assistant=True))
+    services = SimpleNamespace(
+        installation=Installation(models=(), default_model="", assistant=True)
+    )
     async with discord.Client(intents=discord.Intents.none()) as client:
         gateway = CommandGateway(services, client, Answers(), None, ())
         tree = make_tree(client, gateway, COMMANDS, direct_messages=direct_messages)
@@ -287,7 +289,7 @@ def test_the_config_says_all_of_it(tmp_path):
         '[bot]\ndirect_messages = "closed"\ndirect_message_seconds = 60\n'
         'allowed_tenants = ["discord:1"]\n'
     )
-    assert house(load_config(file)) == House(
+    assert operator_rules(load_config(file)) == OperatorRules(
         direct_messages=DirectMessages.CLOSED,
         direct_message_seconds=60,
         allowed_tenants=frozenset({"discord:1"}),

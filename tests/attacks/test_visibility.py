@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bot.discord.inbound import autocomplete
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Caller, Channel
 from commands.directory import OpenDirectory
 from commands.options import JOB
@@ -98,15 +98,15 @@ async def test_no_command_tells_of_a_private_job_elsewhere(victim, line):
 
 
 @pytest.mark.parametrize(
-    "verb", [attack(verb, what=f"press a forged {verb} button") for verb in Verb]
+    "verb", [attack(action, what=f"press a forged {action} button") for action in Action]
 )
-async def test_no_button_works_on_a_private_job_elsewhere(victim, verb):
+async def test_no_button_works_on_a_private_job_elsewhere(victim, action):
     before = len(victim.jobs.orders)
     for caller, channel in OUTSIDERS:
         for job in (WAITING, DONE):
             call = outside(victim, caller, channel)
-            answer = await press(Action(verb=verb, job=job).encode(), call)
-            unknown = await press(Action(verb=verb, job=UNKNOWN).encode(), call)
+            answer = await press(ButtonId(action=action, job=job).encode(), call)
+            unknown = await press(ButtonId(action=action, job=UNKNOWN).encode(), call)
             assert isinstance(answer, Card)
             assert plain(answer).replace(job, UNKNOWN) == plain(unknown)
     assert len(victim.jobs.orders) == before
@@ -115,13 +115,13 @@ async def test_no_button_works_on_a_private_job_elsewhere(victim, verb):
 @pytest.mark.parametrize(
     "verb",
     [
-        attack(Verb.EDIT, what="hand in a forged edit form"),
-        attack(Verb.REWORD, what="hand in a forged review form"),
+        attack(Action.EDIT, what="hand in a forged edit form"),
+        attack(Action.REWORD, what="hand in a forged review form"),
     ],
 )
-async def test_no_form_works_on_a_private_job_elsewhere(victim, verb):
+async def test_no_form_works_on_a_private_job_elsewhere(victim, action):
     before = len(victim.jobs.orders)
-    form = Action(verb=verb, job=WAITING).encode()
+    form = ButtonId(action=action, job=WAITING).encode()
     answer = await submit(form, {"prompt": "mine now"}, outside(victim))
     assert plain(answer) == plain(await execute(f"/rushes status {WAITING}", outside(victim)))
     assert len(victim.jobs.orders) == before
@@ -211,15 +211,15 @@ async def test_a_guest_sees_the_place_they_are_in_and_nothing_else(victim):
 @pytest.mark.attack("visibility", "publish a private job by making it again in its own place")
 async def test_what_is_made_of_a_private_job_there_is_private_too(victim):
     there = outside(victim, MALLORY, SECRET_ROOM)
-    for verb in (Verb.REROLL, Verb.RETRY):
-        await press(Action(verb=verb, job=DONE).encode(), there)
+    for action in (Action.REROLL, Action.RETRY):
+        await press(ButtonId(action=action, job=DONE).encode(), there)
         assert victim.jobs.orders[-1].audience == Audience(channel="secret", private=True)
     eve = outside(victim, Caller(id="u8", name="Eve"))
     assert "unicorn" not in plain(await execute("/rushes queue", eve))
 
 
 async def test_what_its_requester_makes_of_it_in_public_is_public(victim):
-    await press(Action(verb=Verb.REROLL, job=DONE).encode(), replace(victim, channel=HALL))
+    await press(ButtonId(action=Action.REROLL, job=DONE).encode(), replace(victim, channel=HALL))
     assert victim.jobs.orders[-1].audience == Audience(channel="hall", private=False)
 
 

@@ -157,7 +157,7 @@ class _Chat:
                 private=False,
             ),
             jobs=services.jobs,
-            studio=services.studio,
+            installation=services.installation,
             policy=services.policy,
             options={"image": command["image"]} if command["image"] else {},
             locale=services.language,

@@ -47,8 +47,8 @@ class ContraryStudio(PerfectStudio):
         return render(replace(scene, move=wrong.get(scene.move, scene.move)), _SIZE, 49)
 
 
-def table(studio, folder, lines=None):
-    measured = islice(evaluate(studio, scenes=4, folder=folder), lines)
+def table(installation, folder, lines=None):
+    measured = islice(evaluate(installation, scenes=4, folder=folder), lines)
     return {line.what.strip(): line for line in measured}
 
 

@@ -24,7 +24,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Studio:
+class Installation:
     """A guild with one channel, a member and an admin, and the bot's data."""
 
     discord: LoopbackDiscord
@@ -88,11 +88,11 @@ class Studio:
 
 
 @contextlib.asynccontextmanager
-async def studio(directory: Path) -> AsyncIterator[Studio]:
+async def installation(directory: Path) -> AsyncIterator[Installation]:
     """Yield a studio whose bot does not run yet; at the end nothing may have been forbidden."""
     async with LoopbackDiscord() as discord:
         guild = discord.add_guild("studio")
-        yield Studio(
+        yield Installation(
             discord=discord,
             guild=guild,
             general=discord.add_channel(guild, "general"),

@@ -16,8 +16,8 @@ from bot.platform import Services
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.inbound.manifest import manifest
 from bot.slack.platform import SlackPlatform
-from commands.installation import Studio
-from commands.policy.house import House as HouseRules
+from commands.installation import Installation
+from commands.policy.operator_rules import OperatorRules
 from commands.policy.stores import make_policy
 from inference.clock import Clock, SystemClock
 from inference.domain.job import Job
@@ -55,7 +55,7 @@ class House:
     section: dict[str, Any] = field(default_factory=dict)
     executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(automatic=True))
     operators: frozenset[str] = frozenset()
-    rules: HouseRules = field(default_factory=HouseRules)
+    rules: OperatorRules = field(default_factory=OperatorRules)
     guard: Guard = field(default_factory=a_guard)
     clock: Clock = field(default_factory=SystemClock)
     """Of the platform alone."""
@@ -78,7 +78,9 @@ class House:
             }
         )
         self.platform = SlackPlatform(section, clock=self.clock, limiter=limiter)
-        studio = Studio(models=(registry.capabilities("testcard"),), default_model="testcard")
+        installation = Installation(
+            models=(registry.capabilities("testcard"),), default_model="testcard"
+        )
         async with contextlib.AsyncExitStack() as stack:
             self.core = core = await stack.enter_async_context(
                 open_core(
@@ -98,7 +100,7 @@ class House:
             )
             self.services = Services(
                 jobs=core.jobs,
-                studio=studio,
+                installation=installation,
                 policy=make_policy(core.database, clock, self.rules),
                 language="en",
                 database=core.database,
@@ -110,7 +112,7 @@ class House:
                 artifacts=core.artifacts,
                 events=core.events,
                 platforms={"slack": self.platform},
-                card_factory=make_card_factory(core.jobs, studio, "en", clock),
+                card_factory=make_card_factory(core.jobs, installation, "en", clock),
                 compressor=NeverShrinks(),
                 previews=False,
                 clock=clock,

@@ -12,7 +12,7 @@ from bot.app import open_app
 from bot.config.sources import load_config
 from bot.control.client import Speaker, connect
 from bot.control.server import serve_control
-from commands.actions import Verb
+from commands.actions import Action
 from inference.media.provenance import read_recipe
 from tests.fakes import openai_server
 from tests.fakes.openai_server import KEY, MODEL, prompt
@@ -88,7 +88,7 @@ def test_all_works_the_same_with_the_assistant_down(shell):
 
 
 @pytest.fixture
-async def studio(server, tmp_path, monkeypatch):
+async def installation(server, tmp_path, monkeypatch):
     """A client of a studio with an assistant, in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -109,23 +109,23 @@ async def studio(server, tmp_path, monkeypatch):
         yield client
 
 
-async def test_a_refined_prompt_waits_for_its_requesters_word(studio, server, tmp_path):
+async def test_a_refined_prompt_waits_for_its_requesters_word(installation, server, tmp_path):
     kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
     bo = Speaker(name="bo", guild="studio", language="en", directory=tmp_path)
-    await studio.command("/rushes settings set review yes", kim)
-    made = await studio.command("/generate fuchs im schnee --res 360p --frames 1", kim)
+    await installation.command("/rushes settings set review yes", kim)
+    made = await installation.command("/generate fuchs im schnee --res 360p --frames 1", kim)
 
     async def reached(state):
         async with asyncio.timeout(60):
-            while (report := await studio.job(made.card.job, kim)).state != state:  # noqa: ASYNC110 - as a client sees it
+            while (report := await installation.job(made.card.job, kim)).state != state:  # noqa: ASYNC110 - as a client sees it
                 await asyncio.sleep(0.05)
         return report
 
     card = (await reached("review")).card
     assert f"✍ {REFINED}" in plain(card)
-    keep = next(button for button in card.buttons if button.verb is Verb.KEEP)
-    assert "Only kim or an admin" in plain((await studio.press(keep.id, bo)).card)
-    await studio.press(keep.id, kim)
+    keep = next(button for button in card.buttons if button.action is Action.KEEP)
+    assert "Only kim or an admin" in plain((await installation.press(keep.id, bo)).card)
+    await installation.press(keep.id, kim)
 
     done = await reached("done")
     recipe = read_recipe(done.result.attachment.path)

@@ -10,7 +10,7 @@ from PIL import Image
 from bot.discord.inbound import answers
 from inference.domain.errors import UserError
 from tests.fakes.discord import ChannelKind, File, Permission
-from tests.scenario.discord_studio import SECONDS, eventually, studio
+from tests.scenario.discord_studio import SECONDS, eventually, installation
 
 pytestmark = pytest.mark.process
 
@@ -20,7 +20,7 @@ SHORT = f"{FOX} --res 360p --frames 49"
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         place.discord.api.limits.on = False  # where they matter, a test turns them on
         yield place
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.discord import command_sync
-from tests.scenario.discord_studio import eventually, studio
+from tests.scenario.discord_studio import eventually, installation
 
 pytestmark = pytest.mark.process
 
@@ -14,7 +14,7 @@ NOWHERE = 111_111_111_111_111_111
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         place.discord.api.limits.on = False
         yield place
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.fakes.discord import File
-from tests.scenario.discord_studio import studio
+from tests.scenario.discord_studio import installation
 
 pytestmark = pytest.mark.process
 
@@ -23,7 +23,7 @@ THUMBNAIL = 11
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         place.discord.api.limits.on = False
         yield place
 

@@ -15,7 +15,7 @@ from bot.discord import platform
 from inference.clock import SystemClock
 from inference.domain.outbox import ActKind, Route
 from tests.fakes.discord import ChannelKind, Permission
-from tests.scenario.discord_studio import SECONDS, eventually, studio
+from tests.scenario.discord_studio import SECONDS, eventually, installation
 
 pytestmark = pytest.mark.process
 
@@ -28,7 +28,7 @@ POSTS = r"POST /channels/\d+/messages$"
 async def place(tmp_path, monkeypatch):
     monkeypatch.setattr(fallback, "BACKOFF_SECONDS", (0.2,))
     monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 5.0)
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         yield place
 
 

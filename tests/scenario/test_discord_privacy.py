@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.discord import Permission
 from tests.fakes.discord.entities import Channel
 from tests.fakes.discord.typing_in import CannotAsk
-from tests.scenario.discord_studio import SECONDS, studio
+from tests.scenario.discord_studio import SECONDS, installation
 
 pytestmark = pytest.mark.process
 
@@ -20,7 +20,7 @@ def attack(what):
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as made:
+    async with installation(tmp_path / "data") as made:
         made.discord.api.limits.on = False
         yield made
 

@@ -11,8 +11,8 @@ import pytest
 
 from bot.discord.inbound import answers
 from bot.discord.two_hosts import HEALTH_KEY
-from commands.actions import Action, Verb
-from tests.scenario.discord_studio import SECONDS, eventually, studio
+from commands.actions import Action, ButtonId
+from tests.scenario.discord_studio import SECONDS, eventually, installation
 
 pytestmark = pytest.mark.process
 
@@ -21,7 +21,7 @@ FOX = "a fox --res 360p --frames 49"
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         place.discord.api.limits.on = False
         yield place
 
@@ -130,7 +130,7 @@ async def test_an_own_answer_that_was_lost_is_nobody_elses(place, fault):
 
 async def answer_as_another_host(place, interaction) -> None:
     """Answer an interaction with the card of a job that our bot does not know."""
-    cancel = Action(verb=Verb.CANCEL, job="OTHERJOB01").encode()
+    cancel = ButtonId(action=Action.CANCEL, job="OTHERJOB01").encode()
     button = {"type": 2, "style": 2, "label": "Cancel", "custom_id": cancel}
     data = {"content": "OTHERJOB01", "components": [{"type": 1, "components": [button]}]}
     url = f"{place.discord.api_url}/interactions/{interaction.id}/{interaction.token}/callback"

@@ -10,7 +10,7 @@ import pytest
 
 from bot.app import open_app
 from bot.config.sources import load_config
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Caller, Channel
 from commands.context import Call
 from commands.run import execute, press
@@ -43,7 +43,7 @@ def call(app, tmp_path):
             platform="terminal", tenant="terminal:studio", address=address, private=False
         ),
         jobs=app.core.jobs,
-        studio=app.services.studio,
+        installation=app.services.installation,
         policy=app.services.policy,
     )
 
@@ -73,7 +73,7 @@ async def test_extend_brings_one_longer_clip_and_delete_takes_what_it_needs_alon
     assert preview is not None
     assert app.core.jobs.extendable(job)
 
-    extend = Action(verb=Verb.EXTEND, job=job.id).encode()
+    extend = ButtonId(action=Action.EXTEND, job=job.id).encode()
     card = await press(extend, call)
     longer, _ = await reached(app, card.job, JobState.DONE)
 
@@ -82,12 +82,12 @@ async def test_extend_brings_one_longer_clip_and_delete_takes_what_it_needs_alon
     kept = json.loads(app.core.artifacts.latents(longer).read_bytes())
     assert kept == {"frames": 81, "seed": job.spec.seed}
 
-    await press(Action(verb=Verb.DELETE, job=job.id).encode(), call)
+    await press(ButtonId(action=Action.DELETE, job=job.id).encode(), call)
     assert not app.core.jobs.extendable(job)
     assert "no longer stored" in plain(await press(extend, call))
     again, _ = await reached(
         app,
-        (await press(Action(verb=Verb.EXTEND, job=longer.id).encode(), call)).job,
+        (await press(ButtonId(action=Action.EXTEND, job=longer.id).encode(), call)).job,
         JobState.DONE,
     )
     assert again.manifest.frames == 113

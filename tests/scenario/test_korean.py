@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.scenario.discord_studio import SECONDS, studio
+from tests.scenario.discord_studio import SECONDS, installation
 from tests.scenario.slack_house import card_of, clip_below
 from tests.scenario.terminal_process import Shell
 
@@ -29,7 +29,7 @@ def assert_korean(said: str) -> None:
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         place.discord.api.limits.on = False
         yield place
 

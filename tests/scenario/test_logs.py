@@ -27,7 +27,7 @@ from inference.log_setup import LogStyle, configure_logging
 from tests.fakes.clock import ManualClock
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
-from tests.scenario.discord_studio import studio
+from tests.scenario.discord_studio import installation
 from tests.unit.bot.test_background import progress
 from tests.unit.bot.test_delivery import Board, delivering
 
@@ -121,7 +121,7 @@ async def test_a_listener_of_slack(log, house, alice, general, monkeypatch):
     ],
 )
 async def test_an_interaction_of_discord(log, tmp_path, monkeypatch, failing, event):
-    async with studio(tmp_path / "data") as place, place.bot():
+    async with installation(tmp_path / "data") as place, place.bot():
         monkeypatch.setattr(*failing)
         place.alice.slash(place.general, "rushes queue")
         await log.has(event)
@@ -129,7 +129,7 @@ async def test_an_interaction_of_discord(log, tmp_path, monkeypatch, failing, ev
 
 @pytest.mark.process
 async def test_an_event_of_discord(log, tmp_path, monkeypatch):
-    async with studio(tmp_path / "data") as place, place.bot() as app:
+    async with installation(tmp_path / "data") as place, place.bot() as app:
         client = next(iter(app.platforms.values()))._client
         monkeypatch.setattr(client, "on_something", leak_later, raising=False)
         client.dispatch("something")

@@ -46,7 +46,7 @@ STILL = Spec(
 )
 
 
-class Studio:
+class Installation:
     """Renders with one warm worker and reads the files back."""
 
     def __init__(self, executor, directory):
@@ -72,9 +72,9 @@ class Studio:
 
 
 @pytest.fixture
-async def studio(tmp_path):
+async def installation(tmp_path):
     async with LocalExecutor(models={"nano": {}}) as executor:
-        yield Studio(executor, tmp_path)
+        yield Installation(executor, tmp_path)
 
 
 def frames_of(path):
@@ -98,11 +98,11 @@ def brightness(frames):
     return frames.mean()
 
 
-async def test_pictures_show_the_colours_and_places_that_were_asked_for(studio):
+async def test_pictures_show_the_colours_and_places_that_were_asked_for(installation):
     pictures = {}
     for colour in COLOURS:
         spec = replace(STILL, prompt=f"a {colour} ball in the snow")
-        pictures[colour] = frames_of(await studio.render(spec))[0]
+        pictures[colour] = frames_of(await installation.render(spec))[0]
     # One seed, one place: what differs from picture to picture is the ball.
     place = np.median(np.stack(list(pictures.values())), axis=0)
     seen = {
@@ -111,51 +111,53 @@ async def test_pictures_show_the_colours_and_places_that_were_asked_for(studio):
     }
     assert sum(colour == name for colour, name in seen.items()) >= 4, seen
 
-    snow = frames_of(await studio.render(replace(STILL, prompt="a red ball in the snow")))
-    night = frames_of(await studio.render(replace(STILL, prompt="a red ball in the night sky")))
+    snow = frames_of(await installation.render(replace(STILL, prompt="a red ball in the snow")))
+    night = frames_of(
+        await installation.render(replace(STILL, prompt="a red ball in the night sky"))
+    )
     assert brightness(snow) > 2 * brightness(night)
-    assert len(studio.pids) == 1, "the weights are loaded once"
+    assert len(installation.pids) == 1, "the weights are loaded once"
 
 
-async def test_a_clip_shows_the_prompt_moves_and_repeats_with_its_seed(studio):
+async def test_a_clip_shows_the_prompt_moves_and_repeats_with_its_seed(installation):
     spec = replace(STILL, prompt="a red ball in the snow", frames=49, motion=Motion.HIGH)
-    path = await studio.render(spec)
+    path = await installation.render(spec)
     frames = frames_of(path)
     assert frames.shape == (49, 360, 640, 3)
     assert colour_of(frames[:, ::4, ::4]) == "red"
     assert np.abs(np.diff(frames.astype(int), axis=0)).mean() > 0.3, "it stands still"
     assert read_recipe(path)["prompt"] == spec.prompt
 
-    again = frames_of(await studio.render(spec))
-    other = frames_of(await studio.render(replace(spec, seed=8)))
+    again = frames_of(await installation.render(spec))
+    other = frames_of(await installation.render(replace(spec, seed=8)))
     assert (again == frames).all()
     assert np.abs(other.astype(int) - frames).mean() > 5
 
 
-async def test_a_clip_from_a_picture_begins_with_it(studio):
-    picture = await studio.render(replace(STILL, prompt="a blue ball in the snow"))
+async def test_a_clip_from_a_picture_begins_with_it(installation):
+    picture = await installation.render(replace(STILL, prompt="a blue ball in the snow"))
     spec = replace(STILL, prompt="a blue ball in the snow", frames=49, image="image.png")
-    clip = frames_of(await studio.render(spec, image=picture))
+    clip = frames_of(await installation.render(spec, image=picture))
     kept = psnr(clip[0], frames_of(picture)[0])
     assert kept >= 22, kept
     assert colour_of(clip[:, ::4, ::4]) == "blue"
 
 
-async def test_a_clip_between_two_pictures_ends_with_the_second(studio):
-    first = await studio.render(replace(STILL, prompt="a red ball in the snow"))
-    last = await studio.render(replace(STILL, prompt="a red ball in the night sky"))
+async def test_a_clip_between_two_pictures_ends_with_the_second(installation):
+    first = await installation.render(replace(STILL, prompt="a red ball in the snow"))
+    last = await installation.render(replace(STILL, prompt="a red ball in the night sky"))
     spec = replace(STILL, prompt="a red ball", frames=49, image="image.png", last="last.png")
-    clip = frames_of(await studio.render(spec, image=first, last=last))
+    clip = frames_of(await installation.render(spec, image=first, last=last))
     assert psnr(clip[0], frames_of(first)[0]) > 20
     assert psnr(clip[-1], frames_of(last)[0]) > 15
     assert psnr(clip[-1], frames_of(last)[0]) > psnr(clip[-1], frames_of(first)[0])
 
 
-async def test_an_extended_clip_goes_on_without_a_jump(studio):
+async def test_an_extended_clip_goes_on_without_a_jump(installation):
     spec = replace(STILL, prompt="a red ball in the snow", frames=49)
-    path = await studio.render(spec)
+    path = await installation.render(spec)
     more = replace(spec, seed=8, latents=LATENTS_NAME, after_frames=49)
-    longer = frames_of(await studio.render(more, latents=path.with_name(LATENTS_NAME)))
+    longer = frames_of(await installation.render(more, latents=path.with_name(LATENTS_NAME)))
 
     assert len(longer) == more.total_frames == 81
     begun = frames_of(path)
@@ -163,9 +165,9 @@ async def test_an_extended_clip_goes_on_without_a_jump(studio):
     assert_joined(longer)
 
 
-async def test_loops_are_joined_without_a_jump(studio):
+async def test_loops_are_joined_without_a_jump(installation):
     spec = replace(STILL, prompt="a blue star in the snow", frames=49, loops=2)
-    frames = frames_of(await studio.render(spec))
+    frames = frames_of(await installation.render(spec))
 
     assert len(frames) == spec.total_frames == 81
     assert_joined(frames)

@@ -21,7 +21,7 @@ from inference.safety.openai import OpenAIModerator
 from tests.fakes import openai_moderation, openai_server
 from tests.fakes.discord import File
 from tests.fakes.proxy import PASSWORD, LoopbackProxy
-from tests.scenario.discord_studio import studio
+from tests.scenario.discord_studio import installation
 from tests.scenario.slack_house import card_of, clip_below
 
 pytestmark = pytest.mark.process
@@ -55,7 +55,7 @@ async def proxy(environ):
 
 @pytest.fixture
 async def place(tmp_path):
-    async with studio(tmp_path / "data") as place:
+    async with installation(tmp_path / "data") as place:
         place.discord.api.limits.on = False
         yield place
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.policy.house import DirectMessages, House
+from commands.policy.operator_rules import DirectMessages, House
 from inference.domain.audience import Audience
 from tests.fakes.clock import ManualClock
 from tests.fakes.slack.records import Refused

@@ -49,7 +49,8 @@ async def suggest(source: Source, typed: str, call: Call) -> Choices:
 
 async def _models(call: Call) -> Mapping[str, str]:
     return {
-        model.name: dotted([model.name, model.title], call.locale) for model in call.studio.models
+        model.name: dotted([model.name, model.title], call.locale)
+        for model in call.installation.models
     }
 
 

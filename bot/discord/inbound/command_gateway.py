@@ -16,7 +16,7 @@ from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.intake import Intake, request_key
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Services
-from commands.actions import Action
+from commands.actions import ButtonId
 from commands.command import Command, Visibility
 from commands.context import Call
 from commands.forms import Form
@@ -62,7 +62,7 @@ class CommandGateway:
 
     def offers(self, option: Option) -> bool:
         """Whether this installation has a use for an option."""
-        return self._services.studio.offers(option)
+        return self._services.installation.offers(option)
 
     async def command(
         self, interaction: discord.Interaction, command: Command, options: Mapping[str, Value]
@@ -155,6 +155,6 @@ class CommandGateway:
 def _job_of(action_id: str) -> str | None:
     """Return the job that a button or a form is about, if it is one of this version."""
     try:
-        return Action.decode(action_id).job
+        return ButtonId.decode(action_id).job
     except NotFound:
         return None

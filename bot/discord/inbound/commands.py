@@ -14,7 +14,7 @@ from discord import AppCommandOptionType, app_commands
 from bot.discord.inbound import autocomplete
 from bot.discord.inbound.command_gateway import CommandGateway
 from commands.command import Command
-from commands.policy.house import DirectMessages
+from commands.policy.operator_rules import DirectMessages
 from commands.schema import Kind, Option, Permission, Value
 from commands.text.messages import FALLBACK, language, text
 from commands.text.summary import written

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 import discord
 
 from bot.discord.inbound.pictures import find_picture, has_video, parts
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.catalog import COMMANDS
 from commands.command import Command
 from commands.context import Call
@@ -68,7 +68,7 @@ async def settings(message: discord.Message, call: Call) -> Card | Form:
     job_id = job_of(message)
     if job_id is None:
         return cards.error(UserError("discord.no_job"), call.locale)
-    return await press(Action(verb=Verb.EDIT, job=job_id).encode(), call)
+    return await press(ButtonId(action=Action.EDIT, job=job_id).encode(), call)
 
 
 def job_of(message: discord.Message) -> str | None:
@@ -86,6 +86,6 @@ def _jobs(message: discord.Message) -> Iterator[str]:
         for row in part.components:
             for component in getattr(row, "children", ()):
                 try:
-                    yield Action.decode(getattr(component, "custom_id", None) or "").job
+                    yield ButtonId.decode(getattr(component, "custom_id", None) or "").job
                 except NotFound:
                     continue

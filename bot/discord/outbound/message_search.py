@@ -14,7 +14,7 @@ from bot.discord.address import Address, Posted
 from bot.discord.outbound import render
 from bot.discord.rate_limits import PATIENCE_SECONDS, patience
 from bot.platform import Outgoing
-from commands.actions import Action
+from commands.actions import ButtonId
 from inference.domain.errors import NotFound
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind
@@ -67,7 +67,7 @@ def _buttons(components: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the jobs that the buttons of a message are about."""
     for component in components:
         with contextlib.suppress(NotFound):
-            yield Action.decode(str(component.get("custom_id", ""))).job
+            yield ButtonId.decode(str(component.get("custom_id", ""))).job
         yield from _buttons(component.get("components", []))
 
 

@@ -127,7 +127,7 @@ def _footer(card: Card) -> str:
 def _view(buttons: tuple[Button, ...]) -> ui.View:
     view = ui.View(timeout=None)
     for button in buttons:
-        destructive = button.verb.value in _DESTRUCTIVE
+        destructive = button.action.value in _DESTRUCTIVE
         style = discord.ButtonStyle.danger if destructive else discord.ButtonStyle.secondary
         label = cut(button.label, LABEL_LENGTH)
         view.add_item(ui.Button(style=style, label=label, custom_id=button.id))

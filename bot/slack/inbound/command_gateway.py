@@ -15,7 +15,7 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.origin import Origin
 from bot.slack.people import People, Requester
 from commands import run
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Channel
 from commands.command import Command, Visibility
 from commands.context import Call
@@ -37,7 +37,7 @@ LOCALE_SECONDS = 1.0
 PREPARING_SECONDS = (*(0.2,) * 10, *(1.0,) * 58)
 """Waits between looks at a job that is being prepared: for a minute in all."""
 
-_QUIET = frozenset({Verb.CANCEL, Verb.INFO, Verb.EDIT, Verb.DELETE})
+_QUIET = frozenset({Action.CANCEL, Action.INFO, Action.EDIT, Action.DELETE})
 """Presses after which no new card is posted."""
 
 _log = structlog.get_logger(__name__)
@@ -142,7 +142,7 @@ class CommandGateway:
         await self._closed(origin)
 
     async def locale(self, origin: Origin) -> str:
-        """Return somebody's language, or the house's if it cannot be learned in time for a form."""
+        """Return somebody's language, or the default if it cannot be learned in time for a form."""
         try:
             async with asyncio.timeout(LOCALE_SECONDS):
                 return (await self._people.identify(origin)).locale
@@ -268,6 +268,6 @@ def _makes(text: str) -> bool:
 
 def _posts(button_id: str) -> bool:
     try:
-        return Action.decode(button_id).verb not in _QUIET
+        return ButtonId.decode(button_id).action not in _QUIET
     except UserError:
         return False

@@ -8,7 +8,7 @@ from typing import Any
 from bot.slack.inbound.command_text import plain
 from bot.slack.outbound.blocks import plain_text
 from commands.command import Command
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import FRAME_COUNT, IMAGE, MODEL, NEGATIVE, REFINE, RESOLUTION
 from commands.parsing.values import accept
 from commands.schema import Group, Kind, Option, Value
@@ -28,24 +28,24 @@ YES, NO = "yes", "no"
 
 
 def draw(
-    command: Command, studio: Studio, locale: str, *, everything: bool, with_image: bool
+    command: Command, installation: Installation, locale: str, *, everything: bool, with_image: bool
 ) -> list[Block]:
     """Draw a field for every option that makes sense here.
 
     Args:
         command: Whose options.
-        studio: What is installed: nothing is offered that no model can do.
+        installation: What is installed: nothing is offered that no model can do.
         locale: Of the reader.
         everything: Also the advanced ones.
         with_image: Whether the form asks for the picture.
     """
     return [
-        _field(option, studio, locale)
+        _field(option, installation, locale)
         for option in command.options
         if option.name not in command.fixed
         and (everything or option.group is Group.BASIC)
         and (with_image or option.name != IMAGE.name)
-        and _offered(option, studio)
+        and _offered(option, installation)
     ]
 
 
@@ -80,30 +80,30 @@ def field_of(view: Mapping[str, Any], option: str) -> str | None:
     return option if option in names else next(iter(names), None)
 
 
-def _offered(option: Option, studio: Studio) -> bool:
+def _offered(option: Option, installation: Installation) -> bool:
     match option.name:
         case REFINE.name:
-            return studio.assistant
+            return installation.assistant
         case MODEL.name:
-            return len(studio.models) > 1
+            return len(installation.models) > 1
         case NEGATIVE.name:
-            return any(model.negative for model in studio.models)
+            return any(model.negative for model in installation.models)
         case _:
             return True
 
 
-def _field(option: Option, studio: Studio, locale: str) -> Block:
+def _field(option: Option, installation: Installation, locale: str) -> Block:
     return {
         "type": "input",
         "block_id": option.name,
         "optional": not option.required,
         "label": plain_text(text(f"label.{option.name}", locale)),
         "hint": plain_text(text(option.help_key, locale)),
-        "element": {**_element(option, studio, locale), "action_id": option.name},
+        "element": {**_element(option, installation, locale), "action_id": option.name},
     }
 
 
-def _element(option: Option, studio: Studio, locale: str) -> Block:
+def _element(option: Option, installation: Installation, locale: str) -> Block:
     match option.kind:
         case Kind.IMAGE:
             return {"type": "file_input", "filetypes": IMAGE_TYPES, "max_files": 1}
@@ -114,20 +114,20 @@ def _element(option: Option, studio: Studio, locale: str) -> Block:
             words = {YES: text("value.yes", locale), NO: text("value.no", locale)}
             return _select(words, locale)
         case Kind.MODEL:
-            return _select({model.name: model.title for model in studio.models}, locale)
+            return _select({model.name: model.title for model in installation.models}, locale)
         case _ if option.choices:
-            return _select(_choices(option, studio, locale), locale)
+            return _select(_choices(option, installation, locale), locale)
         case _:
             return _number(option)
 
 
-def _choices(option: Option, studio: Studio, locale: str) -> dict[str, str]:
+def _choices(option: Option, installation: Installation, locale: str) -> dict[str, str]:
     choices = {str(choice): written(option, choice, locale) for choice in option.choices}
     if option.name == RESOLUTION.name:
-        able = {str(size) for model in studio.models for size in model.resolutions}
+        able = {str(size) for model in installation.models for size in model.resolutions}
         return {choice: shown for choice, shown in choices.items() if choice in able}
     if option.name == FRAME_COUNT.name:
-        able = {str(count) for model in studio.models for count in model.frames}
+        able = {str(count) for model in installation.models for count in model.frames}
         return {choice: _length(int(choice), locale) for choice in choices if choice in able}
     return choices
 

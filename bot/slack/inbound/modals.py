@@ -19,7 +19,7 @@ from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
 from commands.catalog import COMMANDS
 from commands.command import Command
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import PROMPT, RESOLUTION
 from commands.text import cards
 from commands.text.card import Card, CardKind, plain
@@ -85,14 +85,14 @@ class Draft:
 _DRAFT = TypeAdapter(Draft)
 
 
-def draw(draft: Draft, studio: Studio, locale: str) -> dict[str, Any]:
+def draw(draft: Draft, installation: Installation, locale: str) -> dict[str, Any]:
     """Draw the form of a command as a view."""
     command = _FORMS[f"/{draft.command}"]
     drawn = [] if draft.channel else [_where(locale)]
     if draft.image:
         drawn.append(_note(text("slack.with_image", locale)))
     drawn += modal_fields.draw(
-        command, studio, locale, everything=draft.everything, with_image=draft.image is None
+        command, installation, locale, everything=draft.everything, with_image=draft.image is None
     )
     if not draft.everything:
         drawn.append(_more(locale))
@@ -117,7 +117,7 @@ async def open_form(
 ) -> None:
     """Open the form of a command, or say that it did not work."""
     locale = await deps.gateway.locale(origin)
-    view = draw(draft, deps.services.studio, locale)
+    view = draw(draft, deps.services.installation, locale)
     try:
         await open_view(deps.calls, origin, view, trigger_id=trigger_id)
     except DeliveryError:
@@ -166,7 +166,7 @@ async def show_all_options(body: dict[str, Any], origin: Origin, deps: Dependenc
             patience=PATIENCE_SECONDS,
             view_id=view["id"],
             hash=view["hash"],
-            view=draw(replace(draft, everything=True), deps.services.studio, locale),
+            view=draw(replace(draft, everything=True), deps.services.installation, locale),
         )
 
 

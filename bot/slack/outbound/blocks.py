@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bot.slack.address import user_id
 from bot.slack.outbound.text import escape, literal
-from commands.actions import Verb
+from commands.actions import Action
 from commands.forms import Field, Form
 from commands.text.card import (
     Bar,
@@ -63,7 +63,7 @@ MAX_INPUT = 3000
 MAX_INPUT_LABEL = 2000
 MAX_PLACEHOLDER = 150
 
-_STYLES = {Verb.CANCEL: "danger", Verb.DELETE: "danger", Verb.REROLL: "primary"}
+_STYLES = {Action.CANCEL: "danger", Action.DELETE: "danger", Action.REROLL: "primary"}
 _USER = re.compile(r"[UW][A-Z0-9]+")
 
 
@@ -252,7 +252,7 @@ def _button(button: Button) -> Block:
         "action_id": button.id,
         "text": _plain(button.label, MAX_LABEL),
     }
-    style = _STYLES.get(button.verb)
+    style = _STYLES.get(button.action)
     return drawn if style is None else {**drawn, "style": style}
 
 

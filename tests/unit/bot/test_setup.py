@@ -34,22 +34,22 @@ def refused(check, *args):
 
 def test_a_model_without_weights_is_refused_at_start(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert refused(factories.studio, config(tmp_path)) == "model.no_weights"
+    assert refused(factories.installation, config(tmp_path)) == "model.no_weights"
 
 
 def test_weights_that_have_gone_are_noticed_at_submit(weights):
-    studio = factories.studio(config(weights))
-    studio.check(SPEC)
+    installation = factories.installation(config(weights))
+    installation.check(SPEC)
     (kept_in(OPENSORA[2].source, weights) / "model.safetensors").unlink()
-    assert refused(studio.check, SPEC) == "model.no_weights"
+    assert refused(installation.check, SPEC) == "model.no_weights"
 
 
 def test_memory_is_asked_about_once_the_device_is_known(weights):
     devices = [None]
-    studio = factories.studio(config(weights), lambda: devices[-1])
-    studio.check(SPEC)
+    installation = factories.installation(config(weights), lambda: devices[-1])
+    installation.check(SPEC)
     devices.append(Device(name="a card", memory_bytes=16 * 10**9))
-    assert refused(studio.check, SPEC) == "memory.too_large"
+    assert refused(installation.check, SPEC) == "memory.too_large"
 
 
 def test_models_are_listed_with_size_licence_and_place(weights, monkeypatch, capsys):

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from commands.caller import Caller, Channel
 from commands.context import Call
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.policy.stores import make_policy
 from inference.domain.spec import Aspect, Mode, Resolution
 from inference.engines.base import Capabilities, Cost
@@ -72,8 +72,8 @@ def big():
 
 
 @pytest.fixture(scope="session")
-def studio(small, big):
-    return Studio(models=(big, small), default_model="opensora")
+def installation(small, big):
+    return Installation(models=(big, small), default_model="opensora")
 
 
 @pytest.fixture
@@ -89,12 +89,12 @@ async def policy(tmp_path, every_message_is_there):
 
 
 @pytest.fixture
-def call(jobs, studio, policy):
+def call(jobs, installation, policy):
     return Call(
         caller=Caller(id="u1", name="ada"),
         channel=Channel(platform="test", tenant="test:g1", address={"channel": 7}, private=False),
         jobs=jobs,
-        studio=studio,
+        installation=installation,
         policy=policy,
         clock=StoppedClock(),
     )

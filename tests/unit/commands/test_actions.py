@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.actions import MAX_LENGTH, Action, Verb
+from commands.actions import MAX_LENGTH, Action, ButtonId
 from inference.domain.errors import NotFound
 from inference.domain.job import new_job_id
 
 
-@given(st.sampled_from(Verb), st.builds(new_job_id))
-def test_a_button_finds_its_job_again(verb, job):
-    action = Action(verb=verb, job=job)
-    assert Action.decode(action.encode()) == action
+@given(st.sampled_from(Action), st.builds(new_job_id))
+def test_a_button_finds_its_job_again(action, job):
+    action = ButtonId(action=action, job=job)
+    assert ButtonId.decode(action.encode()) == action
     assert len(action.encode()) <= MAX_LENGTH
 
 
@@ -34,13 +34,13 @@ def test_a_button_finds_its_job_again(verb, job):
 )
 def test_a_forged_button_is_unknown(text):
     with pytest.raises(NotFound):
-        Action.decode(text)
+        ButtonId.decode(text)
 
 
 @given(st.text())
 def test_any_text_as_a_button_is_known_or_unknown_and_nothing_else(text):
     try:
-        action = Action.decode(text)
+        action = ButtonId.decode(text)
     except NotFound:
         return
     assert action.encode() == text

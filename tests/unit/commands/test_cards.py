@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from commands.actions import Verb
+from commands.actions import Action
 from commands.resolve import Layer, resolve
 from commands.text import cards
 from commands.text.card import Bar, Card, CardKind, Instant, Person
@@ -23,9 +23,9 @@ NOW = 1_790_000_000.0  # 14:13:20 UTC
 
 
 @pytest.fixture
-def job(studio):
+def job(installation):
     prompt = "a red fox running through snow"
-    resolved = resolve(prompt, [Layer(name="typed", values={"seed": 48151623})], studio)
+    resolved = resolve(prompt, [Layer(name="typed", values={"seed": 48151623})], installation)
     return Job(
         id="7Q2FK9XDAB",
         state=JobState.QUEUED,
@@ -244,12 +244,12 @@ def test_the_clip_comes_with_one_ping_and_its_facts(job, big):
 def test_a_small_clip_offers_a_larger_one(job, big):
     small = replace(job, spec=replace(job.spec, resolution="360p"))
     card = cards.clip(small, Path("clip.mp4"), "en", big)
-    assert [button.verb for button in card.buttons] == [
-        Verb.REROLL,
-        Verb.EDIT,
-        Verb.LARGER,
-        Verb.INFO,
-        Verb.DELETE,
+    assert [button.action for button in card.buttons] == [
+        Action.REROLL,
+        Action.EDIT,
+        Action.LARGER,
+        Action.INFO,
+        Action.DELETE,
     ]
 
 

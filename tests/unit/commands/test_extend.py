@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.extend import longest_clip
 from commands.run import execute, press, submit
 from commands.text.card import plain
@@ -29,7 +29,7 @@ MANIFEST = Manifest(
 @pytest.fixture
 def call(call, big, small):
     able = replace(big, extends=True, last_image=True)
-    return replace(call, studio=replace(call.studio, models=(able, small)))
+    return replace(call, installation=replace(call.installation, models=(able, small)))
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ async def clip(call, jobs):
 
 
 def extend(job):
-    return Action(verb=Verb.EXTEND, job=job.id).encode()
+    return ButtonId(action=Action.EXTEND, job=job.id).encode()
 
 
-def verbs(card):
-    return [button.verb for button in card.buttons]
+def actions(card):
+    return [button.action for button in card.buttons]
 
 
 async def test_extending_asks_for_the_clip_and_one_pass_more(call, jobs, clip):
@@ -62,11 +62,11 @@ async def test_extending_asks_for_the_clip_and_one_pass_more(call, jobs, clip):
 
 
 async def test_the_button_is_there_as_long_as_there_is_something_to_go_on_from(call, jobs, clip):
-    info = Action(verb=Verb.INFO, job=clip.id).encode()
-    assert Verb.EXTEND in verbs(await press(info, call))
+    info = ButtonId(action=Action.INFO, job=clip.id).encode()
+    assert Action.EXTEND in actions(await press(info, call))
 
     jobs.kept.clear()
-    assert Verb.EXTEND not in verbs(await press(info, call))
+    assert Action.EXTEND not in actions(await press(info, call))
     assert "no longer stored" in plain(await press(extend(clip), call))
 
 
@@ -110,7 +110,7 @@ async def test_an_edited_extension_goes_on_from_the_same_clip(call, jobs, clip):
         )
     )
     jobs.put(replace(child, spec=replace(child.spec, latents=LATENTS_NAME)))
-    form = Action(verb=Verb.EDIT, job=child.id).encode()
+    form = ButtonId(action=Action.EDIT, job=child.id).encode()
 
     await submit(form, {"prompt": "a red fox that sleeps"}, call)
 
@@ -125,7 +125,7 @@ async def test_an_edited_extension_goes_on_from_the_same_clip(call, jobs, clip):
 
 
 async def test_what_it_cost_is_for_its_requester_and_admins(call, jobs, clip):
-    info = Action(verb=Verb.INFO, job=clip.id).encode()
+    info = ButtonId(action=Action.INFO, job=clip.id).encode()
     words = "load 0.0 s · text 0.2 s · sample 12.3 s · decode 2.0 s"
     words += " · 50 model calls · 21.4 GB peak memory"
     other = replace(call.caller, id="u2", name="bob")
@@ -151,6 +151,6 @@ async def test_an_extension_that_ended_unprepared_is_tried_again_from_the_same_c
     child = await jobs.get((await press(extend(clip), call)).job, tenant=call.channel.tenant)
     jobs.put(replace(child, state=JobState.CANCELLED))
 
-    await press(Action(verb=Verb.RETRY, job=child.id).encode(), call)
+    await press(ButtonId(action=Action.RETRY, job=child.id).encode(), call)
 
     assert (jobs.orders[-1].spec, jobs.orders[-1].parent) == (child.spec, clip.id)

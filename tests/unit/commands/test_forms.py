@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import forms
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Caller
 from commands.forms import Form
 from commands.options import PROMPT
@@ -22,7 +22,7 @@ BOB = Caller(id="u2", name="bob")
 
 
 def edit(job):
-    return Action(verb=Verb.EDIT, job=job).encode()
+    return ButtonId(action=Action.EDIT, job=job).encode()
 
 
 def written(form):
@@ -128,7 +128,7 @@ async def test_another_guild_can_neither_see_nor_hand_in_the_form(call, jobs):
 
 def test_only_an_edit_opens_a_form():
     assert opens_form(edit("JOB0000001"))
-    assert not opens_form(Action(verb=Verb.INFO, job="JOB0000001").encode())
+    assert not opens_form(ButtonId(action=Action.INFO, job="JOB0000001").encode())
     assert not opens_form("anything")
 
 
@@ -177,4 +177,4 @@ async def test_who_cancels_too_late_can_delete_instead(call, jobs):
     await still(call, jobs)
     card = await press("v1:cancel:JOB0000001", call)
     assert "already finished" in plain(card)
-    assert [button.verb for button in card.buttons] == [Verb.DELETE]
+    assert [button.action for button in card.buttons] == [Action.DELETE]

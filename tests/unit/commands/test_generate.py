@@ -61,7 +61,7 @@ def with_memory_for(call, code, **largest):
         given = {"resolution": "720p", "count": spec.frames, "needed": 31, "there": 24}
         raise UserError(code, **given, **largest)
 
-    return replace(call, studio=replace(call.studio, check=check))
+    return replace(call, installation=replace(call.installation, check=check))
 
 
 async def test_what_the_machine_cannot_render_is_never_accepted(call, jobs):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Caller
 from commands.catalog import COMMANDS
 from commands.run import execute, press
@@ -45,12 +45,12 @@ def attacker(victim, request):
     return replace(victim, caller=caller, channel=replace(victim.channel, tenant="test:g2"))
 
 
-@pytest.mark.parametrize("verb", Verb)
+@pytest.mark.parametrize("verb", Action)
 @pytest.mark.parametrize("job", ["JOB0000001", "JOB0000002"])
-async def test_a_foreign_button_is_answered_like_a_forged_one(attacker, jobs, verb, job):
+async def test_a_foreign_button_is_answered_like_a_forged_one(attacker, jobs, action, job):
     before = len(jobs.orders)
-    answer = await press(Action(verb=verb, job=job).encode(), attacker)
-    unknown = await press(Action(verb=verb, job=UNKNOWN).encode(), attacker)
+    answer = await press(ButtonId(action=action, job=job).encode(), attacker)
+    unknown = await press(ButtonId(action=action, job=UNKNOWN).encode(), attacker)
     assert plain(answer).replace(job, UNKNOWN) == plain(unknown)
     assert (answer.kind, answer.private, answer.job) == (unknown.kind, True, None)
     assert len(jobs.orders) == before
@@ -155,15 +155,15 @@ async def test_prompts_and_ids_of_others_are_hidden_in_the_line_if_the_guild_say
 async def test_buttons_make_things_only_for_those_who_may(victim, jobs, who, pressed_by, made):
     await execute(f"/rushes-admin settings set buttons {who}", victim)
     presser = replace(victim, caller=Caller(id=pressed_by, name="P"))
-    for verb in (Verb.REROLL, Verb.RETRY):
+    for action in (Action.REROLL, Action.RETRY):
         before = len(jobs.orders)
-        await press(Action(verb=verb, job="JOB0000002").encode(), presser)
+        await press(ButtonId(action=action, job="JOB0000002").encode(), presser)
         assert (len(jobs.orders) > before) is made
 
 
 async def test_a_button_lifts_neither_a_block_nor_a_role_nor_a_cap(victim, jobs):
     member = replace(victim, caller=Caller(id="u5", name="Nosy"))
-    reroll = Action(verb=Verb.REROLL, job="JOB0000002").encode()
+    reroll = ButtonId(action=Action.REROLL, job="JOB0000002").encode()
     before = len(jobs.orders)
     for setting, reset, words in (
         (

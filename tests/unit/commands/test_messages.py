@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 
 from bot.discord.access import CHANNEL, ROOM, THREAD
-from commands.actions import Verb
+from commands.actions import Action
 from commands.catalog import COMMANDS
 from commands.options import RENDER_OPTIONS
 from commands.policy.settings import SETTINGS, Scope, Shape
@@ -94,7 +94,7 @@ def keys_made_of_data() -> set[str]:
         *(option.help_key for command in COMMANDS for option in command.options),
         *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
-        *(f"button.{verb}" for verb in Verb),
+        *(f"button.{action}" for action in Action),
         *(f"stage.{stage}" for stage in STAGES),
         *(f"error.{code}" for code in diagnosis.CODES),
         "note.shortened",  # from the engine, with the frames

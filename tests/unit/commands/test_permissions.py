@@ -136,27 +136,27 @@ CAPPED_360 = {"cap.resolution": "360p", "cap.resolution.except": ["editors"]}
         ),
     ],
 )
-def test_what_is_asked_for_beyond_a_cap_is_refused(studio, caller, rules, asked, refusal):
-    resolved = resolve("x", [Layer(name=TYPED, values=asked, asked=True)], studio)
+def test_what_is_asked_for_beyond_a_cap_is_refused(installation, caller, rules, asked, refusal):
+    resolved = resolve("x", [Layer(name=TYPED, values=asked, asked=True)], installation)
     assert sentence(within_caps, resolved, caller, rules) == refusal
 
 
-def test_what_nobody_asked_for_is_lowered_and_info_says_so(studio):
+def test_what_nobody_asked_for_is_lowered_and_info_says_so(installation):
     rules = Rules(
         guild={"cap.resolution": "360p", "cap.frames": 70, "default.loops": 3, "cap.loops": 2}
     )
-    resolved = within_caps(resolve("x", rules.layers(), studio), MEMBER, rules)
+    resolved = within_caps(resolve("x", rules.layers(), installation), MEMBER, rules)
     spec, origins = resolved.spec, resolved.origins
     assert (spec.resolution, spec.frames, spec.loops) == ("360p", 65, 2)
     assert (origins["resolution"], origins["frames"], origins["loops"]) == ("cap", "cap", "cap")
     assert origins["aspect"] == "built-in"
 
 
-def test_a_clip_is_never_lowered_to_an_image(studio):
+def test_a_clip_is_never_lowered_to_an_image(installation):
     rules = Rules(guild={"cap.frames": 1})
-    assert "is 1." in sentence(within_caps, resolve("x", [], studio), MEMBER, rules)
+    assert "is 1." in sentence(within_caps, resolve("x", [], installation), MEMBER, rules)
     still = Layer(name=TYPED, values={"frames": 1}, asked=True)
-    assert within_caps(resolve("x", [still], studio), MEMBER, rules).spec.frames == 1
+    assert within_caps(resolve("x", [still], installation), MEMBER, rules).spec.frames == 1
 
 
 def test_making_somebody_elses_job_again_does_not_lift_the_cap():
@@ -177,14 +177,14 @@ options = st.fixed_dictionaries(
 
 
 @given(caps=options, defaults=options, typed=options)
-def test_nothing_ever_passes_a_cap_and_nothing_else_is_changed(studio, caps, defaults, typed):
+def test_nothing_ever_passes_a_cap_and_nothing_else_is_changed(installation, caps, defaults, typed):
     rules = Rules(
         guild={f"cap.{name}": value for name, value in caps.items()},
         user={f"default.{name}": value for name, value in defaults.items()},
     )
     typed = Layer(name=TYPED, values=typed, asked=True)
     try:
-        free = resolve("x", [*rules.layers(), typed], studio)
+        free = resolve("x", [*rules.layers(), typed], installation)
     except UserError:
         return  # loops of an image
     beyond = [

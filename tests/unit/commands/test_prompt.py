@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Caller
 from commands.forms import Form
 from commands.parsing.flags import parse
@@ -26,7 +26,7 @@ REFINED = 'A red fox runs through deep snow, past a sign that says "--seed". Sof
 def assisted(call, jobs):
     """A call where there is an assistant."""
     jobs.refined = REFINED
-    return replace(call, studio=replace(call.studio, assistant=True))
+    return replace(call, installation=replace(call.installation, assistant=True))
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def review(jobs):
     )
 
 
-def button(verb, job):
-    return Action(verb=verb, job=job.id).encode()
+def button(action, job):
+    return ButtonId(action=action, job=job.id).encode()
 
 
 # -- /refine -----------------------------------------------------------------------------------
@@ -134,9 +134,11 @@ async def test_random_renders_what_the_seed_stands_for(call, jobs):
 
 
 async def test_random_has_the_words_of_nano_for_nano(assisted, jobs):
-    nano = replace(assisted.studio.models[1], defaults={"refine": False, "resolution": "360p"})
-    studio = replace(assisted.studio, models=(nano,), default_model="nano")
-    await execute("/random --frames 49", replace(assisted, studio=studio))
+    nano = replace(
+        assisted.installation.models[1], defaults={"refine": False, "resolution": "360p"}
+    )
+    installation = replace(assisted.installation, models=(nano,), default_model="nano")
+    await execute("/random --frames 49", replace(assisted, installation=installation))
 
     (order,) = jobs.orders
     assert len(order.spec.prompt.split()) < 12
@@ -215,33 +217,33 @@ async def test_review_is_a_setting_of_people_and_of_guilds(assisted, jobs, setti
 @pytest.mark.parametrize(
     ("verb", "outcome"),
     [
-        (Verb.ACCEPT, (REFINED, "Job 7Q2FK9XDAB is in the queue with the refined prompt.")),
-        (Verb.KEEP, ("fuchs im schnee", "Job 7Q2FK9XDAB is in the queue with your own prompt.")),
+        (Action.ACCEPT, (REFINED, "Job 7Q2FK9XDAB is in the queue with the refined prompt.")),
+        (Action.KEEP, ("fuchs im schnee", "Job 7Q2FK9XDAB is in the queue with your own prompt.")),
     ],
 )
-async def test_a_word_puts_the_job_in_line(assisted, jobs, review, verb, outcome):
+async def test_a_word_puts_the_job_in_line(assisted, jobs, review, action, outcome):
     prompt, sentence = outcome
-    card = await press(button(verb, review), assisted)
+    card = await press(button(action, review), assisted)
 
     assert plain(card) == sentence
     job = await jobs.get(review.id, tenant="test:g1")
     assert (job.state, job.spec.prompt) == (JobState.QUEUED, prompt)
-    again = await press(button(verb, review), assisted)
+    again = await press(button(action, review), assisted)
     assert plain(again) == "Job 7Q2FK9XDAB is not waiting for approval, or not any more."
 
 
-@pytest.mark.parametrize("verb", [Verb.ACCEPT, Verb.KEEP, Verb.REWORD])
-async def test_only_its_requester_and_admins_decide(assisted, jobs, review, verb):
-    card = await press(button(verb, review), replace(assisted, caller=BOB))
+@pytest.mark.parametrize("verb", [Action.ACCEPT, Action.KEEP, Action.REWORD])
+async def test_only_its_requester_and_admins_decide(assisted, jobs, review, action):
+    card = await press(button(action, review), replace(assisted, caller=BOB))
     assert plain(card) == "Only U1 or an admin can approve that prompt."
     assert (await jobs.get(review.id, tenant="test:g1")).state is JobState.REVIEW
 
-    form = await submit(button(verb, review), {"prompt": "x"}, replace(assisted, caller=BOB))
+    form = await submit(button(action, review), {"prompt": "x"}, replace(assisted, caller=BOB))
     assert form.kind is CardKind.ERROR
 
 
 async def test_rewording_begins_with_the_refined_prompt_and_is_final(assisted, jobs, review):
-    form = await press(button(Verb.REWORD, review), assisted)
+    form = await press(button(Action.REWORD, review), assisted)
     assert isinstance(form, Form)
     values = {item.name: item.value for item in form.fields}
     assert parse(values["prompt"]).prompt == REFINED
@@ -255,13 +257,13 @@ async def test_rewording_begins_with_the_refined_prompt_and_is_final(assisted, j
 
 async def test_an_edit_begins_with_what_its_requester_wrote(assisted, jobs, review):
     jobs.put(replace(review, state=JobState.QUEUED))
-    form = await press(button(Verb.EDIT, review), assisted)
+    form = await press(button(Action.EDIT, review), assisted)
     assert form.fields[0].value == "fuchs im schnee"
 
 
 async def test_a_reroll_keeps_the_refined_prompt(assisted, jobs, review):
     jobs.put(replace(review, state=JobState.DONE))
-    await press(button(Verb.REROLL, review), assisted)
+    await press(button(Action.REROLL, review), assisted)
     (order,) = jobs.orders
     assert (order.spec.prompt, order.spec.original) == (REFINED, "fuchs im schnee")
     assert order.origins["prompt"] == ASSISTANT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.caller import Caller
 from commands.catalog import COMMANDS
 from commands.run import execute, find, press
@@ -22,8 +22,8 @@ def command(typed):
     return next(item for item in COMMANDS if item.typed == typed)
 
 
-def button(verb, job):
-    return Action(verb=verb, job=job).encode()
+def button(action, job):
+    return ButtonId(action=action, job=job).encode()
 
 
 @pytest.mark.parametrize("line", ["/RUSHES QUEUE", "/rushes  queue", " /rushes queue "])
@@ -111,7 +111,7 @@ async def test_cancelling_a_running_job_is_said_to_take_a_moment(call, jobs):
     await execute("/generate one", call)
     job = await jobs.get("JOB0000001", tenant="test:g1")
     jobs.put(replace(job, state=JobState.RUNNING))
-    assert plain(await press(button(Verb.CANCEL, job.id), call)).startswith("Cancelling job")
+    assert plain(await press(button(Action.CANCEL, job.id), call)).startswith("Cancelling job")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_only_the_owner_or_an_admin_cancels(call, jobs, caller, cancelled,
     job = (await execute("/generate one", call)).job
     other = replace(call, caller=caller)
     if by_button:
-        card = await press(button(Verb.CANCEL, job), other)
+        card = await press(button(Action.CANCEL, job), other)
     else:
         card = await execute(f"/rushes cancel {job}", other)
     state = (await jobs.get(job, tenant="test:g1")).state
@@ -137,16 +137,16 @@ async def test_only_the_owner_or_an_admin_cancels(call, jobs, caller, cancelled,
         assert plain(card) == "Only ada or an admin can cancel that job."
 
 
-@pytest.mark.parametrize("verb", Verb)
-async def test_a_foreign_job_is_as_unknown_as_none(call, jobs, verb):
+@pytest.mark.parametrize("verb", Action)
+async def test_a_foreign_job_is_as_unknown_as_none(call, jobs, action):
     job = (await execute("/generate one", call)).job
     stranger = replace(
         call,
         caller=Caller(id="u1", name="ada", admin=True),
         channel=replace(call.channel, tenant="test:g2"),
     )
-    foreign = plain(await press(button(verb, job), stranger))
-    unknown = plain(await press(button(verb, "ZZZZZZZZZZ"), stranger))
+    foreign = plain(await press(button(action, job), stranger))
+    unknown = plain(await press(button(action, "ZZZZZZZZZZ"), stranger))
     assert foreign == unknown.replace("ZZZZZZZZZZ", job)
     assert len(jobs.orders) == 1
 
@@ -157,7 +157,7 @@ async def test_a_forged_button_does_nothing(call):
 
 async def test_reroll_is_the_same_with_another_seed(call, jobs):
     job = (await execute("/generate one --ar 1:1 --seed 7", call)).job
-    await press(button(Verb.REROLL, job), replace(call, caller=BOB))
+    await press(button(Action.REROLL, job), replace(call, caller=BOB))
     first, second = jobs.orders
     assert replace(second.spec, seed=7) == first.spec
     assert second.spec.seed != 7
@@ -167,27 +167,29 @@ async def test_reroll_is_the_same_with_another_seed(call, jobs):
 
 async def test_try_again_is_the_very_same(call, jobs):
     job = (await execute("/generate one", call)).job
-    await press(button(Verb.RETRY, job), call)
+    await press(button(Action.RETRY, job), call)
     assert jobs.orders[0].spec == jobs.orders[1].spec
 
 
 async def test_larger_is_the_same_at_the_highest_resolution(call, jobs):
     job = (await execute("/generate one --res 360p", call)).job
-    larger = (await press(button(Verb.LARGER, job), call)).job
+    larger = (await press(button(Action.LARGER, job), call)).job
     assert jobs.orders[1].spec == replace(jobs.orders[0].spec, resolution="720p")
-    assert "no higher resolution" in plain(await press(button(Verb.LARGER, larger), call))
+    assert "no higher resolution" in plain(await press(button(Action.LARGER, larger), call))
 
 
 async def test_a_job_of_a_model_that_is_gone_cannot_be_made_again(call, jobs, small):
     job = (await execute("/generate one", call)).job
-    without = replace(call, studio=replace(call.studio, models=(small,), default_model="nano"))
-    assert "no model “opensora”" in plain(await press(button(Verb.REROLL, job), without))
+    without = replace(
+        call, installation=replace(call.installation, models=(small,), default_model="nano")
+    )
+    assert "no model “opensora”" in plain(await press(button(Action.REROLL, job), without))
     assert (await execute("/rushes status", without)).job == job
 
 
 async def test_info_shows_the_recipe_privately(call):
     job = (await execute("/generate one --seed 7", call)).job
-    card = await press(button(Verb.INFO, job), call)
+    card = await press(button(Action.INFO, job), call)
     assert card.private
     assert "seed: 7 (chosen)" in plain(card)
 
@@ -196,9 +198,9 @@ async def test_info_shows_the_recipe_privately(call):
     ("verb", "paused", "draining"),
     [("pause", True, False), ("drain", False, True), ("resume", False, False)],
 )
-async def test_the_operator_runs_the_line(call, jobs, verb, paused, draining):
+async def test_the_operator_runs_the_line(call, jobs, action, paused, draining):
     operator = replace(call, caller=replace(BOB, operator=True))
-    assert (await execute(f"/rushes-admin {verb}", operator)).private
+    assert (await execute(f"/rushes-admin {action}", operator)).private
     assert (jobs.paused, jobs.draining) == (paused, draining)
 
 
@@ -245,7 +247,7 @@ async def test_help_explains_a_command_from_the_schema(call):
         in manual
     )
     assert not any(line.startswith("--refine") for line in manual)
-    with_assistant = replace(call, studio=replace(call.studio, assistant=True))
+    with_assistant = replace(call, installation=replace(call.installation, assistant=True))
     manual = plain(await execute("/rushes help generate", with_assistant)).split("\n")
     assert "--refine/--no-refine  Let the prompt assistant improve the prompt" in manual
     assert "--seed  The same seed makes the same clip again · 0 to 4294967295" in manual

@@ -55,9 +55,9 @@ async def say(call, line):
         ("quota.people", "<@42>=0", {"42": 0}),
     ],
 )
-def test_a_legal_value_is_kept_as_it_is_meant(studio, key, typed, value):
+def test_a_legal_value_is_kept_as_it_is_meant(installation, key, typed, value):
     setting = named(key)
-    assert read(setting, typed, studio) == value
+    assert read(setting, typed, installation) == value
     assert is_legal(setting, value)
 
 
@@ -82,14 +82,14 @@ def test_a_legal_value_is_kept_as_it_is_meant(studio, key, typed, value):
         ("watermark.suffix", "x" * 21, "has 21 characters. The limit is 20."),
     ],
 )
-def test_what_is_not_legal_is_refused_with_a_sentence(studio, key, typed, sentence):
+def test_what_is_not_legal_is_refused_with_a_sentence(installation, key, typed, sentence):
     with pytest.raises(UserError) as refusal:
-        read(named(key), typed, studio)
+        read(named(key), typed, installation)
     assert sentence in error_text(refusal.value, "en")
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.key)
-def test_every_default_of_a_setting_is_legal(setting, studio):
+def test_every_default_of_a_setting_is_legal(setting, installation):
     assert setting.default is None or is_legal(setting, setting.default)
     assert named(setting.key) is setting
 

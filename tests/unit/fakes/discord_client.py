@@ -27,7 +27,7 @@ class Buttons(discord.ui.View):
         await interaction.response.edit_message(content="cancelled", view=None)
 
 
-class Studio(discord.Client):
+class Installation(discord.Client):
     """A small bot; commands leave their interaction in `asked`."""
 
     def __init__(self):

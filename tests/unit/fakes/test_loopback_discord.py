@@ -14,7 +14,7 @@ from discord.http import Route
 from tests.fakes.discord import CannotAsk, ChannelKind, File, LoopbackDiscord, Permission
 from tests.fakes.discord.rate_limits import THREAD_ROUTES, RateLimits
 from tests.fakes.discord.rest_messages import OLD_EDITS
-from tests.unit.fakes.discord_client import Studio, card_of, channel_for, refused
+from tests.unit.fakes.discord_client import Installation, card_of, channel_for, refused
 
 PNG = File(name="fox.png", data=b"not really a picture", content_type="image/png")
 
@@ -47,7 +47,7 @@ def alice(place, guild):
 @pytest.fixture
 async def bot(place, general, alice):
     """The small bot, connected."""
-    async with Studio() as bot:
+    async with Installation() as bot:
         running = asyncio.create_task(bot.start(place.token))
         await place.bot_ready()
         await bot.wait_until_ready()

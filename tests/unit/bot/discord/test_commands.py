@@ -14,7 +14,7 @@ from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import CatalogTranslator, make_tree
 from bot.discord.invite import address
 from commands.catalog import COMMANDS
-from commands.installation import Studio
+from commands.installation import Installation
 from tests.fakes.discord.command_rules import check_commands
 
 NAME = re.compile(r"[-_a-z0-9]{1,32}")
@@ -22,9 +22,11 @@ KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
 
 
 async def told(*, assistant: bool) -> list[dict[str, Any]]:
-    studio = Studio(models=(), default_model="", assistant=assistant)
+    installation = Installation(models=(), default_model="", assistant=assistant)
     async with discord.Client(intents=discord.Intents.none()) as client:
-        gateway = CommandGateway(SimpleNamespace(studio=studio), client, Answers(), None, ())
+        gateway = CommandGateway(
+            SimpleNamespace(installation=installation), client, Answers(), None, ()
+        )
         tree = make_tree(client, gateway, COMMANDS)
         await tree.set_translator(CatalogTranslator())
         return await command_sync.payload(tree)

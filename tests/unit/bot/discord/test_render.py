@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.discord.outbound.render import message
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.text.card import Attachment, Bar, Button, Card, CardKind, Instant, Person
 
 FIELDS = st.text(max_size=6000)
@@ -73,7 +73,7 @@ async def test_whatever_a_card_says_fits_into_a_message(title, line, owner, embe
             ping=ping,
             attachment=Attachment(path=Path("clip.mp4"), name="clip.mp4", description=line),
             buttons=tuple(
-                Button(action=Action(verb=Verb.INFO, job="7Q2FK9XDAB"), label=line[:200] or "x")
+                Button(key=ButtonId(action=Action.INFO, job="7Q2FK9XDAB"), label=line[:200] or "x")
                 for _ in range(30)
             ),
         ),
@@ -93,5 +93,5 @@ async def test_whatever_a_card_says_fits_into_a_message(title, line, owner, embe
 
 
 async def test_a_message_with_buttons_is_not_kept_in_memory():
-    button = Button(action=Action(verb=Verb.CANCEL, job="7Q2FK9XDAB"), label="Cancel")
+    button = Button(key=ButtonId(action=Action.CANCEL, job="7Q2FK9XDAB"), label="Cancel")
     assert message(card(buttons=(button,))).view.is_finished()

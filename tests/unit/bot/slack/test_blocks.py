@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.slack.outbound import blocks
 from bot.slack.outbound.text import escape, literal
-from commands.actions import Action, Verb
+from commands.actions import Action, ButtonId
 from commands.forms import Field, Form
 from commands.text.card import Bar, Button, Card, CardKind, Instant, Person
 from tests.fakes.slack.blocks import message_problems, view_problems
@@ -44,7 +44,8 @@ def test_what_slack_would_refuse_is_never_drawn(card):
 @given(title=typed, typed_lines=lines, kind=st.sampled_from(CardKind), ping=st.booleans())
 def test_whatever_people_type_stays_within_the_limits(title, typed_lines, kind, ping):
     buttons = tuple(
-        Button(action=Action(verb=verb, job=JOB), label=title or "-") for verb in [*Verb, *Verb]
+        Button(key=ButtonId(action=action, job=JOB), label=title or "-")
+        for action in [*Action, *Action]
     )
     card = Card(kind=kind, title=title, lines=typed_lines, ping=ping, buttons=buttons)
     text, drawn = blocks.message(card)

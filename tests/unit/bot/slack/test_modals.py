@@ -6,14 +6,16 @@ import pytest
 
 from bot.slack.inbound import modal_fields
 from bot.slack.inbound.modals import Draft, command_with_form, draw
-from commands.installation import Studio
+from commands.installation import Installation
 from commands.options import BY_NAME
 from inference.engines import registry
 from tests.fakes.slack.blocks import view_problems
 
 NANO, CARD = registry.capabilities("nano"), registry.capabilities("testcard")
-STUDIO = Studio(models=(CARD,), default_model="testcard")
-RICH = Studio(models=(NANO, replace(CARD, negative=True)), default_model="nano", assistant=True)
+STUDIO = Installation(models=(CARD,), default_model="testcard")
+RICH = Installation(
+    models=(NANO, replace(CARD, negative=True)), default_model="nano", assistant=True
+)
 
 
 def names(view):
@@ -25,9 +27,9 @@ def names(view):
 @pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize("channel", ["", "C1"])
 @pytest.mark.parametrize("image", [None, "F1"])
-def test_slack_takes_every_form(studio, command, everything, channel, image):
+def test_slack_takes_every_form(installation, command, everything, channel, image):
     draft = Draft(command=command, channel=channel, image=image, everything=everything)
-    assert list(view_problems(draw(draft, studio, "en"))) == []
+    assert list(view_problems(draw(draft, installation, "en"))) == []
 
 
 def test_the_form_has_the_basic_options_first():
@@ -56,8 +58,8 @@ def test_an_image_is_not_asked_for_twice():
 
 
 def test_only_what_an_installed_model_can_do_is_offered():
-    studio = Studio(models=(NANO,), default_model="nano")
-    view = draw(Draft(command="generate", channel="C1"), studio, "en")
+    installation = Installation(models=(NANO,), default_model="nano")
+    view = draw(Draft(command="generate", channel="C1"), installation, "en")
     frames = next(block for block in view["blocks"] if block.get("block_id") == "frames")
     offered = {int(option["value"]) for option in frames["element"]["options"]}
     assert offered == set(NANO.frames)

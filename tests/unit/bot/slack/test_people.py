@@ -68,7 +68,7 @@ async def people(directory, tmp_path, clock):
         installations.configure(HOME)
         services = Services(
             jobs=None,
-            studio=None,
+            installation=None,
             policy=None,
             language="en",
             database=database,

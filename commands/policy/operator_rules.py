@@ -20,7 +20,7 @@ class DirectMessages(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class OperatorRules:
     """What the operator's config says."""
 
     direct_messages: DirectMessages = DirectMessages.OPEN
