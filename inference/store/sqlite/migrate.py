@@ -66,8 +66,7 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
                     f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
                 )
             except sqlite3.Error as error:
-                place = path or Path()
-                if explain(error, place) is not None:
+                if path is None or explain(error, path) is not None:
                     raise  # told with its cause where the database is opened
                 _log.error("store.migration_failed", schema=number, error=type(error).__name__)
                 raise StoreError("store.not_migrated", schema=number, path=str(path)) from error
