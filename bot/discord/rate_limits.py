@@ -69,6 +69,9 @@ class _Refusal:
     headers: Mapping[str, str]
     code: int
     """Discord's, such as for too many edits of one old message; 0 for a rate limit."""
+    wait: float | None
+    """Seconds; None where the body does not say: then it is not from Discord, but from something
+    on the way. The library looks for a `Via` header instead, which proxies may remove."""
 
     @property
     def everywhere(self) -> bool:
@@ -172,8 +175,8 @@ class Bucket(Ratelimit):
         """Note how the request went; nothing waits here."""
         self.outgoing -= 1
         refusal = _refusal.get()
-        if isinstance(value, discord.RateLimited) and refusal is not None:
-            self._refused(refusal, sane_wait(value.retry_after))
+        if refusal is not None and (wait := _told_wait(value)) is not None:
+            self._refused(refusal, wait)
         elif isinstance(value, discord.HTTPException) and value.status == _TOO_MANY_REQUESTS:
             self._pause.extend(asked_wait(value.response.headers))  # banned on the way to Discord
         self._show()
@@ -269,8 +272,10 @@ class RateLimitedClient(HTTPClient):
                 file.reset(seek=tries > 0)
             try:
                 return await super().request(route, files=files, form=parts, **kwargs)
-            except discord.RateLimited as error:
-                wait = sane_wait(error.retry_after)
+            except (discord.RateLimited, discord.HTTPException) as error:
+                wait = _told_wait(error)
+                if wait is None:
+                    raise
                 if tries == MAX_TRIES - 1 or loop.time() + wait > ends:
                     raise discord.RateLimited(wait) from error
                 await asyncio.sleep(wait)
@@ -300,11 +305,22 @@ def _watch() -> aiohttp.TraceConfig:
         response = answer.response
         if response.status == _TOO_MANY_REQUESTS:
             said = await json_or_text(response)
-            code = said.get("code", 0) if isinstance(said, dict) else 0
-            _refusal.set(_Refusal(headers=response.headers, code=code))
+            told = said if isinstance(said, dict) else {}
+            wait = sane_wait(told["retry_after"]) if "retry_after" in told else None
+            code = told.get("code", 0)
+            _refusal.set(_Refusal(headers=response.headers, code=code, wait=wait))
 
     watch.on_request_end.append(answered)
     return watch
+
+
+def _told_wait(error: BaseException | None) -> float | None:
+    """Return the seconds that Discord asks to wait; None if a request failed for another reason."""
+    if isinstance(error, discord.RateLimited):
+        return sane_wait(error.retry_after)
+    refusal = _refusal.get()
+    limited = isinstance(error, discord.HTTPException) and error.status == _TOO_MANY_REQUESTS
+    return refusal.wait if limited and refusal is not None else None
 
 
 def asked_wait(headers: Mapping[str, str], default: float = 1.0) -> float:

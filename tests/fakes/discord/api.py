@@ -218,7 +218,10 @@ class Api:
             _reset(request)
             return web.Response(status=499)
         if trouble.retry_after is not None:
-            return _limited(trouble.retry_after, trouble.scope, {}, trouble.code)
+            limited = _limited(trouble.retry_after, trouble.scope, {}, trouble.code)
+            if trouble.stripped:
+                del limited.headers["Via"]
+            return limited
         if trouble.status is None:
             return None
         if trouble.status in {502, 503, 504}:

@@ -25,6 +25,8 @@ class Trouble:
     """Seconds, for 429."""
     scope: str = "user"
     """For 429: "user", "global" or "shared"."""
+    stripped: bool = False
+    """For 429: without the header that tells Discord's own from that of an intermediary."""
     reset: bool = False
     """Close the connection with a reset instead of an answer."""
     taken: bool = False

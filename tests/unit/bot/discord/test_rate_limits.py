@@ -72,6 +72,18 @@ async def test_a_long_window_holds_nothing_back_while_requests_remain(place, gen
     assert 429 not in statuses(place)
 
 
+async def test_a_limit_whose_mark_a_proxy_took_off_holds_up_nothing_else(place, general, client):
+    other = place.add_channel(general.guild, "other")
+    place.trouble("POST .*/messages$", retry_after=300.0, stripped=True)
+
+    with pytest.raises(discord.RateLimited) as refused:
+        await say(client, general)
+
+    assert refused.value.retry_after == 300.0
+    with patience(1.0):
+        await say(client, other)
+
+
 async def test_the_request_that_empties_a_bucket_returns_at_once(place, general, client):
     place.api.limits.buckets["POST", MESSAGES] = (1, 25.0)
     async with asyncio.timeout(60):
