@@ -67,7 +67,7 @@ _PLATFORM_CODE = re.compile(
 
 
 def clean(text: str, *, lines: bool = False) -> str:
-    """Return text without anything that shows nothing or rearranges what stands around it.
+    """Remove invisible characters and bidi controls from a text.
 
     Emoji of several parts, their variations, and the joiners of scripts that need them stay.
 
@@ -85,7 +85,7 @@ def clean(text: str, *, lines: bool = False) -> str:
 
 
 def clean_words(text: str) -> str:
-    """Return what a model is to read: clean, with codes of chats as the words they stand for."""
+    """Clean a prompt, with emoji codes as words."""
     return _PLATFORM_CODE.sub(_in_words, clean(text, lines=True))
 
 
@@ -95,7 +95,7 @@ def is_blank(text: str) -> bool:
 
 
 def isolate(text: str) -> str:
-    """Return people's text ready to stand beside ours: its direction stays its own.
+    """Wrap a person's text in bidi isolates, line by line.
 
     Every line is isolated, because a direction ends with its line. What is isolated already stays.
     """
@@ -103,7 +103,7 @@ def isolate(text: str) -> str:
 
 
 def isolate_foreign(text: str) -> str:
-    """Return text isolated only if it could change the direction of what stands beside it.
+    """Wrap a text in bidi isolates only if it could affect its surroundings.
 
     For values that are mostly ours, and for fields in which people's text stands alone.
     """
@@ -114,7 +114,7 @@ def isolate_foreign(text: str) -> str:
 
 
 def close_isolate(text: str) -> str:
-    """Return text that was cut with the isolate closed that the cut left open, if it did."""
+    """Close a bidi isolate that was cut off."""
     opened = text.count(FIRST_STRONG_ISOLATE) > text.count(POP_ISOLATE)
     return text + POP_ISOLATE if opened else text
 

@@ -17,7 +17,7 @@ OPENAI = "https://api.openai.com/v1"
 
 
 def http_client(base_url: str | None) -> DefaultAsyncHttpxClient:
-    """Return a client for one server; whoever gets it closes it.
+    """Return an HTTP client for one server; the caller closes it.
 
     Args:
         base_url: Of the server; None where OpenAI's library looks it up.

@@ -30,7 +30,7 @@ class CallLimit:
         """When the bucket of a person is full again."""
 
     def take(self, person: str) -> None:
-        """Count a question.
+        """Take a token.
 
         Raises:
             AssistantError: `assistant.limited`: they have asked too often.

@@ -17,7 +17,7 @@ NANO = "nano"
 
 
 def draw(spec: Spec) -> str:
-    """Return the prompt that the spec's seed stands for, in words that its model understands."""
+    """Return the random prompt of the spec's seed, in the vocabulary of its model."""
     return _for_nano(spec) if spec.model == NANO else _for_any(spec)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 
 class RushesError(Exception):
-    """Base of all errors raised on purpose. `code` names the sentence in the message catalog."""
+    """Base of all expected errors. `code` names the sentence in the message catalog."""
 
     def __init__(self, code: str, **params: Any) -> None:
         super().__init__(code)
@@ -35,11 +35,11 @@ class RushesError(Exception):
 
 
 class UserError(RushesError):
-    """Something the person can put right. Shown to them, and only to them."""
+    """An error that the person can fix; its sentence is shown to them."""
 
 
 class UserErrors(UserError):
-    """Several things to put right, each with a sentence of its own."""
+    """Several user errors at once."""
 
     def __init__(self, errors: Sequence[RushesError]) -> None:
         super().__init__("several", count=len(errors))

@@ -38,7 +38,7 @@ class OutputSettings:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `as_dict`; what is missing is as the installation has it.
+        """Rebuild from `as_dict`; missing keys take the defaults.
 
         Raises:
             TypeError: A member is unknown.

@@ -86,7 +86,7 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `as_dict`; what is missing was never found.
+        """Rebuild from `as_dict`; missing keys take the defaults.
 
         Raises:
             ValueError: There is no such outcome or reason.

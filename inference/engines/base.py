@@ -44,7 +44,7 @@ class FrameChunk:
 
 
 class CancelToken:
-    """A flag set by one thread and read by the engine at every step."""
+    """Cancellation flag, set by one thread and read by the engine at every step."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -54,7 +54,7 @@ class CancelToken:
         self._event.set()
 
     def raise_if_cancelled(self) -> None:
-        """Stop the render here if it was asked to.
+        """Raise `Cancelled` if the render was cancelled.
 
         Raises:
             Cancelled: `cancel` was called.
@@ -63,7 +63,7 @@ class CancelToken:
             raise Cancelled
 
     def wait(self, seconds: float) -> None:
-        """Pause, but no longer than the render may go on.
+        """Sleep, but stop at once when the render is cancelled.
 
         Raises:
             Cancelled: `cancel` was called, now or before.

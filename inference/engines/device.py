@@ -64,7 +64,7 @@ def cpu() -> Device:
 
 
 def reset_peak() -> None:
-    """Start anew to look for the most memory in use at once."""
+    """Reset the peak memory counter."""
     if torch := _torch_on_a_card():
         torch.cuda.reset_peak_memory_stats()
         return
@@ -73,7 +73,7 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int | None:
-    """Return the most memory in use at once since `reset_peak`; None where nobody knows.
+    """Return the peak memory since `reset_peak`; None where it is unknown.
 
     Of the card, what torch gave to tensors; without a card, what the process had in memory.
     """

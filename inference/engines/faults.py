@@ -50,7 +50,7 @@ _EXIT_STATUS = 3
 
 
 class FaultKind(StrEnum):
-    """What goes wrong; the module's table says how it shows."""
+    """Kind of failure; see the module's table."""
 
     NONE = ""
     ERROR = "error"
@@ -75,7 +75,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One failure and for how many attempts it lasts."""
+    """An injected failure, and the number of attempts it affects."""
 
     kind: FaultKind = FaultKind.NONE
     attempts: int = _EVERY_ATTEMPT
@@ -98,7 +98,7 @@ class Fault:
         return self if attempt <= self.attempts else replace(self, kind=FaultKind.NONE)
 
     def at_start(self) -> None:
-        """Strike before the process says hello."""
+        """Fail before the process says hello."""
         match self.kind:
             case FaultKind.SILENT:
                 _sleep_for_ever()
@@ -106,7 +106,7 @@ class Fault:
                 os._exit(_EXIT_STATUS)
 
     def at_step(self) -> None:
-        """Strike inside the engine's step."""
+        """Fail in a step of the engine."""
         if (words := _LIBRARY_WORDS.get(self.kind)) is not None:
             raise RuntimeError(words)
         match self.kind:
@@ -132,14 +132,14 @@ class Fault:
         return _undrawable if self.kind is FaultKind.PREVIEW else still
 
     def at_chunk(self, chunk: FrameChunk) -> FrameChunk:
-        """Strike in the engine's frames; return what it yields."""
+        """Fail in the engine's frames; return the frames to yield."""
         if self.kind is not FaultKind.NOT_A_NUMBER:
             return chunk
         broken: Any = chunk.frames * float("nan")
         return replace(chunk, frames=broken)
 
     def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
-        """Strike between the finished file and the report; return what to report."""
+        """Falsify the report of a finished file; return the report to send."""
         path = directory / manifest.name
         match self.kind:
             case FaultKind.LIE:

@@ -98,7 +98,7 @@ class ModelVariant:
 
 
 class OpenSoraEngine:
-    """Renders in three stages (text, sampling, decoding), with what is needed on the device."""
+    """Renders in three stages (text, sampling, decoding), each with only its weights loaded."""
 
     def __init__(self, variant: ModelVariant) -> None:
         self._variant = variant
@@ -107,7 +107,7 @@ class OpenSoraEngine:
         self._fit = PreviewFit()
 
     def load(self, on_progress: ProgressCallback) -> None:
-        """Read the weights and get to work once, so that the first job does not pay for it."""
+        """Read the weights and warm up, so that the first job does not pay for it."""
         if self._loaded is not None:
             return
 

@@ -66,12 +66,12 @@ class ModelEntry:
 
 
 def names() -> tuple[str, ...]:
-    """Return every known model, built-in ones first; third-party ones are not imported."""
+    """Return all known models, built-in ones first; third-party ones are not imported."""
     return (*_BUILT_IN, *(name for name in sorted(_third_party()) if name not in _BUILT_IN))
 
 
 def capabilities(name: str) -> Capabilities:
-    """Return what a model can do.
+    """Return the capabilities of a model.
 
     Raises:
         UserError: `model.unknown`.
@@ -80,7 +80,7 @@ def capabilities(name: str) -> Capabilities:
 
 
 def checkpoints(name: str) -> tuple[Checkpoint, ...]:
-    """Return what a model has to have downloaded.
+    """Return the checkpoints that a model needs.
 
     Raises:
         UserError: `model.unknown`.

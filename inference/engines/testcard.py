@@ -37,7 +37,7 @@ class TestcardEngine:
         self._options = TestcardTable.model_validate(dict(options.values))
 
     def load(self, on_progress: ProgressCallback) -> None:
-        """Have nothing to load, and say so."""
+        """Report progress; there is nothing to load."""
         on_progress(1.0, TESTCARD)
 
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:

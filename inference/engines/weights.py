@@ -56,7 +56,7 @@ OPENSORA = (T2V_360P, T2V_720P, I2V, VAE, TEXT_ENCODER)
 
 
 def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
-    """Download what is missing of a checkpoint and return where it is.
+    """Download the missing files of a checkpoint and return its folder.
 
     Raises:
         CheckpointError: Why it cannot be downloaded; see `hub`.
@@ -68,7 +68,7 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
 
 
 def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
-    """Return where a checkpoint is, complete.
+    """Return the folder of a complete checkpoint.
 
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
@@ -86,7 +86,7 @@ def size_bytes(place: Path) -> int:
 
 
 def licence(place: Path) -> str | None:
-    """Return what a checkpoint's README says of its licence, if it says so."""
+    """Return the licence that a checkpoint's README names, if any."""
     try:
         lines = (place / "README.md").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

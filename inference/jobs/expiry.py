@@ -140,7 +140,7 @@ class Expiry:
                 await survive(expire, name="expiry.reviews")
 
     async def remove_refused(self) -> None:
-        """Delete what a process that died should have deleted when it refused a job.
+        """Delete files of refused jobs that a crash left behind.
 
         That is known whatever the clock says, and nobody may see those files.
         """
@@ -149,7 +149,7 @@ class Expiry:
             await survive(partial(self._remove, job_id, "refused"), name="expiry.files")
 
     async def expire_files(self) -> None:
-        """Delete the files of jobs that ended longer ago than files are kept.
+        """Delete the files of jobs that ended longer ago than the retention time.
 
         Only by a clock that has been believed for a while, and never many at once. A folder that
         belongs to no job goes only when it has a job's name, nothing in it is younger than files

@@ -42,7 +42,7 @@ class QueuePosition:
 
 
 class QueueForecast:
-    """Positions in a queue, computed when they are asked for."""
+    """Queue positions, computed on demand."""
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
@@ -51,7 +51,7 @@ class QueueForecast:
         self._rows: dict[str, _Row] = {}
 
     def position(self, job_id: str) -> ForecastEntry | None:
-        """Return where a job is, or None when it is not in the queue."""
+        """Return the position of a job, or None when it is not queued."""
         tenant = self._queue.tenant_of(job_id)
         if tenant is None:
             return None

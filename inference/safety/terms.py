@@ -24,7 +24,7 @@ _WITH_ENDINGS = _UNSPACED | {"HANGUL"}
 
 
 def normal(term: str) -> str:
-    """Return the one spelling of a term that stands for all, empty if there is nothing in it."""
+    """Return the canonical spelling of a term, empty if nothing is left."""
     words = spaced(fold(term))
     return words + _ANY_ENDING if words and term.rstrip().endswith(_ANY_ENDING) else words
 

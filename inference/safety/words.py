@@ -29,7 +29,7 @@ _GUILDS = 64
 
 
 class ForbiddenWords(Protocol):
-    """The words that each guild's admins forbid (`commands.policy.words_store`)."""
+    """Port: the words that a tenant's admins forbid (`commands.policy.words_store`)."""
 
     async def of(self, tenant: str) -> Sequence[str]:
         """Return a guild's words."""
@@ -37,7 +37,7 @@ class ForbiddenWords(Protocol):
 
 
 class WordModerator:
-    """Reads texts for words that speak for themselves. Asks nobody, and is always there."""
+    """Moderates texts with word lists, without any service."""
 
     name = "words"
 

@@ -55,7 +55,7 @@ class Artifacts:
         return None if name is None else self.input_directory(job.id) / name
 
     def latents(self, job: Job) -> Path | None:
-        """Return what a later clip can go on from, while that is kept."""
+        """Return the latents for extending a clip, while they are kept."""
         if job.manifest is None or job.manifest.latents_sha256 is None:
             return None
         path = self.attempt_directory(job) / LATENTS_NAME
@@ -93,7 +93,7 @@ class Artifacts:
         return newest
 
     def remove(self, job_id: str) -> bool:
-        """Delete all files of a job; fine when there are none.
+        """Delete all files of a job; a missing folder is fine.
 
         Links are not followed, and what nobody of us puts there stays.
 

@@ -51,7 +51,7 @@ JobOrNone = TypeVar("JobOrNone", Job, Job | None)
 
 
 class JobStore(JobQueries):
-    """The table `jobs`, with the shares and counters that change together with it."""
+    """The table `jobs`, with shares and counters in the same transactions."""
 
     def __init__(self, database: Database, clock: Clock, events: EventBus) -> None:
         super().__init__(database, clock)
@@ -104,7 +104,7 @@ class JobStore(JobQueries):
         return self._published(await self._database.write("accept", work))
 
     async def by_key(self, key: str) -> Job | None:
-        """Return the job that a request made, by the request's idempotency key."""
+        """Return the job with an idempotency key."""
         rows = await self._database.read("SELECT * FROM jobs WHERE key = ?", (key,))
         return next(iter(await self._decoded(rows)), None)
 
@@ -113,7 +113,7 @@ class JobStore(JobQueries):
         return await self._move("prepare", job_id, {JobState.ACCEPTED}, JobState.PREPARING)
 
     async def keep_refinement(self, job: Job) -> Job | None:
-        """Keep what preparing made of the prompt, so that it is not done again after a restart."""
+        """Store the refined prompt, so that a restart does not refine it again."""
         words = {name: getattr(job.spec, name) for name in ("prompt", "original", "refine")}
 
         async def work(connection: aiosqlite.Connection) -> Job | None:
@@ -157,7 +157,7 @@ class JobStore(JobQueries):
     async def enqueue(
         self, job_id: str, *, spec: Spec, image: str | None, verdict: Verdict
     ) -> Job | None:
-        """Preparing -> queued, with the prepared spec and image and a place in the order.
+        """Preparing -> queued, with the prepared spec, image and sequence number.
 
         Args:
             job_id: The job.
@@ -279,7 +279,7 @@ class JobStore(JobQueries):
         return await self._move("finish", job_id, {JobState.RUNNING}, JobState.FINISHING, changes)
 
     async def deliver(self, job_id: str, verdict: Verdict) -> Job | None:
-        """Finishing -> delivering: somebody looked at the file, and it is the outbox's now."""
+        """Finishing -> delivering, with the verdict; the outbox takes over."""
 
         async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
             return {"verdict": dump_verdict(verdict)}
@@ -290,7 +290,7 @@ class JobStore(JobQueries):
     # -- ends --------------------------------------------------------------------------------
 
     async def request_cancel(self, job_id: str) -> Job | None:
-        """Note on a running job that it should stop; the card says so until the worker confirms."""
+        """Record a cancel request on a running job; its card says so."""
 
         async def work(connection: aiosqlite.Connection) -> Job | None:
             rows = list(
@@ -318,7 +318,7 @@ class JobStore(JobQueries):
         charge: Charge | None = None,
         seconds: float = 0.0,
     ) -> Job | None:
-        """Waiting -> cancelled; or running -> cancelled once the worker has let go of it.
+        """Waiting -> cancelled; or running -> cancelled once the worker has stopped.
 
         Args:
             job_id: The job.
@@ -351,7 +351,7 @@ class JobStore(JobQueries):
         )
 
     async def refuse(self, job_id: str, failure: Failure) -> Job | None:
-        """Preparing or finishing -> refused: image, prompt, result or policy stands against it."""
+        """Preparing or finishing -> refused, for the image, prompt, result or policy."""
         states = {JobState.PREPARING, JobState.FINISHING}
         return await self._end("refuse", job_id, states, JobState.REFUSED, failure=failure)
 
@@ -361,7 +361,7 @@ class JobStore(JobQueries):
         return await self._end("expire", job_id, states, JobState.EXPIRED, failure=failure)
 
     async def remove(self, job_id: str) -> Job | None:
-        """Note on a done job that its file is taken back, and ask for its message to go."""
+        """Mark a done job as removed, and request the deletion of its message."""
 
         async def work(connection: aiosqlite.Connection) -> Job | None:
             rows = list(
@@ -385,7 +385,7 @@ class JobStore(JobQueries):
     # -- forgetting --------------------------------------------------------------------------
 
     async def forget(self, tenant: str, requester_id: str) -> Erased:
-        """Delete all jobs of a person with everything that was said of them; see `erase`."""
+        """Erase a person's jobs; see `erase`."""
 
         async def work(connection: aiosqlite.Connection) -> Erased:
             return await erase(connection, tenant, requester_id, self._clock.now())
@@ -396,11 +396,11 @@ class JobStore(JobQueries):
         return erased
 
     async def purge(self) -> None:
-        """Leave no words of deleted jobs anywhere in the database's files."""
+        """Remove erased text from the database files."""
         await self._database.purge("words")
 
     async def settle_removals(self, job_ids: Iterable[str]) -> None:
-        """Note that the files of forgotten jobs are gone, and that nobody writes any more."""
+        """Record that the files of erased jobs are deleted."""
         settled = list(job_ids)
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -409,7 +409,7 @@ class JobStore(JobQueries):
         await self._database.write("settle_removals", work)
 
     async def delete(self, job_id: str) -> None:
-        """Delete a job with everything that was said about it."""
+        """Delete a job with its outbox rows."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
@@ -417,7 +417,7 @@ class JobStore(JobQueries):
         await self._database.write("delete", work)
 
     async def withdraw(self, key: str) -> Job | None:
-        """Undo the acceptance under an idempotency key, with all that was to be said of it.
+        """Undo the acceptance under an idempotency key.
 
         Returns:
             The job as it was, or None where there is none, or nothing to undo any more. One that
@@ -447,7 +447,7 @@ class JobStore(JobQueries):
         return await self._database.write("withdraw", work)
 
     async def switch(self, name: str, *, on: bool) -> None:
-        """Set one of the operator's switches, `paused` or `draining`; they survive a restart."""
+        """Set an operator switch, `paused` or `draining`; it survives a restart."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -457,7 +457,7 @@ class JobStore(JobQueries):
         await self._database.write(name, work)
 
     async def note_time(self, at: float) -> None:
-        """Keep a wall time that is believed; see `last_seen`."""
+        """Store a trusted wall time; see `last_seen`."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

@@ -65,7 +65,7 @@ class Ledger:
         person: str = "",
         person_since: float | None = None,
     ) -> Usage:
-        """Return what was used since a time (Unix seconds), and what is reserved now.
+        """Return the usage since a time (Unix seconds), and what is reserved now.
 
         What was used everywhere counts from `person_since` on, if that is given.
         """
@@ -123,7 +123,7 @@ async def charge(
 
 
 def charged_milliseconds(job: Job) -> int:
-    """Return what a delivered job costs its requester: what it really took.
+    """Return the charge of a delivered job: its measured time.
 
     An estimate can be driven down by many small jobs, so it is no upper bound.
     """

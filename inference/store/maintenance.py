@@ -82,7 +82,7 @@ def backup(data_directory: Path, target: Path) -> int:
 
 
 def check(data_directory: Path) -> Health:
-    """Read the whole database and say whether it is sound; changes nothing.
+    """Check the integrity of the whole database; changes nothing.
 
     Raises:
         StoreError: There is no database, it is not one of this Rushes, or cannot be read.
@@ -146,7 +146,7 @@ def _number(connection: sqlite3.Connection, sql: str) -> int:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for reading, wherever it lies.
+    """Open a database for reading, also on read-only storage.
 
     SQLite writes beside a database even to read it. Where it cannot, a private copy is read.
 

@@ -113,11 +113,11 @@ class OutboxStore:
         self._events = events
 
     def now(self) -> float:
-        """Return the time that due times are measured by; jumps of the wall clock leave it."""
+        """Return the steady time that due times refer to."""
         return self._steady.now()
 
     async def restart(self) -> None:
-        """Bound the waits that an earlier process left: its clock may have been another one."""
+        """Limit the waits that an earlier process wrote; its clock may have differed."""
         latest = self.now() + LONGEST_WAIT_SECONDS
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -129,7 +129,7 @@ class OutboxStore:
         await self._database.write("restart_outbox", work)
 
     async def due(self, platforms: Iterable[str], *, busy: Iterable[str], limit: int) -> list[Act]:
-        """Return acts whose time has come, cards before the rest, oldest first.
+        """Return due acts, cards first, oldest first.
 
         A clip or notice waits until its job's card was posted: its thread hangs on that card.
 
@@ -192,7 +192,7 @@ class OutboxStore:
         return next(iter(await self._acts(rows)), None)
 
     async def begin(self, act: Act) -> None:
-        """Note that the platform may see this act from now on, whatever happens to us."""
+        """Mark an act as `sending`, before the platform sees it."""
         await self._update(
             "begin",
             act,
@@ -201,11 +201,11 @@ class OutboxStore:
         )
 
     async def unsent(self, act: Act) -> None:
-        """Note that the platform certainly has not taken the act that `begin` announced."""
+        """Undo `begin`: the platform certainly has not taken the act."""
         await self._update("unsent", act, "sending = 0, trace = json_remove(trace, '$.begun')")
 
     async def remember(self, act: Act, trace: dict[str, Any]) -> None:
-        """Keep what a half-done delivery needs in order to go on instead of starting again."""
+        """Store the trace of a half-done delivery."""
         begun = "json_object('begun', json_extract(trace, '$.begun'))"
         await self._update(
             "remember", act, f"trace = json_patch(:value, {begun})", json.dumps(trace)
@@ -265,7 +265,7 @@ class OutboxStore:
         await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)
 
     async def skip(self, act: Act) -> None:
-        """Give this state of an act up; a later one is tried again."""
+        """Skip this state of an act; a later one is tried again."""
         await self._update(
             "skip",
             act,
@@ -309,7 +309,7 @@ class OutboxStore:
         )
 
     async def drop(self, act: Act) -> None:
-        """Give an act up for good: its message was deleted, or it no longer matters."""
+        """Drop an act for good."""
         await self._update("drop", act, "dead = 1, sending = 0")
 
     async def _acts(self, rows: Iterable[sqlite3.Row]) -> list[Act]:
@@ -336,7 +336,7 @@ class OutboxStore:
         await self._database.write("quarantine", work)
 
     async def recover(self) -> None:
-        """Repair what is open and cannot be read, and take out what belongs to no job.
+        """Repair or remove open rows that cannot be read.
 
         Junk in a time or a count would keep a row from ever being due.
         """

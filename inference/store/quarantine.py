@@ -31,7 +31,7 @@ async def decode_jobs(
     clock: Clock,
     failed: Callable[[Job], object] = lambda _: None,
 ) -> list[Job]:
-    """Return the jobs of some rows; a damaged one is set aside and comes back as failed.
+    """Decode rows of jobs; a damaged one is quarantined and returned as failed.
 
     Args:
         database: Where the rows were read.
@@ -52,7 +52,7 @@ async def decode_jobs(
 
 
 async def decode_job(connection: aiosqlite.Connection, row: sqlite3.Row, now: float) -> Job | None:
-    """Return the job of a row inside a transaction; None for a damaged one, which is set aside."""
+    """Decode a row inside a transaction; None for a damaged one, which is quarantined."""
     try:
         return job_from_row(row)
     except DamagedRow as error:
@@ -63,7 +63,7 @@ async def decode_job(connection: aiosqlite.Connection, row: sqlite3.Row, now: fl
 async def set_aside_job(
     connection: aiosqlite.Connection, row: sqlite3.Row, now: float, reason: str
 ) -> Job | None:
-    """Keep a damaged row of `jobs` as it is, and repair it in its place; return what it became."""
+    """Quarantine a damaged row of `jobs`, and repair it in place."""
     repaired = repair(row, now)
     await keep(connection, "jobs", row["id"], reason, row, now)
     if repaired is None:  # nobody can ask for it, and no folder may have its name
@@ -111,7 +111,7 @@ async def _set_aside(database: Database, found: sqlite3.Row, now: float) -> Job 
 async def set_aside_act(
     connection: aiosqlite.Connection, row: sqlite3.Row, values: Mapping[str, Any], now: float
 ) -> None:
-    """Keep a damaged row of `outbox` as it is, and repair these columns of it."""
+    """Quarantine a damaged row of `outbox`, and repair its columns."""
     await keep(connection, "outbox", row["key"], ", ".join(values), row, now)
     assignments = ", ".join(f"{name} = ?" for name in values)
     await connection.execute(
@@ -123,7 +123,7 @@ async def set_aside_act(
 async def take_out(
     database: Database, table: str, key: Mapping[str, Any], reason: str, now: float
 ) -> None:
-    """Move a row that cannot be used out of its table.
+    """Move an unusable row into the quarantine.
 
     Args:
         database: The database.
@@ -155,7 +155,7 @@ async def keep(  # noqa: PLR0917 - each of another type or plainly named
     row: sqlite3.Row,
     now: float,
 ) -> None:
-    """Keep a copy of a row as it was found, inside a transaction, and say so in the log."""
+    """Copy a row into the quarantine, inside a transaction, and log it."""
     columns = row.keys()
     person = next((name for name in ("requester_id", "owner", "person") if name in columns), None)
     job = next((name for name in ("job_id", "job") if name in columns), None)

@@ -75,7 +75,7 @@ class JobQueries:
         return [row["id"] for row in rows]
 
     async def unknown(self, among: Iterable[str]) -> list[str]:
-        """Return which of these are no jobs of this database."""
+        """Return those ids that are no jobs of this database."""
         rows = await self._database.read(
             "SELECT value AS id FROM json_each(?) WHERE value NOT IN (SELECT id FROM jobs)",
             (json.dumps(list(among)),),
@@ -83,7 +83,7 @@ class JobQueries:
         return [row["id"] for row in rows]
 
     async def last_seen(self) -> float | None:
-        """Return the latest wall time that an earlier run believed, Unix seconds."""
+        """Return the latest trusted wall time of earlier runs, Unix seconds."""
         [row] = await self._database.read(
             "SELECT coalesce((SELECT value FROM counters WHERE name = 'seen_at'),"
             " (SELECT max(created_at) FROM jobs)) AS at"
@@ -91,14 +91,14 @@ class JobQueries:
         return row["at"] if _is_time(row["at"]) else None
 
     async def forgotten(self) -> list[str]:
-        """Return what is left of jobs that were forgotten while they ran, once they ended."""
+        """Return the shells of jobs that were erased while running and have ended."""
         rows = await self._database.read(
             "SELECT id FROM jobs WHERE forget = 1 AND ended_at IS NOT NULL"
         )
         return [row["id"] for row in rows]
 
     async def removals(self) -> list[tuple[str, float]]:
-        """Return the forgotten jobs whose files must not come back, and since when."""
+        """Return the erased jobs whose files must not come back, with the time of erasure."""
         sound = []
         for row in await self._database.read("SELECT job, at FROM removals"):
             if not is_safe_id(row["job"]) or not _is_time(row["at"]):
@@ -109,7 +109,7 @@ class JobQueries:
         return sound
 
     async def shares(self) -> Shares:
-        """Return where fair sharing stands; a share that cannot be right begins anew."""
+        """Return the shares; invalid ones start anew."""
         tenants = {}
         for row in await self._database.read("SELECT tenant, virtual_time FROM shares"):
             if _is_virtual_time(row["virtual_time"]):

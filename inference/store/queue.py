@@ -37,7 +37,7 @@ async def next_place(connection: aiosqlite.Connection) -> int:
 
 
 async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
-    """Count what waits: in all, in the job's tenant, and of its requester wherever they asked."""
+    """Count waiting jobs: in total, of the tenant, and of the requester."""
     [row] = await connection.execute_fetchall(
         "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
         " sum(person = ?2) AS requester"

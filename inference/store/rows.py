@@ -33,7 +33,7 @@ _BROKEN = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, Rec
 
 
 class DamagedRow(ValueError):
-    """A row that cannot be decoded, because of one column."""
+    """A row that cannot be decoded because of one column."""
 
     def __init__(self, source: str, key: object, column: str) -> None:
         super().__init__(f"{source} {shown_key(key)} {column}")
@@ -47,7 +47,7 @@ def is_safe_id(value: object) -> bool:
 
 
 def shown_key(key: object) -> str:
-    """Return a row's key as it may stand in a log: junk could be anybody's words."""
+    """Return a row's key for the log, or `?` if it could be text of a person."""
     text = str(key)
     if isinstance(key, str) and not isinstance(key, UndecodableText):
         parts = text.split(":")
@@ -77,7 +77,7 @@ def job_from_row(row: sqlite3.Row) -> Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What a damaged row of `jobs` becomes: the job, with substitutes for what cannot be read."""
+    """A job rebuilt from a damaged row, with substitutes for unreadable columns."""
 
     job: Job
     damaged: tuple[str, ...]
@@ -92,7 +92,7 @@ class Repaired:
 
 
 def repair(row: sqlite3.Row, now: float) -> Repaired | None:
-    """Return a job that can be decoded again; None where not even its id can be used.
+    """Rebuild a job from a damaged row; None where not even its id is usable.
 
     One that had not ended fails; what had ended stays as it is, as far as it can be read.
     """

@@ -1,4 +1,4 @@
-"""Tombstones: keyed hashes that stand for people who were forgotten.
+"""Tombstones: keyed hashes in place of erased people.
 
 Names of people are few enough to be tried out, so that a hash without a key would hide nobody.
 """
@@ -43,7 +43,7 @@ async def secret(connection: aiosqlite.Connection) -> bytes:
 
 
 def tombstone(key: bytes, *names: str) -> str:
-    """Return what stands for a person who was forgotten; nothing stands for nobody."""
+    """Return the keyed hash of a person."""
     if not any(names):
         return ""
     digest = hmac.new(key, json.dumps(names).encode(), hashlib.sha256).hexdigest()

@@ -28,7 +28,7 @@ class _Abandoned(Exception):
 
 
 class EncoderThread(Generic[Result]):
-    """Runs `encode` on a thread of its own, over the chunks that `put` hands in.
+    """Runs `encode` on its own thread, over the chunks that `put` adds.
 
     Leaving the context before `finish` makes the iterator of chunks raise, so that `encode`
     removes what it has written; the thread has ended when the context is left.

@@ -65,7 +65,7 @@ _START = (
 
 
 def command(module: str, *, plugins: bool = False) -> list[str]:
-    """Return how to run a module like `python -m` does, but isolated from the working folder.
+    """Return the command line for a module, isolated from the working folder.
 
     Args:
         module: The module.
@@ -76,7 +76,7 @@ def command(module: str, *, plugins: bool = False) -> list[str]:
 
 
 def minimal(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the few variables for a child that opens files of strangers."""
+    """Return the environment of a child that opens untrusted files."""
     return {
         name: _searched(name, value)
         for name, value in environment.items()

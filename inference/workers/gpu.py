@@ -48,7 +48,7 @@ class KnownGpu:
         return bool(self._name) and model not in CPU_MODELS
 
     def problem(self) -> EngineError:
-        """Return what is wrong when the GPU is gone."""
+        """Return the error for a lost GPU."""
         return EngineError("gpu.lost", transient=True, name=self._name)
 
     def check(self, model: str, device: Device) -> None:

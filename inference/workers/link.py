@@ -53,7 +53,7 @@ class Link:
         return cls(socket.socket(fileno=arguments.fd)), arguments.config
 
     def send(self, message: Message) -> None:
-        """Send now; blocks while the parent does not read."""
+        """Send a message; blocks while the parent does not read."""
         try:
             with self._sending:
                 self._connection.sendall(encode(message))
@@ -61,7 +61,7 @@ class Link:
             _exit_orphaned()
 
     def close(self) -> None:
-        """Give up this end in a forked process; the parent hears nothing of it."""
+        """Close this end in a forked process, silently."""
         self._connection.close()
 
     def listen(self, on_message: Callable[[Message], None]) -> None:

@@ -29,7 +29,7 @@ _LENGTH = struct.Struct("!I")
 
 
 class ProtocolError(WorkerLost):
-    """The other end sent what no honest end sends; the connection is of no further use."""
+    """The other end sent an invalid message; the connection must be closed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("worker.protocol", reason=reason)
@@ -44,7 +44,7 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Render this; exactly one of `Done`, `Failed` and `Stopped` answers."""
+    """Render a task; answered by exactly one of `Done`, `Failed` and `Stopped`."""
 
     task: RenderTask
 
@@ -63,7 +63,7 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Do one thing and answer with `Returned` or `Failed` (media process)."""
+    """Run one operation; answered by `Returned` or `Failed` (media process)."""
 
     operation: str
     arguments: dict[str, Any]
@@ -71,7 +71,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """The child is up and takes work. First message of every child."""
+    """The child is ready. First message of every child."""
 
     device: str
     """As shown to people: "NVIDIA H100 80GB HBM3", "cpu"."""
@@ -83,7 +83,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The child's interpreter is alive."""
+    """The child is alive."""
 
     warm_model: str | None
     """Whose weights are on the device now."""
@@ -140,7 +140,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The job stopped because it was asked to; nothing of it will follow."""
+    """The job was cancelled; no further message about it follows."""
 
     job_id: str
 

@@ -191,18 +191,18 @@ _MACHINES = {"x86_64": _X86_64, "aarch64": _ARM64}
 
 
 def in_force() -> dict[str, bool]:
-    """Return what this machine's kernel can confine a process with."""
+    """Return which confinements this machine's kernel supports."""
     return {"landlock": _landlock_version() > 0, "seccomp": _machine() is not None}
 
 
 def hide() -> None:
-    """Keep other processes of this user from this one's memory and environment, and tokens."""
+    """Protect this process' memory, environment and tokens from other processes of the user."""
     if sys.platform == "linux":
         _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def renounce() -> None:
-    """Give up sockets, other programs and new privileges, for this process and all it forks.
+    """Deny sockets, other programs and new privileges, for this process and its children.
 
     Raises:
         OSError: The kernel has the means and refuses them.
@@ -216,7 +216,7 @@ def renounce() -> None:
 
 
 def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> None:
-    """Give up all files but these and Python's own, and all processes but this one. For good.
+    """Deny all files but these and Python's own, and all other processes. Irreversible.
 
     Args:
         readable: Files and folders to read.

@@ -90,7 +90,7 @@ class Child:
             self._process.kill()
 
     async def close(self) -> int:
-        """Kill what is left of the child, reap it and return its exit status."""
+        """Kill the child if it still runs, reap it and return its exit status."""
         self.kill()
         self._writer.close()
         with suppress(ConnectionError):
@@ -114,7 +114,7 @@ async def spawn(
     *,
     strangers: bool = False,
 ) -> AsyncIterator[Child]:
-    """Run `python -m module` as a child for as long as the context lasts.
+    """Run `python -m module` as a child process for the length of the block.
 
     The child gets no secrets, imports nothing from the working folder, and its files are private.
     Its output goes to this process's stderr.

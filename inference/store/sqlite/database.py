@@ -72,7 +72,7 @@ class Database:
         self._closed = False
 
     async def write(self, name: str, work: Work[T]) -> T:
-        """Run `work` as if in a transaction of its own and return what it returns.
+        """Run `work` in a transaction and return its result.
 
         Args:
             name: Names the fault points `before:<name>` and `after:<name>` around the commit.
@@ -107,7 +107,7 @@ class Database:
             raise found from error
 
     async def purge(self, table: str) -> None:
-        """Leave nothing of deleted rows in the files: not in an index of words, nor in the log.
+        """Remove deleted text from the full-text index, free pages and the log.
 
         Args:
             table: A full-text table. Its index drops what was deleted only when it is merged,
@@ -132,7 +132,7 @@ class Database:
         _log.warning("store.not_purged")
 
     async def serve(self) -> None:
-        """Write until `close` was called and all is written.
+        """Run the writer until `close` was called and everything is written.
 
         However it ends, nobody is left waiting: who still waits then is told that it is closed.
         """
@@ -146,7 +146,7 @@ class Database:
                     _settle(left[2], error=StoreError("store.closed", path=str(self._path)))
 
     def close(self) -> None:
-        """Let `serve` end once everything handed in before has been written."""
+        """Let `serve` end after the pending writes."""
         self._work.put_nowait(None)
 
     async def disconnect(self) -> None:

@@ -86,7 +86,7 @@ _ROOM_LEAST = 1 << 20
 
 
 def explain(error: BaseException, path: Path) -> StoreError | None:
-    """Return what an error says of the database at `path`, or None when it is a bug of ours.
+    """Return the `StoreError` for an error, or None when it is a bug.
 
     Looks at the disk for some errors: not for the event loop.
     """
@@ -113,7 +113,7 @@ def _of_sqlite(extended: int, path: Path) -> StoreError | None:
 
 
 def leaves_unsound(error: BaseException) -> bool:
-    """Return whether a connection that raised this should not be used again."""
+    """Return whether a connection must be replaced after this error."""
     if isinstance(error, MemoryError):
         return True
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _UNSOUND
@@ -121,7 +121,7 @@ def leaves_unsound(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
-    """Turn what SQLite and the disk complain about inside the block into `StoreError`.
+    """Translate errors of SQLite and the disk inside the block into `StoreError`.
 
     Args:
         path: The database.

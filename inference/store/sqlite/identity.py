@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 def make_private(path: Path) -> None:
-    """Let only the owner read it, and what SQLite puts beside it: prompts and tokens are in it.
+    """Restrict the database files to their owner.
 
     Raises:
         OSError: It cannot be made.

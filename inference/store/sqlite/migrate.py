@@ -36,7 +36,7 @@ def migrations() -> list[tuple[int, str]]:
 
 
 async def migrate(connection: aiosqlite.Connection, path: Path | None = None) -> int:
-    """Bring the schema up to date; each migration is one transaction. Return the version.
+    """Apply pending migrations, each in a transaction; return the schema version.
 
     A database with something in it is copied first: there is no way back otherwise.
 
