@@ -191,7 +191,7 @@ def make_platform(name: str, config: Config) -> Platform | None:
     module, _, factory = _BUILT_IN.get(name, name).partition(":")
     if not factory:
         where = config.where("bot", "platforms")
-        raise UserError("config.platform_unknown", scope=where, name=name, known=PLATFORMS)
+        raise UserError("config.platform_unknown", where=where, name=name, known=PLATFORMS)
     try:
         make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
         return make(config)
@@ -201,7 +201,7 @@ def make_platform(name: str, config: Config) -> Platform | None:
         problem = f"{type(error).__name__}: {error}"
         where = config.where("bot", "platforms")
         raise UserError(
-            "config.platform_broken", scope=where, name=name, problem=problem
+            "config.platform_broken", where=where, name=name, problem=problem
         ) from error
 
 

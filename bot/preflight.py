@@ -70,12 +70,12 @@ def _bot(config: Config) -> Iterator[RushesError]:
     asked = config.bot.language
     if language(asked) != re.split("[-_.@]", asked)[0].lower():
         where = config.where("bot", "language")
-        yield UserError("config.language", scope=where, name=asked, known=known)
+        yield UserError("config.language", where=where, name=asked, known=known)
     for operator in sorted(config.bot.operators):
         if not OPERATOR.fullmatch(operator):
             where = config.where("bot", "operators")
             yield UserError(
-                "config.operator", scope=where, name=operator, examples=OPERATOR_EXAMPLES
+                "config.operator", where=where, name=operator, examples=OPERATOR_EXAMPLES
             )
 
 
@@ -109,7 +109,7 @@ def _weights(config: Config) -> Iterator[RushesError]:
     if not nearest.is_dir():
         where = config.where("models", "directory")
         problem = f"{nearest} is not a folder"
-        yield UserError("config.wrong_type", scope=where, key="models.directory", problem=problem)
+        yield UserError("config.wrong_type", where=where, key="models.directory", problem=problem)
 
 
 def _slack(config: Config) -> Iterator[RushesError]:
@@ -151,7 +151,7 @@ def _watermark(config: Config) -> Iterator[RushesError]:
     failure = json.loads(drawn.stdout)
     if characters := failure.get("characters"):
         where = config.where("watermark", "text")
-        yield UserError("config.mark_characters", scope=where, characters=characters)
+        yield UserError("config.mark_characters", where=where, characters=characters)
     else:
         yield UserError(
             "config.no_logo",

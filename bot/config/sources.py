@@ -189,14 +189,14 @@ def _explain(error: ValidationError, sources: Sources) -> Iterator[UserError]:
             known = _known(location[:-1])
             guess = closest(str(location[-1]), known)
             legal = known if guess is None else [guess]
-            yield UserError("config.unknown_key", scope=where, key=key, known=legal)
+            yield UserError("config.unknown_key", where=where, key=key, known=legal)
         elif one["type"] == "model_type":
             problem = f"[{key}] must be a table of settings"
-            yield UserError("config.wrong_type", scope=where, key=key, problem=problem)
+            yield UserError("config.wrong_type", where=where, key=key, problem=problem)
         else:
             problem = one["msg"].removeprefix("Value error, ")
             problem = problem[:1].lower() + problem[1:]
-            yield UserError("config.wrong_type", scope=where, key=key, problem=problem)
+            yield UserError("config.wrong_type", where=where, key=key, problem=problem)
 
 
 def _known(path: Location) -> list[str]:
@@ -265,16 +265,16 @@ def _check_models(models: ModelsSection, sources: Sources) -> Iterator[UserError
                 where = sources.where(at)
                 if one["type"] == "extra_forbidden":
                     known = registry.option_names(key)
-                    yield UserError("config.unknown_key", scope=where, key=name, known=known)
+                    yield UserError("config.unknown_key", where=where, key=name, known=known)
                 else:
                     problem = one["msg"].removeprefix("Value error, ")
-                    yield UserError("config.wrong_type", scope=where, key=name, problem=problem)
+                    yield UserError("config.wrong_type", where=where, key=name, problem=problem)
     for name in models.installed:
         if name not in names:
             where = sources.where(("models", "installed"))
-            yield UserError("config.unknown_model", scope=where, name=name, known=list(names))
+            yield UserError("config.unknown_model", where=where, name=name, known=list(names))
     if models.default is not None and models.default not in models.installed:
         where = sources.where(("models", "default"))
         yield UserError(
-            "config.default_model", scope=where, name=models.default, known=models.installed
+            "config.default_model", where=where, name=models.default, known=models.installed
         )
