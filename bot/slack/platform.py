@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
@@ -13,8 +13,9 @@ from slack_bolt.async_app import AsyncApp
 from bot.config.sections import SlackSection
 from bot.platform import Outgoing, Receipt, Remember, Services
 from bot.slack.address import NAME
-from bot.slack.api.calls import Calls
+from bot.slack.api.calls import Calls, slack_code
 from bot.slack.api.clients import Clients, Credentials
+from bot.slack.api.errors import REVOKED
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.app import finish, make_app, quiet_logger
 from bot.slack.background import BackgroundTasks
@@ -32,8 +33,9 @@ from bot.slack.outbound.files import Files
 from bot.slack.outbound.posting import Posting
 from bot.slack.people import People
 from bot.slack.web import serve
+from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
-from inference.domain.errors import UserError
+from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
 
 
@@ -67,6 +69,7 @@ class SlackPlatform:
         self._calls = Calls(self._clients, limiter or Limiter(clock))
         self._posting = Posting(self._calls, Files(self._calls, clock))
         self.images = SlackImages(self._calls, clock)
+        self._services: Services | None = None
         self._connection: Connection | None = None
         self._listening = False
 
@@ -82,6 +85,7 @@ class SlackPlatform:
             UserError: `slack.*`: a token is missing or rejected.
         """
         self._check()
+        self._services = services
         logger = quiet_logger()
         async with self._clients.connected(services.database) as installations:
             app = make_app(
@@ -102,11 +106,13 @@ class SlackPlatform:
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message; see `Platform`."""
-        return await self._posting.post(message, remember)
+        with self._watching(message.job):
+            return await self._posting.post(message, remember)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Bring a card to its newest state; see `Platform`."""
-        await self._posting.edit(receipt, message)
+        with self._watching(message.job):
+            await self._posting.edit(receipt, message)
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
         """Take a message back, with its file; see `Platform`."""
@@ -115,6 +121,21 @@ class SlackPlatform:
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look for what an interrupted try posted; see `Platform`."""
         return await self._posting.find(message)
+
+    @contextlib.contextmanager
+    def _watching(self, job: Job) -> Iterator[None]:
+        """Report a token that Slack rejects, and that it takes it again."""
+        services, key = self._services, f"slack.token.{job.tenant}"
+        try:
+            yield
+        except DeliveryError as error:
+            code = slack_code(error)
+            if services is not None and code in REVOKED:
+                refusal = UserError("slack.workspace_token", workspace=job.tenant, problem=code)
+                services.health.report(key, error_text(refusal, services.language))
+            raise
+        if services is not None:
+            services.health.clear(key)
 
     def _check(self) -> None:
         """See that there is what the mode needs.

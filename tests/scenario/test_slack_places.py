@@ -165,3 +165,20 @@ async def test_a_clip_that_may_be_there_is_posted_nowhere_else_while_nobody_may_
         trouble.over()
         await office.post(office.clip(job, card))
         assert len(office.clips()) == 1
+
+
+@pytest.mark.parametrize("code", ["token_revoked", "account_inactive", "invalid_auth"])
+async def test_a_clip_waits_for_a_token_that_slack_rejects_and_the_operator_hears_of_it(
+    slack, rendering, code
+):
+    house, ask = rendering
+    _, card = await ask()
+    trouble = slack.trouble(r"chat\.|files\.|conversations\.", times=float("inf"), error=code)
+    house.executor.finish()
+    await refused(slack, code, 3)
+    [problem] = house.services.health.problems.values()
+    assert card.team.id in problem
+    assert code in problem
+    trouble.over()
+    await clip_below(slack, card)
+    await slack.until(lambda: not house.services.health.problems)

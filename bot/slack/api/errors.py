@@ -8,8 +8,9 @@
 | `is_archived`, `not_in_channel`, a policy,   | closed for a while: archived, or the bot was     |
 | uploads switched off, a full storage         | removed; waited for, then the next route         |
 | `file_upload_size_restricted`                | smaller, please                                  |
-| all else, such as `message_not_found` or     | closed for good: the next route at once          |
-| `token_revoked`                              |                                                  |
+| `token_revoked` and its like                 | closed for a while: an admin who installs the    |
+|                                              | app again brings a new token                     |
+| all else, such as `message_not_found`        | closed for good: the next route at once          |
 
 Callers rely on `slack.unreachable`: it alone leaves open whether the call was carried out; after
 every other code it certainly was not.
@@ -39,6 +40,9 @@ TOKEN_ERRORS = frozenset(
     }
 )
 """The token is of no use, and only a person can change that; any other code may pass."""
+
+REVOKED = TOKEN_ERRORS - {"missing_scope"}
+"""The token works nowhere any more, until the app is installed again."""
 
 _RATE_LIMITED = frozenset({"ratelimited", "rate_limited"})
 
@@ -126,7 +130,10 @@ def _refusal(response: Any) -> DeliveryError:
     if code in _TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, error=code)
     return DeliveryError(
-        "slack.refused", transient=code in _LATER, passing=code in _PASSING, error=code
+        "slack.refused",
+        transient=code in _LATER,
+        passing=code in _PASSING or code in REVOKED,
+        error=code,
     )
 
 

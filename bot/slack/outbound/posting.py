@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from bot.fallback import UNSEEN
 from bot.platform import Outgoing, Receipt, Remember
 from bot.slack.address import Address
 from bot.slack.api.calls import Calls, slack_code
@@ -59,6 +60,8 @@ class Posting:
             return await self._post(message, remember)
         except DeliveryError as error:
             error.why = error.why or _why(message.route, error)
+            # A file that may be there was looked for before anything could be refused.
+            error.unsent = not error.transient and error.code != UNSEEN
             raise
 
     async def _post(self, message: Outgoing, remember: Remember) -> Receipt:
