@@ -13,7 +13,7 @@ from commands.extend import carried_over, extended
 from commands.handlers import job_status, limits, words
 from commands.options import BY_NAME, IMAGE, LAST, PROMPT, REFINE, RENDER_OPTIONS
 from commands.parsing.flags import parse
-from commands.parsing.values import accept, label
+from commands.parsing.values import accept, label, shown
 from commands.policy.operator_rules import DirectMessages
 from commands.policy.permissions import check_caps, check_making, check_press, within_caps
 from commands.policy.settings import (
@@ -239,6 +239,8 @@ def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
     if not {IMAGE.name, LAST.name}.isdisjoint(typed) and not call.channel.local_files:
         raise UserError("image.not_by_flag")
     for name in form:
+        if name not in BY_NAME:  # of another version's form
+            raise UserError("flag.unknown", flag=shown(name))
         if name in typed:
             raise UserError("flag.repeated", flag=label(BY_NAME[name]))
     return {**{name: accept(BY_NAME[name], value) for name, value in form.items()}, **typed}

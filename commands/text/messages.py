@@ -13,7 +13,7 @@ from __future__ import annotations
 import gettext
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from string import Formatter
 from typing import Any
@@ -31,6 +31,9 @@ from inference.text import isolate_foreign
 
 FALLBACK = "en"
 """The language that has every message."""
+
+_LOCALES = 256
+"""Spellings that are remembered; anybody may send any."""
 
 _log = structlog.get_logger(__name__)
 
@@ -126,11 +129,17 @@ def template(key: str, locale: str = FALLBACK) -> str | None:
     return _template(key, language(locale), 2)
 
 
-@cache
+@lru_cache(maxsize=_LOCALES)
 def language(locale: str) -> str:
     """Return the language in which `locale` is answered: `en-GB` and `xx` in English."""
     wanted = re.split("[-_.@]", locale)[0].lower()
-    return wanted if wanted.isalpha() and _source(wanted).is_file() else FALLBACK
+    return wanted if wanted in _languages() else FALLBACK
+
+
+@cache
+def _languages() -> frozenset[str]:
+    places = (resources.files("commands") / "locales").iterdir()
+    return frozenset(place.name for place in places if _source(place.name).is_file())
 
 
 _WRITERS: dict[str, Callable[[Any, str], str]] = {

@@ -9,12 +9,13 @@ import pytest
 
 from commands.caller import Caller
 from commands.directory import OpenDirectory
+from commands.handlers.generate import COMMANDS as RENDER_COMMANDS
 from commands.handlers.prompt import COMMANDS as PROMPT_COMMANDS
 from commands.installation import Installation
 from commands.options import RENDER_OPTIONS
 from commands.parsing.flags import render_options
 from commands.policy.settings import DEFAULTS, SETTINGS, Scope
-from commands.run import execute
+from commands.run import execute, invoke
 from commands.schema import Kind
 from commands.text.card import CardKind, plain
 from inference.engines.registry import capabilities
@@ -306,3 +307,34 @@ async def test_what_the_model_does_anyway_can_be_set(call, option):
     card = await execute(f"/rushes settings set default.{option.name} {written}", call)
     assert card.kind is CardKind.INFO, plain(card)
     assert render_options({option.name: value})
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        attack("x" * 5000, what="a language of 5000 letters"),
+        attack("../../../etc", what="a language that is a path"),
+        attack("\x00", what="a language that is a control"),
+        attack("\ud800", what="a language that is half a character"),
+    ],
+)
+async def test_a_language_that_there_is_not_is_answered_in_english(call, locale):
+    card = await execute("/rushes help", replace(call, locale=locale))
+    assert plain(card) == plain(await execute("/rushes help", call))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        attack("after_frames", 5, what="a member of jobs that is no option, in a form"),
+        attack("latents", "7Q2FK9XDAB", what="the file of another job, in a form"),
+        attack("original", "gore", what="the words of a person, in a form"),
+        attack("nosuch", "x", what="an option that there is not, in a form"),
+    ],
+)
+async def test_a_form_sets_nothing_that_is_no_option(call, name, value):
+    asked = replace(call, options={"prompt": "a fox", name: value})
+    card = await invoke(RENDER_COMMANDS[0], asked)
+    assert card.kind is CardKind.ERROR
+    assert name in plain(card)
+    assert call.jobs.orders == []
