@@ -98,7 +98,7 @@ async def test_no_command_tells_of_a_private_job_elsewhere(victim, line):
 
 
 @pytest.mark.parametrize(
-    "verb", [attack(action, what=f"press a forged {action} button") for action in Action]
+    "action", [attack(action, what=f"press a forged {action} button") for action in Action]
 )
 async def test_no_button_works_on_a_private_job_elsewhere(victim, action):
     before = len(victim.jobs.orders)
@@ -113,7 +113,7 @@ async def test_no_button_works_on_a_private_job_elsewhere(victim, action):
 
 
 @pytest.mark.parametrize(
-    "verb",
+    "action",
     [
         attack(Action.EDIT, what="hand in a forged edit form"),
         attack(Action.REWORD, what="hand in a forged review form"),

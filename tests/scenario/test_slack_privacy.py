@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.policy.operator_rules import DirectMessages, House
+from commands.policy.operator_rules import DirectMessages, OperatorRules
 from inference.domain.audience import Audience
 from tests.fakes.clock import ManualClock
 from tests.fakes.slack.records import Refused
@@ -172,7 +172,7 @@ async def test_an_unlisted_workspace_cannot_install_the_app(slack, make_house, a
         "client_id": slack.client_id,
         "client_secret": slack.client_secret,
     }
-    rules = House(allowed_tenants=frozenset({f"slack:{acme.id}"}))
+    rules = OperatorRules(allowed_tenants=frozenset({f"slack:{acme.id}"}))
     async with make_house(section=section, rules=rules).open() as house:
         await listening(free_port)
         address = f"http://127.0.0.1:{free_port}/slack/install"
@@ -185,7 +185,7 @@ async def test_an_unlisted_workspace_cannot_install_the_app(slack, make_house, a
 
 @pytest.mark.attack("tenants", "Slack: make something in closed direct messages")
 async def test_closed_direct_messages_take_nothing(make_house, alice, hall):
-    rules = House(direct_messages=DirectMessages.CLOSED)
+    rules = OperatorRules(direct_messages=DirectMessages.CLOSED)
     async with make_house(rules=rules).open() as house:
         alice.say(alice.dm, HIDDEN)
         await alice.wait_for(alice.dm, lambda m: "in direct messages" in m.words)

@@ -45,7 +45,7 @@ def attacker(victim, request):
     return replace(victim, caller=caller, channel=replace(victim.channel, tenant="test:g2"))
 
 
-@pytest.mark.parametrize("verb", Action)
+@pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("job", ["JOB0000001", "JOB0000002"])
 async def test_a_foreign_button_is_answered_like_a_forged_one(attacker, jobs, action, job):
     before = len(jobs.orders)

@@ -215,7 +215,7 @@ async def test_review_is_a_setting_of_people_and_of_guilds(assisted, jobs, setti
 
 
 @pytest.mark.parametrize(
-    ("verb", "outcome"),
+    ("action", "outcome"),
     [
         (Action.ACCEPT, (REFINED, "Job 7Q2FK9XDAB is in the queue with the refined prompt.")),
         (Action.KEEP, ("fuchs im schnee", "Job 7Q2FK9XDAB is in the queue with your own prompt.")),
@@ -232,7 +232,7 @@ async def test_a_word_puts_the_job_in_line(assisted, jobs, review, action, outco
     assert plain(again) == "Job 7Q2FK9XDAB is not waiting for approval, or not any more."
 
 
-@pytest.mark.parametrize("verb", [Action.ACCEPT, Action.KEEP, Action.REWORD])
+@pytest.mark.parametrize("action", [Action.ACCEPT, Action.KEEP, Action.REWORD])
 async def test_only_its_requester_and_admins_decide(assisted, jobs, review, action):
     card = await press(button(action, review), replace(assisted, caller=BOB))
     assert plain(card) == "Only U1 or an admin can approve that prompt."

@@ -137,7 +137,7 @@ async def test_only_the_owner_or_an_admin_cancels(call, jobs, caller, cancelled,
         assert plain(card) == "Only ada or an admin can cancel that job."
 
 
-@pytest.mark.parametrize("verb", Action)
+@pytest.mark.parametrize("action", Action)
 async def test_a_foreign_job_is_as_unknown_as_none(call, jobs, action):
     job = (await execute("/generate one", call)).job
     stranger = replace(
@@ -195,7 +195,7 @@ async def test_info_shows_the_recipe_privately(call):
 
 
 @pytest.mark.parametrize(
-    ("verb", "paused", "draining"),
+    ("action", "paused", "draining"),
     [("pause", True, False), ("drain", False, True), ("resume", False, False)],
 )
 async def test_the_operator_runs_the_line(call, jobs, action, paused, draining):

@@ -22,7 +22,7 @@ def names(view):
     return [block["block_id"] for block in view["blocks"] if block["type"] == "input"]
 
 
-@pytest.mark.parametrize("studio", [STUDIO, RICH])
+@pytest.mark.parametrize("installation", [STUDIO, RICH])
 @pytest.mark.parametrize("command", ["generate", "image", "animate"])
 @pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize("channel", ["", "C1"])
