@@ -403,3 +403,12 @@ async def test_two_jobs_cannot_have_the_same_key_even_by_way_of_two_tenants(stor
     again = await store.accept(replace(a_job(key="click"), tenant="guild:b"), anything)
 
     assert again.id == first.id
+
+
+async def test_a_failure_that_an_older_version_stored_reads_by_its_present_name(store):
+    job = await store.accept(a_job(), lambda _: None)
+    await store.fail(job.id, Failure(code="worker.lied", params={"reason": "size"}))
+
+    found = await store.get(job.id)
+
+    assert found.failure == Failure(code="worker.bad_manifest", params={"reason": "size"})
