@@ -179,7 +179,7 @@ def _without_piles(line: str) -> str:
 
 def _shows(character: str) -> bool:
     category = unicodedata.category(character)
-    # What is unassigned here may be an emoji that is newer than this Python.
+    # Unassigned code points may be emoji newer than this Python.
     if category in {"Cc", "Cf", "Cs"} or category[0] in "ZM":
         return False
     return character not in "\u115f\u1160\u2800\u3164\uffa0"

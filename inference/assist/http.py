@@ -24,7 +24,7 @@ def http_client(base_url: str | None) -> DefaultAsyncHttpxClient:
     """
     proxy = find_proxy(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
     if proxy is None:
-        # Where a proxy is named and not meant, it must not look itself: its rules are others.
+        # httpx must not read the environment itself: its proxy rules differ from ours.
         return DefaultAsyncHttpxClient(trust_env=not getproxies(), event_hooks=_HOOKS)
     url = proxy.url
     if proxy.user is not None:

@@ -23,7 +23,7 @@ def draw(spec: Spec) -> str:
 
 def _for_any(spec: Spec) -> str:
     lot = Random(spec.seed)  # noqa: S311 - to be drawn again, not to be secret
-    # Weighed by their mixes, so that each of them is equally likely.
+    # Weighted by the number of combinations, so that each is equally likely.
     cast = lot.choices(CASTS, [len(c.subjects) * len(c.actions) * len(c.places) for c in CASTS])[0]
     subject, action, place = (
         lot.choice(words) for words in (cast.subjects, cast.actions, cast.places)

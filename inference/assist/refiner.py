@@ -53,7 +53,7 @@ class Refiner:
         """
         forgotten = self._cache.times_forgotten(asker)
         key = await digest(draft, self._assistant.name)
-        # Assistants come as plugins, and answers from older versions: nobody's word is taken.
+        # Plugins and older versions may return anything, so check the answer again.
         prompt = _usable(await self._cache.get(key) or "")
         if not prompt:
             prompt = _usable(await self._ask(draft, asker))

@@ -70,7 +70,7 @@ def admit(counts: Counts, limits: QueueLimits, *, now: float) -> None:
     if counts.total >= (limits.ceiling if counts.tenant == 0 else limits.total):
         raise UserError("queue.full_total", limit=limits.total, count=counts.total)
     if counts.newest_at is not None:
-        # A job of the future means that the wall clock jumped back: better no cooldown than one
+        # A job from the future means that the wall clock jumped back: better no cooldown than one
         # that lasts until the clock is there again.
         elapsed = now - counts.newest_at
         if 0 <= elapsed < limits.cooldown_seconds:

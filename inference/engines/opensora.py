@@ -302,7 +302,7 @@ class _MemoryRetry:
                     raise
                 if self._saving is max(Saving):
                     raise EngineError("worker.out_of_memory") from None
-            # Outside of the handler: the error holds on to everything that the stage had.
+            # Outside the handler, because the exception keeps the stage's tensors alive.
             self._saving = Saving(self._saving + 1)
             torch.cuda.empty_cache()
 

@@ -105,7 +105,7 @@ async def open_core(
         costs = CostModel()
         for job in await store.finished(LEARN_FROM):
             if job.manifest is not None and "total" in job.manifest.timings:
-                # A model or size that is no longer there teaches nothing.
+                # Skip models and sizes that no longer exist.
                 with contextlib.suppress(Exception):
                     costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
         judge = guard(database)

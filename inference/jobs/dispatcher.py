@@ -144,11 +144,11 @@ class Dispatcher:
         spec = self._running.spec
         try:
             rest = self._costs.rest_seconds(spec, self._capabilities(spec.model))
-        except Exception:  # noqa: BLE001 - its model is gone: others want to know where they stand
+        except Exception:  # noqa: BLE001 - the model is gone; others still need an estimate
             return by_estimate
         by_pace = (now - self._stepping_since) / progress.done * (progress.total - progress.done)
         by_pace += rest
-        # A few steps tell more than any estimate; the very first one still warms things up.
+        # A few steps are better than any estimate; the first one includes warm-up.
         trust = min(1.0, progress.done / TRUSTED_STEPS)
         return trust * by_pace + (1 - trust) * by_estimate
 
@@ -271,7 +271,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             await asyncio.shield(self._requeue_at_stop(job))
             raise
-        except Exception as error:  # noqa: BLE001 - what it means is decided there
+        except Exception as error:  # noqa: BLE001 - classified in the callee
             await self._end_without_clip(job, error)
         else:
             await self._hand_over(job, manifest)
@@ -289,7 +289,7 @@ class Dispatcher:
                 await self._unclaim(job)
             case WorkerLost(code=code):
                 log.warning("job.worker_lost", code=code, **error.params)
-                # A stop of ours is nobody's loss.
+                # Our own shutdown does not count as a loss.
                 failure = Failure(code="worker.gave_up")
                 await self._requeue(job, failure, lost=code != "worker.closed")
             case EngineError(transient=True):
@@ -320,7 +320,7 @@ class Dispatcher:
         self._finished(job.id)
         try:
             self._costs.learn(job.spec, self._capabilities(job.spec.model), manifest.timings)
-        except Exception as error:  # noqa: BLE001 - the clip is there, whatever it taught
+        except Exception as error:  # noqa: BLE001 - the clip is complete; only the estimate suffers
             log_bug(_log, "job.nothing_learned", error, job=job.id)
         _log.info("job.rendered", job=job.id, seconds=round(seconds, 2), bytes=manifest.size)
 

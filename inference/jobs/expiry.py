@@ -86,7 +86,7 @@ class Expiry:
             await survive(self.expire_waiting, name="expiry.waiting")
             await survive(self.forget, name="expiry.forget")
             if ticks and ticks % FILES_EVERY == 0:
-                # A row that was damaged meanwhile is found by reading it.
+                # Reading all rows finds those that were damaged since.
                 await survive(self._store.unfinished, name="expiry.rows")
                 await survive(self.expire_files, name="expiry.files")
                 await survive(self.expire_reviews, name="expiry.reviews")

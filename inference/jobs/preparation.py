@@ -214,7 +214,7 @@ class Preparer:
             UserError: The job must be refused, with the sentence for its requester.
         """
         job = replace(await self._with_files(job), verdict=Verdict())
-        # What this machine denies is sent neither to the assistant nor to hosted moderation.
+        # Locally denied prompts are sent neither to the assistant nor to hosted moderation.
         job = await self._judged(job, ModeratorScope.LOCAL)
         job = await self._refine(job)
         return await self._judged(job, ModeratorScope.HOSTED)

@@ -77,7 +77,7 @@ async def _resume(job: Job, store: JobStore, artifacts: Artifacts, queue: JobQue
     if job.state not in {JobState.RUNNING, JobState.FINISHING}:
         return job
     if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
-        # Nobody knows when the process ended: it ran until the cancel at least.
+        # When the process ended is unknown; it ran at least until the cancel.
         ran = job.cancel_requested_at - (job.started_at or job.cancel_requested_at)
         charge = queue.shares.correct(job.tenant, min(0.0, max(0.0, ran) - job.cost))
         cancelled = await store.cancel(job.id, running=True, charge=charge)

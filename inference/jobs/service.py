@@ -123,7 +123,7 @@ class JobService:
             output=order.output,
             review=order.review,
             audience=order.audience,
-            # Who has no name beyond the tenant is counted there.
+            # Without a name across tenants, the requester counts by tenant.
             person=order.person or f"{order.tenant}:{order.requester.id}",
         )
         admit_length(job.cost, self._limits)
@@ -134,7 +134,7 @@ class JobService:
             if quota is not None:
                 admit_cost(counts.usage, quota, job.cost, now=now)
 
-        # A caller that is cancelled has still submitted: what is on disk must also be prepared.
+        # Shielded: once the job is on disk, it must also be prepared.
         return await asyncio.shield(self._accept(job, check, quota))
 
     async def _accept(self, job: Job, check: Callable[[Counts], None], quota: Quota | None) -> Job:
@@ -191,7 +191,7 @@ class JobService:
                 self._preparer.add(job_id)
             return job
 
-        # As for `submit`: once it is on disk it must also be prepared.
+        # Shielded, as in `submit`.
         return await asyncio.shield(work())
 
     async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
@@ -219,7 +219,7 @@ class JobService:
                 await self._dispatcher.enqueue_or_fail(job)
             return job
 
-        # As for `submit`: once it is on disk it must also be queued.
+        # Shielded, as in `submit`.
         return await asyncio.shield(work())
 
     async def refine(
@@ -289,7 +289,7 @@ class JobService:
         Raises:
             NotFound: `job.unknown`.
         """
-        # Between two looks the job may be claimed, or put back in the queue: then look again.
+        # The job may be claimed or requeued between two checks, so check again.
         while (await self.get(job_id, tenant=tenant)).state in CANCELLABLE:
             if await self._store.cancel(job_id):
                 self._queue.discard(job_id, tenant)
@@ -321,11 +321,11 @@ class JobService:
         Nothing of theirs can be read any more once this returns, whatever could not be delivered
         or is just being stopped. Return how many jobs there were.
         """
-        # A caller that is cancelled has still asked.
+        # Shielded: a started erasure must finish.
         return await asyncio.shield(self._forget(tenant, requester_id))
 
     async def _forget(self, tenant: str, requester_id: str) -> int:
-        # First, so that no answer that is on its way is kept after the rest is gone.
+        # First, so that no pending answer is cached after the erasure.
         await self._refinements.forget(tenant, requester_id)
         erased = await self._store.forget(tenant, requester_id)
         for job_id in erased.unfinished:

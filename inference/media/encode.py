@@ -142,7 +142,7 @@ class Mp4:
         self._stream = container.add_stream("libx264", rate=FILE_FPS, options=dict(options))
         self._stream.width, self._stream.height = size.width, size.height
         self._stream.pix_fmt = "yuv420p"
-        # Untagged files are shown with BT.601 or BT.709 colours, as each player guesses.
+        # Players guess BT.601 or BT.709 for untagged files.
         self._stream.codec_context.colorspace = Colorspace.ITU709
         self._stream.codec_context.color_primaries = Colorspace.ITU709
         self._stream.codec_context.color_trc = Colorspace.ITU709

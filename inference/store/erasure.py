@@ -53,7 +53,7 @@ async def erase(
     for row in rows:
         job = await decode_job(connection, row, now)  # a damaged one is repaired in its place
         if job is not None and job.state.value in _RENDERED:
-            # The GPU has done it: it counts as if it was delivered.
+            # The GPU time was used, so charge it as if delivered.
             await ledger.charge(connection, job, now)
     await _write_tombstones(connection, key, whose, now)
     ended = tuple(row["id"] for row in rows if row["state"] in {state.value for state in ENDED})
@@ -104,7 +104,7 @@ async def _write_tombstones(
                 " WHERE tenant = ? AND requester_id = ? AND person = ?",
                 (tombstone(key, person), *whose, person),
             )
-    # A job's id stands in chats beside the name of who asked for it.
+    # Chats show job ids next to names, so the id is personal data too.
     await connection.execute(
         "UPDATE ledger SET requester_id = ?, job = '#' || lower(hex(randomblob(12))), forget = 1"
         " WHERE tenant = ? AND requester_id = ?",

@@ -154,7 +154,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         StoreError: Why it cannot be read.
     """
     with explained(path, opening=True), contextlib.ExitStack() as stack:
-        # The file system says best why it cannot be opened; a pipe would wait for its writer.
+        # Opening it first gives the precise error; a pipe would block until it has a writer.
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         hindrance = obstacle(path)
         if hindrance is not None:

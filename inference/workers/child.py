@@ -140,7 +140,7 @@ class RenderWorker:
     def _on_message(self, message: Message) -> None:
         match message:
             case Run(task=task):
-                # Made here, not where it is run, so that a `Cancel` right behind finds it.
+                # Created before it runs, so that a `Cancel` right after it finds it.
                 self._jobs[task.job_id] = job = _ActiveRender(task, self._link)
                 self._waiting.put(job)
             case Cancel(job_id=job_id):
@@ -307,7 +307,7 @@ def main() -> None:
         fault=fault,
     )
     worker.run(config["heartbeat_seconds"])
-    # Without the interpreter's tidying up: its threads wait on the pipe and the device for good.
+    # Skip interpreter shutdown, which would wait forever for blocked threads.
     os._exit(0)
 
 

@@ -84,7 +84,7 @@ def _exit_orphaned() -> NoReturn:
 
 
 def _obey_the_parent_only() -> None:
-    # Ctrl-C and a service manager's stop reach the whole group; the parent decides what follows.
+    # Ctrl-C and service stops signal the whole group; the parent shuts the child down.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":

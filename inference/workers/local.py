@@ -60,7 +60,7 @@ class _PendingRender:
 
     def __init__(self, task: RenderTask) -> None:
         self.task = task
-        # Encoded at once, so that a task that cannot be sent fails its caller and nobody else.
+        # Encoded here, so that a task that cannot be sent fails only its caller.
         self.frame = encode(Run(task=task))
         self.worker: _Worker | None = None
         self.inbox: asyncio.Queue[ProgressMessage | Done | Failed | Stopped | WorkerLost] = (
@@ -234,7 +234,7 @@ class LocalExecutor:
                 while isinstance(await job.inbox.get(), ProgressMessage):
                     pass
         except BaseException as error:
-            # The worker does not obey, or the caller cannot wait: the device must be free.
+            # The worker ignores the cancel, or the caller cannot wait: free the device.
             self._retire(job)
             if not isinstance(error, TimeoutError):
                 raise
@@ -279,7 +279,7 @@ class LocalExecutor:
             if loss.code == "worker.silent":
                 self._started.clear()
                 self._report("worker.start", loss)
-            # Told only now, when the process is gone and touches neither files nor device.
+            # Only now is the process gone and no longer using files or the device.
             _tell(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
                 _log.warning("worker.lost", code=loss.code, next_seconds=self._restart_seconds)
@@ -345,7 +345,7 @@ class LocalExecutor:
             if message is not None:
                 worker.watchdog.heard(message)
                 self._take(worker, message)
-            # A blocked loop cannot listen: what lies beyond the tick is not the child's silence.
+            # Time beyond the tick is our own blocked loop, not the child's silence.
             worker.watchdog.passed(min(loop.time() - before, tick))
 
     def _take(self, worker: _Worker, message: Message) -> None:
@@ -359,7 +359,7 @@ class LocalExecutor:
                 if isinstance(message, ProgressMessage):
                     job.inbox.put_nowait(message)
                     return
-                # A job stopped by the executor's end was not cancelled by anybody.
+                # A job stopped by our shutdown was not cancelled by a person.
                 closed = self._closing and isinstance(message, Stopped)
                 job.inbox.put_nowait(WorkerLost("worker.closed") if closed else message)
                 if isinstance(message, Failed) and message.code in BROKEN:

@@ -200,7 +200,7 @@ class _Lane:
                 child.send(Call(operation=operation, arguments=arguments))
                 answer = await _answer(child, seconds)
             except BaseException as error:
-                # Cancelled callers too: the child still works on what nobody wants any more.
+                # Also for cancelled callers: the child is still busy with the abandoned call.
                 await self._drop()
                 if isinstance(error, WorkerLost):
                     _log.warning("media.process_lost", operation=operation, code=error.code)

@@ -154,7 +154,7 @@ def _answered(call: Call, link: Link) -> bool:
     _, status = os.waitpid(pid, 0)
     if status != 0:
         return False
-    # One, and of our form: whoever took the fork over shall not speak for later calls.
+    # Accept one well-formed answer only: a compromised fork must not answer later calls.
     (answer,) = Decoder().feed(frame)
     link.send(answer)
     return True

@@ -60,7 +60,7 @@ class Previews:
         if still is None or step < FIRST_STEP or busy or now < self._next_at:
             return
         self._next_at = now + PAUSE_SECONDS
-        # A preview is a courtesy: no render fails for the lack of one.
+        # Previews are optional, so no render fails without one.
         try:
             self._writing = self._pool.submit(self._write, still())
         except Exception as error:  # noqa: BLE001 - whatever an engine's drawing raises

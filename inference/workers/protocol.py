@@ -217,7 +217,7 @@ def _decode(body: bytes) -> Message:
         kind = _TYPES[members.pop("type")]
         message: Message = _build(kind, members)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # The reason names no content: it may hold a prompt.
+        # No content in the reason: it may contain a prompt.
         raise ProtocolError(f"not a message: {type(error).__name__}") from None
     return message
 

@@ -188,7 +188,7 @@ class Database:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # Something that the work waited for was cancelled: that ends the work, not the writer.
+            # A cancellation inside the work must not end the writer.
             _settle(future, error=StoreError("store.interrupted", path=str(self._path)))
         except Exception as error:  # noqa: BLE001 - also the caller's bug is the caller's to see
             _settle(future, error=await self._explained(error) or error)
@@ -346,7 +346,7 @@ def _prepare(path: Path) -> None:
 async def _connect(path: Path, *, make: bool) -> aiosqlite.Connection:
     """Open a connection; `make` lets SQLite make the file, which else must be there."""
     with explained(path):
-        # Opened outside of aiosqlite: its thread would outlive the loop if it could not open it.
+        # Opened outside aiosqlite, whose thread would outlive the loop after a failure.
         opened = await asyncio.to_thread(_open, path, make=make)
         connection = await aiosqlite.Connection(lambda: opened, iter_chunk_size=64)
         try:
