@@ -20,8 +20,7 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Each test process and its children compute on one thread: there is one per core already.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 import structlog
@@ -12,6 +13,9 @@ from pytest_socket import socket_allow_hosts
 from tests.fakes.bench import Bench
 from tests.fakes.clock import ManualClock
 from tests.fakes.executor import FakeExecutor
+
+# Test processes share the cores already: torch and the children compute on one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 settings.load_profile("ci")

@@ -62,6 +62,7 @@ def test_a_fitted_encoder_gives_uncorrelated_latents_of_the_variance_its_config_
     assert correlation.abs().max() < 0.01
 
 
+@pytest.mark.slow
 def test_a_fitted_decoder_is_written_as_a_vae_that_loads(tmp_path):
     vae = load_vae(VAE)
     before = vae.decoder.conv_in.conv.weight.clone()
@@ -76,5 +77,6 @@ def test_a_fitted_decoder_is_written_as_a_vae_that_loads(tmp_path):
     assert torch.equal(again.encoder.conv_in.conv.weight, load_vae(VAE).encoder.conv_in.conv.weight)
 
 
+@pytest.mark.slow
 def test_the_shipped_vae_keeps_drawn_clips():
     assert quality(load_vae(VAE), count=6) > 28

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from bot.control.socket_path import SOCKET_NAME, short_socket_path
 
 SECONDS = 60.0
 """Patience with a busy machine; nothing here takes more than a few."""
@@ -57,13 +60,21 @@ class Shell:
         return Ended(code=process.returncode, out=out, err=err)
 
     def serve(self) -> subprocess.Popen[str]:
-        """Start `rushes run` and wait until it answers."""
+        """Start `rushes run` and wait until it listens."""
         process = self.start("run")
         deadline = time.monotonic() + SECONDS
-        while self.rushes("queue").code != 0:
+        while not self._listens():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
+            time.sleep(0.02)
         return process
+
+    def _listens(self) -> bool:
+        with (
+            socket.socket(socket.AF_UNIX) as caller,
+            short_socket_path(self.directory / "data" / SOCKET_NAME) as address,
+        ):
+            return caller.connect_ex(address) == 0
 
     def settled(self, job: str, *arguments: str) -> str:
         """Wait until a job brought its file, and return what `show` prints."""

@@ -2,7 +2,7 @@ import pytest
 
 from tests.scenario.discord_day import Plan, report, run
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 async def test_a_bad_day_loses_and_repeats_nothing(tmp_path):

@@ -19,7 +19,7 @@ from inference.workers.executor import RenderTask
 from inference.workers.local import LocalExecutor
 
 torch = pytest.importorskip("torch")
-pytestmark = [pytest.mark.model, pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.model, pytest.mark.process, pytest.mark.slow]
 
 COLOURS = {
     "red": (230, 30, 30),

@@ -55,7 +55,9 @@ async def test_an_undisturbed_story_ends_well_and_passes_every_kind_of_fault_poi
     assert set(HARDEST) <= set(points)
 
 
-@pytest.mark.parametrize("point", HARDEST)
+@pytest.mark.parametrize(
+    "point", [HARDEST[0], *(pytest.param(point, marks=pytest.mark.slow) for point in HARDEST[1:])]
+)
 async def test_a_kill_at_the_worst_points_loses_and_repeats_nothing(tmp_path, point):
     tally = await killed_at(tmp_path / "story", point)
     assert not tally.problems
@@ -63,12 +65,14 @@ async def test_a_kill_at_the_worst_points_loses_and_repeats_nothing(tmp_path, po
     assert (tally.accepted, tally.delivered_once, tally.told) == (7, 4, 1)
 
 
+@pytest.mark.slow
 async def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path):
     tally = await shaken(tmp_path / "moments", kills=5, seed=20)
     assert not tally.problems
     assert tally.accepted == tally.delivered_once + tally.cancelled + tally.told > 0
 
 
+@pytest.mark.slow
 async def test_damaged_rows_jumping_clocks_and_dying_workers_lose_and_repeat_nothing(tmp_path):
     events = {"damage": 3, "clock": 3, "worker": 2, "kill": 1}
     tally = await shaken(tmp_path / "moments", kills=4, seed=7, events=events)

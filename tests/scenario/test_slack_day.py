@@ -13,6 +13,7 @@ from tests.scenario.slack_verdict import Asked, judge
 JOB = "7Q2FK9XDTB"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 async def test_a_bad_morning_on_slack_loses_and_repeats_nothing(tmp_path):
     verdict = await live(Plan.short(), tmp_path)
