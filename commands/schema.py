@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from inference.domain.spec import Mode
-
-if TYPE_CHECKING:
-    pass
 
 Value = str | int | float | bool
 """A value of an option, as `parsing.values` accepts it; members of the spec's enums are text."""

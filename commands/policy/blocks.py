@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import aiosqlite
 
@@ -22,22 +21,6 @@ class Block:
     """Shown to them."""
 
 
-class Blocks(Protocol):
-    """The blocks of every guild."""
-
-    async def put(self, tenant: str, block: Block, actor: Requester) -> None:
-        """Block a person, or change the reason."""
-        ...
-
-    async def lift(self, tenant: str, person: str, actor: Requester) -> bool:
-        """Let a person work again; return whether they were blocked."""
-        ...
-
-    async def of(self, tenant: str, person: str) -> Block | None:
-        """Return the block of a person, if there is one."""
-        ...
-
-
 class BlockStore:
     """The table `blocks`."""
 
@@ -46,7 +29,7 @@ class BlockStore:
         self._clock = clock
 
     async def put(self, tenant: str, block: Block, actor: Requester) -> None:
-        """Block a person; see `Blocks`."""
+        """Block a person, or change the reason."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             before = await _reason(connection, tenant, block.person)
@@ -60,7 +43,7 @@ class BlockStore:
         await self._database.write("block", work)
 
     async def lift(self, tenant: str, person: str, actor: Requester) -> bool:
-        """Let a person work again; see `Blocks`."""
+        """Let a person work again; return whether they were blocked."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             before = await _reason(connection, tenant, person)
@@ -76,7 +59,7 @@ class BlockStore:
         return await self._database.write("unblock", work)
 
     async def of(self, tenant: str, person: str) -> Block | None:
-        """Return the block of a person; see `Blocks`."""
+        """Return the block of a person, if there is one."""
         rows = await self._database.read(
             "SELECT reason FROM blocks WHERE tenant = ? AND person = ?", (tenant, person)
         )

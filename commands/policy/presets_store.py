@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import aiosqlite
 
@@ -36,26 +35,6 @@ class Preset:
 _Options = dict[str, Value] | None
 
 
-class Presets(Protocol):
-    """The presets of every guild."""
-
-    async def save(self, tenant: str, preset: Preset, actor: Requester) -> bool:
-        """Keep a preset in place of one with its name; False when there are too many."""
-        ...
-
-    async def visible(self, tenant: str, person: str) -> list[Preset]:
-        """Return a person's own presets and the guild's, by name, own ones first."""
-        ...
-
-    async def delete(self, tenant: str, owner: str, name: str, actor: Requester) -> bool:
-        """Delete a preset; return whether it was there."""
-        ...
-
-    async def forget(self, tenant: str, person: str) -> None:
-        """Delete a person's own presets."""
-        ...
-
-
 class PresetStore:
     """The table `presets`."""
 
@@ -64,7 +43,7 @@ class PresetStore:
         self._clock = clock
 
     async def save(self, tenant: str, preset: Preset, actor: Requester) -> bool:
-        """Keep a preset; see `Presets`."""
+        """Keep a preset in place of one with its name; False when there are too many."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             before = await _options(connection, tenant, preset.owner, preset.name)
@@ -88,7 +67,7 @@ class PresetStore:
         return await self._database.write("preset", work)
 
     async def visible(self, tenant: str, person: str) -> list[Preset]:
-        """Return what a person may use; see `Presets`."""
+        """Return a person's own presets and the guild's, by name, own ones first."""
         rows = await self._database.read(
             "SELECT owner, name, options FROM presets WHERE tenant = ? AND owner IN (?, ?)"
             " ORDER BY owner = ?, name",
@@ -100,7 +79,7 @@ class PresetStore:
         ]
 
     async def delete(self, tenant: str, owner: str, name: str, actor: Requester) -> bool:
-        """Delete a preset; see `Presets`."""
+        """Delete a preset; return whether it was there."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             before = await _options(connection, tenant, owner, name)
@@ -116,7 +95,7 @@ class PresetStore:
         return await self._database.write("preset", work)
 
     async def forget(self, tenant: str, person: str) -> None:
-        """Delete a person's own presets; see `Presets`."""
+        """Delete a person's own presets."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

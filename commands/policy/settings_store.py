@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import aiosqlite
 import structlog
@@ -35,22 +34,6 @@ class Change:
     """Checked; None takes it back."""
 
 
-class Settings(Protocol):
-    """What is set in every guild."""
-
-    async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
-        """Return what holds for a person in a channel, all changes that returned included."""
-        ...
-
-    async def change(self, tenant: str, changes: Iterable[Change], actor: Requester) -> None:
-        """Make all changes or none; those of guild and channels are audited."""
-        ...
-
-    async def forget(self, tenant: str, person: str) -> None:
-        """Take back everything that a person set for themselves."""
-        ...
-
-
 _Kept = dict[tuple[Scope, str], dict[str, Stored]]
 
 
@@ -71,7 +54,7 @@ class SettingsStore:
         self._cache: dict[str, _Cached] = {}
 
     async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
-        """Return what holds for a person in a channel; see `Settings`."""
+        """Return what holds for a person in a channel, all changes that returned included."""
         kept = await self._kept(tenant)
         return Rules(
             guild=kept.get((Scope.GUILD, ""), {}),
@@ -80,7 +63,7 @@ class SettingsStore:
         )
 
     async def change(self, tenant: str, changes: Iterable[Change], actor: Requester) -> None:
-        """Make all changes or none; see `Settings`."""
+        """Make all changes or none; those of guild and channels are audited."""
         wanted = tuple(changes)
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -91,7 +74,7 @@ class SettingsStore:
         await asyncio.shield(self._rewrite(tenant, work))
 
     async def forget(self, tenant: str, person: str) -> None:
-        """Take back what a person set; see `Settings`."""
+        """Take back everything that a person set for themselves."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from commands.policy.audit import Audit
-from commands.policy.blocks import Block, Blocks, BlockStore
+from commands.policy.blocks import Block, BlockStore
 from commands.policy.operator_rules import EVERYWHERE, OperatorRules
-from commands.policy.presets_store import Presets, PresetStore
-from commands.policy.settings_store import Settings, SettingsStore
-from commands.policy.words_store import GuildWords, GuildWordStore
+from commands.policy.presets_store import PresetStore
+from commands.policy.settings_store import SettingsStore
+from commands.policy.words_store import GuildWordStore
 from inference.clock import Clock
 from inference.store.sqlite.database import Database
 
@@ -18,10 +18,10 @@ from inference.store.sqlite.database import Database
 class Policy:
     """What a call is judged by."""
 
-    settings: Settings
-    presets: Presets
-    blocks: Blocks
-    words: GuildWords
+    settings: SettingsStore
+    presets: PresetStore
+    blocks: BlockStore
+    words: GuildWordStore
     audit: Audit
     operator_rules: OperatorRules = field(default_factory=OperatorRules)
 

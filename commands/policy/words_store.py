@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import aiosqlite
 
@@ -16,22 +15,6 @@ MAXIMUM_WORDS = 200
 """Of one guild."""
 
 
-class GuildWords(Protocol):
-    """The forbidden words of every guild, in the spelling of `inference.safety.terms.normal`."""
-
-    async def of(self, tenant: str) -> Sequence[str]:
-        """Return a guild's words in order."""
-        ...
-
-    async def add(self, tenant: str, word: str, actor: Requester) -> bool:
-        """Forbid a word; False when there are too many. One that is there stays."""
-        ...
-
-    async def remove(self, tenant: str, word: str, actor: Requester) -> bool:
-        """Allow a word again; return whether it was forbidden."""
-        ...
-
-
 class GuildWordStore:
     """The table `forbidden_words`."""
 
@@ -40,14 +23,14 @@ class GuildWordStore:
         self._clock = clock
 
     async def of(self, tenant: str) -> Sequence[str]:
-        """Return a guild's words; see `GuildWords`."""
+        """Return a guild's words in order."""
         rows = await self._database.read(
             "SELECT word FROM forbidden_words WHERE tenant = ? ORDER BY word", (tenant,)
         )
         return [row["word"] for row in rows]
 
     async def add(self, tenant: str, word: str, actor: Requester) -> bool:
-        """Forbid a word; see `GuildWords`."""
+        """Forbid a word; False when there are too many. One that is there stays."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             [(count, there)] = await connection.execute_fetchall(
@@ -67,7 +50,7 @@ class GuildWordStore:
         return await self._database.write("forbid_word", work)
 
     async def remove(self, tenant: str, word: str, actor: Requester) -> bool:
-        """Allow a word again; see `GuildWords`."""
+        """Allow a word again; return whether it was forbidden."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             cursor = await connection.execute(
