@@ -81,6 +81,9 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         else:
             health.report(key, error_text(problem, config.bot.language))
 
+    if config.http.token is not None:
+        where = config.where("http", "token")
+        report("http.not_served", UserError("config.http_not_served", where=where))
     executor = factories.executor(config, models=config.models.installed, report=report)
     installation = factories.installation(config, lambda: executor.device, executor.check_gpu)
     async with contextlib.AsyncExitStack() as stack:

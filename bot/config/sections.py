@@ -204,7 +204,7 @@ class WatermarkSection(Section):
 
 
 class HttpSection(Section):
-    """Health, metrics and REST over TCP; off without a token."""
+    """Reserved for health, metrics and REST over TCP: nothing is served there yet."""
 
     host: ListenAddress = "127.0.0.1"
     port: Port = 8080

@@ -1,4 +1,4 @@
-"""What one listener of the terminal hears: messages as they are posted, the line as it moves."""
+"""The event stream of a terminal: messages as they are posted, and the queue as it moves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from inference.domain.events import EventBus, JobEvent
 from inference.tasks import running
 
 PACE_SECONDS = 0.2
-"""The line is told at most so often."""
+"""Least time between two events of the queue."""
 
 REFRESH_SECONDS = 1.0
-"""The line is told at least so often while somebody is in it: estimates change by themselves."""
+"""Longest time between two looks at a queue with jobs: estimates change by themselves."""
 
 MOST_DOUBLINGS = 7
-"""Of the pace, while the line cannot be told."""
+"""Of the pace, while the queue cannot be read."""
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class EventStream:
-    """Two kinds of events, as JSON data, for one tenant.
+    """Sends two kinds of events to one listener, as JSON data, for one tenant.
 
     `{"event": "message", "kind", "edited", "card"}` for everything posted or edited, and
     `{"event": "line", "cards"}` with all unfinished jobs, the running one first.
@@ -43,12 +43,12 @@ class EventStream:
         terminal: TerminalPlatform,
         events: EventBus,
         tenant: str,
-        line: Callable[[], Awaitable[list[Card]]],
+        queue: Callable[[], Awaitable[list[Card]]],
     ) -> None:
         self._terminal = terminal
         self._events = events
         self._tenant = tenant
-        self._line = line
+        self._queue = queue
         self._spoken: asyncio.Queue[Spoken]
         self._moves: asyncio.Queue[JobEvent]
 
@@ -61,8 +61,8 @@ class EventStream:
     async def run(self, send: Send, stop: asyncio.Event) -> None:
         """Send what happens until `stop` is set; what `send` raises ends it too."""
         async with running() as tasks:
-            tasks.start(self._send_messages(send), name="feed-messages")
-            tasks.start(self._send_line(send), name="feed-line")
+            tasks.start(self._send_messages(send), name="events-messages")
+            tasks.start(self._send_queue(send), name="events-queue")
             await stop.wait()
 
     async def _send_messages(self, send: Send) -> None:
@@ -72,7 +72,7 @@ class EventStream:
                 try:
                     card = card_to_json(said.card)
                 except Exception as error:  # noqa: BLE001 - one message must not end the others
-                    log_bug(_log, "feed.bug", error, job=said.job.id)
+                    log_bug(_log, "events.bug", error, job=said.job.id)
                     continue
                 await send(
                     {
@@ -83,23 +83,23 @@ class EventStream:
                     }
                 )
 
-    async def _send_line(self, send: Send) -> None:
+    async def _send_queue(self, send: Send) -> None:
         told: list[dict[str, Any]] | None = None
         failures = 0
         while True:
             try:
-                line = [card_to_json(card) for card in await self._line()]
+                queue = [card_to_json(card) for card in await self._queue()]
                 failures = 0
             except Exception as error:  # noqa: BLE001 - the listener stays connected
-                log_bug(_log, "feed.bug", error)
+                log_bug(_log, "events.bug", error)
                 failures += 1
-                line = told or []
-            if line != told:
-                told = line
-                await send({"event": "line", "cards": line})
+                queue = told or []
+            if queue != told:
+                told = queue
+                await send({"event": "line", "cards": queue})
             await asyncio.sleep(PACE_SECONDS * 2 ** min(failures, MOST_DOUBLINGS))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_SECONDS if line or failures else None):
+                async with asyncio.timeout(REFRESH_SECONDS if queue or failures else None):
                     await self._moves.get()
             while not self._moves.empty():
                 self._moves.get_nowait()

@@ -1,10 +1,10 @@
 """The control socket: HTTP for the command line and the terminal chat, on a Unix socket.
 
 ```
-POST /v1/commands   {"as", "guild", "text", ...}       a typed line, as in any chat
+POST /v1/commands   {"as", "guild", "text", ...}       a typed command, as in any chat
 POST /v1/buttons    {"as", "guild", "custom_id", ...}  a press of a button
 GET  /v1/jobs/{id}?guild=                              how a job stands, and what came of it
-GET  /v1/events?guild=                                 what is posted, and the line as it moves
+GET  /v1/events?guild=                                 what is posted, and the queue as it moves
 GET  /v1/health
 ```
 
@@ -181,18 +181,18 @@ class _Control:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         tenant = tenant_of(request.query.get("guild", ""))
         locale = self._locale(request.query.get("language"))
-        feed = EventStream(
+        stream = EventStream(
             terminal=self._terminal(),
             events=self._app.core.events,
             tenant=tenant,
-            line=lambda: self._line(tenant, locale),
+            queue=lambda: self._queue(tenant, locale),
         )
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         # Subscribed before the headers go out: who has those misses nothing from then on.
-        with feed.subscribed():
+        with stream.subscribed():
             await response.prepare(request)
             try:
-                await feed.run(
+                await stream.run(
                     lambda data: response.write(json.dumps(data).encode() + b"\n"), self._stopping
                 )
             except* ConnectionError:
@@ -251,7 +251,7 @@ class _Control:
     def _locale(self, asked: str | None) -> str:
         return asked or self._app.services.language
 
-    async def _line(self, tenant: str, locale: str) -> list[Card]:
+    async def _queue(self, tenant: str, locale: str) -> list[Card]:
         viewer = Viewer(tenant=tenant)
         jobs = await self._jobs.waiting(tenant)
         return [self._card(job, locale) for job in jobs if can_see(job, viewer)]

@@ -10,23 +10,18 @@ bot's own token.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import discord
-from discord.abc import GuildChannel
 
 from bot.config.sections import DiscordSection
-from bot.discord import access, connection
+from bot.discord import connection
 from bot.discord.address import NAME, Address, Posted, created_at
 from bot.discord.closures import refine_refusals
-from bot.discord.errors import NO_REPLY, refuses_words, translate_errors
+from bot.discord.errors import translate_errors
 from bot.discord.inbound.answers import Answers, ShownCard
 from bot.discord.inbound.images import DiscordImages
-from bot.discord.outbound import destinations, render, uploads
-from bot.discord.outbound.destinations import Reply
+from bot.discord.outbound import destinations, messages
 from bot.discord.outbound.edit_throttle import EditThrottle
 from bot.discord.outbound.message_search import (
     SLACK_SECONDS,
@@ -38,8 +33,6 @@ from bot.discord.outbound.message_search import (
 from bot.discord.outbound.threads import Threads
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Outgoing, Receipt, Remember, Services
-from commands.text.card import Card, CardKind
-from commands.text.messages import text
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError
 from inference.domain.job import Job, JobState
@@ -52,8 +45,6 @@ UNSEEN_SECONDS = 3600.0
 """How long a message whose place cannot be looked into is held back; then it is kept."""
 UNSEEN_PAUSE_SECONDS = 30.0
 """Between two looks."""
-
-Sent = TypeVar("Sent")
 
 
 class DiscordPlatform:
@@ -141,13 +132,13 @@ class DiscordPlatform:
         thread = _thread(message)
         why = "discord.why.thread_closed" if thread else "discord.why.channel_closed"
         with refine_refusals(client, message.job, thread=thread is not None), translate_errors(why):
+            lang = self._locale(message)
             channel = await self._place(message)
             if thread is not None:
-                lang = self._locale(message)
                 channel = await self._threads.open(client, thread, message, remember, lang)
             try:
                 sent = await destinations.awake(
-                    client, channel, lambda: self._send(client, channel, message)
+                    client, channel, lambda: messages.send(client, channel, message, lang)
                 )
             finally:
                 self._threads.filled(channel)
@@ -162,7 +153,9 @@ class DiscordPlatform:
         self._throttle.edited(posted)
         with refine_refusals(client, message.job), translate_errors():
             await destinations.awake(
-                client, posted.channel, lambda: self._edit(client, posted, message)
+                client,
+                posted.channel,
+                lambda: messages.edit(client, posted, message, self._locale(message)),
             )
 
     async def find(self, message: Outgoing) -> Receipt | None:
@@ -180,7 +173,7 @@ class DiscordPlatform:
         client = self._client
         with refine_refusals(client, job), translate_errors():
             try:
-                await _partial(client, posted).delete()
+                await messages.partial(client, posted).delete()
             except discord.NotFound:
                 return
 
@@ -288,94 +281,6 @@ class DiscordPlatform:
     def _locale(self, message: Outgoing) -> str:
         return message.job.output.language or self._language
 
-    def _explained(self, message: Outgoing, channel: int) -> Card:
-        """Return the card for a channel; where it was not expected, it says why it is there."""
-        card = _card(message, channel)
-        address = Address(**message.job.address)
-        posted = Posted.from_receipt(message.card_receipt)
-        expected = posted.message if address.threads and posted else address.channel
-        if message.kind is ActKind.CARD:
-            expected = address.channel
-        why = message.trace.get("why")
-        if why is None or channel == expected:
-            return card
-        return render.noted(card, text(why, self._locale(message)))
-
-    def _may_embed(self, message: Outgoing, channel: int) -> bool:
-        """Whether embeds are shown in a channel: when it was asked, and now as far as is known."""
-        place = self._client.get_channel(channel)
-        allowed = not isinstance(place, GuildChannel) or access.embeds_in(place)
-        return allowed and Address(**message.job.address).embeds
-
-    async def _worded(
-        self, message: Outgoing, card: Card, send: Callable[[Card], Awaitable[Sent]]
-    ) -> Sent:
-        """Send a card; where a server takes no such words, once more without them."""
-        try:
-            return await send(card)
-        except discord.HTTPException as error:
-            if not refuses_words(error):
-                raise
-        note = text("discord.why.words", self._locale(message))
-        return await send(render.noted(render.neutral(card), note))
-
-    # -- what it becomes -----------------------------------------------------------------------
-
-    async def _send(
-        self, client: discord.Client, channel: int, message: Outgoing
-    ) -> discord.Message:
-        embeds = self._may_embed(message, channel)
-        posted = Posted.from_receipt(message.card_receipt)
-        reply: dict[str, Any] = (
-            {"reference": Reply(posted)} if posted and posted.channel == channel else {}
-        )
-
-        async def send(card: Card) -> discord.Message:
-            try:
-                return await post(card, **reply)
-            except discord.HTTPException as error:
-                if error.code != NO_REPLY:
-                    raise
-            return await post(card)
-
-        async def post(card: Card, **more: Any) -> discord.Message:
-            drawn = render.message(card, embeds=embeds)
-            attachment = card.attachment
-            return await client.get_partial_messageable(channel).send(
-                drawn.content,
-                embeds=drawn.embeds,
-                files=[await uploads.clip(attachment)] if attachment else [],
-                view=drawn.view or discord.utils.MISSING,
-                allowed_mentions=drawn.allowed_mentions,
-                nonce=message.key,
-                **more,
-            )
-
-        return await self._worded(message, self._explained(message, channel), send)
-
-    async def _edit(self, client: discord.Client, posted: Posted, message: Outgoing) -> None:
-        address = Address(**message.job.address)
-        running = message.card.kind is CardKind.RUNNING
-        embeds = self._may_embed(message, posted.channel)
-
-        async def edit(card: Card) -> None:
-            still = await uploads.preview(message.preview if running else None)
-            drawn = render.message(
-                card,
-                embeds=embeds,
-                link=_link(address, message),
-                preview=still is not None,
-            )
-            await _partial(client, posted).edit(
-                content=drawn.content,
-                embeds=drawn.embeds,
-                attachments=[still] if still else [],
-                view=drawn.view,
-                allowed_mentions=drawn.allowed_mentions,
-            )
-
-        await self._worded(message, self._explained(message, posted.channel), edit)
-
 
 def _thread(message: Outgoing) -> Posted | None:
     """Return the card in whose own thread a message belongs; None where it belongs elsewhere."""
@@ -389,27 +294,3 @@ def _is_passing(message: Outgoing) -> bool:
     """Whether a newer state follows soon, so that this one may be left out."""
     ending = message.job.state in {JobState.FINISHING, JobState.DELIVERING}
     return message.card.progress is not None or ending
-
-
-def _card(message: Outgoing, channel: int) -> Card:
-    """Return the card for a channel; outside of its guild, a job's buttons have no meaning."""
-    address = Address(**message.job.address)
-    card = Posted.from_receipt(message.card_receipt)
-    at_home = channel == address.channel or (card is not None and channel == card.message)
-    return message.card if at_home or address.guild is None else replace(message.card, buttons=())
-
-
-def _partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
-    return client.get_partial_messageable(posted.channel).get_partial_message(posted.message)
-
-
-def _link(address: Address, message: Outgoing) -> str | None:
-    """Return what leads from the card of a finished job to its file."""
-    clip = Posted.from_receipt(message.clip_receipt)
-    card = Posted.from_receipt(message.card_receipt)
-    if clip is None or card is None or message.card.kind is not CardKind.DONE:
-        return None
-    if clip.channel == card.message:
-        return f"→ <#{clip.channel}>"
-    guild = "@me" if address.guild is None or clip.channel != card.channel else address.guild
-    return f"→ https://discord.com/channels/{guild}/{clip.channel}/{clip.message}"

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from bot.app import open_app
+from bot.config.sections import HttpSection
 from bot.config.sources import load_config
 from bot.control.client import Posted, QueueChanged, Speaker, connect
 from bot.control.server import serve_control
@@ -43,6 +44,12 @@ async def http(config):
 async def ask(http, route, body):
     async with http.post(route, json=body) as response:
         return response.status, await response.json()
+
+
+async def test_a_token_for_http_that_nothing_serves_is_reported(config):
+    section = HttpSection.model_validate({"token": "secret"})
+    async with open_app(config.model_copy(update={"http": section})) as app:
+        assert "http.token" in app.services.health.problems["http.not_served"]
 
 
 async def test_requests_that_are_wrong_are_told_where(http):

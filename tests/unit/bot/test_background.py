@@ -204,7 +204,7 @@ async def test_a_listener_stays_connected_through_cards_that_cannot_be_told(tmp_
     async def send(event):
         heard.append(event)
 
-    feed = EventStream(terminal=terminal, events=events, tenant="guild:a", line=line)
+    feed = EventStream(terminal=terminal, events=events, tenant="guild:a", queue=line)
     with feed.subscribed():
         async with running(feed.run(send, asyncio.Event())):
             job = a_job()
