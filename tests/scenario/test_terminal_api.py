@@ -49,7 +49,7 @@ async def ask(http, route, body):
 async def test_a_token_for_http_that_nothing_serves_is_reported(config):
     section = HttpSection.model_validate({"token": "secret"})
     async with open_app(config.model_copy(update={"http": section})) as app:
-        assert "http.token" in app.services.health.problems["http.not_served"]
+        assert "HTTP" in app.services.health.problems["http.not_served"]
 
 
 async def test_requests_that_are_wrong_are_told_where(http):
