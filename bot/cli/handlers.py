@@ -258,7 +258,7 @@ def _config(options: argparse.Namespace, **bot: object) -> Config:
 
     if options.data_dir is not None:
         bot["data_dir"] = options.data_dir
-    config = load_config(options.config, overrides={"bot": bot})
+    config = load_config(options.config, overrides={"bot": bot} if bot else {})
     provide_caches(config.bot.data_dir)
     return config
 

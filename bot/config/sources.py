@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from bot.config.sections import Config, ModelsSection
+from bot.config.values import collection
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from inference import crash_points
 from inference.domain.errors import RushesError, UserError, UserErrors
@@ -134,9 +135,22 @@ def _sourced(kind: type[Settings], tables: dict[str, Any]) -> type[Settings]:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's hook
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, tables))
+            environment = InitSettingsSource(settings_cls, _with_sections(env_settings()))
+            return (init_settings, environment, InitSettingsSource(settings_cls, tables))
 
     return Sourced
+
+
+def _with_sections(found: dict[str, Any]) -> dict[str, Any]:
+    """Read whole sections that the environment holds as JSON, to be merged key by key."""
+    return {name: _section(value) for name, value in found.items()}
+
+
+def _section(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):  # told when the config is read
+            return collection(value, dict)
+    return value
 
 
 def _read(path: Path | None) -> tuple[Path | None, str, dict[str, Any]]:

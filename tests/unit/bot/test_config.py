@@ -266,3 +266,16 @@ def test_tenants_of_every_chat_are_taken(tmp_path, tenants):
     platforms = "platforms = ['mattermost.bridge:make', 'discord', 'slack', 'terminal']"
     config = loaded(tmp_path, f"[bot]\nallowed_tenants = '{tenants}'\n{platforms}\n")
     assert config.bot.allowed_tenants == {each.strip() for each in tenants.split(",")}
+
+
+def test_a_section_from_the_environment_is_merged_with_that_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUSHES_QUEUE", '{"waiting_total": 7}')
+    queue = loaded(tmp_path, "[queue]\nwaiting_per_guild = 4\nwaiting_total = 9\n").queue
+    assert (queue.waiting_total, queue.waiting_per_guild) == (7, 4)
+
+
+@pytest.mark.parametrize("value", ["[]", "3", "{", ""])
+def test_a_section_from_the_environment_that_is_no_table_is_named(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("RUSHES_QUEUE", value)
+    (told,) = refused(tmp_path, "[queue]\nwaiting_per_guild = 4\n")
+    assert told.startswith("RUSHES_QUEUE: queue is wrong")
