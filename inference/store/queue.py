@@ -38,10 +38,13 @@ async def next_place(connection: aiosqlite.Connection) -> int:
 
 async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
     """Count waiting jobs: in total, of the tenant, and of the requester."""
-    [row] = await connection.execute_fetchall(
-        "SELECT count(*) AS total, sum(tenant = ?1) AS tenant,"
-        " sum(person = ?2) AS requester"
-        f" FROM jobs WHERE state IN ({_WAITING}) AND {UNFINISHED}",
+    waiting = f"state IN ({_WAITING}) AND {UNFINISHED}"
+    [row] = await connection.execute_fetchall(  # each from an index alone
+        f"SELECT (SELECT count(*) FROM jobs INDEXED BY jobs_unfinished WHERE {waiting}) AS total,"
+        " (SELECT count(*) FROM jobs INDEXED BY jobs_unfinished"
+        f" WHERE {waiting} AND tenant = ?1) AS tenant,"
+        " (SELECT count(*) FROM jobs INDEXED BY jobs_unfinished_by_person"
+        f" WHERE {waiting} AND person = ?2) AS requester",
         (job.tenant, job.person),
     )
     [newest] = await connection.execute_fetchall(
@@ -52,8 +55,8 @@ async def count_waiting(connection: aiosqlite.Connection, job: Job) -> Counts:
     times = [at for at in (newest["at"], forgotten) if at is not None]
     return Counts(
         total=row["total"],
-        tenant=row["tenant"] or 0,
-        requester=row["requester"] or 0,
+        tenant=row["tenant"],
+        requester=row["requester"],
         newest_at=max(times, default=None),
     )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from inference.domain.outbox import ActKind
 from inference.domain.render import Manifest
 from inference.domain.scheduler import Charge
 from inference.domain.verdict import Outcome, Reason, Verdict
+from inference.store.queue import count_waiting
 from tests.fakes.orders import a_job, a_spec
 
 CHARGE = Charge(tenant="guild:a", tenant_virtual_time=12.5, virtual_time=2.5)
@@ -412,3 +414,20 @@ async def test_a_failure_that_an_older_version_stored_reads_by_its_present_name(
     found = await store.get(job.id)
 
     assert found.failure == Failure(code="worker.bad_manifest", params={"reason": "size"})
+
+
+async def test_counting_who_waits_looks_at_no_row_however_many_wait(database):
+    statements = []
+
+    async def count(connection):
+        await connection.set_trace_callback(statements.append)
+        asker = SimpleNamespace(tenant="guild:a", person="test:ada", created_at=1.0)
+        await count_waiting(connection, asker)
+        await connection.set_trace_callback(None)
+
+    await database.write("count", count)
+    [counting] = [sql for sql in statements if "AS requester" in sql]
+    plan = [row["detail"] for row in await database.read(f"EXPLAIN QUERY PLAN {counting}")]
+    looks = [detail for detail in plan if detail.startswith(("SEARCH", "SCAN jobs"))]
+    assert len(looks) == 3
+    assert all("COVERING INDEX jobs_unfinished" in detail for detail in looks), plan
