@@ -1,4 +1,4 @@
-"""Delivery: performs what the outbox asks for, until every platform has it.
+"""Delivery: works off the outbox until every platform has every message.
 
 One job's messages go out one after the other, the card first; different jobs' side by side, with a
 concurrency limit for each platform, kind of work and tenant (`bot.delivery_slots`). A transient
@@ -89,7 +89,7 @@ class Compressor(Protocol):
 
 
 class Delivery:
-    """Works the outbox off."""
+    """The worker of the outbox."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Live cards: progress of the running job and moves in line, as often as people can use.
+"""Live updates of cards: progress of the running job and moves in the queue.
 
 Nothing here is durable: what must be shown is in the outbox; this only makes waiting pleasant.
 """
@@ -41,7 +41,7 @@ def band(position: int) -> int:
 
 
 class LiveUpdates:
-    """Keeps cards fresh between the states that the outbox shows."""
+    """Refreshes cards between the states that the outbox posts."""
 
     def __init__(
         self,

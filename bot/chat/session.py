@@ -17,7 +17,7 @@ _NAME = re.compile(r"[\w.-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a line."""
+    """The result of one input."""
 
     card: Card | None = None
     accepted: bool = True

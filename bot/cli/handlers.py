@@ -1,4 +1,4 @@
-"""What the verbs of the command line do. Each imports what it needs: help must be instant."""
+"""Handlers of the command line. Each imports what it needs: help must be instant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the control socket is, for both of its ends."""
+"""The path of the control socket, short enough for the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes on after Slack had its acknowledgement, owned by the platform's task group."""
+"""Background tasks that outlive the acknowledgement to Slack, owned by a task group."""
 
 from __future__ import annotations
 

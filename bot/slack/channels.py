@@ -1,4 +1,4 @@
-"""What Slack says of channels: whether the bot may post there, and whether they are private."""
+"""Looks up channels: whether the bot may post there, and whether they are private."""
 
 from __future__ import annotations
 

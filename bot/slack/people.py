@@ -1,4 +1,4 @@
-"""Who somebody is: name, language, whether they administer the workspace or belong to it at all."""
+"""Looks up who a person is: name, language, admin or not, and of which company."""
 
 from __future__ import annotations
 

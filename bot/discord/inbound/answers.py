@@ -1,4 +1,4 @@
-"""How an interaction is answered: once, and within the three seconds that Discord gives.
+"""Answers interactions: once, and within the three seconds that Discord gives.
 
 A request that was accepted as a job is answered with the job's card: the one that the outbox wants
 posted, which learns from `Answers.card` that it is there. Everything else is for the person alone.

@@ -1,4 +1,4 @@
-"""What people do on Discord, each brought to the command it means."""
+"""Runs commands for interactions on Discord and answers them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CommandGateway:
-    """Hands in at the desk what interactions ask."""
+    """The one way from interactions to commands."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""From an interaction to who asks what and where, as commands know it."""
+"""Builds the call of a command from an interaction: caller, channel, options."""
 
 from __future__ import annotations
 

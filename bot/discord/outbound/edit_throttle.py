@@ -1,4 +1,4 @@
-"""Leaves out edits that a newer one follows soon, where Discord allows few."""
+"""Throttles edits of cards: skips those that a newer one follows soon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLD_PAUSE_SECONDS = 60.0
 
 
 class EditThrottle:
-    """Knows which messages were edited lately."""
+    """Counts recent edits per channel and message."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

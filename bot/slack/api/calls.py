@@ -1,4 +1,4 @@
-"""Calls of the Web API: at a bearable pace, with the right token, with translated errors."""
+"""Calls Slack's Web API: rate-limited, with the right token, with errors as `DeliveryError`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pace for everybody who calls a method of a workspace.
+"""Rate limits of Slack's methods: one token bucket per workspace and method.
 
 Slack counts calls per method and workspace, `chat.postMessage` also per channel. Each has a token
 bucket that is empty when the process starts: what was called just before a crash still counts at

@@ -1,4 +1,4 @@
-"""Text as Slack sends it, back to text as people typed it."""
+"""Converts text from Slack's markup to what people typed."""
 
 from __future__ import annotations
 

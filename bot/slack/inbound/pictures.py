@@ -1,4 +1,4 @@
-"""Pictures that people sent where the bot could see it: "the last image of this thread".
+"""Finds reference pictures: of a message, or the last one of a thread.
 
 A channel's history is never read. What Slack tells of by itself is noted, as ids; which thread a
 file is in is asked when somebody wants a picture from that thread.
