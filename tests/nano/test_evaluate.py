@@ -52,6 +52,7 @@ def table(installation, folder, lines=None):
     return {line.what.strip(): line for line in measured}
 
 
+@pytest.mark.slow
 def test_a_perfect_engine_gets_full_marks(tmp_path):
     lines = table(PerfectStudio(tmp_path), tmp_path)
     for what in ("colour", "place", "direction", "left or right", "up or down", "camera"):
