@@ -174,7 +174,7 @@ async def test_a_button_lifts_neither_a_block_nor_a_role_nor_a_cap(victim, jobs)
         ("settings set roles chiefs", "settings reset roles", "need another role"),
         ("settings set channels film", "settings reset channels", "in this channel"),
         ("settings set quota.user 1", "settings reset quota.user", "of 1 s"),
-        ("block u5", "unblock u5", "blocked you"),
+        ("block u5", "unblock u5", "You are blocked"),
     ):
         await execute(f"/rushes-admin {setting}", victim)
         assert words in plain(await press(reroll, member))
