@@ -25,7 +25,9 @@ MAX_TYPED = 8 * MAX_PROMPT
 
 _NO = "no-"
 _SWITCHED_OFF = {_NO + flag: option for flag, option in BY_FLAG.items() if option.kind is Kind.FLAG}
-_FLAGS = {**BY_FLAG, **_SWITCHED_OFF}
+_NAMED = {name: option for name, option in BY_NAME.items() if option.flag is not None}
+_FLAGS = {**_NAMED, **BY_FLAG, **_SWITCHED_OFF}
+"""An option has the name that forms and settings show (`--aspect`), and a short one (`--ar`)."""
 
 _FLAG = re.compile(rf"(--|[{quotes.DASHES[1:]}]{{1,2}})(?P<name>[^\W\d_][^\s={quotes.DOUBLE}]*)")
 _SEPARATOR = re.compile(r"\s*=?\s*")
@@ -208,14 +210,10 @@ def _option(flag: str) -> Option:
     option = _FLAGS.get(flag.casefold())
     if option is not None:
         return option
-    # People also try the names that forms show, such as `--resolution`.
-    names = {option.name: flag for flag, option in BY_FLAG.items()}
-    guess = closest(flag, [*_FLAGS, *names])
+    guess = closest(flag, _FLAGS)
     if guess is None:
         raise UserError("flag.unknown", flag=f"--{shown(flag)}")
-    raise UserError(
-        "flag.mistyped", flag=f"--{shown(flag)}", suggestion=f"--{names.get(guess, guess)}"
-    )
+    raise UserError("flag.mistyped", flag=f"--{shown(flag)}", suggestion=f"--{guess}")
 
 
 def _accept_text(option: Option, written: str) -> Value:
