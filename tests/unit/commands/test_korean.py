@@ -24,7 +24,7 @@ WORDS = {
     *("Information", "Bot", "Reset", "Token", "token", "xoxb", "xapp", "nano", "host", "port"),
     *("GPU", "ID", "PNG", "JPEG", "WebP", "GIF", "MB", "GB", "kB", "TOML", "HTTP", "Ctrl", "Tab"),
     *("fps", "config", "docs", "toml", "md", "log", "local", "general", "auto", "default"),
-    *("unlimited", "yes", "no", "360p", "720p", "UTF", "chown", "guild", "ids"),
+    *("unlimited", "yes", "no", "GET", "bot", "360p", "720p", "UTF", "chown", "guild", "ids"),
     *(
         "pull",
         "logout",
