@@ -208,7 +208,7 @@ async def test_only_allowed_tenants_are_served(call):
     assert not await makes(call, DIRECT)
     assert await makes(call, OTHER)
     assert await makes(call, replace(GUILD, admitted=True))
-    assert "2 requests" in plain(await execute("/rushes forget-me yes", call))
+    assert "2 jobs" in plain(await execute("/rushes forget-me yes", call))
 
 
 async def test_direct_messages_can_be_allowed_as_a_whole(call):
