@@ -30,9 +30,9 @@ class JobQueries:
         return next(iter(await self._decoded(rows)), None)
 
     async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
-        """Return all jobs that have not ended, oldest first."""
+        """Return all jobs that have not ended, oldest first (index jobs_unfinished)."""
         rows = await self._database.read(
-            f"SELECT * FROM jobs WHERE {UNFINISHED}"
+            f"SELECT * FROM jobs INDEXED BY jobs_unfinished WHERE {UNFINISHED}"
             " AND (?1 IS NULL OR (tenant = ?1 AND forget = 0))"
             " ORDER BY sequence, created_at",
             (tenant,),

@@ -11,7 +11,7 @@ BOT = """
 import asyncio
 from pathlib import Path
 from tests.process.worker_samples import LIMITS, task
-from inference.workers.executor import Stage
+from inference.domain.render import Stage
 from inference.workers.local import LocalExecutor
 
 async def main():
