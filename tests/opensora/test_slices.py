@@ -41,6 +41,16 @@ def test_a_vae_that_works_in_slices_decodes_and_encodes_the_same(vae, frames, ro
     torch.testing.assert_close(vae.encode(pixels), encoded, atol=2e-5, rtol=1e-4)
 
 
+@pytest.fixture
+def two_threads():
+    """Compute on two threads: convolutions take scratch memory for each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_slices_need_less_memory(vae):
     latents = torch.randn(1, 4, 5, 8, 8)
 

@@ -65,7 +65,7 @@ async def test_what_everybody_sees_is_in_the_language_that_the_admins_chose(plac
         set_to = place.boss.slash(
             place.general, "rushes-admin settings", action="set", key="language", value="ko"
         )
-        assert "language is ko now" in (await set_to.response()).text
+        assert "language is now ko" in (await set_to.response()).text
         card = await place.alice.slash(place.general, "image", prompt="a fox").response()
         clip = await place.clip(card)
         await place.discord.until(lambda: "만에 완성" in card.text, SECONDS, "card done")

@@ -59,7 +59,7 @@ def place(request, alice, general):
 async def test_a_waiting_job_takes_the_words_of_its_edited_message(busy, alice, place):
     message, job = await asked(busy, alice, place)
     edit(alice, message, "an owl --ar 1:1")
-    await told(alice, place, "changed")
+    await told(alice, place, "Changed job")
     await alice.wait_for(place, card_of("an owl"))
     [_, changed] = await busy.jobs()
     assert (changed.id, changed.spec.prompt, changed.spec.aspect) == (job.id, "an owl", "1:1")
@@ -87,7 +87,7 @@ async def test_a_picture_stays_with_the_edited_message(busy, alice, place):
 async def test_a_picture_that_an_edit_adds_is_taken(slack, busy, alice, place):
     message, job = await asked(busy, alice, place)
     alice.edit(message, message.text, files=[PICTURE])
-    await told(alice, place, "changed")
+    await told(alice, place, "Changed job")
     await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued' AND image IS NOT NULL")
     [_, changed] = await busy.jobs()
     assert (changed.id, changed.spec.prompt) == (job.id, "a fox")
@@ -97,7 +97,7 @@ async def test_a_picture_that_an_edit_adds_is_taken(slack, busy, alice, place):
 async def test_a_picture_that_an_edit_replaces_is_fetched_anew(slack, busy, alice, place):
     message, _ = await asked(busy, alice, place, files=[PICTURE])
     alice.edit(message, message.text, files=[("owl.png", b"another picture")])
-    await told(alice, place, "changed")
+    await told(alice, place, "Changed job")
     await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued'")
     [_, changed] = await busy.jobs()
     assert busy.core.artifacts.image(changed).read_bytes() == b"clean another picture"
@@ -141,7 +141,7 @@ async def test_an_edit_after_the_end_is_told_what_to_do(make_house, alice, place
         await written(house, "SELECT 1 FROM jobs WHERE state = 'refused'")
         moderator.found = frozenset()
         edit(alice, message, "an owl")
-        note = await told(alice, place, "no longer waits")
+        note = await told(alice, place, "already left the queue")
         assert "new message" in note.words  # a refused job has no button for editing
 
 
@@ -195,7 +195,7 @@ async def test_an_edit_while_the_job_is_prepared_is_taken_after_that(
         await house.core.jobs.pause()
         edit(alice, message, "an owl")
         moderator.gate.set()
-        await told(alice, general, "changed")
+        await told(alice, general, "Changed job")
         [job] = await house.jobs()
         assert job.spec.prompt == "an owl"
 

@@ -89,7 +89,7 @@ async def test_a_network_that_is_away_is_a_sentence_and_no_traceback():
         async with supervised(chat):
             await until(lambda: chat.connected)
     failures = [line for line in logs if line["event"] == "platform.failed"]
-    assert [("exc_info" in line, "reached" in line["problem"]) for line in failures] == [
+    assert [("exc_info" in line, "No connection" in line["problem"]) for line in failures] == [
         (False, True)
     ]
 

@@ -59,7 +59,7 @@ async def test_the_assistant_sees_the_image_and_the_models_advice(bench, core, a
     def advised(name: str) -> Capabilities:
         return replace(capabilities(name), prompt_advice="Be brief.")
 
-    bench.core.jobs._preparer._rewording._capabilities = advised
+    bench.core.jobs._preparer._prompt_refinement._capabilities = advised
     job = await bench.queued(prompt="it runs", refine=True, image=URL)
 
     (draft,) = assistant.drafts

@@ -29,7 +29,7 @@ async def test_another_host_is_reported_until_it_has_been_quiet(two_hosts, clock
     rival, health = two_hosts
     assert health.problems == {}
     rival.seen()
-    assert "same token" in health.problems[HEALTH_KEY]
+    assert "same Discord token" in health.problems[HEALTH_KEY]
     await passes(clock, QUIET_SECONDS / 2)
     rival.seen()
     await passes(clock, QUIET_SECONDS / 2)
