@@ -118,12 +118,8 @@ def _slack(config: Config) -> Iterator[RushesError]:
         section.bot_token is None and section.client_id is None
     ):
         return
-    if section.mode == "socket" and section.app_token is None:
-        yield UserError("slack.missing", key="app_token", mode=section.mode)
-    if section.mode == "http" and section.signing_secret is None:
-        yield UserError("slack.missing", key="signing_secret", mode=section.mode)
-    if section.client_id is not None and section.client_secret is None:
-        yield UserError("slack.missing", key="client_secret", mode="OAuth")
+    for key, mode in section.missing():
+        yield UserError("slack.missing", key=key, mode=mode)
 
 
 def _watermark(config: Config) -> Iterator[RushesError]:

@@ -111,6 +111,17 @@ class SlackSection(Section):
     host: ListenAddress = "127.0.0.1"
     port: Port = 3000
 
+    def missing(self) -> list[tuple[str, str]]:
+        """Return the keys that are needed and not there, each with the mode that needs it."""
+        missing = []
+        if self.mode == "socket" and self.app_token is None:
+            missing.append(("app_token", "socket"))
+        if self.mode == "http" and self.signing_secret is None:
+            missing.append(("signing_secret", "http"))
+        if self.client_id is not None and self.client_secret is None:
+            missing.append(("client_secret", "OAuth"))
+        return missing
+
 
 class ModelsSection(Section):
     """Models; `[models.<name>]` tables go to the engine of that name."""

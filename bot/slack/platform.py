@@ -143,13 +143,8 @@ class SlackPlatform:
         Raises:
             UserError: `slack.missing`, naming the key.
         """
-        section = self._section
-        if section.mode == "socket" and section.app_token is None:
-            raise UserError("slack.missing", key="app_token", mode=section.mode)
-        if section.mode == "http" and section.signing_secret is None:
-            raise UserError("slack.missing", key="signing_secret", mode=section.mode)
-        if section.client_id is not None and section.client_secret is None:
-            raise UserError("slack.missing", key="client_secret", mode="OAuth")
+        for key, mode in self._section.missing():
+            raise UserError("slack.missing", key=key, mode=mode)
 
     def _register(
         self,
