@@ -1,13 +1,16 @@
 # make demo      a clip from the shipped model, through the whole path, on any machine
 # make chat      talk to it in this terminal
-# make fast      tests without torch and child processes (1 minute)
+# make fast      make test without torch, child processes, attacks and lint (1 minute)
+# make coverage  make fast, and which lines it did not reach
 # make lint      format, lint, spelling, types, import rules
 # make test      lint and every test that is not slow (6 minutes on two cores)
 # make test-all  lint and all tests: what CI runs (30 minutes)
-# make chaos     kill it at every point and at random, and count what was lost (10 minutes)
+# make chaos     kill it at every point and at random, and count what was lost (15 minutes)
 # make day       let 100 people use it on a bad day of a Discord of its own (3 minutes)
 # make format    format the code and mend what ruff can
 # make build     the wheel, in dist/
+# make install   Rushes with its models in ~/.local/share/rushes, `rushes` in ~/.local/bin
+# make image     both container images, built and tried (root, Linux, buildah)
 #
 # TORCH_INDEX picks the build of torch; without it pip takes its default for this machine.
 # CPU only (a tenth of the download):
@@ -15,16 +18,21 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
-# Test processes at once.
-WORKERS ?= 2
+# Test processes at once: one more than two cores, because tests wait for a third of their time.
+WORKERS ?= 3
+
+# Compiled once, not by each process that a test starts.
+export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 BIN := $(VENV)/bin
+FAST := -m "tour or (not model and not process and not slow)" \
+	$(addprefix --ignore tests/,attacks nano unit/fakes)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test test-all lint fast chaos day format build clean
+.PHONY: help demo chat test test-all lint fast coverage chaos day format build install image clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -35,14 +43,17 @@ demo: $(VENV)/.inference
 chat: $(VENV)/.inference
 	$(BIN)/rushes chat
 
-test: lint $(VENV)/.dev
+test: lint $(VENV)/.dev $(VENV)/.node
 	$(PYTEST) -m "not slow"
 
-test-all: lint $(VENV)/.dev
-	$(PYTEST)
+test-all: lint $(VENV)/.dev $(VENV)/.node
+	$(PYTEST) --hypothesis-profile thorough
 
 fast: $(VENV)/.dev
-	$(PYTEST) -m "not model and not process and not slow"
+	$(PYTEST) $(FAST)
+
+coverage: $(VENV)/.dev
+	$(PYTEST) $(FAST) --cov --cov-report term:skip-covered
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.run
@@ -61,8 +72,28 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-build: $(VENV)/.dev
+build: $(VENV)/.torch
+	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# Not in this folder: an update is `git pull && make install`, and nothing breaks in between.
+PREFIX ?= $(HOME)/.local
+install: build
+	$(PYTHON) -m venv $(PREFIX)/share/rushes
+	$(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --force-reinstall --no-deps dist/rushes-*.whl
+	$(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt "rushes[inference,safety]"
+	mkdir -p $(PREFIX)/bin
+	ln -sf $(PREFIX)/share/rushes/bin/rushes $(PREFIX)/bin/rushes
+	@$(PREFIX)/bin/rushes --version
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; \
+		*) echo "Add it to your PATH: export PATH=$(PREFIX)/bin:\$$PATH" ;; esac
+
+image:
+	deploy/image.sh
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info
@@ -83,3 +114,9 @@ $(VENV)/.dev: $(VENV)/.inference
 	@echo "Installing what the tests need ..."
 	$(PIP) --editable ".[inference,dev,safety]"
 	@touch $@
+
+# OpenAI's client for Node, for the tests that need it; without npm they are skipped.
+$(VENV)/.node: tests/node/package-lock.json | $(VENV)/.dev
+	@mkdir -p $(VENV)/node && cp tests/node/package.json tests/node/package-lock.json $(VENV)/node
+	@command -v npm >/dev/null && npm ci --prefix $(VENV)/node --ignore-scripts --no-audit --no-fund \
+		--loglevel error --fetch-retries 1 && touch $@ || echo "No client for Node: its tests are skipped."

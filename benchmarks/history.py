@@ -20,7 +20,7 @@ import aiosqlite
 
 from inference.clock import SystemClock
 from inference.domain.events import EventBus
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aspect, Resolution, Spec
 from inference.store.history import PAGE, SEARCH, History
 from inference.store.jobs import JobStore
 from inference.store.ledger import RESERVED, SPENT, Ledger
@@ -110,14 +110,10 @@ def _spec(prompt: str) -> Spec:
         resolution=Resolution.P360,
         aspect=Aspect.WIDE,
         frames=49,
-        motion=Motion.FAIR,
-        aesthetic=Aesthetic.EXCELLENT,
-        camera=Camera.NONE,
         refine=False,
         seed=7,
         steps=30,
         cfg=7.0,
-        fps=24,
         loops=1,
     )
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.opensora.geometry import WINDOW
-from inference.opensora.networks.attention import attend_windows
+from inference.opensora.networks.attention import attend
+from inference.opensora.networks.regions import Regions, slices
 from inference.opensora.networks.transformer import Conditions, STDiT3
 from inference.opensora.sampler import Sampler
 
@@ -51,9 +52,31 @@ class PreparedEachTime:
         return self._model.denoise(x, timestep, conditions, active)
 
 
-def attend_padded_windows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend within windows as the original does: all of one size, padding masked."""
-    batch, frames, height, width, heads, channels = query.shape
+def attend_padded_windows(
+    query: Tensor, key: Tensor, value: Tensor, regions: Regions
+) -> list[Tensor]:
+    """Attend within windows as the original does: all of one size, padding masked.
+
+    Args:
+        query: In the order of regions, [tokens, heads, head_channels], as `key` and `value`.
+        key: What is looked for.
+        value: What is found.
+        regions: The windows as `attention.attend` takes them.
+    """
+    heads, channels = query.shape[1:]
+    frames = regions[0].box[0]
+    height = max(region.top + region.height for region in regions)
+    width = max(region.left + region.width for region in regions)
+    batch = len(query) // (frames * height * width)
+
+    def as_grid(x: Tensor) -> Tensor:
+        grid = x.new_empty(batch, frames, height, width, heads * channels)
+        for region, rows in slices(regions, len(x)):
+            boxes = region.boxes(grid)
+            boxes.copy_(x[rows].view(boxes.shape))
+        return grid.unflatten(-1, (heads, channels))
+
+    query, key, value = (as_grid(part) for part in (query, key, value))
     down, right = -height % WINDOW, -width % WINDOW
 
     def windowed(x: Tensor) -> Tensor:
@@ -71,13 +94,14 @@ def attend_padded_windows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     rows, columns = (height + down) // WINDOW, (width + right) // WINDOW
     grid = found.view(batch, rows, columns, heads, WINDOW, WINDOW, frames, channels)
     whole = grid.permute(0, 6, 1, 4, 2, 5, 3, 7).flatten(4, 5).flatten(2, 3)
-    return whole[:, :, :height, :width]
+    whole = whole[:, :, :height, :width].flatten(-2)
+    return [region.boxes(whole).flatten(0, -2) for region in regions]
 
 
 def use_padded_windows(model: STDiT3, *, on: bool) -> None:
     """Let a transformer attend to padded windows, or to real ones again."""
     for block in model.temporal_blocks:
-        block.attn.attend = attend_padded_windows if on else attend_windows
+        block.attn.attend = attend_padded_windows if on else attend
 
 
 def use_contiguous_weights(vae: nn.Module) -> None:

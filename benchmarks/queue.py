@@ -13,7 +13,6 @@ import random
 import statistics
 import tempfile
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import structlog
@@ -21,17 +20,17 @@ import structlog
 from inference.clock import SystemClock
 from inference.domain.job import Order, Requester
 from inference.domain.limits import QueueLimits
-from inference.domain.render import Manifest, ProgressCallback
 from inference.domain.scheduler import Head, Shares
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
-from inference.engines.registry import TESTCARD, capabilities
+from inference.engines.registry import Models
 from inference.jobs.assembly import open_core
 from inference.jobs.forecast import QueueForecast
 from inference.jobs.queue import JobQueue, Ticket
 from inference.safety.guard import Guard
-from inference.workers.executor import RenderTask
-from inference.workers.media import MediaProcess
+from inference.workers.media.process import MediaProcess
+from inference.workers.pool import Pool
+from tests.fakes.executor import FakeSlot
 
 JOBS = 1000
 MANY = 10_000
@@ -41,40 +40,26 @@ ROUNDS = 300
 
 SPEC = Spec(
     prompt="a red fox running through snow",
-    model=TESTCARD,
+    model="testcard",
     resolution=Resolution.P720,
     aspect=Aspect.WIDE,
     frames=97,
-    motion=Motion.FAIR,
-    aesthetic=Aesthetic.EXCELLENT,
-    camera=Camera.NONE,
     refine=False,
     seed=7,
     steps=30,
     cfg=7.0,
-    fps=24,
     loops=1,
 )
-
-
-class NoWorker:
-    """An executor that is never asked: the queue stands still."""
-
-    warm_model: str | None = None
-
-    async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
-        """Never come here."""
-        raise NotImplementedError
-
-    async def cancel(self, job_id: str) -> None:
-        """Never come here."""
-        raise NotImplementedError
 
 
 class NoImages:
     """A cleaner that is never asked: no job has an image."""
 
     async def clean_image(self, source: Path, target: Path) -> object:
+        """Never come here."""
+        raise NotImplementedError
+
+    async def first_frame(self, source: Path, target: Path) -> None:
         """Never come here."""
         raise NotImplementedError
 
@@ -137,10 +122,10 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
     """Fill a real queue, and return the milliseconds of what people do to it."""
     async with open_core(
         data_directory=directory,
-        executor=nullcontext(NoWorker()),
+        pool=Pool([FakeSlot()]),
         cleaner=NoImages(),
         sources={},
-        capabilities=capabilities,
+        capabilities=Models().capabilities,
         limits=QueueLimits(per_tenant=JOBS, per_requester=JOBS, total=2 * JOBS),
         weights={},
         watermark=WatermarkSettings(),

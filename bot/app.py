@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import structlog
 
 from bot import factories
+from bot.assistant import assistant as open_assistant
 from bot.config.sections import Config
-from bot.delivery import CardFactory, Delivery
+from bot.delivery.erasures import ErasureNotices
+from bot.delivery.live_updates import LiveUpdates
+from bot.delivery.worker import CardFactory, Delivery
 from bot.health import Health
-from bot.live_updates import LiveUpdates
+from bot.http.access.tokens import TABLES as HTTP_TABLES
 from bot.moderation import moderation
 from bot.platform import Platform, Services
+from bot.plugins.tables import tables
+from bot.registry import Registry, make_terminal
 from bot.supervision import Supervisor
 from bot.terminal.platform import NAME as TERMINAL
-from bot.terminal.platform import TerminalPlatform
-from commands.context import Jobs
 from commands.handlers import job_status
 from commands.installation import Installation
-from commands.policy.stores import make_policy
-from commands.text import cards
+from commands.jobs import Read
+from commands.policy.stores import TABLES, make_policy
+from commands.text import batch_cards, cards
 from commands.text.card import Card
 from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
@@ -32,20 +35,13 @@ from inference.domain.errors import RushesError, UserError
 from inference.domain.job import Job
 from inference.domain.limits import QueueLimits
 from inference.domain.outbox import ActKind
-from inference.engines import registry
-from inference.jobs.assembly import Core, open_core
+from inference.jobs.assembly import Core, open_core, open_data
+from inference.plugins import Plugins
 from inference.proxies import check_proxies
 from inference.tasks import running
-from inference.workers.media import MediaProcess
+from inference.workers.media.process import MediaProcess
 
 SECONDS_PER_DAY = 86_400.0
-
-
-_BUILT_IN = {"discord": "bot.discord:make", "slack": "bot.slack:make"}
-"""Imported only where they are wanted."""
-
-PLATFORMS = (*_BUILT_IN, TERMINAL)
-"""That ship with Rushes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +68,10 @@ async def open_app(config: Config) -> AsyncIterator[App]:
     """
     check_proxies()
     clock = SystemClock()
-    platforms = {platform.name: platform for platform in _platforms(config)}
+    plugins = factories.load_plugins(config)
+    await _migrate(plugins, config.bot.data_dir)
+    registry = Registry.load(plugins)
+    platforms = {platform.name: platform for platform in _platforms(config, registry)}
     health = Health()
 
     def report(key: str, problem: RushesError | None) -> None:
@@ -81,22 +80,23 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         else:
             health.report(key, error_text(problem, config.bot.language))
 
-    if config.http.token is not None:
-        where = config.where("http", "token")
-        report("http.not_served", UserError("config.http_not_served", where=where))
-    executor = factories.executor(config, models=config.models.installed, report=report)
-    installation = factories.installation(config, lambda: executor.device, executor.check_gpu)
+    models = registry.models(config)
+    pool = factories.pool(config, models, names=config.models.installed, report=report)
+    installation = factories.installation(config, models, lambda: pool.device, pool.check_gpu)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
-        assistant = await stack.enter_async_context(factories.assistant(config))
-        guard = await stack.enter_async_context(moderation(config, media, clock))
+        assistant = await stack.enter_async_context(open_assistant(config, registry.assistants))
+        guard = await stack.enter_async_context(
+            moderation(config, media, clock, registry.moderators)
+        )
         core = await stack.enter_async_context(
             open_core(
                 data_directory=config.bot.data_dir,
-                executor=executor,
+                packages=(TABLES, HTTP_TABLES),
+                pool=pool,
                 cleaner=media,
                 sources={name: platform.images for name, platform in platforms.items()},
-                capabilities=registry.capabilities,
+                capabilities=models.capabilities,
                 limits=_limits(config),
                 weights=config.queue.weights,
                 watermark=factories.watermark(config),
@@ -107,6 +107,11 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 clock=clock,
             )
         )
+        commands = registry.commands(installation.options)
+        for key, problem in registry.plugins.problems.items():
+            report(key, problem)
+        for name, problem in models.problems.items():
+            report(f"model.{name}", factories.placed(config, name, problem))
         delivery = Delivery(
             outbox=core.outbox,
             store=core.store,
@@ -122,15 +127,25 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         services = Services(
             jobs=core.jobs,
             installation=installation,
-            policy=make_policy(core.database, clock, factories.operator_rules(config)),
+            policy=make_policy(
+                core.database, clock, installation.options, factories.operator_rules(config)
+            ),
+            commands=commands,
             language=config.bot.language,
             database=core.database,
             operators=config.bot.operators,
             health=health,
+            events=core.events,
+            media=media,
+            plugin_configs=registry.plugin_configs(),
         )
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")
         tasks.start(live.run(), name="live")
+        erasures = ErasureNotices(
+            policy=services.policy, jobs=core.jobs, platforms=platforms, clock=clock
+        )
+        tasks.start(erasures.run(), name="erasures")
         supervisor = Supervisor(platforms.values(), services)
         tasks.start(supervisor.watch(), name="connections")
         for platform in platforms.values():
@@ -145,8 +160,24 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         )
 
 
+async def _migrate(plugins: Plugins, data_directory: Path) -> None:
+    """Bring the tables of plugins up to date, before anything of a plugin is used.
+
+    Nothing is used of a plugin whose tables cannot be migrated, in the workers neither.
+    """
+    migrations = tables(plugins)
+    if not migrations:
+        return
+    async with open_data(data_directory) as database:
+        for package, its_tables in migrations:
+            try:
+                await database.migrate(its_tables)
+            except Exception as error:  # noqa: BLE001 - somebody else's SQL
+                plugins.reject_package(package, error)
+
+
 def make_card_factory(
-    jobs: Jobs, installation: Installation, language: str, clock: Clock
+    jobs: Read, installation: Installation, language: str, clock: Clock
 ) -> CardFactory:
     """Return what draws the messages of jobs, in the language that goes with each job.
 
@@ -157,59 +188,34 @@ def make_card_factory(
         clock: For what is said of time.
     """
 
-    def paint(job: Job, kind: ActKind, file: Path | None, /) -> Card:
+    def paint(job: Job, kind: ActKind, file: Path | None, together: Sequence[Job] = (), /) -> Card:
         locale = job.output.language or language
-        capabilities = job_status.capabilities(job, installation)
         if kind is ActKind.NOTICE:
             return cards.failure(job, locale)
+        if kind is ActKind.SHEET and file is not None:
+            return batch_cards.sheet(together, file, locale)
         if file is not None:
+            capabilities = job_status.capabilities(job, installation)
             return cards.clip(job, file, locale, capabilities)
-        standing = job_status.standing(job, jobs, clock)
-        return cards.status(job, standing, locale, capabilities)
+        return job_status.card(together or (job,), jobs, installation, clock, locale)
 
     return paint
 
 
-def _platforms(config: Config) -> list[Platform]:
+def _platforms(config: Config, registry: Registry) -> list[Platform]:
     """Make the platforms that are named and have what they need, and the terminal's always.
 
     The terminal's costs nothing, and the command line talks through it.
     """
-    made = [platform for name in config.bot.platforms if (platform := make_platform(name, config))]
+    made = [
+        platform for name in config.bot.platforms if (platform := registry.platform(name, config))
+    ]
     if not made:
-        raise UserError("config.no_token")
+        # A plugin that failed says more than that there is no token.
+        raise next(iter(registry.plugins.problems.values()), UserError("config.no_token"))
     if not any(platform.name == TERMINAL for platform in made):
-        made.append(_terminal(config))
+        made.append(make_terminal(config))
     return made
-
-
-def make_platform(name: str, config: Config) -> Platform | None:
-    """Make one platform, or nothing where it has no token.
-
-    Raises:
-        UserError: `config.platform_unknown` or `config.platform_broken`.
-    """
-    if name == TERMINAL:
-        return _terminal(config)
-    module, _, factory = _BUILT_IN.get(name, name).partition(":")
-    if not factory:
-        where = config.where("bot", "platforms")
-        raise UserError("config.platform_unknown", where=where, name=name, known=PLATFORMS)
-    try:
-        make: Callable[[Config], Platform | None] = getattr(import_module(module), factory)
-        return make(config)
-    except RushesError:
-        raise
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        where = config.where("bot", "platforms")
-        raise UserError(
-            "config.platform_broken", where=where, name=name, problem=problem
-        ) from error
-
-
-def _terminal(config: Config) -> TerminalPlatform:
-    return TerminalPlatform(config.bot.data_dir / "threads")
 
 
 def _limits(config: Config) -> QueueLimits:

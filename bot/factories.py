@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bot.config.sections import Config
+from bot.plugins.loader import gather
 from commands.installation import Installation
+from commands.option_set import can_be_typed, misnamed
 from commands.policy.operator_rules import OperatorRules
-from inference.assist.base import PromptAssistant
-from inference.domain.errors import EngineError, UserError
+from inference.domain.device import Device
+from inference.domain.errors import EngineError, RushesError, UserError, UserErrors
 from inference.domain.spec import Spec
 from inference.domain.watermark import WatermarkSettings
-from inference.engines import registry
-from inference.engines.memory import Device, saving_for
-from inference.engines.weights import folder
-from inference.opensora.files import CheckpointError, is_complete
-from inference.workers.local import LocalExecutor, Report
+from inference.effects.base import EffectEntry
+from inference.effects.registry import Effects
+from inference.engines.entry import ModelEntry
+from inference.engines.registry import Models
+from inference.engines.weights import folder, is_installed
+from inference.opensora.files import CheckpointError
+from inference.plugins import PluginError, Plugins
+from inference.store.backups import FOLDER as BACKUPS
+from inference.workers.devices import AUTO, CARD, binding, missing, slot_names
+from inference.workers.local import LocalSlot, Report
+from inference.workers.pool import Pool
 
 GPU_NAME = "gpu"
-"""File in the data directory that names the GPU that was there."""
+"""File in the data directory that names the GPU that was there; `gpu-<slot>` for each of several.
+"""
+
+
+def models(config: Config, plugins: Plugins | None = None) -> Models:
+    """Return the models that can be made with a config.
+
+    Args:
+        config: With tables of models.
+        plugins: Notes which plugins cannot be used; None loads them.
+
+    Raises:
+        UserError: `config.wrong_type`.
+    """
+    section = config.models
+    return Models(
+        section.tables(), directory=section.directory, plugins=plugins or load_plugins(config)
+    )
+
+
+def load_plugins(config: Config) -> Plugins:
+    """Return the plugins that can be used with a config; their texts are found from now on."""
+    return gather(config.plugins.disabled, config.plugins.tables())
+
+
+def described(config: Config, known: Models | None = None) -> Installation:
+    """Return the installed models, whether their weights are there or not.
+
+    Args:
+        config: Names them.
+        known: What can be made; None makes it from the config.
+
+    Raises:
+        UserError: `model.unknown`, or `plugin.broken` where no model is left.
+    """
+    known = known or models(config)
+    return _described(config, _installed(config, known), known.plugins)
 
 
 def installation(
     config: Config,
+    known: Models | None = None,
     device: Callable[[], Device | None] = lambda: None,
     check_gpu: Callable[[str], None] = lambda _model: None,
 ) -> Installation:
@@ -32,6 +78,7 @@ def installation(
 
     Args:
         config: Names them.
+        known: What can be made; None makes it from the config.
         device: Says what they run on, once that is known.
         check_gpu: Raises `EngineError` for a model whose GPU got lost.
 
@@ -39,40 +86,114 @@ def installation(
         UserError: `model.*`: one of them is unknown or not downloaded, or the default is not
             installed.
     """
-    models = tuple(registry.capabilities(name) for name in config.models.installed)
-    default = config.models.default or (models[0].name if models else "")
-    folders = {model.name: _folders(model.name, config.models.directory) for model in models}
+    known = known or models(config)
+    entries = _installed(config, known)
+    folders = {name: _folders(entry, config.models.directory) for name, entry in entries.items()}
 
     def check(spec: Spec) -> None:
-        if not all(map(is_complete, folders[spec.model])):
+        if problem := known.problems.get(spec.model):
+            raise problem
+        if not all(map(is_installed, folders[spec.model])):
             raise UserError("model.no_weights", model=spec.model)
         try:
             check_gpu(spec.model)
         except EngineError as error:
             raise UserError(error.code, **error.params) from error
         if there := device():
-            saving_for(spec, registry.capabilities(spec.model), there)
+            entries[spec.model].check_memory(spec, there)
 
-    made = Installation(
-        models=models,
-        default_model=default,
-        assistant=config.assistant.model is not None,
-        check=check,
+    made = _described(config, entries, known.plugins)
+    made.model(made.default_model)
+    return replace(made, check=check)
+
+
+def _described(config: Config, entries: Mapping[str, ModelEntry], plugins: Plugins) -> Installation:
+    return Installation(
+        models=tuple(entry.capabilities for entry in entries.values()),
+        default_model=config.models.default or next(iter(entries)),
+        effects=tuple(_usable_effects(entries, plugins)),
+        assistant=config.assistant.on,
+        random_prompts={
+            name: entry.random_prompt
+            for name, entry in entries.items()
+            if entry.random_prompt is not None
+        },
     )
-    made.model(default)
-    return made
 
 
-def _folders(model: str, directory: Path | None) -> list[Path]:
+def _usable_effects(entries: Mapping[str, ModelEntry], plugins: Plugins) -> Iterator[EffectEntry]:
+    """Yield the effects of plugins; one whose options have taken names is left out."""
+    effects = Effects(plugins)
+    taken = {
+        option.name: entry.capabilities.title
+        for entry in entries.values()
+        for option in entry.capabilities.options
+    }
+    for effect in effects:
+        names = [option.name for option in effect.options]
+        wrong = [name for name in names if not can_be_typed(name) or names.count(name) > 1]
+        if wrong:
+            problem = f"{wrong[0]!r} is taken, or cannot be the name of an option"
+            effects.reject(effect.name, PluginError(problem))
+            continue
+        if already := [name for name in names if name in taken]:
+            problem = f"{taken[already[0]]} has an option {already[0]!r} too, and counts"
+            effects.reject(effect.name, PluginError(problem))
+            continue
+        taken |= dict.fromkeys(names, f"the effect {effect.name}")
+        yield effect
+
+
+def _installed(config: Config, known: Models) -> dict[str, ModelEntry]:
+    """Return the installed models by name; those of broken plugins are left out.
+
+    One whose folder is broken stays, so that it can be the default; `installation` refuses it.
+
+    Raises:
+        UserError: `model.unknown`, or `plugin.broken` where no model is left.
+    """
+    names = config.models.installed
+    found, problems = {}, []
+    usable = {entry.capabilities.name: entry for entry in known.usable(names)}
+    for name in names:
+        entry = known.stand_in(name) if name in known.problems else usable.get(name)
+        if entry is None:
+            continue
+        if option := misnamed(entry.capabilities):
+            wrong = PluginError(f"{option!r} is taken, or cannot be the name of an option")
+            problems.append(known.reject(name, wrong))
+        else:
+            found[name] = entry
+    if not found:
+        known.entry(names[0])  # says why
+        raise UserErrors.of(problems)
+    return found
+
+
+def _folders(entry: ModelEntry, directory: Path | None) -> list[Path]:
     """Return where a model's weights are.
 
     Raises:
-        UserError: `model.no_weights`.
+        UserError: `model.no_weights`, or what is wrong with them.
     """
     try:
-        return [folder(one, directory) for one in registry.checkpoints(model)]
+        return [folder(one, directory) for one in entry.checkpoints]
     except CheckpointError as error:
-        raise UserError("model.no_weights", model=model) from error
+        if error.code != "checkpoint.missing":
+            raise UserError(error.code, **error.params) from error
+        raise UserError("model.no_weights", model=entry.capabilities.name) from error
+
+
+def placed(config: Config, model: str, problem: UserError) -> UserError:
+    """Return the problem of a model's folder with the place in the config that names it."""
+    blamed = ("path",) if problem.code.startswith("folder.") else ()
+    at = ("models", model, *blamed)
+    return UserError("config.model", where=config.where(*at), key=".".join(at), problem=problem)
+
+
+def backup_folder(config: Config) -> Path:
+    """Return where backups of the database lie."""
+    return config.backup.directory or config.bot.data_dir / BACKUPS
 
 
 def operator_rules(config: Config) -> OperatorRules:
@@ -90,55 +211,73 @@ def watermark(config: Config) -> WatermarkSettings:
     return WatermarkSettings(**dict(config.watermark))
 
 
-def executor(
-    config: Config, *, models: Iterable[str], report: Report | None = None
-) -> LocalExecutor:
-    """Return the worker for this machine's GPU, not yet started.
+def pool(
+    config: Config, known: Models, *, names: Iterable[str], report: Report | None = None
+) -> Pool:
+    """Return the workers of this machine, not yet started.
 
     Args:
-        config: For models and data directory.
-        models: That it knows.
+        config: For devices and data directory.
+        known: The models that can be made.
+        names: Those that the workers know.
         report: Hears of problems that last; without, nothing is remembered of the GPU either.
     """
-    return LocalExecutor(
-        models={name: config.models.options(name) for name in models},
-        models_directory=config.models.directory,
-        gpu_file=None if report is None else config.bot.data_dir / GPU_NAME,
-        report=report or (lambda _key, _problem: None),
-    )
+    devices = config.workers.devices
+    entries = {entry.capabilities.name: entry for entry in known.usable(names)}
+    tables = {
+        name: {**known.tables.get(name, {}), **entry.values} for name, entry in entries.items()
+    }
+    card = next((device for device in devices if device.startswith(CARD)), "")
+
+    def slot(name: str, device: str) -> LocalSlot:
+        def tell(key: str, problem: RushesError | None) -> None:
+            if report is not None:
+                report(key if len(devices) == 1 else f"{key} {name}", problem)
+
+        return LocalSlot(
+            name,
+            device=device,
+            card=card,
+            environment=binding(device, devices, os.environ),
+            models=tables,
+            plugins=known.plugins,
+            models_directory=config.models.directory,
+            gpu_file=None if report is None else gpu_file(config, device),
+            report=tell,
+        )
+
+    def fits(spec: Spec, there: Device) -> bool:
+        try:
+            entries[spec.model].check_memory(spec, there)
+        except (KeyError, UserError):
+            return False
+        return True
+
+    slots = [slot(*named) for named in zip(slot_names(devices), devices, strict=True)]
+    on_cpu = frozenset(name for name, entry in entries.items() if not entry.needs_card)
+    return Pool(slots, fits, on_cpu)
 
 
-def check_assistant(config: Config) -> None:
-    """Check that the prompt assistant has what it needs, if there is one.
+def gpu_file(config: Config, device: str) -> Path:
+    """Return the file that remembers the card of a device."""
+    suffix = "" if device == AUTO else f"-{device.replace(':', '-')}"
+    return config.bot.data_dir / f"{GPU_NAME}{suffix}"
+
+
+def missing_devices(config: Config) -> Iterator[UserError]:
+    """Yield an error for each card that is not there and never was."""
+    where = config.where("workers", "devices")
+    new = [one for one in config.workers.devices if not gpu_file(config, one).exists()]
+    absent, count = missing(new)
+    for device in absent:
+        yield UserError("config.no_device", where=where, name=device, count=count)
+
+
+def check_devices(config: Config) -> None:
+    """Check that every card is there.
 
     Raises:
-        UserError: `config.no_assistant_key`: OpenAI itself does not answer without one.
+        UserError: `config.no_device`; several together are `UserErrors`.
     """
-    section = config.assistant
-    if section.model is not None and section.api_key is None and section.base_url is None:
-        raise UserError("config.no_assistant_key")
-
-
-@contextlib.asynccontextmanager
-async def assistant(config: Config) -> AsyncIterator[PromptAssistant | None]:
-    """Keep the prompt assistant ready for the length of the block, if there is one.
-
-    Raises:
-        UserError: `config.no_assistant_key`: OpenAI itself does not answer without one.
-    """
-    section = config.assistant
-    check_assistant(config)
-    if section.model is None:
-        yield None
-        return
-    # The client takes most of a second to import.
-    from inference.assist.openai import AssistantSettings, open_assistant  # noqa: PLC0415
-
-    settings = AssistantSettings(
-        model=section.model,
-        base_url=section.base_url,
-        api_key=None if section.api_key is None else section.api_key.get_secret_value(),
-        timeout_seconds=section.timeout_seconds,
-    )
-    async with open_assistant(settings) as made:
-        yield made
+    if found := list(missing_devices(config)):
+        raise UserErrors.of(found)

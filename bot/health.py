@@ -1,7 +1,8 @@
-"""Health: the problems that are known right now, by name."""
+"""Health: the lasting problems that are known now, by name."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -18,6 +19,10 @@ class Health:
     """
 
     def __init__(self) -> None:
+        self.ready = False
+        """Whether everything was started and nothing is being stopped."""
+        self.reconnects: Counter[str] = Counter()
+        """How often a platform was connected again, by its name."""
         self._problems: dict[str, str] = {}
 
     @property

@@ -6,25 +6,29 @@ Discord, Slack and the terminal each implement it once. Further ones are named i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from pydantic import BaseModel
+
 from bot.health import Health
 from commands.caller import Caller, Channel
-from commands.context import Call
+from commands.context import Call, CommandSet
 from commands.directory import Directory, OpenDirectory
 from commands.installation import Installation
 from commands.policy.stores import Policy
 from commands.schema import Value
 from commands.text.card import Card
+from inference.domain.events import EventBus
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind, Route
 from inference.jobs.preparation import ImageSource
 from inference.jobs.service import JobService
 from inference.store.sqlite.database import Database
+from inference.workers.media.process import MediaProcess
 
 Receipt = dict[str, Any]
 """What a platform needs to find its message again; JSON, opaque to everybody else."""
@@ -48,9 +52,12 @@ class Outgoing:
     card_receipt: Receipt | None = None
     """The posted card of the job: the thread hangs on it."""
     clip_receipt: Receipt | None = None
-    """The posted file of the job, once it is there: the card links to it."""
+    """The posted file of the job, once it is there: the card links to it. Of jobs that were asked
+    for together, the sheet or the first file."""
+    together: Sequence[Job] = ()
+    """The jobs that were asked for together, on their card."""
     preview: Path | None = None
-    """The newest still of a running job, a small JPEG; shown where a chat can."""
+    """A small JPEG: the newest still of a running job, or the poster of a finished one."""
     trace: dict[str, Any]
     """What an earlier, interrupted try remembered."""
     fleeting: bool = False
@@ -74,6 +81,7 @@ class Services:
     jobs: JobService
     installation: Installation
     policy: Policy
+    commands: CommandSet
     language: str
     database: Database
     """For tables of the platform's own."""
@@ -81,6 +89,12 @@ class Services:
     """Who runs the machine: `<platform>:<id of the person there>`."""
     health: Health = field(default_factory=Health)
     """Where a platform reports what keeps it from working."""
+    events: EventBus = field(default_factory=EventBus)
+    """What becomes of jobs, while it happens."""
+    media: MediaProcess | None = None
+    """Makes stills of finished clips."""
+    plugin_configs: Mapping[str, BaseModel] = field(default_factory=dict)
+    """The checked sections `[plugins.NAME]` by name."""
 
     def is_operator(self, platform: str, person: str) -> bool:
         """Whether somebody runs the machine that all guilds share."""
@@ -103,10 +117,13 @@ class Services:
             jobs=self.jobs,
             installation=self.installation,
             policy=self.policy,
+            commands=self.commands,
             options=options,
             locale=locale,
             key=key,
             directory=directory,
+            database=self.database,
+            plugin_configs=self.plugin_configs,
         )
 
     async def cancel_all(self, tenant: str) -> None:

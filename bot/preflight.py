@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 
 from bot import factories
-from bot.app import PLATFORMS, make_platform
+from bot.assistant import check_assistant
 from bot.config.sections import Config
 from bot.moderation import check_moderation
+from bot.registry import Registry
 from commands.text.messages import language
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.domain.watermark import WatermarkSettings
@@ -39,23 +40,26 @@ def preflight(config: Config) -> None:
         UserError: `config.*`, `model.*` or `slack.missing`; several together are `UserErrors`.
         StoreError: The data directory cannot be used.
     """
-    if problems := list(_problems(config)):
-        raise UserErrors.of(problems)
+    found = [*problems(config), *_raised(lambda: check_folder(config.bot.data_dir))]
+    if found:
+        raise UserErrors.of(found)
 
 
-def _problems(config: Config) -> Iterator[RushesError]:
+def problems(config: Config) -> Iterator[RushesError]:
+    """Yield every mistake in a config; nothing is changed on this machine."""
+    registry = Registry.load(factories.load_plugins(config))
     yield from _bot(config)
     for name in config.bot.platforms:
-        yield from _raised(lambda name=name: make_platform(name, config))  # type: ignore[misc]
+        yield from _raised(lambda name=name: registry.platform(name, config))  # type: ignore[misc]
     yield from _raised(check_proxies)
     yield from _slack(config)
-    yield from _tenants(config)
+    yield from _tenants(config, registry)
     yield from _weights(config)
     yield from _raised(lambda: factories.installation(config))
-    yield from _raised(lambda: factories.check_assistant(config))
-    yield from _raised(lambda: check_moderation(config))
+    yield from _raised(lambda: check_assistant(config, registry.assistants))
+    yield from _raised(lambda: check_moderation(config, registry.moderators))
     yield from _watermark(config)
-    yield from _raised(lambda: check_folder(config.bot.data_dir))
+    yield from factories.missing_devices(config)
 
 
 def _raised(check: Callable[[], object]) -> Iterator[RushesError]:
@@ -79,7 +83,7 @@ def _bot(config: Config) -> Iterator[RushesError]:
             )
 
 
-def _tenants(config: Config) -> Iterator[RushesError]:
+def _tenants(config: Config, registry: Registry) -> Iterator[RushesError]:
     """Check that tenants are of chats there are; a chat of one's own may call itself anything."""
     if any(":" in name for name in config.bot.platforms):
         return
@@ -89,7 +93,7 @@ def _tenants(config: Config) -> Iterator[RushesError]:
     )
     for section, key, tenants in named:
         for tenant in sorted(tenants):
-            if tenant.partition(":")[0] not in PLATFORMS:
+            if tenant.partition(":")[0] not in registry.platforms:
                 yield UserError(
                     "config.wrong_type",
                     where=config.where(section, key),

@@ -1,4 +1,4 @@
-"""Serving: runs the app until a signal, then comes to rest."""
+"""The serving process: runs the app until a signal, then shuts it down."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import structlog
 
 from bot.app import App, open_app
 from bot.config.sections import Config
+from bot.factories import backup_folder
+from bot.service_manager import notify, notify_watchdog
+from commands.text.messages import error_text
 from inference.clock import SystemClock
-from inference.workers.sandbox import hide
+from inference.domain.errors import StoreError
+from inference.store.backups import DailyBackups
+from inference.tasks import running
+from inference.workers.media.sandbox import hide
 
 _log = structlog.get_logger(__name__)
 
@@ -32,19 +38,44 @@ async def run(config: Config) -> int:
     hide()
     stop = asyncio.Event()
     _on_signals(stop)
-    async with open_app(config) as app, serve_control(app):
+    async with open_app(config) as app, serve_control(app), running() as tasks:
+        tasks.start(notify_watchdog(), name="watchdog")
+        if config.backup.keep:
+            tasks.start(_backups(app).run(), name="backups")
         connecting = asyncio.create_task(_announce(app))
         await stop.wait()
         connecting.cancel()
+        app.services.health.ready = False
+        notify("STOPPING=1")
         await settle(app)
     _log.info("rushes.stopped")
     return 0
+
+
+def _backups(app: App) -> DailyBackups:
+    health, config = app.services.health, app.config
+
+    def report(problem: StoreError | None) -> None:
+        if problem is None:
+            health.clear("backup")
+        else:
+            health.report("backup", error_text(problem, config.bot.language))
+
+    return DailyBackups(
+        config.bot.data_dir,
+        backup_folder(config),
+        keep=config.backup.keep,
+        clock=SystemClock(),
+        report=report,
+    )
 
 
 async def _announce(app: App) -> None:
     """Log that everything runs, and which chats are connected, once that is known."""
     await app.supervisor.first_attempts(FIRST_CONNECTIONS_SECONDS)
     connected = app.supervisor.connected
+    app.services.health.ready = True
+    notify("READY=1", f"STATUS=connected: {', '.join(connected) or 'none'}")
     _log.info(
         "rushes.ready",
         connected=connected,
@@ -62,8 +93,7 @@ async def settle(app: App) -> None:
     dispatcher.stop()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_SECONDS):
-            if dispatcher.seconds_left() <= GRACE_SECONDS:
-                await dispatcher.idle()
+            await dispatcher.settle(GRACE_SECONDS)
             await app.core.result_moderator.idle()
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 

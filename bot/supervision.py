@@ -13,10 +13,10 @@ from bot.platform import Platform, Services
 from commands.text.messages import error_text, text
 from inference.bug_report import log_bug
 from inference.domain.errors import RushesError, UserError
-from inference.loops import survive
+from inference.loops import backoff, survive
 
-RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Waits before a failed platform is started again; the last one repeats."""
+LONGEST_SECONDS = 60.0
+"""Before a failed platform is started again."""
 
 REFUSED_SECONDS = 300.0
 """The same after a failure that only the operator can mend, such as a token that is not valid."""
@@ -45,7 +45,11 @@ class Supervisor:
         """
         self._platforms = platforms
         self._services = services
+        services.health.reconnects.update({platform.name: 0 for platform in platforms})
         self._failed: set[str] = set()
+        self._lost: set[str] = set()
+        """Connected before, and not now."""
+        self._met: set[str] = set()
 
     @property
     def connected(self) -> list[str]:
@@ -74,7 +78,7 @@ class Supervisor:
                 pause = self._report(platform, error)
             if loop.time() - started > STEADY_SECONDS:
                 failures = 0
-            await asyncio.sleep(pause or RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+            await asyncio.sleep(pause or backoff(failures, first=1.0, longest=LONGEST_SECONDS))
             failures += 1
 
     async def watch(self) -> None:
@@ -91,10 +95,17 @@ class Supervisor:
         """Report a platform that has not been connected for a while, or clear what was said."""
         now, key = asyncio.get_running_loop().time(), f"{platform.name}.connection"
         if _connected(platform):
+            if platform.name in self._lost:
+                self._services.health.reconnects[platform.name] += 1
+                self._lost.discard(platform.name)
+            self._met.add(platform.name)
             lost_at[platform.name] = now
             self._failed.discard(platform.name)
             self._services.health.clear(key)
-        elif now - lost_at[platform.name] > PATIENCE_SECONDS and platform.name not in self._failed:
+            return
+        if platform.name in self._met:
+            self._lost.add(platform.name)
+        if now - lost_at[platform.name] > PATIENCE_SECONDS and platform.name not in self._failed:
             sentence = text("health.not_connected", self._services.language, platform=platform.name)
             self._services.health.report(key, sentence)
 

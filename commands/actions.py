@@ -1,4 +1,4 @@
-"""What a button asks for, and how that fits into the id that a platform keeps for it."""
+"""Actions of buttons, and their encoding in the button ids that platforms keep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inference.domain.errors import NotFound
 MAX_LENGTH = 100
 """Characters that Discord keeps for a button; Slack keeps more."""
 
-_FORM = re.compile(r"v1:(?P<action>[a-z_]{1,20}):(?P<job>[0-9A-Z]{8,26})")
+_FORM = re.compile(r"v1:(?P<action>[a-z_]{1,20}):(?P<job>[0-9A-Z]{8,26})(?::(?P<choice>[0-9]))?")
 
 
 class Action(StrEnum):
@@ -27,6 +27,8 @@ class Action(StrEnum):
     """The clip, and what comes after it."""
     LARGER = "larger"
     """The same at the model's highest resolution."""
+    FINISH = "finish"
+    """The full version of a draft."""
     EDIT = "edit"
     """Change what was asked for: opens a form."""
     ACCEPT = "accept"
@@ -40,11 +42,18 @@ class Action(StrEnum):
     INFO = "info"
     DELETE = "delete"
     """Take the finished file back."""
+    CHANGE = "change"
+    """Ask for what was refused again, with a change that works."""
 
     @property
     def opens_form(self) -> bool:
         """Whether pressing it is answered by a form, which a chat must open at once."""
         return self in {Action.EDIT, Action.REWORD}
+
+    @property
+    def about_job(self) -> bool:
+        """Whether it is about a job; only `CHANGE` is about a draft."""
+        return self is not Action.CHANGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +62,14 @@ class ButtonId:
 
     action: Action
     job: str
+    """Id of the job; for `Action.CHANGE`, that of the draft."""
+    choice: int | None = None
+    """Which of the draft's changes, for `Action.CHANGE` alone."""
 
     def encode(self) -> str:
         """Return the button's id; `decode` is the inverse."""
-        return f"v1:{self.action}:{self.job}"
+        choice = "" if self.choice is None else f":{self.choice}"
+        return f"v1:{self.action}:{self.job}{choice}"
 
     @classmethod
     def decode(cls, text: str) -> Self:
@@ -68,4 +81,7 @@ class ButtonId:
         match = _FORM.fullmatch(text)
         if match is None or match["action"] not in set(Action):
             raise NotFound("action.unknown")
-        return cls(action=Action(match["action"]), job=match["job"])
+        action, choice = Action(match["action"]), match["choice"]
+        if (choice is None) is not action.about_job:
+            raise NotFound("action.unknown")
+        return cls(action=action, job=match["job"], choice=None if choice is None else int(choice))

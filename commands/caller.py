@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from commands.schema import Permission
-from inference.domain.audience import Audience
 from inference.domain.errors import UserError
-from inference.domain.job import Job, Requester
+from inference.domain.job import Audience, Job, Requester
 from inference.text import clean, is_blank
 
 
@@ -68,7 +67,7 @@ class Channel:
     private: bool = True
     """Whether only the people there may see what is made there, as long as nobody knows better."""
     room: str = ""
-    """Id of the place itself, if that is a private thread in the channel `id`."""
+    """Id of the thread, if it is a private one in the channel `id`."""
     direct: bool = False
     """Whether it is the conversation of one person with the bot."""
     personal: bool = False
@@ -79,11 +78,21 @@ class Channel:
     """Whether the platform lets only adults in; for a thread, that of the channel it is in."""
     closed: UserError | None = None
     """Why the platform could not bring a result here; nothing is made in such a channel."""
-    local_files: bool = False
-    """Whether `--image` may name a file of this machine: in a terminal only."""
+    asks: bool = True
+    """Whether its people can be asked before a job is rendered; elsewhere none waits for them."""
+    pictures: str = "any"
+    """How one adds a picture here: the last word of the catalog key `example.animate.…`."""
+    local_folder: str | None = None
+    """Where relative paths of `--image` begin, where it may name a file of this machine: in a
+    terminal only."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", clean(self.title).strip())
+
+    @property
+    def local_files(self) -> bool:
+        """Whether `--image` may name a file of this machine."""
+        return self.local_folder is not None
 
     @property
     def audience(self) -> Audience:

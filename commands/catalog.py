@@ -1,34 +1,41 @@
-"""All commands, the same on every platform."""
+"""The commands that ship with Rushes, the same on every platform."""
 
 from __future__ import annotations
 
+from commands.context import Command
 from commands.handlers import (
-    admin,
+    finish,
     generate,
+    help,  # noqa: A004 - the name of the command
     history,
     presets,
     privacy,
     prompt,
     queue,
-    quota,
-    settings_commands,
-    words,
 )
-from commands.handlers.help import with_help
+from commands.handlers.admin import operation, quota, settings, words
+from commands.option_set import OptionSet
 
-COMMANDS = with_help(
-    (
-        *generate.COMMANDS,
-        *prompt.COMMANDS,
-        *queue.COMMANDS,
-        *history.COMMANDS,
-        *settings_commands.COMMANDS,
-        *presets.COMMANDS,
-        *quota.COMMANDS,
-        *privacy.COMMANDS,
-        *admin.COMMANDS,
-        *quota.ADMIN_COMMANDS,
-        *words.ADMIN_COMMANDS,
-        *settings_commands.ADMIN_COMMANDS,
+
+def built_in_commands(options: OptionSet) -> tuple[Command, ...]:
+    """Return them, in the order in which help shows them.
+
+    Args:
+        options: Those of a render.
+    """
+    return (
+        *generate.commands(options),
+        *prompt.commands(options),
+        *queue.commands(),
+        *finish.commands(),
+        *history.commands(),
+        *settings.commands(),
+        *presets.commands(),
+        *quota.commands(),
+        *privacy.commands(),
+        *operation.commands(),
+        *quota.admin_commands(),
+        *words.admin_commands(),
+        *settings.admin_commands(),
+        *help.commands(),
     )
-)

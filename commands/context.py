@@ -1,164 +1,31 @@
-"""What a handler gets: who asks what, where, and the services that answer."""
+"""Commands as data with their handlers, and the call that a handler gets: who asks what, where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from enum import StrEnum
+
+from pydantic import BaseModel
 
 from commands.caller import Caller, Channel
 from commands.directory import Directory, OpenDirectory
 from commands.installation import Installation
+from commands.jobs import Jobs
+from commands.options import IMAGE
+from commands.parsing.suggestions import closest
+from commands.parsing.values import shown
 from commands.policy.settings import Rules
 from commands.policy.stores import Policy
 from commands.policy.visibility import Sight, Viewer, can_see, sight
-from commands.schema import Value
+from commands.refusal import Changes
+from commands.results import Result
+from commands.schema import Kind, Option, Permission, Value
+from commands.text.messages import language, text
 from inference.clock import Clock, SystemClock
-from inference.domain.errors import NotFound
-from inference.domain.job import Job, Order
-from inference.domain.quota import Quota, Usage
-from inference.domain.render import Progress
-from inference.domain.spec import Mode, Spec
-from inference.domain.verdict import Outcome
-from inference.jobs.forecast import QueuePosition
-
-if TYPE_CHECKING:
-    from inference.jobs.service import CancelOutcome
-
-
-class Jobs(Protocol):
-    """The part of `inference.jobs.service.JobService` that commands use. The contract is there."""
-
-    @property
-    def paused(self) -> bool:
-        """Whether jobs are accepted but none is started."""
-        ...
-
-    @property
-    def without_worker(self) -> bool:
-        """Whether jobs wait because no worker starts."""
-        ...
-
-    @property
-    def draining(self) -> bool:
-        """Whether no new job is accepted."""
-        ...
-
-    async def submit(self, order: Order) -> Job:
-        """Accept a job, durably. Raises `UserError` with a `queue.*` code where a cap is hit."""
-        ...
-
-    async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
-        """Take a job out of line or ask the worker to stop it. Raises `NotFound`."""
-        ...
-
-    async def revise(
-        self,
-        job_id: str,
-        *,
-        tenant: str,
-        spec: Spec,
-        origins: dict[str, str],
-        quota: Quota | None = None,
-    ) -> Job | None:
-        """Change what a waiting job is to show; None when it no longer waits."""
-        ...
-
-    async def remove(self, job_id: str, *, tenant: str) -> bool:
-        """Take a finished file back. Raises `NotFound`."""
-        ...
-
-    async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
-        """Put a job in line that waited for its requester's word. None when it did not wait."""
-        ...
-
-    async def refine(
-        self,
-        words: str,
-        *,
-        mode: Mode,
-        model: str,
-        tenant: str,
-        requester_id: str,
-        flagged: Outcome = Outcome.DENY,
-    ) -> str:
-        """Return what the assistant would make of a prompt. Raises `AssistantError`."""
-        ...
-
-    async def get(self, job_id: str, *, tenant: str) -> Job:
-        """Return a job of the tenant. Raises `NotFound` for unknown and foreign ones alike."""
-        ...
-
-    async def waiting(self, tenant: str) -> list[Job]:
-        """Return the tenant's waiting and running jobs in the order of service."""
-        ...
-
-    async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
-        """Return the requester's jobs, newest first."""
-        ...
-
-    async def history(
-        self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
-    ) -> list[Job]:
-        """Return a page of the requester's jobs, newest first, whose prompts have these words."""
-        ...
-
-    async def usage(
-        self,
-        tenant: str,
-        requester_id: str,
-        *,
-        since: float,
-        person: str = "",
-        person_since: float | None = None,
-    ) -> Usage:
-        """Return the GPU time charged since a time, and what is reserved now.
-
-        With `person`, their name in all tenants, also what they used everywhere; that counts from
-        `person_since` on, if it is given.
-        """
-        ...
-
-    def cost(self, spec: Spec) -> float:
-        """Return the GPU seconds that a render is expected to take."""
-        ...
-
-    def position(self, job_id: str) -> QueuePosition | None:
-        """Return where a waiting job stands, if it does."""
-        ...
-
-    def progress(self, job_id: str) -> Progress | None:
-        """Return how far a running job is, if it runs."""
-        ...
-
-    def seconds_left(self, job_id: str) -> float | None:
-        """Return the estimate for a running job."""
-        ...
-
-    def extendable(self, job: Job) -> bool:
-        """Return whether what a later clip can go on from is still kept."""
-        ...
-
-    def files(self, job: Job) -> Path | None:
-        """Return the finished file while it is kept."""
-        ...
-
-    async def forget(self, *, tenant: str, requester_id: str) -> int:
-        """Cancel and delete everything of a person; return how many jobs there were."""
-        ...
-
-    async def pause(self) -> None:
-        """Start no further job."""
-        ...
-
-    async def resume(self) -> None:
-        """Accept and start jobs again."""
-        ...
-
-    async def drain(self) -> None:
-        """Accept no further job; finish those in line."""
-        ...
+from inference.domain.errors import NotFound, UserError
+from inference.domain.job import Job
+from inference.store.sqlite.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,17 +41,39 @@ class Call:
     """What was typed after the command."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """What was set in a form, by option name; an image is the URL the platform keeps it under."""
+    changes: Changes = field(default_factory=dict)
+    """What is asked for instead, after a press on what a refusal offered."""
     locale: str = "en"
     key: str | None = None
     """The platform's id of this request, so that a repeated one is the same job."""
     clock: Clock = field(default_factory=SystemClock)
     directory: Directory = field(default_factory=OpenDirectory)
-    """What the chat knows about its people and places."""
+    """What the chat knows about its people, roles and channels."""
+    commands: CommandSet
+    """All commands that there are."""
+    database: Database | None = None
+    """For the tables of plugins; None where commands run without one."""
+    plugin_configs: Mapping[str, BaseModel] = field(default_factory=dict)
+    """The checked sections `[plugins.NAME]` by name."""
+
+    def plugin_config(self, name: str) -> BaseModel:
+        """Return the checked section `[plugins.<name>]`.
+
+        Raises:
+            KeyError: There is no such plugin, or it has no model of its section.
+        """
+        return self.plugin_configs[name]
 
     @property
     def person(self) -> str:
         """The caller by a name that is the same in every tenant of the platform."""
         return self.caller.person or f"{self.channel.platform}:{self.caller.id}"
+
+    def not_allowed(self, command: str) -> UserError:
+        """Return why the caller may not give a command; in a terminal everybody can."""
+        if self.channel.local_files:
+            return UserError("command.not_allowed_here", command=command)
+        return UserError("command.not_allowed", command=command)
 
     def person_named(self, person: str) -> str:
         """Return the same of another person of the tenant."""
@@ -234,3 +123,114 @@ class Call:
         return await self.policy.settings.rules(
             self.channel.tenant, channel=self.channel.id, person=self.caller.id
         )
+
+
+class Visibility(StrEnum):
+    """Who sees the answer to a command that worked. Errors are always private."""
+
+    EVERYONE = "everyone"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One thing that can be asked."""
+
+    name: str
+    handler: Callable[[Call], Awaitable[Result]]
+    parent: str | None = None
+    """The word in front, for `/rushes queue` and its like."""
+    options: tuple[Option, ...] = ()
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    """Values that make this command what it is; nobody may set them otherwise."""
+    visibility: Visibility = Visibility.EVERYONE
+    permission: Permission = Permission.MEMBER
+    renders: bool = False
+    """Makes a job of a prompt: forms show it, and an edited message changes its job."""
+    needs_assistant: bool = False
+    """Only listed in the help where there is a prompt assistant."""
+    open_to_all: bool = False
+    """Answered also where the operator serves nobody."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By language, the one-line explanation of a plugin's command, which no catalog has."""
+
+    @property
+    def typed(self) -> str:
+        """The command as people type it, such as `/rushes queue`."""
+        return f"/{self.parent} {self.name}" if self.parent else f"/{self.name}"
+
+    @property
+    def help_key(self) -> str:
+        """Catalog key of the one-line explanation (100 characters at most)."""
+        return f"command.{self.parent}.{self.name}" if self.parent else f"command.{self.name}"
+
+    @property
+    def picture(self) -> str:
+        """Name of the option that a picture beside the words of a request is for."""
+        needed = (each.name for each in self.options if each.required and each.kind is Kind.IMAGE)
+        return next(needed, IMAGE.name)
+
+    def help(self, locale: str) -> str:
+        """Return the one-line explanation."""
+        if not self.texts:
+            return text(self.help_key, locale)
+        return self.texts.get(language(locale)) or next(iter(self.texts.values()))
+
+
+class CommandSet:
+    """All commands of an installation, in the order in which help shows them."""
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        """Index them.
+
+        Raises:
+            ValueError: Two commands have the same name.
+        """
+        self._by_typed: dict[str, Command] = {}
+        for command in commands:
+            if command.typed in self._by_typed:
+                raise ValueError(f"two commands named {command.typed}")
+            self._by_typed[command.typed] = command
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._by_typed.values())
+
+    def __getitem__(self, typed: str) -> Command:
+        """Return the command that is typed so, such as `/rushes queue`; `KeyError` for others."""
+        return self._by_typed[typed]
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """The words in front of others, such as `/rushes`."""
+        return frozenset(f"/{command.parent}" for command in self if command.parent)
+
+    def find(self, typed: str) -> tuple[Command, str]:
+        """Return the command of a typed text, and the text after it.
+
+        Raises:
+            UserError: `command.*`: there is no such command.
+        """
+        first, rest = _split(typed)
+        if not first.startswith("/"):
+            raise UserError("command.expected")
+        wanted = first.casefold()
+        if wanted in self.parents:
+            name, rest = _split(rest)
+            wanted = f"{wanted} {name.casefold() or 'help'}"
+        if wanted in self._by_typed:
+            return self._by_typed[wanted], rest
+        # "/queue" is guessed as "/rushes queue", and "/generatte" as "/generate".
+        # The word in front says nothing about the one after it; of equal names, its own goes first.
+        parent, _, verb = wanted.lstrip("/").rpartition(" ")
+        short = {item.name: item.typed for item in reversed(self._by_typed.values())}
+        short |= {item.name: item.typed for item in self if item.parent == parent}
+        guess = closest(verb, short)
+        if guess is None:
+            raise UserError("command.unknown", command=shown(wanted))
+        raise UserError("command.mistyped", command=shown(wanted), suggestion=short[guess])
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the first word and what follows it."""
+    words = [*text.split(None, 1), "", ""]
+    return words[0], words[1]

@@ -14,7 +14,7 @@ class Directory(Protocol):
     """One chat, as it is known to the caller of one request."""
 
     def administers(self, channel: str) -> bool:
-        """Return whether the caller is an admin of a private place that they may look into."""
+        """Return whether the caller is an admin of a private channel that they may look into."""
         ...
 
     async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
@@ -43,7 +43,7 @@ class Directory(Protocol):
 
 
 class OpenDirectory:
-    """Knows nothing, and takes every name for what it says."""
+    """Directory for chats without one: every name is taken as the id."""
 
     def administers(self, channel: str) -> bool:  # noqa: ARG002 - the port's signature
         """Return False; see `Directory`."""

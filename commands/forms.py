@@ -1,4 +1,4 @@
-"""Forms that a chat opens over everything else, and what is written into them."""
+"""Forms (modals) of chats: their fields, and the options read from a submitted one."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from commands.actions import Action, ButtonId
+from commands.installation import Installation
+from commands.option_set import OptionSet
 from commands.options import (
     ASPECT,
-    BY_NAME,
-    IMAGE,
-    LAST,
     NEGATIVE,
     PROMPT,
-    RENDER_OPTIONS,
     RESOLUTION,
 )
-from commands.parsing.flags import Typed, parse_options, render, render_options
-from commands.parsing.values import accept, label
-from commands.resolve import COMMAND
-from commands.schema import Option, Value
+from commands.parsing.flags import Typed, check_no_pictures, parse_options, render, render_options
+from commands.parsing.values import accept_offering, label
+from commands.refusal import correcting
+from commands.schema import Kind, Option, Value
+from commands.specs.layers import (
+    COMMAND,
+    FROM_PRESET,
+)
 from commands.text.messages import any_of, text
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, Job
+from inference.text import beginning
 
 FLAGS = "flags"
 """Name of the field for every option that has none of its own."""
@@ -31,7 +34,7 @@ MAX_LENGTH = 3000
 """Characters of a field: Slack takes no more, Discord 4000."""
 
 _WITH_FIELD = (NEGATIVE, RESOLUTION, ASPECT)
-_KEPT = {TYPED, COMMAND, RANDOM}
+_KEPT = {TYPED, COMMAND, RANDOM, FROM_PRESET}
 """Origins of values that an edit starts from; all others are decided anew."""
 
 
@@ -62,18 +65,22 @@ class Form:
     """On the button that hands it in."""
 
 
-def edit(job: Job, locale: str, *, action: Action = Action.EDIT) -> Form:
+def edit(
+    job: Job, installation: Installation, locale: str, *, action: Action = Action.EDIT
+) -> Form:
     """Return the form that shows what a job was made from, to be changed.
 
     It begins with what the requester wrote; for `Action.REWORD`, with the refined prompt.
     """
+    known, shown = installation.options, installation.narrowed(job.spec.model).shown
     refined_again = job.spec.refine and action is Action.EDIT
     prompt = job.spec.own_words if refined_again else job.spec.prompt
     flags = {
-        option.name: getattr(job.spec, option.name)
-        for option in RENDER_OPTIONS
+        option.name: job.spec.value(option.name)
+        for option in known.by_name.values()
         if option.flag
-        and option not in (IMAGE, LAST, *_WITH_FIELD)
+        and option.kind is not Kind.IMAGE
+        and option not in _WITH_FIELD
         and job.origins.get(option.name) in _KEPT
     }
     negative = job.spec.negative if job.origins.get(NEGATIVE.name) == TYPED else None
@@ -84,7 +91,7 @@ def edit(job: Job, locale: str, *, action: Action = Action.EDIT) -> Form:
             Field(
                 name=PROMPT.name,
                 label=text("label.prompt", locale),
-                value=_fitting(render(Typed(prompt=prompt))),
+                value=_fitting(render(Typed(prompt=prompt), known)),
                 required=True,
                 multiline=True,
             ),
@@ -94,12 +101,12 @@ def edit(job: Job, locale: str, *, action: Action = Action.EDIT) -> Form:
                 value=_fitting(negative or ""),
                 multiline=True,
             ),
-            _choice(RESOLUTION, job.spec.resolution, locale),
-            _choice(ASPECT, job.spec.aspect, locale),
+            _choice(shown[RESOLUTION.name], job.spec.resolution, locale),
+            _choice(shown[ASPECT.name], job.spec.aspect, locale),
             Field(
                 name=FLAGS,
                 label=text("form.flags", locale),
-                value=_fitting(render_options(flags)),
+                value=_fitting(render_options(flags, known)),
                 hint=text("form.flags_hint", locale),
             ),
         ),
@@ -107,23 +114,24 @@ def edit(job: Job, locale: str, *, action: Action = Action.EDIT) -> Form:
     )
 
 
-def options(values: Mapping[str, str]) -> dict[str, Value]:
+def options(values: Mapping[str, str], known: OptionSet) -> dict[str, Value]:
     """Return what a handed-in form asks for, by option; the prompt may hold flags still.
 
     Raises:
+        Refusal: `value.mistyped` or `flag.mistyped`; its changes are of fields.
         UserError: `value.*`, `flag.*`: what is wrong, and with which field.
     """
-    asked = parse_options(values.get(FLAGS, ""))
+    with correcting(FLAGS):
+        asked = parse_options(values.get(FLAGS, ""), known)
     # The images of the job stay; others need the command.
-    if not {IMAGE.name, LAST.name}.isdisjoint(asked):
-        raise UserError("image.not_by_flag")
+    check_no_pictures(asked, known)
     for option in _WITH_FIELD:
         written = values.get(option.name, "").strip()
         if not written:
             continue
         if option.name in asked:
             raise UserError("flag.repeated", flag=label(option))
-        asked[option.name] = accept(option, written)
+        asked[option.name] = accept_offering(known.by_name[option.name], written)
     return {**asked, PROMPT.name: values.get(PROMPT.name, "")}
 
 
@@ -132,10 +140,10 @@ def _choice(option: Option, value: str, locale: str) -> Field:
         name=option.name,
         label=text(f"label.{option.name}", locale),
         value=str(value),
-        hint=any_of(BY_NAME[option.name].choices, locale),
+        hint=any_of(option.choices, locale),
         max_length=20,
     )
 
 
 def _fitting(value: str) -> str:
-    return value[:MAX_LENGTH]
+    return beginning(value, MAX_LENGTH)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from commands.option_set import OptionSet, own_option
 from commands.parsing.suggestions import closest
 from commands.parsing.values import shown
 from commands.schema import Option
+from inference.domain.capabilities import Capabilities, ModelOption
 from inference.domain.errors import UserError
 from inference.domain.spec import Mode, Spec
-from inference.engines.base import Capabilities
+from inference.effects.base import EffectEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,19 @@ class Installation:
     """Whether a prompt assistant is there to refine prompts."""
     check: Callable[[Spec], None] = lambda _spec: None
     """Raises a `UserError` for what this machine cannot render: asked before anything is taken."""
+    effects: tuple[EffectEntry, ...] = ()
+    """The installed effects, in the order in which they are applied."""
+    random_prompts: Mapping[str, Callable[[Spec], str]] = field(default_factory=dict)
+    """Draws a prompt by the seed of a spec, for models that know few words, by name."""
+    options: OptionSet = field(init=False)
+    """What may be set here: the union over the installed models."""
+    _by_model: Mapping[str, OptionSet] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        more = [own_option(option) for entry in self.effects for option in effect_options(entry)]
+        object.__setattr__(self, "options", OptionSet(self.models, *more))
+        by_model = {model.name: OptionSet([model], *more) for model in self.models}
+        object.__setattr__(self, "_by_model", by_model)
 
     def model(self, name: str) -> Capabilities:
         """Return the installed model that `name` names, in upper or lower case.
@@ -44,6 +59,44 @@ class Installation:
         """Return whether forms and help should show an option here."""
         return self.assistant or not option.needs_assistant
 
+    @property
+    def default(self) -> Capabilities:
+        """The model that is taken where nobody names one."""
+        return self.model(self.default_model)
+
+    def narrowed(self, model: str | None) -> OptionSet:
+        """Return what may be set with a model: the union where none that is here is named."""
+        named = (model or "").strip().casefold()
+        return next(
+            (set_ for name, set_ in self._by_model.items() if name.casefold() == named),
+            self.options,
+        )
+
+    def agrees_on(self, option: Option) -> bool:
+        """Return whether all models that have an option take the values of the union."""
+        return all(
+            found.shown[option.name].choices == option.choices
+            for found in self._by_model.values()
+            if option.name in found.shown
+        )
+
+    def check_effects(self, spec: Spec) -> None:
+        """Check that every effect of a stored render is still here.
+
+        Raises:
+            UserError: `effect.missing`.
+        """
+        there = {entry.name for entry in self.effects}
+        for use in spec.effects:
+            if use.name not in there:
+                raise UserError("effect.missing", effect=use.name, package=use.package)
+
     def able_to(self, mode: Mode) -> list[str]:
         """Return the names of the models that can make this kind of render."""
         return [model.name for model in self.models if mode in model.modes]
+
+
+def effect_options(entry: EffectEntry) -> Iterator[ModelOption]:
+    """Yield the options of an effect, in the renders in which it has a meaning."""
+    for option in entry.options:
+        yield replace(option, modes=option.modes & entry.modes)

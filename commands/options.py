@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from commands.schema import VIDEO_MODES, Group, Kind, Option, Range
-from inference.domain.spec import (
-    FILE_FPS,
-    HIGHEST_CFG,
-    LOWEST_CFG,
-    Aesthetic,
-    Aspect,
-    Camera,
-    Mode,
-    Motion,
-    Resolution,
-)
-from inference.engines.geometry import FRAMES
+from inference.domain.spec import HIGHEST_CFG, LOWEST_CFG, SEEDS, Aspect, Mode, Resolution
 
 MAX_PROMPT = 2000
 """Characters; also the most that Discord shows in one message."""
+
+MAX_FRAMES = 10_000
+"""That may be asked for; what a model can do is far less."""
 
 PROMPT = Option(
     name="prompt", kind=Kind.TEXT, max_length=MAX_PROMPT, required=True, read_by_model=True
@@ -46,7 +38,8 @@ LAST = Option(
 RESOLUTION = Option(
     name="resolution",
     kind=Kind.CHOICE,
-    flag="res",
+    flag="resolution",
+    short="res",
     choices=tuple(Resolution),
     default=Resolution.P720,
 )
@@ -54,7 +47,8 @@ RESOLUTION = Option(
 ASPECT = Option(
     name="aspect",
     kind=Kind.CHOICE,
-    flag="ar",
+    flag="aspect",
+    short="ar",
     choices=tuple(Aspect),
     default=Aspect.WIDE,
 )
@@ -63,39 +57,8 @@ FRAME_COUNT = Option(
     name="frames",
     kind=Kind.INTEGER,
     flag="frames",
-    choices=FRAMES,
-    default=97,
+    range=Range(lowest=1, highest=MAX_FRAMES),
     unit="unit.frames",
-)
-
-MOTION = Option(
-    name="motion",
-    kind=Kind.CHOICE,
-    flag="motion",
-    choices=tuple(Motion),
-    worded=True,
-    default=Motion.FAIR,
-    modes=VIDEO_MODES,
-)
-
-AESTHETIC = Option(
-    name="aesthetic",
-    kind=Kind.CHOICE,
-    flag="aesthetic",
-    group=Group.ADVANCED,
-    choices=tuple(Aesthetic),
-    worded=True,
-    default=Aesthetic.EXCELLENT,
-)
-
-CAMERA = Option(
-    name="camera",
-    kind=Kind.CHOICE,
-    flag="camera",
-    choices=tuple(Camera),
-    worded=True,
-    default=Camera.NONE,
-    modes=VIDEO_MODES,
 )
 
 REFINE = Option(
@@ -107,12 +70,21 @@ REFINE = Option(
     needs_assistant=True,
 )
 
+DRAFT = Option(
+    name="draft",
+    kind=Kind.FLAG,
+    flag="draft",
+    group=Group.ADVANCED,
+    default=False,
+)
+"""The model's cheapest version, which can be finished later."""
+
 SEED = Option(
     name="seed",
     kind=Kind.INTEGER,
     flag="seed",
     group=Group.ADVANCED,
-    range=Range(lowest=0, highest=2**32 - 1),
+    range=Range(lowest=0, highest=SEEDS - 1),
 )
 
 STEPS = Option(
@@ -131,16 +103,6 @@ CFG = Option(
     group=Group.ADVANCED,
     range=Range(lowest=LOWEST_CFG, highest=HIGHEST_CFG),
     default=7.0,
-)
-
-FPS = Option(
-    name="fps",
-    kind=Kind.INTEGER,
-    flag="fps",
-    group=Group.ADVANCED,
-    range=Range(lowest=1, highest=60),
-    default=FILE_FPS,
-    modes=VIDEO_MODES,
 )
 
 LOOPS = Option(
@@ -164,35 +126,44 @@ MODEL = Option(
 NEGATIVE = Option(
     name="negative",
     kind=Kind.TEXT,
-    flag="no",
+    flag="negative",
+    short="no",
     group=Group.ADVANCED,
     max_length=MAX_PROMPT,
     read_by_model=True,
 )
 
-RENDER_OPTIONS = (
+PRESET = Option(name="preset", kind=Kind.TEXT, flag="preset", group=Group.ADVANCED, max_length=64)
+"""The name of kept options that hold for one job, below what is typed."""
+
+COUNT = Option(
+    name="count",
+    kind=Kind.INTEGER,
+    flag="count",
+    range=Range(lowest=1, highest=4),
+    default=1,
+)
+"""How many jobs a request is, each with the next seed; a request's, not a job's."""
+
+NEUTRAL_OPTIONS = (
     PROMPT,
     IMAGE,
     LAST,
     RESOLUTION,
     ASPECT,
     FRAME_COUNT,
-    MOTION,
-    AESTHETIC,
-    CAMERA,
     REFINE,
+    DRAFT,
     SEED,
     STEPS,
     CFG,
-    FPS,
     LOOPS,
     MODEL,
     NEGATIVE,
+    PRESET,
+    COUNT,
 )
 """Every option of a render, in the order in which forms and help show them."""
-
-BY_NAME = {option.name: option for option in RENDER_OPTIONS}
-BY_FLAG = {option.flag: option for option in RENDER_OPTIONS if option.flag is not None}
 
 JOB = Option(name="job", kind=Kind.TEXT, max_length=32)
 """The id of a job, given after a command."""
@@ -222,6 +193,12 @@ VALUE = Option(name="value", kind=Kind.TEXT, max_length=MAX_PROMPT)
 
 FLAGS = Option(name="flags", kind=Kind.TEXT, max_length=MAX_PROMPT)
 """Options of a render, as they are typed into a prompt."""
+
+MORE = replace(FLAGS, name="more")
+"""The same, for options that a chat has no room for."""
+
+TEXTS = frozenset({PROMPT.name, FLAGS.name, MORE.name})
+"""Texts that may hold flags."""
 
 HERE = Option(name="channel", kind=Kind.FLAG, flag="channel")
 """For this channel instead of the whole guild."""

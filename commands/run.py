@@ -1,4 +1,4 @@
-"""The command boundary: typed lines, form calls and presses in, cards out; errors end here."""
+"""Entry points of the chats: runs typed commands, forms and presses, and returns cards."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import structlog
 
 from commands import forms
 from commands.actions import Action, ButtonId
-from commands.catalog import COMMANDS
-from commands.command import Command, Visibility
-from commands.context import Call
+from commands.context import Call, Command, Visibility
 from commands.forms import Form
-from commands.handlers import generate, job_status, message_edit, privacy, prompt, queue
-from commands.parsing.suggestions import closest
-from commands.parsing.values import shown
+from commands.handlers import again, finish, job_status, message_edit, prompt, queue
+from commands.offers import error_card, refused
 from commands.policy.permissions import check_press
-from commands.text import cards
+from commands.refusal import Refusal
+from commands.results import Accepted, Result, Revised
+from commands.text import batch_cards, cards, replies
 from commands.text.card import Card
+from commands.text.messages import text
 from inference.bug_report import log_bug
-from inference.domain.errors import RushesError, UserError
+from inference.domain.errors import NotFound, RushesError, UserError
 from inference.domain.job import Job
 from inference.text import clean
 
-Answer = TypeVar("Answer", Card, Card | Form, Card | None)
+Other = TypeVar("Other", Card, Form, None)
 
 _log = structlog.get_logger(__name__)
 
 
 async def execute(line: str, call: Call) -> Card:
-    """Answer a typed line such as `/generate a red fox --ar 9:16` or `/rushes queue`.
+    """Answer a typed line such as `/generate a red fox --aspect 9:16` or `/rushes queue`.
 
     Args:
         line: What was typed, with the command; replaces `call.text`.
@@ -57,6 +57,16 @@ async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
 async def invoke(command: Command, call: Call) -> Card:
     """Answer a command whose options a platform has taken apart already."""
     return await _answered(_invoke(command, _cleaned(call)), call, command.typed)
+
+
+async def perform(command: Command, call: Call) -> Result:
+    """Run a command for an API: returns its result as data, not as a card.
+
+    Raises:
+        UserError: The refusal that a person would read.
+    """
+    _check_allowed(command, call)
+    return await command.handler(_cleaned(call))
 
 
 async def press(button_id: str, call: Call) -> Card | Form:
@@ -88,31 +98,6 @@ def opens_form(button_id: str) -> bool:
         return False
 
 
-def find(line: str) -> tuple[Command, str]:
-    """Return the command of a typed line, and the text after it.
-
-    Raises:
-        UserError: `command.*`: there is no such command.
-    """
-    first, rest = _split(line)
-    if not first.startswith("/"):
-        raise UserError("command.expected")
-    by_name = {command.typed: command for command in COMMANDS}
-    parents = {f"/{command.parent}" for command in COMMANDS if command.parent}
-    typed = first.casefold()
-    if typed in parents:
-        name, rest = _split(rest)
-        typed = f"{typed} {name.casefold() or 'help'}"
-    if typed in by_name:
-        return by_name[typed], rest
-    # "/queue" is guessed as "/rushes queue", and "/generatte" as "/generate".
-    short = {f"/{command.name}": command.typed for command in reversed(COMMANDS)}
-    guess = closest(typed, [*by_name, *short])
-    if guess is None:
-        raise UserError("command.unknown", command=shown(typed))
-    raise UserError("command.mistyped", command=shown(typed), suggestion=short.get(guess, guess))
-
-
 def _cleaned(call: Call) -> Call:
     """Return a call whose text and options hold nothing that a chat may have let through."""
     options = {
@@ -122,35 +107,40 @@ def _cleaned(call: Call) -> Call:
     return replace(call, text=clean(call.text, lines=True), options=options)
 
 
-def _split(text: str) -> tuple[str, str]:
-    """Return the first word and what follows it."""
-    words = [*text.split(None, 1), "", ""]
-    return words[0], words[1]
-
-
-async def _execute(line: str, call: Call) -> Card:
-    command, rest = find(line)
+async def _execute(line: str, call: Call) -> Result:
+    command, rest = call.commands.find(line)
     return await _invoke(command, replace(call, text=rest))
 
 
-async def _rewrite(line: str, job_id: str, call: Call) -> Card | None:
-    command, rest = find(line)
-    if command not in generate.COMMANDS:
+async def _rewrite(line: str, job_id: str, call: Call) -> Result | None:
+    command, rest = call.commands.find(line)
+    if not command.renders:
         return await _invoke(command, replace(call, text=rest))
     _check_tenant(call)
     job = await call.job(job_id)
     return await message_edit.rewrite(replace(call, text=rest), command, job)
 
 
-async def _invoke(command: Command, call: Call) -> Card:
-    if command not in privacy.COMMANDS:  # what was kept of people they can always take back
+def _check_allowed(command: Command, call: Call) -> None:
+    if not command.open_to_all:
         _check_tenant(call)
     if not call.caller.may(command.permission):
-        raise UserError("command.not_allowed", command=command.typed)
-    card = await command.handler(call)
-    if command.visibility is Visibility.CALLER:
-        return replace(card, private=True, ping=False)
-    return card
+        raise call.not_allowed(command.typed)
+
+
+async def _invoke(command: Command, call: Call) -> Result:
+    _check_allowed(command, call)
+    try:
+        result = await command.handler(call)
+    except Refusal as refusal:
+        return await refused(call, command.typed, refusal)
+    except UserError as error:
+        if error.code != "command.incomplete":
+            raise
+        raise UserError(error.code, **{**error.params, "command": command.typed}) from error
+    if command.visibility is Visibility.CALLER and isinstance(result, Card):
+        return replace(result, private=True, ping=False)
+    return result
 
 
 def _check_tenant(call: Call) -> None:
@@ -159,16 +149,16 @@ def _check_tenant(call: Call) -> None:
     Raises:
         UserError: `permission.tenant`.
     """
-    place = call.channel
+    channel = call.channel
     operator_rules = call.policy.operator_rules
-    if place.admitted or operator_rules.allows(
-        place.tenant, platform=place.platform, personal=place.personal
+    if channel.admitted or operator_rules.allows(
+        channel.tenant, platform=channel.platform, personal=channel.personal
     ):
         return
     raise UserError("permission.tenant")
 
 
-async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
+async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Result:
     pressed = ButtonId.decode(form_id)
     if not pressed.action.opens_form:
         raise UserError("action.unknown")
@@ -176,12 +166,17 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
     job = await call.job(pressed.job)
     if pressed.action is Action.REWORD:
         prompt.check_answer(call, job)
-    return await generate.edit(call, job, values, action=pressed.action)
+    try:
+        return await again.edit(call, job, values, action=pressed.action)
+    except Refusal as refusal:
+        return await refused(call, form_id, refusal, options=values)
 
 
-async def _press(button_id: str, call: Call) -> Card | Form:
+async def _press(button_id: str, call: Call) -> Result | Form:
     pressed = ButtonId.decode(button_id)
     _check_tenant(call)
+    if pressed.action is Action.CHANGE:
+        return await _ask_again(pressed, call)
     job = await call.job(pressed.job)
     match pressed.action:
         case Action.CANCEL:
@@ -191,11 +186,12 @@ async def _press(button_id: str, call: Call) -> Card | Form:
             | Action.RETRY
             | Action.EXTEND
             | Action.LARGER
+            | Action.FINISH
             | Action.EDIT
             | Action.ANIMATE
         ):
             check_press(call.caller, job, await call.rules())
-            return await _make_again(call, job, pressed.action)
+            return await _make_again(call, job, pressed)
         case Action.ACCEPT | Action.REWORD | Action.KEEP:
             return await prompt.answer(call, job, pressed.action)
         case Action.DELETE:
@@ -205,31 +201,91 @@ async def _press(button_id: str, call: Call) -> Card | Form:
                 job,
                 call.locale,
                 job_status.capabilities(job, call.installation),
+                options=call.installation.options,
                 extendable=call.jobs.extendable(job),
                 measured=call.caller.owns(job),
             )
 
 
-async def _make_again(call: Call, job: Job, action: Action) -> Card | Form:
-    match action:
-        case Action.EDIT:
-            return forms.edit(job, call.locale)
-        case Action.ANIMATE:
-            return await generate.animate_still(call, job)
-        case _:
-            return await generate.again(call, job, action)
-
-
-async def _answered(answer: Awaitable[Answer], call: Call, what: str) -> Answer | Card:
+async def _ask_again(pressed: ButtonId, call: Call) -> Result | Form:
+    """Answer a request that was refused before, with the change that was pressed."""
+    refused = await call.policy.refused_requests.get(
+        call.channel.tenant, call.caller.id, pressed.job
+    )
     try:
-        return await answer
+        call = replace(call, text=refused.text, changes=refused.offers[pressed.choice or 0])
+        command = call.commands[refused.asked] if refused.asked.startswith("/") else None
+    except (IndexError, KeyError) as error:  # of another version, or forged
+        raise NotFound("draft.gone") from error
+    if command is not None:
+        return await _invoke(command, replace(call, options=refused.options))
+    if not opens_form(refused.asked):
+        return await _press(refused.asked, call)
+    values = {name: str(value) for name, value in refused.options.items()}
+    return await _submit(refused.asked, values, call)
+
+
+async def _make_again(call: Call, job: Job, pressed: ButtonId) -> Result | Form:
+    try:
+        match pressed.action:
+            case Action.EDIT:
+                call.installation.check_effects(job.spec)
+                return forms.edit(job, call.installation, call.locale)
+            case Action.ANIMATE:
+                return await again.animate_still(call, job)
+            case Action.FINISH:
+                return await finish.finish_draft(call, job)
+            case _:
+                return await again.again(call, job, pressed.action)
+    except Refusal as refusal:
+        return await refused(call, pressed.encode(), refusal, options={})
+
+
+async def _answered(answer: Awaitable[Result | Other], call: Call, what: str) -> Card | Other:
+    shown = await _caught(answer, call, what)
+    return await _with_news(shown, call) if isinstance(shown, Card) else shown
+
+
+async def _caught(answer: Awaitable[Result | Other], call: Call, what: str) -> Card | Other:
+    try:
+        return _shown(await answer, call)
     except UserError as error:
-        return cards.error(error, call.locale)
+        return error_card(error, call)
     except RushesError as error:
         _log.warning("command.failed", code=error.code, platform=call.channel.platform)
-        return cards.error(error, call.locale)
+        return replies.error(error, call.locale)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
         reference = log_bug(
             _log, "command.bug", error, command=what, platform=call.channel.platform
         )
-        return cards.error(RushesError("internal", job=reference), call.locale)
+        return replies.error(RushesError("internal", job=reference), call.locale)
+
+
+async def _with_news(shown: Card, call: Call) -> Card:
+    """Add to a private answer that forget-me has ended, if no message could say so."""
+    if not shown.private:
+        return shown
+    try:
+        untold = await call.policy.erasures.take_untold(call.channel.tenant, call.caller.id)
+    except RushesError:  # another answer will say it
+        return shown
+    if not untold:
+        return shown
+    return replace(shown, lines=(*shown.lines, (text("forget.finished", call.locale),)))
+
+
+def _shown(result: Result | Other, call: Call) -> Card | Other:
+    """Return a result as the card that people see: the one place that makes them of results."""
+    match result:
+        case Accepted():
+            capabilities = job_status.capabilities(result.job, call.installation)
+            if result.together:
+                standings = [result.standing] * len(result.together)
+                card = batch_cards.batch(result.together, standings, result.locale, capabilities)
+            else:
+                card = cards.status(result.job, result.standing, result.locale, capabilities)
+            return replace(card, from_outbox=True)
+        case Revised():
+            return replies.note("edit.revised", call.locale, job=result.job.id)
+        case _:
+            return result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from inference.domain.spec import Mode
@@ -52,8 +53,8 @@ class Permission(StrEnum):
 class Range:
     """Legal numbers, both ends included."""
 
-    lowest: int
-    highest: int
+    lowest: float
+    highest: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,8 @@ class Option:
     kind: Kind
     flag: str | None = None
     """What is typed after `--`; None for the free text of a command."""
+    short: str | None = None
+    """What may be typed instead of the flag; shown nowhere."""
     group: Group = Group.BASIC
     choices: tuple[str | int, ...] = ()
     worded: bool = False
@@ -80,6 +83,8 @@ class Option:
     modes: frozenset[Mode] = ALL_MODES
     """Renders in which it has a meaning."""
     required: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Locale -> one-line explanation, for options of plugins that the catalog does not know."""
     needs_assistant: bool = False
     """Only offered where there is a prompt assistant (`Installation.offers`)."""
 

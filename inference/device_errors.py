@@ -13,7 +13,7 @@ from inference.domain.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BROKEN = frozenset({"worker.device_failed", "worker.not_finite", "gpu.missing"})
+BROKEN = frozenset({"worker.device_failed", "worker.not_finite", "gpu.missing", "effect.hung"})
 """Codes after which the worker process is not to be trusted any more: it has to be replaced."""
 
 _OUT_OF_MEMORY = re.compile(

@@ -5,11 +5,15 @@ Messages of exceptions may quote prompts and tokens, so no log shows them: only 
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import logging.handlers
+import os
 import sys
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import structlog
@@ -29,6 +33,15 @@ LIBRARIES: Mapping[str, int] = {
 }
 """The lowest level at which libraries are heard, also where the operator asks for more."""
 
+LOG_NAME = "rushes.log"
+"""In the data directory."""
+
+LOG_NAMES = (f"{LOG_NAME}.1", LOG_NAME)
+"""The same with the one before, the older first."""
+
+LOG_BYTES = 2_000_000
+"""After which a log file is renamed and another begun."""
+
 QUOTING = ("slack_bolt", "slack_sdk", "rushes.slack")
 """Libraries that write exceptions and payloads into their messages."""
 
@@ -45,6 +58,8 @@ class LogStyle:
     format: Literal["console", "json"] = "console"
     process: str = ""
     """Name of a child process; it stands on each of its lines."""
+    file: str = ""
+    """Where JSON lines are kept as well, for bug reports; see `keep_log`."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -87,7 +102,24 @@ def configure_logging(style: LogStyle) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler()
+    root = logging.getLogger()
+    root.handlers[:] = [_prepared(logging.StreamHandler(), shared, renderer)]
+    root.setLevel(style.level.upper())
+    if style.file:
+        with contextlib.suppress(OSError):  # stderr has it all
+            root.addHandler(
+                _prepared(_file_handler(style), shared, structlog.processors.JSONRenderer())
+            )
+
+
+def keep_log(directory: Path) -> None:
+    """Log as before, and from now on into a file of a directory as well, in all children too."""
+    configure_logging(replace(_Current.style, file=str(directory / LOG_NAME)))
+
+
+def _prepared(
+    handler: logging.Handler, shared: Sequence[Processor], renderer: Processor
+) -> logging.Handler:
     handler.addFilter(_audible)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -95,9 +127,16 @@ def configure_logging(style: LogStyle) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(style.level.upper())
+    return handler
+
+
+def _file_handler(style: LogStyle) -> logging.Handler:
+    os.close(os.open(style.file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if style.process:  # the file is renamed by the process above
+        return logging.handlers.WatchedFileHandler(style.file, encoding="utf-8")
+    return logging.handlers.RotatingFileHandler(
+        style.file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"
+    )
 
 
 def log_uncaught() -> None:

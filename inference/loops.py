@@ -1,9 +1,12 @@
-"""Endless loops with error handling and backoff."""
+"""Retries: backoff with jitter, limited tries, and endless loops that survive their errors."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import random
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import TypeVar
 
 import structlog
 
@@ -11,24 +14,79 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import RushesError
 
-BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits after turns that failed one after the other; the last one repeats."""
+FIRST_SECONDS = 0.5
+LONGEST_SECONDS = 30.0
+"""Of the pauses of a loop whose turns fail."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
 
-class Backoff:
-    """Growing pauses between consecutive failures."""
+def backoff(failures: int, *, first: float, longest: float, jitter: float = 0.2) -> float:
+    """Return the pause before the next try.
 
-    def __init__(self, clock: Clock, pauses: Sequence[float] = BACKOFF_SECONDS) -> None:
+    Args:
+        failures: Earlier ones, in a row; each doubles the pause.
+        first: Seconds after the first failure.
+        longest: Seconds at most, before jitter.
+        jitter: Share that is added at random, so that tries do not come together.
+    """
+    pause = min(first * 2.0 ** min(failures, 60), longest)
+    return pause * random.uniform(1.0, 1.0 + jitter)  # noqa: S311 - spreads tries, guards nothing
+
+
+async def retry(
+    work: Callable[[], Awaitable[T]],
+    *,
+    again: Callable[[Exception], bool],
+    tries: int,
+    first: float,
+    clock: Clock,
+) -> T:
+    """Return what a function returns once it succeeds; its last exception is raised.
+
+    Args:
+        work: What may fail; the `retry_after` of its exception is waited for.
+        again: Whether an exception is worth another try.
+        tries: In all.
+        first: Seconds after the first failure.
+        clock: Waits.
+    """
+    for failures in count():
+        try:
+            return await work()
+        except Exception as error:
+            if failures + 1 >= tries or not again(error):
+                raise
+            asked: float | None = getattr(error, "retry_after", None)
+            pause = backoff(failures, first=first, longest=LONGEST_SECONDS)
+            await clock.sleep(asked or pause)
+    raise AssertionError("unreachable")
+
+
+class Backoff:
+    """The pauses of one loop: none after the first failure, then growing ones."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        first: float = FIRST_SECONDS,
+        longest: float = LONGEST_SECONDS,
+        jitter: float = 0.0,
+    ) -> None:
+        """Start without a failure; the arguments are those of `backoff`."""
         self._clock = clock
-        self._pauses = pauses
+        self._first, self._longest, self._jitter = first, longest, jitter
         self._failures = 0
 
-    @property
-    def next_seconds(self) -> float:
-        """Length of the next pause."""
-        return self._pauses[min(self._failures, len(self._pauses) - 1)]
+    def next(self) -> float:
+        """Count a failure and return the seconds to wait after it."""
+        earlier, self._failures = self._failures - 1, self._failures + 1
+        if earlier < 0:
+            return 0.0
+        return backoff(earlier, first=self._first, longest=self._longest, jitter=self._jitter)
 
     def reset(self) -> None:
         """Reset after a success."""
@@ -36,12 +94,8 @@ class Backoff:
 
     async def pause(self) -> None:
         """Sleep after a failure; the first time, only yield."""
-        seconds = self.next_seconds
-        self._failures += 1
-        if seconds > 0:
-            await self._clock.sleep(seconds)
-        else:
-            await asyncio.sleep(0)
+        seconds = self.next()
+        await (self._clock.sleep(seconds) if seconds else asyncio.sleep(0))
 
 
 async def repeat(turn: Callable[[], Awaitable[object]], *, name: str, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Cleaning and bidi isolation of untrusted text.
+"""Cleaning, cutting and bidi isolation of untrusted text.
 
 Text is cleaned once, where it comes in (`clean`, or `clean_words` for what a model is to read), and
 isolated where it is joined with ours (`isolate`). Files, recipes, models and ids get it as it is.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+
+import wcwidth
 
 FIRST_STRONG_ISOLATE = "\u2068"
 POP_ISOLATE = "\u2069"
@@ -111,6 +114,37 @@ def isolate_foreign(text: str) -> str:
         return text
     changes = _RIGHT_TO_LEFT.search(text) or clean(text, lines=True) != text
     return isolate(text) if changes else text
+
+
+def graphemes(text: str) -> Iterator[str]:
+    """Yield what people see as one character each: a flag, a family, a letter with its accents.
+
+    They are the extended grapheme clusters of Unicode's Annex 29.
+    """
+    return wcwidth.iter_graphemes(text)
+
+
+def beginning(text: str, length: int) -> str:
+    """Return the longest beginning of at most `length` characters that cuts no grapheme in half."""
+    if len(text) <= length:
+        return text
+    kept = 0
+    for grapheme in graphemes(text):
+        if kept + len(grapheme) > length:
+            break
+        kept += len(grapheme)
+    return text[:kept]
+
+
+def cut(text: str, length: int) -> str:
+    """Shorten a text to at most `length` characters, the last of them an ellipsis.
+
+    No grapheme is cut in half, and a bidi isolate that is cut off is closed.
+    """
+    if len(text) <= length:
+        return text
+    end = 1 if FIRST_STRONG_ISOLATE not in text else 2
+    return close_isolate(beginning(text, length - end).rstrip() + "…")
 
 
 def close_isolate(text: str) -> str:

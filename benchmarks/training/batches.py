@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.training.latents import ClipShape, Shard
-from inference.domain.spec import Camera
 from inference.nano.captions import Caption, brief
 from inference.nano.scenes import STRAIGHT_MOVES, Scene
+from inference.opensora.controls import Camera
 from inference.opensora.geometry import CHUNK_LATENTS, shifted
 from inference.opensora.presets import NANO
 from inference.opensora.prompts import clean

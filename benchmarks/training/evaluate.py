@@ -23,17 +23,20 @@ from PIL import Image
 from benchmarks.training import measure
 from benchmarks.training.measure import Frames
 from benchmarks.training.reporting import say
+from inference.domain.reference import Prepared
 from inference.domain.render import LATENTS_NAME
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Inputs, Monitor
+from inference.engines.built_in import NANO
+from inference.engines.entry import ModelOptions
 from inference.engines.geometry import SIZES
 from inference.engines.opensora_models import nano, nano_from
-from inference.engines.registry import NANO, ModelOptions
 from inference.media.encode import ClipWriter
 from inference.media.watermark import Stamp
 from inference.nano.captions import draw_scene, plain
 from inference.nano.scenes import MOTION_LEVELS, STRAIGHT_MOVES, Move, Scene, render
+from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import PixelSize
 from inference.opensora.presets import NANO as PRESET
 
@@ -67,6 +70,9 @@ class Line:
     """How many clips or comparisons it stands on."""
 
 
+_OPTIONS = ModelOptions(capabilities=NANO.capabilities)
+
+
 class Installation:
     """Makes clips the way a job does, and reads them back from the file."""
 
@@ -77,7 +83,7 @@ class Installation:
             weights: None for the ones that ship.
             folder: For clips.
         """
-        self._engine = nano(ModelOptions()) if weights is None else nano_from(weights)
+        self._engine = nano(_OPTIONS) if weights is None else nano_from(weights)
         self._engine.load(lambda _done, _name: None)
         self._folder = folder
 
@@ -104,13 +110,15 @@ class Installation:
             kept.write_bytes(latents)
 
         self._render(spec, _WORDS_ALONE, Monitor(keep=keep))
-        longer = replace(spec, seed=spec.seed + 1, latents=LATENTS_NAME, after_frames=_FRAMES)
+        longer = replace(
+            spec, seed=spec.seed + 1, latents=Prepared(LATENTS_NAME), after_frames=_FRAMES
+        )
         return _read(self._render(longer, Inputs(latents=kept), Monitor()))
 
     def _render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Path:
         size = SIZES[Resolution.P360, _ASPECT]
         path = self._folder / "clip.mp4"
-        writer = ClipWriter(path, size, {}, Stamp.draw(WatermarkSettings(), size))
+        writer = ClipWriter(path, size, {}, Stamp.draw(WatermarkSettings(), size), fps=24)
         with writer:
             for chunk in self._engine.render(spec, inputs, monitor):
                 writer.write(chunk)
@@ -258,19 +266,21 @@ def _right(what: str, answers: list[bool]) -> Line:
 def _spec(scene: Scene, extra: str = "") -> Spec:
     return Spec(
         prompt=plain(scene).prompt + extra,
-        model=NANO,
+        model=NANO.capabilities.name,
         resolution=Resolution.P360,
         aspect=_ASPECT,
         frames=_FRAMES,
-        motion=scene.motion,
-        aesthetic=scene.aesthetic,
-        camera=scene.camera,
         refine=False,
         seed=scene.seed,
         steps=PRESET.steps,
         cfg=PRESET.guidance,
-        fps=24,
         loops=1,
+        options={
+            "motion": scene.motion.value,
+            "aesthetic": scene.aesthetic.value,
+            "camera": scene.camera.value,
+            "fps": 24,
+        },
     )
 
 

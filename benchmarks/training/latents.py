@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.training.reporting import say
-from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.captions import Caption, describe, draw_scene
 from inference.nano.scenes import WIDE, Move, Scene, cover, render
 from inference.opensora.checkpoint import load_vae
+from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import (
     CHUNK_FRAMES,
     IMAGE_FPS,

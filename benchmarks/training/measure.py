@@ -15,11 +15,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from inference.domain.spec import Aesthetic, Camera
 from inference.nano.backgrounds import PLACES, Array
 from inference.nano.captions import draw_scene
 from inference.nano.scenes import COLOURS, PHASES, WIDE, Move, render
 from inference.nano.shapes import OUTLINES
+from inference.opensora.controls import Aesthetic, Camera
 from inference.opensora.geometry import PixelSize
 
 Frames = npt.NDArray[np.uint8]

@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.training.evaluate import Installation
 from benchmarks.training.measure import Frames
-from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.captions import plain
 from inference.nano.scenes import Move, Scene
+from inference.opensora.controls import Aesthetic, Camera, Motion
 
 _SHOWN = 4
 """Moments of each clip."""

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from benchmarks.training.batches import Batch
 from benchmarks.training.objective import velocity_loss
+from inference.opensora.networks.fused import RopeTable, Tokens
+from inference.opensora.networks.regions import Regions
 from inference.opensora.networks.transformer import Block, STDiT3
 from inference.opensora.text import TextEncoder
 
@@ -45,16 +47,17 @@ def install_clock(
         head: Whose work is given up.
     """
     block = cast("Block", model.temporal_blocks[0])
-    seen: list[Tensor] = []
+    seen: list[tuple[Tensor, Regions]] = []
     gates: list[Tensor] = []
     sizes: list[Tensor] = []
 
-    def watch(_: object, arguments: tuple[Tensor, ...]) -> None:
-        seen.append(arguments[0].float())
+    def watch(_: object, arguments: tuple[Tensor, RopeTable, Regions]) -> None:
+        tokens, _rope, regions = arguments
+        seen.append((tokens.float(), regions))
 
-    def watch_block(_: object, arguments: tuple[Tensor, ...]) -> None:
+    def watch_block(_: object, arguments: tuple[Tokens, Tensor, *tuple[object, ...]]) -> None:
         tokens, modulation = arguments[:2]
-        sizes.append(tokens.float().square().mean().sqrt())
+        sizes.append(tokens.add().float().square().mean().sqrt())
         table = block.scale_shift_table[2]
         gates.append((table + modulation[2]).float().square().mean((0, 1, 2, 3)).sqrt())
 
@@ -106,16 +109,24 @@ def turn_up_captions(model: STDiT3, factor: float) -> None:
         cast("Block", block).cross_attn.kv_linear.weight.div_(factor)
 
 
-def _half(seen: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Fit a linear map of tokens [B, T, H, W, C]: 1 in the upper half, -1 in the lower."""
+def _half(seen: list[tuple[Tensor, Regions]]) -> tuple[Tensor, Tensor]:
+    """Fit a linear map of tokens [tokens, C]: 1 in the upper half, -1 in the lower."""
     product, answer = torch.zeros(()), torch.zeros(())
-    for tokens in seen:
-        height = tokens.shape[2]
-        side = torch.sign(torch.arange(height) * -2.0 + height - 1).to(tokens)
-        flat = functional.pad(tokens.flatten(0, -2), (0, 1), value=1.0)
-        wanted = side[None, None, :, None].expand(tokens.shape[:-1]).flatten()
+    for tokens, regions in seen:
+        flat = functional.pad(tokens, (0, 1), value=1.0)
+        wanted = _sides(regions, len(tokens)).to(tokens)
         product = product + flat.T @ flat / len(flat)
         answer = answer + flat.T @ wanted / len(flat)
     ridge = _RIDGE * torch.eye(len(answer)) * product.diagonal().mean()
     solution = torch.linalg.solve(product + ridge, answer)
     return solution[:-1], solution[-1]
+
+
+def _sides(regions: Regions, tokens: int) -> Tensor:
+    """Return for each token, in the order of regions, 1 in the upper half and -1 in the lower."""
+    height = max(region.top + region.height for region in regions)
+    width = max(region.left + region.width for region in regions)
+    side = torch.sign(torch.arange(height) * -2.0 + height - 1)
+    frames = tokens // (height * width)  # of all clips: which frame it is makes no difference
+    grid = side[None, None, :, None, None].expand(1, frames, height, width, 1)
+    return torch.cat([region.boxes(grid).reshape(-1) for region in regions])

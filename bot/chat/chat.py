@@ -1,11 +1,13 @@
-"""The terminal chat: type as in Discord or Slack, and watch the line in the bottom rows."""
+"""The terminal chat: type as in Discord or Slack, with the queue in the bottom rows."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import secrets
 import sys
-from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import tzinfo
 
 from prompt_toolkit import PromptSession
@@ -15,14 +17,18 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 from rich.console import Console
 
+from bot import factories
 from bot.chat.completion import CommandCompleter
 from bot.chat.script import Script, lines_of
+from bot.chat.server import GONE, Server, serving
 from bot.chat.session import Session
 from bot.config.sections import Config
-from bot.control.client import ControlClient, Posted, QueueChanged, Speaker, connect
+from bot.control.client import Posted, QueueChanged, Speaker, Words
+from bot.registry import Registry
 from bot.terminal.render import CardView, local_zone, toolbar
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
+from inference.domain.errors import UserError
 from inference.domain.outbox import ActKind
 from inference.tasks import running
 
@@ -45,51 +51,42 @@ async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
         UserError: The config cannot work, or the other side went away.
         StoreError: Another process owns the data and does not answer.
     """
-    async with _client(config) as (client, own):
+    async with serving(config) as server:
         # The views wrap what should be wrapped; a path must stay whole to be clicked and copied.
         console, zone = Console(soft_wrap=True, highlight=False), local_zone()
         if not sys.stdin.isatty():
-            script = Script(client, speaker, console, zone)
+            script = Script(server, speaker, console, zone)
             return 0 if await script.run(lines_of(sys.stdin), wait=wait) else 1
-        conversation = Conversation(client, speaker, console, zone)
-        await conversation.run(own=own)
+        installation = factories.described(config)
+        commands = Registry.load(factories.load_plugins(config)).commands(installation.options)
+        conversation = Conversation(server, speaker, console, zone)
+        conversation.complete(CommandCompleter(commands, installation, conversation.words))
+        await conversation.run()
         return 0
-
-
-@contextlib.asynccontextmanager
-async def _client(config: Config) -> AsyncIterator[tuple[ControlClient, bool]]:
-    """Yield a client, and whether what it talks to lives and ends with us."""
-    async with connect(config.bot.data_dir) as client:
-        if await client.ready():
-            yield client, False
-            return
-    # Only who serves needs all of it.
-    from bot.app import open_app  # noqa: PLC0415
-    from bot.control.server import serve_control  # noqa: PLC0415
-
-    async with (
-        open_app(config) as app,
-        serve_control(app),
-        connect(config.bot.data_dir) as client,
-    ):
-        yield client, True
 
 
 class Conversation:
     """The interactive chat."""
 
     def __init__(
-        self, client: ControlClient, speaker: Speaker, console: Console, zone: tzinfo
+        self,
+        server: Server,
+        speaker: Speaker,
+        console: Console,
+        zone: tzinfo,
     ) -> None:
-        self._client = client
-        self._session = Session(client, speaker)
+        self._server = server
+        self._session = Session(server.client, speaker)
+        self._prefilled = ""
+        self._unanswered: tuple[str, str] | None = None
+        """A line and its key, until it is answered."""
         self._console = console
         self._zone = zone
-        self._line: tuple[Card, ...] = ()
+        self._queue: tuple[Card, ...] = ()
+        self._words = Words()
         self._prompt: PromptSession[str] = PromptSession(
             message=self._message,
             bottom_toolbar=self._toolbar,
-            completer=CommandCompleter(),
             complete_while_typing=True,
             reserve_space_for_menu=6,
             refresh_interval=REFRESH_SECONDS,
@@ -97,19 +94,37 @@ class Conversation:
             color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
         )
 
-    async def run(self, *, own: bool) -> None:
+    def words(self) -> Words:
+        """Return what the speaker may name."""
+        return self._words
+
+    def complete(self, completer: CommandCompleter) -> None:
+        """Complete what is typed."""
+        self._prompt.completer = completer
+
+    async def run(self) -> None:
         """Talk until `/quit` or the end of input.
 
-        Args:
-            own: Whether the studio stops with the chat, which is then said at the end.
+        When the process that served the queue goes, this one serves it.
         """
         locale = self._session.speaker.language
-        self._console.print(text("chat.welcome", locale), style="dim")
+        self._console.print(text("chat.welcome", locale), style="dim", soft_wrap=False)
         with patch_stdout(raw=True):
-            while await self._talk():
+            while await self._talk_on():
                 pass
-        if own and self._line:
-            self._console.print(text("chat.kept", locale, count=len(self._line)))
+        if self._server.own and self._queue:
+            self._console.print(text("chat.kept", locale, count=len(self._queue)))
+
+    async def _talk_on(self) -> bool:
+        """Talk as `_talk`; go on when the other process has gone, which loses no job."""
+        try:
+            return await self._talk()
+        except ExceptionGroup as group:
+            if self._server.own or not _is_gone(group):
+                raise
+        if await self._server.take_over():
+            self._console.print(text("chat.took_over", self._session.speaker.language), style="dim")
+        return True
 
     async def _talk(self) -> bool:
         """Talk in one guild; return whether the conversation goes on in another."""
@@ -117,34 +132,49 @@ class Conversation:
         async with running() as tasks:
             tasks.start(self._follow(), name="chat-events")
             while self._session.speaker.guild == guild:
-                try:
-                    line = await self._prompt.prompt_async()
-                except KeyboardInterrupt:
-                    continue
-                except EOFError:
+                with contextlib.suppress(UserError):  # of an older version, which knows no words
+                    self._words = await self._server.client.words(self._session.speaker)
+                if self._unanswered is None:
+                    try:
+                        line = await self._prompt.prompt_async(default=self._prefilled)
+                    except KeyboardInterrupt:
+                        self._prefilled = ""
+                        continue
+                    except EOFError:
+                        return False
+                    except asyncio.CancelledError:
+                        self._prefilled = self._prompt.default_buffer.text
+                        raise
+                    self._prefilled = ""
+                    if not line.strip():
+                        continue
+                    self._unanswered = line, secrets.token_hex(8)
+                # Sent again under the same key after a takeover: carried out once.
+                line, key = self._unanswered
+                outcome = await self._session.handle(line, key=key)
+                self._unanswered = None
+                if outcome.quit:
                     return False
-                if not line.strip():
-                    continue
-                heard = await self._session.hear(line)
-                if heard.quit:
-                    return False
-                if heard.card is not None:
-                    self._show(heard.card)
+                if outcome.card is not None and not outcome.posted:
+                    self._show(outcome.card)
+                    self._prefilled = outcome.card.line
         return True
 
     async def _follow(self) -> None:
         """Print what is posted, and keep the toolbar up to date."""
-        async for event in self._client.events(self._session.speaker):
+        async for event in self._server.client.events(self._session.speaker):
             match event:
                 case QueueChanged(cards=cards):
-                    self._line = cards
+                    self._queue = cards
                     self._prompt.app.invalidate()
                 case Posted() if _newsworthy(event):
                     self._show(event.card)
 
     def _show(self, card: Card) -> None:
-        self._session.shown(card)
-        self._console.print(CardView(card, zone=self._zone, numbered=True))
+        number = self._session.shown(card)
+        # The line itself opens in the input.
+        shown = replace(card, lines=card.lines[:-1]) if card.line else card
+        self._console.print(CardView(shown, zone=self._zone, number=number))
         self._console.print()
 
     def _message(self) -> FormattedText:
@@ -153,13 +183,19 @@ class Conversation:
 
     def _toolbar(self) -> str:
         size = self._prompt.app.output.get_size()
-        if not self._line:
+        if not self._queue:
             return " " + text("chat.idle", self._session.speaker.language)
-        return toolbar(self._line, zone=self._zone, columns=size.columns, rows=TOOLBAR_ROWS)
+        return toolbar(self._queue, zone=self._zone, columns=size.columns, rows=TOOLBAR_ROWS)
+
+
+def _is_gone(group: ExceptionGroup[Exception]) -> bool:
+    """Return whether all that went wrong is that nobody serves any more."""
+    _gone, others = group.split(lambda each: isinstance(each, UserError) and each.code in GONE)
+    return others is None
 
 
 def _newsworthy(posted: Posted) -> bool:
     """Say whether a message is for the scrollback: cards in motion are in the toolbar."""
-    if posted.kind in {ActKind.CLIP, ActKind.NOTICE}:
+    if posted.kind in {ActKind.CLIP, ActKind.NOTICE, ActKind.SHEET}:
         return not posted.edited
     return posted.edited and posted.card.kind is CardKind.STOPPED

@@ -1,22 +1,28 @@
-"""A chat that is read from a pipe or a file: every line is carried out, then its jobs awaited."""
+"""Script mode of the chat: runs every line of a pipe or file, then waits for its jobs."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import tzinfo
-from typing import TextIO
+from functools import partial
+from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bot.chat.server import GONE, Server
 from bot.chat.session import Session
-from bot.control.client import ControlClient, Speaker
+from bot.control.client import Speaker
 from bot.terminal.render import CardView, toolbar
 from commands.text.card import Card
+from inference.domain.errors import NotFound, UserError
 from inference.domain.job import JobState
+
+Answered = TypeVar("Answered")
 
 POLL_SECONDS = 0.2
 """Between two looks at the jobs that are still awaited."""
@@ -31,11 +37,9 @@ WENT_WELL = frozenset({JobState.DONE.value, JobState.CANCELLED.value})
 class Script:
     """Carries out lines and prints what comes of them."""
 
-    def __init__(
-        self, client: ControlClient, speaker: Speaker, console: Console, zone: tzinfo
-    ) -> None:
-        self._client = client
-        self._session = Session(client, speaker)
+    def __init__(self, server: Server, speaker: Speaker, console: Console, zone: tzinfo) -> None:
+        self._server = server
+        self._session = Session(server.client, speaker)
         self._console = console
         self._zone = zone
         self._awaited: dict[str, Speaker] = {}
@@ -56,14 +60,15 @@ class Script:
                 continue
             speaker = self._session.speaker
             self._console.print(f"{speaker.name}@{speaker.guild}> {line.strip()}", markup=False)
-            heard = await self._session.hear(line)
-            if heard.quit:
+            # With a key, a line that is sent again is carried out once.
+            handle = partial(self._session.handle, line, key=secrets.token_hex(8))
+            outcome = await self._asked(handle)
+            if outcome.quit:
                 break
-            well = well and heard.accepted
-            if heard.unfinished is not None:
-                self._awaited[heard.unfinished] = self._session.speaker
-            if heard.card is not None:
-                self._print(heard.card)
+            well = well and outcome.accepted
+            self._awaited |= dict.fromkeys(outcome.unfinished, self._session.speaker)
+            if outcome.card is not None and not (outcome.posted and wait):
+                self._print(outcome.card)
         return await self._wait() and well if wait else well
 
     async def _wait(self) -> bool:
@@ -72,26 +77,45 @@ class Script:
             while self._awaited:
                 unfinished: list[Card] = []
                 for job_id, speaker in list(self._awaited.items()):
-                    report = await self._client.job(job_id, speaker)
+                    try:
+                        report = await self._asked(
+                            partial(self._server.client.job, job_id, speaker)
+                        )
+                    except NotFound:  # a later line of the script made it forgotten
+                        del self._awaited[job_id]
+                        continue
                     # Nobody is left to say the word that a review waits for.
                     if report.settled or report.state == JobState.REVIEW:
                         del self._awaited[job_id]
                         well = well and report.state in WENT_WELL
                         self._print(report.result or report.card)
+                        if report.sheet and self._awaited.keys().isdisjoint(report.together):
+                            self._print(report.sheet)
                     else:
                         unfinished.append(report.card)
                 if unfinished:
-                    self._show_line(live, unfinished)
+                    self._show_queue(live, unfinished)
                     await asyncio.sleep(POLL_SECONDS)
         return well
 
-    def _show_line(self, live: Live, cards: list[Card]) -> None:
-        """Keep whoever watches in the picture; a file or pipe gets only what happened."""
+    async def _asked(self, ask: Callable[[], Awaitable[Answered]]) -> Answered:
+        """Ask whoever serves; when they have gone, again of who takes over."""
+        while True:
+            try:
+                return await ask()
+            except UserError as error:
+                if self._server.own or error.code not in GONE:
+                    raise
+            await self._server.take_over()
+
+    def _show_queue(self, live: Live, cards: list[Card]) -> None:
+        """Show the queue in a terminal; a file or pipe gets only what happened."""
         if self._console.is_terminal:
             columns = self._console.width
             live.update(Text(toolbar(cards, zone=self._zone, columns=columns, rows=MAX_ROWS)))
 
     def _print(self, card: Card) -> None:
+        self._session.forget()  # a script counts the buttons of the newest card
         self._session.shown(card)
         self._console.print(CardView(card, zone=self._zone))
         self._console.print()

@@ -1,4 +1,4 @@
-"""What somebody says in a terminal chat, line by line, whether typed or from a script."""
+"""Handles one line of a terminal chat after the other, typed or from a script."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from bot.control.client import Answer, ControlClient, Speaker
 from commands.text.card import Button, Card, CardKind
-from commands.text.cards import error, note
+from commands.text.job_buttons import confirmation
+from commands.text.replies import error, note
 from inference.domain.errors import UserError
 
-_PRESS = re.compile(r"(/press\s+)?#?(?P<number>[0-9]{1,2})")
-_SPEAK_AS = re.compile(r"/as(?P<words>(\s+\S+)*)")
+_PRESS = re.compile(r"(/press\s+)?#?(?P<number>[0-9]{1,4})")
+_SWITCH_SPEAKER = re.compile(r"/as(?P<words>(\s+\S+)*)")
 _NAME = re.compile(r"[\w.-]{1,64}")
 
 
@@ -23,8 +24,10 @@ class Outcome:
     accepted: bool = True
     """False when the line was refused; the card says why."""
     quit: bool = False
-    unfinished: str | None = None
-    """The id of the job that the line was about, if it was still to be done."""
+    unfinished: tuple[str, ...] = ()
+    """The ids of the jobs that the line was about, if they were still to be done."""
+    posted: bool = False
+    """Whether a message tells of it as well: the job failed before it had a place in the queue."""
 
 
 class Session:
@@ -32,17 +35,26 @@ class Session:
 
     def __init__(self, client: ControlClient, speaker: Speaker) -> None:
         self._client = client
-        self._buttons: tuple[Button, ...] = ()
+        self._buttons: list[Button] = []
         self._first = speaker
         self.speaker = speaker
 
-    def shown(self, card: Card) -> None:
-        """Note that a card was shown: the buttons of the newest one can be pressed by number."""
-        if card.buttons:
-            self._buttons = card.buttons
+    def shown(self, card: Card) -> int:
+        """Return the number of a card's first button; numbers stay with their card."""
+        first = len(self._buttons) + 1
+        self._buttons += card.buttons
+        return first
 
-    async def hear(self, line: str) -> Outcome:
-        """Do what a line says.
+    def forget(self) -> None:
+        """Begin with number 1 again."""
+        self._buttons = []
+
+    async def handle(self, line: str, *, key: str | None = None) -> Outcome:
+        """Carry out a line.
+
+        Args:
+            line: As typed.
+            key: What makes it the same request when it is sent again.
 
         Raises:
             UserError: `control.*`: the other side is gone.
@@ -50,16 +62,16 @@ class Session:
         line = line.strip()
         if line == "/quit":
             return Outcome(quit=True)
-        if match := _SPEAK_AS.fullmatch(line):
-            return self._speak_as(match["words"].split())
+        if match := _SWITCH_SPEAKER.fullmatch(line):
+            return self._switch_speaker(match["words"].split())
         if match := _PRESS.fullmatch(line):
-            return await self._press(int(match["number"]))
+            return await self._press(int(match["number"]), key)
         if not line.startswith("/"):
             return self._refused(UserError("chat.no_command"))
-        return await self._heard(await self._client.command(line, self.speaker))
+        return await self._outcome(await self._client.command(line, self.speaker, key))
 
-    def _speak_as(self, words: list[str]) -> Outcome:
-        """Let somebody else speak: `NAME [GUILD] [#CHANNEL] [+ROLE …]`.
+    def _switch_speaker(self, words: list[str]) -> Outcome:
+        """Switch to another person: `NAME [GUILD] [#CHANNEL] [+ROLE …]`.
 
         Only who began as an admin is one: everybody else speaks as a member.
         """
@@ -79,23 +91,29 @@ class Session:
             roles=roles,
             channel=channels[0] if channels else None,
         )
-        self._buttons = ()
+        self.forget()
         return Outcome(card=note("chat.speaking_as", self.speaker.language, name=name, guild=guild))
 
-    async def _press(self, number: int) -> Outcome:
+    async def _press(self, number: int, key: str | None) -> Outcome:
         if not self._buttons:
             return self._refused(UserError("chat.no_buttons"))
         if not 1 <= number <= len(self._buttons):
             return self._refused(UserError("chat.no_such_button", highest=len(self._buttons)))
         button = self._buttons[number - 1]
-        return await self._heard(await self._client.press(button.id, self.speaker))
+        if button.confirm is not None:
+            return Outcome(card=confirmation(button.key.job, self.speaker.language))
+        return await self._outcome(await self._client.press(button.id, self.speaker, key))
 
     def _refused(self, problem: UserError) -> Outcome:
         return Outcome(card=error(problem, self.speaker.language), accepted=False)
 
-    async def _heard(self, answer: Answer) -> Outcome:
+    async def _outcome(self, answer: Answer) -> Outcome:
         card = answer.card
         if card.job is None or card.kind not in {CardKind.WAITING, CardKind.RUNNING}:
             return Outcome(card=card, accepted=answer.accepted)
         report = await self._client.past_preparing(card.job, self.speaker)
-        return Outcome(card=report.card, unfinished=card.job)
+        return Outcome(
+            card=report.card,
+            unfinished=report.together or (card.job,),
+            posted=report.card.kind is CardKind.FAILED,
+        )

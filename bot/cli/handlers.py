@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import getpass
+import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from commands.text.card import Card, plain
 from commands.text.messages import error_text, text
+from inference.domain.job import JobState
 
 if TYPE_CHECKING:
     from bot.config.sections import Config
     from bot.control.client import ControlClient, Speaker
+    from commands.text.card import Card
+
+Result = TypeVar("Result")
 
 CliHandler = Callable[[argparse.Namespace], int]
 
-HIDDEN_PROMPT = "…"
-"""Stands for the words of a clip whose guild keeps them out of its files."""
+UNWANTED = frozenset({JobState.FAILED, JobState.REFUSED, JobState.EXPIRED, JobState.CANCELLED})
+"""Ends of a job without a clip."""
 
 
 def language(asked: str | None = None) -> str:
@@ -40,76 +43,139 @@ def _asked_language() -> str | None:
     return None if asked.split(".")[0] in {"C", "POSIX"} else asked
 
 
+def log_to_stderr() -> None:
+    """Keep the log out of what a script reads, until a config says more: plugins are read first."""
+    from inference.log_setup import LogStyle, configure_logging
+
+    configure_logging(LogStyle(level="warning"))
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
     from bot.preflight import preflight
     from bot.serve import run
-    from inference.log_setup import configure_logging, log_uncaught
+    from inference.log_setup import configure_logging, keep_log, log_uncaught
 
     config = _config(options)
     configure_logging(config.log.style())
     log_uncaught()
     preflight(config)
-    return asyncio.run(run(config))
+    keep_log(config.bot.data_dir)
+    return run_async(run(config))
 
 
 def chat(options: argparse.Namespace) -> int:
     """Talk in this terminal."""
+    from bot import factories
     from bot.chat.chat import chat
     from inference.log_setup import configure_logging
 
     config = _config(options, platforms=["terminal"])
+    factories.check_devices(config)
     # Cards say what happens; log lines between them are for those who ask for more than usual.
     quiet = {"level": "error"} if config.log.level == "info" else {}
     configure_logging(config.log.model_copy(update=quiet).style())
-    return asyncio.run(chat(config, _speaker(options, config), wait=options.wait))
+    return run_async(chat(config, _speaker(options, config), wait=options.wait))
 
 
 def render(options: argparse.Namespace) -> int:
     """Make a clip here and now, without a server."""
+    from bot import factories
     from bot.cli.command_text import command_text
-    from bot.cli.offline_render import plan, render
+    from bot.cli.offline_render import each_of, open_slot, plan, render
     from bot.cli.progress_bar import progress_bar
     from inference.domain.errors import UserError
 
+    if options.many is None and options.output is None:
+        options.parser.error(text("cli.no_output", language(options.lang)))
     config = _config(options)
-    resolved = plan(config, command_text(options.rest), options.output)
-    with progress_bar(language(options.lang)) as on_progress:
-        try:
-            asyncio.run(render(config, resolved, options.output, on_progress))
-        except PermissionError as error:
-            raise UserError("output.not_writable", path=str(options.output.parent)) from error
-    _print(str(options.output))
+    if options.many is not None:
+        return _render_many(config, options)
+    resolved = plan(
+        config, command_text(options.rest, factories.described(config).options), options.output
+    )
+    factories.check_devices(config)
+
+    wanted = each_of(resolved, options.output)
+
+    async def make() -> None:
+        async with open_slot(config, [resolved.spec.model]) as slot:
+            for number, (one, output) in enumerate(wanted, start=1):
+                before = f"{number}/{len(wanted)} " if len(wanted) > 1 else ""
+                with progress_bar(language(options.lang), one, before) as on_progress:
+                    await render(config, slot, one, output, on_progress)
+                _print(str(output))
+
+    try:
+        run_async(make())
+    except PermissionError as error:
+        raise UserError("output.not_writable", path=str(options.output.parent)) from error
     return 0
+
+
+def _render_many(config: Config, options: argparse.Namespace) -> int:
+    """Make a file of each line; `-o` names their folder, which is made if need be."""
+    from bot import factories
+    from bot.cli.command_text import command_text
+    from bot.cli.render_many import read_lines, render_many
+    from inference.domain.errors import UserError
+
+    folder, lines = options.output or Path(), read_lines(options.many)
+    factories.check_devices(config)
+    flags = command_text(options.rest, factories.described(config).options)
+    try:
+        folder.mkdir(exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        missing = folder if folder.exists() else folder.parent
+        raise UserError("output.no_directory", path=str(missing)) from error
+    except OSError as error:
+        raise UserError("output.not_writable", path=str(folder.parent)) from error
+    return run_async(render_many(config, lines, flags, folder, language(options.lang)))
 
 
 def submit(options: argparse.Namespace) -> int:
     """Ask the running Rushes for a clip."""
+    from bot import factories
     from bot.cli.command_text import command_text
     from bot.terminal.render import local_zone
     from commands.text.card import plain_line
 
-    async def submit(client: ControlClient, speaker: Speaker) -> int:
-        answer = await client.command(f"/generate {command_text(options.rest)}", speaker)
-        if not answer.accepted or answer.card.job is None:
-            return _show(answer.card, accepted=False)
-        _print(answer.card.job)
-        report = await client.past_preparing(answer.card.job, speaker)
-        sys.stderr.write(plain_line(report.card.lines[-1], zone=local_zone()) + "\n")
-        return 0
+    known = factories.described(_config(options)).options
 
-    return _asking(options, submit)
+    async def submit(client: ControlClient, speaker: Speaker) -> int:
+        answer = await client.command(f"/generate {command_text(options.rest, known)}", speaker)
+        job = answer.card.job
+        if not answer.accepted or job is None:
+            return _show(answer.card, accepted=False)
+        ended = 0
+        reports = []
+        for each in (await client.job(job, speaker)).together:
+            report = await client.past_preparing(each, speaker)
+            reports.append(report)
+            if report.state not in UNWANTED:
+                _print(each)
+                sys.stderr.write(plain_line(report.card.lines[-1], zone=local_zone()) + "\n")
+        for report in reports:
+            if options.wait:
+                report = await client.settled(report.id, speaker)  # noqa: PLW2901 - the newer one
+            if report.state in UNWANTED:
+                ended = _show(report.result or report.card, accepted=False)
+            elif report.state == JobState.DONE and report.result is not None:
+                _show(report.result, accepted=True)
+        return ended
+
+    return ask_running(options, submit)
 
 
 def command(line: str) -> CliHandler:
-    """Return the verb that gives a command of the chat, with the job if there is one."""
+    """Return the subcommand that gives a command of the chat, with the job if there is one."""
 
     def handler(options: argparse.Namespace) -> int:
         async def give(client: ControlClient, speaker: Speaker) -> int:
             answer = await client.command(f"{line} {options.job}".strip(), speaker)
             return _show(answer.card, accepted=answer.accepted)
 
-        return _asking(options, give)
+        return ask_running(options, give)
 
     return handler
 
@@ -124,20 +190,26 @@ def job_or_file(options: argparse.Namespace) -> int:
         report = await client.job(options.job, speaker)
         return _show(report.result or report.card, accepted=True)
 
-    return _asking(options, show)
+    return ask_running(options, show)
 
 
 def _recipe(path: Path, locale: str) -> int:
-    from bot.cli.offline_render import written
+    from bot.cli.offline_render import options_of, spec_of, written
     from commands.parsing.flags import render
+    from commands.schema import Kind
+    from commands.text.option_texts import effect_name, option_name
     from inference.domain.errors import UserError
-    from inference.domain.spec import Spec
-    from inference.media.provenance import read_recipe
+    from inference.media.provenance import AI_MADE, read_recipe, read_source_type
     from inference.text import clean, isolate, isolate_foreign
 
+    source = read_source_type(path)
+    if source == AI_MADE:
+        _print(text("cli.recipe.ai_made", locale, source=source))
+    if path.suffix.lower() in {".jpg", ".jpeg"} and source is not None:
+        return 0  # a still of a clip, which has the mark only
     recipe = read_recipe(path)
     try:
-        spec = Spec.from_dict({"refine": False, "prompt": HIDDEN_PROMPT, **recipe})
+        spec = spec_of(recipe)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("file.no_recipe", path=str(path)) from error
     # The file may be a stranger's: nothing in it may steer the terminal.
@@ -145,25 +217,37 @@ def _recipe(path: Path, locale: str) -> int:
     for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
         if name in recipe:
             _print(f"  {text(key, locale)}: {clean(str(recipe[name]))}")
+    if made_with := recipe.get("made_with"):
+        _print(f"  {text('cli.recipe.made_with', locale)}: {clean(json.dumps(made_with))}")
+    known = options_of(spec)
     for name, value in written(spec).options.items():
-        shown = isolate_foreign(str(value))
-        _print(f"  {text(f'label.{name}', locale)}: {shown}")
-    _print(text("cli.recipe.again", locale, line=clean(render(written(spec)))))
+        if (option := known.by_name[name]).kind is not Kind.IMAGE:
+            _print(f"  {option_name(option, locale)}: {isolate_foreign(str(value))}")
+    for use in spec.effects:
+        made_by = text(
+            "info.line",
+            locale,
+            name=clean(effect_name(use, locale)),
+            value=isolate_foreign(f"{use.package} {use.version}"),
+            origin=text("origin.plugin", locale),
+        )
+        _print(f"  {made_by}")
+    _print(text("cli.recipe.again", locale, line=clean(render(written(spec), known))))
     return 0
 
 
 def models(options: argparse.Namespace) -> int:
     """List the models, download one, or look one over."""
     from bot.cli import models
-    from inference.domain.errors import UserError
+    from inference.workers.device_report import read_device
 
     config, locale = _config(options), language(options.lang)
     if options.what == "list":
-        for line in models.listed(config, locale):
+        for line in models.listed(config, read_device(), locale):
             _print(line)
         return 0
     if options.model is None:
-        raise UserError("model.which", what=options.what)
+        options.parser.error(text("cli.models.which", locale, what=options.what))
     if options.what == "pull":
         for line in models.pulled(config, options.model, locale):
             _print(line)
@@ -175,14 +259,19 @@ def models(options: argparse.Namespace) -> int:
     return 0 if sound else 1
 
 
-def db_backup(options: argparse.Namespace) -> int:
-    """Copy the database while it is in use."""
-    from inference.store.maintenance import backup
+def plugins(options: argparse.Namespace) -> int:
+    """List the plugins: what is loaded, and what failed and why."""
+    import json
 
-    size = backup(_config(options).bot.data_dir, options.file)
-    locale = language(options.lang)
-    _print(text("cli.db.saved", locale, path=str(options.file), kilobytes=size // 1024))
-    return 0
+    from bot import plugin_report
+
+    found = plugin_report.report(_config(options))
+    if options.json:
+        _print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        for line in plugin_report.lines(found, language(options.lang)):
+            _print(line)
+    return 1 if found.failed else 0
 
 
 def db_check(options: argparse.Namespace) -> int:
@@ -202,6 +291,8 @@ def db_check(options: argparse.Namespace) -> int:
             undelivered=health.undelivered,
         )
     )
+    if health.schema < health.latest:
+        _print(text("cli.db.older", language(options.lang), latest=health.latest))
     for key, rows in (("cli.db.undecodable", health.damaged), ("cli.db.aside", health.quarantined)):
         for row in rows:
             _print(text(key, language(options.lang), row=row))
@@ -214,13 +305,20 @@ def slack_manifest(options: argparse.Namespace) -> int:
     """Print the Slack app's manifest."""
     import json
 
-    from bot.slack.inbound.manifest import manifest
-    from inference.domain.errors import UserError
+    from bot import factories
+    from bot.registry import Registry
+    from bot.slack.manifest import manifest
 
     if options.mode == "http" and options.url is None:
-        raise UserError("slack.no_url")
+        options.parser.error(text("cli.slack.no_url", language(options.lang)))
     url = options.url if options.mode == "http" else None
-    written = manifest(url=url, install_url=options.url)
+    config = _config(options)
+    commands = Registry.load(factories.load_plugins(config)).commands(
+        factories.described(config).options
+    )
+    written = manifest(
+        commands, url=url, install_url=options.url, prefix=config.slack.command_prefix
+    )
     _print(json.dumps(written, indent=2, ensure_ascii=False))
     return 0
 
@@ -229,14 +327,14 @@ def discord_invite(options: argparse.Namespace) -> int:
     """Print the address that invites the bot."""
     from bot.discord.invite import invitation
 
-    _print(asyncio.run(invitation(_config(options).discord)))
+    _print(invitation(_config(options).discord))
     return 0
 
 
 # -- how -------------------------------------------------------------------------------------
 
 
-def _asking(
+def ask_running(
     options: argparse.Namespace, ask: Callable[[ControlClient, Speaker], Awaitable[int]]
 ) -> int:
     """Ask the process that owns the data directory."""
@@ -248,7 +346,14 @@ def _asking(
         async with connect(config.bot.data_dir) as client:
             return await ask(client, _speaker(options, config))
 
-    return asyncio.run(talk())
+    return run_async(talk())
+
+
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end and return the result."""
+    import asyncio
+
+    return asyncio.run(work)
 
 
 def _config(options: argparse.Namespace, **bot: object) -> Config:
@@ -289,6 +394,7 @@ def _show(card: Card, *, accepted: bool) -> int:
     from rich.console import Console
 
     from bot.terminal.render import CardView, local_zone
+    from commands.text.card import plain
 
     if not accepted:
         sys.stderr.write(f"rushes: {plain(card)}\n")

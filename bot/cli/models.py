@@ -1,37 +1,145 @@
-"""`rushes models`: what is installed, what is there of it, and getting the rest."""
+"""`rushes models`: lists, downloads and verifies models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
+from bot import factories
 from bot.config.sections import Config
-from commands.text.messages import error_text, text
-from inference.domain.errors import UserError
-from inference.engines import registry, weights
+from commands.text.messages import about, error_text, text
+from inference.domain.device import Device
+from inference.domain.errors import StoreError, UserError
+from inference.domain.spec import Resolution
+from inference.engines import weights
+from inference.engines.entry import ModelEntry
+from inference.engines.registry import Models
 from inference.engines.weights import Checkpoint
+from inference.jobs.estimates.cost_model import CostModel
+from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
 from inference.opensora.files import CheckpointError
+from inference.store.maintenance import delivered
+from inference.workers.device_report import DeviceReport
+
+TESTCARD_NAME = "testcard"
+"""Not offered to be installed: it is for trying."""
 
 _GIGABYTE = 1e9
 _LOADED_BYTES = 2
 """Of each number, in the precision that a GPU works in."""
 
 
-def listed(config: Config, locale: str) -> Iterator[str]:
-    """Yield a line for each model, the installed ones first, and for each of its checkpoints."""
+def listed(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
+    """Yield a line for each model, the installed ones first, and lines about it.
+
+    They say whether it fits the machine and how long a clip takes, and for each checkpoint whether
+    it is there. The last line is about the machine.
+    """
+    models = factories.models(config)
+    machine = _Machine.of(config, report, models, locale)
     installed = config.models.installed
     default = config.models.default or next(iter(installed), "")
-    others = (name for name in registry.names() if name not in {*installed, registry.TESTCARD})
+    others = (name for name in models.names() if name not in {*installed, TESTCARD_NAME})
     for name in (*installed, *others):
-        model = registry.capabilities(name)
+        entry = next(iter(models.usable([name])), None)
+        if entry is None:
+            if problem := models.problems.get(name):
+                placed = factories.placed(config, name, problem)
+                yield f"{name}  {error_text(placed, locale)}"
+            continue
+        model = entry.capabilities
         facts = [model.title, *model.resolutions, *sorted(model.modes)]
         if name == default:
             facts.append(text("cli.models.default", locale))
         if name not in installed:
             facts.append(text("cli.models.not_installed", locale))
-        yield f"{name}  {text('facts.separator', locale).join(facts)}"
-        for checkpoint in registry.checkpoints(name):
+        yield f"{name}  {_joined(facts, locale)}"
+        yield f"  {machine.fit(entry)}"
+        for checkpoint in entry.checkpoints:
             yield f"  {_described(checkpoint, config.models.directory, locale)}"
+    yield machine.line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Machine:
+    """What the models would run on, and how long renders took there."""
+
+    device: Device
+    has_torch: bool
+    costs: CostModel
+    locale: str
+
+    @classmethod
+    def of(cls, config: Config, report: DeviceReport, models: Models, locale: str) -> Self:
+        device = Device(name=report.name, memory_bytes=report.memory_bytes, problem=report.problem)
+        costs = DeviceCosts()
+        with suppress(StoreError):  # `rushes doctor` says what is wrong with it
+            costs.learn_from(delivered(config.bot.data_dir, LEARN_FROM), models.capabilities)
+        return cls(
+            device=device,
+            has_torch=report.torch is not None,
+            costs=costs.on(device.name),
+            locale=locale,
+        )
+
+    @property
+    def line(self) -> str:
+        """The device, and what its memory is."""
+        size = _gigabytes(self.device.memory_bytes)
+        key = "cli.models.machine" if self.has_torch else "cli.models.no_torch"
+        return text(key, self.locale, name=self.device.name, size=size)
+
+    def fit(self, entry: ModelEntry) -> str:
+        """Return what of a model fits, and about how long its largest usual clip takes."""
+        model = entry.capabilities
+        longest = {one: entry.longest(one, self.device) for one in model.resolutions}
+        fitting = {one: frames for one, frames in longest.items() if frames is not None}
+        if not fitting:
+            return self._misfit(entry)
+        facts = [
+            text(
+                "cli.models.up_to",
+                self.locale,
+                resolution=resolution.value,
+                frames=text("unit.frames", self.locale, count=frames),
+            )
+            for resolution, frames in fitting.items()
+        ]
+        return _joined(
+            (text("cli.models.fits", self.locale), *facts, self._time(entry, fitting)), self.locale
+        )
+
+    def _misfit(self, entry: ModelEntry) -> str:
+        try:
+            entry.check_memory(entry.largest_spec(entry.capabilities.resolutions[0]), self.device)
+        except UserError as error:
+            return error_text(error, self.locale)
+        raise AssertionError(entry.capabilities.name)
+
+    def _time(self, entry: ModelEntry, fitting: Mapping[Resolution, int]) -> str:
+        """Return about how long a clip takes at the largest resolution that fits."""
+        model = entry.capabilities
+        resolution = list(fitting)[-1]
+        usual = min(
+            int(str(model.defaults.get("frames", fitting[resolution]))), fitting[resolution]
+        )
+        spec = replace(
+            entry.largest_spec(resolution), frames=model.lengths.nearest(usual), image=None
+        )
+        measured = self.costs.is_measured(spec)
+        if not measured and entry.needs_card and self.device.is_cpu:
+            return text("cli.models.no_time", self.locale)
+        key = "cli.models.estimate_gpu" if entry.needs_card else "cli.models.estimate"
+        return text(
+            "cli.models.measured" if measured else key,
+            self.locale,
+            resolution=resolution.value,
+            frames=text("unit.frames", self.locale, count=spec.frames),
+            time=about(self.costs.seconds(spec, model), self.locale),
+        )
 
 
 def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
@@ -41,9 +149,15 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
         UserError: `model.unknown`, `model.nothing_to_pull`.
         CheckpointError: `checkpoint.offline`; what is there by then is kept.
     """
-    for checkpoint in _checkpoints(model):
-        place = weights.pull(checkpoint, config.models.directory)
-        yield _there(checkpoint, place, locale)
+    for checkpoint in _checkpoints(config, model):
+        if checkpoint.kind in {weights.Kind.PIPELINE, weights.Kind.LORAS}:
+            size, licence = weights.offer(checkpoint)
+            licence = licence or text("cli.models.no_licence", locale)
+            size_text = text("cli.models.size", locale, size=_gigabytes(size))
+            facts = (checkpoint.source, size_text, licence)
+            yield text("cli.models.download", locale, facts=_joined(facts, locale))
+        folder = weights.pull(checkpoint, config.models.directory)
+        yield _there(checkpoint, folder, locale)
 
 
 def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str]]:
@@ -52,18 +166,18 @@ def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str
     Raises:
         UserError: `model.unknown`, `model.nothing_to_pull`.
     """
-    for checkpoint in _checkpoints(model):
+    for checkpoint in _checkpoints(config, model):
         try:
-            place = weights.folder(checkpoint, config.models.directory)
-            weights.verify(checkpoint, place)
+            folder = weights.folder(checkpoint, config.models.directory)
+            weights.verify(checkpoint, folder)
         except CheckpointError as error:
             yield False, f"{checkpoint.source}: {error_text(error, locale)}"
         else:
-            yield True, _there(checkpoint, place, locale)
+            yield True, _there(checkpoint, folder, locale)
 
 
-def _checkpoints(model: str) -> tuple[Checkpoint, ...]:
-    found = registry.checkpoints(model)
+def _checkpoints(config: Config, model: str) -> tuple[Checkpoint, ...]:
+    found = factories.models(config).checkpoints(model)
     if not found:
         raise UserError("model.nothing_to_pull", model=model)
     return found
@@ -72,19 +186,31 @@ def _checkpoints(model: str) -> tuple[Checkpoint, ...]:
 def _described(checkpoint: Checkpoint, directory: Path | None, locale: str) -> str:
     try:
         return _there(checkpoint, weights.folder(checkpoint, directory), locale)
-    except CheckpointError:
-        size = _gigabytes(checkpoint.parameters * _LOADED_BYTES)
-        return text("cli.models.absent", locale, source=checkpoint.source, size=size)
+    except CheckpointError as error:
+        if error.code != "checkpoint.missing":
+            return f"{checkpoint.source}: {error_text(error, locale)}"
+        bytes_, key = checkpoint.parameters * _LOADED_BYTES, "cli.models.absent"
+        if checkpoint.download_bytes is not None:
+            bytes_, key = checkpoint.download_bytes, "cli.models.absent_download"
+        absent = text(key, locale, source=checkpoint.source, size=_gigabytes(bytes_))
+        return (
+            absent if checkpoint.licence is None else _joined((absent, checkpoint.licence), locale)
+        )
 
 
-def _there(checkpoint: Checkpoint, place: Path, locale: str) -> str:
-    licence = weights.licence(place) or text("cli.models.no_licence", locale)
+def _there(checkpoint: Checkpoint, folder: Path, locale: str) -> str:
+    licence = checkpoint.licence or weights.licence(folder)
+    licence = licence or text("cli.models.no_licence", locale)
     facts = (
         checkpoint.source,
-        text("cli.models.size", locale, size=_gigabytes(weights.size_bytes(place))),
+        text("cli.models.size", locale, size=_gigabytes(weights.size_bytes(folder))),
         licence,
-        str(place),
+        str(folder),
     )
+    return _joined(facts, locale)
+
+
+def _joined(facts: Iterable[str], locale: str) -> str:
     return text("facts.separator", locale).join(facts)
 
 

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bot import factories
 from bot.config.sections import Config
+from commands.installation import Installation
+from commands.option_set import OptionSet
+from commands.options import PRESET
 from commands.parsing.flags import Typed, parse
-from commands.resolve import COMMAND, Layer, Resolved, resolve
+from commands.schema import Kind, Option, Value
+from commands.specs.layers import (
+    COMMAND,
+    Layer,
+)
+from commands.specs.resolve import (
+    Resolved,
+    resolve,
+)
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED, Job, JobState, Requester, new_job_id
+from inference.domain.reference import (
+    IMAGE_NAME,
+    LAST_NAME,
+    Attached,
+    Prepared,
+    Reference,
+    picture_name,
+)
 from inference.domain.render import ProgressCallback
-from inference.domain.spec import Spec
-from inference.jobs.preparation import IMAGE_NAME, LAST_NAME
-from inference.jobs.recipe import PRIVATE, recipe
-from inference.workers.executor import RenderTask
-from inference.workers.media import MediaProcess
+from inference.domain.spec import SEEDS, Spec
+from inference.jobs.renders.recipe import PRIVATE, recipe
+from inference.workers.executor import RenderTask, Slot
+from inference.workers.media.process import MediaProcess
 
 CLIP, STILL = ".mp4", ".png"
+
+HIDDEN_PROMPT = "…"
+"""Stands for the words of a clip whose guild keeps them out of its files."""
+
+PICTURE = "picture.png"
+"""Stands for the picture of an effect: a file says that there was one, not which."""
 
 
 def plan(config: Config, line: str, output: Path) -> Resolved:
@@ -34,7 +61,7 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
         output: `.mp4`, or `.png` for one frame.
 
     Raises:
-        UserError: The line, or the place for the file, is not possible.
+        UserError: The options or the output path are not possible.
     """
     suffix = output.suffix.lower()
     if suffix not in {CLIP, STILL}:
@@ -43,21 +70,66 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
         raise UserError("output.is_a_directory", path=str(output))
     if not output.parent.is_dir():
         raise UserError("output.no_directory", path=str(output.parent))
-    typed = parse(line)
-    layers = [Layer(name=TYPED, values=typed.options, asked=True)]
-    if suffix == STILL and "frames" not in typed.options:
-        layers.insert(0, Layer(name=COMMAND, values={"frames": 1}, asked=True))
-    installation = replace(
-        factories.installation(config), assistant=False
-    )  # a script gets what it asks for
-    resolved = resolve(typed.prompt, layers, installation)
+    resolved = decide(offline(config), line, {"frames": 1} if suffix == STILL else {})
     if (resolved.spec.frames == 1) != (suffix == STILL):
         raise UserError("output.wrong_suffix", path=str(output), count=resolved.spec.frames)
     return resolved
 
 
+def each_of(resolved: Resolved, output: Path) -> list[tuple[Resolved, Path]]:
+    """Return each of what is made, with its file: of several, its number is in the name."""
+    if resolved.count == 1:
+        return [(resolved, output)]
+    first = resolved.spec.seed
+    return [
+        (
+            replace(resolved, spec=replace(resolved.spec, seed=(first + place) % SEEDS), count=1),
+            output.with_stem(f"{output.stem}-{place + 1}"),
+        )
+        for place in range(resolved.count)
+    ]
+
+
+def offline(config: Config) -> Installation:
+    """Return what is installed, without the prompt assistant: a script gets what it asks for."""
+    return replace(factories.installation(config), assistant=False)
+
+
+def decide(installation: Installation, line: str, common: Mapping[str, Value]) -> Resolved:
+    """Return what a line makes.
+
+    Args:
+        installation: What is installed.
+        line: Prompt and flags, as typed in a chat.
+        common: Options that hold where the line says nothing else.
+
+    Raises:
+        UserError: The line is not possible.
+    """
+    typed = parse(line, installation.options)
+    if PRESET.name in {*typed.options, *common}:
+        raise UserError("preset.only_in_chats")
+    layers = [
+        Layer(
+            name=COMMAND,
+            values={name: common[name] for name in common if name not in typed.options},
+            asked=True,
+        ),
+        Layer(name=TYPED, values=typed.options, asked=True),
+    ]
+    return resolve(typed.prompt, layers, installation)
+
+
+@contextlib.asynccontextmanager
+async def open_slot(config: Config, models: Iterable[str]) -> AsyncIterator[Slot]:
+    """Yield a worker for some models, which is stopped at the end of the block."""
+    pool = factories.pool(config, factories.models(config), names=models)
+    async with pool.slots[0] as slot:
+        yield slot
+
+
 async def render(
-    config: Config, resolved: Resolved, output: Path, on_progress: ProgressCallback
+    config: Config, slot: Slot, resolved: Resolved, output: Path, on_progress: ProgressCallback
 ) -> None:
     """Make the file: it appears complete or not at all.
 
@@ -75,9 +147,14 @@ async def render(
         last = await _image(spec.last, directory / LAST_NAME)
         prepared = replace(
             spec,
-            image=None if image is None else image.name,
-            last=None if last is None else last.name,
+            image=None if image is None else Prepared(image.name),
+            last=None if last is None else Prepared(last.name),
         )
+        pictures: dict[str, Path] = {}
+        for name, reference in ((n, r) for use in spec.effects for n, r in use.pictures.items()):
+            picture = await _image(reference, directory / picture_name(name))
+            if picture is not None:
+                pictures[name] = picture
         job = _job(prepared, resolved.origins)
         task = RenderTask(
             job_id=job.id,
@@ -88,10 +165,38 @@ async def render(
             watermark=factories.watermark(config),
             recipe=recipe(job),
             last=last,
+            pictures=pictures,
         )
-        async with factories.executor(config, models=[spec.model]) as executor:
-            manifest = await executor.render(task, on_progress)
-        await asyncio.to_thread(_place, task.directory / manifest.name, output)
+        manifest = await slot.render(task, on_progress)
+        await asyncio.to_thread(_move, task.directory / manifest.name, output)
+
+
+def options_of(spec: Spec) -> OptionSet:
+    """Return the options with which a spec can be written, be its model installed or not."""
+    kinds = {bool: Kind.FLAG, int: Kind.INTEGER, float: Kind.NUMBER}
+    own = {
+        name: kinds.get(type(value), Kind.TEXT)
+        for values in (spec.options, spec.texts, *(use.values for use in spec.effects))
+        for name, value in values.items()
+    }
+    own |= {name: Kind.IMAGE for use in spec.effects for name in use.pictures}
+    return OptionSet((), *(Option(name=name, flag=name, kind=kind) for name, kind in own.items()))
+
+
+def spec_of(recipe: Mapping[str, Any]) -> Spec:
+    """Return what a file says it was made from; the pictures of effects are named `PICTURE`.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is no recipe.
+    """
+    spec = Spec.from_dict({"refine": False, "prompt": HIDDEN_PROMPT, **recipe})
+    effects = (
+        replace(
+            use, pictures={str(name): Prepared(PICTURE) for name in each.get("with_pictures", ())}
+        )
+        for use, each in zip(spec.effects, recipe.get("effects", ()), strict=True)
+    )
+    return replace(spec, effects=tuple(effects))
 
 
 def written(spec: Spec) -> Typed:
@@ -99,14 +204,18 @@ def written(spec: Spec) -> Typed:
     options = spec.as_dict()
     for name in PRIVATE:
         del options[name]
-    del options["after_frames"]  # without its latents nothing goes on
+    for name in ("after_frames", "file_fps", "overlap_frames"):  # nothing to type
+        del options[name]
+    options |= {**options.pop("options"), **options.pop("texts")}
+    for use in options.pop("effects"):
+        options |= {**dict.fromkeys(use["pictures"], PICTURE), **use["values"]}
     prompt = options.pop("prompt")
     if options.pop("original") is not None:  # what is typed again is refined already
         options["refine"] = False
     return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
 
 
-def _place(made: Path, output: Path) -> None:
+def _move(made: Path, output: Path) -> None:
     """Move a finished file where it was wanted, readable for whom the person's umask allows."""
     umask = os.umask(0)
     os.umask(umask)
@@ -114,16 +223,20 @@ def _place(made: Path, output: Path) -> None:
     made.replace(output)
 
 
-async def _image(typed: str | None, target: Path) -> Path | None:
+async def _image(typed: Reference | None, target: Path) -> Path | None:
     """Clean the image that somebody named, if they did."""
-    if typed is None:
+    if not isinstance(typed, Attached):
         return None
-    source = await asyncio.to_thread(Path(typed).resolve)
+    source = await asyncio.to_thread(_local, typed.url)
     if not await asyncio.to_thread(source.is_file):
-        raise UserError("image.not_found", path=typed)
+        raise UserError("image.not_found", path=typed.url)
     async with MediaProcess() as media:
         await media.clean_image(source, target)
     return target
+
+
+def _local(typed: str) -> Path:
+    return Path(os.path.expanduser(typed)).resolve()  # noqa: PTH111 - pathlib raises where a home is unknown
 
 
 def _job(spec: Spec, origins: dict[str, str]) -> Job:

@@ -10,14 +10,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bot.cli import handlers
+from bot.cli import handlers, mcp, operation, tokens
+from bot.cli.flags_help import flags_help
 from bot.cli.handlers import CliHandler, language
-from commands.text.messages import error_text, text
+from commands.schema import Option
+from commands.text.messages import error_text, is_known, languages, text
+from commands.text.option_texts import option_help
 from inference.domain.errors import RushesError, UserError
 
 GUILD = "local"
@@ -30,19 +32,25 @@ LANG = "--lang"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit code."""
-    locale = language(_asked(arguments))
-    parser = _parser(locale)
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = _asked(words)
+    locale = language(asked)
+    parser = _parser(locale, words)
+    if asked is not None and not is_known(asked):
+        known = sorted(languages())
+        parser.error(text("cli.no_language", locale, language=asked, known=known))
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.takes_prompt:
-        parser.error(text("cli.unexpected", locale, words=" ".join(rest)))
+        options.parser.error(text("cli.unexpected", locale, words=" ".join(rest)))
     options.rest = rest
+    handlers.log_to_stderr()
     try:
         handler: CliHandler = options.handler
         return handler(options)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has gone; nothing more may be written, not even at exit.
+        # The reader of the pipe has gone; nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (RushesError, OSError, BaseExceptionGroup) as error:
@@ -68,9 +76,8 @@ def _expected(error: BaseException) -> RushesError:
     raise error
 
 
-def _asked(arguments: Sequence[str] | None) -> str | None:
+def _asked(words: Sequence[str]) -> str | None:
     """Return the language that a command line asks for: help has to know before it is read."""
-    words = sys.argv[1:] if arguments is None else arguments
     for word, following in pairwise([*words, ""]):
         if word == LANG:
             return following
@@ -79,17 +86,39 @@ def _asked(arguments: Sequence[str] | None) -> str | None:
     return None
 
 
-def _parser(locale: str) -> _Parser:
+def _add_flags(parser: _Parser, flags: Sequence[Option], locale: str) -> None:
+    for option in flags:
+        words = [str(choice) for choice in option.choices]
+        # Shells would take a value of two words for two.
+        choices = None if any(" " in word for word in words) else words or None
+        told = option_help(option, locale).replace("%", "%%")
+        parser.add_argument(f"--{option.flag}", choices=choices, help=told)
+
+
+def _prompted(add: Callable[..., Any], who: _Parser, help_of: Callable[[str], str]) -> list[Any]:
+    """Add the subcommands that take a prompt, and return them."""
+    render = add("cli.verb.render", handlers.render)
+    render.add_argument("-o", "--output", type=Path, metavar="FILE", help=help_of("cli.output"))
+    render.add_argument("--many", metavar="FILE", help=help_of("cli.many"))
+    one, many = "PROMPT [--aspect 9:16 ...] -o FILE", "--many FILE [--aspect 9:16 ...] [-o FOLDER]"
+    render.usage = f"%(prog)s {one}\n       %(prog)s {many}"
+    submit = add("cli.verb.submit", handlers.submit, who)
+    submit.add_argument("--wait", action="store_true", help=help_of("cli.wait"))
+    submit.usage = "%(prog)s PROMPT [--aspect 9:16 ...] [--wait]"
+    return [render, submit]
+
+
+def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> _Parser:
     def help_of(key: str) -> str:
         return text(key, locale).replace("%", "%%")
 
     parser_of = partial(_Parser, locale=locale)
-    spoken = parser_of(add_help=False)
-    # Without a default of its own: that of a verb would undo what was said in front of it.
-    spoken.add_argument(
+    language_option = parser_of(add_help=False)
+    # Without a default of its own: that of a subcommand would undo what was said in front of it.
+    language_option.add_argument(
         LANG, dest="lang", metavar="CODE", default=argparse.SUPPRESS, help=help_of("cli.lang")
     )
-    where = parser_of(add_help=False, parents=[spoken])
+    where = parser_of(add_help=False, parents=[language_option])
     where.add_argument("--config", type=Path, metavar="FILE", help=help_of("cli.config"))
     where.add_argument("--data-dir", type=Path, metavar="DIR", help=help_of("cli.data_dir"))
     who = parser_of(add_help=False, parents=[where])
@@ -106,44 +135,42 @@ def _parser(locale: str) -> _Parser:
     )
     who.add_argument("--admin", action="store_true", help=help_of("cli.admin"))
 
-    parser = parser_of(prog="rushes", description=help_of("cli.about"), parents=[spoken])
-    parser.add_argument(
-        "--version",
-        action="version",
-        version=f"Rushes {version('rushes')}",
-        help=help_of("cli.version"),
-    )
+    parser = parser_of(prog="rushes", description=help_of("cli.about"), parents=[language_option])
+    parser.add_argument("--version", action=_Version, nargs=0, help=help_of("cli.version"))
     parser.set_defaults(takes_prompt=False, lang=None)
-    known: argparse._SubParsersAction[_Parser] = parser.add_subparsers(
-        metavar="VERB", required=True
-    )
+    known = parser.add_subparsers(metavar="VERB", required=True)
 
-    def add(name: str, key: str, handler: CliHandler, parent: _Parser) -> _Parser:
-        told = help_of(key)
-        added = known.add_parser(name, parents=[parent], help=told, description=told)
-        added.set_defaults(handler=handler)
+    def add(key: str, handler: CliHandler, parent: _Parser = where, among: Any = known) -> _Parser:
+        told, name = help_of(key), key.rpartition(".")[2]
+        added: _Parser = among.add_parser(name, parents=[parent], help=told, description=told)
+        added.set_defaults(handler=handler, parser=added)
         return added
 
-    add("run", "cli.verb.run", handlers.run, where)
-    chat = add("chat", "cli.verb.chat", handlers.chat, who)
-    chat.add_argument("--no-wait", dest="wait", action="store_false", help=help_of("cli.no_wait"))
-    render = add("render", "cli.verb.render", handlers.render, where)
-    render.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help=help_of("cli.output")
+    def add_group(key: str) -> Any:
+        told, name = help_of(key), key.rpartition(".")[2]
+        group = known.add_parser(name, parents=[language_option], help=told, description=told)
+        return group.add_subparsers(metavar="WHAT", required=True)
+
+    add("cli.verb.run", handlers.run)
+    add("cli.verb.chat", handlers.chat, who).add_argument(
+        "--no-wait", dest="wait", action="store_false", help=help_of("cli.no_wait")
     )
-    for prompted, usage in (
-        (render, "%(prog)s PROMPT [--ar 9:16 ...] -o FILE"),
-        (add("submit", "cli.verb.submit", handlers.submit, who), "%(prog)s PROMPT [--ar 9:16 ...]"),
-    ):
-        prompted.usage = usage
-        prompted.epilog = help_of("cli.flags")
+    for prompted in _prompted(add, who, help_of):
+        prompted.more_help = partial(flags_help, words, locale)
         prompted.set_defaults(takes_prompt=True)
-    add("queue", "cli.verb.queue", handlers.command("/rushes queue"), who).set_defaults(job="")
-    cancel = add("cancel", "cli.verb.cancel", handlers.command("/rushes cancel"), who)
-    cancel.add_argument("job", metavar="JOB", help=help_of("cli.job"))
-    show = add("show", "cli.verb.show", handlers.job_or_file, who)
-    show.add_argument("job", metavar="JOB|FILE", help=help_of("cli.job_or_file"))
-    models = add("models", "cli.verb.models", handlers.models, where)
+        _add_flags(prompted, flags, locale)
+    add("cli.verb.queue", handlers.command("/rushes queue"), who).set_defaults(job="")
+    add("cli.verb.cancel", handlers.command("/rushes cancel"), who).add_argument(
+        "job", metavar="JOB", help=help_of("cli.job")
+    )
+    add("cli.verb.finish", handlers.command("/rushes finish"), who).add_argument(
+        "job", metavar="JOB", help=help_of("cli.job")
+    )
+    add("cli.verb.show", handlers.job_or_file, who).add_argument(
+        "job", metavar="JOB|FILE", help=help_of("cli.job_or_file")
+    )
+    add("cli.verb.mcp", mcp.serve, who)
+    models = add("cli.verb.models", handlers.models)
     models.add_argument(
         "what",
         choices=["list", "pull", "check"],
@@ -152,46 +179,38 @@ def _parser(locale: str) -> _Parser:
         help=help_of("cli.models_list"),
     )
     models.add_argument("model", nargs="?", metavar="MODEL", help=help_of("cli.models_model"))
-    database = known.add_parser(
-        "db", help=help_of("cli.verb.db"), description=help_of("cli.verb.db")
+    add("cli.verb.plugins", handlers.plugins).add_argument(
+        "--json", action="store_true", help=help_of("cli.plugins_json")
     )
-    what = database.add_subparsers(metavar="WHAT", required=True)
-    told = help_of("cli.verb.db.backup")
-    saving = what.add_parser("backup", parents=[where], help=told, description=told)
-    saving.add_argument("file", type=Path, metavar="FILE", help=help_of("cli.db.file"))
-    saving.set_defaults(handler=handlers.db_backup)
-    told = help_of("cli.verb.db.check")
-    checking = what.add_parser("check", parents=[where], help=told, description=told)
-    checking.set_defaults(handler=handlers.db_check)
-    _add_slack(known, spoken, help_of)
-    _add_discord(known, where, help_of)
+    database = add_group("cli.verb.db")
+    backup = add("cli.verb.db.backup", operation.db_backup, among=database)
+    backup.add_argument("file", type=Path, nargs="?", metavar="FILE", help=help_of("cli.db.file"))
+    add("cli.verb.db.check", handlers.db_check, among=database)
+    restore = add("cli.verb.db.restore", operation.db_restore, among=database)
+    restore.add_argument("file", type=Path, metavar="FILE", help=help_of("cli.db.backup_file"))
+    manifest = add(
+        "cli.verb.slack.manifest", handlers.slack_manifest, among=add_group("cli.verb.slack")
+    )
+    manifest.add_argument(
+        "--mode", choices=["socket", "http"], default="socket", help=help_of("cli.slack.mode")
+    )
+    manifest.add_argument("--url", metavar="URL", help=help_of("cli.slack.url"))
+    add("cli.verb.discord.invite", handlers.discord_invite, among=add_group("cli.verb.discord"))
+    tokens.add_subcommands(add, add_group("cli.verb.token"), help_of)
+    operation.add_subcommands(
+        known, where, language_option, help_of, whole=lambda flags: _parser(locale, (), flags)
+    )
     return parser
 
 
-def _add_discord(
-    known: argparse._SubParsersAction[_Parser], where: _Parser, help_of: Callable[[str], str]
-) -> None:
-    told = help_of("cli.verb.discord")
-    platform = known.add_parser("discord", help=told, description=told)
-    what = platform.add_subparsers(metavar="WHAT", required=True)
-    told = help_of("cli.verb.discord.invite")
-    inviting = what.add_parser("invite", parents=[where], help=told, description=told)
-    inviting.set_defaults(handler=handlers.discord_invite)
+class _Version(argparse.Action):
+    """Prints the version, which takes long to look up."""
 
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version  # noqa: PLC0415 - help must be instant
 
-def _add_slack(
-    known: argparse._SubParsersAction[_Parser], spoken: _Parser, help_of: Callable[[str], str]
-) -> None:
-    told = help_of("cli.verb.slack")
-    slack = known.add_parser("slack", help=told, description=told)
-    what = slack.add_subparsers(metavar="WHAT", required=True)
-    told = help_of("cli.verb.slack.manifest")
-    app = what.add_parser("manifest", parents=[spoken], help=told, description=told)
-    app.add_argument(
-        "--mode", choices=["socket", "http"], default="socket", help=help_of("cli.slack.mode")
-    )
-    app.add_argument("--url", metavar="URL", help=help_of("cli.slack.url"))
-    app.set_defaults(handler=handlers.slack_manifest)
+        sys.stdout.write(f"Rushes {version('rushes')}\n")
+        parser.exit()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -203,6 +222,8 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *, locale: str, add_help: bool = True, **options: Any) -> None:
         super().__init__(allow_abbrev=False, add_help=False, **options)
         self._locale = locale
+        self.more_help: Callable[[], str] | None = None
+        """Writes what is read from the config, when it is asked for."""
         # A parser without help is a parent of others, which know its options by argparse's title.
         if add_help:
             self._positionals.title = text("cli.positionals", locale)
@@ -213,11 +234,23 @@ class _Parser(argparse.ArgumentParser):
         parser_of: Any = partial(_Parser, locale=self._locale)  # declared a class, only called
         return super().add_subparsers(parser_class=parser_of, **options)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is not among the choices, with the nearest of them or the list."""
+        choices = [str(choice) for choice in action.choices or ()]
+        if action.choices is None or value in action.choices:
+            return
+        from commands.parsing.suggestions import closest  # noqa: PLC0415 - help must be instant
+
+        guess = closest(str(value), choices)
+        key = "cli.mistyped" if guess else "cli.no_choice"
+        self.error(text(key, self._locale, value=value, suggestion=guess, legal=choices))
+
     def format_usage(self) -> str:
         return self._with_usage(super().format_usage())
 
     def format_help(self) -> str:
-        return self._with_usage(super().format_help())
+        more = "" if self.more_help is None else f"\n{self.more_help()}\n"
+        return self._with_usage(super().format_help()) + more
 
     def _with_usage(self, formatted: str) -> str:
         """Put our word for usage in place of argparse's."""

@@ -1,4 +1,4 @@
-"""Caches of libraries: moved into the data directory where the home directory cannot be used.
+"""Moves caches of libraries into the data directory where the home directory cannot be used.
 
 A container often runs under a number without a name, without a home directory, or on a read-only
 file system. Model downloads, compiled kernels and temporary files still need a place.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -25,13 +25,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.config.values import (
     Days,
+    DeviceName,
     GatewayUrl,
     HostPattern,
     ListenAddress,
+    Network,
     Port,
     Positive,
     PositiveSeconds,
     Seconds,
+    SlackPrefix,
     Tenant,
     ThreadMinutes,
     Url,
@@ -44,6 +47,9 @@ from commands.policy.operator_rules import DirectMessages
 from inference.domain.errors import UserError
 from inference.domain.watermark import Corner
 from inference.log_setup import LogStyle
+
+MOST_DEVICES = 64
+"""Each has a process of its own."""
 
 
 class Section(BaseModel):
@@ -65,7 +71,7 @@ class BotSection(Section):
     data_dir: Path = Path("data")
     language: str = "en"
     platforms: list[str] = ["discord", "slack"]
-    """`discord`, `slack`, `terminal`, or `module:factory` for one of your own."""
+    """`discord`, `slack`, `terminal`, the name of a plugin, or `module:factory`."""
     operators: frozenset[str] = frozenset()
     """Who may stop the GPU for everybody: `discord:<user>`, `slack:<team>:<user>`."""
     direct_messages: DirectMessages = DirectMessages.OPEN
@@ -110,6 +116,8 @@ class SlackSection(Section):
     api_base_url: Url | None = None
     host: ListenAddress = "127.0.0.1"
     port: Port = 3000
+    command_prefix: SlackPrefix = ""
+    """Stands before the name of every command, where another app has one of them."""
 
     def missing(self) -> list[tuple[str, str]]:
         """Return the keys that are needed and not there, each with the mode that needs it."""
@@ -123,10 +131,40 @@ class SlackSection(Section):
         return missing
 
 
-class ModelsSection(Section):
-    """Models; `[models.<name>]` tables go to the engine of that name."""
+class TablesSection(Section):
+    """A section with tables of names that the operator or a plugin chooses."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    SECTION: ClassVar[str]
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Return the table `[<section>.<name>]`.
+
+        Raises:
+            UserError: `config.wrong_type`.
+        """
+        table = (self.model_extra or {}).get(name, {})
+        if isinstance(table, str) and table.lstrip().startswith("{"):
+            table = _value(table)  # a whole table, as an environment may hold it
+        if not isinstance(table, dict):
+            raise UserError(
+                "config.wrong_type",
+                where=self.SECTION,
+                key=f"{self.SECTION}.{name}",
+                problem="expected a table",
+            )
+        return {key: _value(value) for key, value in table.items()}
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return all tables; see `options`."""
+        return {name: self.options(name) for name in self.model_extra or {}}
+
+
+class ModelsSection(TablesSection):
+    """Models; `[models.<name>]` tables go to the engine of that name."""
+
+    SECTION = "models"
 
     default: str | None = None
     """The first installed one, if not said."""
@@ -138,21 +176,15 @@ class ModelsSection(Section):
     def _check_installed(cls, names: list[str]) -> list[str]:
         if not names:
             raise ValueError("name at least one")
+        folded = [name.casefold() for name in names]
+        twice = next((name for name in names if folded.count(name.casefold()) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is there twice")
         return names
 
-    def options(self, name: str) -> dict[str, Any]:
-        """Return the table `[models.<name>]`."""
-        table = (self.model_extra or {}).get(name, {})
-        if isinstance(table, str) and table.lstrip().startswith("{"):
-            table = _value(table)  # a whole table, as an environment may hold it
-        if not isinstance(table, dict):
-            raise UserError(
-                "config.wrong_type",
-                where="models",
-                key=f"models.{name}",
-                problem="expected a table",
-            )
-        return {key: _value(value) for key, value in table.items()}
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return the tables of all models that are installed or have one; see `options`."""
+        return {name: self.options(name) for name in (*self.installed, *(self.model_extra or {}))}
 
 
 def _value(value: Any) -> Any:
@@ -165,11 +197,20 @@ def _value(value: Any) -> Any:
         return value
 
 
+class PluginsSection(TablesSection):
+    """Plugins; `[plugins.<name>]` tables go to the plugin of that name."""
+
+    SECTION = "plugins"
+
+    disabled: list[str] = []
+    """Distributions that are installed and not used, as `rushes plugins` names them."""
+
+
 class QueueSection(Section):
-    """The waiting line."""
+    """The queue."""
 
     waiting_per_guild: Positive = 5
-    waiting_per_user: Positive = 3
+    waiting_per_user: Positive = 4
     waiting_total: Positive = 200
     cooldown_seconds: Seconds = 0.0
     job_seconds: PositiveSeconds = 1800.0
@@ -177,15 +218,39 @@ class QueueSection(Section):
     weights: dict[Tenant, Weight] = {}
 
 
-class AssistantSection(Section):
-    """The prompt assistant; off without a model."""
+class WorkersSection(Section):
+    """Where models run: one job at a time on each device."""
 
+    executor: Literal["local"] = "local"
+    devices: Annotated[list[DeviceName], Field(max_length=MOST_DEVICES)] = ["auto"]
+    """`auto` alone: the first card that there is, else the CPU."""
+
+    @field_validator("devices")
+    @classmethod
+    def _check_devices(cls, devices: list[str]) -> list[str]:
+        if not devices:
+            raise ValueError("name at least one, or write auto")
+        if "auto" in devices and len(devices) > 1:
+            raise ValueError("auto stands alone; name each device otherwise")
+        return devices
+
+
+class AssistantSection(Section):
+    """The prompt assistant; off without a model or a plugin."""
+
+    engine: str = "openai"
+    """`openai` for every server that speaks its protocol, or the name of a plugin."""
     base_url: Url | None = None
     api_key: SecretStr | None = None
     model: str | None = None
     timeout_seconds: PositiveSeconds = 20.0
     calls_per_hour: Positive = 60
     """Of one person."""
+
+    @property
+    def on(self) -> bool:
+        """Whether there is to be one."""
+        return self.model is not None or self.engine != "openai"
 
 
 class SafetySection(Section):
@@ -197,12 +262,14 @@ class SafetySection(Section):
     """The assistant's key and server, if not said."""
     base_url: Url | None = None
     classifier: bool = False
+    moderators: list[str] = []
+    """Plugins that are asked as well."""
     fail_closed: bool = False
 
     @property
     def sees_pictures(self) -> bool:
         """Whether somebody looks at pictures before they are shown."""
-        return self.openai or self.classifier
+        return self.openai or self.classifier or bool(self.moderators)
 
 
 class WatermarkSection(Section):
@@ -215,17 +282,33 @@ class WatermarkSection(Section):
 
 
 class HttpSection(Section):
-    """Reserved for health, metrics and REST over TCP: nothing is served there yet."""
+    """The API over HTTP; on where `[bot] platforms` names `http`."""
 
     host: ListenAddress = "127.0.0.1"
     port: Port = 8080
-    token: SecretStr | None = None
+    public_url: Url | None = None
+    """Where others reach it, such as the address of a proxy with TLS."""
+    proxies: list[Network] = []
+    """Whose `X-Forwarded-For`, `-Proto` and `-Host` are believed."""
+    webhook_hosts: list[HostPattern] = []
+    """The only hosts that webhooks may go to, over HTTPS."""
+    webhook_networks: list[Network] = []
+    """Private networks in which these hosts may be."""
 
 
 class RetentionSection(Section):
     """How long files are kept."""
 
     files_days: Days = 30.0
+
+
+class BackupSection(Section):
+    """Daily backups of the database."""
+
+    keep: Annotated[int, Field(ge=0, le=10_000)] = 14
+    """How many; 0 makes none."""
+    directory: Path | None = None
+    """`backups` in the data directory, if not said."""
 
 
 class LogSection(Section):
@@ -255,12 +338,15 @@ class Config(BaseSettings):
     slack: SlackSection = SlackSection()
     models: ModelsSection = ModelsSection()
     queue: QueueSection = QueueSection()
+    workers: WorkersSection = WorkersSection()
     assistant: AssistantSection = AssistantSection()
     safety: SafetySection = SafetySection()
     watermark: WatermarkSection = WatermarkSection()
     http: HttpSection = HttpSection()
     retention: RetentionSection = RetentionSection()
+    backup: BackupSection = BackupSection()
     log: LogSection = LogSection()
+    plugins: PluginsSection = PluginsSection()
 
     _locate: Callable[[tuple[str, ...]], str] = PrivateAttr(default=".".join)
 

@@ -9,8 +9,9 @@ import contextlib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +24,14 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from bot.config.sections import Config, ModelsSection
+from bot.config.sections import Config, ModelsSection, PluginsSection
 from bot.config.values import collection
+from bot.plugins.loader import gather
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from inference import crash_points
 from inference.domain.errors import RushesError, UserError, UserErrors
-from inference.engines import registry
+from inference.engines.registry import ENGINE, WEIGHTS_CODES, Models
+from inference.plugins import Plugins
 
 PREFIX = "RUSHES_"
 SEPARATOR = "__"
@@ -46,6 +49,9 @@ _TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(
     r"""\s*(?P<name>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
+_MODEL_NAME = re.compile(r"[\w.-]{1,64}")
+_BLAMED = {"model.unknown_engine": ENGINE, "model.taken": ENGINE, "model.unknown_preset": "preset"}
+"""Key of `[models.<name>]` that an error is about."""
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -104,22 +110,26 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     try:
         config = _sourced(Config, tables)(**(overrides or {}))
     except ValidationError as error:
-        problems += _explain(error, sources)
+        problems += _explain(error, sources, _known)
     except SettingsError as error:
         problems.append(UserError("config.environment", problem=str(error)))
     with contextlib.suppress(ValidationError, SettingsError):  # told above
-        problems += _check_models(_sourced(_ModelsOnly, tables)().models, sources)
+        checked = _sourced(_NamesOnly, tables)()
+        plugins, wrong = _check_plugins(checked.plugins, sources)
+        problems += wrong
+        problems += _check_models(checked.models, sources, plugins)
     if problems or config is None:
         raise UserErrors.of(problems)
     return config.located(sources.where)
 
 
-class _ModelsOnly(BaseSettings):
-    """The part whose names are checked even where other sections are wrong."""
+class _NamesOnly(BaseSettings):
+    """The parts whose names are checked even where other sections are wrong."""
 
     model_config = Config.model_config | SettingsConfigDict(extra="ignore")
 
     models: ModelsSection = ModelsSection()
+    plugins: PluginsSection = PluginsSection()
 
 
 def _sourced(kind: type[Settings], tables: dict[str, Any]) -> type[Settings]:
@@ -195,22 +205,39 @@ def _parts(name: str) -> list[str]:
     return [part.strip("\"'") for part in _PART.findall(name)]
 
 
-def _explain(error: ValidationError, sources: Sources) -> Iterator[UserError]:
+def _explain(
+    error: ValidationError,
+    sources: Sources,
+    known: Callable[[Location], list[str]],
+    at: Location = (),
+) -> Iterator[UserError]:
+    """Yield what is wrong in the table `at`; `known` returns the legal keys of a table."""
     for one in error.errors(include_url=False, include_input=False):
-        location, key = one["loc"], ".".join(str(part) for part in one["loc"])
-        where = sources.where(location)
+        location = (*at, *one["loc"])
+        key = ".".join(str(part) for part in location)
         if one["type"] == "extra_forbidden":
-            known = _known(location[:-1])
-            guess = closest(str(location[-1]), known)
-            legal = known if guess is None else [guess]
-            yield UserError("config.unknown_key", where=where, key=key, known=legal)
-        elif one["type"] == "model_type":
+            yield _unknown(location, known(location[:-1]), sources)
+            continue
+        problem = one["msg"].removeprefix("Value error, ")
+        problem = problem[:1].lower() + problem[1:]
+        if one["type"] == "model_type":
             problem = f"[{key}] must be a table of settings"
-            yield UserError("config.wrong_type", where=where, key=key, problem=problem)
-        else:
-            problem = one["msg"].removeprefix("Value error, ")
-            problem = problem[:1].lower() + problem[1:]
-            yield UserError("config.wrong_type", where=where, key=key, problem=problem)
+        yield UserError(
+            "config.wrong_type", where=sources.where(location), key=key, problem=problem
+        )
+
+
+def _unknown(location: Location, known: list[str], sources: Sources) -> UserError:
+    """Return the error for a key that does not exist, with the likeliest one or all."""
+    if location == ("http", "token"):
+        return UserError("config.http_token", where=sources.where(location))
+    guess = closest(str(location[-1]), known)
+    return UserError(
+        "config.unknown_key",
+        where=sources.where(location),
+        key=".".join(str(part) for part in location),
+        known=known if guess is None else [guess],
+    )
 
 
 def _known(path: Location) -> list[str]:
@@ -250,39 +277,55 @@ def _mistyped_variables() -> Iterator[UserError]:
             yield UserError("config.unknown_variable", name=name, suggestion=guess)
 
 
-def _check_models(models: ModelsSection, sources: Sources) -> Iterator[UserError]:
-    """Yield what is wrong with the names of models and with their tables."""
-    names = registry.names()
-    for key in models.model_extra or {}:
-        location = ("models", key)
-        if key not in names:
-            known = [*_known(("models",)), *names]
-            guess = closest(key, known)
-            yield UserError(
-                "config.unknown_key",
-                where=sources.where(location),
-                key=f"models.{key}",
-                known=known if guess is None else [guess],
-            )
-            continue
+def _check_plugins(section: PluginsSection, sources: Sources) -> tuple[Plugins, list[UserError]]:
+    """Return the plugins, and what is wrong with their tables.
+
+    A table of a plugin that is not installed stops nothing: it is told by `rushes plugins`.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    problems: list[UserError] = []
+    for name in section.model_extra or {}:
         try:
-            options = models.options(key)
+            tables[name] = section.options(name)
         except UserError as error:
-            yield UserError(error.code, **error.params | {"where": sources.where(location)})
+            where = sources.where(("plugins", name))
+            problems.append(UserError(error.code, **error.params | {"where": where}))
+    plugins = gather(section.disabled, tables)
+    for package in plugins.packages:
+        descriptor = plugins.descriptors.get(package.name)
+        if descriptor is None or descriptor.config is None:
             continue
         try:
-            registry.check_options(key, options)
+            plugins.config_of(package)
         except ValidationError as error:
-            for one in error.errors(include_url=False, include_input=False):
-                at = (*location, *one["loc"])
-                name = ".".join(str(part) for part in at)
-                where = sources.where(at)
-                if one["type"] == "extra_forbidden":
-                    known = registry.option_names(key)
-                    yield UserError("config.unknown_key", where=where, key=name, known=known)
-                else:
-                    problem = one["msg"].removeprefix("Value error, ")
-                    yield UserError("config.wrong_type", where=where, key=name, problem=problem)
+            location = ("plugins", str(package.section))
+            known = partial(_fields, descriptor.config)
+            problems += _explain(error, sources, known, location)
+    return plugins, problems
+
+
+def _fields(model: type[BaseModel], _path: Location) -> list[str]:
+    return sorted(model.model_fields)
+
+
+def _check_models(models: ModelsSection, sources: Sources, plugins: Plugins) -> Iterator[UserError]:
+    """Yield what is wrong with the names of models and with their tables."""
+    tables = {}
+    for key in models.model_extra or {}:
+        try:
+            tables[key] = models.options(key)
+        except UserError as error:
+            location = ("models", key)
+            if key in Models(plugins=plugins).names():
+                yield UserError(error.code, **error.params | {"where": sources.where(location)})
+            else:
+                yield _unknown(
+                    location, [*_known(("models",)), *Models(plugins=plugins).names()], sources
+                )
+    known = Models(tables, plugins=plugins)
+    for key in tables:
+        yield from _check_table(known, key, sources)
+    names = known.names()
     for name in models.installed:
         if name not in names:
             where = sources.where(("models", "installed"))
@@ -292,3 +335,29 @@ def _check_models(models: ModelsSection, sources: Sources) -> Iterator[UserError
         yield UserError(
             "config.default_model", where=where, name=models.default, known=models.installed
         )
+
+
+def _check_table(models: Models, name: str, sources: Sources) -> Iterator[UserError]:
+    """Yield what is wrong with `[models.<name>]`; a plugin that is broken is told elsewhere."""
+    location = ("models", name)
+    if not _MODEL_NAME.fullmatch(name):
+        yield UserError("config.model_name", where=sources.where(location), name=name)
+        return
+    try:
+        models.entry(name)
+    except ValidationError as error:
+
+        def known(path: Location) -> list[str]:
+            return models.table_keys(name, *map(str, path[len(location) :]))
+
+        yield from _explain(error, sources, known, location)
+    except UserError as error:
+        if error.code.startswith(WEIGHTS_CODES):
+            return  # that model's problem: the others go on
+        if error.code == "model.unknown":
+            yield _unknown(location, [*_known(("models",)), *models.names()], sources)
+        elif error.code != "plugin.broken":
+            blamed = _BLAMED.get(error.code)
+            at = location if blamed is None else (*location, blamed)
+            key = ".".join(map(str, at))
+            yield UserError("config.model", where=sources.where(at), key=key, problem=error)

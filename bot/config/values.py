@@ -1,7 +1,8 @@
-"""Values of the configuration: what people write for each kind, and what may stand there."""
+"""Types of config values: lenient parsing and validation."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Callable
@@ -21,6 +22,10 @@ _HOST = re.compile(r"[A-Za-z0-9.*_-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5}
 _TENANT = re.compile(
     r"discord:(?:\d+|dm(?:-\d+)?)|slack:[A-Z][A-Z0-9]*|(?!discord:|slack:)[\w.-]+:.+"
 )
+
+_DEVICE = re.compile(r"auto|cpu|cuda:\d{1,3}")
+
+_SLACK_PREFIX = re.compile(r"[a-z0-9_-]{0,16}")
 
 _SYNONYMS = {"warn": "warning"}
 
@@ -58,7 +63,25 @@ def _address(value: str) -> str:
     return value
 
 
+def _slack_prefix(value: str) -> str:
+    plain = value.strip().removeprefix("/")
+    if not _SLACK_PREFIX.fullmatch(plain):
+        raise ValueError("it must be up to 16 small letters, digits, - and _, such as acme-")
+    return plain
+
+
+SlackPrefix = Annotated[str, AfterValidator(_slack_prefix)]
+
+
 ListenAddress = Annotated[str, AfterValidator(_address)]
+
+
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value.strip(), strict=False))
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""An IP address, or a network such as 10.0.0.0/8."""
 
 
 def _tenant(value: str) -> str:
@@ -70,6 +93,17 @@ def _tenant(value: str) -> str:
 
 Tenant = Annotated[str, AfterValidator(_tenant)]
 """A server or workspace as `policy.operator_rules` knows it."""
+
+
+def _device(value: str) -> str:
+    device = value.strip().lower()
+    if not _DEVICE.fullmatch(device):
+        raise ValueError(f"{value} is no device; write auto, cpu, or cuda: and a number")
+    return device
+
+
+DeviceName = Annotated[str, AfterValidator(_device)]
+"""As torch names devices, or `auto`."""
 
 
 def token(begins: str, others: tuple[str, ...]) -> AfterValidator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,17 @@ import aiohttp
 from bot.control.card_json import card_from_json
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from commands.text.card import Card
-from inference.domain.errors import UserError
+from inference.domain.errors import NotFound, UserError
 from inference.domain.job import JobState
 
 TIMEOUT_SECONDS = 60.0
 """For one answer; a command only writes to the database."""
 
 LOOKS, LOOK_SECONDS = 20, 0.05
-"""For a new job's place in line: it has one at once unless there is an image to fetch."""
+"""For a new job's position: it has one at once unless there is an image to fetch."""
+
+POLL_SECONDS = 0.2
+"""Between two looks at a job whose end is awaited."""
 
 MAX_EVENT = 2**22
 """Bytes of one event: hundreds of cards."""
@@ -76,6 +79,21 @@ class JobReport:
     card: Card
     result: Card | None
     """The message that ended it, as it was posted."""
+    sheet: Card | None = None
+    """The message with the picture of all that were asked for together, once posted."""
+    together: tuple[str, ...] = ()
+    """Ids of the jobs that were asked for with it, itself among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Answer of `GET /v1/health`."""
+
+    ready: bool
+    """Everything was started, and nothing is being stopped."""
+    platforms: tuple[str, ...]
+    problems: Mapping[str, str]
+    """One sentence by key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +112,15 @@ class QueueChanged:
     cards: tuple[Card, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Names that a person may type, for completion."""
+
+    jobs: tuple[str, ...] = ()
+    """Ids of their jobs, the newest first."""
+    presets: tuple[str, ...] = ()
+
+
 class ControlClient:
     """Talks to the process that owns a data directory. Made by `connect`."""
 
@@ -101,33 +128,54 @@ class ControlClient:
         self._session = session
         self._data_directory = data_directory
 
+    async def health(self) -> Health:
+        """Return whether the process is ready, and what is wrong.
+
+        Raises:
+            UserError: `control.not_running` or `control.lost`.
+        """
+        data = await self._json("GET", "/v1/health")
+        return Health(
+            # A process of before an update says nothing about it.
+            ready=data.get("ready", True),
+            platforms=tuple(data["platforms"]),
+            problems=data["problems"],
+        )
+
     async def ready(self) -> bool:
         """Return whether somebody answers."""
         try:
-            await self._json("GET", "/v1/health")
+            await self.health()
         except UserError as error:
             if error.code == "control.not_running":
                 return False
             raise
         return True
 
-    async def command(self, text: str, speaker: Speaker) -> Answer:
+    async def command(self, text: str, speaker: Speaker, key: str | None = None) -> Answer:
         """Give a typed line.
+
+        Args:
+            text: The line.
+            speaker: Who typed it.
+            key: The same key is the same request, which is carried out once.
 
         Raises:
             UserError: `control.*`; what the command itself refuses is in the answer.
         """
-        return await self._ask("/v1/commands", {**speaker.as_dict(), "text": text})
+        return await self._ask("/v1/commands", {**speaker.as_dict(), "text": text, "key": key})
 
-    async def press(self, button_id: str, speaker: Speaker) -> Answer:
+    async def press(self, button_id: str, speaker: Speaker, key: str | None = None) -> Answer:
         """Press a button; see `command`."""
-        return await self._ask("/v1/buttons", {**speaker.as_dict(), "custom_id": button_id})
+        body = {**speaker.as_dict(), "custom_id": button_id, "key": key}
+        return await self._ask("/v1/buttons", body)
 
     async def job(self, job_id: str, speaker: Speaker) -> JobReport:
         """Return how a job of the speaker's guild stands.
 
         Raises:
-            UserError: `control.*`, also for a job that is not there.
+            NotFound: There is no such job (any more).
+            UserError: `control.*`.
         """
         query = {"guild": speaker.guild, "language": speaker.language}
         data = await self._json("GET", f"/v1/jobs/{quote(job_id, safe='')}", params=query)
@@ -137,10 +185,17 @@ class ControlClient:
             settled=data["settled"],
             card=card_from_json(data["card"]),
             result=data["result"] and card_from_json(data["result"]),
+            sheet=data.get("sheet") and card_from_json(data["sheet"]),
+            together=tuple(data.get("together", ())),
         )
 
+    async def words(self, speaker: Speaker) -> Words:
+        """Return what the speaker may name. Raises as `command`."""
+        data = await self._json("POST", "/v1/words", json=speaker.as_dict())
+        return Words(jobs=tuple(data["jobs"]), presets=tuple(data["presets"]))
+
     async def past_preparing(self, job_id: str, speaker: Speaker) -> JobReport:
-        """Return how a new job stands, once it has a place in line if that is soon; see `job`."""
+        """Return how a new job stands, once it has a position if that is soon; see `job`."""
         report = await self.job(job_id, speaker)
         for _ in range(LOOKS):
             if report.state not in {JobState.ACCEPTED, JobState.PREPARING}:
@@ -148,6 +203,14 @@ class ControlClient:
             await asyncio.sleep(LOOK_SECONDS)
             report = await self.job(job_id, speaker)
         return report
+
+    async def settled(self, job_id: str, speaker: Speaker) -> JobReport:
+        """Return how a job stands once it has ended and its requester was told; see `job`."""
+        while True:
+            report = await self.job(job_id, speaker)
+            if report.settled:
+                return report
+            await asyncio.sleep(POLL_SECONDS)
 
     async def events(self, speaker: Speaker) -> AsyncIterator[Posted | QueueChanged]:
         """Yield what happens in the speaker's guild.
@@ -164,6 +227,44 @@ class ControlClient:
                 _raise_for(await response.json() if response.status != 200 else {})  # noqa: PLR2004 - OK
                 while line := await response.content.readuntil(b"\n"):
                     yield _event(json.loads(line))
+        raise UserError("control.lost", path=str(self._data_directory))
+
+    async def tools(self, speaker: Speaker) -> list[dict[str, Any]]:
+        """Return the tools of MCP. Raises as `command`."""
+        data = await self._json("POST", "/v1/tools", json=speaker.as_dict())
+        tools: list[dict[str, Any]] = data["tools"]
+        return tools
+
+    async def tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        report: Callable[[float, str], Awaitable[None]],
+        speaker: Speaker,
+    ) -> dict[str, Any]:
+        """Run a tool of MCP, and return its answer; what it refuses is an answer as well.
+
+        Args:
+            name: Of the tool.
+            arguments: For it.
+            report: Is told of progress: percent, and one line.
+            speaker: Who asks.
+
+        Raises:
+            UserError: `control.*`.
+        """
+        no_end = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
+        route = f"http://rushes/v1/tools/{quote(name, safe='')}"
+        body = {**speaker.as_dict(), "arguments": arguments}
+        with self._explained():
+            async with self._session.post(route, json=body, timeout=no_end) as response:
+                _raise_for(await response.json() if response.status != 200 else {})  # noqa: PLR2004 - OK
+                while line := await response.content.readuntil(b"\n"):
+                    data = json.loads(line)
+                    if "answer" in data:
+                        answer: dict[str, Any] = data["answer"]
+                        return answer
+                    await report(data["percent"], data["line"])
         raise UserError("control.lost", path=str(self._data_directory))
 
     async def _ask(self, route: str, body: dict[str, Any]) -> Answer:
@@ -205,11 +306,13 @@ async def connect(data_directory: Path) -> AsyncIterator[ControlClient]:
 
 
 def _event(data: dict[str, Any]) -> Posted | QueueChanged:
-    if data["event"] == "line":
+    if data["event"] == "queue":
         return QueueChanged(cards=tuple(card_from_json(card) for card in data["cards"]))
     return Posted(kind=data["kind"], edited=data["edited"], card=card_from_json(data["card"]))
 
 
 def _raise_for(data: dict[str, Any]) -> None:
     if "error" in data:
+        if data["error"].get("code") == "job.unknown":
+            raise NotFound("control.refused", text=data["error"]["text"])
         raise UserError("control.refused", text=data["error"]["text"])

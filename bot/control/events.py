@@ -1,4 +1,4 @@
-"""The event stream of a terminal: messages as they are posted, and the queue as it moves."""
+"""Event stream of the control socket: posted messages and changes of the queue."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import structlog
 
 from bot.control.card_json import card_to_json
-from bot.terminal.platform import Spoken, TerminalPlatform
+from bot.terminal.platform import MessageEvent, TerminalPlatform
 from commands.text.card import Card
 from inference.bug_report import log_bug
 from inference.domain.events import EventBus, JobEvent
+from inference.loops import backoff
 from inference.tasks import running
 
 PACE_SECONDS = 0.2
@@ -22,8 +23,8 @@ PACE_SECONDS = 0.2
 REFRESH_SECONDS = 1.0
 """Longest time between two looks at a queue with jobs: estimates change by themselves."""
 
-MOST_DOUBLINGS = 7
-"""Of the pace, while the queue cannot be read."""
+LONGEST_SECONDS = 30.0
+"""The same while the queue cannot be read."""
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class EventStream:
     """Sends two kinds of events to one listener, as JSON data, for one tenant.
 
     `{"event": "message", "kind", "edited", "card"}` for everything posted or edited, and
-    `{"event": "line", "cards"}` with all unfinished jobs, the running one first.
+    `{"event": "queue", "cards"}` with all unfinished jobs, the running one first.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class EventStream:
         self._events = events
         self._tenant = tenant
         self._queue = queue
-        self._spoken: asyncio.Queue[Spoken]
+        self._messages: asyncio.Queue[MessageEvent]
         self._moves: asyncio.Queue[JobEvent]
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[None]:
         """Collect what happens, for `run`, inside the block."""
-        with self._terminal.listen() as self._spoken, self._events.subscribe() as self._moves:
+        with self._terminal.listen() as self._messages, self._events.subscribe() as self._moves:
             yield
 
     async def run(self, send: Send, stop: asyncio.Event) -> None:
@@ -67,7 +68,7 @@ class EventStream:
 
     async def _send_messages(self, send: Send) -> None:
         while True:
-            said = await self._spoken.get()
+            said = await self._messages.get()
             if said.job.tenant == self._tenant:
                 try:
                     card = card_to_json(said.card)
@@ -96,8 +97,8 @@ class EventStream:
                 queue = told or []
             if queue != told:
                 told = queue
-                await send({"event": "line", "cards": queue})
-            await asyncio.sleep(PACE_SECONDS * 2 ** min(failures, MOST_DOUBLINGS))
+                await send({"event": "queue", "cards": queue})
+            await asyncio.sleep(backoff(failures, first=PACE_SECONDS, longest=LONGEST_SECONDS))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_SECONDS if queue or failures else None):
                     await self._moves.get()

@@ -3,12 +3,15 @@
 ```
 POST /v1/commands   {"as", "guild", "text", ...}       a typed command, as in any chat
 POST /v1/buttons    {"as", "guild", "custom_id", ...}  a press of a button
+POST /v1/words      {"as", "guild", ...}               their jobs and presets, for completion
 GET  /v1/jobs/{id}?guild=                              how a job stands, and what came of it
 GET  /v1/events?guild=                                 what is posted, and the queue as it moves
 GET  /v1/health
+POST /v1/tools             {"as", "guild", ...}        the tools of MCP
+POST /v1/tools/{name}      {..., "arguments"}          one of them: progress, then its answer
 ```
 
-Whoever can open the socket may say who they are: the file system decides who that is (mode 0600).
+A client that can open the socket may act as anybody: file permissions (mode 0600) guard it.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path, PurePath
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
@@ -28,7 +32,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bot.app import App
 from bot.control.card_json import card_to_json
 from bot.control.events import EventStream
+from bot.control.job_report import job_report, posted_file
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
+from bot.http.mcp.tools import Tools, Visit
+from bot.http.platform import SECONDS_PER_DAY
 from bot.terminal.form import as_card
 from bot.terminal.platform import NAME, Address, TerminalPlatform, tenant_of
 from commands.caller import Caller, Channel
@@ -37,13 +44,11 @@ from commands.forms import Form
 from commands.handlers import job_status
 from commands.policy.visibility import Viewer, can_see
 from commands.run import execute, press
-from commands.text import cards
 from commands.text.card import Card, CardKind, plain
 from commands.text.messages import error_text
 from inference.clock import SystemClock
 from inference.domain.errors import NotFound, RushesError, UserError
-from inference.domain.job import Job, JobState
-from inference.domain.outbox import ActKind, Route
+from inference.domain.job import Job
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +61,9 @@ def _printable(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
+
+WORDS = 20
+"""Jobs whose ids are completed."""
 
 CHANNEL = "general"
 """The channel of a guild in the terminal, where nobody names another."""
@@ -90,6 +98,20 @@ class ButtonRequest(_Request):
     custom_id: str
 
 
+class WordsRequest(_Request):
+    """The body of `POST /v1/words`."""
+
+
+class ToolsRequest(_Request):
+    """The body of `POST /v1/tools`."""
+
+
+class ToolRequest(_Request):
+    """The body of `POST /v1/tools/{name}`."""
+
+    arguments: dict[str, Any]
+
+
 @contextlib.asynccontextmanager
 async def serve_control(app: App) -> AsyncIterator[None]:
     """Answer on the socket in the data directory, which the caller owns, inside the block."""
@@ -109,7 +131,7 @@ async def serve_control(app: App) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def _listening(path: Path) -> Iterator[socket.socket]:
-    # What lies there is of a process that was killed: the lock on the folder says that it is gone.
+    # A file there is of a process that was killed: the lock on the folder says that it is gone.
     path.unlink(missing_ok=True)
     with short_socket_path(path) as address, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
@@ -128,6 +150,8 @@ class _Control:
         self._app = app
         self._jobs = app.core.jobs
         self._clock = SystemClock()
+        files_seconds = app.config.retention.files_days * SECONDS_PER_DAY
+        self._tools = Tools(app.services, files_seconds=files_seconds)
         self._stopping = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -137,9 +161,12 @@ class _Control:
             [
                 web.post("/v1/commands", self._command),
                 web.post("/v1/buttons", self._button),
+                web.post("/v1/words", self._words),
                 web.get("/v1/jobs/{job}", self._job),
                 web.get("/v1/events", self._events),
                 web.get("/v1/health", self._health),
+                web.post("/v1/tools", self._list_tools),
+                web.post("/v1/tools/{name}", self._tool),
             ]
         )
         return application
@@ -158,7 +185,21 @@ class _Control:
         body = ButtonRequest.model_validate_json(await request.read())
         call = self._call(body)
         answer = await press(body.custom_id, call)
-        return _answer(as_card(answer, call.locale) if isinstance(answer, Form) else answer)
+        if isinstance(answer, Form):
+            answer = as_card(answer, call.installation.options, call.locale)
+        return _answer(answer)
+
+    async def _words(self, request: web.Request) -> web.Response:
+        call = self._call(WordsRequest.model_validate_json(await request.read()))
+        tenant, person = call.channel.tenant, call.caller.id
+        jobs = await call.jobs.recent(tenant, person, limit=WORDS)
+        presets = await call.policy.presets.visible(tenant, person)
+        return web.json_response(
+            {
+                "jobs": [job.id for job in await call.visible(jobs)],
+                "presets": [preset.name for preset in presets],
+            }
+        )
 
     async def _job(self, request: web.Request) -> web.Response:
         locale = self._locale(request.query.get("language"))
@@ -167,16 +208,7 @@ class _Control:
         job = await self._jobs.get(wanted, tenant=tenant)
         if not can_see(job, Viewer(tenant=tenant)):
             raise NotFound("job.unknown", job=wanted)
-        result = await self._result(job, locale)
-        return web.json_response(
-            {
-                "id": job.id,
-                "state": job.state.value,
-                "settled": await self._settled(job),
-                "card": card_to_json(self._card(job, locale)),
-                "result": result and card_to_json(result),
-            }
-        )
+        return web.json_response(await job_report(self._app, job, locale))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         tenant = tenant_of(request.query.get("guild", ""))
@@ -204,10 +236,39 @@ class _Control:
         return web.json_response(
             {
                 "status": "problem" if problems else "ok",
+                "ready": self._app.services.health.ready,
                 "platforms": list(self._app.platforms),
                 "problems": problems,
             }
         )
+
+    async def _list_tools(self, request: web.Request) -> web.Response:
+        body = ToolsRequest.model_validate_json(await request.read())
+        return web.json_response({"tools": self._tools.listed(self._locale(body.language))})
+
+    async def _tool(self, request: web.Request) -> web.StreamResponse:
+        body = ToolRequest.model_validate_json(await request.read())
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+
+        async def send(data: dict[str, Any]) -> None:
+            await response.write(json.dumps(data).encode() + b"\n")
+
+        async def keep(image: str, _: str) -> str:
+            return image  # a path, which the terminal reads
+
+        async def link(job: Job, file: Path) -> str:
+            return (await posted_file(self._app, job) or file).absolute().as_uri()
+
+        async def report(percent: float, line: str) -> None:
+            await send({"percent": percent, "line": line})
+
+        visit = Visit(call=self._call(body), keep_image=keep, link=link, report=report)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):  # the client has gone
+            answer = await self._tools.run(request.match_info["name"], body.arguments, visit)
+            await send({"answer": answer})
+            await response.write_eof()
+        return response
 
     # -- how ---------------------------------------------------------------------------------
 
@@ -231,12 +292,13 @@ class _Control:
             channel=Channel(
                 platform=NAME,
                 tenant=tenant,
-                address=Address(guild=body.guild, directory=body.directory).as_dict(),
+                address=asdict(Address(guild=body.guild, directory=body.directory)),
                 id=body.channel,
                 title=body.guild,
                 private=False,
                 admitted=True,
-                local_files=True,
+                pictures=NAME,
+                local_folder=body.directory,
             ),
             locale=self._locale(body.language),
             key=None if body.key is None else json.dumps([tenant, body.key]),
@@ -254,37 +316,12 @@ class _Control:
     async def _queue(self, tenant: str, locale: str) -> list[Card]:
         viewer = Viewer(tenant=tenant)
         jobs = await self._jobs.waiting(tenant)
-        return [self._card(job, locale) for job in jobs if can_see(job, viewer)]
-
-    def _card(self, job: Job, locale: str) -> Card:
-        services = self._app.services
-        standing = job_status.standing(job, self._jobs, self._clock)
-        return cards.status(
-            job, standing, locale, job_status.capabilities(job, services.installation)
-        )
-
-    async def _result(self, job: Job, locale: str) -> Card | None:
-        """Return the message that ended a job, as it was posted."""
-        if job.state in {JobState.FAILED, JobState.REFUSED, JobState.EXPIRED}:
-            return cards.failure(job, locale)
-        if job.state is not JobState.DONE or job.manifest is None:
-            return None
-        # What was posted is the person's to keep; the job's own file expires.
-        posted = self._terminal().thread(job) / f"{job.id}{PurePath(job.manifest.name).suffix}"
-        there = await asyncio.to_thread(posted.is_file)
-        file = posted if there else self._jobs.files(job)
-        if file is None:
-            return None
-        return cards.clip(
-            job, file, locale, job_status.capabilities(job, self._app.services.installation)
-        )
-
-    async def _settled(self, job: Job) -> bool:
-        """Return whether a job has ended and its requester was told."""
-        if not job.ended:
-            return False
-        told = await self._app.core.outbox.get(job.id, ActKind.NOTICE)
-        return told is None or told.shown > 0 or told.route is Route.KEPT
+        installation = self._app.services.installation
+        return [
+            job_status.card([job], self._jobs, installation, self._clock, locale)
+            for job in jobs
+            if can_see(job, viewer)
+        ]
 
     @web.middleware
     async def _guard(

@@ -16,7 +16,7 @@ MAX_ADDRESS = 100
 
 @contextlib.contextmanager
 def short_socket_path(path: Path) -> Iterator[str]:
-    """Yield an address for the socket at `path` that is short enough, however deep it lies."""
+    """Yield an address of the socket at `path` that is short enough for the kernel."""
     if len(str(path).encode()) <= MAX_ADDRESS:
         yield str(path)
         return

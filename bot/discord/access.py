@@ -1,4 +1,4 @@
-"""What the bot must be allowed in a channel, checked before anything is accepted there."""
+"""Permissions that the bot needs in a channel, checked before a job is accepted there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANNEL = (
 """In a channel where threads can be opened. Reading history is for finding an own message again
 after a crash; nobody else's messages are read."""
 
-ROOM = ("view_channel", "connect", "send_messages", "attach_files", "read_message_history")
+VOICE = ("view_channel", "connect", "send_messages", "attach_files", "read_message_history")
 """In the text chat of a voice or stage channel, which has no threads. Only who may connect can read
 there, so only then can an own message be found again."""
 
@@ -33,7 +33,7 @@ _WITH_THREADS = frozenset({discord.ChannelType.text, discord.ChannelType.news})
 
 
 def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
-    """Return what to tell who asks in a channel where the result could not be brought.
+    """Return the refusal for a channel to which the result could not be delivered, or None.
 
     Args:
         interaction: Carries the bot's permissions in its channel.
@@ -57,10 +57,10 @@ def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
 
 
 def needed(interaction: discord.Interaction) -> tuple[str, ...]:
-    """Return the names of the permissions needed where an interaction was made, in a guild."""
+    """Return the names of the permissions needed in the channel of an interaction."""
     if isinstance(interaction.channel, discord.Thread):
         return THREAD
-    return CHANNEL if opens_threads(interaction) else ROOM
+    return CHANNEL if opens_threads(interaction) else VOICE
 
 
 def opens_threads(interaction: discord.Interaction) -> bool:
@@ -69,7 +69,7 @@ def opens_threads(interaction: discord.Interaction) -> bool:
 
 
 def only_threads_are_closed(channel: discord.TextChannel) -> bool:
-    """Whether the bot may bring a file to a channel but to no thread in it, as far as is known."""
+    """Whether the bot may post a file in a channel but in no thread of it, as far as is known."""
     granted = channel.permissions_for(channel.guild.me)
     threads = granted.create_public_threads and granted.send_messages_in_threads
     return granted.send_messages and granted.attach_files and not threads

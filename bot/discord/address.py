@@ -1,10 +1,10 @@
-"""Where a job came from on Discord, and where one of its messages stands."""
+"""Addresses of jobs and messages on Discord."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from bot.platform import Receipt
 
@@ -20,7 +20,7 @@ _TIMESTAMP_SHIFT = 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Kept with a job as its opaque address."""
+    """Where a job was asked for; kept with it as its opaque address."""
 
     channel: int
     """Channel, thread or direct message in which it was asked for."""
@@ -38,10 +38,6 @@ class Address:
     token: str
     """Reaches that answer, for `TOKEN_LIFE`."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data, which `Address(**data)` takes back."""
-        return asdict(self)
-
     def answerable(self, now: float) -> bool:
         """Whether the interaction's token still works at a time, Unix seconds."""
         return now < (created_at(self.interaction) + TOKEN_LIFE).timestamp()
@@ -49,10 +45,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """A message that is there."""
+    """A posted message."""
 
     channel: int
     message: int
+    layout: bool = False
+    """Whether it is a layout, as which it stays for good; receipts of older versions are not."""
 
     def as_receipt(self) -> Receipt:
         """Return what the outbox keeps."""
@@ -65,7 +63,7 @@ class Posted:
 
 
 def created_at(snowflake: int) -> datetime:
-    """Return the time that is part of every id of Discord's."""
+    """Return the creation time inside an id of Discord's."""
     return _EPOCH + timedelta(milliseconds=snowflake >> _TIMESTAMP_SHIFT)
 
 

@@ -1,4 +1,4 @@
-"""Answers to interactions: repeated faster than discord.py does, and told from those of others.
+"""Retries answers to interactions faster than discord.py, and detects answers of another process.
 
 They have three seconds in all. Discord takes the first answer; a second one is refused with 40060.
 That is fine where an earlier try of ours may have arrived. Otherwise somebody else answered.

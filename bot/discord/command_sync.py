@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import json
@@ -21,11 +22,15 @@ from bot.discord.inbound.commands import CatalogTranslator
 from bot.health import Health
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
-from inference.loops import survive
+from inference.loops import backoff, survive
 from inference.media.atomic_files import write_bytes
 
-PAUSES = (1.0, 5.0, 30.0, 300.0)
-"""Seconds between tries; the last one repeats."""
+FIRST_SECONDS = 5.0
+LONGEST_SECONDS = 300.0
+"""Between two tries."""
+
+LASTING = 3
+"""Failures after which the next one is reported."""
 
 ABSENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """How Discord refuses commands for a guild that the bot is not in."""
@@ -44,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CommandSync:
-    """Keeps the commands of each target as they are here.
+    """Registers the commands of each target, and again whenever they may be lost.
 
     Targets are independent: one that refuses is tried again later and named in the health, and
     the others have their commands meanwhile. Targets of an earlier config are emptied, so that
@@ -79,7 +84,7 @@ class CommandSync:
         self._joined = {target: asyncio.Event() for target in self._wanted}
 
     async def run(self) -> None:
-        """Bring every target up to date, and guilds again that the bot is invited to."""
+        """Register the commands of every target, and again in guilds that invite the bot."""
         await self._tree.set_translator(CatalogTranslator())
         everywhere = await payload(self._tree)
         self._registered = await asyncio.to_thread(
@@ -122,41 +127,35 @@ class CommandSync:
             await self._register(target, commands, digest)
 
     async def _register(self, target: str, commands: Commands, digest: str) -> None:
-        """Register the commands of a target, with retries until Discord takes them."""
-        joined = self._joined[target]
-        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
-            joined.clear()
-            try:
-                await self._overwrite(target, commands)
-            except (discord.DiscordException, *UNREACHABLE) as error:
-                self._failed(target, error, lasting=pause == PAUSES[-1])
-            else:
-                break
-            try:
-                async with asyncio.timeout(pause):
-                    await joined.wait()
-            except TimeoutError:
-                continue
+        await self._overwrite_somehow(target, commands)
         self._refused.discard(target)
         self._health.clear(f"{HEALTH_KEY}.{target}")
         await self._remember(target, digest)
-        _log.info("discord.sync.done", target=target, commands=len(commands))
 
     async def _unregister(self, target: str) -> None:
         """Remove the commands of an earlier config."""
         # Before: after a crash in between, nothing may count as registered.
         await self._remember(target, "")
-        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
+        await self._overwrite_somehow(target, [])
+        await self._remember(target, None)
+
+    async def _overwrite_somehow(self, target: str, commands: Commands) -> None:
+        """Try until Discord takes the commands; at once when the bot is invited to the guild."""
+        joined = self._joined.setdefault(target, asyncio.Event())
+        for failures in itertools.count():
+            joined.clear()
             try:
-                await self._overwrite(target, [])
+                await self._overwrite(target, commands)
                 break
             except (discord.DiscordException, *UNREACHABLE) as error:
-                if _status(error) in ABSENT:  # the bot has left it, and its commands with it
-                    break
-                self._failed(target, error, lasting=False)
-            await asyncio.sleep(pause)
-        await self._remember(target, None)
-        _log.info("discord.sync.done", target=target, commands=0)
+                if not commands and _status(error) in ABSENT:
+                    break  # the bot has left the guild, and its commands with it
+                self._failed(target, error, lasting=bool(commands) and failures >= LASTING)
+            with contextlib.suppress(TimeoutError):
+                pause = backoff(failures, first=FIRST_SECONDS, longest=LONGEST_SECONDS)
+                async with asyncio.timeout(pause):
+                    await joined.wait()
+        _log.info("discord.sync.done", target=target, commands=len(commands))
 
     async def _overwrite(self, target: str, commands: Commands) -> None:
         http, application = self._tree.client.http, self._application
@@ -195,7 +194,7 @@ class CommandSync:
 
 
 async def payload(tree: app_commands.CommandTree[Any]) -> list[dict[str, Any]]:
-    """Return the commands as Discord is told them globally."""
+    """Return the payload that registers the commands globally."""
     translator = tree.translator
     commands = [
         *tree.get_commands(type=discord.AppCommandType.chat_input),
@@ -207,7 +206,7 @@ async def payload(tree: app_commands.CommandTree[Any]) -> list[dict[str, Any]]:
 
 
 def in_guild(commands: Commands) -> list[dict[str, Any]]:
-    """Return commands as Discord takes them for one guild."""
+    """Return the payload that registers commands in one guild."""
     return [
         {name: value for name, value in command.items() if name not in _GLOBAL_ONLY}
         for command in commands
@@ -224,7 +223,7 @@ def _status(error: Exception) -> int:
 
 
 def _remembered(path: Path, application: int) -> dict[str, str]:
-    """Return the fingerprints by target; none of another application."""
+    """Return the saved fingerprints by target; none of another application."""
     try:
         kept = json.loads(path.read_text(encoding="ascii"))
         if kept["application"] != application:

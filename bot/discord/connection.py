@@ -15,7 +15,6 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.config.sections import DiscordSection
-from bot.connector import REFUSED, Connector, ProxyError
 from bot.discord import rate_limits
 from bot.discord.callback_retry import answer_fast
 from bot.discord.command_sync import CommandSync
@@ -25,8 +24,12 @@ from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.discord.thread_memory import ThreadMemory
 from bot.discord.two_hosts import TwoHosts
+from bot.network.connector import (
+    REFUSED,
+    Connector,
+    ProxyError,
+)
 from bot.platform import Services
-from commands.catalog import COMMANDS
 from inference.bug_report import log_bug
 from inference.domain.errors import UserError
 from inference.loops import survive
@@ -82,7 +85,10 @@ async def serve(
     answer_fast(two_hosts.seen)
     gateway = CommandGateway(services, client, answers, two_hosts, section.cdn_hosts)
     tree = make_tree(
-        client, gateway, COMMANDS, direct_messages=services.policy.operator_rules.direct_messages
+        client,
+        gateway,
+        services.commands,
+        direct_messages=services.policy.operator_rules.direct_messages,
     )
     client.add_dynamic_items(press_handler(gateway))
 

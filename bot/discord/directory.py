@@ -1,4 +1,4 @@
-"""What Discord knows of roles and channels, and who can see them, from the cache of guilds."""
+"""Looks up roles and channels of a guild, and who can read them, in the cache of guilds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
 
 _WITH_VOICE = frozenset({discord.ChannelType.voice, discord.ChannelType.stage_voice})
 
-Place = GuildChannel | discord.Thread
+AnyChannel = GuildChannel | discord.Thread
 
 
 class DiscordDirectory:
@@ -25,22 +25,27 @@ class DiscordDirectory:
 
     def administers(self, channel: str) -> bool:
         """Return whether the caller runs the server and may look into a channel."""
-        place = _place(self._guild, channel)
-        if place is None or not self._admin or not isinstance(self._user, discord.Member):
+        found = _channel(self._guild, channel)
+        if found is None or not self._admin or not isinstance(self._user, discord.Member):
             return False
-        ruling = place.parent if isinstance(place, discord.Thread) else place
+        ruling = found.parent if isinstance(found, discord.Thread) else found
         if ruling is None:
             return False
         granted = ruling.permissions_for(self._user)
-        hidden = isinstance(place, discord.Thread) and place.is_private()
-        return _may_look(ruling, granted) and (granted.manage_threads or not hidden)
+        hidden = isinstance(found, discord.Thread) and found.is_private()
+        return _may_read(ruling, granted) and (granted.manage_threads or not hidden)
 
     async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
-        """Return which channels @everyone does not see; a deleted one is seen by nobody."""
+        """Return which channels @everyone does not see; a deleted one is seen by nobody.
+
+        Places that are none of Discord's, such as the HTTP API, are as their jobs say.
+        """
         if self._guild is None or self._guild.unavailable:
             return frozenset()
         return frozenset(
-            channel for channel in channels if is_private(_place(self._guild, channel))
+            channel
+            for channel in channels
+            if _SNOWFLAKE.fullmatch(channel) and is_private(_channel(self._guild, channel))
         )
 
     def person(self, person: str) -> str:  # noqa: ARG002 - the port's signature
@@ -66,29 +71,29 @@ class DiscordDirectory:
         return found if thread is None else str(thread.parent_id)
 
 
-def is_private(place: object) -> bool:
-    """Return whether somebody of the guild may be unable to see a place; so if it is unknown."""
-    if isinstance(place, discord.Thread):
-        return place.is_private() or is_private(place.parent)
-    if not isinstance(place, GuildChannel):
+def is_private(channel: object) -> bool:
+    """Return whether @everyone may be unable to read a channel; so if it is unknown."""
+    if isinstance(channel, discord.Thread):
+        return channel.is_private() or is_private(channel.parent)
+    if not isinstance(channel, GuildChannel):
         return True
-    everyone = place.guild.get_role(place.guild.id)
-    return everyone is None or not _may_look(place, place.permissions_for(everyone))
+    everyone = channel.guild.get_role(channel.guild.id)
+    return everyone is None or not _may_read(channel, channel.permissions_for(everyone))
 
 
-def _may_look(channel: GuildChannel, granted: discord.Permissions) -> bool:
+def _may_read(channel: GuildChannel, granted: discord.Permissions) -> bool:
     """Return whether permissions let somebody read a channel: a voice channel's need more."""
     voice = channel.type in _WITH_VOICE
     return granted.view_channel and (granted.connect or not voice)
 
 
-def _place(guild: discord.Guild | None, channel: str) -> Place | None:
+def _channel(guild: discord.Guild | None, channel: str) -> AnyChannel | None:
     if guild is None or not _SNOWFLAKE.fullmatch(channel):
         return None
     return guild.get_channel_or_thread(int(channel))
 
 
-def _found(typed: str, things: Iterable[discord.Role | Place]) -> str | None:
+def _found(typed: str, things: Iterable[discord.Role | AnyChannel]) -> str | None:
     """Return the id of the thing with an id, or else of the only one with a name."""
     known = list(things)
     if any(str(thing.id) == typed for thing in known):

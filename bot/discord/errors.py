@@ -1,4 +1,4 @@
-"""What Discord's refusals mean for a delivery, in the terms of `DeliveryError`.
+"""Translates Discord's errors into `DeliveryError`: retry later, wait a while, or go elsewhere.
 
 | answer                                      | meaning                                           |
 | ------------------------------------------- | ------------------------------------------------- |
@@ -21,11 +21,13 @@ from collections.abc import Iterator
 import aiohttp
 import discord
 
+from bot.discord.access import only_threads_are_closed
+from bot.discord.address import Address
 from bot.discord.rate_limits import asked_wait, patience
 from inference.domain.errors import DeliveryError
+from inference.domain.job import Job
 
 TOO_LARGE = 40005
-TOO_MANY_EDITS = 30046
 UNKNOWN_MESSAGE = 10008
 ARCHIVED = 50083
 NO_REPLY = 160002
@@ -47,7 +49,7 @@ WORDS = frozenset({20009, 20031, 200000, 200001, 240000})
 SLOWED = frozenset({20016, 20022, 20028, 20029})
 """Limits of writing that are not those of a bucket: slow mode, announcements, channel, server."""
 
-WORD_FIELDS = frozenset({"name", "content", "embeds", "attachments"})
+WORD_FIELDS = frozenset({"name", "content", "embeds", "attachments", "components"})
 """Fields of a form that carry what somebody has written."""
 
 LOCKED = frozenset({ARCHIVED, 40058, 160005}) | TOO_MANY_THREADS
@@ -57,6 +59,9 @@ OVERLOADED = 130000
 
 BUSY_SECONDS = 2.0
 """A delivery waits at most so long for a rate limit; then the outbox does other work."""
+
+OUTAGE_SECONDS = 15.0
+"""Between two looks whether a server that Discord has lost is back."""
 
 OLD_EDIT_SECONDS = 60.0
 """Until an old message is edited again, where Discord does not say when that is allowed."""
@@ -73,12 +78,28 @@ UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 @contextlib.contextmanager
-def translate_errors(why: str | None = None) -> Iterator[None]:
+def translate_errors(
+    client: discord.Client, job: Job, why: str | None = None, *, thread: bool = False
+) -> Iterator[None]:
     """Turn what discord.py raises inside the block into `DeliveryError`.
 
     Args:
-        why: What to tell whoever gets the message elsewhere because of a refusal.
+        client: Knows servers and channels.
+        job: What is delivered.
+        why: What to tell the person who gets the message elsewhere because of a refusal.
+        thread: Whether it goes into a thread of the job's own, opened in the channel that it was
+            asked for in.
+
+    Raises:
+        DeliveryError: Also in a server that Discord has lost for now: what seems to be gone there
+            comes back.
     """
+    address = Address(**job.address)
+    guild = None if address.guild is None else client.get_guild(address.guild)
+    if guild is not None and guild.unavailable:
+        raise DeliveryError(
+            "delivery.unreachable", transient=True, retry_after=OUTAGE_SECONDS, unsent=True
+        )
     try:
         with patience(BUSY_SECONDS):
             yield
@@ -87,9 +108,31 @@ def translate_errors(why: str | None = None) -> Iterator[None]:
             "delivery.busy", transient=True, retry_after=error.retry_after, unsent=True
         ) from error
     except discord.HTTPException as error:
-        raise refusal(error, why) from error
+        refused = refusal(error, why)
+        refused.passing = refused.passing and not _is_final(
+            client, address, guild, error.code, thread=thread
+        )
+        raise refused from error
     except UNREACHABLE as error:
         raise DeliveryError("delivery.unreachable", transient=True) from error
+
+
+def _is_final(
+    client: discord.Client,
+    address: Address,
+    guild: discord.Guild | None,
+    code: int,
+    *,
+    thread: bool,
+) -> bool:
+    """Whether what is known of a server says that a refusal there will last."""
+    if guild is None:
+        return address.guild is not None and client.is_ready()  # the bot has left it
+    channel = guild.get_channel(address.channel)
+    return thread and (
+        code in LOCKED
+        or (isinstance(channel, discord.TextChannel) and only_threads_are_closed(channel))
+    )
 
 
 def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryError:
@@ -118,6 +161,17 @@ def refuses_words(error: discord.HTTPException) -> bool:
         return True
     fields = _wrong_fields(error)
     return error.code == INVALID_FORM and (not fields or bool(WORD_FIELDS & fields))
+
+
+def refuses_layout(error: discord.HTTPException) -> bool:
+    """Whether the same card may be taken as an embed instead of a layout."""
+    return error.code == INVALID_FORM
+
+
+def refuses_files(error: discord.HTTPException) -> bool:
+    """Whether the same message without its picture may be taken."""
+    too_large = error.status == _PAYLOAD_TOO_LARGE or error.code == TOO_LARGE
+    return too_large or error.status == _FORBIDDEN
 
 
 def _wrong_fields(error: discord.HTTPException) -> set[str]:

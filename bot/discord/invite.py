@@ -1,27 +1,46 @@
-"""The address at which a guild's admin invites the bot, with exactly what it uses."""
+"""The URL with which a guild's admin invites the bot, with exactly the permissions it uses."""
 
 from __future__ import annotations
+
+import base64
+import binascii
 
 import discord
 
 from bot.config.sections import DiscordSection
 from bot.discord.access import USED
-from bot.discord.connection import logged_in
 from inference.domain.errors import UserError
 
 SCOPES = ("bot", "applications.commands")
 
 
-async def invitation(section: DiscordSection) -> str:
-    """Ask Discord which application the token is for, and return its address.
+def invitation(section: DiscordSection) -> str:
+    """Return the address for the application that the token is for, without asking Discord.
 
     Raises:
-        UserError: `config.no_token` or `discord.token_rejected`.
+        UserError: `discord.no_token`, or `discord.token_malformed`.
     """
     if section.token is None:
-        raise UserError("config.no_token")
-    async with logged_in(section, section.token.get_secret_value()) as client:
-        return address(client.application_id or 0)
+        raise UserError("discord.no_token")
+    return address(application_of(section.token.get_secret_value()))
+
+
+def application_of(token: str) -> int:
+    """Return the id of a token's application: its first part is the bot's id in base64.
+
+    The ids of bot and application differ only for bots from before 2016.
+
+    Raises:
+        UserError: `discord.token_malformed`.
+    """
+    first, *others = token.split(".")
+    try:
+        written = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        written = ""
+    if len(others) != 2 or not written.isdecimal():  # noqa: PLR2004 - time and signature
+        raise UserError("discord.token_malformed")
+    return int(written)
 
 
 def address(application: int) -> str:

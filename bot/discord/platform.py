@@ -1,14 +1,15 @@
 """The platform port on Discord; see `bot.platform`.
 
 The card goes where it was asked for, as the answer to the request or, when that was lost, as a
-message. The file goes into a thread opened from the card; into the same place where there are no
-threads; to the person where the channel is closed to us. Whoever gets it elsewhere is told why.
+message. The file goes into a thread opened from the card; into the same channel where there are no
+threads; to the person where the channel is closed to us. A message that comes elsewhere says why.
 After the first answer nothing depends on the interaction: messages are posted and edited with the
 bot's own token.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
@@ -17,10 +18,9 @@ import discord
 from bot.config.sections import DiscordSection
 from bot.discord import connection
 from bot.discord.address import NAME, Address, Posted, created_at
-from bot.discord.closures import refine_refusals
 from bot.discord.errors import translate_errors
 from bot.discord.inbound.answers import Answers, ShownCard
-from bot.discord.inbound.images import DiscordImages
+from bot.discord.inbound.images import ImageFetcher
 from bot.discord.outbound import destinations, messages
 from bot.discord.outbound.edit_throttle import EditThrottle
 from bot.discord.outbound.message_search import (
@@ -42,7 +42,7 @@ NONCE_SECONDS = 90.0
 """Discord takes a message with the same nonce for the same one, for some minutes."""
 
 UNSEEN_SECONDS = 3600.0
-"""How long a message whose place cannot be looked into is held back; then it is kept."""
+"""How long a message is held back whose channel cannot be searched; then it is kept."""
 UNSEEN_PAUSE_SECONDS = 30.0
 """Between two looks."""
 
@@ -68,7 +68,7 @@ class DiscordPlatform:
             fingerprint_path: Keeps the fingerprint of the commands that Discord knows.
             clock: Tells how old messages and tokens are.
         """
-        self.images = DiscordImages(section.cdn_hosts)
+        self.images = ImageFetcher(section.cdn_hosts, clock=clock)
         self._section = section
         self._token = token
         self._fingerprint_path = fingerprint_path
@@ -122,7 +122,7 @@ class DiscordPlatform:
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message, unless it is there as the answer to the request; see `Platform`."""
         client = self._client
-        with refine_refusals(client, message.job), translate_errors("discord.why.channel_closed"):
+        with translate_errors(client, message.job, "discord.why.channel_closed"):
             if message.kind is ActKind.CARD:
                 shown = await self._shown(message)
                 if shown.posted is not None:
@@ -131,18 +131,19 @@ class DiscordPlatform:
                     return shown.posted.as_receipt()
         thread = _thread(message)
         why = "discord.why.thread_closed" if thread else "discord.why.channel_closed"
-        with refine_refusals(client, message.job, thread=thread is not None), translate_errors(why):
+        with translate_errors(client, message.job, why, thread=thread is not None):
             lang = self._locale(message)
-            channel = await self._place(message)
+            channel = await self._destination(message)
             if thread is not None:
                 channel = await self._threads.open(client, thread, message, remember, lang)
             try:
-                sent = await destinations.awake(
+                sent = await destinations.retry_unarchived(
                     client, channel, lambda: messages.send(client, channel, message, lang)
                 )
             finally:
                 self._threads.filled(channel)
-            return Posted(channel=channel, message=sent.id).as_receipt()
+            layout = sent.flags.components_v2
+            return Posted(channel=channel, message=sent.id, layout=layout).as_receipt()
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Bring a message to its newest state; see `Platform`."""
@@ -151,8 +152,8 @@ class DiscordPlatform:
         if _is_passing(message) and not self._throttle.allows(posted):
             return
         self._throttle.edited(posted)
-        with refine_refusals(client, message.job), translate_errors():
-            await destinations.awake(
+        with translate_errors(client, message.job):
+            await destinations.retry_unarchived(
                 client,
                 posted.channel,
                 lambda: messages.edit(client, posted, message, self._locale(message)),
@@ -160,7 +161,7 @@ class DiscordPlatform:
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look where the message would be; see `Platform`."""
-        with refine_refusals(self._client, message.job), translate_errors():
+        with translate_errors(self._client, message.job):
             if message.kind is ActKind.CARD:
                 found = (await self._shown(message)).posted
             else:
@@ -171,11 +172,8 @@ class DiscordPlatform:
         """Delete a message; see `Platform`."""
         posted = Posted(**receipt)
         client = self._client
-        with refine_refusals(client, job), translate_errors():
-            try:
-                await messages.partial(client, posted).delete()
-            except discord.NotFound:
-                return
+        with translate_errors(client, job), contextlib.suppress(discord.NotFound):
+            await messages.partial(client, posted).delete()
 
     @property
     def _client(self) -> discord.Client:
@@ -227,7 +225,7 @@ class DiscordPlatform:
         Raises:
             DeliveryError: We are not allowed to look, and a second message might be a double.
         """
-        channel = await self._place(message)
+        channel = await self._destination(message)
         now = self._clock.now()
         asked = Address(**message.job.address).interaction
         answered = created_at(asked).timestamp()
@@ -256,11 +254,11 @@ class DiscordPlatform:
 
     # -- where it goes -------------------------------------------------------------------------
 
-    async def _place(self, message: Outgoing) -> int:
+    async def _destination(self, message: Outgoing) -> int:
         """Return the id of the channel, thread or direct message that a message goes to.
 
         Raises:
-            DeliveryError: There is no such place for it.
+            DeliveryError: There is none.
         """
         address = Address(**message.job.address)
         card = Posted.from_receipt(message.card_receipt)

@@ -64,7 +64,7 @@ def patience(seconds: float) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refusal:
-    """What the library does not tell of a 429."""
+    """The fields of a 429 response that the library does not pass on."""
 
     headers: Mapping[str, str]
     code: int

@@ -1,4 +1,4 @@
-"""Memory of threads: the library keeps every active thread it hears of, and each job makes one."""
+"""Limits how many threads discord.py keeps in memory: each job opens one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT = 200
 
 
 class ThreadMemory:
-    """Lets the library forget the bot's own threads but the newest; those of people stay known."""
+    """Removes the bot's own threads but the newest from the cache; those of people stay."""
 
     def __init__(self, client: discord.Client, kept: int = KEPT) -> None:
         self._client = client
@@ -20,16 +20,13 @@ class ThreadMemory:
         """Thread -> guild."""
 
     def install(self) -> None:
-        """Hear of every thread that the client hears of."""
+        """Listen to the events of the client about threads."""
 
-        async def on_thread_create(thread: discord.Thread) -> None:
+        async def saw(thread: discord.Thread) -> None:
             self._saw(thread)
 
-        async def on_thread_join(thread: discord.Thread) -> None:
-            self._saw(thread)
-
-        self._client.event(on_thread_create)
-        self._client.event(on_thread_join)
+        for event in ("on_thread_create", "on_thread_join"):
+            setattr(self._client, event, saw)
 
     def _saw(self, thread: discord.Thread) -> None:
         user = self._client.user

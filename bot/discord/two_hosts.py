@@ -1,4 +1,4 @@
-"""Gives way to another process that answers with our token, and says so while it goes on."""
+"""Detects another process with the same token, reports it, and withdraws jobs that it makes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 class TwoHosts:
-    """Reports answers that were not ours, until there have been none for a while."""
+    """Reports answers of another process, until there have been none for a while."""
 
     def __init__(self, jobs: JobService, health: Health, language: str, clock: Clock) -> None:
         """Prepare.

@@ -1,18 +1,20 @@
-"""Where a Slack job came from, and how people of several companies are told apart."""
+"""Addresses of jobs on Slack, and ids of people across workspaces."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from pydantic.dataclasses import dataclass
 
 NAME = "slack"
 
 _HOME = "@"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config={"extra": "ignore"})
 class Address:
-    """Where to answer, kept with a job as its opaque address: ids only, no tokens."""
+    """Where to answer, kept with a job as its opaque address: ids only, no tokens.
+
+    Those of older jobs have further keys.
+    """
 
     team: str
     """The workspace whose installation answers; empty where only the organisation is known."""
@@ -23,12 +25,6 @@ class Address:
     """The thread in which it was asked."""
     user: str
     """Plain user id of who asked, for direct and ephemeral messages."""
-    dm: bool = False
-    """Whether the channel is the conversation of this person with the bot."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data, which `Address(**data)` takes back."""
-        return asdict(self)
 
 
 def person_id(user: str, home: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The slack-bolt app: who answers a request, and what happens to one that nobody expects."""
+"""The slack-bolt app: authorization, middleware, and handlers for what no listener takes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from slack_bolt.response import BoltResponse
 
 from bot.slack.api.clients import Clients
 from bot.slack.hosts import is_response_url
-from bot.slack.http_body import lacks, response_urls
 from bot.slack.installations import Installations
 from bot.slack.origin import answering_team
+from bot.slack.payloads import response_urls
 from inference.bug_report import log_bug
 
 LOGGER = "rushes.slack"
@@ -89,7 +89,6 @@ def make_app(
         before_authorize=find_workspace,
         authorize=authorize,  # type: ignore[arg-type]  # None is "not installed", also in its docs
     )
-    app.use(_complete)
     app.error(_bug)
     return app
 
@@ -99,17 +98,6 @@ def finish(app: AsyncApp) -> None:
     app.event(_ANYTHING)(_ignored)
     app.action(_ANYTHING)(_acknowledged)
     app.view_closed(_ANYTHING)(_acknowledged)
-
-
-async def _complete(
-    body: Mapping[str, Any],
-    next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
-) -> BoltResponse | None:
-    """Turn away what lacks what every way in needs."""
-    if lacks(body):
-        return BoltResponse(status=400, body="incomplete")
-    await next()
-    return None
 
 
 async def _ignored() -> None:

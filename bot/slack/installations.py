@@ -1,12 +1,12 @@
 """Workspaces that have installed the app, with their tokens.
 
-The tokens lie in the bot's own database, which only its owner can read (mode 0600). This process
+The tokens are in the bot's own database, which only its owner can read (mode 0600). This process
 owns that database alone, so what is cached here is what is true.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import aiosqlite
 from slack_sdk.oauth.installation_store import Installation as Granted
@@ -14,9 +14,13 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 
 from bot.slack.address import NAME
 from inference.clock import SystemClock
-from inference.store.quarantine import take_out
+from inference.store.codec.quarantine import take_out
+from inference.store.codec.validation import fits
 from inference.store.sqlite.database import Database
-from inference.store.validation import fits
+from inference.store.sqlite.migrate import PackageMigrations
+
+TABLES = PackageMigrations(name="slack", package="bot.slack")
+"""Installations, and files that were shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class Installations(AsyncInstallationStore):
 
     async def load(self) -> None:
         """Read what is kept."""
+        await self._database.migrate(TABLES)
         rows = await self._database.read("SELECT * FROM slack_installations")
         for row in rows:
             installation = _from_row(row)
@@ -89,23 +94,17 @@ class Installations(AsyncInstallationStore):
 
     async def keep(self, installation: Installation) -> None:
         """Add or replace an installation."""
-        row = (
-            installation.workspace,
-            installation.team,
-            installation.enterprise,
-            installation.bot_id,
-            installation.bot_user,
-            installation.token,
-            ",".join(sorted(installation.scopes)),
-            installation.refresh_token,
-            installation.expires_at,
-        )
+        row = {
+            **asdict(installation),
+            "workspace": installation.workspace,
+            "scopes": ",".join(sorted(installation.scopes)),
+        }
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
                 "INSERT OR REPLACE INTO slack_installations (workspace, team, enterprise, bot_id,"
-                " bot_user, token, scopes, refresh_token, expires_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " bot_user, token, scopes, refresh_token, expires_at) VALUES (:workspace, :team,"
+                " :enterprise, :bot_id, :bot_user, :token, :scopes, :refresh_token, :expires_at)",
                 row,
             )
 
@@ -147,13 +146,6 @@ class Installations(AsyncInstallationStore):
 
 
 def _from_row(row: aiosqlite.Row) -> Installation:
-    return Installation(
-        team=row["team"],
-        enterprise=row["enterprise"],
-        bot_id=row["bot_id"],
-        bot_user=row["bot_user"],
-        token=row["token"],
-        scopes=frozenset(filter(None, str(row["scopes"]).split(","))),
-        refresh_token=row["refresh_token"],
-        expires_at=row["expires_at"],
-    )
+    scopes = frozenset(filter(None, str(row["scopes"]).split(",")))
+    values = {name: row[name] for name in row.keys() if name != "workspace"}  # noqa: SIM118 - a row iterates over values
+    return Installation(**{**values, "scopes": scopes})

@@ -1,4 +1,4 @@
-"""Installing the app into further workspaces: slack-bolt's OAuth flow over our own database."""
+"""OAuth: installs the app into further workspaces, with slack-bolt's flow over our database."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from yarl import URL
 from bot.slack.address import NAME
 from bot.slack.api.clients import Clients
 from bot.slack.api.errors import WIRE_ERRORS
-from bot.slack.inbound.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
 from bot.slack.installations import Installations
+from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
 from commands.text.messages import FALLBACK, error_text
 from inference.clock import Clock
 from inference.domain.errors import UserError

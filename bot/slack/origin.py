@@ -22,7 +22,7 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """One thing that somebody said or pressed."""
+    """Who asked for something, where, and who answers."""
 
     installation: Installation
     """Who answers; jobs, settings and history are those of its tenant."""
@@ -61,11 +61,10 @@ class Origin:
             channel=self.channel,
             thread_ts=self.thread_ts,
             user=self.user,
-            dm=self.in_dm,
         )
 
     def at(self, channel: str, thread_ts: str | None = None) -> Origin:
-        """Return the same person in another place."""
+        """Return the same request in another channel."""
         return replace(self, channel=channel, channel_name="", thread_ts=thread_ts)
 
 

@@ -1,4 +1,4 @@
-"""The Slack platform: composes connection, listeners and posting."""
+"""The Slack platform: composes connection, listeners and messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 from pydantic import SecretStr
 from slack_bolt.async_app import AsyncApp
@@ -19,19 +20,20 @@ from bot.slack.api.errors import REVOKED
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.app import finish, make_app, quiet_logger
 from bot.slack.background import BackgroundTasks
-from bot.slack.channels import Channels
-from bot.slack.connection import Connection
+from bot.slack.command_prefix import CommandPrefix
 from bot.slack.inbound import listeners
 from bot.slack.inbound.answers import Answers
 from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.inbound.dependencies import Dependencies
-from bot.slack.inbound.images import SlackImages
-from bot.slack.inbound.pictures import Pictures
+from bot.slack.inbound.images import ImageFetcher, ImageFinder
+from bot.slack.inbound.inbox import Inbox
 from bot.slack.installations import Installations
+from bot.slack.lookups.channels import Channels
+from bot.slack.lookups.people import People
 from bot.slack.oauth import OAuthStates, make_flow
 from bot.slack.outbound.files import Files
-from bot.slack.outbound.posting import Posting
-from bot.slack.people import People
+from bot.slack.outbound.messages import Poster
+from bot.slack.socket_mode.connection import Connection
 from bot.slack.web import serve
 from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
@@ -67,9 +69,10 @@ class SlackPlatform:
         )
         self._clients = Clients(credentials, api_base_url=section.api_base_url)
         self._calls = Calls(self._clients, limiter or Limiter(clock))
-        self._posting = Posting(self._calls, Files(self._calls, clock))
-        self.images = SlackImages(self._calls, clock)
+        self._poster = Poster(self._calls, Files(self._calls, clock))
+        self.images = ImageFetcher(self._calls, clock)
         self._services: Services | None = None
+        self._prefix = CommandPrefix(())
         self._connection: Connection | None = None
         self._listening = False
 
@@ -86,6 +89,7 @@ class SlackPlatform:
         """
         self._check()
         self._services = services
+        self._prefix = CommandPrefix(services.commands, self._section.command_prefix)
         logger = quiet_logger()
         async with self._clients.connected(services.database) as installations:
             app = make_app(
@@ -96,31 +100,39 @@ class SlackPlatform:
             )
             # What was begun in answer to somebody ends with the connection it came over.
             async with asyncio.TaskGroup() as group:
-                self._register(app, services, installations, BackgroundTasks(group))
+                background = BackgroundTasks(group)
+                inbox = Inbox(services.database, background)
+                left = await inbox.left()
+                self._register(app, services, installations, background, inbox)
+                background.start(inbox.replay(app, left), name="replay")
                 async with self._serving(app, services, installations, logger):
                     await self._connect(app, services, logger)
 
     async def upload_limit(self, job: Job) -> int:
         """Return how many bytes a file may have."""
-        return await self._posting.upload_limit(job)
+        return await self._poster.upload_limit(job)
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message; see `Platform`."""
         with self._watching(message.job):
-            return await self._posting.post(message, remember)
+            return await self._poster.post(self._named(message), remember)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Bring a card to its newest state; see `Platform`."""
         with self._watching(message.job):
-            await self._posting.edit(receipt, message)
+            await self._poster.edit(receipt, self._named(message))
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
         """Take a message back, with its file; see `Platform`."""
-        await self._posting.remove(receipt, job)
+        await self._poster.remove(receipt, job)
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look for what an interrupted try posted; see `Platform`."""
-        return await self._posting.find(message)
+        return await self._poster.find(message)
+
+    def _named(self, message: Outgoing) -> Outgoing:
+        """Return a message with the commands that it names as they are called here."""
+        return replace(message, card=self._prefix.card(message.card))
 
     @contextlib.contextmanager
     def _watching(self, job: Job) -> Iterator[None]:
@@ -152,6 +164,7 @@ class SlackPlatform:
         services: Services,
         installations: Installations,
         background: BackgroundTasks,
+        inbox: Inbox,
     ) -> None:
         people = People(self._clients, services, self._clock)
         channels = Channels(self._clients, people, self._clock)
@@ -160,10 +173,12 @@ class SlackPlatform:
             installations=installations,
             channels=channels,
             gateway=CommandGateway(services, people, channels, self._clock),
-            answers=Answers(self._calls, self._posting),
+            answers=Answers(self._calls, self._poster, self._prefix),
             calls=self._calls,
-            pictures=Pictures(services.database, self._clients, self._clock),
+            prefix=self._prefix,
+            images=ImageFinder(services.database, self._clients, self._clock),
             background=background,
+            inbox=inbox,
         )
         listeners.register(app, deps)
         finish(app)

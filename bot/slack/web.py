@@ -1,4 +1,4 @@
-"""The HTTP side: where Slack delivers in HTTP mode, and where workspaces install the app."""
+"""The HTTP server: receives events in HTTP mode, and serves the OAuth pages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
-from bot.slack.http_body import MalformedBody, check
-from bot.slack.http_limits import AddressLimiter, LogLimiter
-from bot.slack.inbound.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
+from bot.network.http_limits import (
+    AddressLimiter,
+    LogLimiter,
+)
+from bot.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
+from bot.slack.payloads import MalformedBody, check_body
 from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import UserError
@@ -116,7 +119,7 @@ class _RequestGuard:
                 return self._refuse(refused.status, refused.reason)
             answered = await self._ask(handle, asked)
             if answered.status in {400, 401}:
-                self._refused("signature" if answered.status == 401 else "incomplete")  # noqa: PLR2004 - unauthorized
+                self._refused("signature" if answered.status == 401 else "response_url")  # noqa: PLR2004 - unauthorized
             return answered
 
         return answer
@@ -190,7 +193,7 @@ async def _delivered(request: web.Request) -> AsyncBoltRequest:
     try:
         async with asyncio.timeout(READ_SECONDS):
             raw = await request.read()
-        text = check(raw, request.content_type, request.charset)
+        text = check_body(raw, request.content_type, request.charset)
     except MalformedBody as error:
         raise _Rejected(400, str(error)) from None
     except TimeoutError:

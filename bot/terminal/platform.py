@@ -1,5 +1,7 @@
 """The terminal as a platform: a thread is a folder, a message is a line in its log.
 
+Jobs that were asked for together have one thread, that of the first.
+
 ```
 data_dir/threads/<guild>/<job>/thread.jsonl  one JSON object per posted message
 data_dir/threads/<guild>/<job>/card.txt      the newest state of the job's card
@@ -22,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from bot.network.image_download import too_large
 from bot.platform import Outgoing, Receipt, Remember, Services
 from commands.text.card import Card, plain
 from inference.clock import Clock, SystemClock
@@ -56,19 +59,15 @@ class Address:
     directory: str
     """What relative paths of the person are relative to."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data, which `Address(**data)` takes back."""
-        return {"guild": self.guild, "directory": self.directory}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spoken:
-    """What listeners hear: a message was posted, or a posted one has a new state."""
+class MessageEvent:
+    """A message was posted, or a posted one has a new state."""
 
     job: Job
     kind: ActKind
     card: Card
-    """With the file that it brought as it lies in the thread."""
+    """With its file where the thread keeps it."""
     edited: bool = False
 
 
@@ -99,7 +98,7 @@ class TerminalImages:
         except (OSError, ValueError) as error:
             raise UserError("image.not_found", path=str(source)) from error
         if len(data) > self._limits.file_bytes:
-            raise UserError("image.too_large", limit_mb=self._limits.file_bytes // 2**20)
+            raise too_large(self._limits)
         target.write_bytes(data)
 
 
@@ -123,19 +122,19 @@ class TerminalPlatform:
             limits: How large a reference image may be.
         """
         self.images = TerminalImages(limits)
-        self.connected = True  # whoever opens the socket is there
+        self.connected = True  # clients open the socket themselves
         self._directory = directory
         self._clock = clock
-        self._listeners: set[asyncio.Queue[Spoken]] = set()
+        self._listeners: set[asyncio.Queue[MessageEvent]] = set()
 
     async def run(self, services: Services) -> None:  # noqa: ARG002 - the port's signature
         """Wait until cancelled: what people say comes in over the control socket."""
         await asyncio.get_running_loop().create_future()
 
     @contextlib.contextmanager
-    def listen(self) -> Iterator[asyncio.Queue[Spoken]]:
+    def listen(self) -> Iterator[asyncio.Queue[MessageEvent]]:
         """Yield a queue that receives every message inside the block."""
-        queue: asyncio.Queue[Spoken] = asyncio.Queue(MAX_PENDING)
+        queue: asyncio.Queue[MessageEvent] = asyncio.Queue(MAX_PENDING)
         self._listeners.add(queue)
         try:
             yield queue
@@ -151,7 +150,7 @@ class TerminalPlatform:
         thread = self.thread(message.job)
         new = await self._in_thread(self._post, thread, message)
         if new:
-            self._tell(message, edited=False)
+            self._notify(message, edited=False)
         return _receipt(message)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:  # noqa: ARG002 - the job names the thread
@@ -160,11 +159,11 @@ class TerminalPlatform:
         if not await asyncio.to_thread(thread.is_dir):
             raise DeliveryError("delivery.thread_gone", transient=False)
         await self._in_thread(_write_card, thread, message.card)
-        self._tell(message, edited=True)
+        self._notify(message, edited=True)
 
-    async def remove(self, receipt: Receipt, job: Job) -> None:  # noqa: ARG002 - a thread has one file
-        """Delete the files that the thread's messages brought; see `Platform`."""
-        await self._in_thread(_remove_files, self.thread(job))
+    async def remove(self, receipt: Receipt, job: Job) -> None:
+        """Delete the file that a message brought; see `Platform`."""
+        await self._in_thread(_remove_file, self.thread(job), receipt["key"])
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look the message up in its thread's log; see `Platform`."""
@@ -173,10 +172,10 @@ class TerminalPlatform:
 
     def thread(self, job: Job) -> Path:
         """Return the folder of a job's thread."""
-        return self._directory / _folder_name(Address(**job.address).guild) / job.id
+        return self._directory / _folder_name(Address(**job.address).guild) / job.card_of
 
-    def _tell(self, message: Outgoing, *, edited: bool) -> None:
-        spoken = Spoken(
+    def _notify(self, message: Outgoing, *, edited: bool) -> None:
+        event = MessageEvent(
             job=message.job,
             kind=message.kind,
             card=_located(message.card, self.thread(message.job)),
@@ -185,7 +184,7 @@ class TerminalPlatform:
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(spoken)
+            queue.put_nowait(event)
 
     def _post(self, thread: Path, message: Outgoing) -> bool:
         """Post on the disk; return whether the message was not there yet."""
@@ -248,9 +247,9 @@ def _read_log(log: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _remove_files(thread: Path) -> None:
+def _remove_file(thread: Path, key: str) -> None:
     for record in _read_log(thread / "thread.jsonl"):
-        name = record.get("file")
+        name = record.get("file") if record.get("key") == key else None
         if isinstance(name, str) and PurePath(name).name == name:  # nothing outside the thread
             (thread / name).unlink(missing_ok=True)
 

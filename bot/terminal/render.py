@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from rich.cells import cell_len, set_cell_size
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -24,6 +24,7 @@ from commands.text.card import (
     bar_text,
     plain_line,
 )
+from inference.text import graphemes
 
 STYLES = {
     CardKind.WAITING: "yellow",
@@ -42,7 +43,7 @@ UNLIMITED = 100_000
 NARROW = 60
 """Columns below which a bar in the toolbar would leave no room for words."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class CardView:
@@ -51,13 +52,13 @@ class CardView:
     Args:
         card: What it says.
         zone: The reader's time zone.
-        numbered: Whether buttons show the numbers by which they can be pressed.
+        number: By which the first button can be pressed, the next one by the next; None: by none.
     """
 
-    def __init__(self, card: Card, *, zone: tzinfo, numbered: bool = False) -> None:
+    def __init__(self, card: Card, *, zone: tzinfo, number: int | None = None) -> None:
         self._card = card
         self._zone = zone
-        self._numbered = numbered
+        self._number = number
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         edge, indent = ("▌ ", "▌ ") if console.is_terminal else ("", "  ")
@@ -66,24 +67,25 @@ class CardView:
         width = max(10, console.width - 2) if console.is_terminal else UNLIMITED
         room = options.update(width=width, no_wrap=False, overflow="fold")
         lead = edge
-        for part in self._parts():
-            for line in console.render_lines(part, room, pad=False):
+        for part in self._parts(width):
+            for line in console.render_lines(_breakable(part, width), room, pad=False):
                 yield Segment(lead, style)
                 yield from line
                 yield Segment.line()
                 lead = indent
         yield from self._file(style)
 
-    def _parts(self) -> Iterator[RenderableType]:
+    def _parts(self, columns: int) -> Iterator[Text]:
         card = self._card
         if card.title or card.owner:
             head = Text(_clean(card.title), style="bold")
             if card.owner is not None:
                 head.append(f"  {_clean(card.owner.shown)}", style="not bold dim")
             yield head
-        if card.attachment is not None:
-            # In other chats the thread is named after the prompt; here all threads are one.
+        elif card.attachment is not None:
             yield Text(_clean(card.attachment.description), style="dim")
+        if card.facts:
+            yield Text(_clean(card.facts), style="dim")
         *before, last = card.lines or ((),)
         for line in before:
             yield self._text(line)
@@ -92,7 +94,7 @@ class CardView:
         elif last:
             yield self._text(last)
         if card.buttons:
-            yield _buttons(card.buttons, numbered=self._numbered)
+            yield _buttons(card.buttons, self._number, columns)
 
     def _text(self, line: Line) -> Text:
         style = "red" if self._card.kind is CardKind.ERROR else ""
@@ -136,7 +138,7 @@ def short_path(path: Path) -> str:
 
 def toolbar(cards: Sequence[Card], *, zone: tzinfo, columns: int, rows: int) -> str:
     """Sum up the line in a few rows of plain text: the running job, then those that wait."""
-    lines = [_clean(_summary(card, zone, columns)) for card in cards[:rows]]
+    lines = [_clean(_summary(card, zone, columns)).replace("\n", " ") for card in cards[:rows]]
     if len(cards) > rows:
         lines[-1] += f"  (+{len(cards) - rows})"
     return "\n".join(_cut(line, columns) for line in lines)
@@ -152,20 +154,46 @@ def _summary(card: Card, zone: tzinfo, columns: int) -> str:
     return " " + "  ".join(piece for piece in (title, *pieces) if piece)
 
 
+def _breakable(text: Text, columns: int) -> Text:
+    """Break words that are wider than a line between graphemes; rich breaks flags in half."""
+    breaks: list[int] = []
+    for word in re.finditer(r"\S+", text.plain):
+        if cell_len(word[0]) <= columns:
+            continue
+        position, room = word.start(), columns
+        for grapheme in graphemes(word[0]):
+            if cell_len(grapheme) > room:
+                breaks.append(position)
+                room = columns
+            room -= cell_len(grapheme)
+            position += len(grapheme)
+    return Text("\n").join(text.divide(breaks)) if breaks else text
+
+
 def _cut(text: str, columns: int) -> str:
     """Shorten a text to a number of columns; some characters take two."""
     if cell_len(text) <= columns:
         return text
-    return set_cell_size(text, max(0, columns - 1)).rstrip() + "…"
+    kept, room = "", columns - 1
+    for grapheme in graphemes(text):
+        room -= cell_len(grapheme)
+        if room < 0:
+            break
+        kept += grapheme
+    return kept.rstrip() + "…"
 
 
-def _buttons(buttons: Iterable[Button], *, numbered: bool) -> Text:
-    made = Text()
-    for number, button in enumerate(buttons, 1):
-        label = f"{number} {button.label}" if numbered else button.label
-        made.append(f"[{label}]", style="reverse" if numbered else "dim")
-        made.append(" ")
-    made.rstrip()
+def _buttons(buttons: Iterable[Button], first: int | None, columns: int) -> Text:
+    """Draw buttons, each whole on one line."""
+    made, used = Text(), 0
+    for number, button in enumerate(buttons, first or 0):
+        label = f"[{button.label}]" if first is None else f"[{number} {button.label}]"
+        if used:
+            fits = used + 1 + cell_len(label) <= columns
+            made.append(" " if fits else "\n")
+            used = used + 1 if fits else 0
+        made.append(label, style="dim" if first is None else "reverse")
+        used += cell_len(label)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Reads what follows a command that takes words instead of a prompt: `set channels film --channel`.
+"""Parses the arguments of commands that take no prompt: `set channels film --channel`.
 
 A form has taken the options apart already. In a typed line, those without a flag stand in order,
 and the last of them takes the rest; those with one may stand anywhere.
@@ -21,7 +21,7 @@ def arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
     """Return the checked values that were given, by option name.
 
     Raises:
-        UserError: `value.*`, or `flag.unknown`.
+        UserError: `value.*`, `command.incomplete` or `flag.unknown`.
     """
     known = tuple(options)
     given = dict(call.options) if call.options else _typed(call.text, known)
@@ -30,8 +30,19 @@ def arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
         if option.name in given and given[option.name] != "":
             values[option.name] = accept(option, given[option.name])
         elif option.required:
-            raise UserError("value.missing", option=label(option))
+            raise incomplete(option)
     return values
+
+
+def incomplete(*missing: Option, after: str = "") -> UserError:
+    """Return the error for a command whose last words are missing; `run` adds the command.
+
+    Args:
+        missing: What should follow.
+        after: The words that it follows, if there are any.
+    """
+    words = [after, *(f"<{option.name}>" for option in missing)]
+    return UserError("command.incomplete", command="…", words=" ".join(filter(None, words)))
 
 
 def _typed(text: str, options: tuple[Option, ...]) -> dict[str, Value]:

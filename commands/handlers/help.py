@@ -2,48 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+import re
+from collections.abc import Container, Iterable
+from dataclasses import replace
 
-from commands.command import Command, Visibility
-from commands.context import Call
-from commands.options import TOPIC
+from commands.context import Call, Command, Visibility
+from commands.installation import Installation
+from commands.option_set import usual
+from commands.options import MODEL, TOPIC
 from commands.parsing.suggestions import closest
-from commands.parsing.values import shown
-from commands.schema import Kind, Option
+from commands.parsing.values import shown, tidy
+from commands.schema import Kind, Option, Permission
+from commands.specs.layers import Layer
+from commands.specs.resolve import (
+    Resolved,
+    resolve,
+)
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
+from commands.text.option_texts import legal, option_help
 from commands.text.summary import dotted
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
+from inference.domain.job import TYPED
+
+_MODEL = re.compile(r"(^|\s)--model[\s=]+(?P<name>\S+)", re.IGNORECASE)
 
 
-def with_help(commands: Iterable[Command]) -> tuple[Command, ...]:
-    """Return the commands together with the one that explains them, and itself."""
-    explained = list(commands)
-    explained.append(
-        Command(
-            parent="rushes",
-            name="help",
-            handler=partial(explain, explained),
-            options=(TOPIC,),
-            visibility=Visibility.CALLER,
-        )
-    )
-    return tuple(explained)
+_ADMIN = "rushes-admin"
 
 
-async def explain(commands: Iterable[Command], call: Call) -> Card:
-    """List what the caller may do, or explain one command with all its options."""
-    allowed = [command for command in commands if call.caller.may(command.permission)]
+async def explain(call: Call) -> Card:
+    """List what the caller may do, or explain one command with all its options.
+
+    With `--model NAME`, only what that model can do.
+    """
+    allowed = [command for command in call.commands if call.caller.may(command.permission)]
     topic = str(call.options.get(TOPIC.name, call.text)).strip()
-    if topic:
-        return _manual(_find(topic, allowed), call)
-    lines = tuple(_line(item.typed, text(item.help_key, call.locale), call) for item in allowed)
+    named = _MODEL.search(topic)
+    model = None if named is None else call.installation.model(named["name"])
+    wanted = _MODEL.sub(" ", topic).strip() or ("" if model is None else "generate")
+    if wanted.lstrip("/").casefold() == _ADMIN:
+        return _overview([command for command in allowed if command.parent == _ADMIN], call)
+    if wanted:
+        return _manual(_find(wanted, allowed), call, model, await _usual(call, model))
+    return _overview(allowed, call)
+
+
+async def explain_admin(call: Call) -> Card:
+    """List the admin's commands, or explain one of them."""
+    topic = str(call.options.get(TOPIC.name, call.text)).strip()
+    words = topic.removeprefix("/").removeprefix(_ADMIN).strip()
+    typed = f"{_ADMIN} {words}".strip()
+    return await explain(replace(call, text=typed, options={}))
+
+
+def _overview(commands: Iterable[Command], call: Call) -> Card:
+    lines = tuple(
+        _line(item.typed, item.help(call.locale), call)
+        for item in commands
+        if call.installation.assistant or not item.needs_assistant
+    )
     return Card(
         kind=CardKind.INFO,
         title=text("help.title", call.locale),
         lines=(*lines, (text("help.more", call.locale),)),
     )
+
+
+async def _usual(call: Call, model: Capabilities | None) -> Resolved | None:
+    """Return what is made here when nothing is set: the caller's and the guild's defaults count."""
+    chosen = {} if model is None else {MODEL.name: model.name}
+    layers = (*(await call.rules()).layers(), Layer(name=TYPED, values=chosen, asked=True))
+    try:
+        return resolve("", layers, call.installation)
+    except UserError:  # such as of a model that needs an image
+        return None
 
 
 def _find(topic: str, commands: Iterable[Command]) -> Command:
@@ -61,22 +95,50 @@ def _find(topic: str, commands: Iterable[Command]) -> Command:
     raise UserError("command.mistyped", command=shown(topic), suggestion=by_name[guess].typed)
 
 
-def _manual(command: Command, call: Call) -> Card:
-    locale = call.locale
-    lines = tuple(
-        _line(
-            usage(option),
-            dotted([text(option.help_key, locale), *_limits(option, call)], locale),
-            call,
-        )
-        for option in command.options
-        if option.name not in command.fixed and call.installation.offers(option)
+def _manual(
+    command: Command, call: Call, model: Capabilities | None, taken: Resolved | None
+) -> Card:
+    installation, locale = call.installation, call.locale
+    lines = manual(
+        command.options, installation, locale, model=model, fixed=command.fixed, taken=taken
     )
     return Card(
         kind=CardKind.INFO,
         title=command.typed,
-        lines=((text(command.help_key, locale),), *lines),
+        lines=(
+            (command.help(locale),),
+            *(_line(name, explanation, call) for name, explanation in lines),
+        ),
     )
+
+
+def manual(
+    options: Iterable[Option],
+    installation: Installation,
+    locale: str,
+    *,
+    model: Capabilities | None = None,
+    fixed: Container[str] = (),
+    taken: Resolved | None = None,
+) -> list[tuple[str, str]]:
+    """Return how each option is typed, and what it does.
+
+    Args:
+        options: Of a command.
+        installation: What is installed.
+        locale: Of the reader.
+        model: Only what this model can do; otherwise what any model can.
+        fixed: Names of options that nobody may set.
+        taken: What is made when nothing is set; the default model's values otherwise.
+    """
+    here = installation.options.by_name
+    shown = installation.narrowed(None if model is None else model.name).shown
+    found = [shown.get(option.name) if option.name in here else option for option in options]
+    return [
+        (usage(option), _explained(option, installation, model, taken, locale))
+        for option in found
+        if option is not None and option.name not in fixed and installation.offers(option)
+    ]
 
 
 def _line(name: str, explanation: str, call: Call) -> Line:
@@ -92,18 +154,55 @@ def usage(option: Option) -> str:
     return f"--{option.flag}"
 
 
-def _limits(option: Option, call: Call) -> list[str]:
+def _explained(
+    option: Option,
+    installation: Installation,
+    model: Capabilities | None,
+    taken: Resolved | None,
+    locale: str,
+) -> str:
+    limits = _limits(option, installation, model, taken, locale)
+    return dotted([option_help(option, locale), *limits], locale)
+
+
+def _limits(
+    option: Option,
+    installation: Installation,
+    model: Capabilities | None,
+    taken: Resolved | None,
+    locale: str,
+) -> list[str]:
     """Say which values are legal, and which is taken when none is given."""
-    locale = call.locale
-    limits: list[str] = []
-    choices = [str(choice) for choice in option.choices]
+    values = legal(option, installation.models, locale)
+    limits = [] if values is None else [values]
+    at_hand = model or (installation.default if taken is None else taken.capabilities)
+    default = usual(option, at_hand)
     if option.kind is Kind.MODEL:
-        choices = [model.name for model in call.installation.models]
-    if choices:
-        limits.append(text("help.choices", locale, choices=choices))
-    if option.range is not None:
-        low, high = option.range.lowest, option.range.highest
-        limits.append(text("help.range", locale, lowest=low, highest=high))
-    if option.default is not None and option.kind is not Kind.FLAG:
-        limits.append(text("help.default", locale, value=option.default))
+        default = at_hand.name
+    elif taken is not None and default is not None:
+        default = taken.spec.value(option.name)
+    if default is not None and option.kind is not Kind.FLAG:
+        shown = tidy(default) if isinstance(default, float) else default
+        limits.append(text("help.default", locale, value=shown))
     return limits
+
+
+def commands() -> tuple[Command, ...]:
+    """Return the command of this module."""
+    return (
+        Command(
+            parent="rushes",
+            name="help",
+            handler=explain,
+            options=(TOPIC,),
+            visibility=Visibility.CALLER,
+        ),
+        Command(
+            parent=_ADMIN,
+            name="help",
+            handler=explain_admin,
+            options=(TOPIC,),
+            visibility=Visibility.CALLER,
+            permission=Permission.ADMIN,
+        ),
+    )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from commands.command import Command, Visibility
-from commands.context import Call
+from commands.context import Call, Command, Visibility
 from commands.handlers.arguments import arguments
 from commands.options import PAGE, WORDS
 from commands.policy.settings import TIMEZONE
-from commands.text import cards
+from commands.text import replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
 from commands.text.summary import dotted, quoted
@@ -36,14 +35,14 @@ async def history(call: Call) -> Card:
         offset=(page - 1) * PAGE_LENGTH,
     )
     if not jobs:
-        return cards.note("history.none" if page == 1 else "history.no_page", call.locale)
+        return replies.note("history.none" if page == 1 else "history.no_page", call.locale)
     zone = ZoneInfo((await call.rules()).value(TIMEZONE))
     lines: list[Line] = []
     for job in jobs[:PAGE_LENGTH]:
         shown = [
             datetime.fromtimestamp(job.created_at, zone).strftime("%Y-%m-%d %H:%M"),
             quoted(job.spec.own_words, LINE_LENGTH),
-            text(f"state.{job.state}", call.locale),
+            text("card.removed" if job.removed_at else f"state.{job.state}", call.locale),
             job.id,
         ]
         lines.append((dotted(shown, call.locale),))
@@ -52,17 +51,19 @@ async def history(call: Call) -> Card:
         lines.append((text("history.more", call.locale, command=typed),))
     return Card(
         kind=CardKind.INFO,
-        title=text("history.title", call.locale, page=page),
+        title=text("history.title", call.locale, page=page, zone=zone.key),
         lines=tuple(lines),
     )
 
 
-COMMANDS = (
-    Command(
-        parent="rushes",
-        name="history",
-        handler=history,
-        options=_OPTIONS,
-        visibility=Visibility.CALLER,
-    ),
-)
+def commands() -> tuple[Command, ...]:
+    """Return the commands of this module."""
+    return (
+        Command(
+            parent="rushes",
+            name="history",
+            handler=history,
+            options=_OPTIONS,
+            visibility=Visibility.CALLER,
+        ),
+    )

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
-from commands.context import Call, Jobs
+from commands.context import Call
 from commands.installation import Installation
-from commands.text import cards
+from commands.jobs import Read
+from commands.text import batch_cards, cards
 from commands.text.card import Card
 from commands.text.cards import Standing
 from inference.bug_report import log_bug
 from inference.clock import Clock
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
 from inference.domain.job import Job
-from inference.engines.base import Capabilities
 
 _log = structlog.get_logger(__name__)
 
 
-def standing(job: Job, jobs: Jobs, clock: Clock) -> Standing:
+def standing(job: Job, jobs: Read, clock: Clock) -> Standing:
     """Return where a job stands at this moment."""
     return Standing(
         now=clock.now(),
-        place=jobs.position(job.id),
+        queued=jobs.position(job.id),
         progress=jobs.progress(job.id),
-        seconds_left=jobs.seconds_left(job.id),
+        outlook=jobs.outlook(job),
+        slot=jobs.slot(job.id),
         paused=jobs.paused,
         without_worker=jobs.without_worker,
     )
@@ -41,11 +45,22 @@ def capabilities(job: Job, installation: Installation) -> Capabilities | None:
         return None
 
 
-def status(call: Call, job: Job) -> Card:
-    """Show a job as it stands, in the language of the caller."""
-    return cards.status(
-        job,
-        standing(job, call.jobs, call.clock),
-        call.locale,
-        capabilities(job, call.installation),
-    )
+def card(
+    jobs: Sequence[Job], known: Read, installation: Installation, clock: Clock, locale: str
+) -> Card:
+    """Show a job, or all that were asked for together, as they stand."""
+    standings = [standing(job, known, clock) for job in jobs]
+    model = capabilities(jobs[0], installation)
+    if len(jobs) > 1:
+        return batch_cards.batch(jobs, standings, locale, model)
+    return cards.status(jobs[0], standings[0], locale, model)
+
+
+def status(call: Call, *jobs: Job) -> Card:
+    """Show a job, or all that were asked for together, in the language of the caller."""
+    return card(jobs, call.jobs, call.installation, call.clock, call.locale)
+
+
+async def of_card(known: Read, job: Job) -> list[Job]:
+    """Return the jobs that are meant by the id of a job: that of a card stands for all on it."""
+    return await known.together(job) if job.id == job.card_of else [job]

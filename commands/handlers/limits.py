@@ -1,4 +1,4 @@
-"""GPU time a day: what somebody's limit is, when it is free again, and what would still fit."""
+"""Daily GPU quota: the limit of a person, its reset, and the largest render that still fits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from commands.caller import Caller
 from commands.context import Call
-from commands.options import FRAME_COUNT, RESOLUTION
+from commands.options import FRAME_COUNT, LOOPS, RESOLUTION
+from commands.parsing.flags import render_options
 from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.permissions import possible
 from commands.policy.settings import (
@@ -22,11 +23,13 @@ from commands.policy.settings import (
     TIMEZONE,
     Rules,
 )
-from commands.resolve import Resolved
-from commands.text.messages import text
+from commands.results import Advice
+from commands.schema import Value
+from commands.specs.layers import COMMAND
+from commands.specs.resolve import Resolved
+from inference.domain.capabilities import Capabilities
 from inference.domain.quota import Quota, Usage, milliseconds
 from inference.domain.spec import Spec
-from inference.engines.base import Capabilities
 
 OPERATOR_ZONE = "UTC"
 """Where the day of the operator's amounts begins."""
@@ -131,24 +134,31 @@ def fitting(
     return max(affordable, key=cost, default=None)
 
 
-def what_fits(call: Call, resolved: Resolved, left: int) -> str:
-    """Name the nearest thing that so many milliseconds still cover, in one sentence."""
-    flags = _nearest(call, resolved, left)
-    if flags is None:
-        return text("quota.nothing_fits", call.locale, left=left // 1000)
-    return text("quota.fits", call.locale, left=left // 1000, flags=flags)
+def what_fits(call: Call, resolved: Resolved, left: int) -> Advice:
+    """Name the nearest thing that so many milliseconds still cover."""
+    changes = _nearest(call, resolved, left)
+    if changes is None:
+        return Advice("quota.nothing_fits", {"left": left // 1000})
+    flags = render_options(changes, call.installation.options)
+    return Advice("quota.fits", {"left": left // 1000, "flags": flags}, changes)
 
 
-def what_is_short_enough(call: Call, resolved: Resolved, seconds: float) -> str | None:
-    """Name the nearest job that takes no longer, in one sentence, if there is one."""
-    flags = _nearest(call, resolved, milliseconds(seconds))
-    return None if flags is None else text("queue.fits", call.locale, flags=flags)
+def what_is_short_enough(call: Call, resolved: Resolved, seconds: float) -> Advice | None:
+    """Name the nearest job that takes no longer, if there is one."""
+    changes = _nearest(call, resolved, milliseconds(seconds))
+    if changes is None:
+        return None
+    flags = render_options(changes, call.installation.options)
+    return Advice("queue.fits", {"flags": flags}, changes)
 
 
-def _nearest(call: Call, resolved: Resolved, left: int) -> str | None:
-    """Return the flags of the largest render like this one that so many milliseconds cover."""
+def _nearest(call: Call, resolved: Resolved, left: int) -> dict[str, Value] | None:
+    """Return the options of the largest render like this one that the milliseconds cover."""
     fits = fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
     if fits is None:
         return None
-    loops = "" if resolved.spec.loops == 1 else f" --loops {fits.loops}"
-    return f"--frames {fits.frames} --res {fits.resolution}{loops}"
+    loops: dict[str, Value] = {} if resolved.spec.loops == 1 else {LOOPS.name: fits.loops}
+    frames: dict[str, Value] = {FRAME_COUNT.name: fits.frames}
+    if resolved.origins.get(FRAME_COUNT.name) == COMMAND:  # /image refuses a length
+        frames = {}
+    return {**frames, RESOLUTION.name: str(fits.resolution), **loops}

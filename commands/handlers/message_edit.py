@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from commands.command import Command
-from commands.context import Call
-from commands.handlers import generate, limits
-from commands.options import IMAGE, LAST, SEED
-from commands.resolve import CAPPED, Resolved
-from commands.schema import Value
-from commands.text import cards
+from commands.context import Call, Command
+from commands.handlers import again, generate
+from commands.option_set import OptionSet
+from commands.options import SEED
+from commands.results import Revised
+from commands.specs.layers import CAPPED
+from commands.specs.resolve import Resolved
+from commands.text import replies
 from commands.text.card import Card
+from inference.domain.errors import UserError
 from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, Job, JobState
 
 _OVERRULED = frozenset({ASSISTANT, CAPPED, LANGUAGE, MEMORY})
 """Origins of values that are not what the requester asked for."""
 
 
-async def rewrite(call: Call, command: Command, job: Job) -> Card | None:
+async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | None:
     """Change a waiting job to what its edited message says now.
 
     Args:
@@ -32,41 +34,33 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | None:
     Raises:
         UserError: What the message says now is not possible; the job is as it was.
     """
-    options: dict[str, Value] = dict(call.options)
-    brings_image = IMAGE.name in options
-    for option in (IMAGE, LAST):  # files of a message do not change with its words
-        if option.name in options:
-            continue
-        if (own := getattr(job.spec, option.name)) is not None:
-            options[option.name] = own
-    resolved, rules = await generate.resolve_request(replace(call, options=options), command)
+    known = call.installation.options
+    brings_image = not known.pictures.isdisjoint(call.options)
+    kept = again.references_of(call, job)  # files of a message do not change with its words
+    resolved, rules = await generate.resolve_request(call, command, kept)
     if resolved.origins.get(SEED.name) == job.origins.get(SEED.name) == RANDOM:
         resolved = replace(resolved, spec=replace(resolved.spec, seed=job.spec.seed))
-    if not brings_image and _asked(resolved, job) == _asked(job, job):
+    together = await call.jobs.together(job)
+    if resolved.count != len(together):
+        raise UserError("edit.count")
+    if not brings_image and _asked(resolved, job, known) == _asked(job, job, known):
         return None
-    if job.state in {JobState.REVIEW, JobState.QUEUED}:
+    if any(each.state in {JobState.REVIEW, JobState.QUEUED} for each in together):
         call.installation.check(resolved.spec)
-        revised = await call.jobs.revise(
-            job.id,
-            tenant=call.channel.tenant,
-            spec=resolved.spec,
-            origins=resolved.origins,
-            quota=await limits.quota_of(call, rules),
-        )
+        revised = await again.revise(call, job, resolved, rules)
         if revised is not None:
-            return cards.note("edit.revised", call.locale, job=job.id)
-    return cards.note("edit.too_late", call.locale, job=job.id)
+            return revised
+    return replies.note("edit.too_late", call.locale, job=job.id)
 
 
-def _asked(request: Resolved | Job, job: Job) -> dict[str, object]:
+def _asked(request: Resolved | Job, job: Job, known: OptionSet) -> dict[str, object]:
     """Return the words and the typed options, apart from what was overruled for the job."""
     spec = request.spec
     ours = {name for name, origin in job.origins.items() if origin in _OVERRULED}
     typed = {name for name, origin in request.origins.items() if origin == TYPED} - ours
-    files = {IMAGE.name, LAST.name}
     return {
         "prompt": spec.own_words,
         "mode": spec.mode,
-        **{name: getattr(spec, name, None) for name in typed - files - {"refine"}},
+        **{name: spec.value(name) for name in typed - known.pictures - {"refine"}},
         "refine": "refine" in typed,
     }

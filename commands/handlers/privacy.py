@@ -1,30 +1,120 @@
-"""/rushes forget-me: what a person asked for is theirs to take back."""
+"""/rushes forget-me and my-data: export and erasure of what is stored about a person."""
 
 from __future__ import annotations
 
-from commands.command import Command, Visibility
-from commands.context import Call
+import asyncio
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from commands.context import Call, Command, Visibility
 from commands.options import CONFIRM
-from commands.text import cards
-from commands.text.card import Card
+from commands.policy.erasures import Erasure
+from commands.text import replies
+from commands.text.card import Attachment, Card
+from commands.text.messages import text
+from inference.domain.errors import RushesError
+from inference.domain.job import Job
+
+DATA_NAME = "my-data.json"
+
+KEEP_SECONDS = 3600.0
+"""How long the file lies here, for the chat to take it."""
+
+_MOST_JOBS = 100_000
 
 
 async def forget_me(call: Call) -> Card:
-    """Delete what the caller made and set, once they said yes to it."""
+    """Delete what the caller made and set, after confirmation."""
     said = str(call.options.get(CONFIRM.name, call.text)).strip().casefold()
     if said not in CONFIRM.choices:
-        return cards.note("forget.ask", call.locale)
-    await call.policy.forget(call.channel.tenant, call.caller.id)
-    count = await call.jobs.forget(tenant=call.channel.tenant, requester_id=call.caller.id)
-    return cards.note("forget.done", call.locale, count=count)
+        return replies.note("forget.ask", call.locale)
+    tenant, person = call.channel.tenant, call.caller.id
+    erasure = Erasure(
+        tenant=tenant,
+        person=call.caller.requester,
+        platform=call.channel.platform,
+        address=call.channel.address,
+        locale=call.locale,
+    )
+    await call.policy.erasures.begin(erasure)  # so that a restart does not interrupt it
+    try:
+        await call.policy.forget(tenant, person)
+        count = await call.jobs.forget(tenant=tenant, requester_id=person)
+    except RushesError:  # they are told, and no later start does it behind their back
+        await call.policy.erasures.settle(erasure.id)
+        raise
+    if await call.jobs.erasing(tenant=tenant, requester_id=person):
+        await call.policy.erasures.mark_erased(erasure.id)
+        return replies.note("forget.under_way", call.locale, count=count)
+    await call.policy.erasures.settle(erasure.id)
+    return replies.note("forget.done", call.locale, count=count)
 
 
-COMMANDS = (
-    Command(
-        parent="rushes",
-        name="forget-me",
-        handler=forget_me,
-        options=(CONFIRM,),
-        visibility=Visibility.CALLER,
-    ),
-)
+async def my_data(call: Call) -> Card:
+    """Send the caller everything that is stored about them, as a private file."""
+    tenant, person = call.channel.tenant, call.caller.id
+    jobs = await call.jobs.recent(tenant, person, limit=_MOST_JOBS)
+    presets = await call.policy.presets.visible(tenant, person)
+    data = {
+        "person": {"id": person, "name": call.caller.name, "tenant": tenant},
+        "jobs": [_told(job) for job in jobs],
+        "settings": await call.policy.settings.personal(tenant, person),
+        "presets": {one.name: dict(one.options) for one in presets if one.owner == person},
+    }
+    path = await asyncio.to_thread(_written, data)
+    asyncio.get_running_loop().call_later(KEEP_SECONDS, shutil.rmtree, path.parent, True)  # noqa: FBT003 - the library's
+    about = text("my_data.about", call.locale)
+    attachment = Attachment(path=path, name=DATA_NAME, description=about)
+    return replace(
+        replies.note("my_data.here", call.locale, count=len(jobs)), attachment=attachment
+    )
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """Return what is kept of a job, in the words of the database."""
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "name": job.requester.name,
+        "spec": job.spec.as_dict(),
+        "address": job.address,
+        "audience": asdict(job.audience),
+        "asked_at": job.created_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "parent": job.parent,
+        "file": None if job.manifest is None else job.manifest.name,
+        "failure": None if job.failure is None else job.failure.code,
+    }
+
+
+def _written(data: dict[str, Any]) -> Path:
+    # The folder is its owner's only: mode 0700.
+    path = Path(tempfile.mkdtemp(prefix="rushes-data-")) / DATA_NAME
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def commands() -> tuple[Command, ...]:
+    """Return the commands of this module."""
+    return (
+        Command(
+            parent="rushes",
+            name="forget-me",
+            handler=forget_me,
+            options=(CONFIRM,),
+            visibility=Visibility.CALLER,
+            open_to_all=True,  # what was kept of people they can always take back
+        ),
+        Command(
+            parent="rushes",
+            name="my-data",
+            handler=my_data,
+            visibility=Visibility.CALLER,
+            open_to_all=True,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The commands about words: /refine and /random, and a requester's word on a refined prompt."""
+"""Prompt commands: /refine, /random, and the review of a refined prompt by its requester."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from dataclasses import replace
 
 from commands import forms
 from commands.actions import Action
-from commands.command import Command, Visibility
-from commands.context import Call
+from commands.context import Call, Command, Visibility
 from commands.forms import Form
-from commands.handlers import generate, words
-from commands.options import PROMPT, REFINE, RENDER_OPTIONS
+from commands.handlers import generate, presets
+from commands.handlers.admin import words
+from commands.handlers.order import place_order
+from commands.handlers.request import advised, asked_for, merged
+from commands.option_set import OptionSet
+from commands.options import PROMPT, REFINE
 from commands.parsing.flags import Typed, parse_options, render
 from commands.policy.permissions import within_caps
-from commands.resolve import Layer, resolve
-from commands.schema import Kind
-from commands.text import cards
+from commands.refusal import correcting
+from commands.results import Accepted
+from commands.specs.layers import Layer
+from commands.specs.resolve import resolve
+from commands.text import replies
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
 from inference.assist import offline
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, Job, JobState
 from inference.text import isolate
-
-_PICTURES = frozenset({item.name for item in RENDER_OPTIONS if item.kind is Kind.IMAGE})
 
 
 async def refine(call: Call) -> Card:
@@ -37,10 +40,11 @@ async def refine(call: Call) -> Card:
     if not call.installation.assistant:
         raise UserError("assistant.none")
     rules = await generate.allowed(call)
-    prompt, asked = generate.asked_for(call)
-    if not _PICTURES.isdisjoint(asked):
+    prompt, asked = asked_for(call)
+    if not call.installation.options.pictures.isdisjoint(asked):
         raise UserError("image.not_here")
-    layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
+    defaults = await presets.layers_of(call, asked, rules)
+    layers = (*defaults, Layer(name=TYPED, values=asked, asked=True))
     spec = resolve(prompt, layers, call.installation).spec
     refined = await call.jobs.refine(
         prompt,
@@ -50,7 +54,8 @@ async def refine(call: Call) -> Card:
         requester_id=call.caller.id,
         flagged=words.flagged(rules, call.channel),
     )
-    line = render(Typed(prompt=refined, options={**asked, REFINE.name: False}))
+    typed = Typed(prompt=refined, options={**asked, REFINE.name: False})
+    line = render(typed, call.installation.options)
     return Card(
         kind=CardKind.INFO,
         lines=((isolate(refined),), (text("refine.use", call.locale, line=f"/generate {line}"),)),
@@ -58,25 +63,30 @@ async def refine(call: Call) -> Card:
     )
 
 
-async def random(call: Call) -> Card:
-    """Queue a render of something drawn by lot, which the assistant makes more of if it may."""
+async def random(call: Call) -> Accepted:
+    """Queue a render of a random prompt, refined by the assistant if that is allowed."""
     rules = await generate.allowed(call)
-    asked = generate.merged(call, parse_options(call.text))
-    if not _PICTURES.isdisjoint(asked):
+    with correcting(PROMPT.name):
+        words = str(call.changes.get(PROMPT.name, call.text))
+        typed = parse_options(words, call.installation.options, advised(call, words))
+    asked = merged(call, typed)
+    if not call.installation.options.pictures.isdisjoint(asked):
         raise UserError("image.not_here")
-    layers = (*rules.layers(), Layer(name=TYPED, values=asked, asked=True))
+    defaults = await presets.layers_of(call, asked, rules)
+    layers = (*defaults, Layer(name=TYPED, values=asked, asked=True))
     resolved = within_caps(resolve("", layers, call.installation), call.caller, rules)
-    drawn = await asyncio.to_thread(offline.draw, resolved.spec)
+    draw = call.installation.random_prompts.get(resolved.spec.model, offline.draw)
+    drawn = await asyncio.to_thread(draw, resolved.spec)
     resolved = replace(
         resolved,
         spec=replace(resolved.spec, prompt=drawn),
         origins={**resolved.origins, PROMPT.name: RANDOM},
     )
-    return await generate.submit(call, resolved, rules)
+    return await place_order(call, resolved, rules)
 
 
 def check_answer(call: Call, job: Job) -> None:
-    """Let somebody decide what a refined prompt becomes.
+    """Check that the caller may answer the review of a refined prompt.
 
     Raises:
         UserError: `review.not_yours` or `review.answered`.
@@ -88,30 +98,40 @@ def check_answer(call: Call, job: Job) -> None:
 
 
 async def answer(call: Call, job: Job, action: Action) -> Card | Form:
-    """Put a reviewed job in line, as refined or in its requester's own words, or ask for others.
+    """Queue a reviewed job, as refined or in its requester's own words, or ask for others.
 
     Raises:
         UserError: `review.*`: it is not the caller's to decide, or decided already.
     """
     check_answer(call, job)
     if action is Action.REWORD:
-        return forms.edit(job, call.locale, action=action)
+        return forms.edit(job, call.installation, call.locale, action=action)
     own_words = action is Action.KEEP
-    agreed = await call.jobs.agree(job.id, tenant=call.channel.tenant, own_words=own_words)
-    if agreed is None:
+    agreed = [
+        await call.jobs.agree(each.id, tenant=call.channel.tenant, own_words=own_words)
+        for each in await call.jobs.together(job)
+    ]
+    if not any(agreed):
         raise UserError("review.answered", job=job.id)
     refined = "review.kept" if own_words else "review.accepted"
     code = "review.agreed" if job.spec.original is None else refined
-    return cards.note(code, call.locale, job=job.id)
+    return replies.note(code, call.locale, job=job.id)
 
 
-COMMANDS = (
-    Command(
-        name="random",
-        handler=random,
-        options=tuple(
-            item for item in RENDER_OPTIONS if item is not PROMPT and item.name not in _PICTURES
+def commands(options: OptionSet) -> tuple[Command, ...]:
+    """Return the commands of this module, with these options of a render."""
+    unsaid = {PROMPT.name, *options.pictures}
+    return (
+        Command(
+            name="random",
+            handler=random,
+            options=tuple(item for item in options.order if item.name not in unsaid),
         ),
-    ),
-    Command(name="refine", handler=refine, options=(PROMPT,), visibility=Visibility.CALLER),
-)
+        Command(
+            name="refine",
+            handler=refine,
+            options=(PROMPT,),
+            visibility=Visibility.CALLER,
+            needs_assistant=True,
+        ),
+    )

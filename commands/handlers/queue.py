@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 from commands.actions import Action
-from commands.command import Command, Visibility
-from commands.context import Call
+from commands.context import Call, Command, Visibility
 from commands.handlers import job_status
+from commands.handlers.arguments import incomplete
+from commands.jobs import Read
 from commands.options import JOB
-from commands.parsing.values import label
 from commands.policy.settings import QUEUE_PROMPTS, Prompts
 from commands.policy.visibility import Sight, can_see, sight
-from commands.text import cards
+from commands.text import cards, job_buttons, replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
 from commands.text.summary import dotted, quoted
@@ -28,14 +31,18 @@ MAX_LINES = 10
 LINE_LENGTH = 60
 """Characters of a prompt in the queue."""
 
+_TOLD = (CancelOutcome.CANCELLING, CancelOutcome.CANCELLED, CancelOutcome.TOO_LATE)
+"""Of several outcomes, the first one of these is told."""
+
 _RUNNING = frozenset({JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING})
 
 
 async def queue(call: Call) -> Card:
-    """Show the tenant's line, the running job first."""
+    """Show the tenant's queue, the running job first."""
     jobs = await call.jobs.waiting(call.channel.tenant)
-    if not jobs:
-        return cards.note("queue.empty", call.locale)
+    standstill = [(text(key, call.locale),) for key in _standstill(call.jobs)]
+    if not jobs and not standstill:
+        return replies.note("queue.empty", call.locale)
     hidden = (await call.rules()).value(QUEUE_PROMPTS) == Prompts.HIDDEN
     listed = jobs[:MAX_LINES]
     viewer = await call.viewer(listed)
@@ -47,48 +54,53 @@ async def queue(call: Call) -> Card:
     ]
     if len(jobs) > MAX_LINES:
         lines.append((text("queue.more", call.locale, count=len(jobs) - MAX_LINES),))
-    if call.jobs.paused:
-        lines.append((text("card.paused", call.locale),))
-    elif call.jobs.without_worker:
-        lines.append((text("card.without_worker", call.locale),))
-    if call.jobs.draining:
-        lines.append((text("queue.draining", call.locale),))
     return Card(
         kind=CardKind.INFO,
         title=text("queue.title", call.locale, count=len(jobs)),
-        lines=tuple(lines),
+        lines=(*lines, *standstill),
     )
+
+
+def _standstill(jobs: Read) -> Iterator[str]:
+    """Yield the messages about why nothing starts, or nothing new is accepted."""
+    if jobs.paused:
+        yield "card.paused"
+    elif jobs.without_worker:
+        yield "card.without_worker"
+    if jobs.draining:
+        yield "queue.draining"
 
 
 async def status(call: Call) -> Card:
     """Show a job as it stands: the named one, or the caller's newest."""
-    return job_status.status(call, await _named_or_newest(call))
+    job = await _named_or_newest(call)
+    return job_status.status(call, *await job_status.of_card(call.jobs, job))
 
 
 async def show(call: Call) -> Card:
-    """Bring a finished job's file again, or show how far an unfinished one is."""
+    """Post a finished job's file again, or show the progress of an unfinished one."""
     job = await _named_or_newest(call)
-    if job.state is not JobState.DONE:
-        return job_status.status(call, job)
+    if job.state is not JobState.DONE or job.removed_at is not None:
+        return job_status.status(call, *await job_status.of_card(call.jobs, job))
     file = call.jobs.files(job)
     if file is None:
         raise UserError("job.files_expired", job=job.id)
-    if _for_adults(job) and not call.channel.age_restricted:
-        raise UserError("safety.age_restricted", job=job.id)
+    check_shown(call, job)
     capabilities = job_status.capabilities(job, call.installation)
     return cards.clip(job, file, call.locale, capabilities, measured=call.caller.owns(job))
 
 
 async def cancel(call: Call) -> Card:
-    """Cancel the named job, or the only one that the caller has in line."""
+    """Cancel the named job, or the only one that the caller has in the queue."""
     if wanted_job(call):
         return await cancel_named(call)
     jobs = await call.jobs.waiting(call.channel.tenant)
     own = [job for job in jobs if job.requester.id == call.caller.id]
     if not own:
         raise NotFound("job.none_waiting")
-    if len(own) > 1:
-        raise UserError("job.which", jobs=[job.id for job in own])
+    asked = list(dict.fromkeys(job.card_of for job in own))
+    if len(asked) > 1:
+        raise UserError("job.which", jobs=asked)
     return await cancel_job(call, own[0])
 
 
@@ -96,43 +108,56 @@ async def cancel_named(call: Call) -> Card:
     """Cancel the named job.
 
     Raises:
-        UserError: `value.missing`: none is named.
+        UserError: `command.incomplete`: none is named.
     """
     wanted = wanted_job(call)
     if not wanted:
-        raise UserError("value.missing", option=label(JOB))
+        raise incomplete(JOB)
     return await cancel_job(call, await call.job(wanted, at_least=Sight.ID))
 
 
 async def cancel_job(call: Call, job: Job) -> Card:
-    """Cancel a job of the caller's tenant.
+    """Cancel a job of the caller's tenant; the first also stands for those asked for with it.
 
     Raises:
         UserError: `job.not_yours`: neither its requester nor an admin asks.
     """
-    if not call.caller.owns(job):
-        raise UserError("job.not_yours", name=isolate(job.requester.name))
-    outcome = await call.jobs.cancel(job.id, tenant=call.channel.tenant)
+    check_owner(call, job)
+    meant = await job_status.of_card(call.jobs, job)
+    outcomes = [  # the last one first, so that none begins meanwhile
+        await call.jobs.cancel(each.id, tenant=call.channel.tenant) for each in reversed(meant)
+    ]
+    rest = CancelOutcome.TOO_LATE in outcomes and len(set(outcomes)) > 1
+    outcome = next(one for one in _TOLD if one in outcomes)
     removable = outcome is CancelOutcome.TOO_LATE and call.jobs.files(job) is not None
-    return cards.note(
-        f"cancel.{outcome}",
+    return replies.note(
+        "cancel.rest" if rest else f"cancel.{outcome}",
         call.locale,
         job=job.id,
-        buttons=cards.buttons(job, (Action.DELETE,) if removable else (), call.locale),
+        buttons=job_buttons.buttons(job, (Action.DELETE,) if removable else (), call.locale),
     )
 
 
 async def remove_job(call: Call, job: Job) -> Card:
-    """Take the finished file of a job of the caller's tenant back.
+    """Delete the posted file of a job of the caller's tenant.
 
     Raises:
         UserError: `job.not_yours`, or `job.nothing_to_remove`.
     """
-    if not call.caller.owns(job):
-        raise UserError("job.not_yours", name=isolate(job.requester.name))
+    check_owner(call, job)
     if not await call.jobs.remove(job.id, tenant=call.channel.tenant):
         raise UserError("job.nothing_to_remove", job=job.id)
-    return cards.note("remove.removed", call.locale, job=job.id)
+    return replies.note("remove.removed", call.locale, job=job.id)
+
+
+def check_owner(call: Call, job: Job) -> None:
+    """Check that a job is the caller's, or that they may do with all jobs as with their own.
+
+    Raises:
+        UserError: `job.not_yours`.
+    """
+    if not call.caller.owns(job):
+        raise UserError("job.not_yours", name=isolate(job.requester.name))
 
 
 def wanted_job(call: Call) -> str:
@@ -150,13 +175,23 @@ async def _named_or_newest(call: Call) -> Job:
     return newest[0]
 
 
+def check_shown(call: Call, job: Job) -> None:
+    """Check that a finished file may be shown in the channel of the call.
+
+    Raises:
+        UserError: `safety.age_restricted`.
+    """
+    if _for_adults(job) and not call.channel.age_restricted:
+        raise UserError("safety.age_restricted", job=job.id)
+
+
 def _for_adults(job: Job) -> bool:
     """Return whether a job was flagged, and let through because of the channel it was made in."""
     return bool(job.verdict.reasons) and job.verdict.outcome is Outcome.ALLOW
 
 
 def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
-    """Show a job's place, but of a hidden one neither prompt nor id: who has the id can see it."""
+    """Show a queued job; of a hidden one neither prompt nor id: who has the id can see it."""
     key, _, where = _standing(call, job)
     line = text(
         key,
@@ -167,48 +202,40 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
         else quoted(job.spec.own_words, LINE_LENGTH),
         name=isolate(job.requester.name),
     )
-    return (line if hidden else dotted([line, job.id], call.locale),)
+    return _placed(call, job, line, named=not hidden)
 
 
 def _taken_line(call: Call, job: Job, *, named: bool) -> Line:
     """Show that a place is taken; `named` adds the id."""
     _, key, where = _standing(call, job)
     line = text(key, call.locale, **where)
-    return (dotted([line, job.id], call.locale) if named else line,)
+    return _placed(call, job, line, named=named)
+
+
+def _placed(call: Call, job: Job, line: str, *, named: bool) -> Line:
+    """Add where a job runs, if there are several slots, and its id."""
+    slot = call.jobs.slot(job.id)
+    where = [] if slot is None else [text("card.slot", call.locale, slot=slot)]
+    return (dotted([line, *where, *([job.id] if named else [])], call.locale),)
 
 
 def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
     """Return what is said of a job that may be seen and of one that may not, and the numbers."""
     if job.state in _RUNNING:
         return "queue.running", "queue.private.running", {}
-    place = call.jobs.position(job.id)
-    if place is None:
+    queued = call.jobs.position(job.id)
+    if queued is None:
         return "queue.preparing", "queue.private.preparing", {}
-    where = {"position": place.position, "start": place.start_in}
+    where = {"position": queued.position, "start": queued.start_in}
     return "queue.waiting", "queue.private.waiting", where
 
 
-COMMANDS = (
-    Command(parent=PARENT, name="queue", handler=queue, visibility=Visibility.CALLER),
-    Command(
-        parent=PARENT,
-        name="status",
-        handler=status,
-        options=(JOB,),
-        visibility=Visibility.CALLER,
-    ),
-    Command(
-        parent=PARENT,
-        name="cancel",
-        handler=cancel,
-        options=(JOB,),
-        visibility=Visibility.CALLER,
-    ),
-    Command(
-        parent=PARENT,
-        name="show",
-        handler=show,
-        options=(JOB,),
-        visibility=Visibility.CALLER,
-    ),
-)
+def commands() -> tuple[Command, ...]:
+    """Return the commands of this module."""
+    command = partial(Command, parent=PARENT, visibility=Visibility.CALLER)
+    return (
+        command(name="queue", handler=queue),
+        command(name="status", handler=status, options=(JOB,)),
+        command(name="cancel", handler=cancel, options=(JOB,)),
+        command(name="show", handler=show, options=(JOB,)),
+    )

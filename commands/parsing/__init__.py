@@ -1,1 +1,1 @@
-"""Typed text, taken apart into options."""
+"""Parser of typed text: flags, quotes, values, suggestions."""

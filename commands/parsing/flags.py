@@ -1,33 +1,30 @@
-"""Typed text to prompt and options, and back: `a red fox --ar 16:9 --camera pan left`.
+"""Typed text to prompt and options, and back: `a red fox --aspect 16:9 --camera pan left`.
 
 Flags may stand anywhere. A value follows after a space or `=`; choices of two words need no quotes,
-because the legal values are known. The text of `--no` runs to the next flag unless it is quoted.
+because the legal values are known. The text of `--negative` runs to the next flag unless quoted.
 What stands in double quotes is prompt, whatever it looks like, and so is what follows a backslash.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from commands.options import BY_FLAG, BY_NAME, MAX_PROMPT
+from commands.option_set import NO, OptionSet
+from commands.options import MAX_PROMPT
 from commands.parsing import quotes
 from commands.parsing.suggestions import ALMOST_SURE, closest
-from commands.parsing.values import accept, fold, label, not_a_choice, shown
+from commands.parsing.values import OFF, ON, accept_advising, fold, label, not_a_choice, shown
+from commands.refusal import Mistyped
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 from inference.text import clean_words, is_blank
 
 MAX_TYPED = 8 * MAX_PROMPT
 """Characters that are looked at: prompt and texts with every character escaped, and to spare."""
-
-_NO = "no-"
-_SWITCHED_OFF = {_NO + flag: option for flag, option in BY_FLAG.items() if option.kind is Kind.FLAG}
-_NAMED = {name: option for name, option in BY_NAME.items() if option.flag is not None}
-_FLAGS = {**_NAMED, **BY_FLAG, **_SWITCHED_OFF}
-"""An option has the name that forms and settings show (`--aspect`), and a short one (`--ar`)."""
 
 _FLAG = re.compile(rf"(--|[{quotes.DASHES[1:]}]{{1,2}})(?P<name>[^\W\d_][^\s={quotes.DOUBLE}]*)")
 _SEPARATOR = re.compile(r"\s*=?\s*")
@@ -42,36 +39,46 @@ class Typed:
     options: dict[str, Value] = field(default_factory=dict)
 
 
-def parse(text: str) -> Typed:
+def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> Typed:
     """Read a typed line.
 
     The text is cleaned (`inference.text`), and runs of spaces in the prompt count as one.
 
+    Args:
+        text: What was typed.
+        known: Everything that could be set.
+        advised: Of these, what works: values that are refused are told with those that are taken.
+
     Raises:
+        Mistyped: `flag.mistyped` or `value.mistyped`, with the text corrected.
         UserError: `flag.*`, `value.*` or `prompt.*`.
     """
-    pieces, options = _read(text)
+    pieces, options = _read(text, known, advised)
     return Typed(prompt=_checked_prompt(pieces), options=options)
 
 
-def parse_options(text: str) -> dict[str, Value]:
-    """Read a typed line of flags alone, such as `--ar 16:9 --camera pan left`.
+def parse_options(
+    text: str, known: OptionSet, advised: OptionSet | None = None
+) -> dict[str, Value]:
+    """Read a typed line of flags alone, such as `--aspect 16:9 --camera pan left`; see `parse`.
 
     Raises:
         UserError: `flag.*` or `value.*`; `command.too_many_words` for anything that is no flag.
     """
-    pieces, options = _read(text)
+    pieces, options = _read(text, known, advised)
     if pieces:
         raise UserError("command.too_many_words", words=shown(" ".join(pieces)))
     return options
 
 
-def _read(text: str) -> tuple[list[str], dict[str, Value]]:
+def _read(
+    text: str, known: OptionSet, advised: OptionSet | None
+) -> tuple[list[str], dict[str, Value]]:
     """Return the words of the prompt, and the options by name."""
     text = clean_words(text)
     if len(text) > MAX_TYPED:
         raise UserError("prompt.too_long", limit=MAX_PROMPT, length=len(text))
-    reader = _Reader(text)
+    reader = _Reader(text, known, {} if advised is None else advised.shown)
     pieces: list[str] = []
     options: dict[str, Value] = {}
     while reader.skip_space():
@@ -79,24 +86,24 @@ def _read(text: str) -> tuple[list[str], dict[str, Value]]:
         if flag is None:
             pieces.append(reader.read_piece())
             continue
-        option = _option(flag)
+        option = reader.known_option(flag)
         if option.name in options:
             raise UserError("flag.repeated", flag=label(option))
         options[option.name] = reader.read_value(option, flag)
     return pieces, options
 
 
-def render_options(options: Mapping[str, Value]) -> str:
-    """Write flags that `parse_options` reads as `options`."""
-    return " ".join(_written_flag(BY_NAME[name], value) for name, value in options.items())
+def render_options(options: Mapping[str, Value], known: OptionSet) -> str:
+    """Write flags that `parse_options` reads as `options`; what is not known is left out."""
+    return " ".join(_written_flags(options, known))
 
 
-def render(typed: Typed) -> str:
+def render(typed: Typed, known: OptionSet) -> str:
     """Write a line that `parse` reads as `typed`: the prompt first, then the flags."""
-    flags = [_written_flag(BY_NAME[name], value) for name, value in typed.options.items()]
+    flags = _written_flags(typed.options, known)
     line = " ".join([typed.prompt, *flags])
     try:
-        if parse(line) == typed:
+        if parse(line, known) == typed:
             return line
     except UserError:
         pass
@@ -106,8 +113,10 @@ def render(typed: Typed) -> str:
 class _Reader:
     """Moves through a line from left to right."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, known: OptionSet, advised: Mapping[str, Option]) -> None:
         self._text = text
+        self._known = known
+        self._advised = advised
         self._position = 0
         self._unclosed: set[str] = set()
         """Marks that nothing closes from here on; looking again would make long lines slow."""
@@ -120,11 +129,26 @@ class _Reader:
 
     def read_flag(self) -> str | None:
         """Read the name of the flag that begins here, if one does."""
-        flag = _flag_at(self._text, self._position)
+        flag = self._flag_at(self._position)
         if flag is None:
             return None
         self._position = flag.end()
         return flag["name"]
+
+    def known_option(self, flag: str) -> Option:
+        """Return the option of the flag that was just read."""
+        option = self._known.typed.get(flag.casefold())
+        if option is not None:
+            return option
+        guess = closest(flag, self._known.typed)
+        if guess is None:
+            raise UserError("flag.unknown", flag=f"--{shown(flag)}")
+        if guess not in self._known.switched_off:
+            guess = str(self._known.by_flag[guess].flag)  # the long one is the one we show
+        error = UserError("flag.mistyped", flag=f"--{shown(flag)}", suggestion=f"--{guess}")
+        value = flag.partition(":")[2]  # --seed:7
+        corrected = f"{guess} {value}" if value else guess
+        raise self._mistyped(error, self._position - len(flag), self._position, corrected)
 
     def read_piece(self) -> str:
         """Read the word that begins here, together with the quotation it opens."""
@@ -146,24 +170,33 @@ class _Reader:
         if option.kind is Kind.FLAG:
             if "=" in self._text[named:start]:
                 raise UserError("flag.takes_no_value", flag=f"--{flag}")
-            return flag.casefold() not in _SWITCHED_OFF
-        if start == len(self._text) or _flag_at(self._text, start):
+            return flag.casefold() not in self._known.switched_off
+        if start == len(self._text) or self._flag_at(start):
             raise UserError("value.missing", option=label(option))
         self._position = start
         if self._text[start] in quotes.DOUBLE + quotes.SINGLE:
             closed = quotes.closing(self._text, start)
             if closed is not None:
                 self._position = closed + 1
-                return _accept_text(option, self._text[start + 1 : closed])
+                with self._correcting(start, closed + 1):
+                    return self._accept_text(option, self._text[start + 1 : closed])
             if self._text[start] in quotes.DOUBLE:
                 raise UserError("value.unclosed_quote", option=label(option))
         match option.kind:
             case Kind.CHOICE:
                 return self._read_choice(option)
             case Kind.TEXT:
-                return _accept_text(option, self._text[start : self._end_before_flag()])
+                return self._accept_text(option, self._text[start : self._end_before_flag()])
             case _:
-                return accept(option, self._text[start : self._end_word()])
+                with self._correcting(start, self._end_word()):
+                    return self._accept(option, self._text[start : self._position])
+
+    def _accept(self, option: Option, text: str) -> Value:
+        return accept_advising(option, text, self._advised.get(option.name))
+
+    def _accept_text(self, option: Option, written: str) -> Value:
+        text = quotes.unescape(written)
+        return self._accept(option, " ".join(text.split()) if option.kind is Kind.TEXT else text)
 
     def _read_choice(self, option: Option) -> str:
         """Read the longest run of words that is a legal value."""
@@ -177,11 +210,29 @@ class _Reader:
             if choice is not None:
                 self._position = start + len(run)
                 return choice
+        advised = self._advised.get(option.name, option)
+        named = [str(choice) for choice in advised.choices]
         for run in reversed(runs):
-            guess = closest(run, legal.values(), at_least=ALMOST_SURE)
+            guess = closest(run, named, at_least=ALMOST_SURE)
             if guess is not None:
-                raise not_a_choice(option, run, guess)
-        raise not_a_choice(option, runs[0], closest(runs[0], legal.values()))
+                break
+        else:
+            run, guess = runs[0], closest(runs[0], named)
+        with self._correcting(start, start + len(run)):
+            raise not_a_choice(advised, run, guess)
+
+    @contextlib.contextmanager
+    def _correcting(self, start: int, end: int) -> Iterator[None]:
+        """Say how the text reads with the suggested value, where one in this place is wrong."""
+        try:
+            yield
+        except UserError as error:
+            if error.code != "value.mistyped":
+                raise
+            raise self._mistyped(error, start, end, error.params["suggestion"]) from error
+
+    def _mistyped(self, error: UserError, start: int, end: int, corrected: str) -> Mistyped:
+        return Mistyped(error, f"{self._text[:start]}{corrected}{self._text[end:]}")
 
     def _end_word(self) -> int:
         """Move behind the word, or the rest of one, that is here."""
@@ -193,32 +244,27 @@ class _Reader:
     def _end_before_flag(self) -> int:
         """Move to the next flag, or to the end."""
         words = _WORD.finditer(self._text, self._position)
-        starts = (word.start() for word in words if _flag_at(self._text, word.start()))
+        starts = (word.start() for word in words if self._flag_at(word.start()))
         self._position = next(starts, len(self._text))
         return self._position
 
-
-def _flag_at(text: str, position: int) -> re.Match[str] | None:
-    """Match a flag. A typographic dash makes one only if a flag's name, or nearly, follows."""
-    match = _FLAG.match(text, position)
-    if match is None or match[1] == "--":
-        return match
-    return match if closest(match["name"], _FLAGS, at_least=ALMOST_SURE) else None
-
-
-def _option(flag: str) -> Option:
-    option = _FLAGS.get(flag.casefold())
-    if option is not None:
-        return option
-    guess = closest(flag, _FLAGS)
-    if guess is None:
-        raise UserError("flag.unknown", flag=f"--{shown(flag)}")
-    raise UserError("flag.mistyped", flag=f"--{shown(flag)}", suggestion=f"--{guess}")
+    def _flag_at(self, position: int) -> re.Match[str] | None:
+        """Match a flag. A typographic dash makes one only if a flag's name, or nearly, follows."""
+        match = _FLAG.match(self._text, position)
+        if match is None or match[1] == "--":
+            return match
+        return match if closest(match["name"], self._known.typed, at_least=ALMOST_SURE) else None
 
 
-def _accept_text(option: Option, written: str) -> Value:
-    text = quotes.unescape(written)
-    return accept(option, " ".join(text.split()) if option.kind is Kind.TEXT else text)
+def check_no_pictures(typed: Iterable[str], known: OptionSet) -> None:
+    """Refuse pictures that are named in a text: paths of the machine are nobody's business.
+
+    Raises:
+        UserError: `image.not_by_flag`.
+    """
+    for name in typed:
+        if name in known.pictures:
+            raise UserError("image.not_by_flag", option=label(known.by_name[name]))
 
 
 def _checked_prompt(pieces: list[str]) -> str:
@@ -230,10 +276,20 @@ def _checked_prompt(pieces: list[str]) -> str:
     return prompt
 
 
+def _written_flags(options: Mapping[str, Value], known: OptionSet) -> list[str]:
+    return [
+        _written_flag(known.by_name[name], value)
+        for name, value in options.items()
+        if name in known.by_name and value != ""
+    ]
+
+
 def _written_flag(option: Option, value: Value) -> str:
     match option.kind:
         case Kind.FLAG:
-            return f"--{option.flag}" if value else f"--{_NO}{option.flag}"
+            return f"--{option.flag}" if value else f"--{NO}{option.flag}"
+        case Kind.TEXT if isinstance(value, bool):  # a switch of one model, a text of another
+            return f"--{option.flag} {ON if value else OFF}"
         case Kind.TEXT | Kind.IMAGE | Kind.MODEL:
             return f"--{option.flag} {quotes.quote(str(value))}"
         case Kind.NUMBER:

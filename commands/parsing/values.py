@@ -6,9 +6,13 @@ import math
 import re
 
 from commands.parsing.suggestions import closest
+from commands.refusal import Refusal
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
-from inference.text import clean, clean_words, is_blank
+from inference.text import clean, clean_words, cut, is_blank
+
+ON, OFF = "on", "off"
+"""How a switch is written where a value is wanted."""
 
 MAX_SHOWN = 60
 """Characters of a wrong value that an error sentence repeats."""
@@ -46,6 +50,36 @@ def accept(option: Option, raw: Value) -> Value:
             return _text(option, raw)
 
 
+def accept_advising(option: Option, raw: Value, advised: Option | None) -> Value:
+    """Return as `accept`; what is refused is told with the values of `advised`, which are fewer.
+
+    Raises:
+        UserError: `value.*`.
+    """
+    try:
+        return accept(option, raw)
+    except UserError:
+        if advised is not None:
+            accept(advised, raw)
+        raise
+
+
+def accept_offering(option: Option, raw: Value, advised: Option | None = None) -> Value:
+    """Return as `accept_advising`, for a request that can be made again with the likeliest value.
+
+    Raises:
+        Refusal: `value.mistyped`.
+        UserError: `value.*`.
+    """
+    try:
+        return accept_advising(option, raw, advised)
+    except UserError as error:
+        if error.code != "value.mistyped":
+            raise
+        offer = {option.name: error.params["suggestion"]}
+        raise Refusal(error.code, offer, **error.params) from error
+
+
 def restored(option: Option, stored: Value) -> Value:
     """Return the legal value that a stored one means; a number out of range becomes the nearest.
 
@@ -67,7 +101,12 @@ def label(option: Option) -> str:
 
 def shown(text: str) -> str:
     """Shorten what somebody typed to what an error sentence can repeat."""
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return cut(text, MAX_SHOWN)
+
+
+def tidy(number: float) -> float:
+    """Return a number as people write it: a whole one without a fraction."""
+    return int(number) if float(number).is_integer() else number
 
 
 def not_a_choice(option: Option, typed: str, guess: str | None) -> UserError:
@@ -123,15 +162,18 @@ def _check_range(option: Option, value: float) -> None:
         raise UserError(
             "value.out_of_range",
             option=label(option),
-            value=shown(str(value)),
-            lowest=limits.lowest,
-            highest=limits.highest,
+            value=shown(str(tidy(value))),
+            lowest=tidy(limits.lowest),
+            highest=tidy(limits.highest),
         )
 
 
 def _switch(option: Option, raw: Value) -> bool:
     if isinstance(raw, bool):
         return raw
+    word = str(raw).strip().casefold()
+    if word in {ON, OFF}:  # where a switch of one model is a text of another
+        return word == ON
     raise UserError("value.not_a_switch", option=label(option), value=shown(str(raw)))
 
 

@@ -1,1 +1,1 @@
-"""Who may do what, and what is set for a guild."""
+"""Permissions, settings, limits and blocks, with their stores."""

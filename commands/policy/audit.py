@@ -1,4 +1,4 @@
-"""Who changed what in a guild, and when. Written in the transaction of the change itself."""
+"""Audit log of a guild's changes, written in the transaction of each change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People who may make nothing in a guild."""
+"""Blocked people of a guild."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BlockStore:
         await self._database.write("block", work)
 
     async def lift(self, tenant: str, person: str, actor: Requester) -> bool:
-        """Let a person work again; return whether they were blocked."""
+        """Lift the block of a person; return whether there was one."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             before = await _reason(connection, tenant, person)

@@ -1,4 +1,4 @@
-"""Whether options can be had at all, judged by the rules that hold when something is made."""
+"""Validation of options for presets and defaults, by the rules that hold for a render."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 from commands.installation import Installation
 from commands.options import IMAGE, MODEL
-from commands.resolve import COMMAND, Layer, resolve
 from commands.schema import Value
+from commands.specs.layers import (
+    COMMAND,
+    Layer,
+)
+from commands.specs.resolve import resolve
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED
-from inference.engines.base import Capabilities
 
 _ANY_SEED = 0
 

@@ -22,17 +22,22 @@ from commands.policy.settings import (
     External,
     Rules,
 )
-from commands.resolve import CAPPED, COMMAND, Resolved
+from commands.refusal import Refusal
 from commands.schema import Permission
+from commands.specs.layers import (
+    CAPPED,
+    COMMAND,
+)
+from commands.specs.resolve import Resolved
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED, Job
 from inference.domain.spec import Spec
-from inference.engines.base import Capabilities
 from inference.text import isolate
 
 
 def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
-    """Let somebody make things in a channel.
+    """Check that a caller may make things in a channel.
 
     Raises:
         UserError: `permission.channel` or `permission.role`, or what the platform cannot do there.
@@ -50,7 +55,7 @@ def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
 
 
 def check_external(rules: Rules) -> None:
-    """Let somebody of another company take part in a shared channel.
+    """Check that a caller from another company may take part in a shared channel.
 
     Raises:
         UserError: `permission.external`.
@@ -60,7 +65,7 @@ def check_external(rules: Rules) -> None:
 
 
 def check_press(caller: Caller, job: Job, rules: Rules) -> None:
-    """Let somebody make a job again by its buttons.
+    """Check that a caller may use the buttons of a job.
 
     Raises:
         UserError: `permission.requester_only` or `permission.admins_only`.
@@ -76,16 +81,21 @@ def check_press(caller: Caller, job: Job, rules: Rules) -> None:
             pass
 
 
-def check_caps(spec: Spec, caller: Caller, rules: Rules) -> None:
-    """Let somebody have a render of this size.
+def check_caps(spec: Spec, capabilities: Capabilities, caller: Caller, rules: Rules) -> None:
+    """Check that a render is within the caps of a caller.
 
     Raises:
-        UserError: `cap.refused`.
+        Refusal: `cap.refused`, with the most that they may have of what the model can do.
     """
     for cap, limit in _binding(caller, rules):
-        value = getattr(spec, cap.option.name)
+        name = cap.option.name
+        value = getattr(spec, name)
         if cap.rank(value) > cap.rank(limit):
-            raise UserError("cap.refused", option=label(cap.option), value=value, limit=limit)
+            most = max(_lower(cap, limit, spec, capabilities), key=cap.rank, default=None)
+            offers = () if most is None else ({name: most},)
+            raise Refusal(
+                "cap.refused", *offers, option=label(cap.option), value=value, limit=limit
+            )
 
 
 def within_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
@@ -102,16 +112,17 @@ def within_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
             COMMAND,
         }:
             continue
-        lower = [
-            value
-            for value in possible(cap, spec, resolved.capabilities) or [limit]
-            if cap.rank(value) <= cap.rank(limit)
-        ]
-        if lower:
+        if lower := _lower(cap, limit, spec, resolved.capabilities):
             spec = replace(spec, **{name: max(lower, key=cap.rank)})
             origins[name] = CAPPED
-    check_caps(spec, caller, rules)
+    check_caps(spec, resolved.capabilities, caller, rules)
     return replace(resolved, spec=spec, origins=origins)
+
+
+def _lower(cap: Cap, limit: Any, spec: Spec, capabilities: Capabilities) -> list[Any]:
+    """Return the values of an option that a limit leaves."""
+    values = possible(cap, spec, capabilities) or [limit]
+    return [value for value in values if cap.rank(value) <= cap.rank(limit)]
 
 
 def possible(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
@@ -119,6 +130,8 @@ def possible(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
 
     Empty where the model has no list of them.
     """
+    if cap.option is RESOLUTION and spec.latents is not None:
+        return [spec.resolution]  # what goes on from a clip has its size
     if cap.option is RESOLUTION:
         return [
             resolution
@@ -128,7 +141,7 @@ def possible(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
     if cap.option is FRAME_COUNT:
         return [
             frames
-            for frames in capabilities.frames
+            for frames in capabilities.lengths
             if replace(spec, frames=frames).mode is spec.mode and (frames > 1) is (spec.frames > 1)
         ]
     return []

@@ -1,4 +1,4 @@
-"""Options under a name: a person's own, and those that a guild's admins made for everybody."""
+"""Store of presets: named options of a person, or of a guild for everybody."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiosqlite
 
 from commands.policy.audit import Entry, record
+from commands.policy.settings import SettingSet
 from commands.policy.settings_values import restore_options
 from commands.schema import Value
 from inference.clock import Clock
@@ -30,6 +31,8 @@ class Preset:
     """A person's id, or `EVERYBODY`."""
     name: str
     options: Mapping[str, Value]
+    missing: tuple[str, ...] = ()
+    """Options that it has and nothing here knows any more: their plugin or model is gone."""
 
 
 _Options = dict[str, Value] | None
@@ -38,15 +41,16 @@ _Options = dict[str, Value] | None
 class PresetStore:
     """The table `presets`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, known: SettingSet) -> None:
         self._database = database
         self._clock = clock
+        self._known = known
 
     async def save(self, tenant: str, preset: Preset, actor: Requester) -> bool:
         """Keep a preset in place of one with its name; False when there are too many."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
-            before = await _options(connection, tenant, preset.owner, preset.name)
+            before = await self._options(connection, tenant, preset.owner, preset.name)
             [(count,)] = await connection.execute_fetchall(
                 "SELECT count(*) FROM presets WHERE tenant = ? AND owner = ?",
                 (tenant, preset.owner),
@@ -74,7 +78,12 @@ class PresetStore:
             (tenant, person, EVERYBODY, EVERYBODY),
         )
         return [
-            Preset(owner=row["owner"], name=row["name"], options=_restored(row["options"]))
+            Preset(
+                owner=row["owner"],
+                name=row["name"],
+                options=self._restored(row["options"]),
+                missing=self._missing(row["options"]),
+            )
             for row in rows
         ]
 
@@ -82,7 +91,7 @@ class PresetStore:
         """Delete a preset; return whether it was there."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
-            before = await _options(connection, tenant, owner, name)
+            before = await self._options(connection, tenant, owner, name)
             await connection.execute(
                 "DELETE FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
                 (tenant, owner, name),
@@ -118,20 +127,26 @@ class PresetStore:
             after=after,
         )
 
+    def _restored(self, stored: str) -> dict[str, Value]:
+        """Return the options of a stored preset, without those that mean nothing any more."""
+        try:
+            return restore_options(json.loads(stored), self._known)
+        except (ValueError, TypeError, RecursionError):  # damaged
+            return {}
 
-def _restored(stored: str) -> dict[str, Value]:
-    """Return the options of a stored preset, without those that mean nothing any more."""
-    try:
-        return restore_options(json.loads(stored))
-    except (ValueError, TypeError, RecursionError):  # damaged
-        return {}
+    def _missing(self, stored: str) -> tuple[str, ...]:
+        try:
+            found = json.loads(stored)
+        except (ValueError, RecursionError):  # damaged
+            return ()
+        names = found if isinstance(found, dict) else {}
+        return tuple(name for name in names if name not in self._known.defaults)
 
-
-async def _options(
-    connection: aiosqlite.Connection, tenant: str, owner: str, name: str
-) -> _Options:
-    rows = await connection.execute_fetchall(
-        "SELECT options FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
-        (tenant, owner, name),
-    )
-    return next((_restored(row["options"]) for row in rows), None)
+    async def _options(
+        self, connection: aiosqlite.Connection, tenant: str, owner: str, name: str
+    ) -> _Options:
+        rows = await connection.execute_fetchall(
+            "SELECT options FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
+            (tenant, owner, name),
+        )
+        return next((self._restored(row["options"]) for row in rows), None)

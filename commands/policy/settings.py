@@ -8,17 +8,16 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, cast
 
-from commands.options import (
-    FRAME_COUNT,
-    LOOPS,
-    PROMPT,
-    RENDER_OPTIONS,
-    RESOLUTION,
-    SEED,
-    STEPS,
-)
-from commands.resolve import BUILT_IN, CHANNEL, GUILD, USER, Layer
+from commands.option_set import OptionSet
+from commands.options import COUNT, FRAME_COUNT, LOOPS, PRESET, PROMPT, RESOLUTION, SEED, STEPS
 from commands.schema import Kind, Option, Range, Value
+from commands.specs.layers import (
+    BUILT_IN,
+    CHANNEL,
+    GUILD,
+    USER,
+    Layer,
+)
 from inference.domain.output_settings import MAXIMUM_SUFFIX
 from inference.domain.watermark import Corner
 
@@ -75,14 +74,14 @@ class Buttons(StrEnum):
 
 
 class Prompts(StrEnum):
-    """How much of others' jobs the line shows."""
+    """How much of others' jobs the queue shows."""
 
     SHOWN = "shown"
     HIDDEN = "hidden"
 
 
 class Flagged(StrEnum):
-    """What becomes of what a safety check flags, unless it is out of the question anyway."""
+    """Policy on content that a safety check flags, unless it is always refused."""
 
     DENY = "deny"
     SPOILER = "spoiler"
@@ -95,7 +94,7 @@ class Language(StrEnum):
     """In what everybody is spoken to: on cards, and in the messages that bring clips."""
 
     AUTO = "auto"
-    """That of whoever asked."""
+    """That of the requester."""
     ENGLISH = "en"
     KOREAN = "ko"
 
@@ -106,6 +105,32 @@ class External(StrEnum):
     DENY = "deny"
     ALLOW = "allow"
     """Make things, within the caps; they still see nothing beyond that channel."""
+
+
+class Topic(StrEnum):
+    """What a setting is about: the groups in which all are listed."""
+
+    DEFAULTS = "defaults"
+    PEOPLE = "people"
+    CHECKS = "checks"
+    FILES = "files"
+    PLACE = "place"
+    QUOTA = "quota"
+    CAPS = "caps"
+
+
+_TOPICS = {
+    "default": Topic.DEFAULTS,
+    "review": Topic.CHECKS,
+    "safety": Topic.CHECKS,
+    "recipe": Topic.FILES,
+    "watermark": Topic.FILES,
+    "language": Topic.PLACE,
+    "timezone": Topic.PLACE,
+    "quota": Topic.QUOTA,
+    "cap": Topic.CAPS,
+}
+"""By the first word of the key; all others are about people."""
 
 
 _GUILD = frozenset({Scope.GUILD})
@@ -134,6 +159,11 @@ class Setting:
         """What it is called when it is set."""
         return self.option.name
 
+    @property
+    def topic(self) -> Topic:
+        """The group in which it is listed."""
+        return _TOPICS.get(self.key.partition(".")[0], Topic.PEOPLE)
+
 
 def _setting(key: str, kind: Kind = Kind.TEXT, **details: Any) -> Setting:
     about = {
@@ -158,6 +188,7 @@ REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope), n
 SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged.DENY.value)
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
+WATERMARK_IMAGES = _setting("watermark.images", Kind.FLAG, default=True)
 WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
 EXTERNAL = _setting("external", Kind.CHOICE, choices=tuple(External), default=External.DENY.value)
 LANGUAGE = _setting("language", Kind.CHOICE, choices=tuple(Language), default=Language.AUTO.value)
@@ -208,43 +239,55 @@ def _cap(option: Option) -> Cap:
 
 CAPS = tuple(_cap(option) for option in (RESOLUTION, FRAME_COUNT, STEPS, LOOPS))
 
-DEFAULTS = {
-    option.name: Setting(
-        option=replace(option, name=f"default.{option.name}", flag=None),
+_DEFAULT = "default."
+
+_COMMON = (
+    CHANNELS,
+    ROLES,
+    BUTTONS,
+    QUEUE_PROMPTS,
+    REVIEW,
+    SAFETY,
+    RECIPE_PROMPT,
+    WATERMARK_CORNER,
+    WATERMARK_IMAGES,
+    WATERMARK_SUFFIX,
+    EXTERNAL,
+    LANGUAGE,
+    TIMEZONE,
+    QUOTA_GUILD,
+    QUOTA_USER,
+    QUOTA_ROLES,
+    QUOTA_PEOPLE,
+    *(setting for cap in CAPS for setting in (cap.limit, cap.exempt)),
+)
+
+
+class SettingSet:
+    """All settings of an installation: the common ones, and a default for each option."""
+
+    def __init__(self, options: OptionSet) -> None:
+        self.options = options
+        self.defaults: Mapping[str, Setting] = {
+            option.name: _default(option)
+            for option in options.by_name.values()
+            if option not in (PROMPT, SEED, PRESET, COUNT) and option.kind is not Kind.IMAGE
+        }
+        """By the name of the option whose default it sets. Images come with each request: a kept
+        one would be read, or fetched, for whoever asks next."""
+        self.by_key: Mapping[str, Setting] = {
+            setting.key: setting for setting in (*_COMMON, *self.defaults.values())
+        }
+        """In the order in which they are listed."""
+
+
+def _default(option: Option) -> Setting:
+    return Setting(
+        option=replace(option, name=_DEFAULT + option.name, flag=None),
         help_key=option.help_key,
         scopes=frozenset(Scope),
         sets=option,
     )
-    for option in RENDER_OPTIONS
-    if option not in (PROMPT, SEED) and option.kind is not Kind.IMAGE
-}
-"""By the name of the option whose default it sets. Images come with each request: a kept one would
-be read, or fetched, for whoever asks next."""
-
-SETTINGS = {
-    setting.key: setting
-    for setting in (
-        CHANNELS,
-        ROLES,
-        BUTTONS,
-        QUEUE_PROMPTS,
-        REVIEW,
-        SAFETY,
-        RECIPE_PROMPT,
-        WATERMARK_CORNER,
-        WATERMARK_SUFFIX,
-        EXTERNAL,
-        LANGUAGE,
-        TIMEZONE,
-        QUOTA_GUILD,
-        QUOTA_USER,
-        QUOTA_ROLES,
-        QUOTA_PEOPLE,
-        *(setting for cap in CAPS for setting in (cap.limit, cap.exempt)),
-        *DEFAULTS.values(),
-    )
-}
-"""Every setting by its key, in the order in which they are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,9 +325,9 @@ class Rules:
             Layer(
                 name=scope.value,
                 values={
-                    name: cast("Value", self.of(scope)[setting.key])
-                    for name, setting in DEFAULTS.items()
-                    if setting.key in self.of(scope)
+                    key.removeprefix(_DEFAULT): cast("Value", value)
+                    for key, value in self.of(scope).items()
+                    if key.startswith(_DEFAULT)
                 },
             )
             for scope in Scope

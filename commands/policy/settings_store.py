@@ -1,4 +1,4 @@
-"""Where settings are kept, behind a cache that never answers with what was changed before."""
+"""Store of settings, with a cache that is invalidated by each change."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import aiosqlite
 import structlog
 
 from commands.policy.audit import Entry, record
-from commands.policy.settings import SETTINGS, Rules, Scope, Setting, Stored
+from commands.policy.settings import Rules, Scope, Setting, SettingSet, Stored
 from commands.policy.settings_values import restore
 from inference.clock import Clock
 from inference.domain.job import Requester
-from inference.store.quarantine import take_out
+from inference.store.codec.quarantine import take_out
 from inference.store.sqlite.database import Database, Work
 from inference.store.sqlite.undecodable import UndecodableText
 
@@ -46,11 +46,12 @@ class _Cached:
 
 
 class SettingsStore:
-    """The table `settings`, owned by this process alone (see `inference.store.lock`)."""
+    """The table `settings`, owned by this process alone (see `inference.store.data_directory`)."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, known: SettingSet) -> None:
         self._database = database
         self._clock = clock
+        self._known = known
         self._cache: dict[str, _Cached] = {}
 
     async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
@@ -72,6 +73,14 @@ class SettingsStore:
 
         # A caller that is cancelled has still asked: the cache must hear of what was written.
         await asyncio.shield(self._rewrite(tenant, work))
+
+    async def personal(self, tenant: str, person: str) -> dict[str, str]:
+        """Return what a person set for themselves, by key, as it is kept."""
+        rows = await self._database.read(
+            "SELECT key, value FROM settings WHERE tenant = ? AND scope = ? AND subject = ?",
+            (tenant, Scope.USER.value, person),
+        )
+        return {row["key"]: row["value"] for row in rows}
 
     async def forget(self, tenant: str, person: str) -> None:
         """Take back everything that a person set for themselves."""
@@ -147,26 +156,25 @@ class SettingsStore:
                     "value",
                     self._clock.now(),
                 )
-        kept = _sorted(sound)
+        kept = self._sorted(sound)
         # What was read while somebody changed it may already be old: it serves this call only.
         if generation == cached.generation:
             cached.kept = kept
         return kept
 
-
-def _sorted(rows: Iterable[aiosqlite.Row]) -> _Kept:
-    """Sort rows by whom they are for, without what this version does not know."""
-    kept: _Kept = {}
-    for row in rows:
-        setting, scope = SETTINGS.get(row["key"]), Scope(row["scope"])
-        value = None
-        if setting is not None and scope in setting.scopes:
-            value = _restored(setting, json.loads(row["value"]))
-        if setting is None or value is None:
-            _log.warning("setting.ignored", key=row["key"])
-            continue
-        kept.setdefault((scope, row["subject"]), {})[setting.key] = value
-    return kept
+    def _sorted(self, rows: Iterable[aiosqlite.Row]) -> _Kept:
+        """Sort rows by whom they are for, without what this version or its models do not know."""
+        kept: _Kept = {}
+        for row in rows:
+            setting, scope = self._known.by_key.get(row["key"]), Scope(row["scope"])
+            value = None
+            if setting is not None and scope in setting.scopes:
+                value = _restored(setting, json.loads(row["value"]))
+            if setting is None or value is None:
+                _log.warning("setting.ignored", key=row["key"])
+                continue
+            kept.setdefault((scope, row["subject"]), {})[setting.key] = value
+        return kept
 
 
 def _is_json(value: object) -> bool:

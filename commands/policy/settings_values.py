@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from commands.installation import Installation
-from commands.options import BY_FLAG
+from commands.options import KEY
 from commands.parsing.suggestions import closest
-from commands.parsing.values import accept, fold, restored, shown
+from commands.parsing.values import accept, accept_advising, fold, restored, shown
 from commands.policy.legality import check_options
 from commands.policy.settings import (
-    DEFAULTS,
     MAXIMUM_NAME,
     MAXIMUM_NAMES,
-    SETTINGS,
     UNLIMITED,
     WATERMARK_SUFFIX,
+    Naming,
     Setting,
+    SettingSet,
     Shape,
     Stored,
 )
+from commands.refusal import Refusal
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 
 
-def named(typed: str) -> Setting:
-    """Return the setting that `typed` names; `default.ar` is as good as `default.aspect`.
+def named(typed: str, known: SettingSet) -> Setting:
+    """Return the setting that `typed` names: `aspect`, `ar` and `default.ar` are `default.aspect`.
 
     Raises:
-        UserError: `setting.unknown` or `setting.mistyped`.
+        UserError: `setting.unknown`.
+        Refusal: `setting.mistyped`.
     """
     wanted = typed.strip().casefold()
-    parts = wanted.split(".")
+    by_flag = known.options.by_flag
+    parts = [by_flag[part].name if part in by_flag else part for part in wanted.split(".")]
     if parts[0] in {"default", "cap"}:
-        wanted = ".".join(BY_FLAG[part].name if part in BY_FLAG else part for part in parts)
-    if wanted in SETTINGS:
-        return SETTINGS[wanted]
-    guess = closest(wanted, SETTINGS)
+        wanted = ".".join(parts)
+    elif parts[0] in known.defaults and len(parts) == 1:
+        wanted = known.defaults[parts[0]].key
+    if wanted in known.by_key:
+        return known.by_key[wanted]
+    guess = closest(wanted, known.by_key)
     if guess is None:
         raise UserError("setting.unknown", key=shown(typed))
-    raise UserError("setting.mistyped", key=shown(typed), suggestion=guess)
+    raise Refusal("setting.mistyped", {KEY.name: guess}, key=shown(typed), suggestion=guess)
 
 
 def read(
@@ -62,7 +68,7 @@ def read(
     typed = typed.strip()
     match setting.shape:
         case Shape.VALUE:
-            value = _read_value(setting.option, typed, installation)
+            value = _read_value(setting, typed, installation, model)
             _check_use(setting, value, installation, model)
             return value
         case Shape.NAMES:
@@ -71,11 +77,6 @@ def read(
             return _amounts(setting, typed)
         case Shape.ZONE:
             return _zone(typed)
-
-
-def is_legal(setting: Setting, stored: Stored) -> bool:
-    """Return whether a value that was kept earlier still means something."""
-    return restore(setting, stored) is not None
 
 
 def restore(setting: Setting, stored: Any) -> Stored | None:
@@ -97,12 +98,14 @@ def restore(setting: Setting, stored: Any) -> Stored | None:
         return None
 
 
-def restore_options(stored: Any) -> dict[str, Value]:
+def restore_options(stored: Any, known: SettingSet) -> dict[str, Value]:
     """Return what kept options of a render mean now; those that can be no default are left out."""
     if not isinstance(stored, dict):
         return {}
     meant = {
-        name: restore(DEFAULTS[name], value) for name, value in stored.items() if name in DEFAULTS
+        name: restore(known.defaults[name], value)
+        for name, value in stored.items()
+        if name in known.defaults
     }
     return {name: cast("Value", value) for name, value in meant.items() if value is not None}
 
@@ -163,17 +166,24 @@ def plain_id(typed: str) -> str:
 
 _MENTION = re.compile(r"<(@!?|@&|#|!subteam\^)(?P<id>[A-Za-z0-9]+)(\|[^>]*)?>")
 _SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
-_DRAWABLE = re.compile(r"[ -~]*")
+_DRAWABLE = re.compile(r"[ -~ㄱ-ㆎ가-힣]*")
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}")
 """What begins in lower case is of the machine alone: `localtime`, `posix/`, `right/`."""
 _NO_ZONES = frozenset({"Factory"})
 """Of the zone database, but no place."""
 
 
-def _read_value(option: Option, typed: str, installation: Installation) -> Value:
+def _read_value(
+    setting: Setting, typed: str, installation: Installation, model: str | None
+) -> Value:
+    option = setting.option
     if option.kind is Kind.FLAG:
         return accept(option, _SWITCH.get(fold(typed), typed))
-    value = accept(option, typed)
+    works = None
+    if setting.sets is not None:
+        shown_here = installation.narrowed(model).shown.get(setting.sets.name, setting.sets)
+        works = replace(option, choices=shown_here.choices, range=shown_here.range)
+    value = accept_advising(option, typed, works)
     if option.kind is Kind.MODEL:
         return installation.model(str(value)).name
     _check_drawable(option, value)
@@ -196,6 +206,9 @@ def _amounts(setting: Setting, typed: str) -> dict[str, int | None]:
     amounts: dict[str, int | None] = {}
     for pair in filter(None, re.split(r"[,\s]+", re.sub(r"\s*=\s*", "=", typed))):
         name, _, amount = pair.rpartition("=")
+        if not name:
+            example = "ann=7200" if setting.naming is Naming.PEOPLE else "editors=7200"
+            raise UserError("setting.no_pair", key=setting.key, value=shown(pair), pair=example)
         amounts[plain_id(name)] = amount_of(setting, amount)
     _check_names(setting, list(amounts))
     return amounts

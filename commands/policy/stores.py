@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from commands.option_set import OptionSet
 from commands.policy.audit import Audit
 from commands.policy.blocks import Block, BlockStore
+from commands.policy.erasures import ErasureStore
 from commands.policy.operator_rules import EVERYWHERE, OperatorRules
 from commands.policy.presets_store import PresetStore
+from commands.policy.refused_requests import RefusedRequestStore
+from commands.policy.settings import SettingSet
 from commands.policy.settings_store import SettingsStore
 from commands.policy.words_store import GuildWordStore
 from inference.clock import Clock
 from inference.store.sqlite.database import Database
+from inference.store.sqlite.migrate import PackageMigrations
+
+TABLES = PackageMigrations(name="commands", package="commands.policy")
+"""Where the rules are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What a call is judged by."""
 
+    known: SettingSet
+    """Which settings there are."""
     settings: SettingsStore
     presets: PresetStore
+    refused_requests: RefusedRequestStore
     blocks: BlockStore
     words: GuildWordStore
     audit: Audit
+    erasures: ErasureStore
     operator_rules: OperatorRules = field(default_factory=OperatorRules)
 
     async def block_of(self, tenant: str, person: str, everywhere: str) -> Block | None:
@@ -43,18 +55,33 @@ class Policy:
         """
         await self.settings.forget(tenant, person)
         await self.presets.forget(tenant, person)
+        await self.refused_requests.forget(tenant, person)
         await self.audit.forget(tenant, person)
 
 
 def make_policy(
-    database: Database, clock: Clock, operator_rules: OperatorRules | None = None
+    database: Database,
+    clock: Clock,
+    options: OptionSet,
+    operator_rules: OperatorRules | None = None,
 ) -> Policy:
-    """Put the rules together over one database, with what the operator's config says."""
+    """Put the rules together over one database.
+
+    Args:
+        database: Keeps them.
+        clock: Dates changes.
+        options: What may be set for a render here.
+        operator_rules: What the operator's config says.
+    """
+    known = SettingSet(options)
     return Policy(
-        settings=SettingsStore(database, clock),
-        presets=PresetStore(database, clock),
+        known=known,
+        settings=SettingsStore(database, clock, known),
+        presets=PresetStore(database, clock, known),
+        refused_requests=RefusedRequestStore(database, clock),
         blocks=BlockStore(database, clock),
         words=GuildWordStore(database, clock),
         audit=Audit(database),
+        erasures=ErasureStore(database),
         operator_rules=operator_rules or OperatorRules(),
     )

@@ -1,6 +1,6 @@
 """Who may see a job: the one rule behind every list, card, button, suggestion and route.
 
-A job from a private place is for the people there, its requester and the admins of that place; any
+A job from a private channel is for the people in it, its requester and the channel's admins; any
 other job is for its tenant. Everybody else learns only that a place in the queue is taken. The
 operator of the machine also learns the ids, to cancel by, but no prompts.
 """
@@ -36,12 +36,12 @@ class Viewer:
     person: str = ""
     """As the tenant knows them; empty for nobody in particular."""
     channels: frozenset[str] = frozenset()
-    """The place they look from; for a thread also the channel it is in."""
+    """The channel they look from; for a thread also the channel it is in."""
     guest: bool = False
-    """Whether they belong to the tenant in that one place only."""
+    """Whether they belong to the tenant in that one channel only."""
     operator: bool = False
     administers: Callable[[str], bool] = _nowhere
-    """Whether they are an admin of a private place, given by its id."""
+    """Whether they are an admin of a private channel, given by its id."""
     turned_private: frozenset[str] = frozenset()
     """Channels that were public when jobs were asked for there, and are not any more."""
 
@@ -52,10 +52,10 @@ def sight(job: Job, viewer: Viewer) -> Sight:
         return Sight.NONE
     if viewer.person and job.requester.id == viewer.person:
         return Sight.ALL
-    place = job.audience.channel
-    if place and (place in viewer.channels or viewer.administers(place)):
+    channel = job.audience.channel
+    if channel and (channel in viewer.channels or viewer.administers(channel)):
         return Sight.ALL
-    private = job.audience.private or place in viewer.turned_private
+    private = job.audience.private or channel in viewer.turned_private
     if not private and not viewer.guest:
         return Sight.ALL
     return Sight.ID if viewer.operator else Sight.NONE

@@ -6,10 +6,12 @@ what people typed.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from commands.actions import Action, ButtonId
 from inference.text import clean, isolate
@@ -41,6 +43,14 @@ class Instant:
 
     at: float
     """Unix seconds."""
+    zone: str = ""
+    """IANA time zone in which it is written where a chat cannot show each reader their own."""
+
+    def written(self, zone: tzinfo = UTC) -> str:
+        """Write it as hours and minutes, in `zone` if it has no zone of its own that is known."""
+        with contextlib.suppress(KeyError, ValueError, OSError):  # the zone database may change
+            zone = ZoneInfo(self.zone) if self.zone else zone
+        return datetime.fromtimestamp(self.at, tz=zone).strftime("%H:%M")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +84,29 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """What is asked before something that cannot be taken back."""
+
+    title: str
+    text: str
+    yes: str
+    no: str
+
+
+SHEET = "-sheet.jpg"
+"""Ends the name of a file with all stills that were asked for together, after the id of a job."""
+
+MENU = frozenset({Action.LARGER, Action.ANIMATE, Action.DELETE})
+"""What stands in the menu of a card that has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Button:
     """One thing to press."""
 
     key: ButtonId
     label: str
+    confirm: Confirm | None = None
 
     @property
     def id(self) -> str:
@@ -112,30 +140,51 @@ class Card:
     owner: Person | None = None
     """Whose job it is; shown beside the title."""
     lines: tuple[Line, ...] = ()
+    facts: str = ""
+    """What is made, in small print below the title."""
     progress: Bar | None = None
     """Drawn before the last line."""
+    ready: Line = ()
+    """When it will be ready, by the clock: for chats whose readers all see their own time."""
     buttons: tuple[Button, ...] = ()
+    menu: str = ""
+    """Label of the menu for the buttons of `MENU`, in chats that have menus."""
     attachment: Attachment | None = None
     job: str | None = None
     """The job that the card shows."""
+    line: str = ""
+    """Its last line, if that is a command to edit and send: a chat may open its input with it."""
     private: bool = False
     """Only the caller may see it."""
     ping: bool = False
     """Notify the people named in it; only in the message that ends a job."""
     option: str = ""
     """Name of the option that an error is about, so that a form can show it there."""
+    from_outbox: bool = False
+    """It is the card of the job that the request made: the outbox posts it, once, and edits it."""
 
     @property
-    def shows_accepted_job(self) -> bool:
-        """Whether it is the card of a job that the request made: the outbox posts that, once."""
-        answers = {CardKind.INFO, CardKind.ERROR, CardKind.CLIP}
-        return self.job is not None and not self.private and self.kind not in answers
+    def pressed_often(self) -> tuple[Button, ...]:
+        """The buttons that stand on the card itself where it has a menu."""
+        return tuple(each for each in self.buttons if not self.menu or each.action not in MENU)
+
+    @property
+    def pressed_rarely(self) -> tuple[Button, ...]:
+        """The buttons in the menu."""
+        return tuple(each for each in self.buttons if self.menu and each.action in MENU)
 
 
 def bar_text(bar: Bar) -> str:
     """Write a progress bar as characters."""
     filled = round(bar.fraction * BAR_WIDTH)
+    if bar.fraction < 1:  # a full bar is a finished job
+        filled = min(filled, BAR_WIDTH - 1)
     return "▓" * filled + "░" * (BAR_WIDTH - filled)
+
+
+def percent(bar: Bar) -> str:
+    """Write how much is done, in per cent."""
+    return f"{round(bar.fraction * 100)} %"
 
 
 def plain(card: Card, *, zone: tzinfo = UTC) -> str:
@@ -143,21 +192,27 @@ def plain(card: Card, *, zone: tzinfo = UTC) -> str:
     head = [card.title] if card.title else []
     if card.owner is not None:
         head.append(card.owner.shown)
+    facts = [card.facts] if card.facts else []
     lines = [plain_line(line, zone=zone) for line in card.lines]
     if card.progress is not None:
         lines[-1:] = ["  ".join([bar_text(card.progress), *lines[-1:]])]
-    return "\n".join([*(["  ".join(head)] if head else []), *lines])
+    return "\n".join([*(["  ".join(head)] if head else []), *facts, *lines])
 
 
 def plain_line(line: Line, *, zone: tzinfo = UTC) -> str:
-    """Write one line as text, times as hours and minutes in `zone`."""
+    """Write one line as text, times as hours and minutes.
+
+    Args:
+        line: What is written.
+        zone: Of times that have no zone of their own.
+    """
     return "".join(_plain_part(part, zone) for part in line)
 
 
 def _plain_part(part: str | Instant | Person, zone: tzinfo) -> str:
     match part:
-        case Instant(at=at):
-            return datetime.fromtimestamp(at, tz=zone).strftime("%H:%M")
+        case Instant():
+            return part.written(zone)
         case Person():
             return part.shown
         case _:

@@ -2,8 +2,8 @@
 
 Message ids are stable keys (`error.flag.unknown`), texts have `{placeholders}`, and a placeholder
 may say how its value is written: `{legal:or}`, `{seconds:duration}`, `{seconds:about}`,
-`{position:ordinal}`, `{reason:reason}`. A message with plural forms is chosen by its parameter
-`count`.
+`{position:ordinal}`, `{reason:reason}`, `{problem:error}`. A message with plural forms is chosen by
+its parameter `count`.
 Where a language bends the text behind a value to it, as Korean does, that is done here.
 A language is one `.po` file, read as it is: there is nothing to compile.
 """
@@ -12,30 +12,26 @@ from __future__ import annotations
 
 import gettext
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from importlib import resources
+from pathlib import PurePath
 from string import Formatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import structlog
-from babel import Locale
-from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po
-
-from commands.disclosure import without_paths
 from commands.text import particles
 from inference.domain.errors import RushesError, UserErrors
 from inference.domain.job import Failure
 from inference.text import isolate_foreign
+
+if TYPE_CHECKING:
+    from babel.messages.catalog import Catalog
 
 FALLBACK = "en"
 """The language that has every message."""
 
 _LOCALES = 256
 """Spellings that are remembered; anybody may send any."""
-
-_log = structlog.get_logger(__name__)
 
 
 def text(key: str, locale: str, /, **params: Any) -> str:
@@ -53,7 +49,7 @@ def parts(key: str, locale: str, /, **params: Any) -> tuple[Any, ...]:
     """
     template = _template(key, language(locale), params.get("count"))
     if template is None:
-        _log.error("message.missing", key=key, locale=locale)
+        _log_error("message.missing", key=key, locale=locale)
         template = _template("message.missing", language(locale), None) or "{key}"
         params = {"key": key}
     return tuple(_fill(template, language(locale), params))
@@ -67,7 +63,7 @@ def error_text(error: RushesError | Failure, locale: str) -> str:
         return text(f"error.{error.code}", locale, **error.params)
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as problem:
         # Of a stored failure with values of another kind than its sentence wants.
-        _log.error("message.unfillable", code=error.code, error=type(problem).__name__)
+        _log_error("message.unfillable", code=error.code, error=type(problem).__name__)
         return text("message.missing", locale, key=error.code)
 
 
@@ -101,8 +97,23 @@ def about(seconds: float, locale: str) -> str:
 
 def ordinal(number: int, locale: str) -> str:
     """Write a place in a row: 2nd."""
+    from babel import Locale  # noqa: PLC0415 - see `_log_error`
+
     form = Locale.parse(language(locale)).ordinal_form(number)
     return text(f"ordinal.{form}", locale, number=number)
+
+
+_plugin_catalogs: list[Mapping[str, Catalog]] = []
+"""At most one mapping: the texts of this process's plugins by language."""
+
+
+def use_plugin_catalogs(catalogs: Mapping[str, Catalog]) -> None:
+    """Let the checked texts of plugins be found, in place of those before.
+
+    Args:
+        catalogs: By language; no key is one of ours.
+    """
+    _plugin_catalogs[:] = [catalogs]
 
 
 def any_of(items: Iterable[object], locale: str) -> str:
@@ -132,22 +143,28 @@ def template(key: str, locale: str = FALLBACK) -> str | None:
 @lru_cache(maxsize=_LOCALES)
 def language(locale: str) -> str:
     """Return the language in which `locale` is answered: `en-GB` and `xx` in English."""
-    wanted = re.split("[-_.@]", locale)[0].lower()
-    return wanted if wanted in _languages() else FALLBACK
+    return re.split("[-_.@]", locale)[0].lower() if is_known(locale) else FALLBACK
+
+
+def is_known(locale: str) -> bool:
+    """Return whether there is a language for `locale`, such as `ko` or `ko_KR.UTF-8`."""
+    return re.split("[-_.@]", locale)[0].lower() in languages()
 
 
 @cache
-def _languages() -> frozenset[str]:
+def languages() -> frozenset[str]:
+    """Return the languages that there are, all with every message that is in `FALLBACK`."""
     places = (resources.files("commands") / "locales").iterdir()
     return frozenset(place.name for place in places if _source(place.name).is_file())
 
 
-_WRITERS: dict[str, Callable[[Any, str], str]] = {
+WRITERS: dict[str, Callable[[Any, str], str]] = {
     "or": any_of,
     "duration": duration,
     "about": about,
     "ordinal": ordinal,
     "reason": reason,
+    "error": error_text,
 }
 
 _AGREEMENT: dict[str, Callable[[str, str], str]] = {"ko": particles.agree}
@@ -164,7 +181,7 @@ def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
             continue
         value = params.get(name, "?")
         if style:
-            value = _WRITERS[style](value, locale)
+            value = WRITERS[style](value, locale)
         elif isinstance(value, int | float):
             value = str(value)
         before = value if isinstance(value, str) else ""
@@ -174,8 +191,11 @@ def _fill(template: str, locale: str, params: dict[str, Any]) -> Iterator[Any]:
 
 
 def _template(key: str, locale: str, count: object) -> str | None:
-    for candidate in dict.fromkeys((locale, FALLBACK)):
-        message = _catalog(candidate).get(key)
+    candidates = dict.fromkeys((locale, FALLBACK))
+    found = [(candidate, _catalog(candidate).get(key)) for candidate in candidates]
+    for catalogs in _plugin_catalogs:
+        found += [(name, catalogs[name].get(key)) for name in candidates if name in catalogs]
+    for candidate, message in found:
         if message is not None and message.string:
             forms = message.string
             if isinstance(forms, str):
@@ -193,8 +213,17 @@ def _source(locale: str) -> Any:
     return resources.files("commands") / "locales" / locale / "LC_MESSAGES" / "rushes.po"
 
 
+def _log_error(event: str, **fields: Any) -> None:
+    """Log a bug. The logger is imported here: with it the command line would start late."""
+    import structlog  # noqa: PLC0415
+
+    structlog.get_logger(__name__).error(event, **fields)
+
+
 @cache
 def _catalog(locale: str) -> Catalog:
+    from babel.messages.pofile import read_po  # noqa: PLC0415 - see `_log_error`
+
     with _source(locale).open("rb") as file:
         return read_po(file, locale=locale, abort_invalid=True)
 
@@ -202,3 +231,36 @@ def _catalog(locale: str) -> Catalog:
 @cache
 def _plural_rule(locale: str) -> Callable[[int], int]:
     return gettext.c2py(_catalog(locale).plural_expr)
+
+
+_TYPED = frozenset({"image.not_found"})
+"""Errors about a path that the person typed, on their own machine."""
+
+_PLACES = frozenset({"path", "source", "file", "files", "folder", "directory", "place"})
+"""Values that name a file."""
+
+_WORDS = frozenset({"reason", "problem", "detail", "error"})
+"""Values that a system or a library wrote, and that may quote a path."""
+
+_PATH = re.compile(r"(?<![\w/:.~-])~?(?:/[^\s/'\"“”:;,()\[\]<>]+)+/?")
+
+
+def without_paths(code: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an error's sentence as members may see them: files by name only."""
+    if code in _TYPED:
+        return dict(params)
+    return {name: _hidden(name, value) for name, value in params.items()}
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return [_hidden(name, item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if name in _PLACES and value.startswith(("/", "~")):
+        return PurePath(value).name
+    if name in _WORDS:
+        return _PATH.sub(lambda found: PurePath(found[0]).name, value)
+    return value

@@ -1,40 +1,45 @@
-"""Specs and results in one line of words."""
+"""A job in one line of words: its spec, its result, its prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from commands.options import CAMERA, MOTION, PROMPT, RENDER_OPTIONS
-from commands.schema import Kind, Option
-from commands.text.messages import text
+from commands.option_set import OptionSet, own_option
+from commands.options import PROMPT
+from commands.schema import Kind
+from commands.text.messages import FALLBACK, text
+from commands.text.option_texts import effect_name, option_name, written
+from inference.domain.capabilities import Capabilities
 from inference.domain.job import Job
-from inference.domain.spec import Camera, Mode, Motion, Spec
-from inference.engines.base import Capabilities
-from inference.text import ISOLATES, clean, isolate
+from inference.domain.spec import Mode, Spec
+from inference.text import ISOLATES, clean, cut, is_blank, isolate, isolate_foreign
+
+DESCRIPTION_LENGTH = 1000
+"""Characters of the prompt in the alternative text of a file (Discord takes 1024)."""
 
 
-def facts(spec: Spec, locale: str) -> str:
+def facts(spec: Spec, locale: str, capabilities: Capabilities | None, *, seed: bool = True) -> str:
     """Sum up a spec: `720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623`."""
-    shown = [str(spec.resolution), str(spec.aspect), _length(spec, locale), *_added(spec, locale)]
-    if spec.mode is not Mode.TEXT_TO_IMAGE:
-        if spec.loops > 1:
-            shown.append(text("facts.loops", locale, count=spec.loops))
-        if spec.motion is not Motion.OFF:
-            shown.append(text("facts.motion", locale, motion=written(MOTION, spec.motion, locale)))
-        if spec.camera is not Camera.NONE:
-            shown.append(text("facts.camera", locale, camera=written(CAMERA, spec.camera, locale)))
-    shown.append(text("facts.seed", locale, seed=spec.seed))
+    shown = [text("facts.draft", locale)] if spec.draft else []
+    shown += [str(spec.resolution), str(spec.aspect), _length(spec, locale), *_added(spec, locale)]
+    if spec.mode is not Mode.TEXT_TO_IMAGE and spec.loops > 1:
+        shown.append(text("facts.loops", locale, count=spec.loops))
+    shown += [*_own(spec, locale, capabilities), *_effects(spec, locale)]
+    if seed:
+        shown.append(text("facts.seed", locale, seed=spec.seed))
     return dotted(shown, locale)
 
 
 def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
     """Sum up a result: `720p · 97 frames · seed 48151623 · Open-Sora v1.3 · job 7Q2FK9XDAB`."""
     frames = job.manifest.frames if job.manifest else job.spec.frames
-    shown = [str(job.spec.resolution)]
+    shown = [text("facts.draft", locale)] if job.spec.draft else []
+    shown.append(str(job.spec.resolution))
     if job.spec.mode is not Mode.TEXT_TO_IMAGE:
         shown.append(text("unit.frames", locale, count=frames))
     shown += [
         *_added(job.spec, locale),
+        *_effects(job.spec, locale),
         text("facts.seed", locale, seed=job.spec.seed),
         capabilities.title if capabilities else job.spec.model,
         text("facts.job", locale, job=job.id),
@@ -42,23 +47,65 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
     return dotted(shown, locale)
 
 
-def shorten(prompt: str, length: int) -> str:
-    """Cut a prompt to `length` characters, the last of them an ellipsis."""
-    return prompt if len(prompt) <= length else prompt[: length - 1].rstrip() + "…"
-
-
 def quoted(prompt: str, length: int) -> str:
     """Return a prompt to stand beside our text: isolated on one line, `length` characters at most.
 
     The two that isolate it count.
     """
-    return isolate(shorten(clean(prompt), length - ISOLATES))
+    return isolate(cut(clean(prompt), length - ISOLATES))
+
+
+def description(job: Job, locale: str) -> str:
+    """Say in words what a file shows; of a flagged one, only which job it is of."""
+    if job.verdict.reasons:
+        return text("facts.job", locale, job=job.id)
+    return _alone(job.spec.prompt, DESCRIPTION_LENGTH)
+
+
+def thread_name(job: Job, length: int) -> str:
+    """Name the thread of a job by its prompt; of a flagged one, by its id."""
+    if job.verdict.reasons or is_blank(job.spec.prompt):
+        return text("facts.job", job.output.language or FALLBACK, job=job.id)
+    return _alone(job.spec.prompt, length)
+
+
+def _alone(prompt: str, length: int) -> str:
+    """Return a prompt that stands in a field of its own, where only its direction could leak."""
+    words = cut(" ".join(clean(prompt).split()), length - ISOLATES)
+    return isolate_foreign(words)
 
 
 def _length(spec: Spec, locale: str) -> str:
     if spec.mode is Mode.TEXT_TO_IMAGE:
         return text("facts.image", locale)
     return text("facts.length", locale, count=spec.total_frames, seconds=f"{spec.seconds:.1f}")
+
+
+_SAYS_NOTHING = frozenset({"off", "none"})
+"""Choices that leave a model's own option out."""
+
+
+def _own(spec: Spec, locale: str, capabilities: Capabilities | None) -> Iterator[str]:
+    """Yield what the basic ones of the model's own options are set to."""
+    for own in capabilities.options if capabilities else ():
+        option, value = own_option(own), spec.options.get(own.name)
+        silent = value is None or value is False or value in _SAYS_NOTHING
+        if own.advanced or silent or spec.mode not in own.modes:
+            continue
+        name = option_name(option, locale)
+        if value is True:
+            yield name
+        else:
+            said = written(option, value, locale)
+            yield text("facts.option", locale, name=name, value=said)
+
+
+def _effects(spec: Spec, locale: str) -> Iterator[str]:
+    """Yield the effects, each with what switches it on where that is a number or a choice."""
+    for use in spec.effects:
+        value = use.values.get(use.name, True)
+        name = effect_name(use, locale)
+        yield name if value is True else text("facts.option", locale, name=name, value=str(value))
 
 
 def _added(spec: Spec, locale: str) -> list[str]:
@@ -68,7 +115,7 @@ def _added(spec: Spec, locale: str) -> list[str]:
     return [text("facts.extended", locale, count=spec.total_frames - spec.after_frames)]
 
 
-STAGES = ("load", "text", "sample", "decode", "encode", "finish")
+STAGES = ("load", "text", "sample", "decode", "effects", "encode", "finish")
 """Stages of a render that people are told of, in their order; engines may have others."""
 
 
@@ -94,30 +141,27 @@ def dotted(shown: list[str], locale: str) -> str:
     return text("facts.separator", locale).join(shown)
 
 
-def recipe(job: Job, locale: str) -> Iterator[str]:
+def recipe(job: Job, locale: str, options: OptionSet) -> Iterator[str]:
     """Yield every option of a job but the prompt, with its value and where that came from."""
-    for option in RENDER_OPTIONS:
+    for option in options.by_name.values():
         if option is PROMPT:
             continue
-        value = getattr(job.spec, option.name)
+        value = job.spec.value(option.name)
         origin = job.origins.get(option.name)
         if value is None or origin is None or option.kind is Kind.IMAGE:
             continue
         yield text(
             "info.line",
             locale,
-            name=text(f"label.{option.name}", locale),
+            name=option_name(option, locale),
             value=written(option, value, locale),
             origin=text(f"origin.{origin}", locale),
         )
-
-
-def written(option: Option, value: object, locale: str) -> str:
-    """Write the value of an option as people read it, which may not be as they type it."""
-    if isinstance(value, bool):
-        return text("value.yes" if value else "value.no", locale)
-    if option.worded:
-        return text(f"choice.{option.name}.{str(value).replace(' ', '-')}", locale)
-    if option.kind is Kind.TEXT:
-        return isolate(str(value))
-    return text(option.unit, locale, count=value) if option.unit else str(value)
+    for use in job.spec.effects:
+        yield text(
+            "info.line",
+            locale,
+            name=effect_name(use, locale),
+            value=f"{use.package} {use.version}",
+            origin=text("origin.plugin", locale),
+        )

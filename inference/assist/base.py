@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from inference.domain.errors import AssistantError
 from inference.domain.spec import Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class RefinementRequest:
     """Input of a prompt refinement: the person's text and what it is for."""
 
     words: str
@@ -32,10 +33,20 @@ class PromptAssistant(Protocol):
         """Part of the cache key: assistants whose answers may differ have different names."""
         ...
 
-    async def refine(self, draft: Draft) -> str:
+    async def refine(self, request: RefinementRequest) -> str:
         """Return one line of English: at most six sentences, one scene, all that was asked for.
 
         Raises:
             AssistantError: There is no usable answer, after all retries and within the time-out.
         """
         ...
+
+
+class UnavailableAssistant:
+    """Stands in for an assistant that could not be made: everybody keeps their own words."""
+
+    name = "unavailable"
+
+    async def refine(self, request: RefinementRequest) -> str:  # noqa: ARG002 - the port's signature
+        """Raise; see `PromptAssistant`."""
+        raise AssistantError("assistant.unavailable")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.clock import Clock
 from inference.store.sqlite.database import Database
 from inference.store.sqlite.undecodable import UndecodableText
@@ -117,10 +117,10 @@ class RefinementCache:
         await self._database.write("forget_refinements", work)
 
 
-async def digest(draft: Draft, assistant: str) -> str:
+async def digest(request: RefinementRequest, assistant: str) -> str:
     """Return the cache key of a question: a hash that contains no text."""
-    image = None if draft.image is None else await asyncio.to_thread(_checksum, draft.image)
-    question = [assistant, draft.words, draft.mode.value, draft.drawn, draft.advice, image]
+    image = None if request.image is None else await asyncio.to_thread(_checksum, request.image)
+    question = [assistant, request.words, request.mode.value, request.drawn, request.advice, image]
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.domain.spec import Mode
 from inference.text import clean_words
 
@@ -69,11 +69,11 @@ _REFUSAL = re.compile(
 _QUOTES = "\"'“”„«»`"
 
 
-def system_message(draft: Draft) -> str:
-    """Return the system message for a draft."""
-    parts = [_TASKS[draft.mode], _INVENT if draft.drawn else _KEEP, _FORM]
-    if draft.advice is not None:
-        parts.append(f"This model is special, and this outweighs the rest: {draft.advice}")
+def system_message(request: RefinementRequest) -> str:
+    """Return the system message for a request."""
+    parts = [_TASKS[request.mode], _INVENT if request.drawn else _KEEP, _FORM]
+    if request.advice is not None:
+        parts.append(f"This model is special, and this outweighs the rest: {request.advice}")
     return "\n\n".join(parts)
 
 

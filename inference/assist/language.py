@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import unicodedata
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 class Languages:
-    """Language detector; loads its model on first use.
+    """Language detector; the process loads its model on first use.
 
     The verdict is careful: a foreign prompt taken for English is no worse than before, an English
     one taken for foreign confuses people.
@@ -53,30 +53,31 @@ class Languages:
             return await asyncio.to_thread(self._judge, text)
 
     def _judge(self, text: str) -> bool:
-        scores = self._identifier.rank(text)
+        scores = _identifier().rank(text)
         (best, probability), english = scores[0], dict(scores)["en"]
         return bool(best != "en" and probability >= SURE and english < UNLIKELY)
 
-    @cached_property
-    def _identifier(self) -> LanguageIdentifier:
-        """Load the model, without the tables of languages that are not asked about: 50 MB, 1 s."""
-        import numpy as np  # noqa: PLC0415 - most processes never need either
-        from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
-        from py3langid.modelio import (  # type: ignore[import-untyped] # noqa: PLC0415
-            load_model,
-        )
 
-        features, priors, names, next_states, rows, outputs = load_model(MODEL_DIR / MODEL_FILE)
-        kept = [index for index, name in enumerate(names) if name in LANGUAGES]
-        return LanguageIdentifier(
-            np.asarray(features)[:, kept],
-            np.asarray(priors)[kept],
-            [names[index] for index in kept],
-            next_states,
-            outputs,
-            norm_probs=True,
-            tk_row=rows,
-        )
+@functools.cache
+def _identifier() -> LanguageIdentifier:
+    """Load the model, without the tables of languages that are not asked about: 50 MB, 1 s."""
+    import numpy as np  # noqa: PLC0415 - most processes never need either
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
+    from py3langid.modelio import (  # type: ignore[import-untyped] # noqa: PLC0415
+        load_model,
+    )
+
+    features, priors, names, next_states, rows, outputs = load_model(MODEL_DIR / MODEL_FILE)
+    kept = [index for index, name in enumerate(names) if name in LANGUAGES]
+    return LanguageIdentifier(
+        np.asarray(features)[:, kept],
+        np.asarray(priors)[kept],
+        [names[index] for index in kept],
+        next_states,
+        outputs,
+        norm_probs=True,
+        tk_row=rows,
+    )
 
 
 def _is_latin(letter: str) -> bool:

@@ -26,7 +26,7 @@ from openai.types.chat import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.answer_limit import HEADERS
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.assist.http import http_client
 from inference.assist.instructions import is_refusal, system_message, tidy
 from inference.domain.errors import AssistantError
@@ -72,11 +72,11 @@ class OpenAIAssistant:
         """The model, and the server if it is not OpenAI."""
         return f"{self._settings.model}@{self._settings.base_url or 'openai'}"
 
-    async def refine(self, draft: Draft) -> str:
+    async def refine(self, request: RefinementRequest) -> str:
         """Return a prompt; see `PromptAssistant`."""
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                message = await self._ask(draft)
+                message = await self._ask(request)
         except (TimeoutError, APIConnectionError) as error:
             raise AssistantError("assistant.unavailable") from error
         except ContentFilterFinishReasonError as error:
@@ -97,10 +97,10 @@ class OpenAIAssistant:
             raise AssistantError("assistant.unusable")
         return prompt
 
-    async def _ask(self, draft: Draft) -> ParsedChatCompletionMessage[Answer]:
+    async def _ask(self, request: RefinementRequest) -> ParsedChatCompletionMessage[Answer]:
         completion = await self._client.chat.completions.parse(
             model=self._settings.model,
-            messages=await _messages(draft),
+            messages=await _messages(request),
             response_format=Answer,
         )
         return completion.choices[0].message
@@ -127,16 +127,16 @@ def _unanswered(status: int) -> AssistantError:
     return AssistantError("assistant.rejected", status=status)
 
 
-async def _messages(draft: Draft) -> list[ChatCompletionMessageParam]:
-    content: str | list[ChatCompletionContentPartParam] = draft.words
-    if draft.image is not None:
-        url = await asyncio.to_thread(_data_url, draft.image)
+async def _messages(request: RefinementRequest) -> list[ChatCompletionMessageParam]:
+    content: str | list[ChatCompletionContentPartParam] = request.words
+    if request.image is not None:
+        url = await asyncio.to_thread(_data_url, request.image)
         content = [
-            {"type": "text", "text": draft.words},
+            {"type": "text", "text": request.words},
             {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
         ]
     return [
-        {"role": "system", "content": system_message(draft)},
+        {"role": "system", "content": system_message(request)},
         {"role": "user", "content": content},
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from inference.assist.base import Draft, PromptAssistant
+from inference.assist.base import PromptAssistant, RefinementRequest
 from inference.assist.cache import Asker, RefinementCache, digest
 from inference.assist.instructions import is_refusal, tidy
 from inference.assist.limit import CallLimit
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Refiner:
-    """Refines drafts; repeated questions are answered from the cache."""
+    """Refines prompts; repeated questions are answered from the cache."""
 
     def __init__(
         self,
@@ -45,18 +45,18 @@ class Refiner:
         self._failures = 0
         self._rests_until = 0.0
 
-    async def refine(self, draft: Draft, asker: Asker) -> str:
-        """Return the refined prompt of a draft.
+    async def refine(self, request: RefinementRequest, asker: Asker) -> str:
+        """Return the refined prompt of a request.
 
         Raises:
             AssistantError: There is no usable answer now.
         """
         forgotten = self._cache.times_forgotten(asker)
-        key = await digest(draft, self._assistant.name)
+        key = await digest(request, self._assistant.name)
         # Plugins and older versions may return anything, so check the answer again.
         prompt = _usable(await self._cache.get(key) or "")
         if not prompt:
-            prompt = _usable(await self._ask(draft, asker))
+            prompt = _usable(await self._ask(request, asker))
         if not prompt:
             raise AssistantError("assistant.unusable")
         try:
@@ -65,13 +65,13 @@ class Refiner:
             _log.warning("assistant.not_kept", code=error.code)
         return prompt
 
-    async def _ask(self, draft: Draft, asker: Asker) -> str:
+    async def _ask(self, request: RefinementRequest, asker: Asker) -> str:
         if self._clock.monotonic() < self._rests_until:
             raise AssistantError("assistant.unavailable")
         if self._limit is not None:
             self._limit.take(asker.requester_id)
         try:
-            prompt = await self._assistant.refine(draft)
+            prompt = await self._assistant.refine(request)
         except AssistantError as error:
             self._note_failure(error)
             raise

@@ -74,8 +74,8 @@ class DeliveryError(RushesError):
         transient: True when the same call may succeed later.
         retry_after: Seconds the platform asked us to wait, if it did.
         unsent: True when the platform certainly did not take the message.
-        passing: The place is closed, but may open again soon, such as after a bot's time-out.
-        why: Catalog key of half a sentence for whoever gets the message in the next place.
+        passing: The route is closed, but may open again soon, such as after a bot's time-out.
+        why: Catalog key of half a sentence for whoever gets the message by the next route.
         repeatable: Whether a message that may be there already can be posted again all the same:
             the platform would know it by its key.
     """

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inference.domain.job import JobState
+from inference.domain.job import WAITING, JobState
 from inference.domain.render import Progress
 
 MAX_PENDING = 1000
@@ -29,9 +29,13 @@ class EventBus:
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[JobEvent]] = set()
+        self.departures = 0
+        """How often a job did not wait any more: places may have become free since."""
 
     def publish(self, event: JobEvent) -> None:
         """Put the event into every subscriber's queue without waiting."""
+        if event.progress is None and event.state not in WAITING:
+            self.departures += 1
         for queue in self._queues:
             if queue.full():
                 queue.get_nowait()

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from inference.domain.audience import Audience
 from inference.domain.output_settings import OutputSettings
 from inference.domain.quota import Quota
 from inference.domain.render import Manifest
@@ -44,6 +43,9 @@ ASSISTANT = "assistant"
 LANGUAGE = "language"
 """Origin of a `refine` that the language of the prompt switched on."""
 
+DRAFT = "draft"
+"""Origin of what `--draft` made cheaper, and of what a finished clip has from its draft."""
+
 MEMORY = "memory"
 """Origin of a size or length that is the largest that fits; its requester has to agree to it."""
 
@@ -52,7 +54,7 @@ KEPT_TOO_LARGE = "kept_too_large"
 """Note on a job whose file could not be made small enough to be posted."""
 
 KEPT_CLOSED = "kept_closed"
-"""Note on a job whose file no place took."""
+"""Note on a job whose file no route took."""
 
 KEPT_UNSEEN = "kept_unseen"
 """Note on a job whose file may have been posted, where nobody may look."""
@@ -76,7 +78,7 @@ class JobState(StrEnum):
     DELIVERING = "delivering"
     """The outbox owns it until the platform has it."""
     DONE = "done"
-    """Posted, or kept for `/rushes show` where no place took it."""
+    """Posted, or kept for `/rushes show` where no route took it."""
     REFUSED = "refused"
     """A check found a reason not to render it, or not to show what was rendered."""
     FAILED = "failed"
@@ -169,6 +171,19 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Who may see a job besides its requester: its channel, and whether only that one's members.
+
+    What a platform does not say is taken to be private, so that a mistake hides and never shows.
+    """
+
+    channel: str = ""
+    """Id of the channel, conversation or private thread; empty where it is not known."""
+    private: bool = True
+    """Whether it is for the people in that channel only; otherwise for the whole tenant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Input of `JobService.submit`: everything needed to create a job."""
 
@@ -195,6 +210,8 @@ class Order:
     """GPU time that requester and tenant may use, where that is limited."""
     review: bool = False
     """Whether the requester wants to agree to a refined prompt before it is queued."""
+    count: int = 1
+    """How many jobs it is, each with the next seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +238,6 @@ class Job:
     """Order of entering the queue; kept across restarts."""
     key: str | None = None
     parent: str | None = None
-    image: str | None = None
-    """Artifact name of the prepared reference image."""
     queued_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
@@ -231,6 +246,10 @@ class Job:
     """When the finished file was taken back."""
     failure: Failure | None = None
     manifest: Manifest | None = None
+    slot: str | None = None
+    """Name of the slot that took it last."""
+    device: str | None = None
+    """Kind of the device that made its file, by name."""
     output: OutputSettings = field(default_factory=OutputSettings)
     notes: tuple[str, ...] = ()
     """Catalog codes of remarks that preparing has for the requester."""
@@ -240,11 +259,20 @@ class Job:
     """See `Order.person`."""
     verdict: Verdict = field(default_factory=Verdict)
     """What the checks found so far; they never deny what goes on."""
+    batch: str | None = None
+    """Id of the first of the jobs that were asked for together: its card stands for all."""
+    number: int = 1
+    """Which of them this is, from 1."""
 
     @property
     def ended(self) -> bool:
         """Whether the job is in a final state."""
         return self.state in ENDED
+
+    @property
+    def card_of(self) -> str:
+        """Id of the job whose card shows this one."""
+        return self.batch or self.id
 
     @property
     def made_to_fit(self) -> bool:

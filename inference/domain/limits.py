@@ -35,7 +35,7 @@ class QueueLimits:
     """
 
     per_tenant: int = 5
-    per_requester: int = 3
+    per_requester: int = 4
     total: int = 200
     cooldown_seconds: float = 0.0
     job_seconds: float = math.inf

@@ -16,6 +16,8 @@ class ActKind(StrEnum):
     """Post the finished file, with the one ping."""
     NOTICE = "notice"
     """Tell the requester how it ended when there is no clip, with the one ping."""
+    SHEET = "sheet"
+    """Post one picture of all stills that were asked for together, each with its number."""
     REMOVAL = "removal"
     """Take the message with the file back."""
 
@@ -27,7 +29,7 @@ class Route(IntEnum):
     CHANNEL = 1
     DIRECT = 2
     KEPT = 3
-    """No place took it: it stays for `/rushes show`."""
+    """No route took it: it stays for `/rushes show`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ class Stage(StrEnum):
     """Bringing the model's weights in."""
     RENDERING = "rendering"
     """Sampling, step by step."""
+    EFFECTS = "effects"
+    """All steps done: effects are applied, frame by frame, as they are decoded."""
     FINISHING = "finishing"
     """All steps done: decoding, watermark, encoding."""
 
@@ -57,7 +59,8 @@ class Manifest:
     """Catalog codes of remarks for the person, from the engine."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per stage: load; the engine's own, such as text, sample and decode; encode, which
-    runs beside them; finish, after the last frame. total is all but load, by the dispatcher."""
+    runs beside them; finish, after the last frame. By the dispatcher: start, until there was a
+    worker; total, all but load and start."""
     forwards: int | None = None
     """Evaluations of the network, each branch of the guidance counted."""
     peak_bytes: int | None = None

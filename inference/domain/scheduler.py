@@ -41,7 +41,7 @@ class Charge:
     tenant: str
     tenant_virtual_time: float
     virtual_time: float
-    affinity_debt: float = 0.0
+    affinity_debt: Mapping[str, float] = field(default_factory=dict)
     """New value of `Shares.affinity_debt`; not persisted."""
 
 
@@ -53,8 +53,9 @@ class Shares:
     tenants: dict[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     """Tenant -> weight; 1 where unnamed. Twice the weight is twice the GPU seconds."""
-    affinity_debt: float = 0.0
-    """GPU seconds given to a warm model out of turn since somebody was served in turn."""
+    affinity_debt: Mapping[str, float] = field(default_factory=dict)
+    """Slot -> GPU seconds that it gave to its warm model out of turn since somebody was served in
+    turn."""
 
     def start(self, tenant: str) -> float:
         """Return the start tag of the tenant's next job."""
@@ -64,8 +65,10 @@ class Shares:
         """Return the tenant's weight."""
         return self.weights.get(tenant, 1.0)
 
-    def choose(self, heads: Mapping[str, Head], *, warm_model: str | None = None) -> str:
-        """Return the tenant to serve next.
+    def choose(
+        self, heads: Mapping[str, Head], *, warm_model: str | None = None, slot: str = ""
+    ) -> str:
+        """Return the tenant to serve next on a slot.
 
         A tenant whose head uses the warm model may go first if it starts less than one model load
         after the fair one: swapping models would cost everybody more than it waits. All of them
@@ -73,11 +76,12 @@ class Shares:
 
         Args:
             heads: The next job of every waiting tenant; not empty.
-            warm_model: The model on the device now.
+            warm_model: The model on the slot's device now.
+            slot: Its name.
         """
-        fair = self._fair(heads)
+        fair = self.fair(heads)
         head = heads[fair]
-        if warm_model in {None, head.model} or self.affinity_debt >= head.load_seconds:
+        if warm_model in {None, head.model} or self._debt(slot) >= head.load_seconds:
             return fair
         latest = self.start(fair) + head.load_seconds / self.weight(fair)
         warm = (
@@ -89,7 +93,11 @@ class Shares:
             warm, key=lambda tenant: (self.start(tenant), heads[tenant].sequence), default=fair
         )
 
-    def _fair(self, heads: Mapping[str, Head]) -> str:
+    def _debt(self, slot: str) -> float:
+        return self.affinity_debt.get(slot, 0.0)
+
+    def fair(self, heads: Mapping[str, Head]) -> str:
+        """Return the tenant whose turn it is, whatever model is warm."""
         earliest = min(heads, key=lambda tenant: (self.start(tenant), heads[tenant].sequence))
         latest = self.tied_until(earliest, heads[earliest], self.start(earliest))
         tied = (tenant for tenant in heads if self.start(tenant) <= latest)
@@ -99,19 +107,28 @@ class Shares:
         """Return the latest start tag that counts as equal to this earliest one."""
         return start + TIE * head.cost / self.weight(tenant)
 
-    def charge(self, tenant: str, head: Head, heads: Mapping[str, Head]) -> Charge:
-        """Return the virtual times once `tenant` has been given the GPU for `head`.
+    def charge(
+        self, tenant: str, head: Head, heads: Mapping[str, Head], *, slot: str = ""
+    ) -> Charge:
+        """Return the virtual times once `tenant` has been given a slot for `head`.
 
         The system's virtual time follows the earliest waiting start tag, not the served one, so
         that letting a warm model go first takes nothing from those who waited.
+
+        Args:
+            tenant: Who is served.
+            head: The job that is taken.
+            heads: The next job of every waiting tenant, also of those that the slot cannot serve.
+            slot: Its name.
         """
         earliest = min(self.start(other) for other in heads)
-        in_turn = tenant == self._fair(heads)
+        in_turn = tenant == self.fair(heads)
+        debt = {} if in_turn else {**self.affinity_debt, slot: self._debt(slot) + head.cost}
         return Charge(
             tenant=tenant,
             tenant_virtual_time=self.start(tenant) + head.cost / self.weight(tenant),
             virtual_time=max(self.virtual_time, earliest),
-            affinity_debt=0.0 if in_turn else self.affinity_debt + head.cost,
+            affinity_debt=debt,
         )
 
     def correct(self, tenant: str, seconds: float) -> Charge:

@@ -1,7 +1,7 @@
 """Render specification: what a model is asked for, fully resolved.
 
 A `Spec` has no open questions: every default, cap and preset was applied before it was made
-(`commands.resolve`). It is stored with the job and written into the finished file.
+(`commands.specs.resolve`). It is stored with the job and written into the finished file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self
 
-FILE_FPS = 24
-"""Every clip is written at this rate; `Spec.fps` only says how fast things move in it."""
+from inference.domain.effect_use import EffectUse, OptionValue
+from inference.domain.reference import Reference, read_reference
 
-OVERLAP_FRAMES = 17
-"""Frames that a pass shares with the one it continues: it begins with the end of that one."""
-
+__all__ = ["SEEDS", "Aspect", "EffectUse", "Mode", "OptionValue", "Resolution", "Size", "Spec"]
 
 LOWEST_CFG, HIGHEST_CFG = 1, 20
 """Of the guidance scale. Below 1 a model would draw the negative prompt instead of the prompt."""
@@ -39,10 +37,13 @@ class Mode(StrEnum):
 
 
 class Resolution(StrEnum):
-    """Quality class; with the aspect it determines the pixel size."""
+    """Quality class; with the aspect it determines the pixel size. The smallest comes first."""
 
     P360 = "360p"
+    P480 = "480p"
+    P540 = "540p"
     P720 = "720p"
+    P1080 = "1080p"
 
 
 class Aspect(StrEnum):
@@ -55,42 +56,8 @@ class Aspect(StrEnum):
     SQUARE = "1:1"
 
 
-class Motion(StrEnum):
-    """Amount of motion. `OFF` leaves the phrase out of the caption."""
-
-    OFF = "off"
-    VERY_LOW = "very low"
-    LOW = "low"
-    FAIR = "fair"
-    HIGH = "high"
-    VERY_HIGH = "very high"
-    EXTREMELY_HIGH = "extremely high"
-
-
-class Aesthetic(StrEnum):
-    """Aesthetic level. `OFF` leaves the phrase out of the caption."""
-
-    OFF = "off"
-    TERRIBLE = "terrible"
-    VERY_POOR = "very poor"
-    POOR = "poor"
-    FAIR = "fair"
-    GOOD = "good"
-    VERY_GOOD = "very good"
-    EXCELLENT = "excellent"
-
-
-class Camera(StrEnum):
-    """Camera movement; `NONE` says nothing about it, `STATIC` asks for a fixed camera."""
-
-    NONE = "none"
-    PAN_RIGHT = "pan right"
-    PAN_LEFT = "pan left"
-    TILT_UP = "tilt up"
-    TILT_DOWN = "tilt down"
-    ZOOM_IN = "zoom in"
-    ZOOM_OUT = "zoom out"
-    STATIC = "static"
+SEEDS = 2**32
+"""Seeds there are; after the last comes the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,32 +82,39 @@ class Spec:
     aspect: Aspect
     frames: int
     """Decoded frames of one pass; 1 is an image."""
-    motion: Motion
-    aesthetic: Aesthetic
-    camera: Camera
     refine: bool
     """Whether the prompt assistant may rewrite the prompt while preparing."""
     seed: int
     steps: int
     cfg: float
     """Guidance scale: how literally the prompt is taken. One out of range becomes the nearest."""
-    fps: int
-    """Conditioning only: lower looks faster. The file is always `FILE_FPS`."""
     loops: int
     """How many passes are joined; each continues the one before."""
     negative: str | None = field(default=None, metadata=UNWANTED)
     """What to avoid, where the model supports it."""
-    image: str | None = field(default=None, metadata=REFERENCE)
-    """Source of the reference image: a URL or path before preparing, an artifact name after."""
-    last: str | None = field(default=None, metadata=REFERENCE)
-    """The same for the image that the clip ends with; only together with `image`."""
-    latents: str | None = field(default=None, metadata=REFERENCE)
-    """What the clip goes on from: the id of the job that kept them before preparing, an artifact
-    name after."""
+    image: Reference | None = field(default=None, metadata=REFERENCE)
+    """The image that a clip begins with."""
+    last: Reference | None = field(default=None, metadata=REFERENCE)
+    """The image that the clip ends with; only together with `image`."""
+    latents: Reference | None = field(default=None, metadata=REFERENCE)
+    """What was kept of the clip that this one goes on from."""
     after_frames: int = 0
     """Frames of the clip it goes on from, which come first in the new one; 0 without."""
+    draft: bool = False
+    """Whether it is its model's cheapest version, to be finished later."""
     original: str | None = None
     """The person's own words, where `prompt` is what the assistant made of them."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False, metadata=REFERENCE)
+    """The model's own options that are choices, numbers and switches, by name."""
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The model's own options that are free text, by name."""
+    effects: tuple[EffectUse, ...] = field(default=(), metadata=REFERENCE)
+    """What changes the finished frames before they are watermarked, in this order."""
+    file_fps: int = 24
+    """Frames per second of the finished file: the model's, so that a stored job knows its length
+    when the model is gone."""
+    overlap_frames: int = 17
+    """Frames that a pass shares with the one it continues; the model's, for the same reason."""
 
     def __post_init__(self) -> None:
         # Stored jobs, presets and recipes may be older than the range.
@@ -182,29 +156,47 @@ class Spec:
     @property
     def total_frames(self) -> int:
         """Frames of the finished file: all passes, and the clip that is extended."""
-        begun = self.after_frames or OVERLAP_FRAMES
-        return 1 if self.frames == 1 else begun + self.loops * (self.frames - OVERLAP_FRAMES)
+        begun = self.after_frames or self.overlap_frames
+        return 1 if self.frames == 1 else begun + self.loops * (self.frames - self.overlap_frames)
 
     @property
     def seconds(self) -> float:
         """Length of the finished file."""
-        return self.total_frames / FILE_FPS
+        return self.total_frames / self.file_fps
+
+    def value(self, name: str) -> Any:
+        """Return what an option is set to, a neutral one or the model's; None where it is not."""
+        if name in self.options:
+            return self.options[name]
+        for effect in self.effects:
+            if name in effect.values:
+                return effect.values[name]
+            if name in effect.pictures:
+                return effect.pictures[name]
+        return self.texts.get(name, getattr(self, name, None))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` is the inverse."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a spec from `as_dict`, ignoring members that later versions may add.
+
+        Specs of version 0.1 have the options of Open-Sora beside the neutral ones.
 
         Raises:
             ValueError: A value is not in the vocabulary.
         """
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in data.items() if name in known}
-        for name, kind in _ENUMS.items():
-            values[name] = kind(values[name])
+        values["resolution"] = Resolution(values["resolution"])
+        values["aspect"] = Aspect(values["aspect"])
+        for name in ("image", "last", "latents"):
+            values[name] = read_reference(values.get(name))
+        values["effects"] = tuple(map(EffectUse.from_dict, data.get("effects", ())))
+        if old := {name: data[name] for name in _ONCE_NEUTRAL if name in data}:
+            values["options"] = {**old, **values.get("options", {})}
         return cls(**values)
 
 
@@ -227,10 +219,19 @@ def _texts(value: object) -> Iterator[str]:
         yield value
 
 
-_ENUMS: dict[str, type[StrEnum]] = {
-    "resolution": Resolution,
-    "aspect": Aspect,
-    "motion": Motion,
-    "aesthetic": Aesthetic,
-    "camera": Camera,
-}
+_ONCE_NEUTRAL = ("motion", "aesthetic", "camera", "fps")
+"""Options of Open-Sora that were members of the spec in version 0.1."""
+
+BLANK = Spec(
+    prompt="…",
+    model="?",
+    resolution=Resolution.P360,
+    aspect=Aspect.WIDE,
+    frames=1,
+    refine=False,
+    seed=0,
+    steps=1,
+    cfg=1.0,
+    loops=1,
+)
+"""Where nothing is known of what was asked for, or nothing may be kept."""

@@ -39,6 +39,8 @@ class WatermarkSettings:
     """An image file; it replaces the word."""
     corner: Corner = Corner.BOTTOM_RIGHT
     opacity: float = 0.7
+    images: bool = True
+    """Whether images carry it as well."""
 
     def __post_init__(self) -> None:
         if self.logo is None and not self.text.strip():

@@ -1,4 +1,4 @@
-"""The engine port, and model capabilities as torch-free data."""
+"""The engine port: what every model implements inside a worker process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from inference.domain.errors import Cancelled
-from inference.domain.spec import Aspect, Mode, Resolution, Size
 from inference.engines.meter import Meter
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from inference.domain.spec import Spec
+    from inference.domain.spec import OptionValue, Spec
 
 FP32_BYTES = 4
 """Of a number in the precision that a CPU works in."""
@@ -35,12 +34,23 @@ ProgressCallback = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """The sound of a whole clip: float32, shape [channels, samples], -1..1; one or two channels."""
+
+    samples: npt.NDArray[np.float32]
+    rate: int
+    """Samples per second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameChunk:
     """Consecutive finished frames: uint8, shape [frames, height, width, 3], RGB."""
 
     frames: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     """Catalog codes of remarks for the person, such as that the prompt was shortened."""
+    sound: Sound | None = None
+    """The whole clip's, in its first chunk only: a file must know its streams from the start."""
 
 
 class CancelToken:
@@ -52,6 +62,11 @@ class CancelToken:
     def cancel(self) -> None:
         """Ask the render to stop at the next step."""
         self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._event.is_set()
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` if the render was cancelled.
@@ -80,6 +95,8 @@ class Inputs:
     """The prepared reference image: the first frame."""
     last: Path | None = None
     """The prepared image of the last frame."""
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    """The prepared pictures of effects by option, for models that look at them too."""
     latents: Path | None = None
     """What the same model handed to `Monitor.keep` when it made the clip to go on from."""
 
@@ -92,22 +109,16 @@ class Monitor:
     cancel: CancelToken = field(default_factory=CancelToken)
     """Read by the engine at least once per step."""
     keep: Callable[[bytes], None] = lambda _data: None
-    """Called once, before the first frame, with what the model needs to go on from this clip. Only
-    by models with `Capabilities.extends`, and not for images."""
+    """Called once, at the latest after the last frame, with what the model needs to go on from this
+    clip. Only by models with `Capabilities.extends`, and not for images."""
+    without: Callable[[str], None] = lambda _switch: None
+    """Called before the first frame with a name in `ModelEntry.recipe` that does not hold for this
+    clip, such as "compile" where no compiler was found: its file will not say so."""
+    instead: Callable[[str, OptionValue], None] = lambda _option, _value: None
+    """Called before the first frame with an option that could not be followed here, and the value
+    that held instead: the file will name that one."""
     meter: Meter = field(default_factory=Meter)
     """Where the engine writes what it measures."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """Initial cost estimate, until finished jobs teach better (`jobs.estimate`)."""
-
-    load_seconds: float
-    """Bringing the weights onto the device, once per swap."""
-    fixed_seconds: float
-    """Per job: text encoding, start-up of encoder and so on."""
-    seconds_per_megapixel_frame_step: float
-    """Multiplied by megapixels x frames x steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +138,8 @@ class Footprint:
     """Of the VAE at full size."""
     itemsize: int = 2
     """Bytes per number, in weights and activations."""
+    fused: bool = False
+    """Whether kernels of its own norm and pad in one pass, which holds less at once."""
 
     def in_fp32(self) -> Self:
         """Return the same in the precision that a CPU works in."""
@@ -137,39 +150,8 @@ class Footprint:
             transformer_bytes=self.transformer_bytes * factor,
             vae_bytes=self.vae_bytes * factor,
             itemsize=FP32_BYTES,
+            fused=False,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """Capabilities of a model, for validation and estimates without torch."""
-
-    name: str
-    """As typed: `--model NAME`."""
-    title: str
-    """As shown: "Open-Sora v1.3"."""
-    resolutions: tuple[Resolution, ...]
-    aspects: tuple[Aspect, ...]
-    frames: tuple[int, ...]
-    """Legal lengths, ascending; 1 means that it makes images."""
-    modes: frozenset[Mode]
-    sizes: Mapping[tuple[Resolution, Aspect], Size]
-    """Pixel size of the finished file."""
-    cost: Cost
-    defaults: Mapping[str, object] = field(default_factory=dict)
-    """The model's own values by option name; they override the built-in ones."""
-    negative: bool = False
-    """Whether a negative prompt does anything."""
-    last_image: bool = False
-    """Whether a clip from an image can be made to end with a second one."""
-    extends: bool = False
-    """Whether it keeps what it needs to go on from its own clips."""
-    prompt_advice: str | None = None
-    """What the prompt assistant is told, in English, where prompts must be of a special kind."""
-    footprint: Footprint | None = None
-    """What decides over its memory; None for models that fit everywhere."""
-    native_note: str | None = None
-    """Catalog code of a remark for cards, such as that small frames are upscaled."""
 
 
 class Engine(Protocol):

@@ -1,4 +1,7 @@
-"""Device of a worker process: name, total, free and used memory."""
+"""Device of a worker process: name, total, free and used memory.
+
+`python -m inference.engines.device` prints how many cards torch sees, for processes without it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.device_errors import unseen_gpu
-from inference.engines.memory import CPU, Device
+from inference.domain.device import CPU, Device
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -90,3 +93,15 @@ def _torch_on_a_card() -> Any:
     """Return torch if this process has it already, and a card."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and torch.cuda.is_available() else None
+
+
+def _count() -> int:
+    if find_spec("torch") is None:
+        return 0
+    import torch  # noqa: PLC0415 - as in `probe`
+
+    return int(torch.cuda.device_count())
+
+
+if __name__ == "__main__":
+    print(_count())  # noqa: T201 - for the process that asks

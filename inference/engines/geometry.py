@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inference.domain.capabilities import Lengths
 from inference.domain.spec import Aspect, Resolution, Size
 from inference.opensora.geometry import decoded_size, official_size
 
@@ -13,10 +14,10 @@ def _size(resolution: Resolution, aspect: Aspect) -> Size:
 
 SIZES = {
     (resolution, aspect): _size(resolution, aspect)
-    for resolution in Resolution
+    for resolution in (Resolution.P360, Resolution.P720)
     for aspect in Aspect
 }
 """Pixel size by resolution and aspect (width:height): what Open-Sora v1.3 decodes to."""
 
-FRAMES = (1, 49, 65, 81, 97, 113)
-"""Legal lengths of one pass: 1 for an image, else 16n + 1."""
+LENGTHS = Lengths.rule(offset=1, step=16, shortest=49, longest=113)
+"""Legal lengths of one pass."""

@@ -1,6 +1,6 @@
 """Memory planning: peak memory by shapes, and the savings that lower it.
 
-The coefficients were measured as the storages that live at once (`tests/opensora/allocations.py`);
+The coefficients come from a dry run of the whole engine (`benchmarks/opensora_memory.py --derive`);
 they hold for all sizes, because everything large is linear in tokens or in pixels.
 """
 
@@ -11,52 +11,52 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from inference.domain.device import Device
 from inference.domain.errors import EngineError, UserError
 from inference.domain.spec import Mode, Resolution
+from inference.opensora.config import GRAPHS_BYTES, GRAPHS_TOKENS
+from inference.opensora.controls import Speed
 from inference.opensora.geometry import SPACE_FACTOR, latent_frames
 
 if TYPE_CHECKING:
+    from inference.domain.capabilities import Capabilities
     from inference.domain.spec import Size, Spec
-    from inference.engines.base import Capabilities, Footprint
+    from inference.engines.base import Footprint
 
 RESERVE_BYTES = 1_000_000_000
 """Of every device: for the driver, the libraries' scratch space and what lies between tensors."""
 
-_GIGABYTE = 1e9
+DRIVER_BYTES = 400_000_000
+"""What of the reserve a process has taken before it asks how much is free."""
 
-CPU = "cpu"
-"""Name of the device of a machine without a card."""
+_GIGABYTE = 1e9
 
 TEXT_TOKENS = 300
 """Tokens of the longest caption."""
 
-_EVALUATION = 12.1
-"""Peak of one evaluation of the transformer, in tokens x hidden size, per branch."""
-_DECODING, _DECODING_SLICED = 6.5, 4.5
+_ENCODING = 50_000_000
+"""Bytes that encoding the longest caption takes."""
+_EVALUATION, _EVALUATION_FP32 = 14.2, 9.7
+"""Peak of one evaluation of the transformer, in tokens x hidden size, per branch: with weights of
+half the size, whose norms are computed in copies of fp32, and in fp32."""
+_POSITIONS = 3
+"""What is kept for every place of a frame, in hidden sizes."""
+_DECODING, _DECODING_SLICED = 8.02, 3.52
 """Peak of decoding a chunk, in pixels of its frames x base channels: whole, and frame by frame."""
+_DECODING_FUSED, _DECODING_SLICED_FUSED = 6.05, 3.12
+"""The same with kernels that norm and pad in one pass."""
+_PAST, _SLICES = 4, 23.1
+"""The same for pixels of one frame: frames before the first, and work on a slice."""
 _CHUNK_FRAMES, _IMAGE_FRAMES = 20, 4
 """Frames that the decoder makes of a chunk and of an image, before it drops the first three."""
-_LATENT_COPIES = 4
-"""State, noise and velocities."""
-_LATENT_CHANNELS, _FP32 = 16, 4
+_LATENT_COPIES, _REFERENCE_COPIES = 6, 16
+"""State, noise and velocities; with given frames also those and their masks."""
+_KNOWN_VELOCITIES = 2
+"""Of each branch, kept where steps are skipped."""
+_CLIP_COPIES = 3
+"""Of the latents of the clip: as they are, as the decoder wants them, and on the way there."""
+_LATENT_CHANNELS, _PIXEL_CHANNELS, _FP32 = 16, 3, 4
 _BRANCHES, _REFERENCE_BRANCHES = 2, 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """A GPU or the CPU, with its memory."""
-
-    name: str
-    """As its maker calls it; "cpu" without one."""
-    memory_bytes: int
-    """The card's memory, or the machine's."""
-    problem: str | None = None
-    """Catalog code of why no card is seen, where that is known."""
-
-    @property
-    def is_cpu(self) -> bool:
-        """Whether there is no card."""
-        return self.name == CPU
 
 
 class Saving(IntEnum):
@@ -79,8 +79,12 @@ class ClipShape:
     size: Size
     frames: int
     """Of one pass."""
+    total_frames: int
+    """Of the clip, with what it goes on from."""
     references: bool
     """Whether a pass keeps given frames."""
+    skips: bool = False
+    """Whether steps are skipped."""
 
     @classmethod
     def of(cls, spec: Spec, capabilities: Capabilities) -> ClipShape:
@@ -88,16 +92,42 @@ class ClipShape:
         return cls(
             size=capabilities.sizes[spec.resolution, spec.aspect],
             frames=spec.frames,
+            total_frames=spec.total_frames,
             references=(
                 spec.mode is Mode.IMAGE_TO_VIDEO or spec.latents is not None or spec.loops > 1
             ),
+            skips=spec.options.get("speed", Speed.EXACT) != Speed.EXACT,
         )
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Rows and columns of a latent frame."""
+        return -(-self.size.height // SPACE_FACTOR), -(-self.size.width // SPACE_FACTOR)
+
+    @property
+    def tokens(self) -> int:
+        """Of one branch of the transformer, in one pass."""
+        rows, columns = self.latent_size
+        return latent_frames(self.frames) * -(-rows // 2) * -(-columns // 2)
+
+    @property
+    def latents(self) -> int:
+        """Numbers in the latents of the clip."""
+        rows, columns = self.latent_size
+        return _LATENT_CHANNELS * latent_frames(self.total_frames) * rows * columns
 
 
 def peak_bytes(
     footprint: Footprint, shape: ClipShape, saving: Saving, *, apart: bool = True
 ) -> int:
-    """Predict the most memory that a render takes at once.
+    """Predict the most memory that a render takes at once; see `stage_bytes`."""
+    return max(stage_bytes(footprint, shape, saving, apart=apart).values())
+
+
+def stage_bytes(
+    footprint: Footprint, shape: ClipShape, saving: Saving, *, apart: bool = True
+) -> dict[str, int]:
+    """Predict the most memory that each stage of a render takes at once, weights included.
 
     Args:
         footprint: Of the model.
@@ -113,41 +143,60 @@ def peak_bytes(
     sampling = sampling_bytes(footprint, shape, sequential=saving >= Saving.SEQUENTIAL)
     decoding = decoding_bytes(footprint, shape, sliced=saving >= Saving.ALONE)
     if not apart:
-        return text + transformer * footprint.transformer_sets + vae + max(sampling, decoding)
+        weights = text + transformer * footprint.transformer_sets + vae
+        beyond = {"text": _ENCODING, "sample": sampling, "decode": decoding}
+        return {stage: weights + bytes_ for stage, bytes_ in beyond.items()}
     alone = saving >= Saving.ALONE
     beside_text = vae + (0 if alone else transformer)
     beside_sampling = vae + (text if saving < Saving.TEXT_ASIDE else 0)
     beside_decoding = beside_sampling - vae + (0 if alone else transformer)
-    return max(
-        text + beside_text,
-        transformer + beside_sampling + sampling,
-        vae + beside_decoding + decoding,
-    )
+    at_once = 1 if saving >= Saving.SEQUENTIAL else _BRANCHES
+    graphs = GRAPHS_BYTES if at_once * shape.tokens <= GRAPHS_TOKENS else 0
+    kept_graphs = graphs if saving < Saving.TEXT_ASIDE else 0
+    return {
+        "text": text + beside_text + _ENCODING + kept_graphs,
+        "sample": transformer + beside_sampling + sampling + graphs,
+        "decode": vae + beside_decoding + decoding + kept_graphs,
+    }
 
 
 def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) -> int:
     """Predict what sampling takes beyond the weights."""
     branches = _REFERENCE_BRANCHES if shape.references else _BRANCHES
     at_once = 1 if sequential else branches
-    rows, columns = (-(-side // SPACE_FACTOR) for side in (shape.size.height, shape.size.width))
+    rows, columns = shape.latent_size
     frames = latent_frames(shape.frames)
-    tokens = frames * -(-rows // 2) * -(-columns // 2)
-    activations = _EVALUATION * at_once * tokens
+    tokens = shape.tokens
+    places = tokens // frames
+    peak = _EVALUATION_FP32 if footprint.itemsize == _FP32 else _EVALUATION
+    activations = peak * at_once * tokens + _POSITIONS * places
     captions = branches
     if shape.references:
         activations += branches * tokens  # the embedded references
         captions += branches  # given frames look at the empty one
     activations += captions * footprint.layers * TEXT_TOKENS * 2
-    latents = _LATENT_COPIES * _LATENT_CHANNELS * frames * rows * columns
-    return int(activations * footprint.hidden_size * footprint.itemsize) + latents * _FP32
+    copies = _REFERENCE_COPIES if shape.references else _LATENT_COPIES
+    if shape.skips:
+        copies += _KNOWN_VELOCITIES * branches
+    latents = copies * _LATENT_CHANNELS * frames * rows * columns
+    passed = _CLIP_COPIES * shape.latents
+    return (
+        int(activations * footprint.hidden_size * footprint.itemsize) + (latents + passed) * _FP32
+    )
 
 
 def decoding_bytes(footprint: Footprint, shape: ClipShape, *, sliced: bool) -> int:
     """Predict what decoding takes beyond the weights; it goes chunk by chunk, however long."""
     frames = _IMAGE_FRAMES if shape.frames == 1 else _CHUNK_FRAMES
-    pixels = frames * shape.size.height * shape.size.width
-    factor = _DECODING_SLICED if sliced else _DECODING
-    return int(factor * pixels * footprint.base_channels * footprint.itemsize)
+    if sliced:
+        per_frame = _DECODING_SLICED_FUSED if footprint.fused else _DECODING_SLICED
+        layers = per_frame * frames + _SLICES
+    else:
+        layers = (_DECODING_FUSED if footprint.fused else _DECODING) * frames + _PAST
+    finished = frames * _PIXEL_CHANNELS * _FP32  # of the chunk before
+    per_pixel = layers * footprint.base_channels * footprint.itemsize + finished
+    pixels = int(per_pixel * shape.size.height * shape.size.width)
+    return pixels + _CLIP_COPIES * shape.latents * _FP32
 
 
 def plan(
@@ -159,25 +208,33 @@ def plan(
     return next(fitting, None)
 
 
-def saving_for(spec: Spec, capabilities: Capabilities, device: Device) -> Saving:
+def saving_for(
+    spec: Spec, capabilities: Capabilities, footprint: Footprint | None, device: Device
+) -> Saving:
     """Return how to render on a device; a model without a footprint fits everywhere.
 
     Raises:
         UserError: `memory.*`: it does not fit; the error names the nearest things that do.
     """
-    footprint = capabilities.footprint
-    saving = _planned(spec, capabilities, device)
+    saving = _planned(spec, capabilities, footprint, device)
     if saving is None and footprint is not None:
         raise _too_large(spec, capabilities, footprint, device)
     return saving or Saving.RESIDENT
 
 
-def saving_in(spec: Spec, capabilities: Capabilities, device: Device, available: Device) -> Saving:
+def saving_in(
+    spec: Spec,
+    capabilities: Capabilities,
+    footprint: Footprint | None,
+    device: Device,
+    available: Device,
+) -> Saving:
     """Return how to render with the memory that is available of a device.
 
     Args:
         spec: What to render.
         capabilities: Of its model.
+        footprint: Of its model.
         device: With all its memory.
         available: The same device with what others leave of it.
 
@@ -185,9 +242,10 @@ def saving_in(spec: Spec, capabilities: Capabilities, device: Device, available:
         UserError: `memory.*`: it would not fit an empty device either.
         EngineError: `memory.in_use`: it would.
     """
-    saving = _planned(spec, capabilities, available)
+    free = min(device.memory_bytes, available.memory_bytes + DRIVER_BYTES)
+    saving = _planned(spec, capabilities, footprint, replace(available, memory_bytes=free))
     if saving is None:
-        saving_for(spec, capabilities, device)
+        saving_for(spec, capabilities, footprint, device)
         raise memory_in_use(device, available)
     return saving
 
@@ -202,12 +260,13 @@ def memory_in_use(device: Device, available: Device) -> EngineError:
     )
 
 
-def _planned(spec: Spec, capabilities: Capabilities, device: Device) -> Saving | None:
-    if capabilities.footprint is None:
+def _planned(
+    spec: Spec, capabilities: Capabilities, footprint: Footprint | None, device: Device
+) -> Saving | None:
+    if footprint is None:
         return Saving.RESIDENT
-    footprint = _on(device, capabilities.footprint)
     shape = ClipShape.of(spec, capabilities)
-    return plan(footprint, shape, device.memory_bytes, apart=not device.is_cpu)
+    return plan(_on(device, footprint), shape, device.memory_bytes, apart=not device.is_cpu)
 
 
 def _on(device: Device, footprint: Footprint) -> Footprint:
@@ -228,12 +287,12 @@ def _too_large(
         "needed": math.ceil(needed / _GIGABYTE),
         "there": int(device.memory_bytes / _GIGABYTE),
     }
-    longest = _longest(spec, spec.resolution, capabilities, device)
+    longest = _longest(spec, spec.resolution, capabilities, footprint, device)
     if longest is not None:
         return UserError("memory.too_long", longest=longest, **params)
     order = list(Resolution)
     for resolution in reversed(order[: order.index(spec.resolution)]):
-        longest = _longest(spec, resolution, capabilities, device)
+        longest = _longest(spec, resolution, capabilities, footprint, device)
         if longest is not None:
             return UserError("memory.too_large", smaller=resolution, longest=longest, **params)
     return UserError("memory.too_small", **params)
@@ -250,20 +309,26 @@ def _no_card(
 
 
 def _longest(
-    spec: Spec, resolution: Resolution, capabilities: Capabilities, device: Device
+    spec: Spec,
+    resolution: Resolution,
+    capabilities: Capabilities,
+    footprint: Footprint,
+    device: Device,
 ) -> int | None:
     """Return the most frames, no more than asked for, that fit at a resolution."""
     if (resolution, spec.aspect) not in capabilities.sizes:
         return None
     lengths = [
         frames
-        for frames in capabilities.frames
+        for frames in capabilities.lengths
         if frames <= spec.frames and (frames > 1 or spec.frames == 1)
     ]
     fitting = (
         frames
         for frames in reversed(lengths)
-        if _planned(replace(spec, resolution=resolution, frames=frames), capabilities, device)
+        if _planned(
+            replace(spec, resolution=resolution, frames=frames), capabilities, footprint, device
+        )
         is not None
     )
     return next(fitting, None)

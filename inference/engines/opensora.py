@@ -19,11 +19,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inference.device_errors import is_out_of_memory
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import EngineError
-from inference.domain.spec import Aesthetic, Camera, Motion, Size, Spec
-from inference.engines import registry
+from inference.domain.spec import Size, Spec
 from inference.engines.base import (
-    Capabilities,
     Footprint,
     FrameChunk,
     Inputs,
@@ -34,8 +33,11 @@ from inference.engines.device import available, cpu, probe
 from inference.engines.geometry import SIZES
 from inference.engines.memory import RESERVE_BYTES, Saving, memory_in_use, saving_for, saving_in
 from inference.opensora.checkpoint import LoadProgress
+from inference.opensora.controls import Aesthetic, Camera, Motion, Speed
 from inference.opensora.geometry import CHUNK_LATENTS, PixelSize
 from inference.opensora.latents_file import pack, unpack
+from inference.opensora.networks import switch
+from inference.opensora.networks.fp8 import is_supported
 from inference.opensora.pipeline import Captions, ClipRequest, OpenSoraPipeline
 from inference.opensora.preview import LatentPreview, PreviewFit
 from inference.opensora.sampler import Estimate, Hooks
@@ -80,6 +82,7 @@ class Loaded:
             layers=2 * config.depth,
             base_channels=pipeline.vae.config.decoder.base_channels,
             itemsize=pipeline.vae.dtype.itemsize,
+            fused=self.device.type == "cuda" and switch.uses_kernels(),
         )
 
 
@@ -87,8 +90,9 @@ class Loaded:
 class ModelVariant:
     """Settings that differ between models of this architecture."""
 
-    name: str
-    """In the registry."""
+    capabilities: Capabilities
+    plans_memory: bool = True
+    """Whether it may not fit where it runs."""
     load: Callable[[LoadProgress], Loaded]
     """Reads the weights."""
     size: Callable[[Spec], PixelSize]
@@ -105,6 +109,8 @@ class OpenSoraEngine:
         self._loaded: Loaded | None = None
         self._preview: LatentPreview | None = None
         self._fit = PreviewFit()
+        self._fp8: bool | None = None
+        """Whether the device multiplies FP8; None until somebody asks."""
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Read the weights and warm up, so that the first job does not pay for it."""
@@ -130,6 +136,14 @@ class OpenSoraEngine:
         loaded = self._loaded
         if loaded is None:
             raise EngineError("model.not_loaded", name=spec.model)
+        vocabulary = self._variant.capabilities.vocabulary
+        if vocabulary is not None:
+            spec = replace(
+                spec,
+                prompt=vocabulary.translated(spec.prompt),
+                negative=spec.negative and vocabulary.translated_words(spec.negative),
+            )
+        spec, notes = self._at_speed(spec, monitor)
         meter = monitor.meter
         job = _RenderStages(loaded, self._variant, spec, monitor, self._preview)
         retry = _MemoryRetry(self._plan(spec, loaded))
@@ -139,7 +153,8 @@ class OpenSoraEngine:
             latents = retry.run(lambda saving: job.sample(captions, inputs, saving))
             if spec.frames > 1:
                 monitor.keep(pack(latents))
-        notes = ("shortened",) if captions.prompt.shortened else ()
+        if captions.prompt.shortened:
+            notes = ("shortened", *notes)
         size = SIZES[spec.resolution, spec.aspect]
         decoding = _Decoding(job, latents)
         learning = loaded.preview is None
@@ -153,6 +168,20 @@ class OpenSoraEngine:
                     learning = False
                 chunk = FrameChunk(frames=scaled(frames, size), notes=notes)
             yield chunk
+
+    def _at_speed(self, spec: Spec, monitor: Monitor) -> tuple[Spec, tuple[str, ...]]:
+        """Return what to render at a speed that the device has, and notes if it is another one."""
+        if _speed(spec) is not Speed.FAST or self._multiplies_fp8():
+            return spec, ()
+        _log.info("speed.no_fp8")
+        monitor.instead("speed", Speed.BALANCED.value)
+        options = {**spec.options, "speed": Speed.BALANCED.value}
+        return replace(spec, options=options), ("no_fp8",)
+
+    def _multiplies_fp8(self) -> bool:
+        if self._fp8 is None and self._loaded is not None:
+            self._fp8 = is_supported(self._loaded.device)
+        return bool(self._fp8)
 
     def _learn_preview(self, latents: Tensor, frames: Frames) -> None:
         """Fit the map for previews to a clip's first frames: the next clip is drawn with it.
@@ -174,13 +203,13 @@ class OpenSoraEngine:
             UserError: `memory.*`: it does not fit.
             EngineError: `memory.in_use`.
         """
-        known: Capabilities = registry.capabilities(self._variant.name)
-        if known.footprint is None:
+        known = self._variant.capabilities
+        if not self._variant.plans_memory:
             return Saving.RESIDENT
-        exact = replace(known, footprint=loaded.footprint())
+        footprint = loaded.footprint()
         if loaded.device.type == "cpu":
-            return saving_for(spec, exact, cpu())
-        return saving_in(spec, exact, probe(), available())
+            return saving_for(spec, known, footprint, cpu())
+        return saving_in(spec, known, footprint, probe(), available())
 
 
 class _RenderStages:
@@ -250,6 +279,8 @@ class _RenderStages:
         loaded = self._loaded
         if saving >= Saving.TEXT_ASIDE:
             loaded.text.leave()
+            if loaded.pipeline.graphs is not None:
+                loaded.pipeline.graphs.clear()
         loaded.vae.bring()
         frames = 1 if saving >= Saving.ALONE else None
         loaded.pipeline.vae.work_in_slices(frames=frames, rows=loaded.attention_rows)
@@ -372,10 +403,21 @@ def _request(spec: Spec, size: PixelSize) -> ClipRequest:
         seed=spec.seed,
         steps=spec.steps,
         guidance=spec.cfg,
-        fps=spec.fps,
-        motion=None if spec.motion is Motion.OFF else spec.motion.value,
-        aesthetic=None if spec.aesthetic is Aesthetic.OFF else spec.aesthetic.value,
-        camera=None if spec.camera is Camera.NONE else spec.camera.value,
+        fps=int(spec.options["fps"]),
+        motion=_said(spec, "motion", Motion.OFF),
+        aesthetic=_said(spec, "aesthetic", Aesthetic.OFF),
+        camera=_said(spec, "camera", Camera.NONE),
         negative=spec.negative,
         loops=spec.loops,
+        speed=_speed(spec),
     )
+
+
+def _speed(spec: Spec) -> Speed:
+    return Speed(str(spec.options.get("speed", Speed.EXACT)))
+
+
+def _said(spec: Spec, name: str, nothing: str) -> str | None:
+    """Return the words for a control, or None where the caption leaves it out."""
+    value = str(spec.options[name])
+    return None if value == nothing else value

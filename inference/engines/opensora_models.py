@@ -8,30 +8,38 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 
+from inference.domain.capabilities import Capabilities
 from inference.domain.spec import Resolution, Spec
+from inference.engines.built_in import NANO
+from inference.engines.entry import ModelOptions
 from inference.engines.opensora import Loaded, ModelVariant, OpenSoraEngine
-from inference.engines.registry import NANO, OPENSORA, ModelOptions
 from inference.engines.weights import I2V, T2V_360P, T2V_720P, TEXT_ENCODER, VAE, Checkpoint
 from inference.engines.weights import folder as folder_of
 from inference.opensora import checkpoint
 from inference.opensora.checkpoint import LoadProgress, Placement
 from inference.opensora.geometry import nano_size, official_size
+from inference.opensora.graphs import CudaRecorder, GraphCache
+from inference.opensora.networks.backends import choose_kernels, require_fused_attention
 from inference.opensora.pipeline import OpenSoraPipeline
 from inference.opensora.preview import LatentPreview
 from inference.opensora.weight_swap import ONLY, Resident
+
+_log = structlog.get_logger(__name__)
 
 _ATTENTION_ROWS = 1024
 """Of the VAE, on a GPU: its kernels take no heads as wide, or are slow with them."""
 
 
-def nano(_options: ModelOptions) -> OpenSoraEngine:
+def nano(options: ModelOptions) -> OpenSoraEngine:
     """Make the engine of the small model that ships; it has no options."""
-    return nano_from(Path(str(resources.files("inference").joinpath("weights", "nano"))))
+    shipped = Path(str(resources.files("inference").joinpath("weights", "nano")))
+    return nano_from(shipped, options.capabilities)
 
 
-def nano_from(folder: Path) -> OpenSoraEngine:
+def nano_from(folder: Path, capabilities: Capabilities = NANO.capabilities) -> OpenSoraEngine:
     """Make an engine from a folder of nano's three parts. It runs on the CPU."""
 
     def load(on_progress: LoadProgress) -> Loaded:
@@ -47,7 +55,8 @@ def nano_from(folder: Path) -> OpenSoraEngine:
 
     return OpenSoraEngine(
         ModelVariant(
-            name=NANO,
+            capabilities=capabilities,
+            plans_memory=False,
             load=load,
             size=lambda spec: nano_size(spec.aspect),
             weights=lambda _spec, _references: ONLY,
@@ -58,17 +67,21 @@ def nano_from(folder: Path) -> OpenSoraEngine:
 def official(options: ModelOptions) -> OpenSoraEngine:
     """Make the engine of Open-Sora v1.3 from the official checkpoints.
 
-    Options: `compile` compiles the transformer's blocks, `attention_rows` is how many queries of
-    the VAE's attention are looked at at a time (0: all of them); see `OpensoraTable`.
+    Option: `attention_rows` is how many queries of the VAE's attention are looked at at a time (0:
+    all of them); see `OpensoraTable`.
     """
     return OpenSoraEngine(
         ModelVariant(
-            name=OPENSORA,
+            capabilities=options.capabilities,
             load=partial(_load_official, options.directory, options.values),
             size=lambda spec: official_size(spec.resolution, spec.aspect),
             weights=_official_set,
         )
     )
+
+
+def _log_refused(error: RuntimeError) -> None:
+    _log.warning("graph.not_recorded", error=type(error).__name__)
 
 
 def _official_set(spec: Spec, references: bool) -> str:  # noqa: FBT001 - the variant's signature
@@ -105,11 +118,18 @@ def _load_official(
         transformer.add(part.source, load(part, checkpoint.load_transformer))
     vae = load(VAE, checkpoint.load_vae)
     text_encoder = load(TEXT_ENCODER, checkpoint.load_text_encoder)
-    if values.get("compile", False):
-        first.compile_blocks()
+    records = on_card and torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]  # a dry run has no card
+    if on_card:
+        choose_kernels(device, first.config)
+        require_fused_attention(device, first.config)
     rows = values.get("attention_rows", _ATTENTION_ROWS if on_card else 0)
     return Loaded(
-        pipeline=OpenSoraPipeline(transformer=first, vae=vae, text_encoder=text_encoder),
+        pipeline=OpenSoraPipeline(
+            transformer=first,
+            vae=vae,
+            text_encoder=text_encoder,
+            graphs=GraphCache(CudaRecorder(), on_refused=_log_refused) if records else None,
+        ),
         text=Resident(text_encoder.model, device),
         transformer=transformer,
         vae=Resident(vae, device),

@@ -1,241 +1,194 @@
-"""Model registry: capabilities as data, and lazy engine factories.
+"""Model registry: every model that can be made here, by name.
 
-Importing this module imports no model. Built-in models are listed here; a third party adds one
-through the entry-point group `rushes.models`, whose value names a `ModelEntry` in a module
-that imports without torch:
+Models are built in, brought by plugins, or entries of the config:
+
+    [models.quick]          # a model named "quick", once its name is in `[models] installed`
+    engine = "testcard"     # made as this one is; the other keys are that engine's
+    steps = 4
+
+A plugin names a `ModelEntry` in the entry-point group `rushes.models`, in a module that imports
+without torch:
 
     [project.entry-points."rushes.models"]
     mymodel = "my_package.rushes:ENTRY"
+
+Importing this module imports no model.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+import structlog
+from pydantic import ValidationError
 
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import EngineError, UserError
-from inference.domain.spec import Aspect, Mode, Resolution
-from inference.engines import weights
-from inference.engines.base import Capabilities, Cost, Footprint
-from inference.engines.geometry import FRAMES, SIZES
-from inference.engines.options import NoTable, OpensoraTable, TestcardTable
+from inference.engines import built_in
+from inference.engines.entry import ModelEntry, ModelOptions
+from inference.engines.options import LengthRule, ModelTable
+from inference.plugins import PluginError, Plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from inference.engines.base import Engine
     from inference.engines.weights import Checkpoint
 
-TESTCARD = "testcard"
-NANO = "nano"
-OPENSORA = "opensora"
+__all__ = ["ENGINE", "GROUP", "ModelEntry", "ModelOptions", "Models"]
 
-CPU_MODELS = frozenset({NANO, TESTCARD})
-"""Models that run on the CPU by design, whatever the machine has."""
+GROUP = "rushes.models"
+"""Entry points of plugins."""
 
-_GROUP = "rushes.models"
+ENGINE = "engine"
+"""Key of `[models.<name>]` that names the model which the entry is made like."""
 
+WEIGHTS_CODES = ("folder.", "gguf.", "checkpoint.")
+"""How the codes of errors begin that say what is wrong with weights."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """Configuration of one model."""
-
-    directory: Path | None = None
-    """Where downloaded weights live."""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """The members of `[models.<name>]`, checked by `ModelEntry.options`."""
+_log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEntry:
-    """Registry entry: capabilities and engine factory."""
+class Models:
+    """The models of a config, beside those that ship and those of plugins.
 
-    capabilities: Capabilities
-    factory: Callable[[ModelOptions], Engine]
-    """Called in the worker process only; imports what the engine needs."""
-    checkpoints: tuple[Checkpoint, ...] = ()
-    """What has to be downloaded before; nothing for models that ship."""
-    options: type[BaseModel] | None = None
-    """Checks the members of `[models.<name>]`; None: the engine does, when it is made."""
+    Bot and worker each make one from the same tables. Plugins are imported when they are asked
+    for; one that fails is noted in `plugins`.
 
-
-def names() -> tuple[str, ...]:
-    """Return all known models, built-in ones first; third-party ones are not imported."""
-    return (*_BUILT_IN, *(name for name in sorted(_third_party()) if name not in _BUILT_IN))
-
-
-def capabilities(name: str) -> Capabilities:
-    """Return the capabilities of a model.
-
-    Raises:
-        UserError: `model.unknown`.
+    Args:
+        tables: The members of `[models.<name>]` by name.
+        directory: Where downloaded weights live.
+        plugins: Notes which plugins cannot be used.
     """
-    return _entry(name).capabilities
 
+    def __init__(
+        self,
+        tables: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        directory: Path | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        self.tables = {name: dict(table) for name, table in tables.items()}
+        self.directory = directory
+        self.plugins = plugins or Plugins()
+        self._named = self.plugins.names(GROUP)
+        self._entries: dict[str, ModelEntry] = {}
+        self.problems: dict[str, UserError] = {}
+        """What is wrong with folders that the config names, by model."""
 
-def checkpoints(name: str) -> tuple[Checkpoint, ...]:
-    """Return the checkpoints that a model needs.
+    def names(self) -> tuple[str, ...]:
+        """Return all known models: those that ship, entries of the config, those of plugins."""
+        ours = [name for name, table in self.tables.items() if ENGINE in table]
+        return tuple(dict.fromkeys([*built_in.ENTRIES, *ours, *self._named]))
 
-    Raises:
-        UserError: `model.unknown`.
-    """
-    return _entry(name).checkpoints
+    def entry(self, name: str) -> ModelEntry:
+        """Return a model's entry, as its table configures it.
 
+        Raises:
+            UserError: `model.unknown`, `model.unknown_engine`, `model.taken` or `plugin.broken`.
+            ValidationError: A member of its table is unknown or has a wrong value.
+        """
+        if name not in self._entries:
+            self._entries[name] = self._configured(name)
+        return self._entries[name]
 
-def create(name: str, options: ModelOptions) -> Engine:
-    """Make a model's engine; its weights are read by `load`, not yet here.
+    def capabilities(self, name: str) -> Capabilities:
+        """Return the capabilities of a model; see `entry`."""
+        return self.entry(name).capabilities
 
-    Raises:
-        UserError: `model.unknown`.
-        EngineError: `model.bad_option`, or the engine's own reason.
-    """
-    entry = _entry(name)
-    if entry.options is not None:
+    def checkpoints(self, name: str) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that a model needs; see `entry`."""
+        return self.entry(name).checkpoints
+
+    def usable(self, names: Iterable[str]) -> list[ModelEntry]:
+        """Return the entries of models; a broken plugin or folder is noted and left out."""
+        found = []
+        for name in names:
+            try:
+                found.append(self.entry(name))
+            except UserError as error:
+                if error.code.startswith(WEIGHTS_CODES):
+                    self._note(name, error)
+                elif error.code != "plugin.broken":  # `plugins` has noted it
+                    raise
+        return found
+
+    def stand_in(self, name: str) -> ModelEntry:
+        """Return the entry of a model whose folder is broken, as if it had none of its own.
+
+        It can be named where models are chosen; whoever asks for it is told its problem.
+
+        Raises:
+            UserError: As `entry` does of its name.
+        """
+        base = self._base(name).named(name)
+        return replace(base, capabilities=replace(base.capabilities, title=name), checkpoints=())
+
+    def _note(self, name: str, error: UserError) -> None:
+        if name not in self.problems:
+            _log.error("model.broken", model=name, error=error.code)
+        self.problems[name] = error
+
+    def create(self, name: str) -> Engine:
+        """Make a model's engine; its weights are read by `load`, not yet here.
+
+        Raises:
+            UserError: `model.unknown`.
+            EngineError: `model.bad_option`, or the engine's own reason.
+        """
         try:
-            table = entry.options.model_validate(dict(options.values))
+            entry = self.entry(name)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             option = ".".join(str(part) for part in first["loc"])
             raise EngineError("model.bad_option", option=option, value=first["input"]) from error
-        options = replace(options, values=table.model_dump(exclude_unset=True))
-    return entry.factory(options)
+        return entry.factory(
+            ModelOptions(
+                capabilities=entry.capabilities, directory=self.directory, values=entry.values
+            )
+        )
 
+    def table_keys(self, name: str, *within: str) -> list[str]:
+        """Return the legal members of `[models.<name>]`, or of a table in it, as far as known."""
+        if within[-1:] == ("lengths",):
+            return sorted(LengthRule.model_fields)
+        table = self._base(name).options
+        return [ENGINE] if table is None else [ENGINE, *sorted(table.model_fields)]
 
-def check_options(name: str, values: Mapping[str, Any]) -> None:
-    """Check the members of `[models.<name>]` without making the engine.
+    def _configured(self, name: str) -> ModelEntry:
+        base = self._base(name).named(name)
+        members = {key: value for key, value in self.tables.get(name, {}).items() if key != ENGINE}
+        if base.options is None:
+            return replace(base, values=members)
+        table = base.options.model_validate(members)
+        entry = base if base.configure is None else base.configure(base, table)
+        if isinstance(table, ModelTable):
+            members |= table.model_dump(include=set(table.FILES), exclude_unset=True)
+        return replace(entry, values=members)
 
-    Raises:
-        UserError: `model.unknown`.
-        ValidationError: A member is unknown or has a wrong value.
-    """
-    if (table := _entry(name).options) is not None:
-        table.model_validate(dict(values))
+    def _base(self, name: str) -> ModelEntry:
+        """Return what a model is made like; of two models of one name, ours is the one."""
+        named = ENGINE in self.tables.get(name, {})
+        engine = str(self.tables[name][ENGINE]) if named else name
+        made = built_in.ENGINES.get(engine) if named else built_in.ENTRIES.get(name)
+        if made is None and engine not in self._named:
+            if not named:
+                raise UserError("model.unknown", name=name, known=list(self.names()))
+            known = [*built_in.ENGINES, *self._named]
+            raise UserError("model.unknown_engine", name=engine, known=known)
+        ships = built_in.ENTRIES.get(name)
+        if ships is not None and engine != name and (made is None or made.options != ships.options):
+            raise UserError("model.taken", name=name)
+        if name in self._named and (made is not None or engine != name):
+            self.plugins.reject(GROUP, name, PluginError(f"there is another model {name}"))
+        return self._plugin(engine) if made is None else made
 
+    def reject(self, name: str, error: BaseException) -> UserError:
+        """Note that the plugin that makes a model cannot be used, and return the reason."""
+        return self.plugins.reject(GROUP, str(self.tables.get(name, {}).get(ENGINE, name)), error)
 
-def option_names(name: str) -> list[str]:
-    """Return the legal members of `[models.<name>]`, as far as they are known here."""
-    table = _entry(name).options
-    return [] if table is None else sorted(table.model_fields)
-
-
-def _entry(name: str) -> ModelEntry:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    if name in _third_party():
-        return _loaded(name)
-    raise UserError("model.unknown", name=name, known=list(names()))
-
-
-@cache
-def _third_party() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP)}
-
-
-@cache
-def _loaded(name: str) -> ModelEntry:
-    entry = _third_party()[name].load()
-    if not isinstance(entry, ModelEntry):
-        raise TypeError(f"entry point {name!r} of {_GROUP} is not a ModelEntry")
-    return entry
-
-
-def _imported(path: str) -> Callable[[ModelOptions], Engine]:
-    """Return a factory that imports `module:attribute` when it is called."""
-
-    def factory(options: ModelOptions) -> Engine:
-        module, attribute = path.split(":")
-        engine: Engine = getattr(import_module(module), attribute)(options)
-        return engine
-
-    return factory
-
-
-_BUILT_IN = {
-    NANO: ModelEntry(
-        capabilities=Capabilities(
-            name=NANO,
-            title="Open-Sora nano",
-            resolutions=(Resolution.P360,),
-            aspects=tuple(Aspect),
-            frames=FRAMES,
-            modes=frozenset(Mode),
-            sizes=SIZES,
-            # two CPU cores, 49 frames in 14 steps: 6.4 s; an image: 0.5 s
-            cost=Cost(load_seconds=5.0, fixed_seconds=0.3, seconds_per_megapixel_frame_step=0.039),
-            defaults={
-                "resolution": Resolution.P360,
-                "frames": 49,
-                "steps": 14,
-                "cfg": 4.0,
-                "refine": False,  # it knows few words, and most people choose among them
-            },
-            negative=True,
-            last_image=True,
-            extends=True,
-            prompt_advice=(
-                "It knows simple drawings only. Write one short sentence in small letters: a"
-                " colour and one thing, how it moves, and where. Things: ball, square, triangle,"
-                " star, ring, heart, diamond, moon, cloud, tree, house, fish, boat, sun. Moves:"
-                " moving to the left, to the right, up or down, bouncing, circling, growing,"
-                " shrinking, standing still. Places: in the snow, in the night sky, at sunset, on a"
-                " meadow, in the blue sky, in the city at night, in the desert, on the sea, on a"
-                " checkerboard."
-            ),
-            native_note="upscaled",
-        ),
-        factory=_imported("inference.engines.opensora_models:nano"),
-        options=NoTable,
-    ),
-    OPENSORA: ModelEntry(
-        capabilities=Capabilities(
-            name=OPENSORA,
-            title="Open-Sora v1.3",
-            resolutions=tuple(Resolution),
-            aspects=tuple(Aspect),
-            frames=FRAMES,
-            modes=frozenset(Mode),
-            sizes=SIZES,
-            # the original on an H200: 360p with 49 and 97 frames takes 16 and 33 s, 720p 130 s
-            cost=Cost(load_seconds=60.0, fixed_seconds=1.0, seconds_per_megapixel_frame_step=0.049),
-            defaults={"steps": 30, "cfg": 7.0},
-            negative=True,
-            last_image=True,
-            extends=True,
-            footprint=Footprint(
-                text_bytes=2 * weights.TEXT_ENCODER.parameters,
-                transformer_bytes=2 * weights.I2V.parameters,
-                transformer_sets=3,
-                vae_bytes=2 * weights.VAE.parameters,
-                hidden_size=1152,
-                layers=56,
-                base_channels=128,
-            ),
-        ),
-        factory=_imported("inference.engines.opensora_models:official"),
-        checkpoints=weights.OPENSORA,
-        options=OpensoraTable,
-    ),
-    TESTCARD: ModelEntry(
-        capabilities=Capabilities(
-            name=TESTCARD,
-            title="Test card",
-            resolutions=tuple(Resolution),
-            aspects=tuple(Aspect),
-            frames=FRAMES,
-            modes=frozenset(Mode),
-            sizes=SIZES,
-            cost=Cost(load_seconds=0.1, fixed_seconds=0.5, seconds_per_megapixel_frame_step=0.005),
-            defaults={"steps": 10},
-            last_image=True,
-            extends=True,
-        ),
-        factory=_imported("inference.engines.testcard:TestcardEngine"),
-        options=TestcardTable,
-    ),
-}
+    def _plugin(self, name: str) -> ModelEntry:
+        return self.plugins.check(GROUP, name, ModelEntry).named(name)

@@ -16,7 +16,6 @@ import numpy as np
 from inference.domain.errors import EngineError
 from inference.engines.base import FrameChunk
 from inference.engines.options import TestcardTable
-from inference.engines.registry import TESTCARD, capabilities
 from inference.engines.testcard_picture import Picture
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from inference.domain.spec import Spec
     from inference.engines.base import Inputs, Monitor, ProgressCallback
-    from inference.engines.registry import ModelOptions
+    from inference.engines.entry import ModelOptions
 
 _CHUNK_FRAMES = 16
 
@@ -34,11 +33,12 @@ class TestcardEngine:
     """Engine of `--model testcard`."""
 
     def __init__(self, options: ModelOptions) -> None:
+        self._capabilities = options.capabilities
         self._options = TestcardTable.model_validate(dict(options.values))
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Report progress; there is nothing to load."""
-        on_progress(1.0, TESTCARD)
+        on_progress(1.0, self._capabilities.name)
 
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the picture's frames; equal specs give equal frames.
@@ -50,9 +50,10 @@ class TestcardEngine:
         count = spec.total_frames
         picture = Picture.draw(
             spec.prompt,
-            size=capabilities(TESTCARD).sizes[spec.resolution, spec.aspect],
+            size=self._capabilities.sizes[spec.resolution, spec.aspect],
             seed=seed,
             frames=count,
+            rate=spec.file_fps,
             images=[path for path in (inputs.image, inputs.last) if path is not None],
         )
         with monitor.meter.stage("sample"):

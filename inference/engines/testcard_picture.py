@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from inference.domain.errors import EngineError
-from inference.domain.spec import FILE_FPS
+from inference.text import beginning, graphemes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,10 +95,19 @@ class Picture:
     phase: float
     """Where the dial's hand starts, in turns."""
     frames: int
+    rate: int
+    """Frames per second."""
 
     @classmethod
     def draw(
-        cls, prompt: str, *, size: Size, seed: int, frames: int, images: Sequence[Path] = ()
+        cls,
+        prompt: str,
+        *,
+        size: Size,
+        seed: int,
+        frames: int,
+        rate: int = 24,
+        images: Sequence[Path] = (),
     ) -> Self:
         """Draw everything that does not move.
 
@@ -122,12 +131,13 @@ class Picture:
             counter=layout.counter,
             phase=float(phase),
             frames=frames,
+            rate=rate,
         )
 
     def frame(self, number: int) -> npt.NDArray[np.uint8]:
         """Draw a frame, counted from 0: uint8, [height, width, 3]."""
         picture = self.still.copy()
-        seconds = number / FILE_FPS
+        seconds = number / self.rate
         self._draw_dial(picture, turns=self.phase + seconds)
         pen = ImageDraw.Draw(picture)
         left, top, right, bottom = self.counter
@@ -229,7 +239,8 @@ def _write(picture: Image.Image, prompt: str, caption: str, box: Box, unit: int)
         if len(lines) <= fitting:
             break
     else:
-        lines = [*lines[: fitting - 1], f"{lines[fitting - 1][:-1]}…"]
+        last = lines[fitting - 1]
+        lines = [*lines[: fitting - 1], f"{beginning(last, len(last) - 1)}…"]
     for index, text in enumerate(lines):
         pen.text((left, top + index * line), text, _TEXT, font)
 
@@ -244,10 +255,10 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
             continue
         if lines[-1]:
             lines.append("")
-        for character in word:
-            if lines[-1] and font.getlength(lines[-1] + character) > width:
+        for grapheme in graphemes(word):
+            if lines[-1] and font.getlength(lines[-1] + grapheme) > width:
                 lines.append("")
-            lines[-1] += character
+            lines[-1] += grapheme
     return lines
 
 

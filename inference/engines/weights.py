@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 
-from inference.opensora.files import CheckpointError, find_checkpoint, is_complete, weight_files
-from inference.opensora.hub import download, verify_checksums
+from inference.diffusers_engine.weights import repository
+from inference.diffusers_engine.weights.folder import INDEX_NAME
+from inference.hub.download import Selection, describe, download, verify_checksums
+from inference.opensora.files import (
+    CONFIG_NAME,
+    CheckpointError,
+    find_checkpoint,
+    find_folder,
+    is_complete,
+    weight_files,
+)
 
 
 class Kind(StrEnum):
@@ -17,6 +27,10 @@ class Kind(StrEnum):
     TRANSFORMER = "transformer"
     VAE = "vae"
     TEXT_ENCODER = "text_encoder"
+    PIPELINE = "pipeline"
+    """A whole repository in Diffusers layout."""
+    LORAS = "loras"
+    """Named files of a repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +41,15 @@ class Checkpoint:
     """Id on the Hugging Face hub."""
     kind: Kind
     parameters: int
-    """Numbers in the network."""
+    """Numbers in the network, or in all of a pipeline."""
+    revision: str | None = None
+    """Commit or tag; None: the newest."""
+    files: tuple[str, ...] = ()
+    """Of LoRAs: which files of the repository."""
+    download_bytes: int | None = None
+    """About how much is downloaded; None: no more than what is kept in memory."""
+    licence: str | None = None
+    """One line about it, where the repository's own does not say all."""
 
 
 _TRANSFORMER_PARAMETERS = 1_209_188_492
@@ -61,10 +83,29 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
     Raises:
         CheckpointError: Why it cannot be downloaded; see `hub`.
     """
-    place = download(checkpoint.source, directory)
-    if not is_complete(place):
+    if checkpoint.kind is Kind.PIPELINE:
+        return repository.pull(checkpoint.source, directory, checkpoint.revision)
+    if checkpoint.kind is Kind.LORAS:
+        return download(checkpoint.source, directory, _selection(checkpoint))
+    path = download(checkpoint.source, directory)
+    if not is_complete(path):
         raise CheckpointError("checkpoint.cut_off", source=checkpoint.source)
-    return place
+    return path
+
+
+def offer(checkpoint: Checkpoint) -> tuple[int, str | None]:
+    """Return bytes and licence of what will be downloaded.
+
+    Raises:
+        CheckpointError: The hub does not say.
+    """
+    if checkpoint.kind is Kind.LORAS:
+        found = describe(checkpoint.source, _selection(checkpoint))
+        return found.size_bytes, checkpoint.licence or found.licence
+    if checkpoint.kind is not Kind.PIPELINE:
+        return 2 * checkpoint.parameters, checkpoint.licence
+    found = repository.offer(checkpoint.source, checkpoint.revision)
+    return found.size_bytes, checkpoint.licence or found.licence
 
 
 def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
@@ -73,22 +114,52 @@ def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
+    if checkpoint.kind is Kind.PIPELINE:
+        return repository.find(checkpoint.source, directory)
+    if checkpoint.kind is Kind.LORAS:
+        path = find_folder(checkpoint.source, directory)
+        if absent := [name for name in checkpoint.files if not (path / name).is_file()]:
+            raise CheckpointError("checkpoint.missing", source=checkpoint.source, files=absent)
+        return path
     return find_checkpoint(checkpoint.source, directory)
 
 
-def size_bytes(place: Path) -> int:
+def is_installed(path: Path) -> bool:
+    """Return whether a folder, which was complete, still has what it needs."""
+    if (path / INDEX_NAME).is_file():
+        return repository.has_parts(path)
+    return _holds_loras(path) or is_complete(path)
+
+
+def _holds_loras(path: Path) -> bool:
+    """Return whether a folder has weights in folders below it only."""
+    return not (path / CONFIG_NAME).is_file() and any(path.glob("*/*.safetensors"))
+
+
+def _selection(checkpoint: Checkpoint) -> Selection:
+    """Return the files of a repository of LoRAs."""
+    return Selection(
+        patterns=(*checkpoint.files, "README.md", "LICENSE*"),
+        revision=checkpoint.revision,
+        weights=lambda path: [path / name for name in checkpoint.files],
+    )
+
+
+def size_bytes(path: Path) -> int:
     """Return the size of a folder's weights.
 
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
-    return sum(path.stat().st_size for path in weight_files(place))
+    nested = (path / INDEX_NAME).is_file() or _holds_loras(path)
+    files = repository.weight_files(path) if nested else weight_files(path)
+    return sum(path.stat().st_size for path in files)
 
 
-def licence(place: Path) -> str | None:
+def licence(path: Path) -> str | None:
     """Return the licence that a checkpoint's README names, if any."""
     try:
-        lines = (place / "README.md").read_text(encoding="utf-8").splitlines()
+        lines = (path / "README.md").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
     if not lines or lines[0].strip() != "---":
@@ -102,18 +173,37 @@ def licence(place: Path) -> str | None:
     return None
 
 
-def verify(checkpoint: Checkpoint, place: Path) -> None:
+def verify_files(checkpoint: Checkpoint, path: Path) -> None:
+    """Compare the files of a checkpoint with the hub's checksums. No torch.
+
+    Raises:
+        CheckpointError: `checkpoint.checksum`, `checkpoint.missing`, `checkpoint.unreadable`.
+    """
+    files: Callable[[Path], list[Path]] = weight_files
+    if checkpoint.kind is Kind.PIPELINE:
+        files = repository.weight_files
+    elif checkpoint.kind is Kind.LORAS:
+        files = _selection(checkpoint).weights
+    verify_checksums(checkpoint.source, path, files)
+
+
+def verify(checkpoint: Checkpoint, path: Path) -> None:
     """Compare checksums, keys, shapes and file lengths with what they should be. Imports torch.
 
     Raises:
         CheckpointError: What is wrong.
     """
-    verify_checksums(checkpoint.source, place)
+    if checkpoint.kind is Kind.PIPELINE:
+        repository.verify(checkpoint.source, path)
+        return
+    verify_files(checkpoint, path)
+    if checkpoint.kind is Kind.LORAS:
+        return
     loading = import_module("inference.opensora.checkpoint")
     match checkpoint.kind:
         case Kind.TRANSFORMER:
-            loading.verify_transformer(place)
+            loading.verify_transformer(path)
         case Kind.VAE:
-            loading.verify_vae(place)
+            loading.verify_vae(path)
         case Kind.TEXT_ENCODER:
-            loading.verify_text_encoder(place)
+            loading.verify_text_encoder(path)

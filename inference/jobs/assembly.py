@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +14,13 @@ from inference.assist.language import Languages
 from inference.assist.limit import PER_HOUR, CallLimit
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
+from inference.domain.capabilities import Capabilities
 from inference.domain.events import EventBus
 from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
-from inference.engines.base import Capabilities
 from inference.jobs.dispatcher import Dispatcher
-from inference.jobs.estimate import CostModel
+from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
+from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.expiry import Expiry
 from inference.jobs.preparation import ImageCleaner, ImageSource, Preparer
 from inference.jobs.prompt_refinement import PromptRefinement
@@ -31,19 +31,16 @@ from inference.jobs.service import JobService
 from inference.loops import survive
 from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
+from inference.store.data_directory import make_private, own
 from inference.store.history import History
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
-from inference.store.lock import own
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.outbox import OutboxStore
-from inference.store.privacy import make_private
 from inference.store.sqlite.database import Database, open_database
+from inference.store.sqlite.migrate import PackageMigrations
 from inference.tasks import running
-from inference.workers.executor import Executor
-
-LEARN_FROM = 200
-"""Delivered jobs that the cost model reads at start."""
+from inference.workers.pool import Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +59,24 @@ class Core:
 
 
 @contextlib.asynccontextmanager
+async def open_data(data_directory: Path, *packages: PackageMigrations) -> AsyncIterator[Database]:
+    """Lock the data directory, and serve its database for the length of the block.
+
+    Raises:
+        StoreError: Another process owns the directory, or the disk or file is not usable.
+    """
+    with own(data_directory):
+        await asyncio.to_thread(make_private, data_directory)
+        async with open_database(data_directory / DATABASE_NAME, *packages) as database:
+            yield database
+
+
+@contextlib.asynccontextmanager
 async def open_core(
     *,
     data_directory: Path,
-    executor: AbstractAsyncContextManager[Executor],
+    packages: Sequence[PackageMigrations] = (),
+    pool: Pool,
     cleaner: ImageCleaner,
     sources: Mapping[str, ImageSource],
     capabilities: Callable[[str], Capabilities],
@@ -80,17 +91,16 @@ async def open_core(
 ) -> AsyncIterator[Core]:
     """Lock the data directory, recover, and serve the queue for the length of the block.
 
-    Leaving the block puts the running job back in the queue. The executor is entered only once the
+    Leaving the block puts the running job back in the queue. The pool is entered only once the
     directory is ours: a second process must not even start a worker. `guard` makes the judge of
-    words and pictures over the opened database, in which guilds keep words of their own.
+    words and pictures over the opened database, in which guilds keep words of their own. `packages`
+    have tables of their own in it.
 
     Raises:
         StoreError: Another process owns the directory, or the disk or file is not usable.
     """
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(own(data_directory))
-        await asyncio.to_thread(make_private, data_directory)
-        database = await stack.enter_async_context(open_database(data_directory / DATABASE_NAME))
+        database = await stack.enter_async_context(open_data(data_directory, *packages))
         events = EventBus()
         store = JobStore(database, clock, events)
         outbox = OutboxStore(database, clock, events)
@@ -102,12 +112,9 @@ async def open_core(
         shares = await store.shares()
         shares.weights = weights
         queue = JobQueue(shares)
-        costs = CostModel()
-        for job in await store.finished(LEARN_FROM):
-            if job.manifest is not None and "total" in job.manifest.timings:
-                # Skip models and sizes that no longer exist.
-                with contextlib.suppress(Exception):
-                    costs.learn(job.spec, capabilities(job.spec.model), job.manifest.timings)
+        costs = DeviceCosts(lambda: pool.kinds)
+        costs.learn_from(await store.finished(LEARN_FROM), capabilities)
+        outlooks = Outlooks(costs, capabilities, clock)
         judge = guard(database)
         result_moderator = ResultModerator(
             store=store, artifacts=artifacts, guard=judge, clock=clock
@@ -117,8 +124,9 @@ async def open_core(
             artifacts=artifacts,
             queue=queue,
             costs=costs,
+            outlooks=outlooks,
             events=events,
-            executor=await stack.enter_async_context(executor),
+            pool=await stack.enter_async_context(pool),
             capabilities=capabilities,
             watermark=watermark,
             finished=result_moderator.add,
@@ -146,6 +154,7 @@ async def open_core(
             artifacts=artifacts,
             queue=queue,
             costs=costs,
+            outlooks=outlooks,
             preparer=preparer,
             dispatcher=dispatcher,
             refiner=refiner,
@@ -179,6 +188,7 @@ async def open_core(
         tasks.start(dispatcher.run(), name="dispatcher")
         tasks.start(result_moderator.run(), name="result moderation")
         tasks.start(expiry.run(), name="expiry")
+        tasks.start(outlooks.learn(events, store), name="outlooks")
         yield Core(
             database=database,
             jobs=jobs,

@@ -15,9 +15,6 @@ from inference.loops import Backoff
 
 T = TypeVar("T")
 
-RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
-"""Waits between tries; the last one repeats."""
-
 END_TRIES = 3
 """Tries to end a job that something unexpected happened to."""
 
@@ -26,12 +23,12 @@ _log = structlog.get_logger(__name__)
 
 async def write_with_retry(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Repeat a write until the disk takes it, and return its result."""
-    backoff = Backoff(clock, RETRY_SECONDS)
+    backoff = Backoff(clock)
     while True:
         try:
             return await write()
         except StoreError as error:
-            _log.error("store.unwritable", code=error.code, retry_seconds=backoff.next_seconds)
+            _log.error("store.unwritable", code=error.code)
             await backoff.pause()
 
 

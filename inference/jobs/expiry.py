@@ -114,8 +114,8 @@ class Expiry:
         for ticket in self._queue.tickets():
             job_id = ticket.head.job_id
             so_far, limit = self._waited.get(job_id, (0.0, 0.0))
-            if limit == 0.0 and (place := self._forecast.position(job_id)) is not None:
-                limit = max(WAIT_SECONDS_LEAST, WAIT_FACTOR * (place.before + place.cost))
+            if limit == 0.0 and (queued := self._forecast.position(job_id)) is not None:
+                limit = max(WAIT_SECONDS_LEAST, WAIT_FACTOR * (queued.before + queued.cost))
             waited[job_id] = (so_far + TICK_SECONDS, limit)
             if so_far + TICK_SECONDS > limit:
                 overdue.append((job_id, ticket.tenant))

@@ -7,10 +7,14 @@ costs the front and the tenant that changed, never the whole queue.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, islice
 
+from inference.domain.scheduler import Head
+from inference.jobs.estimates.cost_model import Stages
 from inference.jobs.queue import JobQueue
 
 EXACT = 100
@@ -25,8 +29,32 @@ class ForecastEntry:
     """1 is the next to be served."""
     before: float
     """GPU seconds of the jobs that are served before it."""
-    cost: float
-    """Its own GPU seconds."""
+    stages: Stages
+    """What it takes itself, as of now."""
+
+    @property
+    def cost(self) -> float:
+        """Its own GPU seconds."""
+        return self.stages.render
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FreeSlot:
+    """A slot as the next job finds it."""
+
+    after: float
+    """Seconds until it is free."""
+    model: str | None = field(default=None, compare=False)
+    """What is warm there then."""
+
+    def taking(self, head: Head, stages: Stages) -> FreeSlot:
+        """Return the slot after another job."""
+        return FreeSlot(self.ready(head, stages), head.model)
+
+    def ready(self, head: Head, stages: Stages) -> float:
+        """Return the seconds until a job is rendered there."""
+        load = 0.0 if head.model == self.model else stages.load
+        return self.after + load + stages.render
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +90,33 @@ class QueueForecast:
         if self._version != self._queue.version:
             self._front, before = {}, 0.0
             for number, (_, head) in enumerate(islice(self._queue.forecast(), EXACT), 1):
-                self._front[head.job_id] = ForecastEntry(
-                    position=number, before=before, cost=head.cost
-                )
-                before += head.cost
+                stages = self._queue.ticket(head.job_id).stages
+                entry = ForecastEntry(position=number, before=before, stages=stages)
+                self._front[head.job_id] = entry
+                before += entry.cost
             self._version = self._queue.version
         return self._front
+
+    def times(self, job_id: str, slots: Sequence[FreeSlot]) -> QueuePosition | None:
+        """Return when a waiting job starts and is ready, or None when it is not queued."""
+        entry = self.position(job_id)
+        if entry is None:
+            return None
+        head, free = self._queue.ticket(job_id).head, list(slots)
+        heapq.heapify(free)
+        if entry.position > EXACT:
+            after = (sum(slot.after for slot in free) + entry.before) / len(free)
+            first = FreeSlot(after, head.model)
+        else:
+            for ahead, its in islice(self.front().items(), entry.position - 1):
+                taken = free[0].taking(self._queue.ticket(ahead).head, its.stages)
+                heapq.heapreplace(free, taken)
+            first = free[0]
+        return QueuePosition(
+            position=entry.position,
+            start_in=first.after,
+            ready_in=first.ready(head, entry.stages) + entry.stages.deliver,
+        )
 
     def in_tenant(self, tenant: str) -> dict[str, int]:
         """Return the jobs of one tenant in its own order: id -> index."""
@@ -91,7 +140,7 @@ class QueueForecast:
         return ForecastEntry(
             position=max(count, len(self.front())) + 1,
             before=seconds,
-            cost=row.before[index + 1] - row.before[index],
+            stages=self._queue.ticket(job_id).stages,
         )
 
     def _row(self, tenant: str) -> _Row | None:

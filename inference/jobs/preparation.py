@@ -19,8 +19,19 @@ import structlog
 
 from inference.bug_report import log_bug
 from inference.clock import Clock
+from inference.domain.effect_use import EffectUse
 from inference.domain.errors import EngineError, RushesError, UserError
 from inference.domain.job import ASSISTANT, Job
+from inference.domain.reference import (
+    IMAGE_NAME,
+    LAST_NAME,
+    Attached,
+    FromParent,
+    Kept,
+    Prepared,
+    Reference,
+    picture_name,
+)
 from inference.domain.render import LATENTS_NAME
 from inference.domain.verdict import Verdict
 from inference.jobs.durable_write import end_job, failure_of, write_with_retry
@@ -29,18 +40,6 @@ from inference.media.atomic_files import part_file
 from inference.safety.guard import Guard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-
-IMAGE_NAME = "image.png"
-"""Artifact name of a prepared reference image."""
-
-LAST_NAME = "last.png"
-"""The same of the image that a clip ends with."""
-
-PARENT_RESULT = "parent:result"
-"""In `Spec.image`: the still that the job's parent made."""
-
-PARENT_LATENTS = "parent:latents"
-"""In `Spec.latents`: what was kept of the clip that the job's parent made."""
 
 DOWNLOADS = 4
 """Downloads at once, of each platform."""
@@ -71,7 +70,7 @@ class ImageSource(Protocol):
 
         Args:
             job: Whose image it is.
-            image: Where the platform keeps it: `Spec.image` or `Spec.last` of the job.
+            image: Where the platform keeps it: `Attached.url`.
             target: The file to write.
 
         Raises:
@@ -81,13 +80,21 @@ class ImageSource(Protocol):
 
 
 class ImageCleaner(Protocol):
-    """Decodes untrusted images in a sandbox (`workers.media.MediaProcess`)."""
+    """Decodes untrusted images in a sandbox (`workers.media.process.MediaProcess`)."""
 
     async def clean_image(self, source: Path, target: Path) -> object:
         """Decode `source` and write a clean RGB PNG to `target`.
 
         Raises:
             UserError: It is not an image that can be used.
+        """
+        ...
+
+    async def first_frame(self, source: Path, target: Path) -> None:
+        """Write the first frame of the clip `source`, which we made, to `target` as PNG.
+
+        Raises:
+            EngineError: It cannot be read.
         """
         ...
 
@@ -127,7 +134,9 @@ class Preparer:
         self._guard = guard
         self._ready = ready
         self._clock = clock
-        self._arrivals: asyncio.Queue[str] = asyncio.Queue()
+        self._arrivals: asyncio.Queue[Job] = asyncio.Queue()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Of the requests that are being prepared."""
         self._downloads = {name: asyncio.Semaphore(DOWNLOADS) for name in sources}
         self._of_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         """As long as somebody downloads or waits for it."""
@@ -135,24 +144,29 @@ class Preparer:
         self._images = {scope: asyncio.Semaphore(CHECKS) for scope in ModeratorScope}
         self._writes = asyncio.Semaphore(WRITES)
 
-    def add(self, job_id: str) -> None:
-        """Add an accepted job, new or found after a restart."""
-        self._arrivals.put_nowait(job_id)
+    def add(self, job: Job) -> None:
+        """Add an accepted job, new or found after a restart.
+
+        Those that were asked for together are prepared, and queued, in the order of their coming.
+        """
+        self._arrivals.put_nowait(job)
 
     async def run(self) -> None:
         """Prepare jobs concurrently, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                job_id = await self._arrivals.get()
-                tasks.create_task(self._serve(job_id), name=f"preparing-{job_id}")
+                job = await self._arrivals.get()
+                turn = self._turns.setdefault(job.card_of, asyncio.Lock())
+                tasks.create_task(self._serve(job.id, turn), name=f"preparing-{job.id}")
 
-    async def _serve(self, job_id: str) -> None:
-        """Bring a job to its next state."""
-        try:
-            await self._bring_in_line(job_id)
-        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
-            log_bug(_log, "job.preparing_bug", error, job=job_id)
-            await self._fail(job_id, error)
+    async def _serve(self, job_id: str, turn: asyncio.Lock) -> None:
+        """Bring a job to its next state when its turn has come."""
+        async with turn:
+            try:
+                await self._bring_in_line(job_id)
+            except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
+                log_bug(_log, "job.preparing_bug", error, job=job_id)
+                await self._fail(job_id, error)
 
     async def _fail(self, job_id: str, error: Exception) -> None:
         failure = failure_of(error, job_id)
@@ -195,7 +209,7 @@ class Preparer:
             await self._write(lambda: self._store.review(job))
             return
         queued = await self._write(
-            lambda: self._store.enqueue(job.id, spec=job.spec, image=job.image, verdict=job.verdict)
+            lambda: self._store.enqueue(job.id, spec=job.spec, verdict=job.verdict)
         )
         if queued is not None:
             await self._ready(queued)
@@ -221,20 +235,26 @@ class Preparer:
 
     async def _with_files(self, job: Job) -> Job:
         """Return the job with what it starts from lying in its own folder."""
-        spec, folder = job.spec, self._artifacts.input_directory(job.id)
-        if spec.image is None and spec.latents is None:
-            return replace(job, image=None)
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        spec = job.spec
         if spec.image is not None:
-            await self._bring_image(job, spec.image, folder / IMAGE_NAME)
-            spec = replace(spec, image=IMAGE_NAME)
+            await self._bring(job, spec.image, IMAGE_NAME)
+            spec = replace(spec, image=Prepared(IMAGE_NAME))
         if spec.last is not None:
-            await self._bring_image(job, spec.last, folder / LAST_NAME)
-            spec = replace(spec, last=LAST_NAME)
+            await self._bring(job, spec.last, LAST_NAME)
+            spec = replace(spec, last=Prepared(LAST_NAME))
         if spec.latents is not None:
-            await self._bring_latents(job, spec.latents, folder / LATENTS_NAME)
-            spec = replace(spec, latents=LATENTS_NAME)
-        return replace(job, spec=spec, image=spec.image)
+            await self._bring(job, spec.latents, LATENTS_NAME)
+            spec = replace(spec, latents=Prepared(LATENTS_NAME))
+        effects = [await self._with_pictures(job, effect) for effect in spec.effects]
+        return replace(job, spec=replace(spec, effects=tuple(effects)))
+
+    async def _with_pictures(self, job: Job, effect: EffectUse) -> EffectUse:
+        """Return an effect with its pictures lying in the job's own folder."""
+        pictures: dict[str, Reference] = {}
+        for name, reference in effect.pictures.items():
+            pictures[name] = Prepared(picture_name(name))
+            await self._bring(job, reference, picture_name(name))
+        return replace(effect, pictures=pictures)
 
     async def _refine(self, job: Job) -> Job:
         """Let the assistant at the prompt, and keep what came of it with the job at once."""
@@ -243,31 +263,34 @@ class Preparer:
             await self._write(lambda: self._store.keep_refinement(refined))
         return refined
 
-    async def _bring_image(self, job: Job, image: str, target: Path) -> None:
-        """Put a clean reference image at `target`, wherever it comes from."""
-        if image == target.name and await asyncio.to_thread(target.is_file):
-            return  # prepared before: the job was edited in the queue, or found after a restart
-        if job.parent is not None and image in {target.name, PARENT_RESULT}:
-            await self._inherit(job, job.parent, image, target)
-            return
+    async def _bring(self, job: Job, reference: Reference, name: str) -> None:
+        """Put what a job starts from into its own folder, clean, wherever it comes from.
+
+        Raises:
+            UserError: `image.*` or `latents.expired`: it cannot be had any more.
+        """
+        target = self._artifacts.input_directory(job.id) / name
+        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        match reference:
+            case Prepared() if await asyncio.to_thread(target.is_file):
+                return  # the job was edited in the queue, or found after a restart
+            case Prepared():  # version 0.1 said so of files of the parent too
+                await self._inherit(job, Kept.INPUT, target)
+            case FromParent():
+                await self._inherit(job, reference.kind, target)
+            case Attached():
+                await self._download(job, reference, target)
+
+    async def _download(self, job: Job, image: Attached, target: Path) -> None:
         source = self._sources.get(job.platform)
         if source is None:
             raise UserError("image.fetch_failed")
         raw = target.with_name("source")
         own = self._of_tenant.setdefault(job.tenant, asyncio.Semaphore(DOWNLOADS_OF_TENANT))
         async with own, self._downloads[job.platform]:
-            await _fetch(source, job, image, raw)
+            await _fetch(source, job, image.url, raw)
         await self._cleaner.clean_image(raw, target)
         await asyncio.to_thread(raw.unlink, missing_ok=True)
-
-    async def _bring_latents(self, job: Job, latents: str, target: Path) -> None:
-        """Put what the clip goes on from at `target`."""
-        if latents == target.name and await asyncio.to_thread(target.is_file):
-            return
-        try:
-            await self._inherit(job, job.parent or "", latents, target)
-        except UserError as error:
-            raise UserError("latents.expired") from error
 
     async def _refine_checked(self, job: Job) -> Job:
         """Let the assistant at a prompt that was judged, and drop an answer that is denied.
@@ -275,7 +298,8 @@ class Preparer:
         What the person asked for is judged already: they are not refused for what somebody else
         made of it.
         """
-        refined = await self._prompt_refinement.refine(job, self._artifacts.image(job))
+        image = self._artifacts.input(job, job.spec.image)
+        refined = await self._prompt_refinement.refine(job, image)
         if refined.spec.prompt != job.spec.prompt:
             verdict = await self._guard.judge_texts(
                 (refined.spec.prompt,),
@@ -306,8 +330,9 @@ class Preparer:
             )
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
-        for name in (job.spec.image, job.spec.last):
-            image = self._artifacts.input(job, name)
+        started_from = (job.spec.image, job.spec.last)
+        images = [self._artifacts.input(job, reference) for reference in started_from]
+        for image in (*images, *self._artifacts.pictures(job).values()):
             if image is not None:
                 async with self._images[scope]:
                     seen = await self._guard.judge_file(image, flagged=flagged, scope=scope)
@@ -316,27 +341,34 @@ class Preparer:
             raise UserError("safety.image", reason=verdict.reasons[0].value)
         return replace(job, verdict=job.verdict.joined(verdict))
 
-    async def _inherit(self, job: Job, parent_id: str, name: str, target: Path) -> None:
-        """Copy an input, or the result, of the job that this one was made from.
+    async def _inherit(self, job: Job, kind: Kept, target: Path) -> None:
+        """Copy a file of the job that this one was made from.
 
         Raises:
-            UserError: `image.expired`.
+            UserError: `image.expired` or `latents.expired`.
         """
-        parent = await self._store.get(parent_id)
+        expired = UserError("image.expired")
+        if target.name == LATENTS_NAME:
+            expired = UserError("latents.expired")
+        parent = await self._store.get(job.parent or "")
         if parent is None or parent.tenant != job.tenant:
-            raise UserError("image.expired")
-        if name == PARENT_RESULT:
-            source = self._artifacts.finished(parent)
-        elif name == PARENT_LATENTS:
-            source = self._artifacts.latents(parent)
-        else:
-            source = self._artifacts.input(parent, name)
+            raise expired
+        match kind:
+            case Kept.RESULT | Kept.FIRST_FRAME:
+                source = self._artifacts.finished(parent)
+            case Kept.LATENTS:
+                source = self._artifacts.latents(parent)
+            case Kept.INPUT:
+                source = self._artifacts.input(parent, Prepared(target.name))
         if source is None:
-            raise UserError("image.expired")
+            raise expired
         try:
-            await asyncio.to_thread(_copy, source, target)
+            if kind is Kept.FIRST_FRAME:
+                await self._cleaner.first_frame(source, target)
+            else:
+                await asyncio.to_thread(_copy, source, target)
         except FileNotFoundError as error:
-            raise UserError("image.expired") from error
+            raise expired from error
 
 
 async def _fetch(source: ImageSource, job: Job, image: str, target: Path) -> None:

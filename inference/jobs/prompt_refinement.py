@@ -9,13 +9,13 @@ from pathlib import Path
 
 import structlog
 
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.assist.cache import Asker
 from inference.assist.language import Languages
 from inference.assist.refiner import Refiner
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import AssistantError
 from inference.domain.job import ASSISTANT, LANGUAGE, RANDOM, TYPED, Job
-from inference.engines.base import Capabilities
 
 NOT_ENGLISH = "not_english"
 """Note: the model will hardly understand the prompt."""
@@ -88,7 +88,7 @@ class PromptRefinement:
 
     async def _refined(self, refiner: Refiner, job: Job, image: Path | None) -> Job:
         drawn = job.origins.get("prompt") == RANDOM
-        draft = Draft(
+        request = RefinementRequest(
             words=job.spec.prompt,
             mode=job.spec.mode,
             drawn=drawn,
@@ -97,7 +97,7 @@ class PromptRefinement:
         )
         asker = Asker(tenant=job.tenant, requester_id=job.requester.id, job_id=job.id)
         async with self._questions:
-            prompt = await refiner.refine(draft, asker)
+            prompt = await refiner.refine(request, asker)
         original = None if drawn else job.spec.prompt
         return replace(
             job,
@@ -106,8 +106,12 @@ class PromptRefinement:
         )
 
     async def _noted(self, job: Job, *notes: str) -> Job:
-        """Remark on a prompt that stays as it is."""
-        foreign = (NOT_ENGLISH,) if await self._is_foreign(job) else ()
+        """Remark on a prompt that stays as it is.
+
+        Where the model has a vocabulary, the card says which words it does not know.
+        """
+        told = self._capabilities(job.spec.model).vocabulary is not None
+        foreign = (NOT_ENGLISH,) if not told and await self._is_foreign(job) else ()
         return replace(job, notes=(*job.notes, *notes, *foreign))
 
     async def _is_foreign(self, job: Job) -> bool:

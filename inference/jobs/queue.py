@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from inference.domain.scheduler import Charge, Head, Shares, forecast
+from inference.jobs.estimates.cost_model import Stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,18 @@ class Ticket:
     head: Head
     tenant: str
     requester_id: str
+    fits: Callable[[str], bool] = field(default=lambda _slot: True, compare=False)
+    """Whether the slot of a name may render it."""
+    expected: Callable[[], Stages] | None = field(default=None, compare=False)
+    """What it is expected to take as of now; without, what its head was made with."""
+
+    @property
+    def stages(self) -> Stages:
+        """Expected seconds of its stages, on a slot that has to load its model."""
+        head = self.head
+        if self.expected is None:
+            return Stages(load=head.load_seconds, text=0.0, sample=head.cost, rest=0.0)
+        return self.expected()
 
 
 class TenantQueue(asyncio.Queue[Ticket]):
@@ -36,12 +49,17 @@ class TenantQueue(asyncio.Queue[Ticket]):
         self._turns.setdefault(item.requester_id, deque()).append(item)
 
     def _get(self) -> Ticket:
-        self.changes = object()
-        requester_id, tickets = self._turns.popitem(last=False)
-        ticket = tickets.popleft()
-        if tickets:
-            self._turns[requester_id] = tickets
+        ticket = self.first()
+        self.take(ticket)
         return ticket
+
+    def take(self, ticket: Ticket) -> None:
+        """Remove a job that is to be served; its requester's next one waits for all others."""
+        self.changes = object()
+        tickets = self._turns.pop(ticket.requester_id)
+        tickets.remove(ticket)
+        if tickets:
+            self._turns[ticket.requester_id] = tickets
 
     def qsize(self) -> int:
         """Return the number of waiting jobs."""
@@ -54,6 +72,10 @@ class TenantQueue(asyncio.Queue[Ticket]):
     def first(self) -> Ticket:
         """Return the job that `get_nowait` would return."""
         return next(iter(self._turns.values()))[0]
+
+    def first_for(self, slot: str) -> Ticket | None:
+        """Return the first job that a slot may render."""
+        return next((ticket for ticket in self._upcoming() if ticket.fits(slot)), None)
 
     def put_back(self, ticket: Ticket) -> None:
         """Put a job back to the very front."""
@@ -81,10 +103,11 @@ class TenantQueue(asyncio.Queue[Ticket]):
 
     def upcoming(self) -> Iterator[Head]:
         """Yield the waiting jobs in the order in which they would be served."""
+        return (ticket.head for ticket in self._upcoming())
+
+    def _upcoming(self) -> Iterator[Ticket]:
         for round_ in itertools.zip_longest(*self._turns.values()):
-            for ticket in round_:
-                if ticket is not None:
-                    yield ticket.head
+            yield from (ticket for ticket in round_ if ticket is not None)
 
 
 class JobQueue:
@@ -93,8 +116,7 @@ class JobQueue:
     def __init__(self, shares: Shares) -> None:
         self.shares = shares
         self._queues: dict[str, TenantQueue] = {}
-        self._tenants: dict[str, str] = {}
-        self._filled = asyncio.Event()
+        self._tickets: dict[str, Ticket] = {}
         self.version = 0
         """Counts changes, so that forecasts can be reused until the next one."""
 
@@ -108,7 +130,12 @@ class JobQueue:
 
     def tenant_of(self, job_id: str) -> str | None:
         """Return the tenant of a queued job, or None."""
-        return self._tenants.get(job_id)
+        ticket = self._tickets.get(job_id)
+        return None if ticket is None else ticket.tenant
+
+    def ticket(self, job_id: str) -> Ticket:
+        """Return the entry of a queued job."""
+        return self._tickets[job_id]
 
     def tickets(self) -> Iterator[Ticket]:
         """Yield all waiting jobs, in no particular order."""
@@ -122,34 +149,49 @@ class JobQueue:
             queue.put_back(ticket)
         else:
             queue.put_nowait(ticket)
-        self._tenants[ticket.head.job_id] = ticket.tenant
-        self._changed()
+        self._tickets[ticket.head.job_id] = ticket
+        self.version += 1
 
     def discard(self, job_id: str, tenant: str) -> None:
         """Remove a job; unknown ids are ignored."""
         queue = self._queues.get(tenant)
         if queue is not None and queue.discard(job_id):
-            self._tenants.pop(job_id, None)
+            self._tickets.pop(job_id, None)
             self._drop_if_empty(tenant)
-            self._changed()
+            self.version += 1
 
-    async def not_empty(self) -> None:
-        """Wait until a job is in the queue."""
-        while not self._queues:  # who woke us may have left again before we ran
-            await self._filled.wait()
+    def next_model(self) -> str:
+        """Return the model of the job whose turn it is; the queue must not be empty."""
+        heads = self._heads()
+        return heads[self.shares.fair(heads)].model
 
-    def take(self, warm_model: str | None) -> tuple[Ticket, Charge]:
-        """Remove and return the next job, with the charge that its claim must persist.
+    def take(self, warm_model: str | None, slot: str = "") -> tuple[Ticket, Charge] | None:
+        """Remove and return the next job for a slot, with the charge that its claim must persist.
 
         The charge is not applied: that is for after the claim.
+
+        Args:
+            warm_model: The model on the slot's device now.
+            slot: Its name.
+
+        Returns:
+            None where no waiting job is for this slot.
         """
-        heads = {tenant: queue.first().head for tenant, queue in self._queues.items()}
-        tenant = self.shares.choose(heads, warm_model=warm_model)
-        charge = self.shares.charge(tenant, heads[tenant], heads)
-        ticket = self._queues[tenant].get_nowait()
-        self._tenants.pop(ticket.head.job_id, None)
+        found = {
+            tenant: ticket
+            for tenant, queue in self._queues.items()
+            if (ticket := queue.first_for(slot)) is not None
+        }
+        if not found:
+            return None
+        candidates = {tenant: ticket.head for tenant, ticket in found.items()}
+        tenant = self.shares.choose(candidates, warm_model=warm_model, slot=slot)
+        charge = self.shares.charge(tenant, candidates[tenant], self._heads(), slot=slot)
+        ticket = found[tenant]
+        self._queues[tenant].take(ticket)
+        self._tickets.pop(ticket.head.job_id, None)
         self._drop_if_empty(tenant)
-        self._changed()
+        self.version += 1
         return ticket, charge
 
     def forecast(self) -> Iterator[tuple[str, Head]]:
@@ -160,13 +202,9 @@ class JobQueue:
         """Invalidate forecasts without a change of the queue, such as when the GPU becomes free."""
         self.version += 1
 
+    def _heads(self) -> dict[str, Head]:
+        return {tenant: queue.first().head for tenant, queue in self._queues.items()}
+
     def _drop_if_empty(self, tenant: str) -> None:
         if self._queues[tenant].empty():
             del self._queues[tenant]
-
-    def _changed(self) -> None:
-        self.version += 1
-        if self._queues:
-            self._filled.set()
-        else:
-            self._filled.clear()

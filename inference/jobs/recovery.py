@@ -44,7 +44,7 @@ async def recover(
         await dispatcher.enqueue_or_fail(job)
     for job in resumed:
         if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
-            preparer.add(job.id)
+            preparer.add(job)
         elif job.state is JobState.FINISHING:
             result_moderator.add(job.id)
     if jobs:
@@ -106,16 +106,21 @@ async def _complete(job: Job, path: Path | None) -> bool:
 def _in_turn(jobs: list[Job], served: dict[tuple[str, str], float]) -> list[Job]:
     """Order waiting jobs so that joining the queue one by one restores whose turn it is.
 
-    A requester's turn comes after their last time on the GPU, or after they joined the queue if
-    that was later. Jobs that were on the GPU come last here: they go to the front.
+    A requester's turn comes after their last time on a slot, or after they joined the queue if
+    that was later. Jobs that were on a slot come last here, the first of them at the very end:
+    each goes to the front.
     """
     joined: dict[tuple[str, str], float] = {}
     for job in jobs:
         key = (job.tenant, job.requester.id)
         joined[key] = min(joined.get(key, float("inf")), job.queued_at or job.created_at)
 
-    def turn(job: Job) -> tuple[bool, float, int]:
+    def turn(job: Job) -> tuple[float, int]:
         key = (job.tenant, job.requester.id)
-        return (job.attempt > 0, max(joined[key], served.get(key, 0.0)), job.sequence)
+        return (max(joined[key], served.get(key, 0.0)), job.sequence)
 
-    return sorted(jobs, key=turn)
+    begun = [job for job in jobs if job.attempt > 0]
+    return [
+        *sorted((job for job in jobs if job.attempt == 0), key=turn),
+        *sorted(begun, key=lambda job: job.sequence, reverse=True),
+    ]

@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 
 import structlog
 
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.assist.cache import Asker, RefinementCache
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
-from inference.domain.errors import AssistantError, NotFound, StoreError, UserError
+from inference.domain.capabilities import Capabilities
+from inference.domain.errors import AssistantError, StoreError, UserError
 from inference.domain.job import WAITING, Job, JobState, Order, new_job_id
 from inference.domain.limits import Counts, QueueLimits, admit, admit_length
 from inference.domain.quota import Quota, Usage, admit_cost
-from inference.domain.render import Progress
-from inference.domain.spec import Mode, Spec
+from inference.domain.spec import SEEDS, Mode, Spec
 from inference.domain.verdict import Outcome, Verdict
-from inference.engines.base import Capabilities
 from inference.jobs.dispatcher import Dispatcher
-from inference.jobs.estimate import CostModel
-from inference.jobs.forecast import QueueForecast, QueuePosition
+from inference.jobs.estimates.device_costs import DeviceCosts
+from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.preparation import Preparer
 from inference.jobs.queue import JobQueue
+from inference.jobs.reader import JobReader
 from inference.safety.guard import Guard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
@@ -53,7 +53,7 @@ class CancelOutcome(StrEnum):
     """It had already finished, failed or been cancelled."""
 
 
-class JobService:
+class JobService(JobReader):
     """Submits, reads, changes and cancels jobs on behalf of people."""
 
     def __init__(
@@ -64,7 +64,8 @@ class JobService:
         ledger: Ledger,
         artifacts: Artifacts,
         queue: JobQueue,
-        costs: CostModel,
+        costs: DeviceCosts,
+        outlooks: Outlooks,
         preparer: Preparer,
         dispatcher: Dispatcher,
         refiner: Refiner | None,
@@ -74,32 +75,36 @@ class JobService:
         limits: QueueLimits,
         clock: Clock,
     ) -> None:
+        super().__init__(
+            store=store,
+            history=history,
+            ledger=ledger,
+            artifacts=artifacts,
+            queue=queue,
+            costs=costs,
+            outlooks=outlooks,
+            dispatcher=dispatcher,
+            capabilities=capabilities,
+        )
         self._store = store
-        self._history = history
-        self._ledger = ledger
-        self._artifacts = artifacts
-        self._queue = queue
-        self._costs = costs
         self._preparer = preparer
-        self._dispatcher = dispatcher
         self._refiner = refiner
         self._refinements = refinements
         self._guard = guard
-        self._capabilities = capabilities
         self._limits = limits
         self._clock = clock
-        self._forecast = QueueForecast(queue)
         self._stopping = False
         self.draining = False
 
     # -- asking ------------------------------------------------------------------------------
 
     async def submit(self, order: Order) -> Job:
-        """Accept an order; once this returns, the job is on disk.
+        """Accept an order; once this returns, its jobs are on disk. Return the first of them.
 
         Raises:
             UserError: The queue is full, draining or stopping, the day's quota does not cover the
-                job, or the model is unknown.
+                job, or the model is unknown. `queue.fits_fewer` or `quota.fits_fewer`: of several
+                jobs only the first `fits` would be taken.
             StoreError: The disk did not take it; nothing was accepted.
         """
         if self._stopping:
@@ -129,24 +134,38 @@ class JobService:
         admit_length(job.cost, self._limits)
         quota = order.quota
 
-        def check(counts: Counts) -> None:
-            admit(counts, self._limits, now=now)
-            if quota is not None:
-                admit_cost(counts.usage, quota, job.cost, now=now)
+        def check(job: Job, counts: Counts) -> None:
+            first = job.number == 1
+            # The cooldown is between orders.
+            limits = self._limits if first else replace(self._limits, cooldown_seconds=0)
+            try:
+                admit(counts, limits, now=now)
+                if quota is not None:
+                    admit_cost(counts.usage, quota, job.cost, now=now)
+            except UserError as error:
+                if first:
+                    raise
+                fits = {"fits": job.number - 1, "wanted": order.count}
+                if error.code.startswith("quota."):
+                    raise UserError("quota.fits_fewer", **fits) from error
+                raise UserError("queue.fits_fewer", **fits) from error
 
-        # Shielded: once the job is on disk, it must also be prepared.
-        return await asyncio.shield(self._accept(job, check, quota))
+        # Shielded: once the jobs are on disk, they must also be prepared.
+        return await asyncio.shield(self._accept(_batch(job, order.count), check, quota))
 
-    async def _accept(self, job: Job, check: Callable[[Counts], None], quota: Quota | None) -> Job:
-        accepted = await self._store.accept(
-            job,
+    async def _accept(
+        self, jobs: list[Job], check: Callable[[Job, Counts], None], quota: Quota | None
+    ) -> Job:
+        accepted = await self._store.accept_all(
+            jobs,
             check,
             since=None if quota is None else quota.since,
             person_since=None if quota is None else quota.person_since,
         )
-        if accepted.id == job.id:
-            self._preparer.add(job.id)
-        return accepted
+        if accepted[0].id == jobs[0].id:
+            for job in jobs:
+                self._preparer.add(job)
+        return accepted[0]
 
     async def revise(
         self,
@@ -156,8 +175,17 @@ class JobService:
         spec: Spec,
         origins: dict[str, str],
         quota: Quota | None = None,
+        more: float = 0.0,
     ) -> Job | None:
         """Replace the spec of a waiting job; it moves to the end of its requester's jobs.
+
+        Args:
+            job_id: The job.
+            tenant: Whose it is.
+            spec: What is wanted now.
+            origins: Where its values came from.
+            quota: What limits its requester, if anything does.
+            more: GPU seconds by which others that are changed next will cost more.
 
         Returns:
             The changed job, being prepared anew, or None when it no longer waits.
@@ -174,7 +202,7 @@ class JobService:
 
         def check(usage: Usage) -> None:
             if quota is not None:
-                admit_cost(usage, quota, cost, now=now)
+                admit_cost(usage, quota, cost + more, now=now)
 
         async def work() -> Job | None:
             job = await self._store.revise(
@@ -188,7 +216,7 @@ class JobService:
             )
             if job is not None:
                 self._queue.discard(job_id, tenant)
-                self._preparer.add(job_id)
+                self._preparer.add(job)
             return job
 
         # Shielded, as in `submit`.
@@ -251,7 +279,7 @@ class JobService:
         if self._refiner is None:
             raise UserError("assistant.none")
         advice = self._capabilities(model).prompt_advice
-        draft = Draft(words=words, mode=mode, advice=advice)
+        request = RefinementRequest(words=words, mode=mode, advice=advice)
         asker = Asker(tenant=tenant, requester_id=requester_id)
 
         async def judged(*texts: str, scope: ModeratorScope) -> Verdict:
@@ -260,13 +288,17 @@ class JobService:
         verdict = await judged(words, scope=ModeratorScope.LOCAL)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
-        refined = await self._refiner.refine(draft, asker)
+        refined = await self._refiner.refine(request, asker)
         if (await judged(refined, scope=ModeratorScope.LOCAL)).denied:
             raise AssistantError("assistant.unusable")
         verdict = await judged(words, refined, scope=ModeratorScope.HOSTED)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         return refined
+
+    async def judge(self, words: str, *, tenant: str) -> Verdict:
+        """Return what all checks of prompts say of some words."""
+        return await self._guard.judge_texts((words,), tenant=tenant, flagged=Outcome.DENY)
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:
         """Delete a finished job's message and files.
@@ -277,11 +309,18 @@ class JobService:
         Raises:
             NotFound: `job.unknown`.
         """
-        await self.get(job_id, tenant=tenant)
+        job = await self.get(job_id, tenant=tenant)
         if await self._store.remove(job_id) is None:
             return False
-        await asyncio.to_thread(self._artifacts.remove, job_id)
+        await self._remove_files(job)
         return True
+
+    async def _remove_files(self, job: Job) -> None:
+        """Delete the files of a job, and the sheets that show it."""
+        await asyncio.to_thread(self._artifacts.remove, job.id)
+        for each in await self.together(job):
+            sheet = self._artifacts.sheet(each)
+            await asyncio.to_thread(sheet.unlink, missing_ok=True)
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
         """Cancel a job: remove it from the queue, or ask the worker to stop it.
@@ -299,8 +338,26 @@ class JobService:
                 return CancelOutcome.CANCELLING
         return CancelOutcome.TOO_LATE
 
+    async def discard(self, job_id: str, *, tenant: str) -> bool:
+        """Delete a job in any state, with its files: one that is under way is stopped first.
+
+        Returns:
+            False while its file is being finished; it can be deleted a moment later.
+
+        Raises:
+            NotFound: `job.unknown`.
+        """
+        await self.cancel(job_id, tenant=tenant)
+        if await self.remove(job_id, tenant=tenant):
+            return True
+        job = await self._store.hide(job_id) or await self.get(job_id, tenant=tenant)
+        if job.removed_at is None:
+            return False
+        await self._remove_files(job)
+        return True
+
     async def withdraw(self, key: str) -> Job | None:
-        """Undo the acceptance of an order completely; return its job, if any.
+        """Undo the acceptance of an order completely; return its first job, if any.
 
         Args:
             key: `Order.key`, where it turned out that somebody else serves the request.
@@ -308,12 +365,12 @@ class JobService:
         Raises:
             StoreError: The disk did not take it; the job stays.
         """
-        job = await self._store.withdraw(key)
-        if job is not None:
+        jobs = await self._store.withdraw(key)
+        for job in jobs:
             self._queue.discard(job.id, job.tenant)
             if job.state is JobState.RUNNING:
                 await self._dispatcher.cancel(job.id)
-        return job
+        return next(iter(jobs), None)
 
     async def forget(self, *, tenant: str, requester_id: str) -> int:
         """Erase a person: stop their jobs, delete all rows and files.
@@ -323,6 +380,10 @@ class JobService:
         """
         # Shielded: a started erasure must finish.
         return await asyncio.shield(self._forget(tenant, requester_id))
+
+    async def erasing(self, *, tenant: str, requester_id: str) -> bool:
+        """Return whether a job of a person who was erased is still being stopped."""
+        return await self._store.erasing(tenant, requester_id)
 
     async def _forget(self, tenant: str, requester_id: str) -> int:
         # First, so that no pending answer is cached after the erasure.
@@ -346,118 +407,7 @@ class JobService:
             _log.error("store.not_purged", code=error.code)
         return erased.count
 
-    # -- looking -----------------------------------------------------------------------------
-
-    async def get(self, job_id: str, *, tenant: str) -> Job:
-        """Return a job of this tenant.
-
-        Raises:
-            NotFound: `job.unknown`; a foreign job is as unknown as one that never was.
-        """
-        job = await self._store.get(job_id)
-        if job is None or job.tenant != tenant:
-            raise NotFound("job.unknown", job=job_id)
-        return job
-
-    async def by_key(self, key: str, *, tenant: str) -> Job | None:
-        """Return the tenant's job that a request made, by the request's idempotency key."""
-        job = await self._store.by_key(key)
-        return job if job is not None and job.tenant == tenant else None
-
-    async def waiting(self, tenant: str) -> list[Job]:
-        """Return the tenant's unfinished jobs: the running one, then in order of service."""
-        jobs = await self._store.unfinished(tenant=tenant)
-        places = self._forecast.in_tenant(tenant)
-        last = len(places)
-
-        def order(job: Job) -> tuple[int, float]:
-            if job.state in {JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING}:
-                return (0, job.created_at)
-            return (1 + places.get(job.id, last), job.created_at)
-
-        return sorted(jobs, key=order)
-
-    async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
-        """Return a person's newest jobs, newest first."""
-        return await self._store.recent(tenant, requester_id, limit)
-
-    async def history(
-        self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
-    ) -> list[Job]:
-        """Return a page of a person's jobs, newest first; see `History.page`."""
-        return await self._history.page(
-            tenant, requester_id, words=words, limit=limit, offset=offset
-        )
-
-    async def usage(
-        self,
-        tenant: str,
-        requester_id: str,
-        *,
-        since: float,
-        person: str = "",
-        person_since: float | None = None,
-    ) -> Usage:
-        """Return the GPU time charged since a time (Unix seconds), and what is reserved now."""
-        return await self._ledger.usage(
-            tenant, requester_id, since, person=person, person_since=person_since
-        )
-
-    def cost(self, spec: Spec) -> float:
-        """Return the GPU seconds that a render is expected to take.
-
-        Raises:
-            UserError: `model.unknown`.
-        """
-        return self._costs.seconds(spec, self._capabilities(spec.model))
-
-    def position(self, job_id: str) -> QueuePosition | None:
-        """Return the queue position of a job, or None when it is not queued."""
-        found = self._forecast.position(job_id)
-        if found is None:
-            return None
-        start_in = self._dispatcher.seconds_left() + found.before
-        return QueuePosition(
-            position=found.position, start_in=start_in, ready_in=start_in + found.cost
-        )
-
-    def front(self) -> list[str]:
-        """Return the ids of the first queued jobs, in the expected order of service."""
-        return list(self._forecast.front())
-
-    def queued_ids(self) -> list[str]:
-        """Return the ids of all queued jobs, in the expected order of service."""
-        return [head.job_id for _, head in self._queue.forecast()]
-
-    def progress(self, job_id: str) -> Progress | None:
-        """Return the progress of a running job."""
-        return self._dispatcher.progress(job_id)
-
-    def seconds_left(self, job_id: str) -> float | None:
-        """Return the expected seconds until a running job is done."""
-        if self._dispatcher.progress(job_id) is None:
-            return None
-        return self._dispatcher.seconds_left()
-
-    def extendable(self, job: Job) -> bool:
-        """Return whether the latents for extending the clip are still kept."""
-        return self._artifacts.latents(job) is not None
-
-    def files(self, job: Job) -> Path | None:
-        """Return the finished file while it is kept."""
-        return self._artifacts.finished(job)
-
     # -- operating ---------------------------------------------------------------------------
-
-    @property
-    def paused(self) -> bool:
-        """Whether no further job is started."""
-        return self._dispatcher.paused
-
-    @property
-    def without_worker(self) -> bool:
-        """Whether jobs wait because no worker starts."""
-        return self._dispatcher.without_worker
 
     async def pause(self) -> None:
         """Finish the running job and start no other, also after a restart."""
@@ -479,3 +429,22 @@ class JobService:
     def stop_accepting(self) -> None:
         """Refuse all further orders, because the process is stopping."""
         self._stopping = True
+
+
+def _batch(first: Job, count: int) -> list[Job]:
+    """Return a job and those that are asked for with it, each with the next seed."""
+    if count == 1:
+        return [first]
+    first = replace(first, batch=first.id)
+    seeds = [(first.spec.seed + place) % SEEDS for place in range(1, count)]
+    others = [
+        replace(
+            first,
+            id=new_job_id(),
+            key=None,
+            number=number,
+            spec=replace(first.spec, seed=seed),
+        )
+        for number, seed in enumerate(seeds, 2)
+    ]
+    return [first, *others]

@@ -6,13 +6,15 @@ Runs in the sandboxed media process; everything in the source file is hostile un
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+import pi_heif
+from PIL import AvifImagePlugin, ExifTags, Image, ImageCms
 
 from inference.domain.errors import UserError
 from inference.media.atomic_files import write_bytes
@@ -21,9 +23,20 @@ from inference.media.results import CleanImage, ImageLimits
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+# One thread each: every thread reserves memory that counts against the limit of the process.
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, decode_threads=1)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "HEIF", "AVIF")
 _NAMES = {"MPO": "jpeg"}
 """Phones write JPEGs with a second picture inside, which Pillow calls by another name."""
+_SIGNATURE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff.{9}|GIF8[79]a|RIFF.{4}WEBP"
+    rb"|.{4}ftyp(?:avi[fs]|hei[cxms]|hev[cx]|mif[12]|msf1)",
+    re.DOTALL,
+)
+"""How files of these formats begin; one that cannot be read is incomplete or damaged."""
+_SIGNATURE_BYTES = 12
 _PROFILED_MODES = frozenset({"RGB", "CMYK", "L"})
 """Kinds of pixels that a colour profile is made for."""
 _TURNS: dict[object, Image.Transpose] = {
@@ -36,7 +49,10 @@ _TURNS: dict[object, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 """What puts each EXIF orientation upright."""
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError),
+    *(struct.error, zlib.error),
+)
 """What Pillow's readers raise on broken files."""
 
 
@@ -78,7 +94,9 @@ def _read_header(file: BinaryIO, limits: ImageLimits) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UserError("image.too_many_pixels", limit_megapixels=limits.pixels // 10**6) from error
     except _DAMAGE as error:
-        raise UserError("image.not_an_image") from error
+        file.seek(0)
+        known = _SIGNATURE.match(file.read(_SIGNATURE_BYTES))
+        raise UserError("image.truncated" if known else "image.not_an_image") from error
 
 
 def _check_size(image: Image.Image, limits: ImageLimits) -> None:

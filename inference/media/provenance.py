@@ -1,8 +1,15 @@
-"""The recipe inside a file: JSON in the comment of an mp4 or PNG."""
+"""What a file says of its making: its recipe as JSON in a comment, and that it is AI-made, as XMP.
+
+The mark is IPTC's `digitalSourceType`:
+https://iptc.org/std/photometadata/specification/IPTC-PhotoMetadata#digital-source-type. Where XMP
+lies in mp4, PNG and JPEG: XMP Specification Part 3, 1.1.3, 1.1.5 and 2.1.1.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import struct
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,6 +22,21 @@ if TYPE_CHECKING:
 
 COMMENT = "comment"
 """Name of the mp4 tag and of the PNG text chunk."""
+AI_MADE = "trainedAlgorithmicMedia"
+"""The term for "made by a trained model" in IPTC's vocabulary of source types."""
+
+PNG_XMP = "XML:com.adobe.xmp"
+"""Name of the PNG text chunk with XMP."""
+
+_VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_SOURCE_TYPE = re.compile(
+    rb"DigitalSourceType[^<>]{0,200}?[>\"'=]\s*" + _VOCABULARY.encode() + rb"(\w{1,64})"
+)
+_MP4_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+"""Type of the mp4 box with XMP."""
+
+_MOST_XMP = 1 << 20
+_MOST_BOXES = 1000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -28,16 +50,96 @@ def recipe_comment(recipe: dict[str, Any]) -> str:
     return json.dumps(recipe, allow_nan=False, separators=(",", ":"))
 
 
+def xmp() -> bytes:
+    """Return the XMP that says "made by AI"; short, because the smallest copies have it too."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about=""'
+        ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+        f' Iptc4xmpExt:DigitalSourceType="{_VOCABULARY}{AI_MADE}"/>'
+        "</rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+def mark_mp4(path: Path) -> None:
+    """Append the mark to a finished mp4; the boxes before it stay where they are."""
+    packet = xmp()
+    with path.open("ab") as file:
+        file.write(struct.pack(">I4s16s", 24 + len(packet), b"uuid", _MP4_XMP) + packet)
+
+
+def read_source_type(path: Path) -> str | None:
+    """Return the IPTC source type that a file states, such as `trainedAlgorithmicMedia`, if any.
+
+    The file is untrusted.
+
+    Raises:
+        UserError: `file.*`: it is not there, cannot be read, or is no picture.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+        packet = _mp4_xmp(path) if head[4:8] == b"ftyp" else _picture_xmp(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(error, path) from error
+    found = _SOURCE_TYPE.search(packet)
+    return None if found is None else found[1].decode()
+
+
+def _unreadable(error: Exception, path: Path) -> UserError:
+    """Return what is wrong with a file that is not one of ours."""
+    if isinstance(error, FileNotFoundError):
+        return UserError("file.not_found", path=str(path))
+    if isinstance(error, PermissionError | IsADirectoryError):
+        return UserError("file.unreadable", path=str(path))
+    return UserError("file.no_picture", path=str(path))
+
+
+def _picture_xmp(path: Path) -> bytes:
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
+        packet = image.info.get("xmp") or image.info.get(PNG_XMP) or b""
+    return packet.encode() if isinstance(packet, str) else bytes(packet)
+
+
+def _mp4_xmp(path: Path) -> bytes:
+    """Return the XMP of an mp4, from its top-level boxes; empty without."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        place = 0
+        for _ in range(_MOST_BOXES):
+            if place >= end:
+                break
+            file.seek(place)
+            header = file.read(32)
+            if len(header) < 8:  # noqa: PLR2004 - length and type
+                break
+            length, kind = struct.unpack_from(">I4s", header)
+            start = 8
+            if length == 1 and len(header) >= 16:  # noqa: PLR2004 - the length follows
+                (length,) = struct.unpack_from(">Q", header, 8)
+                start = 16
+            if length == 0:  # to the end of the file
+                length = end - place
+            if kind == b"uuid" and header[start : start + 16] == _MP4_XMP:
+                file.seek(place + start + 16)
+                return file.read(min(max(length - start - 16, 0), _MOST_XMP))
+            if length < start:
+                break
+            place += length
+    return b""
+
+
 def read_recipe(path: Path) -> dict[str, Any]:
     """Return the recipe of a clip or image; the file is untrusted.
 
     Raises:
-        UserError: `file.unreadable` or `file.no_recipe`.
+        UserError: `file.*`: it is not there, cannot be read, is no picture, or has no recipe.
     """
     try:
         comment = _read_comment(path)
     except (OSError, SyntaxError, ValueError, av.FFmpegError, Image.DecompressionBombError) as err:
-        raise UserError("file.unreadable", path=str(path)) from err
+        raise _unreadable(err, path) from err
     try:
         recipe = json.loads(comment)
     except (ValueError, RecursionError) as error:

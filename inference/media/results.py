@@ -13,8 +13,8 @@ class ImageLimits:
     """Limits on reference images."""
 
     file_bytes: int = 20 * 2**20
-    pixels: int = 40_000_000
-    """Declared by the file; checked before anything is decoded."""
+    pixels: int = 50_000_000
+    """Declared by the file; checked before anything is decoded. Phones take 48 megapixels."""
     min_side: int = 16
     """Of the clean image: very long strips fail too."""
     max_side: int = 2048
@@ -28,7 +28,7 @@ class CleanImage:
     width: int
     height: int
     format: str
-    """Of the source: png, jpeg, webp or gif."""
+    """Of the source: png, jpeg, webp, gif, heif or avif."""
 
 
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))

@@ -10,21 +10,22 @@ import av
 from PIL import Image
 
 from inference.domain.errors import EngineError
-from inference.domain.spec import FILE_FPS, Size
+from inference.domain.spec import Size
 from inference.media.atomic_files import part_file, write_bytes
-from inference.media.encode import open_mp4
+from inference.media.encode import Mp4, open_mp4
 from inference.media.provenance import COMMENT
 from inference.media.results import SCALES, STILL, Fitted, Rung
 from inference.media.stills import jpeg, middle_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from av.container import InputContainer
 
 _STILL_SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4), Fraction(1, 8))
 _STILL_QUALITIES = (85, 60)
-_TRIES = 2
-"""Encodings per size: the encoder may miss its bit rate once; the second aims that much lower."""
+_TRIES = 3
+"""Encodings per size: each one after a miss aims lower by as much as the last was over."""
 _AIM = 0.92
 """Share of the room that is aimed at."""
 _LEAST_BITS_PER_PIXEL = 0.02
@@ -33,6 +34,8 @@ _BYTES_PER_FRAME = 24
 """Index entries of the container."""
 _BYTES_PER_FILE = 2048
 """Headers of the container."""
+_BYTES_PER_SOUND = 4
+"""Index entries of the container per packet of sound."""
 _PRESET = "fast"
 
 
@@ -50,7 +53,11 @@ class _Source:
     size: Size
     frames: int
     """0 for an image file."""
+    rate: Fraction
+    """Frames per second; 0 for an image file."""
     comment: str
+    sound_bytes: int
+    """Of its sound stream, which is copied as it is; 0 without one."""
 
 
 def fit(source: Path, limit: int, directory: Path) -> Fitted:
@@ -126,7 +133,9 @@ def _inspect(path: Path) -> _Source:
                 path=path,
                 size=Size(stream.width, stream.height),
                 frames=stream.frames,
+                rate=stream.average_rate or Fraction(0),
                 comment=container.metadata.get(COMMENT, ""),
+                sound_bytes=_sound_bytes(container),
             )
     except (av.FFmpegError, IndexError) as error:
         raise EngineError("file.unreadable", path=str(path)) from error
@@ -139,48 +148,65 @@ def _scaled(size: Size, scale: Fraction) -> Size:
 def _encode_within(limit: int, original: _Source, clip: Path, size: Size) -> bool:
     """Write the clip at this size if that makes sense within the limit; say whether it did."""
     overhead = _BYTES_PER_FILE + _BYTES_PER_FRAME * original.frames + len(original.comment)
+    overhead += original.sound_bytes
     bits_per_frame = (limit - overhead) * 8 * _AIM / original.frames
     for _ in range(_TRIES):
         if bits_per_frame < size.width * size.height * _LEAST_BITS_PER_PIXEL:
             return False
         try:
-            _encode(limit, original, clip, size, rate=int(bits_per_frame * FILE_FPS))
+            _encode(limit, original, clip, size, bits=int(bits_per_frame * original.rate))
         except _TooLargeError as error:
-            bits_per_frame *= limit / error.size * _AIM
+            bits_per_frame *= (limit - overhead) / max(error.size - overhead, 1) * _AIM
         else:
             return True
     return False
 
 
-def _encode(limit: int, original: _Source, clip: Path, size: Size, rate: int) -> None:
-    """Write the clip at `rate` bits per second.
+def _encode(limit: int, original: _Source, clip: Path, size: Size, bits: int) -> None:
+    """Write the clip at `bits` per second.
 
     Raises:
         _TooLargeError: It came out larger than the limit; nothing was left behind.
     """
     options = {
         "preset": _PRESET,
-        "b": str(rate),
-        "maxrate": str(rate),
-        "bufsize": str(rate),
+        "b": str(bits),
+        "maxrate": str(bits),
+        "bufsize": str(bits),
     }
     with part_file(clip) as part:
-        with open_mp4(part, size, comment=original.comment, options=options) as mp4:
-            for frame in _decode(original.path):
-                mp4.encode(frame)
+        with open_mp4(
+            part, size, rate=original.rate, comment=original.comment, options=options
+        ) as mp4:
+            _transcode(original.path, mp4)
         written = part.stat().st_size
         if written > limit:
             raise _TooLargeError(written)
         _inspect(part)  # what cannot be read is not sent
 
 
-def _decode(path: Path) -> Iterator[av.VideoFrame]:
+def _transcode(path: Path, mp4: Mp4) -> None:
+    """Encode a clip's frames anew and copy its sound, in the order of the file."""
     try:
         with av.open(str(path)) as container:
-            container.streams.video[0].thread_type = "AUTO"
-            yield from container.decode(video=0)
+            video = container.streams.video[0]
+            video.thread_type = "AUTO"
+            sound = next(iter(container.streams.audio), None)
+            target = None if sound is None else mp4.copy_sound(sound)
+            for packet in container.demux([video] if sound is None else [video, sound]):
+                if packet.stream is video:
+                    for frame in video.decode(packet):
+                        mp4.encode(frame)
+                elif packet.dts is not None and target is not None:
+                    packet.stream = target
+                    mp4.mux(packet)
     except av.FFmpegError as error:
         raise EngineError("file.unreadable", path=str(path)) from error
+
+
+def _sound_bytes(container: InputContainer) -> int:
+    sizes = [packet.size for packet in container.demux(audio=0)] if container.streams.audio else []
+    return sum(sizes) + _BYTES_PER_SOUND * len(sizes)
 
 
 def _write_still(limit: int, original: _Source, target: Path) -> Size:

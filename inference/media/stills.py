@@ -1,26 +1,51 @@
-"""Stills of a clip as JPEG."""
+"""Stills of a clip as JPEG: for moderation, posters and previews."""
 
 from __future__ import annotations
 
 import io
+import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import av
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from inference.domain.errors import EngineError
-from inference.domain.spec import FILE_FPS
 from inference.media.atomic_files import write_bytes
+from inference.media.provenance import xmp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from fractions import Fraction
     from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
 
 MAX_SIDE = 512
 """Pixels: more than any classifier looks at, few enough to send many."""
 
+POSTER_SIDE = 960
+"""Pixels: as wide as chats show a picture."""
+
+SHEET_SIDE = 720
+"""Pixels of the longer side of each picture on a sheet."""
+
+SHEET_GAP = 8
+"""Pixels between them."""
+
+NUMBER_SHARE = 0.12
+"""Height of a number, of its picture's shorter side."""
+
 QUALITY = 90
+
+PREVIEW_SIDE = 320
+"""Pixels of the longer side of a preview."""
+
+PREVIEW_BYTES = 40_000
+"""Of a preview at most."""
+
+_PREVIEW_QUALITIES = (80, 60, 40, 20, 5)
 
 LEAST, MOST = 4, 16
 """Stills of a clip: one for each second, within these bounds."""
@@ -44,10 +69,28 @@ def write_stills(file: Path, directory: Path) -> list[Path]:
     return stills
 
 
+def write_sheet(file: Path, directory: Path, name: str) -> Path:
+    """Write the stills of a clip, and a sheet with all of them in rows beside them.
+
+    Raises:
+        EngineError: `file.unreadable`, `disk.full`.
+    """
+    stills = [Image.open(path) for path in write_stills(file, directory)]
+    width, height = stills[0].size
+    columns = math.ceil(math.sqrt(len(stills)))
+    sheet = Image.new("RGB", (columns * width, math.ceil(len(stills) / columns) * height))
+    for number, still in enumerate(stills):
+        sheet.paste(still, (number % columns * width, number // columns * height))
+    path = directory / name
+    write_bytes(path, jpeg(sheet, QUALITY))
+    return path
+
+
 def _sampled(file: Path) -> Iterator[Image.Image]:
     try:
         with av.open(str(file)) as container:
-            wanted = _places(container.streams.video[0].frames)
+            stream = container.streams.video[0]
+            wanted = _places(stream.frames, stream.average_rate)
             for number, frame in enumerate(container.decode(video=0)):
                 if number in wanted:
                     yield Image.fromarray(frame.to_ndarray(format="rgb24"))
@@ -55,9 +98,10 @@ def _sampled(file: Path) -> Iterator[Image.Image]:
         raise EngineError("file.unreadable", path=str(file)) from error
 
 
-def _places(frames: int) -> frozenset[int]:
+def _places(frames: int, rate: Fraction | None) -> frozenset[int]:
     """Return which of so many frames are looked at; an image says that it has 0 or 1."""
-    count = min(max(frames // FILE_FPS, LEAST), MOST)
+    seconds = int(frames / rate) if rate else 0
+    count = min(max(seconds, LEAST), MOST)
     return frozenset(round(index * (frames - 1) / (count - 1)) for index in range(count)) | {0}
 
 
@@ -76,8 +120,93 @@ def middle_frame(path: Path) -> Image.Image:
         raise EngineError("file.unreadable", path=str(path)) from error
 
 
-def jpeg(still: Image.Image, quality: int) -> bytes:
-    """Return the image as a JPEG file."""
+def write_first_frame(file: Path, target: Path) -> None:
+    """Write the first frame of a clip that we made as PNG.
+
+    Raises:
+        EngineError: `file.unreadable`: nothing in it decodes; `disk.full`.
+    """
+    try:
+        with av.open(str(file)) as container:
+            frame = next(container.decode(video=0))
+            still = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    except (av.FFmpegError, IndexError, StopIteration) as error:
+        raise EngineError("file.unreadable", path=str(file)) from error
     data = io.BytesIO()
-    still.save(data, "JPEG", quality=quality, optimize=True)
+    still.save(data, "PNG")
+    write_bytes(target, data.getvalue())
+
+
+def write_poster(file: Path, target: Path) -> None:
+    """Write the poster of a clip, or of an image, that we made: its middle frame.
+
+    Raises:
+        EngineError: `file.unreadable`: nothing in it decodes; `disk.full`.
+    """
+    poster = middle_frame(file)
+    poster.thumbnail((POSTER_SIDE, POSTER_SIDE), Image.Resampling.LANCZOS)
+    write_bytes(target, jpeg(poster, QUALITY))
+
+
+def write_numbered(pictures: Mapping[int, Path], target: Path) -> None:
+    """Write pictures that we made onto one sheet, two in a row, upright ones side by side.
+
+    Args:
+        pictures: By number, which is written into each one's corner.
+        target: A JPEG file.
+
+    Raises:
+        EngineError: `file.unreadable`: one of them does not decode; `disk.full`.
+    """
+    drawn = [_numbered(number, path) for number, path in sorted(pictures.items())]
+    width = max(picture.width for picture in drawn) + SHEET_GAP
+    height = max(picture.height for picture in drawn) + SHEET_GAP
+    columns = len(drawn) if height > width else 2
+    rows = math.ceil(len(drawn) / columns)
+    sheet = Image.new("RGB", (columns * width - SHEET_GAP, rows * height - SHEET_GAP))
+    for place, picture in enumerate(drawn):
+        sheet.paste(picture, (place % columns * width, place // columns * height))
+    write_bytes(target, jpeg(sheet, QUALITY))
+
+
+def _numbered(number: int, path: Path) -> Image.Image:
+    """Return a picture with a number, white on black, in its upper left corner."""
+    try:
+        picture = Image.open(path).convert("RGB")
+    except (OSError, ValueError) as error:
+        raise EngineError("file.unreadable", path=str(path)) from error
+    picture.thumbnail((SHEET_SIDE, SHEET_SIDE), Image.Resampling.LANCZOS)
+    size = max(round(min(picture.size) * NUMBER_SHARE), 8)
+    font = ImageFont.load_default(size)
+    canvas = ImageDraw.Draw(picture)
+    canvas.rectangle((0, 0, size * 1.2, size * 1.2), fill="black")
+    canvas.text((size * 0.6, size * 0.6), str(number), font=font, fill="white", anchor="mm")
+    return picture
+
+
+def jpeg(still: Image.Image, quality: int) -> bytes:
+    """Return the image as a JPEG file that is marked as AI-made."""
+    data = io.BytesIO()
+    still.save(data, "JPEG", quality=quality, optimize=True, xmp=xmp())
     return data.getvalue()
+
+
+def write_preview(target: Path, still: npt.NDArray[np.uint8]) -> None:
+    """Write a preview, a still [height, width, 3], as a small JPEG over an older one.
+
+    It has at most `PREVIEW_BYTES`.
+
+    It is not marked: like an image, it is no clip, and too small and blurred to be taken for one.
+
+    Raises:
+        EngineError: `disk.full`.
+    """
+    image = Image.fromarray(still)
+    factor = PREVIEW_SIDE / max(image.size)
+    size = (max(round(image.width * factor), 1), max(round(image.height * factor), 1))
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    for quality in _PREVIEW_QUALITIES:
+        data = jpeg(image, quality)
+        if len(data) <= PREVIEW_BYTES:
+            break
+    write_bytes(target, data)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,7 +15,7 @@ from inference.domain.errors import EngineError
 from inference.domain.watermark import Corner
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -27,6 +30,14 @@ MARGIN_SHARE = 0.025
 """Distance to the edges, of the video's height."""
 _HALO_STRENGTH = 0.75
 """Opacity of the dark or bright rim, before the mark's own opacity."""
+_HANGUL = Path(__file__).parent / "fonts" / "NanumGothicCodingBold.ttf"
+"""Has all of Hangul; its licence is beside it."""
+_SYSTEM_FONTS = (
+    Path("/usr/share/fonts"),
+    Path("/usr/local/share/fonts"),
+    Path("/System/Library/Fonts"),
+    Path("/Library/Fonts"),
+)
 _DRAWING_SCALE = 4
 """Words are drawn this much larger and reduced, so that their size is free of font hinting."""
 
@@ -48,7 +59,7 @@ class Stamp:
 
         Raises:
             EngineError: `watermark.failed`: the logo cannot be read or shows nothing, or the
-                built-in font lacks a character of the text.
+                fonts lack a character of the text.
         """
         box = (round(size.width * WIDTH_SHARE), max(round(size.height * HEIGHT_SHARE), 8))
         rim = max(box[1] / 24, 0.75)
@@ -92,12 +103,9 @@ class Stamp:
 def _draw_text(text: str, box: tuple[int, int]) -> Image.Image:
     """Return the word in white on nothing, one line high, RGBA, inside the box."""
     height = box[1] * _DRAWING_SCALE
-    font = _font(height)
-    ascent, descent = font.getmetrics()
-    font = _font(height * height / (ascent + descent))
-    missing = _missing_characters(font, text)
-    if missing:
-        raise EngineError("watermark.failed", reason="no glyph in the font", characters=missing)
+    load = _font_for(text)
+    ascent, descent = load(height).getmetrics()
+    font = load(height * height / (ascent + descent))
     ascent, descent = font.getmetrics()
     left, _, right, _ = font.getbbox(text)
     drawn = Image.new("L", (round(right - left), ascent + descent))
@@ -107,11 +115,40 @@ def _draw_text(text: str, box: tuple[int, int]) -> Image.Image:
     return _contain(mark, box)
 
 
-def _font(size: float) -> ImageFont.FreeTypeFont:
+def _font_for(text: str) -> Callable[[float], ImageFont.FreeTypeFont]:
+    """Return what loads the first font that has every character of the text.
+
+    Pillow's own comes first, then the one for Hangul that ships, then those of the system.
+
+    Raises:
+        EngineError: `watermark.failed`: none has them all.
+    """
+    missing = ""
+    files = (partial(ImageFont.truetype, path) for path in _font_files())
+    loaders: Iterable[Callable[[float], ImageFont.FreeTypeFont]] = chain((_built_in,), files)
+    for load in loaders:
+        try:
+            lacking = _missing_characters(load(20.0), text)
+        except (OSError, ValueError):  # no font, or a broken one
+            continue
+        if not lacking:
+            return load
+        missing = missing or lacking
+    raise EngineError("watermark.failed", reason="no glyph in any font", characters=missing)
+
+
+def _built_in(size: float) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise EngineError("watermark.failed", reason="Pillow was built without FreeType")
     return font
+
+
+def _font_files() -> Iterator[Path]:
+    yield _HANGUL
+    for folder in _SYSTEM_FONTS:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        yield from (path for path in files if path.suffix.lower() in {".ttf", ".otf", ".ttc"})
 
 
 def _missing_characters(font: ImageFont.FreeTypeFont, text: str) -> str:

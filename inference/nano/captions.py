@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.backgrounds import PLACES
 from inference.nano.scenes import (
     COLOURS,
@@ -21,6 +20,7 @@ from inference.nano.scenes import (
     is_held_out,
 )
 from inference.nano.shapes import OUTLINES
+from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.prompts import suffix
 
 Choice = TypeVar("Choice")

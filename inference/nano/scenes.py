@@ -12,9 +12,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.backgrounds import PLACES, Array, Colour
 from inference.nano.shapes import OUTLINES
+from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import NANO_SIZES, PixelSize
 
 COLOURS: MappingProxyType[str, Colour] = MappingProxyType(

@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from inference.device_errors import is_out_of_memory
 from inference.opensora.config import TransformerConfig, VaeConfig
 from inference.opensora.files import CONFIG_NAME, TOKENIZER_NAMES, CheckpointError, weight_files
 from inference.opensora.networks.transformer import STDiT3
@@ -104,8 +105,11 @@ def load_vae(
     model = _empty_vae(folder)
     fill(model, folder, placement or Placement(), on_progress)
     for module in model.modules():
-        if isinstance(module, nn.Conv3d):  # the layout its kernels prefer, on CPUs and GPUs
+        # the layout its kernels prefer, on CPUs and GPUs
+        if isinstance(module, nn.Conv3d):
             module.weight.data = module.weight.contiguous(memory_format=torch.channels_last_3d)
+        elif isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.contiguous(memory_format=torch.channels_last)
     return model
 
 
@@ -119,6 +123,9 @@ def load_text_encoder(
     """
     model = _empty_text_encoder(folder)
     fill(model, folder, placement or Placement(), on_progress, _TEXT_TOLERANCE)
+    # One table, which was read under both names. Where they differ this one is what the encoder
+    # reads: nano was trained with it.
+    model.shared = model.encoder.embed_tokens
     return TextEncoder(model, _tokenizer(folder))
 
 
@@ -181,6 +188,8 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, local_files_only=True
         )
     except (OSError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise CheckpointError(
             "checkpoint.unreadable", source=str(folder), file="tokenizer", reason=str(error)
         ) from error
@@ -333,6 +342,8 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
                 RuntimeError,
                 EOFError,
             ) as error:
+                if is_out_of_memory(error):  # the file is fine
+                    raise
                 raise CheckpointError(
                     "checkpoint.unreadable", source=str(path), reason=str(error)
                 ) from error

@@ -8,6 +8,13 @@ from typing import Any, Self
 
 from inference.opensora.geometry import CHUNK_FRAMES
 
+GRAPHS_TOKENS = 16_384
+"""Of all branches of an evaluation that is replayed as a CUDA graph; more of them keep a card busy
+for longer than their launches take."""
+
+GRAPHS_BYTES = 1_000_000_000
+"""Of all CUDA graphs with their inputs, at most."""
+
 LATENT_MEAN = (
     -0.19016949832439423,
     -0.04480062797665596,

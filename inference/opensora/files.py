@@ -18,7 +18,8 @@ class CheckpointError(EngineError):
     """A checkpoint cannot be used.
 
     Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
-    config), `checkpoint.mismatch` (keys, shapes or values are not those of the network),
+    config), `checkpoint.damaged` (the same of a file that can be downloaded again),
+    `checkpoint.mismatch` (keys, shapes or values are not those of the network),
     `checkpoint.no_permission`, and those of `hub` for what cannot be downloaded.
     """
 
@@ -68,12 +69,20 @@ def find_checkpoint(source: str, directory: Path | None = None) -> Path:
     Raises:
         CheckpointError: `checkpoint.missing`.
     """
-    folder = None if directory is None else kept_in(source, directory)
-    if folder is None or not folder.is_dir():
-        folder = _cached(source)
+    folder = find_folder(source, directory)
     if not is_complete(folder):
         raise CheckpointError("checkpoint.missing", source=source)
     return folder
+
+
+def find_folder(source: str, directory: Path | None) -> Path:
+    """Return the folder that a repository was downloaded to, whole or not.
+
+    Raises:
+        CheckpointError: `checkpoint.missing`.
+    """
+    folder = None if directory is None else kept_in(source, directory)
+    return folder if folder is not None and folder.is_dir() else _cached(source)
 
 
 def is_complete(folder: Path) -> bool:
@@ -90,10 +99,26 @@ def kept_in(source: str, directory: Path) -> Path:
     return directory / source.rpartition("/")[2]
 
 
-def _cached(source: str) -> Path:
-    try:
-        import huggingface_hub  # noqa: PLC0415 - see above
+def cache_folder(source: str) -> Path:
+    """Return where the hub's client keeps a repository in its cache.
 
-        return Path(huggingface_hub.snapshot_download(source, local_files_only=True))
+    Raises:
+        ImportError: The client is not installed.
+    """
+    from huggingface_hub import constants, file_download  # noqa: PLC0415 - takes a while
+
+    name = file_download.repo_folder_name(repo_id=source, repo_type="model")
+    return Path(constants.HF_HUB_CACHE) / name
+
+
+def _cached(source: str) -> Path:
+    # Asked for the folder, the client wants the whole repository, and we take but some of it.
+    try:
+        repository = cache_folder(source)
+        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
     except (ImportError, OSError, ValueError) as error:
         raise CheckpointError("checkpoint.missing", source=source) from error
+    found = repository / "snapshots" / commit
+    if not found.is_dir():
+        raise CheckpointError("checkpoint.missing", source=source)
+    return found

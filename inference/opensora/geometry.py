@@ -100,25 +100,6 @@ def latent_frames(frames: int) -> int:
     return chunks * CHUNK_LATENTS
 
 
-def decoded_frames(latents: int) -> int:
-    """Frames that `latents` latent frames decode to; the inverse of `latent_frames`.
-
-    Raises:
-        ValueError: `latents` is neither 1 nor a multiple of 5.
-    """
-    if latents == 1:
-        return 1
-    chunks, rest = divmod(latents, CHUNK_LATENTS)
-    if rest or chunks < 1:
-        raise ValueError(f"{latents} latent frames: a clip has 1 or 5n of them")
-    return chunks * (CHUNK_FRAMES - 1) + 1
-
-
-def looped_latent_frames(latents: int, loops: int) -> int:
-    """Latent frames of `loops` passes, each continuing the last chunk of the one before."""
-    return latents + (loops - 1) * (latents - CHUNK_LATENTS)
-
-
 def latent_size(size: PixelSize) -> PixelSize:
     """Latent height and width; the encoder rounds up."""
     return PixelSize(math.ceil(size.height / SPACE_FACTOR), math.ceil(size.width / SPACE_FACTOR))

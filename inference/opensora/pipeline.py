@@ -19,6 +19,7 @@ from inference.opensora.conditioning import (
     to_pixels,
     to_uint8,
 )
+from inference.opensora.controls import Speed
 from inference.opensora.geometry import (
     CHUNK_LATENTS,
     IMAGE_FPS,
@@ -28,6 +29,7 @@ from inference.opensora.geometry import (
     schedule_ratio,
     timesteps,
 )
+from inference.opensora.networks.fp8 import use_fp8
 from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V, SamplingPreset
 from inference.opensora.prompts import suffix
 from inference.opensora.sampler import Estimate, Hooks, References, Sampler, branch_conditions
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
+    from inference.opensora.graphs import GraphCache
     from inference.opensora.networks.transformer import STDiT3
     from inference.opensora.networks.vae import VideoVae
     from inference.opensora.text import EncodedCaption, TextEncoder
@@ -68,6 +71,8 @@ class ClipRequest:
     negative: str | None = None
     loops: int = 1
     """Passes; each continues the last chunk of the one before."""
+    speed: Speed = Speed.EXACT
+    """What may be left out to be done sooner."""
 
     def suffix(self) -> str:
         """Phrases after the prompt; an image has neither motion nor camera."""
@@ -105,6 +110,7 @@ class OpenSoraPipeline:
         preset: SamplingPreset = OFFICIAL_T2V,
         reference_preset: SamplingPreset = OFFICIAL_I2V,
         sequential: bool = False,
+        graphs: GraphCache | None = None,
     ) -> None:
         """Bring the parts together.
 
@@ -116,6 +122,7 @@ class OpenSoraPipeline:
             preset: How to sample from text.
             reference_preset: How to sample with references.
             sequential: Evaluate the branches of the guidance one by one, for memory.
+            graphs: Replays evaluations of small shapes, on a card.
         """
         self.transformer = transformer
         self.vae = vae
@@ -123,6 +130,7 @@ class OpenSoraPipeline:
         self.preset = preset
         self.reference_preset = reference_preset
         self.sequential = sequential
+        self.graphs = graphs
 
     @classmethod
     def load_nano(
@@ -204,6 +212,7 @@ class OpenSoraPipeline:
             EngineError: `worker.not_finite`.
         """
         hooks = hooks or Hooks()
+        use_fp8(self.transformer, on=request.speed is Speed.FAST)
         frames = latent_frames(request.frames)
         given = (image, last, previous)
         if frames == 1 and (any(one is not None for one in given) or request.loops > 1):
@@ -278,8 +287,10 @@ class OpenSoraPipeline:
         shape = (1, model.config.in_channels, latent_frames(request.frames), height, width)
 
         def noise() -> Tensor:
-            # drawn on the CPU, so that a seed means the same on every device
-            return torch.randn(shape, generator=generator)
+            # drawn on the CPU, so that a seed means the same on every device; page-locked, so that
+            # nobody waits for a card to take it
+            drawn = torch.randn(shape, generator=generator, pin_memory=model.device.type == "cuda")
+            return drawn.to(model.device, non_blocking=True)
 
         negative = captions.negative
         conditions = branch_conditions(
@@ -297,6 +308,8 @@ class OpenSoraPipeline:
             preset,
             references=references,
             sequential=self.sequential,
+            skips=request.speed is not Speed.EXACT,
+            graphs=self.graphs,
             hooks=hooks,
         )
         return sampler.run(noise(), timesteps(steps, ratio), noise)

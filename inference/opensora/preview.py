@@ -95,9 +95,16 @@ class LatentPreview:
 
 
 class PreviewFit:
-    """Fits the map by least squares, to whatever clips come by."""
+    """Fits the map by least squares, to whatever clips come by.
 
-    def __init__(self) -> None:
+    Args:
+        patch: Pixels per side of the patch that each latent pixel is drawn as.
+        time_factor: Frames per latent frame; the first one stands for one.
+    """
+
+    def __init__(self, patch: int = PATCH, time_factor: int = TIME_FACTOR) -> None:
+        self._patch = patch
+        self._time_factor = time_factor
         self._sums: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
@@ -108,14 +115,15 @@ class PreviewFit:
             latents: [channels, t, h, w] of one chunk, or the first of them.
             clip: Pixels in -1..1, [3, T, H, W]; what has no latents is left out.
         """
-        count = min(latents.shape[1], 1 + (clip.shape[1] - 1) // TIME_FACTOR)
+        patch, factor = self._patch, self._time_factor
+        count = min(latents.shape[1], 1 + (clip.shape[1] - 1) // factor)
         latents = latents[:, :count].double().cpu()
-        rest = clip[:, 1 : 1 + TIME_FACTOR * (count - 1)]
-        means = torch.unflatten(rest, 1, (count - 1, TIME_FACTOR)).mean(2)
+        rest = clip[:, 1 : 1 + factor * (count - 1)]
+        means = torch.unflatten(rest, 1, (count - 1, factor)).mean(2)
         pictures = torch.cat((clip[:, :1], means), dim=1)
-        size = tuple(PATCH * side for side in latents.shape[2:])
+        size = tuple(patch * side for side in latents.shape[2:])
         small = functional.interpolate(pictures.transpose(0, 1), size=size, mode="area").double()
-        wanted = functional.pixel_unshuffle(small, PATCH).permute(0, 2, 3, 1).flatten(0, 2)
+        wanted = functional.pixel_unshuffle(small, patch).permute(0, 2, 3, 1).flatten(0, 2)
         given = latents.permute(1, 2, 3, 0).flatten(0, 2)
         given = torch.cat((given, torch.ones(len(given), 1, dtype=given.dtype)), dim=1)
         gram, target = self._sums or (0.0, 0.0)

@@ -7,6 +7,8 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
+from inference.text import beginning
+
 _AESTHETIC_STEPS = (4, 4.5, 5, 5.5, 6, 6.5)
 _AESTHETIC_LABELS = ("terrible", "very poor", "poor", "fair", "good", "very good", "excellent")
 _MOTION_STEPS = (0.5, 2, 5, 10, 20)
@@ -74,7 +76,7 @@ def shortened(text: str, characters: int) -> str:
     """Cut to at most `characters`, at the end of a word where there is one."""
     if len(text) <= characters:
         return text
-    head = text[:characters]
-    if not text[characters].isspace():
+    head = beginning(text, characters)
+    if not text[len(head)].isspace():
         head = re.sub(r"(?<=\s)\S*$", "", head)
     return head.rstrip()

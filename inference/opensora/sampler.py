@@ -2,7 +2,8 @@
 
 Latents are [B, channels, T, h, w] fp32. The model predicts data minus noise. Guidance compares
 branches of a batch: text and empty caption; with references text and image, empty caption and
-image, empty caption and no image. Branches whose weight is zero at a step are not evaluated.
+image, empty caption and no image. Branches whose weight is zero at a step are not evaluated, and
+on request whole steps are not (`step_plan`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,8 +20,11 @@ from torch import Tensor
 from inference.opensora.geometry import PixelSize
 from inference.opensora.networks.transformer import Conditions, STDiT3
 from inference.opensora.presets import SamplingPreset
+from inference.opensora.step_plan import branch_counts, oscillating, skipped
 
-_OSCILLATION_START = 10
+if TYPE_CHECKING:
+    from inference.opensora.graphs import GraphCache
+
 _FLAW_FIX_WEIGHT = 0.7
 _TOP_LEVEL = 1000.0
 
@@ -51,7 +56,7 @@ class Hooks:
     """What a sampling run reports to, and asks. Either may raise to end the run."""
 
     on_step: Callable[[int, int, Estimate], None] = lambda _step, _total, _estimate: None
-    """Called as (steps done, steps in all, estimate) after every step."""
+    """Called as (steps done, steps in all, estimate) after every step that is not skipped."""
     check: Callable[[], None] = lambda: None
     """Called before every evaluation of the network."""
     before_pass: Callable[[bool], None] = lambda _references: None
@@ -116,6 +121,8 @@ class Sampler:
         *,
         references: References | None = None,
         sequential: bool = False,
+        skips: bool = False,
+        graphs: GraphCache | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         """Bring together what a run needs.
@@ -127,15 +134,22 @@ class Sampler:
                 passes the noise levels.
             references: Given frames.
             sequential: Evaluate branches one after the other, which takes less memory.
+            skips: Whether steps are skipped, which changes the result a little.
+            graphs: Replays evaluations of small shapes, on a card.
             hooks: Progress and cancellation.
         """
         self._model = model
+        self._graphs = graphs
         self._conditions = conditions
         self._preset = preset
         self._references = references
         self._sequential = sequential
         self._hooks = hooks or Hooks()
         self._parts: dict[tuple[int, int], Conditions] = {}
+        self._skips = skips
+        self._skipped: frozenset[int] = frozenset()
+        self._trends: list[_Trend] = []
+        """Of each branch, where steps are skipped."""
 
     def run(
         self,
@@ -154,45 +168,75 @@ class Sampler:
             Latents, fp32, on the model's device.
         """
         z = latents.to(self._model.device, torch.float32)
+        given, mask = z, torch.zeros_like(z, dtype=torch.bool)
+        if self._references is not None:
+            given, mask = self._references.latents.to(z), self._references.mask().to(z) > 0
+        pace = _Pace(z.device)
+        if self._skips:
+            self._plan_skipping(len(levels))
+        done, steps = 0, len(levels) - len(self._skipped)
         for step, (level, following) in enumerate(pairwise([*levels, 0.0])):
             if self._references is not None and self._preset.sdedit:
-                kept = _noised(self._references.latents.to(z), noise().to(z), level)
-                z = torch.where(self._references.mask().to(z) > 0, kept, z)
+                z = torch.where(mask, _noised(given, noise().to(z), level), z)
             velocity = self._velocity(z, level, step, len(levels))
             z = z + velocity * ((level - following) / _TOP_LEVEL)
-            estimate = partial(_straight_on, z, velocity, following)
-            self._hooks.on_step(step + 1, len(levels), estimate)
+            if step in self._skipped:
+                continue
+            done += 1
+            pace.step()
+            # kept in no name: steps that are skipped would hold on to it
+            self._hooks.on_step(done, steps, partial(_straight_on, z, velocity, following))
         if self._references is not None and self._preset.keep_references:
-            z = torch.where(self._references.mask().to(z) > 0, self._references.latents.to(z), z)
+            z = torch.where(mask, given, z)
         return z
+
+    def _plan_skipping(self, steps: int) -> None:
+        references = self._references is not None
+        counts = branch_counts(self._preset, steps, references=references)
+        self._skipped = skipped(counts)
+        self._trends = [_Trend() for _ in range(max(counts))]
 
     def _velocity(self, z: Tensor, level: float, step: int, steps: int) -> Tensor:
         preset = self._preset
-        text = _oscillating(preset.guidance, step, on=preset.oscillation)
+        text = oscillating(preset.guidance, step, on=preset.oscillation)
         if self._references is None:
             if text == 1:
-                return self._evaluate(z, level, 1)[0]
-            prompted, plain = self._evaluate(z, level, 2)
+                return self._predict(z, level, step, 1)[0]
+            prompted, plain = self._predict(z, level, step, 2)
             velocity = plain + text * (prompted - plain)
             return _flaw_fixed(velocity, prompted) if preset.flaw_fix else velocity
 
         image = self._image_guidance(step, steps, z)
-        if bool((image == 1).all()):
+        if isinstance(image, float) and image == 1:
             if text == 1:
-                return self._evaluate(z, level, 1)[0]
-            prompted, plain = self._evaluate(z, level, 2)
+                return self._predict(z, level, step, 1)[0]
+            prompted, plain = self._predict(z, level, step, 2)
             return plain + text * (prompted - plain)
-        prompted, plain, unseeing = self._evaluate(z, level, 3)
+        prompted, plain, unseeing = self._predict(z, level, step, 3)
         return unseeing + image * (plain - unseeing) + text * (prompted - plain)
 
-    def _image_guidance(self, step: int, steps: int, z: Tensor) -> Tensor:
-        """Weight of the references at a step, to be multiplied with latents."""
+    def _image_guidance(self, step: int, steps: int, z: Tensor) -> float | Tensor:
+        """Weight of the references at a step, to be multiplied with latents.
+
+        A number where it is the same for all frames, so that nobody waits for a card to know it.
+        """
         preset = self._preset
-        scale = _oscillating(preset.image_guidance, step, on=preset.image_oscillation)
+        scale = oscillating(preset.image_guidance, step, on=preset.image_oscillation)
         if not preset.image_ramp or scale <= 1:
-            return torch.tensor(scale, device=z.device)
+            return scale
         last = torch.linspace(scale, 1.0, steps)[step].item()
+        if last == 1:
+            return 1.0
         return torch.linspace(1.0, last, z.shape[2], device=z.device)[:, None, None]
+
+    def _predict(self, z: Tensor, level: float, step: int, branches: int) -> tuple[Tensor, ...]:
+        """Return the velocity of the first `branches` branches, evaluated or, skipping, guessed."""
+        if step in self._skipped:
+            return tuple(trend.at(level) for trend in self._trends[:branches])
+        found = self._evaluate(z, level, branches)
+        for trend, velocity in zip(self._trends, found, strict=False):
+            trend.add(level, velocity)
+        return found
 
     def _evaluate(self, z: Tensor, level: float, branches: int) -> tuple[Tensor, ...]:
         """Predict the velocity of the first `branches` branches, each shaped like z."""
@@ -207,11 +251,12 @@ class Sampler:
         return torch.split(torch.cat(found), len(z))
 
     def _denoise(self, z: Tensor, level: float, start: int, stop: int) -> Tensor:
-        return self._model.denoise(
-            z.repeat((stop - start) // len(z), 1, 1, 1, 1),
-            torch.full((stop - start,), level),
-            self._part(start, stop),
-        )
+        rows = z.repeat((stop - start) // len(z), 1, 1, 1, 1)
+        levels = torch.full((stop - start,), level, device=z.device)
+        conditions = self._part(start, stop)
+        if self._graphs is None:
+            return self._model.denoise(rows, levels, conditions)
+        return self._graphs.denoise(self._model, rows, levels, conditions)
 
     def _part(self, start: int, stop: int) -> Conditions:
         if (start, stop) not in self._parts:
@@ -219,8 +264,38 @@ class Sampler:
         return self._parts[start, stop]
 
 
-def _oscillating(scale: float, step: int, *, on: bool) -> float:
-    return 1.0 if on and step >= _OSCILLATION_START and step % 2 else scale
+class _Trend:
+    """The last two evaluated velocities of a branch, and the straight line through them."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[float, Tensor]] = []
+
+    def add(self, level: float, velocity: Tensor) -> None:
+        """Take in what was evaluated at a noise level."""
+        own = velocity.clone()  # a part of a batch would keep the whole of it
+        self._known = [*self._known[-1:], (level, own)]
+
+    def at(self, level: float) -> Tensor:
+        """Return the velocity that the line has at a noise level."""
+        (first, before), (second, last) = self._known
+        return torch.lerp(before, last, (level - first) / (second - first))
+
+
+class _Pace:
+    """Keeps the host one step ahead of a card at most, so that progress is what has been done."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_card = device.type == "cuda"
+        self._last: torch.cuda.Event | None = None
+
+    def step(self) -> None:
+        """Mark the end of a step, and wait for the end of the one before."""
+        if not self._on_card:
+            return
+        last, self._last = self._last, torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        self._last.record()
+        if last is not None:
+            last.synchronize()
 
 
 def _noised(clean: Tensor, noise: Tensor, level: float) -> Tensor:

@@ -1,17 +1,27 @@
 """Weight swapping between host and device memory.
 
-The module stays the same object, so compiled code stays valid. On a device of its own, weights
-come over from page-locked memory; on the CPU nothing is copied at all.
+The module stays the same object. On a device of its own, weights
+come over from page-locked memory, one piece per set: torch's own page-locked memory rounds each
+tensor up to a power of two. On the CPU nothing is copied at all.
 """
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
+import structlog
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
+
+_log = structlog.get_logger(__name__)
+
+_ALIGNMENT = 256
+"""Bytes; where tensors begin within their piece of memory."""
 
 ONLY = "weights"
 """Name of the set of a network that has but one."""
@@ -34,14 +44,12 @@ class Resident:
         self._sets: dict[str, dict[str, Tensor]] = {}
         self._present: str | None = None
         self.add(name, module)
+        self.leave()  # lets go of the memory that the weights were read into
 
     def add(self, name: str, other: nn.Module) -> None:
         """Keep the weights of another module of the same shape as one more set."""
-        locked = self.device.type == "cuda"
-        self._sets[name] = {
-            key: tensor.pin_memory() if locked else tensor
-            for key, tensor in other.state_dict().items()
-        }
+        weights = other.state_dict()
+        self._sets[name] = page_locked(weights) if self.device.type == "cuda" else weights
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -78,3 +86,34 @@ class Resident:
         waiting = next(iter(self._sets.values()))
         for key, slot in self._slots.items():
             slot.data = waiting[key]
+
+
+def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to one page-locked piece of memory, in their layouts; shared ones once.
+
+    Where the system does not allow it, the memory is an ordinary one, which is slower to copy from.
+    """
+    unique = {tensor.data_ptr(): tensor for tensor in weights.values()}
+    starts: dict[int, int] = {}
+    length = 0
+    for pointer, tensor in unique.items():
+        starts[pointer] = length
+        length += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
+    piece = torch.empty(length, dtype=torch.uint8)
+    lock(piece)
+    copies: dict[int, Tensor] = {}
+    for pointer, tensor in unique.items():
+        flat = piece[starts[pointer] : starts[pointer] + tensor.nbytes].view(tensor.dtype)
+        copies[pointer] = flat.as_strided(tensor.shape, tensor.stride()).copy_(tensor)
+    return {key: copies[tensor.data_ptr()] for key, tensor in weights.items()}
+
+
+def lock(piece: Tensor) -> None:
+    """Page-lock a tensor's memory for as long as it lives: another model may take its place."""
+    cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    failed = cudart.cudaHostRegister(piece.data_ptr(), piece.nbytes, 0)
+    if int(failed):
+        _log.warning("weights.not_page_locked", bytes=piece.nbytes, error=int(failed))
+        return
+    unlock = weakref.finalize(piece.untyped_storage(), cudart.cudaHostUnregister, piece.data_ptr())
+    unlock.atexit = False  # the end of the process does it

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from inference.domain.errors import ModeratorUnavailable
 from inference.domain.verdict import Reason
 
 
@@ -43,8 +45,35 @@ class PictureModerator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moderators:
+    """What one source of moderation asks; those that are hosted send what they judge elsewhere."""
+
+    texts: Sequence[TextModerator] = ()
+    pictures: Sequence[PictureModerator] = ()
+    hosted_texts: Sequence[TextModerator] = ()
+    hosted_pictures: Sequence[PictureModerator] = ()
+
+    @classmethod
+    def unavailable(cls) -> Moderators:
+        """Return those that stand in for a source that could not be made."""
+        return cls(texts=(_Unavailable(),), pictures=(_Unavailable(),))
+
+
+class _Unavailable:
+    """Cannot be asked: the config says whether that denies everything."""
+
+    name = "unavailable"
+
+    async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:  # noqa: ARG002 - the port's signature
+        raise ModeratorUnavailable("plugin.broken")
+
+    async def look(self, stills: Sequence[Path]) -> frozenset[Reason]:  # noqa: ARG002 - the port's signature
+        raise ModeratorUnavailable("plugin.broken")
+
+
 class StillExtractor(Protocol):
-    """Extracts stills from files (`workers.media.MediaProcess`)."""
+    """Extracts stills from files (`workers.media.process.MediaProcess`)."""
 
     async def stills(self, file: Path, directory: Path) -> list[Path]:
         """Write a few frames of a clip, or the one of an image, as JPEG files into a directory.

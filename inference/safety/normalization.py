@@ -1,4 +1,4 @@
-"""Reading a text the way a person does who looks past the tricks it is written with."""
+"""Normalization of texts for word lists: undoes look-alike letters, spacing and other tricks."""
 
 from __future__ import annotations
 

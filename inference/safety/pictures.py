@@ -20,7 +20,7 @@ THRESHOLD = 0.8
 
 
 class Rater(Protocol):
-    """Runs the classifier (`workers.media.MediaProcess`)."""
+    """Runs the classifier (`workers.media.process.MediaProcess`)."""
 
     async def rate(self, pictures: Sequence[Path], model: Path) -> list[float]:
         """Return how sure the model is that each picture is explicit, 0 to 1.

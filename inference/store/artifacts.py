@@ -4,10 +4,13 @@
 data_dir/jobs/<job>/input/source        as downloaded, untrusted
 data_dir/jobs/<job>/input/image.png     cleaned reference image: the first frame
 data_dir/jobs/<job>/input/last.png      the same for the last frame
+data_dir/jobs/<job>/input/effect-<option>.png  the same for a picture of an effect
 data_dir/jobs/<job>/input/latents.bin   what was kept of the clip to go on from
 data_dir/jobs/<job>/<attempt>/clip.mp4  what the worker made
 data_dir/jobs/<job>/<attempt>/latents.bin  what a later clip can go on from
 data_dir/jobs/<job>/<attempt>/preview.jpg  newest still of the making
+data_dir/jobs/<job>/<attempt>/poster.jpg   small still of what the worker made; made on demand
+data_dir/jobs/<job>/<attempt>/sheet.jpg    posters of all that were asked for together; the same
 ```
 """
 
@@ -22,9 +25,12 @@ from pathlib import Path
 import structlog
 
 from inference.domain.job import Job, JobState
+from inference.domain.reference import Prepared, Reference
 from inference.domain.render import LATENTS_NAME, PREVIEW_NAME
 
 _INPUT = "input"
+_POSTER = "poster.jpg"
+_SHEET = "sheet.jpg"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Of a folder that may belong to a job."""
@@ -46,13 +52,20 @@ class Artifacts:
         """Return the folder of the job's current attempt; the worker makes it."""
         return self._root / job.id / str(job.attempt)
 
-    def image(self, job: Job) -> Path | None:
-        """Return the prepared reference image."""
-        return None if job.image is None else self.input_directory(job.id) / job.image
+    def input(self, job: Job, reference: Reference | None) -> Path | None:
+        """Return the file that a job starts from; None for one that is not prepared."""
+        if not isinstance(reference, Prepared):
+            return None
+        return self.input_directory(job.id) / reference.name
 
-    def input(self, job: Job, name: str | None) -> Path | None:
-        """Return a prepared input by its artifact name; None for None."""
-        return None if name is None else self.input_directory(job.id) / name
+    def pictures(self, job: Job) -> dict[str, Path]:
+        """Return the prepared pictures of a job's effects, by option."""
+        return {
+            name: path
+            for effect in job.spec.effects
+            for name, reference in effect.pictures.items()
+            if (path := self.input(job, reference)) is not None
+        }
 
     def latents(self, job: Job) -> Path | None:
         """Return the latents for extending a clip, while they are kept."""
@@ -72,6 +85,14 @@ class Artifacts:
         """Return the newest still of a job that is being rendered, where its engine makes any."""
         path = self.attempt_directory(job) / PREVIEW_NAME
         return path if job.state is JobState.RUNNING and path.is_file() else None
+
+    def poster(self, job: Job) -> Path:
+        """Return where the poster of a finished job is, once somebody has made it."""
+        return self.attempt_directory(job) / _POSTER
+
+    def sheet(self, job: Job) -> Path:
+        """Return where the sheet is, of jobs of which this is the first that is shown there."""
+        return self.attempt_directory(job) / _SHEET
 
     def job_ids(self) -> list[str]:
         """Return the names of folders that may be jobs': no files, no links, nothing odd."""

@@ -1,11 +1,14 @@
-"""Checks of the data directory before anything in it is opened."""
+"""The data directory: checks before anything in it is opened, permissions, and the lock file."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import pwd
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,14 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 """How the kernel writes a space in a path."""
+
+UMASK = 0o077
+"""Of the process that owns the directory."""
+
+_OTHERS = 0o077
+_FOLDERS = ("jobs", "threads")
+"""Below the data directory, with all that is in them; other folders are not ours to change."""
+_FILES = "rushes.*"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _log = structlog.get_logger(__name__)
@@ -132,3 +143,81 @@ def _user(number: int) -> str:
         return f"{pwd.getpwuid(number).pw_name} ({number})"
     except KeyError:
         return str(number)
+
+
+def make_private(directory: Path) -> None:
+    """Take all permissions of group and others away from what an older version left open.
+
+    Files that may not be changed are named in the log and stay as they are.
+    """
+    refused: list[str] = []
+    _tighten(directory, refused)
+    for path in directory.glob(_FILES):
+        _tighten(path, refused)
+    for name in _FOLDERS:
+        folder = directory / name
+        if folder.is_symlink():
+            continue  # it leads out of what is ours
+        for place, folders, files in os.walk(folder):
+            _tighten(Path(place), refused)
+            for entry in (*folders, *files):
+                _tighten(Path(place, entry), refused)
+    if refused:
+        _log.warning("store.not_private", first=refused[0], count=len(refused))
+
+
+def _tighten(path: Path, refused: list[str]) -> None:
+    try:
+        found = path.lstat()
+        shared = found.st_mode & stat.S_ISVTX or path.parent == path
+        if not found.st_mode & _OTHERS or not _plain(found.st_mode):
+            return
+        if shared:  # /tmp and the like belong to everybody
+            refused.append(str(path))
+            return
+        path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+    except FileNotFoundError:
+        return
+    except OSError:
+        refused.append(str(path))
+
+
+def _plain(mode: int) -> bool:
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+
+
+@contextlib.contextmanager
+def own(directory: Path) -> Iterator[None]:
+    """Lock the data directory for the length of the block, in which all new files are private.
+
+    The kernel drops the lock with the process, however it dies, so there are no stale locks.
+
+    Raises:
+        StoreError: `store.locked` with the holder's pid, or what `check_folder` finds.
+    """
+    path = directory / "rushes.lock"
+    umask = os.umask(UMASK)
+    try:
+        with _locked(directory, path):
+            yield
+    finally:
+        os.umask(umask)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, path: Path) -> Iterator[None]:
+    check_folder(directory)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError("store.unusable", path=str(path), problem=error.strerror) from error
+    with os.fdopen(descriptor, "r+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = file.read().strip() or "?"
+            raise StoreError("store.locked", pid=holder, path=str(directory)) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

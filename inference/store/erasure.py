@@ -14,7 +14,7 @@ import aiosqlite
 
 from inference.domain.job import ENDED, JobState
 from inference.store import ledger
-from inference.store.quarantine import decode_job
+from inference.store.codec.quarantine import decode_job
 from inference.store.tombstones import secret, tombstone
 
 _RENDERED = frozenset({JobState.FINISHING.value, JobState.DELIVERING.value})
@@ -118,8 +118,8 @@ async def _clear_job(connection: aiosqlite.Connection, job_id: str, mark: str, n
     await connection.execute(
         "UPDATE jobs SET forget = 1, requester_id = ?, requester_name = '', address = '{}',"
         " spec = json_set(json_remove(spec, '$.original', '$.negative', '$.image', '$.last',"
-        " '$.latents'), '$.prompt', '…'), origins = '{}', notes = '[]', verdict = '{}',"
-        " channel = '', key = NULL, parent = NULL, image = NULL,"
+        " '$.latents', '$.effects'), '$.prompt', '…'), origins = '{}', notes = '[]',"
+        " verdict = '{}', channel = '', key = NULL, parent = NULL, batch = NULL,"
         " cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE id = ?",
         (mark, now, job_id),
     )

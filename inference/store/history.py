@@ -6,7 +6,7 @@ import re
 
 from inference.clock import SystemClock
 from inference.domain.job import Job
-from inference.store.quarantine import decode_jobs
+from inference.store.codec.quarantine import decode_jobs
 from inference.store.sqlite.database import Database
 
 PAGE = """
@@ -14,6 +14,16 @@ PAGE = """
     ORDER BY created_at DESC LIMIT :limit OFFSET :offset
 """
 """Answered in order by the index jobs_by_requester."""
+
+_AFTER = """
+    SELECT jobs.* FROM jobs LEFT JOIN jobs AS seen ON seen.id = :after
+        AND seen.tenant = :tenant AND seen.requester_id = :requester
+    WHERE jobs.tenant = :tenant AND jobs.requester_id = :requester
+        AND jobs.removed_at IS NULL AND jobs.forget = 0
+        AND (seen.id IS NULL
+            OR (jobs.created_at, jobs.rowid) {compare} (seen.created_at, seen.rowid))
+    ORDER BY jobs.created_at {order}, jobs.rowid {order} LIMIT :limit
+"""
 
 SEARCH = """
     SELECT jobs.* FROM words
@@ -57,6 +67,25 @@ class History:
         if words.strip() and not wanted:
             return []
         rows = await self._database.read(SEARCH if wanted else PAGE, values)
+        return await decode_jobs(self._database, rows, SystemClock())
+
+    async def after(
+        self, tenant: str, requester_id: str, job_id: str | None, *, oldest_first: bool, limit: int
+    ) -> list[Job]:
+        """Return a person's jobs that come after one of them, without those that were removed.
+
+        Args:
+            tenant: Only there.
+            requester_id: Only theirs.
+            job_id: The last one that was seen; None begins.
+            oldest_first: Whether they come in the order in which they were made.
+            limit: At most so many.
+        """
+        compare, order = (">", "ASC") if oldest_first else ("<", "DESC")
+        rows = await self._database.read(
+            _AFTER.format(compare=compare, order=order),
+            {"tenant": tenant, "requester": requester_id, "after": job_id, "limit": limit},
+        )
         return await decode_jobs(self._database, rows, SystemClock())
 
 

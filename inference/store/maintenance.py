@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,10 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.domain.errors import StoreError
-from inference.store.outbox import act_repairs
-from inference.store.rows import DamagedRow, job_from_row, shown_key
+from inference.domain.job import Job
+from inference.store.codec.rows import (
+    DamagedRow,
+    act_repairs,
+    job_from_row,
+    shown_key,
+)
 from inference.store.sqlite.diagnosis import explain, explained, obstacle
-from inference.store.sqlite.migrate import copy_database
+from inference.store.sqlite.migrate import copy_database, migrations
 from inference.store.sqlite.schema import schema_of
 from inference.store.sqlite.undecodable import UndecodableText
 
@@ -42,6 +48,8 @@ class Health:
     """The same of rows that were set aside."""
     obstacle: StoreError | None = None
     """Why a sound file cannot be used where it lies."""
+    latest: int
+    """The schema that the next start brings it to; rows of an earlier one are not read here."""
 
 
 def backup(data_directory: Path, target: Path) -> int:
@@ -62,7 +70,7 @@ def backup(data_directory: Path, target: Path) -> int:
             schema_of(source, path)
             try:
                 copy_database(source, part)
-                if not _is_sound(part):  # a page is copied whatever is in it
+                if not is_sound(part):  # a page is copied whatever is in it
                     raise StoreError("store.corrupt", path=str(path))
                 part.replace(target)
                 return target.stat().st_size
@@ -89,7 +97,7 @@ def check(data_directory: Path) -> Health:
     """
     path = data_directory / DATABASE_NAME
     with opened(path) as connection:
-        version = schema_of(connection, path)
+        version, latest = schema_of(connection, path), migrations()[-1][0]
         problems = [row[0] for row in connection.execute("PRAGMA integrity_check")]
         problems += [
             f"{row[0]} row {row[1]} refers to a missing {row[2]}"
@@ -103,7 +111,7 @@ def check(data_directory: Path) -> Health:
                 connection, "SELECT count(*) FROM outbox WHERE shown < wanted AND dead = 0"
             ),
             problems=tuple(problem for problem in problems if problem != "ok"),
-            damaged=tuple(_undecodable(connection)),
+            damaged=tuple(_undecodable(connection)) if version == latest else (),
             quarantined=tuple(
                 " ".join(_plain(value) for value in row)
                 for row in connection.execute(
@@ -113,7 +121,29 @@ def check(data_directory: Path) -> Health:
             if version >= QUARANTINE_SINCE
             else (),
             obstacle=obstacle(path),
+            latest=latest,
         )
+
+
+def delivered(data_directory: Path, limit: int) -> list[Job]:
+    """Return the newest delivered jobs, oldest of them first, without those that are damaged.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    path = data_directory / DATABASE_NAME
+    if not path.exists():
+        return []
+    found = []
+    with opened(path) as connection:
+        schema_of(connection, path)
+        connection.row_factory = sqlite3.Row
+        for row in connection.execute(
+            "SELECT * FROM jobs WHERE state = 'done' ORDER BY ended_at DESC LIMIT ?", (limit,)
+        ):
+            with contextlib.suppress(DamagedRow, LookupError):  # an older schema has fewer columns
+                found.append(job_from_row(row))
+    return found[::-1]
 
 
 def _plain(value: object) -> str:
@@ -122,7 +152,8 @@ def _plain(value: object) -> str:
     return str(value) if is_text and str(value).isprintable() else "?"
 
 
-def _is_sound(path: Path) -> bool:
+def is_sound(path: Path) -> bool:
+    """Return whether every page of a database file is in order."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return [row[0] for row in connection.execute("PRAGMA quick_check(1)")] == ["ok"]
 
@@ -154,8 +185,11 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         StoreError: Why it cannot be read.
     """
     with explained(path, opening=True), contextlib.ExitStack() as stack:
-        # Opening it first gives the precise error; a pipe would block until it has a writer.
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        # Only SQLite may open the file: closing another descriptor of it drops all locks that this
+        # process has on it, and the next reader from elsewhere deletes the log that is in use.
+        path.stat()
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         hindrance = obstacle(path)
         if hindrance is not None:
             if hindrance.code == "store.not_a_file":

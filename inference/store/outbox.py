@@ -21,19 +21,26 @@ from inference.clock import Clock, SteadyTime
 from inference.domain.events import EventBus, JobEvent
 from inference.domain.job import Job, JobState
 from inference.domain.outbox import Act, ActKind, Route
-from inference.store.announcement import request_act
+from inference.store.announcement import request_act, request_sheet
+from inference.store.codec.quarantine import (
+    decode_job,
+    keep,
+    set_aside_act,
+)
+from inference.store.codec.rows import (
+    act_from_row,
+    act_repairs,
+)
+from inference.store.codec.validation import fits
 from inference.store.ledger import charge
-from inference.store.quarantine import decode_job, keep, set_aside_act
-from inference.store.rows import LATEST_TIME
 from inference.store.sqlite.database import Database
-from inference.store.validation import fits
 
 LONGEST_WAIT_SECONDS = 360.0
 """The longest wait between two tries that is kept over a restart."""
 
 
 Room = Mapping[tuple[str, ActKind], tuple[str, int, int]]
-"""By platform and kind of act: the lane it is delivered in, how many more fit there now, and how
+"""By platform and kind of act: the pool it is delivered in, how many more fit there now, and how
 many of them at most may be of one tenant, with what is under way."""
 
 
@@ -43,50 +50,52 @@ _OPEN = """outbox AS act WHERE act.shown < act.wanted AND act.dead = 0
     AND act.job_id NOT IN (SELECT value FROM json_each(:busy))
     AND (act.kind = 'card' OR EXISTS (
         SELECT 1 FROM outbox AS card
-        WHERE card.key = act.job_id || ':card' AND (card.shown > 0 OR card.dead = 1)))"""
+        WHERE card.key IN (act.job_id || ':card',
+            (SELECT batch FROM jobs WHERE id = act.job_id) || ':card')
+            AND (card.shown > 0 OR card.dead = 1)))"""
 
 
 _FITTING = f"""
     WITH room AS (
         SELECT json_extract(value, '$[0]') AS platform, json_extract(value, '$[1]') AS kind,
-            json_extract(value, '$[2]') AS lane, json_extract(value, '$[3]') AS free,
+            json_extract(value, '$[2]') AS pool, json_extract(value, '$[3]') AS free,
             json_extract(value, '$[4]') AS share
         FROM json_each(:room)
     ), used AS (
-        SELECT job.platform AS platform, busy.value AS lane, job.tenant AS tenant, count(*) AS jobs
-        FROM json_each(:lanes) AS busy JOIN jobs AS job ON job.id = busy.key GROUP BY 1, 2, 3
+        SELECT job.platform AS platform, busy.value AS pool, job.tenant AS tenant, count(*) AS jobs
+        FROM json_each(:pools) AS busy JOIN jobs AS job ON job.id = busy.key GROUP BY 1, 2, 3
     ), fitting AS (
-        SELECT opened.*, job.tenant AS tenant, room.lane AS lane, room.free AS free,
+        SELECT opened.*, job.tenant AS tenant, room.pool AS pool, room.free AS free,
             room.share - coalesce(used.jobs, 0) AS left
         FROM (SELECT act.rowid AS number, act.* FROM {_OPEN}) AS opened
         JOIN room ON room.platform = opened.platform AND room.kind = opened.kind
         LEFT JOIN jobs AS job ON job.id = opened.job_id
-        LEFT JOIN used ON used.platform = opened.platform AND used.lane = room.lane
+        LEFT JOIN used ON used.platform = opened.platform AND used.pool = room.pool
             AND used.tenant = job.tenant
         WHERE room.share > coalesce(used.jobs, 0)
     )
 """
-"""What is open and has room, in its lane and among what is its tenant's."""
+"""What is open and has room, in its pool and among what is its tenant's."""
 
-_DUE_BY_LANE = f"""
+_DUE_BY_POOL = f"""
     {_FITTING}, of_job AS (
         SELECT *, row_number() OVER (
             PARTITION BY job_id ORDER BY kind <> 'card', number) AS place
         FROM fitting WHERE next_at <= :now
     ), of_tenant AS (
         SELECT *, row_number() OVER (
-            PARTITION BY platform, lane, tenant ORDER BY kind <> 'card', number) AS mine
+            PARTITION BY platform, pool, tenant ORDER BY kind <> 'card', number) AS mine
         FROM of_job WHERE place = 1
-    ), of_lane AS (
+    ), of_pool AS (
         SELECT number, free, row_number() OVER (
-            PARTITION BY platform, lane ORDER BY kind <> 'card', number) AS turn
+            PARTITION BY platform, pool ORDER BY kind <> 'card', number) AS turn
         FROM of_tenant WHERE mine <= left
     )
-    SELECT * FROM outbox WHERE rowid IN (SELECT number FROM of_lane WHERE turn <= free)
+    SELECT * FROM outbox WHERE rowid IN (SELECT number FROM of_pool WHERE turn <= free)
     ORDER BY kind <> 'card', rowid
 """
 
-_NEXT_BY_LANE = f"{_FITTING} SELECT min(next_at) AS at FROM fitting"
+_NEXT_BY_POOL = f"{_FITTING} SELECT min(next_at) AS at FROM fitting"
 
 
 def _selection(kinds: Iterable[tuple[str, ActKind]], busy: Iterable[str]) -> dict[str, Any]:
@@ -94,9 +103,9 @@ def _selection(kinds: Iterable[tuple[str, ActKind]], busy: Iterable[str]) -> dic
 
 
 def _fitting(room: Room, busy: Mapping[str, str]) -> dict[str, Any]:
-    places = [(*place, *lane) for place, lane in room.items()]
-    lanes = {"room": json.dumps(places), "lanes": json.dumps(dict(busy))}
-    return {**_selection(room, busy), **lanes}
+    places = [(*place, *pool) for place, pool in room.items()]
+    pools = {"room": json.dumps(places), "pools": json.dumps(dict(busy))}
+    return {**_selection(room, busy), **pools}
 
 
 def _all_kinds(platforms: Iterable[str]) -> list[tuple[str, ActKind]]:
@@ -149,24 +158,24 @@ class OutboxStore:
         )
         return await self._acts(rows)
 
-    async def due_by_lane(self, room: Room, *, busy: Mapping[str, str]) -> list[Act]:
-        """Return acts whose time has come, as many as each lane has room for, one of each job.
+    async def due_by_pool(self, room: Room, *, busy: Mapping[str, str]) -> list[Act]:
+        """Return acts whose time has come, as many as each pool has room for, one of each job.
 
         Args:
-            room: The lane and its free slots, for each platform and kind with any.
-            busy: Jobs already being worked on, each with its lane.
+            room: The pool and its free slots, for each platform and kind with any.
+            busy: Jobs already being worked on, each with its pool.
         """
-        rows = await self._database.read(_DUE_BY_LANE, {**_fitting(room, busy), "now": self.now()})
+        rows = await self._database.read(_DUE_BY_POOL, {**_fitting(room, busy), "now": self.now()})
         return await self._acts(rows)
 
-    async def next_by_lane(self, room: Room, *, busy: Mapping[str, str]) -> float | None:
+    async def next_by_pool(self, room: Room, *, busy: Mapping[str, str]) -> float | None:
         """Return when the next act becomes due that has room, as `now` counts, or None.
 
         Args:
-            room: As for `due_by_lane`.
-            busy: As for `due_by_lane`.
+            room: As for `due_by_pool`.
+            busy: As for `due_by_pool`.
         """
-        [row] = await self._database.read(_NEXT_BY_LANE, _fitting(room, busy))
+        [row] = await self._database.read(_NEXT_BY_POOL, _fitting(room, busy))
         at: float | None = row["at"]
         return at
 
@@ -235,6 +244,13 @@ class OutboxStore:
                 " WHERE key = ?",
                 (act.wanted, json.dumps(receipt), act.route.value, act.key),
             )
+            if act.kind is ActKind.SHEET and receipt:  # the card leads to it
+                for row in await connection.execute_fetchall(
+                    "SELECT * FROM jobs WHERE id = ?", (act.job_id,)
+                ):
+                    owner = await decode_job(connection, row, now)
+                    if owner is not None:
+                        await request_act(connection, owner, ActKind.CARD, now)
             if act.kind is not ActKind.CLIP:
                 return None
             if note is not None:
@@ -252,6 +268,7 @@ class OutboxStore:
                     return None
                 await charge(connection, job, now)
                 await request_act(connection, job, ActKind.CARD, now)
+                await request_sheet(connection, job, now)
                 return job
             return None
 
@@ -290,12 +307,12 @@ class OutboxStore:
         trace: dict[str, Any] | None = None,
         at: float | None = None,
     ) -> None:
-        """Try another place, where what the old one was told does not matter, or the same one.
+        """Try another route, or the same one again, with a new trace.
 
         Args:
             act: What is tried.
-            route: The place.
-            trace: What is remembered there.
+            route: The route.
+            trace: Stored in place of the old one.
             at: When, as `now` counts; at once without it.
         """
         await self._update(
@@ -319,7 +336,7 @@ class OutboxStore:
             if act_repairs(row):
                 await self._repair(row["key"])
                 continue
-            act = _act(row)
+            act = act_from_row(row)
             if fits(Act, act):
                 acts.append(act)
             else:
@@ -361,58 +378,3 @@ class OutboxStore:
             )
 
         await self._database.write(f"{name}_{act.kind}", work)
-
-
-def _act(row: sqlite3.Row) -> Act:
-    return Act(
-        key=row["key"],
-        job_id=row["job_id"],
-        kind=ActKind(row["kind"]),
-        platform=row["platform"],
-        wanted=row["wanted"],
-        shown=row["shown"],
-        route=Route(row["route"]),
-        sending=bool(row["sending"]),
-        attempts=row["attempts"],
-        created_at=row["created_at"],
-        trace=json.loads(row["trace"]),
-        receipt=json.loads(row["receipt"]) if row["receipt"] else None,
-    )
-
-
-_MOST = 1_000_000
-"""Of states and tries."""
-
-
-def act_repairs(row: sqlite3.Row) -> dict[str, Any]:
-    """Return the columns that hold what they cannot hold, with what replaces it; often none.
-
-    What has been posted may be forgotten with them: `sending` lets the platform be asked first.
-    """
-    repairs: dict[str, Any] = {
-        name: fresh
-        for name, fresh in (("wanted", 1), ("shown", 0), ("attempts", 0))
-        if not isinstance(row[name], int) or not 0 <= row[name] <= _MOST
-    }
-    for name in ("next_at", "created_at"):
-        if not isinstance(row[name], float) or not 0 <= row[name] <= LATEST_TIME:
-            repairs[name] = 0.0
-    if row["route"] not in set(Route):
-        repairs["route"] = Route.CHANNEL.value
-    if row["sending"] not in {0, 1}:
-        repairs["sending"] = 1
-    for name, empty in (("trace", "{}"), ("receipt", None)):
-        if (row[name] is not None or name == "trace") and not _is_object(row[name]):
-            repairs |= {name: empty, "sending": 1}
-    if row["kind"] not in set(ActKind):
-        kind = str(row["key"]).rpartition(":")[2]
-        repairs |= {"kind": kind} if kind in set(ActKind) else {"kind": "notice", "dead": 1}
-    return repairs
-
-
-def _is_object(text: Any) -> bool:
-    try:
-        found = json.loads(text)
-        return isinstance(found, dict) and text == text.encode().decode()
-    except (ValueError, TypeError, RecursionError):
-        return False

@@ -9,10 +9,18 @@ from collections.abc import Iterable
 from inference.clock import Clock
 from inference.domain.job import Job
 from inference.domain.scheduler import Shares
+from inference.store.codec.quarantine import (
+    decode_jobs,
+    take_out,
+)
+from inference.store.codec.rows import (
+    LATEST_TIME,
+    is_safe_id,
+)
 from inference.store.ledger import UNFINISHED
-from inference.store.quarantine import decode_jobs, take_out
-from inference.store.rows import LATEST_TIME, is_safe_id
 from inference.store.sqlite.database import Database
+from inference.store.tombstones import QUERY as TOMBSTONE_KEY
+from inference.store.tombstones import key_in, tombstone
 
 
 class JobQueries:
@@ -29,12 +37,24 @@ class JobQueries:
         )
         return next(iter(await self._decoded(rows)), None)
 
+    async def by_key(self, key: str) -> Job | None:
+        """Return the job with an idempotency key."""
+        rows = await self._database.read("SELECT * FROM jobs WHERE key = ?", (key,))
+        return next(iter(await self._decoded(rows)), None)
+
+    async def batch(self, batch: str) -> list[Job]:
+        """Return the jobs that were asked for together, by the id of the first (jobs_batch)."""
+        rows = await self._database.read(
+            "SELECT * FROM jobs WHERE batch = ? AND forget = 0 ORDER BY number", (batch,)
+        )
+        return await self._decoded(rows)
+
     async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
         """Return all jobs that have not ended, oldest first (index jobs_unfinished)."""
         rows = await self._database.read(
             f"SELECT * FROM jobs INDEXED BY jobs_unfinished WHERE {UNFINISHED}"
             " AND (?1 IS NULL OR (tenant = ?1 AND forget = 0))"
-            " ORDER BY sequence, created_at",
+            " ORDER BY sequence, created_at, number",
             (tenant,),
         )
         return [job for job in await self._decoded(rows) if not job.ended]
@@ -50,7 +70,7 @@ class JobQueries:
         """Return a person's newest jobs (index jobs_by_requester)."""
         rows = await self._database.read(
             "SELECT * FROM jobs WHERE tenant = ? AND requester_id = ?"
-            " ORDER BY created_at DESC LIMIT ?",
+            " ORDER BY created_at DESC, number LIMIT ?",
             (tenant, requester_id, limit),
         )
         return await self._decoded(rows)
@@ -96,6 +116,17 @@ class JobQueries:
             "SELECT id FROM jobs WHERE forget = 1 AND ended_at IS NOT NULL"
         )
         return [row["id"] for row in rows]
+
+    async def erasing(self, tenant: str, requester_id: str) -> bool:
+        """Return whether shells of a person's jobs are left."""
+        key = key_in(await self._database.read(TOMBSTONE_KEY))
+        if key is None:
+            return False
+        rows = await self._database.read(
+            "SELECT 1 FROM jobs WHERE forget = 1 AND tenant = ? AND requester_id = ? LIMIT 1",
+            (tenant, tombstone(key, tenant, requester_id)),
+        )
+        return bool(rows)
 
     async def removals(self) -> list[tuple[str, float]]:
         """Return the erased jobs whose files must not come back, with the time of erasure."""

@@ -16,16 +16,16 @@ AHEAD_SECONDS = 60.0
 """A job from further in the future was made while the clock was ahead, and starts no cooldown."""
 
 
-_HIGHEST_PLACE = 2**52
+_HIGHEST_SEQUENCE = 2**52
 """A count beyond is junk: it is counted again from the jobs."""
 
 
-async def next_place(connection: aiosqlite.Connection) -> int:
+async def next_sequence(connection: aiosqlite.Connection) -> int:
     """Return the next sequence number of the queue."""
     counted = await connection.execute_fetchall(
         "UPDATE counters SET value = value + 1"
         " WHERE name = 'sequence' AND value BETWEEN 0 AND ? RETURNING value",
-        (_HIGHEST_PLACE,),
+        (_HIGHEST_SEQUENCE,),
     )
     for (sequence,) in counted:
         return int(sequence)

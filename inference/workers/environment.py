@@ -93,7 +93,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: _searched(name, value)
         for name, value in environment.items()
-        if not (_secret(name, value) or name in _HIJACKING or name.startswith("PYTHON"))
+        if not (is_secret(name, value) or name in _HIJACKING or name.startswith("PYTHON"))
     }
 
 
@@ -111,7 +111,8 @@ def import_path(*, plugins: bool) -> list[str]:
     return found
 
 
-def _secret(name: str, value: str) -> bool:
+def is_secret(name: str, value: str) -> bool:
+    """Return whether a variable or key looks like a secret, by its name or its value."""
     upper = name.upper()
     if upper == "PWD":
         return False

@@ -1,11 +1,11 @@
-"""The executor port: where a claimed job is rendered."""
+"""The slot port: where a claimed job is rendered."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from inference.domain.render import (
     LATENTS_NAME,
@@ -14,6 +14,9 @@ from inference.domain.render import (
 )
 from inference.domain.spec import Spec
 from inference.domain.watermark import WatermarkSettings
+
+if TYPE_CHECKING:
+    from inference.domain.device import Device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +37,51 @@ class RenderTask:
     """The prepared image of the last frame."""
     latents: Path | None = None
     """What was kept of the clip to go on from."""
+    pictures: dict[str, Path] = field(default_factory=dict)
+    """The prepared pictures of effects, by option."""
 
 
-class Executor(Protocol):
-    """Renders one task at a time on one device."""
+class Slot(Protocol):
+    """One worker on one device, which renders one task at a time.
+
+    Entered as an async context manager before it is used.
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique in its pool, as shown to people: "cuda:1", "cpu #2"."""
+        ...
+
+    @property
+    def device(self) -> Device | None:
+        """What it renders on; None until the first worker has said so."""
+        ...
+
+    def check_gpu(self, model: str) -> None:
+        """Refuse a model that needs the GPU that got lost.
+
+        Raises:
+            EngineError: `gpu.lost`.
+        """
+        ...
 
     @property
     def warm_model(self) -> str | None:
         """Name of the model whose weights are on the device now."""
+        ...
+
+    @property
+    def away(self) -> bool:
+        """Whether the last worker did not start, and none has started since."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started again."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until a worker has started, if the last one did not or none has yet."""
         ...
 
     async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
@@ -61,18 +101,12 @@ class Executor(Protocol):
         """Ask for the running task to stop at its next step; unknown ids are ignored."""
         ...
 
-
-@runtime_checkable
-class Supervised(Protocol):
-    """Executor that restarts its workers, and may be without one for a while."""
-
-    @property
-    def away(self) -> bool:
-        """Whether the last worker did not start, and none has started since."""
+    async def __aenter__(self) -> Self:
+        """Start it."""
         ...
 
-    async def ready(self) -> None:
-        """Wait until `away` is false."""
+    async def __aexit__(self, *_: object) -> None:
+        """Stop its worker; a render under way ends with `WorkerLost` (`worker.closed`)."""
         ...
 
 

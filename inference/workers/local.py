@@ -1,4 +1,4 @@
-"""Executor for one local GPU: a supervised child process."""
+"""Slot on this machine: a supervised child process on one device."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import structlog
+from pydantic import ValidationError
 
 from inference.bug_report import log_bug
 from inference.device_errors import BROKEN
-from inference.domain.errors import Cancelled, EngineError, RushesError, WorkerLost
-from inference.engines.memory import Device
-from inference.engines.registry import CPU_MODELS
+from inference.domain.device import CPU, Device
+from inference.domain.errors import Cancelled, EngineError, RushesError, UserError, WorkerLost
+from inference.engines.registry import Models
+from inference.workers.devices import AUTO, KnownGpu
 from inference.workers.executor import verify_manifest
-from inference.workers.gpu import KnownGpu
+from inference.workers.pending import ActiveWorker, PendingRender, tell
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -25,19 +27,18 @@ from inference.workers.protocol import (
     Message,
     ProgressMessage,
     ProtocolError,
-    Run,
     Shutdown,
     Stopped,
-    encode,
 )
 from inference.workers.spawn import Child, spawn
-from inference.workers.watchdog import Watchdog, WorkerLimits
+from inference.workers.watchdog import WorkerLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from inference.domain.render import Manifest, ProgressCallback
+    from inference.plugins import Plugins
     from inference.workers.executor import RenderTask
 
 _log = structlog.get_logger(__name__)
@@ -55,38 +56,10 @@ _LOOKS_PER_LIMIT = 4
 """How often a silent child is looked at before it counts as hung."""
 
 
-class _PendingRender:
-    """A task that waits for the worker or runs on it."""
+class LocalSlot:
+    """Runs render workers one after the other and renders on the living one; see `Slot`.
 
-    def __init__(self, task: RenderTask) -> None:
-        self.task = task
-        # Encoded here, so that a task that cannot be sent fails only its caller.
-        self.frame = encode(Run(task=task))
-        self.worker: _Worker | None = None
-        self.inbox: asyncio.Queue[ProgressMessage | Done | Failed | Stopped | WorkerLost] = (
-            asyncio.Queue()
-        )
-
-
-class _Worker:
-    """A child process that said hello."""
-
-    def __init__(self, child: Child, limits: WorkerLimits) -> None:
-        self.child = child
-        self.watchdog = Watchdog(limits)
-        self.job: _PendingRender | None = None
-
-    def take_job(self) -> list[_PendingRender]:
-        """Return the job it has, if any: it will not finish it."""
-        jobs = [self.job] if self.job else []
-        self.job = None
-        return jobs
-
-
-class LocalExecutor:
-    """Runs render workers one after the other and renders on the living one.
-
-    Use as an async context manager. The first child starts in the background, and each lost
+    The first child starts in the background, and each lost
     one is replaced after a pause that grows while nothing succeeds. Concurrent `render` calls
     wait for each other in the order they came.
 
@@ -96,8 +69,13 @@ class LocalExecutor:
     lost must not turn minutes into hours unnoticed.
 
     Args:
+        name: Of the slot.
+        device: `auto`, `cpu`, or the card that its workers must have.
+        card: Of another slot: on the CPU beside it, models that need a card are not rendered.
+        environment: Variables that bind them to it (`inference.workers.devices`).
         models: The members of `[models.<name>]` of every installed model.
         models_directory: Where downloaded weights live.
+        plugins: Those that its workers may import, and their sections of the config.
         limits: How long everything may take.
         gpu_file: Remembers across restarts which GPU there was.
         report: Hears of problems that last: `worker.start` and `worker.gpu`.
@@ -105,24 +83,34 @@ class LocalExecutor:
 
     def __init__(
         self,
+        name: str = AUTO,
         *,
+        device: str = AUTO,
+        card: str = "",
+        environment: Mapping[str, str] | None = None,
         models: Mapping[str, Mapping[str, Any]],
         models_directory: Path | None = None,
+        plugins: Plugins | None = None,
         limits: WorkerLimits = WorkerLimits(),  # noqa: B008 - frozen
         gpu_file: Path | None = None,
         report: Report = lambda _key, _problem: None,
     ) -> None:
-        self._models = models
+        self.name = name
+        self.away = False
+        """Whether the last child did not start; see `Slot`."""
+        self.restarts = 0
+        self._environment = {**_PATIENT, **(environment or {})}
+        self._models = Models(models, directory=models_directory, plugins=plugins)
         self._report = report
-        self._gpu = KnownGpu(gpu_file)
+        self._on_cpu = device == CPU
+        self._gpu = KnownGpu(gpu_file, card if device in {AUTO, CPU} else device)
         self._started = asyncio.Event()
-        self._started.set()
-        self._models_directory = models_directory
         self._limits = limits
         self._hello: Hello | None = None
         self._warm_model: str | None = None
-        self._worker: _Worker | None = None
-        self._pending: deque[_PendingRender] = deque()
+        self._worker: ActiveWorker | None = None
+        self._pending: deque[PendingRender] = deque()
+        self._jobs: dict[str, PendingRender] = {}
         self._starts = 0
         self._restart_seconds = limits.restart_min_seconds
         self._closing = False
@@ -141,13 +129,8 @@ class LocalExecutor:
         """Name of the model whose weights are on the device now."""
         return self._warm_model
 
-    @property
-    def away(self) -> bool:
-        """Whether the last child did not start; see `Supervised`."""
-        return not self._started.is_set()
-
     async def ready(self) -> None:
-        """Wait until a child starts, if the last one did not; see `Supervised`."""
+        """Wait until a child has started; see `Slot`."""
         await self._started.wait()
 
     def check_gpu(self, model: str) -> None:
@@ -156,8 +139,14 @@ class LocalExecutor:
         Raises:
             EngineError: `gpu.lost`.
         """
-        if self.device is not None:
-            self._gpu.check(model, self.device)
+        if self.device is not None and self._needs_card(model):
+            self._gpu.check(self.device)
+
+    def _needs_card(self, model: str) -> bool:
+        try:
+            return self._models.entry(model).needs_card
+        except (UserError, ValidationError):  # the child says what is wrong with it
+            return False
 
     @property
     def pid(self) -> int | None:
@@ -177,22 +166,27 @@ class LocalExecutor:
         finally:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
-            _tell(self._dismiss(), WorkerLost("worker.closed"))
+            tell(self._dismiss(), WorkerLost("worker.closed"))
             self._started.set()
 
     async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
-        """Render a task to a complete file; see `Executor`."""
+        """Render a task to a complete file; see `Slot`."""
         if self._closing:
             raise WorkerLost("worker.closed")
-        job = _PendingRender(task)
+        job = PendingRender(task)
         self._pending.append(job)
+        self._jobs[task.job_id] = job
         self._start_next()
         try:
             manifest = await self._outcome(job, on_progress)
+            reason = await asyncio.to_thread(verify_manifest, manifest, task.directory)
         except BaseException:
             await self._abandon(job)
             raise
-        reason = await asyncio.to_thread(verify_manifest, manifest, task.directory)
+        finally:
+            self._jobs.pop(task.job_id, None)
+        if reason is not None and job.cancelled:
+            raise Cancelled  # a deleted job's files are gone at once
         if reason is not None:
             self._retire(job)
             raise WorkerLost("worker.bad_manifest", reason=reason)
@@ -200,7 +194,9 @@ class LocalExecutor:
         return manifest
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for the task to stop at its next step; see `Executor`."""
+        """Ask for the task to stop at its next step; see `Slot`."""
+        if job_id in self._jobs:
+            self._jobs[job_id].cancelled = True
         for job in [job for job in self._pending if job.task.job_id == job_id]:
             self._pending.remove(job)
             job.inbox.put_nowait(Stopped(job_id=job_id))
@@ -208,7 +204,7 @@ class LocalExecutor:
         if self._worker and running and running.task.job_id == job_id:
             self._worker.child.send(Cancel(job_id=job_id))
 
-    async def _outcome(self, job: _PendingRender, on_progress: ProgressCallback) -> Manifest:
+    async def _outcome(self, job: PendingRender, on_progress: ProgressCallback) -> Manifest:
         while True:
             match await job.inbox.get():
                 case ProgressMessage(progress=progress):
@@ -222,7 +218,7 @@ class LocalExecutor:
                 case WorkerLost() as loss:
                     raise loss
 
-    async def _abandon(self, job: _PendingRender) -> None:
+    async def _abandon(self, job: PendingRender) -> None:
         """Make sure that nobody works on a job any more."""
         if job in self._pending:
             self._pending.remove(job)
@@ -254,14 +250,14 @@ class LocalExecutor:
             worker.watchdog.started()
             worker.child.send_frame(job.frame)
 
-    def _retire(self, job: _PendingRender) -> None:
+    def _retire(self, job: PendingRender) -> None:
         """Give no more work to the job's child; the supervisor sees its end and goes on."""
         if job.worker:
             job.worker.child.kill()
             if self._worker is job.worker:
                 self._worker = None
 
-    def _dismiss(self) -> list[_PendingRender]:
+    def _dismiss(self) -> list[PendingRender]:
         """Forget the worker and the queue; return the jobs that nobody works on now."""
         jobs = [*(self._worker.take_job() if self._worker else ()), *self._pending]
         self._pending.clear()
@@ -271,18 +267,24 @@ class LocalExecutor:
     async def _supervise(self) -> None:
         while not self._closing:
             try:
-                async with spawn(_CHILD_MODULE, self._config(), _PATIENT) as child:
+                async with spawn(_CHILD_MODULE, self._config(), self._environment) as child:
                     victims, loss = await self._serve_child(child)
             except Exception as error:  # noqa: BLE001 - the system may be able to start the next one
                 log_bug(_log, "worker.not_started", error)
                 victims, loss = self._dismiss(), WorkerLost("worker.silent")
             if loss.code == "worker.silent":
                 self._started.clear()
+                self.away = True
                 self._report("worker.start", loss)
             # Only now is the process gone and no longer using files or the device.
-            _tell(victims, WorkerLost("worker.closed") if self._closing else loss)
+            tell(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
-                _log.warning("worker.lost", code=loss.code, next_seconds=self._restart_seconds)
+                _log.warning(
+                    "worker.lost",
+                    slot=self.name,
+                    code=loss.code,
+                    next_seconds=self._restart_seconds,
+                )
                 await asyncio.sleep(self._restart_seconds)
                 self._restart_seconds = min(
                     2 * self._restart_seconds, self._limits.restart_max_seconds
@@ -290,20 +292,25 @@ class LocalExecutor:
 
     def _config(self) -> dict[str, Any]:
         self._starts += 1
+        self.restarts = self._starts - 1
+        directory = self._models.directory
         return {
-            "models": {name: dict(options) for name, options in self._models.items()},
-            "models_directory": self._models_directory and str(self._models_directory.absolute()),
+            "models": self._models.tables,
+            "models_directory": directory and str(directory.absolute()),
             "heartbeat_seconds": self._limits.heartbeat_seconds,
             "start": self._starts,
+            "plugins": self._models.plugins.tables,
+            "left_out": self._models.plugins.left_out,
+            "on_cpu": self._on_cpu,
         }
 
-    async def _serve_child(self, child: Child) -> tuple[list[_PendingRender], WorkerLost]:
+    async def _serve_child(self, child: Child) -> tuple[list[PendingRender], WorkerLost]:
         """Serve a child until it is lost; return the jobs that lose by it, and the reason."""
         try:
             self._hello = await self._greet(child)
         except WorkerLost as loss:
             return self._dismiss(), loss
-        worker = self._worker = _Worker(child, self._limits)
+        worker = self._worker = ActiveWorker(child, self._limits)
         try:
             await self._note_start(self._hello)
             self._start_next()
@@ -326,17 +333,20 @@ class LocalExecutor:
 
     async def _note_start(self, hello: Hello) -> None:
         """Note that a child has started, and on which device."""
+        self.away = False
         self._started.set()
         self._report("worker.start", None)
         device = Device(name=hello.device, memory_bytes=hello.memory_bytes)
         await asyncio.to_thread(self._gpu.note, device)
-        lost = device.is_cpu and any(self._gpu.needed_by(model) for model in self._models)
+        entries = self._models.usable(self._models.tables)
+        needed = any(entry.needs_card for entry in entries)
+        lost = device.is_cpu and needed and self._gpu.known and not self._on_cpu
         problem = self._gpu.problem() if lost else None
-        if hello.problem is not None and self._models.keys() - CPU_MODELS:
+        if hello.problem is not None and needed:
             problem = EngineError(hello.problem)
         self._report("worker.gpu", problem)
 
-    async def _listen(self, worker: _Worker) -> NoReturn:
+    async def _listen(self, worker: ActiveWorker) -> NoReturn:
         loop = asyncio.get_running_loop()
         tick = self._limits.heartbeat_limit_seconds / _LOOKS_PER_LIMIT
         while True:
@@ -348,7 +358,7 @@ class LocalExecutor:
             # Time beyond the tick is our own blocked loop, not the child's silence.
             worker.watchdog.passed(min(loop.time() - before, tick))
 
-    def _take(self, worker: _Worker, message: Message) -> None:
+    def _take(self, worker: ActiveWorker, message: Message) -> None:
         match message:
             case Heartbeat(warm_model=name):
                 self._warm_model = name
@@ -368,8 +378,3 @@ class LocalExecutor:
                 self._start_next()
             case _:
                 raise ProtocolError("not a message for a parent")
-
-
-def _tell(jobs: list[_PendingRender], loss: WorkerLost) -> None:
-    for job in jobs:
-        job.inbox.put_nowait(loss)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from inference.domain.render import PREVIEW_NAME
-from inference.media.preview import write_preview
+from inference.media.stills import write_preview
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from types import UnionType
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from inference.domain.errors import EngineError, RushesError, UserError, WorkerLost
 from inference.domain.render import Manifest, Progress
@@ -46,6 +46,7 @@ class ErrorKind(StrEnum):
 class Run:
     """Render a task; answered by exactly one of `Done`, `Failed` and `Stopped`."""
 
+    type: Literal["run"] = "run"
     task: RenderTask
 
 
@@ -53,6 +54,7 @@ class Run:
 class Cancel:
     """Stop that job at its next step. Unknown and finished ones are ignored."""
 
+    type: Literal["cancel"] = "cancel"
     job_id: str
 
 
@@ -60,11 +62,14 @@ class Cancel:
 class Shutdown:
     """Stop what runs, then exit."""
 
+    type: Literal["shutdown"] = "shutdown"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """Run one operation; answered by `Returned` or `Failed` (media process)."""
 
+    type: Literal["call"] = "call"
     operation: str
     arguments: dict[str, Any]
 
@@ -73,6 +78,7 @@ class Call:
 class Hello:
     """The child is ready. First message of every child."""
 
+    type: Literal["hello"] = "hello"
     device: str
     """As shown to people: "NVIDIA H100 80GB HBM3", "cpu"."""
     memory_bytes: int
@@ -85,6 +91,7 @@ class Hello:
 class Heartbeat:
     """The child is alive."""
 
+    type: Literal["heartbeat"] = "heartbeat"
     warm_model: str | None
     """Whose weights are on the device now."""
 
@@ -93,6 +100,7 @@ class Heartbeat:
 class ProgressMessage:
     """How far the running job is."""
 
+    type: Literal["progress"] = "progress"
     job_id: str
     progress: Progress
 
@@ -101,6 +109,7 @@ class ProgressMessage:
 class Done:
     """The file is complete on disk."""
 
+    type: Literal["done"] = "done"
     job_id: str
     manifest: Manifest
 
@@ -109,6 +118,7 @@ class Done:
 class Failed:
     """The work failed and the child lives on."""
 
+    type: Literal["failed"] = "failed"
     job_id: str | None
     """None when a `Call` failed."""
     kind: ErrorKind
@@ -142,6 +152,7 @@ class Failed:
 class Stopped:
     """The job was cancelled; no further message about it follows."""
 
+    type: Literal["stopped"] = "stopped"
     job_id: str
 
 
@@ -149,6 +160,7 @@ class Stopped:
 class Returned:
     """A `Call` succeeded."""
 
+    type: Literal["returned"] = "returned"
     result: dict[str, Any]
 
 
@@ -166,10 +178,7 @@ Message = (
     | Returned
 )
 
-_TYPES: dict[str, type[Message]] = {
-    message.__name__.removesuffix("Message").lower(): message for message in get_args(Message)
-}
-_NAMES = {message: name for name, message in _TYPES.items()}
+_MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
 def encode(message: Message) -> bytes:
@@ -178,8 +187,7 @@ def encode(message: Message) -> bytes:
     Raises:
         ProtocolError: The message is too long to be sent.
     """
-    members = {"type": _NAMES[type(message)], **asdict(message)}
-    body = json.dumps(members, default=_plain, allow_nan=False).encode()
+    body = json.dumps(asdict(message), default=_plain, allow_nan=False).encode()
     if len(body) > MAX_FRAME_BYTES:
         raise ProtocolError(f"a frame of {len(body)} bytes")
     return _LENGTH.pack(len(body)) + body
@@ -213,48 +221,20 @@ class Decoder:
 
 def _decode(body: bytes) -> Message:
     try:
-        members = json.loads(body)
-        kind = _TYPES[members.pop("type")]
-        message: Message = _build(kind, members)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # No content in the reason: it may contain a prompt.
-        raise ProtocolError(f"not a message: {type(error).__name__}") from None
-    return message
+        return _MESSAGES.validate_json(body, strict=True, extra="forbid")
+    except ValidationError as error:
+        # A path that is not UTF-8 has lone surrogates in it, which pydantic does not read as JSON.
+        if b"\\ud" not in body:
+            raise _no_message(error) from None
+    try:
+        return _MESSAGES.validate_python(json.loads(body), extra="forbid")
+    except (ValueError, RecursionError) as error:
+        raise _no_message(error) from None
 
 
-def _build(kind: Any, members: object) -> Any:
-    """Make a dataclass from exactly its members, each of exactly its type."""
-    hints = _hints(kind)
-    if not isinstance(members, dict) or members.keys() != hints.keys():
-        raise TypeError(kind.__name__)
-    return kind(**{name: _read(value, hints[name]) for name, value in members.items()})
-
-
-def _read(value: Any, hint: Any) -> Any:  # noqa: PLR0911 - one for each kind of annotation
-    """Turn JSON data into a value of the annotated type, or raise TypeError or ValueError."""
-    origin = get_origin(hint)
-    if origin is UnionType:
-        (inner,) = (option for option in get_args(hint) if option is not type(None))
-        return None if value is None else _read(value, inner)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_read(item, get_args(hint)[0]) for item in value)
-    if origin is dict and isinstance(value, dict):
-        inner = get_args(hint)[1]
-        return {key: item if inner is Any else _read(item, inner) for key, item in value.items()}
-    if is_dataclass(hint):
-        return _build(hint, value)
-    if isinstance(value, str) and issubclass(hint, (StrEnum, Path)):
-        return hint(value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise TypeError(hint)
-    return value
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _no_message(error: Exception) -> ProtocolError:
+    # No content in the reason: it may contain a prompt.
+    return ProtocolError(f"not a message: {type(error).__name__}")
 
 
 def _plain(value: object) -> str:

@@ -129,6 +129,9 @@ async def spawn(
         OSError: The system cannot start another process.
     """
     inherited = minimal(os.environ) if strangers else without_secrets(os.environ)
+    style = {**current_style().as_dict(), "process": module}
+    if strangers:  # it may open no file but those it is given
+        style["file"] = ""
     ours, theirs = socket.socketpair()
     with theirs:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -136,7 +139,7 @@ async def spawn(
             process = await asyncio.create_subprocess_exec(
                 *command(module, plugins=not strangers),
                 *("--fd", str(theirs.fileno()), "--config", json.dumps(config)),
-                *("--log", json.dumps({**current_style().as_dict(), "process": module})),
+                *("--log", json.dumps(style)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=(theirs.fileno(),),

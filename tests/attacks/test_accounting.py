@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from commands.extend import carried_over, extended, longest_clip
+from commands.specs.extension import (
+    carried_over,
+    extended,
+    longest_clip,
+)
+from inference.domain.capabilities import Cost
 from inference.domain.errors import Cancelled, EngineError, UserError
 from inference.domain.job import JobState
 from inference.domain.limits import QueueLimits
@@ -14,9 +19,8 @@ from inference.domain.outbox import ActKind
 from inference.domain.quota import Quota
 from inference.domain.render import Manifest, Stage
 from inference.domain.spec import Mode
-from inference.engines import registry
-from inference.engines.base import Cost
-from inference.jobs.estimate import CostModel
+from inference.jobs.estimates.cost_model import CostModel
+from tests.fakes.models import MODELS
 from tests.fakes.orders import JOB_SECONDS, a_job, a_spec, an_order, capabilities
 
 attack = pytest.mark.attack
@@ -196,7 +200,7 @@ def test_an_edited_extension_does_not_pass_the_longest_clip():
         frames=17 + 18 * 32,
         latents_sha256="0" * 64,
     )
-    model = replace(registry.capabilities("testcard"), extends=True)
+    model = replace(MODELS.capabilities("testcard"), extends=True)
     done = a_job(spec=a_spec(model="testcard", loops=18), manifest=manifest)
     extension = replace(done, spec=extended(done, model))
     edited = replace(extension.spec, latents=None, after_frames=0, loops=20)

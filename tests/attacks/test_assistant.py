@@ -100,7 +100,7 @@ async def test_what_the_lists_deny_reaches_neither_assistant_nor_service(
     job = await ended(bench, prompt=words, refine=True, image=URL)
 
     assert job.failure.code == "safety.prompt"
-    assert bench.assistant.drafts == []
+    assert bench.assistant.requests == []
     assert (hosted.texts, hosted.pictures) == ([], [])
 
 
@@ -113,7 +113,7 @@ async def test_a_picture_that_is_denied_here_reaches_neither_assistant_nor_servi
     job = await ended(bench, prompt="it runs", refine=True, image=URL)
 
     assert job.failure.code == "safety.image"
-    assert bench.assistant.drafts == []
+    assert bench.assistant.requests == []
     assert (hosted.texts, hosted.pictures) == ([], [])
 
 
@@ -129,7 +129,7 @@ async def test_refine_is_judged_before_the_assistant_is_asked(bench, core, hoste
         await refined(core, words)
 
     assert error.value.code == "safety.prompt"
-    assert bench.assistant.drafts == []
+    assert bench.assistant.requests == []
     assert hosted.texts == []
 
 
@@ -151,13 +151,13 @@ async def test_one_person_has_it_asked_so_often_and_no_more(bench, core, clock):
             await refined(core, f"a fox number {number}")
         assert error.value.code == "assistant.limited"
         assert error.value.params["wait"] > 0
-    assert len(bench.assistant.drafts) == BURST
+    assert len(bench.assistant.requests) == BURST
 
     await refined(core, "a fox number 1"), "what is known is free"
     await refined(core, "an owl", person="u2")
     clock.advance(3600 / PER_HOUR + 1)
     await refined(core, "a later fox")
-    assert len(bench.assistant.drafts) == BURST + 2
+    assert len(bench.assistant.requests) == BURST + 2
 
 
 @pytest.mark.attack("assistant", "jobs that are cancelled and asked for again")
@@ -169,7 +169,7 @@ async def test_jobs_count_as_well_and_go_on_in_their_own_words(bench, core):
     job = await ended(bench, prompt="one more fox", refine=True)
 
     assert (job.state, job.spec.prompt, job.notes) == (JobState.QUEUED, "one more fox", (LIMITED,))
-    assert len(bench.assistant.drafts) == BURST
+    assert len(bench.assistant.requests) == BURST
 
 
 @pytest.mark.attack("assistant", "random prompts without end")
@@ -180,7 +180,7 @@ async def test_random_prompts_count_as_well(bench, core):
     job = await ended(bench, prompt="drawn", refine=True, origins={"prompt": RANDOM})
 
     assert (job.state, job.notes) == (JobState.QUEUED, (LIMITED,))
-    assert len(bench.assistant.drafts) == BURST
+    assert len(bench.assistant.requests) == BURST
 
 
 @pytest.mark.attack("assistant", "/refine by somebody who is blocked")
@@ -208,9 +208,9 @@ def server():
 async def answered(server, **changes):
     values = {"model": MODEL, "base_url": server.base_url, "api_key": KEY, "timeout_seconds": 10.0}
     async with open_assistant(AssistantSettings(**values | changes)) as assistant:
-        from inference.assist.base import Draft
+        from inference.assist.base import RefinementRequest
 
-        return await assistant.refine(Draft(words="a fox", mode=Mode.TEXT_TO_VIDEO))
+        return await assistant.refine(RefinementRequest(words="a fox", mode=Mode.TEXT_TO_VIDEO))
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ async def test_an_answer_that_is_on_its_way_is_not_kept(bench):
             )
         )
         async with asyncio.timeout(60):
-            while not assistant.drafts:  # noqa: ASYNC110 - the fake tells nobody
+            while not assistant.requests:  # noqa: ASYNC110 - the fake tells nobody
                 await asyncio.sleep(0)
         await forget(bench)
         assistant.gate.set()

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from commands.disclosure import without_paths
-from commands.text import cards
-from commands.text.messages import error_text
+from commands.text import cards, replies
+from commands.text.messages import error_text, without_paths
 from inference.domain.errors import EngineError, StoreError, UserError, UserErrors
 from inference.domain.job import Failure, JobState
 from tests.fakes.orders import a_job
@@ -47,7 +46,7 @@ ERRORS = {
     ],
 )
 def test_members_see_no_path_of_the_machine(error, locale):
-    card = cards.error(error, locale)
+    card = replies.error(error, locale)
     assert "/srv" not in str(card.lines)
     assert "secret-customer/" not in str(card.lines)
     assert HOME in error_text(error, locale)  # operators do

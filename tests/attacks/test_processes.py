@@ -14,10 +14,10 @@ from PIL import Image
 
 from inference.domain.errors import EngineError, UserError
 from inference.domain.watermark import WatermarkSettings
-from inference.store.privacy import make_private
+from inference.store.data_directory import make_private
 from inference.workers.environment import command, minimal, without_secrets
-from inference.workers.media import MediaLimits, MediaProcess
-from inference.workers.sandbox import in_force
+from inference.workers.media.process import MediaLimits, MediaProcess
+from inference.workers.media.sandbox import in_force
 from tests.process.worker_samples import Steps, executor, task
 
 pytestmark = pytest.mark.process
@@ -236,7 +236,7 @@ def open_to_others(*paths: Path) -> list[Path]:
 CONFINED = """
 import ctypes, errno, json, os, pathlib, socket, struct, subprocess, sys, threading
 from pathlib import Path
-from inference.workers.sandbox import confine, renounce
+from inference.workers.media.sandbox import confine, renounce
 source, folder, database, parent = sys.argv[1:]
 renounce()
 if os.fork():

@@ -9,19 +9,18 @@ import pytest
 
 from commands.caller import Caller
 from commands.directory import OpenDirectory
-from commands.handlers.generate import COMMANDS as RENDER_COMMANDS
-from commands.handlers.prompt import COMMANDS as PROMPT_COMMANDS
 from commands.installation import Installation
-from commands.options import RENDER_OPTIONS
 from commands.parsing.flags import render_options
-from commands.policy.settings import DEFAULTS, SETTINGS, Scope
+from commands.policy.settings import Scope
 from commands.run import execute, invoke
 from commands.schema import Kind
 from commands.text.card import CardKind, plain
-from inference.engines.registry import capabilities
 from tests.attacks.asking import a_call
+from tests.fakes.commands import COMMANDS
+from tests.fakes.models import MODELS
+from tests.fakes.options import OPTIONS, SETTINGS
 
-NANO, TESTCARD = capabilities("nano"), capabilities("testcard")
+NANO, TESTCARD = MODELS.capabilities("nano"), MODELS.capabilities("testcard")
 ADMIN = Caller(id="boss", name="Boss", admin=True)
 
 
@@ -182,7 +181,9 @@ async def test_what_an_older_version_kept_stops_nothing(call, key, value):
     card = await execute("/generate a fox", member)
     assert card.kind is CardKind.WAITING, plain(card)
     order = call.jobs.orders[-1]
-    assert 12 in (order.spec.steps, order.spec.fps), "the good setting beside it still holds"
+    assert 12 in (order.spec.steps, order.spec.options["fps"]), (
+        "the good setting beside it still holds"
+    )
     assert (order.spec.last, order.spec.resolution, order.review) == (None, "360p", False)
 
 
@@ -290,15 +291,17 @@ async def test_the_list_of_amounts_has_an_end(call):
 
 
 def test_no_image_is_a_setting_and_random_takes_none():
-    pictures = {option.name for option in RENDER_OPTIONS if option.kind is Kind.IMAGE}
+    pictures = {option.name for option in OPTIONS.order if option.kind is Kind.IMAGE}
     assert pictures == {"image", "last"}
-    assert not pictures & set(DEFAULTS)
-    assert not {f"default.{name}" for name in pictures} & set(SETTINGS)
-    for command in PROMPT_COMMANDS:
+    assert not pictures & set(SETTINGS.defaults)
+    assert not {f"default.{name}" for name in pictures} & set(SETTINGS.by_key)
+    for command in (COMMANDS["/random"], COMMANDS["/refine"]):
         assert not pictures & {option.name for option in command.options}
 
 
-@pytest.mark.parametrize("option", [item for item in RENDER_OPTIONS if item.name in DEFAULTS])
+@pytest.mark.parametrize(
+    "option", [item for item in OPTIONS.order if item.name in SETTINGS.defaults]
+)
 async def test_what_the_model_does_anyway_can_be_set(call, option):
     value = NANO.defaults.get(option.name, option.default)
     if value is None or option.name == "refine":
@@ -306,7 +309,7 @@ async def test_what_the_model_does_anyway_can_be_set(call, option):
     written = json.dumps(value).strip('"')
     card = await execute(f"/rushes settings set default.{option.name} {written}", call)
     assert card.kind is CardKind.INFO, plain(card)
-    assert render_options({option.name: value})
+    assert render_options({option.name: value}, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +337,7 @@ async def test_a_language_that_there_is_not_is_answered_in_english(call, locale)
 )
 async def test_a_form_sets_nothing_that_is_no_option(call, name, value):
     asked = replace(call, options={"prompt": "a fox", name: value})
-    card = await invoke(RENDER_COMMANDS[0], asked)
+    card = await invoke(COMMANDS["/generate"], asked)
     assert card.kind is CardKind.ERROR
     assert name in plain(card)
     assert call.jobs.orders == []

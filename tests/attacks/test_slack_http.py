@@ -16,10 +16,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.slack import http_limits
+from bot.network import http_limits
+from bot.network.http_limits import (
+    MAX_ADDRESSES,
+    PER_MINUTE,
+    AddressLimiter,
+)
 from bot.slack import web as slack_web
 from bot.slack.hosts import is_response_url
-from bot.slack.http_limits import MAX_ADDRESSES, PER_MINUTE, AddressLimiter
 from bot.slack.oauth import STATE_SECONDS, OAuthStates
 from tests.fakes.clock import ManualClock
 from tests.scenario.slack_house import House, card_of, listening
@@ -31,8 +35,8 @@ FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
 
-def attack(what, *values):
-    return pytest.param(*values, id=what, marks=pytest.mark.attack(KIND, what))
+def attack(what, *values, marks=()):
+    return pytest.param(*values, id=what, marks=[pytest.mark.attack(KIND, what), *marks])
 
 
 class Attacker:
@@ -355,7 +359,14 @@ def mutations(body):
 
 @pytest.mark.parametrize(
     "whole",
-    [attack(f"every part of a {name} left out or made something else", name) for name in WHOLE],
+    [
+        attack(
+            f"every part of a {name} left out or made something else",
+            name,
+            marks=[pytest.mark.slow] if name == "form" else [],  # it has the most parts
+        )
+        for name in WHOLE
+    ],
 )
 async def test_no_part_of_a_body_can_break_an_answer(attacker, acme, whole):
     body = WHOLE[whole]

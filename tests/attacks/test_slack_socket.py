@@ -13,8 +13,8 @@ from tests.scenario.slack_house import card_of, clip_below
 KIND = "slack-socket"
 
 
-def attack(what, *values):
-    return pytest.param(*values, id=what, marks=pytest.mark.attack(KIND, what))
+def attack(what, *values, marks=()):
+    return pytest.param(*values, id=what, marks=[pytest.mark.attack(KIND, what), *marks])
 
 
 @pytest.fixture
@@ -89,7 +89,14 @@ BODIES = {**WHOLE, "command": {**COMMAND, "team_id": "T1", "is_enterprise_instal
 
 @pytest.mark.parametrize(
     "whole",
-    [attack(f"every part of a {name} left out or made something else", name) for name in BODIES],
+    [
+        attack(
+            f"every part of a {name} left out or made something else",
+            name,
+            marks=[pytest.mark.slow] if name == "form" else [],  # it has the most parts
+        )
+        for name in BODIES
+    ],
 )
 async def test_no_part_of_a_payload_can_break_an_answer(wire, house, slack, acme, whole):
     body = BODIES[whole]

@@ -16,7 +16,6 @@ from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.factories import operator_rules
 from commands.caller import Caller, Channel
-from commands.catalog import COMMANDS
 from commands.handlers import limits
 from commands.installation import Installation
 from commands.policy.operator_rules import DirectMessages, OperatorRules
@@ -28,6 +27,7 @@ from inference.domain.limits import QueueLimits
 from inference.domain.quota import Quota
 from tests.attacks.asking import a_call
 from tests.fakes.bench import Bench
+from tests.fakes.commands import COMMANDS
 from tests.fakes.orders import an_order
 
 GUILD = Channel(platform="test", tenant="test:g1", address={"channel": 1}, id="hall", private=False)

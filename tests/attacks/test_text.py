@@ -20,7 +20,7 @@ from bot.terminal.render import CardView, toolbar
 from commands.caller import Caller, Channel
 from commands.options import MAX_PROMPT
 from commands.run import execute, submit
-from commands.text import cards
+from commands.text import cards, summary
 from commands.text.card import CardKind, Person, plain
 from commands.text.cards import Standing
 from commands.text.messages import text
@@ -29,6 +29,7 @@ from inference.domain.render import Manifest
 from inference.domain.verdict import Outcome, Reason, Verdict
 from inference.text import clean, clean_words, is_blank, isolate, isolate_foreign
 from tests.attacks.asking import a_call
+from tests.fakes.options import OPTIONS
 from tests.fakes.orders import a_job, a_spec
 
 HEBREW = "שועל אדום רץ בשלג!"
@@ -223,7 +224,7 @@ def all_cards(job):
     done = replace(job, state=JobState.DONE, manifest=MANIFEST)
     failure = Failure(code="value.mistyped", params={"option": "--ar", "value": HEBREW})
     yield cards.clip(done, Path("clip.mp4"), "en")
-    yield cards.info(done, "en")
+    yield cards.info(done, "en", options=OPTIONS)
     yield cards.failure(replace(job, state=JobState.FAILED, failure=failure), "en")
 
 
@@ -236,10 +237,11 @@ async def test_text_of_people_stands_apart_on_every_card_of_every_chat():
         for embeds in (True, False):
             drawn = render.message(card, embeds=embeds)
             shown = [embed.to_dict() for embed in drawn.embeds]
-            assert all(stands_apart(each) for each in texts([drawn.content or "", shown]))
+            laid_out = drawn.view.to_components() if drawn.view else []
+            assert all(stands_apart(each) for each in texts([drawn.content or "", shown, laid_out]))
             if card.owner is not None:
-                footer = drawn.embeds[0].footer.text if drawn.embeds else drawn.content
-                assert footer.endswith(f" · {card.job}")
+                lines = "\n".join([drawn.content or "", *texts(laid_out)]).splitlines()
+                assert any(line.endswith(f" · {card.job}") for line in lines)
         said = blocks.message(card)
         assert all(stands_apart(each) for each in texts([said.text, said.blocks]))
         assert stands_apart(blocks.comment(card))
@@ -277,13 +279,13 @@ async def test_text_of_people_stands_apart_in_lists(call):
 @pytest.mark.attack("text", "a long right-to-left prompt that is cut")
 async def test_what_is_cut_keeps_its_isolate_closed():
     long = replace(a_hebrew_job(), spec=a_spec(prompt=f"{HEBREW} " * 500))
-    card = cards.info(long, "en")
+    card = cards.info(long, "en", options=OPTIONS)
 
     [embed] = render.message(card).embeds
     assert len(embed.description) <= render.DESCRIPTION_LENGTH
     assert all(stands_apart(each) for each in texts(blocks.message(card).blocks))
     assert stands_apart(embed.description)
-    name = cards.thread_name(long, 100)
+    name = summary.thread_name(long, 100)
     assert len(name) <= 100
     assert stands_apart(name)
 
@@ -295,7 +297,7 @@ def test_what_leads_to_a_flagged_file_says_nothing_of_its_prompt(outcome):
     job = a_job(state=JobState.DONE, manifest=MANIFEST, verdict=verdict)
     attachment = cards.clip(job, Path("clip.mp4"), "en").attachment
 
-    for shown in (attachment.description, attachment.name, cards.thread_name(job, 100)):
+    for shown in (attachment.description, attachment.name, summary.thread_name(job, 100)):
         assert job.id in shown
         assert "fox" not in shown
 

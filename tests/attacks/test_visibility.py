@@ -17,10 +17,9 @@ from commands.options import JOB
 from commands.policy.visibility import Sight, Viewer, can_see, sight
 from commands.run import execute, press, submit
 from commands.text.card import Card, plain
-from inference.domain.audience import Audience
-from inference.domain.job import JobState
+from inference.domain.job import Audience, JobState
+from inference.store.codec.rows import row_from_job
 from inference.store.jobs import JobStore
-from inference.store.rows import row_from_job
 from inference.store.sqlite.database import open_database
 from inference.store.sqlite.migrate import migrations
 from tests.attacks.asking import a_call
@@ -132,8 +131,8 @@ async def test_no_form_works_on_a_private_job_elsewhere(victim, action):
 async def test_no_private_prompt_is_proposed(victim):
     admin = replace(MALLORY, admin=True)
     source = autocomplete.source(JOB)
-    assert await autocomplete.suggest(source, "", outside(victim, admin)) == []
-    assert await autocomplete.suggest(source, "", outside(victim, VICTIM))
+    assert await autocomplete.suggest(JOB, source, "", outside(victim, admin)) == []
+    assert await autocomplete.suggest(JOB, source, "", outside(victim, VICTIM))
 
 
 @pytest.mark.attack("visibility", "show prompts to the operator of the machine")

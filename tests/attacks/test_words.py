@@ -17,6 +17,7 @@ from inference.domain.verdict import Reason
 from inference.safety.lookalikes import lookalikes, make, write
 from inference.safety.words import WordModerator
 from tests.fakes.moderators import FakeGuildWords
+from tests.fakes.options import OPTIONS
 
 HARMLESS = (Path(__file__).parent / "harmless.txt").read_text("utf-8").splitlines()
 MODERATOR = WordModerator(guilds=FakeGuildWords())
@@ -230,7 +231,7 @@ def test_words_that_only_look_run_together_or_masked_stay_harmless(line):
 
 @pytest.mark.parametrize("line", HARMLESS)
 def test_a_harmless_prompt_stays_harmless(line):
-    typed = parse(line)
+    typed = parse(line, OPTIONS)
     assert found(typed.prompt) == frozenset()
     assert MODERATOR._read_own([str(typed.options.get("negative", ""))], ()) == frozenset()
 

@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -31,12 +31,20 @@ LIFE_SECONDS = (0.4, 3.0)
 EVENTS = {"kill": 8, "stop": 1, "worker": 2, "damage": 1, "clock": 1}
 """How likely each is: the bot killed, stopped, its worker killed, a row damaged, the clock set."""
 
+SLOT_EVENTS = {"kill": 3, "stop": 1, "worker": 4, "both": 3}
+"""The same with several slots: one of the workers, the bot, or all of them killed."""
+
 CLOCKS = (0.0, 3600.0, -3600.0, 400 * 86_400.0)
 """Seconds before or after the real time that the clock is set to."""
 
 
 async def shaken(
-    directory: Path, *, kills: int, seed: int, events: Mapping[str, int] = EVENTS
+    directory: Path,
+    *,
+    kills: int,
+    seed: int,
+    events: Mapping[str, int] = EVENTS,
+    devices: Sequence[str] = ("auto",),
 ) -> Tally:
     """Kill the bot so many times, with whatever else happens to it in between.
 
@@ -45,17 +53,20 @@ async def shaken(
         kills: By SIGKILL, with or without damage to a row while it is dead.
         seed: Of what happens when.
         events: What may happen, and how likely it is.
+        devices: Of the slots.
     """
     chance = random.Random(seed)
     damaged: set[str] = set()
-    async with world(directory) as living:
+    async with world(directory, devices=devices) as living:
         await living.start()
         load = asyncio.create_task(_load(living, random.Random(seed + 1)))
         counted = others = 0
         while counted < kills:
             await asyncio.sleep(chance.uniform(*LIFE_SECONDS))
             match chance.choices(list(events), weights=list(events.values())):
-                case ["kill" | "damage" as event]:
+                case ["kill" | "damage" | "both" as event]:
+                    if event == "both":
+                        _kill(living.workers())
                     living.signal(signal.SIGKILL)
                     await living.ended()
                     counted += 1
@@ -70,9 +81,8 @@ async def shaken(
                     others += 1
                     await living.start()
                 case _:
-                    if worker := living.worker():
-                        with contextlib.suppress(psutil.NoSuchProcess):
-                            worker.kill()
+                    if workers := living.workers():
+                        _kill([chance.choice(workers)])
                         others += 1
         load.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -82,6 +92,12 @@ async def shaken(
         tally = await judge(living, may_fail=damaged | _worn_out(living))
         tally.kills = counted + others
         return tally
+
+
+def _kill(workers: Sequence[psutil.Process]) -> None:
+    for worker in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
 
 
 def _worn_out(living: World) -> set[str]:
@@ -113,7 +129,10 @@ async def _load(living: World, chance: random.Random) -> None:
         for place, guild in guilds:
             waiting = [command for command in seen.open() if command.place == place]
             if len(waiting) < IN_LINE:
-                number, options = len(seen.commands), chance.choice([CLIP, STILL, STILL])
+                number, options = (
+                    len(seen.commands),
+                    chance.choice([CLIP, STILL, f"{STILL} --count 2"]),
+                )
                 who = {"guild": guild, "user": chance.choice(["ann", "bob"])}
                 seen.say(place, f"/generate picture {number} {options}", **who)
             elif chance.random() < TIRED and (jobs := [c for c in waiting if c.job]):

@@ -159,6 +159,7 @@ class _Chat:
             jobs=services.jobs,
             installation=services.installation,
             policy=services.policy,
+            commands=services.commands,
             options={"image": command["image"]} if command["image"] else {},
             locale=services.language,
             key=f"{self.name}:{command['id']}",

@@ -70,6 +70,7 @@ async def tell(living: World) -> set[str]:
         seen.say("nonce", f"/animate it runs {CLIP}", image="cat.png"),
         seen.say("nonce", f"/animate nothing {CLIP}", image="nothing.png"),
     ]
+    seen.say("nonce", f"/generate two stills {STILL} --count 2")
     seen.say("upload", f"/rushes cancel {waiting.job}", guild="g2", user="bob")
     seen.say("nonce", f"/rushes cancel {long.job}")
     unlucky = others[0]

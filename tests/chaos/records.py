@@ -30,6 +30,17 @@ class Command:
         makes = self.text.startswith(("/generate", "/animate", "/image"))
         return self.answer["job"] if makes and self.answer else None
 
+    @property
+    def count(self) -> int:
+        """How many jobs it asks for; the one above is the first of them."""
+        found = re.search(r"--count ([1-4])", self.text)
+        return int(found[1]) if found else 1
+
+    @property
+    def words(self) -> str:
+        """The prompt, where it asks for several."""
+        return self.text.partition(" ")[2].partition(" --")[0] if self.count > 1 else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:

@@ -1,4 +1,4 @@
-"""The whole crash suite: `python -m tests.chaos.run`. Ten minutes on two cores."""
+"""The whole crash suite: `python -m tests.chaos.run`. Fifteen minutes on two cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.chaos.moments import shaken
+from tests.chaos.moments import SLOT_EVENTS, shaken
 from tests.chaos.points import discover, killed_at
 from tests.chaos.table import Tally, table
 
@@ -43,6 +43,13 @@ async def run(directory: Path, *, kills: int, seed: int) -> dict[str, Tally]:
         "nowhere": undisturbed,
         f"{len(points)} fault points": at_points,
         "random moments": await shaken(directory / "moments", kills=kills, seed=seed),
+        "two slots": await shaken(
+            directory / "slots",
+            kills=kills // 2,
+            seed=seed,
+            events=SLOT_EVENTS,
+            devices=("cpu", "cpu"),
+        ),
     }
 
 

@@ -98,7 +98,7 @@ class Witness:
                 await self._changed.wait_for(condition)
         return bool(condition())
 
-    async def answered(self, command: Command, seconds: float = 60.0) -> dict[str, Any]:
+    async def answered(self, command: Command, seconds: float = 180.0) -> dict[str, Any]:
         """Wait for the answer to a command."""
         assert await self.until(lambda: command.answer, seconds), f"no answer to {command.text}"
         assert command.answer is not None
@@ -116,14 +116,28 @@ class Witness:
         """Return the messages that brought a file of the job."""
         return [m for m in self.messages if m.file and m.file.partition(".")[0] == job]
 
+    def sheets(self, job: str) -> list[Message]:
+        """Return the messages with one picture of all stills that were asked for together."""
+        return [message for message in self.messages if message.file == f"{job}-sheet.jpg"]
+
     def notices(self, job: str) -> list[Message]:
         """Return the messages that told how the job ended without a clip."""
         return [message for message in self.messages if message.key == f"{job}:notice"]
 
-    def ended(self, job: str) -> bool:
-        """Return whether people have seen the end of a job, message and card."""
+    def ended(self, job: str, words: str = "") -> bool:
+        """Return whether people have seen the end of a job, message and card.
+
+        Args:
+            job: Its id.
+            words: Of the prompt, if several were asked for together: then as many files with these
+                words must be there as the card says that there are.
+        """
         card = self.card(job)
         match card.latest.kind if card else None:
+            case "done" if words and card is not None:
+                made = card.latest.content.count("ready in")
+                files = {m.file for m in self.messages if m.file and words in m.latest.content}
+                return len(files - {f"{job}-sheet.jpg"}) >= made
             case "done":
                 return bool(self.clips(job))
             case "failed":
@@ -135,7 +149,9 @@ class Witness:
 
     def open(self) -> list[Command]:
         """Return the commands without an answer, or whose job people have not seen end."""
-        return [c for c in self.commands if not c.answer or (c.job and not self.ended(c.job))]
+        return [
+            c for c in self.commands if not c.answer or (c.job and not self.ended(c.job, c.words))
+        ]
 
     # -- routes ------------------------------------------------------------------------------
 

@@ -41,26 +41,63 @@ async def judge(world: World, *, may_fail: Collection[str] = (), rerouted: bool 
         rerouted: Whether threads were closed, so that clips may be in the channel.
     """
     seen, tally = world.seen, Tally()
+    accepted: set[str] = set()
+    batches = _batches(world.data / "rushes.sqlite3")
     for command in seen.commands:
         if command.answer is None:
             tally.stuck += 1
             tally.problems.append(f"never answered: {command.text}")
         elif command.job is not None:
-            tally.accepted += 1
             _count_texts(tally, seen, command)
-            outcome, problem = await asyncio.to_thread(
-                _outcome, seen, command, may_fail=command.job in may_fail, rerouted=rerouted
-            )
-            setattr(tally, outcome, getattr(tally, outcome) + 1)
-            if problem:
-                tally.problems.append(f"{command.job} ({command.place}, {command.text}): {problem}")
-    accepted = {command.job for command in seen.commands if command.job is not None}
+            members = batches.get(command.job, {command.job: None})
+            if len(members) != command.count:
+                tally.problems.append(f"{command.job}: {len(members)} of {command.count} jobs")
+            for job, state in members.items():
+                tally.accepted += 1
+                accepted.add(job)
+                outcome, problem = await asyncio.to_thread(
+                    _outcome,
+                    seen,
+                    command,
+                    job,
+                    end=ENDS.get(state or ""),
+                    may_fail=job in may_fail,
+                    rerouted=rerouted,
+                )
+                setattr(tally, outcome, getattr(tally, outcome) + 1)
+                if problem:
+                    tally.problems.append(f"{job} ({command.place}, {command.text}): {problem}")
+            if len(seen.sheets(command.job)) > 1:
+                tally.duplicated += 1
+                tally.problems.append(f"{command.job}: {len(seen.sheets(command.job))} sheets")
     _judge_database(tally, world.data / "rushes.sqlite3", accepted)
     if left := await world.left_over():
         tally.problems.append(f"processes left over: {left}")
     if world.exits[-1] != 0:
         tally.problems.append(f"the last stop ended with {world.exits[-1]}")
     return tally
+
+
+ENDS = {
+    "done": "done",
+    "failed": "failed",
+    "refused": "failed",
+    "cancelled": "stopped",
+    "expired": "stopped",
+}
+"""State of one of several jobs -> what a card of its own would say."""
+
+
+def _batches(path: Path) -> dict[str, dict[str, str]]:
+    """Return the jobs that were asked for together, with their states, by the first of them."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT batch, id, state FROM jobs WHERE batch IS NOT NULL ORDER BY number"
+        )
+        found: dict[str, dict[str, str]] = {}
+        for batch, job, state in rows:
+            found.setdefault(batch, {})[job] = state
+    return found
 
 
 def _count_texts(tally: Tally, seen: Witness, command: Command) -> None:
@@ -75,23 +112,32 @@ def _count_texts(tally: Tally, seen: Witness, command: Command) -> None:
 
 
 def _outcome(
-    seen: Witness, command: Command, *, may_fail: bool, rerouted: bool
+    seen: Witness, command: Command, job: str, *, end: str | None, may_fail: bool, rerouted: bool
 ) -> tuple[str, str | None]:
-    """Return which count a job belongs to, and what is wrong with it."""
-    job = command.job or ""
-    card, clips = seen.card(job), seen.clips(job)
-    end = card.latest.kind if card else "no card"
+    """Return which count a job belongs to, and what is wrong with it.
+
+    Args:
+        seen: What people saw.
+        command: That asked for it.
+        job: Its id.
+        end: How it ended, of one of several, of which there is one card.
+        may_fail: Whether it has a reason to.
+        rerouted: Whether its clip may be in the channel.
+    """
+    first = command.job or ""
+    card, clips = seen.card(first), seen.clips(job)
+    end = end or (card.latest.kind if card else "no card")
     if len(clips) > 1 or (clips and end in {"stopped", "failed"}):
         return "duplicated", f"{len(clips)} clips, and the card says {end}"
-    if not seen.ended(job):
+    if not seen.ended(first, command.words) or (end == "done" and not clips):
         return "stuck", f"{end}, {len(clips)} clips, {len(seen.notices(job))} notices"
     if end == "done":
-        places = {message.id for message in seen.cards(job)}
+        places = {message.id for message in seen.cards(first)}
         if rerouted:
             places.add(command.channel)
         fault = _fault_of(clips[0], job, places)
         return ("lost", fault) if fault else ("delivered_once", None)
-    if end == "stopped" and any(job in other.text for other in seen.commands):
+    if end == "stopped" and any({job, first} & set(other.text.split()) for other in seen.commands):
         return "cancelled", None
     if end == "failed" and may_fail:
         return "told", None

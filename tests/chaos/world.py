@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.chaos.server import Witness, witness
 
 ROOT = Path(__file__).parents[2]
 
-STOP_SECONDS = 45.0
+STOP_SECONDS = 180.0
 """A graceful stop takes at most its grace time; beyond this the bot is stuck."""
 
 DAMAGED_COLUMNS = ("spec", "origins", "verdict", "presentation", "notes")
@@ -38,6 +39,8 @@ installed = ["testcard"]
 [models.testcard]
 step_seconds = {step_seconds}
 fail = "{fail}"
+[workers]
+devices = {devices}
 [queue]
 waiting_per_guild = 50
 waiting_per_user = 50
@@ -47,7 +50,9 @@ waiting_per_user = 50
 class World:
     """A bot over one data directory; see `world`."""
 
-    def __init__(self, directory: Path, seen: Witness, **testcard: Any) -> None:
+    def __init__(
+        self, directory: Path, seen: Witness, devices: Sequence[str] = ("auto",), **testcard: Any
+    ) -> None:
         self.seen = seen
         self.data = directory / "data"
         self.log = directory / "bot.log"
@@ -55,7 +60,8 @@ class World:
         """How each life of the bot ended: its exit status, or minus the signal."""
         self._config = directory / "config.toml"
         values = {"step_seconds": 0.01, "fail": ""} | testcard
-        self._config.write_text(_CONFIG.format(data=self.data, **values), encoding="utf-8")
+        config = _CONFIG.format(data=self.data, devices=json.dumps(list(devices)), **values)
+        self._config.write_text(config, encoding="utf-8")
         self._clock = directory / "clock"
         self._bot: asyncio.subprocess.Process | None = None
         self._sessions: set[int] = set()
@@ -122,7 +128,7 @@ class World:
             [(state,)] = connection.execute("SELECT state FROM jobs WHERE id = ?", (job,))
         return str(state)
 
-    async def reached(self, job: str, *states: str, seconds: float = 60.0) -> None:
+    async def reached(self, job: str, *states: str, seconds: float = 180.0) -> None:
         """Wait until a job is in one of these states on the disk."""
         async with asyncio.timeout(seconds):
             while self.state(job) not in states:  # noqa: ASYNC110 - the disk tells nobody
@@ -163,12 +169,18 @@ class World:
         return str(job)
 
     def worker(self) -> psutil.Process | None:
-        """Return the render process of the living bot."""
+        """Return the render process of the living bot, the first of several."""
+        return next(iter(self.workers()), None)
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the render processes of the living bot."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self.pid).children():
-                if "inference.workers.child" in child.cmdline():
-                    return child
-        return None
+            return [
+                child
+                for child in psutil.Process(self.pid).children()
+                if "inference.workers.child" in child.cmdline()
+            ]
+        return []
 
     def processes(self) -> list[psutil.Process]:
         """Return all processes of this world, whoever their parent is."""
@@ -183,7 +195,7 @@ class World:
                     mine.append(process)
         return mine
 
-    async def left_over(self, seconds: float = 5.0) -> list[int]:
+    async def left_over(self, seconds: float = 60.0) -> list[int]:
         """Return the processes that are still there some seconds after the bot has gone."""
         end = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < end:  # noqa: ASYNC110 - the dead tell nobody
@@ -200,16 +212,19 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, **testcard: Any) -> AsyncIterator[World]:
+async def world(
+    directory: Path, *, devices: Sequence[str] = ("auto",), **testcard: Any
+) -> AsyncIterator[World]:
     """Set up an installation below `directory`; whatever runs of it at the end is killed.
 
     Args:
         directory: For configuration, log, data and what the witness keeps.
+        devices: Of the slots.
         testcard: Members of `[models.testcard]`.
     """
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     async with witness(directory / "witness") as seen:
-        made = World(directory, seen, **testcard)
+        made = World(directory, seen, devices, **testcard)
         try:
             yield made
         finally:

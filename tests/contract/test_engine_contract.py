@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from inference.domain.errors import Cancelled, EngineError
-from inference.domain.spec import Aesthetic, Camera, Mode, Motion, Size, Spec
-from inference.engines import registry
+from inference.domain.reference import Prepared
+from inference.domain.spec import Mode, Size, Spec
 from inference.engines.base import CancelToken, Inputs, Monitor
-from inference.engines.registry import ModelOptions
+from inference.engines.registry import Models
+from tests.fakes.models import MODELS
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ def case(request):
 
 @pytest.fixture(scope="module")
 def capabilities(case):
-    return registry.capabilities(case.model)
+    return MODELS.capabilities(case.model)
 
 
 @pytest.fixture(scope="module")
 def engine(case):
-    if case.model != registry.TESTCARD:
+    if case.model != "testcard":
         pytest.importorskip("torch")
-    engine = registry.create(case.model, ModelOptions(values=case.options))
+    engine = Models({case.model: case.options}).create(case.model)
     engine.load(ignore)
     return engine
 
@@ -59,15 +60,12 @@ def spec(case, capabilities):
         model=case.model,
         resolution=capabilities.resolutions[0],
         aspect=capabilities.aspects[0],
-        frames=next(frames for frames in capabilities.frames if frames > 1),
-        motion=Motion.FAIR,
-        aesthetic=Aesthetic.EXCELLENT,
-        camera=Camera.NONE,
+        frames=next(frames for frames in capabilities.lengths if frames > 1),
+        options={"motion": "fair", "aesthetic": "excellent", "camera": "none", "fps": 24},
         refine=False,
         seed=42,
         steps=3,
         cfg=7.0,
-        fps=24,
         loops=1,
     )
 
@@ -114,6 +112,7 @@ def test_an_image_is_one_frame(engine, spec, capabilities):
     assert len(Render(engine, replace(spec, frames=1)).frames()) == 1
 
 
+@pytest.mark.cases(1)
 def test_chunks_handed_over_are_not_written_to_any_more(engine, spec):
     chunks, copies = [], []
     for chunk in Render(engine, spec).chunks:
@@ -123,6 +122,7 @@ def test_chunks_handed_over_are_not_written_to_any_more(engine, spec):
     assert all((chunk == copy).all() for chunk, copy in zip(chunks, copies, strict=True))
 
 
+@pytest.mark.cases(1)
 def test_steps_are_counted_up_to_the_total(engine, spec):
     render = Render(engine, spec)
     render.frames()
@@ -132,6 +132,7 @@ def test_steps_are_counted_up_to_the_total(engine, spec):
     assert total >= 1
 
 
+@pytest.mark.cases(1)
 def test_the_same_seed_gives_the_same_frames(engine, spec):
     assert (Render(engine, spec).frames() == Render(engine, spec).frames()).all()
 
@@ -154,6 +155,7 @@ def test_a_render_cancelled_beforehand_takes_no_step(engine, spec):
     assert len(render.steps) <= 1
 
 
+@pytest.mark.cases(1)
 def test_a_cancelled_render_leaves_the_engine_usable(engine, spec):
     with pytest.raises(Cancelled):
         Render(engine, spec, cancel_at=1).frames()
@@ -167,9 +169,9 @@ def test_loading_twice_is_allowed(engine):
 
 def test_the_data_beside_the_engine_is_consistent(case, capabilities):
     assert capabilities.name == case.model
-    assert case.model in registry.names()
-    assert list(capabilities.frames) == sorted(set(capabilities.frames))
-    assert (1 in capabilities.frames) == (Mode.TEXT_TO_IMAGE in capabilities.modes)
+    assert case.model in MODELS.names()
+    assert list(capabilities.lengths) == sorted(set(capabilities.lengths))
+    assert (1 in capabilities.lengths) == (Mode.TEXT_TO_IMAGE in capabilities.modes)
     for resolution in capabilities.resolutions:
         for aspect in capabilities.aspects:
             size = capabilities.sizes[resolution, aspect]
@@ -179,10 +181,12 @@ def test_the_data_beside_the_engine_is_consistent(case, capabilities):
             assert size.width / size.height == pytest.approx(wide / high, rel=0.05)
 
 
+@pytest.mark.cases(1)
 def test_loops_make_one_clip_of_the_announced_length(engine, spec):
     assert len(Render(engine, replace(spec, loops=2, steps=1)).frames()) == 2 * spec.frames - 17
 
 
+@pytest.mark.cases(1)
 def test_stills_are_small_pictures_of_the_clip(engine, spec, capabilities):
     render = Render(engine, spec)
     render.frames()
@@ -194,6 +198,7 @@ def test_stills_are_small_pictures_of_the_clip(engine, spec, capabilities):
         assert still.shape[1] / still.shape[0] == pytest.approx(size.width / size.height, rel=0.05)
 
 
+@pytest.mark.cases(1)
 def test_what_it_cost_is_measured(engine, spec):
     render = Render(engine, spec)
     render.frames()
@@ -204,6 +209,7 @@ def test_what_it_cost_is_measured(engine, spec):
     assert meter.forwards >= len(render.steps)
 
 
+@pytest.mark.cases(1)
 def test_a_clip_goes_on_from_what_was_kept(engine, spec, capabilities, tmp_path):
     if not capabilities.extends:
         pytest.skip("this model keeps nothing")
@@ -212,7 +218,7 @@ def test_a_clip_goes_on_from_what_was_kept(engine, spec, capabilities, tmp_path)
     (kept,) = first.kept
     (tmp_path / "latents.bin").write_bytes(kept)
 
-    more = replace(spec, seed=43, latents="latents.bin", after_frames=spec.frames)
+    more = replace(spec, seed=43, latents=Prepared("latents.bin"), after_frames=spec.frames)
     longer = Render(engine, more, Inputs(latents=tmp_path / "latents.bin"))
     extended = longer.frames()
 
@@ -229,7 +235,7 @@ def test_what_cannot_be_gone_on_from_is_said(engine, spec, capabilities, tmp_pat
     path.write_bytes(b"not latents")
 
     with pytest.raises(EngineError, match=r"latents\.unreadable"):
-        Render(engine, replace(spec, latents=path.name), Inputs(latents=path)).frames()
+        Render(engine, replace(spec, latents=Prepared(path.name)), Inputs(latents=path)).frames()
 
 
 def test_of_an_image_nothing_is_kept(engine, spec, capabilities):
@@ -241,6 +247,7 @@ def test_of_an_image_nothing_is_kept(engine, spec, capabilities):
     assert render.kept == []
 
 
+@pytest.mark.cases(1)
 def test_a_clip_ends_with_its_last_image(engine, spec, capabilities, tmp_path):
     if not capabilities.last_image:
         pytest.skip("this model has no way to")
@@ -248,7 +255,7 @@ def test_a_clip_ends_with_its_last_image(engine, spec, capabilities, tmp_path):
     for name, colour in {"image": (40, 80, 230), "last": (230, 30, 30)}.items():
         paths[name] = tmp_path / f"{name}.png"
         Image.new("RGB", (640, 360), colour).save(paths[name])
-    spec = replace(spec, image="image.png", last="last.png")
+    spec = replace(spec, image=Prepared("image.png"), last=Prepared("last.png"))
 
     frames = Render(engine, spec, Inputs(**paths)).frames()
     alone = Render(engine, replace(spec, last=None), Inputs(image=paths["image"])).frames()

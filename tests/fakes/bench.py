@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inference.assist.base import PromptAssistant
+from inference.domain.capabilities import Capabilities
 from inference.domain.job import Job, JobState
 from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
-from inference.engines.base import Capabilities
 from inference.jobs.assembly import Core, open_core
 from inference.jobs.service import CancelOutcome
 from inference.safety.guard import Guard
+from inference.workers.pool import Pool
 from tests.fakes.cleaner import FakeCleaner, FakeImages
 from tests.fakes.clock import ManualClock
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.executor import FakeSlot
 from tests.fakes.moderators import a_guard
 from tests.fakes.orders import an_order, capabilities
 
@@ -33,7 +34,10 @@ class Bench:
 
     directory: Path
     clock: ManualClock = field(default_factory=ManualClock)
-    executor: FakeExecutor = field(default_factory=FakeExecutor)
+    executor: FakeSlot = field(default_factory=FakeSlot)
+    """The first slot."""
+    more: Sequence[FakeSlot] = ()
+    """Further slots."""
     cleaner: FakeCleaner = field(default_factory=FakeCleaner)
     images: FakeImages = field(default_factory=FakeImages)
     other_images: FakeImages = field(default_factory=FakeImages)
@@ -50,7 +54,7 @@ class Bench:
         """Run the core inside the block, as the process would."""
         async with open_core(
             data_directory=self.directory,
-            executor=self.executor,
+            pool=Pool([self.executor, *self.more]),
             cleaner=self.cleaner,
             sources={"test": self.images, "other": self.other_images},
             capabilities=self.capabilities,
@@ -68,7 +72,8 @@ class Bench:
         """Return a bench on the folder as `kill -9` would leave it now; this one lives on."""
         copy = self.directory.with_name(self.directory.name + "+")
         shutil.copytree(self.directory, copy)
-        return replace(self, directory=copy, executor=FakeExecutor(), images=FakeImages())
+        more = [FakeSlot(slot.name) for slot in self.more]
+        return replace(self, directory=copy, executor=FakeSlot(), more=more, images=FakeImages())
 
     @contextlib.asynccontextmanager
     async def writer_held(self) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
@@ -109,7 +114,12 @@ class Bench:
     async def queued(self, *arguments: str, **order: Any) -> Job:
         """Submit an order and wait until it is in line."""
         job = await self.submit(*arguments, **order)
-        return await self.reached(job.id, JobState.QUEUED)
+        job = await self.reached(job.id, JobState.QUEUED)
+        jobs = self.core.jobs
+        async with asyncio.timeout(60):
+            while jobs.position(job.id) is None and (await self.now(job)).state is job.state:  # noqa: ASYNC110 - the queue hears of it after the database
+                await asyncio.sleep(0)
+        return job
 
     async def cancel(self, job: Job) -> CancelOutcome:
         """Cancel a job as its own tenant."""

@@ -36,3 +36,7 @@ class FakeCleaner:
             raise self.error
         raw = await asyncio.to_thread(source.read_bytes)
         await asyncio.to_thread(target.write_bytes, b"clean " + raw)
+
+    async def first_frame(self, source: Path, target: Path) -> None:
+        raw = await asyncio.to_thread(source.read_bytes)
+        await asyncio.to_thread(target.write_bytes, b"first frame of " + raw)

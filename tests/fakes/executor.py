@@ -1,4 +1,4 @@
-"""An executor without a worker: every render waits for the test to say how it ends."""
+"""A slot without a worker: every render waits for the test to say how it ends."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ from collections import deque
 from dataclasses import replace
 from typing import Self
 
+from inference.domain.device import Device
 from inference.domain.errors import Cancelled, WorkerLost
 from inference.domain.render import LATENTS_NAME, Manifest, Progress, ProgressCallback, Stage
 from inference.workers.executor import RenderTask
 
 CLIP = b"not really a clip"
 
+DEVICE = Device(name="Test GPU", memory_bytes=24 << 30)
 
-class FakeExecutor:
-    """Keeps the promises of `Executor`; the test plays the worker.
+
+class FakeSlot:
+    """Keeps the promises of `Slot`; the test plays the worker.
 
     Args:
+        name: Of the slot.
         automatic: Finish every render at once instead of waiting for the test.
+        device: What it renders on.
     """
 
-    def __init__(self, *, automatic: bool = False) -> None:
+    def __init__(
+        self, name: str = "gpu", *, automatic: bool = False, device: Device = DEVICE
+    ) -> None:
+        self.name = name
+        self.device: Device | None = device
         self.warm_model: str | None = None
         self.automatic = automatic
         self.obedient = True
@@ -33,6 +42,8 @@ class FakeExecutor:
         """Every render that was begun."""
         self.asked_to_cancel: list[str] = []
         self.entered = 0
+        self._here = asyncio.Event()
+        self._here.set()
         self._started = asyncio.Event()
         self._current: tuple[RenderTask, ProgressCallback, asyncio.Future[Manifest]] | None = None
 
@@ -41,8 +52,30 @@ class FakeExecutor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._current is not None and not self._current[2].done():
+            self.lose("worker.closed")
         self._current = None
         self._started.clear()
+
+    restarts = 0
+
+    @property
+    def away(self) -> bool:
+        """Whether its worker does not start, until the test says that it does."""
+        return not self._here.is_set()
+
+    @away.setter
+    def away(self, value: bool) -> None:
+        if value:
+            self._here.clear()
+        else:
+            self._here.set()
+
+    async def ready(self) -> None:
+        await self._here.wait()
+
+    def check_gpu(self, model: str) -> None:
+        pass
 
     @property
     def rendering(self) -> bool:
@@ -64,7 +97,11 @@ class FakeExecutor:
             self.fail(self.script.popleft())
         elif self.automatic:
             self.finish()
-        return await outcome
+        try:
+            return await outcome
+        finally:
+            if self._current is not None and self._current[2] is outcome:  # nobody waits any more
+                self._end()
 
     async def cancel(self, job_id: str) -> None:
         self.asked_to_cancel.append(job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from inference.domain.quota import Quota, Usage, admit_cost, milliseconds
 from inference.domain.render import Progress
 from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome
+from inference.jobs.estimates.progress import Outlook
 from inference.jobs.forecast import QueuePosition
 from inference.jobs.service import CancelOutcome
 
@@ -33,9 +35,13 @@ class FakeJobs:
         """What the assistant answers; None while it is away."""
         self.refinements: list[tuple[str, Mode, str]] = []
         self.running: dict[str, tuple[Progress, float]] = {}
+        self.slots: dict[str, str] = {}
+        """Running job -> its slot, where there are several."""
         self.finished: dict[str, Path] = {}
         self.kept: set[str] = set()
         """Jobs that can be extended."""
+        self.being_erased: set[tuple[str, str]] = set()
+        """Tenant and person of erased jobs that are still being stopped."""
         self._jobs: dict[str, Job] = {}
 
     def put(self, job: Job) -> Job:
@@ -52,15 +58,10 @@ class FakeJobs:
         if count >= self.limit:
             raise UserError("queue.full_tenant", limit=self.limit, count=count)
         if order.quota is not None:
-            usage = await self.usage(
-                order.tenant,
-                order.requester.id,
-                since=order.quota.since,
-                person=order.person,
-            )
+            usage = await self._usage(order.quota, order.tenant, order.requester.id, order.person)
             admit_cost(usage, order.quota, self.cost(order.spec), now=self.now)
         self.orders.append(order)
-        return self.put(
+        first = self.put(
             Job(
                 id=f"JOB{len(self._jobs) + 1:07}",
                 state=JobState.QUEUED,
@@ -77,10 +78,23 @@ class FakeJobs:
                 output=order.output,
                 review=order.review,
                 audience=order.audience,
-                person=order.person,
-                sequence=len(self._jobs),
+                person=order.person or f"{order.tenant}:{order.requester.id}",
+                sequence=self._next(),
             )
         )
+        if order.count == 1:
+            return first
+        for number in range(1, order.count + 1):
+            spec = replace(first.spec, seed=first.spec.seed + number - 1)
+            job_id = first.id if number == 1 else f"JOB{len(self._jobs) + 1:07}"
+            made = replace(first, id=job_id, batch=first.id, number=number, spec=spec)
+            self.put(made if number == 1 else replace(made, key=None, sequence=self._next()))
+        return self._jobs[first.id]
+
+    async def together(self, job: Job) -> list[Job]:
+        if job.batch is None:
+            return [job]
+        return [each for each in self._jobs.values() if each.batch == job.batch]
 
     async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
         job = await self.get(job_id, tenant=tenant)
@@ -122,11 +136,17 @@ class FakeJobs:
         spec: Spec,
         origins: dict[str, str],
         quota: Quota | None = None,
+        more: float = 0.0,
     ) -> Job | None:
         job = await self.get(job_id, tenant=tenant)
         if job.state not in {JobState.QUEUED, JobState.REVIEW}:
             return None
-        return self.put(replace(job, spec=spec, origins=origins, cost=self.cost(spec)))
+        cost = self.cost(spec)
+        if quota is not None:
+            usage = await self._usage(quota, tenant, job.requester.id, job.person, without=job)
+            admit_cost(usage, quota, cost + more, now=self.now)
+        del self._jobs[job_id]  # it moves behind the others
+        return self.put(replace(job, spec=spec, origins=origins, cost=cost, sequence=self._next()))
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:
         job = await self.get(job_id, tenant=tenant)
@@ -152,15 +172,13 @@ class FakeJobs:
             for job in self._jobs.values()
             if job.tenant == tenant and job.requester.id == requester_id
         ]
-        return jobs[::-1][:limit]
+        return sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
 
     async def history(
         self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
     ) -> list[Job]:
         jobs = await self.recent(tenant, requester_id, limit=len(self._jobs))
-        found = [
-            job for job in jobs if all(word in job.spec.prompt.split() for word in words.split())
-        ]
+        found = [job for job in jobs if _has_words(job, words)]
         return found[offset : offset + limit]
 
     async def usage(
@@ -188,6 +206,20 @@ class FakeJobs:
             person_reserved=_total(job for job in everywhere if not job.ended),
         )
 
+    async def _usage(
+        self, quota: Quota, tenant: str, requester: str, person: str, without: Job | None = None
+    ) -> Usage:
+        """Return the usage that a quota is compared with, as if one job were not there."""
+        taken = None if without is None else self._jobs.pop(without.id)
+        try:
+            return await self.usage(tenant, requester, since=quota.since, person=person)
+        finally:
+            if taken is not None:
+                self._jobs[taken.id] = taken
+
+    def _next(self) -> int:
+        return max((job.sequence or 0 for job in self._jobs.values()), default=0) + 1
+
     def cost(self, spec: Spec) -> float:
         return SECONDS_EACH * spec.frames / 97 * (2 if spec.resolution == "720p" else 1)
 
@@ -205,8 +237,14 @@ class FakeJobs:
     def progress(self, job_id: str) -> Progress | None:
         return self.running[job_id][0] if job_id in self.running else None
 
-    def seconds_left(self, job_id: str) -> float | None:
-        return self.running[job_id][1] if job_id in self.running else None
+    def outlook(self, job: Job) -> Outlook | None:
+        if job.id not in self.running:
+            return None
+        progress, left = self.running[job.id]
+        return Outlook(fraction=progress.done / progress.total, seconds_left=left)
+
+    def slot(self, job_id: str) -> str | None:
+        return self.slots.get(job_id)
 
     def extendable(self, job: Job) -> bool:
         return job.id in self.kept
@@ -220,6 +258,9 @@ class FakeJobs:
             del self._jobs[job.id]
         return len(own)
 
+    async def erasing(self, *, tenant: str, requester_id: str) -> bool:
+        return (tenant, requester_id) in self.being_erased
+
     async def pause(self) -> None:
         self.paused = True
 
@@ -232,3 +273,12 @@ class FakeJobs:
 
 def _total(jobs: Iterable[Job]) -> int:
     return sum(milliseconds(job.cost) for job in jobs)
+
+
+def _has_words(job: Job, words: str) -> bool:
+    """Whether the words of the prompt begin with all of these, as the index of the store does."""
+    said = re.findall(r"\w+", f"{job.spec.own_words} {job.spec.prompt}".casefold())
+    return all(
+        any(word.startswith(wanted) for word in said)
+        for wanted in re.findall(r"\w+", words.casefold())
+    )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
-from inference.domain.audience import Audience
+from inference.domain.capabilities import Capabilities, Cost
 from inference.domain.errors import UserError
-from inference.domain.job import Job, JobState, Order, Requester
-from inference.domain.spec import Aesthetic, Aspect, Camera, Mode, Motion, Resolution, Spec
-from inference.engines.base import Capabilities, Cost
-from inference.engines.geometry import FRAMES, SIZES
+from inference.domain.job import Audience, Job, JobState, Order, Requester
+from inference.domain.reference import read_reference
+from inference.domain.spec import Aspect, Mode, Resolution, Spec
+from inference.engines.geometry import LENGTHS, SIZES
+from inference.opensora.controls import CONTROLS
 
 JOB_SECONDS = 10.0
 """What every job is estimated at, whatever is in it."""
@@ -27,9 +29,8 @@ def capabilities(name: str) -> Capabilities:
     return Capabilities(
         name=name,
         title=name.title(),
-        resolutions=tuple(Resolution),
-        aspects=tuple(Aspect),
-        frames=FRAMES,
+        lengths=LENGTHS,
+        options=CONTROLS,
         modes=frozenset(Mode),
         sizes=SIZES,
         cost=Cost(
@@ -48,17 +49,23 @@ def a_spec(**changes: Any) -> Spec:
         "resolution": Resolution.P360,
         "aspect": Aspect.WIDE,
         "frames": 49,
-        "motion": Motion.FAIR,
-        "aesthetic": Aesthetic.EXCELLENT,
-        "camera": Camera.NONE,
+        "options": {"motion": "fair", "aesthetic": "excellent", "camera": "none", "fps": 24},
         "refine": False,
         "seed": 7,
         "steps": 10,
         "cfg": 7.0,
-        "fps": 24,
         "loops": 1,
     }
-    return Spec(**values | changes)
+    own = {name: changes.pop(name) for name in values["options"] if name in changes}
+    for name in {"image", "last", "latents"} & set(changes):
+        if isinstance(changes[name], str):  # as version 0.1 wrote it
+            changes[name] = read_reference(changes[name])
+    return with_options(Spec(**values | changes), **own)
+
+
+def with_options(spec: Spec, **own: Any) -> Spec:
+    """Return a spec with other values of its model's own options."""
+    return replace(spec, options={**spec.options, **own})
 
 
 def an_order(

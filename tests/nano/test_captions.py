@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.captions import contradicted, describe, draw_scene, plain
 from inference.nano.scenes import HIDING, Move, is_held_out
+from inference.opensora.controls import Aesthetic, Camera, Motion
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks.training import measure
-from inference.domain.spec import Aesthetic, Camera, Motion
 from inference.nano.backgrounds import PLACES
 from inference.nano.scenes import (
     COLOURS,
@@ -20,6 +19,7 @@ from inference.nano.scenes import (
     render,
 )
 from inference.nano.shapes import OUTLINES
+from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import NANO_SIZES
 
 

@@ -38,7 +38,7 @@ def test_frames_of_noise_are_told_apart_by_their_time():
         """What the clock would write, of each frame of clips of pure noise."""
         seen = []
         block = model.temporal_blocks[0]
-        hook = block.attn.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+        hook = block.attn.register_forward_hook(lambda _module, _inputs, out: seen.extend(out))
         noise = [
             replace(batch, noisy=torch.randn_like(batch.noisy), level=torch.ones_like(batch.level))
             for batch in batches
@@ -48,7 +48,11 @@ def test_frames_of_noise_are_told_apart_by_their_time():
                 velocity_loss(model, encoder, batch)
         hook.remove()
         way = torch.nn.functional.normalize(block.attn.proj.weight[:, 0], dim=0)
-        return torch.cat([out.mean((2, 3)) @ way for out in seen]).mean(0)
+        # one region: the tokens stand clip by clip and frame by frame
+        frames = noise[0].noisy.shape[2]
+        return torch.cat(
+            [(out @ way).reshape(len(noise[0].noisy), frames, -1).mean(2) for out in seen]
+        ).mean(0)
 
     before = hands()
     install_clock(model, encoder, batches)

@@ -16,7 +16,6 @@ from benchmarks.training.batches import Batches  # noqa: E402
 from benchmarks.training.latents import ClipShape, Shard, encode_scenes, load_pool  # noqa: E402
 from benchmarks.training.objective import caption_gaps  # noqa: E402
 from benchmarks.training.train import Recipe, Trainer, train  # noqa: E402
-from inference.domain.spec import Camera  # noqa: E402
 from inference.nano.captions import draw_scene  # noqa: E402
 from inference.nano.scenes import Move, cover  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
@@ -25,6 +24,7 @@ from inference.opensora.checkpoint import (  # noqa: E402
     load_transformer,
     load_vae,
 )
+from inference.opensora.controls import Camera  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
 

@@ -1,5 +1,7 @@
 import json
 import shutil
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 from transformers import T5Config, T5EncoderModel  # noqa: E402
 
+from inference.device_errors import diagnose  # noqa: E402
+from inference.opensora import checkpoint  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
     CheckpointError,
     Placement,
@@ -337,3 +341,31 @@ def test_nano_brings_its_own_latent_statistics():
 def test_vae_variants_with_other_factors_are_refused(data):
     with pytest.raises(ValueError, match=r"supported|normalization|border_fade"):
         VaeConfig.from_dict(data)
+
+
+def test_the_table_of_words_is_in_memory_once_and_is_the_trained_one():
+    folder = Path(str(resources.files("inference").joinpath("weights", "nano", "text_encoder")))
+    model = load_text_encoder(folder).model
+    assert model.encoder.embed_tokens.weight is model.shared.weight
+    stored = load_file(folder / "model.safetensors")
+    trained = stored["encoder.embed_tokens.weight"]
+    assert not torch.equal(trained, stored["shared.weight"])  # left as it was drawn
+    torch.testing.assert_close(model.encoder.embed_tokens.weight, trained.float())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=str,
+)
+def test_memory_that_runs_out_is_no_broken_file(folder, monkeypatch, error):
+    def safe_open(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "safe_open", safe_open)
+    with pytest.raises(type(error)) as caught:
+        load_transformer(folder)
+    assert diagnose(caught.value).code == "worker.out_of_memory"

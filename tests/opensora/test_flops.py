@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count  # noqa: E402
 
-from inference.opensora import flops  # noqa: E402
+from benchmarks import opensora_flops as flops  # noqa: E402
+from benchmarks.opensora_flops import LatentShape  # noqa: E402
 from inference.opensora.config import CoderConfig, TransformerConfig  # noqa: E402
-from inference.opensora.flops import LatentShape  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.networks.transformer import STDiT3  # noqa: E402
 from inference.opensora.networks.vae import Decoder  # noqa: E402
@@ -26,9 +28,24 @@ SMALL = TransformerConfig(
 )
 
 
+def of_convolution(x, weight, *_, out_shape=None, **__):
+    return conv_flop_count(x, weight, out_shape)
+
+
+def of_linear(x, weight, *_, out_shape=None, **__):
+    return 2 * weight[1] * math.prod(out_shape)
+
+
+ONEDNN = {
+    torch.ops.aten.mkldnn_convolution: of_convolution,
+    torch.ops.mkldnn._linear_pointwise: of_linear,
+}
+"""Operations that torch has no count for."""
+
+
 def counted(work):
     with (
-        FlopCounterMode(display=False) as counter,
+        FlopCounterMode(display=False, custom_mapping=ONEDNN) as counter,
         torch.inference_mode(),
         sdpa_kernel(SDPBackend.MATH),
     ):

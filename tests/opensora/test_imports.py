@@ -1,9 +1,12 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("torch", "transformers", "diffusers", "safetensors", "numpy", "PIL")
 
 
+@pytest.mark.process
 def test_what_the_bot_may_ask_needs_no_torch():
     modules = "config, geometry, presets, prompts"
     code = (

@@ -52,10 +52,11 @@ def test_decoding_takes_what_was_predicted(sliced, channels, size, frames):
         for _ in vae.decode_chunks(latents):
             pass
 
-    shape = ClipShape(size=size, frames=frames, references=False)
+    shape = ClipShape(size=size, frames=frames, total_frames=frames, references=False)
     footprint = replace(FOOTPRINT, base_channels=channels)
     predicted = decoding_bytes(footprint, shape, sliced=sliced)
-    assert predicted == pytest.approx(allocations.peak_bytes, rel=0.15)
+    # a CPU norms channels-last, and has no copies of it in another layout
+    assert allocations.peak_bytes < predicted < 1.6 * allocations.peak_bytes
 
 
 @pytest.mark.parametrize("sequential", [False, True])
@@ -77,6 +78,29 @@ def test_sampling_takes_what_was_predicted(sequential, dtype, hidden, size, fram
         sampler.run(torch.randn(shape), [1000.0], lambda: torch.randn(shape))
 
     footprint = replace(FOOTPRINT, hidden_size=hidden, layers=2, itemsize=dtype.itemsize)
-    clip = ClipShape(size=size, frames=frames, references=False)
+    clip = ClipShape(size=size, frames=frames, total_frames=frames, references=False)
     predicted = sampling_bytes(footprint, clip, sequential=sequential)
-    assert predicted == pytest.approx(allocations.peak_bytes, rel=0.15)
+    # too much is a clip that could have been larger, too little one that fails
+    assert allocations.peak_bytes < predicted < 1.6 * allocations.peak_bytes
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_velocities_that_skipped_steps_are_guessed_from_are_planned_for(sequential):
+    config = TransformerConfig(hidden_size=24, num_heads=2, depth=1, caption_channels=8)
+    network = STDiT3(config).eval().requires_grad_(False)
+    size, frames = Size(width=192, height=128), 17
+    pixels = PixelSize(size.height, size.width)
+    shape = (1, 16, latent_frames(frames), *latent_size(pixels))
+    held, planned = [], []
+    for skips in (False, True):
+        with torch.inference_mode(), Allocations() as allocations:
+            conditions = branch_conditions(network, shape, [torch.zeros(4, 8)], fps=24, size=pixels)
+            sampler = Sampler(network, conditions, OFFICIAL_T2V, sequential=sequential, skips=skips)
+            levels = [1000.0 - 60 * step for step in range(16)]  # the last ones oscillate
+            sampler.run(torch.randn(shape), levels, lambda: torch.randn(shape))
+        clip = ClipShape(
+            size=size, frames=frames, total_frames=frames, references=False, skips=skips
+        )
+        held.append(allocations.peak_bytes)
+        planned.append(sampling_bytes(FOOTPRINT, clip, sequential=sequential))
+    assert 0 < held[1] - held[0] <= planned[1] - planned[0]

@@ -8,9 +8,12 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from inference.domain.errors import Cancelled  # noqa: E402
+from inference.engines.base import Inputs, Monitor  # noqa: E402
 from inference.opensora.geometry import nano_size  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
 from inference.opensora.sampler import Hooks  # noqa: E402
+from tests.fakes.models import MODELS  # noqa: E402
+from tests.fakes.orders import a_spec  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
 
 pytestmark = pytest.mark.model
@@ -64,6 +67,7 @@ def test_loading_reads_every_part_once(loaded):
     ("prompt", "channel"),
     [("a red ball moving right in the night sky", 0), ("a blue star on a snowy field", 2)],
 )
+@pytest.mark.cases(1)
 def test_a_clip_shows_the_colour_it_was_asked_for(pipeline, prompt, channel):
     frames = frames_of(pipeline, request(prompt, frames=17))
 
@@ -94,6 +98,7 @@ def test_a_seed_means_the_same_frames_and_another_seed_others(pipeline):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_a_clip_starts_from_its_image(pipeline):
     colours = {"night": (15, 15, 70), "sand": (220, 190, 120)}
     asked = request("a red square moving left", frames=17)
@@ -109,6 +114,7 @@ def test_a_clip_starts_from_its_image(pipeline):
         assert distance * 3 < np.abs(starts[name] - colours[other]).sum()
 
 
+@pytest.mark.slow
 def test_passes_are_joined_without_a_jump(pipeline):
     reported = []
     frames = frames_of(
@@ -246,3 +252,27 @@ def test_leaving_out_the_padding_changes_no_token(pipeline):
 
     kept = states[padded.attention_mask[0] != 0]
     torch.testing.assert_close(kept, caption.tokens, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_korean_words_that_are_unwanted_are_avoided_as_the_english_ones():
+    engine = MODELS.create("nano")
+    engine.load(lambda _fraction, _part: None)
+
+    def still(negative):
+        spec = a_spec(
+            model="nano",
+            prompt="a red ball",
+            negative=negative,
+            frames=1,
+            steps=2,
+            cfg=4.0,
+            resolution="360p",
+        )
+        monitor = Monitor()
+        [chunk] = engine.render(spec, Inputs(), monitor)
+        return chunk.frames
+
+    english = still("in the snow, in the night sky")
+    assert np.array_equal(still("눈, 밤"), english)
+    assert not np.array_equal(still("on the sea"), english)

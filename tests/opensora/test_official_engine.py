@@ -9,19 +9,20 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from inference.device_errors import diagnose  # noqa: E402
 from inference.domain.errors import EngineError  # noqa: E402
 from inference.domain.spec import Aspect  # noqa: E402
-from inference.engines import registry  # noqa: E402
 from inference.engines.base import Inputs, Monitor  # noqa: E402
 from inference.engines.memory import Saving  # noqa: E402
 from inference.engines.opensora import Loaded, ModelVariant, OpenSoraEngine  # noqa: E402
-from inference.engines.registry import ModelOptions  # noqa: E402
+from inference.engines.registry import Models  # noqa: E402
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE  # noqa: E402
 from inference.opensora import checkpoint  # noqa: E402
 from inference.opensora.files import CheckpointError, kept_in  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
 from inference.opensora.weight_swap import Resident  # noqa: E402
+from tests.fakes.models import MODELS  # noqa: E402
 from tests.fakes.orders import a_spec  # noqa: E402
 from tests.opensora import official  # noqa: E402
 
@@ -91,7 +92,8 @@ class Watched(OpenSoraEngine):
     def __init__(self, loaded):
         super().__init__(
             ModelVariant(
-                name=registry.NANO,  # without a footprint: these networks fit anywhere
+                capabilities=MODELS.capabilities("nano"),
+                plans_memory=False,  # these networks fit anywhere
                 load=lambda _progress: loaded,
                 size=lambda _spec: SIZE,
                 weights=lambda spec, references: (
@@ -131,6 +133,7 @@ def test_a_vae_without_a_map_for_previews_gets_one_from_its_first_clip(directory
     assert mean_error < np.abs(drawn - drawn.mean((0, 1))).mean()
 
 
+@pytest.mark.slow
 def test_an_image_teaches_the_map_for_previews_too(directory):
     stills = []
     engine, image = Watched(load(directory)), replace(SPEC, frames=1)
@@ -151,7 +154,7 @@ def test_a_second_pass_takes_the_weights_for_continuing(directory):
 
 
 def test_the_product_loads_the_checkpoints_of_its_directory(directory):
-    engine = registry.create("opensora", ModelOptions(directory=directory))
+    engine = Models(directory=directory).create("opensora")
     reported = []
     engine.load(lambda done, _name: reported.append(done))
     assert reported == sorted(reported)
@@ -159,39 +162,50 @@ def test_the_product_loads_the_checkpoints_of_its_directory(directory):
 
 
 def test_a_missing_checkpoint_is_named(directory, tmp_path):
-    engine = registry.create("opensora", ModelOptions(directory=tmp_path))
+    engine = Models(directory=tmp_path).create("opensora")
     with pytest.raises(CheckpointError) as caught:
         engine.load(lambda *_: None)
     assert caught.value.params["source"] == T2V_360P.source
 
 
 @pytest.mark.parametrize(
-    "values", [{"compile": "yes"}, {"attention_rows": -1}, {"attention_rows": 1.5}, {"speed": 1}]
+    "values", [{"compile": True}, {"attention_rows": -1}, {"attention_rows": 1.5}, {"speed": 1}]
 )
 def test_an_option_that_does_not_exist_is_refused(values):
     with pytest.raises(EngineError) as caught:
-        registry.create("opensora", ModelOptions(values=values))
+        Models({"opensora": values}).create("opensora")
     assert caught.value.code == "model.bad_option"
+
+
+RAN_OUT = torch.OutOfMemoryError("CUDA out of memory")
+CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+CUDNN = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
 
 
 class RunsOut:
     """Stands before a method of a network and runs out of memory at some of its calls."""
 
-    def __init__(self, method, *, calls):
-        self.method, self.calls, self.count = method, calls, 0
+    def __init__(self, method, *, calls, error=RAN_OUT):
+        self.method, self.calls, self.error, self.count = method, calls, error, 0
 
     def __call__(self, *args, **kwargs):
         self.count += 1
         if self.count in self.calls:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return self.method(*args, **kwargs)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
-    ("place", "call"),
-    [("text", 1), ("transformer", 2), ("decoder", 1), ("decoder", 2)],
+    ("place", "call", "error"),
+    [
+        ("text", 1, CUBLAS),
+        ("transformer", 2, RAN_OUT),
+        ("decoder", 1, CUDNN),
+        ("decoder", 2, RAN_OUT),
+    ],
 )
-def test_a_stage_that_runs_out_of_memory_is_tried_again_with_less(directory, place, call):
+def test_a_stage_that_runs_out_of_memory_is_tried_again_with_less(directory, place, call, error):
     loaded = load(directory)
     engine = Watched(loaded)
     spec = replace(SPEC, frames=33)
@@ -201,13 +215,28 @@ def test_a_stage_that_runs_out_of_memory_is_tried_again_with_less(directory, pla
         "transformer": loaded.pipeline.transformer.final_layer,
         "decoder": loaded.pipeline.vae.decoder,
     }[place]
-    network.forward = RunsOut(network.forward, calls={call})
+    network.forward = RunsOut(network.forward, calls={call}, error=error)
 
     frames, _ = render(engine, spec)
 
     assert network.forward.count > call
     assert frames.shape == wanted.shape
     assert np.abs(frames.astype(int) - wanted).max() <= ROUNDING
+
+
+@pytest.mark.parametrize("error", [RAN_OUT, CUBLAS, CUDNN], ids=str)
+def test_memory_that_runs_out_while_loading_is_told_as_such_and_loading_tried_again(
+    directory, monkeypatch, error
+):
+    engine = Models(directory=directory).create("opensora")
+    with monkeypatch.context() as patched:
+        patched.setattr(Resident, "bring", RunsOut(Resident.bring, calls={1}, error=error))
+        with pytest.raises(type(error)) as caught:
+            engine.load(lambda *_: None)
+    assert diagnose(caught.value).code == "worker.out_of_memory"
+    with pytest.raises(EngineError, match=r"model\.not_loaded"):
+        next(engine.render(SPEC, Inputs(), Monitor()))
+    engine.load(lambda *_: None)
 
 
 def test_memory_that_runs_out_at_every_step_of_the_plan_fails_the_job_and_not_the_next(directory):
@@ -225,7 +254,9 @@ def test_memory_that_runs_out_at_every_step_of_the_plan_fails_the_job_and_not_th
     assert np.array_equal(render(engine)[0], wanted)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("times", range(1, len(Saving)))
+@pytest.mark.slow
 def test_memory_that_runs_out_is_answered_with_every_step_of_the_plan(directory, times):
     loaded = load(directory)
     engine = Watched(loaded)
@@ -240,6 +271,7 @@ def test_memory_that_runs_out_is_answered_with_every_step_of_the_plan(directory,
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("place", ["transformer", "decoder"])
+@pytest.mark.cases(1)
 def test_a_number_that_is_none_fails_the_render_and_keeps_no_latents(directory, place, bad):
     loaded = load(directory)
     engine = Watched(loaded)
@@ -258,6 +290,7 @@ def test_a_number_that_is_none_fails_the_render_and_keeps_no_latents(directory, 
     assert engine._preview is preview
 
 
+@pytest.mark.slow
 def test_a_map_for_previews_that_cannot_be_fitted_fails_nothing_and_is_tried_anew(
     directory, monkeypatch
 ):
@@ -278,3 +311,40 @@ def test_every_saving_gives_the_same_clip(directory):
         engine._plan = lambda *_, saving=saving: saving
         frames, _ = render(engine)
         assert np.abs(frames.astype(int) - wanted).max() <= ROUNDING
+
+
+def at_speed(speed, **changes):
+    return replace(SPEC, options={**SPEC.options, "speed": speed}, **changes)
+
+
+def rendered(engine, spec):
+    """Return the frames, the notes and what the recipe will say instead."""
+    instead = {}
+    monitor = Monitor(instead=instead.__setitem__)
+    chunks = list(engine.render(spec, Inputs(), monitor))
+    return np.concatenate([chunk.frames for chunk in chunks]), chunks[0].notes, instead
+
+
+def test_fast_is_balanced_and_says_so_where_the_device_has_no_fp8(directory):
+    engine = Watched(load(directory))
+
+    balanced = rendered(engine, at_speed("balanced", steps=9))
+    fast = rendered(engine, at_speed("fast", steps=9))
+
+    assert balanced[1:] == ((), {})
+    assert fast[1:] == (("no_fp8",), {"speed": "balanced"})
+    assert np.array_equal(fast[0], balanced[0])
+    assert not np.array_equal(balanced[0], rendered(engine, at_speed("exact", steps=9))[0])
+
+
+def test_clips_of_several_passes_skip_steps_in_each(directory):
+    engine = Watched(load(directory))
+
+    forwards = {
+        speed: render(engine, at_speed(speed, steps=9, loops=2))[1].forwards
+        for speed in ("exact", "balanced")
+    }
+
+    # without oscillation in nine steps: 2 branches each, then 3; the ramp ends at one of them less
+    assert forwards["exact"] == 9 * 2 + 9 * 3 - 1
+    assert forwards["balanced"] < forwards["exact"] * 0.85

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 from benchmarks import opensora_slow as slow  # noqa: E402
 from inference.opensora.config import CoderConfig, VaeConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize, timesteps  # noqa: E402
-from inference.opensora.networks.attention import attend_windows  # noqa: E402
+from inference.opensora.networks.attention import attend  # noqa: E402
+from inference.opensora.networks.regions import window_by_window  # noqa: E402
 from inference.opensora.networks.vae import VideoVae  # noqa: E402
 from inference.opensora.presets import OFFICIAL_I2V, OFFICIAL_T2V  # noqa: E402
 from inference.opensora.sampler import References, Sampler, branch_conditions  # noqa: E402
@@ -64,16 +65,9 @@ def test_real_windows_see_what_padded_ones_see(model):
     fast = sampled(model)
     slow.use_padded_windows(model, on=True)
     same(sampled(model), fast)
-    query, key, value = noise(3, 2, 3, 9, 17, 2, 6)
-    torch.testing.assert_close(
-        slow.attend_padded_windows(query, key, value), attend_windows(query, key, value)
-    )
-
-
-def test_compiled_blocks_compute_the_same(model):
-    expected = sampled(model)
-    model.compile_blocks(backend="aot_eager")
-    same(sampled(model), expected)
+    parts = noise(3, 2 * 3 * 9 * 17, 2, 6)
+    regions = window_by_window(3, 9, 17)
+    torch.testing.assert_close(slow.attend_padded_windows(*parts, regions), attend(*parts, regions))
 
 
 def test_the_layout_of_the_weights_changes_nothing():

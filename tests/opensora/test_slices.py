@@ -28,7 +28,9 @@ def vae():
     return VideoVae(config).eval().requires_grad_(requires_grad=False)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(("frames", "rows"), [(1, None), (2, 7), (3, 1000), (50, 1), (None, 16)])
+@pytest.mark.slow
 def test_a_vae_that_works_in_slices_decodes_and_encodes_the_same(vae, frames, rows):
     latents = torch.randn(1, 4, 10, 6, 5)
     pixels = torch.rand(1, 3, 17, 48, 40) * 2 - 1
@@ -50,6 +52,7 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 def test_slices_need_less_memory(vae):
     latents = torch.randn(1, 4, 5, 8, 8)

@@ -9,7 +9,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 
 from inference.opensora.config import TransformerConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
-from inference.opensora.networks.attention import attend_frames, attend_windows  # noqa: E402
+from inference.opensora.networks.attention import attend  # noqa: E402
+from inference.opensora.networks.regions import (  # noqa: E402
+    frame_by_frame,
+    window_by_window,
+)
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
@@ -20,6 +24,20 @@ CLOSE = {"rtol": 0, "atol": 1e-4}
 
 def noise(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def attended(regions, *parts):
+    """Attend among tokens [B, T, H, W, heads, C], and return them where they were."""
+
+    def ordered(x):
+        boxes = [region.boxes(x.flatten(-2)).flatten(0, -2) for region in regions]
+        return torch.cat(boxes).unflatten(-1, parts[0].shape[-2:])
+
+    grid = torch.empty_like(parts[0]).flatten(-2)
+    for region, found in zip(regions, attend(*map(ordered, parts), regions), strict=True):
+        boxes = region.boxes(grid)
+        boxes.copy_(found.view(boxes.shape))
+    return grid.view(parts[0].shape)
 
 
 def padded_and_masked(query, key, value):
@@ -49,18 +67,21 @@ def test_ragged_windows_equal_padded_and_masked_ones(grid, frames):
     query, key, value = (noise(2, frames, *grid, 2, 6, seed=seed) for seed in range(3))
 
     torch.testing.assert_close(
-        attend_windows(query, key, value), padded_and_masked(query, key, value), **CLOSE
+        attended(window_by_window(frames, *grid), query, key, value),
+        padded_and_masked(query, key, value),
+        **CLOSE,
     )
 
 
 def test_frames_attend_within_themselves():
     query, key, value = (noise(1, 3, 4, 5, 2, 6, seed=seed) for seed in range(3))
 
-    together = attend_frames(query, key, value)
+    frame = frame_by_frame(4, 5)
+    together = attended(frame, query, key, value)
 
-    for frame in range(3):
-        cut = slice(frame, frame + 1)
-        alone = attend_frames(query[:, cut], key[:, cut], value[:, cut])
+    for index in range(3):
+        cut = slice(index, index + 1)
+        alone = attended(frame, query[:, cut], key[:, cut], value[:, cut])
         torch.testing.assert_close(together[:, cut], alone, **CLOSE)
 
 

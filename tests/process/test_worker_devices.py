@@ -10,7 +10,7 @@ import pytest
 
 from inference.domain.errors import EngineError, WorkerLost
 from inference.domain.render import LATENTS_NAME
-from inference.workers.local import LocalExecutor
+from inference.workers.local import LocalSlot
 from tests.process.worker_samples import LIMITS, Steps, executor, task, until
 
 pytestmark = pytest.mark.process
@@ -29,12 +29,11 @@ class cuda:
 """
 
 STUB = """
-from dataclasses import replace
-from inference.engines.registry import ModelEntry, ModelOptions, capabilities, create
+from inference.engines.built_in import TESTCARD
+from inference.engines.registry import ModelEntry
 
 ENTRY = ModelEntry(
-    capabilities=replace(capabilities("testcard"), name="stub"),
-    factory=lambda options: create("testcard", ModelOptions()),
+    capabilities=TESTCARD.named("stub").capabilities, factory=TESTCARD.factory
 )
 """
 
@@ -85,7 +84,7 @@ async def killed(worker):
 
 
 def with_stub(tmp_path, problems=None):
-    return LocalExecutor(
+    return LocalSlot(
         models={"testcard": {"step_seconds": 0.01}, "stub": {}},
         limits=LIMITS,
         gpu_file=tmp_path / "gpu",
@@ -93,6 +92,7 @@ def with_stub(tmp_path, problems=None):
     )
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("fail", "code"),
     [
@@ -126,6 +126,7 @@ async def test_a_job_behind_a_broken_device_is_not_given_to_the_broken_worker(tm
         assert (await second).frames == 49
 
 
+@pytest.mark.slow
 async def test_memory_that_a_library_cannot_get_is_out_of_memory_and_the_worker_lives(tmp_path):
     async with executor(fail="alloc:1") as worker:
         with pytest.raises(EngineError) as caught:
@@ -146,7 +147,7 @@ async def test_a_preview_that_cannot_be_drawn_fails_no_render(tmp_path):
 
 async def test_a_worker_that_does_not_start_is_reported_until_one_does(tmp_path):
     problems = Problems()
-    made = LocalExecutor(
+    made = LocalSlot(
         models={"testcard": {"step_seconds": 0.01, "fail": "no_hello:2"}},
         limits=LIMITS,
         report=problems,
@@ -193,6 +194,7 @@ async def test_a_model_that_had_a_card_is_not_rendered_without_it(tmp_path, card
         await worker.render(task(tmp_path, model="stub", attempt=4), Steps())
 
 
+@pytest.mark.slow
 async def test_a_card_that_is_gone_after_a_restart_is_missed_too(tmp_path, card):
     async with with_stub(tmp_path) as worker:
         await worker.render(task(tmp_path, model="stub"), Steps())
@@ -206,7 +208,35 @@ async def test_a_card_that_is_gone_after_a_restart_is_missed_too(tmp_path, card)
             worker.check_gpu("stub")
 
 
+@pytest.mark.slow
 async def test_a_machine_that_never_had_a_card_serves_everything(tmp_path, card):
     card.unlink()
     async with with_stub(tmp_path) as worker:
         await worker.render(task(tmp_path, model="stub"), Steps())
+
+
+@pytest.mark.slow
+async def test_beside_a_card_the_cpu_renders_no_model_that_needs_one(tmp_path, card):
+    problems = Problems()
+    models = {"testcard": {"step_seconds": 0.01}, "stub": {}}
+    async with LocalSlot(
+        "cpu", device="cpu", card="cuda:0", models=models, limits=LIMITS, report=problems
+    ) as worker:
+        await worker.render(task(tmp_path), Steps())
+        assert worker.device.name == "cpu"  # though torch sees the card
+        with pytest.raises(EngineError, match=r"gpu\.lost.*cuda:0"):
+            await worker.render(task(tmp_path, model="stub", attempt=2), Steps())
+        assert problems == {}
+
+
+async def test_a_worker_of_a_named_card_that_sees_none_says_so(tmp_path, card):
+    card.unlink()
+    problems = Problems()
+    models = {"testcard": {"step_seconds": 0.01}, "stub": {}}
+    async with LocalSlot(
+        "cuda:3", device="cuda:3", models=models, limits=LIMITS, report=problems
+    ) as worker:
+        await until(lambda: "worker.gpu" in problems)
+        assert problems["worker.gpu"].params == {"name": "cuda:3"}
+        with pytest.raises(EngineError, match=r"gpu\.lost"):
+            await worker.render(task(tmp_path, model="stub"), Steps())

@@ -17,12 +17,12 @@ from inference.media.provenance import read_recipe
 from inference.media.results import Rung
 from inference.media.watermark import Stamp
 from inference.safety.pictures import THRESHOLD, find_model
-from inference.workers.media import MediaLimits, MediaProcess
+from inference.workers.media.process import MediaLimits, MediaProcess
 from tests.process.worker_samples import gone, until
 
 pytestmark = pytest.mark.process
 
-LIMITS = MediaLimits(hello_seconds=30)
+LIMITS = MediaLimits(hello_seconds=120)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,9 @@ def clip(tmp_path):
     path = tmp_path / "clip.mp4"
     size = Size(320, 240)
     noise = np.random.default_rng(1).integers(0, 256, (25, 240, 320, 3), np.uint8)
-    with ClipWriter(path, size, {"seed": 1}, Stamp.draw(WatermarkSettings(), size)) as writer:
+    with ClipWriter(
+        path, size, {"seed": 1}, Stamp.draw(WatermarkSettings(), size), fps=24
+    ) as writer:
         writer.write(FrameChunk(frames=noise))
     return path
 
@@ -56,6 +58,13 @@ async def media():
 
 async def test_nothing_starts_before_the_first_call(media):
     assert media.pid is None
+
+
+@pytest.mark.slow
+async def test_the_first_frame_of_a_clip_is_a_whole_picture(media, clip, tmp_path):
+    await media.first_frame(clip, tmp_path / "image.png")
+    with Image.open(tmp_path / "image.png") as frame:
+        assert (frame.format, frame.size, frame.mode) == ("PNG", (320, 240), "RGB")
 
 
 async def test_an_image_is_cleaned_in_the_child_which_then_stays(media, photo, tmp_path):
@@ -107,6 +116,7 @@ async def test_a_clip_whose_encoding_takes_too_long_becomes_a_still(clip, tmp_pa
     assert sorted(tmp_path.iterdir()) == sorted([clip, fitted.path])
 
 
+@pytest.mark.slow
 async def test_a_later_try_begins_at_a_smaller_rung(media, clip, tmp_path):
     limit = clip.stat().st_size // 3
 
@@ -160,6 +170,7 @@ async def test_stills_are_taken_of_a_clip(media, clip, tmp_path):
         assert still.size == (320, 240)
 
 
+@pytest.mark.slow
 async def test_a_clip_without_pictures_has_no_stills(media, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"no clip")
 
@@ -178,6 +189,7 @@ async def test_pictures_are_rated_in_the_child_within_its_memory(media, photo):
     assert 0 < first < THRESHOLD
 
 
+@pytest.mark.slow
 async def test_a_model_that_cannot_be_read_is_an_error_and_not_a_rating(media, photo, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
 
@@ -204,6 +216,7 @@ async def test_an_image_that_kills_the_child_is_no_image_and_the_next_one_is_ser
         assert gone(pid)
 
 
+@pytest.mark.slow
 async def test_a_child_that_died_between_calls_is_replaced_and_blamed_on_nobody(photo, tmp_path):
     async with MediaProcess(LIMITS) as media:
         await media.clean_image(photo, tmp_path / "clean.png")
@@ -217,16 +230,18 @@ async def test_a_child_that_died_between_calls_is_replaced_and_blamed_on_nobody(
         assert media.pid != pid
 
 
+@pytest.mark.slow
 async def test_an_image_that_hangs_the_child_is_no_image(photo, tmp_path):
     pipe = tmp_path / "endless.png"
     os.mkfifo(pipe)
-    async with MediaProcess(replace(LIMITS, image_seconds=1)) as media:
+    async with MediaProcess(replace(LIMITS, image_seconds=5)) as media:
         with pytest.raises(UserError, match=r"image\.not_an_image"):
             await media.clean_image(pipe, tmp_path / "clean.png")
         assert media.pid is None
         await media.clean_image(photo, tmp_path / "clean.png")
 
 
+@pytest.mark.slow
 async def test_an_image_that_needs_too_much_memory_is_no_image(photo, tmp_path):
     large = tmp_path / "large.png"
     Image.new("RGB", (6000, 6000)).save(large)

@@ -1,7 +1,9 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
+import time
 from dataclasses import replace
 from itertools import groupby
 
@@ -10,8 +12,10 @@ import pytest
 
 from inference.domain.errors import Cancelled, EngineError, UserError, WorkerLost
 from inference.domain.render import LATENTS_NAME, PREVIEW_NAME, Stage
+from inference.domain.spec import Resolution
 from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
+from inference.workers.local import LocalSlot
 from inference.workers.protocol import MAX_FRAME_BYTES
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
 
@@ -95,6 +99,7 @@ async def test_the_bot_is_up_before_the_worker(tmp_path):
         assert worker.pid is None
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_not_installed_is_the_persons_error(tmp_path):
     async with executor() as worker:
         with pytest.raises(UserError) as caught:
@@ -103,6 +108,7 @@ async def test_a_model_that_is_not_installed_is_the_persons_error(tmp_path):
         await worker.render(task(tmp_path), Steps())
 
 
+@pytest.mark.slow
 async def test_a_watermark_that_cannot_be_drawn_fails_the_job_before_any_step(tmp_path):
     logo = WatermarkSettings(logo=tmp_path / "missing.png")
     steps = Steps()
@@ -118,7 +124,7 @@ async def test_cancelling_takes_effect_within_a_step(tmp_path):
         render = asyncio.create_task(worker.render(job, steps))
         await steps.reached(Stage.RENDERING, done=2)
         pid = worker.pid
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await worker.cancel(job.job_id)
             with pytest.raises(Cancelled):
                 await render
@@ -128,6 +134,55 @@ async def test_cancelling_takes_effect_within_a_step(tmp_path):
         assert worker.pid == pid
 
 
+@pytest.mark.parametrize("told_first", [pytest.param(True, marks=pytest.mark.slow), False])
+async def test_a_job_that_is_deleted_while_it_renders_ends_as_cancelled(tmp_path, told_first):
+    job, steps = task(tmp_path, resolution=Resolution.P720, frames=97), Steps()
+    async with executor() as worker:
+        running = asyncio.create_task(worker.render(job, steps))
+        await steps.reached(Stage.FINISHING, 1)
+        if told_first:
+            await worker.cancel(job.job_id)
+        shutil.rmtree(job.directory)
+        if not told_first:
+            await steps.reached(Stage.FINISHING, 97)  # what is written has no place any more
+            await worker.cancel(job.job_id)
+        with pytest.raises(Cancelled):
+            await running
+        assert (await worker.render(task(tmp_path, "NEXT0001"), Steps())).frames == 49
+
+
+@pytest.mark.slow
+async def test_a_job_that_is_deleted_just_before_its_file_is_checked_ends_as_cancelled(tmp_path):
+    job, deletions = task(tmp_path), []
+
+    def on_progress(progress):
+        if progress.stage is Stage.FINISHING and progress.done == progress.total:
+            while not (job.directory / "clip.mp4").exists():  # the loop reads nothing meanwhile
+                time.sleep(0.01)
+            shutil.rmtree(job.directory)
+            deletions.append(asyncio.create_task(worker.cancel(job.job_id)))
+
+    async with executor() as worker:
+        with pytest.raises(Cancelled):
+            await worker.render(job, on_progress)
+        pid = worker.pid
+        await asyncio.gather(*deletions)
+        await worker.render(task(tmp_path, "NEXT0001"), Steps())
+        assert worker.pid == pid
+
+
+@pytest.mark.slow
+async def test_a_folder_that_vanishes_uncalled_for_is_a_failure(tmp_path):
+    job, steps = task(tmp_path), Steps()
+    async with executor() as worker:
+        running = asyncio.create_task(worker.render(job, steps))
+        await steps.reached(Stage.FINISHING, 1)
+        shutil.rmtree(job.directory)
+        with pytest.raises(EngineError):
+            await running
+
+
+@pytest.mark.slow
 async def test_cancelling_a_job_still_in_line_never_starts_it(tmp_path):
     steps = Steps()
     async with executor() as worker:
@@ -142,6 +197,7 @@ async def test_cancelling_a_job_still_in_line_never_starts_it(tmp_path):
     assert not (tmp_path / "second").exists()
 
 
+@pytest.mark.slow
 async def test_cancelling_an_unknown_job_is_ignored(tmp_path):
     async with executor() as worker:
         await worker.cancel("unknown")
@@ -188,6 +244,7 @@ async def test_a_task_that_cannot_be_sent_fails_its_caller_and_nobody_else(tmp_p
         await worker.render(task(tmp_path), Steps())
 
 
+@pytest.mark.slow
 async def test_an_error_of_the_progress_callback_stops_the_job_and_surfaces(tmp_path):
     def on_progress(progress):
         raise ZeroDivisionError
@@ -211,8 +268,9 @@ async def test_closing_ends_a_running_job_as_lost_and_not_as_cancelled(tmp_path)
         await worker.render(task(tmp_path, job_id="late"), Steps())
 
 
+@pytest.mark.slow
 async def test_closing_while_the_worker_starts_is_quick():
-    async with asyncio.timeout(60), executor():
+    async with asyncio.timeout(180), executor():
         await asyncio.sleep(0.05)
 
 
@@ -225,3 +283,14 @@ async def test_secrets_do_not_reach_the_worker(tmp_path, monkeypatch):
 
     assert "hush" not in environment.values()
     assert environment["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.slow
+async def test_a_model_whose_folder_is_gone_fails_its_own_jobs_only(tmp_path):
+    """Once the slot knows its device, it asks the entry whether the model needs a card."""
+    models = {"testcard": {"step_seconds": 0.01}, "mine": {"engine": "diffusers", "path": "/gone"}}
+    async with LocalSlot(models=models, limits=LIMITS) as slot:
+        await slot.render(task(tmp_path, job_id="a"), Steps())
+        with pytest.raises(UserError, match=r"folder\.missing"):
+            await slot.render(task(tmp_path, job_id="b", model="mine"), Steps())
+        await slot.render(task(tmp_path, job_id="c"), Steps())

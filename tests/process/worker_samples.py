@@ -6,29 +6,29 @@ from pathlib import Path
 
 import psutil
 
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.workers.executor import RenderTask
-from inference.workers.local import LocalExecutor
+from inference.workers.local import LocalSlot
 from inference.workers.watchdog import WorkerLimits
 
 ROOT = Path(__file__).parents[2]
 
 LIMITS = WorkerLimits(
-    hello_seconds=30,
+    hello_seconds=120,
     heartbeat_seconds=0.1,
-    heartbeat_limit_seconds=3,
-    load_limit_seconds=30,
-    step_limit_seconds=20,
-    cancel_grace_seconds=10,
-    shutdown_grace_seconds=10,
+    heartbeat_limit_seconds=60,
+    load_limit_seconds=120,
+    step_limit_seconds=120,
+    cancel_grace_seconds=60,
+    shutdown_grace_seconds=60,
     restart_min_seconds=0.05,
     restart_max_seconds=0.4,
 )
 
 
 def executor(limits=LIMITS, **testcard):
-    return LocalExecutor(models={"testcard": {"step_seconds": 0.01} | testcard}, limits=limits)
+    return LocalSlot(models={"testcard": {"step_seconds": 0.01} | testcard}, limits=limits)
 
 
 def spec(**changes):
@@ -38,14 +38,11 @@ def spec(**changes):
         "resolution": Resolution.P360,
         "aspect": Aspect.WIDE,
         "frames": 49,
-        "motion": Motion.FAIR,
-        "aesthetic": Aesthetic.EXCELLENT,
-        "camera": Camera.NONE,
+        "options": {"motion": "fair", "aesthetic": "excellent", "camera": "none", "fps": 24},
         "refine": False,
         "seed": 7,
         "steps": 3,
         "cfg": 7.0,
-        "fps": 24,
         "loops": 1,
     }
     return Spec(**(values | changes))

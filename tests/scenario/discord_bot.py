@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 MARK = "LOOPBACK_DISCORD"
 """Environment variable by which all processes of one bot are known."""
 
-STOP_SECONDS = 45.0
+STOP_SECONDS = 180.0
 """A graceful stop takes at most its grace time; beyond this the bot is stuck."""
 
 _CONFIG = """
@@ -112,7 +112,7 @@ class BotProcess:
                     mine.append(process)
         return mine
 
-    async def left_over(self, seconds: float = 5.0) -> list[int]:
+    async def left_over(self, seconds: float = 60.0) -> list[int]:
         """Return the processes that are still there some seconds after it has gone."""
         end = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < end:  # noqa: ASYNC110 - the dead tell nobody

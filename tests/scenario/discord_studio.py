@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.app import App, open_app
 from bot.config.sources import load_config
 from tests.fakes.discord import Channel, Guild, LoopbackDiscord, Message, Person
+from tests.fakes.discord.entities import walk
+from tests.scenario.discord_verdict import stem
 
-SECONDS = 60.0
+SECONDS = 180.0
 """Patience with a busy machine."""
 
 
@@ -36,13 +38,19 @@ class Installation:
 
     @contextlib.asynccontextmanager
     async def bot(
-        self, *, section: dict | None = None, house: dict | None = None, **models
+        self,
+        *,
+        section: dict | None = None,
+        house: dict | None = None,
+        installed: Sequence[str] = ("testcard",),
+        **models,
     ) -> AsyncIterator[App]:
         """Run the bot for the length of the block; the data stays for the next one.
 
         Args:
             section: Further keys of `[discord]`.
             house: Further keys of `[bot]`.
+            installed: Names of models.
             models: Keys of `[models.testcard]`.
         """
         config = load_config(
@@ -61,7 +69,7 @@ class Installation:
                     **(section or {}),
                 },
                 "models": {
-                    "installed": ["testcard"],
+                    "installed": list(installed),
                     "testcard": {"step_seconds": 0.01, "steps": 4, **models},
                 },
                 "queue": {"waiting_per_user": 5},
@@ -77,10 +85,17 @@ class Installation:
         def brought() -> Message | None:
             if card.thread is None:
                 return None
-            clips = [m for m in self.discord.witness.in_channel(card.thread) if m.attachments]
+            clips = [m for m in self.discord.witness.in_channel(card.thread) if stem(m)]
             return clips[0] if clips else None
 
         return await self.discord.until(brought, SECONDS, "clip in its thread")
+
+    async def delete(self, card: Message) -> None:
+        """Let Alice delete a clip in the menu of its card, and say that she means it."""
+        menus = [each for each in walk(card.components) if "options" in each]
+        [delete] = [each["value"] for each in menus[0]["options"] if "delete" in each["value"]]
+        asking = await self.alice.choose(card, menus[0]["custom_id"], delete).response()
+        await self.alice.click(asking, "Delete").response()
 
     async def done(self, card: Message) -> None:
         """Wait until a card says that its clip is there."""

@@ -59,10 +59,10 @@ def jobs(discord: LoopbackDiscord) -> dict[str, Job]:
     """Return the jobs of which a public message was seen, by id."""
     seen = discord.witness.messages
     ids = {job for message in seen for _, job in _pressable(message)}
-    ids |= {_stem(message) for message in seen if _stem(message)}
+    ids |= {stem(message) for message in seen if stem(message)}
     found = {job: Job(id=job) for job in ids}
     for message in seen:
-        job = found.get(_stem(message))
+        job = found.get(stem(message))
         if job is not None:
             job.clips.append(message)
         else:
@@ -135,8 +135,8 @@ def _fault_of(clip: Message, card: Message, words: str) -> str | None:
     return None
 
 
-def _stem(message: Message) -> str:
-    """Return the job whose file a message brings."""
+def stem(message: Message) -> str:
+    """Return the job whose file a message brings; the picture of a card has another name."""
     for file in message.files:
         stem = file.name.rpartition(".")[0]
         if re.fullmatch(r"[0-9A-Z]{8,26}", stem):

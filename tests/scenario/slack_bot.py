@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,9 +25,9 @@ Mode = Literal["socket", "http"]
 MARK = "RUSHES_TEST_SLACK"
 """Variable by which all processes of one bot are found, whoever their parent is."""
 
-START_SECONDS = 60.0
-STOP_SECONDS = 45.0
-KILLED_SECONDS = 5.0
+START_SECONDS = 180.0
+STOP_SECONDS = 180.0
+KILLED_SECONDS = 60.0
 """In which all children of a bot that was killed have to notice."""
 
 _CONFIG = """
@@ -43,8 +44,7 @@ api_base_url = "{slack.api_base_url}"
 host = "127.0.0.1"
 port = {port}
 [models]
-installed = ["testcard"]
-default = "testcard"
+installed = {installed}
 [models.testcard]
 step_seconds = 0.01
 steps = 4
@@ -73,14 +73,29 @@ async def declared(mode: Mode) -> Application:
 class SlackBot:
     """A bot over one data directory."""
 
-    def __init__(self, directory: Path, slack: LoopbackSlack, *, mode: Mode = "socket") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        slack: LoopbackSlack,
+        *,
+        mode: Mode = "socket",
+        installed: Sequence[str] = ("testcard",),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.slack = slack
         self.log = directory / "bot.log"
         self.port = _free_port()
         self._mode = mode
+        self._environment = dict(environment or {})
         self._config = directory / "config.toml"
         self._config.write_text(
-            _CONFIG.format(data=directory / "data", slack=slack, port=self.port, mode=mode),
+            _CONFIG.format(
+                data=directory / "data",
+                slack=slack,
+                port=self.port,
+                mode=mode,
+                installed=json.dumps(list(installed)),
+            ),
             encoding="utf-8",
         )
         self._bot: asyncio.subprocess.Process | None = None
@@ -106,6 +121,7 @@ class SlackBot:
                     "OMP_NUM_THREADS": "1",
                     "PYTHONPATH": str(ROOT),
                     MARK: self.slack.api_base_url,
+                    **self._environment,
                 },
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

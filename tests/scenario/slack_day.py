@@ -36,9 +36,6 @@ ACTS_AT_ONCE = 4
 LOOK_SECONDS = 0.3
 """Between two looks at what was brought."""
 
-UNSURE_SECONDS = 2.0
-"""What was asked so shortly before a kill may be lost: nobody was shown a card for it."""
-
 CARD_SECONDS = 20.0
 """After that, what was not certainly heard was not heard."""
 
@@ -138,7 +135,7 @@ class Day:
             await self._settled()
             watching.cancel()
         for asked in self._asked:
-            if any(asked.at <= kill <= asked.done_at + UNSURE_SECONDS for kill in self._kills):
+            if any(asked.at <= kill <= asked.done_at for kill in self._kills):
                 asked.doubt = asked.doubt or "the bot was killed"
         return self._asked
 

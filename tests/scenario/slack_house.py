@@ -11,24 +11,26 @@ from typing import Any
 
 from bot.app import make_card_factory
 from bot.config.sections import SlackSection
-from bot.delivery import Delivery
+from bot.delivery.worker import Delivery
 from bot.platform import Services
 from bot.slack.api.rate_limits import Limiter
-from bot.slack.inbound.manifest import manifest
+from bot.slack.manifest import manifest
 from bot.slack.platform import SlackPlatform
 from commands.installation import Installation
 from commands.policy.operator_rules import OperatorRules
-from commands.policy.stores import make_policy
+from commands.policy.stores import TABLES, make_policy
 from inference.clock import Clock, SystemClock
 from inference.domain.job import Job
 from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
-from inference.engines import registry
 from inference.jobs.assembly import Core, open_core
 from inference.safety.guard import Guard
 from inference.tasks import running
+from inference.workers.pool import Pool
 from tests.fakes.cleaner import FakeCleaner
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.commands import COMMANDS
+from tests.fakes.executor import FakeSlot
+from tests.fakes.models import MODELS
 from tests.fakes.moderators import a_guard
 from tests.fakes.slack import LoopbackSlack
 from tests.fakes.slack.application import Application
@@ -36,9 +38,10 @@ from tests.fakes.slack.application import Application
 ROOMY = QueueLimits(per_tenant=100, per_requester=100, total=100)
 
 
-def declared() -> Application:
+def declared(prefix: str = "") -> Application:
     """The app as its own manifest declares it."""
-    return Application.from_manifest(manifest(url="https://rushes.example.com"))
+    url = "https://rushes.example.com"
+    return Application.from_manifest(manifest(COMMANDS, url=url, prefix=prefix))
 
 
 class NeverShrinks:
@@ -53,7 +56,7 @@ class House:
     slack: LoopbackSlack
     directory: Path
     section: dict[str, Any] = field(default_factory=dict)
-    executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(automatic=True))
+    executor: FakeSlot = field(default_factory=lambda: FakeSlot(automatic=True))
     operators: frozenset[str] = frozenset()
     rules: OperatorRules = field(default_factory=OperatorRules)
     guard: Guard = field(default_factory=a_guard)
@@ -79,16 +82,17 @@ class House:
         )
         self.platform = SlackPlatform(section, clock=self.clock, limiter=limiter)
         installation = Installation(
-            models=(registry.capabilities("testcard"),), default_model="testcard"
+            models=(MODELS.capabilities("testcard"),), default_model="testcard"
         )
         async with contextlib.AsyncExitStack() as stack:
             self.core = core = await stack.enter_async_context(
                 open_core(
                     data_directory=self.directory,
-                    executor=self.executor,
+                    packages=(TABLES,),
+                    pool=Pool([self.executor]),
                     cleaner=FakeCleaner(),
                     sources={"slack": self.platform.images},
-                    capabilities=registry.capabilities,
+                    capabilities=MODELS.capabilities,
                     limits=ROOMY,
                     weights={},
                     watermark=WatermarkSettings(),
@@ -101,7 +105,8 @@ class House:
             self.services = Services(
                 jobs=core.jobs,
                 installation=installation,
-                policy=make_policy(core.database, clock, self.rules),
+                policy=make_policy(core.database, clock, installation.options, self.rules),
+                commands=COMMANDS,
                 language="en",
                 database=core.database,
                 operators=self.operators,

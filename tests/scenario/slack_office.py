@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from bot.slack.address import Address
 from bot.slack.api.calls import Calls
 from bot.slack.api.clients import Clients, Credentials
 from bot.slack.api.rate_limits import Limiter
-from bot.slack.inbound.images import SlackImages
+from bot.slack.inbound.images import ImageFetcher
 from bot.slack.installations import Installation
 from bot.slack.outbound.files import Files
-from bot.slack.outbound.posting import Posting
+from bot.slack.outbound.messages import Poster
 from commands.text import cards
 from commands.text.cards import Standing
 from inference.clock import SystemClock
@@ -42,8 +42,8 @@ class Office:
 
     slack: LoopbackSlack
     directory: Path
-    posting: Posting = field(init=False)
-    images: SlackImages = field(init=False)
+    poster: Poster = field(init=False)
+    images: ImageFetcher = field(init=False)
 
     def __post_init__(self):
         self.acme, self.far = self.slack.add_team("acme"), self.slack.add_team("far")
@@ -73,8 +73,8 @@ class Office:
                     )
                 )
             calls = Calls(clients, Limiter(clock, since=clock.monotonic() - 60))
-            self.posting = Posting(calls, Files(calls, clock, settle_seconds=SETTLE_SECONDS))
-            self.images = SlackImages(calls, clock)
+            self.poster = Poster(calls, Files(calls, clock, settle_seconds=SETTLE_SECONDS))
+            self.images = ImageFetcher(calls, clock)
             yield self
 
     def job(self, person=None, channel=None, *, thread_ts=None, **changes: Any) -> Job:
@@ -83,7 +83,7 @@ class Office:
             team=person.user.team.id, channel=channel.id, thread_ts=thread_ts, user=person.id
         )
         changes.setdefault("spec", a_spec(prompt="<!channel> & *friends*"))
-        return a_job(requester=person.id, platform="slack", address=address.as_dict(), **changes)
+        return a_job(requester=person.id, platform="slack", address=asdict(address), **changes)
 
     def card(self, job: Job, **changes: Any) -> Outgoing:
         drawn = cards.status(job, Standing(now=job.created_at), "en")
@@ -110,7 +110,7 @@ class Office:
         raise Killed
 
     async def post(self, message: Outgoing, remember=None):
-        return await self.posting.post(message, remember or self.remember)
+        return await self.poster.post(message, remember or self.remember)
 
     def clips(self, channel=None):
         return [m for m in (channel or self.general).messages if m.files and not m.deleted]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
 
-SECONDS = 60.0
+SECONDS = 180.0
 """Patience with a busy machine; nothing here takes more than a few."""
 
 
@@ -44,7 +44,7 @@ class Shell:
             },
             text=True,
             stdin=options.get("stdin", subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
+            stdout=options.get("stdout", subprocess.PIPE),
             stderr=subprocess.PIPE,
         )
 
@@ -59,26 +59,29 @@ class Shell:
                 raise
         return Ended(code=process.returncode, out=out, err=err)
 
-    def serve(self) -> subprocess.Popen[str]:
+    def serve(self, *, data: str = "data") -> subprocess.Popen[str]:
         """Start `rushes run` and wait until it listens."""
-        process = self.start("run")
+        process = self.start("run", "--data-dir", data)
         deadline = time.monotonic() + SECONDS
-        while not self._listens():
+        while not self._listens(data):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return process
 
-    def _listens(self) -> bool:
+    def _listens(self, data: str) -> bool:
         with (
             socket.socket(socket.AF_UNIX) as caller,
-            short_socket_path(self.directory / "data" / SOCKET_NAME) as address,
+            short_socket_path(self.directory / data / SOCKET_NAME) as address,
         ):
             return caller.connect_ex(address) == 0
 
     def settled(self, job: str, *arguments: str) -> str:
         """Wait until a job brought its file, and return what `show` prints."""
         deadline = time.monotonic() + SECONDS
+        while not list(self.directory.glob(f"*/threads/*/{job}/*.mp4")):
+            assert time.monotonic() < deadline, self.rushes("show", job, *arguments)
+            time.sleep(0.02)
         while True:
             shown = self.rushes("show", job, *arguments)
             if "▶" in shown.out:

@@ -69,6 +69,31 @@ def test_what_people_ask_for_is_refined_rendered_and_written_into_the_file(shell
     )  # what was drawn has no own words
 
 
+async def test_one_word_is_for_all_that_were_asked_for_together(installation, server, tmp_path):
+    kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
+    await installation.command("/rushes settings set review yes", kim)
+    line = "/generate fuchs im schnee --res 360p --frames 1 --count 3"
+    made = await installation.command(line, kim)
+    together = (await installation.job(made.card.job, kim)).together
+    assert len(together) == 3
+
+    async def reached(state):
+        async with asyncio.timeout(60):
+            for job in together:
+                while (await installation.job(job, kim)).state != state:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.05)
+        return await installation.job(made.card.job, kim)
+
+    card = (await reached("review")).card
+    assert plain(card).count("Waiting for you to approve") == 4  # of each, and what to do now
+    accept = next(button for button in card.buttons if button.action is Action.ACCEPT)
+    await installation.press(accept.id, kim)
+
+    await reached("done")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.slow
 def test_all_works_the_same_with_the_assistant_down(shell):
     configure(shell, "http://127.0.0.1:9/v1")
 
@@ -133,6 +158,7 @@ async def test_a_refined_prompt_waits_for_its_requesters_word(installation, serv
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_without_an_assistant_nothing_is_offered_and_all_else_works(shell):
     shell.write_config()
 
@@ -154,6 +180,7 @@ def test_without_an_assistant_nothing_is_offered_and_all_else_works(shell):
     assert len(recipes(shell, ended.out)) == 2
 
 
+@pytest.mark.slow
 def test_a_script_answers_a_review_or_does_not_wait_for_one(shell, server):
     configure(shell, server.base_url)
 

@@ -11,12 +11,14 @@ import pytest
 
 from bot.app import open_app
 from bot.config.sources import load_config
-from bot.delivery_slots import Lane, tenant_slots
+from bot.delivery.slots import Pool, tenant_slots
 from inference.jobs.preparation import DOWNLOADS_OF_TENANT
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
 
-SECONDS = 60.0
+pytestmark = pytest.mark.process
+
+SECONDS = 180.0
 
 ID = r"\b[0-9A-Z]{10}\b"
 
@@ -63,6 +65,7 @@ async def discord():
         assert discord.violations == []
 
 
+@pytest.mark.slow
 async def test_two_chats_take_turns_on_one_gpu(tmp_path, discord, slack, acme):
     guild = discord.add_guild("studio")
     general, alice = discord.add_channel(guild, "general"), discord.add_person("alice", guild)
@@ -99,6 +102,7 @@ def slack_clips(channel):
     return [reply for card in channel.messages for reply in channel.thread(card.ts) if reply.files]
 
 
+@pytest.mark.slow
 async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
     tmp_path, discord, slack, acme
 ):
@@ -114,7 +118,7 @@ async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
         )
         for number in range(MANY):
             await alice.slash(general, "generate", prompt=f"fox {number} {SHORT}").response()
-        most = tenant_slots(Lane.UPLOADS)
+        most = tenant_slots(Pool.UPLOADS)
         await discord.until(lambda: hanging(discord) >= most, SECONDS, "uploads")
 
         await bob.command(channel, "/generate", f"a fox {SHORT}")
@@ -135,6 +139,7 @@ def hanging(discord):
     return sum(seen.status is None and seen.trouble is not None for seen in discord.api.requests)
 
 
+@pytest.mark.slow
 async def test_pictures_that_discord_does_not_send_hold_up_neither_words_nor_slack(
     tmp_path, discord, slack, acme
 ):

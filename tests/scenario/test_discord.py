@@ -11,6 +11,7 @@ from bot.discord.inbound import answers
 from inference.domain.errors import UserError
 from tests.fakes.discord import ChannelKind, File, Permission
 from tests.scenario.discord_studio import SECONDS, eventually, installation
+from tests.scenario.discord_verdict import stem
 
 pytestmark = pytest.mark.process
 
@@ -40,6 +41,7 @@ async def text_of(interaction) -> str:
     return (await interaction.response()).text
 
 
+@pytest.mark.tour
 async def test_a_command_becomes_a_card_then_a_clip_in_its_thread_with_one_ping(place):
     place.discord.api.limits.on = True
     async with place.bot():
@@ -49,10 +51,27 @@ async def test_a_command_becomes_a_card_then_a_clip_in_its_thread_with_one_ping(
         clip = await place.clip(card)
         await place.done(card)
     assert card.thread.name == FOX
-    assert card.thread.mention in card.text
+    [link] = [button for button in card.buttons if "url" in button]
+    assert link["url"].endswith(f"/{card.thread.id}/{clip.id}")
+    assert [file.name for file in card.files] == ["preview.jpg"]
     assert place.discord.witness.pings(place.alice.user) == [clip]
     assert clip.files[0].data[4:8] == b"ftyp"
-    assert {"Reroll", "Edit", "Info", "Delete"} <= {button["label"] for button in clip.buttons}
+    assert f"**\u2068{FOX}\u2069**" in clip.text
+    assert [button["label"] for button in clip.buttons] == ["Reroll", "Edit", "Extend", "Info"]
+
+
+@pytest.mark.slow
+async def test_where_layouts_are_refused_cards_are_embeds(place):
+    place.discord.world.layouts_refused = True
+    async with place.bot(step_seconds=0.1):
+        card = await place.alice.slash(place.general, "generate", prompt=SHORT).response()
+        assert FOX in card.embeds[0]["title"]
+        clip = await place.clip(card)
+        place.discord.world.layouts_refused = False  # what is posted keeps its form
+        await place.done(card)
+    assert card.thread.mention in card.embeds[0]["description"]
+    assert [file.name for file in card.files] == ["preview.jpg"]
+    assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
 async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(place):
@@ -83,7 +102,10 @@ async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(plac
         for more in (again, edited):
             await place.done(more)
         assert len(place.discord.witness.in_channel(card.thread)) == 5
-        await alice.click(clip, "Delete").response()
+        job = stem(clip)
+        asking = await alice.choose(clip, f"v1:more:{job}", f"v1:delete:{job}").response()
+        assert asking.visible_to is alice.user
+        await alice.click(asking, "Delete").response()
         await place.discord.until(lambda: clip.deleted, SECONDS, "clip taken back")
 
 
@@ -147,6 +169,7 @@ async def test_an_answer_that_was_lost_on_the_way_is_found_again(place):
     assert place.discord.witness.in_channel(place.general) == [card]
 
 
+@pytest.mark.slow
 async def test_a_request_that_could_not_be_answered_still_gets_its_card_and_clip(place):
     place.discord.trouble(r"POST /interactions/.*callback", times=1, status=404, code=10062)
     async with place.bot():
@@ -169,6 +192,7 @@ async def test_a_clip_is_posted_once_whatever_becomes_of_the_request(place):
     assert place.discord.witness.in_channel(card.thread) == [clip]
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_too_large_comes_smaller(place):
     trouble = place.discord.trouble(
         r"POST /channels/\d+/messages$", times=9, status=413, code=40005, larger_than=30_000
@@ -181,6 +205,7 @@ async def test_a_file_that_is_too_large_comes_smaller(place):
     assert len(clip.files[0].data) < 30_000
 
 
+@pytest.mark.slow
 async def test_where_the_thread_is_closed_the_clip_comes_by_direct_message(place):
     async with place.bot(step_seconds=0.3):
         card = await place.alice.slash(place.general, "image", prompt=FOX).response()
@@ -188,7 +213,7 @@ async def test_where_the_thread_is_closed_the_clip_comes_by_direct_message(place
         direct = place.alice.direct
         shown = place.discord.witness.in_channel
         await place.discord.until(
-            lambda: [m for m in shown(direct) if m.attachments], SECONDS, "clip by message"
+            lambda: [m for m in shown(direct) if stem(m)], SECONDS, "clip by message"
         )
     assert card.channel.deleted
 
@@ -196,7 +221,7 @@ async def test_where_the_thread_is_closed_the_clip_comes_by_direct_message(place
 async def test_a_restart_and_a_dead_token_in_the_middle_of_a_job_change_nothing(place):
     async with place.bot(step_seconds=30.0):
         card = await place.alice.slash(place.general, "image", prompt=FOX).response()
-        await place.discord.until(lambda: "starting" in card.text, SECONDS, "card running")
+        await place.discord.until(lambda: "%" in card.text, SECONDS, "card running")
     place.discord.clock.advance(3600)
     async with place.bot():
         await place.done(card)
@@ -205,6 +230,7 @@ async def test_a_restart_and_a_dead_token_in_the_middle_of_a_job_change_nothing(
     assert place.discord.witness.dead_token_uses == []
 
 
+@pytest.mark.slow
 async def test_the_gateway_may_go_in_the_middle_of_a_job(place):
     async with place.bot(step_seconds=0.2):
         card = await place.alice.slash(place.general, "image", prompt=FOX).response()
@@ -215,6 +241,7 @@ async def test_the_gateway_may_go_in_the_middle_of_a_job(place):
         assert FOX in await text_of(place.alice.slash(place.general, "rushes history"))
 
 
+@pytest.mark.slow
 async def test_commands_are_told_to_discord_only_when_they_changed(place):
     place.discord.trouble(r"PUT /applications/\d+/commands", times=1, status=503)
     for _ in range(2):
@@ -244,15 +271,15 @@ async def test_a_guild_that_sends_the_bot_away_gets_no_more_work_done(place):
 
 async def test_a_token_that_discord_does_not_take_is_one_clear_error(place):
     from bot.config.sections import DiscordSection
-    from bot.discord.invite import invitation
+    from bot.discord.connection import logged_in
 
     section = DiscordSection(token=place.alice.user.name, api_base_url=place.discord.api_url)
     with pytest.raises(UserError, match="token_rejected"):
-        await invitation(section)
-    right = section.model_copy(update={"token": section.token.__class__(place.discord.token)})
-    assert "permissions=" in await invitation(right)
+        async with logged_in(section, place.alice.user.name):
+            pass
 
 
+@pytest.mark.slow
 async def test_slow_requests_say_thinking_first_and_end_with_the_same_one_card(place, monkeypatch):
     monkeypatch.setattr(answers, "PROMPT_SECONDS", 0.0)
     async with place.bot():
@@ -272,6 +299,7 @@ async def test_slow_requests_say_thinking_first_and_end_with_the_same_one_card(p
     assert place.discord.witness.in_channel(place.general) == [card]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("fault", [{"reset": True, "taken": True}, {"status": 503}], ids=str)
 async def test_thinking_is_not_left_behind_when_its_answer_is_lost(place, monkeypatch, fault):
     monkeypatch.setattr(answers, "PROMPT_SECONDS", 0.0)

@@ -21,7 +21,7 @@ async def place(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(command_sync, "PAUSES", (0.05,))
+    monkeypatch.setattr(command_sync, "LONGEST_SECONDS", 0.05)
 
 
 def registered(place, guild):
@@ -68,8 +68,10 @@ async def test_one_wrong_guild_id_takes_the_commands_from_no_other_guild(place, 
     assert place.discord.registry.overwrites == 2
 
 
+@pytest.mark.slow
 async def test_an_invitation_is_followed_by_commands_at_once(place, monkeypatch):
-    monkeypatch.setattr(command_sync, "PAUSES", (3600.0,))
+    monkeypatch.setattr(command_sync, "FIRST_SECONDS", 3600.0)
+    monkeypatch.setattr(command_sync, "LONGEST_SECONDS", 3600.0)
     later = place.discord.add_guild("later")
     place.discord.world.remove_bot(later)
     async with place.bot(section={"guild_ids": [later.id, place.guild.id]}) as app:

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot import fallback
+from bot.delivery import fallback
 from bot.discord import platform
 from inference.clock import SystemClock
 from inference.domain.outbox import ActKind, Route
 from tests.fakes.discord import ChannelKind, Permission
+from tests.fakes.discord.entities import COMPONENTS_V2
 from tests.scenario.discord_studio import SECONDS, eventually, installation
+from tests.scenario.discord_verdict import stem
 
 pytestmark = pytest.mark.process
 
@@ -26,7 +28,7 @@ POSTS = r"POST /channels/\d+/messages$"
 
 @pytest.fixture
 async def place(tmp_path, monkeypatch):
-    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", (0.2,))
+    monkeypatch.setattr(fallback, "LONGEST_SECONDS", 0.2)
     monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 5.0)
     async with installation(tmp_path / "data") as place:
         yield place
@@ -40,7 +42,7 @@ async def clip_in(place, channel, number=0):
     """Wait for a clip in a channel, thread or direct message."""
 
     def brought():
-        clips = [m for m in place.discord.witness.in_channel(channel) if m.attachments]
+        clips = [m for m in place.discord.witness.in_channel(channel) if stem(m)]
         return clips[number] if len(clips) > number else None
 
     return await place.discord.until(brought, SECONDS, "clip")
@@ -62,6 +64,7 @@ def refusals(place):
     return sum(seen.status == 403 for seen in place.discord.witness.requests)
 
 
+@pytest.mark.slow
 async def test_a_clip_comes_as_a_reply_when_threads_are_used_up_for_minutes(place):
     place.discord.api.limits.buckets[THREADS] = (2, 300.0)
     async with place.bot():
@@ -77,6 +80,7 @@ async def test_a_clip_comes_as_a_reply_when_threads_are_used_up_for_minutes(plac
     assert 429 not in {seen.status for seen in place.discord.witness.requests}
 
 
+@pytest.mark.slow
 async def test_a_clip_waits_seconds_for_a_thread(place):
     place.discord.api.limits.buckets[THREADS] = (1, 5.0)
     async with place.bot():
@@ -86,7 +90,9 @@ async def test_a_clip_waits_seconds_for_a_thread(place):
     assert card.thread.auto_archive_minutes == 10080
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("prompt", ["###", "a fox in 1488"])
+@pytest.mark.slow
 async def test_a_thread_whose_name_is_refused_gets_a_neutral_one(place, prompt):
     async with place.bot():
         card = await asked(place, prompt=prompt)
@@ -95,7 +101,9 @@ async def test_a_thread_whose_name_is_refused_gets_a_neutral_one(place, prompt):
     assert clip.files[0].name.partition(".")[0] in card.thread.name
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("code", [200000, 240000, 20009, 50035])
+@pytest.mark.slow
 async def test_a_card_whose_words_are_refused_comes_without_them(place, code):
     place.discord.trouble(r"POST /interactions/.*callback", status=404, code=10062)
     place.discord.world.words_refused = {re.compile("red fox"): code}
@@ -110,6 +118,7 @@ async def test_a_card_whose_words_are_refused_comes_without_them(place, code):
         assert "red fox" not in str([message.text, message.attachments])
 
 
+@pytest.mark.slow
 async def test_the_oldest_own_thread_makes_room_where_a_server_has_too_many(place):
     place.guild.max_active_threads = 2
     async with place.bot():
@@ -120,6 +129,7 @@ async def test_the_oldest_own_thread_makes_room_where_a_server_has_too_many(plac
     assert [card.thread.archived for card in cards] == [True, False, False]
 
 
+@pytest.mark.slow
 async def test_where_no_thread_can_make_room_the_clip_is_a_reply_and_admins_hear_of_it_once(place):
     place.discord.thread_of(place.alice, place.general, "ideas")
     place.guild.max_active_threads = 1
@@ -133,6 +143,7 @@ async def test_where_no_thread_can_make_room_the_clip_is_a_reply_and_admins_hear
     assert ["Admins" in clip.text for clip in clips] == [True, False]
 
 
+@pytest.mark.slow
 async def test_a_bot_that_is_timed_out_brings_its_clip_into_the_thread_afterwards(place):
     place.alice.user.accepts_direct_messages = False
     async with place.bot(step_seconds=0.1):
@@ -147,6 +158,7 @@ async def test_a_bot_that_is_timed_out_brings_its_clip_into_the_thread_afterward
     assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     "lost",
     [
@@ -170,7 +182,7 @@ async def test_a_permission_that_is_lost_for_minutes_loses_no_clip(place, lost):
     assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_where_only_threads_are_forbidden_the_clip_is_a_reply(place, told):
     async with place.bot(step_seconds=0.1):
         card = await asked(place)
@@ -201,6 +213,7 @@ async def test_a_place_that_stays_closed_sends_its_clip_by_message_and_says_why(
     assert "cannot write in the channel" in clip.text
 
 
+@pytest.mark.slow
 async def test_a_card_that_was_deleted_leaves_its_clip_in_the_channel(place):
     async with place.bot(step_seconds=0.1):
         card = await asked(place)
@@ -209,6 +222,7 @@ async def test_a_card_that_was_deleted_leaves_its_clip_in_the_channel(place):
     assert "card" in clip.text
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_in_a_voice_channel_without_connect_makes_no_second_clip(
     place, monkeypatch
 ):
@@ -240,6 +254,7 @@ async def test_a_clip_that_no_place_takes_is_kept_and_its_card_says_so(place, mo
     assert not place.discord.witness.pings(place.alice.user)
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_without_message_history_makes_no_second_clip(place, monkeypatch):
     monkeypatch.setattr(platform, "NONCE_SECONDS", -1.0)
     monkeypatch.setattr(platform, "UNSEEN_SECONDS", 2.0)
@@ -257,6 +272,7 @@ async def test_a_lost_answer_without_message_history_makes_no_second_clip(place,
     assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
+@pytest.mark.slow
 async def test_a_clock_that_is_set_back_after_a_lost_answer_holds_no_job_up(place, monkeypatch):
     stage = place.discord.add_channel(place.guild, "stage", ChannelKind.VOICE)
     place.discord.trouble(POSTS, reset=True, taken=True)
@@ -277,6 +293,7 @@ async def test_a_clock_that_is_set_back_after_a_lost_answer_holds_no_job_up(plac
     assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_in_a_channel_that_closes_for_minutes_makes_no_second_clip(
     place, monkeypatch
 ):
@@ -294,10 +311,12 @@ async def test_a_lost_answer_in_a_channel_that_closes_for_minutes_makes_no_secon
         place.general.overwrites.clear()
         place.discord.world.changed(place.general)
         await place.done(card)
-    assert [m for m in place.discord.witness.messages if m.attachments] == [clip]
+    assert [m for m in place.discord.witness.messages if stem(m)] == [clip]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("ahead", [3600, -3600])
+@pytest.mark.slow
 async def test_a_clock_that_is_wrong_by_an_hour_makes_no_second_clip(place, monkeypatch, ahead):
     monkeypatch.setattr(SystemClock, "now", lambda _: time.time() + ahead)
     stage = place.discord.add_channel(place.guild, "stage", ChannelKind.VOICE)
@@ -307,11 +326,12 @@ async def test_a_clock_that_is_wrong_by_an_hour_makes_no_second_clip(place, monk
         await eventually(lambda: posting.left == 0)
         place.discord.clock.advance(600)  # the nonce is forgotten
         await place.done(card)
-    clips = [m for m in place.discord.witness.in_channel(stage) if m.attachments]
+    clips = [m for m in place.discord.witness.in_channel(stage) if stem(m)]
     assert clips == place.discord.witness.pings(place.alice.user)
     assert len(clips) == 1
 
 
+@pytest.mark.slow
 async def test_a_clip_comes_without_reply_where_history_may_not_be_read(place):
     stage = place.discord.add_channel(place.guild, "stage", ChannelKind.VOICE)
     async with place.bot(step_seconds=0.1):
@@ -338,7 +358,7 @@ async def test_a_clip_is_found_behind_many_messages_of_others(place, monkeypatch
         place.discord.clock.advance(3600)
         looking.over()
         await place.done(card)
-    assert [m for m in place.discord.witness.in_channel(stage) if m.attachments] == [clip]
+    assert [m for m in place.discord.witness.in_channel(stage) if stem(m)] == [clip]
 
 
 async def test_connect_is_asked_for_in_voice_channels(place):
@@ -352,18 +372,20 @@ async def test_connect_is_asked_for_in_voice_channels(place):
     assert "“Connect”" in refused.text
 
 
+@pytest.mark.slow
 async def test_what_is_deleted_during_a_time_out_is_taken_back_afterwards(place):
     async with place.bot():
         card = await asked(place)
         clip = await place.clip(card)
         await place.done(card)
         place.discord.world.time_out(place.guild)
-        await place.alice.click(clip, "Delete").response()
+        await place.delete(card)
         await eventually(lambda: refusals(place) > 1)
         place.discord.world.time_out(place.guild, over=True)
         await place.discord.until(lambda: clip.deleted, SECONDS, "clip taken back")
 
 
+@pytest.mark.slow
 async def test_a_card_says_how_it_ended_though_it_was_edited_too_often(place):
     edits = r"PATCH /channels/\d+/messages/\d+$"
     async with place.bot(step_seconds=0.1):
@@ -374,17 +396,22 @@ async def test_a_card_says_how_it_ended_though_it_was_edited_too_often(place):
     assert trouble.left == 0
 
 
+@pytest.mark.slow
 async def test_a_card_without_leave_for_embeds_goes_on_as_text(place):
     async with place.bot(step_seconds=0.3):
         card = await asked(place)
-        assert card.embeds
         for role in place.guild.roles:
             place.general.deny(role, Permission.EMBED_LINKS)
         place.discord.world.changed(place.general)
         await place.done(card)
-    assert not card.embeds
+        without = await asked(place)
+        await place.done(without)
+    assert card.flags & COMPONENTS_V2  # a layout stays one, and needs no leave
+    assert not without.embeds
+    assert without.content
 
 
+@pytest.mark.slow
 async def test_an_outage_of_a_server_sends_nothing_elsewhere(place):
     async with place.bot(step_seconds=0.1) as app:
         card = await asked(place)
@@ -397,6 +424,7 @@ async def test_an_outage_of_a_server_sends_nothing_elsewhere(place):
     assert place.discord.witness.pings(place.alice.user) == [clip]
 
 
+@pytest.mark.slow
 async def test_a_job_in_a_thread_waits_while_that_is_locked(place):
     thread = place.discord.thread_of(place.alice, place.general, "ideas")
     async with place.bot(step_seconds=0.1):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from inference.domain.job import Audience
 from tests.fakes.discord import Permission
 from tests.fakes.discord.entities import Channel
 from tests.fakes.discord.typing_in import CannotAsk
+from tests.fakes.orders import an_order
 from tests.scenario.discord_studio import SECONDS, installation
+from tests.scenario.discord_verdict import stem
 
 pytestmark = pytest.mark.process
 
@@ -68,7 +73,18 @@ async def test_a_hidden_channel_is_for_its_people_alone(place, bob, vault):
         assert typed.choices == []
 
 
+async def test_a_job_that_came_over_http_stands_in_the_queue_of_its_server(place, bob):
+    async with place.bot(step_seconds=1.0) as app:
+        await app.core.jobs.pause()
+        tenant = f"discord:{place.guild.id}"
+        order = an_order(tenant, model="testcard", prompt="a fox from afar")
+        audience = Audience(channel="http", private=False)
+        await app.core.jobs.submit(replace(order, platform="http", audience=audience))
+        assert "a fox from afar" in await answer(bob, place.general, "rushes queue")
+
+
 @attack("list a private thread from its own channel")
+@pytest.mark.slow
 async def test_a_private_thread_is_for_its_people_alone(place, bob):
     async with place.bot(step_seconds=1.0) as app:
         await app.core.jobs.pause()
@@ -107,6 +123,7 @@ async def test_a_channel_that_turned_private_hides_its_jobs(place, bob):
 
 
 @pytest.mark.attack("tenants", "Discord: make something in closed direct messages")
+@pytest.mark.slow
 async def test_closed_direct_messages_offer_no_command_and_take_nothing(place):
     alice, discord = place.alice, place.discord
     async with place.bot():
@@ -117,7 +134,7 @@ async def test_closed_direct_messages_offer_no_command_and_take_nothing(place):
         await discord.until(lambda: discord.registry.overwrites > told, SECONDS, "commands told")
         with pytest.raises(CannotAsk):
             alice.slash(alice.direct, "generate", prompt="a fox")
-        clip = next(m for m in alice.direct.visible() if m.attachments)
+        clip = next(m for m in alice.direct.visible() if stem(m))
         assert "direct messages" in (await alice.click(clip, "Reroll").response()).text
         assert "a fox" in await answer(alice, alice.direct, "rushes history")
         made = await app.core.database.read("SELECT count(*) AS jobs FROM jobs")

@@ -13,6 +13,7 @@ from bot.discord.inbound import answers
 from bot.discord.two_hosts import HEALTH_KEY
 from commands.actions import Action, ButtonId
 from tests.scenario.discord_studio import SECONDS, eventually, installation
+from tests.scenario.discord_verdict import stem
 
 pytestmark = pytest.mark.process
 
@@ -45,13 +46,14 @@ def cards(place):
 
 
 def clips(place):
-    return [message for message in place.discord.witness.messages if message.attachments]
+    return [message for message in place.discord.witness.messages if stem(message)]
 
 
 def seen(*apps) -> bool:
     return any(HEALTH_KEY in app.services.health.problems for app in apps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thinking", [False, True])
 async def test_three_requests_make_three_cards_and_three_clips(place, monkeypatch, thinking):
     if thinking:
@@ -78,6 +80,7 @@ async def test_three_requests_make_three_cards_and_three_clips(place, monkeypatc
     assert len(cards(place)) == len(clips(place)) == 3
 
 
+@pytest.mark.slow
 async def test_presses_reach_the_host_that_knows_the_job(place):
     async with two_hosts(place) as apps:
         for number in range(4):
@@ -101,13 +104,14 @@ async def test_a_job_that_runs_already_is_stopped_and_leaves_nothing(place):
         # As if another process had been faster, and Discord slow to say so.
         place.discord.trouble(r"POST /interactions/", status=400, code=40060, slow_seconds=4.0)
         place.alice.slash(place.general, "generate", prompt=FOX)
-        await eventually(lambda: app.core.dispatcher.running is not None)
+        await eventually(lambda: app.core.dispatcher.active)
         await eventually(lambda: seen(app))
-        await eventually(lambda: app.core.dispatcher.running is None)
+        await eventually(lambda: not app.core.dispatcher.active)
         assert await jobs_of(app) == []
     assert cards(place) == []
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     "fault",
     [

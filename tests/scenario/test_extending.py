@@ -16,6 +16,8 @@ from commands.context import Call
 from commands.run import execute, press
 from commands.text.card import plain
 from inference.domain.job import JobState
+from inference.media.provenance import AI_MADE, read_source_type
+from inference.media.size_ladder import fit, fit_still
 
 pytestmark = pytest.mark.process
 
@@ -45,6 +47,7 @@ def call(app, tmp_path):
         jobs=app.core.jobs,
         installation=app.services.installation,
         policy=app.services.policy,
+        commands=app.services.commands,
     )
 
 
@@ -67,7 +70,9 @@ def frames_in(path):
         return sum(1 for _ in container.decode(video=0))
 
 
-async def test_extend_brings_one_longer_clip_and_delete_takes_what_it_needs_along(app, call):
+async def test_extend_brings_one_longer_clip_and_delete_takes_what_it_needs_along(
+    app, call, tmp_path
+):
     card = await execute("/generate a red fox --res 360p --frames 49", call)
     job, preview = await reached(app, card.job, JobState.DONE)
     assert preview is not None
@@ -79,6 +84,11 @@ async def test_extend_brings_one_longer_clip_and_delete_takes_what_it_needs_alon
 
     assert longer.parent == job.id
     assert longer.manifest.frames == frames_in(app.core.jobs.files(longer)) == 81
+    made = app.core.jobs.files(longer)
+    assert read_source_type(made) == AI_MADE
+    smaller = fit(made, made.stat().st_size * 2 // 3, tmp_path)
+    assert read_source_type(smaller.path) == AI_MADE
+    assert read_source_type(fit_still(made, 30_000, tmp_path).path) == AI_MADE
     kept = json.loads(app.core.artifacts.latents(longer).read_bytes())
     assert kept == {"frames": 81, "seed": job.spec.seed}
 

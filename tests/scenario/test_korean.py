@@ -82,6 +82,7 @@ def minji(acme):
     return acme.add_user("minji", locale="ko-KR")
 
 
+@pytest.mark.slow
 async def test_on_slack_everything_is_in_the_language_of_whoever_asks(slack, house, acme, minji):
     channel = acme.add_channel("studio", minji)
     await minji.command(channel, "/generate", FOX)

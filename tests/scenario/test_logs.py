@@ -18,8 +18,8 @@ import pytest
 
 import bot.slack.app
 from bot import supervision
+from bot.delivery.live_updates import LiveUpdates
 from bot.health import Health
-from bot.live_updates import LiveUpdates
 from bot.supervision import Supervisor
 from inference.domain.events import EventBus
 from inference.domain.job import JobState
@@ -28,6 +28,8 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
 from tests.scenario.discord_studio import installation
+from tests.scenario.http_client import http_config, serving
+from tests.scenario.test_http_mcp import over_http
 from tests.unit.bot.test_background import progress
 from tests.unit.bot.test_delivery import Board, delivering
 
@@ -102,22 +104,26 @@ async def test_a_command(log, house, alice, general, monkeypatch):
 
 
 async def test_the_way_from_slack_to_a_command(log, house, alice, general, monkeypatch):
-    monkeypatch.setattr("bot.slack.inbound.command_gateway.CommandGateway._asked", leak_later)
+    monkeypatch.setattr("bot.slack.inbound.command_gateway.CommandGateway._check", leak_later)
     await alice.command(general, "/generate", PROMPT)
     await log.has("slack.bug")
 
 
+@pytest.mark.cases(1)
 async def test_a_listener_of_slack(log, house, alice, general, monkeypatch):
-    monkeypatch.setattr(bot.slack.app, "lacks", leak)
-    await alice.command(general, "/generate", PROMPT)
+    monkeypatch.setattr(bot.slack.app, "answering_team", leak)
+    asking = asyncio.create_task(alice.command(general, "/generate", PROMPT))
     await log.has("slack.bug")
+    asking.cancel()  # it is never acknowledged
 
 
+@pytest.mark.process
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("failing", "event"),
     [
         (("inference.jobs.service.JobService.waiting", leak_later), "command.bug"),
-        (("bot.discord.inbound.intake.Intake.call", leak), "discord.bug"),
+        (("bot.discord.inbound.call_factory.CallFactory.call", leak), "discord.bug"),
     ],
 )
 async def test_an_interaction_of_discord(log, tmp_path, monkeypatch, failing, event):
@@ -134,6 +140,27 @@ async def test_an_event_of_discord(log, tmp_path, monkeypatch):
         monkeypatch.setattr(client, "on_something", leak_later, raising=False)
         client.dispatch("something")
         await log.has("discord.bug")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("failing", "event"),
+    [("videos.routes.options", "http.bug"), ("mcp.tools.Tools._named", "mcp.bug")],
+)
+async def test_a_request_over_http(log, tmp_path, monkeypatch, failing, event):
+    async with serving(http_config(tmp_path / "data")) as place:
+        token = place.token()
+        if event == "http.bug":
+            async with place.session(token) as session:
+                monkeypatch.setattr(f"bot.http.{failing}", leak)
+                async with session.post("/v1/videos", json={"prompt": PROMPT}) as answer:
+                    said = await answer.text()
+        else:
+            async with over_http(place, token) as client:
+                monkeypatch.setattr(f"bot.http.{failing}", leak)
+                said = str(await client.call_tool("generate", {"prompt": PROMPT}))
+        assert "canary" not in said
+        await log.has(event)
 
 
 async def test_a_render(log, bench, core):
@@ -183,7 +210,7 @@ async def test_a_delivery(log, bench):
 async def test_live_updates(log):
     live = LiveUpdates(
         delivery=SimpleNamespace(refresh=leak_later),
-        jobs=SimpleNamespace(front=list, place=lambda _: None),
+        jobs=SimpleNamespace(front=list, position=lambda _: None),
         events=(events := EventBus()),
         clock=(clock := ManualClock()),
     )
@@ -198,7 +225,7 @@ async def test_live_updates(log):
 
 
 async def test_a_chat_that_fails(log, monkeypatch):
-    monkeypatch.setattr(supervision, "RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(supervision, "LONGEST_SECONDS", 0.0)
     chat = SimpleNamespace(name="discord", connected=False, run=leak_later)
     supervisor = Supervisor((chat,), SimpleNamespace(health=Health(), language="en"))
     running = asyncio.create_task(supervisor.run(chat))
@@ -255,6 +282,7 @@ def test_chatter_of_libraries_is_not_heard_at_any_level(log, library, level):
     logging.getLogger("x").error("Error")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("place", ["leak()", "threading.Thread(target=leak).start()"])
 def test_a_process_that_ends_by_a_bug(place):
     script = f"""

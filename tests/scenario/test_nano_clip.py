@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.domain.reference import Prepared
 from inference.domain.render import LATENTS_NAME
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
 from inference.workers.executor import RenderTask
-from inference.workers.local import LocalExecutor
+from inference.workers.local import LocalSlot
+from tests.fakes.orders import with_options
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.model, pytest.mark.process, pytest.mark.slow]
@@ -34,14 +36,11 @@ STILL = Spec(
     resolution=Resolution.P360,
     aspect=Aspect.WIDE,
     frames=1,
-    motion=Motion.FAIR,
-    aesthetic=Aesthetic.EXCELLENT,
-    camera=Camera.NONE,
+    options={"motion": "fair", "aesthetic": "excellent", "camera": "none", "fps": 24},
     refine=False,
     seed=7,
     steps=14,
     cfg=4.0,
-    fps=24,
     loops=1,
 )
 
@@ -73,7 +72,7 @@ class Installation:
 
 @pytest.fixture
 async def installation(tmp_path):
-    async with LocalExecutor(models={"nano": {}}) as executor:
+    async with LocalSlot(models={"nano": {}}) as executor:
         yield Installation(executor, tmp_path)
 
 
@@ -120,7 +119,8 @@ async def test_pictures_show_the_colours_and_places_that_were_asked_for(installa
 
 
 async def test_a_clip_shows_the_prompt_moves_and_repeats_with_its_seed(installation):
-    spec = replace(STILL, prompt="a red ball in the snow", frames=49, motion=Motion.HIGH)
+    spec = replace(STILL, prompt="a red ball in the snow", frames=49)
+    spec = with_options(spec, motion="high")
     path = await installation.render(spec)
     frames = frames_of(path)
     assert frames.shape == (49, 360, 640, 3)
@@ -136,7 +136,7 @@ async def test_a_clip_shows_the_prompt_moves_and_repeats_with_its_seed(installat
 
 async def test_a_clip_from_a_picture_begins_with_it(installation):
     picture = await installation.render(replace(STILL, prompt="a blue ball in the snow"))
-    spec = replace(STILL, prompt="a blue ball in the snow", frames=49, image="image.png")
+    spec = replace(STILL, prompt="a blue ball in the snow", frames=49, image=Prepared("image.png"))
     clip = frames_of(await installation.render(spec, image=picture))
     kept = psnr(clip[0], frames_of(picture)[0])
     assert kept >= 22, kept
@@ -146,7 +146,13 @@ async def test_a_clip_from_a_picture_begins_with_it(installation):
 async def test_a_clip_between_two_pictures_ends_with_the_second(installation):
     first = await installation.render(replace(STILL, prompt="a red ball in the snow"))
     last = await installation.render(replace(STILL, prompt="a red ball in the night sky"))
-    spec = replace(STILL, prompt="a red ball", frames=49, image="image.png", last="last.png")
+    spec = replace(
+        STILL,
+        prompt="a red ball",
+        frames=49,
+        image=Prepared("image.png"),
+        last=Prepared("last.png"),
+    )
     clip = frames_of(await installation.render(spec, image=first, last=last))
     assert psnr(clip[0], frames_of(first)[0]) > 20
     assert psnr(clip[-1], frames_of(last)[0]) > 15
@@ -156,7 +162,7 @@ async def test_a_clip_between_two_pictures_ends_with_the_second(installation):
 async def test_an_extended_clip_goes_on_without_a_jump(installation):
     spec = replace(STILL, prompt="a red ball in the snow", frames=49)
     path = await installation.render(spec)
-    more = replace(spec, seed=8, latents=LATENTS_NAME, after_frames=49)
+    more = replace(spec, seed=8, latents=Prepared(LATENTS_NAME), after_frames=49)
     longer = frames_of(await installation.render(more, latents=path.with_name(LATENTS_NAME)))
 
     assert len(longer) == more.total_frames == 81

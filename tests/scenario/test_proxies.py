@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 
 from bot.config.sections import DiscordSection
-from bot.connector import ProxyError, open_session
-from bot.discord.invite import invitation
-from inference.assist.base import Draft
+from bot.discord.connection import logged_in
+from bot.network.connector import (
+    ProxyError,
+    open_session,
+)
+from inference.assist.base import RefinementRequest
 from inference.assist.openai import AssistantSettings, open_assistant
 from inference.domain.errors import AssistantError, UserError
 from inference.domain.spec import Mode
@@ -88,6 +91,7 @@ async def test_discord_goes_through_a_proxy_that_wants_a_password(place, proxy):
     assert proxy.refused == []
 
 
+@pytest.mark.slow
 async def test_a_chat_without_tls_takes_the_proxy_of_the_one_with_it(place, environ):
     async with LoopbackProxy() as proxy:
         environ("HTTPS_PROXY", proxy.url)
@@ -112,7 +116,8 @@ async def test_a_proxy_that_refuses_the_password_is_one_sentence(place, proxy, s
     api = place.discord.api_url.replace("http:", f"{scheme}:")
     section = DiscordSection(token=place.discord.token, api_base_url=api)
     with pytest.raises(UserError, match="proxy_refused") as caught:
-        await invitation(section)
+        async with logged_in(section, place.discord.token):
+            pass
     assert PASSWORD not in str(caught.value)
 
 
@@ -158,7 +163,7 @@ async def test_slack_goes_through_the_proxy_or_around_it(slack, make_house, acme
 
 
 async def test_the_assistant_goes_through_the_proxy_or_around_it(proxy, environ):
-    draft = Draft(words="a red fox", mode=Mode.TEXT_TO_VIDEO)
+    draft = RefinementRequest(words="a red fox", mode=Mode.TEXT_TO_VIDEO)
     with openai_server.serving() as server:
         server.replies = [openai_server.prompt("A red fox."), openai_server.prompt("A bear.")]
         settings = AssistantSettings(
@@ -179,6 +184,7 @@ async def test_the_assistant_goes_through_the_proxy_or_around_it(proxy, environ)
                 await assistant.refine(draft)
 
 
+@pytest.mark.slow
 async def test_moderation_goes_through_the_proxy_or_around_it(proxy, environ):
     with openai_moderation.moderation_server() as server:
         for seen in 1, 1:

@@ -82,6 +82,7 @@ def test_words_are_refused_with_a_sentence_and_the_guilds_own_only_in_it(shell):
     assert "fest" not in ended.err
 
 
+@pytest.mark.slow
 def test_denied_images_and_results_are_deleted_and_never_shown(shell, server):
     ask(shell, server)
     Image.new("RGB", (640, 360), "orange").save(shell.directory / "cat.png")
@@ -100,6 +101,7 @@ def test_denied_images_and_results_are_deleted_and_never_shown(shell, server):
     assert (sorted(server.texts), server.seen) == (["a red fox", "it runs"], 5)
 
 
+@pytest.mark.slow
 def test_flagged_results_are_hidden_where_the_guild_wants_that_and_others_are_not(shell, server):
     ask(shell, server)
     server.words["fox"] = "violence"
@@ -121,6 +123,7 @@ def test_flagged_results_are_hidden_where_the_guild_wants_that_and_others_are_no
     assert [message["spoiler"] for message in messages if message["file"]] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_render_and_look_looks_after_its_restart(shell, server):
     ask(shell, server)
     script = f"/generate a red fox {SMALL}\n"
@@ -136,6 +139,7 @@ def test_a_process_killed_between_render_and_look_looks_after_its_restart(shell,
     assert files(shell) == []
 
 
+@pytest.mark.slow
 def test_what_nobody_can_be_asked_about_is_denied_where_the_operator_wants_that(shell, server):
     ask(shell, server, more="fail_closed = true\n")
     server.troubles.append((401, {}, b'{"error": {"message": "no such key"}}'))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.slack.address import Address
+from tests.fakes.slack.model import walk
 from tests.scenario.slack_office import CLIP, Killed, carded, hidden, open_office, refusal, uploaded
 
 
@@ -23,7 +24,10 @@ async def test_a_clip_is_under_its_card_with_one_ping_and_its_buttons_below(offi
     [file] = clip.files
     assert (file.data, file.name, clip.pings) == (CLIP, f"{job.id}.mp4", {office.ann.id})
     assert "seed 7" in clip.words
-    assert {"Reroll", "Info", "Delete"} <= {button["text"]["text"] for button in below.buttons}
+    assert "friends" in file.title
+    assert {"Reroll", "Info"} <= {button["text"]["text"] for button in below.buttons}
+    [menu] = [each for each in walk(below.blocks) if each.get("type") == "overflow"]
+    assert [each["value"] for each in menu["options"]] == [f"v1:delete:{job.id}"]
     assert (below.pings, below.metadata) == (set(), None)
     assert receipt == {
         "channel": office.general.id,
@@ -32,7 +36,7 @@ async def test_a_clip_is_under_its_card_with_one_ping_and_its_buttons_below(offi
         "buttons_ts": below.ts,
         "buttons_channel": office.general.id,
     }
-    await office.posting.edit(receipt, office.clip(job, card))
+    await office.poster.edit(receipt, office.clip(job, card))
     assert len(clip.states) == len(below.states) == 1
 
 
@@ -60,7 +64,7 @@ async def test_a_clip_whose_completion_got_no_answer_is_there_once(office):
     office.slack.trouble("completeUpload", taken=True, reset=True)
     error = await refusal(office.post(office.clip(job, card)))
     assert (error.code, error.transient) == ("slack.unreachable", True)
-    assert await office.posting.find(office.clip(job, card)) is None
+    assert await office.poster.find(office.clip(job, card)) is None
     receipt = await office.post(office.clip(job, card))
     [clip] = office.clips()
     assert receipt["ts"] == clip.ts
@@ -180,7 +184,7 @@ async def test_a_file_above_the_workspaces_limit_is_to_be_made_smaller(office):
     job, card = await carded(office)
     error = await refusal(office.post(office.clip(job, card)))
     assert (error.code, error.transient) == ("delivery.too_large", False)
-    assert await office.posting.upload_limit(job) > len(CLIP)
+    assert await office.poster.upload_limit(job) > len(CLIP)
 
 
 @pytest.mark.parametrize("never_shared", [0.0, 1.0])
@@ -195,7 +199,7 @@ async def test_a_flagged_clip_is_for_its_requester_alone_with_one_ping_in_all(of
     assert receipt["file"] not in told.words
     assert f"|{job.id}.mp4>" in told.words
     assert told.buttons
-    await office.posting.remove(receipt, job)
+    await office.poster.remove(receipt, job)
     assert (told.deleted, given.deleted) == (True, True)
 
 
@@ -211,6 +215,6 @@ async def test_a_flagged_clip_that_was_asked_for_in_direct_messages_stays_there(
 async def test_a_flagged_clip_is_never_handed_over_in_public(office):
     job = office.job()
     card = hidden(office, job).card
-    await office.posting.hand(Address(**job.address), replace(card, private=False))
+    await office.poster.hand(Address(**job.address), replace(card, private=False))
     await office.slack.until(lambda: office.clips(office.ann.dm))
     assert office.general.messages == []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from bot.delivery import Delivery
+from bot.delivery.worker import Delivery
 from bot.slack.address import Address
 from bot.slack.api.rate_limits import TIER_3
 from commands.text import cards
@@ -40,10 +40,12 @@ async def test_a_card_is_posted_where_it_was_asked_for_and_then_kept_up_to_date(
     assert (card.team, card.thread_ts, card.pings) == (office.acme.team, None, set())
     assert "&lt;!channel&gt; &amp; *friends*" in card.words
     done = replace(job, state=JobState.DONE, ended_at=job.created_at + 47)
-    await office.posting.edit(receipt, office.card(done))
+    await office.poster.edit(receipt, office.card(done))
     assert len(office.general.messages) == 1
     assert "47 s" in card.words
-    assert card.buttons == []
+    assert {button["action_id"].split(":")[1] for button in card.buttons} == {
+        *("reroll", "edit", "info")
+    }
 
 
 async def test_a_card_asked_for_in_a_thread_is_in_that_thread_and_its_clip_too(office):
@@ -59,8 +61,8 @@ async def test_a_card_asked_for_in_a_thread_is_in_that_thread_and_its_clip_too(o
 async def test_a_card_that_is_gone_cannot_be_edited(office):
     job = office.job()
     receipt = await office.post(office.card(job))
-    await office.posting.remove(receipt, job)
-    error = await refusal(office.posting.edit(receipt, office.card(job)))
+    await office.poster.remove(receipt, job)
+    error = await refusal(office.poster.edit(receipt, office.card(job)))
     assert (error.transient, error.params["error"]) == (False, "message_not_found")
 
 
@@ -120,8 +122,8 @@ async def test_a_clip_without_a_card_has_no_thread(office):
 async def test_after_too_fast_nobody_asks_until_slacks_time_is_over(office):
     job, card = await carded(office)
     office.slack.trouble(r"chat\.update", error="ratelimited", status=429, retry_after=30)
-    assert (await refusal(office.posting.edit(card, office.card(job)))).retry_after == 30.0
-    later = await refusal(office.posting.edit(card, office.card(job)))
+    assert (await refusal(office.poster.edit(card, office.card(job)))).retry_after == 30.0
+    later = await refusal(office.poster.edit(card, office.card(job)))
     assert later.code == "slack.rate_limited"
     assert 29 < later.retry_after < 32
     assert office.slack.calls("chat.update") == 1
@@ -132,24 +134,24 @@ async def test_progress_leaves_room_for_what_must_be_shown(office):
     fleeting = office.card(job, fleeting=True)
     with contextlib.suppress(DeliveryError):
         for _ in range(TIER_3.burst):
-            await office.posting.edit(card, fleeting)
+            await office.poster.edit(card, fleeting)
     assert office.slack.calls("chat.update") < TIER_3.burst
-    await office.posting.edit(card, office.card(job))
+    await office.poster.edit(card, office.card(job))
 
 
 async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, bench, core):
-    def paint(job, kind, file):
+    def paint(job, kind, file, together=()):
         return cards.status(job, Standing(now=bench.clock.now()), "en")
 
     address = Address(team=office.acme.id, channel=office.general.id, user=office.ann.id)
-    order = replace(an_order(), platform="slack", address=address.as_dict())
+    order = replace(an_order(), platform="slack", address=asdict(address))
     job = await core.jobs.submit(order)
     delivery = Delivery(
         outbox=core.outbox,
         store=core.store,
         artifacts=core.artifacts,
         events=core.events,
-        platforms={"slack": office.posting},
+        platforms={"slack": office.poster},
         card_factory=paint,
         compressor=None,
         clock=bench.clock,
@@ -182,7 +184,7 @@ async def test_a_clip_is_taken_back_with_its_file_once_and_again(office):
     job, card = await carded(office)
     receipt = await office.post(office.clip(job, card))
     for _ in range(2):
-        await office.posting.remove(receipt, job)
+        await office.poster.remove(receipt, job)
     assert office.clips() == []
     assert office.general.thread(card["ts"]) == []
     assert office.slack.world.files[receipt["file"]].deleted
@@ -191,14 +193,14 @@ async def test_a_clip_is_taken_back_with_its_file_once_and_again(office):
 async def test_a_private_card_with_a_file_is_handed_over_in_the_direct_messages(office):
     job = office.job()
     shown = replace(office.clip(job).card, private=True, ping=False)
-    await office.posting.hand(Address(**job.address), shown)
+    await office.poster.hand(Address(**job.address), shown)
     await office.slack.until(lambda: office.clips(office.ann.dm))
     assert (office.general.messages, office.clips(office.ann.dm)[0].pings) == ([], set())
 
 
 async def test_a_card_without_a_file_is_handed_over_where_it_was_asked_for(office):
     job = office.job()
-    await office.posting.hand(Address(**job.address), office.card(job).card)
+    await office.poster.hand(Address(**job.address), office.card(job).card)
     assert len(office.general.messages) == 1
 
 

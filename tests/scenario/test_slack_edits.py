@@ -9,9 +9,11 @@ import pytest
 from bot.slack.inbound import command_gateway
 from inference.domain.job import JobState
 from inference.domain.verdict import Reason
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.executor import FakeSlot
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.scenario.slack_house import card_of, clip_below, written
+
+pytestmark = pytest.mark.cases(1)  # a channel and a direct message mostly go the same way
 
 PICTURE = ("fox.png", b"\x89PNG not really a picture")
 
@@ -19,7 +21,7 @@ PICTURE = ("fox.png", b"\x89PNG not really a picture")
 @pytest.fixture
 async def busy(make_house, alice, general):
     """A bot whose GPU is taken: all else waits."""
-    async with make_house(executor=FakeExecutor()).open() as house:
+    async with make_house(executor=FakeSlot()).open() as house:
         await alice.command(general, "/generate", "a mountain")
         await written(house, "SELECT 1 FROM jobs WHERE state = 'running'")
         yield house
@@ -66,6 +68,14 @@ async def test_a_waiting_job_takes_the_words_of_its_edited_message(busy, alice, 
     assert changed.spec.seed == job.spec.seed
 
 
+async def test_an_edit_that_changes_only_an_option_of_the_model_counts(busy, alice, general):
+    message, job = await asked(busy, alice, general, "a fox --motion low")
+    edit(alice, message, "a fox --motion high")
+    await told(alice, general, "Changed job")
+    changed = await busy.core.store.get(job.id)
+    assert changed.spec.options["motion"] == "high"
+
+
 async def test_edits_one_after_the_other_end_with_the_last(busy, alice, place):
     message, job = await asked(busy, alice, place)
     for words in ("an owl", "a cat", "a heron"):
@@ -88,7 +98,7 @@ async def test_a_picture_that_an_edit_adds_is_taken(slack, busy, alice, place):
     message, job = await asked(busy, alice, place)
     alice.edit(message, message.text, files=[PICTURE])
     await told(alice, place, "Changed job")
-    await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued' AND image IS NOT NULL")
+    await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued' AND spec LIKE '%image.png%'")
     [_, changed] = await busy.jobs()
     assert (changed.id, changed.spec.prompt) == (job.id, "a fox")
     assert changed.spec.image is not None
@@ -100,7 +110,10 @@ async def test_a_picture_that_an_edit_replaces_is_fetched_anew(slack, busy, alic
     await told(alice, place, "Changed job")
     await written(busy, "SELECT 1 FROM jobs WHERE state = 'queued'")
     [_, changed] = await busy.jobs()
-    assert busy.core.artifacts.image(changed).read_bytes() == b"clean another picture"
+    assert (
+        busy.core.artifacts.input(changed, changed.spec.image).read_bytes()
+        == b"clean another picture"
+    )
 
 
 async def test_a_file_that_an_edit_adds_and_is_no_picture_is_said(slack, busy, alice, place):
@@ -160,7 +173,7 @@ async def test_an_edit_that_changes_nothing_does_nothing(slack, busy, alice, pla
 async def test_an_edit_that_changes_nothing_does_nothing_after_a_restart(
     slack, alice, general, make_house
 ):
-    house = make_house(executor=FakeExecutor())
+    house = make_house(executor=FakeSlot())
     async with house.open():
         await alice.command(general, "/generate", "a mountain")
         await written(house, "SELECT 1 FROM jobs WHERE state = 'running'")
@@ -188,7 +201,7 @@ async def test_an_edit_while_the_job_is_prepared_is_taken_after_that(
     monkeypatch.setattr(command_gateway, "PREPARING_SECONDS", (0.02,) * 1000)
     moderator = FakeModerator()
     moderator.gate = asyncio.Event()
-    house = make_house(executor=FakeExecutor(), guard=a_guard(texts=[moderator]))
+    house = make_house(executor=FakeSlot(), guard=a_guard(texts=[moderator]))
     async with house.open():
         message = alice.mention_app(general, "a fox")
         await written(house, "SELECT 1 FROM jobs WHERE state = 'preparing'")
@@ -202,7 +215,7 @@ async def test_an_edit_while_the_job_is_prepared_is_taken_after_that(
 
 async def test_new_words_are_checked_like_the_first(make_house, alice, general):
     moderator = FakeModerator()
-    house = make_house(executor=FakeExecutor(), guard=a_guard(texts=[moderator]))
+    house = make_house(executor=FakeSlot(), guard=a_guard(texts=[moderator]))
     async with house.open():
         await alice.command(general, "/generate", "a mountain")
         await written(house, "SELECT 1 FROM jobs WHERE state = 'running'")
@@ -218,7 +231,7 @@ async def test_new_words_are_checked_like_the_first(make_house, alice, general):
 async def test_an_edit_that_is_not_possible_leaves_the_job_alone(busy, alice, place):
     message, job = await asked(busy, alice, place)
     edit(alice, message, "an owl --arr 1:1")
-    await told(alice, place, "--ar")
+    await told(alice, place, "--aspect")
     assert (await busy.jobs())[1].spec == job.spec
 
 
@@ -226,7 +239,7 @@ async def test_a_message_that_could_not_be_done_makes_its_job_when_it_is_put_rig
     slack, house, alice, place
 ):
     message = alice.say(place, f"<@{slack.world.installations[0].bot.id}> a fox --arr 9:16")
-    await told(alice, place, "--ar")
+    await told(alice, place, "--aspect")
     edit(alice, message, "a fox --ar 9:16")
     await clip_below(slack, await alice.wait_for(place, card_of("a fox")))
     [job] = await house.jobs()
@@ -244,7 +257,7 @@ async def test_events_of_an_edit_that_come_again_and_in_any_order_make_one_job(
     make_house, alice, general, slack
 ):
     slack.hub.faults.redelivered = 1.0
-    async with make_house(executor=FakeExecutor()).open() as house:
+    async with make_house(executor=FakeSlot()).open() as house:
         await alice.command(general, "/generate", "a mountain")
         await written(house, "SELECT 1 FROM jobs WHERE state = 'running'")
         message, job = await asked(house, alice, general)

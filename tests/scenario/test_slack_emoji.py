@@ -34,6 +34,7 @@ async def by_shortcut(alice, general):
 
 
 @pytest.mark.parametrize("way", [by_command, by_mention, by_direct_message, by_form, by_shortcut])
+@pytest.mark.cases(2)
 async def test_emoji_are_unicode_in_the_prompt(slack, house, alice, general, way):
     await way(alice, general)
     await slack.until(lambda: any(TYPED in m.words for m in slack.world.messages() if m.metadata))

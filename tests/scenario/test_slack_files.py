@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.slack.inbound import images, pictures
+from bot.slack.inbound import images
 from tests.scenario.slack_house import card_of, clip_below, written
 
 PICTURE = ("fox.png", b"\x89PNG not really a picture")
@@ -25,8 +25,8 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr(pictures, "UPLOADING_SECONDS", (0.01, 0.01))
-    monkeypatch.setattr(images, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(images, "UPLOADING_SECONDS", 0.01)
+    monkeypatch.setattr(images, "FIRST_SECONDS", 0.01)
 
 
 @pytest.fixture(params=KINDS)
@@ -49,6 +49,7 @@ def answer(alice, channel, words):
     return alice.wait_for(channel, lambda m: m.bot_id and words in m.words)
 
 
+@pytest.mark.cases(3)
 async def test_a_mention_with_such_a_file_is_answered_and_makes_nothing(
     slack, house, alice, general, kind
 ):
@@ -61,6 +62,7 @@ async def test_a_mention_with_such_a_file_is_answered_and_makes_nothing(
     assert await house.jobs() == []
 
 
+@pytest.mark.cases(3)
 async def test_such_a_file_cannot_be_animated(slack, house, alice, general, kind):
     what, words = kind
     message = say(alice, general, "look", make(alice, what))
@@ -69,6 +71,7 @@ async def test_such_a_file_cannot_be_animated(slack, house, alice, general, kind
     assert alice.modal is None
 
 
+@pytest.mark.cases(1)
 async def test_a_form_with_such_a_file_is_refused_without_a_useless_try_again(
     slack, house, alice, general, kind
 ):
@@ -82,7 +85,7 @@ async def test_a_form_with_such_a_file_is_refused_without_a_useless_try_again(
 
 
 async def test_a_file_that_arrives_late_is_waited_for(house, alice, general, slack, monkeypatch):
-    monkeypatch.setattr(pictures, "UPLOADING_SECONDS", (0.05,) * 100)
+    monkeypatch.setattr(images, "UPLOADING_TRIES", 12)
     file = make(alice, {"looked_into": False, "completed": False})
     bot = slack.world.installations[0].bot
     say(alice, general, f"<@{bot.id}> it runs", file)

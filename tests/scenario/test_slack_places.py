@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot import fallback
+from bot.delivery import fallback
 from bot.slack.outbound import files
 from inference.domain.outbox import Route
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.executor import FakeSlot
 from tests.scenario.slack_house import card_of, clip_below, written
 from tests.scenario.slack_office import carded, open_office, refusal
 
@@ -15,7 +15,7 @@ from tests.scenario.slack_office import carded, open_office, refusal
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     """Wait for closed places as long as it takes, but look at them often."""
-    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", (0.05,))
+    monkeypatch.setattr(fallback, "LONGEST_SECONDS", 0.05)
     forever = {Route.THREAD: float("inf"), Route.CHANNEL: float("inf")}
     monkeypatch.setattr(fallback, "PASSING_SECONDS", forever)
 
@@ -37,7 +37,7 @@ async def rendering(make_house, alice, acme):
         await house.executor.started()
         return channel, card
 
-    async with make_house(executor=FakeExecutor()).open() as house:
+    async with make_house(executor=FakeSlot()).open() as house:
         yield house, ask
 
 
@@ -74,6 +74,7 @@ def clips(channel):
         ("private", (kick, invite), "channel_not_found"),
     ],
 )
+@pytest.mark.cases(1)
 async def test_a_channel_that_is_closed_for_a_while_gets_its_clip_after_that(
     alice, rendering, kind, closing, code
 ):
@@ -92,6 +93,7 @@ async def test_a_channel_that_is_closed_for_a_while_gets_its_clip_after_that(
     assert clips(alice.dm) == []
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("method", "code"),
     [
@@ -168,6 +170,7 @@ async def test_a_clip_that_may_be_there_is_posted_nowhere_else_while_nobody_may_
 
 
 @pytest.mark.parametrize("code", ["token_revoked", "account_inactive", "invalid_auth"])
+@pytest.mark.cases(1)
 async def test_a_clip_waits_for_a_token_that_slack_rejects_and_the_operator_hears_of_it(
     slack, rendering, code
 ):

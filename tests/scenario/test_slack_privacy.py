@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from commands.policy.operator_rules import DirectMessages, OperatorRules
-from inference.domain.audience import Audience
+from inference.domain.job import Audience
 from tests.fakes.clock import ManualClock
+from tests.fakes.slack.model import walk
 from tests.fakes.slack.records import Refused
 from tests.scenario.slack_house import (
     buttons_below,
@@ -102,7 +103,12 @@ async def test_buttons_carry_no_job_out_of_its_place(house, alice, bob, lobby, v
         for button in buttons:
             button["action_id"] = f"v1:{verb}:{job}"
         before = len(lobby.messages)
-        await bob.click(shown, f"v1:{verb}:{job}")
+        if verb == "delete":
+            [menu] = [each for each in walk(shown.blocks) if each.get("type") == "overflow"]
+            menu["options"][0]["value"] = f"v1:delete:{job}"
+            await bob.click(shown, f"v1:more:{gnu}", value=f"v1:delete:{job}")
+        else:
+            await bob.click(shown, f"v1:{verb}:{job}")
         said = await bob.wait_for(
             lobby, lambda m, before=before: m in lobby.messages[before:] and m.only_for == bob.id
         )

@@ -7,12 +7,13 @@ import re
 import shutil
 import time
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 from slack_sdk.signature import SignatureVerifier
 
-from bot.slack import connection
+from bot.slack.socket_mode import socket
 from inference.domain.errors import UserError
 from inference.store.maintenance import DATABASE_NAME
 from tests.scenario.slack_house import (
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # sla
 
 
 async def test_a_silent_line_is_replaced(slack, house, alice, general, monkeypatch):
-    monkeypatch.setattr(connection, "SILENT_SECONDS", 0.5)
-    monkeypatch.setattr(connection, "WORDLESS_SECONDS", 0.5)
-    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(socket, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(socket, "NO_PING_SECONDS", 0.5)
+    monkeypatch.setattr(socket, "CHECK_SECONDS", 0.1)
     slack.socket.drop()
     await slack.until(lambda: slack.socket.opened == 2 and slack.socket.connections)
     slack.socket.numb("silent")
@@ -53,14 +54,22 @@ async def test_http_takes_what_is_signed_and_nothing_else(
     section = {"mode": "http", "app_token": None, "port": free_port}
     url = f"http://127.0.0.1:{free_port}/slack/events"
     slack.post_to(url)
+    command = {
+        "command": "/generate",
+        "text": "a forgery",
+        "user_id": alice.id,
+        "channel_id": general.id,
+        "trigger_id": "1.2.3",
+        "response_url": f"{slack.hub.url}actions/x/y",
+    }
     async with make_house(section=section).open(connected=False) as house:
         await listening(free_port)
         async with (
             aiohttp.ClientSession() as session,
-            session.post(url, data={"command": "/generate", "text": "a forgery"}) as response,
+            session.post(url, data=command) as response,
         ):
             assert response.status == 401
-        body = b"command=%2Fgenerate&text=an+old+request"
+        body = urlencode({**command, "text": "an old request"}).encode()
         signer = SignatureVerifier(slack.signing_secret)
         for age, status in ((301, 401), (0, 200)):
             at = str(int(time.time()) - age)
@@ -83,7 +92,7 @@ async def test_http_takes_what_is_signed_and_nothing_else(
 async def test_a_rejected_token_is_said_but_not_shown(make_house, key, token):
     house = make_house(section={key: token})
     async with house.open(connected=False):
-        done, _ = await asyncio.wait({house.running}, timeout=5)
+        done, _ = await asyncio.wait({house.running}, timeout=180)
         assert done
         said = repr(house.running.exception())
         assert "slack.token_rejected" in said

@@ -8,7 +8,6 @@ import aiohttp
 import pytest
 
 from bot.app import open_app
-from bot.config.sections import HttpSection
 from bot.config.sources import load_config
 from bot.control.client import Posted, QueueChanged, Speaker, connect
 from bot.control.server import serve_control
@@ -44,12 +43,6 @@ async def http(config):
 async def ask(http, route, body):
     async with http.post(route, json=body) as response:
         return response.status, await response.json()
-
-
-async def test_a_token_for_http_that_nothing_serves_is_reported(config):
-    section = HttpSection.model_validate({"token": "secret"})
-    async with open_app(config.model_copy(update={"http": section})) as app:
-        assert "HTTP" in app.services.health.problems["http.not_served"]
 
 
 async def test_requests_that_are_wrong_are_told_where(http):
@@ -95,6 +88,7 @@ async def test_a_forged_button_presses_nothing(http):
     assert (status, data["card"]["kind"]) == (422, "error")
 
 
+@pytest.mark.tour
 async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http, config, tmp_path):
     kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
     heard: list[Posted | QueueChanged] = []

@@ -20,7 +20,7 @@ import structlog
 from bot.discord import access
 from bot.discord.address import Posted
 from bot.discord.callback_retry import AnsweredElsewhereError
-from bot.discord.errors import ACKNOWLEDGED, UNREACHABLE
+from bot.discord.errors import ACKNOWLEDGED, UNREACHABLE, refuses_layout
 from bot.discord.inbound import modals
 from bot.discord.outbound import render, uploads
 from commands.forms import Form
@@ -165,11 +165,11 @@ async def _show(
         await _twice(lambda: interaction.response.send_modal(modals.modal(form)))
         return None
     card = answer
-    accepted = card.shows_accepted_job
+    accepted = card.from_outbox
     if thought is None:
-        posted = await _twice(lambda: _send(interaction, card))
+        posted = await _twice(lambda: _in_some_form(_send, interaction, card))
     elif thought is card.private:
-        posted = await _twice(lambda: _complete(interaction, card))
+        posted = await _twice(lambda: _in_some_form(_complete, interaction, card))
     else:
         if not accepted:
             await _follow(interaction, card)
@@ -179,24 +179,45 @@ async def _show(
     return ShownCard(posted=posted, card=card) if accepted else None
 
 
-async def _send(interaction: discord.Interaction, card: Card) -> Posted:
+async def _in_some_form(
+    show: Callable[[discord.Interaction, Card, render.Form], Awaitable[Posted]],
+    interaction: discord.Interaction,
+    card: Card,
+) -> Posted:
+    """Show a card; where Discord takes no layouts, as an embed."""
+    form = render.form_of(card, embeds=access.may_embed(interaction))
+    try:
+        return await show(interaction, card, form)
+    except discord.HTTPException as error:
+        if form is not render.Form.LAYOUT or not refuses_layout(error):
+            raise
+    return await show(interaction, card, render.Form.EMBED)
+
+
+async def _send(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:
     """Make a card the answer."""
-    drawn = render.message(card, embeds=access.may_embed(interaction))
-    sent = await interaction.response.send_message(
-        drawn.content,
-        embeds=drawn.embeds,
-        files=await _files(interaction, card),
-        view=drawn.view or discord.utils.MISSING,
-        ephemeral=card.private,
-        allowed_mentions=drawn.allowed_mentions,
-    )
+    drawn = render.message(card, form=form)
+    files = await _files(interaction, card)
+    try:
+        sent = await interaction.response.send_message(
+            drawn.content,
+            embeds=drawn.embeds,
+            files=files,
+            view=drawn.view or discord.utils.MISSING,
+            ephemeral=card.private,
+            allowed_mentions=drawn.allowed_mentions,
+        )
+    finally:
+        for file in files:  # the library leaves them open, here only
+            file.close()
     message_id = sent.message_id or (await interaction.original_response()).id
-    return Posted(channel=interaction.channel_id or 0, message=message_id)
+    channel = interaction.channel_id or 0
+    return Posted(channel=channel, message=message_id, layout=drawn.layout)
 
 
-async def _complete(interaction: discord.Interaction, card: Card) -> Posted:
+async def _complete(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:
     """Turn "thinking…" into a card."""
-    drawn = render.message(card, embeds=access.may_embed(interaction))
+    drawn = render.message(card, form=form)
     sent = await interaction.edit_original_response(
         content=drawn.content,
         embeds=drawn.embeds,
@@ -204,7 +225,8 @@ async def _complete(interaction: discord.Interaction, card: Card) -> Posted:
         view=drawn.view,
         allowed_mentions=drawn.allowed_mentions,
     )
-    return Posted(channel=interaction.channel_id or 0, message=sent.id)
+    channel = interaction.channel_id or 0
+    return Posted(channel=channel, message=sent.id, layout=drawn.layout)
 
 
 async def _follow(interaction: discord.Interaction, card: Card) -> None:

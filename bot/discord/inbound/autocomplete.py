@@ -1,18 +1,18 @@
-"""What Discord proposes while somebody types the value of an option."""
+"""Autocomplete: suggests values of an option while somebody types."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from discord import app_commands
 
 from bot.discord.outbound.markdown import cut
-from commands.catalog import COMMANDS
 from commands.context import Call
 from commands.options import JOB, KEY, MODEL, NAME, TOPIC
 from commands.parsing.suggestions import closest
-from commands.policy.settings import SETTINGS
 from commands.schema import Kind, Option, Permission
+from commands.text.option_texts import written
 from commands.text.summary import dotted, quoted
 
 MAX_CHOICES = 25
@@ -21,7 +21,7 @@ CHOICE_LENGTH = 100
 PROMPT_LENGTH = 80
 """Characters of a prompt in a choice, beside the id of its job."""
 
-Choices = list[app_commands.Choice[str]]
+Choices = list[app_commands.Choice[Any]]
 Source = Callable[[Call], Awaitable[Mapping[str, str]]]
 """Returns legal values with what is shown for them."""
 
@@ -33,18 +33,50 @@ def source(option: Option) -> Source | None:
     return _SOURCES.get(option.name)
 
 
-async def suggest(source: Source, typed: str, call: Call) -> Choices:
-    """Return the values that contain what was typed so far, or else the likeliest one."""
+def values_of(option: Option) -> Source:
+    """Return the source of an option's legal values: those of the model that is named already."""
+
+    async def values(call: Call) -> Mapping[str, str]:
+        model = call.options.get(MODEL.name)
+        found = call.installation.narrowed(None if model is None else str(model))
+        choices = found.shown[option.name].choices if option.name in found.shown else ()
+        return {str(choice): written(option, choice, call.locale) for choice in choices}
+
+    return values
+
+
+async def suggest(option: Option, source: Source, typed: str, call: Call) -> Choices:
+    """Return the values that contain what was typed so far, or else the likeliest ones."""
     values = await source(call)
     wanted = typed.strip().casefold()
     found = [
-        app_commands.Choice(name=cut(shown, CHOICE_LENGTH), value=value)
+        value
         for value, shown in values.items()
         if wanted in shown.casefold() and len(value) <= CHOICE_LENGTH
     ]
-    if not found and (guess := closest(wanted, values)) is not None:
-        found = [app_commands.Choice(name=cut(values[guess], CHOICE_LENGTH), value=guess)]
-    return found[:MAX_CHOICES]
+    found = _spread(found) if not wanted else (found or _likely(option, wanted, values))
+    return [
+        app_commands.Choice(
+            name=cut(values[value], CHOICE_LENGTH),
+            value=int(value) if option.kind is Kind.INTEGER else value,
+        )
+        for value in found[:MAX_CHOICES]
+    ]
+
+
+def _spread(values: list[str]) -> list[str]:
+    """Return as many as Discord shows, evenly spread, with both ends."""
+    last = MAX_CHOICES - 1
+    if len(values) <= MAX_CHOICES:
+        return values
+    return [values[round(index * (len(values) - 1) / last)] for index in range(MAX_CHOICES)]
+
+
+def _likely(option: Option, wanted: str, values: Mapping[str, str]) -> list[str]:
+    if option.kind is Kind.INTEGER and wanted.isdecimal():
+        return sorted(values, key=lambda value: abs(int(value) - int(wanted)))[:2]
+    guess = closest(wanted, values)
+    return [] if guess is None else [guess]
 
 
 async def _models(call: Call) -> Mapping[str, str]:
@@ -63,6 +95,7 @@ async def _jobs(call: Call) -> Mapping[str, str]:
     return {
         job.id: dotted([job.id, quoted(job.spec.prompt, PROMPT_LENGTH)], call.locale)
         for job in jobs
+        if job.removed_at is None
     }
 
 
@@ -71,12 +104,12 @@ async def _presets(call: Call) -> Mapping[str, str]:
     return {preset.name: preset.name for preset in presets}
 
 
-async def _settings(call: Call) -> Mapping[str, str]:  # noqa: ARG001 - one signature for all
-    return {name: name for name in SETTINGS}
+async def _settings(call: Call) -> Mapping[str, str]:
+    return {name: name for name in call.policy.known.by_key}
 
 
 async def _topics(call: Call) -> Mapping[str, str]:
-    allowed = (command for command in COMMANDS if call.caller.may(command.permission))
+    allowed = (command for command in call.commands if call.caller.may(command.permission))
     return {command.typed: command.typed for command in allowed}
 
 

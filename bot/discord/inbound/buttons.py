@@ -1,4 +1,4 @@
-"""Buttons that never die: what a press means is in the button's id, so any old message works."""
+"""Handles presses of buttons and menus; ids carry everything, so those of old messages work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TEMPLATE = re.compile(r"v\d+:.+")
 
 
 def press_handler(gateway: CommandGateway) -> type[ui.DynamicItem[ui.Button[ui.View]]]:
-    """Return the dynamic item that handles presses of all our buttons."""
+    """Return the dynamic item that handles presses of all our buttons and menus."""
 
     class Press(ui.DynamicItem[ui.Button[ui.View]], template=TEMPLATE):
-        """A pressed button."""
+        """A pressed button, or what was chosen from a menu."""
 
         @classmethod
         async def from_custom_id(
@@ -27,9 +27,13 @@ def press_handler(gateway: CommandGateway) -> type[ui.DynamicItem[ui.Button[ui.V
             item: ui.Item[Any],
             match: re.Match[str],  # noqa: ARG003
         ) -> Self:
-            return cls(item)  # type: ignore[arg-type]  # only buttons have ids of this form
+            return cls(item)  # type: ignore[arg-type]  # menus have such ids too
 
         async def callback(self, interaction: discord.Interaction[Any]) -> None:
-            await gateway.press(interaction, self.custom_id)
+            data: Any = interaction.data or {}
+            if values := data.get("values"):
+                await gateway.choose(interaction, str(values[0]))
+            else:
+                await gateway.press(interaction, self.custom_id)
 
     return Press

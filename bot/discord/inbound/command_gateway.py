@@ -13,16 +13,19 @@ import structlog
 from bot.discord.address import tenant_of
 from bot.discord.inbound import autocomplete, context_menus, modals
 from bot.discord.inbound.answers import Answers
-from bot.discord.inbound.intake import Intake, request_key
+from bot.discord.inbound.call_factory import CallFactory, request_key
 from bot.discord.two_hosts import TwoHosts
 from bot.platform import Services
-from commands.actions import ButtonId
-from commands.command import Command, Visibility
-from commands.context import Call
+from commands.actions import Action, ButtonId
+from commands.context import Call, Command, Visibility
 from commands.forms import Form
+from commands.options import MODEL
 from commands.run import invoke, opens_form, press, submit
 from commands.schema import Option, Value
 from commands.text.card import Card
+from commands.text.job_buttons import confirmation
+from commands.text.messages import FALLBACK
+from commands.text.option_texts import discord_name
 from inference.domain.errors import NotFound, RushesError
 
 SUGGEST_SECONDS = 2.0
@@ -58,7 +61,11 @@ class CommandGateway:
         self._image_hosts = image_hosts
         self._answers = answers
         self._two_hosts = two_hosts
-        self._intake = Intake(services, client)
+        self._calls = CallFactory(services, client)
+
+    def agrees_on(self, option: Option) -> bool:
+        """Whether all models take the same values of an option."""
+        return self._services.installation.agrees_on(option)
 
     def offers(self, option: Option) -> bool:
         """Whether this installation has a use for an option."""
@@ -68,56 +75,73 @@ class CommandGateway:
         self, interaction: discord.Interaction, command: Command, options: Mapping[str, Value]
     ) -> None:
         """Give a command."""
-        call = self._intake.call(interaction, options)
+        call = self._calls.call(interaction, options)
         private = command.visibility is Visibility.CALLER
         await self._give(interaction, invoke(command, call), private=private)
 
     async def press(self, interaction: discord.Interaction, button_id: str) -> None:
         """Press a button."""
-        call = self._intake.call(interaction)
+        call = self._calls.call(interaction)
         await self._let_others_first(_job_of(button_id), call)
         await self._give(
             interaction, press(button_id, call), form=opens_form(button_id), private=True
         )
 
+    async def choose(self, interaction: discord.Interaction, button_id: str) -> None:
+        """Press a button in a menu; what deletes asks first."""
+        try:
+            chosen = ButtonId.decode(button_id)
+        except NotFound:
+            chosen = None
+        if chosen is None or chosen.action is not Action.DELETE:
+            await self.press(interaction, button_id)
+            return
+        card = confirmation(chosen.job, self._calls.locale(interaction))
+        await self._give(interaction, _immediately(card), private=True)
+
     async def submit(self, interaction: discord.Interaction) -> None:
         """Hand in a form."""
         form_id, values = modals.form_id(interaction), modals.values(interaction)
         if form_id == context_menus.ANIMATE:
-            command, options = context_menus.animation(values)
-            await self.command(interaction, command, options)
+            animate = self._services.commands["/animate"]
+            await self.command(interaction, animate, context_menus.animation(values))
         else:
-            call = self._intake.call(interaction)
+            call = self._calls.call(interaction)
             await self._let_others_first(_job_of(form_id), call)
             await self._give(interaction, submit(form_id, values, call))
 
     async def animate(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for the words to animate a message's image with."""
-        locale = self._intake.locale(interaction)
+        locale = self._calls.locale(interaction)
         await self._give(
             interaction, context_menus.animate(message, self._image_hosts, locale), form=True
         )
 
     async def settings(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Open what a message's clip was made from, to make another one."""
-        call = self._intake.call(interaction)
+        call = self._calls.call(interaction)
         await self._let_others_first(context_menus.job_of(message), call)
         await self._give(interaction, context_menus.settings(message, call), form=True)
 
     async def suggest(
-        self, interaction: discord.Interaction, source: autocomplete.Source, typed: str
+        self,
+        interaction: discord.Interaction,
+        option: Option,
+        source: autocomplete.Source,
+        typed: str,
     ) -> autocomplete.Choices:
-        """Propose values of an option."""
-        call = self._intake.call(interaction)
+        """Propose values of an option, those of the model that is named already."""
+        model = getattr(interaction.namespace, discord_name(MODEL, FALLBACK), None)
+        call = self._calls.call(interaction, {MODEL.name: model} if model else {})
         try:
             async with asyncio.timeout(SUGGEST_SECONDS):
-                return await autocomplete.suggest(source, typed, call)
+                return await autocomplete.suggest(option, source, typed, call)
         except (RushesError, TimeoutError):
             return []
 
     async def outdated(self, interaction: discord.Interaction) -> None:
         """Say that a command is not as the person's Discord has it."""
-        locale = self._intake.locale(interaction)
+        locale = self._calls.locale(interaction)
         await self._give(interaction, context_menus.outdated(locale))
 
     async def left(self, guild: discord.Guild) -> None:
@@ -152,9 +176,14 @@ class CommandGateway:
             return
 
 
+async def _immediately(card: Card) -> Card:
+    return card
+
+
 def _job_of(action_id: str) -> str | None:
     """Return the job that a button or a form is about, if it is one of this version."""
     try:
-        return ButtonId.decode(action_id).job
+        button = ButtonId.decode(action_id)
     except NotFound:
         return None
+    return button.job if button.action.about_job else None

@@ -1,21 +1,20 @@
-"""What the context menu of a message offers: to animate its image, or to reuse its settings."""
+"""Context menus of messages: animate an image, or reuse the settings of a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import discord
 
-from bot.discord.inbound.pictures import find_picture, has_video, parts
+from bot.discord.inbound.images import find_image, has_video, parts
 from commands.actions import Action, ButtonId
-from commands.catalog import COMMANDS
-from commands.command import Command
 from commands.context import Call
 from commands.forms import Field, Form
 from commands.options import IMAGE, MAX_PROMPT, PROMPT
 from commands.run import press
 from commands.schema import Value
-from commands.text import cards
+from commands.text import replies
 from commands.text.card import Card
 from commands.text.messages import text
 from inference.domain.errors import NotFound, UserError
@@ -30,10 +29,10 @@ async def animate(message: discord.Message, hosts: Collection[str], locale: str)
     The image's address is a field of the form: it comes back with it even if the bot was restarted
     in between, and Discord shows other people's messages in this one moment only.
     """
-    image = find_picture(message, hosts)
+    image = find_image(message, hosts)
     if image is None:
         only_video, nothing = UserError("discord.only_video"), UserError("discord.no_image")
-        return cards.error(only_video if has_video(message) else nothing, locale)
+        return replies.error(only_video if has_video(message) else nothing, locale)
     return Form(
         id=ANIMATE,
         title=text("discord.menu.animate", locale),
@@ -57,17 +56,16 @@ async def animate(message: discord.Message, hosts: Collection[str], locale: str)
     )
 
 
-def animation(values: Mapping[str, str]) -> tuple[Command, Mapping[str, Value]]:
-    """Return the command, with its options, that the form of `animate` asks for."""
-    [command] = (command for command in COMMANDS if command.typed == "/animate")
-    return command, {name: values.get(name, "") for name in (PROMPT.name, IMAGE.name)}
+def animation(values: Mapping[str, str]) -> Mapping[str, Value]:
+    """Return the options of `/animate` that the form of `animate` asks for."""
+    return {name: values.get(name, "") for name in (PROMPT.name, IMAGE.name)}
 
 
 async def settings(message: discord.Message, call: Call) -> Card | Form:
     """Open the edit form of the job whose buttons a message has."""
     job_id = job_of(message)
     if job_id is None:
-        return cards.error(UserError("discord.no_job"), call.locale)
+        return replies.error(UserError("discord.no_job"), call.locale)
     return await press(ButtonId(action=Action.EDIT, job=job_id).encode(), call)
 
 
@@ -78,14 +76,22 @@ def job_of(message: discord.Message) -> str | None:
 
 async def outdated(locale: str) -> Card:
     """Say that commands changed since the person's Discord learnt them."""
-    return cards.error(UserError("discord.outdated"), locale)
+    return replies.error(UserError("discord.outdated"), locale)
 
 
 def _jobs(message: discord.Message) -> Iterator[str]:
     for part in parts(message):
-        for row in part.components:
-            for component in getattr(row, "children", ()):
-                try:
-                    yield ButtonId.decode(getattr(component, "custom_id", None) or "").job
-                except NotFound:
-                    continue
+        for component in _walk(part.components):
+            try:
+                button = ButtonId.decode(getattr(component, "custom_id", None) or "")
+            except NotFound:
+                continue
+            if button.action.about_job:
+                yield button.job
+
+
+def _walk(components: Iterable[Any]) -> Iterator[Any]:
+    """Yield components, and what is nested in them."""
+    for component in components:
+        yield component
+        yield from _walk(getattr(component, "children", ()))

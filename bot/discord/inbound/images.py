@@ -1,48 +1,70 @@
-"""Reference images: fetched from Discord's own hosts only, up to a size."""
+"""Reference images on Discord: found in messages, fetched from Discord's own hosts only."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import aiohttp
+import discord
 import yarl
 
-from bot.connector import open_session
+from bot.discord.errors import UNREACHABLE
+from bot.network.connector import open_session
+from bot.network.image_download import save
+from commands.options import MAX_PROMPT
+from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError
 from inference.domain.job import Job
+from inference.loops import retry
 from inference.media.results import ImageLimits
 
-CHUNK_BYTES = 1 << 16
-
-PAUSES = (0.5, 2.0, 8.0, 0.0)
-"""Seconds after each try that found the host busy or away."""
+TRIES = 5
+FIRST_SECONDS = 0.5
+"""After a try that found the host busy or away."""
 
 _OK = 200
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=20)
 
+READABLE = frozenset({"png", "jpeg", "jpg", "jpe", "jfif", "webp", "gif", "heic", "heif", "avif"})
+"""Formats that can be read, as subtypes and as suffixes."""
 
-class DiscordImages:
+OTHERS = frozenset({"apng", "bmp", "svg", "tif", "tiff"})
+
+VIDEOS = frozenset({"mp4", "mov", "webm", "mkv", "m4v", "avi"})
+
+_UNTYPED = frozenset({"", "application/octet-stream"})
+"""Content types of files of which Discord knows the name only."""
+
+Part = discord.Message | discord.MessageSnapshot
+"""What has attachments, components, embeds and stickers."""
+
+
+class ImageFetcher:
     """Downloads what people attached."""
 
     def __init__(
         self,
         hosts: Collection[str],
         limits: ImageLimits = ImageLimits(),  # noqa: B008 - frozen
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     ) -> None:
         """Fetch from some hosts.
 
         Args:
             hosts: Each `host` or `host:port`; `*` stands for a part of a name without a dot.
             limits: How large a reference image may be.
+            clock: Paces tries.
         """
         self._hosts = frozenset(hosts)
         self._limits = limits
+        self._clock = clock
 
     async def fetch(self, job: Job, image: str, target: Path) -> None:  # noqa: ARG002 - an address says it all
         """Write the untrusted bytes; see `ImageSource`.
@@ -50,20 +72,19 @@ class DiscordImages:
         Raises:
             UserError: `image.foreign`, `image.too_large` or `image.fetch_failed`.
         """
-        url = checked(image, self._hosts)
-        for pause in PAUSES:
-            try:
-                data = await self._download(url)
-                break
-            except (aiohttp.ClientError, OSError, TimeoutError):
-                await asyncio.sleep(pause)
-        else:
-            raise UserError("image.fetch_failed")
-        await asyncio.to_thread(target.write_bytes, data)
+        download = partial(self._download, checked(image, self._hosts), target)
+        try:
+            await retry(
+                download,
+                again=lambda error: isinstance(error, UNREACHABLE),
+                tries=TRIES,
+                first=FIRST_SECONDS,
+                clock=self._clock,
+            )
+        except UNREACHABLE as error:
+            raise UserError("image.fetch_failed") from error
 
-    async def _download(self, url: yarl.URL) -> bytes:
-        limit = self._limits.file_bytes
-        data = bytearray()
+    async def _download(self, url: yarl.URL, target: Path) -> None:
         async with (
             open_session(timeout=_TIMEOUT) as session,
             # A redirect could lead anywhere, also into our own network.
@@ -73,11 +94,7 @@ class DiscordImages:
                 response.raise_for_status()
             if response.status != _OK:  # an address that has expired answers 403 or 404
                 raise UserError("image.fetch_failed")
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                data += chunk
-                if len(data) > limit:
-                    raise UserError("image.too_large", limit_mb=limit // 2**20)
-        return bytes(data)
+            await save(response, target, self._limits)
 
 
 def checked(typed: str, hosts: Collection[str]) -> yarl.URL:
@@ -126,3 +143,75 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def parts(message: discord.Message) -> Iterator[Part]:
+    """Yield a message, then what it forwards."""
+    yield message
+    yield from message.message_snapshots
+
+
+def find_image(message: discord.Message, hosts: Collection[str]) -> str | None:
+    """Return the address of a message's first picture; None if it has none that may be fetched.
+
+    Args:
+        message: As the context menu shows it, with what it forwards.
+        hosts: Discord's own, from which alone pictures are fetched.
+    """
+    for part in parts(message):
+        for addresses in _pictures(part):
+            for address in addresses:
+                # The address goes into a field of a form, which has a length.
+                if address and len(address) <= MAX_PROMPT and is_fetchable(address, hosts):
+                    return address
+    return None
+
+
+def has_video(message: discord.Message) -> bool:
+    """Whether a message, or what it forwards, has a video attached."""
+    return any(
+        _subtype(attachment, "video", VIDEOS) is not None
+        for part in parts(message)
+        for attachment in part.attachments
+    )
+
+
+def _pictures(part: Part) -> Iterator[Iterable[str | None]]:
+    """Yield the addresses of each picture, the best first."""
+    attached = [
+        (subtype not in READABLE, attachment)
+        for attachment in part.attachments
+        if (subtype := _subtype(attachment, "image", READABLE | OTHERS)) is not None
+    ]
+    for _, attachment in sorted(attached, key=lambda pair: pair[0]):
+        yield attachment.url, attachment.proxy_url
+    for media in _media(part.components):
+        if (media.content_type or "image/").startswith("image/"):
+            yield media.proxy_url, media.url
+    for embed in part.embeds:
+        for shown in (embed.image, embed.thumbnail):
+            yield shown.proxy_url, shown.url
+    for sticker in part.stickers:
+        if sticker.format is not discord.StickerFormatType.lottie:
+            yield (sticker.url,)
+
+
+def _subtype(attachment: discord.Attachment, kind: str, suffixes: Collection[str]) -> str | None:
+    """Return the format of a file of a kind, by its content type or else by its name."""
+    content_type = (attachment.content_type or "").partition(";")[0].strip().casefold()
+    if content_type.startswith(f"{kind}/"):
+        return content_type.partition("/")[2]
+    suffix = PurePosixPath(attachment.filename).suffix.removeprefix(".").casefold()
+    return suffix if content_type in _UNTYPED and suffix in suffixes else None
+
+
+def _media(components: Iterable[Any]) -> Iterator[discord.UnfurledMediaItem]:
+    """Yield what galleries and thumbnails show, however deep they are nested."""
+    for component in components:
+        if isinstance(component, discord.MediaGalleryComponent):
+            yield from (item.media for item in component.items)
+        elif isinstance(component, discord.ThumbnailComponent):
+            yield component.media
+        yield from _media(getattr(component, "children", ()))
+        if (accessory := getattr(component, "accessory", None)) is not None:
+            yield from _media([accessory])

@@ -1,4 +1,4 @@
-"""Forms as Discord modals. A submission says which form it is, so a restart does not matter."""
+"""Forms as Discord modals; a submission carries its form's id, so a restart does not matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where messages go: replies to cards, direct messages, threads that are archived."""
+"""Destinations of messages: replies to cards, direct messages, archived threads."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ async def direct(client: discord.Client, user: int) -> int:
     return int(channel["id"])
 
 
-async def awake(
+async def retry_unarchived(
     client: discord.Client, channel: int, work: Callable[[], Awaitable[Result]]
 ) -> Result:
-    """Do something in a channel; if that is a thread that sleeps, wake it first.
+    """Do something in a channel; if that is an archived thread, unarchive it and retry.
 
     Raises:
         discord.HTTPException: It was refused for another reason, or the thread is locked.

@@ -1,11 +1,11 @@
-"""Plain text as Discord shows it unchanged, and times and people as Discord writes them."""
+"""Escapes text for Discord, and writes times and people in its markup."""
 
 from __future__ import annotations
 
 import re
 
 from commands.text.card import Instant, Line, Person
-from inference.text import FIRST_STRONG_ISOLATE, close_isolate
+from inference.text import FIRST_STRONG_ISOLATE, beginning, close_isolate
 
 _MARKUP = re.compile(
     r"""
@@ -15,6 +15,14 @@ _MARKUP = re.compile(
     | @(?=everyone|here)
     """,
     re.VERBOSE | re.MULTILINE,
+)
+
+_HALF = re.compile(
+    r"""
+      (?<!\\)<[@t][^<>\s]*$        # a mention or a time without its end
+    | (?<!\\)((?:\\\\)*)\\$        # a backslash without what it escapes
+    """,
+    re.VERBOSE,
 )
 
 
@@ -34,11 +42,12 @@ def mention(user_id: str) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """Shorten text to a number of characters, the last of them an ellipsis."""
+    """Shorten markdown to a number of characters; nothing that Discord reads is cut in half."""
     if len(text) <= length:
         return text
     end = 1 if FIRST_STRONG_ISOLATE not in text else 2
-    return close_isolate(text[: length - end].rstrip() + "…")
+    head = _HALF.sub(r"\1", beginning(text, length - end))
+    return close_isolate(head.rstrip() + "…")
 
 
 def _escaped(match: re.Match[str]) -> str:

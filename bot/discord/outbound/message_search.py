@@ -15,6 +15,7 @@ from bot.discord.outbound import render
 from bot.discord.rate_limits import PATIENCE_SECONDS, patience
 from bot.platform import Outgoing
 from commands.actions import ButtonId
+from commands.text.card import SHEET
 from inference.domain.errors import NotFound
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind
@@ -56,11 +57,20 @@ async def original(client: discord.Client, address: Address, job: Job) -> Posted
     hidden = answer.get("flags", 0) & discord.MessageFlags.ephemeral.flag
     if hidden:
         return None
-    if job.id not in str([answer.get("embeds"), answer.get("content")]):
-        if any(_buttons(answer.get("components", []))):
+    components = answer.get("components", [])
+    if job.id not in str([answer.get("embeds"), answer.get("content"), *_texts(components)]):
+        if any(_buttons(components)):
             raise ForeignAnswer
         return None
-    return Posted(channel=int(answer["channel_id"]), message=int(answer["id"]))
+    layout = bool(answer.get("flags", 0) & discord.MessageFlags.components_v2.flag)
+    return Posted(channel=int(answer["channel_id"]), message=int(answer["id"]), layout=layout)
+
+
+def _texts(components: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield what a layout says."""
+    for component in components:
+        yield str(component.get("content", ""))
+        yield from _texts(component.get("components", []))
 
 
 def _buttons(components: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -110,7 +120,8 @@ async def _look(
         if candidate.id <= after:
             return None
         if candidate.author == client.user and _is(candidate, message):
-            return Posted(channel=channel, message=candidate.id)
+            layout = candidate.flags.components_v2
+            return Posted(channel=channel, message=candidate.id, layout=layout)
         seen, oldest = seen + 1, candidate.created_at
     if not seen:
         await _check_sight(client, channel, after)
@@ -132,12 +143,23 @@ async def _check_sight(client: discord.Client, channel: int, message: int) -> No
 def _is(candidate: discord.Message, message: Outgoing) -> bool:
     """Tell a job's card, file and notice apart, from each other and from those of others."""
     job = message.job.id
-    if any(job in file.filename for file in candidate.attachments):
-        return message.kind is ActKind.CLIP
-    footers = [embed.footer.text or "" for embed in candidate.embeds]
-    if not candidate.embeds:
-        last = candidate.content.rpartition("\n")[2]
-        footers = [last] if last.startswith(render.FOOTER_MARK) else []
-    if any(footer.endswith(job) for footer in footers):
+    named = [file.filename for file in candidate.attachments if job in file.filename]
+    if named:
+        is_sheet = any(SHEET in name for name in named)
+        return message.kind is (ActKind.SHEET if is_sheet else ActKind.CLIP)
+    if any(footer.endswith(job) for footer in _footers(candidate)):
         return message.kind is ActKind.CARD
     return message.kind is ActKind.NOTICE and job in candidate.content
+
+
+def _footers(candidate: discord.Message) -> list[str]:
+    """Return where a card would name its job."""
+    if candidate.flags.components_v2:
+        components: list[Any] = [each.to_dict() for each in candidate.components]
+        said = _texts(components)
+        lines = [text for content in said for text in content.splitlines()]
+        return [text for text in lines if text.startswith(render.SMALL)]
+    if candidate.embeds:
+        return [embed.footer.text or "" for embed in candidate.embeds]
+    last = candidate.content.rpartition("\n")[2]
+    return [last] if last.startswith(render.SMALL) else []

@@ -11,13 +11,17 @@ from discord.abc import GuildChannel
 
 from bot.discord import access
 from bot.discord.address import Address, Posted
-from bot.discord.errors import NO_REPLY, refuses_words
+from bot.discord.errors import NO_REPLY, refuses_files, refuses_layout, refuses_words
 from bot.discord.outbound import render, uploads
 from bot.discord.outbound.destinations import Reply
+from bot.discord.outbound.render import Form, Link, Picture
 from bot.platform import Outgoing
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
+from commands.text.summary import description
 from inference.domain.outbox import ActKind
+from inference.domain.spec import Mode
+from inference.domain.verdict import Outcome
 
 Sent = TypeVar("Sent")
 
@@ -38,8 +42,8 @@ def _explained(message: Outgoing, channel: int, locale: str) -> Card:
 
 def _may_embed(client: discord.Client, message: Outgoing, channel: int) -> bool:
     """Whether embeds are shown in a channel: when it was asked, and now as far as is known."""
-    place = client.get_channel(channel)
-    allowed = not isinstance(place, GuildChannel) or access.embeds_in(place)
+    found = client.get_channel(channel)
+    allowed = not isinstance(found, GuildChannel) or access.embeds_in(found)
     return allowed and Address(**message.job.address).embeds
 
 
@@ -65,20 +69,33 @@ async def send(
     )
 
     async def send_card(card: Card) -> discord.Message:
+        # A file stands below the text, not below an embed.
+        form = Form.TEXT if card.attachment else render.form_of(card, embeds=embeds)
         try:
-            return await post(card, **reply)
+            return await send_as(form, card)
+        except discord.HTTPException as error:
+            if form is not Form.LAYOUT or not refuses_layout(error):
+                raise
+        return await send_as(Form.EMBED, card)
+
+    async def send_as(form: Form, card: Card) -> discord.Message:
+        try:
+            return await post(form, card, **reply)
         except discord.HTTPException as error:
             if error.code != NO_REPLY:
                 raise
-        return await post(card)
+        return await post(form, card)
 
-    async def post(card: Card, **more: Any) -> discord.Message:
-        drawn = render.message(card, embeds=embeds)
-        attachment = card.attachment
+    async def post(form: Form, card: Card, **more: Any) -> discord.Message:
+        still = None if card.attachment else await _still(message, form)
+        drawn = render.message(
+            card, form=form, link=_link(message, locale), picture=_picture(message, still, locale)
+        )
+        file = await uploads.clip(card.attachment) if card.attachment else still
         return await client.get_partial_messageable(channel).send(
             drawn.content,
             embeds=drawn.embeds,
-            files=[await uploads.clip(attachment)] if attachment else [],
+            files=[file] if file else [],
             view=drawn.view or discord.utils.MISSING,
             allowed_mentions=drawn.allowed_mentions,
             nonce=message.key,
@@ -90,17 +107,25 @@ async def send(
 
 async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale: str) -> None:
     """Bring a posted message to its newest state."""
-    address = Address(**message.job.address)
-    running = message.card.kind is CardKind.RUNNING
-    embeds = _may_embed(client, message, posted.channel)
+    form = Form.EMBED if _may_embed(client, message, posted.channel) else Form.TEXT
+    if posted.layout:
+        form = Form.LAYOUT
 
     async def edit_card(card: Card) -> None:
-        still = await uploads.preview(message.preview if running else None)
+        still = await _still(message, form)
+        try:
+            await edit_with(card, still)
+        except discord.HTTPException as error:
+            if still is None or not refuses_files(error):
+                raise
+            await edit_with(card, None)
+
+    async def edit_with(card: Card, still: discord.File | None) -> None:
         drawn = render.message(
             card,
-            embeds=embeds,
-            link=_link(address, message),
-            preview=still is not None,
+            form=form,
+            link=_link(message, locale),
+            picture=_picture(message, still, locale),
         )
         await partial(client, posted).edit(
             content=drawn.content,
@@ -126,13 +151,37 @@ def partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
     return client.get_partial_messageable(posted.channel).get_partial_message(posted.message)
 
 
-def _link(address: Address, message: Outgoing) -> str | None:
+async def _still(message: Outgoing, form: Form) -> discord.File | None:
+    """Open the picture of a card, if there is one and the form can show it as it must be shown."""
+    coverable = form is Form.LAYOUT
+    return await uploads.preview(message.preview if coverable or not _hidden(message) else None)
+
+
+def _picture(message: Outgoing, still: discord.File | None, locale: str) -> Picture | None:
+    """Say what the picture of a card shows; a flagged one is covered until somebody clicks it."""
+    if still is None:
+        return None
+    return Picture(description=description(message.job, locale), spoiler=_hidden(message))
+
+
+def _hidden(message: Outgoing) -> bool:
+    return message.job.verdict.outcome is Outcome.SPOILER
+
+
+def _link(message: Outgoing, locale: str) -> Link | None:
     """Return what leads from the card of a finished job to its file."""
+    address = Address(**message.job.address)
     clip = Posted.from_receipt(message.clip_receipt)
     card = Posted.from_receipt(message.card_receipt)
     if clip is None or card is None or message.card.kind is not CardKind.DONE:
         return None
-    if clip.channel == card.message:
-        return f"→ <#{clip.channel}>"
-    guild = "@me" if address.guild is None or clip.channel != card.channel else address.guild
-    return f"→ https://discord.com/channels/{guild}/{clip.channel}/{clip.message}"
+    in_thread = clip.channel == card.message
+    elsewhere = not in_thread and clip.channel != card.channel
+    guild = "@me" if address.guild is None or elsewhere else address.guild
+    url = f"https://discord.com/channels/{guild}/{clip.channel}/{clip.message}"
+    still = message.job.spec.mode is Mode.TEXT_TO_IMAGE
+    return Link(
+        url=url,
+        label=text("button.open_image" if still else "button.open_clip", locale),
+        markup=f"→ <#{clip.channel}>" if in_thread else f"→ {url}",
+    )

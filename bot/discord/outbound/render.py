@@ -1,33 +1,44 @@
 """Cards as Discord messages, within all of Discord's limits.
 
-A card that notifies somebody is plain content, because nobody is notified by an embed. Every other
-card is an embed with a coloured edge; plain content again where the bot may not send embeds.
+The card that stands for a job is a layout (Components V2): a container with a coloured edge that
+holds text, picture and buttons. Answers to one person are embeds. A card that notifies somebody,
+such as the message that brings the clip, is plain content, because nobody is notified by an embed;
+and so is everything where the bot may not send embeds. A posted message keeps its form: Discord
+takes a layout for good, and old cards stay embeds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
 import discord
 from discord import ui
 
 from bot.discord.outbound.markdown import cut, escape, line
-from commands.text.card import Button, Card, CardKind, Person, bar_text
+from commands.actions import Action
+from commands.text.card import Button, Card, CardKind, Person, bar_text, percent
 
 CONTENT_LENGTH = 2000
 TITLE_LENGTH = 256
 DESCRIPTION_LENGTH = 4096
 FOOTER_LENGTH = 2048
+LAYOUT_LENGTH = 4000
+"""Characters of all texts of a layout together."""
 LABEL_LENGTH = 80
+OPTION_LENGTH = 100
 OWNER_LENGTH = 32
 FILE_DESCRIPTION_LENGTH = 1024
-MAX_BUTTONS = 25
+MAX_BUTTONS = 20
+"""In four rows; the fifth may hold the menu."""
+IN_ROW = 5
 
 FOOTER_ROOM = 400
 """Characters of content that link and footer take at most."""
 
-FOOTER_MARK = "-# "
-"""Makes a line of content small."""
+SMALL = "-# "
+"""Makes a line small."""
 
 PREVIEW_NAME = "preview.jpg"
 
@@ -42,7 +53,37 @@ COLOURS = {
     CardKind.INFO: discord.Colour.blue(),
 }
 
-_DESTRUCTIVE = frozenset({"cancel", "delete"})
+_OF_JOBS = frozenset(
+    {CardKind.WAITING, CardKind.RUNNING, CardKind.DONE, CardKind.FAILED, CardKind.STOPPED}
+)
+
+
+class Form(StrEnum):
+    """How a card is drawn."""
+
+    LAYOUT = "layout"
+    EMBED = "embed"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The picture of a card; a file named `PREVIEW_NAME` goes with it."""
+
+    description: str
+    """What is to be seen, for people who do not see it."""
+    spoiler: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Leads from the card of a finished job to its file."""
+
+    url: str
+    label: str
+    """On a button."""
+    markup: str
+    """As a line of text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,26 +92,59 @@ class Message:
 
     content: str | None
     embeds: list[discord.Embed]
-    view: ui.View | None
+    view: Any
+    """`ui.View`, `ui.LayoutView` or None; the library's overloads take one of them at a time."""
     allowed_mentions: discord.AllowedMentions
+
+    @property
+    def layout(self) -> bool:
+        """Whether it is a layout, which Discord takes for good."""
+        return isinstance(self.view, ui.LayoutView)
+
+
+def form_of(card: Card, *, embeds: bool = True) -> Form:
+    """Return how a new message shows a card.
+
+    Args:
+        card: What it says.
+        embeds: Whether the bot may send embeds in this channel.
+    """
+    if card.ping or not embeds:
+        return Form.TEXT
+    of_job = card.kind in _OF_JOBS and card.owner is not None and not card.private
+    return Form.LAYOUT if of_job else Form.EMBED
 
 
 def message(
-    card: Card, *, embeds: bool = True, link: str | None = None, preview: bool = False
+    card: Card,
+    *,
+    embeds: bool = True,
+    form: Form | None = None,
+    link: Link | None = None,
+    picture: Picture | None = None,
 ) -> Message:
     """Draw a card.
 
     Args:
         card: What it says.
-        embeds: Whether the bot may send embeds in this place.
-        link: Where its clip is, as Discord markup; becomes the last line.
-        preview: Whether a file named `PREVIEW_NAME` goes with it.
+        embeds: Whether the bot may send embeds in this channel.
+        form: How, where that is decided already.
+        link: Where its clip is.
+        picture: What goes with it.
     """
-    plain = card.ping or not embeds
+    form = form or form_of(card, embeds=embeds)
+    view: ui.View | ui.LayoutView | None = None
+    if form is Form.LAYOUT:
+        view = _layout(card, link, picture)
+    elif card.buttons:
+        view = _view(card)
+    if view is not None:
+        # A stopped view is not kept in memory: presses are recognised by their ids alone.
+        view.stop()
     return Message(
-        content=_content(card, link) if plain else None,
-        embeds=[] if plain else [_embed(card, link, preview=preview)],
-        view=_view(card.buttons[:MAX_BUTTONS]) if card.buttons else None,
+        content=_content(card, link) if form is Form.TEXT else None,
+        embeds=[_embed(card, link, preview=picture is not None)] if form is Form.EMBED else [],
+        view=view,
         allowed_mentions=_mentions(card),
     )
 
@@ -82,21 +156,22 @@ def noted(card: Card, note: str) -> Card:
 
 
 def neutral(card: Card) -> Card:
-    """Return a card without what somebody has written, for places that do not take it."""
+    """Return a card without what somebody has written, for channels that do not take it."""
     lines = card.lines if card.ping else card.lines[-1:]
     attachment = card.attachment and replace(card.attachment, description=card.job or "")
     return replace(card, title="", lines=lines, attachment=attachment)
 
 
-def _content(card: Card, link: str | None) -> str:
+def _content(card: Card, link: Link | None) -> str:
     title = [f"**{escape(card.title)}**"] if card.title else []
-    footer = [f"{FOOTER_MARK}{escape(_footer(card))}"] if _footer(card) else []
+    footer = [f"{SMALL}{escape(_footer(card))}"] if _footer(card) else []
     body = cut("\n".join([*title, *_lines(card)]), CONTENT_LENGTH - FOOTER_ROOM)
-    return cut("\n".join([body, *([link] if link else []), *footer]), CONTENT_LENGTH)
+    end = [link.markup] if link else []
+    return cut("\n".join([body, *end, *footer]), CONTENT_LENGTH)
 
 
-def _embed(card: Card, link: str | None, *, preview: bool) -> discord.Embed:
-    lines = [*_lines(card), *([link] if link else [])]
+def _embed(card: Card, link: Link | None, *, preview: bool) -> discord.Embed:
+    lines = [*_lines(card), *([link.markup] if link else [])]
     embed = discord.Embed(
         title=cut(escape(card.title), TITLE_LENGTH) or None,
         description=cut("\n".join(lines), DESCRIPTION_LENGTH) or None,
@@ -110,7 +185,7 @@ def _embed(card: Card, link: str | None, *, preview: bool) -> discord.Embed:
 
 
 def _lines(card: Card) -> list[str]:
-    lines = [line(parts) for parts in card.lines]
+    lines = [*([escape(card.facts)] if card.facts else []), *(line(parts) for parts in card.lines)]
     if card.progress is not None:
         lines[-1:] = ["  ".join([bar_text(card.progress), *lines[-1:]])]
     return lines
@@ -124,16 +199,79 @@ def _footer(card: Card) -> str:
     return f"{owner.shown} · {card.job}"
 
 
-def _view(buttons: tuple[Button, ...]) -> ui.View:
+def _layout(card: Card, link: Link | None, picture: Picture | None) -> ui.LayoutView:
+    """Draw the card of a job: title, small print, picture, what is to say now, and buttons."""
+    head = [f"### {cut(escape(card.title), TITLE_LENGTH)}"] if card.title else []
+    small = [cut(escape(words), FOOTER_ROOM) for words in (card.facts, _footer(card)) if words]
+    top = "\n".join([*head, *(f"{SMALL}{words}" for words in small)])
+    box: ui.Container[ui.LayoutView] = ui.Container(accent_colour=COLOURS[card.kind])
+    if top:
+        box.add_item(ui.TextDisplay(top))
+    if picture is not None:
+        description = cut(picture.description, FILE_DESCRIPTION_LENGTH)
+        media = f"attachment://{PREVIEW_NAME}"
+        gallery: ui.MediaGallery[ui.LayoutView] = ui.MediaGallery()
+        gallery.add_item(media=media, description=description, spoiler=picture.spoiler)
+        box.add_item(gallery)
+    if body := cut("\n".join(_body(card)), LAYOUT_LENGTH - len(top)):
+        box.add_item(ui.TextDisplay(body))
+    for row in _rows(card, link):
+        box.add_item(row)
+    return ui.LayoutView(timeout=None).add_item(box)
+
+
+def _body(card: Card) -> list[str]:
+    lines = [line(parts) for parts in card.lines]
+    if card.progress is None:
+        return lines
+    ready = f" · {line(card.ready)}" if card.ready else ""
+    bar = f"{bar_text(card.progress)}  **{percent(card.progress)}**{ready}"
+    *before, last = lines or [""]
+    return [*before, bar, *([f"{SMALL}{last}"] if last else [])]
+
+
+def _rows(card: Card, link: Link | None) -> list[ui.ActionRow[ui.LayoutView]]:
+    """Return the rows of buttons, the link before them, and the row with the menu."""
+    items: list[ui.Item[ui.LayoutView]] = [] if link is None else [_link_button(link)]
+    items += [_button(button) for button in card.pressed_often[:MAX_BUTTONS]]
+    rows = [items[start : start + IN_ROW] for start in range(0, len(items), IN_ROW)]
+    if card.pressed_rarely:
+        rows.append([_menu(card)])
+    return [ui.ActionRow(*row) for row in rows]
+
+
+def _view(card: Card) -> ui.View:
     view = ui.View(timeout=None)
-    for button in buttons:
-        destructive = button.action.value in _DESTRUCTIVE
-        style = discord.ButtonStyle.danger if destructive else discord.ButtonStyle.secondary
-        label = cut(button.label, LABEL_LENGTH)
-        view.add_item(ui.Button(style=style, label=label, custom_id=button.id))
-    # A stopped view is not kept in memory: presses are recognised by their ids alone.
-    view.stop()
+    for button in card.pressed_often[:MAX_BUTTONS]:
+        view.add_item(_button(button))
+    if card.pressed_rarely:
+        view.add_item(_menu(card))
     return view
+
+
+def _button(button: Button) -> ui.Button[ui.LayoutView]:
+    # Only what destroys something without asking again is red.
+    destroys = button.action is Action.DELETE
+    style = discord.ButtonStyle.danger if destroys else discord.ButtonStyle.secondary
+    return ui.Button(style=style, label=cut(button.label, LABEL_LENGTH), custom_id=button.id)
+
+
+def _link_button(link: Link) -> ui.Button[ui.LayoutView]:
+    return ui.Button(style=discord.ButtonStyle.link, label=link.label, url=link.url)
+
+
+def _menu(card: Card) -> ui.Select[ui.LayoutView]:
+    """Return the menu of what is pressed less often; each value is the id of a button."""
+    options = [
+        discord.SelectOption(label=cut(button.label, OPTION_LENGTH), value=button.id)
+        for button in card.pressed_rarely
+    ]
+    return ui.Select(custom_id=menu_id(card.job or ""), placeholder=card.menu, options=options)
+
+
+def menu_id(job: str) -> str:
+    """Return the id of the menu of a job's message; what is chosen says what to do."""
+    return f"v1:more:{job}"
 
 
 def _mentions(card: Card) -> discord.AllowedMentions:

@@ -1,4 +1,4 @@
-"""Threads of clips: each hangs on the card of its job, and is opened when the clip is there."""
+"""Opens the threads of clips: one on each job's card, when the clip is finished."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bot.discord.errors import (
     refuses_words,
 )
 from bot.platform import Outgoing, Remember
-from commands.text.cards import thread_name
 from commands.text.messages import text
+from commands.text.summary import thread_name
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError
 

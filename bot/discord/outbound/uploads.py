@@ -1,15 +1,16 @@
-"""Files on their way to Discord: opened off the event loop; aiohttp reads them off it too."""
+"""Opens files for upload to Discord in a thread; aiohttp reads them in one too."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 from pathlib import Path
 
 import discord
 
-from bot.discord.outbound.markdown import cut
 from bot.discord.outbound.render import FILE_DESCRIPTION_LENGTH, PREVIEW_NAME
 from commands.text.card import Attachment
+from inference.text import cut
 
 
 async def clip(attachment: Attachment) -> discord.File:
@@ -24,10 +25,14 @@ async def clip(attachment: Attachment) -> discord.File:
 
 
 async def preview(path: Path | None) -> discord.File | None:
-    """Open the still of a running job; None where there is none (any more)."""
+    """Read the picture of a card; None where there is none (any more).
+
+    It is small, and bytes leave no file open when the edit is cancelled meanwhile.
+    """
     if path is None:
         return None
     try:
-        return await asyncio.to_thread(discord.File, path, filename=PREVIEW_NAME)
+        data = await asyncio.to_thread(path.read_bytes)
     except FileNotFoundError:
         return None
+    return discord.File(io.BytesIO(data), filename=PREVIEW_NAME)

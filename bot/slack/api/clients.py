@@ -18,7 +18,7 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.connector import open_session
+from bot.network.connector import open_session
 from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS
 from bot.slack.installations import Installation, Installations
 from inference.domain.errors import DeliveryError, UserError
@@ -185,7 +185,7 @@ class Clients:
         lifetime = float(granted.get("expires_in", 0))
         self._expiries.pop(installation.token, None)
         self._expiries[renewed.token] = time.monotonic() + lifetime
-        # Whoever asked may be cancelled, but the old tokens are void: the new ones must be kept.
+        # The caller may be cancelled, but the old tokens are void: the new ones must be kept.
         await asyncio.shield(installations.keep(renewed))
         return renewed
 

@@ -1,4 +1,4 @@
-"""What Slack and the wire to it answer, as delivery errors.
+"""Translates errors of Slack's Web API into `DeliveryError`.
 
 | answer                                       | meaning                                          |
 | -------------------------------------------- | ------------------------------------------------ |
@@ -88,7 +88,7 @@ _PASSING = frozenset(
         "team_access_not_granted",
     }
 )
-"""A place is closed, which people may change again within minutes."""
+"""A channel is closed, which people may change again within minutes."""
 
 _TOO_LARGE = frozenset({"file_upload_size_restricted", "file_too_large"})
 

@@ -1,4 +1,4 @@
-"""Why a file on Slack cannot be used as an image, told from what Slack says of it."""
+"""Tells from Slack's file objects whether a file can be used as an image, or why not."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ _HIDDEN = frozenset(
     }
 )
 """Errors of `files.info` that also say that a file may be there for others."""
+
+
+class Uploading(Exception):
+    """Slack does not have all of a file yet."""
 
 
 def refusal(file: Mapping[str, Any]) -> UserError | None:

@@ -9,10 +9,11 @@ import structlog
 
 from bot.slack.api.calls import Calls
 from bot.slack.api.clients import problem
+from bot.slack.command_prefix import CommandPrefix
 from bot.slack.hosts import is_response_url
 from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
-from bot.slack.outbound.posting import Posting
+from bot.slack.outbound.messages import Poster
 from commands.text.card import Card
 from inference.domain.errors import DeliveryError
 
@@ -27,9 +28,10 @@ _log = structlog.get_logger(__name__)
 class Answers:
     """Posts answers where they were asked for."""
 
-    def __init__(self, calls: Calls, posting: Posting) -> None:
+    def __init__(self, calls: Calls, poster: Poster, prefix: CommandPrefix) -> None:
         self._calls = calls
-        self._posting = posting
+        self._prefix = prefix
+        self._poster = poster
 
     async def give(self, origin: Origin, card: Card, *, response_url: str | None = None) -> None:
         """Answer where somebody asked; a `response_url` also reaches where the bot is not.
@@ -37,10 +39,11 @@ class Answers:
         Raises:
             DeliveryError: There was no way.
         """
-        if card.shows_accepted_job:  # the outbox posts it
+        if card.from_outbox:  # the outbox posts it
             return
+        card = self._prefix.card(card)
         if card.attachment is not None or not origin.channel:
-            await self._posting.hand(origin.address, card)
+            await self._poster.hand(origin.address, card)
             return
         try:
             await self._say(origin, card)
@@ -61,7 +64,7 @@ class Answers:
         try:
             async with clients.session.post(
                 response_url,
-                json={**payload(card), "replace_original": False},
+                json={**payload(self._prefix.card(card)), "replace_original": False},
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as answer:

@@ -6,6 +6,7 @@ from typing import Any
 
 from slack_bolt.context.async_context import AsyncBoltContext
 
+from bot.slack.command_prefix import CommandPrefix
 from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.modals import GENERATE
 from bot.slack.installations import Installation
@@ -14,7 +15,7 @@ from bot.slack.outbound import blocks
 from commands import run
 from commands.context import Call
 from commands.handlers import job_status
-from commands.text import cards
+from commands.text import replies
 from commands.text.card import Card
 from commands.text.messages import text
 from inference.domain.errors import UserError
@@ -42,11 +43,11 @@ async def publish(origin: Origin, deps: Dependencies, *, note: Card | None = Non
         call = await deps.gateway.call(origin)
     except UserError as error:
         locale = await deps.gateway.locale(origin)
-        drawn = blocks.message(cards.error(error, locale)).blocks
+        drawn = blocks.message(deps.prefix.card(replies.error(error, locale))).blocks
     else:
-        drawn = await _draw(call)
+        drawn = await _draw(call, deps.prefix)
     if note is not None:
-        drawn = [*blocks.message(note).blocks, *drawn]
+        drawn = [*blocks.message(deps.prefix.card(note)).blocks, *drawn]
     await deps.calls.call(
         origin.address,
         "views.publish",
@@ -56,16 +57,17 @@ async def publish(origin: Origin, deps: Dependencies, *, note: Card | None = Non
     )
 
 
-async def _draw(call: Call) -> list[dict[str, Any]]:
+async def _draw(call: Call, prefix: CommandPrefix) -> list[dict[str, Any]]:
     drawn = [_header(text("slack.home.title", call.locale)), _generate(call.locale)]
     own = await call.jobs.recent(call.channel.tenant, call.caller.id, limit=OWN_JOBS)
     if own:
         drawn.append(_header(text("slack.home.own", call.locale)))
     for job in own:
-        drawn += [*blocks.message(job_status.status(call, job)).blocks, {"type": "divider"}]
+        card = prefix.card(job_status.status(call, job))
+        drawn += [*blocks.message(card).blocks, {"type": "divider"}]
     queue = await run.execute("/rushes queue", call)
-    drawn.append(_header(text("slack.home.line", call.locale)))
-    return [*drawn, *blocks.message(queue).blocks]
+    drawn.append(_header(text("slack.home.queue", call.locale)))
+    return [*drawn, *blocks.message(prefix.card(queue)).blocks]
 
 
 def _header(words: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Handles button presses; a button's id carries everything, so buttons of old messages work."""
+"""Handles presses of buttons and choices from menus; ids carry everything, so old ones work."""
 
 from __future__ import annotations
 
@@ -11,18 +11,32 @@ from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
 from commands.forms import Form
+from commands.text import replies
+from inference.domain.errors import DeliveryError
 
 BUTTON = re.compile(r"v1:")
 
 
+def _pressed(action: dict[str, Any]) -> str:
+    """Return the id of the button that was pressed, or chosen from a menu."""
+    chosen = action.get("selected_option") or {}
+    return str(chosen.get("value") or action["action_id"])
+
+
 async def press(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
     """Answer with a form, in the App Home or in the channel, wherever the button was."""
-    answer = await deps.gateway.press(origin, body["actions"][0]["action_id"])
+    answer = await deps.gateway.press(origin, _pressed(body["actions"][0]))
     if isinstance(answer, Form):
         place = {"channel": origin.channel, "thread_ts": origin.thread_ts}
         view = {**blocks.modal(answer), "private_metadata": json.dumps(place)}
-        await modals.open_view(deps.calls, origin, view, trigger_id=body["trigger_id"])
-    elif not origin.channel:
-        await app_home.publish(origin, deps, note=None if answer.shows_accepted_job else answer)
+        view = deps.prefix.view(view)
+        try:
+            await modals.open_view(deps.calls, origin, view, trigger_id=body["trigger_id"])
+        except DeliveryError:
+            answer = replies.note("slack.no_form", await deps.gateway.locale(origin))
+        else:
+            return
+    if not origin.channel:
+        await app_home.publish(origin, deps, note=None if answer.from_outbox else answer)
     else:
         await deps.answers.give(origin, answer, response_url=body.get("response_url"))

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import TypeVar
 
 import structlog
 
 from bot.platform import Services
 from bot.slack.address import NAME
-from bot.slack.channels import Channels
-from bot.slack.directory import SlackDirectory
+from bot.slack.lookups.channels import Channels
+from bot.slack.lookups.directory import SlackDirectory
+from bot.slack.lookups.people import (
+    People,
+    Requester,
+)
 from bot.slack.origin import Origin
-from bot.slack.people import People, Requester
 from commands import run
 from commands.actions import Action, ButtonId
 from commands.caller import Channel
-from commands.command import Command, Visibility
-from commands.context import Call
+from commands.context import Call, Command, Visibility
 from commands.forms import Form
-from commands.options import IMAGE
 from commands.policy.permissions import check_external
 from commands.schema import Value
-from commands.text import cards
+from commands.text import replies
 from commands.text.card import Card
 from inference.bug_report import log_bug
 from inference.clock import Clock
@@ -70,13 +73,13 @@ class CommandGateway:
             image: File id of the picture that came with it.
             present: Whether the bot is certainly there: it got the message itself.
         """
-        makes = _makes(text)
+        makes = self._makes(text)
         return await self._answer(
             origin,
             lambda call: run.execute(text, call),
             posts=makes and not present,
             makes=makes,
-            options={IMAGE.name: image} if image and makes else {},
+            options=self._pictures(text, image) if makes else {},
             for_everybody=makes,
         )
 
@@ -98,8 +101,8 @@ class CommandGateway:
             origin,
             lambda call: run.rewrite(text, job.id, call),
             posts=False,
-            options={IMAGE.name: image} if image and _makes(text) else {},
-            for_everybody=_makes(text),
+            options=self._pictures(text, image) if self._makes(text) else {},
+            for_everybody=self._makes(text),
         )
 
     async def job_of(self, origin: Origin, key: str) -> Job | None:
@@ -139,7 +142,7 @@ class CommandGateway:
 
     async def look_ahead(self, origin: Origin) -> None:
         """Learn what an answer there will need, while somebody fills a form in."""
-        await self._closed(origin)
+        await self._channels.refusal(origin)
 
     async def locale(self, origin: Origin) -> str:
         """Return somebody's language, or the default if it cannot be learned in time for a form."""
@@ -156,45 +159,41 @@ class CommandGateway:
         *,
         posts: bool,
         makes: bool | None = None,
-        options: Mapping[str, Value] | None = None,
+        options: Mapping[str, Value] = MappingProxyType({}),
         for_everybody: bool = True,
     ) -> Answer | Card:
         """Answer whatever happens: silence would look like a lost job."""
+        makes = posts if makes is None else makes
         try:
-            return await self._asked(
-                origin,
-                ask,
-                posts=posts,
-                makes=posts if makes is None else makes,
-                options=options or {},
-                for_everybody=for_everybody,
+            if posts and not origin.channel:  # pressed in the App Home
+                origin = origin.at(await self._channels.direct(origin))
+            known, (refusal, private) = await asyncio.gather(
+                self._people.identify(origin), self._check(origin, posts=posts, makes=makes)
             )
+            call = self._call(origin, known, options, private=private)
+            if known.external:
+                refusal = await self._refusal(call, for_everybody=for_everybody) or refusal
+            return await ask(call) if refusal is None else replies.error(refusal, known.locale)
         except UserError as error:
-            return cards.error(error, self._services.language)
+            return replies.error(error, self._services.language)
         except Exception as error:  # noqa: BLE001 - as it says
             reference = log_bug(_log, "slack.bug", error, what="gateway")
-            return cards.error(RushesError("internal", job=reference), self._services.language)
+            return replies.error(RushesError("internal", job=reference), self._services.language)
 
-    async def _asked(
-        self,
-        origin: Origin,
-        ask: Callable[[Call], Awaitable[Answer]],
-        *,
-        posts: bool,
-        makes: bool,
-        options: Mapping[str, Value],
-        for_everybody: bool,
-    ) -> Answer | Card:
-        if posts and not origin.channel:  # pressed at home
-            origin = origin.at(await self._channels.direct(origin))
-        known, (closed, private) = await asyncio.gather(
-            self._people.identify(origin), self._place(origin, posts=posts, makes=makes)
-        )
-        call = self._call(origin, known, options, private=private)
-        refusal = closed
-        if known.external:
-            refusal = await self._refusal(call, for_everybody=for_everybody) or closed
-        return await ask(call) if refusal is None else cards.error(refusal, known.locale)
+    def _pictures(self, text: str, image: str | None) -> dict[str, Value]:
+        """Return the picture of a message as the option of its command that it is for."""
+        if image is None:
+            return {}
+        command, _ = self._services.commands.find(text)
+        return {command.picture: image}
+
+    def _makes(self, text: str) -> bool:
+        """Whether a text is a command that posts what it makes for all to see."""
+        try:
+            command, _ = self._services.commands.find(text)
+        except UserError:
+            return False
+        return command.parent is None and command.visibility is Visibility.EVERYONE
 
     async def _prepared(self, job: Job) -> Job:
         """Wait until a job is prepared, for a while."""
@@ -215,21 +214,14 @@ class CommandGateway:
             return error
         return None
 
-    async def _place(
+    async def _check(
         self, origin: Origin, *, posts: bool, makes: bool
     ) -> tuple[UserError | None, bool]:
-        """Return why nothing can be posted where it is asked, and whether the place is private."""
-        closed = await self._closed(origin) if posts else None
+        """Return why nothing can be posted in a channel, and whether it is private."""
+        refusal = await self._channels.refusal(origin) if posts else None
         # Asked only for what is made: one always sees the jobs of where one speaks.
-        private = closed is not None or not makes or await self._channels.is_private(origin)
-        return closed, private
-
-    async def _closed(self, origin: Origin) -> UserError | None:
-        try:
-            await self._channels.check(origin)
-        except UserError as error:
-            return error
-        return None
+        private = refusal is not None or not makes or await self._channels.is_private(origin)
+        return refusal, private
 
     def _call(
         self,
@@ -244,9 +236,10 @@ class CommandGateway:
             channel=Channel(
                 platform=NAME,
                 tenant=origin.installation.tenant,
-                address=origin.address.as_dict(),
+                address=asdict(origin.address),
                 id=origin.channel,
                 title=origin.channel_name,
+                pictures=NAME,
                 private=private,
                 direct=origin.in_dm,
             ),
@@ -255,15 +248,6 @@ class CommandGateway:
             key=origin.key,
             directory=SlackDirectory(self._channels, origin),
         )
-
-
-def _makes(text: str) -> bool:
-    """Whether a text is a command that posts what it makes for all to see."""
-    try:
-        command, _ = run.find(text)
-    except UserError:
-        return False
-    return command.parent is None and command.visibility is Visibility.EVERYONE
 
 
 def _posts(button_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the listeners of one Slack app need, as one argument."""
+"""Dependencies of the listeners of one Slack app."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from bot.platform import Services
 from bot.slack.api.calls import Calls
 from bot.slack.background import BackgroundTasks
-from bot.slack.channels import Channels
+from bot.slack.command_prefix import CommandPrefix
 from bot.slack.inbound.answers import Answers
 from bot.slack.inbound.command_gateway import CommandGateway
+from bot.slack.inbound.images import ImageFinder
+from bot.slack.inbound.inbox import Inbox
 from bot.slack.inbound.messages import LatestEdits
-from bot.slack.inbound.pictures import Pictures
 from bot.slack.installations import Installations
+from bot.slack.lookups.channels import Channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,8 @@ class Dependencies:
     gateway: CommandGateway
     answers: Answers
     calls: Calls
-    pictures: Pictures
+    prefix: CommandPrefix
+    images: ImageFinder
     background: BackgroundTasks
+    inbox: Inbox
     edits: LatestEdits = field(default_factory=LatestEdits)

@@ -19,9 +19,9 @@ from bot.slack.inbound import (
     uninstall,
 )
 from bot.slack.inbound.dependencies import Dependencies
-from bot.slack.inbound.manifest import command_names
+from bot.slack.inbound.inbox import INBOUND, InboundRequest
 from bot.slack.origin import Origin, of_command, of_interaction
-from commands.catalog import COMMANDS
+from commands.options import MODEL
 
 Handler = Callable[[dict[str, Any], Origin, Dependencies], Coroutine[Any, Any, None]]
 
@@ -35,6 +35,7 @@ def register(app: AsyncApp, deps: Dependencies) -> None:
         next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
     ) -> None:
         context["deps"] = deps
+        context.setdefault(INBOUND, deps.inbox.request(body))
         if "command" in body:
             context["origin"] = of_command(body, context["installation"])
         elif "user" in body:
@@ -42,15 +43,16 @@ def register(app: AsyncApp, deps: Dependencies) -> None:
         await next()
 
     app.use(inject)
-    for name in command_names(COMMANDS):
+    for name in deps.prefix.names():
         app.command(name)(slash_commands.answer)
     app.view(modals.CALLBACK)(modals.submit_command)
     app.view(modals.FORM)(modals.submit_form)
     app.action(modals.MORE)(_in_background(modals.show_all_options))
+    app.action(MODEL.name)(_in_background(modals.show_model))
     app.shortcut(modals.GENERATE)(_in_background(shortcuts.generate))
     app.action(modals.GENERATE)(_in_background(shortcuts.generate))
     app.shortcut(shortcuts.ANIMATE)(_in_background(shortcuts.animate))
-    app.action(buttons.BUTTON)(_in_background(buttons.press))
+    app.action(buttons.BUTTON)(_press)
     # The library acknowledges an event before its listener runs, but after its middleware. What is
     # accepted there cannot be lost with the process: unacknowledged, Slack sends it again.
     for event in ("app_mention", "message"):
@@ -75,6 +77,16 @@ def _in_background(
         deps.background.start(handle(body, origin, deps), name=handle.__name__)
 
     return listener
+
+
+async def _press(
+    ack: AsyncAck,
+    body: dict[str, Any],
+    origin: Origin,
+    deps: Dependencies,
+    inbound: InboundRequest,
+) -> None:
+    await inbound.acknowledge(ack, buttons.press(body, origin, deps), name="press")
 
 
 async def _done() -> None:

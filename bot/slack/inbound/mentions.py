@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,10 +10,11 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.slack.background import ACK_SECONDS
 from bot.slack.inbound import command_text
 from bot.slack.inbound.dependencies import Dependencies
+from bot.slack.inbound.inbox import InboundRequest
 from bot.slack.inbound.messages import UserMessage
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, of_event
-from commands.text import cards
+from commands.text import replies
 from commands.text.card import Card
 from inference.domain.errors import UserError
 
@@ -30,8 +30,8 @@ HELP = "/rushes help"
 async def accept(
     body: dict[str, Any],
     context: AsyncBoltContext,
-    installation: Installation,
     deps: Dependencies,
+    inbound: InboundRequest,
     next: Next,  # noqa: A002 - the library passes it by this name
 ) -> None:
     """Answer a mention or a direct message; in channels only mentions count."""
@@ -39,10 +39,11 @@ async def accept(
     message = UserMessage.read(event)
     direct = event.get("channel_type") == "im"
     if message is not None and (direct or event["type"] == "app_mention"):
-        origin = of_event({**body, "event": message.message}, context, installation)
-        answering = deps.background.start(_answer(message, origin, deps), name="mention")
-        await asyncio.wait({answering}, timeout=ACK_SECONDS)
-    await next()
+        origin = of_event({**body, "event": message.message}, context, context["installation"])
+        work = _answer(message, origin, deps)
+        await inbound.acknowledge(next, work, name="mention", seconds=ACK_SECONDS)
+    else:
+        await next()
 
 
 async def note_file(body: dict[str, Any], installation: Installation, deps: Dependencies) -> None:
@@ -56,7 +57,7 @@ async def note_file(body: dict[str, Any], installation: Installation, deps: Depe
             user=event.get("user_id") or "",
             channel=channel,
         )
-        deps.background.start(deps.pictures.saw(origin, file, None), name="file")
+        deps.background.start(deps.images.saw(origin, file, None), name="file")
 
 
 async def _answer(message: UserMessage, origin: Origin, deps: Dependencies) -> None:
@@ -72,8 +73,8 @@ async def _answer(message: UserMessage, origin: Origin, deps: Dependencies) -> N
         except BaseException:
             deps.edits.forget(key)
             raise
-        if card is not None:
-            deps.background.start(deps.answers.give(origin, card), name="answer")
+    if card is not None:
+        await deps.answers.give(origin, card)
 
 
 async def _answer_new(
@@ -85,27 +86,28 @@ async def _answer_new(
 ) -> Card | None:
     """Answer what is new; `before` are the files that the message had, if known."""
     job = await deps.gateway.job_of(origin, key) if message.edited_at else None
-    text = _command_text(message, origin, empty=HELP if job is None else GENERATE)
+    text = _command_text(message, origin, deps, empty=HELP if job is None else GENERATE)
     image = None
     try:
         if job is None or (before is not None and not message.files <= before):
-            image = await deps.pictures.in_message(origin, message.message)
+            image = await deps.images.in_message(origin, message.message)
     except UserError as error:
-        return cards.error(error, await deps.gateway.locale(origin))
+        return replies.error(error, await deps.gateway.locale(origin))
     if job is not None:
         return await deps.gateway.rewrite(origin, text, job, image=image)
     if image is not None:
         thread = origin.thread_ts or str(message.message["ts"])
-        await deps.pictures.saw(origin, image, thread)
+        await deps.images.saw(origin, image, thread)
     else:
-        image = await deps.pictures.in_thread(origin)
+        image = await deps.images.in_thread(origin)
     return await deps.gateway.run_text(origin, text, image=image, present=True)
 
 
-def _command_text(message: UserMessage, origin: Origin, *, empty: str) -> str:
+def _command_text(message: UserMessage, origin: Origin, deps: Dependencies, *, empty: str) -> str:
     """Return a message as the text of a command; `empty` where it says nothing."""
     said = command_text.without_mention(message.text, origin.installation.bot_user)
     if said.startswith("/"):
-        return command_text.line(said)
+        said = deps.prefix.ours(said)
+        return command_text.command(said, deps.services.commands.parents)
     prompt = command_text.prompt(said)
     return f"{GENERATE} {prompt}" if prompt else empty

@@ -1,4 +1,4 @@
-"""Messages that people write to the bot, read from the events that tell of them."""
+"""Reads messages and edits from events, and keeps the newest content of each message."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class UserMessage:
 
 
 class _Seen(NamedTuple):
-    """What was last heard of a message."""
+    """The newest known content of a message."""
 
     edited_at: str
     digest: bytes
@@ -87,7 +87,7 @@ class LatestEdits:
         return self._locks.setdefault(key, asyncio.Lock())
 
     def is_new(self, key: str, written: UserMessage) -> bool:
-        """Whether a message says what was not heard yet; note it then.
+        """Whether a message has new content; note it then.
 
         A message that nobody edited always is, unless an edit overtook it: Slack tells of it again
         if the answer was lost with the process.

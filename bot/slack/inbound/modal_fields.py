@@ -1,34 +1,55 @@
-"""Options of a command as fields of a form, and what was filled in as their values."""
+"""Converts options of a command to input blocks of a modal, and submitted state to values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.slack.inbound.command_text import plain
 from bot.slack.outbound.blocks import plain_text
-from commands.command import Command
+from commands.context import Command
 from commands.installation import Installation
-from commands.options import FRAME_COUNT, IMAGE, MODEL, NEGATIVE, REFINE, RESOLUTION
-from commands.parsing.values import accept
+from commands.option_set import within
+from commands.options import FRAME_COUNT, IMAGE, MODEL
+from commands.parsing.values import accept, tidy
 from commands.schema import Group, Kind, Option, Value
 from commands.text.messages import error_text, text
-from commands.text.summary import written
+from commands.text.option_texts import length_text, option_help, option_name, written
+from inference.domain.capabilities import Lengths
 from inference.domain.errors import UserError
-from inference.domain.spec import FILE_FPS
+from inference.text import cut
 
 Block = dict[str, Any]
 
 MAX_TEXT = 3000
 """Characters of a text field."""
 
-IMAGE_TYPES = ["png", "jpg", "jpeg", "webp", "gif"]
+MAX_FIELDS = 90
+"""Of one form: Slack takes 100 blocks in all."""
+
+MAX_CHOICES = 100
+"""Of one field; what has no room is typed as a flag."""
+
+MAX_CHOICE, MAX_VALUE = 75, 150
+"""Characters of a choice as it is shown, and as it is sent."""
+
+MAX_HINT = 2000
+"""Characters below a field."""
+
+IMAGE_TYPES = ["png", "jpg", "jpeg", "webp", "gif", "heic", "heif", "avif"]
 
 YES, NO = "yes", "no"
 
 
 def draw(
-    command: Command, installation: Installation, locale: str, *, everything: bool, with_image: bool
+    command: Command,
+    installation: Installation,
+    locale: str,
+    *,
+    everything: bool,
+    with_image: bool,
+    model: str | None = None,
 ) -> list[Block]:
     """Draw a field for every option that makes sense here.
 
@@ -38,15 +59,19 @@ def draw(
         locale: Of the reader.
         everything: Also the advanced ones.
         with_image: Whether the form asks for the picture.
+        model: The model that was chosen in the form: only what it can do is offered.
     """
-    return [
-        _field(option, installation, locale)
+    shown = installation.narrowed(model).shown
+    offered = [
+        replace(shown[option.name], required=option.required)
         for option in command.options
-        if option.name not in command.fixed
-        and (everything or option.group is Group.BASIC)
+        if option.name in shown
+        and option.name not in command.fixed
         and (with_image or option.name != IMAGE.name)
         and _offered(option, installation)
     ]
+    basic = [option for option in offered if everything or _is_basic(option)]
+    return [_field(option, installation, model, locale) for option in within(MAX_FIELDS, basic)]
 
 
 def values(view: Mapping[str, Any]) -> dict[str, Value]:
@@ -54,9 +79,9 @@ def values(view: Mapping[str, Any]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, actions in view["state"]["values"].items():
         for state in actions.values():
-            value = _value(state)
-            if value is not None:
-                found[name] = value
+            found_value = value(state)
+            if found_value is not None:
+                found[name] = found_value
     return found
 
 
@@ -81,61 +106,59 @@ def field_of(view: Mapping[str, Any], option: str) -> str | None:
 
 
 def _offered(option: Option, installation: Installation) -> bool:
-    match option.name:
-        case REFINE.name:
-            return installation.assistant
-        case MODEL.name:
-            return len(installation.models) > 1
-        case NEGATIVE.name:
-            return any(model.negative for model in installation.models)
-        case _:
-            return True
+    if option.name == MODEL.name:
+        return len(installation.models) > 1
+    return installation.offers(option)
 
 
-def _field(option: Option, installation: Installation, locale: str) -> Block:
-    return {
+def _is_basic(option: Option) -> bool:
+    """Return whether the short form has it; which other fields there are depends on the model."""
+    return option.group is Group.BASIC or option.name == MODEL.name
+
+
+def _field(option: Option, installation: Installation, model: str | None, locale: str) -> Block:
+    element = _element(option, installation, model, locale)
+    field: Block = {
         "type": "input",
         "block_id": option.name,
         "optional": not option.required,
-        "label": plain_text(text(f"label.{option.name}", locale)),
-        "hint": plain_text(text(option.help_key, locale)),
-        "element": {**_element(option, installation, locale), "action_id": option.name},
+        "label": plain_text(option_name(option, locale)),
+        "hint": plain_text(cut(option_help(option, locale), MAX_HINT)),
+        "element": {**element, "action_id": option.name},
     }
+    # Slack tells at once which model was chosen: the form is drawn again with what it can do.
+    return field if option.name != MODEL.name else {**field, "dispatch_action": True}
 
 
-def _element(option: Option, installation: Installation, locale: str) -> Block:
+def _element(option: Option, installation: Installation, model: str | None, locale: str) -> Block:
     match option.kind:
         case Kind.IMAGE:
             return {"type": "file_input", "filetypes": IMAGE_TYPES, "max_files": 1}
-        case Kind.TEXT:
-            limit = min(option.max_length or MAX_TEXT, MAX_TEXT)
-            return {"type": "plain_text_input", "multiline": True, "max_length": limit}
         case Kind.FLAG:
             words = {YES: text("value.yes", locale), NO: text("value.no", locale)}
             return _select(words, locale)
         case Kind.MODEL:
             return _select({model.name: model.title for model in installation.models}, locale)
-        case _ if option.choices:
-            return _select(_choices(option, installation, locale), locale)
+        case _ if choices := _choices(option, installation, model, locale):
+            return _select(choices, locale)
+        case Kind.TEXT | Kind.CHOICE:
+            limit = min(option.max_length or MAX_TEXT, MAX_TEXT)
+            return {"type": "plain_text_input", "multiline": True, "max_length": limit}
         case _:
             return _number(option)
 
 
-def _choices(option: Option, installation: Installation, locale: str) -> dict[str, str]:
-    choices = {str(choice): written(option, choice, locale) for choice in option.choices}
-    if option.name == RESOLUTION.name:
-        able = {str(size) for model in installation.models for size in model.resolutions}
-        return {choice: shown for choice, shown in choices.items() if choice in able}
-    if option.name == FRAME_COUNT.name:
-        able = {str(count) for model in installation.models for count in model.frames}
-        return {choice: _length(int(choice), locale) for choice in choices if choice in able}
-    return choices
-
-
-def _length(frames: int, locale: str) -> str:
-    if frames == 1:
-        return text("facts.image", locale)
-    return text("facts.length", locale, count=frames, seconds=f"{frames / FILE_FPS:.1f}")
+def _choices(
+    option: Option, installation: Installation, model: str | None, locale: str
+) -> dict[str, str]:
+    if option.name != FRAME_COUNT.name or not option.choices:
+        values = [choice for choice in option.choices if len(str(choice)) <= MAX_VALUE]
+        return {str(value): written(option, value, locale) for value in values[:MAX_CHOICES]}
+    models = [item for item in installation.models if model in {None, item.name}]
+    return {
+        str(count): length_text(int(count), models, locale)
+        for count in Lengths(tuple(map(int, option.choices))).choices(MAX_CHOICES)
+    }
 
 
 def _select(choices: Mapping[str, str], locale: str) -> Block:
@@ -143,7 +166,8 @@ def _select(choices: Mapping[str, str], locale: str) -> Block:
         "type": "static_select",
         "placeholder": plain_text(text("slack.form.as_set", locale)),
         "options": [
-            {"text": plain_text(shown), "value": value} for value, shown in choices.items()
+            {"text": plain_text(cut(shown, MAX_CHOICE)), "value": value}
+            for value, shown in choices.items()
         ],
     }
 
@@ -151,12 +175,12 @@ def _select(choices: Mapping[str, str], locale: str) -> Block:
 def _number(option: Option) -> Block:
     element: Block = {"type": "number_input", "is_decimal_allowed": option.kind is Kind.NUMBER}
     if option.range is not None:
-        element["min_value"] = str(option.range.lowest)
-        element["max_value"] = str(option.range.highest)
+        element["min_value"] = str(tidy(option.range.lowest))
+        element["max_value"] = str(tidy(option.range.highest))
     return element
 
 
-def _value(state: Mapping[str, Any]) -> Value | None:
+def value(state: Mapping[str, Any]) -> Value | None:
     """Return what one field holds, or None if nothing."""
     match state.get("type"):
         case "static_select":

@@ -15,13 +15,12 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from bot.slack.api.calls import Calls, slack_code
 from bot.slack.inbound import modal_fields
 from bot.slack.inbound.dependencies import Dependencies
+from bot.slack.inbound.inbox import InboundRequest
 from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
-from commands.catalog import COMMANDS
-from commands.command import Command
+from commands.context import Command, CommandSet
 from commands.installation import Installation
-from commands.options import PROMPT, RESOLUTION
-from commands.text import cards
+from commands.text import replies
 from commands.text.card import Card, CardKind, plain
 from commands.text.messages import text
 from inference.domain.errors import DeliveryError
@@ -52,20 +51,14 @@ RETRY_SECONDS = 0.3
 PATIENCE_SECONDS = 2.0
 """For the turn of a form that is redrawn."""
 
-_FORMS = {
-    f"/{command.name}": command
-    for command in COMMANDS
-    if command.parent is None and {PROMPT, RESOLUTION} <= set(command.options)
-}
 
-
-def command_with_form(typed_name: str) -> Command | None:
-    """Return the command that has a form, if it is one."""
-    return _FORMS.get(typed_name)
+def with_form(commands: CommandSet, typed: str) -> Command | None:
+    """Return the command that is typed so, if it has a form."""
+    return next((item for item in commands if item.renders and item.typed == typed), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class FormState:
     """What a form knows besides its fields; Slack keeps it and sends it back."""
 
     command: str
@@ -76,30 +69,39 @@ class Draft:
     """File id of the picture that the form was opened on."""
     everything: bool = False
     """Whether it shows all options."""
+    model: str | None = None
+    """The model that was chosen in it: it shows what that can do."""
 
     def as_json(self) -> str:
-        """Return what `Draft(**json.loads(…))` takes back."""
+        """Return what `FormState(**json.loads(…))` takes back."""
         return json.dumps(asdict(self))
 
 
-_DRAFT = TypeAdapter(Draft)
+_FORM_STATE = TypeAdapter(FormState)
 
 
-def draw(draft: Draft, installation: Installation, locale: str) -> dict[str, Any]:
+def draw(
+    form_state: FormState, commands: CommandSet, installation: Installation, locale: str
+) -> dict[str, Any]:
     """Draw the form of a command as a view."""
-    command = _FORMS[f"/{draft.command}"]
-    drawn = [] if draft.channel else [_where(locale)]
-    if draft.image:
+    command = commands[f"/{form_state.command}"]
+    drawn = [] if form_state.channel else [_where(locale)]
+    if form_state.image:
         drawn.append(_note(text("slack.with_image", locale)))
     drawn += modal_fields.draw(
-        command, installation, locale, everything=draft.everything, with_image=draft.image is None
+        command,
+        installation,
+        locale,
+        everything=form_state.everything,
+        with_image=form_state.image is None,
+        model=form_state.model,
     )
-    if not draft.everything:
+    if not form_state.everything:
         drawn.append(_more(locale))
     return {
         "type": "modal",
         "callback_id": CALLBACK,
-        "private_metadata": draft.as_json(),
+        "private_metadata": form_state.as_json(),
         "title": blocks.plain_text(command.typed),
         "submit": blocks.plain_text(text("slack.form.submit", locale)),
         "close": blocks.plain_text(text("slack.form.close", locale)),
@@ -110,20 +112,20 @@ def draw(draft: Draft, installation: Installation, locale: str) -> dict[str, Any
 async def open_form(
     origin: Origin,
     deps: Dependencies,
-    draft: Draft,
+    form_state: FormState,
     *,
     trigger_id: str,
     response_url: str | None = None,
 ) -> None:
     """Open the form of a command, or say that it did not work."""
     locale = await deps.gateway.locale(origin)
-    view = draw(draft, deps.services.installation, locale)
+    view = draw(form_state, deps.services.commands, deps.services.installation, locale)
     try:
-        await open_view(deps.calls, origin, view, trigger_id=trigger_id)
+        await open_view(deps.calls, origin, deps.prefix.view(view), trigger_id=trigger_id)
     except DeliveryError:
         if response_url is None:
             raise
-        await deps.answers.respond(response_url, cards.note("slack.no_form", locale))
+        await deps.answers.respond(response_url, replies.note("slack.no_form", locale))
 
 
 async def open_view(calls: Calls, origin: Origin, view: dict[str, Any], *, trigger_id: str) -> None:
@@ -156,9 +158,21 @@ async def open_view(calls: Calls, origin: Origin, view: dict[str, Any], *, trigg
 
 async def show_all_options(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
     """Redraw the form of a command with all of its options."""
-    view = body["view"]
-    draft = _draft(view)
-    if draft is not None:
+    await _redraw(body["view"], origin, deps, everything=True)
+
+
+async def show_model(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
+    """Redraw the form of a command with what the chosen model can do."""
+    [action, *_] = body["actions"]
+    chosen = modal_fields.value(action)
+    await _redraw(body["view"], origin, deps, model=None if chosen is None else str(chosen))
+
+
+async def _redraw(
+    view: Mapping[str, Any], origin: Origin, deps: Dependencies, **changes: Any
+) -> None:
+    form_state = _form_state(view, deps.services.commands)
+    if form_state is not None:
         locale = await deps.gateway.locale(origin)
         await deps.calls.call(
             origin.address,
@@ -166,33 +180,49 @@ async def show_all_options(body: dict[str, Any], origin: Origin, deps: Dependenc
             patience=PATIENCE_SECONDS,
             view_id=view["id"],
             hash=view["hash"],
-            view=draw(replace(draft, everything=True), deps.services.installation, locale),
+            view=deps.prefix.view(
+                draw(
+                    replace(form_state, **changes),
+                    deps.services.commands,
+                    deps.services.installation,
+                    locale,
+                )
+            ),
         )
 
 
 async def submit_command(
-    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies
+    ack: AsyncAck,
+    body: dict[str, Any],
+    origin: Origin,
+    deps: Dependencies,
+    inbound: InboundRequest,
 ) -> None:
     """Run a command with what was filled into its form."""
     view = body["view"]
-    draft, options = _draft(view), modal_fields.values(view)
-    if draft is None:
+    form_state, options = _form_state(view, deps.services.commands), modal_fields.values(view)
+    if form_state is None:
         await ack()
         return
-    origin = origin.at(draft.channel or str(options.pop(CHANNEL, "")), draft.thread_ts)
-    command = _FORMS[f"/{draft.command}"]
-    if draft.image:
-        options["image"] = draft.image
+    origin = origin.at(form_state.channel or str(options.pop(CHANNEL, "")), form_state.thread_ts)
+    command = deps.services.commands[f"/{form_state.command}"]
+    if form_state.image:
+        options["image"] = form_state.image
     wrong = modal_fields.check(command, options, await deps.gateway.locale(origin))
-    if wrong:
-        await ack(response_action="errors", errors=wrong)
+    if wrong and not inbound.replayed:
+        errors = {name: deps.prefix.text(problem) for name, problem in wrong.items()}
+        await ack(response_action="errors", errors=errors)
         return
     running = deps.background.start(deps.gateway.run_command(origin, command, options), name="form")
-    await _answer(ack, body, origin, deps, running)
+    await _answer(ack, inbound, origin, deps, running)
 
 
 async def submit_form(
-    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies
+    ack: AsyncAck,
+    body: dict[str, Any],
+    origin: Origin,
+    deps: Dependencies,
+    inbound: InboundRequest,
 ) -> None:
     """Do what the form of a button asks for."""
     view = body["view"]
@@ -202,28 +232,28 @@ async def submit_form(
     running = deps.background.start(
         deps.gateway.submit(origin, view["callback_id"], values), name="form"
     )
-    await _answer(ack, body, origin, deps, running)
+    await _answer(ack, inbound, origin, deps, running)
 
 
 async def _answer(
     ack: AsyncAck,
-    body: Mapping[str, Any],
+    inbound: InboundRequest,
     origin: Origin,
     deps: Dependencies,
     running: asyncio.Task[Card | None],
 ) -> None:
     """Show an error at its field while the form is open; everything else once it has closed."""
+    body = inbound.body
     await asyncio.wait({running}, timeout=ACK_SECONDS)
     card = running.result() if running.done() else None
-    if card is not None and card.kind is CardKind.ERROR:
+    if card is not None and card.kind is CardKind.ERROR and not inbound.replayed:
         at = modal_fields.field_of(body["view"], card.option)
         if at is not None:
-            await ack(response_action="errors", errors={at: plain(card)})
+            await ack(response_action="errors", errors={at: plain(deps.prefix.card(card))})
             return
-    await ack()
     [first, *_] = body.get("response_urls") or [{}]
     later = _give(running, origin, deps, first.get("response_url"))
-    deps.background.start(later, name="answer")
+    await inbound.acknowledge(ack, later, name="answer", seconds=0.0)
 
 
 async def _give(
@@ -246,13 +276,13 @@ def _metadata(view: Mapping[str, Any]) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def _draft(view: Mapping[str, Any]) -> Draft | None:
+def _form_state(view: Mapping[str, Any], commands: CommandSet) -> FormState | None:
     """Return what a form of a command knows; None if it is none that there is now."""
     try:
-        draft = _DRAFT.validate_json(view.get("private_metadata") or "{}", strict=True)
+        form_state = _FORM_STATE.validate_json(view.get("private_metadata") or "{}", strict=True)
     except ValidationError:
         return None
-    return draft if f"/{draft.command}" in _FORMS else None
+    return form_state if with_form(commands, f"/{form_state.command}") else None
 
 
 def _where(locale: str) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bot.slack.inbound.dependencies import Dependencies
-from bot.slack.inbound.modals import Draft, open_form
+from bot.slack.inbound.modals import FormState, open_form
 from bot.slack.origin import Origin
-from commands.text import cards
+from commands.text import replies
 from inference.domain.errors import UserError
 
 ANIMATE = "rushes:animate"
@@ -15,7 +15,7 @@ ANIMATE = "rushes:animate"
 
 async def generate(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
     """Open the form of /generate; the button in the App Home does the same."""
-    await open_form(origin, deps, Draft(command="generate"), trigger_id=body["trigger_id"])
+    await open_form(origin, deps, FormState(command="generate"), trigger_id=body["trigger_id"])
 
 
 async def animate(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
@@ -24,15 +24,17 @@ async def animate(body: dict[str, Any], origin: Origin, deps: Dependencies) -> N
     response_url = body.get("response_url")
     reason: UserError | None = None
     try:
-        image = await deps.pictures.in_message(origin, message, patient=False)
+        image = await deps.images.in_message(origin, message, patient=False)
     except UserError as error:
         image, reason = None, error
     if image is None:
         locale = await deps.gateway.locale(origin)
-        card = cards.error(reason, locale) if reason else cards.note("slack.no_image", locale)
+        card = replies.error(reason, locale) if reason else replies.note("slack.no_image", locale)
         await deps.answers.give(origin, card, response_url=response_url)
         return
-    draft = Draft(
+    form_state = FormState(
         command="animate", channel=origin.channel, thread_ts=origin.thread_ts, image=image
     )
-    await open_form(origin, deps, draft, trigger_id=body["trigger_id"], response_url=response_url)
+    await open_form(
+        origin, deps, form_state, trigger_id=body["trigger_id"], response_url=response_url
+    )

@@ -7,8 +7,7 @@ Only times and the one ping need `mrkdwn`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bot.slack.address import user_id
@@ -16,17 +15,19 @@ from bot.slack.outbound.text import escape, literal
 from commands.actions import Action
 from commands.forms import Field, Form
 from commands.text.card import (
-    Bar,
     Button,
     Card,
     CardKind,
+    Confirm,
     Instant,
     Line,
     Person,
     bar_text,
+    percent,
     plain,
     plain_line,
 )
+from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE, beginning, isolate_foreign
 
 Block = dict[str, Any]
 
@@ -35,6 +36,9 @@ MAX_BLOCKS = 48
 
 MAX_FALLBACK = 3000
 """Characters; Slack takes 4000."""
+
+MAX_HEADER = 150
+"""Characters of a title."""
 
 MAX_SECTION = 3000
 """Characters of one section."""
@@ -54,6 +58,14 @@ MAX_BUTTONS = 25
 MAX_LABEL = 75
 """Characters on a button."""
 
+MAX_MENU = 5
+"""Options of one menu."""
+
+MAX_CONFIRM_TITLE, MAX_CONFIRM_TEXT, MAX_CONFIRM_BUTTON = 100, 300, 30
+"""Characters of a dialog that asks before something is done."""
+
+MAX_ALT_TEXT = 2000
+
 MAX_TITLE = 24
 """Characters of a modal's title and of its button."""
 
@@ -63,8 +75,22 @@ MAX_INPUT = 3000
 MAX_INPUT_LABEL = 2000
 MAX_PLACEHOLDER = 150
 
-_STYLES = {Action.CANCEL: "danger", Action.DELETE: "danger", Action.REROLL: "primary"}
+_STYLES = {Action.DELETE: "danger", Action.REROLL: "primary"}
 _USER = re.compile(r"[UW][A-Z0-9]+")
+
+
+class Link(NamedTuple):
+    """Leads from a message to a file that another one brings."""
+
+    url: str
+    label: str
+
+
+class Picture(NamedTuple):
+    """A picture that Slack has, seen by all who see the message."""
+
+    file_id: str
+    alt_text: str
 
 
 class Message(NamedTuple):
@@ -75,25 +101,28 @@ class Message(NamedTuple):
     blocks: list[Block]
 
 
-def message(card: Card, *, link: str | None = None) -> Message:
-    """Draw a card.
+def message(card: Card, *, link: Link | None = None, picture: Picture | None = None) -> Message:
+    """Draw a card: its title, small print, picture, what it says, link and buttons.
 
     Args:
         card: What to say.
         link: Where its file is, if the message does not bring it.
+        picture: What was made, where Slack shows it in a message of ours.
     """
-    head = [_section(_plain(_headline(card), MAX_SECTION))] if card.title else []
+    head = [*_title(card), *_contexts([(_about(card),)])]
+    if picture is not None:
+        head.append(_image(picture))
     large, small = _split(card)
     body = [*_sections(large, ping=card.ping), *_contexts(small)]
-    foot = [*_link(card, link), *_actions(card.buttons)]
+    foot = [*_link(link), *_actions(card)]
     room = MAX_BLOCKS - len(head) - len(foot)
     text = escape(plain(card), MAX_FALLBACK)
-    return Message(text if link is None else f"{text}\n{link}", [*head, *body[:room], *foot])
+    return Message(text if link is None else f"{text}\n{link.url}", [*head, *body[:room], *foot])
 
 
 def comment(card: Card) -> str:
     """Write a card as the markup that goes with a file: it has the ping, and no buttons."""
-    marked: list[str] = []
+    marked = [_bold(card.title)] if card.title else []
     ping = card.ping
     for line in card.lines:
         text, ping = _marked(line, ping=ping)
@@ -105,7 +134,7 @@ def controls(card: Card) -> Message:
     """Draw the buttons of a card whose text went with its file."""
     _, *facts = card.lines or ((),)
     text = escape("\n".join(plain_line(line) for line in facts), MAX_FALLBACK)
-    return Message(text or escape(plain(card), MAX_FALLBACK), _actions(card.buttons))
+    return Message(text or escape(plain(card), MAX_FALLBACK), _actions(card))
 
 
 def modal(form: Form) -> Block:
@@ -127,7 +156,7 @@ def _input(field: Field) -> Block:
         "max_length": min(field.max_length, MAX_INPUT),
     }
     if field.value:
-        element["initial_value"] = field.value[: element["max_length"]]
+        element["initial_value"] = beginning(field.value, element["max_length"])
     if field.hint:
         element["placeholder"] = _plain(field.hint, MAX_PLACEHOLDER)
     return {
@@ -139,28 +168,35 @@ def _input(field: Field) -> Block:
     }
 
 
-def _headline(card: Card) -> str:
-    return card.title if card.owner is None else f"{card.title}  {card.owner.shown}"
+def _title(card: Card) -> list[Block]:
+    if not card.title.strip():
+        return []
+    return [{"type": "header", "text": _plain(card.title, MAX_HEADER)}]
+
+
+def _about(card: Card) -> str:
+    """Name whose job it is, what is made, and the job; nobody is notified by a name."""
+    owner = [] if card.owner is None else [card.owner.shown]
+    job = [card.job] if card.job and card.owner else []
+    return " · ".join([*owner, *([card.facts] if card.facts else []), *job])
+
+
+def _bold(title: str) -> str:
+    """Write a title in bold; isolates that it does not need could keep Slack from seeing that."""
+    bare = title.replace(FIRST_STRONG_ISOLATE, "").replace(POP_ISOLATE, "")
+    marked = literal(isolate_foreign(bare), MAX_PIECE).strip()
+    return f"*{marked}*" if marked else ""
 
 
 def _split(card: Card) -> tuple[Sequence[Line], Sequence[Line]]:
     """Return the lines that are read, and the small print below them."""
-    lines = _with_bar(card.lines, card.progress)
-    if card.kind in (CardKind.INFO, CardKind.ERROR):
-        return lines, ()
-    return ((), lines) if card.title else (lines[:1], lines[1:])
-
-
-def _with_bar(lines: tuple[Line, ...], bar: Bar | None) -> tuple[Line, ...]:
-    if bar is None:
-        return lines
-    drawn = bar_text(bar)
-    *above, last = lines or ((),)
-    match last:
-        case (str(words), *rest):
-            return (*above, (f"{drawn}  {words}", *rest))
-        case _:
-            return (*above, (drawn, *last))
+    if card.kind is CardKind.CLIP:
+        return card.lines[:1], card.lines[1:]
+    if card.progress is None:
+        return card.lines, ()
+    bar = f"{bar_text(card.progress)}  {percent(card.progress)}"
+    *above, last = card.lines or ((),)
+    return (*above, (f"{bar} · ", *card.ready) if card.ready else (bar,)), (last,)
 
 
 def _sections(lines: Sequence[Line], *, ping: bool) -> list[Block]:
@@ -229,21 +265,52 @@ def _named(part: str | Person) -> str:
 
 def _date(instant: Instant) -> str:
     """Write a time that everybody reads in their own zone."""
-    fallback = datetime.fromtimestamp(instant.at, tz=UTC).strftime("%H:%M UTC")
+    fallback = f"{instant.written()} {instant.zone or 'UTC'}"
     return f"<!date^{int(instant.at)}^{{time}}|{fallback}>"
 
 
-def _link(card: Card, link: str | None) -> list[Block]:
+def _link(link: Link | None) -> list[Block]:
     if link is None:
         return []
-    name = card.attachment.name if card.attachment else link
-    return [_section(_mrkdwn(f"<{link}|{escape(name)}>"))]
+    return [_section(_mrkdwn(f"<{link.url}|{escape(link.label)}>"))]
 
 
-def _actions(buttons: Iterable[Button]) -> list[Block]:
-    drawn = {button.id: _button(button) for button in buttons}  # Slack wants different ids
-    elements = list(drawn.values())[:MAX_BUTTONS]
+def _image(picture: Picture) -> Block:
+    return {
+        "type": "image",
+        "slack_file": {"id": picture.file_id},
+        "alt_text": escape(picture.alt_text, MAX_ALT_TEXT),
+    }
+
+
+def _actions(card: Card) -> list[Block]:
+    """Draw the buttons in a row, and behind it a menu of those that ask before they act."""
+    asking = [button for button in card.pressed_rarely if button.confirm is not None]
+    drawn = {b.id: _button(b) for b in card.buttons if b not in asking}  # ids must differ
+    elements = list(drawn.values())[: MAX_BUTTONS - 1]
+    if sum(each.get("style") == "primary" for each in elements) > 1:  # no one of them stands out
+        elements = [{k: v for k, v in each.items() if k != "style"} for each in elements]
+    if asking:
+        elements.append(_menu(asking[:MAX_MENU], card.job or ""))
     return [{"type": "actions", "elements": elements}] if elements else []
+
+
+def _menu(buttons: Sequence[Button], job: str) -> Block:
+    """Draw a menu; the values of its options are ids of buttons."""
+    asked = next(button.confirm for button in buttons)
+    options = [{"text": _plain(button.label, MAX_LABEL), "value": button.id} for button in buttons]
+    drawn = {"type": "overflow", "action_id": f"v1:more:{job}", "options": options}
+    return drawn if asked is None else {**drawn, "confirm": _confirm(asked)}
+
+
+def _confirm(asked: Confirm) -> Block:
+    return {
+        "title": _plain(asked.title, MAX_CONFIRM_TITLE),
+        "text": _plain(asked.text, MAX_CONFIRM_TEXT),
+        "confirm": _plain(asked.yes, MAX_CONFIRM_BUTTON),
+        "deny": _plain(asked.no, MAX_CONFIRM_BUTTON),
+        "style": "danger",
+    }
 
 
 def _button(button: Button) -> Block:

@@ -1,4 +1,4 @@
-"""Files on Slack: reserve, fill, complete, and see whether they were shared."""
+"""Uploads files to Slack: reserve, send the bytes, complete, check that they were shared."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bot.slack.api.errors import WIRE_ERRORS, by_status, delivery_error
 from commands.text.card import Attachment
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError
+from inference.text import cut
 
 PATIENCE_SECONDS = 60.0
 """An upload is worth waiting for room in the middle of it."""
@@ -29,6 +30,9 @@ UNSEEN = ""
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 """Suffixes of files that Slack keeps a description of, for people who do not see them."""
+
+MAX_TITLE = 200
+"""Characters of a file's title."""
 
 _UPLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
 
@@ -78,7 +82,7 @@ class Files:
         file_id: str,
         *,
         title: str,
-        place: Destination,
+        target: Destination,
         comment: str,
     ) -> None:
         """Finish a filled file, and share it with a comment (markup).
@@ -90,9 +94,9 @@ class Files:
             address,
             "files.completeUploadExternal",
             patience=PATIENCE_SECONDS,
-            files=[{"id": file_id, "title": title}],
-            channel_id=place.channel,
-            thread_ts=place.thread_ts,
+            files=[{"id": file_id, "title": cut(title, MAX_TITLE)}],
+            channel_id=target.channel,
+            thread_ts=target.thread_ts,
             initial_comment=comment,
         )
 
@@ -135,6 +139,18 @@ class Files:
                     return str(share.get("ts", UNSEEN))
                 named = channel in _channels(file)
         return UNSEEN if named else None
+
+    async def is_shown_in(self, address: Address, file_id: str, channel: str) -> bool:
+        """Whether a file is a picture that Slack has processed and shows in a channel.
+
+        Only such a one can be part of another message there.
+
+        Raises:
+            DeliveryError: Slack does not say.
+        """
+        file = await self._info(address, file_id)
+        is_picture = str(file.get("mimetype") or "").startswith("image/")
+        return is_picture and any(True for _ in _shares(file, channel))
 
     async def permalink(self, address: Address, file_id: str) -> str:
         """Return the link under which those who may see a file find it.

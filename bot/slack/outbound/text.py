@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from inference.text import FIRST_STRONG_ISOLATE, close_isolate
+from inference.text import FIRST_STRONG_ISOLATE, close_isolate, graphemes
 
 _CONTROL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MARKUP = str.maketrans(
@@ -16,7 +14,6 @@ _MARKUP = str.maketrans(
         ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
     }
 )
-_CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
 
 
 def escape(text: str, limit: int | None = None) -> str:
@@ -30,7 +27,15 @@ def escape(text: str, limit: int | None = None) -> str:
     if limit is None or len(escaped) <= limit:
         return escaped
     end = 1 if FIRST_STRONG_ISOLATE not in escaped else 2
-    return close_isolate(_CUT_ENTITY.sub("", escaped[: limit - end]) + "…")
+    room = limit - end
+    kept: list[str] = []
+    for grapheme in graphemes(text):
+        piece = grapheme.translate(_CONTROL)
+        room -= len(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return close_isolate("".join(kept) + "…")
 
 
 def literal(text: str, limit: int | None = None) -> str:

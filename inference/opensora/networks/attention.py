@@ -1,13 +1,11 @@
 """Attention of the transformer: within a frame, within windows over time, and to the text.
 
-No masks are built for self-attention. The original pads the patch grid to whole windows and masks
-the padding; attention among the real tokens of each window is the same function, so border windows
-run as smaller dense batches instead.
+No masks are built for self-attention; see `regions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -15,87 +13,61 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.opensora.geometry import WINDOW
-from inference.opensora.networks.embeddings import RopeTable
-
-NORM_EPSILON = 1e-6
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Attention over [B, T, H, W, heads, head_channels] with some grouping of the tokens."""
+from inference.opensora.networks.fp8 import FP8Linear
+from inference.opensora.networks.fused import RopeTable, norm_rotate
+from inference.opensora.networks.regions import Regions, slices
 
 
-def attend_frames(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend among all tokens of each frame."""
+def attend(query: Tensor, key: Tensor, value: Tensor, regions: Regions) -> list[Tensor]:
+    """Attend within the boxes of each region.
 
-    def grouped(x: Tensor) -> Tensor:
-        return x.flatten(0, 1).flatten(1, 2).transpose(1, 2)
+    Args:
+        query: In the order of regions, [tokens, heads, head_channels], as `key` and `value`.
+        key: What is looked for.
+        value: What is found.
+        regions: Whose boxes.
 
-    out = functional.scaled_dot_product_attention(grouped(query), grouped(key), grouped(value))
-    return out.transpose(1, 2).reshape(query.shape)
-
-
-def attend_windows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend among all frames of each 8 x 8 window of the patch grid."""
-    height, width = query.shape[2:4]
-    out = torch.empty_like(query)
-    for rows, row_window in _spans(height):
-        for columns, column_window in _spans(width):
-            region = (slice(None), slice(None), rows, columns)
-
-            q, k, v = (_windowed(x[region], row_window, column_window) for x in (query, key, value))
-            shape = q.shape
-            q, k, v = (x.flatten(0, 2).flatten(2, 4) for x in (q, k, v))
-            found = functional.scaled_dot_product_attention(q, k, v).view(shape)
-            found = found.permute(0, 4, 1, 5, 2, 6, 3, 7)
-            out[region] = found.flatten(4, 5).flatten(2, 3)
-    return out
+    Returns:
+        For each region what its tokens found, [its tokens, channels].
+    """
+    found = []
+    for region, rows in slices(regions, len(query)):
+        q, k, v = (
+            torch.unflatten(part[rows], 0, (-1, region.tokens)).transpose(1, 2)
+            for part in (query, key, value)
+        )
+        out = functional.scaled_dot_product_attention(q, k, v)
+        found.append(out.transpose(1, 2).flatten(0, 1).flatten(-2))
+    return found
 
 
-def _windowed(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Cut [B, T, H, W, heads, D] to [B, H / rows, W / columns, heads, T, rows, columns, D]."""
-    cut = torch.unflatten(torch.unflatten(x, 3, (-1, columns)), 2, (-1, rows))
-    return cut.permute(0, 2, 4, 6, 1, 3, 5, 7)
-
-
-def _spans(length: int) -> Iterator[tuple[slice, int]]:
-    """Split a side into its whole windows and the narrower rest, as (slice, window side)."""
-    whole = length - length % WINDOW
-    if whole:
-        yield slice(0, whole), WINDOW
-    if whole < length:
-        yield slice(whole, length), length - whole
-
-
-class RmsNorm(nn.Module):
-    """Root-mean-square norm over the last axis with a learned gain."""
+class HeadGain(nn.Module):
+    """The learned gain of the norm of queries or keys, [head_channels]; see `norm_rotate`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape of x."""
-        return functional.rms_norm(x, self.weight.shape, self.weight, NORM_EPSILON)
-
 
 class SelfAttention(nn.Module):
-    """Normed, rotated queries and keys, grouped by `attend`."""
+    """Normed, rotated queries and keys, in the boxes of regions."""
 
-    def __init__(self, channels: int, heads: int, attend: Attend) -> None:
+    attend = staticmethod(attend)
+
+    def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.attend = attend
-        self.qkv = nn.Linear(channels, channels * 3)
-        self.q_norm = RmsNorm(channels // heads)
-        self.k_norm = RmsNorm(channels // heads)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = FP8Linear(channels, channels * 3)
+        self.q_norm = HeadGain(channels // heads)
+        self.k_norm = HeadGain(channels // heads)
+        self.proj = FP8Linear(channels, channels)
 
-    def forward(self, x: Tensor, rope: RopeTable) -> Tensor:
-        """Keep the shape of x [B, T, H, W, channels]."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        query, key = rope.rotate(self.q_norm(query)), rope.rotate(self.k_norm(key))
-        out: Tensor = self.proj(self.attend(query, key, value).flatten(-2))
-        return out
+    def forward(self, x: Tensor, rope: RopeTable, regions: Regions) -> Sequence[Tensor]:
+        """Map tokens in the order of regions, [tokens, channels], to those of each region."""
+        qkv = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1))
+        gains = (self.q_norm.weight, self.k_norm.weight)
+        found = self.attend(*norm_rotate(qkv, gains, rope, regions), regions)
+        return [self.proj(one) for one in found]
 
 
 class KeysValues(NamedTuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from inference.opensora.networks.fp8 import FP8Linear
+from inference.opensora.networks.fused import RopeTable, linear_gelu
 
 _FREQUENCY_BASE = 10000.0
 _TIME_FEATURES = 256
@@ -56,12 +58,12 @@ class Mlp(nn.Module):
 
     def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(in_channels, hidden)
-        self.fc2 = nn.Linear(hidden, out_channels)
+        self.fc1 = FP8Linear(in_channels, hidden)
+        self.fc2 = FP8Linear(hidden, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., in_channels] to [..., out_channels]."""
-        out: Tensor = self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
+        out: Tensor = self.fc2(linear_gelu(self.fc1, x))
         return out
 
 
@@ -79,19 +81,6 @@ class CaptionEmbedding(nn.Module):
         """Map [..., tokens, caption_channels] to [..., tokens, channels]."""
         out: Tensor = self.y_proj(captions)
         return out
-
-
-class RopeTable(NamedTuple):
-    """Cosines and sines of rotary angles, fp32, each [T or 1, H, W, 1, head_channels / 2]."""
-
-    cos: Tensor
-    sin: Tensor
-
-    def rotate(self, x: Tensor) -> Tensor:
-        """Rotate neighbouring channel pairs of x [B, T, H, W, heads, head_channels]."""
-        even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
-        turned = (even * self.cos - odd * self.sin, odd * self.cos + even * self.sin)
-        return torch.stack(turned, dim=-1).flatten(-2).type_as(x)
 
 
 class RotaryFrequencies(nn.Module):
@@ -116,8 +105,8 @@ class RotaryFrequencies(nn.Module):
                 (columns[:, None] * freqs)[None, None].expand(shape),
             ],
             dim=-1,
-        ).unsqueeze(-2)
-        return RopeTable(angles.cos(), angles.sin())
+        )
+        return RopeTable(torch.polar(torch.ones_like(angles), angles))
 
 
 def position_table(

@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 Convolve = Callable[[Tensor], Tensor]
 """Maps [B, C, t, H, W] with `kernel - 1` leading frames to the frames after those."""
 
+Prepare = Callable[[Tensor, int], Tensor]
+"""Does something to each frame, and puts so many zero frames before them."""
+
 
 def sliced_causal(
-    x: Tensor, frames: int, kernel: int, convolve: Convolve, prepare: Convolve | None = None
+    x: Tensor, frames: int, kernel: int, convolve: Convolve, prepare: Prepare | None = None
 ) -> Tensor:
     """Apply a convolution that is causal in time, `frames` output frames at a time.
 
@@ -28,16 +31,16 @@ def sliced_causal(
         frames: Output frames per slice.
         kernel: Frames that each output frame sees: itself and those before it.
         convolve: Gets a slice with its past, padded with zero frames before the first.
-        prepare: Applied to each frame first, one by one; the zero frames stay zero.
+        prepare: Applied to each slice first, in place of padding alone.
     """
     out: Tensor | None = None
     for start, stop in spans(x.shape[2], frames):
         past = max(0, start - kernel + 1)
         piece = x[:, :, past:stop]
-        if prepare is not None:
-            piece = prepare(piece)
         missing = kernel - 1 - (start - past)
-        if missing:
+        if prepare is not None:
+            piece = prepare(piece, missing)
+        elif missing:
             piece = functional.pad(piece, (0, 0, 0, 0, missing, 0))
         found = convolve(piece)
         if out is None:
@@ -46,34 +49,6 @@ def sliced_causal(
     if out is None:
         raise ValueError("a clip without frames")
     return out
-
-
-def frozen_norm(norm: nn.GroupNorm, x: Tensor, frames: int) -> Convolve:
-    """Return a function that norms parts of x as `norm` would norm the whole.
-
-    The statistics are taken in fp32, slice by slice, in two passes: mean first, then deviations.
-    """
-    batch, channels = x.shape[:2]
-    count = x[0].numel() // norm.num_groups
-
-    def total(of: Convolve) -> Tensor:
-        parts = (
-            of(x[:, :, start:stop].reshape(batch, norm.num_groups, -1).float()).sum(-1)
-            for start, stop in spans(x.shape[2], frames)
-        )
-        return torch.stack(list(parts)).sum(0)
-
-    mean = total(lambda part: part) / count
-    variance = total(lambda part: (part - mean[..., None]).square()) / count
-    scale = torch.rsqrt(variance + norm.eps)
-
-    def spread(values: Tensor) -> Tensor:
-        return values.repeat_interleave(channels // norm.num_groups, 1)
-
-    gain = spread(scale) * norm.weight.float()
-    shift = norm.bias.float() - spread(mean) * gain
-    gain, shift = (values[..., None, None, None] for values in (gain, shift))
-    return lambda part: torch.addcmul(shift, part.float(), gain).to(x.dtype)
 
 
 def spans(length: int, size: int) -> Iterator[tuple[int, int]]:

@@ -10,33 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from inference.opensora.config import TransformerConfig
 from inference.opensora.geometry import WINDOW, PixelSize
 from inference.opensora.networks.attention import (
-    NORM_EPSILON,
-    Attend,
     CrossAttention,
     Look,
     SelfAttention,
     TextContext,
-    attend_frames,
-    attend_windows,
 )
 from inference.opensora.networks.embeddings import (
     CaptionEmbedding,
     Mlp,
     NumberEmbedding,
     PatchEmbedding,
-    RopeTable,
     RotaryFrequencies,
     position_table,
 )
+from inference.opensora.networks.fused import RopeTable, Tokens, add_gated, add_norm_modulate
+from inference.opensora.networks.regions import Regions, frame_by_frame, window_by_window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +47,13 @@ class GivenFrames:
     """The empty caption."""
 
 
+class Grouping(NamedTuple):
+    """Which tokens attend to each other, and the angles of their places."""
+
+    regions: Regions
+    rope: RopeTable
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """Everything about a batch that stays the same from step to step."""
@@ -59,8 +62,10 @@ class Conditions:
     """Embedded frame rate, [B, channels]."""
     positions: Tensor
     """Absolute positions, [H', W', channels]."""
-    frame_rope: RopeTable
-    window_rope: RopeTable
+    frames: Grouping
+    """How tokens attend in spatial blocks."""
+    windows: Grouping
+    """How they do in temporal blocks."""
     text: TextContext
     references: Tensor | None = None
     """Embedded reference latents and their mask, [B, T, H', W', channels]."""
@@ -94,10 +99,6 @@ def _captions(padded: Tensor, mask: Tensor | None) -> list[Tensor]:
     return [row[keep] for row, keep in zip(rows, kept, strict=True)]
 
 
-def _normed(x: Tensor) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
-
-
 def _per_frame(embedded: Tensor) -> Tensor:
     """Shape [..., B, C] to broadcast over [..., B, T, H', W', C]."""
     return embedded[..., None, None, None, :]
@@ -106,29 +107,32 @@ def _per_frame(embedded: Tensor) -> Tensor:
 class Block(nn.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the noise level."""
 
-    def __init__(self, config: TransformerConfig, attend: Attend) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         channels = config.hidden_size
         self.scale_shift_table = nn.Parameter(torch.zeros(6, channels))
-        self.attn = SelfAttention(channels, config.num_heads, attend)
+        self.attn = SelfAttention(channels, config.num_heads)
         self.cross_attn = CrossAttention(channels, config.num_heads)
         self.mlp = Mlp(channels, config.mlp_channels, channels)
 
-    def forward(self, x: Tensor, modulation: Tensor, rope: RopeTable, look: Look) -> Tensor:
-        """Keep the shape of x [B, T, H', W', channels].
+    def forward(self, tokens: Tokens, modulation: Tensor, grouping: Grouping, look: Look) -> None:
+        """Change the tokens.
 
         Args:
-            x: Tokens.
+            tokens: [B, T, H', W', channels], with what the block before left to be added.
             modulation: Six rows of [B, T or 1, 1, 1, channels]; the block's own table is added.
-            rope: Rotary angles that fit this block's grouping of tokens.
+            grouping: Which tokens attend to each other in this block.
             look: What the frames see of the text in this block.
         """
         modulation = _per_frame(self.scale_shift_table[:, None]) + modulation
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation
-        x = x + gate * self.attn(_normed(x) * (1 + scale) + shift, rope)
-        x = x + self.cross_attn(x, look)
-        out: Tensor = x + mlp_gate * self.mlp(_normed(x) * (1 + mlp_scale) + mlp_shift)
-        return out
+        regions, rope = grouping
+        found = self.attn(add_norm_modulate(tokens, shift, scale, regions), rope, regions)
+        add_gated(tokens, gate, found, regions)
+        del found
+        tokens.update = self.cross_attn(tokens.x, look)
+        tokens.update = self.mlp(add_norm_modulate(tokens, mlp_shift, mlp_scale))
+        tokens.gate = mlp_gate
 
 
 class FinalLayer(nn.Module):
@@ -140,23 +144,22 @@ class FinalLayer(nn.Module):
         self.linear = nn.Linear(config.hidden_size, 4 * config.out_channels)
 
     def forward(
-        self, x: Tensor, time: Tensor, initial: Tensor | None, active: Tensor | None
+        self, tokens: Tokens, time: Tensor, initial: Tensor | None, active: Tensor | None
     ) -> Tensor:
         """Map tokens [B, T, H', W', C] to [B, T, H', W', 4 * out_channels].
 
         Frames outside `active` are normed and modulated a second time, with the embedding of time
         zero. That is surely an oversight of the original, but the weights were trained with it.
         """
-        x = self._modulated(x, time)
+        x = self._modulated(tokens, time)
         if active is not None and initial is not None:
-            x = torch.where(active, x, self._modulated(x, initial))
+            x = torch.where(active, x, self._modulated(Tokens(x), initial))
         out: Tensor = self.linear(x)
         return out
 
-    def _modulated(self, x: Tensor, time: Tensor) -> Tensor:
+    def _modulated(self, tokens: Tokens, time: Tensor) -> Tensor:
         shift, scale = _per_frame(self.scale_shift_table[:, None] + time)
-        out: Tensor = _normed(x) * (1 + scale) + shift
-        return out
+        return add_norm_modulate(tokens, shift, scale)
 
 
 class STDiT3(nn.Module):
@@ -176,12 +179,8 @@ class STDiT3(nn.Module):
         self.y_embedder = CaptionEmbedding(
             config.caption_channels, channels, config.model_max_length
         )
-        self.spatial_blocks = nn.ModuleList(
-            Block(config, attend_frames) for _ in range(config.depth)
-        )
-        self.temporal_blocks = nn.ModuleList(
-            Block(config, attend_windows) for _ in range(config.depth)
-        )
+        self.spatial_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.temporal_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config)
 
     @property
@@ -198,17 +197,6 @@ class STDiT3(nn.Module):
     def null_caption(self) -> Tensor:
         """The learned caption that means "no text", [tokens, caption_channels]."""
         return self.y_embedder.y_embedding
-
-    def compile_blocks(self, backend: str = "inductor") -> None:
-        """Compile the blocks, each kind once: the first evaluation of a size takes much longer.
-
-        Everything around the blocks is little work and changes with the request.
-
-        Args:
-            backend: Of `torch.compile`.
-        """
-        for block in self._blocks():
-            block.compile(backend=backend)
 
     def forward(
         self,
@@ -275,18 +263,25 @@ class STDiT3(nn.Module):
         rows, columns = math.ceil(height / 2), math.ceil(width / 2)
         scale = math.sqrt(size.height * size.width) / self.config.input_sq_size
 
-        def places(count: int, period: int | None = None) -> Tensor:
-            steps = torch.arange(count, device=self.device)
-            return (steps % period if period else steps).float()
+        def places(count: int) -> Tensor:
+            return torch.arange(count, device=self.device).float()
 
         rope = self.rope.table
         positions = position_table(rows, columns, self.config.hidden_size, scale, self.device)
         conditions = Conditions(
             fps=self.fps_embedder(fps.to(self.device).repeat(batch // len(fps))),
             positions=positions.to(self.dtype),
-            frame_rope=rope(places(1), places(rows) / scale, places(columns) / scale),
-            window_rope=rope(
-                places(frames), places(rows, WINDOW) / scale, places(columns, WINDOW) / scale
+            frames=Grouping(
+                frame_by_frame(rows, columns),
+                rope(places(1), places(rows) / scale, places(columns) / scale),
+            ),
+            windows=Grouping(
+                window_by_window(frames, rows, columns),
+                rope(
+                    places(frames),
+                    places(min(rows, WINDOW)) / scale,
+                    places(min(columns, WINDOW)) / scale,
+                ),
             ),
             text=self._text_context(captions),
         )
@@ -338,11 +333,12 @@ class STDiT3(nn.Module):
             initial = self.t_embedder(torch.zeros_like(timestep)) + conditions.fps
             modulation = torch.where(active, modulation, self._modulation(initial))
 
+        stream = Tokens(tokens)
         for layer, block in enumerate(self._blocks()):
-            rope = conditions.window_rope if layer % 2 else conditions.frame_rope
-            tokens = block(tokens, modulation, rope, conditions.look(layer))
-        tokens = self.final_layer(tokens, time, initial, active)
-        patches = torch.unflatten(tokens, -1, (2, 2, -1)).permute(0, 6, 1, 2, 4, 3, 5)
+            grouping = conditions.windows if layer % 2 else conditions.frames
+            block(stream, modulation, grouping, conditions.look(layer))
+        values = self.final_layer(stream, time, initial, active)
+        patches = torch.unflatten(values, -1, (2, 2, -1)).permute(0, 6, 1, 2, 4, 3, 5)
         latents = patches.flatten(-2).flatten(-3, -2)
         return latents[..., :height, :width].float()
 

@@ -12,10 +12,11 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from inference.opensora.config import CoderConfig, VaeConfig
 from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, latent_frames
+from inference.opensora.networks.convolution import convolved
+from inference.opensora.networks.normalisation import norm_activate_pad
 from inference.opensora.networks.slices import sliced_causal
 from inference.opensora.networks.vae_blocks import (
     CausalAttention,
@@ -27,9 +28,8 @@ from inference.opensora.networks.vae_blocks import (
     SpaceTimeDownsample,
     SpaceTimeUpsample,
     SpaceUpsample,
-    causal_pad,
     group_norm,
-    norm_and_activate,
+    in_slices,
 )
 
 _SURPLUS_FRAMES = 3
@@ -86,11 +86,11 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return means and log-variances, stacked along the channels."""
-        x = self.conv_in(x)
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last_3d))
         for level in self.down:
             for part in cast("Level", level).parts():
                 x = part(x)
-        out: Tensor = self.conv_out(functional.silu(self.norm_out(self.mid(x))))
+        out: Tensor = self.conv_out(self.mid(x), self.norm_out)
         return out
 
 
@@ -112,26 +112,24 @@ class Decoder(InSlices):
             levels.append(Level(before, width, config.blocks_per_level + 1, upsample=resample))
         self.up = nn.ModuleList(levels)
         self.norm_out = group_norm(widths[0])
-        self.conv_out = nn.Conv3d(widths[0], config.pixel_channels, 3)
+        self.conv_out = nn.Conv3d(widths[0], config.pixel_channels, 3, padding=(0, 1, 1))
 
     def forward(self, z: Tensor) -> Tensor:
         """Return pixels in about -1..1."""
-        x = self.mid(self.conv_in(z))
+        x = self.mid(self.conv_in(z.contiguous(memory_format=torch.channels_last_3d)))
         for level in reversed(self.up):
             for part in cast("Level", level).parts():
                 x = part(x)
-        prepare = norm_and_activate(self.norm_out, x, self.frames)
         kernel = self.conv_out.kernel_size[0]
         if self.frames is None:
-            x = causal_pad(prepare(x), kernel)
-            out: Tensor = self.conv_out(x[:, :, _SURPLUS_FRAMES:])
-            return out
+            seen = norm_activate_pad(x, self.norm_out)[:, :, _SURPLUS_FRAMES - (kernel - 1) :]
+            return convolved(self.conv_out, seen)
+        prepare = in_slices(self.norm_out, x, self.frames)
         found = sliced_causal(x, self.frames, kernel, self._convolve, prepare)
         return found[:, :, _SURPLUS_FRAMES:]
 
     def _convolve(self, piece: Tensor) -> Tensor:
-        out: Tensor = self.conv_out(functional.pad(piece, [self.conv_out.kernel_size[0] // 2] * 4))
-        return out
+        return convolved(self.conv_out, piece)
 
 
 class Posterior(NamedTuple):
@@ -208,7 +206,7 @@ class VideoVae(nn.Module):
         posterior = self.moments(pixels)
         latents = posterior.mean if noise is None else posterior.sample(noise)
         mean, std = self._statistics()
-        return (latents.float() - mean) / std
+        return ((latents.float() - mean) / std).contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode normalised latents [B, C, t, h, w] at once; see `decode_chunks`."""

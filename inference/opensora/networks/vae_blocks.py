@@ -1,6 +1,7 @@
 """Parts of the video VAE. Tensors are [B, C, T, H, W]; time is causal: no part looks ahead.
 
-Parts with `frames` set work on so many frames at a time, for memory (`opensora.slices`).
+They are laid out channels-last, as the convolutions of cuDNN and oneDNN want them. Parts with
+`frames` set work on so many frames at a time, for memory (`opensora.slices`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.opensora.networks.slices import (
-    Convolve,
-    causal_attention,
-    frozen_norm,
-    sliced_causal,
-    spans,
+from inference.opensora.networks.convolution import (
+    added,
+    convolved,
+    padded_in_time,
+    upsampled,
 )
+from inference.opensora.networks.normalisation import (
+    measured,
+    norm_activate_pad,
+    norm_skip,
+)
+from inference.opensora.networks.slices import Prepare, causal_attention, sliced_causal, spans
 
 _GROUPS = 32
 _NORM_EPSILON = 1e-6
@@ -24,12 +30,6 @@ _NORM_EPSILON = 1e-6
 def group_norm(channels: int, epsilon: float = _NORM_EPSILON) -> nn.GroupNorm:
     """Make the norm used throughout the VAE."""
     return nn.GroupNorm(_GROUPS, channels, eps=epsilon)
-
-
-def causal_pad(x: Tensor, kernel: int) -> Tensor:
-    """Zero-pad both sides in space, but only the past in time."""
-    side = kernel // 2
-    return functional.pad(x, (side, side, side, side, kernel - 1, 0))
 
 
 class InSlices(nn.Module):
@@ -44,30 +44,34 @@ class CausalConv3d(InSlices):
 
     def __init__(self, channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(channels, out_channels, kernel, stride=stride)
+        side = kernel // 2
+        self.conv = nn.Conv3d(
+            channels, out_channels, kernel, stride=stride, padding=(0, side, side)
+        )
 
-    def forward(self, x: Tensor, prepare: Convolve | None = None) -> Tensor:
+    def forward(self, x: Tensor, norm: nn.GroupNorm | None = None) -> Tensor:
         """Keep T, H, W, or halve them (rounding up) with stride 2.
 
         Args:
             x: The clip.
-            prepare: Applied to each frame first.
+            norm: Norms and activates it first.
         """
         kernel = self.conv.kernel_size[0]
         if self.frames is not None and self.conv.stride[0] == 1:
+            prepare = None if norm is None else in_slices(norm, x, self.frames)
             return sliced_causal(x, self.frames, kernel, self._convolve, prepare)
-        out: Tensor = self.conv(causal_pad(x if prepare is None else prepare(x), kernel))
-        return out
+        if norm is None:
+            return self._convolve(padded_in_time(x, kernel - 1))
+        return self._convolve(norm_activate_pad(x, norm, kernel - 1))
 
     def _convolve(self, piece: Tensor) -> Tensor:
-        out: Tensor = self.conv(functional.pad(piece, [self.conv.kernel_size[0] // 2] * 4))
-        return out
+        return convolved(self.conv, piece)
 
 
-def norm_and_activate(norm: nn.GroupNorm, x: Tensor, frames: int | None) -> Convolve:
-    """Return what norms (as over all of x) and activates parts of x."""
-    normed = norm if frames is None else frozen_norm(norm, x, frames)
-    return lambda part: functional.silu(normed(part))
+def in_slices(norm: nn.GroupNorm, x: Tensor, frames: int) -> Prepare:
+    """Return what norms (as over all of x), activates and pads slices of x."""
+    whole = measured(norm, x, frames)
+    return lambda part, past: norm_activate_pad(part, whole, past)
 
 
 class ResnetBlock(InSlices):
@@ -85,11 +89,8 @@ class ResnetBlock(InSlices):
 
     def forward(self, x: Tensor) -> Tensor:
         """Change the channels only."""
-        hidden = self.conv1(x, norm_and_activate(self.norm1, x, self.frames))
-        hidden = self.conv2(hidden, norm_and_activate(self.norm2, hidden, self.frames))
-        shortcut = x if self.nin_shortcut is None else self.nin_shortcut(x)
-        out: Tensor = hidden + shortcut if self.frames is None else hidden.add_(shortcut)
-        return out
+        hidden = self.conv2(self.conv1(x, self.norm1), self.norm2)
+        return added(hidden, x if self.nin_shortcut is None else self.nin_shortcut(x))
 
 
 class CausalAttention(nn.Module):
@@ -113,7 +114,7 @@ class CausalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape of x."""
-        normed = self.norm(x)
+        normed = norm_activate_pad(x, self.norm, activate=False)
         query, key, value = (
             project(normed).flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
             for project in (self.q, self.k, self.v)
@@ -122,8 +123,7 @@ class CausalAttention(nn.Module):
             found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
             found = causal_attention(query, key, value, self.rows)
-        out: Tensor = x + self.proj_out(found.squeeze(1).transpose(1, 2).reshape(x.shape))
-        return out
+        return added(self.proj_out(found.squeeze(1).transpose(1, 2).reshape(x.shape)), x)
 
 
 class MiddleBlock(nn.Module):
@@ -180,7 +180,7 @@ class SpaceUpsample(InSlices):
         return sliced_causal(x, self.frames, 1, self._upsample)
 
     def _upsample(self, x: Tensor) -> Tensor:
-        return _frame_by_frame(self.conv, functional.interpolate(x, scale_factor=(1.0, 2.0, 2.0)))
+        return _frame_by_frame(self.conv, upsampled(x, time=1))
 
 
 class SpaceTimeUpsample(nn.Module):
@@ -192,7 +192,7 @@ class SpaceTimeUpsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the channels."""
-        out: Tensor = self.conv3d(functional.interpolate(x, scale_factor=2.0))
+        out: Tensor = self.conv3d(upsampled(x, time=2))
         return out
 
 
@@ -206,17 +206,13 @@ class _Refinement(InSlices):
         self.norm2 = group_norm(channels, epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden: Tensor = self.conv1(x)
-        hidden = self.conv2(hidden, norm_and_activate(self.norm1, hidden, self.frames))
+        hidden: Tensor = self.conv2(self.conv1(x), self.norm1)
         if self.frames is None:
-            out: Tensor = functional.silu(self.norm2(hidden) + x) + x
-            return out
-        normed = frozen_norm(self.norm2, hidden, self.frames)
+            return norm_skip(hidden, self.norm2, x)
+        norm = measured(self.norm2, hidden, self.frames)
         for start, stop in spans(x.shape[2], self.frames):
             part = x[:, :, start:stop]
-            hidden[:, :, start:stop] = (
-                functional.silu(normed(hidden[:, :, start:stop]) + part) + part
-            )
+            hidden[:, :, start:stop] = norm_skip(hidden[:, :, start:stop], norm, part)
         return hidden
 
 

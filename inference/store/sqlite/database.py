@@ -21,11 +21,15 @@ import structlog
 
 from inference import crash_points
 from inference.domain.errors import StoreError
+from inference.store.sqlite.connection import close, connect, is_broken, prepare
 from inference.store.sqlite.diagnosis import explain, explained, leaves_unsound
-from inference.store.sqlite.identity import make_private
-from inference.store.sqlite.migrate import migrate
-from inference.store.sqlite.schema import schema_of
-from inference.store.sqlite.undecodable import decode_text
+from inference.store.sqlite.migrate import (
+    PackageMigrations,
+    copy_before,
+    migrate,
+    migrate_package,
+    package_version,
+)
 
 T = TypeVar("T")
 Work = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -35,23 +39,12 @@ _Entry = tuple[str, Work[Any], asyncio.Future[Any]]
 TOGETHER = 64
 """Writes in one commit at most: nobody waits for more than that many others."""
 
-CLOSE_SECONDS = 5.0
-"""A connection that is replaced gets so long to close; one that hangs is left to itself."""
-
 PURGE_PAGES = 200
 """Of an index of words, in one step of a purge."""
 
 PURGE_TRIES = 5
 PURGE_PAUSE_SECONDS = 0.2
 """Between tries to empty the log while others read or write."""
-
-_PRAGMAS = (
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",  # acceptance survives a power cut, not only a crash
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = ON",  # what is deleted leaves no words in free pages
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -99,12 +92,28 @@ class Database:
         try:
             return list(await reader.execute_fetchall(sql, parameters))
         except Exception as error:
-            if reader is self._reader and (leaves_unsound(error) or await _is_broken(reader)):
+            if reader is self._reader and (leaves_unsound(error) or await is_broken(reader)):
                 self._reader_sound = False
             found = await self._explained(error)
             if found is None:
                 raise
             raise found from error
+
+    async def migrate(self, package: PackageMigrations) -> None:
+        """Bring the tables of a package to the version that it knows.
+
+        What has older tables is copied first: there is no way back otherwise.
+
+        Raises:
+            StoreError: See `migrate_package`; also what `write` raises.
+        """
+        [[schema]] = await self.read("PRAGMA user_version")
+        version = await package_version(self._reader, package.name)
+        if 0 < version < package.steps()[-1][0]:
+            await asyncio.to_thread(copy_before, self._path, schema)
+        await self.write(
+            "migrate", lambda connection: migrate_package(connection, self._path, package)
+        )
 
     async def purge(self, table: str) -> None:
         """Remove deleted text from the full-text index, free pages and the log.
@@ -152,7 +161,7 @@ class Database:
     async def disconnect(self) -> None:
         """Close the connections; `serve` must have ended."""
         for connection in (self._reader, self._writer):
-            await _close(connection)
+            await close(connection)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -275,16 +284,16 @@ class Database:
             StoreError: It cannot be opened now; the next write tries again.
         """
         self._writer_sound = False
-        await _close(self._writer)
-        self._writer = await _connect(self._path, make=False)
+        await close(self._writer)
+        self._writer = await connect(self._path, make=False)
         self._writer_sound = True
         _log.warning("store.reconnected", connection="writer")
 
     async def _sound_reader(self) -> aiosqlite.Connection:
         async with self._replacing:
             if not self._reader_sound:
-                await _close(self._reader)
-                self._reader = await _connect(self._path, make=False)
+                await close(self._reader)
+                self._reader = await connect(self._path, make=False)
                 self._reader_sound = True
                 _log.warning("store.reconnected", connection="reader")
             return self._reader
@@ -306,76 +315,31 @@ def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Any = Non
 
 
 @contextlib.asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Database]:
+async def open_database(path: Path, *packages: PackageMigrations) -> AsyncIterator[Database]:
     """Open, check, migrate and serve the database for the length of the block.
+
+    Args:
+        path: Its file; made where there is none.
+        packages: Have tables of their own in it.
 
     Raises:
         StoreError: It cannot be opened, written or understood, or is not one of Rushes.
     """
-    await asyncio.to_thread(_prepare, path)
+    await asyncio.to_thread(prepare, path)
     async with contextlib.AsyncExitStack() as stack:
         with explained(path, opening=True):
-            writer = await _connect(path, make=True)
-            stack.push_async_callback(_close, writer)
+            writer = await connect(path, make=True)
+            stack.push_async_callback(close, writer)
             await migrate(writer, path)
-            reader = await _connect(path, make=False)
+            reader = await connect(path, make=False)
         database = Database(path, writer, reader)
         stack.pop_all()
     serving = asyncio.create_task(database.serve(), name="database-writer")
     try:
+        for package in packages:
+            await database.migrate(package)
         yield database
     finally:
         database.close()
         await asyncio.wait({serving})
         await database.disconnect()
-
-
-def _prepare(path: Path) -> None:
-    """Look whose file it is before anything is written to it, and let only its owner read it."""
-    with explained(path, opening=True):
-        make_private(path)
-        address = f"{path.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            try:
-                schema_of(connection, path)
-            except StoreError as error:
-                if error.code != "store.empty":
-                    raise
-
-
-async def _connect(path: Path, *, make: bool) -> aiosqlite.Connection:
-    """Open a connection; `make` lets SQLite make the file, which else must be there."""
-    with explained(path):
-        # Opened outside aiosqlite, whose thread would outlive the loop after a failure.
-        opened = await asyncio.to_thread(_open, path, make=make)
-        connection = await aiosqlite.Connection(lambda: opened, iter_chunk_size=64)
-        try:
-            connection.row_factory = sqlite3.Row
-            for pragma in _PRAGMAS:
-                await connection.execute(pragma)
-        except BaseException:
-            await _close(connection)
-            raise
-        return connection
-
-
-def _open(path: Path, *, make: bool) -> sqlite3.Connection:
-    address = f"{path.absolute().as_uri()}?mode={'rwc' if make else 'rw'}"
-    opened = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
-    opened.text_factory = decode_text
-    return opened
-
-
-async def _close(connection: aiosqlite.Connection) -> None:
-    """Close a connection, whatever state it is in."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await connection.close()
-
-
-async def _is_broken(connection: aiosqlite.Connection) -> bool:
-    try:
-        await connection.execute_fetchall("SELECT 1")
-    except Exception:  # noqa: BLE001 - whatever it was, the connection does not work
-        return True
-    return False

@@ -139,7 +139,7 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
 
 
 def obstacle(path: Path) -> StoreError | None:
-    """Return why a database could not be read or written where it lies, as far as can be seen."""
+    """Return why a database file cannot be read or written, or None if nothing is found."""
     try:
         mode = path.stat().st_mode
     except OSError as error:

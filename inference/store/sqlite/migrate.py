@@ -1,13 +1,20 @@
-"""Numbered, forward-only migrations, applied on `PRAGMA user_version`."""
+"""Numbered, forward-only migrations.
+
+Those of the job core are applied on `PRAGMA user_version`. A package with tables of its own brings
+`PackageMigrations`, whose version is in the table `packages`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import re
 import sqlite3
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -25,20 +32,41 @@ COPIES_KEPT = 3
 _log = structlog.get_logger(__name__)
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Return (number, SQL) of every migration in the package, in order."""
-    folder = resources.files("inference.store").joinpath("migrations")
-    return sorted(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageMigrations:
+    """The migrations of a package that has tables of its own."""
+
+    name: str
+    """Of the package in the table `packages`."""
+    package: str
+    """Python package with a folder `migrations` of files such as `0001_initial.sql`."""
+
+    def steps(self) -> tuple[tuple[int, str], ...]:
+        """Return (number, SQL) of each, in order."""
+        return _steps(self.package)
+
+
+def migrations() -> tuple[tuple[int, str], ...]:
+    """Return (number, SQL) of every migration of the job core, in order."""
+    return _steps("inference.store")
+
+
+@functools.cache
+def _steps(package: str) -> tuple[tuple[int, str], ...]:
+    folder = resources.files(package).joinpath("migrations")
+    found = (
         (int(match[1]), file.read_text(encoding="utf-8"))
         for file in folder.iterdir()
         if (match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name))
     )
+    return tuple(sorted(found))
 
 
 async def migrate(connection: aiosqlite.Connection, path: Path | None = None) -> int:
-    """Apply pending migrations, each in a transaction; return the schema version.
+    """Apply pending migrations; return the schema version.
 
-    A database with something in it is copied first: there is no way back otherwise.
+    A new database gets all of them in one transaction, an old one each in its own. A database with
+    something in it is copied first: there is no way back otherwise.
 
     Args:
         connection: To the database.
@@ -57,24 +85,73 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
             "store.too_new", version=version, known=latest, release="?", path=str(path)
         )
     if 0 < version < latest and path is not None:
-        await asyncio.to_thread(_copy_before, path, version)
+        await asyncio.to_thread(copy_before, path, version)
         await asyncio.to_thread(repair_cells, path)
-    for number, sql in known:
-        if number > version:
-            try:
-                await connection.executescript(
-                    f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
-                )
-            except sqlite3.Error as error:
-                if path is None or explain(error, path) is not None:
-                    raise  # told with its cause where the database is opened
-                _log.error("store.migration_failed", schema=number, error=type(error).__name__)
-                raise StoreError("store.not_migrated", schema=number, path=str(path)) from error
+    pending = [step for step in known if step[0] > version]
+    # A new database is made in one commit, because each waits for the disk.
+    for together in [[step] for step in pending] if version else [pending]:
+        number = together[-1][0]
+        script = "\n".join(sql for _, sql in together)
+        try:
+            await connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+        except sqlite3.Error as error:
+            if path is None or explain(error, path) is not None:
+                raise  # told with its cause where the database is opened
+            _log.error("store.migration_failed", schema=number, error=type(error).__name__)
+            raise StoreError("store.not_migrated", schema=number, path=str(path)) from error
     if version < latest:
         await _sign(connection, latest)
     if 0 < version < latest:
         _log.info("store.migrated", old=version, new=latest)
     return latest
+
+
+async def migrate_package(
+    connection: aiosqlite.Connection, path: Path, package: PackageMigrations
+) -> None:
+    """Apply what is pending of a package's migrations, in the caller's transaction.
+
+    Raises:
+        StoreError: `store.too_new`: a later release of the package has been here.
+    """
+    version = await package_version(connection, package.name)
+    steps = package.steps()
+    latest = steps[-1][0]
+    if version > latest:
+        raise StoreError(
+            "store.too_new", version=version, known=latest, release="?", path=str(path)
+        )
+    if version == latest:
+        return
+    for number, sql in steps:
+        if number > version:
+            for statement in statements(sql):
+                await connection.execute(statement)
+    await connection.execute(
+        "INSERT OR REPLACE INTO packages (name, version) VALUES (?, ?)", (package.name, latest)
+    )
+    _log.info("store.package_migrated", package=package.name, old=version, new=latest)
+
+
+async def package_version(connection: aiosqlite.Connection, name: str) -> int:
+    """Return the version of a package's tables; 0 where it has none yet."""
+    rows = await connection.execute_fetchall("SELECT version FROM packages WHERE name = ?", (name,))
+    return next((int(version) for (version,) in rows), 0)
+
+
+def statements(sql: str) -> Iterator[str]:
+    """Yield the statements of a script: `executescript` would end the transaction."""
+    *parts, rest = sql.split(";")
+    statement = ""
+    for part in parts:
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if (statement + rest).strip():
+        yield statement + rest
 
 
 async def _sign(connection: aiosqlite.Connection, version: int) -> None:
@@ -99,7 +176,7 @@ def too_new(connection: sqlite3.Connection, path: Path, version: int, known: int
     return StoreError("store.too_new", **params)
 
 
-def _copy_before(path: Path, version: int) -> None:
+def copy_before(path: Path, version: int) -> None:
     """Copy the database beside itself, complete and private, or raise and leave nothing."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     name, number = f"{path.name}.schema-{version}.{stamp}.bak", 1

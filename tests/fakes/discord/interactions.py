@@ -94,7 +94,7 @@ class Interaction:
         bell = self.world.bell
         return await bell.until(lambda: self.answer, seconds, f"answer to {self.what}")
 
-    async def response(self, seconds: float = 60.0) -> Message:
+    async def response(self, seconds: float = 180.0) -> Message:
         """Wait until the person sees a message that is no "thinking…", and return it."""
 
         def seen() -> Message | None:

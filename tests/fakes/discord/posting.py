@@ -76,6 +76,8 @@ def compose(
     body = form.body
     flags = int(body.get("flags") or 0)
     loading = bool(flags & LOADING)
+    if world.layouts_refused and flags & COMPONENTS_V2:
+        raise Refusal(50035, field="flags")
     attachments = _attachments(world, channel, form, kept=[], upload_bytes=upload_bytes)
     _check(body, attachments, flags)
     empty = not any(body.get(name) for name in ("content", "embeds", "components", "sticker_ids"))
@@ -113,6 +115,8 @@ def revise(world: World, message: Message, form: Form, *, upload_bytes: int) -> 
     elif "attachments" in body:
         kept = []
     flags = message.flags if body.get("flags") is None else _merged(message, int(body["flags"]))
+    if world.layouts_refused and flags & COMPONENTS_V2:
+        raise Refusal(50035, field="flags")
     attachments = _attachments(world, message.channel, form, kept=kept, upload_bytes=upload_bytes)
     after = {
         name: body[name] if name in body else getattr(message, name)
@@ -174,9 +178,15 @@ def _addressed(world: World, value: Any, attachments: list[Attachment]) -> Any:
 
 
 def _numbered(components: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give every component the id that Discord gives to those without one."""
+    """Give every component the members that Discord fills in where they are left out."""
     for number, component in enumerate(walk(components), start=1):
         component.setdefault("id", number)
+        for item in component.get("items") or []:
+            media = item["media"]
+            media.setdefault("id", str(number))
+            media.setdefault("proxy_url", media["url"])
+            item.setdefault("description", None)
+            item.setdefault("spoiler", False)
     return components
 
 

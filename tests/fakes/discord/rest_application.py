@@ -7,6 +7,7 @@ from typing import Any
 from tests.fakes.discord import payloads
 from tests.fakes.discord.api import Api, Call
 from tests.fakes.discord.entities import Guild
+from tests.fakes.discord.permissions import in_guild
 from tests.fakes.discord.refusals import Refusal
 from tests.fakes.discord.registry import Registry
 from tests.fakes.discord.world import World
@@ -30,6 +31,7 @@ class ApplicationRoutes:
     def mount(self, api: Api) -> None:
         """Add the routes."""
         api.route("GET", "/users/@me", self._me)
+        api.route("GET", "/users/@me/guilds", self._my_guilds)
         api.route("GET", "/users/{user_id}", self._user)
         api.route("GET", "/oauth2/applications/@me", self._application)
         api.route("GET", "/applications/@me", self._application)
@@ -50,6 +52,23 @@ class ApplicationRoutes:
     def _me(self, _: Call) -> tuple[int, Any]:
         about = {"verified": True, "mfa_enabled": False, "locale": "en-US", "email": None}
         return 200, payloads.user(self._world.bot) | about
+
+    def _my_guilds(self, call: Call) -> tuple[int, Any]:
+        bot, after = self._world.bot, int(call.query.get("after", 0))
+        mine = [g for g in self._world.guilds.values() if bot.id in g.members and g.id > after]
+        told = [
+            {
+                "id": str(guild.id),
+                "name": guild.name,
+                "icon": None,
+                "banner": None,
+                "owner": guild.owner_id == bot.id,
+                "permissions": str(in_guild(guild, bot)),
+                "features": [],
+            }
+            for guild in sorted(mine, key=lambda guild: guild.id)
+        ]
+        return 200, told[: int(call.query.get("limit", 200))]
 
     def _user(self, call: Call) -> tuple[int, Any]:
         user = self._world.users.get(call.id("user_id"))

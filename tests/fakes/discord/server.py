@@ -206,7 +206,7 @@ class LoopbackDiscord:
     # -- waiting -----------------------------------------------------------------------------
 
     async def until(
-        self, condition: Callable[[], T | None], seconds: float = 60.0, what: str = "condition"
+        self, condition: Callable[[], T | None], seconds: float = 180.0, what: str = "condition"
     ) -> T:
         """Return what a condition returns as soon as that is true.
 
@@ -215,7 +215,7 @@ class LoopbackDiscord:
         """
         return await self.world.bell.until(condition, seconds, what)
 
-    async def bot_ready(self, seconds: float = 60.0) -> None:
+    async def bot_ready(self, seconds: float = 180.0) -> None:
         """Wait until the bot is connected and has registered commands once."""
 
         def ready() -> bool:

@@ -47,6 +47,8 @@ class World:
         self.ephemeral: list[Message] = []
         self.messages: list[Message] = []
         """All that were ever posted, whoever sees them, in order."""
+        self.layouts_refused = False
+        """Whether messages with components v2 are refused, as by a server that lacks them."""
         self.names_refused = [re.compile(r"1488"), re.compile(r"^#+$")]
         """What may not be the name of a thread."""
         self.words_refused: dict[re.Pattern[str], int] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fakes.slack.blocks import message_problems
 from tests.fakes.slack.hub import Hub
-from tests.fakes.slack.model import Channel, Installation, Json
+from tests.fakes.slack.model import Channel, Installation, Json, walk
 from tests.fakes.slack.records import SlackError
 from tests.fakes.slack.world import World
 
@@ -65,9 +65,20 @@ class Ask:
         blocks = self.args.get("blocks")
         problems = message_problems(text, blocks or [])
         self.refuse(problems, "invalid_blocks")
+        if not all(map(self._shows_file, walk(blocks or []))):
+            raise SlackError("invalid_blocks")
         if not text and not blocks:
             raise SlackError("no_text")
         return text, blocks
+
+    def _shows_file(self, part: Json) -> bool:
+        """Whether the channel has the file of a picture, and Slack has looked into it."""
+        if "slack_file" not in part:
+            return True
+        file = self.world.files.get(part["slack_file"].get("id", ""))
+        if file is None or file.deleted or not file.looked_into:
+            return False
+        return any(share.channel.id == self.args.get("channel") for share in file.shares)
 
     def refuse(self, problems: list[str], code: str) -> None:
         """Answer with an error if there are problems, and write them down.

@@ -198,6 +198,9 @@ def _element(element: Json) -> list[str]:
     if kind not in PRESSED | INPUTS:
         return [f"element {kind!r} is unknown"]
     found = _length(element, "action_id", ID_CHARACTERS)
+    if "confirm" in element:
+        for name, most in (("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)):
+            found += _text(element["confirm"].get(name), f"confirm.{name}", most, plain=True)
     if "placeholder" in element:
         found += _text(element["placeholder"], "placeholder", 150, plain=True)
     return found + _ELEMENTS.get(kind, _nothing)(element) + _choices(kind, element)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 from tests.fakes.slack.model import Json
@@ -20,8 +21,9 @@ class Contract:
         self.methods = methods
 
     @classmethod
+    @cache
     def read(cls, path: Path = METHODS) -> Contract:
-        """Read the description, if it is there."""
+        """Read the description once, if it is there."""
         return cls(json.loads(path.read_text()) if path.exists() else {})
 
     def problems(self, method: str, args: Json, *, as_json: bool) -> list[str]:

@@ -47,7 +47,7 @@ def fill_in(content: Json, answers: Mapping[str, Any], attach: Attach) -> Json:
 
 def _value(element: Json, given: Any, attach: Attach) -> Json:
     kind = element["type"]
-    if kind in {"static_select", "radio_buttons"}:
+    if kind in {"static_select", "radio_buttons", "overflow"}:
         chosen = _option(element, given) if given is not None else element.get("initial_option")
         return {"type": kind, "selected_option": chosen}
     if kind in {"checkboxes", "multi_static_select"}:

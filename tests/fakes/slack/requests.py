@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from tests.fakes.slack.mail import ACK_SECONDS
+from tests.fakes.slack.mail import BUSY_SECONDS
 from tests.fakes.slack.model import Json
 
 
@@ -36,7 +36,7 @@ class SignedRequests:
         if attempt:
             headers["X-Slack-Retry-Num"] = str(attempt)
             headers["X-Slack-Retry-Reason"] = reason or "http_timeout"
-        limit = aiohttp.ClientTimeout(total=ACK_SECONDS)
+        limit = aiohttp.ClientTimeout(total=BUSY_SECONDS)
         try:
             async with (
                 aiohttp.ClientSession(timeout=limit) as session,

@@ -14,7 +14,7 @@ from typing import Literal
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from tests.fakes.slack.limits import Meter
-from tests.fakes.slack.mail import ACK_SECONDS
+from tests.fakes.slack.mail import ACK_SECONDS, BUSY_SECONDS
 from tests.fakes.slack.model import APP_ID, Json
 from tests.fakes.slack.records import SlackError
 from tests.fakes.slack.world import World
@@ -26,7 +26,10 @@ OPENS_PER_MINUTE = 20
 the letter of it sets `SocketMode.opens_per_minute`."""
 
 REFRESH_SECONDS = 0.5
-"""Between the request to reconnect and the end. Slack gives ten seconds."""
+"""Between the request to reconnect and the end, where nothing is under way."""
+
+ANSWER_SECONDS = 10.0
+"""What Slack gives for the rest."""
 
 TICKET_SECONDS = 30.0
 
@@ -99,6 +102,8 @@ class SocketMode:
                 await connection.socket.send_json(said)
         if "refresh_requested" in reasons:
             await asyncio.sleep(REFRESH_SECONDS)
+            if under_way := set(connection.waiting.values()):
+                await asyncio.wait(under_way, timeout=ANSWER_SECONDS)
         await connection.socket.close()
 
     # -- the wire ----------------------------------------------------------------------------
@@ -126,7 +131,9 @@ class SocketMode:
         try:
             if connection.condition == "well":
                 await connection.socket.send_json(envelope)
-            async with asyncio.timeout(ACK_SECONDS):
+            async with asyncio.timeout(
+                BUSY_SECONDS if connection.condition == "well" else ACK_SECONDS
+            ):
                 return await acknowledged
         except (TimeoutError, ConnectionError):
             return None

@@ -26,7 +26,7 @@ from tests.fakes.slack.records import Call, Delivery, SlackError
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 """How long a person waits for something, unless a test says otherwise."""
 
 

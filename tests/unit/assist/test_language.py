@@ -73,6 +73,7 @@ async def test_english_stays_english_however_short(languages, text):
     assert not await languages.is_foreign(text)
 
 
+@pytest.mark.process
 def test_scripts_and_short_texts_need_no_model():
     program = (
         "import asyncio, sys; from inference.assist.language import Languages;"

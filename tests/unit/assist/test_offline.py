@@ -9,11 +9,11 @@ import pytest
 
 from inference.assist.offline import draw
 from inference.assist.vocabulary import CAMERAS, CASTS
-from inference.domain.spec import Camera
+from inference.engines.built_in import NANO_WORDS
 from inference.nano.backgrounds import PLACES
 from inference.nano.scenes import COLOURS
 from inference.nano.shapes import OUTLINES
-from tests.fakes.orders import a_spec
+from tests.fakes.orders import a_spec, with_options
 
 SEEDS = range(2000)
 
@@ -44,12 +44,12 @@ def test_a_still_says_nothing_of_the_camera_nor_does_a_clip_that_has_a_camera():
     for seed in range(200):
         spec = a_spec(seed=seed)
         assert any(line in draw(spec) for line in CAMERAS)
-        for silent in (replace(spec, frames=1), replace(spec, camera=Camera.PAN_LEFT)):
+        for silent in (replace(spec, frames=1), with_options(spec, camera="pan left")):
             assert not any(line in draw(silent) for line in CAMERAS)
 
 
 def test_nano_gets_the_words_that_it_was_trained_on():
-    drawn = {draw(a_spec(seed=seed, model="nano")) for seed in SEEDS}
+    drawn = {NANO_WORDS.draw(a_spec(seed=seed)) for seed in SEEDS}
     assert len(drawn) > 1000
     assert {line.split()[1] for line in drawn} == set(COLOURS)
     assert {line.split()[2] for line in drawn} == set(OUTLINES)
@@ -58,9 +58,10 @@ def test_nano_gets_the_words_that_it_was_trained_on():
 
 def test_a_still_of_nano_moves_nowhere():
     for seed in range(200):
-        assert " standing still " in draw(a_spec(seed=seed, model="nano", frames=1))
+        assert " standing still " in NANO_WORDS.draw(a_spec(seed=seed, frames=1))
 
 
+@pytest.mark.process
 def test_drawing_takes_no_model():
     program = (
         "import sys; from inference.nano import captions; from inference.assist import offline;"

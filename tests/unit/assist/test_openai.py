@@ -5,14 +5,14 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.assist.openai import RETRIES, AssistantSettings, open_assistant
 from inference.domain.errors import AssistantError
 from inference.domain.spec import Mode
 from tests.fakes import openai_server
 from tests.fakes.openai_server import KEY, MODEL, PNG, Reply, failure, prompt, said
 
-FOX = Draft(words="a red fox in snow", mode=Mode.TEXT_TO_VIDEO)
+FOX = RefinementRequest(words="a red fox in snow", mode=Mode.TEXT_TO_VIDEO)
 BRIEFLY = {"retry_after_ms": "1"}
 """What a server says that may be asked again at once."""
 
@@ -55,12 +55,16 @@ async def test_a_request_is_as_the_protocol_has_it_and_the_answer_comes_back(ser
     ("draft", "told"),
     [
         (FOX, "video clips from text"),
-        (Draft(words="a fox", mode=Mode.TEXT_TO_IMAGE), "frozen moment"),
-        (Draft(words="a fox", mode=Mode.IMAGE_TO_VIDEO), "begins with the given picture"),
-        (Draft(words="a fox", mode=Mode.TEXT_TO_VIDEO, drawn=True), "drawn by lot"),
-        (Draft(words="a fox", mode=Mode.TEXT_TO_VIDEO, advice="Shout."), "Shout."),
+        (RefinementRequest(words="a fox", mode=Mode.TEXT_TO_IMAGE), "frozen moment"),
+        (
+            RefinementRequest(words="a fox", mode=Mode.IMAGE_TO_VIDEO),
+            "begins with the given picture",
+        ),
+        (RefinementRequest(words="a fox", mode=Mode.TEXT_TO_VIDEO, drawn=True), "drawn by lot"),
+        (RefinementRequest(words="a fox", mode=Mode.TEXT_TO_VIDEO, advice="Shout."), "Shout."),
     ],
 )
+@pytest.mark.cases(2)
 async def test_every_kind_of_render_has_instructions_of_its_own(server, draft, told):
     await ask(server, draft)
 
@@ -75,7 +79,7 @@ async def test_the_image_of_an_animation_is_sent_along(server, tmp_path):
     image = tmp_path / "image.png"
     image.write_bytes(PNG + b"pixels")
 
-    await ask(server, Draft(words="it runs", mode=Mode.IMAGE_TO_VIDEO, image=image))
+    await ask(server, RefinementRequest(words="it runs", mode=Mode.IMAGE_TO_VIDEO, image=image))
 
     text, picture = server.requests[0]["messages"][1]["content"]
     assert text == {"type": "text", "text": "it runs"}
@@ -108,6 +112,7 @@ async def test_an_answer_after_two_failures_is_as_good_as_any(server):
     assert await ask(server) == "At last."
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("reply", "code"),
     [

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from inference.assist import cache as cache_module
-from inference.assist.base import Draft
+from inference.assist.base import RefinementRequest
 from inference.assist.cache import Asker, RefinementCache
 from inference.assist.refiner import PATIENCE, REST_SECONDS, Refiner
 from inference.domain.errors import AssistantError
@@ -13,7 +13,7 @@ from inference.domain.spec import Mode
 from inference.store.sqlite.database import open_database
 from tests.fakes.assistant import FakeAssistant
 
-FOX = Draft(words="a red fox", mode=Mode.TEXT_TO_VIDEO)
+FOX = RefinementRequest(words="a red fox", mode=Mode.TEXT_TO_VIDEO)
 ADA = Asker(tenant="guild:a", requester_id="ada")
 BO = Asker(tenant="guild:b", requester_id="bo")
 
@@ -48,7 +48,7 @@ async def test_the_same_question_is_asked_once_whoever_asks(refiner, assistant):
     first = await refiner.refine(FOX, ADA)
     assert await refiner.refine(FOX, ADA) == first
     assert await refiner.refine(FOX, BO) == first
-    assert len(assistant.drafts) == 1
+    assert len(assistant.requests) == 1
 
 
 async def test_another_question_is_another_question(refiner, assistant, tmp_path):
@@ -64,14 +64,14 @@ async def test_another_question_is_another_question(refiner, assistant, tmp_path
         replace(FOX, mode=Mode.IMAGE_TO_VIDEO, image=tmp_path / "two"),
     ]
     answers = [await refiner.refine(question, ADA) for question in questions]
-    assert len(set(answers)) == len(assistant.drafts) == len(questions)
+    assert len(set(answers)) == len(assistant.requests) == len(questions)
 
 
 async def test_another_assistant_is_asked_anew(refiner, cache, clock):
     await refiner.refine(FOX, ADA)
     other = FakeAssistant("other")
     await Refiner(other, cache, clock).refine(FOX, ADA)
-    assert len(other.drafts) == 1
+    assert len(other.requests) == 1
 
 
 async def test_no_word_of_the_question_is_kept(refiner, database, assistant):
@@ -120,7 +120,7 @@ async def test_an_assistant_that_does_not_answer_is_left_alone_for_a_while(
     for _ in range(PATIENCE + 5):
         with pytest.raises(AssistantError):
             await refiner.refine(FOX, ADA)
-    assert len(assistant.drafts) == PATIENCE
+    assert len(assistant.requests) == PATIENCE
 
     assistant.error = None
     clock.advance(REST_SECONDS)
@@ -132,7 +132,7 @@ async def test_an_assistant_that_declines_is_not_left_alone(refiner, assistant):
     for _ in range(2 * PATIENCE):
         with pytest.raises(AssistantError):
             await refiner.refine(FOX, ADA)
-    assert len(assistant.drafts) == 2 * PATIENCE
+    assert len(assistant.requests) == 2 * PATIENCE
 
 
 async def test_a_full_disk_costs_the_memory_and_not_the_answer(refiner, database):

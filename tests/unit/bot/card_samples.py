@@ -19,10 +19,8 @@ WAITING = Card(
     kind=CardKind.WAITING,
     title=FOX,
     owner=KIM,
-    lines=(
-        ("720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623",),
-        ("2nd in queue · starts in about 1 min, ready about ", Instant(at=52320.0)),
-    ),
+    facts="720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623",
+    lines=(("2nd in queue · starts in about 1 min, ready about ", Instant(at=52320.0)),),
     buttons=(button(Action.CANCEL, "Cancel"),),
     job="7Q2FK9XDAB",
 )

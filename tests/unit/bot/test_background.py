@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from bot.control.events import EventStream
-from bot.delivery import Delivery
-from bot.live_updates import LiveUpdates
-from bot.terminal.platform import Spoken, TerminalPlatform
+from bot.delivery.live_updates import LiveUpdates
+from bot.delivery.worker import Delivery
+from bot.terminal.platform import MessageEvent, TerminalPlatform
 from commands.text.card import Card, CardKind
 from inference.domain.errors import StoreError
 from inference.domain.events import EventBus, JobEvent
@@ -63,7 +63,7 @@ class Board:
         return None
 
 
-@pytest.mark.parametrize("name", ["due_by_lane", "next_by_lane"])
+@pytest.mark.parametrize("name", ["due_by_pool", "next_by_pool"])
 @pytest.mark.parametrize("error", [LookupError("a prompt"), StoreError("store.busy", path="")])
 async def test_delivery_survives_what_the_outbox_raises(bench, monkeypatch, name, error):
     async with bench.open() as core:
@@ -152,7 +152,7 @@ async def test_a_card_that_hangs_or_fails_holds_up_no_other():
 
     live = LiveUpdates(
         delivery=SimpleNamespace(refresh=refresh),
-        jobs=SimpleNamespace(front=list, place=lambda _: None),
+        jobs=SimpleNamespace(front=list, position=lambda _: None),
         events=events,
         clock=clock,
     )
@@ -166,6 +166,28 @@ async def test_a_card_that_hangs_or_fails_holds_up_no_other():
             await until(lambda job_id=job_id: job_id in refreshed)
 
 
+async def test_two_running_jobs_are_both_told_at_their_own_pace():
+    clock, events, refreshed = ManualClock(), EventBus(), []
+
+    async def refresh(job_id):
+        refreshed.append(job_id)
+
+    live = LiveUpdates(
+        delivery=SimpleNamespace(refresh=refresh),
+        jobs=SimpleNamespace(front=list, position=lambda _: None),
+        events=events,
+        clock=clock,
+    )
+    async with running(live.run()):
+        await clock.asleep(1.0)
+        for _ in range(12):  # steps of both, half a second apart
+            for job_id in ("ONE", "TWO"):
+                events.publish(progress(job_id))
+            await asyncio.sleep(0.01)
+            clock.advance(0.5)
+    assert refreshed == ["ONE", "TWO", "ONE", "TWO"]
+
+
 async def test_a_line_that_cannot_be_told_does_not_end_the_live_cards():
     clock, asked = ManualClock(), []
 
@@ -177,7 +199,7 @@ async def test_a_line_that_cannot_be_told_does_not_end_the_live_cards():
 
     live = LiveUpdates(
         delivery=None,
-        jobs=SimpleNamespace(front=front, place=lambda _: None),
+        jobs=SimpleNamespace(front=front, position=lambda _: None),
         events=EventBus(),
         clock=clock,
     )
@@ -208,8 +230,12 @@ async def test_a_listener_stays_connected_through_cards_that_cannot_be_told(tmp_
     with feed.subscribed():
         async with running(feed.run(send, asyncio.Event())):
             job = a_job()
-            feed._spoken.put_nowait(Spoken(kind=ActKind.CARD, job=job, card=None, edited=False))
-            feed._spoken.put_nowait(Spoken(kind=ActKind.CARD, job=job, card=CARD, edited=False))
+            feed._messages.put_nowait(
+                MessageEvent(kind=ActKind.CARD, job=job, card=None, edited=False)
+            )
+            feed._messages.put_nowait(
+                MessageEvent(kind=ActKind.CARD, job=job, card=CARD, edited=False)
+            )
             events.publish(progress(job.id))
 
-            await until(lambda: {each["event"] for each in heard} == {"message", "line"})
+            await until(lambda: {each["event"] for each in heard} == {"message", "queue"})

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from bot.cli.parser import language, main
+from bot.cli.render_many import _slug
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +36,7 @@ def refused(capsys, *arguments: str) -> str:
         (["x" * 10_000, "-o", "a.mp4"], ["10000 characters", "2000"]),
         (["a fox", "--frams", "49", "-o", "a.mp4"], ["--frams", "--frames"]),
         (["a fox", "--motion", "wild", "-o", "a.mp4"], ["--motion", "wild", "extremely high"]),
-        (["a fox", "--frames", "50", "-o", "a.mp4"], ["--frames", "50", "49", "113"]),
+        (["a fox", "--frames", "50", "-o", "a.mp4"], ["--frames", "50", "49 or 65"]),
         (["a fox", "--model", "sora", "-o", "a.mp4"], ["sora", "testcard"]),
         (["a fox", "-o", "a.gif"], ["a.gif", ".mp4 or .png"]),
         (["a fox", "-o", "missing/a.mp4"], ["missing"]),
@@ -40,6 +44,7 @@ def refused(capsys, *arguments: str) -> str:
         (["a fox", "--frames", "1", "-o", "a.mp4"], ["a.mp4", ".png"]),
     ],
 )
+@pytest.mark.cases(3)
 def test_a_render_that_cannot_be_says_why_and_what_can(capsys, tmp_path, arguments, parts):
     sentence = refused(capsys, "render", *arguments)
     for part in parts:
@@ -117,6 +122,8 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out.startswith("Rushes ")
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_the_installed_models_are_listed_with_the_default(capsys):
     assert main(["models", "list"]) == 0
     assert capsys.readouterr().out.startswith("testcard  Test card · 360p · 720p")
@@ -138,3 +145,124 @@ def test_the_language_is_that_of_the_environment(monkeypatch, environment, expec
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert language() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["que"], "que is not known. Did you mean queue?"),
+        (["models", "foo"], "It can be list, pull or check."),
+        (["models", "pull"], "Name a model"),
+        (["slack", "manifest", "--mode", "http"], "needs --url"),
+        (["render", "a fox"], "-o clip.mp4"),
+        (["queue", "--lang", "xx"], "there is no language xx. Choose en or ko"),
+        (["--lang", "xx", "queue"], "there is no language xx. Choose en or ko"),
+        (["db", "check", "twice"], "rushes db check: error: unexpected: twice"),
+        (["health", "--lout"], "rushes health: error: unexpected: --lout"),
+    ],
+)
+def test_wrong_usage_says_what_is_right(capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--lang", "ko", "db", "check"],
+        ["db", "--lang", "ko", "check"],
+        ["db", "check", "--lang", "ko"],
+    ],
+)
+def test_the_language_may_stand_anywhere(capsys, arguments):
+    assert "없어요" in refused(capsys, *arguments)
+
+
+TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.Gabcde.a-signature"  # noqa: S105 - of nobody
+
+
+def test_an_invitation_needs_no_network(capsys, monkeypatch):
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    assert main(["discord", "invite"]) == 0
+    assert "client_id=123456789012345678&" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("token", ["secret", "a.b.c", "Zm9v.b.c", "Ww.b.c"])
+@pytest.mark.cases(2)
+def test_a_token_that_is_none_is_refused_without_being_shown(capsys, monkeypatch, token):
+    monkeypatch.setenv("DISCORD_TOKEN", token)
+    sentence = refused(capsys, "discord", "invite")
+    assert "not a bot token" in sentence
+    assert token not in sentence
+
+
+HEAVY = {
+    "--help": ("asyncio", "structlog", "pydantic", "aiohttp", "rich"),
+    "queue": ("torch", "numpy", "PIL", "av", "discord", "slack_bolt", "prompt_toolkit", "bot.app"),
+}
+"""By command line, modules without which it starts in time."""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("word", HEAVY)
+def test_the_command_line_imports_little(word):
+    code = f"""
+import sys
+from bot.cli.parser import main
+try:
+    main([{word!r}])
+except SystemExit:
+    pass
+print([name for name in {HEAVY[word]} if name in sys.modules], file=sys.stderr)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == "[]"
+
+
+# -- many --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--many", "missing.txt"], ["missing.txt cannot be read"]),
+        (["--many", "empty.txt"], ["no prompt"]),
+        (["--many", "binary.txt"], ["not text"]),
+        (["--many", "empty.txt", "-o", "no/where"], ["no folder no to"]),
+        (["--many", "empty.txt", "a fox"], ["a fox"]),
+    ],
+)
+@pytest.mark.cases(2)
+def test_a_batch_that_cannot_be_says_why(capsys, tmp_path, arguments, parts):
+    (tmp_path / "empty.txt").write_text("\n# nothing\n")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    sentence = refused(capsys, "render", *arguments)
+    for part in parts:
+        assert part in sentence
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("a red ball!", "a-red-ball"),
+        ("a cafe\u0301, by night", "a-café-by-night"),
+        ("हिन्दी और 👨‍👩‍👧‍👦", "हिन्दी-और"),
+        ("क्षि" * 30, "क्षि" * 10),
+    ],
+)
+def test_files_of_a_batch_have_whole_characters_in_their_names(prompt, name):
+    assert _slug(prompt) == name
+
+
+def test_each_line_of_a_batch_that_cannot_be_is_told(capsys, tmp_path):
+    (tmp_path / "many.txt").write_text("a fox --frams 49\n\n# b\n--res 360p\n")
+    assert main(["render", "--many", "many.txt"]) == 1
+    said = capsys.readouterr()
+    first, second, summary = said.err.splitlines()
+    assert first.startswith("rushes: line 1: ")
+    assert "--frames" in first
+    assert second.startswith("rushes: line 4: Describe the clip")
+    assert "2 lines failed" in summary
+    assert said.out == ""

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from bot import factories
 from bot.config.sections import Config
 from bot.config.sources import load_config
 from bot.config.values import lenient
 from commands.text.messages import error_text
-from inference.domain.errors import RushesError
+from inference.domain.errors import RushesError, UserError
+from tests.unit.engines.test_memory import SPEC
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +54,42 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
     assert "RUSHES_RETENTION__FILES_DAYS: retention.files_days is wrong" in text
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
         ("[models]\ndflt = 'nano'\n", ["mine.toml:2", "models.dflt", "default"]),
-        ("[models.opensoar]\ncompile = true\n", ["mine.toml:1", "models.opensoar", "opensora"]),
+        ("[models.opensoar]\nattention_rows = 1\n", ["mine.toml:1", "models.opensoar", "opensora"]),
         (
-            "[models.opensora]\ncompil = true\n",
-            ["mine.toml:2", "models.opensora.compil", "compile"],
+            "[models.opensora]\nattention_row = 1\n",
+            ["mine.toml:2", "models.opensora.attention_row", "attention_rows"],
         ),
-        ("[models.opensora]\ncompile = 'yes'\n", ["mine.toml:2", "opensora.compile", "boolean"]),
+        (  # an option of earlier versions
+            "[models.opensora]\ncompile = true\n",
+            ["mine.toml:2: there is no setting models.opensora.compile", "attention_rows"],
+        ),
+        ("[models.q]\nengine = 'testcrad'\n", ["mine.toml:2", "models.q.engine", "testcrad"]),
+        ("[models.q]\nengine = 'q'\n", ["mine.toml:2", "models.q.engine", "no engine “q”"]),
+        ("[models.q]\nengine = ['testcard']\n", ["mine.toml:2", "models.q.engine"]),
+        ("[models.q]\nengine = {a = 1}\n", ["mine.toml:2", "models.q.engine"]),
+        ("[models.nano]\nengine = 'testcard'\n", ["mine.toml:2", "models.nano.engine", "built-in"]),
+        (
+            "[models.wan]\nengine = 'diffusers'\npreset = 'wna'\n",
+            ["mine.toml:3", "models.wan.preset", "wna", "wan-14b"],
+        ),
+        ("[models.wan]\nengine = 'diffusers'\n", ["mine.toml:1", "models.wan", "preset"]),
+        ("[models.testcard]\nlengths = 'long'\n", ["mine.toml:2", "testcard.lengths", "[1, 49"]),
+        ("[models.testcard]\nlengths = [true]\n", ["mine.toml:2", "testcard.lengths", "[1, 49"]),
+        ("[models.testcard]\nlengths = [9999999]\n", ["mine.toml:2", "testcard.lengths"]),
+        (
+            "[models.testcard]\nlengths = {step = 1, shortest = 2, longest = 1000000000000}\n",
+            ["mine.toml:2", "testcard.lengths", "100000"],
+        ),
+        (
+            "[models.testcard]\nlengths = {step = 4, shortest = 5, longest = 9, stepp = 1}\n",
+            ["mine.toml:2", "testcard.lengths.stepp", "Possible: step."],
+        ),
+        ("[workers]\ndevices = [" + "'cpu'," * 65 + "]\n", ["mine.toml:2", "workers.devices"]),
         ("[models.testcard]\nstep_seconds = -1\n", ["mine.toml:2", "testcard.step_seconds"]),
         ("[models.testcard]\nfail = 'explode'\n", ["mine.toml:2", "testcard.fail"]),
         ("[models.nano]\nspeed = 3\n", ["mine.toml:2", "models.nano.speed"]),
@@ -79,6 +108,11 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[queue]\nweights = { 'discord:1' = -2 }\n", ["mine.toml:2", "weights"]),
         ('[queue]\n"waiting_total" = 0\n', ["mine.toml:2", "queue.waiting_total"]),
         ("queue.waiting_total = 0\n", ["mine.toml:1", "queue.waiting_total"]),
+        ("[workers]\ndevices = 'cudda:0'\n", ["mine.toml:2", "workers.devices", "cudda:0", "cpu"]),
+        ("[workers]\ndevices = []\n", ["mine.toml:2", "workers.devices", "at least one"]),
+        ("[workers]\ndevices = ['auto', 'cpu']\n", ["mine.toml:2", "devices", "auto stands alone"]),
+        ("[workers]\ndevices = ['cpu', 3]\n", ["mine.toml:2", "workers.devices", "string"]),
+        ("[workers]\nexecutor = 'ray'\n", ["mine.toml:2", "workers.executor", "local"]),
         ("queue = 5\n", ["mine.toml:1", "queue is wrong", "[queue]", "table"]),
         ("[[queue]]\nwaiting_total = 5\n", ["mine.toml:1", "[queue]", "table"]),
         ("[models]\ninstalled = []\n", ["mine.toml:2", "models.installed", "at least one"]),
@@ -101,6 +135,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[discord]\ngateway_url = 'https://example.com'\n", ["mine.toml:2", "wss://"]),
         ("[discord]\ncdn_hosts = ['https://a.b/']\n", ["mine.toml:2", "discord.cdn_hosts"]),
         ("[http]\nhost = ''\n", ["mine.toml:2", "http.host"]),
+        ("[http]\ntoken = 'a'\n", ["mine.toml:2", "rushes token create"]),
+        ("[http]\nproxies = ['here']\n", ["mine.toml:2", "http.proxies"]),
         ("[slack]\nhost = 'exa mple'\n", ["mine.toml:2", "slack.host"]),
         ("[slack]\nbot_token = 'xoxp-1'\n", ["mine.toml:2", "slack.bot_token", "xoxb-"]),
         ("[slack]\napp_token = 'xoxb-1'\n", ["mine.toml:2", "slack.app_token", "xapp-"]),
@@ -279,3 +315,35 @@ def test_a_section_from_the_environment_that_is_no_table_is_named(tmp_path, monk
     monkeypatch.setenv("RUSHES_QUEUE", value)
     (told,) = refused(tmp_path, "[queue]\nwaiting_per_guild = 4\n")
     assert told.startswith("RUSHES_QUEUE: queue is wrong")
+
+
+def test_a_model_whose_folder_is_missing_stops_no_other(tmp_path):
+    config = loaded(
+        tmp_path,
+        "[models]\ninstalled = ['gone', 'testcard']\n"
+        "[models.gone]\nengine = 'diffusers'\npath = '/nowhere'\n",
+    )
+    known = factories.models(config)
+    installation = factories.installation(config, known)
+    installation.check(replace(SPEC, model="testcard"))
+    with pytest.raises(UserError) as caught:
+        installation.check(replace(SPEC, model=installation.default.name))  # it is the default
+    assert caught.value.code == "folder.missing"
+    told = error_text(factories.placed(config, "gone", known.problems["gone"]), "en")
+    assert told.startswith(str(tmp_path / "mine.toml") + ":5: models.gone.path")
+    assert [entry.capabilities.name for entry in known.usable(config.models.installed)] == [
+        "testcard"
+    ]
+
+
+def test_where_the_folder_of_the_only_model_is_missing_a_start_goes_on(tmp_path):
+    config = loaded(
+        tmp_path,
+        "[models]\ninstalled = ['gone']\n[models.gone]\nengine = 'diffusers'\npath = '/nowhere'\n",
+    )
+    assert [model.name for model in factories.installation(config).models] == ["gone"]
+
+
+def test_a_wrong_key_beside_a_missing_folder_still_stops(tmp_path):
+    table = "[models.gone]\nengine = 'diffusers'\npath = '/nowhere'\nstep = 4\n"
+    assert "models.gone.step" in "".join(refused(tmp_path, table))

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.delivery import Delivery
-from bot.fallback import PASSING_SECONDS
+from bot.delivery.fallback import PASSING_SECONDS
+from bot.delivery.worker import Delivery
 from commands.text import cards
 from commands.text.cards import Standing
 from inference.domain.errors import DeliveryError
@@ -43,7 +43,7 @@ class Board:
         self.edited.put_nowait(message)
 
 
-def paint(job, kind, file):
+def paint(job, kind, file, together=()):
     if file is not None:
         return cards.clip(job, file, "en")
     return cards.status(job, Standing(now=0), "en")
@@ -150,14 +150,14 @@ async def delivered_clip(bench, board):
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.02):
+                async with asyncio.timeout(0.001):
                     return await message(board.posted, lambda each: each.file is not None)
             if board.opens_at is not None and bench.clock.now() >= board.opens_at:
                 board.refusals = {}
             due = await bench.core.outbox.next_at(["test"], busy=[])
             if due is None or due <= bench.clock.now():  # it is being done: no time passes
                 continue
-            bench.clock.advance(15)
+            bench.clock.advance(max(due - bench.clock.now(), 0.01))
             # Nobody sleeps on the clock of tests: an event makes the delivery look again.
             bench.core.events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
 

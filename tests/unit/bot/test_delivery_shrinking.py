@@ -7,14 +7,15 @@ import contextlib
 
 import pytest
 
-from bot.delivery import FAILURES, FITS, FITS_WITHOUT_MACHINE, Delivery
+from bot.delivery.compression import FITS, FITS_WITHOUT_MACHINE
+from bot.delivery.worker import FAILURES, Delivery
 from commands.text import cards
 from commands.text.cards import Standing
 from inference.domain.errors import DeliveryError, EngineError
 from inference.domain.job import KEPT_TOO_LARGE, JobState
 from inference.domain.outbox import ActKind, Route
 from inference.media.results import STILL, Fitted, Rung
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.executor import FakeSlot
 
 
 class Chat:
@@ -64,7 +65,7 @@ class Ladder:
         return Fitted(path=path, rung=Rung.STILL, width=2, height=2)
 
 
-def paint(job, kind, file):
+def paint(job, kind, file, together=()):
     if kind is ActKind.NOTICE:
         return cards.failure(job, "en")
     if file is not None:
@@ -74,7 +75,7 @@ def paint(job, kind, file):
 
 @pytest.fixture
 def executor():
-    return FakeExecutor(automatic=True)
+    return FakeSlot(automatic=True)
 
 
 @contextlib.asynccontextmanager
@@ -195,6 +196,7 @@ async def test_a_fault_of_the_machine_is_no_try(bench):
             assert (job.notes, chat.posted) == ((), [5])
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("code", ["disk.full", "media.unavailable"])
 async def test_a_machine_that_never_recovers_keeps_the_file_too(bench, code):
     async with bench.open() as core:
@@ -208,7 +210,7 @@ async def test_a_machine_that_never_recovers_keeps_the_file_too(bench, code):
 
 
 async def test_a_ladder_that_never_answers_is_given_up(bench, monkeypatch):
-    monkeypatch.setattr("bot.delivery.SHRINK_SECONDS", 0.01)
+    monkeypatch.setattr("bot.delivery.compression.SHRINK_SECONDS", 0.01)
     async with bench.open() as core:
         chat, ladder = Chat(5), Ladder()
 
@@ -258,7 +260,7 @@ async def test_a_clip_that_cannot_be_sent_for_a_bug_fails_its_job_with_a_referen
 async def test_a_card_that_cannot_be_drawn_keeps_no_clip_back(bench, capsys):
     tries, secret = [], "a secret prompt"
 
-    def fails_on_cards(job, kind, file):
+    def fails_on_cards(job, kind, file, together=()):
         if kind is ActKind.CARD:
             tries.append(job.state)
             raise LookupError(secret)
@@ -278,6 +280,7 @@ async def test_a_card_that_cannot_be_drawn_keeps_no_clip_back(bench, capsys):
 
 
 @pytest.mark.parametrize("days", [-400, -1, 1, 400])
+@pytest.mark.cases(2)
 async def test_a_clip_arrives_although_the_clock_is_set_while_it_waits(bench, days):
     async with bench.open() as core:
         chat = Chat(1 << 20)

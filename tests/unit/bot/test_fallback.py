@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot import fallback
+from bot.delivery import fallback
 from inference.domain.errors import DeliveryError
 from inference.domain.outbox import Act, ActKind, Route
 

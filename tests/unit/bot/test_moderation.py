@@ -5,13 +5,14 @@ import sys
 import pytest
 
 from bot.config.sources import load_config
-from bot.moderation import moderation
+from bot.moderation import BUILT_IN, moderation
+from commands.policy.stores import TABLES
 from inference.clock import SystemClock
 from inference.domain.errors import UserError
 from inference.domain.verdict import Outcome, Reason
 from inference.safety import pictures
 from inference.store.sqlite.database import open_database
-from inference.workers.media import MediaProcess
+from inference.workers.media.process import MediaProcess
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +29,8 @@ def configured(**safety):
 async def judged(config, text):
     async with (
         MediaProcess() as media,
-        moderation(config, media, SystemClock()) as guard,
-        open_database(config.bot.data_dir / "test.sqlite3") as database,
+        moderation(config, media, SystemClock(), BUILT_IN) as guard,
+        open_database(config.bot.data_dir / "test.sqlite3", TABLES) as database,
     ):
         return await guard(database).judge_texts([text], tenant="guild:a", flagged=Outcome.SPOILER)
 
@@ -65,7 +66,7 @@ async def test_the_assistants_key_is_good_enough(safety, assistant):
     overrides = {"safety": {"openai": True, **safety}, "assistant": assistant}
 
     async with moderation(
-        load_config(None, overrides=overrides), MediaProcess(), SystemClock()
+        load_config(None, overrides=overrides), MediaProcess(), SystemClock(), BUILT_IN
     ) as guard:
         assert guard
 
@@ -73,5 +74,5 @@ async def test_the_assistants_key_is_good_enough(safety, assistant):
 async def test_who_checks_nothing_elsewhere_loads_no_client():
     loaded = set(sys.modules)
 
-    async with moderation(configured(), MediaProcess(), SystemClock()):
+    async with moderation(configured(), MediaProcess(), SystemClock(), BUILT_IN):
         assert not {name for name in set(sys.modules) - loaded if name.startswith("openai")}

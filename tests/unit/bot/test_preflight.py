@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from bot.cli.parser import main
 from bot.config.sections import Config
 from bot.preflight import preflight
 from commands.text.messages import error_text
@@ -24,6 +25,7 @@ def test_a_sound_config_passes(tmp_path):
     preflight(config(tmp_path))
 
 
+@pytest.mark.process
 def test_everything_wrong_is_told_in_one_go(tmp_path):
     told = refused(
         config(
@@ -36,7 +38,7 @@ def test_everything_wrong_is_told_in_one_go(tmp_path):
             slack={"bot_token": "xoxb-1"},
             assistant={"model": "gpt"},
             safety={"openai": True},
-            watermark={"text": "로고"},
+            watermark={"text": "\U00013000"},
         )
     )
     text = "\n".join(told)
@@ -49,11 +51,12 @@ def test_everything_wrong_is_told_in_one_go(tmp_path):
         "app_token",
         "assistant.api_key",
         "safety.openai",
-        "no glyph for",
+        "no font has a glyph for",
     ):
         assert part in text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("content", [None, b"not a picture", "transparent"])
 def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content):
     logo = tmp_path / "logo.png"
@@ -66,6 +69,7 @@ def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content):
     assert str(logo) in told
 
 
+@pytest.mark.process
 def test_a_good_logo_passes(tmp_path):
     logo = tmp_path / "logo.png"
     Image.new("RGBA", (40, 20), (255, 0, 0, 255)).save(logo)
@@ -122,3 +126,41 @@ def test_a_tenant_of_a_chat_that_does_not_exist_is_told_at_start(tmp_path, secti
     (told,) = refused(config(tmp_path, **sections))
     assert told.startswith(f"{key}: ")
     assert ("dicord" in told) or ("discrod" in told)
+
+
+@pytest.mark.process
+def test_a_card_that_is_not_there_is_told_at_start_unless_it_got_lost(tmp_path):
+    made = config(tmp_path, workers={"devices": ["cuda:98", "cpu", "cuda:99"]})
+    told = refused(made)
+    assert len(told) == 2
+    assert "no device cuda:98" in told[0]
+    assert "workers.devices" in told[0]
+
+    made.bot.data_dir.mkdir(exist_ok=True)
+    for number in (98, 99):
+        (made.bot.data_dir / f"gpu-cuda-{number}").write_text("NVIDIA H100")
+    preflight(made)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("verb", [["chat"], ["render", "a fox", "-o", "fox.png"]])
+def test_a_card_that_is_not_there_is_told_without_a_server_too(tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.toml"
+    path.write_text("[workers]\ndevices = ['cpu', 'cuda:99']\n", encoding="utf-8")
+    assert main([*verb, "--config", "config.toml"]) == 1
+    assert "config.toml:2: there is no device cuda:99" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("written", "devices"),
+    [
+        ("auto", ["auto"]),
+        ("CPU", ["cpu"]),
+        ("cuda:0, cuda:1", ["cuda:0", "cuda:1"]),
+        (["cpu", "cpu"], ["cpu", "cpu"]),
+    ],
+)
+def test_devices_are_taken_as_people_and_environments_write_them(tmp_path, written, devices):
+    assert config(tmp_path, workers={"devices": written}).workers.devices == devices

@@ -1,70 +1,31 @@
 """Downloading from a hub on the loopback, with the real client in a process of its own."""
 
 import asyncio
-import hashlib
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from tests.fakes.hub import serving
+
 pytest.importorskip("huggingface_hub")
 pytestmark = pytest.mark.process
 
-COMMIT = "0" * 39 + "1"
 FILES = {"config.json": b"{}", "model.safetensors": b"w" * 100_000, "README.md": b"---\n---\n"}
 PULL = "from bot.cli.parser import main; import sys; sys.exit(main(['models', 'pull', 'opensora']))"
 
 
-class Hub:
-    """Serves the same files for every repository, and keeps a list of what was asked."""
-
-    def __init__(self):
-        self.asked = []
-        self.tokens = []
-        self.refuse = lambda _request: None
-        """Returns an answer to give instead, or None."""
-        self.body = lambda data: data
-        self.cut_off = False
-
-    @web.middleware
-    async def judge(self, request, handler):
-        self.tokens.append(request.headers.get("Authorization"))
-        return self.refuse(request) or await handler(request)
-
-    async def info(self, request):
-        files = [{"rfilename": name, "size": len(data)} for name, data in FILES.items()]
-        name = "/".join(request.match_info[part] for part in ("owner", "name"))
-        return web.json_response({"id": name, "sha": COMMIT, "siblings": files, "private": False})
-
-    async def tree(self, _request):
-        files = [
-            {"type": "file", "path": name, "size": len(data), "oid": COMMIT}
-            for name, data in FILES.items()
-        ]
-        return web.json_response(files)
-
-    async def file(self, request):
-        data = FILES[request.match_info["path"]]
-        headers = {
-            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
-            "X-Repo-Commit": COMMIT,
-            "Accept-Ranges": "bytes",
-        }
-        self.asked.append((request.method, request.path))
-        if self.cut_off and request.method == "GET":
-            response = web.StreamResponse(headers=headers)
-            response.content_length = len(data)
-            await response.prepare(request)
-            await response.write(data[: len(data) // 2])
-            request.transport.abort()
-            return response
-        return web.Response(body=self.body(data), headers=headers)
-
-
 async def pull(endpoint, tmp_path, **environment):
-    process = await asyncio.create_subprocess_exec(
+    process = await started(endpoint, tmp_path, **environment)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def started(endpoint, tmp_path, **environment):
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         PULL,
@@ -81,25 +42,12 @@ async def pull(endpoint, tmp_path, **environment):
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, out.decode(), err.decode()
 
 
 @pytest.fixture
 async def hub():
-    served = Hub()
-    app = web.Application(middlewares=[served.judge])
-    app.router.add_get("/api/models/{owner}/{name}/revision/{revision}", served.info)
-    app.router.add_get("/api/models/{owner}/{name}", served.info)
-    app.router.add_get("/api/models/{owner}/{name}/tree/{revision}", served.tree)
-    app.router.add_get("/{owner}/{name}/resolve/{revision}/{path:.*}", served.file)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    served.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield served
-    await runner.cleanup()
+    async with serving(FILES) as served:
+        yield served
 
 
 async def test_all_checkpoints_are_pulled_once(hub, tmp_path):
@@ -130,6 +78,7 @@ def answer(status, code="", message=""):
     return web.Response(status=status, headers={k: v for k, v in headers.items() if v})
 
 
+@pytest.mark.slow
 async def test_a_stale_token_does_not_keep_public_weights_away(hub, tmp_path):
     refused = "Invalid credentials in Authorization header"
     hub.refuse = lambda request: (
@@ -143,6 +92,7 @@ async def test_a_stale_token_does_not_keep_public_weights_away(hub, tmp_path):
     assert {f"Bearer {TOKEN}", None} == set(hub.tokens)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("status", "code", "message", "said"),
     [
@@ -172,6 +122,7 @@ async def test_what_the_hub_refuses_is_said_with_its_cause(  # noqa: PLR0917 - a
     assert TOKEN not in err
 
 
+@pytest.mark.slow
 async def test_a_cause_is_told_also_when_a_part_is_here_already(hub, tmp_path):
     folder = tmp_path / "weights" / "OpenSora-STDiT-v4-360p"
     folder.mkdir(parents=True)
@@ -183,6 +134,7 @@ async def test_a_cause_is_told_also_when_a_part_is_here_already(hub, tmp_path):
     assert "Ask for access at" in err
 
 
+@pytest.mark.slow
 async def test_a_download_that_is_cut_off_says_that_it_goes_on(hub, tmp_path):
     hub.cut_off = True
     code, _, err = await pull(hub.endpoint, tmp_path)
@@ -193,6 +145,7 @@ async def test_a_download_that_is_cut_off_says_that_it_goes_on(hub, tmp_path):
     assert (await pull(hub.endpoint, tmp_path))[0] == 0
 
 
+@pytest.mark.slow
 async def test_a_file_of_other_content_than_the_hub_promised_is_thrown_away(hub, tmp_path):
     hub.body = lambda data: data[:-1] + b"?"
     code, _, err = await pull(hub.endpoint, tmp_path)
@@ -202,6 +155,7 @@ async def test_a_file_of_other_content_than_the_hub_promised_is_thrown_away(hub,
     assert (await pull(hub.endpoint, tmp_path))[0] == 0
 
 
+@pytest.mark.slow
 async def test_a_full_disk_is_no_matter_of_the_connection(hub, tmp_path):
     full = tmp_path / "sitecustomize.py"
     full.write_text(
@@ -217,6 +171,7 @@ async def test_a_full_disk_is_no_matter_of_the_connection(hub, tmp_path):
     assert "The disk is full" in err
 
 
+@pytest.mark.slow
 async def test_a_host_that_is_not_known_is_named(tmp_path):
     code, _, err = await pull("http://hub.invalid", tmp_path)
     assert code == 1
@@ -229,6 +184,7 @@ async def test_a_proxy_that_refuses_is_named(tmp_path):
     assert "proxy" in err.casefold()
 
 
+@pytest.mark.slow
 async def test_a_weights_folder_that_may_not_be_written_is_named(hub, tmp_path):
     (tmp_path / "weights").write_text("a file in its place")
     code, _, err = await pull(hub.endpoint, tmp_path)
@@ -238,7 +194,41 @@ async def test_a_weights_folder_that_may_not_be_written_is_named(hub, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 async def test_offline_mode_is_named(hub, tmp_path):
     code, _, err = await pull(hub.endpoint, tmp_path, HF_HUB_OFFLINE="1")
     assert code == 1
     assert "HF_HUB_OFFLINE" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["in a folder", "in the hub's cache"])
+async def test_a_download_that_is_killed_goes_on_within_the_file(tmp_path, kept):
+    chunk = 10 * 2**20  # what the client writes at a time
+    files = FILES | {"model.safetensors": os.urandom(3 * chunk)}
+    environment = {} if kept == "in a folder" else {"RUSHES_MODELS__DIRECTORY": ""}
+    async with serving(files) as hub:
+        hub.stops_after = 2 * chunk + 1000
+        process = await started(hub.endpoint, tmp_path, **environment)
+        await asyncio.wait_for(hub.halfway.wait(), 60)
+        await asyncio.to_thread(parts_of, tmp_path, chunk)
+        process.kill()
+        await process.wait()
+
+        hub.stops_after = None
+        code, _, err = await pull(hub.endpoint, tmp_path, **environment)
+
+    assert code == 0, err
+    [(name, begun)] = hub.ranges
+    assert name == "model.safetensors"
+    assert begun >= chunk
+    found = [path for path in tmp_path.rglob("model.safetensors") if path.is_file()]
+    assert len(found) == 5
+    assert {path.read_bytes() for path in found} == {files["model.safetensors"]}
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def parts_of(folder, size):
+    """Wait until so much of a file is here."""
+    while not any(path.stat().st_size >= size for path in folder.rglob("*.part")):
+        time.sleep(0.02)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.delivery import Delivery
+from bot.delivery.worker import Delivery
 from commands.text.card import Card, CardKind
 from inference.domain.errors import DeliveryError
 from inference.domain.job import JobState

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from bot.chat.session import Session
-from bot.control.client import Speaker
+from bot.control.client import Answer, JobReport, Speaker
+from commands.actions import Action, ButtonId
+from commands.text.card import Button, Card, CardKind, Confirm
+from commands.text.replies import note
 
 ANN = Speaker(name="ann", guild="film", admin=True, language="en", directory=Path("/"))
 NOT_ADMIN = replace(ANN, name="bob", admin=False)
@@ -15,6 +18,62 @@ NOT_ADMIN = replace(ANN, name="bob", admin=False)
 @pytest.fixture
 def session():
     return Session(None, ANN)
+
+
+class Pressed:
+    """Notes which buttons were pressed."""
+
+    def __init__(self):
+        self.ids = []
+
+    async def press(self, button_id, speaker, key):
+        self.ids.append(button_id)
+        return Answer(card=note("chat.idle", "en"), accepted=True)
+
+
+def a_card(job, *actions):
+    buttons = tuple(
+        Button(
+            key=ButtonId(action=action, job=job),
+            label=action,
+            confirm=Confirm(title="", text="", yes="", no="") if action is Action.DELETE else None,
+        )
+        for action in actions
+    )
+    return Card(kind=CardKind.DONE, buttons=buttons)
+
+
+@pytest.fixture
+def client():
+    return Pressed()
+
+
+async def test_a_number_stays_with_its_card_when_another_one_comes_in(client):
+    session = Session(client, ANN)
+    assert session.shown(a_card("first", Action.CANCEL, Action.EDIT)) == 1
+    assert session.shown(a_card("second", Action.REROLL)) == 3
+    for number in ("1", "/press 3", "#2"):
+        await session.handle(number)
+    assert client.ids == ["v1:cancel:first", "v1:reroll:second", "v1:edit:first"]
+    assert not (await session.handle("4")).accepted
+
+
+async def test_delete_asks_before_it_deletes(client):
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.REROLL, Action.DELETE))
+    asked = (await session.handle("2")).card
+    assert client.ids == []
+    number = session.shown(asked)
+    assert "Delete" in asked.title
+    await session.handle(str(number))
+    assert client.ids == ["v1:delete:first"]
+
+
+async def test_another_speaker_begins_with_number_one(client):
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.CANCEL))
+    await session.handle("/as bob")
+    assert session.shown(a_card("second", Action.CANCEL)) == 1
 
 
 @pytest.mark.parametrize(
@@ -32,16 +91,16 @@ def session():
     ],
 )
 async def test_somebody_else_speaks_with_their_own_rights(session, line, speaker):
-    assert (await session.hear(line)).accepted
+    assert (await session.handle(line)).accepted
     assert session.speaker == speaker
 
 
 async def test_who_began_as_admin_is_one_again_and_nobody_else_becomes_one(session):
     for line, admin in (("/as bob", False), ("/as ann", True), ("/as eve fun", False)):
-        await session.hear(line)
+        await session.handle(line)
         assert session.speaker.admin is admin
     member = Session(None, NOT_ADMIN)
-    await member.hear("/as ann")
+    await member.handle("/as ann")
     assert not member.speaker.admin
 
 
@@ -49,5 +108,26 @@ async def test_who_began_as_admin_is_one_again_and_nobody_else_becomes_one(sessi
     "line", ["/as", "/as +editors", "/as a b c", "/as a #x #y", "/as a +", "/as !", "/as a #!"]
 )
 async def test_a_line_without_a_proper_name_changes_nothing(session, line):
-    assert not (await session.hear(line)).accepted
+    assert not (await session.handle(line)).accepted
     assert session.speaker == ANN
+
+
+class Refusing:
+    """Accepts every command; its jobs come to an end before they are in the queue."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    async def command(self, line, speaker, key):
+        return Answer(card=Card(kind=CardKind.WAITING, job="first"), accepted=True)
+
+    async def past_preparing(self, job_id, speaker):
+        card = Card(kind=self.kind, job=job_id)
+        return JobReport(id=job_id, state="", settled=False, card=card, result=None)
+
+
+@pytest.mark.parametrize("kind", [CardKind.FAILED, CardKind.WAITING])
+async def test_of_a_job_that_is_refused_at_once_a_message_tells_alone(kind):
+    outcome = await Session(Refusing(kind), ANN).handle("/animate it rolls --image notes.txt")
+    assert outcome.posted == (kind is CardKind.FAILED)
+    assert outcome.unfinished == ("first",)

@@ -1,13 +1,30 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
 from bot import factories
+from bot.cli import models
 from bot.cli.parser import main
 from bot.config.sections import Config
+from inference.domain.device import Device
 from inference.domain.errors import UserError
-from inference.engines.memory import Device
+from inference.domain.events import EventBus
+from inference.domain.outbox import ActKind
+from inference.domain.spec import Resolution
+from inference.domain.verdict import Verdict
+from inference.engines.diffusers import memory_check
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
+from inference.store.jobs import JobStore
+from inference.store.maintenance import DATABASE_NAME
+from inference.store.outbox import OutboxStore
+from inference.store.sqlite.database import open_database
+from inference.workers.device_report import DeviceReport
+from tests.fakes.clock import ManualClock
+from tests.fakes.orders import a_job
 from tests.unit.engines.test_memory import SPEC
+from tests.unit.store.test_jobs import CHARGE, MANIFEST
 
 
 @pytest.fixture
@@ -22,8 +39,8 @@ def weights(tmp_path):
     return tmp_path
 
 
-def config(directory):
-    return Config(models={"installed": ["opensora"], "directory": directory})
+def config(directory, **bot):
+    return Config(bot=bot, models={"installed": ["opensora"], "directory": directory})
 
 
 def refused(check, *args):
@@ -46,18 +63,76 @@ def test_weights_that_have_gone_are_noticed_at_submit(weights):
 
 def test_memory_is_asked_about_once_the_device_is_known(weights):
     devices = [None]
-    installation = factories.installation(config(weights), lambda: devices[-1])
+    installation = factories.installation(config(weights), device=lambda: devices[-1])
     installation.check(SPEC)
     devices.append(Device(name="a card", memory_bytes=16 * 10**9))
     assert refused(installation.check, SPEC) == "memory.too_large"
 
 
+@pytest.mark.process
 def test_models_are_listed_with_size_licence_and_place(weights, monkeypatch, capsys):
     monkeypatch.setenv("RUSHES_MODELS__DIRECTORY", str(weights))
     assert main(["models"]) == 0
     told = capsys.readouterr().out
     assert f"0.0 GB · free · {weights}" in told
     assert "not installed" in told
+
+
+CARD = DeviceReport(
+    torch="2.13.0", cuda="13.0", name="NVIDIA L4", memory_bytes=24 * 10**9, free_bytes=23 * 10**9
+)
+CPU = DeviceReport(torch="2.13.0", memory_bytes=32 * 10**9, free_bytes=32 * 10**9)
+
+
+def told_of(weights, report, **bot):
+    lines = list(models.listed(config(weights, **bot), report, "en"))
+    starts = [index for index, line in enumerate(lines) if not line.startswith(" ")]
+    return {
+        lines[start].split()[0]: lines[start:end] for start, end in pairwise([*starts, None])
+    } | {"last": lines[-1:]}
+
+
+def test_models_are_listed_with_what_fits_the_machine(weights, monkeypatch):
+    monkeypatch.setattr(memory_check, "host_memory", lambda: 64 * 10**9)
+    told = told_of(weights, CARD)
+    assert told["last"] == ["This machine renders on: NVIDIA L4, 24.0 GB"]
+    assert told["wan"][1] == (
+        "  fits here · 480p up to 121 frames · 720p up to 121 frames · a clip of 720p with 121"
+        " frames: about 3 min, an estimate for a large GPU, not measured here yet"
+    )
+    assert "Wan 2.2 14B needs about 73 GB of the machine's own memory" in told["wan-14b"][1]
+    small = told_of(weights, replace(CARD, memory_bytes=4 * 10**9))
+    assert "This does not fit the GPU" in small["wan"][1]
+    assert "fits here · 360p" in small["nano"][1]
+
+
+def test_without_a_card_models_that_want_one_get_no_time(weights):
+    told = told_of(weights, CPU)
+    assert "it needs a GPU" in told["wan-small"][1]
+    assert "No GPU was found on this machine" in told["wan"][1]
+    assert "a clip of 360p with 49 frames: about" in told["nano"][1]
+    absent = told_of(weights, DeviceReport())
+    assert "PyTorch is missing" in absent["last"][0]
+
+
+async def test_times_that_were_measured_here_are_told_as_such(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory_check, "host_memory", lambda: 64 * 10**9)
+    spec = replace(SPEC, model="wan", resolution=Resolution.P720, frames=121, steps=50)
+    manifest = replace(MANIFEST, timings={"sample": 1150.0, "total": 1200.0})
+    clock, events = ManualClock(), EventBus()
+    async with open_database(tmp_path / DATABASE_NAME) as database:
+        store, outbox = JobStore(database, clock, events), OutboxStore(database, clock, events)
+        job = (await store.accept(a_job(spec=spec), lambda _: None)).id
+        await store.begin_preparing(job)
+        await store.enqueue(job, spec=spec, verdict=Verdict())
+        await store.claim(job, CHARGE)
+        await store.finish(job, manifest, CHARGE, CARD.name)
+        await store.deliver(job, Verdict())
+        await outbox.sent(await outbox.get(job, ActKind.CLIP), {})
+    told = told_of(weights, CARD, data_dir=tmp_path)
+    assert "about 20 min, measured here" in told["wan"][1]
+    other = told_of(weights, replace(CARD, name="other"), data_dir=tmp_path)
+    assert "not measured here yet" in other["wan"][1]
 
 
 def test_a_broken_download_is_found_by_the_check(weights, monkeypatch, capsys):

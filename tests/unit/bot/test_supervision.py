@@ -33,7 +33,7 @@ class Chat:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(supervision, "RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(supervision, "LONGEST_SECONDS", 0.0)
     monkeypatch.setattr(supervision, "POLL_SECONDS", 0.001)
 
 

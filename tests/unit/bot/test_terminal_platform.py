@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -30,7 +30,7 @@ def clip_file(tmp_path):
 
 
 def job_in(guild: str, **changes):
-    address = Address(guild=guild, directory=changes.pop("directory", "/")).as_dict()
+    address = asdict(Address(guild=guild, directory=changes.pop("directory", "/")))
     return a_job(tenant=f"terminal:{guild}", platform="terminal", address=address, **changes)
 
 
@@ -172,7 +172,7 @@ def test_guilds_that_look_alike_in_a_path_stay_apart(terminal):
 async def test_an_image_is_read_relative_to_where_the_person_is(terminal, tmp_path):
     (tmp_path / "fox.png").write_bytes(b"pixels")
     job = job_in("studio", directory=str(tmp_path), spec=a_spec(image="fox.png"))
-    await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
+    await terminal.images.fetch(job, job.spec.image.url, tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == b"pixels"
 
 
@@ -188,7 +188,7 @@ async def test_what_is_not_a_file_is_not_an_image(terminal, tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     job = job_in("studio", directory=str(tmp_path), spec=a_spec(image=name))
     with pytest.raises(UserError) as caught:
-        await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
+        await terminal.images.fetch(job, job.spec.image.url, tmp_path / "source")
     assert caught.value.code == "image.not_found"
 
 
@@ -196,11 +196,11 @@ async def test_an_image_beyond_the_limit_is_refused(terminal, tmp_path):
     big = tmp_path / "big.png"
     big.write_bytes(b"x" * (2 * 2**20))
     job = job_in("studio", spec=a_spec(image=str(big)))
-    await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
+    await terminal.images.fetch(job, job.spec.image.url, tmp_path / "source")
     with big.open("ab") as file:
         file.write(b"x")
     with pytest.raises(UserError) as caught:
-        await terminal.images.fetch(job, job.spec.image, tmp_path / "source")
+        await terminal.images.fetch(job, job.spec.image.url, tmp_path / "source")
     assert (caught.value.code, caught.value.params) == ("image.too_large", {"limit_mb": 2})
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC
 
 import pytest
@@ -24,7 +25,7 @@ def drawn(card: Card, *, columns: int = 80, terminal: bool = True, numbered: boo
         soft_wrap=True,
         highlight=False,
     )
-    console.print(CardView(card, zone=UTC, numbered=numbered))
+    console.print(CardView(card, zone=UTC, number=1 if numbered else None))
     return readable(file.getvalue())
 
 
@@ -82,6 +83,13 @@ def test_a_narrow_terminal_wraps_words_but_never_a_path():
     lines = drawn(CLIP, columns=24).splitlines()
     assert "▶ data/threads/studio/7Q2FK9XDAB/7Q2FK9XDAB.mp4" in lines
     assert all(cell_len(line) <= 24 for line in lines if not line.startswith("▶"))
+
+
+def test_a_button_is_never_on_two_lines():
+    keys = [replace(WAITING.buttons[0], label=f"Animate {number}") for number in range(1, 5)]
+    lines = drawn(replace(WAITING, buttons=tuple(keys)), columns=32).splitlines()
+    assert [line.count("[") for line in lines[-2:]] == [2, 2]
+    assert all(line.count("[") == line.count("]") for line in lines)
 
 
 def test_colours_come_only_where_they_are_wanted(monkeypatch):

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from bot.cli.command_text import command_text
 from commands.parsing.flags import parse
 from inference.domain.errors import UserError
+from tests.fakes.options import OPTIONS
 
 
 def read(*arguments: str):
-    typed = parse(command_text(arguments))
+    typed = parse(command_text(arguments, OPTIONS), OPTIONS)
     return typed.prompt, typed.options
 
 

@@ -6,12 +6,15 @@ from structlog.testing import capture_logs
 from commands.caller import Caller, Channel
 from commands.context import Call
 from commands.installation import Installation
-from commands.policy.stores import make_policy
-from inference.domain.spec import Aspect, Mode, Resolution
-from inference.engines.base import Capabilities, Cost
-from inference.engines.geometry import FRAMES, SIZES
+from commands.policy.stores import TABLES, make_policy
+from inference.domain.capabilities import Capabilities, Cost, Lengths
+from inference.domain.spec import Mode, Resolution
+from inference.engines.geometry import LENGTHS, SIZES
+from inference.opensora.controls import CONTROLS
 from inference.store.sqlite.database import open_database
+from tests.fakes.commands import COMMANDS
 from tests.fakes.jobs import FakeJobs
+from tests.fakes.options import OPTIONS
 
 NOW = 1_790_000_000.0
 
@@ -46,13 +49,13 @@ def small():
     return Capabilities(
         name="nano",
         title="Nano",
-        resolutions=(Resolution.P360,),
-        aspects=tuple(Aspect),
-        frames=(1, 49, 65),
+        lengths=Lengths((1, 49, 65)),
+        options=CONTROLS,
         modes=frozenset({Mode.TEXT_TO_VIDEO, Mode.TEXT_TO_IMAGE}),
         sizes={key: size for key, size in SIZES.items() if key[0] is Resolution.P360},
         cost=Cost(load_seconds=1, fixed_seconds=1, seconds_per_megapixel_frame_step=0.01),
         defaults={"resolution": "360p", "frames": 49, "steps": 20},
+        extends=True,
     )
 
 
@@ -61,13 +64,13 @@ def big():
     return Capabilities(
         name="opensora",
         title="Open-Sora v1.3",
-        resolutions=tuple(Resolution),
-        aspects=tuple(Aspect),
-        frames=FRAMES,
+        lengths=LENGTHS,
+        options=CONTROLS,
         modes=frozenset(Mode),
         sizes=SIZES,
         cost=Cost(load_seconds=30, fixed_seconds=3, seconds_per_megapixel_frame_step=0.01),
         negative=True,
+        extends=True,
     )
 
 
@@ -83,9 +86,9 @@ def jobs():
 
 @pytest.fixture
 async def policy(tmp_path, every_message_is_there):
-    async with open_database(tmp_path / "rules.sqlite3") as database:
+    async with open_database(tmp_path / "rules.sqlite3", TABLES) as database:
         every_message_is_there.clear()  # a new database tells of its migrations
-        yield make_policy(database, StoppedClock())
+        yield make_policy(database, StoppedClock(), OPTIONS)
 
 
 @pytest.fixture
@@ -96,5 +99,6 @@ def call(jobs, installation, policy):
         jobs=jobs,
         installation=installation,
         policy=policy,
+        commands=COMMANDS,
         clock=StoppedClock(),
     )

@@ -11,7 +11,8 @@ from inference.domain.job import new_job_id
 
 @given(st.sampled_from(Action), st.builds(new_job_id))
 def test_a_button_finds_its_job_again(action, job):
-    action = ButtonId(action=action, job=job)
+    choice = None if action.about_job else 3
+    action = ButtonId(action=action, job=job, choice=choice)
     assert ButtonId.decode(action.encode()) == action
     assert len(action.encode()) <= MAX_LENGTH
 
@@ -28,6 +29,9 @@ def test_a_button_finds_its_job_again(action, job):
         "v1:cancel:7q2fk9xdab",
         "v1:cancel:7Q2FK9XDAB\n",
         "v1:cancel:7Q2FK9XDAB:more",
+        "v1:cancel:7Q2FK9XDAB:0",
+        "v1:change:7Q2FK9XDAB",
+        "v1:change:7Q2FK9XDAB:10",
         "v1:cancel:../../etc",
         "v1:cancel:" + "A" * 100,
     ],

@@ -8,15 +8,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from commands.actions import Action
-from commands.resolve import Layer, resolve
-from commands.text import cards
+from commands.specs.layers import Layer
+from commands.specs.resolve import resolve
+from commands.text import cards, replies
 from commands.text.card import Bar, Card, CardKind, Instant, Person
 from commands.text.cards import Standing
 from inference.domain.errors import UserError
 from inference.domain.job import Failure, Job, JobState, Requester
 from inference.domain.render import Manifest, Progress, Stage
-from inference.domain.spec import Camera, Motion
+from inference.domain.verdict import Outcome, Reason, Verdict
+from inference.jobs.estimates.progress import Outlook
 from inference.jobs.forecast import QueuePosition
+from tests.fakes.models import MODELS
+from tests.fakes.options import OPTIONS
+from tests.fakes.orders import a_spec, with_options
 from tests.fakes.readable import plain, readable
 
 NOW = 1_790_000_000.0  # 14:13:20 UTC
@@ -44,8 +49,53 @@ def shown(card):
     return [*plain(card).split("\n"), *(f"[{button.label}]" for button in card.buttons)]
 
 
+UNKNOWN = (
+    "nano does not know ‘fox’ or ‘running’."  # noqa: RUF001 - as printed
+    " It draws balls, stars, fish, boats, trees, houses…"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (JobState.PREPARING, False),  # an assistant may still change the prompt
+        (JobState.REVIEW, True),
+        (JobState.QUEUED, True),
+        (JobState.RUNNING, True),
+        (JobState.FINISHING, True),
+        (JobState.DONE, False),
+    ],
+)
+def test_a_model_of_few_words_says_before_the_render_what_it_does_not_know(job, state, said):
+    standing = Standing(now=NOW, progress=Progress(stage=Stage.RENDERING, done=1, total=14))
+    nano = MODELS.capabilities("nano")
+    card = cards.status(replace(job, state=state), standing, "en", nano)
+    assert (UNKNOWN in plain(card).split("\n")) is said
+    for drawn in (replace(job, state=state), replace(job, state=state, spec=a_spec(prompt="공"))):
+        capable = nano if drawn.spec.prompt == "공" else MODELS.capabilities("testcard")
+        assert "does not know" not in plain(cards.status(drawn, standing, "en", capable))
+
+
+def test_the_clip_says_it_once_more_unless_the_words_were_flagged(job):
+    nano = MODELS.capabilities("nano")
+    clip = cards.clip(job, Path("a.mp4"), "en", nano)
+    assert UNKNOWN in plain(clip)
+    flagged = replace(job, verdict=Verdict(outcome=Outcome.SPOILER, reasons=(Reason.SEXUAL,)))
+    assert "fox" not in plain(cards.clip(flagged, Path("a.mp4"), "en", nano))
+
+
+def test_what_nano_does_not_know_is_said_in_korean_too(job):
+    korean = replace(job, spec=a_spec(prompt="빨간 여우가 눈 속을 달린다"))
+    card = cards.status(korean, Standing(now=NOW), "ko", MODELS.capabilities("nano"))
+    assert (
+        "nano 모델은 “여우” 또는 “달린다”를 몰라요. 그릴 수 있는 것: 공, 별, 물고기, 배, 나무, 집…"
+        in plain(card)
+    )
+
+
 FOX = "🎬 a red fox running through snow  @ada"
 FACTS = "720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623"
+AFTERWARDS = ["[Reroll]", "[Edit]", "[Info]", "[Delete]"]
 SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
 
 
@@ -80,7 +130,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
         ),
         (
             {},
-            {"place": SECOND},
+            {"queued": SECOND},
             [
                 FOX,
                 FACTS,
@@ -91,7 +141,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
         ),
         (
             {},
-            {"place": QueuePosition(position=1, start_in=14, ready_in=60)},
+            {"queued": QueuePosition(position=1, start_in=14, ready_in=60)},
             [
                 FOX,
                 FACTS,
@@ -103,44 +153,87 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
         ({}, {}, [FOX, FACTS, "in queue", "[Cancel]", "[Edit]"]),
         (
             {},
-            {"place": SECOND, "paused": True},
+            {"queued": SECOND, "paused": True},
             [FOX, FACTS, "The queue is paused. Jobs keep their place.", "[Cancel]", "[Edit]"],
         ),
-        ({"state": JobState.RUNNING}, {}, [FOX, "starting", "[Cancel]"]),
+        ({"state": JobState.RUNNING}, {}, [FOX, FACTS, "starting", "[Cancel]", "[Details]"]),
         (
             {"state": JobState.RUNNING},
-            {"progress": Progress(stage=Stage.LOADING, done=40, total=100)},
-            [FOX, "▓▓▓▓▓▓░░░░░░░░░  loading Open-Sora v1.3", "[Cancel]"],
+            {
+                "progress": Progress(stage=Stage.LOADING, done=40, total=100),
+                "outlook": Outlook(fraction=0.2, seconds_left=80),
+            },
+            [
+                FOX,
+                FACTS,
+                "▓▓▓░░░░░░░░░░░░  loading Open-Sora v1.3 · about 1 min left",
+                "[Cancel]",
+                "[Details]",
+            ],
         ),
         (
             {"state": JobState.RUNNING},
             {
                 "progress": Progress(stage=Stage.RENDERING, done=18, total=30),
-                "seconds_left": 14,
+                "outlook": Outlook(fraction=0.6, seconds_left=14),
             },
-            [FOX, "▓▓▓▓▓▓▓▓▓░░░░░░  step 18 of 30 · about 14 s left", "[Cancel]"],
+            [
+                FOX,
+                FACTS,
+                "▓▓▓▓▓▓▓▓▓░░░░░░  step 18 of 30 · about 14 s left",
+                "[Cancel]",
+                "[Details]",
+            ],
         ),
         (
             {"state": JobState.RUNNING},
-            {"progress": Progress(stage=Stage.FINISHING, done=30, total=30)},
-            [FOX, "finishing the file", "[Cancel]"],
+            {
+                "progress": Progress(stage=Stage.RENDERING, done=18, total=30),
+                "outlook": Outlook(fraction=0.6, seconds_left=14),
+                "slot": "cuda:1",
+            },
+            [
+                FOX,
+                FACTS,
+                "▓▓▓▓▓▓▓▓▓░░░░░░  step 18 of 30 · about 14 s left · on cuda:1",
+                "[Cancel]",
+                "[Details]",
+            ],
+        ),
+        (
+            {"state": JobState.RUNNING},
+            {
+                "progress": Progress(stage=Stage.FINISHING, done=17, total=49),
+                "outlook": Outlook(fraction=0.8, seconds_left=5),
+            },
+            [
+                FOX,
+                FACTS,
+                "▓▓▓▓▓▓▓▓▓▓▓▓░░░  finishing the file · about 5 s left",
+                "[Cancel]",
+                "[Details]",
+            ],
         ),
         (
             {"state": JobState.RUNNING, "cancel_requested_at": NOW},
             {"progress": Progress(stage=Stage.RENDERING, done=18, total=30)},
-            [FOX, "Cancelling…"],
+            [FOX, FACTS, "Cancelling…"],
         ),
-        ({"state": JobState.FINISHING}, {}, [FOX, "finishing the file"]),
-        ({"state": JobState.DELIVERING, "cancel_requested_at": NOW}, {}, [FOX, "posting"]),
+        ({"state": JobState.FINISHING}, {}, [FOX, FACTS, "finishing the file", "[Details]"]),
+        (
+            {"state": JobState.DELIVERING, "cancel_requested_at": NOW},
+            {"outlook": Outlook(fraction=0.97, seconds_left=1)},
+            [FOX, FACTS, "▓▓▓▓▓▓▓▓▓▓▓▓▓▓░  posting · about 1 s left"],
+        ),
         (
             {"state": JobState.DONE, "started_at": NOW + 12, "ended_at": NOW + 47},
             {},
-            [FOX, "ready in 47 s (12 s in the queue)"],
+            [FOX, "ready in 47 s (12 s in the queue) · seed 48151623", *AFTERWARDS],
         ),
         (
             {"state": JobState.DONE, "started_at": NOW + 0.2, "ended_at": NOW + 90},
             {},
-            [FOX, "ready in 2 min"],
+            [FOX, "ready in 2 min · seed 48151623", *AFTERWARDS],
         ),
         (
             {"state": JobState.FAILED, "failure": Failure(code="worker.out_of_memory")},
@@ -208,13 +301,13 @@ def test_no_state_is_without_a_card(job, state):
     assert cards.status(replace(job, state=state), Standing(now=NOW), "en").lines
 
 
-def test_facts_name_what_is_special(job):
-    spec = replace(job.spec, camera=Camera.PAN_LEFT, loops=3, motion=Motion.OFF)
-    assert cards.summary.facts(spec, "en") == (
+def test_facts_name_what_is_special(job, big):
+    spec = with_options(replace(job.spec, loops=3), camera="pan left", motion="off")
+    assert cards.summary.facts(spec, "en", big) == (
         "720p · 16:9 · 257 frames (10.7 s) · 3 loops · camera pan left · seed 48151623"
     )
     still = replace(job.spec, frames=1)
-    assert cards.summary.facts(still, "en") == "720p · 16:9 · image · seed 48151623"
+    assert cards.summary.facts(still, "en", big) == "720p · 16:9 · image · seed 48151623"
 
 
 def test_the_clip_comes_with_one_ping_and_its_facts(job, big):
@@ -225,6 +318,7 @@ def test_the_clip_comes_with_one_ping_and_its_facts(job, big):
     )
     card = cards.clip(done, Path("/data/clip.mp4"), "en", big)
     assert shown(card) == [
+        "a red fox running through snow",
         "@ada  here it is",
         "720p · 193 frames · seed 48151623 · Open-Sora v1.3 · job 7Q2FK9XDAB",
         "[Reroll]",
@@ -247,16 +341,23 @@ def test_a_small_clip_offers_a_larger_one(job, big):
     assert [button.action for button in card.buttons] == [
         Action.REROLL,
         Action.EDIT,
-        Action.LARGER,
         Action.INFO,
+        Action.LARGER,
         Action.DELETE,
     ]
+    assert [each.action for each in card.pressed_rarely] == [Action.LARGER, Action.DELETE]
+
+
+@pytest.mark.parametrize("verdict", [Outcome.SPOILER, Outcome.ALLOW])
+def test_a_flagged_prompt_is_not_repeated_with_its_clip(job, verdict):
+    flagged = replace(job, verdict=Verdict(outcome=verdict, reasons=(Reason.SEXUAL,)))
+    assert "fox" not in plain(cards.clip(flagged, Path("clip.mp4"), "en"))
 
 
 def test_an_image_says_nothing_about_frames(job):
     still = replace(job, spec=replace(job.spec, frames=1))
     card = cards.clip(still, Path("image.png"), "en")
-    assert shown(card)[1] == "720p · seed 48151623 · opensora · job 7Q2FK9XDAB"
+    assert shown(card)[2] == "720p · seed 48151623 · opensora · job 7Q2FK9XDAB"
     assert card.attachment.name == "7Q2FK9XDAB.png"
 
 
@@ -268,10 +369,10 @@ def test_a_final_failure_pings_once(job):
 
 
 def test_info_shows_every_value_and_whence_it_came(job):
-    lines = shown(cards.info(job, "en"))
+    lines = shown(cards.info(job, "en", options=OPTIONS))
     assert lines[0] == job.spec.prompt
     assert "resolution: 720p (built-in)" in lines
-    assert "length: 97 frames (built-in)" in lines
+    assert "length: 97 frames (model default)" in lines
     assert "seed: 48151623 (chosen)" in lines
     assert "refine: no (installation default)" in lines
     assert "model: opensora (installation default)" in lines
@@ -283,11 +384,11 @@ def test_a_long_prompt_is_cut_in_titles_and_whole_in_info(job):
     card = cards.status(long, Standing(now=NOW), "en")
     assert len(card.title) <= cards.TITLE_LENGTH + 2
     assert re.fullmatch(r"🎬 \u2068(fox )+f?o?x?…\u2069", card.title)
-    assert readable(cards.info(long, "en").lines[0][0]) == "fox " * 400
+    assert readable(cards.info(long, "en", options=OPTIONS).lines[0][0]) == "fox " * 400
 
 
 def test_errors_are_for_the_caller_only():
-    card = cards.error(UserError("prompt.empty"), "en")
+    card = replies.error(UserError("prompt.empty"), "en")
     assert (card.kind, card.private, card.ping) == (CardKind.ERROR, True, False)
 
 

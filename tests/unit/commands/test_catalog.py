@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
-from commands.catalog import COMMANDS
-from commands.options import BY_FLAG, BY_NAME, RENDER_OPTIONS
 from commands.parsing.values import accept
 from commands.schema import Kind
 from inference.domain.spec import Spec
+from inference.opensora.controls import CONTROLS
+from tests.fakes.commands import COMMANDS
+from tests.fakes.options import OPTIONS
 
 DISCORD_NAME = re.compile(r"[-_a-z0-9]{1,32}")
 
@@ -18,7 +19,7 @@ DISCORD_NAME = re.compile(r"[-_a-z0-9]{1,32}")
 def test_the_table_of_options_is_the_one_we_promise():
     table = {
         option.name: (option.flag, option.choices or option.range, option.default)
-        for option in RENDER_OPTIONS
+        for option in OPTIONS.order
     }
     bounds = {
         name: (row[1].lowest, row[1].highest)
@@ -35,7 +36,7 @@ def test_the_table_of_options_is_the_one_we_promise():
     assert {name: row[2] for name, row in table.items() if row[2] is not None} == {
         "resolution": "720p",
         "aspect": "16:9",
-        "frames": 97,
+        "draft": False,
         "motion": "fair",
         "aesthetic": "excellent",
         "camera": "none",
@@ -43,27 +44,36 @@ def test_the_table_of_options_is_the_one_we_promise():
         "steps": 30,
         "cfg": 7.0,
         "fps": 24,
+        "speed": "exact",
         "loops": 1,
+        "count": 1,
     }
-    assert list(BY_FLAG) == [
+    assert list(OPTIONS.by_flag) == [
         "image",
         "last",
-        "res",
-        "ar",
+        "resolution",
+        "aspect",
         "frames",
         "motion",
         "aesthetic",
         "camera",
+        "fps",
+        "speed",
         "refine",
+        "draft",
         "seed",
         "steps",
         "cfg",
-        "fps",
         "loops",
         "model",
+        "negative",
+        "preset",
+        "count",
+        "res",
+        "ar",
         "no",
     ]
-    assert table["frames"][1] == (1, 49, 65, 81, 97, 113)
+    assert OPTIONS.shown["frames"].choices == (1, 49, 65, 81, 97, 113)
     assert table["camera"][1] == (
         "none",
         "pan right",
@@ -77,11 +87,13 @@ def test_the_table_of_options_is_the_one_we_promise():
 
 
 def test_every_option_of_a_render_is_a_member_of_the_spec():
-    carried = {"original", "latents", "after_frames"}  # said by nobody
-    assert set(BY_NAME) == set(Spec.__dataclass_fields__) - carried
+    carried = {"original", "latents", "after_frames", "file_fps", "overlap_frames"}
+    neutral = set(Spec.__dataclass_fields__) - carried - {"options", "texts", "effects"}
+    own = {option.name for option in CONTROLS} | {"speed"}
+    assert set(OPTIONS.by_name) == neutral | own | {"preset", "count"}  # which are of a request
 
 
-@pytest.mark.parametrize("option", [item for item in RENDER_OPTIONS if item.default is not None])
+@pytest.mark.parametrize("option", [item for item in OPTIONS.order if item.default is not None])
 def test_defaults_are_legal(option):
     assert accept(option, option.default) == option.default
 
@@ -97,11 +109,13 @@ def test_the_commands_are_those_we_promise():
         "/rushes status",
         "/rushes cancel",
         "/rushes show",
+        "/rushes finish",
         "/rushes history",
         "/rushes settings",
         "/rushes preset",
         "/rushes quota",
         "/rushes forget-me",
+        "/rushes my-data",
         "/rushes-admin pause",
         "/rushes-admin resume",
         "/rushes-admin drain",
@@ -112,10 +126,11 @@ def test_the_commands_are_those_we_promise():
         "/rushes-admin words",
         "/rushes-admin settings",
         "/rushes help",
+        "/rushes-admin help",
     ]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.typed)
+@pytest.mark.parametrize("command", list(COMMANDS), ids=lambda command: command.typed)
 def test_platforms_can_show_every_command(command):
     assert DISCORD_NAME.fullmatch(command.name)
     assert len(command.options) <= 25
@@ -128,12 +143,13 @@ def test_platforms_can_show_every_command(command):
 
 
 def test_a_choice_is_the_same_however_it_is_spelled():
-    for option in RENDER_OPTIONS:
+    for option in OPTIONS.order:
         if option.kind is Kind.CHOICE:
             for choice in option.choices:
                 assert accept(option, str(choice).upper().replace(" ", "-")) == choice
 
 
+@pytest.mark.process
 def test_importing_commands_loads_no_model_and_no_codec():
     program = (
         "import sys, commands.run; "

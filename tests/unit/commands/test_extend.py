@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from commands.actions import Action, ButtonId
-from commands.extend import longest_clip
+from commands.installation import Installation
 from commands.run import execute, press, submit
+from commands.specs.extension import longest_clip
 from commands.text.card import plain
 from inference.domain.job import JobState
+from inference.domain.reference import Attached, FromParent, Kept, Prepared
 from inference.domain.render import LATENTS_NAME, Manifest
-from inference.jobs.preparation import PARENT_LATENTS
+from tests.fakes.commands import with_pictures
 
 MANIFEST = Manifest(
     name="clip.mp4",
@@ -54,9 +56,9 @@ async def test_extending_asks_for_the_clip_and_one_pass_more(call, jobs, clip):
 
     order = jobs.orders[-1]
     assert order.parent == clip.id
-    assert order.spec.latents == PARENT_LATENTS
+    assert order.spec.latents == FromParent(Kept.LATENTS)
     assert (order.spec.after_frames, order.spec.total_frames) == (97, 177)
-    assert order.spec.camera == clip.spec.camera
+    assert order.spec.options == clip.spec.options
     assert order.spec.seed != clip.spec.seed
     assert "177 frames (7.4 s) · 80 new frames" in plain(card)
 
@@ -92,7 +94,9 @@ async def test_what_cannot_be_extended_says_why_and_queues_nothing(
     assert len(jobs.orders) == before
 
 
-async def test_a_model_that_keeps_nothing_says_so(call, jobs, clip):
+async def test_a_model_that_keeps_nothing_says_so(call, jobs, clip, small):
+    forgetful = Installation(models=(replace(small, extends=False),), default_model="nano")
+    call = replace(call, installation=forgetful)
     jobs.put(replace(clip, spec=replace(clip.spec, model="nano")))
 
     assert "cannot extend clips" in plain(await press(extend(clip), call))
@@ -109,7 +113,7 @@ async def test_an_edited_extension_goes_on_from_the_same_clip(call, jobs, clip):
             state=JobState.DONE,
         )
     )
-    jobs.put(replace(child, spec=replace(child.spec, latents=LATENTS_NAME)))
+    jobs.put(replace(child, spec=replace(child.spec, latents=Prepared(LATENTS_NAME))))
     form = ButtonId(action=Action.EDIT, job=child.id).encode()
 
     await submit(form, {"prompt": "a red fox that sleeps"}, call)
@@ -117,7 +121,7 @@ async def test_an_edited_extension_goes_on_from_the_same_clip(call, jobs, clip):
     spec = jobs.orders[-1].spec
     assert (spec.prompt, spec.latents, spec.after_frames) == (
         "a red fox that sleeps",
-        LATENTS_NAME,
+        FromParent(Kept.INPUT),
         97,
     )
     refused = await submit(form, {"prompt": "a fox", "aspect": "9:16"}, call)
@@ -135,14 +139,17 @@ async def test_what_it_cost_is_for_its_requester_and_admins(call, jobs, clip):
     assert words in plain(await press(info, replace(call, caller=replace(other, admin=True))))
 
 
-async def test_a_last_image_needs_a_first_one_and_a_model_that_can(call, jobs):
-    terminal = replace(call, channel=replace(call.channel, local_files=True))
+async def test_a_last_image_needs_a_first_one_and_a_model_that_can(call, jobs, tmp_path):
+    terminal = with_pictures(call, tmp_path, "a.png", "b.png")
 
     assert "needs a first image too" in plain(await execute("/generate fox --last b.png", terminal))
     assert "Attach the image" in plain(await execute("/generate fox --last b.png", call))
     await execute("/generate fox --image a.png --last b.png", terminal)
 
-    assert (jobs.orders[-1].spec.image, jobs.orders[-1].spec.last) == ("a.png", "b.png")
+    assert (jobs.orders[-1].spec.image, jobs.orders[-1].spec.last) == (
+        Attached("a.png"),
+        Attached("b.png"),
+    )
 
 
 async def test_an_extension_that_ended_unprepared_is_tried_again_from_the_same_clip(

@@ -11,14 +11,20 @@ from commands import forms
 from commands.actions import Action, ButtonId
 from commands.caller import Caller
 from commands.forms import Form
+from commands.installation import Installation
 from commands.options import PROMPT
 from commands.run import execute, opens_form, press, submit
 from commands.text.card import Card, plain
 from inference.domain.errors import UserError
 from inference.domain.job import JobState
-from tests.fakes.orders import a_job, a_spec
+from inference.domain.reference import Attached, FromParent, Kept
+from tests.fakes.options import OPTIONS
+from tests.fakes.orders import a_job, a_spec, capabilities
 
 BOB = Caller(id="u2", name="bob")
+
+
+FOXES = Installation(models=(capabilities("fox"),), default_model="fox")
 
 
 def edit(job):
@@ -36,10 +42,10 @@ def test_a_form_handed_in_unchanged_asks_for_the_same(prompt, seed):
         spec=a_spec(prompt=prompt or "x", seed=seed, negative="rain", camera="pan left"),
         origins={"negative": "typed", "camera": "typed", "seed": "random", "steps": "model"},
     )
-    form = forms.edit(job, "en")
+    form = forms.edit(job, FOXES, "en")
     assert len(form.fields) <= 5
     assert len(form.id) <= 100
-    asked = forms.options(written(form))
+    asked = forms.options(written(form), OPTIONS)
     asked.pop(PROMPT.name)
     assert asked == {
         "negative": "rain",
@@ -62,7 +68,7 @@ def test_a_form_handed_in_unchanged_asks_for_the_same(prompt, seed):
 )
 def test_a_form_that_says_nonsense_is_refused(values, code):
     with pytest.raises(UserError) as caught:
-        forms.options({"prompt": "a fox", **values})
+        forms.options({"prompt": "a fox", **values}, OPTIONS)
     assert caught.value.code == code
 
 
@@ -77,7 +83,11 @@ async def test_editing_a_waiting_job_changes_it(call, jobs):
     assert plain(card) == "Changed job JOB0000001. It is now the last of your jobs in the queue."
     assert card.private
     job = await jobs.get("JOB0000001", tenant="test:g1")
-    assert (job.spec.prompt, job.spec.aspect, job.spec.camera) == ("an owl", "1:1", "pan left")
+    assert (job.spec.prompt, job.spec.aspect, job.spec.options["camera"]) == (
+        "an owl",
+        "1:1",
+        "pan left",
+    )
     assert len(jobs.orders) == 1
 
 
@@ -110,7 +120,7 @@ async def test_the_image_stays_when_the_words_are_edited(call, jobs):
     await execute("/generate", replace(call, options=options))
     jobs.put(replace(await jobs.get("JOB0000001", tenant="test:g1"), state=JobState.DONE))
     await submit(edit("JOB0000001"), {"prompt": "an owl"}, call)
-    assert jobs.orders[1].spec.image == "https://cdn/fox.png"
+    assert jobs.orders[1].spec.image == Attached("https://cdn/fox.png")
 
 
 async def test_another_guild_can_neither_see_nor_hand_in_the_form(call, jobs):
@@ -152,7 +162,7 @@ async def test_a_still_is_animated_in_its_own_shape(call, jobs):
     assert card.job == "JOB0000002"
     assert (order.parent, order.spec.image, order.spec.aspect) == (
         "JOB0000001",
-        "parent:result",
+        FromParent(Kept.RESULT),
         "9:16",
     )
     assert order.spec.frames > 1
@@ -170,7 +180,7 @@ async def test_a_finished_file_is_taken_back_by_its_owner_only(call, jobs):
     assert "ada" in plain(stranger)
     assert "Deleted job" in plain(await press("v1:delete:JOB0000001", call))
     assert not jobs.finished
-    assert "nothing to delete" in plain(await press("v1:delete:JOB0000001", call))
+    assert "nothing left" in plain(await press("v1:delete:JOB0000001", call))
 
 
 async def test_who_cancels_too_late_can_delete_instead(call, jobs):

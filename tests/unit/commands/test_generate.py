@@ -5,18 +5,19 @@ from dataclasses import replace
 import pytest
 
 from commands.caller import Caller
-from commands.catalog import COMMANDS
-from commands.run import execute, invoke
+from commands.run import execute, invoke, press
 from commands.text.card import CardKind
 from inference.domain.errors import UserError
+from inference.domain.reference import Attached
 from inference.domain.spec import Resolution
+from tests.fakes.commands import COMMANDS, with_pictures
 from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")
 
 
 def command(typed):
-    return next(item for item in COMMANDS if item.typed == typed)
+    return COMMANDS[typed]
 
 
 async def test_a_typed_line_becomes_a_job_and_its_card(call, jobs):
@@ -38,7 +39,7 @@ async def test_a_form_and_its_prompt_are_read_together(call, jobs):
     await invoke(command("/generate"), replace(call, options=options))
     spec = jobs.orders[0].spec
     assert (spec.prompt, spec.seed, spec.aspect) == ("a fox", 7, "1:1")
-    assert spec.image == "https://cdn/fox.png"
+    assert spec.image == Attached("https://cdn/fox.png")
 
 
 async def test_settings_of_the_guild_are_followed(call, jobs):
@@ -99,29 +100,35 @@ async def test_animate_takes_the_attached_image(call, jobs):
     assert jobs.orders[0].spec.mode == "i2v"
 
 
-async def test_a_terminal_may_name_a_file(call, jobs):
-    local = replace(call, channel=replace(call.channel, local_files=True))
+async def test_a_terminal_may_name_a_file_that_is_there(call, jobs, tmp_path):
+    local = with_pictures(call, tmp_path, "pictures/fox.png")
+    missing = await execute("/animate it runs --image pictures/fax.png", local)
+    assert "There is no image at" in plain(missing)
+    assert jobs.orders == []
     await execute("/animate it runs --image pictures/fox.png", local)
-    assert jobs.orders[0].spec.image == "pictures/fox.png"
+    assert jobs.orders[0].spec.image == Attached("pictures/fox.png")
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("/generate", "Describe the clip, for example: /generate a red fox running through snow"),
+        ("/generate", "Describe the clip, for example: /generate a red ball bouncing in the snow"),
         ("/generate a fox --sed 7", "There is no option --sed. Did you mean --seed?"),
         (
             "/generate a fox --ar wide",
-            "--ar cannot be “wide”. Choose 16:9, 9:16, 4:3, 3:4 or 1:1.",
+            "--aspect cannot be “wide”. Choose 16:9, 9:16, 4:3, 3:4 or 1:1.",
         ),
         (
             "/generate a fox --model nano --frames 97",
-            "Nano does not support --frames 97. Choose 1, 49 or 65; 65 is nearest.",
+            "Nano does not support --frames 97. Choose 65 frames.",
         ),
         ("/image a fox --frames 49", "/image sets --frames itself. Use /generate to choose it."),
         (
             "/animate it runs",
-            "/animate needs an image. Attach one, or use /generate for text alone.",
+            (
+                "/animate needs an image. Add one, and say what should happen with it.\n"
+                "Without an image, use /generate."
+            ),
         ),
         (
             "/animate it runs --image /etc/passwd",
@@ -130,12 +137,20 @@ async def test_a_terminal_may_name_a_file(call, jobs):
         ("/generatte a fox", "There is no command /generatte. Did you mean /generate?"),
         ("/queue", "There is no command /queue. Did you mean /rushes queue?"),
         ("/rushes quue", "There is no command /rushes quue. Did you mean /rushes queue?"),
+        ("/rushes set", "There is no command /rushes set. Did you mean /rushes settings?"),
+        ("/rushes delete", "There is no command /rushes delete. /rushes help lists them all."),
+        ("/rushes pause", "There is no command /rushes pause. Did you mean /rushes-admin pause?"),
+        ("/rushes generate a", "There is no command /rushes generate. Did you mean /generate?"),
+        (
+            "/rushes-admin hlep",
+            "There is no command /rushes-admin hlep. Did you mean /rushes-admin help?",
+        ),
         ("/xyzzy", "There is no command /xyzzy. /rushes help lists them all."),
         (
             "a red fox",
-            "Start with a command, such as: /generate a red fox running through snow",
+            "Start with a command, such as: /generate a red ball bouncing in the snow",
         ),
-        ("", "Start with a command, such as: /generate a red fox running through snow"),
+        ("", "Start with a command, such as: /generate a red ball bouncing in the snow"),
         (
             "/rushes status NOSUCHJOB",
             "There is no job NOSUCHJOB here. /rushes queue lists the waiting jobs.",
@@ -150,6 +165,7 @@ async def test_a_terminal_may_name_a_file(call, jobs):
         ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),
     ],
 )
+@pytest.mark.cases(6)
 async def test_what_does_not_work_is_said_privately(call, jobs, line, sentence):
     card = await execute(line, call)
     assert plain(card) == sentence
@@ -167,3 +183,23 @@ async def test_a_full_line_says_so(call, jobs):
     jobs.limit = 1
     await execute("/generate a fox", call)
     assert "The queue here is full: 1 job waiting" in plain(await execute("/generate a fox", call))
+
+
+async def test_an_order_is_data_and_the_outbox_posts_only_its_card(call, jobs):
+    accepted = await command("/generate").handler(replace(call, text="a fox", locale="ko"))
+    assert (accepted.job.id, accepted.locale) == ("JOB0000001", "ko")
+    assert accepted.standing.queued.position == 1
+
+    card = await execute("/generate a fox", call)
+    assert card.from_outbox
+    for text in ("/rushes status", "/rushes queue", "/generate", "/rushes show", "/nonsense"):
+        assert not (await execute(text, call)).from_outbox, text
+    assert not (await press(f"v1:info:{card.job}", call)).from_outbox
+    assert (await press(f"v1:reroll:{card.job}", call)).from_outbox
+
+
+async def test_a_refused_order_raises_the_code_of_its_error(call, jobs):
+    jobs.draining = True
+    with pytest.raises(UserError) as raised:
+        await command("/generate").handler(replace(call, text="a fox"))
+    assert raised.value.code == "queue.draining"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +9,13 @@ from string import Formatter
 
 import pytest
 
-from bot.discord.access import CHANNEL, ROOM, THREAD
+from bot.discord.access import CHANNEL, THREAD, VOICE
+from bot.plugin_report import PluginState
 from commands.actions import Action
-from commands.catalog import COMMANDS
-from commands.options import RENDER_OPTIONS
-from commands.policy.settings import SETTINGS, Scope, Shape
-from commands.resolve import ORIGINS
+from commands.catalog import built_in_commands
+from commands.option_set import OptionSet
+from commands.policy.settings import Scope, SettingSet, Shape, Topic
+from commands.specs.layers import ORIGINS
 from commands.text import messages
 from commands.text.messages import (
     about,
@@ -29,18 +31,24 @@ from commands.text.summary import STAGES
 from inference.domain.errors import EngineError, UserError
 from inference.domain.job import Failure, JobState
 from inference.domain.verdict import Reason
-from inference.engines import registry
 from inference.jobs import prompt_refinement
 from inference.jobs.service import CancelOutcome
 from inference.store.sqlite import diagnosis
+from tests.fakes.models import MODELS
 
 ROOT = Path(__file__).parents[3]
+OPTIONS = OptionSet(MODELS.capabilities(name) for name in MODELS.names())
+"""Of every model that ships."""
+COMMANDS = tuple(built_in_commands(OPTIONS))
+SETTINGS = SettingSet(OPTIONS)
 RAISED = {
     "UserError",
     "AssistantError",
     "NotFound",
+    "Refusal",
     "EngineError",
     "CheckpointError",
+    "FolderError",
     "DeliveryError",
     "WorkerLost",
     "StoreError",
@@ -53,16 +61,20 @@ ADDED = {"EngineError": {"job"}, "WorkerLost": {"job"}}
 """What a card adds to the values of an error that ended a job."""
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    for package in ("bot", "commands", "inference"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path, ast.parse(path.read_text("utf-8"))
+@functools.cache
+def sources() -> tuple[tuple[Path, tuple[ast.AST, ...]], ...]:
+    """Return each module with all that stands in it."""
+    return tuple(
+        (path, tuple(ast.walk(ast.parse(path.read_text("utf-8")))))
+        for package in ("bot", "commands", "inference")
+        for path in sorted((ROOT / package).rglob("*.py"))
+    )
 
 
 def raised_codes() -> Iterator[tuple[str, str, set[str] | None]]:
     """Yield place, code and parameter names (None if they are not all literal)."""
-    for path, tree in sources():
-        for node in ast.walk(tree):
+    for path, nodes in sources():
+        for node in nodes:
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
@@ -82,8 +94,8 @@ def placeholders(key: str) -> set[str]:
 def literals() -> set[str]:
     return {
         node.value
-        for _, tree in sources()
-        for node in ast.walk(tree)
+        for _, nodes in sources()
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
 
@@ -92,24 +104,30 @@ def keys_made_of_data() -> set[str]:
     return {
         *(command.help_key for command in COMMANDS),
         *(option.help_key for command in COMMANDS for option in command.options),
-        *(f"label.{item.name}" for item in RENDER_OPTIONS if item.name != "prompt"),
+        *(f"label.{item.name}" for item in OPTIONS.order if item.name != "prompt"),
         *(f"origin.{origin}" for origin in ORIGINS),
-        *(f"button.{action}" for action in Action),
+        *(f"button.{action}" for action in Action if action.about_job),
+        *("option.more", "discord.option.more"),
         *(f"stage.{stage}" for stage in STAGES),
         *(f"error.{code}" for code in diagnosis.CODES),
+        *(f"example.animate.{chat}" for chat in ("any", "terminal", "discord", "slack")),
+        *("card.from_draft.image", "card.from_draft.seed"),
         "note.shortened",  # from the engine, with the frames
+        "note.no_fp8",  # likewise
         *(f"note.{note}" for note in prompt_refinement.NOTES),
         *(
             f"note.{note}"
-            for name in registry.names()
-            if (note := registry.capabilities(name).native_note)
+            for name in MODELS.names()
+            if (note := MODELS.capabilities(name).native_note)
         ),
         *(f"cancel.{outcome}" for outcome in CancelOutcome),
         *(f"reason.{reason}" for reason in Reason),
-        *(setting.help_key for setting in SETTINGS.values()),
+        *(setting.help_key for setting in SETTINGS.by_key.values()),
         *(f"setting.title.{scope}" for scope in Scope),
+        *(f"setting.topic.{topic}" for topic in Topic),
         *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
         *(f"state.{state}" for state in JobState),
+        *(f"cli.plugins.{state}" for state in PluginState),
         *(f"discord.group.{command.parent}" for command in COMMANDS if command.parent),
         *(f"discord.command.{name}" for command in COMMANDS for name in command.typed[1:].split()),
         *(f"discord.option.{option.name}" for command in COMMANDS for option in command.options),
@@ -120,15 +138,15 @@ def keys_made_of_data() -> set[str]:
             if option.worded
             for choice in option.choices
         ),
-        *(f"discord.permission.{name}" for name in {*CHANNEL, *ROOM, *THREAD}),
+        *(f"discord.permission.{name}" for name in {*CHANNEL, *VOICE, *THREAD}),
         *(f"ordinal.{form}" for form in ("one", "two", "few", "other")),
     }
 
 
 def test_every_error_that_can_be_raised_has_a_sentence_with_values_that_are_given():
-    problems = []
+    problems, known = [], message_ids()
     for where, code, names in raised_codes():
-        if f"error.{code}" not in message_ids():
+        if f"error.{code}" not in known:
             problems.append(f"{where}: no message for {code}")
         elif names is not None and placeholders(f"error.{code}") - names:
             missing = placeholders(f"error.{code}") - names
@@ -137,9 +155,9 @@ def test_every_error_that_can_be_raised_has_a_sentence_with_values_that_are_give
 
 
 def test_every_text_that_is_asked_for_is_there_with_its_values():
-    problems = []
-    for path, tree in sources():
-        for node in ast.walk(tree):
+    problems, known = [], message_ids()
+    for path, nodes in sources():
+        for node in nodes:
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
@@ -148,7 +166,7 @@ def test_every_text_that_is_asked_for_is_there_with_its_values():
                 continue
             where = f"{path.relative_to(ROOT)}:{node.lineno}"
             given = {word.arg for word in node.keywords}
-            if key not in message_ids():
+            if key not in known:
                 problems.append(f"{where}: no message for {key}")
             elif None not in given and placeholders(key) - given:
                 problems.append(f"{where}: {key} without {placeholders(key) - given}")
@@ -175,7 +193,7 @@ def test_every_message_can_be_filled():
     for key in message_ids():
         for _, name, style, _ in Formatter().parse(messages.template(key)):
             assert name is None or name.isidentifier(), key
-            assert not style or style in {"or", "about", "duration", "ordinal", "reason"}, key
+            assert not style or style in messages.WRITERS, key
 
 
 def test_help_fits_into_what_discord_shows():
@@ -262,6 +280,16 @@ def test_values_that_are_not_text_stay_whole_in_parts():
 
 
 def test_an_error_becomes_its_sentence():
-    error = UserError("value.not_a_choice", option="--ar", value="x", legal=["16:9", "1:1"])
-    assert error_text(error, "en") == "--ar cannot be “x”. Choose 16:9 or 1:1."
+    error = UserError("value.not_a_choice", option="--aspect", value="x", legal=["16:9", "1:1"])
+    assert error_text(error, "en") == "--aspect cannot be “x”. Choose 16:9 or 1:1."
     assert error_text(Failure(code="disk.full"), "en") == error_text(EngineError("disk.full"), "en")
+
+
+def test_an_option_is_shown_by_the_word_that_its_setting_has():
+    short = "|".join(option.short for option in OPTIONS.by_name.values() if option.short)
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("commands/locales/*/*/*.po")]
+    assert short
+    assert pages
+    for page in pages:
+        shown = re.findall(rf"--(?:{short})(?![a-z-]).*", page.read_text(encoding="utf-8"))
+        assert page.name == "CHANGELOG.md" or shown == [], page

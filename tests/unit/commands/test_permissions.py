@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from commands.caller import Caller, Channel
 from commands.policy.permissions import check_caps, check_making, check_press, within_caps
 from commands.policy.settings import CAPS, Rules
-from commands.resolve import TYPED, Layer, resolve
+from commands.specs.layers import (
+    TYPED,
+    Layer,
+)
+from commands.specs.resolve import resolve
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
 from inference.domain.spec import Mode
-from inference.engines.geometry import FRAMES
+from inference.engines.geometry import LENGTHS
 from tests.fakes.orders import a_job, a_spec
 from tests.fakes.readable import readable
 
@@ -99,7 +103,7 @@ CAPPED_360 = {"cap.resolution": "360p", "cap.resolution.except": ["editors"]}
             MEMBER,
             Rules(guild=CAPPED_360),
             {"resolution": "720p"},
-            over("--res 720p", "360p"),
+            over("--resolution 720p", "360p"),
         ),
         (MEMBER, Rules(guild=CAPPED_360), {"resolution": "360p"}, None),
         (EDITOR, Rules(guild=CAPPED_360), {"resolution": "720p"}, None),
@@ -108,7 +112,7 @@ CAPPED_360 = {"cap.resolution": "360p", "cap.resolution.except": ["editors"]}
             EDITOR,
             Rules(guild=CAPPED_360, channel={"cap.resolution.except": ["chiefs"]}),
             {"resolution": "720p"},
-            over("--res 720p", "360p"),
+            over("--resolution 720p", "360p"),
         ),
         (
             MEMBER,
@@ -159,17 +163,17 @@ def test_a_clip_is_never_lowered_to_an_image(installation):
     assert within_caps(resolve("x", [still], installation), MEMBER, rules).spec.frames == 1
 
 
-def test_making_somebody_elses_job_again_does_not_lift_the_cap():
+def test_making_somebody_elses_job_again_does_not_lift_the_cap(big):
     rules = Rules(guild=CAPPED_360)
-    assert "is 360p" in sentence(check_caps, a_spec(resolution="720p"), MEMBER, rules)
-    assert sentence(check_caps, a_spec(resolution="720p"), EDITOR, rules) is None
+    assert "is 360p" in sentence(check_caps, a_spec(resolution="720p"), big, MEMBER, rules)
+    assert sentence(check_caps, a_spec(resolution="720p"), big, EDITOR, rules) is None
 
 
 options = st.fixed_dictionaries(
     {},
     optional={
         "resolution": st.sampled_from(["360p", "720p"]),
-        "frames": st.sampled_from(FRAMES),
+        "frames": st.sampled_from(LENGTHS.values),
         "steps": st.integers(1, 200),
         "loops": st.integers(1, 20),
     },
@@ -209,7 +213,7 @@ def test_nothing_ever_passes_a_cap_and_nothing_else_is_changed(installation, cap
             assert getattr(held.spec, name) == getattr(free.spec, name)
             assert held.origins[name] == free.origins[name]
     assert held.spec.mode is free.spec.mode
-    check_caps(held.spec, MEMBER, rules)
+    check_caps(held.spec, held.capabilities, MEMBER, rules)
 
 
 def sentence(check, *arguments):

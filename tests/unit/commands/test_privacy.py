@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 from dataclasses import replace
 
 from commands.run import execute
-from commands.text.card import plain
+from commands.text.card import CardKind, plain
+from inference.domain.errors import StoreError
 
 
 async def test_forgetting_asks_first_and_deletes_nothing(call, jobs):
@@ -40,4 +44,69 @@ async def test_forgetting_deletes_what_the_caller_set_and_their_name_from_the_lo
     assert "deleted person · default.steps: not set → 12" in log
     assert "ada" not in log
     assert "default.steps: 9 (yours)" in plain(await execute("/rushes settings", other))
-    assert "fast: --res 360p (yours)" in plain(await execute("/rushes preset list", other))
+    assert "fast: --resolution 360p (yours)" in plain(await execute("/rushes preset list", other))
+
+
+async def test_who_is_told_later_is_kept_until_then_and_nobody_else(call, jobs):
+    await execute("/generate a fox", call)
+    await execute("/rushes forget-me yes", call)
+    assert await call.policy.erasures.open() == []
+    jobs.being_erased.add(("test:g1", "u1"))
+    for _ in range(2):
+        card = await execute("/rushes forget-me yes", call)
+        assert "a direct message says when" in plain(card)
+    [erasure] = await call.policy.erasures.open()
+    assert (erasure.person.id, erasure.address, erasure.erased) == (
+        "u1",
+        call.channel.address,
+        True,
+    )
+
+
+async def test_an_erasure_that_failed_is_not_done_later_unasked(call, jobs, monkeypatch):
+    async def fail(**_):
+        raise StoreError("store.full")
+
+    monkeypatch.setattr(jobs, "forget", fail)
+    assert (await execute("/rushes forget-me yes", call)).kind is CardKind.ERROR
+    assert await call.policy.erasures.open() == []
+
+
+async def test_everybody_gets_their_own_data_and_nobody_elses(call):
+    other = replace(call, caller=replace(call.caller, id="u2", name="bob"))
+    for caller, prompt in ((call, "a fox"), (other, "a whale")):
+        await execute(f"/generate {prompt}", caller)
+        await execute("/rushes settings set default.steps 9", caller)
+        await execute(f"/rushes preset save {caller.caller.id} --res 360p", caller)
+    card = await execute("/rushes my-data", call)
+    assert card.private
+    assert card.attachment is not None
+    written = card.attachment.path.read_text("utf-8")
+    data = json.loads(written)
+    assert [job["spec"]["prompt"] for job in data["jobs"]] == ["a fox"]
+    assert list(data["settings"]) == ["default.steps"]
+    assert list(data["presets"]) == ["u1"]
+    assert "whale" not in written
+    assert "bob" not in written
+    assert card.attachment.path.parent.stat().st_mode & 0o077 == 0
+
+
+async def test_who_takes_no_direct_message_is_told_by_their_next_private_answer(
+    call, jobs, tmp_path
+):
+    jobs.being_erased.add(("test:g1", "u1"))
+    await execute("/rushes forget-me yes", call)
+    jobs.being_erased.clear()
+    erasures = call.policy.erasures
+    [erasure] = await erasures.open()
+    await erasures.leave_untold(erasure)
+    assert await erasures.open() == []
+    with contextlib.closing(sqlite3.connect(tmp_path / "rules.sqlite3")) as looking:
+        [row] = looking.execute("SELECT * FROM erasures")
+    assert not {"u1", "ada"} & set(map(str, row))
+    other = replace(call, caller=replace(call.caller, id="u2", name="bob"))
+    said = "All your jobs here are deleted now"
+    assert said not in plain(await execute("/rushes help", other))
+    assert said not in plain(await execute("/generate a fox", call))  # for all to see
+    assert said in plain(await execute("/generate a fox --arr 1:1", call))
+    assert said not in plain(await execute("/rushes help", call))

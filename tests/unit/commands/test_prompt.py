@@ -15,6 +15,8 @@ from commands.text.card import CardKind
 from commands.text.cards import Standing
 from inference.domain.job import ASSISTANT, RANDOM, TYPED, JobState
 from inference.domain.spec import Mode
+from inference.engines.built_in import NANO_WORDS
+from tests.fakes.options import OPTIONS
 from tests.fakes.orders import a_job, a_spec
 from tests.fakes.readable import plain
 
@@ -58,7 +60,7 @@ async def test_refine_shows_the_prompt_to_the_caller_and_how_to_render_it(assist
     refined, hint = plain(card).split("\n")
     assert refined == REFINED
     line = hint.removeprefix("To render it: /generate ")
-    typed = parse(line)
+    typed = parse(line, OPTIONS)
     assert typed.prompt == REFINED
     assert typed.options == {"frames": 1, "aspect": "1:1", "refine": False}
     assert jobs.refinements == [("fuchs im schnee", Mode.TEXT_TO_IMAGE, "opensora")]
@@ -137,11 +139,16 @@ async def test_random_has_the_words_of_nano_for_nano(assisted, jobs):
     nano = replace(
         assisted.installation.models[1], defaults={"refine": False, "resolution": "360p"}
     )
-    installation = replace(assisted.installation, models=(nano,), default_model="nano")
-    await execute("/random --frames 49", replace(assisted, installation=installation))
+    installation = replace(
+        assisted.installation,
+        models=(nano,),
+        default_model="nano",
+        random_prompts={"nano": NANO_WORDS.draw},
+    )
+    await execute("/random --frames 49 --seed 7", replace(assisted, installation=installation))
 
     (order,) = jobs.orders
-    assert len(order.spec.prompt.split()) < 12
+    assert order.spec.prompt == NANO_WORDS.draw(order.spec)
     assert not order.spec.refine
 
 
@@ -165,12 +172,13 @@ def shown(job):
 
 
 def test_a_card_shows_what_was_asked_and_what_was_made_of_it(review):
-    assert shown(replace(review, state=JobState.QUEUED))[:2] == [
-        "🎬 fuchs im schnee  @U1",
+    title, _, refined, *_ = shown(replace(review, state=JobState.QUEUED))
+    assert (title, refined) == ("🎬 fuchs im schnee  @U1", f"✍ {REFINED}")
+    assert f"✍ {REFINED}" in shown(replace(review, state=JobState.DONE))
+    assert plain(cards.info(review, "en", options=OPTIONS)).split("\n")[:2] == [
+        "fuchs im schnee",
         f"✍ {REFINED}",
     ]
-    assert f"✍ {REFINED}" in shown(replace(review, state=JobState.DONE))
-    assert plain(cards.info(review, "en")).split("\n")[:2] == ["fuchs im schnee", f"✍ {REFINED}"]
 
 
 def test_a_long_refined_prompt_is_whole_only_where_it_is_decided_on(review):
@@ -199,7 +207,9 @@ def test_a_card_says_why_words_stayed_as_they_were(review, note, sentence, tmp_p
 
 def test_info_says_why_refining_was_on(review):
     job = replace(review, origins={"prompt": ASSISTANT, "refine": "language"})
-    assert "refine: yes (because the prompt is not in English)" in plain(cards.info(job, "en"))
+    assert "refine: yes (because the prompt is not in English)" in plain(
+        cards.info(job, "en", options=OPTIONS)
+    )
 
 
 # -- review ------------------------------------------------------------------------------------
@@ -246,7 +256,7 @@ async def test_rewording_begins_with_the_refined_prompt_and_is_final(assisted, j
     form = await press(button(Action.REWORD, review), assisted)
     assert isinstance(form, Form)
     values = {item.name: item.value for item in form.fields}
-    assert parse(values["prompt"]).prompt == REFINED
+    assert parse(values["prompt"], OPTIONS).prompt == REFINED
 
     await submit(form.id, {**values, "prompt": "A fox of mine."}, assisted)
 

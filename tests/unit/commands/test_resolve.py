@@ -7,10 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.installation import Installation
-from commands.resolve import Layer, Resolved, enlarged, resolve
+from commands.specs.layers import Layer
+from commands.specs.resolve import (
+    Resolved,
+    enlarged,
+    resolve,
+)
 from inference.domain.errors import UserError
-from inference.domain.spec import Aspect, Camera, Mode, Motion, Resolution, Spec
-from inference.engines.geometry import FRAMES
+from inference.domain.spec import Aspect, Mode, Resolution, Spec
+from inference.engines.geometry import LENGTHS
+from inference.opensora.controls import Motion
 
 
 def typed(**values):
@@ -25,28 +31,25 @@ def test_nothing_set_gives_the_built_in_values_and_a_drawn_seed(installation):
             resolution=Resolution.P720,
             aspect=Aspect.WIDE,
             frames=97,
-            motion=Motion.FAIR,
-            aesthetic="excellent",
-            camera=Camera.NONE,
+            options={"motion": "fair", "aesthetic": "excellent", "camera": "none", "fps": 24},
             refine=False,
             seed=7,
             steps=30,
             cfg=7.0,
-            fps=24,
             loops=1,
         ),
         origins={
             "model": "config",
             "resolution": "built-in",
             "aspect": "built-in",
-            "frames": "built-in",
-            "motion": "built-in",
-            "aesthetic": "built-in",
-            "camera": "built-in",
+            "frames": "model",
+            "motion": "model",
+            "aesthetic": "model",
+            "camera": "model",
             "refine": "config",
-            "steps": "built-in",
-            "cfg": "built-in",
-            "fps": "built-in",
+            "steps": "model",
+            "cfg": "model",
+            "fps": "model",
             "loops": "built-in",
             "seed": "random",
         },
@@ -118,7 +121,7 @@ def test_an_image_resets_what_only_clips_have(installation):
     layers = [Layer(name="user", values={"motion": "high", "loops": 3}), typed(frames=1)]
     resolved = resolve("a fox", layers, installation)
     assert resolved.spec.mode is Mode.TEXT_TO_IMAGE
-    assert (resolved.spec.motion, resolved.spec.loops) == ("fair", 1)
+    assert (resolved.spec.options["motion"], resolved.spec.loops) == ("fair", 1)
 
 
 def test_refining_is_on_where_an_assistant_is(installation):
@@ -133,19 +136,13 @@ def test_refining_is_on_where_an_assistant_is(installation):
     [
         (
             {"model": "nano", "frames": 97},
-            "model.cannot",
-            {
-                "model": "Nano",
-                "option": "--frames",
-                "value": 97,
-                "legal": [1, 49, 65],
-                "nearest": 65,
-            },
+            "model.length",
+            {"model": "Nano", "option": "--frames", "value": 97, "nearest": [65]},
         ),
         (
             {"model": "nano", "resolution": "720p"},
-            "model.cannot",
-            {"option": "--res", "value": "720p", "legal": ["360p"], "nearest": "360p"},
+            "model.cannot_other",
+            {"option": "--resolution", "value": "720p", "nearest": "360p"},
         ),
         ({"model": "nano", "image": "x"}, "model.no_animation", {"able": ["opensora"]}),
         ({"model": "nano", "negative": "x"}, "model.no_negative", {"model": "Nano"}),
@@ -196,7 +193,7 @@ VALUES = st.fixed_dictionaries(
         "model": st.sampled_from(["nano", "opensora", "gone"]),
         "resolution": st.sampled_from([*Resolution]),
         "aspect": st.sampled_from([*Aspect]),
-        "frames": st.sampled_from(FRAMES),
+        "frames": st.sampled_from(LENGTHS.values),
         "motion": st.sampled_from([*Motion]),
         "negative": st.just("blur"),
         "loops": st.integers(1, 20),
@@ -218,7 +215,7 @@ def test_preferences_never_stand_in_the_way(installation, preferences, has_image
     resolved = resolve("a fox", layers, replace(installation, assistant=assistant))
     spec, model = resolved.spec, resolved.capabilities
     assert spec.mode in model.modes
-    assert spec.frames in model.frames
+    assert spec.frames in model.lengths
     assert (spec.resolution, spec.aspect) in model.sizes
     assert Spec.from_dict(spec.as_dict()) == spec
 
@@ -228,3 +225,13 @@ def test_larger_means_the_models_highest_resolution(installation, big, small):
     assert enlarged(spec, big) == replace(spec, resolution=Resolution.P720)
     assert enlarged(spec, small) is None
     assert enlarged(replace(spec, resolution=Resolution.P720), big) is None
+
+
+def test_a_model_of_what_lies_between_two_images_is_refused_one_alone(installation):
+    between = replace(installation.default, last_image=True, needs_last=True)
+    there = replace(installation, models=(between,))
+    image = typed(image="fox.png")
+    with pytest.raises(UserError) as caught:
+        resolve("a fox", (image,), there)
+    assert caught.value.code == "folder.needs_last"
+    resolve("a fox", (image, typed(last="end.png")), there)

@@ -8,18 +8,18 @@ import pytest
 
 from commands.actions import Action, ButtonId
 from commands.caller import Caller
-from commands.catalog import COMMANDS
-from commands.run import execute, find, press
+from commands.run import execute, press
 from commands.text.card import CardKind
 from inference.domain.job import JobState
 from inference.domain.render import Progress, Stage
+from tests.fakes.commands import COMMANDS
 from tests.fakes.readable import plain
 
 BOB = Caller(id="u2", name="bob")
 
 
 def command(typed):
-    return next(item for item in COMMANDS if item.typed == typed)
+    return COMMANDS[typed]
 
 
 def button(action, job):
@@ -28,11 +28,11 @@ def button(action, job):
 
 @pytest.mark.parametrize("line", ["/RUSHES QUEUE", "/rushes  queue", " /rushes queue "])
 def test_commands_are_found_however_they_are_typed(line):
-    assert find(line)[0] is command("/rushes queue")
+    assert COMMANDS.find(line)[0] is command("/rushes queue")
 
 
 def test_a_parent_alone_means_help():
-    assert find("/rushes")[0] is command("/rushes help")
+    assert COMMANDS.find("/rushes")[0] is command("/rushes help")
 
 
 async def test_the_queue_shows_the_line_and_only_ours(call, jobs):
@@ -52,6 +52,18 @@ async def test_the_queue_shows_the_line_and_only_ours(call, jobs):
     assert card.private
 
 
+async def test_the_queue_says_what_runs_where_if_there_are_several_slots(call, jobs):
+    for index in range(2):
+        await execute(f"/generate fox {index}", call)
+        job = await jobs.get(f"JOB000000{index + 1}", tenant="test:g1")
+        jobs.put(replace(job, state=JobState.RUNNING))
+        jobs.slots[job.id] = f"cuda:{index}"
+    assert plain(await execute("/rushes queue", call)).split("\n")[1:] == [
+        "▶ fox 0 · ada · on cuda:0 · JOB0000001",
+        "▶ fox 1 · ada · on cuda:1 · JOB0000002",
+    ]
+
+
 async def test_a_long_queue_is_cut(call, jobs):
     jobs.limit = 20
     for index in range(12):
@@ -62,6 +74,13 @@ async def test_a_long_queue_is_cut(call, jobs):
 
 async def test_an_empty_queue_says_so(call):
     assert plain(await execute("/rushes queue", call)).startswith("The queue is empty.")
+
+
+async def test_an_empty_queue_that_stands_still_promises_no_start(call, jobs):
+    await jobs.pause()
+    shown = plain(await execute("/rushes queue", call))
+    assert "starts right away" not in shown
+    assert "The queue is paused." in shown
 
 
 async def test_status_without_an_id_is_about_the_newest(call, jobs):
@@ -134,7 +153,7 @@ async def test_only_the_owner_or_an_admin_cancels(call, jobs, caller, cancelled,
     state = (await jobs.get(job, tenant="test:g1")).state
     assert (state is JobState.CANCELLED) is cancelled
     if not cancelled:
-        assert plain(card) == "Only ada or an admin can cancel that job."
+        assert plain(card) == "Only ada or an admin can cancel or delete that job."
 
 
 @pytest.mark.parametrize("action", Action)
@@ -213,7 +232,8 @@ async def test_an_admin_of_one_guild_does_not_stop_the_gpu_of_all(call, jobs):
 async def test_an_admin_cancels_by_id(call, jobs):
     job = (await execute("/generate one", call)).job
     admin = replace(call, caller=replace(BOB, admin=True))
-    assert plain(await execute("/rushes-admin cancel", admin)) == "job needs a value after it."
+    said = plain(await execute("/rushes-admin cancel", admin))
+    assert said == "Something is missing. Write /rushes-admin cancel <job>"
     await execute(f"/rushes-admin cancel {job}", admin)
     assert (await jobs.get(job, tenant="test:g1")).state is JobState.CANCELLED
 
@@ -243,7 +263,7 @@ async def test_help_explains_a_command_from_the_schema(call):
     manual = plain(await execute("/rushes help generate", call)).split("\n")
     assert manual[:2] == ["/generate", "Make a clip from text, or from text and an image"]
     assert (
-        "--ar  Width to height; 16:9 is landscape · 16:9, 9:16, 4:3, 3:4 or 1:1 · default 16:9"
+        "--aspect  Width to height; 16:9 is landscape · 16:9, 9:16, 4:3, 3:4 or 1:1 · default 16:9"
         in manual
     )
     assert not any(line.startswith("--refine") for line in manual)
@@ -251,7 +271,7 @@ async def test_help_explains_a_command_from_the_schema(call):
     manual = plain(await execute("/rushes help generate", with_assistant)).split("\n")
     assert "--refine/--no-refine  Let the prompt assistant improve the prompt" in manual
     assert "--seed  The same seed makes the same clip again · 0 to 4294967295" in manual
-    assert "--model  Model that renders the clip · opensora or nano" in manual
+    assert "--model  Model that renders the clip · opensora or nano · default opensora" in manual
     assert not any(
         "--frames" in line for line in plain(await execute("/rushes help /image", call)).split("\n")
     )

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.options import BY_NAME, RENDER_OPTIONS
+from commands.parsing.suggestions import closest
 from commands.parsing.values import MAX_SHOWN, accept
 from inference.domain.errors import UserError
+from tests.fakes.options import OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ from inference.domain.errors import UserError
     ],
 )
 def test_values_from_forms_and_from_text_mean_the_same(name, raw, value):
-    accepted = accept(BY_NAME[name], raw)
+    accepted = accept(OPTIONS.by_name[name], raw)
     assert accepted == value
     assert type(accepted) is type(value)
 
@@ -47,18 +48,18 @@ def test_values_from_forms_and_from_text_mean_the_same(name, raw, value):
 )
 def test_illegal_values_are_refused(name, raw, code):
     with pytest.raises(UserError) as caught:
-        accept(BY_NAME[name], raw)
+        accept(OPTIONS.by_name[name], raw)
     assert caught.value.code == code
 
 
 def test_a_wrong_value_is_repeated_only_in_part():
     with pytest.raises(UserError) as caught:
-        accept(BY_NAME["seed"], "x" * 5000)
+        accept(OPTIONS.by_name["seed"], "x" * 5000)
     assert len(caught.value.params["value"]) == MAX_SHOWN
 
 
 @given(
-    st.sampled_from(RENDER_OPTIONS),
+    st.sampled_from(OPTIONS.order),
     st.one_of(st.text(), st.integers(), st.floats(), st.booleans()),
 )
 def test_any_value_is_accepted_or_refused_politely(option, raw):
@@ -67,3 +68,24 @@ def test_any_value_is_accepted_or_refused_politely(option, raw):
     except UserError:
         return
     assert accept(option, value) == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("3:2", "4:3"),
+        ("2:3", "3:4"),
+        ("21:9", "16:9"),
+        ("1920x1080", "16:9"),
+        ("16:99", "16:9"),
+        ("4:5", "3:4"),
+    ],
+)
+def test_of_sizes_the_nearest_is_meant(typed, meant):
+    assert closest(typed, ["16:9", "9:16", "4:3", "3:4", "1:1"]) == meant
+    assert closest(typed, ["16:9", "wide"]) != "4:3"
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("480p", "360p"), ("1080", "720p"), ("720", "720p")])
+def test_of_heights_the_nearest_is_meant(typed, meant):
+    assert closest(typed, ["240p", "360p", "720p"]) == meant

@@ -4,11 +4,21 @@ import sys
 
 import pytest
 
+from inference.domain.device import CPU, Device
 from inference.domain.errors import EngineError, UserError
-from inference.engines import registry
 from inference.engines.base import Footprint
+from inference.engines.built_in import OPENSORA_FOOTPRINT
 from inference.engines.device import available, probe
-from inference.engines.memory import CPU, Device, Saving, saving_for, saving_in
+from inference.engines.memory import (
+    DRIVER_BYTES,
+    RESERVE_BYTES,
+    ClipShape,
+    Saving,
+    peak_bytes,
+    saving_for,
+    saving_in,
+)
+from tests.fakes.models import MODELS
 from tests.fakes.orders import a_spec
 
 GB = 10**9
@@ -73,21 +83,24 @@ def test_a_missing_card_is_not_a_clip_that_does_not_fit():
     small = Device(name=CPU, memory_bytes=8 * GB)
     spec = a_spec(model="opensora", frames=97)
     with pytest.raises(UserError) as caught:
-        saving_for(spec, registry.capabilities("opensora"), small)
+        saving_for(spec, MODELS.capabilities("opensora"), OPENSORA_FOOTPRINT, small)
     assert caught.value.code == "gpu.needed"
 
     unseen = Device(name=CPU, memory_bytes=8 * GB, problem="gpu.driver_too_old")
     with pytest.raises(UserError, match=r"gpu\.driver_too_old"):
-        saving_for(spec, registry.capabilities("opensora"), unseen)
+        saving_for(spec, MODELS.capabilities("opensora"), OPENSORA_FOOTPRINT, unseen)
 
 
 def test_memory_is_planned_from_what_is_free():
     card = Device(name="NVIDIA Stub", memory_bytes=80 * GB)
-    model, spec = registry.capabilities("opensora"), a_spec(model="opensora", frames=97)
-    assert isinstance(model.footprint, Footprint)
+    model, spec = MODELS.capabilities("opensora"), a_spec(model="opensora", frames=97)
+    footprint = OPENSORA_FOOTPRINT
+    assert isinstance(footprint, Footprint)
 
     def planned(free):
-        return saving_in(spec, model, card, Device(name=card.name, memory_bytes=free * GB))
+        return saving_in(
+            spec, model, footprint, card, Device(name=card.name, memory_bytes=free * GB)
+        )
 
     plans = [planned(free) for free in (80, 30, 20, 18, 16)]
     assert plans == sorted(plans)
@@ -99,9 +112,23 @@ def test_memory_is_planned_from_what_is_free():
     assert caught.value.params == {"free": 2, "there": 80}
 
 
+@pytest.mark.parametrize("saving", Saving)
+def test_what_just_fits_an_empty_card_fits_beside_the_driver_too(saving):
+    model, spec = MODELS.capabilities("opensora"), a_spec(model="opensora", frames=97)
+    needed = peak_bytes(OPENSORA_FOOTPRINT, ClipShape.of(spec, model), saving) + RESERVE_BYTES
+    card = Device(name="NVIDIA Stub", memory_bytes=needed)
+    free = Device(name="NVIDIA Stub", memory_bytes=needed - DRIVER_BYTES)
+    planned = saving_for(spec, model, OPENSORA_FOOTPRINT, card)
+    assert saving_in(spec, model, OPENSORA_FOOTPRINT, card, free) is planned <= saving
+
+
 def test_what_fits_no_empty_card_either_is_the_persons_to_change():
     card = Device(name="NVIDIA Stub", memory_bytes=4 * GB)
     with pytest.raises(UserError, match=r"memory\."):
         saving_in(
-            a_spec(model="opensora", frames=97), registry.capabilities("opensora"), card, card
+            a_spec(model="opensora", frames=97),
+            MODELS.capabilities("opensora"),
+            OPENSORA_FOOTPRINT,
+            card,
+            card,
         )

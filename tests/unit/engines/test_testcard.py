@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference.domain.errors import Cancelled, EngineError
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Size, Spec
-from inference.engines import registry
+from inference.domain.spec import Aspect, Resolution, Size, Spec
 from inference.engines.base import CancelToken, Inputs, Monitor
-from inference.engines.registry import ModelOptions
+from inference.engines.registry import Models
 from inference.engines.testcard_picture import Picture
 
 SPEC = Spec(
@@ -21,20 +20,17 @@ SPEC = Spec(
     resolution=Resolution.P360,
     aspect=Aspect.WIDE,
     frames=49,
-    motion=Motion.FAIR,
-    aesthetic=Aesthetic.EXCELLENT,
-    camera=Camera.NONE,
+    options={"motion": "fair", "aesthetic": "excellent", "camera": "none", "fps": 24},
     refine=False,
     seed=7,
     steps=10,
     cfg=7.0,
-    fps=24,
     loops=1,
 )
 
 
 def engine(**values):
-    return registry.create("testcard", ModelOptions(values={"step_seconds": 0, **values}))
+    return Models({"testcard": {"step_seconds": 0, **values}}).create("testcard")
 
 
 def frames(spec, **inputs):
@@ -103,13 +99,13 @@ def test_a_configuration_that_makes_no_sense_is_refused(values):
 def test_cancelling_ends_a_long_step_at_once():
     token = CancelToken()
     threading.Timer(0.1, token.cancel).start()
-    slow = registry.create("testcard", ModelOptions(values={"step_seconds": 3600}))
+    slow = Models({"testcard": {"step_seconds": 3600}}).create("testcard")
 
     with pytest.raises(Cancelled):
         list(slow.render(SPEC, Inputs(), Monitor(cancel=token)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     prompt=st.text(max_size=300),
     size=st.sampled_from([Size(640, 360), Size(360, 640), Size(480, 480), Size(64, 36)]),
@@ -120,6 +116,7 @@ def test_any_text_can_be_drawn_at_any_size(prompt, size):
     assert picture.frame(48).shape == (size.height, size.width, 3)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "prompt", ["", "\ud800", "\0\n\r\t", "눈 속의 여우 🦊", "ثعلب أحمر", "x" * 2000, "word " * 400]
 )

@@ -290,6 +290,7 @@ async def test_a_wrong_token_is_refused(place):
             await stranger.start("wrong")
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     "what",
     [

@@ -10,10 +10,8 @@ from inference.domain.job import MAX_ATTEMPTS, JobState
 from inference.domain.outbox import ActKind
 from inference.domain.render import Stage
 from inference.domain.scheduler import Charge
-from inference.jobs.durable_write import RETRY_SECONDS
 from inference.jobs.service import CancelOutcome
-from tests.fakes.executor import FakeExecutor
-from tests.fakes.orders import JOB_SECONDS
+from tests.fakes.orders import JOB_SECONDS, LOAD_SECONDS
 
 LARGE = {f"stage-{number}": 1.0 for number in range(3000)}
 """Timings that do not fit into what the database file has left."""
@@ -30,7 +28,7 @@ async def test_a_job_goes_from_the_line_over_the_gpu_to_the_outbox(bench, core):
     assert (task.job_id, task.attempt, task.spec.prompt) == (job.id, 1, "an owl")
     assert task.recipe["job"] == job.id
     assert task.directory == bench.directory / "jobs" / job.id / "1"
-    assert core.dispatcher.running.id == job.id
+    assert [render.job.id for render in core.dispatcher.active] == [job.id]
 
     bench.executor.finish()
     delivering = await bench.reached(job.id, JobState.DELIVERING)
@@ -164,23 +162,8 @@ async def test_a_cancel_is_kept_when_the_worker_never_spoke(bench, core):
     await bench.reached(job.id, JobState.CANCELLED)
 
 
-class Away(FakeExecutor):
-    """An executor whose worker does not start until the test says so."""
-
-    def __init__(self):
-        super().__init__()
-        self.here = asyncio.Event()
-
-    @property
-    def away(self):
-        return not self.here.is_set()
-
-    async def ready(self):
-        await self.here.wait()
-
-
 async def test_jobs_wait_in_the_queue_while_no_worker_starts_and_the_queue_knows(bench):
-    bench.executor = Away()
+    bench.executor.away = True
     async with bench.open() as core:
         job = await bench.queued()
         assert core.jobs.without_worker
@@ -188,7 +171,7 @@ async def test_jobs_wait_in_the_queue_while_no_worker_starts_and_the_queue_knows
         await bench.cancel(job)
         other = await bench.queued()
 
-        bench.executor.here.set()
+        bench.executor.away = False
 
         assert (await bench.executor.started()).job_id == other.id
         assert not core.jobs.without_worker
@@ -308,13 +291,13 @@ async def test_a_finished_file_is_written_down_as_soon_as_the_disk_takes_it(benc
     await bench.disk(full=True)
 
     bench.executor.finish(**LARGE)
-    for pause in RETRY_SECONDS[:3]:
+    for pause in (0.5, 1.0, 2.0):
         await bench.clock.asleep(pause)
         assert (await bench.now(job)).state is JobState.RUNNING
         bench.clock.advance(pause)
-    await bench.clock.asleep(RETRY_SECONDS[3])
+    await bench.clock.asleep(4.0)
     await bench.disk(full=False)
-    bench.clock.advance(RETRY_SECONDS[3])
+    bench.clock.advance(4.0)
 
     delivering = await bench.reached(job.id, JobState.DELIVERING)
     assert delivering.attempt == 1
@@ -336,25 +319,29 @@ async def test_progress_is_known_for_the_running_job_only(bench, core):
     assert (event.job_id, event.progress.done) == (job.id, 3)
     assert core.jobs.progress(job.id).done == 3
     assert core.jobs.progress(other.id) is None
-    assert core.jobs.seconds_left(other.id) is None
+    assert core.dispatcher.seconds_left(other.id) is None
 
 
 async def test_the_time_left_trusts_the_pace_more_the_further_the_render_is(bench, core):
     await bench.submit()
     await bench.executor.started()
-    assert core.dispatcher.seconds_left() == JOB_SECONDS
+    assert core.dispatcher.free_slots()[0].after == LOAD_SECONDS + JOB_SECONDS
 
+    bench.executor.report(0, 10)
+    assert core.dispatcher.free_slots()[0].after == JOB_SECONDS
     bench.clock.advance(4)
-    assert core.dispatcher.seconds_left() == JOB_SECONDS - 4
-    bench.executor.report(1, 2)
-    assert core.dispatcher.seconds_left() == pytest.approx(0.25 * 4 + 0.75 * 6)
+    assert core.dispatcher.free_slots()[0].after == JOB_SECONDS - 4
+    bench.executor.report(1, 10)
+    assert core.dispatcher.free_slots()[0].after == pytest.approx(0.25 * 2 * 9)
 
-    bench.clock.advance(14)
+    bench.clock.advance(24)
     bench.executor.report(9, 10)
-    assert core.dispatcher.seconds_left() == pytest.approx(2, rel=0.01)
+    assert core.dispatcher.free_slots()[0].after == pytest.approx(3, rel=0.01)
 
-    bench.executor.report(0, 1, stage=Stage.FINISHING)
-    assert core.dispatcher.seconds_left() == 0
+    bench.executor.report(0, 4, stage=Stage.FINISHING)
+    bench.clock.advance(1)
+    bench.executor.report(1, 4, stage=Stage.FINISHING)
+    assert 0 < core.dispatcher.free_slots()[0].after < 3
 
 
 async def test_a_render_that_takes_far_longer_than_estimated_says_so_after_a_few_steps(bench, core):
@@ -364,7 +351,7 @@ async def test_a_render_that_takes_far_longer_than_estimated_says_so_after_a_few
     bench.executor.report(0, 30)
     bench.clock.advance(40)
     bench.executor.report(4, 30)
-    assert core.dispatcher.seconds_left() == pytest.approx(260)
+    assert core.dispatcher.free_slots()[0].after == pytest.approx(260)
 
 
 async def test_a_dispatcher_that_was_stopped_claims_nothing_more(bench, core):
@@ -378,8 +365,8 @@ async def test_a_dispatcher_that_was_stopped_claims_nothing_more(bench, core):
 
 
 async def test_an_idle_gpu_has_nothing_left_to_do(bench, core):
-    assert core.dispatcher.seconds_left() == 0
-    assert core.dispatcher.running is None
+    assert [slot.after for slot in core.dispatcher.free_slots()] == [0]
+    assert core.dispatcher.active == ()
     await asyncio.wait_for(core.dispatcher.idle(), 60)
 
 

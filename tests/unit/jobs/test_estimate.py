@@ -6,15 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.domain.capabilities import Cost
+from inference.domain.reference import Prepared
 from inference.domain.spec import Resolution
-from inference.engines.base import Cost
-from inference.jobs.estimate import MEMORY, REFERENCE_FACTOR, CostModel, work_units
+from inference.jobs.estimates.cost_model import MEMORY, CostModel, work_units
 from tests.fakes.orders import a_spec, capabilities
 
 FIXED, RATE = 2.0, 0.01
+REFERENCE_FACTOR = 1.5
 FOX = replace(
     capabilities("fox"),
-    cost=Cost(load_seconds=30, fixed_seconds=FIXED, seconds_per_megapixel_frame_step=RATE),
+    cost=Cost(
+        load_seconds=30,
+        fixed_seconds=FIXED,
+        seconds_per_megapixel_frame_step=RATE,
+        reference_factor=REFERENCE_FACTOR,
+    ),
 )
 SMALL, LONG, LARGE = a_spec(), a_spec(frames=113), a_spec(resolution=Resolution.P720, steps=30)
 
@@ -121,8 +128,8 @@ def test_what_is_not_sampling_is_learned_apart_and_grows_with_the_frames_only():
         costs.learn(SMALL, FOX, {"sample": 4.0, "decode": 1.5, "total": 6.0})
 
     assert costs.seconds(SMALL, FOX) == pytest.approx(6.0)
-    assert costs.rest_seconds(SMALL, FOX) == pytest.approx(2.0)
+    assert costs.stages(SMALL, FOX).rest == pytest.approx(2.0)
     many_steps = replace(SMALL, steps=10 * SMALL.steps)
-    assert costs.rest_seconds(many_steps, FOX) == pytest.approx(2.0)
-    extended = replace(SMALL, latents="latents.bin", after_frames=49 + 32)
-    assert costs.rest_seconds(extended, FOX) == pytest.approx(2.0 * (49 + 64) / 49)
+    assert costs.stages(many_steps, FOX).rest == pytest.approx(2.0)
+    extended = replace(SMALL, latents=Prepared("latents.bin"), after_frames=49 + 32)
+    assert costs.stages(extended, FOX).rest == pytest.approx(2.0 * (49 + 64) / 49)

@@ -18,6 +18,7 @@ from inference.domain.job import ENDED, TRANSITIONS, JobState
 from inference.domain.verdict import Reason
 from inference.jobs.expiry import TICK_SECONDS
 from tests.fakes.bench import Bench
+from tests.fakes.executor import FakeSlot
 from tests.fakes.moderators import FakeModerator, a_guard
 
 AUDIT = """
@@ -33,18 +34,32 @@ AT_REST = {JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING} | ENDED
 class JobLife(RuleBasedStateMachine):
     """A whole job core on a real database; the rules play people, worker, platform and fate."""
 
+    SLOTS = 1
+
     def __init__(self):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.looking = FakeModerator()
         guard = a_guard(pictures=[self.looking])
-        self.bench = Bench(directory=Path(self.folder.name) / "data", guard=guard)
+        self.bench = Bench(
+            directory=Path(self.folder.name) / "data",
+            guard=guard,
+            more=[FakeSlot(f"gpu {number}") for number in range(1, self.SLOTS)],
+        )
         self.accepted = []
         self.virtual_time = 0.0
         self.runner.run(self.start())
         with self.database() as database:
             database.executescript(AUDIT)
+
+    @property
+    def slots(self):
+        return [self.bench.executor, *self.bench.more]
+
+    @property
+    def rendering(self):
+        return [slot for slot in self.slots if slot.rendering]
 
     # -- the process -------------------------------------------------------------------------
 
@@ -84,8 +99,8 @@ class JobLife(RuleBasedStateMachine):
             core.store._database._work.empty()
             and not core.store._database._writer.in_transaction
             and set(states) <= AT_REST
-            and self.bench.executor.rendering == (JobState.RUNNING in states)
-            and not (may_start and JobState.RUNNING not in states)
+            and len(self.rendering) == states.count(JobState.RUNNING)
+            and not (may_start and len(self.rendering) < self.SLOTS)
             and states.count(JobState.QUEUED) == len(core.jobs.queued_ids())
         )
 
@@ -132,13 +147,15 @@ class JobLife(RuleBasedStateMachine):
 
     @rule(obedient=st.booleans())
     def the_worker_hears_cancels_or_does_not(self, obedient):
-        self.bench.executor.obedient = obedient
+        for slot in self.slots:
+            slot.obedient = obedient
 
-    @precondition(lambda self: self.bench.executor.rendering)
-    @rule(how=st.sampled_from(["finish", "lose", "fail", "fail for now", "break"]))
-    def a_render_ends(self, how):
+    @precondition(lambda self: self.rendering)
+    @rule(data=st.data(), how=st.sampled_from(["finish", "lose", "fail", "fail for now", "break"]))
+    def a_render_ends(self, data, how):
+        executor = data.draw(st.sampled_from(self.rendering))
+
         async def end():
-            executor = self.bench.executor
             match how:
                 case "finish":
                     executor.finish()
@@ -175,12 +192,13 @@ class JobLife(RuleBasedStateMachine):
     def the_process_is_killed(self):
         self.runner.run(self.die())
 
-    @precondition(lambda self: self.bench.executor.rendering)
+    @precondition(lambda self: self.rendering)
     @rule()
     def the_process_is_killed_when_the_file_is_complete(self):
         async def finish():
-            core, executor = self.bench.core, self.bench.executor
-            job = core.dispatcher.running
+            core = self.bench.core
+            render = core.dispatcher.active[0]
+            job, executor = render.job, render.slot
             charge = core.dispatcher._queue.shares.correct(job.tenant, 0.0)
             await core.store.finish(job.id, executor.write_file(), charge)
             await self.die()
@@ -248,7 +266,7 @@ class JobLife(RuleBasedStateMachine):
             states = dict(database.execute("SELECT id, state FROM jobs"))
         queued = [job_id for job_id, state in states.items() if state == "queued"]
         assert sorted(self.bench.core.jobs.queued_ids()) == sorted(queued)
-        assert list(states.values()).count("running") <= 1
+        assert list(states.values()).count("running") <= self.SLOTS
 
     @invariant()
     def virtual_time_is_never_negative_and_the_systems_never_goes_back(self):
@@ -274,13 +292,25 @@ class JobLife(RuleBasedStateMachine):
         await core.jobs.resume()
         for _ in range(10 * len(self.accepted) + 1):
             await self.rest()
-            if self.bench.executor.rendering:
-                self.bench.executor.finish()
+            for slot in self.rendering:
+                slot.finish()
             await self.deliver()
         await self.rest()
         assert await core.store.unfinished() == []
         assert await core.outbox.next_at(["test"], busy=[]) is None
 
 
-JobLife.TestCase.settings = settings(max_examples=12, stateful_step_count=25)
+JobLife.TestCase.settings = settings(
+    max_examples=settings.default.max_examples // 8, stateful_step_count=25
+)
 TestJobLife = JobLife.TestCase
+
+
+class TwoSlots(JobLife):
+    """The same with two slots."""
+
+    SLOTS = 2
+
+
+TwoSlots.TestCase.settings = JobLife.TestCase.settings
+TestTwoSlots = TwoSlots.TestCase

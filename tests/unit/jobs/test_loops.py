@@ -10,9 +10,9 @@ import pytest
 from inference.bug_report import log_bug
 from inference.domain.errors import UserError
 from inference.domain.job import JobState
-from inference.loops import BACKOFF_SECONDS, repeat
+from inference.loops import LONGEST_SECONDS, repeat, retry
 from tests.fakes.clock import ManualClock
-from tests.fakes.executor import FakeExecutor
+from tests.fakes.executor import FakeSlot
 from tests.fakes.orders import an_order, capabilities
 
 PROMPT = "a red fox nobody may read about"
@@ -37,7 +37,7 @@ def broken(method, bad_job, *, times=10**9):
 
 @pytest.fixture
 def executor():
-    return FakeExecutor(automatic=True)
+    return FakeSlot(automatic=True)
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ async def test_a_model_that_goes_while_it_renders_fails_no_finished_clip(bench):
         bench.executor.report(1, 10)
         gone.append("owl")
 
-        assert core.jobs.seconds_left(job.id) >= 0
+        assert core.dispatcher.seconds_left(job.id) >= 0
         assert core.jobs.position(waiting.id).start_in >= 0
         bench.executor.finish()
 
@@ -226,7 +226,7 @@ async def test_a_job_that_cannot_be_resumed_stops_no_start(bench, monkeypatch):
         assert (await crashed.reached(bad.id, JobState.FAILED)).failure.code == "internal"
         task = await crashed.executor.started()
         assert task.job_id == good.id
-        assert core.dispatcher.running.id == good.id
+        assert core.dispatcher.active[0].job.id == good.id
 
 
 async def test_a_task_of_the_sweeper_that_fails_stops_neither_it_nor_the_others(bench, monkeypatch):
@@ -260,15 +260,16 @@ async def test_a_loop_whose_turns_fail_waits_longer_each_time_and_goes_on():
         raise Bug(PROMPT)
 
     task = asyncio.create_task(repeat(turn, name="test", clock=clock))
-    for seconds in BACKOFF_SECONDS[1:]:
+    expected = [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, LONGEST_SECONDS]
+    for seconds in expected[1:]:
         await clock.asleep(seconds)
         clock.advance(seconds)
-    await clock.asleep(BACKOFF_SECONDS[-1])
+    await clock.asleep(LONGEST_SECONDS)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
     pauses = [after - before for before, after in itertools.pairwise(turns)]
-    assert pauses == list(BACKOFF_SECONDS)
+    assert pauses == expected
 
 
 async def test_a_loop_ends_when_it_is_cancelled():
@@ -306,3 +307,33 @@ def test_a_bug_is_logged_with_its_frames_and_causes_and_without_messages():
     assert fields["error"] == "ExceptionGroup < Bug < ValueError"
     assert "in deep" in fields["trace"]
     assert PROMPT not in str(fields)
+
+
+async def test_a_try_is_repeated_after_growing_pauses_and_not_for_ever():
+    clock, tried = ManualClock(), []
+
+    async def work():
+        tried.append(clock.monotonic())
+        raise OSError
+
+    def again(error):
+        return isinstance(error, OSError)
+
+    task = asyncio.create_task(retry(work, again=again, tries=4, first=1.0, clock=clock))
+    while not task.done():
+        await asyncio.sleep(0)
+        clock.advance(0.1)
+    with pytest.raises(OSError):
+        await task
+    pauses = [after - before for before, after in itertools.pairwise(tried)]
+    assert len(pauses) == 3
+    for pause, least in zip(pauses, (1.0, 2.0, 4.0), strict=True):
+        assert least <= pause <= least * 1.2 + 0.11
+
+
+async def test_an_error_that_another_try_cannot_mend_is_raised_at_once():
+    async def work():
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await retry(work, again=lambda _: False, tries=4, first=1.0, clock=ManualClock())

@@ -66,6 +66,10 @@ def test_rows_of_earlier_versions_stay_readable():
     old = {"name": "clip.mp4", "size": 1, "sha256": "0", "width": 2, "height": 2, "frames": 49}
 
     assert Spec.from_dict(row) == spec
+    flat = {**row, **row.pop("options")}  # before models had options of their own
+    for name in ("options", "texts", "file_fps", "overlap_frames"):
+        flat.pop(name, None)
+    assert Spec.from_dict(flat) == spec
     manifest = Manifest.from_dict({**old, "timings": {"render": 2.0, "total": 3.0}})
     assert (manifest.latents_sha256, manifest.forwards, manifest.peak_bytes) == (None, None, None)
 

@@ -6,7 +6,7 @@ import pytest
 
 from inference.domain.output_settings import OutputSettings
 from inference.domain.watermark import Corner, WatermarkSettings
-from inference.jobs.recipe import recipe
+from inference.jobs.renders.recipe import recipe
 from tests.fakes.orders import a_job, a_spec, an_order
 
 HIDDEN = OutputSettings(prompt_in_recipe=False)

@@ -5,17 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from inference.domain.errors import EngineError, UserError
+from inference.domain.errors import EngineError, StoreError, UserError
 from inference.domain.job import Failure, JobState
 from inference.domain.outbox import ActKind
+from inference.domain.reference import IMAGE_NAME, LAST_NAME, FromParent, Kept, Prepared
 from inference.domain.render import LATENTS_NAME
 from inference.jobs.preparation import (
     DOWNLOADS,
     DOWNLOADS_OF_TENANT,
-    IMAGE_NAME,
-    LAST_NAME,
     MACHINE_RETRY_SECONDS,
-    PARENT_LATENTS,
 )
 from inference.jobs.service import CancelOutcome
 from tests.fakes.orders import an_order
@@ -31,7 +29,7 @@ async def paused(core):
 async def test_a_job_of_words_alone_goes_straight_in_line(bench, core):
     job = await bench.queued(prompt="an owl")
 
-    assert job.image is None
+    assert job.spec.image is None
     assert bench.images.fetched == []
     assert core.jobs.queued_ids() == [job.id]
 
@@ -40,8 +38,8 @@ async def test_a_reference_image_is_fetched_cleaned_and_named(bench, core):
     job = await bench.queued(image=URL)
 
     assert bench.images.fetched == [URL]
-    assert job.image == job.spec.image == "image.png"
-    assert core.artifacts.image(job).read_bytes() == b"clean raw"
+    assert job.spec.image == Prepared(IMAGE_NAME)
+    assert core.artifacts.input(job, job.spec.image).read_bytes() == b"clean raw"
     assert [path.name for path in core.artifacts.input_directory(job.id).iterdir()] == ["image.png"]
 
 
@@ -152,7 +150,7 @@ async def test_a_job_made_from_another_inherits_its_image(bench, core):
     child = await bench.reached((await core.jobs.submit(order)).id, JobState.QUEUED)
 
     assert bench.images.fetched == [URL]
-    assert core.artifacts.image(child).read_bytes() == b"clean raw"
+    assert core.artifacts.input(child, child.spec.image).read_bytes() == b"clean raw"
 
 
 @pytest.mark.parametrize("case", ["foreign", "swept", "unknown"])
@@ -179,7 +177,7 @@ async def test_preparing_starts_over_after_a_crash(bench, core):
     async with after.open():
         queued = await after.reached(job.id, JobState.QUEUED)
 
-    assert queued.image == "image.png"
+    assert queued.spec.image == Prepared(IMAGE_NAME)
     assert after.images.fetched == [URL]
 
 
@@ -191,15 +189,23 @@ async def test_jobs_of_one_person_keep_their_order(bench, core):
     assert core.jobs.queued_ids() == [job.id for job in jobs]
 
 
-async def test_a_disk_that_is_full_for_a_while_stops_neither_preparing_nor_the_process(bench, core):
-    writer = core.store._database._writer
+async def test_a_disk_that_is_full_for_a_while_stops_neither_preparing_nor_the_process(
+    bench, core, monkeypatch
+):
+    async def refused():
+        raise StoreError("store.full")
+
+    database = core.store._database
+    writer = database._writer
     bench.images.gate = asyncio.Event()
     job = await bench.submit(image=URL)
     await bench.reached(job.id, JobState.PREPARING)
 
     await writer.execute("PRAGMA query_only = ON")
-    bench.images.gate.set()
-    await bench.clock.asleep(0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_replace_writer", refused)  # a new connection is no better
+        bench.images.gate.set()
+        await bench.clock.asleep(0.5)
     await writer.execute("PRAGMA query_only = OFF")
     bench.clock.advance(0.5)
 
@@ -210,7 +216,7 @@ async def test_both_images_of_a_clip_are_fetched_and_cleaned(bench, core):
     job = await bench.queued(image=URL, last=URL + "?last")
 
     assert bench.images.fetched == [URL, URL + "?last"]
-    assert (job.spec.image, job.spec.last) == (IMAGE_NAME, LAST_NAME)
+    assert (job.spec.image, job.spec.last) == (Prepared(IMAGE_NAME), Prepared(LAST_NAME))
     assert core.artifacts.input(job, job.spec.last).read_bytes() == b"clean raw"
 
 
@@ -229,12 +235,14 @@ async def extendable(bench, core):
 async def test_a_clip_goes_on_from_what_its_parent_kept(bench, core, extendable):
     assert core.jobs.extendable(extendable)
 
-    child = await bench.queued(parent=extendable.id, latents=PARENT_LATENTS, after_frames=49)
+    child = await bench.queued(
+        parent=extendable.id, latents=FromParent(Kept.LATENTS), after_frames=49
+    )
     again = await bench.queued(parent=child.id, latents=LATENTS_NAME, after_frames=49)
 
     for job in (child, again):
-        assert job.spec.latents == LATENTS_NAME
-        assert core.artifacts.input(job, LATENTS_NAME).read_bytes() == b"latents"
+        assert job.spec.latents == Prepared(LATENTS_NAME)
+        assert core.artifacts.input(job, job.spec.latents).read_bytes() == b"latents"
 
 
 @pytest.mark.parametrize("case", ["foreign", "swept", "unknown"])
@@ -245,7 +253,7 @@ async def test_a_clip_cannot_go_on_from_what_is_gone(bench, core, extendable, ca
     order = an_order(
         "guild:b" if case == "foreign" else "guild:a",
         parent="UNKNOWN" if case == "unknown" else extendable.id,
-        latents=PARENT_LATENTS,
+        latents=FromParent(Kept.LATENTS),
         after_frames=49,
     )
     child = await bench.reached((await core.jobs.submit(order)).id, JobState.REFUSED)

@@ -23,11 +23,11 @@ async def test_an_assistant_that_hangs_holds_up_nobody_who_does_not_ask_it(bench
         await core.jobs.pause()
         for number in range(QUESTIONS + 4):
             await bench.submit(prompt=f"fox {number}", refine=True)
-        await until(lambda: len(bench.assistant.drafts) == QUESTIONS)
+        await until(lambda: len(bench.assistant.requests) == QUESTIONS)
 
         await bench.queued()
 
-        assert len(bench.assistant.drafts) == QUESTIONS
+        assert len(bench.assistant.requests) == QUESTIONS
 
 
 async def test_moderation_of_images_that_hangs_holds_up_no_words(bench):

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from inference.domain.capabilities import Capabilities
 from inference.domain.errors import AssistantError, UserError
 from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, JobState
+from inference.domain.reference import Prepared
 from inference.domain.spec import Mode
-from inference.engines.base import Capabilities
+from inference.engines.built_in import NANO_WORDS
 from inference.jobs.expiry import REVIEW_LOOKS, Expiry
 from inference.jobs.prompt_refinement import DECLINED, NOT_ENGLISH, UNANSWERED
-from inference.jobs.recipe import recipe
+from inference.jobs.renders.recipe import recipe
 from inference.store.ledger import Ledger
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.orders import an_order, capabilities
@@ -52,7 +54,7 @@ async def test_nobody_is_asked_where_it_is_not_wanted(bench, core, assistant):
     job = await bench.queued(prompt="a fox", refine=False)
 
     assert job.spec.prompt == "a fox"
-    assert assistant.drafts == []
+    assert assistant.requests == []
 
 
 async def test_the_assistant_sees_the_image_and_the_models_advice(bench, core, assistant):
@@ -62,9 +64,9 @@ async def test_the_assistant_sees_the_image_and_the_models_advice(bench, core, a
     bench.core.jobs._preparer._prompt_refinement._capabilities = advised
     job = await bench.queued(prompt="it runs", refine=True, image=URL)
 
-    (draft,) = assistant.drafts
+    (draft,) = assistant.requests
     assert draft.mode is Mode.IMAGE_TO_VIDEO
-    assert draft.image == core.artifacts.image(job)
+    assert draft.image == core.artifacts.input(job, job.spec.image)
     assert draft.advice == "Be brief."
 
 
@@ -97,7 +99,7 @@ async def test_a_restart_asks_no_second_time_once_the_answer_is_kept(bench, core
         again = await after.reached(job.id, JobState.QUEUED)
 
     assert (again.spec.prompt, again.spec.original) == ("Refined 1: a fox", "a fox")
-    assert after.assistant.drafts == []
+    assert after.assistant.requests == []
 
 
 async def test_a_restart_while_the_assistant_thinks_asks_anew(bench, core, assistant):
@@ -120,7 +122,7 @@ async def test_a_job_made_from_a_refined_one_keeps_its_prompt(bench, core, assis
     child = await prepared(bench, order)
 
     assert (child.spec.prompt, child.spec.original) == ("Refined 1: a fox", "a fox")
-    assert len(assistant.drafts) == 1
+    assert len(assistant.requests) == 1
 
 
 @pytest.mark.parametrize("origin", ["model", "guild", "user"])
@@ -140,7 +142,7 @@ async def test_who_wants_no_refining_gets_none_but_a_warning(bench, core, assist
     job = await prepared(bench, order)
 
     assert (job.spec.prompt, job.notes) == (FOX, (NOT_ENGLISH,))
-    assert assistant.drafts == []
+    assert assistant.requests == []
 
 
 async def test_without_an_assistant_another_language_is_warned_of(bench):
@@ -152,12 +154,23 @@ async def test_without_an_assistant_another_language_is_warned_of(bench):
     assert (korean.notes, english.notes) == ((NOT_ENGLISH,), ())
 
 
+async def test_a_model_with_a_vocabulary_is_not_said_to_read_english_best(bench):
+    async with bench.open() as core:
+        await core.jobs.pause()
+        core.jobs._preparer._prompt_refinement._capabilities = lambda name: replace(
+            capabilities(name), vocabulary=NANO_WORDS
+        )
+        job = await bench.queued(prompt=FOX)
+
+    assert job.notes == ()  # its card names the words
+
+
 async def test_what_was_drawn_by_lot_is_an_idea_to_the_assistant(bench, core, assistant):
     order = replace(an_order(prompt="an owl", refine=True), origins={"prompt": RANDOM})
 
     job = await prepared(bench, order)
 
-    assert assistant.drafts[0].drawn
+    assert assistant.requests[0].drawn
     assert (job.spec.prompt, job.spec.original) == ("Refined 1: an owl", None)
     assert job.origins["prompt"] == ASSISTANT
 
@@ -213,12 +226,12 @@ async def test_who_keeps_their_words_gets_them_and_is_not_asked_again(bench, cor
     kept = await core.jobs.agree(job.id, tenant=job.tenant, own_words=True)
 
     assert (kept.spec.prompt, kept.spec.original, kept.spec.refine) == ("a fox", None, False)
-    assert (kept.origins["refine"], kept.image) == (TYPED, "image.png")
+    assert (kept.origins["refine"], kept.spec.image) == (TYPED, Prepared("image.png"))
     child = await prepared(
         bench, replace(an_order(), spec=kept.spec, origins=kept.origins, parent=kept.id)
     )
     assert child.spec.prompt == "a fox"
-    assert len(assistant.drafts) == 1
+    assert len(assistant.requests) == 1
 
 
 @pytest.mark.parametrize("case", ["not refined", "no answer"])
@@ -277,7 +290,7 @@ async def test_what_is_reworded_in_review_is_prepared_anew_and_final(bench, core
 
     final = await bench.reached(job.id, JobState.QUEUED)
     assert (final.spec.prompt, final.spec.original) == ("A fox of mine.", "a fox")
-    assert len(assistant.drafts) == 1
+    assert len(assistant.requests) == 1
 
 
 async def test_a_review_that_nobody_answers_ends_after_a_day(bench, core, assistant):

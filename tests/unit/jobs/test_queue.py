@@ -179,29 +179,3 @@ def test_every_change_outdates_the_forecasts(change):
     change(queue)
 
     assert queue.version != before
-
-
-async def test_whoever_waits_for_the_line_wakes_when_somebody_joins():
-    queue = JobQueue(Shares())
-    waiting = asyncio.create_task(queue.not_empty())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-
-    queue.put(ticket("A1"))
-
-    await asyncio.wait_for(waiting, 60)
-
-
-async def test_somebody_who_joins_and_leaves_at_once_wakes_nobody_into_an_empty_line():
-    queue = JobQueue(Shares())
-    waiting = asyncio.create_task(queue.not_empty())
-    await asyncio.sleep(0)
-
-    queue.put(ticket("A1"))
-    queue.discard("A1", "guild:a")
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert not waiting.done()
-
-    queue.put(ticket("A2"))
-    await asyncio.wait_for(waiting, 60)

@@ -162,7 +162,7 @@ SERVE = st.just("serve")
 ADA, BOB = ("guild:a", "ada"), ("guild:a", "bob")
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings.default.max_examples // 6)
 @example([ADA, ADA, BOB, "serve"])
 @example([ADA, BOB, "serve", ADA, BOB, "serve", ADA, BOB])
 @given(st.lists(JOIN | SERVE, min_size=2, max_size=14))

@@ -8,6 +8,7 @@ from inference.domain.errors import NotFound, UserError
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind
 from inference.domain.quota import Quota
+from inference.domain.reference import Prepared
 from tests.fakes.orders import JOB_SECONDS
 
 URL = "https://cdn.example/cat.gif"
@@ -43,8 +44,8 @@ async def test_an_edited_job_keeps_the_image_that_was_fetched_for_it(bench, core
     await bench.revise(job, prompt="an owl")
     revised = await bench.reached(job.id, JobState.QUEUED)
 
-    assert revised.image == revised.spec.image == "image.png"
-    assert core.artifacts.image(revised).read_bytes() == b"clean raw"
+    assert revised.spec.image == Prepared("image.png")
+    assert core.artifacts.input(revised, revised.spec.image).read_bytes() == b"clean raw"
     assert bench.images.fetched == [URL]
 
 
@@ -110,8 +111,8 @@ async def test_a_still_is_animated_from_the_file_that_was_made(bench, core):
     job = await bench.submit(image="parent:result", parent=still.id)
     animated = await bench.reached(job.id, JobState.RUNNING)
 
-    assert animated.spec.image == "image.png"
-    assert core.artifacts.image(animated).read_bytes() == made
+    assert animated.spec.image == Prepared("image.png")
+    assert core.artifacts.input(animated, animated.spec.image).read_bytes() == made
     assert bench.images.fetched == []
 
 

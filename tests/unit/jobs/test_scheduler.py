@@ -304,3 +304,47 @@ def test_affinity_serves_out_of_turn_for_less_than_one_load_and_one_job(jobs, we
         out_of_turn = [*out_of_turn, ticket.head.cost] if charge.affinity_debt else []
         queue.shares.apply(charge)
         assert sum(out_of_turn[:-1]) < LOAD
+
+
+@given(jobs=jobs, weights=weights, tenants=standing)
+def test_affinity_is_bounded_on_each_slot(jobs, weights, tenants):
+    _, first = next(filled(jobs, weights, tenants).forecast())
+    queue = filled(jobs, weights, tenants, cold=first.job_id)
+
+    out_of_turn = {"one": [], "two": []}
+    for slot in itertools.cycle(out_of_turn):
+        ticket, charge = queue.take("fox", slot)
+        if ticket.head.job_id == first.job_id:
+            return
+        if charge.affinity_debt:
+            out_of_turn[slot].append(ticket.head.cost)
+        else:
+            out_of_turn = {"one": [], "two": []}
+        queue.shares.apply(charge)
+        assert sum(out_of_turn[slot][:-1]) < LOAD
+
+
+def test_a_guild_that_is_passed_over_on_a_slot_loses_nothing():
+    queue = JobQueue(Shares(virtual_time=50.0, tenants={"A": 50.0, "B": 60.0}))
+    large = Ticket(
+        head=head("A1", sequence=1),
+        tenant="A",
+        requester_id="x",
+        fits=lambda slot: slot == "large",
+    )
+    queue.put(large)
+    for number in range(2, 8):
+        waiting = head(f"B{number}", cost=20, sequence=number)
+        queue.put(Ticket(head=waiting, tenant="B", requester_id="x"))
+
+    for _ in range(4):
+        ticket, charge = queue.take(None, "small")
+        queue.shares.apply(charge)
+        assert ticket.tenant == "B"
+
+    assert queue.shares.virtual_time == 50
+    assert queue.take(None, "large")[0] is large
+    queue.put(large)
+    assert [queue.take(None, "small")[0].head.job_id for _ in range(2)] == ["B6", "B7"]
+    assert queue.take(None, "small") is None
+    assert len(queue) == 1

@@ -9,8 +9,9 @@ from inference.domain.errors import NotFound, StoreError, UserError
 from inference.domain.job import JobState
 from inference.domain.limits import QueueLimits
 from inference.domain.outbox import ActKind
+from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.service import CancelOutcome
-from tests.fakes.orders import JOB_SECONDS, an_order
+from tests.fakes.orders import JOB_SECONDS, a_spec, an_order, capabilities
 
 
 async def deliver(bench, job):
@@ -300,6 +301,7 @@ async def test_the_queue_shows_the_running_job_and_then_the_order_of_service(ben
 async def test_a_place_in_line_counts_the_seconds_of_everybody_before(bench, core):
     await bench.submit("guild:a")
     await bench.executor.started()
+    bench.executor.report(0, 10)
     first, second = await bench.queued("guild:b"), await bench.queued("guild:c")
     bench.clock.advance(4)
 
@@ -307,7 +309,8 @@ async def test_a_place_in_line_counts_the_seconds_of_everybody_before(bench, cor
 
     assert place.position == 2
     assert place.start_in == pytest.approx(JOB_SECONDS - 4 + JOB_SECONDS, abs=0.1)
-    assert place.ready_in == pytest.approx(place.start_in + JOB_SECONDS)
+    delivery = DeviceCosts().delivery_seconds(a_spec(), capabilities("fox"), "test")
+    assert place.ready_in == pytest.approx(place.start_in + JOB_SECONDS + delivery)
     assert core.jobs.position(first.id).position == 1
     assert core.jobs.position("NOSUCHJOB") is None
 

@@ -30,7 +30,7 @@ class MakeClip:
     ) -> Encoded:
         size = Size(frames.shape[2], frames.shape[1])
         stamp = Stamp.draw(settings or WatermarkSettings(), size)
-        with ClipWriter(self.directory / name, size, recipe or {}, stamp) as writer:
+        with ClipWriter(self.directory / name, size, recipe or {}, stamp, fps=24) as writer:
             for start in range(0, len(frames), 5):
                 writer.write(FrameChunk(frames=frames[start : start + 5]))
         return writer.encoded

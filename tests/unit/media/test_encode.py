@@ -24,7 +24,7 @@ RECIPE = {"prompt": "여우 🦊", "seed": 7}
 
 
 def writer(path, size=WIDE):
-    return ClipWriter(path, size, RECIPE, Stamp.draw(WatermarkSettings(), size))
+    return ClipWriter(path, size, RECIPE, Stamp.draw(WatermarkSettings(), size), fps=24)
 
 
 def write_chunks(path, *chunks):
@@ -75,11 +75,13 @@ def test_the_same_frames_give_the_same_file(make_clip):
     assert make_clip(frames, name="a.mp4").sha256 == make_clip(frames, name="b.mp4").sha256
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("size", set(SIZES.values()), ids=str)
 def test_every_product_size_can_be_written(make_clip, size):
     assert decode(make_clip(plain(2, size, 90)).path).shape == (2, size.height, size.width, 3)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("level", [0, 255])
 @pytest.mark.parametrize("corner", list(Corner))
 def test_the_mark_is_seen_in_its_corner_of_every_frame_and_nowhere_else(make_clip, level, corner):
@@ -161,6 +163,7 @@ def test_odd_sizes_fail(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_between_frames_leaves_nothing(tmp_path, error):
     clip = writer(tmp_path / "clip.mp4")
@@ -200,7 +203,7 @@ from inference.domain.spec import Size
 size = Size(640, 360)
 stamp = Stamp.draw(WatermarkSettings(), size)
 try:
-    with ClipWriter(Path(sys.argv[1]), size, {}, stamp) as clip:
+    with ClipWriter(Path(sys.argv[1]), size, {}, stamp, fps=24) as clip:
         for _ in range(10):
             clip.write(FrameChunk(frames=moving(10, size, noise=60)))
 except EngineError as error:

@@ -1,3 +1,7 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -11,16 +15,23 @@ from inference.media.provenance import read_recipe
 from inference.media.results import Rung
 from inference.media.size_ladder import fit
 from inference.media.watermark import Stamp
+from tests.unit.media.conftest import MakeClip
 from tests.unit.media.media_samples import decode, moving
 
 SIZE = Size(640, 360)
 RECIPE = {"prompt": "여우 🦊 " * 50, "seed": 7}
 
 
-@pytest.fixture
-def clip(make_clip):
-    """A clip of about 1.1 MB."""
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    make_clip = MakeClip(directory=tmp_path_factory.mktemp("original"))
     return make_clip(moving(24, SIZE, noise=8), RECIPE)
+
+
+@pytest.fixture
+def clip(original, tmp_path):
+    """A clip of about 1.1 MB."""
+    return replace(original, path=Path(shutil.copy(original.path, tmp_path)))
 
 
 def test_a_file_that_fits_stays_as_it_is(clip, tmp_path):
@@ -32,14 +43,15 @@ def test_a_file_that_fits_stays_as_it_is(clip, tmp_path):
 @pytest.mark.parametrize(
     ("limit", "rung", "width"),
     [
-        (1_000_000, Rung.BITRATE, 640),
-        (200_000, Rung.BITRATE, 640),
+        pytest.param(1_000_000, Rung.BITRATE, 640, marks=pytest.mark.slow),
+        pytest.param(200_000, Rung.BITRATE, 640, marks=pytest.mark.slow),
         (25_000, Rung.BITRATE, 640),
         (16_000, Rung.SMALLER, 480),
-        (10_000, Rung.SMALLER, 320),
+        pytest.param(10_000, Rung.SMALLER, 320, marks=pytest.mark.slow),
         (5_000, Rung.STILL, None),
     ],
 )
+@pytest.mark.cases(1)
 def test_the_first_rung_that_fits_wins(clip, tmp_path, limit, rung, width):
     fitted = fit(clip.path, limit, tmp_path)
 
@@ -63,11 +75,20 @@ def test_the_first_rung_that_fits_wins(clip, tmp_path, limit, rung, width):
     assert head.index(b"moov") < head.index(b"mdat")
 
 
+@pytest.mark.slow
+def test_a_larger_limit_never_gives_a_worse_rung(clip, tmp_path):
+    rungs = [fit(clip.path, limit, tmp_path).rung for limit in range(8_000, 12_001, 500)]
+    order = [Rung.STILL, Rung.SMALLER, Rung.BITRATE]
+    assert rungs == sorted(rungs, key=order.index)
+
+
+@pytest.mark.slow
 def test_most_of_the_room_is_used(clip, tmp_path):
     limit = clip.size // 2
     assert fit(clip.path, limit, tmp_path).path.stat().st_size > limit * 0.75
 
 
+@pytest.mark.slow
 def test_the_watermark_survives(make_clip, tmp_path):
     clip = make_clip(moving(12, SIZE, noise=20))
     fitted = fit(clip.path, clip.size // 4, tmp_path)
@@ -79,6 +100,7 @@ def test_the_watermark_survives(make_clip, tmp_path):
     assert after[rows, columns].mean() == pytest.approx(before[rows, columns].mean(), abs=15)
 
 
+@pytest.mark.slow
 def test_a_result_of_an_earlier_call_is_used_again(clip, tmp_path):
     for limit in (200_000, 16_000, 5_000):
         first = fit(clip.path, limit, tmp_path)
@@ -88,6 +110,7 @@ def test_a_result_of_an_earlier_call_is_used_again(clip, tmp_path):
         assert first.path.stat().st_ino == stamp.st_ino
 
 
+@pytest.mark.slow
 def test_a_platform_that_lied_about_its_limit_gets_a_smaller_file(clip, tmp_path):
     first = fit(clip.path, clip.size // 2, tmp_path)
     refused = first.path.stat().st_size
@@ -96,6 +119,7 @@ def test_a_platform_that_lied_about_its_limit_gets_a_smaller_file(clip, tmp_path
     assert second.path.stat().st_size <= refused * 0.9
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("limit", [5_000, 8_000, 12_000, 20_000])
 def test_pure_noise_is_made_to_fit_too(make_clip, tmp_path, limit):
     clip = make_clip(moving(2, SIZE, noise=90))
@@ -121,6 +145,7 @@ def test_when_nothing_fits_it_says_so_and_leaves_nothing(clip, tmp_path):
     assert list(tmp_path.iterdir()) == [clip.path]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(clip, tmp_path):
     limit = clip.size // 2
     room = tmp_path / "room"

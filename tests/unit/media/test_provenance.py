@@ -2,6 +2,7 @@ import tempfile
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +10,12 @@ from PIL import Image
 
 from inference.domain.errors import UserError
 from inference.domain.spec import Size
+from inference.domain.watermark import WatermarkSettings
 from inference.media.encode import open_mp4, write_image
-from inference.media.provenance import read_recipe, recipe_comment
-from tests.unit.media.media_samples import plain
+from inference.media.provenance import AI_MADE, read_recipe, read_source_type, recipe_comment
+from inference.media.size_ladder import fit, fit_still
+from inference.media.watermark import Stamp
+from tests.unit.media.media_samples import moving, plain
 
 SMALL = Size(32, 32)
 LONG = {"prompt": "붉은 여우 🦊 “runs” \\ 'through' <snow>\n\t" * 60, "seed": 2**32 - 1}
@@ -29,7 +33,7 @@ recipes = st.dictionaries(st.text(st.characters()), json_values, max_size=4)
 
 
 def write_clip(path, recipe):
-    with open_mp4(path, SMALL, comment=recipe_comment(recipe), options={}) as mp4:
+    with open_mp4(path, SMALL, rate=24, comment=recipe_comment(recipe), options={}) as mp4:
         mp4.encode(av.VideoFrame.from_ndarray(plain(1, SMALL, 90)[0], format="rgb24"))
 
 
@@ -39,7 +43,7 @@ def write_png(path, recipe):
 
 @pytest.mark.parametrize(("name", "write"), [("a.mp4", write_clip), ("a.png", write_png)])
 @given(recipe=recipes)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings.default.max_examples // 3)
 def test_any_recipe_comes_back_exactly(name, write, recipe):
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / name
@@ -62,25 +66,31 @@ def test_what_is_in_a_file_counts_and_not_its_name(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"\x00\x00\x00\x18ftypisom"]
 )
-def test_other_files_are_unreadable(tmp_path, content):
+def test_other_files_are_no_clip(tmp_path, content):
     path = tmp_path / "file.mp4"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
         read_recipe(path)
-    assert caught.value.code == "file.unreadable"
+    assert caught.value.code == "file.no_picture"
     assert caught.value.params == {"path": str(path)}
 
 
-def test_a_missing_file_is_unreadable(tmp_path):
+def test_a_folder_is_unreadable(tmp_path):
+    with pytest.raises(UserError) as caught:
+        read_recipe(tmp_path)
+    assert caught.value.code == "file.unreadable"
+
+
+def test_a_missing_file_is_called_that(tmp_path):
     with pytest.raises(UserError) as caught:
         read_recipe(tmp_path / "missing.mp4")
-    assert caught.value.code == "file.unreadable"
+    assert caught.value.code == "file.not_found"
 
 
 @pytest.mark.parametrize("comment", ["", "shot on my phone", "[1]", "[" * 100_000])
 def test_comments_of_other_programs_are_no_recipe(tmp_path, comment):
     path = tmp_path / "clip.mp4"
-    with open_mp4(path, SMALL, comment=comment, options={}) as mp4:
+    with open_mp4(path, SMALL, rate=24, comment=comment, options={}) as mp4:
         mp4.encode(av.VideoFrame.from_ndarray(plain(1, SMALL, 90)[0], format="rgb24"))
     with pytest.raises(UserError) as caught:
         read_recipe(path)
@@ -97,3 +107,55 @@ def test_a_plain_png_has_no_recipe(tmp_path):
 def test_a_recipe_that_is_not_json_is_refused():
     with pytest.raises(ValueError, match="JSON"):
         recipe_comment({"cfg": float("nan")})
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.mp4", write_clip), ("a.png", write_png)])
+def test_every_file_says_that_it_is_made_by_ai(tmp_path, name, write):
+    write(tmp_path / name, {"seed": 1})
+    assert read_source_type(tmp_path / name) == AI_MADE
+    assert read_recipe(tmp_path / name) == {"seed": 1}
+
+
+def test_smaller_copies_and_stills_say_it_too(tmp_path):
+    size, clip = Size(320, 180), tmp_path / "clip.mp4"
+    with open_mp4(clip, size, rate=24, comment="{}", options={"crf": "1"}) as mp4:
+        for frame in moving(8, size):
+            mp4.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+    fitted = fit(clip, clip.stat().st_size // 2, tmp_path)
+    assert fitted.path.suffix == ".mp4"
+    assert read_source_type(fitted.path) == AI_MADE
+    assert fitted.path.stat().st_size <= clip.stat().st_size // 2
+    assert read_source_type(fit_still(clip, 30_000, tmp_path).path) == AI_MADE
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_of_somebody_else_says_nothing(tmp_path, kind):
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine", kind)
+    assert read_source_type(tmp_path / "mine") is None
+
+
+@given(st.binary(max_size=200))
+def test_whatever_a_file_holds_its_boxes_are_read_to_an_end(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.mp4"
+        path.write_bytes(b"\0\0\0\x0cftypmp42" + data)
+        assert read_source_type(path) is None
+
+
+def test_boxes_that_claim_the_whole_disk_are_read_to_an_end(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(
+        b"\0\0\0\x0cftypmp42" + b"\0\0\0\x01free" + b"\xff" * 8 + b"\0\0\0\0uuid" + b"\xbe" * 16
+    )
+    assert read_source_type(tmp_path / "a.mp4") is None
+
+
+def test_an_image_carries_the_mark_that_it_is_given(tmp_path):
+    size = Size(640, 360)
+    frame = plain(1, size, 90)[0]
+    write_image(tmp_path / "a.png", frame, {}, Stamp.draw(WatermarkSettings(), size))
+    write_image(tmp_path / "b.png", frame, {})
+    assert (np.asarray(Image.open(tmp_path / "b.png")) == frame).all()
+    marked = np.asarray(Image.open(tmp_path / "a.png"))
+    assert (marked != frame).any()
+    assert (marked[:180] == frame[:180]).all()
+    assert (frame == 90).all()

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,11 @@ from inference.domain.errors import EngineError
 from inference.domain.spec import Size
 from inference.domain.watermark import Corner, WatermarkSettings
 from inference.engines.geometry import SIZES
+from inference.media import watermark
 from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import plain
+
+FONT = watermark._HANGUL
 
 WIDE = Size(640, 360)
 
@@ -29,6 +34,7 @@ def brightness_range(settings, level):
     return int(frames.min()), int(frames.max())
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("size", SIZES.values(), ids=str)
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_the_mark_sits_inside_its_corner_on_every_size_and_background(size, level):
@@ -71,6 +77,7 @@ def test_opacity_is_how_much_of_the_picture_is_covered():
     assert full == pytest.approx(255, abs=3)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", SIZES.values(), ids=str)
 def test_the_longest_word_shrinks_to_two_fifths_of_the_width(size):
     rows, columns = changed_area(Stamp.draw(WatermarkSettings(text="M" * 40), size), size, 0)
@@ -90,8 +97,9 @@ def test_words_with_and_without_tails_have_letters_of_one_size():
     assert len(heights) == 1
 
 
-@pytest.mark.parametrize("text", ["러쉬", "Rushes 🎬"])
-def test_a_character_the_font_lacks_fails_instead_of_showing_boxes(text):
+@pytest.mark.parametrize("text", ["\U00013000", "Rushes 🎬"])
+def test_a_character_the_fonts_lack_fails_instead_of_showing_boxes(monkeypatch, text):
+    monkeypatch.setattr(watermark, "_SYSTEM_FONTS", ())
     with pytest.raises(EngineError) as caught:
         Stamp.draw(WatermarkSettings(text=text), WIDE)
     assert caught.value.code == "watermark.failed"
@@ -147,3 +155,26 @@ def test_blending_is_exact_to_one_level():
     expected = frames[place] * (stamp.keep / 256) + (stamp.add - 128.0) / 256
     stamp.apply(frames)
     assert np.abs(frames[place] - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("text", ["우리 스튜디오", "Rushes 러시스", "뷁쀍 ㄱㄴ"])
+def test_hangul_is_drawn_without_fonts_of_the_system(monkeypatch, text):
+    monkeypatch.setattr(watermark, "_SYSTEM_FONTS", ())
+    stamp = Stamp.draw(WatermarkSettings(text=text), Size(640, 360))
+    empty = Stamp.draw(WatermarkSettings(text="."), Size(640, 360))
+    assert stamp.add.size > 4 * empty.add.size
+
+
+def test_a_script_that_no_font_has_is_named(monkeypatch):
+    monkeypatch.setattr(watermark, "_SYSTEM_FONTS", ())
+    with pytest.raises(EngineError) as caught:
+        Stamp.draw(WatermarkSettings(text="漢字 ok"), Size(640, 360))
+    assert caught.value.params["characters"] == "字漢"
+
+
+def test_a_font_of_the_system_helps_with_other_scripts(monkeypatch, tmp_path):
+    monkeypatch.setattr(watermark, "_HANGUL", tmp_path / "none.ttf")
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    shutil.copy(FONT, tmp_path / "later.ttf")
+    monkeypatch.setattr(watermark, "_SYSTEM_FONTS", (tmp_path,))
+    Stamp.draw(WatermarkSettings(text="한글"), Size(640, 360))

@@ -52,6 +52,7 @@ async def test_harmless_texts_are_asked_about_in_one_request(server, moderator):
         ("something/new", Reason.OTHER),
     ],
 )
+@pytest.mark.cases(3)
 async def test_a_category_of_any_text_is_a_reason(server, moderator, category, reason):
     server.words["bad"] = category
 
@@ -81,6 +82,7 @@ async def test_busy_and_failing_servers_are_asked_again(server, moderator):
     assert server.requests == 3
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -202,6 +202,7 @@ def test_any_term_can_be_looked_for_and_finds_itself(typed):
         assert any(Terms([typed]).found_in(each) for each in readings(spelling.rstrip("*")))
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "piece", ["a ", "a", "!", "b!", "a.", "._*~", "1", "child ", "year old ", "1 ", "\u0301"]
 )

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from inference.domain.reference import Attached
 from inference.domain.render import LATENTS_NAME, Manifest
 from inference.store.artifacts import Artifacts
-from tests.fakes.orders import a_job
+from tests.fakes.orders import a_job, a_spec
 
 MANIFEST = Manifest(name="clip.mp4", size=1, sha256="0", width=2, height=2, frames=1)
 
@@ -18,7 +19,7 @@ def artifacts(tmp_path):
 
 @pytest.fixture
 def job():
-    return a_job(attempt=2, manifest=MANIFEST, image="image.png")
+    return a_job(attempt=2, manifest=MANIFEST, spec=a_spec(image="image.png"))
 
 
 def write(path):
@@ -41,14 +42,15 @@ def test_a_job_without_a_manifest_has_no_finished_file(artifacts, job):
 
 
 def test_the_reference_image_lies_with_what_came_in(artifacts, job):
-    assert artifacts.image(job) == artifacts.input_directory(job.id) / "image.png"
-    assert artifacts.image(replace(job, image=None)) is None
+    assert artifacts.input(job, job.spec.image) == artifacts.input_directory(job.id) / "image.png"
+    assert artifacts.input(job, Attached("https://cdn.example/fox.png")) is None
+    assert artifacts.input(job, None) is None
 
 
 def test_removing_takes_everything_of_one_job_and_nothing_of_another(artifacts, job):
     other = a_job()
     write(artifacts.attempt_directory(job) / "clip.mp4")
-    write(artifacts.image(job))
+    write(artifacts.input(job, job.spec.image))
     write(artifacts.attempt_directory(other) / "clip.mp4")
     assert sorted(artifacts.job_ids()) == sorted([job.id, other.id])
 

@@ -70,7 +70,7 @@ async def test_acts_keep_their_order_when_the_clock_is_set_back(store, outbox, c
     assert [act.job_id for act in due] == [first.id, second.id]
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(STEPS)
 async def test_no_sequence_of_jumps_holds_an_act_longer_than_the_longest_wait(
     tmp_path_factory, steps

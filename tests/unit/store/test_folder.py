@@ -50,6 +50,7 @@ def open_path():
         yield Path(name)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
 def test_a_folder_behind_a_closed_one_is_a_sentence(tmp_path):
     closed = tmp_path / "closed"
@@ -68,6 +69,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
         check_folder(tmp_path / "data")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
 @pytest.mark.parametrize("foreign", [".", "jobs", "jobs/7Q2FK9XDAB", "threads", "rushes.sqlite3"])
 def test_a_part_that_belongs_to_somebody_else_is_named_with_the_mend(open_path, foreign):

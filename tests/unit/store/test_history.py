@@ -88,7 +88,7 @@ async def test_nobody_finds_what_others_or_other_guilds_made(past, words):
 async def test_a_refined_prompt_is_found_by_its_new_words_only(past):
     job = await past.add("a fox")
     await past.store.begin_preparing(job.id)
-    await past.store.enqueue(job.id, spec=a_spec(prompt="a wolf"), image=None, verdict=Verdict())
+    await past.store.enqueue(job.id, spec=a_spec(prompt="a wolf"), verdict=Verdict())
     assert (await past.find("fox"), await past.find("wolf")) == ([], ["a wolf"])
 
 
@@ -127,6 +127,7 @@ async def crowded(past):
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.cases(1)
 async def test_history_and_line_never_walk_through_what_has_ended(crowded, analyzed):
     database = crowded.database
     if analyzed:

@@ -54,7 +54,7 @@ class Books:
 
     async def render(self, job, seconds):
         await self.store.begin_preparing(job.id)
-        await self.store.enqueue(job.id, spec=job.spec, image=None, verdict=Verdict())
+        await self.store.enqueue(job.id, spec=job.spec, verdict=Verdict())
         await self.store.claim(job.id, FREE)
         manifest = Manifest(
             name="clip.mp4",
@@ -162,7 +162,7 @@ async def test_forgetting_keeps_the_quota_of_the_day_and_then_the_total(books):
     assert (usage.requester_spent, usage.tenant_spent) == (0, 20_000)
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings.default.max_examples // 8)
 @given(st.lists(jobs, max_size=12))
 def test_every_second_is_accounted_for_and_nothing_is_let_in_above_a_limit(orders):
     async def play(path):

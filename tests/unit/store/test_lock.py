@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from inference.domain.errors import StoreError
-from inference.store.lock import own
+from inference.store.data_directory import own
 
 HOLD = """
 import sys, pathlib
 from inference.domain.errors import StoreError
-from inference.store.lock import own
+from inference.store.data_directory import own
 try:
     with own(pathlib.Path(sys.argv[1])):
         print("held", flush=True)

@@ -3,12 +3,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from inference.domain.errors import StoreError
-from inference.store.maintenance import DATABASE_NAME, backup, check
+from inference.store.backups import rotate
+from inference.store.maintenance import DATABASE_NAME, backup, check, opened
 from inference.store.sqlite.migrate import migrations
 
 
@@ -101,3 +104,36 @@ def test_a_damaged_page_is_not_saved_as_if_it_were_a_backup(data, tmp_path):
         backup(data, tmp_path / "copy.sqlite3")
     assert caught.value.code == "store.corrupt"
     assert not list(tmp_path.glob("copy*"))
+
+
+def reads_it(data):
+    with opened(data / DATABASE_NAME) as connection:
+        connection.execute("SELECT count(*) FROM jobs").fetchall()
+
+
+COMES_AND_GOES = (
+    "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1]);"
+    " print(connection.execute('SELECT value FROM counters').fetchall()); connection.close()"
+)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "look", [reads_it, check, lambda data: rotate(data, data / "backups", keep=1)]
+)
+def test_a_look_by_the_owner_of_the_database_leaves_its_locks(data, look):
+    """Closing any descriptor of a file drops all locks that the process has on it.
+
+    Another process would then take itself for the last one, and delete the log that is in use.
+    """
+    path = data / DATABASE_NAME
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as owner:
+        owner.execute("UPDATE counters SET value = 7")
+        look(data)
+        command = [sys.executable, "-c", COMES_AND_GOES, str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+        assert path.with_name(f"{path.name}-wal").exists()
+        owner.execute("UPDATE counters SET value = 8")
+        seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "8" in seen
+    assert "7" not in seen

@@ -11,6 +11,8 @@ from inference.store.sqlite import migrate as module
 from inference.store.sqlite.database import open_database
 from inference.store.sqlite.migrate import migrate, migrations
 
+pytestmark = pytest.mark.usefixtures("unmigrated")
+
 LATEST = migrations()[-1][0]
 
 
@@ -41,6 +43,7 @@ def test_migrations_are_numbered_without_a_gap():
     assert [number for number, _ in migrations()] == list(range(1, LATEST + 1))
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("old", range(LATEST + 1))
 async def test_every_older_database_becomes_the_same_new_one(tmp_path, old):
     fresh, upgraded = tmp_path / "fresh.sqlite3", tmp_path / "upgraded.sqlite3"
@@ -79,17 +82,24 @@ async def test_a_database_of_a_later_release_is_not_touched(path):
     assert schema(path) == before
 
 
-async def test_a_migration_that_fails_in_the_middle_leaves_nothing_behind(path, monkeypatch):
+@pytest.mark.parametrize(("old", "left"), [(0, []), (1, ["one"])])
+async def test_a_migration_that_fails_in_the_middle_leaves_nothing_behind(
+    path, monkeypatch, old, left
+):
     broken = "CREATE TABLE half (x); INSERT INTO nowhere VALUES (1);"
     steps = [(1, "CREATE TABLE one (x);"), (2, broken), (3, "CREATE TABLE three (x);")]
+    monkeypatch.setattr(module, "migrations", lambda: steps[:1])
+    if old:
+        async with aiosqlite.connect(path, isolation_level=None) as connection:
+            await migrate(connection)
     monkeypatch.setattr(module, "migrations", lambda: steps)
 
     async with aiosqlite.connect(path, isolation_level=None) as connection:
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
             await migrate(connection)
 
-    assert [name for name, _ in schema(path)] == ["one"]
-    assert version(path) == 1
+    assert [name for name, _ in schema(path)] == left
+    assert version(path) == old
 
 
 OLD_JOB = {
@@ -144,6 +154,7 @@ def with_a_job(path, number):
         connection.execute("INSERT INTO shares VALUES ('discord:1', 5.0)")
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("old", [1, 3, 7, 8, LATEST - 1])
 @pytest.mark.parametrize(
     ("table", "column", "junk"),

@@ -30,7 +30,7 @@ async def accepted(store, **changes):
 async def delivering(store):
     job = await accepted(store)
     await store.begin_preparing(job.id)
-    await store.enqueue(job.id, spec=a_spec(), image=None, verdict=Verdict())
+    await store.enqueue(job.id, spec=a_spec(), verdict=Verdict())
     await store.claim(job.id, CHARGE)
     await store.finish(job.id, MANIFEST, CHARGE)
     return await store.deliver(job.id, Verdict())
@@ -124,7 +124,7 @@ async def test_five_changes_while_the_platform_is_away_are_one_edit(store, outbo
     assert await due(outbox) == []
 
     await store.begin_preparing(job.id)
-    await store.enqueue(job.id, spec=a_spec(), image=None, verdict=Verdict())
+    await store.enqueue(job.id, spec=a_spec(), verdict=Verdict())
     await store.claim(job.id, CHARGE)
     await store.request_cancel(job.id)
     await store.cancel(job.id, running=True)
@@ -287,7 +287,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings.default.max_examples // 8)
 @given(STEPS)
 async def test_whatever_happened_the_next_time_is_when_something_is_due(tmp_path_factory, steps):
     clock, events = ManualClock(), EventBus()

@@ -75,6 +75,7 @@ class Failing:
         return await self._connection.execute_fetchall(sql, parameters)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("statement_", ["BEGIN", "INSERT", "COMMIT"])
 @pytest.mark.parametrize(("name", "code"), FAULTS)
 async def test_what_sqlite_says_of_the_machine_is_a_store_error_and_passes(

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.domain.errors import EngineError, NotFound, UserError, WorkerLost
+from inference.domain.reference import Attached, FromParent, Kept, Prepared
 from inference.domain.render import Manifest, Progress, Stage
-from inference.domain.spec import Aesthetic, Aspect, Camera, Motion, Resolution, Spec
+from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import Corner, WatermarkSettings
 from inference.workers.executor import RenderTask
 from inference.workers.protocol import (
@@ -39,6 +40,11 @@ data = st.dictionaries(
     texts, st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
 )
 paths = st.from_regex(r"/[a-zé ]{1,9}/[\udc80-\udcff]?[a-z]{1,5}", fullmatch=True).map(Path)
+references = st.one_of(
+    st.builds(Attached, texts),
+    st.builds(FromParent, st.sampled_from(Kept)),
+    st.builds(Prepared, st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)),
+)
 specs = st.builds(
     Spec,
     prompt=texts,
@@ -46,17 +52,17 @@ specs = st.builds(
     resolution=st.sampled_from(Resolution),
     aspect=st.sampled_from(Aspect),
     frames=st.integers(),
-    motion=st.sampled_from(Motion),
-    aesthetic=st.sampled_from(Aesthetic),
-    camera=st.sampled_from(Camera),
+    options=st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()),
     refine=st.booleans(),
     seed=st.integers(),
     steps=st.integers(),
     cfg=numbers,
-    fps=st.integers(),
     loops=st.integers(),
     negative=st.none() | texts,
-    image=st.none() | texts,
+    image=st.none() | references,
+    last=st.none() | references,
+    latents=st.none() | references,
+    texts=st.dictionaries(st.text(), texts),
 )
 watermarks = st.builds(
     WatermarkSettings,

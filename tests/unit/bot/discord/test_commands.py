@@ -1,33 +1,42 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import discord
 import pytest
+from structlog.testing import capture_logs
 
 from bot.discord import command_sync
 from bot.discord.access import USED
+from bot.discord.inbound import autocomplete
 from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import CatalogTranslator, make_tree
 from bot.discord.invite import address
-from commands.catalog import COMMANDS
+from commands.catalog import built_in_commands
+from commands.context import Command, CommandSet
 from commands.installation import Installation
+from commands.option_set import OptionSet
+from inference.domain.capabilities import Lengths, ModelOption, OptionKind
+from inference.engines.geometry import SIZES
+from tests.fakes.commands import COMMANDS
 from tests.fakes.discord.command_rules import check_commands
+from tests.fakes.models import MODELS
 
 NAME = re.compile(r"[-_a-z0-9]{1,32}")
 KOREAN_NAME = re.compile(r"[-_a-z0-9가-힣]{1,32}")
 
 
-async def told(*, assistant: bool) -> list[dict[str, Any]]:
-    installation = Installation(models=(), default_model="", assistant=assistant)
+async def told(*, assistant: bool, models=(), commands=COMMANDS) -> list[dict[str, Any]]:
+    installation = Installation(models=models, default_model="", assistant=assistant)
     async with discord.Client(intents=discord.Intents.none()) as client:
         gateway = CommandGateway(
             SimpleNamespace(installation=installation), client, Answers(), None, ()
         )
-        tree = make_tree(client, gateway, COMMANDS)
+        tree = make_tree(client, gateway, commands)
         await tree.set_translator(CatalogTranslator())
         return await command_sync.payload(tree)
 
@@ -180,3 +189,109 @@ def test_the_invitation_asks_for_what_is_used_and_no_more():
         "send_messages",
         "send_messages_in_threads",
     }
+
+
+async def test_a_plugins_command_has_its_own_name_and_words():
+    async def dance(call):
+        raise AssertionError
+
+    texts = {"en": "Dances.", "ko": "춤춰요."}
+    with capture_logs() as logs:
+        [group, *_] = await told(
+            assistant=True,
+            commands=[Command(parent="party", name="dance", handler=dance, texts=texts)],
+        )
+    [made] = group["options"]
+    assert (made["name"], made["description"]) == ("dance", "Dances.")
+    assert made["description_localizations"]["ko"] == "춤춰요."
+    assert (group["name"], group["description"]) == ("party", "party")
+    assert logs == []
+
+
+def a_model(*own, name="many", **changes):
+    card = replace(MODELS.capabilities("testcard"), name=name, negative=True, **changes)
+    return replace(card, options=(*card.options, *own))
+
+
+def an_option(number, *, choices=("on", "off"), help="What it does"):  # noqa: A002
+    return ModelOption(
+        name=f"own-{number}",
+        kind=OptionKind.CHOICE,
+        choices=choices,
+        default=choices[0],
+        advanced=True,
+        texts={"en": help},
+    )
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [an_option(number) for number in range(40)],
+        [
+            an_option(number, choices=tuple(f"{'x' * 80} {n}" for n in range(25)), help="y" * 150)
+            for number in range(40)
+        ],
+        [an_option(n, choices=tuple(f"{'x' * 90} {m}" for m in range(25))) for n in range(2)],
+    ],
+    ids=["many", "many and long", "two that are long"],
+)
+async def test_of_too_many_options_the_least_used_are_left_to_more(own):
+    models = (a_model(*own), a_model(name="plain"))
+    options = OptionSet(models)
+    made = await told(
+        assistant=True, models=models, commands=CommandSet(built_in_commands(options))
+    )
+    assert check_commands(made, in_guild=False) == []
+    for name in ("generate", "image", "animate", "random"):
+        offered = [option["name"] for option in named(made, name)["options"]]
+        assert offered[-1] == "more"
+        assert {"resolution", "aspect", "seed", "model"} <= set(offered)
+
+
+async def test_values_that_depend_on_the_model_are_proposed_instead_of_listed():
+    fours = Lengths.rule(offset=1, step=4, shortest=5, longest=241)
+    small = {key: size for key, size in SIZES.items() if key[0] == "360p"}
+    models = (a_model(lengths=fours), a_model(name="plain", sizes=small))
+    options = OptionSet(models)
+    made = await told(
+        assistant=True, models=models, commands=CommandSet(built_in_commands(options))
+    )
+    shown = {option["name"]: option for option in named(made, "generate")["options"]}
+    assert shown["frames"]["autocomplete"]
+    assert shown["resolution"]["autocomplete"]
+    assert shown["aspect"]["choices"][0]["value"] == "16:9"
+
+    installation = Installation(models=models, default_model="many")
+    frames, resolution = options.shown["frames"], options.shown["resolution"]
+    assert await proposed(frames, "", installation, None) == pytest.approx(
+        [1, *range(5, 242, 10)][:25], abs=8
+    )
+    assert await proposed(frames, "100", installation, "many") == [101, 97]
+    assert await proposed(frames, "9", installation, "plain") == [49, 97]
+    assert await proposed(resolution, "", installation, "plain") == ["360p"]
+    assert len(await proposed(resolution, "", installation, "nobody")) > 1
+
+
+async def proposed(option, typed, installation, model):
+    call = SimpleNamespace(
+        installation=installation, locale="en", options={} if model is None else {"model": model}
+    )
+    source = autocomplete.values_of(option)
+    return [choice.value for choice in await autocomplete.suggest(option, source, typed, call)]
+
+
+@pytest.mark.parametrize("count", [5, 60])
+async def test_options_of_plugins_beyond_what_discord_takes_spoil_no_command(count):
+    words = tuple(f"{'word ' * 30}{number}" for number in range(count))
+    own = (
+        ModelOption(name="words", kind=OptionKind.CHOICE, choices=words, default=words[0]),
+        ModelOption(name="empty", kind=OptionKind.CHOICE, choices=("", "a", "a"), default=""),
+        ModelOption(name="huge", kind=OptionKind.INTEGER, highest=10**30, default=1),
+        ModelOption(name="text", kind=OptionKind.TEXT, max_length=10**6, default=""),
+        ModelOption(name="told", kind=OptionKind.FLAG, default=False, texts={"en": "x" * 4000}),
+    )
+    models = (replace(MODELS.capabilities("testcard"), options=own),)
+    commands = CommandSet(built_in_commands(OptionSet(models)))
+    made = await told(assistant=True, models=models, commands=commands)
+    assert check_commands(made, in_guild=False) == []

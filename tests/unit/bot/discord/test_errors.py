@@ -9,6 +9,12 @@ import pytest
 
 from bot.discord.errors import refusal, refuses_words, translate_errors
 from inference.domain.errors import DeliveryError
+from tests.fakes.orders import a_job
+
+CLIENT = SimpleNamespace(get_guild=lambda _: None)
+JOB = a_job(
+    address={"channel": 7, "user": 1, "application": 2, "interaction": 3, "token": "secret"}
+)
 
 
 def answer(status: int, code: int = 0, errors=None, **headers: str) -> discord.HTTPException:
@@ -84,17 +90,17 @@ def test_the_wait_that_discord_asks_for_is_kept():
     "lost", [aiohttp.ServerDisconnectedError(), ConnectionResetError(), TimeoutError()]
 )
 def test_no_answer_is_for_later(lost):
-    with pytest.raises(DeliveryError) as caught, translate_errors():
+    with pytest.raises(DeliveryError) as caught, translate_errors(CLIENT, JOB):
         raise lost
     assert caught.value.transient
 
 
 def test_a_long_rate_limit_is_the_outboxs_business():
-    with pytest.raises(DeliveryError) as caught, translate_errors():
+    with pytest.raises(DeliveryError) as caught, translate_errors(CLIENT, JOB):
         raise discord.RateLimited(42.0)
     assert (caught.value.transient, caught.value.retry_after) == (True, 42.0)
 
 
 def test_being_cancelled_passes():
-    with pytest.raises(asyncio.CancelledError), translate_errors():
+    with pytest.raises(asyncio.CancelledError), translate_errors(CLIENT, JOB):
         raise asyncio.CancelledError

@@ -11,7 +11,7 @@ from bot.slack.outbound import blocks
 from bot.slack.outbound.text import escape, literal
 from commands.actions import Action, ButtonId
 from commands.forms import Field, Form
-from commands.text.card import Bar, Button, Card, CardKind, Instant, Person
+from commands.text.card import Bar, Button, Card, CardKind, Confirm, Instant, Person
 from tests.fakes.slack.blocks import message_problems, view_problems
 from tests.fakes.slack.model import walk
 from tests.unit.bot.card_samples import CLIP, ERROR, RUNNING, WAITING
@@ -58,8 +58,9 @@ def test_nothing_that_people_type_is_read_as_markup(text):
     card = Card(kind=CardKind.FAILED, lines=((ANN, text), (text,)), ping=True)
     [marked] = texts(blocks.message(card).blocks, "mrkdwn")
     assert re.fullmatch(r"<@U0ANN>[^<>*_~`]*", marked)
-    titled = blocks.message(replace(card, title=text or "-"))
-    assert texts(titled.blocks, "mrkdwn") == []
+    titled = blocks.message(replace(card, title=text or "-", owner=ANN, facts=text))
+    [marked] = texts(titled.blocks, "mrkdwn")
+    assert re.fullmatch(r"<@U0ANN>[^<>*_~`]*", marked)
     assert not set("<>") & set(titled.text)
 
 
@@ -68,6 +69,9 @@ def test_what_goes_with_a_file_has_the_one_ping_and_no_other_markup(text):
     card = Card(kind=CardKind.CLIP, lines=((ANN, " ", text), (text, ANN)), ping=True)
     said = blocks.comment(card)
     assert re.fullmatch(r"<@U0ANN>[^<>*_~`]*", said)
+    titled = blocks.comment(replace(card, title=text))
+    assert titled.endswith(said)
+    assert re.fullmatch(r"(?:\*[^<>*_~`]+\*\n)?", titled.removesuffix(said))
 
 
 def test_buttons_below_a_file_are_announced_by_its_facts():
@@ -84,26 +88,60 @@ def test_buttons_without_facts_are_announced_all_the_same():
 
 def test_a_waiting_card_shows_prompt_owner_facts_place_and_button():
     text, drawn = blocks.message(WAITING)
-    assert [block["type"] for block in drawn] == ["section", "context", "context", "actions"]
-    assert drawn[0]["text"]["text"] == "🎬 a red fox running through snow  @\u2068kim\u2069"
-    assert "720p · 16:9 · 97 frames" in words(drawn[1:2])
-    assert texts(drawn[2:3]) == [
-        "2nd in queue · starts in about 1 min, ready about ",
-        "<!date^52320^{time}|14:32 UTC>",
-    ]
+    assert [block["type"] for block in drawn] == ["header", "context", "section", "actions"]
+    assert drawn[0]["text"]["text"] == "🎬 a red fox running through snow"
+    assert words(drawn[1:2]) == (
+        "@\u2068kim\u2069 · 720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623"
+        " · 7Q2FK9XDAB"
+    )
+    assert words(drawn[2:3]) == (
+        "2nd in queue · starts in about 1 min, ready about <!date^52320^{time}|14:32 UTC>"
+    )
     [button] = drawn[3]["elements"]
-    assert (button["action_id"], button["style"]) == (f"v1:cancel:{JOB}", "danger")
+    assert (button["action_id"], "style" in button) == (f"v1:cancel:{JOB}", False)
     assert "a red fox running through snow" in text
 
 
-def test_progress_is_a_bar_before_the_last_line():
-    drawn = blocks.message(RUNNING).blocks
-    assert "▓▓▓▓▓▓▓▓▓░░░░░░  step 18 of 30 · about 14 s left" in words(drawn)
+def test_progress_is_a_bar_in_full_size_with_the_time_it_is_ready_at():
+    card = replace(RUNNING, ready=("ready about ", Instant(at=52320.5)))
+    _, _, bar, step, _ = blocks.message(card).blocks
+    assert (bar["type"], step["type"]) == ("section", "context")
+    assert words(bar) == ("▓▓▓▓▓▓▓▓▓░░░░░░  60 % · ready about <!date^52320^{time}|14:32 UTC>")
+    assert words(step) == "step 18 of 30 · about 14 s left"
 
 
 def test_progress_without_a_line_is_a_bar():
     card = Card(kind=CardKind.RUNNING, title="fox", progress=Bar(done=0, total=0))
     assert "░" * 15 in words(blocks.message(card).blocks)
+
+
+def test_what_cannot_be_undone_is_in_a_menu_that_asks():
+    asked = Confirm(title="Delete it?", text="It is gone then.", yes="Delete", no="Keep")
+    buttons = (
+        Button(key=ButtonId(action=Action.REROLL, job=JOB), label="Reroll"),
+        Button(key=ButtonId(action=Action.LARGER, job=JOB), label="Again, larger"),
+        Button(key=ButtonId(action=Action.DELETE, job=JOB), label="Delete", confirm=asked),
+    )
+    card = Card(kind=CardKind.DONE, title="fox", buttons=buttons, menu="More…", job=JOB)
+    text, drawn = blocks.message(card)
+    assert message_problems(text, drawn) == []
+    *row, menu = drawn[-1]["elements"]
+    assert [each["action_id"] for each in row] == [f"v1:reroll:{JOB}", f"v1:larger:{JOB}"]
+    assert (menu["type"], menu["action_id"]) == ("overflow", f"v1:more:{JOB}")
+    assert [each["value"] for each in menu["options"]] == [f"v1:delete:{JOB}"]
+    assert words(menu["confirm"]) == "Delete it?\nIt is gone then.\nDelete\nKeep"
+
+
+def test_a_finished_card_has_a_link_and_the_picture_that_slack_has():
+    card = Card(kind=CardKind.DONE, title="fox", owner=ANN, lines=(("ready in 2 s",),), job=JOB)
+    link = blocks.Link("https://a.slack.com/archives/C1/p2", "Open image ↗")
+    text, drawn = blocks.message(card, link=link, picture=blocks.Picture("F1", "a <fox>"))
+    assert message_problems(text, drawn) == []
+    assert [block["type"] for block in drawn] == [
+        *("header", "context", "image", "section", "section")
+    ]
+    assert (drawn[2]["slack_file"], drawn[2]["alt_text"]) == ({"id": "F1"}, "a &lt;fox&gt;")
+    assert words(drawn[4]) == "<https://a.slack.com/archives/C1/p2|Open image ↗>"
 
 
 def test_only_a_card_that_pings_mentions_its_person_and_only_once():
@@ -135,7 +173,8 @@ def test_lists_share_sections_and_long_ones_are_cut():
 
 
 def test_a_link_stands_before_the_buttons():
-    text, drawn = blocks.message(CLIP, link="https://a.slack.com/files/F1")
+    link = blocks.Link("https://a.slack.com/files/F1", "7Q2FK9XDAB.mp4")
+    text, drawn = blocks.message(CLIP, link=link)
     assert drawn[-2]["text"]["text"] == "<https://a.slack.com/files/F1|7Q2FK9XDAB.mp4>"
     assert text.endswith("https://a.slack.com/files/F1")
 

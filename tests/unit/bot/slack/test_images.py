@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 
 import pytest
 from aiohttp import web
@@ -11,7 +12,7 @@ from bot.slack.api.calls import Calls
 from bot.slack.api.clients import Clients, Credentials
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.hosts import is_slacks
-from bot.slack.inbound.images import RETRY_SECONDS, SlackImages
+from bot.slack.inbound.images import TRIES, ImageFetcher
 from inference.domain.errors import UserError
 from inference.media.results import ImageLimits
 from inference.store.sqlite.database import open_database
@@ -91,7 +92,7 @@ async def images(place, tmp_path):
     clock = Hurried()
     clients = Clients(Credentials(bot_token=TOKEN), api_base_url=str(place.url / "api/"))
     async with open_database(tmp_path / "rushes.db") as database, clients.connected(database):
-        yield SlackImages(Calls(clients, Limiter(clock)), clock, limits=LIMITS)
+        yield ImageFetcher(Calls(clients, Limiter(clock)), clock, limits=LIMITS)
 
 
 def moved_to(url):
@@ -100,7 +101,7 @@ def moved_to(url):
 
 def job(image="F1"):
     address = Address(team="T1", channel="C1", user="U1")
-    return a_job(address=address.as_dict(), spec=a_spec(image=image))
+    return a_job(address=asdict(address), spec=a_spec(image=image))
 
 
 async def refusal(images, tmp_path, **kwargs):
@@ -126,7 +127,7 @@ async def test_slack_is_asked_again_while_it_is_in_trouble(place, images, tmp_pa
 async def test_slack_is_not_asked_for_ever(place, images, tmp_path):
     place.infos = ["internal_error"] * 20
     assert (await refusal(images, tmp_path)).code == "image.fetch_failed"
-    assert len(place.infos) == 20 - len(RETRY_SECONDS) - 1
+    assert len(place.infos) == 20 - TRIES
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,11 @@ from aiohttp import web
 from bot.platform import Services
 from bot.slack.api.clients import Clients, Credentials
 from bot.slack.installations import Installation
+from bot.slack.lookups.people import (
+    KEPT_SECONDS,
+    People,
+)
 from bot.slack.origin import Origin, answering_team
-from bot.slack.people import KEPT_SECONDS, People
 from inference.store.sqlite.database import open_database
 
 HOME = Installation(
@@ -70,6 +73,7 @@ async def people(directory, tmp_path, clock):
             jobs=None,
             installation=None,
             policy=None,
+            commands=None,
             language="en",
             database=database,
             operators=frozenset({"slack:T1:UOP"}),

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.inbound.command_text import line, prompt, unescape, without_mention
+from bot.slack.inbound.command_text import command, prompt, unescape, without_mention
 from bot.slack.outbound.text import escape
 from commands.parsing.flags import parse
+from tests.fakes.commands import COMMANDS
+from tests.fakes.options import OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -40,11 +42,11 @@ def test_plain_words_stay_as_they_are(text):
 
 
 def test_mentions_stay_where_commands_are_about_people():
-    assert line("/rushes-admin block <@U123|bob> &amp; co") == (
+    assert command("/rushes-admin block <@U123|bob> &amp; co", COMMANDS.parents) == (
         "/rushes-admin block <@U123|bob> & co"
     )
-    assert line("/generate <@U123|bob> &amp; co") == "/generate @bob & co"
-    assert line("/refine <@U123|bob>") == "/refine @bob"
+    assert command("/generate <@U123|bob> &amp; co", COMMANDS.parents) == "/generate @bob & co"
+    assert command("/refine <@U123|bob>", COMMANDS.parents) == "/refine @bob"
 
 
 @pytest.mark.parametrize("said", ["<@UBOT> a fox", "a <@UBOT> fox", "<@UBOT|rushes>  a fox"])
@@ -59,6 +61,6 @@ def test_only_the_bot_itself_is_taken_out():
 
 
 def test_escaped_flags_with_curly_quotes_are_read():
-    typed = parse(prompt("a fox &amp; snow —ar 9:16 —no “rain &lt;heavy&gt;”"))
+    typed = parse(prompt("a fox &amp; snow —ar 9:16 —no “rain &lt;heavy&gt;”"), OPTIONS)
     assert typed.prompt == "a fox & snow"
     assert typed.options == {"aspect": "9:16", "negative": "rain <heavy>"}

@@ -10,6 +10,7 @@ from tests.fakes.slack.responses import new_response_url
 from tests.unit.fakes.slack.app import MODAL, button, section
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("blocks", "problem"),
     [

@@ -28,6 +28,7 @@ async def test_a_scripted_429_and_a_lost_answer(slack, client, general):
     assert not slack.violations
 
 
+@pytest.mark.slow
 async def test_an_event_comes_again_when_the_socket_breaks(slack, online, app, alice, general):
     slack.hub.mail.retry_seconds = (0.2,) * 10
     slack.socket.numb()

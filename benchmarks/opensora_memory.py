@@ -1,0 +1,155 @@
+"""What Open-Sora v1.3 would take of a GPU, by a dry run without one (`tests/opensora/dry_run`).
+
+    python -m benchmarks.opensora_memory             peak memory beside the plan, by card and mode
+    python -m benchmarks.opensora_memory --derive    coefficients for `inference/engines/memory.py`
+    python -m benchmarks.opensora_memory --roofline  seconds by kind of work, if each operation took
+                                                     what one H100 needs for it at best
+    --plain                                          as on a card where Triton does not work
+
+Real are devices, types, shapes and the order of things; unknown are kernels' scratch space and gaps
+between tensors. CUDA graphs are planned for and not recorded. Each case takes about ten seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from unittest import mock
+
+from inference.domain.spec import Resolution
+from inference.engines import memory
+from inference.engines.memory import Saving
+from tests.opensora.dry_run.engine import FULL, Case, DryEngine, Report, case
+
+CARDS = (85, 48, 24)
+"""Gigabytes, as cards are sold; what a program gets of one differs by a little."""
+
+STEPS = 1
+"""Of a case whose memory is asked for: the second takes no more than the first."""
+
+CHUNKS = 2
+"""Of frames that are decoded of such a case: those after take as much as the second."""
+
+FORWARDS = 50
+"""Of thirty steps: from the tenth on, every other one goes without guidance."""
+
+PROMPT = "a red fox running through snow in the morning light, seen from the side"
+
+KINDS = ("matrices", "attention", "convolutions", "memory", "copies")
+"""Of work."""
+
+STAGES = ("text", "sample", "decode")
+"""As the engine names them."""
+
+MODES: dict[str, dict[str, object]] = {
+    "text": {},
+    "text, negative prompt": {"negative": "dull and grey"},
+    "image": {"frames": 1},
+    "from an image": {"image": True},
+    "between two images": {"image": True, "last": True},
+    "extended": {"latents": "x", "after_frames": 49},
+    "two passes": {"loops": 2},
+}
+
+
+Row = Sequence[str]
+
+
+def main() -> None:
+    """Read the arguments, run dry, print a table for RESULTS.md row by row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--derive", action="store_true", help="the planner's coefficients")
+    parser.add_argument("--roofline", action="store_true", help="seconds by kind of work")
+    parser.add_argument("--plain", action="store_true", help="without the Triton kernels")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    options = parser.parse_args()
+    dry = DryEngine(FULL, with_kernels=not options.plain)
+    if options.derive:
+        rows = coefficients(dry, options.modes)
+    elif options.roofline:
+        rows = roofline(dry)
+    else:
+        rows = peaks(dry, options.modes)
+    for number, row in enumerate(rows):
+        print("|", " | ".join(row), "|", flush=True)
+        if not number:
+            print("|", " | ".join("---" for _ in row), "|")
+
+
+def peaks(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
+    """Run every mode on every card; yield peak and plan in GB."""
+    yield ("peak / plan, GB", *(f"{card} GB" for card in CARDS))
+    for name, wanted in _cases(modes):
+        found: dict[Saving | None, str] = {None: "does not fit"}
+        planned = []
+        for card in CARDS:
+            dry.ledger.memory_bytes = card * 10**9
+            planned.append(memory.plan(dry.footprint, wanted.shape, dry.ledger.memory_bytes))
+            if planned[-1] not in found:
+                found[planned[-1]] = _cell(dry.render(wanted, chunks=CHUNKS))
+        yield (name, *(found[saving] for saving in planned))
+
+
+def _cell(report: Report) -> str:
+    exceeded = any(size > report.planned[stage] for stage, (size, _) in report.peaks.items())
+    wrong = " EXCEEDED" if exceeded or report.savings else ""
+    saving = report.saving.name.lower().replace("_", " ")
+    return f"{report.peak / 1e9:.1f} / {report.plan / 1e9:.1f} {saving}{wrong}"
+
+
+def coefficients(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
+    """Run every mode with every saving; yield the coefficients that its peaks would need."""
+    fused = "_FUSED" if dry.footprint.fused else ""
+    names = ("_ENCODING", "_EVALUATION", f"_DECODING{fused}", f"_DECODING_SLICED{fused}")
+    yield ("", *names)
+    largest = dict.fromkeys(names, 0.0)
+    for label, wanted in _cases(modes):
+        for saving in (Saving.RESIDENT, Saving.SEQUENTIAL, Saving.ALONE):
+            decoding = names[3] if saving is Saving.ALONE else names[2]
+            report = dry.render(wanted, saving, chunks=CHUNKS)
+            needed = {
+                name: _needed(name, stage, dry, wanted, report)
+                for name, stage in zip((*names[:2], decoding), STAGES, strict=True)
+            }
+            largest |= {name: max(largest[name], value) for name, value in needed.items()}
+            cells = (f"{needed[name]:.4g}" if name in needed else "" for name in names)
+            yield (f"{label}, {saving.name.lower()}", *cells)
+    yield ("largest", *(f"{largest[name]:.4g}" for name in names))
+    yield ("in use", *(f"{getattr(memory, name):.4g}" for name in names))
+
+
+def _needed(name: str, stage: str, dry: DryEngine, wanted: Case, report: Report) -> float:
+    """Return the value of a coefficient with which a stage is predicted exactly."""
+
+    def predicted(value: float) -> int:
+        with mock.patch.object(memory, name, value):
+            return memory.stage_bytes(dry.footprint, wanted.shape, report.saving)[stage]
+
+    return (report.peaks[stage][0] - predicted(0)) / (predicted(1) - predicted(0))
+
+
+def roofline(dry: DryEngine) -> Iterator[Row]:
+    """Yield the seconds of a job by kind of work, its steps scaled from two to thirty."""
+    yield ("seconds", *KINDS, "sum")
+    for label, wanted in _timed():
+        report = dry.render(wanted)
+        for stage, factor in (("sample", FORWARDS / report.forwards), ("decode", 1)):
+            seconds = [factor * report.seconds[stage, kind] for kind in KINDS]
+            yield (f"{label}, {stage}", *(f"{value:.2f}" for value in (*seconds, sum(seconds))))
+
+
+def _timed() -> Iterator[tuple[str, Case]]:
+    for resolution, frames in ((Resolution.P720, 97), (Resolution.P360, 97), (Resolution.P360, 1)):
+        wanted = case(resolution=resolution, frames=frames, steps=2, prompt=PROMPT)
+        yield f"{resolution.value} x {frames}", wanted
+
+
+def _cases(modes: Sequence[str]) -> Iterator[tuple[str, Case]]:
+    for resolution in (Resolution.P720, Resolution.P360):
+        for name in modes:
+            wanted = case(**{"resolution": resolution, "frames": 97, "steps": STEPS} | MODES[name])
+            yield f"{resolution.value} {name}", wanted
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Subcommands for operators: health, configuration and shell completion."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bot.cli.handlers import CliHandler, _config, _print, language, run_async
+from commands.schema import Option
+from commands.text.messages import text
+from inference.domain.errors import RushesError
+
+SHELLS = ("bash", "zsh")
+
+_MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+def add_subcommands(
+    known: argparse._SubParsersAction[Any],
+    where: argparse.ArgumentParser,
+    language_option: argparse.ArgumentParser,
+    help_of: Callable[[str], str],
+    *,
+    whole: Callable[[Sequence[Option]], argparse.ArgumentParser],
+) -> None:
+    """Add the subcommands to the command line.
+
+    Args:
+        known: Takes them.
+        where: The options that say which config and data directory.
+        language_option: The option that says which language.
+        help_of: Returns the help for a key.
+        whole: Returns the whole command line with these flags of prompts, for completion.
+    """
+
+    def add(among: argparse._SubParsersAction[Any], key: str, handler: CliHandler | None) -> Any:
+        told, name = help_of(key), key.rpartition(".")[2]
+        parents = [language_option if handler is None else where]
+        added = among.add_parser(name, parents=parents, help=told, description=told)
+        if handler is not None:
+            added.set_defaults(handler=handler, parser=added)
+        return added
+
+    examining = add(known, "cli.verb.doctor", doctor)
+    examining.add_argument("--json", action="store_true", help=help_of("cli.doctor.json"))
+    examining.add_argument("--offline", action="store_true", help=help_of("cli.doctor.offline"))
+    examining.add_argument("--bundle", type=Path, metavar="FILE", help=help_of("cli.doctor.bundle"))
+    asking = add(known, "cli.verb.health", health)
+    asking.add_argument("--strict", action="store_true", help=help_of("cli.health.strict"))
+    configuring = add(known, "cli.verb.config", None).add_subparsers(metavar="WHAT", required=True)
+    add(configuring, "cli.verb.config.show", config_show)
+    completing = add(known, "cli.verb.completion", partial(completion, whole))
+    completing.add_argument("shell", choices=SHELLS, help=help_of("cli.completion.shell"))
+
+
+def health(options: argparse.Namespace) -> int:
+    """Say whether the running Rushes is ready, and what is wrong with it."""
+    from bot.control.client import connect
+
+    locale = language(options.lang)
+    config = _config(options)
+
+    async def ask() -> int:
+        async with connect(config.bot.data_dir) as client:
+            found = await client.health()
+        for problem in found.problems.values():
+            _print(problem)
+        if not found.ready:
+            _print(text("cli.health.not_ready", locale))
+        elif not found.problems:
+            _print(text("cli.health.ready", locale, platforms=", ".join(found.platforms)))
+        return 0 if found.ready and not (options.strict and found.problems) else 1
+
+    return run_async(ask())
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Examine everything; 1 when something that is configured does not work."""
+    import json
+
+    from bot.doctor import bundle, configuration, examination
+    from bot.doctor.findings import Level
+    from inference.domain.errors import UserError
+
+    locale, config = language(options.lang), None
+    try:
+        config = _config(options)
+        found = run_async(examination.examine(config, locale, offline=options.offline))
+    except UserError as error:
+        if config is not None:
+            raise
+        found = [*examination.without_config(), *configuration.unreadable(error)]
+    if options.json:
+        data = [
+            {"check": one.check, "level": one.level, "code": one.code, "text": one.text(locale)}
+            for one in found
+        ]
+        _print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        width = max(len(one.check) for one in found)
+        for one in found:
+            _print(f"{_MARKS[one.level]}  {one.check:<{width}}  {one.text(locale)}")
+        numbers = Counter(one.level for one in found)
+        _print(
+            text(
+                "cli.doctor.summary",
+                locale,
+                fails=numbers[Level.FAIL],
+                warnings=numbers[Level.WARN],
+                oks=numbers[Level.OK],
+            )
+        )
+    if options.bundle is not None:
+        folder = options.data_dir or Path("data") if config is None else config.bot.data_dir
+        bundle.write(options.bundle, found, config, folder)
+        sys.stderr.write(text("cli.doctor.bundled", locale, path=str(options.bundle)) + "\n")
+    return 1 if any(one.level is Level.FAIL for one in found) else 0
+
+
+def db_backup(options: argparse.Namespace) -> int:
+    """Copy the database while it is in use: to a file, or among the daily backups."""
+    from bot.factories import backup_folder
+    from inference.store.backups import rotate
+    from inference.store.maintenance import backup
+
+    config = _config(options)
+    target = options.file
+    if target is None:
+        target = rotate(config.bot.data_dir, backup_folder(config), config.backup.keep)
+    else:
+        backup(config.bot.data_dir, target)
+    size = target.stat().st_size // 1024
+    _print(text("cli.db.saved", language(options.lang), path=str(target), kilobytes=size))
+    return 0
+
+
+def db_restore(options: argparse.Namespace) -> int:
+    """Put a backup in the place of the database, and keep the old one."""
+    from inference.store.backups import restore
+
+    config, locale = _config(options), language(options.lang)
+    kept = restore(config.bot.data_dir, options.file)
+    _print(text("cli.db.restored", locale, path=str(config.bot.data_dir)))
+    if kept is not None:
+        _print(text("cli.db.kept", locale, path=str(kept)))
+    return 0
+
+
+def config_show(options: argparse.Namespace) -> int:
+    """Print the effective configuration."""
+    from bot.config.effective import shown
+
+    for line in shown(_config(options)):
+        _print(line)
+    return 0
+
+
+def completion(
+    whole: Callable[[Sequence[Option]], argparse.ArgumentParser], options: argparse.Namespace
+) -> int:
+    """Print the script that completes the whole command line in a shell."""
+    import shtab
+
+    from bot import factories
+
+    flags: list[Option] = []
+    with contextlib.suppress(RushesError):  # a script without them is better than none
+        order = factories.described(_config(options)).options.order
+        flags = [option for option in order if option.flag is not None]
+    _print(shtab.complete(whole(flags), shell=options.shell))
+    return 0

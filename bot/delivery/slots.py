@@ -1,0 +1,104 @@
+"""Concurrency limits of delivery: one for each platform and kind of work.
+
+A platform that hangs, or uploads that take minutes, must not hold up anything else. Nor must one
+guild or workspace whose requests hang hold up the others of its platform: it gets half of a pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from inference.domain.outbox import ActKind
+
+
+class Pool(StrEnum):
+    """A pool of slots: a kind of work with its own concurrency limit on each platform."""
+
+    CARDS = "cards"
+    """Small messages: cards and notices."""
+    UPLOADS = "uploads"
+    """Messages with a file."""
+    REMOVALS = "removals"
+    PROGRESS = "progress"
+    """Edits that only show progress; skipped when there is no room."""
+    SHRINKING = "shrinking"
+    """Files that are made smaller before their upload; the media process has its own limit."""
+
+
+POOLS: Mapping[ActKind, Pool] = {
+    ActKind.CARD: Pool.CARDS,
+    ActKind.NOTICE: Pool.CARDS,
+    ActKind.CLIP: Pool.UPLOADS,
+    ActKind.SHEET: Pool.UPLOADS,
+    ActKind.REMOVAL: Pool.REMOVALS,
+}
+
+SLOTS: Mapping[Pool, int] = {
+    Pool.CARDS: 16,
+    Pool.UPLOADS: 8,
+    Pool.REMOVALS: 4,
+    Pool.PROGRESS: 4,
+}
+"""Jobs under way at once, on each platform."""
+
+TENANTS_SHARE = 2
+"""One tenant may have under way what fits into a pool, divided by this."""
+
+TRY_SECONDS: Mapping[Pool, float] = {
+    Pool.CARDS: 120.0,
+    Pool.UPLOADS: 300.0,
+    Pool.REMOVALS: 120.0,
+    Pool.PROGRESS: 20.0,
+}
+"""Time limit of one try; longer means that the connection is dead."""
+
+
+class Slots:
+    """Jobs under way, each once, and the room that is left for more."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, tuple[str, Pool]] = {}
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._taken
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Jobs under way, each with its pool: nothing else may be sent for them now."""
+        return {job_id: pool for job_id, (_, pool) in self._taken.items()}
+
+    def take(self, job_id: str, platform: str, pool: Pool) -> None:
+        """Put a job under way, or move it to another pool."""
+        self._taken[job_id] = (platform, pool)
+
+    def free(self, job_id: str) -> None:
+        """Note that a job is no longer under way."""
+        self._taken.pop(job_id, None)
+
+    def room(self, platforms: Iterable[str]) -> dict[tuple[str, ActKind], tuple[Pool, int, int]]:
+        """Return the pool of each kind of act on each platform, with its free slots, if any.
+
+        The last number is how many jobs of one tenant may be under way there.
+        """
+        used: dict[tuple[str, Pool], int] = {}
+        for taken in self._taken.values():
+            used[taken] = used.get(taken, 0) + 1
+        return {
+            (platform, kind): (pool, free, tenant_slots(pool))
+            for platform in platforms
+            for kind, pool in POOLS.items()
+            if (free := SLOTS[pool] - used.get((platform, pool), 0)) > 0
+        }
+
+    def full(self, platform: str, pool: Pool) -> bool:
+        """Whether a pool has no free slot."""
+        return sum(taken == (platform, pool) for taken in self._taken.values()) >= SLOTS[pool]
+
+
+def tenant_slots(pool: Pool) -> int:
+    """Return how many jobs of one tenant may be under way in a pool of a platform."""
+    return SLOTS[pool] // TENANTS_SHARE

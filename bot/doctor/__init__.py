@@ -1,0 +1,1 @@
+"""Doctor: examines the machine, the data and every service that Rushes uses; changes nothing."""

@@ -1,0 +1,72 @@
+"""Checks of the configuration, of plugins, and of the process that runs with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.config.sections import Config
+from bot.control.client import connect
+from bot.doctor.findings import Finding, failed, ok, warn
+from bot.plugin_report import PluginState, report
+from bot.preflight import problems
+from inference.domain.errors import RushesError, UserError, UserErrors
+from inference.engines.registry import WEIGHTS_CODES
+
+_ELSEWHERE = ("model.no_weights", "config.proxy", *WEIGHTS_CODES)
+"""How the codes begin of mistakes that a check of their own names."""
+
+
+def config(loaded: Config) -> Iterator[Finding]:
+    """Check the values against this machine, as a start would."""
+    found = [one for one in problems(loaded) if not one.code.startswith(_ELSEWHERE)]
+    yield from (failed("config", one) for one in found)
+    if not found:
+        yield ok("config", "doctor.config.fine")
+
+
+def unreadable(error: RushesError) -> Iterator[Finding]:
+    """Tell every mistake of a configuration that cannot be used."""
+    for one in error.errors if isinstance(error, UserErrors) else (error,):
+        yield failed("config", one)
+
+
+def plugins(config: Config | None = None) -> Iterator[Finding]:
+    """Use what other packages bring, as a start would.
+
+    Args:
+        config: Says which are disabled; None where it cannot be read.
+    """
+    found = report(config)
+    for package in found.packages:
+        for entry in package.entries:
+            if entry.problem is not None:
+                params = {"package": package.package, "group": entry.group, "name": entry.name}
+                error = UserError("plugin.broken", **params, problem=entry.summary)
+                yield failed("plugins", error)
+    for name in found.unknown_sections:
+        yield warn("plugins", "cli.plugins.unknown_section", name=name)
+    for name in found.unknown_disabled:
+        yield warn("plugins", "cli.plugins.unknown_disabled", name=name)
+    if not found.failed:
+        loaded = [one for one in found.packages if one.state is PluginState.LOADED]
+        names = ", ".join(f"{one.package} {one.version}" for one in loaded)
+        code = "doctor.plugins.fine" if names else "doctor.plugins.none"
+        yield ok("plugins", code, names=names)
+
+
+async def running(loaded: Config) -> list[Finding]:
+    """Ask the running process, if there is one, what it knows to be wrong."""
+    try:
+        async with connect(loaded.bot.data_dir) as client:
+            health = await client.health()
+    except UserError as error:
+        if error.code == "control.not_running":
+            return [ok("running", "doctor.running.no")]
+        return [failed("running", error)]
+    found = [
+        warn("running", "doctor.running.problem", key=key, problem=problem)
+        for key, problem in health.problems.items()
+    ]
+    if not health.ready:
+        found.append(warn("running", "cli.health.not_ready"))
+    return found or [ok("running", "cli.health.ready", platforms=", ".join(health.platforms))]

@@ -1,0 +1,98 @@
+"""Checks of Slack: the tokens, their scopes against the manifest, and the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.config.sections import Config
+from bot.doctor.findings import Finding, fail, failed, ok
+from bot.doctor.network import unreachable
+from bot.network.connector import open_session
+from bot.slack.api.clients import API, TIMEOUT_SECONDS, problem
+from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS
+from bot.slack.manifest import SCOPES
+from inference.domain.errors import StoreError, UserError
+from inference.store.maintenance import DATABASE_NAME, opened
+
+_SCOPES_HEADER = "x-oauth-scopes"
+
+
+async def examine(config: Config) -> list[Finding]:
+    """Ask Slack whose tokens these are and what they may do; nothing is posted."""
+    section = config.slack
+    if "slack" not in config.bot.platforms or not (section.bot_token or section.client_id):
+        return [ok("slack", "doctor.slack.off")]
+    found: list[Finding] = []
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    async with open_session(force_close=True, timeout=timeout) as session:
+        client = AsyncWebClient(
+            base_url=section.api_base_url or API, session=session, retry_handlers=[]
+        )
+        if section.bot_token is not None:
+            token = section.bot_token.get_secret_value()
+            found += await _bot_token(client, token, "slack.token", "slack.scopes")
+        for workspace, token in (await asyncio.to_thread(_installed, config)).items():
+            check = f"workspace.{workspace}"
+            found += await _bot_token(client, token, check, check)
+        if section.mode == "socket" and section.app_token is not None:
+            found.append(await _socket(client, section.app_token.get_secret_value()))
+    return found or [ok("slack", "doctor.slack.oauth")]
+
+
+def _installed(config: Config) -> dict[str, str]:
+    """Return the tokens of the workspaces that installed the app, as far as one can tell."""
+    path = config.bot.data_dir / DATABASE_NAME
+    if config.slack.client_id is None or not path.exists():
+        return {}
+    try:
+        with opened(path) as connection:
+            # What has expired is exchanged at the next start.
+            rows = connection.execute(
+                "SELECT workspace, token FROM slack_installations"
+                " WHERE expires_at IS NULL OR expires_at > ? ORDER BY workspace",
+                (time.time(),),
+            ).fetchall()
+    except (StoreError, sqlite3.Error):  # told with the database, or nobody installed it yet
+        return {}
+    return {str(workspace): str(token) for workspace, token in rows}
+
+
+async def _bot_token(
+    client: AsyncWebClient, token: str, check: str, scopes_check: str
+) -> list[Finding]:
+    try:
+        said = await client.auth_test(token=token)
+    except WIRE_ERRORS as error:
+        return [_failed(check, error)]
+    found = [ok(check, "doctor.slack.token", team=said.get("team", "?"))]
+    headers = {name.lower(): value for name, value in said.headers.items()}
+    if granted := headers.get(_SCOPES_HEADER):
+        missing = sorted(set(SCOPES) - {scope.strip() for scope in granted.split(",")})
+        if missing:
+            found.append(fail(scopes_check, "doctor.slack.scopes", missing=", ".join(missing)))
+        else:
+            found.append(ok(scopes_check, "doctor.slack.scopes_fine", count=len(SCOPES)))
+    return found
+
+
+async def _socket(client: AsyncWebClient, token: str) -> Finding:
+    try:
+        await client.apps_connections_open(app_token=token)
+    except WIRE_ERRORS as error:
+        return _failed("slack.socket", error)
+    return ok("slack.socket", "doctor.slack.socket")
+
+
+def _failed(check: str, error: BaseException) -> Finding:
+    code = problem(error)
+    if isinstance(error, SlackApiError) and code in TOKEN_ERRORS:
+        return failed(check, UserError("slack.token_rejected", problem=code))
+    if isinstance(error, SlackApiError):
+        return fail(check, "doctor.slack.failed", problem=code)
+    return unreachable(check, "Slack", error)

@@ -1,0 +1,128 @@
+"""Checks of what is on disk: weights, the data folder, the database and its backups."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot import factories
+from bot.config.sections import Config
+from bot.doctor.findings import Finding, Level, fail, failed, ok, warn
+from bot.factories import backup_folder
+from inference.domain.errors import StoreError, UserError
+from inference.engines import weights
+from inference.engines.registry import WEIGHTS_CODES
+from inference.opensora.files import CheckpointError
+from inference.store.backups import HOURS, newest
+from inference.store.data_directory import NETWORK_FILE_SYSTEMS, check_folder, file_system
+from inference.store.maintenance import DATABASE_NAME, check
+
+LATE_SECONDS = 3 * HOURS * 3600
+"""Age of the newest backup that is worth a warning: two were missed."""
+
+
+def model_weights(config: Config) -> Iterator[Finding]:
+    """Check that the weights of each installed model are complete and what the hub has."""
+    for name in config.models.installed:
+        check_name = f"weights.{name}"
+        try:
+            checkpoints = factories.models(config).checkpoints(name)
+            for checkpoint in checkpoints:
+                path = weights.folder(checkpoint, config.models.directory)
+                weights.verify_files(checkpoint, path)
+        except UserError as error:
+            if error.code.startswith(WEIGHTS_CODES):  # others are told with the configuration
+                yield failed(check_name, factories.placed(config, name, error))
+        except CheckpointError as error:
+            missing = UserError("model.no_weights", model=name)
+            yield failed(check_name, missing if error.code == "checkpoint.missing" else error)
+        else:
+            code = "doctor.weights.fine" if checkpoints else "doctor.weights.shipped"
+            yield ok(check_name, code, model=name, count=len(checkpoints))
+
+
+def data_folder(config: Config) -> Iterator[Finding]:
+    """Check that the data folder can be used, without making it."""
+    folder = config.bot.data_dir
+    if not folder.exists():
+        above = _above(folder)
+        if _obstacle(above):
+            yield fail("data", "doctor.data.no_room", path=str(folder), above=str(above))
+        else:
+            yield ok("data", "doctor.data.new", path=str(folder))
+        return
+    try:
+        check_folder(folder)
+    except StoreError as error:
+        yield failed("data", error)
+        return
+    if (kind := file_system(folder)) in NETWORK_FILE_SYSTEMS:
+        yield warn("data", "doctor.data.network", path=str(folder), kind=kind)
+    else:
+        yield ok("data", "doctor.data.fine", path=str(folder))
+
+
+def database(config: Config) -> Iterator[Finding]:
+    """Check the database, if there is one."""
+    if not (config.bot.data_dir / DATABASE_NAME).exists():
+        yield ok("database", "doctor.database.new")
+        return
+    try:
+        found = check(config.bot.data_dir)
+    except StoreError as error:
+        yield failed("database", error)
+        return
+    if found.problems:
+        yield fail("database", "cli.db.damaged")
+    elif found.damaged or found.quarantined:
+        count = len(found.damaged) + len(found.quarantined)
+        yield warn("database", "doctor.database.rows", rows=count)
+    elif found.obstacle is not None:
+        yield failed("database", found.obstacle)
+    elif found.schema < found.latest:
+        yield ok("database", "doctor.database.older", schema=found.schema, latest=found.latest)
+    else:
+        numbers = {"schema": found.schema, "jobs": found.jobs, "unfinished": found.unfinished}
+        yield ok("database", "doctor.database.fine", **numbers)
+
+
+def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
+    """Check how old the newest backup is."""
+    folder = backup_folder(config)
+    try:
+        number, last = _obstacle(_above(folder)), newest(folder)
+    except OSError as error:
+        number, last = error.errno or errno.EIO, None
+    if number and config.backup.keep:
+        problem = os.strerror(number)
+        yield failed("backup", StoreError("store.backup_failed", path=str(folder), problem=problem))
+        return
+    if not (config.bot.data_dir / DATABASE_NAME).exists():
+        return
+    if config.backup.keep == 0:
+        yield warn("backup", "doctor.backup.off")
+        return
+    now = time.time() if now is None else now
+    if last is None:
+        yield warn("backup", "doctor.backup.none", path=str(folder))
+        return
+    age = now - last.stat().st_mtime
+    level = Level.WARN if age > LATE_SECONDS else Level.OK
+    code = "doctor.backup.old" if level is Level.WARN else "doctor.backup.fine"
+    params = {"path": str(last), "age": max(age, 1.0)}
+    yield Finding(check="backup", level=level, code=code, params=params)
+
+
+def _above(folder: Path) -> Path:
+    """Return the folder, or what is there of the path to it."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def _obstacle(folder: Path) -> int:
+    """Return the `errno` that making something in a folder would meet; 0: none is seen."""
+    if not folder.is_dir():
+        return errno.ENOTDIR
+    return 0 if os.access(folder, os.W_OK | os.X_OK) else errno.EACCES

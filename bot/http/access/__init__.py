@@ -1,0 +1,1 @@
+"""Access to the HTTP API: tokens, limits, and the addresses that requests come from."""

@@ -1,0 +1,213 @@
+"""Middleware of all routes: authentication, limits, and errors as responses."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
+
+import structlog
+from aiohttp import web
+
+from bot.config.sections import HttpSection
+from bot.http.access import tokens
+from bot.http.access.admission import Admission
+from bot.http.access.proxies import Proxies
+from bot.http.access.tokens import Token
+from bot.http.address import CHANNEL, NAME, Address
+from bot.http.metrics import Metrics
+from bot.http.refusals import refusal
+from bot.network.http_limits import (
+    AddressLimiter,
+    LogLimiter,
+)
+from bot.platform import Services
+from commands.caller import Channel
+from commands.context import Call
+from commands.text.messages import language
+from inference.bug_report import log_bug
+from inference.clock import Clock
+from inference.domain.errors import NotFound, RushesError, UserError
+
+PER_TOKEN = 64
+"""Requests of one token under way, streams included."""
+
+SCHEME = "bearer"
+
+OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
+"""Routes that need no token."""
+
+TOKEN = web.RequestKey("token", Token)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = structlog.get_logger(__name__)
+
+
+class Guard:
+    """The middleware of all routes."""
+
+    def __init__(
+        self, section: HttpSection, services: Services, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._proxies = Proxies(section.proxies)
+        self._public_url = section.public_url
+        self._services = services
+        self._metrics = metrics
+        self._clock = clock
+        self.admission = Admission(clock, services)
+        """Of requests that make jobs."""
+        self._under_way: Counter[str] = Counter()
+        self._failures = AddressLimiter(clock)
+        self._refusals = LogLimiter(clock)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Authenticate, count, and answer errors as OpenAI's clients read them."""
+        began, status = time.perf_counter(), 499  # the client left
+        try:
+            response = await self._answered(request, handler)
+            status = response.status
+        finally:
+            route = request.match_info.route.resource
+            name = "none" if route is None else route.canonical
+            self._metrics.request(name, request.method, status, time.perf_counter() - began)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        locale = self.locale(request)
+        try:
+            with self._admitted(await self._token(request)) as token:
+                if token is not None:
+                    request[TOKEN] = token
+                return await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            method = request.method if request.method in error.allowed_methods else "this method"
+            shown = request.method if len(request.method) < 10 else method  # noqa: PLR2004
+            answer = refusal(UserError("http.method", method=shown), locale)
+            answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+            return answer
+        except web.HTTPNotFound:
+            return refusal(NotFound("http.no_route"), locale)
+        except UserError as error:
+            if error.code in {"http.unauthorized", "http.too_often"}:
+                self._note(error.code)
+            wait = self._wait(request, error)
+            return refusal(error, locale, options=self._services.installation.options, wait=wait)
+        except RushesError as error:
+            _log.warning("http.failed", route=request.match_info.route.name, code=error.code)
+            return refusal(error, locale)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
+            reference = log_bug(_log, "http.bug", error)
+            return refusal(RushesError("internal", job=reference), locale)
+
+    # -- who ---------------------------------------------------------------------------------
+
+    async def _token(self, request: web.Request) -> Token | None:
+        """Return the token of a request; None where none is needed.
+
+        Raises:
+            UserError: `http.unauthorized`, or `http.too_often` after too many of these.
+        """
+        if request.path in OPEN:
+            return None
+        given = request.headers.getall("Authorization", [])
+        scheme, _, presented = (given[0] if len(given) == 1 else "").partition(" ")
+        presented = presented.strip() if scheme.lower() == SCHEME else ""
+        found = await tokens.find(self._services.database, presented, self._clock.now())
+        if found is not None:
+            return found
+        wait = self._failures.take(self._proxies.client(request.remote, request.headers))
+        if wait:
+            raise UserError("http.too_often", seconds=wait)
+        raise UserError("http.unauthorized")
+
+    @contextlib.contextmanager
+    def _admitted(self, token: Token | None) -> Iterator[Token | None]:
+        """Count a request of a token while it is under way.
+
+        Raises:
+            UserError: `http.connections`.
+        """
+        if token is None:
+            yield None
+            return
+        if self._under_way[token.id] >= PER_TOKEN:
+            raise UserError("http.connections", limit=PER_TOKEN)
+        self._under_way[token.id] += 1
+        try:
+            yield token
+        finally:
+            self._under_way[token.id] -= 1
+            if not self._under_way[token.id]:
+                del self._under_way[token.id]
+
+    def call(
+        self,
+        request: web.Request,
+        *,
+        key: str | None = None,
+        body: str = "",
+    ) -> Call:
+        """Return the call that a request makes in its token's name.
+
+        Args:
+            request: One that was let in.
+            key: Makes a repeated request the same job.
+            body: Fingerprint of what is asked under the key.
+        """
+        token = request[TOKEN]
+        return self._services.call(
+            caller=token.caller,
+            channel=Channel(
+                platform=NAME,
+                tenant=token.tenant,
+                address=asdict(Address(token=token.id, body=body)),
+                id=CHANNEL,
+                title="HTTP",
+                private=False,
+                admitted=True,
+                asks=False,
+            ),
+            locale=self.locale(request),
+            key=key,
+        )
+
+    def locale(self, request: web.Request) -> str:
+        """Return the language that a request asks for, or that of the config."""
+        first = request.headers.get("Accept-Language", "").partition(",")[0].partition(";")[0]
+        return language(first.strip()) if first.strip() else self._services.language
+
+    def base_url(self, request: web.Request) -> str:
+        """Return the address under which the API was asked: the config's, or the request's own.
+
+        A trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host` what it was asked for.
+        """
+        if self._public_url is not None:
+            return self._public_url.rstrip("/")
+        return self._proxies.base_url(
+            request.remote, request.headers, scheme=request.scheme, host=request.host
+        )
+
+    # -- what is said ------------------------------------------------------------------------
+
+    def _wait(self, request: web.Request, error: UserError) -> float | None:
+        """Return when the tenant's next job starts, in seconds, and makes room, or None."""
+        if not error.code.startswith("queue.full") or TOKEN not in request:
+            return None
+        return self._services.jobs.next_start_in(request[TOKEN].tenant)
+
+    def _note(self, reason: str) -> None:
+        if count := self._refusals.count():
+            _log.warning("http.refused", reason=reason, requests=count)
+
+    def note_protocol(self, _: logging.LogRecord) -> bool:
+        """Log one short event in place of aiohttp's traceback of broken HTTP."""
+        self._note("protocol")
+        return False

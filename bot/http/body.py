@@ -1,0 +1,167 @@
+"""Reads the body of a request, which anybody may have made: JSON or multipart, bounded.
+
+Multipart names members of tables in brackets, as OpenAI's clients do: `rushes[seed]`, `video[id]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from inference.domain.errors import UserError
+from inference.media.results import ImageLimits
+
+MAX_BODY = 32 * 2**20
+"""Bytes: the largest reference image as base64."""
+
+MAX_TEXT = 64 * 2**10
+"""Bytes of one field of a form that is no file."""
+
+MAX_FIELDS = 64
+
+READ_SECONDS = 60.0
+"""How long a body may take to arrive."""
+
+LARGE = 2**16
+"""Bytes of JSON that are read in a thread."""
+
+_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_]\w{0,63})\])?")
+_PLAIN_ENCODINGS = {"", "identity", "binary", "7bit", "8bit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file of a form."""
+
+    data: bytes
+
+
+async def read_fields(request: web.Request) -> dict[str, Any]:
+    """Return the fields of a body; files are `Upload`s.
+
+    Raises:
+        UserError: `http.json`, `http.multipart`, `http.media_type`, `http.too_large`,
+            `http.field_large`, `http.slow` or `image.too_large`.
+    """
+    if request.headers.get("Content-Encoding", "").lower() not in _PLAIN_ENCODINGS:
+        raise UserError("http.media_type")
+    if request.content_length is not None and request.content_length > MAX_BODY:
+        _too_large()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            if request.content_type == "application/json":
+                return await _read_json(request)
+            if request.content_type == "multipart/form-data":
+                return await _read_form(request)
+    except TimeoutError:
+        raise UserError("http.slow", seconds=READ_SECONDS) from None
+    except web.HTTPRequestEntityTooLarge:
+        _too_large()
+    raise UserError("http.media_type")
+
+
+async def read_body(request: web.Request, most: int) -> bytes:
+    """Return a body as it is.
+
+    Raises:
+        UserError: `http.too_large` or `http.slow`.
+    """
+    data = bytearray()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.content.iter_any():
+                data += chunk
+                if len(data) > most:
+                    raise UserError("http.too_large", limit_mb=most // 2**20)
+    except TimeoutError:
+        raise UserError("http.slow", seconds=READ_SECONDS) from None
+    return bytes(data)
+
+
+async def _read_json(request: web.Request) -> dict[str, Any]:
+    data = await request.read()
+    if len(data) > LARGE:
+        found = await asyncio.to_thread(parse_json, data)
+    else:
+        found = parse_json(data)
+    if not isinstance(found, dict):
+        raise UserError("http.json")
+    return found
+
+
+def parse_json(data: bytes) -> Any:
+    """Return JSON data. Raises `UserError`: `http.json`."""
+    try:
+        return _parsed(data)
+    except (ValueError, RecursionError):
+        raise UserError("http.json") from None
+
+
+def _parsed(data: bytes) -> Any:
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(constant)
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(members)
+        if len(table) != len(members):  # nobody knows which one counts
+            raise ValueError("a name twice")
+        return table
+
+    return json.loads(data.decode("utf-8"), parse_constant=refuse, object_pairs_hook=pairs)
+
+
+async def _read_form(request: web.Request) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    left = MAX_BODY
+    try:
+        reader = await request.multipart()
+        async for part in reader:
+            if not isinstance(part, BodyPartReader) or len(fields) >= MAX_FIELDS:
+                raise UserError("http.multipart")
+            match = _NAME.fullmatch(part.name or "")
+            encodings = {
+                part.headers.get(name, "").lower()
+                for name in ("Content-Encoding", "Content-Transfer-Encoding")
+            }
+            if match is None or not encodings <= _PLAIN_ENCODINGS:
+                raise UserError("http.multipart")
+            is_file = part.filename is not None
+            data = await _read_part(part, match[1], is_file=is_file)
+            left -= len(data)
+            if left < 0:
+                _too_large()
+            _put(fields, match[1], match[2], Upload(data) if is_file else data.decode("utf-8"))
+    except (ValueError, AssertionError, RuntimeError, LookupError, HttpProcessingError):
+        raise UserError("http.multipart") from None
+    return fields
+
+
+async def _read_part(part: BodyPartReader, name: str, *, is_file: bool) -> bytes:
+    data, most = bytearray(), ImageLimits().file_bytes if is_file else MAX_TEXT
+    while chunk := await part.read_chunk():
+        data += chunk
+        if len(data) > most and is_file:
+            raise UserError("image.too_large", field=name, limit_mb=most // 2**20)
+        if len(data) > most:
+            raise UserError("http.field_large", field=name, limit=most)
+    return bytes(data)
+
+
+def _put(fields: dict[str, Any], name: str, member: str | None, value: str | Upload) -> None:
+    """Add a field; a name that comes twice is an error, because nobody knows which one counts."""
+    table, key = fields, name
+    if member is not None:
+        table, key = fields.setdefault(name, {}), member
+    if not isinstance(table, dict) or key in table:
+        raise UserError("http.multipart")
+    table[key] = value
+
+
+def _too_large() -> NoReturn:
+    raise UserError("http.too_large", limit_mb=MAX_BODY // 2**20)

@@ -1,0 +1,124 @@
+"""`/v1/images/generations`: stills, compatible with the `images` resource of OpenAI's API."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from bot.http.access.guard import Guard
+from bot.http.body import read_fields
+from bot.http.refusals import error_json
+from bot.http.videos import actions
+from bot.http.videos.content import Content, Variant
+from bot.http.videos.events import changes
+from bot.http.videos.requests import (
+    CreateRequest,
+    PromptRequest,
+    Size,
+    checked,
+    effect_pictures,
+    options,
+)
+from bot.http.videos.uploads import Uploads
+from bot.http.videos.video_json import status_of
+from bot.platform import Services
+from commands.context import Call
+from commands.options import COUNT
+from commands.results import Accepted
+from commands.run import perform
+from inference.domain.errors import RushesError, UserError
+from inference.domain.job import Job, JobState
+
+MOST = int(COUNT.range.highest) if COUNT.range is not None else 1
+
+
+class ImageRequest(PromptRequest):
+    """The body of `POST /v1/images/generations`."""
+
+    model: str | None = None
+    size: Size | Literal["auto"] | None = None
+    n: Annotated[int, Field(ge=1, le=MOST)] = 1
+    """How many, each with the next seed."""
+    response_format: Literal["b64_json", "url"] = "b64_json"
+    user: str | None = None
+    """Taken and not used: the token says who asks."""
+
+
+class Images:
+    """The route."""
+
+    def __init__(self, services: Services, guard: Guard, uploads: Uploads) -> None:
+        self._services = services
+        self._guard = guard
+        self._uploads = uploads
+        self._content = Content(services)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return it."""
+        return [web.post("/v1/images/generations", self._generate)]
+
+    async def _generate(self, request: web.Request) -> web.Response:
+        asked = checked(ImageRequest, await read_fields(request))
+        video = CreateRequest(
+            prompt=asked.prompt,
+            model=asked.model,
+            size=None if asked.size == "auto" else asked.size,
+            rushes=asked.rushes,
+        )
+        call = self._guard.call(request)
+        installation = self._services.installation
+        files = effect_pictures(video.rushes, installation.options)
+        values = options(video, installation)
+        async with self._uploads.held(files) as pictures:
+            asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
+            made = await perform(call.commands["/image"], asks)
+        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
+        jobs = [await self._ended(call, job.id) for job in made.together or (made.job,)]
+        done = [job for job in jobs if status_of(job) != "failed"]
+        if not done:
+            raise _error(jobs[0])
+        images = []
+        for job in done:
+            image: dict[str, Any] = {"revised_prompt": job.spec.prompt, "rushes": {"id": job.id}}
+            if asked.response_format == "url":
+                image["url"] = f"{self._guard.base_url(request)}/v1/videos/{job.id}/content"
+            else:
+                file = await self._content.file(call, job, Variant.VIDEO)
+                data = await asyncio.to_thread(file.read_bytes)
+                image["b64_json"] = base64.b64encode(data).decode()
+            images.append(image)
+        ended = max(job.ended_at or job.created_at for job in done)
+        own: dict[str, Any] = {"id": done[0].id}
+        if failed := [job for job in jobs if job not in done]:
+            own["failed"] = [
+                {"id": job.id, "error": error_json(_error(job), call.locale)} for job in failed
+            ]
+        return web.json_response({"created": int(ended), "data": images, "rushes": own})
+
+    async def _ended(self, call: Call, job_id: str) -> Job:
+        """Return a job once it has ended."""
+        found = changes(
+            job_id,
+            events=self._services.events,
+            read=lambda: actions.find(call, job_id),
+            show=lambda job: {"state": job.state},
+        )
+        async with contextlib.aclosing(found):
+            async for _ in found:
+                pass
+        return await actions.find(call, job_id)
+
+
+def _error(job: Job) -> RushesError:
+    """Return why there is no image."""
+    if job.failure is not None:
+        return UserError(job.failure.code, **job.failure.params)
+    if job.state is JobState.CANCELLED:
+        return UserError("job.cancelled")
+    return RushesError("internal", job=job.id)

@@ -1,0 +1,178 @@
+"""`/mcp`: streamable HTTP on the port of the API, through a small ASGI adapter.
+
+https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from bot.config.sections import HttpSection
+from bot.http.access.guard import Guard
+from bot.http.body import read_body
+from bot.http.mcp.tools import Tools, Visit
+from bot.http.videos.requests import ImageReference, image_bytes
+from bot.http.videos.uploads import Uploads
+from bot.platform import Services
+from inference.domain.errors import UserError
+from inference.domain.job import Job
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+PATH = "/mcp"
+
+MAX_BODY = 4 * 2**20
+"""Bytes: a message with a picture of 3 MB."""
+
+REQUEST = "rushes"
+"""Key of aiohttp's request in the scope."""
+
+Message = MutableMapping[str, Any]
+
+
+class McpRoute:
+    """The route. The SDK is loaded by the first request."""
+
+    def __init__(
+        self, section: HttpSection, services: Services, guard: Guard, tools: Tools, uploads: Uploads
+    ) -> None:
+        self._services = services
+        self._guard = guard
+        self._tools = tools
+        self._uploads = uploads
+        self._hosts = {"localhost", "127.0.0.1", "::1", section.host}
+        if section.public_url is not None:
+            self._hosts.add(urlsplit(section.public_url).hostname or "")
+        self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return it; without sessions there is nothing to GET or DELETE."""
+        return [web.post(PATH, self._answer)]
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve inside the block."""
+        try:
+            yield
+        finally:
+            self._stop.set()
+            if self._task is not None:
+                await self._task
+
+    async def _run(self, ready: asyncio.Future[StreamableHTTPSessionManager]) -> None:
+        """Own the SDK's tasks: they have to end in the task that they began in."""
+        try:
+            manager = await asyncio.to_thread(self._make)
+            async with manager.run():
+                ready.set_result(manager)
+                await self._stop.wait()
+        except Exception as error:  # noqa: BLE001 - whoever waits for it says so
+            if not ready.done():
+                ready.set_exception(error)
+                self._manager = None
+
+    def _make(self) -> StreamableHTTPSessionManager:
+        from bot.http.mcp.server import make_manager, make_server  # noqa: PLC0415 - it takes a second
+
+        async def listed(request: Any) -> list[dict[str, Any]]:
+            return self._tools.listed(self._guard.locale(request.scope[REQUEST]))
+
+        async def run(
+            request: Any, name: str, arguments: dict[str, Any], report: Any
+        ) -> dict[str, Any]:
+            asked: web.Request = request.scope[REQUEST]
+
+            async def link(job: Job, _: Path) -> str:
+                return f"{self._guard.base_url(asked)}/v1/videos/{job.id}/content"
+
+            visit = Visit(
+                call=self._guard.call(asked), keep_image=self._keep, link=link, report=report
+            )
+            return await self._tools.run(name, arguments, visit)
+
+        return make_manager(make_server(listed, run, locale=self._services.language))
+
+    async def _keep(self, image: str, argument: str) -> str:
+        return await self._uploads.keep(image_bytes(ImageReference(image_url=image), argument))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self._check_origin(request)
+        body = await read_body(request, MAX_BODY)
+        if self._manager is None:
+            self._manager = asyncio.get_running_loop().create_future()
+            self._task = asyncio.create_task(self._run(self._manager), name="http-mcp")
+        manager = await asyncio.shield(self._manager)
+        return await _answered(manager, request, body)
+
+    def _check_origin(self, request: web.Request) -> None:
+        """Keep out pages that got a browser to talk to this server (DNS rebinding).
+
+        Raises:
+            UserError: `http.host` or `http.origin`.
+        """
+        host = request.headers.get("Host", "")
+        if _hostname(f"//{host}") not in self._hosts:
+            raise UserError("http.host", host=host[:100])
+        for origin in request.headers.getall("Origin", []):
+            if _hostname(origin) not in self._hosts:
+                raise UserError("http.origin", origin=origin[:100])
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+async def _answered(
+    manager: StreamableHTTPSessionManager, request: web.Request, body: bytes
+) -> web.StreamResponse:
+    """Run the ASGI application for one request; it ends with the client."""
+    response = web.StreamResponse()
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if pending:
+            return pending.pop()
+        # Who leaves cancels this handler; there is no other message.
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            response.set_status(message["status"])
+            for name, value in message.get("headers", ()):
+                response.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+            await response.prepare(request)
+        else:
+            await response.write(message.get("body", b""))
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": f"{request.version.major}.{request.version.minor}",
+        "method": request.method,
+        "scheme": request.scheme,
+        "path": request.path,
+        "raw_path": request.raw_path.encode(),
+        "query_string": request.query_string.encode(),
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.raw_headers],
+        "client": None,
+        "server": None,
+        REQUEST: request,
+    }
+    await manager.handle_request(scope, receive, send)
+    await response.write_eof()
+    return response

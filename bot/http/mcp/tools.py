@@ -1,0 +1,335 @@
+"""The tools of MCP: their JSON schemas, made from the option schema, and their handlers.
+
+Answers have the shape of MCP's `CallToolResult`. Nothing here needs the SDK, so that the control
+socket serves the tools as well; see `bot.http.mcp.server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.http.openapi import options_schema, picture_schemas
+from bot.http.refusals import error_json, retry_seconds
+from bot.http.videos import actions
+from bot.http.videos.content import TYPES, Content, Variant
+from bot.http.videos.events import changes
+from bot.http.videos.requests import (
+    CreateRequest,
+    Seconds,
+    checked,
+    effect_picture_names,
+    options,
+)
+from bot.http.videos.video_json import video_json
+from bot.platform import Services
+from commands.context import Call
+from commands.handlers import job_status
+from commands.options import IMAGE, MODEL
+from commands.parsing.suggestions import closest
+from commands.parsing.values import shown
+from commands.results import Accepted
+from commands.run import perform
+from commands.text.card import Card, plain
+from commands.text.messages import text
+from inference.bug_report import log_bug
+from inference.domain.errors import EngineError, NotFound, RushesError, UserError
+from inference.domain.job import Job
+
+WAIT_SECONDS = 60
+LONGEST_WAIT_SECONDS = 600
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One call of a tool, and what depends on the way it came."""
+
+    call: Call
+    keep_image: Callable[[str, str], Awaitable[str]]
+    """Returns what a spec names an image by, from the value and the name of an argument."""
+    link: Callable[[Job, Path], Awaitable[str]]
+    """Returns the address of a finished file."""
+    report: Callable[[float, str], Awaitable[None]]
+    """Tells of progress: percent, and one line."""
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+class JobArguments(_Arguments):
+    """Arguments of the tools about one video."""
+
+    id: str
+
+
+class WaitArguments(JobArguments):
+    """Arguments of `wait`."""
+
+    seconds: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] = WAIT_SECONDS
+
+
+class ExtendArguments(JobArguments):
+    """Arguments of `extend`."""
+
+    prompt: Annotated[str, Field(min_length=1)] | None = None
+    seconds: Seconds | None = None
+
+
+class NoArguments(_Arguments):
+    """Arguments of `queue`: none."""
+
+
+Tool = Callable[[Mapping[str, Any], Visit], Awaitable[dict[str, Any]]]
+
+_READ_ONLY = frozenset({"status", "wait", "result", "queue"})
+
+
+class Tools:
+    """Lists the tools and runs them."""
+
+    def __init__(self, services: Services, *, files_seconds: float) -> None:
+        self._services = services
+        self._files_seconds = files_seconds
+        self._content = Content(services)
+        # What runs it, and the key of what it is for.
+        self._tools: Mapping[str, tuple[Tool, str]] = {
+            "generate": (self._generate, "mcp.generate"),
+            "status": (self._status, "mcp.status"),
+            "wait": (self._wait, "mcp.wait"),
+            "result": (self._result, "mcp.result"),
+            "extend": (self._extend, "mcp.extend"),
+            "queue": (self._queue, "mcp.queue"),
+            "cancel": (self._cancel, "mcp.cancel"),
+        }
+
+    def listed(self, locale: str) -> list[dict[str, Any]]:
+        """Return the tools with their schemas, for the models that are installed."""
+        schemas = {
+            "generate": self._generate_schema(locale),
+            "wait": _schema(WaitArguments, locale),
+            "extend": _schema(ExtendArguments, locale),
+            "queue": _schema(NoArguments, locale),
+        }
+        return [
+            {
+                "name": name,
+                "description": text(key, locale),
+                "inputSchema": schemas.get(name) or _schema(JobArguments, locale),
+                "annotations": {
+                    "readOnlyHint": name in _READ_ONLY,
+                    "destructiveHint": name == "cancel",
+                    "openWorldHint": False,
+                },
+            }
+            for name, (_, key) in self._tools.items()
+        ]
+
+    async def run(self, name: str, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        """Run a tool; what it refuses is an answer as well."""
+        locale = visit.call.locale
+        try:
+            return await self._named(name)(arguments, visit)
+        except RushesError as error:
+            if not isinstance(error, UserError):
+                _log.warning("mcp.failed", tool=name, code=error.code)
+            return self._refused(error, visit)
+        except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
+            reference = log_bug(_log, "mcp.bug", error)
+            body = error_json(RushesError("internal", job=reference), locale)
+            return _answer(body["message"], error=body)
+
+    def _named(self, name: str) -> Tool:
+        if name in self._tools:
+            return self._tools[name][0]
+        guess = closest(name, self._tools)
+        raise NotFound("mcp.tool", name=shown(name), known=[guess] if guess else list(self._tools))
+
+    # -- tools -------------------------------------------------------------------------------
+
+    async def _generate(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        own = {**arguments}
+        fields = {
+            name: own.pop(name) for name in ("prompt", "model", "seconds", "size") & own.keys()
+        }
+        installation = self._services.installation
+        names = {IMAGE.name, *effect_picture_names(installation.options)}
+        pictures = {name: own.pop(name) for name in names & own.keys()}
+        asked = checked(CreateRequest, {**fields, "rushes": own})
+        values = options(asked, installation, within="")
+        for name, picture in pictures.items():
+            if picture is None:
+                continue
+            if not isinstance(picture, str) or not picture:
+                raise UserError(
+                    "http.field", field=name, problem=text("mcp.no_text", visit.call.locale)
+                )
+            values[name] = await visit.keep_image(picture, name)
+        call = replace(visit.call, options=values)
+        return self._accepted(await perform(call.commands["/generate"], call), visit)
+
+    async def _status(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        asked = checked(JobArguments, arguments)
+        return self._standing(await actions.find(visit.call, asked.id), visit)
+
+    async def _wait(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        asked = checked(WaitArguments, arguments)
+        job = await actions.find(visit.call, asked.id)
+        reported = -1.0
+        found = changes(
+            job.id,
+            events=self._services.events,
+            read=lambda: actions.find(visit.call, job.id),
+            show=lambda job: self._json(job, visit),
+        )
+        with contextlib.suppress(TimeoutError):
+            async with contextlib.aclosing(found), asyncio.timeout(asked.seconds):
+                async for change in found:
+                    if change is not None:
+                        job, data = change
+                        # It has to grow, also where only the place in the queue changed.
+                        reported = max(float(data["progress"]), reported + 0.01)
+                        await visit.report(reported, _line(job, visit.call))
+        return self._standing(await actions.find(visit.call, job.id), visit)
+
+    async def _result(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        asked = checked(JobArguments, arguments)
+        job = await actions.find_finished(visit.call, asked.id)
+        file = await self._content.file(visit.call, job, Variant.VIDEO)
+        size = await asyncio.to_thread(lambda: file.stat().st_size)
+        answer = self._standing(job, visit)
+        answer["content"].append(
+            {
+                "type": "resource_link",
+                "uri": await visit.link(job, file),
+                "name": f"{job.id}{file.suffix}",
+                "mimeType": TYPES.get(file.suffix, "application/octet-stream"),
+                "size": size,
+            }
+        )
+        with contextlib.suppress(EngineError, UserError, OSError):  # the clip is there without it
+            still = await self._content.file(visit.call, job, Variant.THUMBNAIL)
+            data = await asyncio.to_thread(still.read_bytes)
+            answer["content"].append(
+                {
+                    "type": "image",
+                    "data": base64.b64encode(data).decode(),
+                    "mimeType": TYPES[still.suffix],
+                }
+            )
+        return answer
+
+    async def _extend(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        asked = checked(ExtendArguments, arguments)
+        job = await actions.find_finished(visit.call, asked.id)
+        made = await actions.extend(visit.call, job, prompt=asked.prompt, seconds=asked.seconds)
+        return self._accepted(made, visit)
+
+    async def _queue(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        checked(NoArguments, arguments)
+        return await _said("/rushes queue", "", visit)
+
+    async def _cancel(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+        asked = checked(JobArguments, arguments)
+        job = await actions.find(visit.call, asked.id)
+        return await _said("/rushes cancel", job.id, visit)
+
+    # -- how ---------------------------------------------------------------------------------
+
+    def _accepted(self, made: Any, visit: Visit) -> dict[str, Any]:
+        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
+        return self._standing(made.job, visit)
+
+    def _standing(self, job: Job, visit: Visit) -> dict[str, Any]:
+        """Return how a job stands: its id and a sentence, and all of it as data."""
+        return _answer(f"{job.id}: {_line(job, visit.call)}", video=self._json(job, visit))
+
+    def _json(self, job: Job, visit: Visit) -> dict[str, Any]:
+        return video_json(
+            job,
+            jobs=self._services.jobs,
+            installation=self._services.installation,
+            locale=visit.call.locale,
+            files_seconds=self._files_seconds,
+        )
+
+    def _refused(self, error: RushesError, visit: Visit) -> dict[str, Any]:
+        known = self._services.installation.options
+        body = error_json(error, visit.call.locale, options=known)
+        if isinstance(body["param"], str):  # options are arguments here
+            body["param"] = body["param"].removeprefix("rushes.")
+        wait = None
+        if error.code.startswith("queue.full"):
+            wait = self._services.jobs.next_start_in(visit.call.channel.tenant)
+        if (seconds := retry_seconds(error, wait)) is not None:
+            body["retry_after"] = seconds
+        return _answer(body["message"], error=body)
+
+    def _generate_schema(self, locale: str) -> dict[str, Any]:
+        installation = self._services.installation
+        schema = _schema(CreateRequest, locale)
+        properties = schema["properties"]
+        own = options_schema(installation, locale)["properties"]
+        for name, picture in picture_schemas(installation, locale).items():
+            own[name] = picture | {
+                "description": text("mcp.picture", locale, what=picture["description"])
+            }
+        sizes = {str(size) for model in installation.models for size in model.sizes.values()}
+        properties["size"] = {"enum": sorted(sizes), "description": text("mcp.size", locale)}
+        properties["seconds"] = {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": text("mcp.seconds", locale),
+        }
+        properties["image"] = {"type": "string", "description": text("mcp.image", locale)}
+        properties["model"] = own.pop(MODEL.name)
+        for gone in ("rushes", "input_reference"):
+            del properties[gone]
+        schema.pop("$defs", None)
+        return {**schema, "properties": {**properties, **own}}
+
+
+async def _said(command: str, words: str, visit: Visit) -> dict[str, Any]:
+    card = await perform(visit.call.commands[command], replace(visit.call, text=words))
+    assert isinstance(card, Card)  # noqa: S101 - these commands return nothing else
+    return _answer(plain(card))
+
+
+def _line(job: Job, call: Call) -> str:
+    """Return how a job stands, in one line."""
+    card = replace(job_status.status(call, job), owner=None, title="", facts="")
+    return " ".join(plain(card).split())
+
+
+def _schema(arguments: type[BaseModel], locale: str) -> dict[str, Any]:
+    schema = arguments.model_json_schema()
+    schema.pop("description", None)
+    schema.pop("title", None)
+    for name, described in schema["properties"].items():
+        described.pop("title", None)
+        if name == "seconds" and arguments is ExtendArguments:
+            schema["properties"][name] = {"type": "number", "exclusiveMinimum": 0}
+        key = {"id": "mcp.id", "prompt": "mcp.prompt", "seconds": "mcp.seconds"}.get(name)
+        if arguments is WaitArguments and name == "seconds":
+            key = "mcp.wait_seconds"
+        if key is not None:
+            schema["properties"][name]["description"] = text(key, locale)
+    return schema
+
+
+def _answer(said: str, **data: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "content": [{"type": "text", "text": said}],
+        "isError": "error" in data,
+    }
+    return answer | ({"structuredContent": data} if data else {})

@@ -1,0 +1,151 @@
+"""Error responses in OpenAI's format: a status, and `{"error": {…}}` with our codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from commands.option_set import OptionSet
+from commands.refusal import Refusal
+from commands.results import AdvisedError
+from commands.text.messages import member_text, text
+from inference.domain.errors import NotFound, RushesError, UserError
+
+RETRY_SECONDS = 5
+"""Said where nobody knows when."""
+
+LONGEST_RETRY_SECONDS = 3600
+"""Most that is said of a full queue."""
+
+_SHOWN = ("nearest", "suggestion", "legal", "known", "limit", "lowest", "highest")
+"""Values of an error that a program can go on with."""
+
+_STATUS: Mapping[str, int] = {
+    "http.unauthorized": 401,
+    "http.method": 405,
+    "http.slow": 408,
+    "http.ending": 409,
+    "http.not_finished": 409,
+    "http.too_large": 413,
+    "http.field_large": 413,
+    "image.too_large": 413,
+    "http.host": 421,
+    "http.origin": 403,
+    "http.media_type": 415,
+    "http.key_reused": 422,
+    "http.connections": 429,
+    "http.busy": 429,
+    "http.too_often": 429,
+    "queue.draining": 503,
+    "queue.stopping": 503,
+    "queue.job_too_long": 400,
+    "cap.refused": 403,
+    "job.not_yours": 403,
+    "preset.unknown": 400,
+}
+_AREAS: Mapping[str, int] = {"queue": 429, "quota": 429, "permission": 403}
+"""Statuses of all other codes of an area."""
+
+_TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def status_of(error: RushesError) -> int:
+    """Return the HTTP status that says the same as an error."""
+    if not isinstance(error, UserError):
+        return 500 if error.code == "internal" else 503
+    if error.code in _STATUS:
+        return _STATUS[error.code]
+    if isinstance(error, NotFound):
+        return 404
+    return _AREAS.get(error.code.partition(".")[0], 400)
+
+
+def refusal(
+    error: RushesError, locale: str, *, options: OptionSet | None = None, wait: float | None = None
+) -> web.Response:
+    """Return the answer to a request that is refused.
+
+    Args:
+        error: Why.
+        locale: Of the sentence.
+        options: Of a render here, to name the one that is wrong.
+        wait: Seconds until it may be tried again, where that is known.
+    """
+    status = status_of(error)
+    body = error_json(error, locale, options=options)
+    headers = {}
+    if (seconds := retry_seconds(error, wait)) is not None:
+        headers["Retry-After"] = str(seconds)
+    if status == 401:  # noqa: PLR2004 - unauthorized
+        headers["WWW-Authenticate"] = 'Bearer realm="Rushes"'
+    if status in {408, 413, 415}:  # the rest of the body is not read
+        headers["Connection"] = "close"
+    return web.json_response({"error": body}, status=status, headers=headers)
+
+
+def error_json(
+    error: RushesError, locale: str, *, options: OptionSet | None = None
+) -> dict[str, Any]:
+    """Return what is said of an error, in the shape of OpenAI's; see `refusal`."""
+    message = member_text(error, locale)
+    if isinstance(error, AdvisedError):
+        message = f"{message} {text(error.advice.key, locale, **error.advice.params)}"
+    body: dict[str, Any] = {
+        "message": message,
+        "type": _type_of(status_of(error)),
+        "param": _param(error, options),
+        "code": error.code,
+    }
+    shown: dict[str, Any] = {
+        name: _plain(error.params[name]) for name in _SHOWN if name in error.params
+    }
+    if isinstance(error, Refusal) and error.offers:
+        shown["offers"] = [dict(offer) for offer in error.offers]
+    if shown:
+        body["rushes"] = shown
+    return body
+
+
+def _param(error: RushesError, options: OptionSet | None) -> str | None:
+    if "field" in error.params:
+        return str(error.params["field"])
+    flag = str(error.params.get("option", error.params.get("flag", ""))).removeprefix("--")
+    if options is not None and flag in options.typed:
+        return f"rushes.{options.typed[flag].name}"
+    if error.code == "preset.unknown":
+        return "rushes.preset"
+    return "model" if error.code.startswith("model.") else None
+
+
+def retry_seconds(error: RushesError, wait: float | None) -> int | None:
+    """Return how long to wait before the next try, where one helps.
+
+    That is what the error knows, such as the end of a quota's day, or the seconds that are given.
+    """
+    if status_of(error) not in {409, 429, 503}:
+        return None
+    known = error.params.get("seconds", wait)
+    if not isinstance(known, int | float) or not math.isfinite(known):
+        return RETRY_SECONDS
+    if error.code.startswith("quota."):
+        return max(1, math.ceil(known))
+    return min(max(1, math.ceil(known)), LONGEST_RETRY_SECONDS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, int | float | bool) else str(value)
+
+
+def _type_of(status: int) -> str:
+    """Return the word that OpenAI's errors have for a status."""
+    return _TYPES.get(status) or ("server_error" if status // 100 == 5 else "invalid_request_error")  # noqa: PLR2004

@@ -1,0 +1,1 @@
+"""The videos resource: routes, bodies, files and events of `/v1/videos`."""

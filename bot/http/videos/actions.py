@@ -1,0 +1,84 @@
+"""Actions on videos, as functions of a call, shared by the routes and the tools of MCP."""
+
+from __future__ import annotations
+
+from bot.http.videos.requests import passes_for
+from bot.http.videos.video_json import status_of
+from commands.actions import Action
+from commands.context import Call
+from commands.handlers import again, queue
+from commands.parsing.flags import Typed, parse
+from commands.parsing.quotes import escape
+from commands.results import Accepted
+from inference.domain.errors import NotFound, UserError
+from inference.domain.job import Job, is_job_id
+from inference.jobs.service import JobService
+
+
+def job_id(given: str) -> str:
+    """Return an id as ids are written.
+
+    Raises:
+        NotFound: `job.unknown`: it cannot be one.
+    """
+    wanted = given.upper()
+    if not is_job_id(wanted):
+        raise NotFound("job.unknown", job=given[:32])
+    return wanted
+
+
+async def find(call: Call, video: str) -> Job:
+    """Return a job that the caller may see and that was not deleted.
+
+    Raises:
+        NotFound: `job.unknown`.
+    """
+    job = await call.job(job_id(video))
+    if job.removed_at is not None:
+        raise NotFound("job.unknown", job=job.id)
+    return job
+
+
+async def find_finished(call: Call, video: str) -> Job:
+    """Return such a job that has made its file.
+
+    Raises:
+        NotFound: `job.unknown`.
+        UserError: `http.not_finished`.
+    """
+    job = await find(call, video)
+    if status_of(job) != "completed":
+        raise UserError("http.not_finished", job=job.id)
+    return job
+
+
+async def extend(call: Call, job: Job, *, prompt: str | None, seconds: str | None) -> Accepted:
+    """Queue a clip that goes on from a finished one.
+
+    Args:
+        call: Who asks.
+        job: What is gone on from.
+        prompt: What happens from then on, if that is not said already.
+        seconds: How much is added; as much as one pass of the job by default.
+
+    Raises:
+        UserError: It cannot be gone on from.
+    """
+    known = call.installation
+    typed: Typed | None = None if prompt is None else parse(escape(prompt), known.options)
+    passes = None
+    if seconds is not None:
+        passes = passes_for(float(seconds), known.model(job.spec.model), extending=True)
+    words = None if typed is None else typed.prompt
+    return await again.again(call, job, Action.EXTEND, prompt=words, passes=passes)
+
+
+async def delete(call: Call, job: Job, jobs: JobService) -> None:
+    """Delete a job in any state, with its files.
+
+    Raises:
+        UserError: `job.not_yours`, or `http.ending`: its file is just being finished.
+    """
+    queue.check_owner(call, job)
+    if not await jobs.discard(job.id, tenant=call.channel.tenant):
+        raise UserError("http.ending", job=job.id)

@@ -1,0 +1,111 @@
+"""Files of finished videos: the clip, a still of it, or a sheet of stills."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from aiohttp import web
+
+from bot.platform import Services
+from commands.context import Call
+from commands.handlers.queue import check_shown
+from inference.domain.errors import EngineError, UserError
+from inference.domain.job import Job
+
+FOLDER = "stills"
+"""Beside the clip; it goes with it."""
+
+SHEET = "sheet.jpg"
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+FEW_RANGES = 8
+"""So many at once are no attack."""
+
+TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+
+
+class Variant(StrEnum):
+    """What can be fetched of a video."""
+
+    VIDEO = "video"
+    THUMBNAIL = "thumbnail"
+    SPRITESHEET = "spritesheet"
+
+
+class Content:
+    """Finds or makes the files."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._making = asyncio.Lock()
+
+    async def file(self, call: Call, job: Job, variant: Variant) -> Path:
+        """Return a file of a finished job.
+
+        Raises:
+            UserError: `job.files_expired`, or `safety.age_restricted`.
+            EngineError: A still cannot be made.
+        """
+        file = await asyncio.to_thread(self._services.jobs.files, job)
+        if file is None:
+            raise UserError("job.files_expired", job=job.id)
+        check_shown(call, job)
+        return file if variant is Variant.VIDEO else await self._still(job, file, variant)
+
+    async def response(
+        self, request: web.Request, call: Call, job: Job, variant: Variant
+    ) -> web.StreamResponse:
+        """Return a file of a finished job; Range and ETag are honoured. Raises as `file`."""
+        file = await self.file(call, job, variant)
+        if (wanted := request.headers.get("If-Range", "")).startswith(('"', "W/")):
+            found = await asyncio.to_thread(file.stat)
+            if wanted != f'"{found.st_mtime_ns:x}-{found.st_size:x}"':
+                # aiohttp knows dates only: it sends all of what was changed since.
+                request._cache["if_range"] = EPOCH  # noqa: SLF001 - nothing public says so
+        asked = request.headers.copy()
+        if (ranges := _range(asked.popall("Range", []))) is not None:
+            asked["Range"] = ranges
+        request._headers = request.clone(headers=asked).headers  # noqa: SLF001 - as above
+        headers = {
+            "Content-Type": TYPES.get(file.suffix, "application/octet-stream"),
+            "Content-Disposition": f'attachment; filename="{job.id}{file.suffix}"',
+            "Cache-Control": "private, no-cache",
+        }
+        return web.FileResponse(file, headers=headers)
+
+    async def _still(self, job: Job, clip: Path, variant: Variant) -> Path:
+        """Return the still or the sheet, made at the first time.
+
+        Raises:
+            EngineError: It cannot be made.
+        """
+        media, folder = self._services.media, clip.parent / FOLDER
+        if media is None:
+            raise EngineError("media.unavailable", transient=True)
+        async with self._making:  # the media process has one lane anyway
+            if not await asyncio.to_thread((folder / SHEET).is_file):
+                await media.sheet(clip, folder, SHEET)
+            stills = await asyncio.to_thread(lambda: sorted(folder.glob("[0-9]*.jpg")))
+        if variant is Variant.SPRITESHEET:
+            return folder / SHEET
+        if not stills:
+            raise UserError("job.files_expired", job=job.id)
+        return stills[len(stills) // 2]
+
+
+def _range(given: list[str]) -> str | None:
+    """Return the header by which aiohttp answers a request for ranges rightly, if there is one.
+
+    It knows one range, and 416 for all else, where a unit that is unknown has to be ignored and
+    several ranges may be; and it takes the last 0 bytes for all of them.
+    https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+    """
+    unit, _, ranges = ",".join(given).partition("=")
+    if unit.strip().lower() != "bytes" or 0 < ranges.count(",") < FEW_RANGES:
+        return None
+    return "bytes=-" if re.fullmatch(r"-0+", ranges) else f"bytes={ranges}"

@@ -1,0 +1,61 @@
+"""Idempotency keys: a repeated request is the same job, and a key is for one body only.
+
+https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from bot.http.access.guard import TOKEN
+from bot.http.address import NAME, Address
+from bot.http.body import Upload
+from inference.domain.errors import NotFound, UserError
+from inference.domain.job import Job
+
+MAX_KEY = 255
+"""Characters of a key."""
+
+
+def key_of(request: web.Request) -> str | None:
+    """Return what a job keeps of the key of a request: it counts for this token and address only.
+
+    Raises:
+        UserError: `http.key`.
+    """
+    given = request.headers.getall("Idempotency-Key", [])
+    if not given:
+        return None
+    if len(given) > 1 or not 0 < len(given[0]) <= MAX_KEY or not given[0].isprintable():
+        raise UserError("http.key", field="Idempotency-Key", limit=MAX_KEY)
+    whole = json.dumps([request[TOKEN].id, request.path, given[0]])
+    return f"{NAME}:{hashlib.sha256(whole.encode()).hexdigest()}"
+
+
+def fingerprint(fields: Mapping[str, Any]) -> str:
+    """Return a hash of the fields of a body, the same in JSON and in a form."""
+    whole = json.dumps(fields, sort_keys=True, default=_hashed)
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_repeated(job: Job, body: str) -> None:
+    """Let a repeated request have the job of the first one.
+
+    Raises:
+        UserError: `http.key_reused`: the first one asked for something else.
+        NotFound: `job.unknown`: the job was deleted.
+    """
+    # Jobs of an older Rushes have none.
+    if Address(**job.address).body not in {"", body}:
+        raise UserError("http.key_reused", field="Idempotency-Key", job=job.id)
+    if job.removed_at is not None:
+        raise NotFound("job.unknown", job=job.id)
+
+
+def _hashed(upload: Upload) -> str:
+    return hashlib.sha256(upload.data).hexdigest()

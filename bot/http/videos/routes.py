@@ -1,0 +1,268 @@
+"""`/v1/videos`, as the `videos` resource of OpenAI's clients speaks it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+from aiohttp import web
+
+from bot.http.access.guard import (
+    TOKEN,
+    Guard,
+)
+from bot.http.body import LARGE, read_fields
+from bot.http.videos import actions, idempotency
+from bot.http.videos.content import Content, Variant
+from bot.http.videos.events import deletion, send_events
+from bot.http.videos.requests import (
+    CreateRequest,
+    EditRequest,
+    ExtendRequest,
+    RemixRequest,
+    checked,
+    effect_pictures,
+    image_bytes,
+    options,
+    own_options,
+)
+from bot.http.videos.uploads import Uploads
+from bot.http.videos.video_json import video_json
+from bot.platform import Services
+from commands import forms
+from commands.context import Call
+from commands.handlers import again
+from commands.options import IMAGE, PROMPT
+from commands.parsing.flags import render_options
+from commands.parsing.quotes import escape
+from commands.results import Accepted, Result
+from commands.run import perform
+from commands.schema import Value
+from inference.domain.errors import NotFound, UserError
+from inference.domain.job import Job
+
+MAX_PAGE = 100
+PAGE = 20
+
+_VIDEO = r"/v1/videos/{video:(?!(?:edits|extensions)$)[^{}/]+}"
+"""One that is not a route of its own, so that `Allow` tells the truth about those."""
+
+Make = Callable[[dict[str, Any], Call], Awaitable[Result]]
+"""Makes a job of the fields of a body."""
+
+
+class Videos:
+    """The routes."""
+
+    def __init__(
+        self, services: Services, guard: Guard, uploads: Uploads, *, files_seconds: float
+    ) -> None:
+        self._services = services
+        self._guard = guard
+        self._uploads = uploads
+        self._files_seconds = files_seconds
+        self._content = Content(services)
+        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Idempotency keys of requests under way; the second one waits for the first."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return them."""
+        return [
+            web.post("/v1/videos", self._create),
+            web.get("/v1/videos", self._list),
+            web.post("/v1/videos/edits", self._edit),
+            web.post("/v1/videos/extensions", self._extend),
+            # OpenAI's characters are none of what models here know.
+            web.route("*", "/v1/videos/characters", no_route),
+            web.get(_VIDEO, self._retrieve),
+            web.delete(_VIDEO, self._delete),
+            web.post("/v1/videos/{video}/remix", self._remix),
+            web.get("/v1/videos/{video}/content", self._download),
+            web.get("/v1/videos/{video}/events", self._events),
+        ]
+
+    # -- making ------------------------------------------------------------------------------
+
+    async def _create(self, request: web.Request) -> web.Response:
+        async def create(fields: dict[str, Any], call: Call) -> Result:
+            asked = checked(CreateRequest, fields)
+            installation = self._services.installation
+            files = effect_pictures(asked.rushes, installation.options)
+            values = options(asked, installation)
+            if asked.input_reference is not None:
+                files[IMAGE.name] = image_bytes(asked.input_reference)
+            async with self._uploads.held(files) as images:
+                asks = replace(call, options={**values, **images})
+                return await perform(call.commands["/generate"], asks)
+
+        return await self._made(request, create)
+
+    async def _remix(self, request: web.Request) -> web.Response:
+        async def remix(fields: dict[str, Any], call: Call) -> Result:
+            asked = checked(RemixRequest, fields)
+            return await self._changed(call, self._id(request), asked.prompt, asked.rushes)
+
+        return await self._made(request, remix)
+
+    async def _edit(self, request: web.Request) -> web.Response:
+        async def edit(fields: dict[str, Any], call: Call) -> Result:
+            asked = checked(EditRequest, fields)
+            return await self._changed(call, asked.video.id, asked.prompt, asked.rushes)
+
+        return await self._made(request, edit)
+
+    async def _changed(self, call: Call, video: str, prompt: str, rushes: Any) -> Result:
+        """Make a finished video again with other words and options."""
+        job = await actions.find_finished(call, video)
+        known = self._services.installation.options
+        files = effect_pictures(rushes, known)
+        form = forms.edit(job, self._services.installation, call.locale)
+        kept: dict[str, Value] = forms.options(
+            {field.name: field.value for field in form.fields}, known
+        )
+        kept |= own_options(rushes, known)
+        del kept[PROMPT.name]
+        values = {PROMPT.name: escape(prompt), forms.FLAGS: render_options(kept, known)}
+        async with self._uploads.held(files) as pictures:
+            return await again.edit(call, job, values, pictures=pictures)
+
+    async def _extend(self, request: web.Request) -> web.Response:
+        async def extend(fields: dict[str, Any], call: Call) -> Result:
+            asked = checked(ExtendRequest, fields)
+            if asked.rushes:
+                raise UserError("extend.fixed")
+            job = await actions.find_finished(call, asked.video.id)
+            return await actions.extend(call, job, prompt=asked.prompt, seconds=asked.seconds)
+
+        return await self._made(request, extend)
+
+    async def _made(self, request: web.Request, make: Make) -> web.Response:
+        """Answer a request that makes a job, at most once for each idempotency key.
+
+        https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header
+
+        Raises:
+            UserError: `http.key_reused`: the key came with another body before.
+        """
+        key, fields = idempotency.key_of(request), await read_fields(request)
+        token, admission = request[TOKEN], self._guard.admission
+        if key is None:
+            async with admission.turn(token.id):
+                with admission.place(token.id):
+                    made = await make(fields, self._guard.call(request))
+            return self._accepted(request, made)
+        large = (request.content_length or LARGE) >= LARGE
+        hashed = idempotency.fingerprint
+        body = await asyncio.to_thread(hashed, fields) if large else hashed(fields)
+        async with self._keys.setdefault(key, asyncio.Lock()), admission.turn(token.id):
+            job = await self._services.jobs.by_key(key, tenant=token.tenant)
+            if job is not None:
+                idempotency.check_repeated(job, body)
+                return self._video(request, job)
+            with admission.place(token.id):
+                made = await make(fields, self._guard.call(request, key=key, body=body))
+            return self._accepted(request, made)
+
+    # -- looking -----------------------------------------------------------------------------
+
+    async def _retrieve(self, request: web.Request) -> web.Response:
+        job = await actions.find(self._guard.call(request), self._id(request))
+        return self._video(request, job)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        limit = _limit(request)
+        order = _choice(request, "order", ("desc", "asc"))
+        call = self._guard.call(request)
+        after = request.query.get("after") or None
+        if after is not None:
+            after = (await call.job(actions.job_id(after))).id
+        jobs = await self._services.jobs.after(
+            call.channel.tenant,
+            call.caller.id,
+            after,
+            oldest_first=order == "asc",
+            limit=limit + 1,
+        )
+        page = [self._json(request, job) for job in jobs[:limit]]
+        return web.json_response(
+            {
+                "object": "list",
+                "data": page,
+                "first_id": page[0]["id"] if page else None,
+                "last_id": page[-1]["id"] if page else None,
+                "has_more": len(jobs) > limit,
+            }
+        )
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        variant = Variant(_choice(request, "variant", tuple(Variant)))
+        call = self._guard.call(request)
+        job = await actions.find_finished(call, self._id(request))
+        return await self._content.response(request, call, job, variant)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        call, locale = self._guard.call(request), self._guard.locale(request)
+        job = await actions.find(call, self._id(request))
+        return await send_events(
+            request,
+            job,
+            events=self._services.events,
+            read=lambda: actions.find(call, job.id),
+            show=lambda job: self.json(job, locale),
+        )
+
+    # -- ending ------------------------------------------------------------------------------
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        call = self._guard.call(request)
+        job = await actions.find(call, self._id(request))
+        await actions.delete(call, job, self._services.jobs)
+        return web.json_response(deletion(job.id))
+
+    # -- how ---------------------------------------------------------------------------------
+
+    def _id(self, request: web.Request) -> str:
+        return actions.job_id(request.match_info["video"])
+
+    def _accepted(self, request: web.Request, made: Result) -> web.Response:
+        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
+        return self._video(request, made.job)
+
+    def _video(self, request: web.Request, job: Job) -> web.Response:
+        return web.json_response(self._json(request, job))
+
+    def _json(self, request: web.Request, job: Job) -> dict[str, Any]:
+        return self.json(job, self._guard.locale(request))
+
+    def json(self, job: Job, locale: str) -> dict[str, Any]:
+        """Return a job as `video_json` has it."""
+        return video_json(
+            job,
+            jobs=self._services.jobs,
+            installation=self._services.installation,
+            locale=locale,
+            files_seconds=self._files_seconds,
+        )
+
+
+async def no_route(_: web.Request) -> web.StreamResponse:
+    """Say that there is nothing here. Raises `NotFound`: `http.no_route`."""
+    raise NotFound("http.no_route")
+
+
+def _limit(request: web.Request) -> int:
+    given = request.query.get("limit", str(PAGE))
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_PAGE:
+        problem = f"1 to {MAX_PAGE}"
+        raise UserError("http.field", field="limit", problem=problem)
+    return int(given)
+
+
+def _choice(request: web.Request, name: str, legal: tuple[str, ...]) -> str:
+    given = request.query.get(name, legal[0])
+    if given not in legal:
+        raise UserError("http.field_unknown", field=f"{name}={given[:32]}", known=list(legal))
+    return given

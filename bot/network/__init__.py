@@ -1,0 +1,1 @@
+"""HTTP helpers for every chat: proxies, limits against floods, image downloads."""

@@ -1,0 +1,240 @@
+"""Registry of platforms, commands, moderators and assistants, built in or from plugins.
+
+A plugin is an entry point of a distribution beside Rushes. It is tried first (`bot.plugins`). One
+that raises is named in the log, by `rushes plugins` and in `GET /v1/health`, and everything else
+works without it.
+
+The entry-point groups, and what their entries name:
+
+- `rushes.commands`: a `CommandFactory`.
+- `rushes.platforms`: a `PlatformFactory`; in use where `[bot] platforms` names it.
+- `rushes.moderators`: a `ModeratorFactory`; in use where `[safety] moderators` names it.
+- `rushes.assistants`: an `AssistantFactory`; in use where `[assistant] engine` names it.
+- `rushes.models`: a `ModelEntry`, see `inference.engines.registry`.
+- `rushes.effects`: an `EffectEntry`, see `inference.effects.base`.
+- `rushes.plugins`: a `Plugin`, what the distribution brings beside these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from bot import assistant, factories, moderation
+from bot.assistant import AssistantFactory
+from bot.config.sections import Config
+from bot.moderation import ModeratorFactory
+from bot.platform import Platform
+from bot.plugins.loader import gather
+from bot.terminal.platform import NAME as TERMINAL
+from bot.terminal.platform import TerminalPlatform
+from commands.catalog import built_in_commands
+from commands.context import Command, CommandSet
+from commands.option_set import OptionSet
+from commands.text.messages import template
+from inference.assist.base import UnavailableAssistant
+from inference.domain.errors import UserError
+from inference.engines.registry import Models
+from inference.plugins import BROKEN, PluginError, Plugins, streams_kept
+from inference.safety.base import Moderators
+
+COMMANDS = "rushes.commands"
+PLATFORMS = "rushes.platforms"
+MODERATORS = "rushes.moderators"
+ASSISTANTS = "rushes.assistants"
+
+PlatformFactory = Callable[[Config], Platform | None]
+"""Returns a chat, or None where it has no token."""
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+CommandFactory = Callable[[OptionSet], Iterable[Command]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """Everything by name; built once, and handed on."""
+
+    platforms: Mapping[str, PlatformFactory]
+    moderators: Mapping[str, ModeratorFactory]
+    assistants: Mapping[str, AssistantFactory]
+    command_factories: Mapping[str, CommandFactory]
+    """Of plugins."""
+    plugins: Plugins
+    """Knows which plugins cannot be used."""
+
+    @classmethod
+    def load(cls, plugins: Plugins | None = None) -> Registry:
+        """Return what is built in and what plugins bring; a built-in name stays ours.
+
+        Args:
+            plugins: Of a config; None stands for all that are installed.
+        """
+        plugins = plugins or gather()
+        built_in: dict[str, Collection[str]] = {
+            PLATFORMS: _BUILT_IN_PLATFORMS,
+            MODERATORS: moderation.BUILT_IN,
+            ASSISTANTS: assistant.BUILT_IN,
+        }
+        for group, names in built_in.items():
+            for name in plugins.names(group):
+                if name in names:
+                    plugins.reject(group, name, PluginError(f"Rushes has {name} itself"))
+        moderators = _with_stand_ins(plugins, MODERATORS, Moderators.unavailable)
+        assistants = _with_stand_ins(plugins, ASSISTANTS, UnavailableAssistant)
+        return cls(
+            platforms={**_platforms(plugins), **_BUILT_IN_PLATFORMS},
+            moderators={**moderators, **moderation.BUILT_IN},
+            assistants={**assistants, **assistant.BUILT_IN},
+            command_factories=dict(plugins.load(COMMANDS)),
+            plugins=plugins,
+        )
+
+    def commands(self, options: OptionSet) -> CommandSet:
+        """Return all commands.
+
+        Args:
+            options: Those of a render.
+        """
+        found = CommandSet(built_in_commands(options))
+        for name, make in self.command_factories.items():
+            if self.plugins.is_refused(COMMANDS, name):
+                continue
+            try:
+                with streams_kept():
+                    found = CommandSet([*found, *_checked(make(options))])
+            except BROKEN as error:  # whatever somebody else's function raises
+                self.plugins.reject(COMMANDS, name, error)
+        return found
+
+    def plugin_configs(self) -> Mapping[str, BaseModel]:
+        """Return the checked sections `[plugins.NAME]` by name."""
+        return {
+            package.section: config
+            for package in self.plugins.packages
+            if package.section and (config := self.plugins.config_of(package)) is not None
+        }
+
+    def models(self, config: Config) -> Models:
+        """Return the models that ship, those of a config, and those of plugins."""
+        return factories.models(config, self.plugins)
+
+    def platform(self, name: str, config: Config) -> Platform | None:
+        """Make a platform, or nothing where it has no token.
+
+        Args:
+            name: One of `platforms`, or `module:factory`.
+            config: For the platform.
+
+        Raises:
+            UserError: `config.platform_unknown` or `config.platform_broken`.
+        """
+        module, _, factory = name.partition(":")
+        if name not in self.platforms and not factory:
+            where, known = config.where("bot", "platforms"), list(self.platforms)
+            raise UserError("config.platform_unknown", where=where, name=name, known=known)
+        try:
+            make = self.platforms.get(name) or getattr(import_module(module), factory)
+            made: Platform | None = make(config)
+        except UserError:
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            where = config.where("bot", "platforms")
+            raise UserError(
+                "config.platform_broken", where=where, name=name, problem=problem
+            ) from error
+        return made
+
+
+def _checked(commands: Iterable[Command]) -> list[Command]:
+    """Return the commands of a plugin, if every chat can show them.
+
+    Raises:
+        TypeError: One is no command.
+        PluginError: One has no explanation, or no name that chats take.
+    """
+    found = list(commands)
+    for command in found:
+        if not isinstance(command, Command):
+            raise PluginError(f"{type(command).__name__} is not a Command")
+        if not _NAME.fullmatch(command.name):
+            raise PluginError(f"{command.name!r} cannot be the name of a command")
+        if not command.texts and template(command.help_key) is None:
+            raise PluginError(f"{command.typed} has no explanation: no text {command.help_key}")
+    return found
+
+
+def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
+    """Return the platforms of plugins; one that cannot be made is as one without a token."""
+
+    def safe(name: str, make: PlatformFactory) -> PlatformFactory:
+        def made(config: Config) -> Platform | None:
+            try:
+                return make(config)
+            except UserError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever somebody else's function raises
+                plugins.reject(PLATFORMS, name, error)
+                return None
+
+        return made
+
+    found = {name: safe(name, make) for name, make in plugins.load(PLATFORMS)}
+    return {**dict.fromkeys(plugins.broken(PLATFORMS), lambda _: None), **found}
+
+
+def _with_stand_ins(plugins: Plugins, group: str, stand_in: Callable[[], T]) -> dict[str, Any]:
+    """Return the factories of a group; where a plugin fails, they make something else.
+
+    Args:
+        plugins: Loads them, and notes which cannot be used.
+        group: Its entries name functions that return asynchronous context managers.
+        stand_in: What is there instead.
+    """
+
+    def safe(name: str, make: Callable[..., AbstractAsyncContextManager[T]] | None) -> Any:
+        @contextlib.asynccontextmanager
+        async def made(*arguments: Any) -> AsyncIterator[T]:
+            async with contextlib.AsyncExitStack() as stack:
+                made = stand_in()
+                try:
+                    if make is not None:
+                        made = await stack.enter_async_context(make(*arguments))
+                except UserError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever somebody else's code raises
+                    plugins.reject(group, name, error)
+                yield made
+
+        return made
+
+    found = {name: safe(name, make) for name, make in plugins.load(group)}
+    return {**{name: safe(name, None) for name in plugins.broken(group)}, **found}
+
+
+def _imported(module: str) -> PlatformFactory:
+    """Return a factory that imports its chat's library only where that chat is wanted."""
+    return lambda config: import_module(module).make(config)
+
+
+def make_terminal(config: Config) -> TerminalPlatform:
+    """Return the chat in a terminal."""
+    return TerminalPlatform(config.bot.data_dir / "threads")
+
+
+_BUILT_IN_PLATFORMS: Mapping[str, PlatformFactory] = {
+    "discord": _imported("bot.discord"),
+    "slack": _imported("bot.slack"),
+    "http": _imported("bot.http"),
+    TERMINAL: make_terminal,
+}

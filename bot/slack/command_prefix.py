@@ -1,0 +1,108 @@
+"""The prefix of our slash commands, for workspaces where another app has the same names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from bot.slack.outbound.blocks import MAX_TITLE
+from commands.context import Command
+from commands.text.card import Card, Line
+from inference.domain.errors import UserError
+from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE, cut
+
+RESERVED = frozenset(
+    {
+        "active", "afk", "apps", "archive", "away", "call", "canvas", "close", "collapse",
+        "converse", "dm", "dnd", "expand", "feed", "feedback", "help", "huddle", "huddles",
+        "invite", "invite_people", "join", "keys", "kick", "leave", "list", "lists", "me", "msg",
+        "mute", "open", "part", "people", "poll", "pref", "prefs", "remind", "remove", "rename",
+        "search", "shortcuts", "shrug", "star", "status", "talk", "topic", "trigger", "unarchive",
+        "who", "workflow",
+    }
+)  # fmt: skip
+"""Slack's own commands: an app cannot have them, or people would not reach it."""
+
+MAX_COMMAND = 32
+"""Characters of a command, with its slash."""
+
+
+class CommandPrefix:
+    """Our commands as they are called on Slack, in both directions."""
+
+    def __init__(self, commands: Iterable[Command], prefix: str = "") -> None:
+        """Index the commands; subcommands share the word in front of them.
+
+        Args:
+            commands: All that there are.
+            prefix: What stands before every name, such as `acme-`.
+        """
+        self._prefix = prefix
+        ours = dict.fromkeys(f"/{command.parent or command.name}" for command in commands)
+        self._ours = {self.typed(name): name for name in ours}
+        names = "|".join(re.escape(name) for name in sorted(ours, key=len, reverse=True))
+        self._mention = re.compile(
+            # What is isolated was written by people.
+            f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
+            rf"|(?<![\w./-])(?P<name>{names})(?![\w/-])"
+        )
+
+    def typed(self, name: str) -> str:
+        """Return a command, such as `/image`, as people type it."""
+        return f"/{self._prefix}{name.removeprefix('/')}"
+
+    def names(self) -> dict[str, str]:
+        """Return what is registered with Slack, each with our name for it.
+
+        Raises:
+            UserError: `slack.reserved`.
+        """
+        for name in self._ours:
+            if name.lstrip("/") in RESERVED or len(name) > MAX_COMMAND:
+                raise UserError("slack.reserved", command=name)
+        return self._ours
+
+    def ours(self, line: str) -> str:
+        """Return a typed line with our name for the command in front; other lines stay."""
+        first = "".join(line.split(None, 1)[:1])
+        return self._ours.get(first.casefold(), first) + line.lstrip()[len(first) :]
+
+    def text(self, text: str) -> str:
+        """Return a text of ours with its commands as people type them."""
+        if not self._prefix:
+            return text
+        return self._mention.sub(
+            lambda found: self.typed(found["name"]) if found["name"] else found[0], text
+        )
+
+    def card(self, card: Card) -> Card:
+        """Return a card with the commands that it names as people type them."""
+        if not self._prefix:
+            return card
+        lines = tuple(self._line(line) for line in card.lines)
+        return replace(card, title=self.text(card.title), lines=lines)
+
+    def view(self, view: dict[str, Any]) -> dict[str, Any]:
+        """Return a modal with the commands that it names as people type them.
+
+        What somebody wrote, which a field begins with, stays.
+        """
+        if not self._prefix:
+            return view
+        named: dict[str, Any] = self._named(view)
+        title = named["title"]
+        return {**named, "title": {**title, "text": cut(title["text"], MAX_TITLE)}}
+
+    def _named(self, part: Any) -> Any:
+        if isinstance(part, list):
+            return [self._named(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if part.get("type") in {"plain_text", "mrkdwn"}:
+            return {**part, "text": self.text(part["text"])}
+        return {key: self._named(each) for key, each in part.items()}
+
+    def _line(self, line: Line) -> Line:
+        return tuple(self.text(part) if isinstance(part, str) else part for part in line)

@@ -1,0 +1,1 @@
+"""Socket Mode: WebSockets to Slack."""

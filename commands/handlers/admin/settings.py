@@ -1,0 +1,238 @@
+"""/rushes settings for oneself, and /rushes-admin settings for a guild and its channels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from commands.context import Call, Command, Visibility
+from commands.handlers.admin.settings_texts import explained, listed, written
+from commands.handlers.arguments import arguments, incomplete
+from commands.installation import Installation
+from commands.options import HERE, KEY, MODEL, VALUE
+from commands.parsing.values import shown
+from commands.policy.operator_rules import EVERYWHERE
+from commands.policy.settings import (
+    TIMEZONE,
+    Naming,
+    Rules,
+    Scope,
+    Setting,
+    SettingSet,
+    Stored,
+)
+from commands.policy.settings_store import Change
+from commands.policy.settings_values import named, read
+from commands.refusal import Refusal
+from commands.schema import Kind, Option, Permission, Value
+from commands.text import replies
+from commands.text.card import Card, CardKind, Line
+from commands.text.messages import text
+from inference.domain.errors import UserError
+
+LOG_LENGTH = 10
+"""Changes that the log shows."""
+
+_ACTION = Option(
+    name="action",
+    kind=Kind.CHOICE,
+    choices=("show", "set", "reset"),
+    worded=True,
+    default="show",
+)
+_ADMIN_ACTION = replace(_ACTION, choices=("show", "set", "reset", "log"))
+_OPTIONS = (_ACTION, KEY, VALUE)
+_ADMIN_OPTIONS = (_ADMIN_ACTION, KEY, VALUE, HERE)
+
+
+async def own(call: Call) -> Card:
+    """Show what holds for the caller here, or change what they set for themselves."""
+    given = _arguments(call, _OPTIONS)
+    return await _act(call, given, Scope.USER, call.caller.id)
+
+
+async def of_guild(call: Call) -> Card:
+    """Show or change what is set for the guild, or with `--channel` for this channel."""
+    given = _arguments(call, _ADMIN_OPTIONS)
+    if given.get("action") == "log":
+        return await _log(call)
+    if not given.get(HERE.name):
+        return await _act(call, given, Scope.GUILD, "")
+    if not call.channel.id:
+        raise UserError("setting.no_channel")
+    return await _act(call, given, Scope.CHANNEL, call.channel.id)
+
+
+def _arguments(call: Call, options: tuple[Option, ...]) -> dict[str, Value]:
+    """Return the arguments, with the key that was offered in place of a mistyped one.
+
+    `settings KEY` explains a key and `settings KEY VALUE` sets it, without a word in front.
+    """
+    first, _, rest = call.text.strip().partition(" ")
+    if first and not call.options and first.casefold() not in options[0].choices:
+        if first.startswith("--") or not _is_key(first, call.policy.known):
+            return arguments(call, options)
+        valued = any(not word.startswith("--") for word in rest.split())
+        call = replace(call, text=f"{'set' if valued else 'show'} {call.text}")
+    return {**arguments(call, options), **_offered(call)}
+
+
+def _is_key(typed: str, known: SettingSet) -> bool:
+    """Return whether a word names a setting, or is like the name of one."""
+    try:
+        named(typed, known)
+    except Refusal:
+        return True
+    except UserError:
+        return False
+    return True
+
+
+def _offered(call: Call) -> dict[str, Value]:
+    return {name: value for name, value in call.changes.items() if value is not None}
+
+
+async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) -> Card:
+    key, typed = str(given.get(KEY.name, "")), str(given.get(VALUE.name, ""))
+    command = "/rushes settings" if scope is Scope.USER else "/rushes-admin settings"
+    action = given.get("action", "show")
+    if action == "set" and typed:
+        setting = _settable(key, scope, call.policy.known)
+        model = _model_in_force(await call.rules(), scope, call.installation)
+        value = await _with_known_names(
+            call, setting, read(setting, typed, call.installation, model=model)
+        )
+        await _change(call, Change(scope=scope, subject=subject, setting=setting, value=value))
+        return replies.note(
+            "setting.done", call.locale, key=setting.key, value=written(value, call.locale)
+        )
+    if not key and action != "show":
+        raise incomplete(*((KEY, VALUE) if action == "set" else (KEY,)), after=str(action))
+    if action == "reset":
+        setting = _settable(key, scope, call.policy.known)
+        await _change(call, Change(scope=scope, subject=subject, setting=setting, value=None))
+        return replies.note("setting.undone", call.locale, key=setting.key)
+    rules = await call.rules()
+    if scope is not Scope.USER:
+        rules = replace(rules, user={})
+    if not key:
+        return listed(call, rules, scope, command)
+    return explained(call, named(key, call.policy.known), rules, command)
+
+
+def _model_in_force(rules: Rules, scope: Scope, installation: Installation) -> str | None:
+    """Return the model that was chosen where a setting of a scope holds, while it is installed."""
+    layers = list(Scope)[: list(Scope).index(scope) + 1]
+    chosen = [rules.of(layer).get(f"default.{MODEL.name}") for layer in layers]
+    names = {model.name for model in installation.models}
+    return next((str(name) for name in reversed(chosen) if name in names), None)
+
+
+async def _with_known_names(call: Call, setting: Setting, value: Stored) -> Stored:
+    """Return a value with the ids of the roles, channels or people that it names.
+
+    Raises:
+        UserError: `setting.no_role`, `setting.unknown_channel`, `setting.no_person`: a name that
+            nobody has would lock out everybody, or nobody.
+    """
+    match setting.naming:
+        case Naming.ROLES:
+            find = call.directory.find_role
+        case Naming.CHANNELS:
+            find = call.directory.find_channel
+        case Naming.PEOPLE:
+            find = call.directory.find_person
+        case None:
+            return value
+    names = list(cast("Iterable[str]", value))
+    found = dict(zip(names, await asyncio.gather(*map(find, names)), strict=True))
+    for name, known in found.items():
+        if known is None:
+            raise _unknown(setting.naming, name)
+    if isinstance(value, dict):
+        return {str(found[name]): amount for name, amount in value.items()}
+    return list(dict.fromkeys(str(found[name]) for name in names))
+
+
+def _unknown(naming: Naming, name: str) -> UserError:
+    match naming:
+        case Naming.ROLES:
+            return UserError("setting.no_role", name=shown(name))
+        case Naming.CHANNELS:
+            return UserError("setting.unknown_channel", name=shown(name))
+        case Naming.PEOPLE:
+            return UserError("setting.no_person", name=shown(name))
+
+
+async def _change(call: Call, change: Change) -> None:
+    await call.policy.settings.change(call.channel.tenant, [change], call.caller.requester)
+
+
+def _settable(key: str, scope: Scope, known: SettingSet) -> Setting:
+    setting = named(key, known)
+    if scope in setting.scopes:
+        return setting
+    if scope is Scope.USER:
+        raise UserError("setting.not_yours", key=setting.key)
+    raise UserError("setting.not_for_channels", key=setting.key)
+
+
+async def _log(call: Call) -> Card:
+    """Show who changed what, newest first, by the clock of the guild."""
+    entries = await call.policy.audit.recent(call.channel.tenant, limit=LOG_LENGTH)
+    if call.caller.may(Permission.OPERATOR):  # what the operator does everywhere is theirs to see
+        entries += await call.policy.audit.recent(EVERYWHERE, limit=LOG_LENGTH)
+        entries = sorted(entries, key=lambda entry: entry.at, reverse=True)[:LOG_LENGTH]
+    if not entries:
+        return replies.note("audit.empty", call.locale)
+    zone = ZoneInfo((await call.rules()).value(TIMEZONE))
+    lines: list[Line] = [
+        (
+            text(
+                "audit.line",
+                call.locale,
+                at=datetime.fromtimestamp(entry.at, zone).strftime("%Y-%m-%d %H:%M"),
+                name=entry.actor.name or text("audit.forgotten", call.locale),
+                what=" ".join(filter(None, [entry.key, entry.subject])),
+                before=written(entry.before, call.locale),
+                after=written(entry.after, call.locale),
+            ),
+        )
+        for entry in entries
+    ]
+    return Card(
+        kind=CardKind.INFO,
+        title=text("audit.title", call.locale, zone=zone.key),
+        lines=tuple(lines),
+    )
+
+
+def commands() -> tuple[Command, ...]:
+    """Return the commands of this module for everybody."""
+    return (
+        Command(
+            parent="rushes",
+            name="settings",
+            handler=own,
+            options=_OPTIONS,
+            visibility=Visibility.CALLER,
+        ),
+    )
+
+
+def admin_commands() -> tuple[Command, ...]:
+    """Return the commands of this module for admins."""
+    return (
+        Command(
+            parent="rushes-admin",
+            name="settings",
+            handler=of_guild,
+            options=_ADMIN_OPTIONS,
+            visibility=Visibility.CALLER,
+            permission=Permission.ADMIN,
+        ),
+    )

@@ -1,0 +1,93 @@
+"""/rushes-admin words: the words that a guild forbids, and its policy on flagged content."""
+
+from __future__ import annotations
+
+from commands.caller import Channel
+from commands.context import Call, Command, Visibility
+from commands.handlers.admin.operation import PARENT
+from commands.handlers.arguments import arguments, incomplete
+from commands.parsing.values import shown
+from commands.policy.settings import SAFETY, Flagged, Rules
+from commands.policy.words_store import MAXIMUM_WORDS
+from commands.schema import Kind, Option, Permission
+from commands.text import replies
+from commands.text.card import Card, CardKind
+from commands.text.messages import text
+from inference.domain.errors import NotFound, UserError
+from inference.domain.verdict import Outcome
+from inference.safety.terms import normal
+from inference.text import isolate_foreign
+
+_ACTION = Option(
+    name="action",
+    kind=Kind.CHOICE,
+    choices=("list", "add", "remove"),
+    worded=True,
+    default="list",
+)
+_WORD = Option(name="word", kind=Kind.TEXT, max_length=64)
+_OPTIONS = (_ACTION, _WORD)
+
+
+def flagged(rules: Rules, channel: Channel) -> Outcome:
+    """Return the policy of a channel on flagged prompts, images and results."""
+    match Flagged(rules.value(SAFETY)):
+        case Flagged.SPOILER:
+            return Outcome.SPOILER
+        case Flagged.OFF_IN_AGE_RESTRICTED if channel.age_restricted:
+            return Outcome.ALLOW
+        case _:
+            return Outcome.DENY
+
+
+async def words(call: Call) -> Card:
+    """List the words that the guild forbids, add one or take one back."""
+    given = arguments(call, _OPTIONS)
+    typed = str(given.get(_WORD.name, ""))
+    match given.get(_ACTION.name, "list"):
+        case "add":
+            word = _word(typed, "add")
+            if not await call.policy.words.add(call.channel.tenant, word, call.caller.requester):
+                raise UserError("words.too_many", limit=MAXIMUM_WORDS)
+            return replies.note("words.added", call.locale, word=word)
+        case "remove":
+            word = _word(typed, "remove")
+            if not await call.policy.words.remove(call.channel.tenant, word, call.caller.requester):
+                raise NotFound("words.not_there", word=shown(typed))
+            return replies.note("words.removed", call.locale, word=word)
+        case _:
+            return await _listed(call)
+
+
+async def _listed(call: Call) -> Card:
+    forbidden = await call.policy.words.of(call.channel.tenant)
+    if not forbidden:
+        return replies.note("words.none", call.locale)
+    separator = text("list.separator", call.locale)
+    return Card(
+        kind=CardKind.INFO,
+        title=text("words.title", call.locale, count=len(forbidden)),
+        lines=((separator.join(map(isolate_foreign, forbidden)),),),
+    )
+
+
+def _word(typed: str, action: str) -> str:
+    """Return the spelling that stands for all."""
+    word = normal(typed)
+    if not word:
+        raise incomplete(_WORD, after=action)
+    return word
+
+
+def admin_commands() -> tuple[Command, ...]:
+    """Return the commands of this module, which are for admins."""
+    return (
+        Command(
+            parent=PARENT,
+            name="words",
+            handler=words,
+            options=_OPTIONS,
+            visibility=Visibility.CALLER,
+            permission=Permission.ADMIN,
+        ),
+    )

@@ -1,0 +1,257 @@
+"""Making a job again: by a button, from its form, or from the still that it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from commands import forms
+from commands.actions import Action
+from commands.context import Call
+from commands.handlers import limits, presets
+from commands.handlers.generate import allowed, pressed_layer
+from commands.handlers.order import place_order
+from commands.handlers.request import asked_for
+from commands.options import (
+    FRAME_COUNT,
+    IMAGE,
+    LAST,
+    LOOPS,
+    PROMPT,
+    REFINE,
+    RESOLUTION,
+)
+from commands.policy.permissions import check_caps, check_press, within_caps
+from commands.policy.settings import Rules
+from commands.results import Accepted, Revised
+from commands.specs.extension import (
+    Passes,
+    carried_over,
+    extended,
+)
+from commands.specs.layers import (
+    COMMAND,
+    Layer,
+)
+from commands.specs.resolve import (
+    Resolved,
+    draw_seed,
+    enlarged,
+    resolve,
+)
+from inference.domain.errors import UserError
+from inference.domain.job import RANDOM, TYPED, Job, JobState
+from inference.domain.reference import FromParent, Kept, Reference, inherited
+from inference.domain.spec import SEEDS, Mode, Resolution, Spec
+
+
+async def again(
+    call: Call,
+    job: Job,
+    action: Action,
+    *,
+    prompt: str | None = None,
+    passes: Passes | None = None,
+) -> Accepted:
+    """Queue an earlier job again, for the person who asks now.
+
+    Args:
+        call: Who asks for it.
+        job: What was made.
+        action: How it is made again.
+        prompt: What to show from now on, if that changes.
+        passes: How long `Action.EXTEND` goes on.
+
+    Raises:
+        UserError: The model is gone, it has no higher resolution for `Action.LARGER`, or there is
+            nothing to go on from for `Action.EXTEND`.
+    """
+    capabilities = call.installation.model(job.spec.model)
+    call.installation.check_effects(job.spec)
+    spec, origins = job.spec, job.origins
+    match action:
+        case Action.REROLL:
+            spec = replace(spec, seed=draw_seed())
+            origins = {**origins, "seed": RANDOM}
+        case Action.LARGER:
+            larger = enlarged(spec, capabilities)
+            if larger is None:
+                raise UserError("model.no_larger", model=capabilities.title)
+            spec, origins = larger, {**origins, "resolution": TYPED}
+        case Action.EXTEND:
+            spec = extended(job, capabilities, passes)
+            if not call.jobs.extendable(job):
+                raise UserError("extend.gone", job=job.id)
+            origins = {**origins, "seed": RANDOM, "loops": COMMAND}
+        case _:
+            pass
+    spec, origins = _changed(call, spec, origins)
+    if prompt is not None and prompt != spec.own_words:
+        spec = replace(spec, prompt=prompt, original=None)
+        origins = {name: origin for name, origin in origins.items() if name != PROMPT.name}
+    rules = await allowed(call)
+    check_caps(spec, capabilities, call.caller, rules)
+    count = await _fruitless(call, job) if action is Action.RETRY else 1
+    resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities, count=count)
+    if action is Action.EXTEND:
+        resolved = replace(resolved, spec=_inheriting(spec))
+        return await place_order(call, resolved, rules, parent=job.id)
+    return await place_repeat(call, resolved, rules, job)
+
+
+async def _fruitless(call: Call, job: Job) -> int:
+    """Return how many are to be made again: all that were asked for together if none was made."""
+    together = await call.jobs.together(job)
+    made = any(each.state is JobState.DONE or not each.ended for each in together)
+    return 1 if made or job.number != 1 else len(together)
+
+
+def _changed(call: Call, spec: Spec, origins: dict[str, str]) -> tuple[Spec, dict[str, str]]:
+    """Return a spec with what the caller pressed after a refusal: sizes and lengths."""
+    kinds = {RESOLUTION.name: Resolution, FRAME_COUNT.name: int, LOOPS.name: int}
+    changes: dict[str, Any] = {
+        name: kinds[name](value) for name, value in call.changes.items() if name in kinds
+    }
+    return replace(spec, **changes), {**origins, **dict.fromkeys(changes, TYPED)}
+
+
+async def edit(
+    call: Call,
+    job: Job,
+    values: Mapping[str, str],
+    *,
+    action: Action = Action.EDIT,
+    pictures: Mapping[str, str] = MappingProxyType({}),
+) -> Accepted | Revised:
+    """Make a job again from a form; while it waits, its requester changes the job itself.
+
+    Args:
+        call: Who handed the form in.
+        job: What the form was about.
+        values: What is in it.
+        action: What opened it; after `Action.REWORD` the words are final.
+        pictures: Those that came with it, by option; all others of the job stay.
+
+    Raises:
+        UserError: What the form says is not possible, or the job is being prepared right now.
+    """
+    rules = await allowed(call)
+    check_press(call.caller, job, rules)
+    call.installation.check_effects(job.spec)
+    changed = {name: str(call.changes.get(name) or "") for name in values if name in call.changes}
+    form = forms.options({**values, **changed}, call.installation.options)
+    prompt, asked = asked_for(replace(call, options={**form, **pictures}))
+    defaults = await presets.layers_of(call, asked, rules)
+    kept = references_of(replace(call, options=pictures), job)
+    typed = Layer(name=TYPED, values=asked, references=kept, asked=True)
+    layers = (*defaults, typed)
+    resolved = within_caps(resolve(prompt, layers, call.installation), call.caller, rules)
+    resolved = replace(resolved, spec=carried_over(resolved.spec, job))
+    if action is Action.REWORD:
+        resolved = _final(resolved, job)
+    call.installation.check(resolved.spec)
+    if call.caller.owns(job):
+        if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
+            raise UserError("job.preparing_now")
+        waits = job.state in {JobState.REVIEW, JobState.QUEUED}
+        revised = await revise(call, job, resolved, rules) if waits else None
+        if revised is not None:
+            return revised
+    return await place_repeat(call, resolved, rules, job)
+
+
+async def revise(call: Call, job: Job, resolved: Resolved, rules: Rules) -> Revised | None:
+    """Change a waiting job to a resolved request; None when it no longer waits.
+
+    Those that were asked for with it and wait are changed too, each with its own seed.
+
+    Raises:
+        UserError: `edit.count`: that cannot be changed any more. As `JobService.revise`.
+    """
+    together = await call.jobs.together(job)
+    if resolved.count not in {1, len(together)}:
+        raise UserError("edit.count")
+    quota = await limits.quota_of(call, rules)
+    waiting = [each for each in together if each.state in {JobState.REVIEW, JobState.QUEUED}]
+    changed = []
+    for place, each in enumerate(waiting, 1):
+        seed = (resolved.spec.seed + each.number - job.number) % SEEDS
+        revised = await call.jobs.revise(
+            each.id,
+            tenant=call.channel.tenant,
+            spec=replace(resolved.spec, seed=seed),
+            origins=resolved.origins,
+            quota=quota,
+            # All are changed or none.
+            more=sum(call.jobs.cost(resolved.spec) - other.cost for other in waiting[place:]),
+        )
+        if revised is not None:
+            changed.append(revised)
+    return Revised(job=changed[0]) if changed else None
+
+
+def _final(resolved: Resolved, job: Job) -> Resolved:
+    """Return what came out of a review: not to be refined again, beside what was first asked."""
+    spec = replace(resolved.spec, refine=False, original=job.spec.original)
+    return replace(resolved, spec=spec, origins={**resolved.origins, REFINE.name: TYPED})
+
+
+async def animate_still(call: Call, job: Job) -> Accepted:
+    """Queue a clip that begins with the still that a job made, in its shape where that goes.
+
+    Raises:
+        UserError: The job made no still, or it is kept no longer.
+    """
+    if job.spec.mode is not Mode.TEXT_TO_IMAGE or call.jobs.files(job) is None:
+        raise UserError("job.no_still", job=job.id)
+    rules = await allowed(call)
+    own = {name: getattr(job.spec, name) for name in ("model", "resolution", "aspect")}
+    layers = (
+        *rules.layers(),
+        Layer(name=COMMAND, values=own, references={IMAGE.name: FromParent(Kept.RESULT)}),
+        pressed_layer(call),
+    )
+    resolved = resolve(job.spec.own_words, layers, call.installation)
+    return await place_order(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
+
+
+async def place_repeat(call: Call, resolved: Resolved, rules: Rules, job: Job) -> Accepted:
+    """Hand a render in that starts from what another job started from.
+
+    A job that ended before it was prepared never had its own copy of its parent's files.
+    """
+    pictures = [one for use in job.spec.effects for one in use.pictures.values()]
+    started_from = (job.spec.image, job.spec.latents, *pictures)
+    unprepared = any(isinstance(one, FromParent) for one in started_from)
+    parent = job.parent if unprepared and job.parent is not None else job.id
+    repeated = replace(resolved, spec=_inheriting(resolved.spec))
+    return await place_order(call, repeated, rules, parent=parent)
+
+
+def _inheriting(spec: Spec) -> Spec:
+    return replace(
+        spec,
+        image=inherited(spec.image),
+        last=inherited(spec.last),
+        latents=inherited(spec.latents),
+        effects=tuple(
+            replace(
+                use,
+                pictures={
+                    name: kept for name, one in use.pictures.items() if (kept := inherited(one))
+                },
+            )
+            for use in spec.effects
+        ),
+    )
+
+
+def references_of(call: Call, job: Job) -> dict[str, Reference]:
+    """Return the images of a job by the option that asks for them, but those of the call's own."""
+    found = {IMAGE.name: job.spec.image, LAST.name: job.spec.last}
+    for use in job.spec.effects:
+        found |= use.pictures
+    own = {*call.options, *call.changes}
+    return {name: one for name, one in found.items() if one is not None and name not in own}

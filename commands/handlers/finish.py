@@ -1,0 +1,108 @@
+"""/rushes finish: the full version of a draft, with its seed or first frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from commands.context import Call, Command, Visibility
+from commands.handlers import queue
+from commands.handlers.again import place_repeat
+from commands.handlers.arguments import incomplete
+from commands.handlers.generate import allowed, pressed_layer
+from commands.handlers.order import place_order
+from commands.options import DRAFT, IMAGE, JOB_TO_CANCEL, LAST, MODEL, SEED
+from commands.policy.permissions import check_press, within_caps
+from commands.results import Accepted
+from commands.specs.extension import carried_over
+from commands.specs.layers import Layer
+from commands.specs.resolve import (
+    Resolved,
+    resolve,
+)
+from commands.text.job_buttons import is_finishable
+from inference.domain.errors import UserError
+from inference.domain.job import DRAFT as FROM_DRAFT
+from inference.domain.job import Job, JobState
+from inference.domain.reference import FromParent, Kept, Reference
+from inference.domain.spec import Mode
+
+_SHAPE = ("resolution", "aspect", "frames")
+"""Where these are the same, the same seed is the same noise."""
+
+
+async def finish(call: Call) -> Accepted:
+    """Make the full version of a draft that is named."""
+    wanted = queue.wanted_job(call)
+    if not wanted:
+        raise incomplete(JOB_TO_CANCEL)
+    return await finish_draft(call, await call.job(wanted))
+
+
+async def finish_draft(call: Call, job: Job) -> Accepted:
+    """Queue the full version of a draft.
+
+    A draft of the same size and length is followed by its seed, which gives the same clip with
+    more steps. Otherwise the clip begins with the draft's first frame, where the model can do
+    that and the draft is still kept; else it has only the seed in common.
+
+    Raises:
+        UserError: `job.no_draft`: it is none. What `resolve` and `place_order` raise.
+    """
+    rules = await allowed(call)
+    check_press(call.caller, job, rules)
+    model = call.installation.model(job.spec.model)
+    if job.state is not JobState.DONE or not is_finishable(job.spec, model):
+        raise UserError("job.no_draft", job=job.id)
+    full = within_caps(_resolved(call, job, rules.layers()), call.caller, rules)
+    spec = full.spec
+    alike = all(getattr(spec, name) == getattr(job.spec, name) for name in _SHAPE)
+    begins = (
+        not alike
+        and spec.mode is Mode.TEXT_TO_VIDEO
+        and spec.latents is None
+        and Mode.IMAGE_TO_VIDEO in model.modes
+        and call.jobs.files(job) is not None
+    )
+    if not begins:
+        full = replace(full, origins={**full.origins, SEED.name: FROM_DRAFT})
+        return await place_repeat(call, full, rules, job)
+    spec = replace(spec, image=FromParent(Kept.FIRST_FRAME))
+    origins = {**full.origins, IMAGE.name: FROM_DRAFT, SEED.name: FROM_DRAFT}
+    return await place_order(call, replace(full, spec=spec, origins=origins), rules, parent=job.id)
+
+
+def _resolved(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:
+    """Return the draft without what made it cheaper; that is decided as if nobody had said it."""
+    drafted = {name for name, origin in job.origins.items() if origin == FROM_DRAFT}
+    left_out = {*drafted, DRAFT.name, IMAGE.name, LAST.name}
+    said = {
+        name: value
+        for name in call.installation.options.by_name
+        if name not in left_out and (value := job.spec.value(name)) is not None
+    }
+    found = {IMAGE.name: job.spec.image, LAST.name: job.spec.last}
+    found |= {name: one for name, one in said.items() if isinstance(one, Reference)}
+    values = {name: value for name, value in said.items() if name not in found}
+    layers = (
+        *preferences,
+        Layer(
+            name=FROM_DRAFT,
+            values={**values, MODEL.name: job.spec.model, DRAFT.name: False},
+            references={name: one for name, one in found.items() if one is not None},
+        ),
+        pressed_layer(call),
+    )
+    full = resolve(job.spec.prompt, layers, call.installation)
+    origins = {
+        name: job.origins.get(name, origin) if origin == FROM_DRAFT else origin
+        for name, origin in full.origins.items()
+    }
+    spec = replace(carried_over(full.spec, job), original=job.spec.original, refine=False)
+    return replace(full, spec=spec, origins=origins)
+
+
+def commands() -> tuple[Command, ...]:
+    """Return the commands of this module."""
+    make = partial(Command, parent=queue.PARENT, visibility=Visibility.EVERYONE)
+    return (make(name="finish", handler=finish, options=(JOB_TO_CANCEL,)),)

@@ -1,0 +1,84 @@
+"""Requests: options from a form, from flags in the prompt, and from a button after a refusal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from commands.context import Call
+from commands.option_set import OptionSet
+from commands.options import MODEL, MORE, PROMPT, TEXTS
+from commands.parsing.flags import check_no_pictures, parse, parse_options
+from commands.parsing.values import accept, accept_offering, label, shown
+from commands.refusal import correcting
+from commands.schema import Value
+from inference.domain.errors import UserError
+
+_MODEL = re.compile(rf"--{MODEL.flag}[\s=]+(?P<name>\S+)", re.IGNORECASE)
+
+
+def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
+    """Return the prompt and what was set in the form or typed into the prompt.
+
+    Raises:
+        Refusal: `flag.mistyped` or `value.mistyped`.
+        UserError: `flag.*`, `value.*`, `prompt.*` or `image.*`.
+    """
+    words = {PROMPT.name: call.text, **call.options, **call.changes}[PROMPT.name]
+    with correcting(PROMPT.name):
+        typed = parse(str(words), call.installation.options, advised(call, str(words)))
+    return typed.prompt, merged(call, typed.options)
+
+
+def advised(call: Call, words: str) -> OptionSet:
+    """Return what works with the model that a request names, or with the default one.
+
+    Args:
+        call: Who asks, with a form.
+        words: What they typed, with flags.
+    """
+    named = _MODEL.search(words)
+    chosen = (
+        named["name"] if named else call.changes.get(MODEL.name) or call.options.get(MODEL.name)
+    )
+    return call.installation.narrowed(str(chosen or call.installation.default_model))
+
+
+def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
+    """Return what was set in the form, apart from the prompt, and what was typed.
+
+    Raises:
+        Refusal: `flag.mistyped` or `value.mistyped`.
+        UserError: `flag.*`, `value.*` or `image.*`.
+    """
+    known = call.installation.options.by_name
+    form = {name: value for name, value in call.options.items() if name != PROMPT.name}
+    more = form.pop(MORE.name, "")
+    words = str(call.changes.get(MORE.name, more))
+    works = advised(call, words)
+    with correcting(MORE.name):
+        flags = parse_options(words, call.installation.options, works)
+    for name, value in flags.items():
+        if name in form:
+            raise UserError("flag.repeated", flag=label(known[name]))
+        form[name] = value
+    if not call.channel.local_files:
+        check_no_pictures(typed, call.installation.options)
+    for name in form:
+        if name not in known:  # of another version's form
+            raise UserError("flag.unknown", flag=shown(name))
+        if name in typed:
+            raise UserError("flag.repeated", flag=label(known[name]))
+    changes = {name: item for name, item in call.changes.items() if name not in TEXTS}
+    form = {name: item for name, item in form.items() if name not in changes}
+    offered = {
+        name: accept_offering(known[name], item, works.shown.get(name))
+        for name, item in form.items()
+    }
+    given = {**offered, **typed}
+    for name, changed in changes.items():
+        if changed is None:
+            given.pop(name, None)
+        else:
+            given[name] = accept(known[name], changed)
+    return given

@@ -1,0 +1,183 @@
+"""The ports to the job core, as commands and chats use it.
+
+`inference.jobs.service.JobService` implements them. `tests/contract/test_jobs_contract.py` says
+what every implementation promises.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from inference.domain.job import Job, Order
+from inference.domain.quota import Quota, Usage
+from inference.domain.render import Progress
+from inference.domain.spec import Mode, Spec
+from inference.domain.verdict import Outcome
+from inference.jobs.estimates.progress import Outlook
+from inference.jobs.forecast import QueuePosition
+
+if TYPE_CHECKING:
+    from inference.jobs.service import CancelOutcome
+
+
+class Submit(Protocol):
+    """Port for submitting, changing, cancelling and deleting jobs."""
+
+    async def submit(self, order: Order) -> Job:
+        """Accept a job, durably. Raises `UserError` with a `queue.*` code where a cap is hit."""
+        ...
+
+    async def revise(
+        self,
+        job_id: str,
+        *,
+        tenant: str,
+        spec: Spec,
+        origins: dict[str, str],
+        quota: Quota | None = None,
+        more: float = 0.0,
+    ) -> Job | None:
+        """Change what a waiting job is to show; None when it no longer waits.
+
+        The quota has to cover `more` GPU seconds besides: of others that are changed next.
+        """
+        ...
+
+    async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
+        """Queue a job that waited for its requester's word. None when it did not wait."""
+        ...
+
+    async def refine(
+        self,
+        words: str,
+        *,
+        mode: Mode,
+        model: str,
+        tenant: str,
+        requester_id: str,
+        flagged: Outcome = Outcome.DENY,
+    ) -> str:
+        """Return what the assistant would make of a prompt. Raises `AssistantError`."""
+        ...
+
+    async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
+        """Take a job out of the queue or ask the worker to stop it. Raises `NotFound`."""
+        ...
+
+    async def remove(self, job_id: str, *, tenant: str) -> bool:
+        """Take a finished file back. Raises `NotFound`."""
+        ...
+
+    async def forget(self, *, tenant: str, requester_id: str) -> int:
+        """Cancel and delete everything of a person; return how many jobs there were."""
+        ...
+
+    async def erasing(self, *, tenant: str, requester_id: str) -> bool:
+        """Return whether a job of a person who was deleted is still being stopped."""
+        ...
+
+
+class Read(Protocol):
+    """Port for reading jobs and the queue."""
+
+    async def get(self, job_id: str, *, tenant: str) -> Job:
+        """Return a job of the tenant. Raises `NotFound` for unknown and foreign ones alike."""
+        ...
+
+    async def together(self, job: Job) -> list[Job]:
+        """Return the jobs that were asked for with a job, itself among them, in their order."""
+        ...
+
+    async def waiting(self, tenant: str) -> list[Job]:
+        """Return the tenant's waiting and running jobs in the order of service."""
+        ...
+
+    async def recent(self, tenant: str, requester_id: str, *, limit: int) -> list[Job]:
+        """Return the requester's jobs, newest first."""
+        ...
+
+    async def history(
+        self, tenant: str, requester_id: str, *, words: str = "", limit: int, offset: int = 0
+    ) -> list[Job]:
+        """Return a page of the requester's jobs, newest first, whose prompts have these words."""
+        ...
+
+    async def usage(
+        self,
+        tenant: str,
+        requester_id: str,
+        *,
+        since: float,
+        person: str = "",
+        person_since: float | None = None,
+    ) -> Usage:
+        """Return the GPU time charged since a time, and what is reserved now.
+
+        With `person`, their name in all tenants, also what they used everywhere; that counts from
+        `person_since` on, if it is given.
+        """
+        ...
+
+    def cost(self, spec: Spec) -> float:
+        """Return the GPU seconds that a render is expected to take."""
+        ...
+
+    def position(self, job_id: str) -> QueuePosition | None:
+        """Return where a waiting job stands, if it does."""
+        ...
+
+    def progress(self, job_id: str) -> Progress | None:
+        """Return how far a running job is, if it runs."""
+        ...
+
+    def outlook(self, job: Job) -> Outlook | None:
+        """Return how far a job is that is rendered or delivered, and when its file is there."""
+        ...
+
+    def slot(self, job_id: str) -> str | None:
+        """Return where a running job runs, by the name of the slot, if there are several."""
+        ...
+
+    def extendable(self, job: Job) -> bool:
+        """Return whether what a later clip can go on from is still kept."""
+        ...
+
+    def files(self, job: Job) -> Path | None:
+        """Return the finished file while it is kept."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether jobs are accepted but none is started."""
+        ...
+
+    @property
+    def without_worker(self) -> bool:
+        """Whether jobs wait because no worker starts."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new job is accepted."""
+        ...
+
+
+class Operate(Protocol):
+    """Port for the operator's switches of the queue."""
+
+    async def pause(self) -> None:
+        """Start no further job."""
+        ...
+
+    async def resume(self) -> None:
+        """Accept and start jobs again."""
+        ...
+
+    async def drain(self) -> None:
+        """Accept no further job; finish those in the queue."""
+        ...
+
+
+class Jobs(Submit, Read, Operate, Protocol):
+    """All three ports."""

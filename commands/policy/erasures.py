@@ -1,0 +1,126 @@
+"""Store of requested erasures, until the person is told that theirs is done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiosqlite
+import structlog
+
+from inference.domain.job import Requester, new_job_id
+from inference.store.sqlite.database import Database
+from inference.store.tombstones import secret, tombstone
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """One person who is being forgotten in one tenant."""
+
+    id: str = field(default_factory=new_job_id)
+    """Of the message that says so in the end."""
+    tenant: str
+    person: Requester
+    platform: str
+    address: dict[str, Any]
+    """Where they asked; the platform's own."""
+    locale: str
+    erased: bool = False
+    """Whether everything is deleted but what is still being stopped."""
+
+
+class ErasureStore:
+    """The table `erasures`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, erasure: Erasure) -> None:
+        """Keep who asked, before anything is deleted; asking again replaces it."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "INSERT OR REPLACE INTO erasures"
+                " (id, tenant, person, name, platform, address, locale)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    erasure.id,
+                    erasure.tenant,
+                    erasure.person.id,
+                    erasure.person.name,
+                    erasure.platform,
+                    json.dumps(erasure.address),
+                    erasure.locale,
+                ),
+            )
+
+        await self._database.write("begin_erasure", work)
+
+    async def mark_erased(self, erasure_id: str) -> None:
+        """Record that only what is being stopped is still there."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("UPDATE erasures SET erased = 1 WHERE id = ?", (erasure_id,))
+
+        await self._database.write("erased", work)
+
+    async def settle(self, erasure_id: str) -> None:
+        """Delete an erasure whose person has been told."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM erasures WHERE id = ?", (erasure_id,))
+
+        await self._database.write("settle_erasure", work)
+
+    async def leave_untold(self, erasure: Erasure) -> None:
+        """Leave it to their next command to tell somebody; a keyed hash is kept of them."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            person = tombstone(await secret(connection), erasure.tenant, erasure.person.id)
+            await connection.execute(
+                "UPDATE OR REPLACE erasures SET person = ?, name = '', address = '{}', untold = 1"
+                " WHERE id = ?",
+                (person, erasure.id),
+            )
+
+        await self._database.write("erasure_untold", work)
+
+    async def take_untold(self, tenant: str, person: str) -> bool:
+        """Return whether somebody is still to be told, and take it that they are told now."""
+        if not await self._database.read("SELECT 1 FROM erasures WHERE untold = 1 LIMIT 1"):
+            return False
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            whose = (tenant, tombstone(await secret(connection), tenant, person))
+            deleted = await connection.execute(
+                "DELETE FROM erasures WHERE untold = 1 AND tenant = ? AND person = ?", whose
+            )
+            return deleted.rowcount > 0
+
+        return await self._database.write("erasure_told", work)
+
+    async def open(self) -> list[Erasure]:
+        """Return those who are still to be told by a message."""
+        rows = await self._database.read("SELECT * FROM erasures WHERE untold = 0")
+        found = []
+        for row in rows:
+            try:
+                found.append(_decoded(row))
+            except (ValueError, TypeError) as error:  # damaged: nobody can be told
+                _log.warning("erasure.unreadable", error=type(error).__name__)
+        return found
+
+
+def _decoded(row: aiosqlite.Row) -> Erasure:
+    return Erasure(
+        id=row["id"],
+        tenant=row["tenant"],
+        person=Requester(id=row["person"], name=row["name"]),
+        platform=row["platform"],
+        address=dict(json.loads(row["address"])),
+        locale=row["locale"],
+        erased=bool(row["erased"]),
+    )

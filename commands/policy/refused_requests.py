@@ -1,0 +1,106 @@
+"""Refused requests that work with a change, kept so that the buttons for it survive a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiosqlite
+
+from commands.refusal import Changes
+from commands.schema import Value
+from inference.clock import Clock
+from inference.domain.errors import NotFound
+from inference.domain.job import new_job_id
+from inference.store.sqlite.database import Database
+
+KEPT_SECONDS = 86_400.0
+"""A day: as long as Discord keeps the picture that came with a request."""
+
+KEPT_OF_ONE_PERSON = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRequest:
+    """A refused request, and the changes with which it works."""
+
+    asked: str
+    """The command as typed, or the id of the form."""
+    text: str = ""
+    """What was typed after the command."""
+    options: Mapping[str, Value] = field(default_factory=dict)
+    """What was set in a form."""
+    offers: tuple[Changes, ...]
+
+
+class RefusedRequestStore:
+    """The table `drafts`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def save(self, tenant: str, person: str, refused: RefusedRequest) -> str:
+        """Keep a request and return its id; old ones are deleted."""
+        request_id, now = new_job_id(), self._clock.now()
+        request = json.dumps(
+            {
+                "asked": refused.asked,
+                "text": refused.text,
+                "options": dict(refused.options),
+                "offers": [dict(changes) for changes in refused.offers],
+            }
+        )
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM drafts WHERE created_at < ?", (now - KEPT_SECONDS,)
+            )
+            await connection.execute(
+                "INSERT INTO drafts (id, tenant, person, created_at, request)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (request_id, tenant, person, now, request),
+            )
+            await connection.execute(
+                "DELETE FROM drafts WHERE tenant = ? AND person = ? AND id NOT IN"
+                " (SELECT id FROM drafts WHERE tenant = ? AND person = ?"
+                " ORDER BY created_at DESC, rowid DESC LIMIT ?)",
+                (tenant, person, tenant, person, KEPT_OF_ONE_PERSON),
+            )
+
+        await self._database.write("refused_request", work)
+        return request_id
+
+    async def get(self, tenant: str, person: str, request_id: str) -> RefusedRequest:
+        """Return a refused request of a person.
+
+        Raises:
+            NotFound: `draft.gone`: unknown, foreign, expired or damaged.
+        """
+        rows = await self._database.read(
+            "SELECT request FROM drafts WHERE id = ? AND tenant = ? AND person = ?"
+            " AND created_at >= ?",
+            (request_id, tenant, person, self._clock.now() - KEPT_SECONDS),
+        )
+        try:
+            [row] = rows
+            kept = json.loads(row["request"])
+            return RefusedRequest(
+                asked=kept["asked"],
+                text=kept["text"],
+                options=kept["options"],
+                offers=tuple(kept["offers"]),
+            )
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise NotFound("draft.gone") from error
+
+    async def forget(self, tenant: str, person: str) -> None:
+        """Delete the refused requests of a person."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM drafts WHERE tenant = ? AND person = ?", (tenant, person)
+            )
+
+        await self._database.write("forget_refused_requests", work)

@@ -1,0 +1,206 @@
+"""Cards of jobs that were asked for together: one for all, with a line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from commands.actions import Action
+from commands.text import cards, job_buttons, job_lines, summary
+from commands.text.card import SHEET, Attachment, Bar, Button, Card, CardKind, plain_line
+from commands.text.cards import Standing
+from commands.text.messages import text
+from inference.domain.capabilities import Capabilities
+from inference.domain.job import Job, JobState
+
+_RANKS = {
+    JobState.RUNNING: 0,
+    JobState.FINISHING: 0,
+    JobState.DELIVERING: 0,
+    JobState.DONE: 2,
+    JobState.FAILED: 3,
+    JobState.REFUSED: 3,
+    JobState.EXPIRED: 3,
+    JobState.CANCELLED: 4,
+}
+"""All others wait."""
+
+_UNPREPARED = frozenset({JobState.ACCEPTED, JobState.PREPARING})
+
+_OF_ONE = (Action.FINISH, Action.REROLL, Action.EXTEND, Action.ANIMATE, Action.RETRY)
+"""What can be done with each of them from the card of all, in this order."""
+
+
+def leading(jobs: Sequence[Job]) -> Job:
+    """Return which of several jobs to show first: what runs, what waits, what was made."""
+    return min(jobs, key=lambda job: 4 if job.removed_at is not None else _RANKS.get(job.state, 1))
+
+
+def batch(
+    jobs: Sequence[Job],
+    standings: Sequence[Standing],
+    locale: str,
+    capabilities: Capabilities | None = None,
+) -> Card:
+    """Show jobs that were asked for together on the card of the first: a line for each.
+
+    Args:
+        jobs: In their order.
+        standings: Where each stands now.
+        locale: Language of the reader.
+        capabilities: Of their model, if that is still installed.
+    """
+    shown, left = leading(jobs), _left(jobs, standings)
+    standing = standings[jobs.index(shown)]
+    if standing.queued is not None and left is not None:  # they are ready when the last one is
+        standing = replace(standing, queued=replace(standing.queued, ready_in=left))
+    card = cards.status(shown, standing, locale, capabilities)
+    parts = [
+        (_part(job, standing, locale, capabilities),)
+        for job, standing in zip(jobs, standings, strict=True)
+    ]
+    refused = [job for job in jobs if job.failure and job.failure.code == "safety.prompt"]
+    card = replace(
+        card,
+        title=cards.title((refused or jobs)[0], locale),
+        facts=card.facts and summary.facts(shown.spec, locale, capabilities, seed=False),
+        ready=(),
+        menu="",
+        job=jobs[0].id,
+    )
+    if all(job.ended for job in jobs):
+        buttons = tuple(_buttons_of_each(jobs, locale, capabilities))
+        refined = () if refused else job_lines.refined(shown, locale)
+        return replace(card, lines=(*refined, *parts), buttons=buttons)
+    card = replace(card, buttons=_buttons_of_all(jobs, card, locale))
+    if card.kind is not CardKind.RUNNING:
+        return replace(card, lines=(*parts, *card.lines))
+    fractions = [_fraction(job, standing) for job, standing in zip(jobs, standings, strict=True)]
+    card = replace(card, progress=Bar(done=round(100 * sum(fractions) / len(jobs)), total=100))
+    if left is None:
+        return replace(card, lines=(*parts, *card.lines))
+    return replace(
+        card,
+        lines=(*card.lines[:-1], *parts, (text("card.left", locale, seconds=left),)),
+        ready=cards.ready_at(shown, standings[0].now + left, locale),
+    )
+
+
+def sheet(jobs: Sequence[Job], file: Path, locale: str) -> Card:
+    """Return the message with the picture of all stills that were asked for together.
+
+    Args:
+        jobs: In their order.
+        file: The picture.
+        locale: Language of the reader.
+    """
+    flagged = any(job.verdict.reasons for job in jobs)
+    made = [job for job in jobs if job.state is JobState.DONE and job.removed_at is None]
+    return Card(
+        kind=CardKind.CLIP,
+        title="" if flagged else summary.quoted(jobs[0].spec.own_words, cards.TITLE_LENGTH),
+        lines=tuple((_named(job, locale),) for job in made),
+        attachment=Attachment(
+            path=file,
+            name=sheet_name(jobs),
+            description=summary.description(jobs[0], locale),
+        ),
+        job=jobs[0].id,
+    )
+
+
+def sheet_name(jobs: Sequence[Job]) -> str:
+    """Return the name of the file with the picture of all."""
+    return f"{jobs[0].id}{SHEET}"
+
+
+def _buttons_of_all(jobs: Sequence[Job], card: Card, locale: str) -> tuple[Button, ...]:
+    """Return what can be done while some of them have not ended: to all that have not."""
+    if any(job.state in _UNPREPARED for job in jobs):
+        return job_buttons.buttons(jobs[0], (Action.CANCEL,), locale)
+    cancel = () if any(b.action is Action.CANCEL for b in card.buttons) else (Action.CANCEL,)
+    return (*job_buttons.buttons(jobs[0], cancel, locale), *card.buttons)
+
+
+def _buttons_of_each(
+    jobs: Sequence[Job], locale: str, capabilities: Capabilities | None
+) -> Iterator[Button]:
+    """Yield what can be done with each of them once all have ended."""
+    if not any(job.state is JobState.DONE and job.removed_at is None for job in jobs):
+        if any(Action.RETRY in job_buttons.after_failure(job) for job in jobs):
+            yield from job_buttons.buttons(jobs[0], (Action.RETRY,), locale)
+        return
+    possible = {job.id: _possible(job, capabilities) for job in jobs}
+    for action in _OF_ONE:
+        for job in jobs:
+            if action in possible[job.id]:
+                (button,) = job_buttons.buttons(job, (action,), locale)
+                label = text("button.of_one", locale, button=button.label, number=job.number)
+                yield replace(button, label=label)
+
+
+def _possible(job: Job, capabilities: Capabilities | None) -> tuple[Action, ...]:
+    if job.removed_at is not None:
+        return ()
+    if job.state is JobState.DONE:
+        return job_buttons.after_success(job, capabilities)
+    return job_buttons.after_failure(job)
+
+
+def _fraction(job: Job, standing: Standing) -> float:
+    if job.ended:
+        return 1.0
+    return standing.outlook.fraction if standing.outlook is not None else 0.0
+
+
+def _left(jobs: Sequence[Job], standings: Sequence[Standing]) -> float | None:
+    """Return in how many seconds the last of them is expected, or None."""
+    left = []
+    for job, standing in zip(jobs, standings, strict=True):
+        if job.ended:
+            continue
+        if standing.outlook is not None:
+            left.append(standing.outlook.seconds_left)
+        elif standing.queued is not None:
+            left.append(standing.queued.ready_in)
+        else:
+            return None
+    return max(left, default=None)
+
+
+def _part(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> str:
+    """Say in a line how one of several jobs stands, and with what seed."""
+    return summary.dotted(
+        [_named(job, locale), _state(job, standing, locale, capabilities)], locale
+    )
+
+
+def _named(job: Job, locale: str) -> str:
+    return text("card.part", locale, number=job.number, seed=job.spec.seed)
+
+
+def _state(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> str:
+    if job.removed_at is not None:
+        return text("card.removed", locale)
+    match job.state:
+        case JobState.RUNNING if job.cancel_requested_at is not None:
+            return text("card.cancelling", locale)
+        case JobState.RUNNING | JobState.FINISHING | JobState.DELIVERING:
+            return cards.stage(job, standing.progress, locale, capabilities)
+        case JobState.DONE:
+            kept = [plain_line(line) for line in job_lines.kept(job, locale)]
+            draft = [text("facts.draft", locale)] if job.spec.draft else []
+            return summary.dotted([*draft, job_lines.durations(job, locale), *kept], locale)
+        case state if job.failure or state in {JobState.FAILED, JobState.REFUSED}:
+            return job_lines.reason(job, locale)
+        case state:
+            return text(_TEXTS.get(state, "card.preparing"), locale)
+
+
+_TEXTS = {
+    JobState.QUEUED: "card.queued",
+    JobState.REVIEW: "card.review",
+    JobState.CANCELLED: "card.cancelled",
+    JobState.EXPIRED: "card.expired",
+}

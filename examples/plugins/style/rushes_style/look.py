@@ -1,0 +1,162 @@
+"""The look of a picture: its colours and light as one table that recolours frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rushes_style.colour import Floats, from_lab, to_lab
+from rushes_style.lightness import LEVELS, lightness_curve
+from rushes_style.transport import Palette, Transport
+
+Pixels = npt.NDArray[np.uint8]
+
+_NODES = 33
+"""Of the coarse table along each of red, green and blue."""
+_FINE = 129
+"""Of the fine one: a node for every other value, so that frames need no interpolation."""
+_SAMPLE = 12_000
+"""Pixels that are looked at, of a picture or of frames."""
+_OPAQUE = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """A style picture, as far as its look goes."""
+
+    pixels: Floats
+    """CIELAB, [pixels, 3]."""
+
+    @classmethod
+    def read(cls, picture: Pixels) -> Self:
+        """Look at a picture.
+
+        Args:
+            picture: uint8 [height, width], or with 1 to 4 channels; what is transparent does not
+                count, unless all is.
+
+        Raises:
+            ValueError: It is no picture.
+        """
+        if picture.dtype != np.uint8 or picture.ndim not in {2, 3} or not picture.size:
+            raise ValueError(f"not a picture: {picture.dtype} {picture.shape}")
+        channels = 1 if picture.ndim == 2 else picture.shape[2]  # noqa: PLR2004 - no channels
+        pixels = picture.reshape(-1, channels)
+        pixels = pixels[:: len(pixels) // _SAMPLE + 1]
+        colours, alpha = pixels[:, : 3 if channels > 2 else 1], pixels[:, -1]  # noqa: PLR2004 - grey and alpha
+        if channels in {2, 4} and (alpha >= _OPAQUE).any():
+            colours = colours[alpha >= _OPAQUE]
+        if colours.shape[1] == 1:
+            colours = np.repeat(colours, 3, 1)
+        return cls(pixels=to_lab(colours))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """How every colour changes: what is added to red, green and blue."""
+
+    change: Floats
+    """[33, 33, 33, 3], by red, green and blue."""
+    _table: npt.NDArray[np.uint32] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_table", _fine(self.change))
+
+    @classmethod
+    def make(cls, picture: Picture, frames: Pixels, strength: float = 1.0) -> Self:
+        """Make the look that brings frames near a picture.
+
+        Args:
+            picture: What they shall look like.
+            frames: Of the clip, [frames, height, width, 3].
+            strength: 0 changes nothing, 1 changes as much as the frames can bear.
+        """
+        sample = sampled(frames)
+        curve = lightness_curve(to_lab(frames[::2])[..., 0], picture.pixels[:, 0])
+        clip = _curved(to_lab(sample), curve)
+        transport = Transport.between(
+            Palette.of(clip), Palette.of(_ranked(picture.pixels, clip[:, 0]))
+        )
+        nodes = _grid()
+        lab = _curved(to_lab(nodes), curve)
+        lab[:, 1:] = transport(lab)[:, 1:]
+        change = strength * (from_lab(lab) - nodes)
+        return cls(change=change.reshape(_NODES, _NODES, _NODES, 3))
+
+    def towards(self, other: Look, share: float) -> Look:
+        """Return a look between this one and another."""
+        return Look(change=self.change + share * (other.change - self.change))
+
+    def apply(self, frames: Pixels) -> None:
+        """Recolour frames [frames, height, width, 3] in place."""
+        pattern = _pattern(*frames.shape[1:3])
+        for frame in frames:
+            # Odd values take the node below or above in turn, so that gradients stay smooth.
+            index = (frame >> 1) + (frame & pattern)
+            place = index[..., 0] * np.int64(_FINE * _FINE)
+            place += index[..., 1] * np.int64(_FINE)
+            place += index[..., 2]
+            frame[...] = self._table.take(place).view(np.uint8).reshape(*place.shape, 4)[..., :3]
+
+
+def sampled(frames: Pixels) -> Pixels:
+    """Return some pixels of frames, [pixels, 3], from all over them."""
+    pixels = frames.reshape(-1, 3)
+    step = len(pixels) // _SAMPLE + 1
+    return pixels[:: step + (frames.shape[2] % step == 0)]  # not the same columns of each row
+
+
+def _curved(lab: Floats, curve: Floats) -> Floats:
+    lab = lab.copy()
+    lab[:, 0] = np.interp(lab[:, 0], LEVELS, curve)
+    return lab
+
+
+def _ranked(pixels: Floats, lightness: Floats) -> Floats:
+    """Return pixels with the lightness of the same rank among others.
+
+    So the brightest colours of a picture are meant for what is brightest in the clip.
+    """
+    ordered = np.sort(pixels[:, 0])
+    below = np.searchsorted(ordered, pixels[:, 0], "left")
+    rank = (below + np.searchsorted(ordered, pixels[:, 0], "right")) / (2 * len(ordered))
+    ranked = pixels.copy()
+    ranked[:, 0] = np.quantile(lightness, rank)
+    return ranked
+
+
+@lru_cache(maxsize=1)
+def _grid() -> Pixels:
+    """Return the colours of the coarse table's nodes, [nodes, 3]."""
+    values = np.rint(np.linspace(0, 255, _NODES)).astype(np.uint8)
+    return np.stack(np.meshgrid(values, values, values, indexing="ij"), -1).reshape(-1, 3)
+
+
+@lru_cache(maxsize=2)
+def _pattern(height: int, width: int) -> Pixels:
+    """Return a chessboard of zeros and ones, [height, width, 1]."""
+    return ((np.arange(height)[:, None] + np.arange(width)) % 2).astype(np.uint8)[..., None]
+
+
+def _fine(change: Floats) -> npt.NDArray[np.uint32]:
+    """Return the fine table: a packed colour for every other value, interpolated linearly."""
+    values = np.arange(_FINE, dtype=np.float32) * 2
+    position = np.clip(values / 255 * (_NODES - 1), 0, _NODES - 1)
+    low = np.minimum(position.astype(np.int64), _NODES - 2)
+    share = position - low
+    between = np.zeros((_FINE, _NODES), np.float32)
+    between[np.arange(_FINE), low] = 1 - share
+    between[np.arange(_FINE), low + 1] = share
+    fine = change.astype(np.float32)
+    for _ in range(3):  # one axis after the other, each time the first
+        fine = np.moveaxis(np.tensordot(between, fine, (1, 0)), 0, 2)
+    fine[..., 0] += values[:, None, None]
+    fine[..., 1] += values[:, None]
+    fine[..., 2] += values
+    table = np.zeros((*fine.shape[:3], 4), np.uint8)
+    table[..., :3] = np.clip(np.rint(fine), 0, 255)
+    return table.view(np.uint32).ravel()

@@ -1,0 +1,20 @@
+"""CogVideoX, by path only."""
+
+from __future__ import annotations
+
+from inference.diffusers_engine.traits import Family, Layout, Widths
+
+FAMILY = Family(
+    name="cogvideox",
+    text="CogVideoXPipeline",
+    transformer="CogVideoXTransformer3DModel",
+    image="CogVideoXImageToVideoPipeline",
+    schedulers=("CogVideoX",),
+    layout=Layout.FRAMES_FIRST,
+    multiple=16,
+    latents_at_once=2,  # 5 frames would come out as 8
+    caches=True,
+    widths=Widths(
+        hidden=3072, tokens_per_pixel=1 / 256, decoder=128, frames_at_once=8, batched=True
+    ),
+)

@@ -1,0 +1,49 @@
+"""Kandinsky 6: pictures and sound from one transformer, text and image in one pipeline class."""
+
+from __future__ import annotations
+
+from inference.diffusers_engine.traits import Family, Layout, Lengths, Preset, Repository, Widths
+
+FAMILY = Family(
+    name="kandinsky",
+    text="Kandinsky6TI2VAPipeline",
+    transformer="Kandinsky6Transformer3DModel",
+    image="Kandinsky6TI2VAPipeline",
+    schedulers=("FlowMatch", "Piflow"),
+    shared=True,
+    layout=Layout.CHANNELS_LAST,
+    multiple=16,
+    sound=True,
+    compiles=True,
+    widths=Widths(hidden=1792, tokens_per_pixel=1 / 256, decoder=128, frames_at_once=16),
+)
+
+PRESET = Preset(
+    name="kandinsky",
+    title="Kandinsky 6 Lite",
+    family=FAMILY,
+    repositories={
+        "any": Repository(
+            source="kandinskylab/Kandinsky-6.0-Lite-distill-5s-Diffusers",
+            size_bytes=23_500_000_000,
+        )
+    },
+    licence="MIT",
+    fps=24,
+    sizes={
+        ("480p", "16:9"): (864, 480),
+        ("480p", "9:16"): (480, 864),
+        ("480p", "1:1"): (640, 640),
+    },
+    lengths=Lengths(step=4, most=121, usual=121),
+    steps=10,
+    guidance=1.0,
+    advice=(
+        "It makes sound with the picture and was trained on long, filmic captions. Write 60 to 120"
+        " words in English that describe one continuous shot: what is seen and happens, the camera"
+        " and how it moves, the light. Put speech between <S> and <E>, other sounds between"
+        " <AUDCAP> and <ENDAUDCAP>."
+    ),
+    parameters={"transformer": 3.2, "text_encoder": 8.3, "vae": 0.25},
+    petaflops=0.2,
+)

@@ -1,0 +1,18 @@
+"""Mochi, by path only."""
+
+from __future__ import annotations
+
+from inference.diffusers_engine.traits import Family, Widths
+
+FAMILY = Family(
+    name="mochi",
+    text="MochiPipeline",
+    transformer="MochiTransformer3DModel",
+    multiple=16,
+    frames_per_latent=6,
+    stills=False,
+    least_steps=2,
+    caches=True,
+    gguf=True,
+    widths=Widths(hidden=3072, tokens_per_pixel=1 / 256, decoder=128, batched=True),
+)

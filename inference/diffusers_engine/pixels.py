@@ -1,0 +1,128 @@
+"""Pixels from decoders: uint8 in slices, and Wan's frames as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.models.autoencoders import autoencoder_kl_wan
+from torch import Tensor
+
+from inference.device_errors import not_finite
+from inference.diffusers_engine.kept_clip import Pass
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import nn
+
+SLICE_FRAMES = 16
+"""Frames that are turned into uint8 at a time: 720p x 121 in float32 would be 1.3 GB."""
+
+OnFrames = Callable[["npt.NDArray[np.uint8]"], None]
+"""Takes finished frames: uint8 [frames, height, width, 3]; may raise."""
+
+
+def slices(video: Tensor) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the frames of decoded pixels [1, 3, frames, height, width] in -1..1.
+
+    Raises:
+        EngineError: `worker.not_finite`.
+    """
+    for start in range(0, video.shape[2], SLICE_FRAMES):
+        yield to_uint8(video[0, :, start : start + SLICE_FRAMES])
+
+
+def to_uint8(piece: Tensor) -> npt.NDArray[np.uint8]:
+    """Return pixels [3, frames, height, width] in -1..1 as uint8 [frames, height, width, 3].
+
+    Raises:
+        EngineError: `worker.not_finite`.
+    """
+    values = piece.permute(1, 2, 3, 0).float()
+    if not values.isfinite().all():
+        raise not_finite("frames")
+    scaled = values.mul(127.5).add_(127.5).round_().clamp_(0, 255)
+    frames: npt.NDArray[np.uint8] = scaled.to(torch.uint8).cpu().numpy()
+    return frames
+
+
+@contextmanager
+def decoding(
+    vae: Any,
+    *,
+    streams: bool,
+    on_frames: OnFrames,
+    before: Callable[[], None],
+    after: Callable[[Pass], None] = lambda _pass: None,
+) -> Iterator[None]:
+    """Take the frames where they leave the decoder, and give the pipeline one frame for the rest.
+
+    Args:
+        vae: The network with `decode`.
+        streams: Whether it decodes latent frame by latent frame, each final.
+        on_frames: Takes them.
+        before: Called before each call of the decoder; may raise.
+        after: Called with what went into one.
+    """
+    decode = vae.decode
+
+    def taking(latents: Tensor, *args: Any, **options: Any) -> Any:
+        if not latents.isfinite().all():
+            raise not_finite("latents")
+        before()
+        with _as_they_come(vae, on_frames) if streams else _nothing() as came:
+            result = decode(latents, *args, **options)
+        video = result[0] if isinstance(result, tuple) else result.sample
+        if not came:
+            for frames in slices(video):
+                on_frames(frames)
+        timestep = next(
+            (one for one in (*args, *options.values()) if isinstance(one, Tensor)), None
+        )
+        after(
+            Pass(
+                latents=_kept(latents),
+                timestep=None if timestep is None else _kept(timestep),
+                frames=video.shape[2],
+            )
+        )
+        first = video[:, :, :1]
+        return (first,) if isinstance(result, tuple) else type(result)(sample=first)
+
+    vae.decode = taking
+    try:
+        yield
+    finally:
+        del vae.decode
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
+
+
+@contextmanager
+def _as_they_come(vae: Any, on_frames: OnFrames) -> Iterator[list[int]]:
+    """Hand on each output of the decoder of a Wan VAE; the list counts them."""
+    unpatchify: Callable[[Tensor, int], Tensor] = autoencoder_kl_wan.unpatchify
+    came: list[int] = []
+    size = vae.config.patch_size
+
+    def take(_module: nn.Module, _args: Any, out: Tensor) -> None:
+        pixels = out if size is None else unpatchify(out, size)
+        frames = to_uint8(pixels[0])
+        came.append(len(frames))
+        on_frames(frames)
+
+    hook = vae.decoder.register_forward_hook(take)
+    try:
+        yield came
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _nothing() -> Iterator[list[int]]:
+    yield []

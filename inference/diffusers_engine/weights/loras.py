@@ -1,0 +1,74 @@
+"""LoRAs: small files that change a transformer's weights, merged when it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from inference.device_errors import is_out_of_memory
+from inference.diffusers_engine.weights.folder import Folder, FolderError
+from inference.diffusers_engine.weights.parts import make_pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A LoRA, and how much of it is merged."""
+
+    path: Path
+    weight: float = 1.0
+
+
+def merge_loras(
+    folder: Folder, parts: Mapping[str, Any], loras: Mapping[str, tuple[LoraFile, ...]]
+) -> None:
+    """Merge LoRAs into the transformers of a model: afterwards they cost nothing.
+
+    Args:
+        folder: Of the model.
+        parts: Its networks, which are changed in place.
+        loras: Files by the name of the part.
+
+    Raises:
+        FolderError: `lora.unreadable`, `lora.no_part`, `lora.not_supported`, `lora.no_peft`,
+            `lora.gguf`.
+    """
+    for name, files in loras.items():
+        for file in files:
+            _merge(folder, parts, name, file)
+
+
+def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) -> None:
+    file = lora.path
+    if name not in parts:
+        raise FolderError("lora.no_part", file=file.name)
+    if folder.parts[name].is_quantized:
+        raise FolderError("lora.gguf", file=file.name)
+    if find_spec("peft") is None:
+        raise FolderError("lora.no_peft")
+    # The pipeline knows the names that other programs write.
+    pipeline = make_pipeline(folder, parts, folder.pipeline_class)
+    if not hasattr(pipeline, "load_lora_weights"):
+        raise FolderError("lora.not_supported", name=folder.pipeline_class)
+    if file.suffix != _SUFFIX or not file.is_file():  # no pickles, no downloads
+        raise FolderError("lora.unreadable", file=str(file))
+    second = {"load_into_transformer_2": True} if name == "transformer_2" else {}
+    try:
+        pipeline.load_lora_weights(
+            str(file), adapter_name="merged", local_files_only=True, use_safetensors=True, **second
+        )
+        adapters = pipeline.get_list_adapters()
+        if not adapters.get(name):
+            raise ValueError(name)  # noqa: TRY301 - nothing in the file is for this transformer
+        pipeline.fuse_lora(components=[name], adapter_names=["merged"], lora_scale=lora.weight)
+        pipeline.unload_lora_weights()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise FolderError("lora.unreadable", file=str(file)) from error

@@ -1,0 +1,296 @@
+"""Loading of parts, one by one: weights checked against their class, progress by bytes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+import transformers
+from torch import nn
+
+from inference.device_errors import is_out_of_memory
+from inference.diffusers_engine.weights.folder import Folder, FolderError, Part
+from inference.diffusers_engine.weights.vision_package import torchvision_error
+from inference.domain.errors import RushesError
+
+if TYPE_CHECKING:
+    from inference.diffusers_engine.weights.headers import Tensor
+
+LoadProgress = Callable[[int, int, str], None]
+"""Called as (bytes done, bytes in all, part); may raise to stop."""
+
+_TRIAL_STEPS = 4
+_FEW = 3
+"""Names of tensors that an error tells."""
+
+
+def load_parts(
+    folder: Folder, dtypes: Mapping[str, torch.dtype], on_progress: LoadProgress
+) -> dict[str, Any]:
+    """Read all parts of a folder into host memory.
+
+    Args:
+        folder: An inspected one.
+        dtypes: By part; "default" for all others.
+        on_progress: Called before each part, and within one after each of its files.
+
+    Raises:
+        FolderError: `folder.mismatch`, `folder.truncated`, `folder.unreadable`,
+            `folder.no_torchvision`.
+    """
+    parts: dict[str, Any] = {}
+    total, done = folder.size_bytes, 0
+    silence()
+    for name, part in folder.parts.items():
+
+        def report(share: float, part: Part = part, done: int = done) -> None:
+            on_progress(done + int(share * part.size_bytes), total, part.name)
+
+        report(0.0)
+        with _counted(report):
+            parts[name] = _load_part(part, dtypes.get(name, dtypes["default"]))
+        done += part.size_bytes
+    check_scheduler(folder, parts["scheduler"])
+    on_progress(done, total, "")
+    return parts
+
+
+def check_scheduler(folder: Folder, scheduler: Any) -> None:
+    """Check that a scheduler is one for the family, and try it: it checks few values itself.
+
+    Raises:
+        FolderError: `folder.unknown_class`, or `folder.unreadable` for its config.
+    """
+    kind = type(scheduler)
+    damaged = FolderError("folder.unreadable", file="scheduler/scheduler_config.json")
+    if not kind.__name__.startswith(folder.family.schedulers):
+        if "use_flow_sigmas" not in inspect.signature(kind).parameters:
+            raise FolderError("folder.unknown_class", name=kind.__name__)
+        if not scheduler.config.use_flow_sigmas:
+            raise damaged
+    required = {
+        name
+        for name, parameter in inspect.signature(scheduler.step).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    if required != {"model_output", "timestep", "sample"} or "n_grid" in scheduler.config:
+        return  # the steps of CogVideoX's DPM and of Piflow take something else
+    shifts = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
+    try:
+        trial = kind.from_config(scheduler.config)
+        trial.set_timesteps(_TRIAL_STEPS, **shifts)
+        sample = torch.zeros(1, 1, 1, 1, 1)
+        for time in trial.timesteps:
+            sample = trial.step(sample, time, sample, return_dict=False)[0]
+    except Exception as error:
+        raise damaged from error
+
+
+def find_class(part: Part) -> Any:
+    """Return the class of a part.
+
+    Raises:
+        FolderError: `folder.unknown_class`, `folder.no_torchvision`.
+    """
+    if part.library in {"diffusers", "transformers"}:
+        module: Any = importlib.import_module(part.library)
+    else:
+        module = importlib.import_module(f"diffusers.pipelines.{part.library}")
+    try:
+        found = getattr(module, part.class_name)
+    except (AttributeError, ImportError, RuntimeError) as error:
+        name = part.class_name
+        unknown = FolderError("folder.unknown_class", name=name)
+        raise torchvision_error(error, name) or unknown from error
+    return found
+
+
+def check_tensors(part: Part) -> None:
+    """Compare the tensors in a part's files with those of its class, built without memory.
+
+    A tensor that is missing is no error to diffusers: it would stay uninitialized. Networks of
+    transformers may have other names in files than in memory, so only their size is compared here;
+    loading compares the names.
+
+    Raises:
+        FolderError: `folder.mismatch`, `folder.unreadable`.
+    """
+    kind = find_class(part)
+    try:
+        with torch.device("meta"):
+            if issubclass(kind, transformers.PreTrainedModel):
+                model = kind(kind.config_class.from_dict(dict(part.config)))
+                model.tie_weights()
+            else:
+                model = kind.from_config(dict(part.config))
+    except Exception as error:
+        raise FolderError("folder.unreadable", file=f"{part.name}/config.json") from error
+    wanted = _by_tensor(model)
+    if issubclass(kind, transformers.PreTrainedModel):
+        numbers = sum(next(iter(names.values()))[1] for names in wanted)
+        if part.numbers < numbers:
+            raise FolderError(
+                "folder.mismatch", part=part.name, tensors=f"{numbers - part.numbers} numbers"
+            )
+        return
+    _compare(part, wanted)
+
+
+def _by_tensor(model: nn.Module) -> list[dict[str, tuple[tuple[int, ...], int]]]:
+    """Return shape and size by name, for each tensor: tied ones have several names."""
+    found: dict[int, dict[str, tuple[tuple[int, ...], int]]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        found.setdefault(id(tensor), {})[name] = (tuple(tensor.shape), tensor.numel())
+    return list(found.values())
+
+
+def _compare(part: Part, wanted: list[dict[str, tuple[tuple[int, ...], int]]]) -> None:
+    tensors: Mapping[str, Tensor] = part.tensors
+    wrong = [
+        next(iter(names))
+        for names in wanted
+        if not any(
+            name in tensors and tensors[name].shape == shape for name, (shape, _) in names.items()
+        )
+    ]
+    if wrong:
+        raise _mismatch(part, wrong)
+
+
+def _mismatch(part: Part, names: list[str]) -> FolderError:
+    shown = ", ".join(sorted(names)[:_FEW])
+    more = f" (+{len(names) - _FEW})" if len(names) > _FEW else ""
+    return FolderError("folder.mismatch", part=part.name, tensors=shown + more)
+
+
+def _load_part(part: Part, dtype: torch.dtype) -> Any:
+    kind = find_class(part)
+    place = str(part.path)  # diffusers takes no Path
+    if part.is_quantized:
+        return _load_quantized(part, kind, dtype)
+    try:
+        if not part.is_network:
+            return kind.from_pretrained(place, local_files_only=True)
+        check_tensors(part)
+        model, info = kind.from_pretrained(
+            place,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except RushesError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        damaged = FolderError("folder.unreadable", file=f"{part.name}/")
+        raise torchvision_error(error, part.class_name) or damaged from error
+    missing = [str(name) for name in info.get("missing_keys", ())]
+    wrong = [str(name[0]) for name in info.get("mismatched_keys", ())]
+    if missing or wrong:
+        raise _mismatch(part, [*missing, *wrong])
+    _check_tied(part, model)
+    network: nn.Module = model
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def _load_quantized(part: Part, kind: Any, dtype: torch.dtype) -> Any:
+    """Read a transformer from a GGUF file; its config comes from the folder.
+
+    Raises:
+        FolderError: `gguf.mismatch`: the file is another model's.
+    """
+    file = part.files[0]
+    config: Any = diffusers.GGUFQuantizationConfig
+    try:
+        network = kind.from_single_file(
+            str(file),
+            config=str(part.path.parent),
+            subfolder=part.name,
+            quantization_config=config(compute_dtype=dtype),
+            dtype=dtype,
+            local_files_only=True,
+        )
+        complete = not any(tensor.is_meta for tensor in network.state_dict().values())
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise FolderError("gguf.mismatch", file=file.name, part=part.name) from error
+    if not complete:
+        raise FolderError("gguf.mismatch", file=file.name, part=part.name)
+    found: nn.Module = network.eval().requires_grad_(requires_grad=False)
+    return found
+
+
+def _check_tied(part: Part, model: Any) -> None:
+    """Check that a T5 reads its prompts through the weights of the file.
+
+    Early transformers 5 left the embedding of UMT5 at random numbers, without an error.
+    """
+    shared, encoder = getattr(model, "shared", None), getattr(model, "encoder", None)
+    embedding = getattr(encoder, "embed_tokens", None)
+    if shared is None or embedding is None:
+        return
+    if embedding.weight.data_ptr() != shared.weight.data_ptr():
+        raise _mismatch(part, ["encoder.embed_tokens.weight"])
+
+
+@contextmanager
+def _counted(report: Callable[[float], None]) -> Iterator[None]:
+    """Report the share of a part that is read: the libraries count it for their progress bars.
+
+    Diffusers counts files, transformers tensors.
+    """
+
+    def count(iterable: Any, **_options: Any) -> Iterator[Any]:
+        items = list(iterable)
+        for number, item in enumerate(items):
+            report(number / len(items))
+            yield item
+
+    modules: list[Any] = [
+        importlib.import_module(name)
+        for name in ("diffusers.utils.logging", "transformers.core_model_loading")
+    ]
+    bars = [(module, module.tqdm) for module in modules if hasattr(module, "tqdm")]
+    for module, _ in bars:
+        module.tqdm = count
+    try:
+        yield
+    finally:
+        for module, bar in bars:
+            module.tqdm = bar
+
+
+def silence() -> None:
+    """Keep progress bars and advice of the libraries out of the log: they may quote prompts."""
+    for name in ("transformers", "diffusers"):
+        logging: Any = importlib.import_module(f"{name}.utils.logging")
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+
+
+def make_pipeline(folder: Folder, parts: Mapping[str, Any], class_name: str) -> Any:
+    """Return a pipeline of a class around parts; nothing is copied or cast.
+
+    `from_pipe` of diffusers would cast the shared weights to fp32.
+    """
+    kind = getattr(diffusers, class_name)
+    known = {**folder.settings, **parts}
+    if class_name == folder.family.ends and folder.family.ends_scheduler:
+        scheduler = parts["scheduler"]
+        changes = folder.family.ends_scheduler
+        known["scheduler"] = type(scheduler).from_config(scheduler.config, **changes)
+    given: dict[str, Any] = {}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if name in known:
+            given[name] = known[name]
+        elif parameter.default is inspect.Parameter.empty:
+            given[name] = None  # such as Wan's image encoder, which 2.2 has no more
+    return kind(**given)

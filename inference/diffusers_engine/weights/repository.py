@@ -1,0 +1,144 @@
+"""Whole repositories on the hub: which files are a model, and whether all of them are here."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.diffusers_engine.weights.folder import (
+    INDEX_NAME,
+    Folder,
+    FolderError,
+    inspect_folder,
+)
+from inference.hub.download import (
+    Offer,
+    Selection,
+    describe,
+    discard,
+    download,
+    verify_checksums,
+)
+from inference.opensora.files import CheckpointError, find_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ENDINGS = ("json", "safetensors", "txt", "model", "jinja")
+"""Of the files that a part is made of: no pickles, no code."""
+_ABOUT = (INDEX_NAME, "README.md", "LICENSE*")
+_DAMAGED = frozenset({"folder.truncated", "folder.unreadable"})
+_INCOMPLETE = frozenset({"folder.missing", "folder.no_index", "folder.part_missing"})
+
+
+def offer(source: str, revision: str | None = None) -> Offer:
+    """Return size and licence of a repository, before anything large is downloaded.
+
+    Raises:
+        CheckpointError: The hub does not say.
+    """
+    return describe(source, _selection(None, revision))
+
+
+def pull(source: str, directory: Path | None, revision: str | None = None) -> Path:
+    """Download the parts that a repository's index names, and return the folder.
+
+    Repositories hold more than that: other precisions, files for other programs. A file that was
+    damaged here, which the hub's client does not notice, is downloaded again, once.
+
+    Raises:
+        CheckpointError: Why it cannot be downloaded.
+        FolderError: It is no model that can be used.
+    """
+    renewed: set[str] = set()
+    index = Selection(patterns=_ABOUT, revision=revision, weights=lambda _folder: [])
+    while True:
+        path = download(source, directory, index)
+        try:
+            path = download(source, directory, _selection(_part_names(path), revision))
+            inspect_folder(path)
+        except CheckpointError as error:
+            file = str(error.params.get("file"))
+            if error.code not in {*_DAMAGED, "checkpoint.checksum"} or file in renewed:
+                raise
+            renewed.add(file)
+            discard(path, path / file)
+        else:
+            return path
+
+
+def find(source: str, directory: Path | None) -> Path:
+    """Return the folder of a repository that is here, all of it.
+
+    Raises:
+        CheckpointError: `checkpoint.missing`, `checkpoint.damaged`.
+        FolderError: It is no model that can be used.
+    """
+    path = find_folder(source, directory)
+    try:
+        inspect_folder(path)
+    except FolderError as error:
+        if error.code in _INCOMPLETE:
+            raise CheckpointError("checkpoint.missing", source=source) from error
+        if error.code in _DAMAGED:
+            file = error.params["file"]
+            raise CheckpointError("checkpoint.damaged", source=source, file=file) from error
+        raise
+    return path
+
+
+def has_parts(path: Path) -> bool:
+    """Return whether a folder has an index and all parts that it names, as far as names tell."""
+    try:
+        return all((path / name).is_dir() for name in _part_names(path))
+    except FolderError:
+        return False
+
+
+def verify(source: str, path: Path) -> Folder:
+    """Compare a folder with the hub's checksums and its tensors with their classes. Needs torch.
+
+    Raises:
+        CheckpointError: `checkpoint.checksum`.
+        FolderError: What else is wrong.
+    """
+    folder = inspect_folder(path)
+    verify_checksums(source, path, weight_files)
+    parts = import_module("inference.diffusers_engine.weights.parts")  # brings torch
+    for part in folder.parts.values():
+        if part.is_network:
+            parts.check_tensors(part)
+    return folder
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Return the files with weights of all parts."""
+    return sorted(path.glob("*/*.safetensors"))
+
+
+def _part_names(path: Path) -> list[str]:
+    """Return the parts that an index names.
+
+    Raises:
+        FolderError: `folder.no_index`, `folder.unreadable`.
+    """
+    try:
+        index = json.loads((path / INDEX_NAME).read_text(encoding="utf-8"))
+        entries = dict(index).items()
+    except FileNotFoundError as error:
+        raise FolderError("folder.no_index", path=str(path)) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise FolderError("folder.unreadable", file=INDEX_NAME) from error
+    return [
+        name
+        for name, value in entries
+        if isinstance(value, list) and value and value[0] is not None and name.isidentifier()
+    ]
+
+
+def _selection(parts: Iterable[str] | None, revision: str | None) -> Selection:
+    folders = ["*"] if parts is None else list(parts)
+    patterns = [f"{folder}/*.{ending}" for folder in folders for ending in _ENDINGS]
+    return Selection(patterns=(*_ABOUT, *patterns), revision=revision, weights=weight_files)

@@ -1,0 +1,26 @@
+"""A device that renders: a GPU or the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CPU = "cpu"
+"""Name of the device of a machine without a card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A GPU or the CPU, with its memory."""
+
+    name: str
+    """As its maker calls it; "cpu" without one. Devices of one name are of one kind: estimates
+    that were learned on one hold on the other."""
+    memory_bytes: int
+    """The card's memory, or the machine's."""
+    problem: str | None = None
+    """Catalog code of why no card is seen, where that is known."""
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether there is no card."""
+        return self.name == CPU

@@ -1,0 +1,1 @@
+"""Effects of plugins, applied to the decoded frames before the watermark."""

@@ -1,0 +1,1 @@
+"""Video models in Diffusers layout, behind the engine port."""

@@ -1,0 +1,93 @@
+"""Registry entries of models that run through diffusers. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from inference.diffusers_engine.weights.folder import FolderError
+from inference.diffusers_engine.weights.vision_package import torchvision_error
+from inference.domain.errors import UserError
+from inference.engines.diffusers.capabilities import capabilities_of
+from inference.engines.diffusers.memory_check import check_fit
+from inference.engines.diffusers.video_model import (
+    DiffusersTable,
+    VideoModelEntry,
+    checkpoints_of,
+    entry_of,
+)
+from inference.engines.entry import ModelEntry, imported
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from inference.domain.device import Device
+    from inference.domain.spec import Spec
+    from inference.engines.base import Engine
+    from inference.engines.entry import ModelOptions
+
+ENGINE = "diffusers"
+"""As in `engine = "diffusers"`."""
+_FACTORY = "inference.engines.diffusers.engine:make_engine"
+
+
+def preset_entry(preset: str) -> ModelEntry:
+    """Return the registry's entry of a preset."""
+    return _registered(entry_of(preset, DiffusersTable(), preset), preset)
+
+
+def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
+    capabilities = capabilities_of(entry)
+
+    def check_memory(spec: Spec, device: Device) -> None:
+        check_fit(spec, capabilities, entry, device)
+
+    return ModelEntry(
+        capabilities=capabilities,
+        factory=partial(_make_engine, preset),
+        checkpoints=checkpoints_of(entry),
+        options=DiffusersTable,
+        configure=partial(_configured, preset),
+        check_memory=check_memory,
+        recipe=entry.recipe(),
+    )
+
+
+def _make_engine(preset: str | None, options: ModelOptions) -> Engine:
+    """Import diffusers and make an engine.
+
+    Raises:
+        FolderError: `folder.no_torchvision`, and what is wrong with the weights.
+    """
+    try:
+        engine: Engine = imported(_FACTORY)(preset, options)
+    except (ImportError, RuntimeError) as error:
+        found = torchvision_error(error, options.capabilities.title)
+        if found is None:
+            raise
+        raise found from error
+    return engine
+
+
+def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> ModelEntry:
+    """Return the entry for a table of the config.
+
+    Raises:
+        UserError: `model.no_preset`, `model.unknown_preset`, `folder.*`.
+    """
+    assert isinstance(table, DiffusersTable)  # noqa: S101 - the registry made it by `options`
+    try:
+        entry = entry_of(base.capabilities.name, table, preset)
+    except FolderError as error:
+        raise UserError(error.code, **error.params) from error
+    return _registered(entry, preset)
+
+
+PATH_ENTRY = ModelEntry(
+    capabilities=replace(capabilities_of(entry_of("wan", DiffusersTable(), "wan")), name=ENGINE),
+    factory=partial(_make_engine, None),
+    options=DiffusersTable,
+    configure=partial(_configured, None),
+)
+"""What entries with `engine = "diffusers"` are made like; its capabilities are replaced."""

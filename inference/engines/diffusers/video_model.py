@@ -1,0 +1,265 @@
+"""Description of a model that runs through diffusers, before its weights are read. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from inference.diffusers_engine.families import PRESETS
+from inference.diffusers_engine.weights.folder import (
+    Folder,
+    FolderError,
+    inspect_folder,
+    read_quantized,
+)
+from inference.diffusers_engine.weights.repository import find
+from inference.domain.errors import UserError
+from inference.engines.options import ConfiguredPath, ModelTable
+from inference.engines.weights import Checkpoint, Kind
+from inference.opensora.files import find_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference.diffusers_engine.traits import Family, Few, Preset
+
+
+_LORA_PARAMETERS = 307_000_000
+"""Of a LoRA of rank 64 for 14B, about."""
+
+_LORA_LICENCE = "Apache-2.0"
+
+DENOISERS = ("transformer", "transformer_2")
+"""Of the parts; the second is for low noise."""
+
+
+class LoraTable(ModelTable):
+    """A LoRA that is merged by another weight than 1."""
+
+    file: ConfiguredPath
+    weight: Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False)] = 1.0
+
+
+def _lora(value: object) -> object:
+    return {"file": value} if isinstance(value, str) else value
+
+
+ConfiguredLora = Annotated[LoraTable, BeforeValidator(_lora)]
+"""A file name, or a table."""
+
+
+class DiffusersTable(ModelTable):
+    """Options of a model that runs through diffusers."""
+
+    FILES = frozenset({"path", "loras", "loras_low_noise", "gguf", "gguf_low_noise"})
+
+    preset: str | None = None
+    """Name of a built-in preset, which says what a checkpoint does not."""
+    path: ConfiguredPath | None = None
+    """A folder in Diffusers layout, instead of what the preset downloads."""
+    few: bool = False
+    """Whether to render in few steps, with the LoRAs that the preset names for that."""
+    loras: list[ConfiguredLora] = Field(default_factory=list)
+    """Files with LoRAs (safetensors), merged into the transformer when it is loaded."""
+    loras_low_noise: list[ConfiguredLora] = Field(default_factory=list)
+    """The same for the second transformer, which the 14B models of Wan have for low noise."""
+    gguf: ConfiguredPath | None = None
+    """A GGUF file that holds the transformer's weights instead of the folder."""
+    gguf_low_noise: ConfiguredPath | None = None
+    """The same for the second transformer."""
+    compile: bool = False
+    """Compile the transformer's blocks."""
+
+    def merged(self) -> dict[str, list[LoraTable]]:
+        """Return the LoRAs of the config by transformer."""
+        return dict(zip(DENOISERS, (self.loras, self.loras_low_noise), strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoModelEntry:
+    """Description of a model before any weights are read."""
+
+    name: str
+    preset: Preset | None
+    path: Path | None
+    folder: Folder | None
+    """Of `path`, where it is there already."""
+    table: DiffusersTable
+    gguf: Mapping[str, Path] = field(default_factory=dict)
+    """Files that hold the weights of transformers, by part."""
+
+    @property
+    def few(self) -> Few | None:
+        """What it takes to render in few steps, where the config wants that."""
+        return self.preset.few if self.table.few and self.preset is not None else None
+
+    def recipe(self) -> Mapping[str, Any]:
+        """Return what changes its clips and is not among the options, for their recipes."""
+        table = self.table
+        loras = {
+            name: [{"file": Path(one.file).name, "weight": one.weight} for one in files]
+            for name, files in table.merged().items()
+            if files
+        }
+        if self.few is not None:
+            for one in sorted({each for pair in self.few.loras.values() for each in pair}, key=str):
+                loras.setdefault(one.transformer, []).append({"file": one.file, "weight": 1.0})
+        found: dict[str, Any] = {
+            "few": self.few is not None,
+            "loras": loras,
+            "gguf": {name: file.name for name, file in self.gguf.items()},
+            "compile": table.compile and self.family.compiles,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def family(self) -> Family:
+        """Its family."""
+        if self.folder is not None:
+            return self.folder.family
+        assert self.preset is not None  # noqa: S101 - `entry_of` makes no other
+        return self.preset.family
+
+    def sources(self) -> Mapping[str, str]:
+        """Return repositories by what clips are made from; none for a path."""
+        if self.path is not None or self.preset is None:
+            return {}
+        return {use: one.source for use, one in self.preset.repositories.items()}
+
+
+def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> VideoModelEntry:
+    """Return what is known about a model from the config.
+
+    Args:
+        name: As typed.
+        table: Its options.
+        preset: Used where the table names none.
+
+    Raises:
+        UserError: `model.unknown_preset`, `model.no_preset`.
+        FolderError: What is wrong with its `path`.
+    """
+    wanted = table.preset or preset
+    if wanted is not None and wanted not in PRESETS:
+        raise UserError("model.unknown_preset", name=wanted, known=sorted(PRESETS))
+    found = None if wanted is None else PRESETS[wanted]
+    if table.few:
+        if found is None or found.few is None:
+            able = sorted(one.name for one in PRESETS.values() if one.few is not None)
+            raise UserError("model.no_few", name=name, known=able)
+        found = found.in_few_steps(found.few)
+    gguf = {
+        part: Path(file)
+        for part, file in zip(DENOISERS, (table.gguf, table.gguf_low_noise), strict=True)
+        if file is not None
+    }
+    if table.path is None:
+        if found is None:
+            raise UserError("model.no_preset", name=name, known=sorted(PRESETS))
+        _check_gguf(found, gguf)
+        return VideoModelEntry(
+            name=name, preset=found, path=None, folder=None, table=table, gguf=gguf
+        )
+    path = Path(table.path)
+    folder = inspect_folder(path, gguf)
+    if found is not None and folder.family.name != found.family.name:
+        raise FolderError("folder.unknown_class", name=folder.pipeline_class)
+    return VideoModelEntry(
+        name=name, preset=found, path=path, folder=folder, table=table, gguf=gguf
+    )
+
+
+def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:
+    """Check GGUF files for the repository of a preset.
+
+    Raises:
+        FolderError: `gguf.*`.
+    """
+    if not files:
+        return
+    if len(preset.repositories) > 1:
+        raise FolderError("gguf.needs_path", name=preset.name)
+    if not preset.family.gguf:
+        raise FolderError("gguf.not_supported", name=preset.family.text)
+    for part, file in files.items():
+        if part not in preset.parameters:
+            raise FolderError("gguf.no_part", file=file.name)
+        read_quantized(file)
+
+
+def checkpoints_of(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
+    """Return what has to be downloaded: for a path nothing but the LoRAs for few steps."""
+    preset = entry.preset
+    if preset is None:
+        return ()
+    loras = _lora_checkpoints(entry)
+    if entry.path is not None:
+        return loras
+    repositories = tuple(
+        Checkpoint(
+            source=one.source,
+            kind=Kind.PIPELINE,
+            parameters=int(sum(preset.parameters.values()) * 1e9),
+            revision=one.revision,
+            licence=preset.licence,
+            download_bytes=one.size_bytes,
+        )
+        for one in preset.repositories.values()
+    )
+    return (*repositories, *loras)
+
+
+def _lora_checkpoints(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
+    if entry.few is None:
+        return ()
+    files: dict[str, list[str]] = {}
+    for lora in (each for pair in entry.few.loras.values() for each in pair):
+        files.setdefault(lora.source, []).append(lora.file)
+    return tuple(
+        Checkpoint(
+            source=source,
+            kind=Kind.LORAS,
+            parameters=_LORA_PARAMETERS * len(names),
+            files=tuple(names),
+            licence=_LORA_LICENCE,
+            download_bytes=4 * _LORA_PARAMETERS * len(names),
+        )
+        for source, names in files.items()
+    )
+
+
+def few_loras(entry: VideoModelEntry, use: str, directory: Path | None) -> dict[str, Path]:
+    """Return the downloaded LoRAs for few steps by transformer.
+
+    Args:
+        entry: Of the model.
+        use: What clips are made from: "text" or "image"; "any" for a path, by what it makes.
+        directory: Where downloaded weights live.
+
+    Raises:
+        CheckpointError: `checkpoint.missing`.
+    """
+    if entry.few is None or entry.preset is None:
+        return {}
+    if entry.folder is not None:
+        use = "text" if entry.folder.makes_from_text else "image"
+    source = entry.preset.repositories[use].source
+    return {
+        one.transformer: find_folder(one.source, directory) / one.file
+        for one in entry.few.loras[source]
+    }
+
+
+def folders_of(entry: VideoModelEntry, directory: Path | None) -> dict[str, Path]:
+    """Return the folders of a model by what clips are made from.
+
+    Raises:
+        CheckpointError: `checkpoint.missing`: one is not downloaded.
+        FolderError: What is wrong with one.
+    """
+    if entry.path is not None:
+        return {"any": entry.path}
+    return {use: find(source, directory) for use, source in entry.sources().items()}

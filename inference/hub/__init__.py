@@ -1,0 +1,1 @@
+"""The Hugging Face hub: downloads of checkpoints, and what they will take. Needs no torch."""

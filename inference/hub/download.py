@@ -1,0 +1,308 @@
+"""Downloads from the Hugging Face hub. Needs no torch."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from inference.domain.errors import UserError
+from inference.hub.large_files import LEAST_BYTES, MOST_BYTES, fetch_large
+from inference.opensora.files import PATTERNS, CheckpointError, kept_in, weight_files
+from inference.proxies import find_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
+
+Found = TypeVar("Found")
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_TOKEN_REFUSED = frozenset({401, 403})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CUT_OFF = re.compile(
+    r"consistency check failed|incomplete|peer closed|connection (was )?(reset|aborted|broken)"
+    r"|disconnected|ended prematurely",
+    re.IGNORECASE,
+)
+_UNKNOWN_HOST = re.compile(
+    r"name or service not known|name resolution|nodename nor servname|getaddrinfo|no address"
+    r"|name does not resolve",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of a repository is wanted."""
+
+    patterns: tuple[str, ...] = PATTERNS
+    """Of file names, as in the shell; "*" also stands for folders."""
+    revision: str | None = None
+    """Commit, tag or branch; None: the main branch."""
+    weights: Callable[[Path], list[Path]] = weight_files
+    """Returns the files of a folder whose checksums are compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a download will bring."""
+
+    size_bytes: int
+    licence: str | None
+    gated: bool
+    """Whether terms must be accepted on the hub first."""
+
+
+def download(source: str, directory: Path | None, selection: Selection | None = None) -> Path:
+    """Download what is missing of a checkpoint, going on where an earlier try was cut off.
+
+    When the hub refuses the token of this machine, it is asked once more without: public weights
+    need none.
+
+    Args:
+        source: Its id on the hub.
+        directory: Where to keep it; the hub's cache if None.
+        selection: What of it is wanted; None: a single network.
+
+    Raises:
+        CheckpointError: Why it cannot be downloaded.
+    """
+    wanted = selection or Selection()
+    return _asked(source, lambda token: _fetched(source, directory, wanted, token=token))
+
+
+def describe(source: str, selection: Selection) -> Offer:
+    """Ask the hub how large a selection is, and for its licence.
+
+    Raises:
+        CheckpointError: Why it does not say.
+    """
+    import huggingface_hub  # noqa: PLC0415 - takes a while, and only those with models need it
+
+    def ask(token: bool | None) -> Offer:  # noqa: FBT001 - the client's own type
+        api = huggingface_hub.HfApi(token=token)
+        info = api.model_info(source, revision=selection.revision, files_metadata=True)
+        card = info.card_data
+        licence = None if card is None else card.get("license_name") or card.get("license")
+        return Offer(
+            size_bytes=sum(file.size or 0 for file in _selected(info, selection)),
+            licence=licence,
+            gated=bool(info.gated),
+        )
+
+    return _asked(source, ask)
+
+
+def _asked(source: str, ask: Callable[[bool | None], Found]) -> Found:
+    """Ask with the token of this machine, and once more without if it is refused."""
+    import huggingface_hub  # noqa: PLC0415 - see above
+
+    try:
+        return ask(None)
+    except Exception as error:
+        found = explain(source, error)
+        if _status(error) not in _TOKEN_REFUSED or huggingface_hub.get_token() is None:
+            raise found from error
+    try:
+        return ask(False)  # noqa: FBT003 - the client's own word for none
+    except Exception as error:
+        bare = explain(source, error)
+        # Without a token the hub calls everything that is not public unknown.
+        private = bare.code in {"checkpoint.not_found", "checkpoint.token_refused"}
+        raise (found if private else bare) from error
+
+
+def explain(source: str, error: BaseException) -> CheckpointError:
+    """Return why a download failed, in our terms."""
+    if isinstance(error, CheckpointError):
+        return error
+    return (
+        _on_this_disk(source, error)
+        or _on_the_way(source, error)
+        or _refused(source, error)
+        or CheckpointError("checkpoint.offline", source=source)
+    )
+
+
+def verify_checksums(
+    source: str, folder: Path, weights: Callable[[Path], list[Path]] = weight_files
+) -> None:
+    """Compare the weights of a folder with the checksums that the hub gave for them.
+
+    Files that did not come from the hub have none.
+
+    Raises:
+        CheckpointError: `checkpoint.checksum`, or `checkpoint.unreadable`.
+    """
+    for path in weights(folder):
+        wanted = _checksum(folder, path)
+        try:
+            if wanted is not None and _digest(path) != wanted:
+                name = path.relative_to(folder).as_posix()
+                raise CheckpointError("checkpoint.checksum", source=source, file=name)
+        except OSError as error:
+            raise CheckpointError(
+                "checkpoint.unreadable", source=path.name, reason=error.strerror or "unreadable"
+            ) from error
+
+
+def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: bool | None) -> Path:
+    import huggingface_hub  # noqa: PLC0415 - see above
+
+    # The client makes do with what is here when the hub refuses; so the hub is asked first.
+    api = huggingface_hub.HfApi(token=token)
+    info = api.model_info(source, revision=wanted.revision, files_metadata=True)
+    large = [
+        file.rfilename
+        for file in _selected(info, wanted)
+        if LEAST_BYTES <= (file.size or 0) <= MOST_BYTES
+    ]
+    if info.sha is not None:
+        fetch_large(source, large, info.sha, directory, token=token)
+    found = Path(
+        huggingface_hub.snapshot_download(
+            source,
+            revision=wanted.revision,
+            allow_patterns=list(wanted.patterns),
+            local_dir=None if directory is None else kept_in(source, directory),
+            token=token,
+        )
+    )
+    try:
+        verify_checksums(source, found, wanted.weights)
+    except CheckpointError as error:
+        if error.code == "checkpoint.checksum":
+            discard(found, found / error.params["file"])
+        raise
+    return found
+
+
+def _selected(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
+    """Yield what the hub says of the files that are wanted."""
+    for file in info.siblings or ():
+        if any(fnmatch(file.rfilename, pattern) for pattern in selection.patterns):
+            yield file
+
+
+def _on_this_disk(source: str, error: BaseException) -> CheckpointError | None:
+    for one in _chain(error):
+        code = one.errno if isinstance(one, OSError) else None
+        path = str(getattr(one, "filename", None) or "")
+        if code in _FULL:
+            return CheckpointError("checkpoint.disk_full", source=source)
+        if code in _FORBIDDEN and path:
+            return CheckpointError("checkpoint.no_permission", source=source, path=path)
+        if code is not None and path:
+            return CheckpointError(
+                "checkpoint.unwritable", source=source, path=path, reason=os.strerror(code)
+            )
+    return None
+
+
+def _on_the_way(source: str, error: BaseException) -> CheckpointError | None:
+    """Return what kept the request from the hub, or its answer from us."""
+    if _status(error) not in {0, 407}:
+        return None
+    chain = list(_chain(error))
+    names = {type(one).__name__ for one in chain}
+    words = " ".join(str(one) for one in chain)
+    found: CheckpointError | None = None
+    if _at_the_proxy(names) or _status(error):
+        found = CheckpointError("checkpoint.proxy", source=source)
+    elif "OfflineModeIsEnabled" in names:
+        found = CheckpointError("checkpoint.offline_mode", source=source)
+    elif any(isinstance(one, socket.gaierror) for one in chain) or _UNKNOWN_HOST.search(words):
+        found = CheckpointError("checkpoint.unknown_host", source=source, url=_endpoint())
+    elif any(isinstance(one, ssl.SSLError) for one in chain) or "CERTIFICATE" in words:
+        found = CheckpointError("checkpoint.certificate", source=source, url=_endpoint())
+    elif names & {"RemoteProtocolError", "ReadError"} or _CUT_OFF.search(words):
+        found = CheckpointError("checkpoint.cut_off", source=source)
+    return found
+
+
+def _at_the_proxy(names: set[str]) -> bool:
+    """Return whether a request failed at the proxy: with one, that is all we connect to."""
+    try:
+        proxied = find_proxy(_endpoint()) is not None
+    except UserError:
+        proxied = True
+    return "ProxyError" in names or (proxied and "ConnectError" in names)
+
+
+def _refused(source: str, error: BaseException) -> CheckpointError | None:
+    """Return what the hub's answer means; None where it gave none."""
+    status = _status(error)
+    names = {type(one).__name__ for one in _chain(error)}
+    if "GatedRepoError" in names:
+        return CheckpointError("checkpoint.gated", source=source, url=f"{_endpoint()}/{source}")
+    if status == 404 or names & {"RepositoryNotFoundError", "DisabledRepoError"}:  # noqa: PLR2004
+        return CheckpointError("checkpoint.not_found", source=source)
+    if status in _TOKEN_REFUSED:
+        return CheckpointError("checkpoint.token_refused", source=source)
+    if status == 429:  # noqa: PLR2004 - too many requests
+        return CheckpointError("checkpoint.rate_limited", source=source)
+    if status >= 500:  # noqa: PLR2004 - errors of the server
+        return CheckpointError("checkpoint.hub_down", source=source, status=status)
+    return None
+
+
+def _status(error: BaseException) -> int:
+    """Return the status of the HTTP answer behind an error; 0 for none."""
+    for one in _chain(error):
+        status = getattr(getattr(one, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return 0
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from."""
+    following: BaseException | None = error
+    seen: set[int] = set()
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _metadata(folder: Path, path: Path) -> Path:
+    """Return where the hub's client notes what a file of a plain folder is."""
+    name = f"{path.relative_to(folder).as_posix()}.metadata"
+    return folder / ".cache" / "huggingface" / "download" / name
+
+
+def _checksum(folder: Path, path: Path) -> str | None:
+    """Return the SHA-256 that the hub gave for a file; large files have one."""
+    found = path.resolve().name  # the hub's cache names the file itself by it
+    if not _SHA256.fullmatch(found):
+        try:
+            found = _metadata(folder, path).read_text(encoding="utf-8").splitlines()[1].strip()
+        except (OSError, UnicodeDecodeError, IndexError):
+            return None
+    return found if _SHA256.fullmatch(found) else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def discard(folder: Path, path: Path) -> None:
+    """Delete a damaged file, so that the next try downloads it again."""
+    for wrong in (path.resolve(), path, _metadata(folder, path)):
+        wrong.unlink(missing_ok=True)

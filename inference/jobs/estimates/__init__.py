@@ -1,0 +1,1 @@
+"""Time estimates, learned from finished renders, and the progress of running ones."""

@@ -1,0 +1,128 @@
+"""Kernel selection for a GPU, made and logged when weights are loaded.
+
+Silence would cost minutes a clip: an old library takes the fast attention away, a missing C
+compiler the Triton kernels, and clips stay right but come late.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import structlog
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend
+
+from inference.domain.errors import EngineError
+from inference.opensora.config import TransformerConfig
+from inference.opensora.networks import switch
+from inference.opensora.networks.embeddings import RotaryFrequencies
+from inference.opensora.networks.fused import Tokens, add_gated, add_norm_modulate, norm_rotate
+from inference.opensora.networks.normalisation import norm_activate_pad, norm_skip
+from inference.opensora.networks.regions import window_by_window
+
+_log = structlog.get_logger(__name__)
+
+_HOPPER = (9, 0)
+"""From here on cuDNN's attention is the fastest, and torch's first choice."""
+
+_ROUNDING = 2**-4
+"""How far results in bf16 may be apart, of values around 1."""
+
+
+def choose_kernels(device: torch.device, config: TransformerConfig) -> None:
+    """Use Triton kernels where they compute what they should, and log what is used."""
+    switch.use_kernels(on=False)
+    reason = _missing()
+    if reason is None:
+        try:
+            reason = _difference(device, config)
+        except Exception as error:  # noqa: BLE001 - compilers fail in many ways; plain torch works
+            torch.cuda.synchronize(device)  # an error of the device itself is none of Triton's
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    if reason is None:
+        switch.use_kernels(on=True)
+        _log.info("fused.kernels", used="triton")
+    else:
+        switch.use_kernels(on=False)
+        _log.warning("fused.kernels", used="torch", reason=reason)
+
+
+def require_fused_attention(device: torch.device, config: TransformerConfig) -> None:
+    """Log which attention kernel torch takes for the transformer's heads.
+
+    Raises:
+        EngineError: `gpu.no_fused_attention`: only the one that builds whole score matrices.
+    """
+    if torch.version.cuda is None:
+        return
+    shape = (1, 128, 3, config.num_heads, config.head_channels)
+    packed = torch.zeros(shape, device=device, dtype=torch.bfloat16)
+    query, key, value = (part.transpose(1, 2) for part in packed.unbind(2))
+    chosen = SDPBackend(torch._fused_sdp_choice(query, key, value))  # noqa: SLF001 - the only name it has
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    _log.info(
+        "attention.backend",
+        backend=chosen.name.lower(),
+        head_channels=config.head_channels,
+        cudnn=cudnn,
+    )
+    if chosen == SDPBackend.MATH:
+        raise EngineError("gpu.no_fused_attention")
+    hopper = torch.cuda.get_device_capability(device) >= _HOPPER
+    if hopper and chosen != SDPBackend.CUDNN_ATTENTION:
+        _log.warning("attention.slow_backend", backend=chosen.name.lower(), cudnn=cudnn)
+
+
+def _missing() -> str | None:
+    if torch.version.cuda is None:
+        return "torch was built without CUDA"
+    return "Triton is not installed" if find_spec("triton") is None else None
+
+
+@torch.inference_mode()
+def _difference(device: torch.device, config: TransformerConfig) -> str | None:
+    """Compare every kernel with its definition, at the widths of the model: None if all agree."""
+    plain = _samples(device, config)
+    switch.use_kernels(on=True)
+    for name, found in _samples(device, config).items():
+        apart = (found.float() - plain[name].float()).abs().max().item()
+        if not apart <= _ROUNDING:
+            return f"{name} is {apart:.3g} away from its definition"
+    return None
+
+
+def _samples(device: torch.device, config: TransformerConfig) -> dict[str, Tensor]:
+    """Compute everything that has a kernel once, on the same small tensors."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        values = torch.rand(shape, generator=generator) - 0.5
+        return values.to(device, torch.bfloat16)
+
+    grid, channels = (1, 2, 9, 10), config.hidden_size
+    regions = window_by_window(*grid[1:])
+    tokens = Tokens(drawn(*grid, channels), drawn(*grid, channels), drawn(1, 1, 1, 1, channels))
+    shift, scale = drawn(2, 1, 1, 1, 1, channels)
+    normed = add_norm_modulate(tokens, shift, scale, regions)
+
+    width = config.head_channels
+    places = [torch.arange(float(side), device=device) for side in (2, 8, 8)]
+    rope = RotaryFrequencies(width).to(device).table(*places)
+    qkv = drawn(len(normed), 3, config.num_heads, width)
+    query, key, _ = norm_rotate(qkv, (drawn(width), drawn(width)), rope, regions)
+
+    parts = [drawn(region.height * region.width * grid[1], channels) for region in regions]
+    add_gated(tokens, shift, parts, regions)
+
+    norm = nn.GroupNorm(32, 96).to(device, torch.bfloat16)
+    clip, other = (
+        drawn(1, 96, 3, 9, 10).contiguous(memory_format=torch.channels_last_3d) for _ in range(2)
+    )
+    return {
+        "add_norm_modulate": normed,
+        "norm_rotate": torch.stack((query, key)),
+        "add_gated": tokens.x,
+        "norm_activate_pad": norm_activate_pad(clip, norm, 2),
+        "norm_skip": norm_skip(clip, norm, other),
+    }

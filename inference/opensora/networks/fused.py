@@ -1,0 +1,182 @@
+"""Memory-bound work of the transformer, several operations in one pass.
+
+Each function is the definition in plain torch. On a GPU with Triton the kernels of `kernels` do the
+same in one pass over memory (`switch` says when). Where no gradient is needed results are written
+over what they replace: fresh memory costs as much as the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference.opensora.networks import switch
+from inference.opensora.networks.fp8 import FP8Linear
+from inference.opensora.networks.regions import Regions, slices
+
+NORM_EPSILON = 1e-6
+
+
+class RopeTable(NamedTuple):
+    """Rotary angles of the places in a box, as complex numbers of length one.
+
+    Boxes of the same clip may be narrower: they take the first rows and columns.
+    """
+
+    turns: Tensor
+    """[frames, rows, columns, head_channels / 2]."""
+
+    def of_box(self, box: tuple[int, int, int]) -> Tensor:
+        """Return the numbers of a box's tokens, [tokens, 1, head_channels / 2]."""
+        frames, rows, columns = box
+        return self.turns[:frames, :rows, :columns].flatten(0, 2).unsqueeze(1)
+
+
+@dataclass(slots=True)
+class Tokens:
+    """Tokens, and what is still to be added to them: `x + gate * update`.
+
+    The sum waits for the norm that reads it. It is held in one place, so that its memory is free
+    as soon as it was added.
+    """
+
+    x: Tensor
+    """[B, T, H, W, channels]; written over where no gradient is needed."""
+    update: Tensor | None = None
+    """Shaped like x."""
+    gate: Tensor | None = None
+    """[B, T or 1, 1, 1, channels]; None is 1."""
+
+    def add(self) -> Tensor:
+        """Add what is still to be added, and return the tokens."""
+        if self.update is not None:
+            if torch.is_grad_enabled():
+                update = self.update if self.gate is None else self.gate * self.update
+                self.x = self.x + update
+            elif self.gate is None:
+                self.x.add_(self.update)
+            else:
+                self.x.addcmul_(self.gate, self.update)
+        self.update = self.gate = None
+        return self.x
+
+
+def add_norm_modulate(
+    tokens: Tokens, shift: Tensor, scale: Tensor, regions: Regions | None = None
+) -> Tensor:
+    """Add the update of tokens; norm their channels, multiply by 1 + scale and add shift.
+
+    Args:
+        tokens: With their update; afterwards without.
+        shift: [B, T or 1, 1, 1, channels], as `scale`.
+        scale: What each channel grows by.
+        regions: Put the result into their order, [B * T * H * W, channels]. Else it is shaped like
+            the tokens.
+    """
+    if (kernels := switch.kernels(tokens.x)) is not None:
+        out: Tensor = kernels.add_norm_modulate(tokens, shift, scale, regions, NORM_EPSILON)
+        tokens.update = tokens.gate = None
+        return out
+    x = tokens.add()
+    normed = functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
+    if torch.is_grad_enabled():
+        normed = torch.addcmul(shift, normed, 1 + scale)
+    else:
+        torch.addcmul(shift, normed, 1 + scale, out=normed)
+    return normed if regions is None else _in_order(normed, regions)
+
+
+def add_gated(tokens: Tokens, gate: Tensor, updates: Sequence[Tensor], regions: Regions) -> None:
+    """Add gated updates that stand in the order of regions.
+
+    Args:
+        tokens: Without an update.
+        gate: [B, T or 1, 1, 1, channels].
+        updates: One for each region, [its tokens, channels].
+        regions: Where they belong.
+    """
+    x = tokens.x
+    if (kernels := switch.kernels(x)) is not None:
+        kernels.add_gated(x, gate, updates, regions)
+        return
+    in_place = not torch.is_grad_enabled()
+    target = x if in_place else torch.empty_like(x)
+    gates = gate.expand(*x.shape[:2], 1, 1, -1).expand_as(x)
+    for region, update in zip(regions, updates, strict=True):
+        boxes = region.boxes(target)
+        if in_place:
+            boxes.addcmul_(region.boxes(gates), update.view(boxes.shape))
+        else:
+            boxes.copy_(update.view(boxes.shape))
+    if not in_place:
+        tokens.x = torch.addcmul(x, gate, target)
+
+
+def norm_rotate(
+    qkv: Tensor, gains: tuple[Tensor, Tensor], rope: RopeTable, regions: Regions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values, the former two normed and rotated.
+
+    Each head's channels are divided by their root mean square and multiplied by a gain; then
+    neighbouring pairs of channels are rotated by the angles of the token's place in its box.
+
+    Args:
+        qkv: Queries, keys and values in the order of regions, [tokens, 3, heads, head_channels];
+            written over where no gradient is needed.
+        gains: Of queries and of keys, [head_channels].
+        rope: Angles.
+        regions: In whose boxes the places are.
+    """
+    query, key, value = qkv.unbind(1)
+    if (kernels := switch.kernels(qkv)) is not None:
+        kernels.norm_rotate(qkv, gains, rope, regions, NORM_EPSILON)
+        return query, key, value
+    query = _norm_rotated(query, gains[0], rope, regions)
+    return query, _norm_rotated(key, gains[1], rope, regions), value
+
+
+def linear_gelu(linear: FP8Linear, x: Tensor) -> Tensor:
+    """Apply a linear layer and the tanh-approximated GELU, where a library has both in one."""
+    if not torch.is_grad_enabled() and not linear.in_fp8:
+        weight, bias = linear.weight, linear.bias
+        if x.is_cuda:  # the epilogue of cuBLASLt is this approximation
+            rows = x.flatten(0, -2)
+            flat: Tensor = torch.ops.aten._addmm_activation(  # noqa: SLF001 - the only name it has
+                bias, rows, weight.t(), use_gelu=True
+            )
+            return torch.unflatten(flat, 0, x.shape[:-1])
+        if x.dtype is torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            found: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001 - the only name it has
+                x, weight, bias, "gelu", [], "tanh"
+            )
+            return found
+    return functional.gelu(linear(x), approximate="tanh")
+
+
+def _in_order(x: Tensor, regions: Regions) -> Tensor:
+    """Put tokens [B, T, H, W, channels] into the order of regions, [tokens, channels]."""
+    boxes = [region.boxes(x).flatten(0, -2) for region in regions]
+    return boxes[0] if len(boxes) == 1 else torch.cat(boxes)
+
+
+def _norm_rotated(part: Tensor, gain: Tensor, rope: RopeTable, regions: Regions) -> Tensor:
+    wide = part.float()
+    size = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    factor = (size.square() / part.shape[-1] + NORM_EPSILON).rsqrt()
+    in_place = not torch.is_grad_enabled()
+    wide = wide.mul_(factor).mul_(gain) if in_place else wide * factor * gain
+    turned = []
+    for region, rows in slices(regions, len(part)):
+        boxes = torch.unflatten(wide[rows], 0, (-1, region.tokens))
+        pairs = torch.unflatten(boxes, -1, (-1, 2))
+        numbers, turns = torch.view_as_complex(pairs), rope.of_box(region.box)
+        numbers = numbers.mul_(turns) if in_place else numbers * turns
+        turned.append(torch.view_as_real(numbers).flatten(-2).flatten(0, 1))
+    if not in_place:
+        return torch.cat(turned).type_as(part)
+    return part if wide.dtype is part.dtype else part.copy_(wide)

@@ -1,0 +1,436 @@
+"""Triton kernels: what `fused` and `normalisation` define, each in one pass over memory.
+
+None of them is compiled for a size: sizes are arguments, only the width of a model and the number
+of its heads decide over a kernel's code. Values may be bf16; all arithmetic is fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from inference.opensora.networks.regions import Region, Regions, slices
+
+if TYPE_CHECKING:
+    from inference.opensora.networks.fused import RopeTable, Tokens
+
+_ROWS_AT_ONCE = 4096
+"""Values that a program of the VAE's kernels works on at a time."""
+
+_PARTS = 1024
+"""Programs that share the statistics of a clip, at most."""
+
+
+def add_norm_modulate(
+    tokens: Tokens, shift: Tensor, scale: Tensor, regions: Regions | None, epsilon: float
+) -> Tensor:
+    """See `fused.add_norm_modulate`; the update stays where it is."""
+    x, update, gate = tokens.x, tokens.update, tokens.gate
+    _, frames, height, width, channels = x.shape
+    if regions is None:
+        out = torch.empty_like(x)
+        regions = (Region(0, 0, height, width, (1, height, width)),)
+    else:
+        out = x.new_empty(x.numel() // channels, channels)
+    flat = out.view(-1, channels)
+    for region, rows in slices(regions, len(flat)):
+        _add_norm_modulate[(rows.stop - rows.start,)](
+            x,
+            x if update is None else update,
+            shift if gate is None else gate,
+            shift,
+            scale,
+            flat[rows],
+            *_grid(region, frames, height, width),
+            *_steps(shift if gate is None else gate),
+            *_steps(shift),
+            *_steps(scale),
+            channels,
+            epsilon,
+            ADDS=update is not None,
+            GATED=gate is not None,
+            BLOCK=triton.next_power_of_2(channels),
+        )
+    return out
+
+
+def add_gated(x: Tensor, gate: Tensor, updates: Sequence[Tensor], regions: Regions) -> None:
+    """See `fused.add_gated`."""
+    _, frames, height, width, channels = x.shape
+    for region, update in zip(regions, updates, strict=True):
+        _add_gated[(len(update),)](
+            x,
+            update,
+            gate,
+            *_grid(region, frames, height, width),
+            *_steps(gate),
+            channels,
+            BLOCK=triton.next_power_of_2(channels),
+        )
+
+
+def norm_rotate(
+    qkv: Tensor, gains: tuple[Tensor, Tensor], rope: RopeTable, regions: Regions, epsilon: float
+) -> None:
+    """See `fused.norm_rotate`; writes over queries and keys."""
+    _, _, heads, channels = qkv.shape
+    turns = torch.view_as_real(rope.turns)
+    for region, rows in slices(regions, len(qkv)):
+        _norm_rotate[(rows.stop - rows.start, 2)](
+            qkv[rows],
+            *gains,
+            turns,
+            region.tokens,
+            *region.box[1:],
+            *turns.shape[1:3],
+            heads,
+            channels // 2,
+            epsilon,
+            HEADS=triton.next_power_of_2(heads),
+            PAIRS=triton.next_power_of_2(channels // 2),
+        )
+
+
+def _grid(region: Region, frames: int, height: int, width: int) -> tuple[int, ...]:
+    """Numbers by which a kernel finds a token of a region in the grid."""
+    return (
+        frames,
+        height,
+        width,
+        region.top,
+        region.left,
+        region.height // region.box[1],
+        region.width // region.box[2],
+        *region.box,
+    )
+
+
+def _steps(modulation: Tensor) -> tuple[int, int]:
+    """Distance from sample to sample and from frame to frame, in values."""
+    batch, frames = modulation.stride()[:2]
+    return (batch if len(modulation) > 1 else 0, frames if modulation.shape[1] > 1 else 0)
+
+
+_SIZES = [
+    "frames", "height", "width", "top", "left", "down", "across",
+    "box_frames", "box_rows", "box_columns",
+]  # fmt: skip
+"""Arguments that change from clip to clip; Triton must not compile for their values."""
+
+
+@triton.jit
+def _place(
+    token, frames, height, width, top, left, down, across, box_frames, box_rows, box_columns
+):
+    """Return sample, frame and row in [B * T * H * W] of a token in a region's order."""
+    tokens = box_frames * box_rows * box_columns
+    box, inside = token // tokens, token % tokens
+    column = left + box % across * box_columns + inside % box_columns
+    line = top + box // across % down * box_rows + inside // box_columns % box_rows
+    boxes = frames // box_frames
+    along = box // (across * down)
+    frame = along % boxes * box_frames + inside // (box_columns * box_rows)
+    sample = along // boxes
+    return sample, frame, ((sample * frames + frame) * height + line) * width + column
+
+
+@triton.jit(
+    do_not_specialize=[
+        *_SIZES, "gate_sample", "gate_frame", "shift_sample", "shift_frame",
+        "scale_sample", "scale_frame",
+    ]
+)  # fmt: skip
+def _add_norm_modulate(
+    x_at,
+    update_at,
+    gate_at,
+    shift_at,
+    scale_at,
+    out_at,
+    frames,
+    height,
+    width,
+    top,
+    left,
+    down,
+    across,
+    box_frames,
+    box_rows,
+    box_columns,
+    gate_sample,
+    gate_frame,
+    shift_sample,
+    shift_frame,
+    scale_sample,
+    scale_frame,
+    channels,
+    epsilon,
+    ADDS: tl.constexpr,
+    GATED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One token: x += gate * update; out = norm(x) * (1 + scale) + shift."""
+    token = tl.program_id(0)
+    sample, frame, row = _place(
+        token, frames, height, width, top, left, down, across, box_frames, box_rows, box_columns
+    )
+    channel = tl.arange(0, BLOCK)
+    real = channel < channels
+    at = row.to(tl.int64) * channels + channel
+    x = tl.load(x_at + at, real, other=0).to(tl.float32)
+    if ADDS:
+        update = tl.load(update_at + at, real, other=0).to(tl.float32)
+        if GATED:
+            gates = gate_at + sample * gate_sample + frame * gate_frame
+            update *= tl.load(gates + channel, real, other=0).to(tl.float32)
+        x += update
+        stored = x.to(x_at.dtype.element_ty)
+        tl.store(x_at + at, stored, real)
+        x = stored.to(tl.float32)
+    mean = tl.sum(x, 0) / channels
+    away = tl.where(real, x - mean, 0)
+    normed = away * tl.rsqrt(tl.sum(away * away, 0) / channels + epsilon)
+    shifts = shift_at + sample * shift_sample + frame * shift_frame
+    scales = scale_at + sample * scale_sample + frame * scale_frame
+    shift = tl.load(shifts + channel, real, other=0).to(tl.float32)
+    scale = tl.load(scales + channel, real, other=0).to(tl.float32)
+    out = normed * (1 + scale) + shift
+    place = token.to(tl.int64) * channels + channel
+    tl.store(out_at + place, out.to(out_at.dtype.element_ty), real)
+
+
+@triton.jit(do_not_specialize=[*_SIZES, "gate_sample", "gate_frame"])
+def _add_gated(
+    x_at,
+    update_at,
+    gate_at,
+    frames,
+    height,
+    width,
+    top,
+    left,
+    down,
+    across,
+    box_frames,
+    box_rows,
+    box_columns,
+    gate_sample,
+    gate_frame,
+    channels,
+    BLOCK: tl.constexpr,
+):
+    """One token: x += gate * update, where the update stands in a region's order."""
+    token = tl.program_id(0)
+    sample, frame, row = _place(
+        token, frames, height, width, top, left, down, across, box_frames, box_rows, box_columns
+    )
+    channel = tl.arange(0, BLOCK)
+    real = channel < channels
+    at = row.to(tl.int64) * channels + channel
+    place = token.to(tl.int64) * channels + channel
+    gates = gate_at + sample * gate_sample + frame * gate_frame
+    x = tl.load(x_at + at, real, other=0).to(tl.float32)
+    gate = tl.load(gates + channel, real, other=0).to(tl.float32)
+    update = tl.load(update_at + place, real, other=0).to(tl.float32)
+    tl.store(x_at + at, (x + gate * update).to(x_at.dtype.element_ty), real)
+
+
+@triton.jit(do_not_specialize=["tokens", "box_rows", "box_columns", "table_rows", "table_columns"])
+def _norm_rotate(
+    qkv_at,
+    query_gain_at,
+    key_gain_at,
+    turns_at,
+    tokens,
+    box_rows,
+    box_columns,
+    table_rows,
+    table_columns,
+    heads,
+    pairs,
+    epsilon,
+    HEADS: tl.constexpr,
+    PAIRS: tl.constexpr,
+):
+    """All heads of one token's queries, or of its keys: norm, gain, rotation."""
+    row, part = tl.program_id(0), tl.program_id(1)
+    inside = row % tokens
+    line = inside // box_columns % box_rows
+    frame = inside // (box_columns * box_rows)
+    place = (frame * table_rows + line) * table_columns + inside % box_columns
+
+    head = tl.arange(0, HEADS)[:, None, None]
+    pair = tl.arange(0, PAIRS)[None, :, None]
+    half = tl.arange(0, 2)[None, None, :]
+    real = (head < heads) & (pair < pairs)
+    width = 2 * pairs
+    at = (row.to(tl.int64) * 3 + part) * heads * width + head * width + 2 * pair + half
+    x = tl.load(qkv_at + at, real, other=0).to(tl.float32)
+    even, odd = tl.split(x)
+    size = tl.sum(even * even + odd * odd, 1) / width
+    factor = tl.rsqrt(size + epsilon)[:, None]
+
+    in_table = pair < pairs
+    of_query = tl.load(query_gain_at + 2 * pair + half, in_table, other=0).to(tl.float32)
+    of_key = tl.load(key_gain_at + 2 * pair + half, in_table, other=0).to(tl.float32)
+    even_gain, odd_gain = tl.split(tl.where(part == 0, of_query, of_key))
+    cos, sin = tl.split(tl.load(turns_at + place * width + 2 * pair + half, in_table, other=0))
+    even, odd = even * factor * even_gain, odd * factor * odd_gain
+    turned = tl.join(even * cos - odd * sin, odd * cos + even * sin)
+    tl.store(qkv_at + at, turned.to(qkv_at.dtype.element_ty), real)
+
+
+def statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and squared deviations of each channel of a clip, in parts.
+
+    Args:
+        x: [B, C, T, H, W], each sample dense and channels-last.
+
+    Returns:
+        Rows of each part, [parts]; means, [B, parts, C]; sums of squared deviations from them,
+        [B, parts, C]. All fp32.
+    """
+    batch, channels = x.shape[:2]
+    rows = x[0].numel() // channels
+    block = triton.next_power_of_2(channels)
+    at_once = max(_ROWS_AT_ONCE // block, 1)
+    each = triton.cdiv(triton.cdiv(rows, _PARTS), at_once) * at_once
+    parts = triton.cdiv(rows, each)
+    mean, spread = torch.empty(2, batch, parts, channels, device=x.device, dtype=torch.float32)
+    _statistics[(parts, batch)](
+        x, mean, spread, rows, each, x.stride(0), parts, channels, ROWS=at_once, BLOCK=block
+    )
+    counts = (rows - each * torch.arange(parts, device=x.device)).clamp(max=each).float()
+    return counts, mean, spread
+
+
+def scaled(
+    x: Tensor,
+    gain: Tensor,
+    shift: Tensor,
+    *,
+    past: int = 0,
+    activate: bool = False,
+    skip: Tensor | None = None,
+) -> Tensor:
+    """Put zero frames before x * gain + shift; perhaps add something, activate, and add it again.
+
+    Args:
+        x: [B, C, T, H, W], each sample dense and channels-last.
+        gain: Of each channel, fp32 [B, C].
+        shift: As the gain.
+        past: Zero frames.
+        activate: Apply SiLU.
+        skip: Laid out as x; added before and after the activation.
+    """
+    batch, channels, frames, height, width = x.shape
+    out = torch.empty(
+        (batch, channels, frames + past, height, width),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last_3d,
+    )
+    rows = (frames + past) * height * width
+    block = triton.next_power_of_2(channels)
+    at_once = max(_ROWS_AT_ONCE // block, 1)
+    other = x if skip is None else skip
+    _scaled[(triton.cdiv(rows, at_once), batch)](
+        x,
+        gain,
+        shift,
+        other,
+        out,
+        rows,
+        past * height * width,
+        x.stride(0),
+        other.stride(0),
+        channels,
+        ACTIVATES=activate,
+        SKIPS=skip is not None,
+        ROWS=at_once,
+        BLOCK=block,
+    )
+    return out
+
+
+@triton.jit(do_not_specialize=["rows", "each", "sample_step", "parts"])
+def _statistics(
+    x_at,
+    mean_at,
+    spread_at,
+    rows,
+    each,
+    sample_step,
+    parts,
+    channels,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One part of one sample: tile by tile, means and deviations are joined to those before."""
+    part, sample = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    channel = tl.arange(0, BLOCK)
+    x_at += sample * sample_step
+    first = part.to(tl.int64) * each
+    last = tl.minimum(first + each, rows)
+    mean = tl.zeros((BLOCK,), tl.float32)
+    spread = tl.zeros((BLOCK,), tl.float32)
+    for start in range(first, last, ROWS):
+        row = start + tl.arange(0, ROWS)[:, None]
+        real = (row < last) & (channel < channels)[None, :]
+        x = tl.load(x_at + row * channels + channel[None, :], real, other=0).to(tl.float32)
+        count = tl.minimum(last - start, ROWS).to(tl.float32)
+        before = (start - first).to(tl.float32)
+        tile_mean = tl.sum(x, 0) / count
+        away = tl.where(real, x - tile_mean[None, :], 0)
+        apart = tile_mean - mean
+        mean += apart * (count / (before + count))
+        spread += tl.sum(away * away, 0) + apart * apart * (before * count / (before + count))
+    out = (sample * parts + part) * channels + channel
+    tl.store(mean_at + out, mean, channel < channels)
+    tl.store(spread_at + out, spread, channel < channels)
+
+
+@triton.jit(do_not_specialize=["rows", "missing", "sample_step", "skip_step"])
+def _scaled(
+    x_at,
+    gain_at,
+    shift_at,
+    skip_at,
+    out_at,
+    rows,
+    missing,
+    sample_step,
+    skip_step,
+    channels,
+    ACTIVATES: tl.constexpr,
+    SKIPS: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Some rows of one sample."""
+    sample = tl.program_id(1).to(tl.int64)
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    channel = tl.arange(0, BLOCK)[None, :]
+    real = (row < rows) & (channel < channels)
+    inside = real & (row >= missing)
+    at = (row - missing) * channels + channel
+    x = tl.load(x_at + sample * sample_step + at, inside, other=0).to(tl.float32)
+    of_channel = sample * channels + channel
+    gain = tl.load(gain_at + of_channel, channel < channels, other=0)
+    shift = tl.load(shift_at + of_channel, channel < channels, other=0)
+    y = x * gain + shift
+    if SKIPS:
+        skip = tl.load(skip_at + sample * skip_step + at, inside, other=0).to(tl.float32)
+        y += skip
+    if ACTIVATES:
+        y = y * tl.sigmoid(y)
+    if SKIPS:
+        y += skip
+    y = tl.where(inside, y, 0)
+    place = (sample * rows + row) * channels + channel
+    tl.store(out_at + place, y.to(out_at.dtype.element_ty), real)

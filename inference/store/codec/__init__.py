@@ -1,0 +1,1 @@
+"""Rows to objects and back: validation, and quarantine for those that cannot be decoded."""

@@ -1,0 +1,1 @@
+"""The media process: opens untrusted files in a sandbox."""

@@ -1,0 +1,198 @@
+"""The media process, `python -m inference.workers.media.child`: opens files of strangers.
+
+It has limits on memory and on the size of files, no core dumps, no network and low priority; the
+parent watches the time. Each call runs in a process of its own, forked from this one, that can
+reach the files of that call and nothing else. An input that breaks it breaks nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import resource
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import structlog
+from PIL import Image
+
+from inference.bug_report import log_bug
+from inference.domain.errors import EngineError, RushesError, UserError
+from inference.engines.device import cpu
+from inference.media.image_intake import clean_image
+from inference.media.results import STILL, ImageLimits
+from inference.media.size_ladder import fit_rung, fit_still
+from inference.media.stills import write_first_frame, write_sheet, write_stills
+from inference.safety import classifier
+from inference.workers.link import Link, die_with_parent
+from inference.workers.media.sandbox import confine, renounce
+from inference.workers.protocol import (
+    MAX_FRAME_BYTES,
+    Call,
+    Decoder,
+    Failed,
+    Hello,
+    Message,
+    Returned,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NICENESS = 10
+
+_log = structlog.get_logger(__name__)
+
+_READ = ("source", "clip", "file", "model")
+"""Arguments that name a file to read."""
+_WRITTEN_BESIDE = "target"
+_WRITTEN_INSIDE = "directory"
+
+
+def _clean_image(source: str, target: str) -> dict[str, Any]:
+    return asdict(clean_image(Path(source), Path(target), ImageLimits()))
+
+
+def _fit(source: str, limit: int, directory: str, rung: int) -> dict[str, Any]:
+    arguments = (Path(source), limit, Path(directory))
+    fitted = fit_rung(*arguments, rung) if rung < STILL else fit_still(*arguments)
+    return {} if fitted is None else asdict(fitted) | {"path": str(fitted.path)}
+
+
+def _stills(file: str, directory: str) -> dict[str, Any]:
+    return {"stills": [str(path) for path in write_stills(Path(file), Path(directory))]}
+
+
+def _sheet(file: str, directory: str, name: str) -> dict[str, Any]:
+    return {"sheet": str(write_sheet(Path(file), Path(directory), name))}
+
+
+def _first_frame(source: str, target: str) -> dict[str, Any]:
+    write_first_frame(Path(source), Path(target))
+    return {}
+
+
+def _rate(pictures: list[str], model: str) -> dict[str, Any]:
+    return {"scores": classifier.rate([Path(path) for path in pictures], Path(model))}
+
+
+_OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "clean_image": _clean_image,
+    "first_frame": _first_frame,
+    "fit": _fit,
+    "stills": _stills,
+    "sheet": _sheet,
+    "rate": _rate,
+}
+
+
+def _answer(call: Call) -> Message:
+    try:
+        _confine(call)
+        return Returned(result=_OPERATIONS[call.operation](**call.arguments))
+    except RushesError as error:
+        return Failed.of(error)
+
+
+def _limit(config: dict[str, int]) -> None:
+    for limit, value in (
+        (resource.RLIMIT_AS, config["memory_bytes"]),
+        (resource.RLIMIT_FSIZE, config["file_bytes"]),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    os.nice(_NICENESS)
+
+
+def _confine(call: Call) -> None:
+    """Give up everything but the files of a call.
+
+    Raises:
+        UserError: `image.not_an_image`: a link stands in the place of the image.
+        EngineError: `file.unreadable`: or in the place of another file.
+    """
+    given = call.arguments
+    readable = [Path(given[name]) for name in _READ if name in given]
+    readable += map(Path, given.get("pictures", ()))
+    if any(path.is_symlink() for path in readable):
+        if call.operation == "clean_image":
+            raise UserError("image.not_an_image")
+        raise EngineError("file.unreadable", path="")
+    writable = []
+    if _WRITTEN_BESIDE in given:
+        writable.append(Path(given[_WRITTEN_BESIDE]).parent)
+    if _WRITTEN_INSIDE in given:
+        directory = Path(given[_WRITTEN_INSIDE])
+        directory.mkdir(exist_ok=True)
+        writable.append(directory)
+    confine(readable=readable, writable=writable)
+
+
+def _serve(call: Call, answer: int) -> NoReturn:
+    """Write the answer to a call into a pipe, in a process of its own, and end it."""
+    status = 1
+    try:
+        die_with_parent()
+        with os.fdopen(answer, "wb") as pipe:
+            pipe.write(encode(_answer(call)))
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - the process ends here, whatever it was
+        log_bug(_log, "media.bug", error, operation=call.operation)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _answered(call: Call, link: Link) -> bool:
+    """Have a call answered; return False if it broke the process that did it."""
+    if call.operation == "rate":
+        classifier.load(Path(call.arguments["model"]))  # once, for all the processes to come
+    if sys.platform != "linux":  # forking is not safe elsewhere, and nothing confines there
+        link.send(_answer(call))
+        return True
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        link.close()
+        os.close(reader)
+        _serve(call, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        frame = pipe.read(MAX_FRAME_BYTES)
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        return False
+    # Accept one well-formed answer only: a compromised fork must not answer later calls.
+    (answer,) = Decoder().feed(frame)
+    link.send(answer)
+    return True
+
+
+def main() -> None:
+    """Answer one call after the other until the parent is gone.
+
+    A call that ends with anything but an answer ends this process too: the parent starts another.
+    """
+    link, config = Link.from_arguments()
+    _limit(config)
+    Image.init()  # all its readers: later they may be out of reach
+    renounce()
+    calls: queue.Queue[Call] = queue.Queue()
+
+    def on_message(message: Message) -> None:
+        if isinstance(message, Call):
+            calls.put(message)
+
+    link.listen(on_message)
+    device = cpu()
+    link.send(Hello(device=device.name, memory_bytes=device.memory_bytes))
+    while _answered(calls.get(), link):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""Parent's side of the media processes, which open untrusted files."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from inference.domain.errors import EngineError, UserError, WorkerLost
+from inference.media.results import STILL, CleanImage, Fitted, Rung
+from inference.workers.media.sandbox import in_force
+from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
+from inference.workers.spawn import Child, spawn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_log = structlog.get_logger(__name__)
+
+_CHILD_MODULE = "inference.workers.media.child"
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Each thread of a numeric library reserves memory that counts against the limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaLimits:
+    """What each media process may use."""
+
+    memory_bytes: int = 2 * 2**30
+    """Address space; there are at most three processes, and mostly one is at work."""
+    file_bytes: int = 2**30
+    """Of any file it writes."""
+    hello_seconds: float = 60.0
+    image_seconds: float = 45.0
+    """For one image, or one still of a clip; the largest take 3 s, 15 s on a very busy machine."""
+    clip_seconds: float = 300.0
+    """For the stills of one clip."""
+    rung_seconds: float = 120.0
+    """For one clip of the size ladder; its still is an image."""
+
+
+class MediaProcess:
+    """Opens media in children with limits; a child that breaks takes nothing with it.
+
+    Use as an async context manager. Image intake, moderation and the size ladder have a child
+    each, so that none of them waits for another. A child starts with its first call and is
+    replaced after one that killed it. Calls of the same kind wait for each other.
+    """
+
+    def __init__(self, limits: MediaLimits = MediaLimits()) -> None:
+        self._limits = limits
+        self._intake = _ChildSlot(limits)
+        self._moderation = _ChildSlot(limits)
+        self._ladder = _ChildSlot(limits)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child for images that come in, if there is one."""
+        return self._intake.pid
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of all children."""
+        slots = (self._intake, self._moderation, self._ladder)
+        return [slot.pid for slot in slots if slot.pid is not None]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        async with asyncio.TaskGroup() as closing:
+            for slot in (self._intake, self._moderation, self._ladder):
+                closing.create_task(slot.close())
+
+    async def clean_image(self, source: Path, target: Path) -> CleanImage:
+        """Check a stranger's image and write it anew; see `inference.media.image_intake`.
+
+        Raises:
+            UserError: What is wrong with it; `image.not_an_image` also for one that breaks
+                the process.
+            EngineError: `disk.full`, or `media.unavailable`.
+        """
+        arguments = {"source": source, "target": target}
+        try:
+            result = await self._intake.call("clean_image", arguments, self._limits.image_seconds)
+        except WorkerLost as loss:
+            raise UserError("image.not_an_image") from loss
+        return CleanImage(**result)
+
+    async def first_frame(self, source: Path, target: Path) -> None:
+        """Write the first frame of a clip that we made; see `inference.media.stills`.
+
+        Raises:
+            EngineError: As `stills`.
+        """
+        arguments = {"source": source, "target": target}
+        try:
+            await self._intake.call("first_frame", arguments, self._limits.clip_seconds)
+        except WorkerLost as loss:
+            raise EngineError("media.failed", transient=True) from loss
+
+    async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
+        """Make a finished file fit into `limit` bytes; see `inference.media.size_ladder`.
+
+        Each rung has a time limit of its own; after one that hangs or kills the child comes the
+        next, smaller one, and at last the still.
+
+        Args:
+            source: The finished file.
+            limit: Bytes.
+            directory: Where to write.
+            first: Rung to begin with, when the ones before it have failed already.
+
+        Raises:
+            EngineError: `file.too_large`, `file.unreadable`, `disk.full`, `media.unavailable`, or
+                `media.failed` when even the still takes the child down.
+        """
+        arguments = {"source": source, "limit": limit, "directory": directory}
+        rung = min(first, STILL)
+        while True:
+            limits = self._limits
+            seconds = limits.rung_seconds if rung < STILL else limits.image_seconds
+            try:
+                result = await self._ladder.call("fit", arguments | {"rung": rung}, seconds)
+            except WorkerLost as loss:
+                await asyncio.to_thread(_sweep, directory, f"{source.stem}.fit-{limit}.")
+                if rung >= STILL:
+                    raise EngineError("media.failed", transient=True) from loss
+                rung += 1
+            except EngineError as error:
+                if error.code != "file.unreadable" or rung >= STILL:
+                    raise
+                rung = STILL  # its middle may still be whole
+            else:
+                if result:
+                    kind = Rung(result["rung"])
+                    return Fitted(**result | {"path": Path(result["path"]), "rung": kind})
+                rung += 1
+
+    async def stills(self, file: Path, directory: Path) -> list[Path]:
+        """Write a few frames of a clip or an image; see `inference.media.stills`.
+
+        Raises:
+            EngineError: `file.unreadable`, `disk.full`, `media.failed` or `media.unavailable`.
+        """
+        arguments = {"file": file, "directory": directory}
+        try:
+            result = await self._moderation.call("stills", arguments, self._limits.clip_seconds)
+        except WorkerLost as loss:
+            raise EngineError("media.failed", transient=True) from loss
+        return [Path(path) for path in result["stills"]]
+
+    async def sheet(self, file: Path, directory: Path, name: str) -> Path:
+        """Write stills of a clip and a sheet of them; see `inference.media.stills`.
+
+        Args:
+            file: The clip.
+            directory: Where all of them go.
+            name: Of the sheet.
+
+        Raises:
+            EngineError: As `stills`.
+        """
+        arguments = {"file": file, "directory": directory, "name": name}
+        try:
+            result = await self._ladder.call("sheet", arguments, self._limits.clip_seconds)
+        except WorkerLost as loss:
+            raise EngineError("media.failed", transient=True) from loss
+        return Path(result["sheet"])
+
+    async def rate(self, pictures: Sequence[Path], model: Path) -> list[float]:
+        """Return how explicit a model finds each picture, 0 to 1; see `safety.classifier`.
+
+        Raises:
+            EngineError: `media.failed` or `media.unavailable`.
+        """
+        arguments = {"pictures": list(pictures), "model": model}
+        try:
+            result = await self._moderation.call("rate", arguments, self._limits.image_seconds)
+        except WorkerLost as loss:
+            raise EngineError("media.failed", transient=True) from loss
+        scores: list[float] = result["scores"]
+        return scores
+
+
+class _ChildSlot:
+    """Child process for one kind of work, used by one caller at a time."""
+
+    def __init__(self, limits: MediaLimits) -> None:
+        self._limits = limits
+        self._turn = asyncio.Lock()
+        self._child: Child | None = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the present child, if there is one."""
+        return self._child.pid if self._child else None
+
+    async def close(self) -> None:
+        """End the child once its last call is over."""
+        async with self._turn:
+            await self._drop()
+
+    async def call(
+        self, operation: str, arguments: dict[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        """Run an operation of the child; the time limit begins when its turn has come.
+
+        Raises:
+            WorkerLost: The operation hung or killed the child.
+            EngineError: What the operation raised, or `media.unavailable`.
+        """
+        async with self._turn:
+            child = await self._ready()
+            try:
+                child.send(Call(operation=operation, arguments=arguments))
+                answer = await _answer(child, seconds)
+            except BaseException as error:
+                # Also for cancelled callers: the child is still busy with the abandoned call.
+                await self._drop()
+                if isinstance(error, WorkerLost):
+                    _log.warning("media.process_lost", operation=operation, code=error.code)
+                raise
+        if isinstance(answer, Failed):
+            raise answer.error()
+        return answer.result
+
+    async def _ready(self) -> Child:
+        if self._child and self._child.gone:
+            await self._drop()
+        if self._child is None:
+            config = {
+                "memory_bytes": self._limits.memory_bytes,
+                "file_bytes": self._limits.file_bytes,
+            }
+            try:
+                child = await self._stack.enter_async_context(
+                    spawn(_CHILD_MODULE, config, _ONE_THREAD, strangers=True)
+                )
+                await _greet(child, self._limits.hello_seconds)
+                _tell_sandbox()
+            except BaseException as error:
+                await self._drop()
+                if isinstance(error, (WorkerLost, OSError)):
+                    raise EngineError("media.unavailable", transient=True) from error
+                raise
+            self._child = child
+        return self._child
+
+    async def _drop(self) -> None:
+        self._child = None
+        await self._stack.aclose()
+
+
+async def _greet(child: Child, seconds: float) -> None:
+    if not isinstance(await _receive(child, seconds), Hello):
+        raise ProtocolError("no hello")
+
+
+async def _answer(child: Child, seconds: float) -> Returned | Failed:
+    message = await _receive(child, seconds)
+    if not isinstance(message, (Returned, Failed)):
+        raise ProtocolError("not an answer")
+    return message
+
+
+async def _receive(child: Child, seconds: float) -> Message:
+    message = await child.receive(within_seconds=seconds)
+    if message is None:
+        raise WorkerLost("worker.hung", silent_seconds=seconds)
+    return message
+
+
+@cache
+def _tell_sandbox() -> None:
+    """Say once in the log what confines the processes for strangers' files."""
+    found = in_force()
+    say = _log.info if all(found.values()) else _log.warning
+    say("media.sandbox", **found)
+
+
+def _sweep(directory: Path, prefix: str) -> None:
+    """Delete what a killed child left half written."""
+    for part in directory.glob(f"{glob.escape(prefix)}*.part*"):
+        part.unlink(missing_ok=True)

@@ -1,0 +1,380 @@
+"""Folders: what they hold is read without torch, and what is wrong with one is said."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from inference.diffusers_engine.weights.folder import FolderError, inspect_folder
+from inference.diffusers_engine.weights.headers import HeaderError, read_header
+from inference.diffusers_engine.weights.parts import check_tensors
+from inference.engines.diffusers.capabilities import capabilities_of
+from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.registry import Models
+from tests.diffusers import tiny_models
+from tests.diffusers.renders import load
+
+
+@pytest.fixture
+def folder(folders, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(folders("wan-14b"), tmp_path / "model")
+
+
+def edit(path, **changes):
+    data = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(data))
+
+
+def weights(folder, part="transformer"):
+    name = "model" if part == "text_encoder" else "diffusion_pytorch_model"
+    return folder / part / f"{name}.safetensors"
+
+
+def problem(folder, *, loaded=False):
+    with pytest.raises(FolderError) as caught:
+        load(folder) if loaded else inspect_folder(folder)
+    return caught.value
+
+
+_TEXT_ONLY = {"wan-14b", "wan-vace", "hunyuan-1.5", "cogvideox", "mochi"}
+
+
+@pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
+def test_a_whole_folder_is_understood(folders, name):
+    found = inspect_folder(folders(name))
+
+    index = json.loads((folders(name) / "model_index.json").read_text())
+    assert found.pipeline_class == index["_class_name"]
+    assert found.size_bytes == sum(file.stat().st_size for file in folders(name).glob("*/*.saf*"))
+    assert found.makes_from_image == (name not in _TEXT_ONLY)
+    assert found.makes_from_text == (not name.endswith("image"))
+    assert found.takes_last == (name in {"wan-14b-image", "ltx-video", "ltx2"})
+    assert found.sound == (name in {"ltx2", "kandinsky"})
+
+
+@pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
+def test_the_tensors_of_every_part_are_those_of_its_class(folders, name):
+    for part in inspect_folder(folders(name)).parts.values():
+        if part.is_network:
+            check_tensors(part)
+
+
+@pytest.mark.parametrize(
+    ("room", "takes", "needs"), [(None, False, False), (514, True, True)], ids=["i2v", "flf2v"]
+)
+def test_wan_21_takes_one_picture_or_needs_two(folders, tmp_path, room, takes, needs):
+    place = shutil.copytree(folders("wan-14b-image"), tmp_path / "model")
+    edit(place / "transformer" / "config.json", image_dim=1280, pos_embed_seq_len=room)
+    found = inspect_folder(place)
+    assert (found.takes_last, found.needs_last) == (takes, needs)
+    known = capabilities_of(entry_of("mine", DiffusersTable(path=str(place))))
+    assert known.needs_last == needs
+    assert known.extends != needs  # a later pass would have no last frame
+
+
+def test_files_of_the_config_become_whole_paths(folders, monkeypatch):
+    place = folders("wan-5b")
+    monkeypatch.chdir(place.parent)
+    table = {"engine": "diffusers", "path": place.name, "loras": ["ink.safetensors"]}
+    values = Models({"mine": table}).entry("mine").values
+    assert values == {
+        "path": str(place),
+        "loras": [{"file": str(place.parent / "ink.safetensors")}],
+    }
+
+
+def test_wans_5b_wants_sides_of_32(folders):
+    assert inspect_folder(folders("wan-5b")).multiple == 32
+    assert inspect_folder(folders("wan-14b")).multiple == 16
+
+
+def test_later_cogvideox_has_clips_of_its_own_kind(folders, tmp_path):
+    place = shutil.copytree(folders("cogvideox"), tmp_path / "model")
+
+    def known():
+        model = capabilities_of(entry_of("mine", DiffusersTable(path=str(place))))
+        return model.file_fps, max(model.lengths)
+
+    assert known() == (8, 49)
+    edit(place / "transformer" / "config.json", patch_size_t=2)
+    assert known() == (16, 81)
+
+
+@pytest.mark.parametrize(("name", "fps"), [("wan-5b", 24), ("wan-14b", 16)])
+def test_a_folder_of_wan_has_the_rate_of_its_model(folders, name, fps):
+    known = capabilities_of(entry_of("mine", DiffusersTable(path=str(folders(name)))))
+    assert known.file_fps == fps
+
+
+def test_looking_at_a_folder_needs_no_torch(folders):
+    code = (
+        "import sys; from pathlib import Path;"
+        "from inference.diffusers_engine.weights.folder import inspect_folder;"
+        "from inference.diffusers_engine.memory import choose_plan, footprint_of;"
+        f"footprint_of(inspect_folder(Path({str(folders('ltx2'))!r})));"
+        "sys.exit(bool({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_folder(tmp_path):
+    assert problem(tmp_path / "none").code == "folder.missing"
+
+
+def test_no_index(folder):
+    (folder / "model_index.json").unlink()
+    assert problem(folder).code == "folder.no_index"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\xff", "[" * 100_000], ids=range(5))
+def test_damaged_index(folder, text):
+    (folder / "model_index.json").write_text(text, encoding="latin-1")
+    assert problem(folder).code == "folder.unreadable"
+
+
+def test_a_modular_pipeline(folder):
+    (folder / "model_index.json").rename(folder / "modular_model_index.json")
+    assert problem(folder).code == "folder.modular"
+
+
+def test_a_modular_pipeline_by_its_class(folder):
+    edit(folder / "model_index.json", _class_name="WanModularPipeline")
+    assert problem(folder).code == "folder.modular"
+
+
+@pytest.mark.parametrize("name", ["WanDMDPipeline", "StableDiffusionPipeline"])
+def test_an_unknown_class(folder, name):
+    edit(folder / "model_index.json", _class_name=name)
+    found = problem(folder)
+    assert (found.code, found.params) == ("folder.unknown_class", {"name": name})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_class_name": ["pipeline", "WanPipeline"]},
+        {"transformer": ["my_transformer", "WanTransformer3DModel"]},
+        {"transformer": ["../evil", "WanTransformer3DModel"]},
+    ],
+)
+def test_code_that_comes_with_a_folder_is_not_run(folder, changes):
+    (folder / "my_transformer.py").write_text("raise SystemExit('ran')")
+    edit(folder / "model_index.json", **changes)
+    assert problem(folder).code == "folder.custom_code"
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "two words"])
+def test_a_part_is_a_folder_in_the_folder(folder, name):
+    edit(folder / "model_index.json", **{name: ["diffusers", "AutoencoderKLWan"]})
+    found = problem(folder)
+    assert (found.code, found.params) == ("folder.unreadable", {"file": "model_index.json"})
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "vae",
+        "tokenizer",
+        "tokenizer/tokenizer.json",  # otherwise the class makes one that knows no word
+        "scheduler/scheduler_config.json",
+        "transformer/config.json",
+        "text_encoder/model.safetensors",
+        "transformer_2/diffusion_pytorch_model.safetensors",
+    ],
+)
+def test_a_part_that_is_missing_is_named(folder, gone):
+    place = folder / gone
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    found = problem(folder)
+    assert found.code == "folder.part_missing"
+    assert found.params["file"].rstrip("/") == gone
+
+
+@pytest.mark.parametrize("name", ["transformer_2", "text_encoder", "tokenizer"])
+def test_a_part_that_the_index_leaves_out(folder, name):
+    edit(folder / "model_index.json", **{name: [None, None]})
+    found = problem(folder)
+    assert (found.code, found.params["part"]) == ("folder.part_missing", name)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("vae/config.json", {"scale_factor_spatial": 0}),
+        ("vae/config.json", {"scale_factor_spatial": -8}),
+        ("model_index.json", {"boundary_ratio": "high"}),
+        ("model_index.json", {"_class_name": "LTXPipeline"}),
+        ("vae/config.json", {"latents_mean": [0.0]}),
+        ("vae/config.json", {"latents_std": 1.0}),
+    ],
+)
+def test_a_setting_that_cannot_be(folder, file, changes):
+    edit(folder / file, **changes)
+    found = problem(folder)
+    assert (found.code, found.params) == ("folder.unreadable", {"file": file})
+
+
+def test_a_shard_that_is_missing(folder):
+    weights(folder).unlink()
+    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "diffusion_pytorch_model-1.safetensors"}}))
+    assert problem(folder).code == "folder.part_missing"
+
+
+def test_a_shard_outside_of_the_folder(folder, tmp_path):
+    shutil.copy(weights(folder), tmp_path / "outside.safetensors")
+    weights(folder).unlink()
+    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "../../outside.safetensors"}}))
+    assert problem(folder).code == "folder.part_missing"
+
+
+@pytest.mark.parametrize("end", [-100, 100, 4, 0])
+def test_weights_that_are_cut_short(folder, end):
+    path = weights(folder)
+    path.write_bytes(path.read_bytes()[:end])
+    found = problem(folder)
+    assert (found.code, found.params["part"]) == ("folder.truncated", "transformer")
+    assert found.params["file"] == path.relative_to(folder).as_posix()
+
+
+def test_pickles_are_not_read(folder):
+    tensors = load_file(weights(folder))
+    torch.save(tensors, weights(folder).with_suffix(".bin"))
+    weights(folder).unlink()
+    assert problem(folder, loaded=True).code == "folder.pickle"
+
+
+@pytest.mark.parametrize("part", ["transformer_2", "vae", "text_encoder"])
+def test_a_tensor_that_is_missing_is_named(folder, part):
+    tensors = load_file(weights(folder, part))
+    gone = next(name for name in tensors if name.endswith("weight") and "block" in name)
+    del tensors[gone]
+    save_file(tensors, weights(folder, part), metadata={"format": "pt"})
+    found = problem(folder, loaded=True)
+    assert (found.code, found.params["part"]) == ("folder.mismatch", part)
+
+
+def test_weights_for_other_shapes(folder):
+    edit(folder / "transformer" / "config.json", ffn_dim=64)
+    found = problem(folder, loaded=True)
+    assert (found.code, found.params["part"]) == ("folder.mismatch", "transformer")
+
+
+def test_a_config_that_makes_no_network(folder):
+    edit(folder / "transformer" / "config.json", num_layers="many")
+    assert problem(folder, loaded=True).code == "folder.unreadable"
+
+
+def test_a_scheduler_of_another_family(folder):
+    edit(folder / "model_index.json", scheduler=["diffusers", "DDIMScheduler"])
+    found = problem(folder, loaded=True)
+    assert (found.code, found.params) == ("folder.unknown_class", {"name": "DDIMScheduler"})
+
+
+@pytest.mark.parametrize(
+    "values", [{"prediction_type": "epsilonx"}, {"use_flow_sigmas": False}, {"flow_shift": "x"}]
+)
+def test_a_scheduler_with_values_that_cannot_be(folder, values):
+    edit(folder / "scheduler" / "scheduler_config.json", **values)
+    found = problem(folder, loaded=True)
+    assert found.params == {"file": "scheduler/scheduler_config.json"}
+
+
+def test_a_tokenizer_that_is_damaged(folder):
+    for file in (folder / "tokenizer").iterdir():
+        file.write_text("{")
+    assert problem(folder, loaded=True).code == "folder.unreadable"
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="it is here")
+def test_a_processor_names_the_torchvision_that_it_needs(folder):
+    edit(folder / "model_index.json", tokenizer=["transformers", "Qwen2_5_VLProcessor"])
+    transformers.Qwen2VLImageProcessor().save_pretrained(folder / "tokenizer")
+    found = problem(folder, loaded=True)
+    assert (found.code, found.params["name"]) == ("folder.no_torchvision", "Qwen2_5_VLProcessor")
+    minor = int(torch.__version__.split(".")[1])
+    assert found.params["version"] == f"0.{minor + 15}.*"
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_torchvision_that_does_not_match_is_named(folder, tmp_path):
+    """It breaks every import of diffusers; here one that fails as such a build does."""
+    wrong = tmp_path / "wrong" / "torchvision"
+    wrong.mkdir(parents=True)
+    (wrong / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
+    about = wrong.with_name("torchvision-0.1.0.dist-info")
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1.0\n")
+    code = (
+        "from inference.engines.registry import Models;"
+        "from inference.domain.errors import EngineError;"
+        f"models = Models({{'wan': {{'path': {str(folder)!r}}}}});"
+        "\ntry: models.create('wan').load(lambda *_: None)"
+        "\nexcept EngineError as error: print(error.code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(wrong.parent), str(Path.cwd())])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "folder.no_torchvision", done.stderr
+
+
+def test_loading_tells_its_progress_and_can_be_stopped(folder):
+    from inference.diffusers_engine.pipeline import Settings, VideoModel
+
+    seen = []
+    model = VideoModel(inspect_folder(folder), torch.device("cpu"), Settings())
+
+    def stop(done, total, part):
+        seen.append((done, total, part))
+        if part == "vae":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.load(stop)
+    assert not model.loaded
+    model.load(lambda *report: seen.append(report))
+    assert seen[-1][0] == seen[-1][1] == inspect_folder(folder).size_bytes
+    assert {"transformer", "transformer_2", "text_encoder"} <= {part for _, _, part in seen}
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_header_reader_fail_otherwise(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("header") / "a.safetensors"
+    path.write_bytes(data)
+    with suppress(HeaderError):
+        assert isinstance(read_header(path), dict)
+
+
+@given(
+    st.recursive(st.none() | st.integers() | st.text(), st.lists)
+    | st.dictionaries(
+        st.text(), st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets"]), st.text())
+    )
+)
+def test_no_header_makes_the_reader_fail_otherwise(tmp_path_factory, header):
+    data = json.dumps(header).encode()
+    path = tmp_path_factory.mktemp("header") / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(data)) + data)
+    with suppress(HeaderError):
+        assert isinstance(read_header(path), dict)

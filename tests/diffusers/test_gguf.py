@@ -1,0 +1,167 @@
+"""Transformers from GGUF files: written here, read through diffusers, and what is wrong is said."""
+
+import shutil
+import sys
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+from inference.diffusers_engine.families import PRESETS
+from inference.diffusers_engine.memory import (
+    Memory,
+    Placement,
+    Plan,
+    Shape,
+    choose_plan,
+    footprint_of,
+    plans_of,
+    stronger,
+)
+from inference.diffusers_engine.pipeline import Settings, VideoModel
+from inference.diffusers_engine.weights.folder import FolderError, inspect_folder
+from inference.diffusers_engine.weights.loras import LoraFile
+from inference.domain.errors import UserError
+from inference.engines.diffusers.memory_check import expected_footprint
+from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.registry import Models
+from tests.diffusers import tiny_models
+from tests.diffusers.renders import render, request
+
+BLOCK = 32
+"""Numbers that Q8_0 scales together."""
+
+
+def written(path, name, part="transformer", *, kind="wan"):
+    """Write the transformer of a tiny model as GGUF: Q8_0 where rows are whole blocks."""
+    writer = gguf.GGUFWriter(path, kind)
+    for key, tensor in getattr(tiny_models.build(name), part).state_dict().items():
+        data = tensor.numpy()
+        if data.ndim == 2 and data.shape[1] % BLOCK == 0:
+            quantized = gguf.quants.quantize(data, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(key, quantized, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(key, data.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def loaded(folders):
+    def model(name, files, settings=None):
+        made = VideoModel(
+            inspect_folder(folders(name), files), torch.device("cpu"), settings or Settings()
+        )
+        made.load(lambda *_: None)
+        return made
+
+    return model
+
+
+@pytest.mark.parametrize("name", ["wan-5b", pytest.param("ltx2", marks=pytest.mark.slow)])
+def test_a_clip_from_a_gguf_file(models, loaded, tmp_path, name):
+    file = written(tmp_path / "a.gguf", name)
+    model = loaded(name, {"transformer": file})
+    first, again = (render(model, request(name)).frames for _ in range(2))
+    plain = render(models(name), request(name)).frames
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, plain)  # eight bits
+    assert np.abs(first.astype(int) - plain).mean() < 4
+
+
+@pytest.mark.parametrize("placement", [Placement.MODEL_OFFLOAD, Placement.GROUP_OFFLOAD])
+def test_it_goes_with_every_plan(loaded, tmp_path, placement):
+    file = written(tmp_path / "a.gguf", "wan-5b")
+    model = loaded("wan-5b", {"transformer": file})
+    expected = render(model, request("wan-5b")).frames
+    frames = render(model, request("wan-5b"), plan=Plan(placement=placement)).frames
+    assert np.abs(frames.astype(int) - expected).max() <= 1
+
+
+def test_each_expert_may_have_a_file(models, loaded, tmp_path):
+    file = written(tmp_path / "low.gguf", "wan-14b", "transformer_2")
+    made = render(loaded("wan-14b", {"transformer_2": file}), request("wan-14b")).frames
+    assert made.shape == render(models("wan-14b"), request("wan-14b")).frames.shape
+
+
+def test_weights_in_the_folder_are_not_needed_then(folders, tmp_path):
+    folder = shutil.copytree(folders("wan-5b"), tmp_path / "model")
+    next((folder / "transformer").glob("*.safetensors")).unlink()
+    file = written(tmp_path / "a.gguf", "wan-5b")
+    entry = entry_of("mine", DiffusersTable(path=str(folder), gguf=str(file)))
+    assert entry.recipe() == {"gguf": {"transformer": "a.gguf"}}
+    assert footprint_of(entry.folder).transformers == (file.stat().st_size,)
+
+
+def problem(folder, files, *, loaded=False):
+    def use():
+        model = VideoModel(inspect_folder(folder, files), torch.device("cpu"), Settings())
+        if loaded:
+            model.load(lambda *_: None)
+
+    with pytest.raises(FolderError) as caught:
+        use()
+    return caught.value.code
+
+
+def test_what_is_wrong_with_a_file_is_said(folders, tmp_path):
+    folder = folders("wan-5b")
+    assert problem(folder, {"transformer": tmp_path / "gone.gguf"}) == "gguf.missing"
+    whole = written(tmp_path / "a.gguf", "wan-5b")
+    data = whole.read_bytes()
+    for number, damaged in enumerate([b"", b"GGUF", data[:100], data[:-1000], b"junk" * 1000]):
+        file = tmp_path / f"{number}.gguf"
+        file.write_bytes(damaged)
+        assert problem(folder, {"transformer": file}) == "gguf.unreadable"
+    assert problem(folder, {"transformer_2": whole}) == "gguf.no_part"
+    assert problem(folders("cogvideox"), {"transformer": whole}) == "gguf.not_supported"
+    for name in ("ltx-video", "wan-14b-image"):  # another architecture, other shapes
+        other = written(tmp_path / f"{name}.gguf", name)
+        assert problem(folder, {"transformer": other}, loaded=True) == "gguf.mismatch"
+
+
+def test_without_the_package_it_is_named(folders, tmp_path, monkeypatch):
+    file = written(tmp_path / "a.gguf", "wan-5b")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    assert problem(folders("wan-5b"), {"transformer": file}) == "gguf.no_package"
+
+
+def test_loras_are_not_merged_into_it(loaded, tmp_path):
+    file = written(tmp_path / "a.gguf", "wan-5b")
+    settings = Settings(loras={"transformer": (LoraFile(tmp_path / "a.safetensors"),)})
+    with pytest.raises(FolderError, match=r"lora\.gguf"):
+        loaded("wan-5b", {"transformer": file}, settings)
+
+
+def test_the_config_names_it(tmp_path):
+    file = written(tmp_path / "a.gguf", "wan-5b")
+    entry = Models({"wan": {"gguf": str(file)}}).entry("wan")
+    assert entry.recipe == {"gguf": {"transformer": "a.gguf"}}
+    for name, key, code in [
+        ("wan-14b", "gguf", "gguf.needs_path"),
+        ("kandinsky", "gguf", "gguf.not_supported"),
+        ("wan", "gguf_low_noise", "gguf.no_part"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            Models({name: {key: str(file)}}).entry(name)
+        assert caught.value.code == code
+
+
+def test_its_size_counts_and_it_is_never_kept_in_eight_bits_besides(tmp_path):
+    file = written(tmp_path / "a.gguf", "wan-5b")
+    entry = entry_of("wan", DiffusersTable(gguf=str(file)), "wan")
+    footprint = expected_footprint(entry)
+    assert footprint.transformers == (file.stat().st_size,)
+    assert not [plan for plan in plans_of(footprint) if plan.fp8]
+    family = PRESETS["wan"].family
+    shape = Shape(width=1280, height=704, frames=121)
+    for card in range(2, 30):
+        memory = Memory(device_bytes=card * 10**9, host_bytes=10**12)
+        plan = choose_plan(footprint, family, shape, memory)
+        while plan is not None:
+            assert not plan.fp8
+            plan = stronger(plan, quantized=True)

@@ -1,0 +1,182 @@
+"""Presets are data that fits the models: sizes on the grid, legal lengths, one line of licence."""
+
+import pytest
+
+from bot.cli.models import listed
+from bot.config.sources import load_config
+from bot.doctor import storage
+from inference.diffusers_engine.families import FAMILIES, PRESETS, family_of
+from inference.domain.errors import UserError
+from inference.domain.spec import Mode, Resolution
+from inference.engines.diffusers.capabilities import capabilities_of
+from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.workers.device_report import DeviceReport
+from tests.diffusers import tiny_models
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_sizes_and_lengths_are_on_the_grid(preset):
+    multiple = 32 if preset.name == "wan" else preset.family.multiple
+    for width, height in preset.sizes.values():
+        assert width % multiple == height % multiple == 0
+        assert width % 2 == height % 2 == 0
+    assert preset.lengths.step == preset.family.length_step
+    assert (preset.lengths.usual - 1) % preset.lengths.step == 0
+    assert "\n" not in preset.licence
+    assert preset.sigmas is None or len(preset.sigmas) == preset.steps
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_class_is_one_of_diffusers(family):
+    import diffusers
+
+    for name in family.classes:
+        assert hasattr(diffusers, name)
+        assert family_of(name) is family
+
+
+def test_the_distilled_sigmas_are_those_of_the_library():
+    from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
+
+    assert list(PRESETS["ltx"].sigmas) == DISTILLED_SIGMA_VALUES
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_presets_name_is_enough(name):
+    capabilities = capabilities_of(entry_of(name, DiffusersTable(), name))
+
+    text_only = {"wan-small", "wan-vace"}
+    assert capabilities.name == name
+    assert capabilities.file_fps == (16 if name in {"wan-14b", *text_only} else 24)
+    assert Mode.TEXT_TO_VIDEO in capabilities.modes
+    assert (Mode.IMAGE_TO_VIDEO in capabilities.modes) == (name not in text_only)
+    assert capabilities.references == (name == "wan-vace")
+    assert capabilities.last_image == (name in {"ltx", "wan-14b"})
+    assert capabilities.negative == name.startswith("wan")
+    assert capabilities.sound == (name in {"ltx", "kandinsky"})
+    assert capabilities.steps.is_fixed == capabilities.cfg.is_fixed == (not capabilities.negative)
+    assert capabilities.defaults["frames"] in capabilities.lengths
+    assert capabilities.extends == (name not in text_only)
+
+
+@pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
+def test_a_path_is_enough(folders, name):
+    entry = entry_of("mine", DiffusersTable(path=str(folders(name))))
+    capabilities = capabilities_of(entry)
+
+    multiple = entry.folder.multiple
+    assert all(
+        size.width % multiple == size.height % multiple == 0 for size in capabilities.sizes.values()
+    )
+    assert capabilities.defaults["frames"] in capabilities.lengths
+    assert Resolution.P480 in capabilities.resolutions
+    assert capabilities.modes
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "code"),
+    [
+        ("mine", {}, "model.no_preset"),
+        ("mine", {"preset": "wam"}, "model.unknown_preset"),
+        ("mine", {"path": "/nowhere"}, "folder.missing"),
+    ],
+)
+def test_wrong_entries_are_named(name, table, code):
+    with pytest.raises(Exception, match=code) as caught:
+        entry_of(name, DiffusersTable(**table))
+    assert caught.value.code == code
+    assert isinstance(caught.value, UserError) == code.startswith("model")
+
+
+def test_config_entries_are_models_of_their_own(folders):
+    from inference.engines.registry import Models
+
+    models = Models(
+        {
+            "quick": {"engine": "wan-14b"},
+            "mine": {"engine": "diffusers", "path": str(folders("mochi"))},
+            "other": {"engine": "diffusers", "preset": "ltx"},
+        }
+    )
+    assert {"quick", "mine", "other", "kandinsky"} <= set(models.names())
+    assert "diffusers" not in models.names()
+    assert models.capabilities("quick").name == "quick"
+    assert len(models.checkpoints("quick")) == 2
+    assert models.capabilities("mine").title == "model"
+    assert not models.checkpoints("mine")
+    assert models.capabilities("other").sound
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        ({"engine": "diffusers"}, "model.no_preset"),
+        ({"engine": "diffusers", "preset": "wam"}, "model.unknown_preset"),
+        ({"engine": "diffusers", "path": "/nowhere"}, "folder.missing"),
+        ({"engine": "difusers"}, "model.unknown_engine"),
+    ],
+)
+def test_wrong_config_entries_are_user_errors(table, code):
+    from inference.engines.registry import Models
+
+    with pytest.raises(UserError) as caught:
+        Models({"mine": table}).entry("mine")
+    assert caught.value.code == code
+
+
+def test_a_broken_folder_leaves_the_other_models_and_is_noted(tmp_path):
+    from inference.engines.registry import Models
+
+    models = Models({"mine": {"engine": "diffusers", "path": str(tmp_path)}})
+    assert [entry.capabilities.name for entry in models.usable(["mine", "nano"])] == ["nano"]
+    assert models.problems["mine"].code == "folder.no_index"
+
+    config = load_config(
+        None,
+        overrides={
+            "models": {"installed": ["nano", "mine"], **models.tables},
+            "bot": {"data_dir": tmp_path / "data"},
+        },
+    )
+    [found] = [one for one in storage.model_weights(config) if one.check == "weights.mine"]
+    assert found.code == "error.config.model"
+    assert found.params["problem"].code == "folder.no_index"
+    report = DeviceReport(name="cpu", memory_bytes=10**10)
+    lines = [line for line in listed(config, report, "en") if line.startswith("mine")]
+    [line] = lines
+    assert "models.mine.path: " in line
+    assert line.endswith(
+        f"{tmp_path} holds no model in Diffusers layout: model_index.json is missing."
+    )
+
+
+def test_a_machine_without_a_card_is_told_that_it_needs_one(monkeypatch):
+    from inference.domain.device import CPU, Device
+    from inference.engines.registry import Models
+    from tests.process.worker_samples import spec
+
+    monkeypatch.setattr("inference.engines.diffusers.memory_check.host_memory", lambda: 64 * 10**9)
+    entry = Models().entry("wan")
+    asked = spec(model="wan", resolution=Resolution.P480, options={})
+    with pytest.raises(UserError, match=r"gpu\.needed") as caught:
+        entry.check_memory(asked, Device(name=CPU, memory_bytes=16 * 10**9))
+    assert caught.value.params["needed"] < 12  # as the layers can come one by one
+    entry.check_memory(asked, Device(name="card", memory_bytes=80 * 10**9))
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_assistant_is_told_what_the_model_was_trained_on(name):
+    advice = capabilities_of(entry_of(name, DiffusersTable(), name)).prompt_advice
+    assert "60 to 120 words" in advice.replace("\n", " ")
+    assert "one continuous shot" in advice
+    assert "camera" in advice
+    assert "light" in advice
+    assert ("Chinese" in advice) == name.startswith("wan")
+    assert ("makes sound" in advice) == PRESETS[name].family.sound
+
+
+def test_a_folder_gets_the_advice_of_its_family(folders):
+    entry = entry_of("mine", DiffusersTable(path=str(folders("wan-5b"))))
+    assert capabilities_of(entry).prompt_advice == PRESETS["wan"].advice
+    other = entry_of("mine", DiffusersTable(path=str(folders("mochi"))))
+    assert capabilities_of(other).prompt_advice is None

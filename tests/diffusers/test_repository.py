@@ -1,0 +1,170 @@
+"""Whole repositories from a hub on the loopback, with the real client in a process of its own."""
+
+import asyncio
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+pytest.importorskip("huggingface_hub")
+
+from bot.config.sources import load_config
+from bot.doctor import storage
+from commands.text.messages import error_text
+from inference.diffusers_engine.weights import repository
+from inference.opensora.files import CheckpointError
+from tests.fakes.hub import serving
+
+pytestmark = pytest.mark.process
+
+SOURCE = "someone/tiny-video"
+PROGRAM = """
+import sys
+from pathlib import Path
+from commands.text.messages import error_text
+from inference.diffusers_engine.weights import repository
+from inference.domain.errors import RushesError
+
+try:
+    found = repository.offer("SOURCE")
+    print(found.size_bytes, found.licence, found.gated)
+    place = repository.pull("SOURCE", Path("weights"))
+    assert repository.find("SOURCE", Path("weights")).resolve() == place.resolve()
+    repository.verify("SOURCE", place)
+except RushesError as error:
+    print(error.code, error_text(error, "en"))
+    sys.exit(1)
+""".replace("SOURCE", SOURCE)
+
+
+@pytest.fixture
+def files(folders):
+    """What a repository holds: the parts of a model, and much that is none of its business."""
+    place = folders("wan-5b")
+    mine = {
+        path.relative_to(place).as_posix(): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file()
+    }
+    others = {
+        "README.md": b"---\nlicense: apache-2.0\n---\n",
+        "everything.safetensors": b"x" * 1000,
+        "transformer_full/diffusion_pytorch_model.safetensors": b"x" * 1000,
+        "transformer/diffusion_pytorch_model.bin": b"x" * 1000,
+        "transformer/code.py": b"raise SystemExit",
+        "assets/picture.png": b"x",
+    }
+    return mine | others
+
+
+async def run(hub, tmp_path, program=PROGRAM):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        env={
+            **os.environ,
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 120)
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.slow
+async def test_the_parts_of_a_model_are_pulled_and_nothing_else(files, tmp_path):
+    async with serving(files) as hub:
+        code, out, err = await run(hub, tmp_path)
+        assert code == 0, out + err
+        size, licence, gated = out.split()
+        weights = sum(len(data) for name, data in files.items() if name.endswith(".safetensors"))
+        assert int(size) >= weights - 2000
+        assert (licence, gated) == ("apache-2.0", "False")
+        place = tmp_path / "weights" / "tiny-video"
+        there = {
+            path.relative_to(place).as_posix()
+            for path in place.rglob("*")
+            if path.is_file() and ".cache" not in path.parts
+        }
+        assert there == {
+            name
+            for name in files
+            if not name.startswith(("everything", "transformer_full", "assets"))
+            and not name.endswith((".bin", ".py"))
+        }
+
+        hub.asked.clear()
+        (place / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+        assert (await run(hub, tmp_path))[0] == 0
+        assert [path.rpartition("/")[2] for method, path in hub.asked if method == "GET"] == [
+            "diffusion_pytorch_model.safetensors"
+        ]
+
+
+@pytest.mark.slow
+async def test_a_model_in_the_hubs_cache_is_found_though_not_all_of_its_repository_is(
+    files, tmp_path
+):
+    async with serving(files) as hub:
+        code, out, err = await run(
+            hub, tmp_path, program=PROGRAM.replace('Path("weights")', "None")
+        )
+    assert code == 0, out + err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae/diffusion_pytorch_model.safetensors", "vae/config.json"])
+async def test_a_file_that_was_damaged_here_is_downloaded_again(files, tmp_path, name):
+    async with serving(files) as hub:
+        assert (await run(hub, tmp_path))[0] == 0
+        path = tmp_path / "weights" / "tiny-video" / name
+        before = path.stat()
+        path.write_bytes(path.read_bytes()[:-10])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a bad disk does it
+
+        with pytest.raises(CheckpointError) as caught:
+            repository.find(SOURCE, tmp_path / "weights")
+        assert caught.value.code == "checkpoint.damaged"
+        assert caught.value.params == {"source": SOURCE, "file": name}
+        assert "rushes models pull" in error_text(caught.value, "en")
+
+        code, out, err = await run(hub, tmp_path)
+        assert code == 0, out + err
+        assert path.read_bytes() == files[name]
+
+
+async def test_a_gated_repository_says_where_to_ask(files, tmp_path):
+    async with serving(files) as hub:
+        hub.refuse = lambda _request: web.json_response(
+            {"error": "gated"}, status=403, headers={"X-Error-Code": "GatedRepo"}
+        )
+        code, out, _ = await run(hub, tmp_path)
+    assert code == 1
+    assert out.startswith("checkpoint.gated")
+    assert f"{hub.endpoint}/{SOURCE}" in out
+
+
+async def test_a_repository_without_an_index_is_no_model(files, tmp_path):
+    del files["model_index.json"]
+    async with serving(files) as hub:
+        code, out, _ = await run(hub, tmp_path)
+    assert code == 1
+    assert "folder.no_index" in out
+
+
+def test_doctor_finds_the_weights_of_a_pulled_model(folders, tmp_path):
+    shutil.copytree(folders("wan-5b"), tmp_path / "Wan2.2-TI2V-5B-Diffusers")
+    config = load_config(
+        None, overrides={"models": {"installed": ["wan"], "directory": str(tmp_path)}}
+    )
+    [found] = storage.model_weights(config)
+    assert found.code == "doctor.weights.fine"

@@ -1,0 +1,111 @@
+"""`/readyz`: every reason why Rushes is not ready, made true."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import sys
+
+import psutil
+import pytest
+
+from bot import supervision
+from bot.http import probes
+from inference.engines.weights import OPENSORA
+from inference.opensora.files import kept_in
+from tests.fakes.discord import LoopbackDiscord
+from tests.scenario.http_client import SECONDS, http_config, serving
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+async def house(tmp_path):
+    async with serving(http_config(tmp_path / "data")) as house:
+        yield house
+
+
+async def asked(house) -> tuple[int, dict[str, str]]:
+    async with house.session() as session, session.get("/readyz") as answer:
+        body = await answer.json()
+    assert (body["status"] == "ok") == (answer.status == 200) == (not body["reasons"])
+    assert all(re.search(r"\.$|Run: .+$", reason) for reason in body["reasons"].values())
+    return answer.status, body["reasons"]
+
+
+async def until(house, *reasons: str) -> None:
+    async with asyncio.timeout(SECONDS):
+        while set((await asked(house))[1]) != set(reasons):  # noqa: ASYNC110 - a server's state
+            await asyncio.sleep(0.05)
+
+
+async def test_ready_means_that_everything_is(house, monkeypatch):
+    services = house.app.services
+    assert await asked(house) == (200, {})
+    services.health.ready = False
+    assert set((await asked(house))[1]) == {"process"}
+    services.health.ready = True
+    await services.jobs.drain()
+    assert set((await asked(house))[1]) == {"queue"}
+    await services.jobs.resume()
+    services.health.report("discord.connection", "Discord is away.")
+    assert await asked(house) == (503, {"discord.connection": "Discord is away."})
+    services.health.clear("discord.connection")
+    services.health.report("slack.T012AB", "One workspace has no valid token.")  # others are served
+    assert (await asked(house))[0] == 200
+    monkeypatch.setattr(probes, "WRITE_SECONDS", 0.2)
+    with sqlite3.connect(house.directory / "rushes.sqlite3", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert set((await asked(house))[1]) == {"database"}
+        other.execute("ROLLBACK")
+    other.close()
+    await until(house)
+
+
+@pytest.mark.slow
+async def test_without_a_worker_nobody_is_served(house, monkeypatch):
+    executable = sys.executable
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    for child in psutil.Process().children(recursive=True):
+        if any("worker" in word and "media" not in word for word in child.cmdline()):
+            os.kill(child.pid, signal.SIGKILL)
+    await until(house, "worker")
+    monkeypatch.setattr(sys, "executable", executable)
+    await until(house)
+
+
+async def test_a_model_whose_weights_were_deleted_is_a_reason(tmp_path):
+    folders = [kept_in(checkpoint.source, tmp_path) for checkpoint in OPENSORA]
+    for folder in folders:  # as far as names tell, these are complete
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors", "diffusion_pytorch_model.safetensors"):
+            (folder / name).write_bytes(b"{}")
+    config = http_config(tmp_path / "data", models={"installed": ["testcard", "opensora"],
+                                                    "directory": tmp_path})  # fmt: skip
+    async with serving(config) as house:
+        shutil.rmtree(folders[-1])
+        status, reasons = await asked(house)
+    assert (status, set(reasons)) == (503, {"model.opensora"})
+    assert "rushes models pull opensora" in reasons["model.opensora"]
+
+
+@pytest.mark.slow
+async def test_a_chat_that_is_gone_is_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervision, "PATIENCE_SECONDS", 0.2)
+    async with LoopbackDiscord() as discord:
+        section = {
+            "token": discord.token,
+            "api_base_url": discord.api_url,
+            "gateway_url": discord.gateway_url,
+            "cdn_hosts": [discord.cdn_host],
+        }
+        bot = {"data_dir": tmp_path / "data", "platforms": ["http", "discord"]}
+        async with serving(http_config(tmp_path / "data", bot=bot, discord=section)) as house:
+            await discord.bot_ready()
+            await until(house)
+            await discord.__aexit__(None, None, None)
+            await until(house, "discord.connection")

@@ -1,0 +1,162 @@
+"""What a request asks for, without a server."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.http.body import Upload
+from bot.http.videos.requests import (
+    MOST_LOOPS,
+    CreateRequest,
+    checked,
+    effect_pictures,
+    image_bytes,
+    own_options,
+    passes_for,
+)
+from bot.http.videos.uploads import Uploads
+from commands.installation import Installation
+from commands.specs.extension import Passes
+from inference.domain.capabilities import ModelOption, OptionKind
+from inference.domain.errors import UserError
+from inference.domain.reference import Attached
+from inference.effects.base import EffectEntry
+from inference.engines.built_in import OPENSORA, TESTCARD
+from tests.fakes.orders import a_job, a_spec
+
+MODEL = TESTCARD.capabilities
+
+
+def seconds_of(passes, model, *, extending=False):
+    begun = 0 if extending else model.overlap_frames
+    return (begun + passes.loops * (passes.frames - model.overlap_frames)) / model.file_fps
+
+
+def close(seconds):
+    return max(0.5, seconds / 10)
+
+
+@pytest.mark.parametrize("seconds", [4, 8, 12, 16, 20])
+def test_the_lengths_of_openai_work(seconds):
+    for extending in (False, True):
+        passes = passes_for(seconds, MODEL, extending=extending)
+        off = seconds_of(passes, MODEL, extending=extending) - seconds
+        assert abs(off) <= close(seconds)
+
+
+@given(
+    seconds=st.floats(min_value=2, max_value=60),
+    model=st.sampled_from([MODEL, OPENSORA.capabilities]),
+)
+def test_a_length_is_nearly_met_with_as_few_loops_as_will_do(seconds, model):
+    near = [
+        loops
+        for loops in range(1, MOST_LOOPS + 1)
+        for frames in model.lengths
+        if frames > model.overlap_frames
+        and abs(seconds_of(Passes(frames=frames, loops=loops), model) - seconds) <= close(seconds)
+    ]
+    if not near:  # such as 5.25 s, between one pass and two
+        with pytest.raises(UserError, match=r"http\.seconds"):
+            passes_for(seconds, model)
+        return
+    passes = passes_for(seconds, model)
+    assert passes.frames in model.lengths
+    assert abs(seconds_of(passes, model) - seconds) <= close(seconds)
+    assert passes.loops == min(near)
+
+
+def test_a_length_that_is_not_to_be_had_names_the_nearest():
+    with pytest.raises(UserError) as caught:
+        passes_for(0.1, MODEL)
+    assert caught.value.params["nearest"] == f"{49 / 24:.4g}"
+    with pytest.raises(UserError):
+        passes_for(9999, MODEL)
+
+
+def test_what_an_extension_adds_is_counted_without_what_it_shares():
+    passes = passes_for(4, MODEL, extending=True)
+    assert abs(seconds_of(passes, MODEL, extending=True) - 4) <= 0.5
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=9),
+        st.none()
+        | st.text()
+        | st.floats()
+        | st.binary().map(Upload)
+        | st.dictionaries(st.text(), st.integers()),
+    )
+)
+def test_any_fields_make_a_request_or_a_refusal(fields):
+    codes = set()
+    for given_fields in (fields, {**fields, "prompt": "a"}):
+        try:
+            checked(CreateRequest, given_fields)
+        except UserError as error:
+            codes.add(error.code.partition(".")[0])
+    assert codes <= {"http"}
+
+
+@given(st.text())
+def test_any_address_gives_bytes_or_a_refusal(address):
+    request = CreateRequest.model_validate(
+        {"prompt": "a", "input_reference": {"image_url": address}}
+    )
+    with pytest.raises(UserError):
+        image_bytes(request.input_reference)
+
+
+async def test_uploads_go_once_no_waiting_job_needs_them(tmp_path, bench, monkeypatch):
+    monkeypatch.setattr("bot.http.videos.uploads.SPARED_SECONDS", -1.0)
+    uploads = Uploads(tmp_path / "uploads")
+    needed, left = await uploads.keep(b"one"), await uploads.keep(b"two")
+    job = a_job(spec=a_spec(image=Attached(needed)), platform="http")
+    async with bench.open() as core:
+        await core.store.accept(job, lambda _: None)
+        await uploads.sweep(core.database)
+        target = tmp_path / "image"
+        await uploads.fetch(job, needed, target)
+        assert target.read_bytes() == b"one"
+        with pytest.raises(UserError, match=r"image\.expired"):
+            await uploads.fetch(job, left, target)
+        await core.jobs.cancel(job.id, tenant=job.tenant)
+        await uploads.sweep(core.database)
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["upload:../../x", "upload:", "parent:result", "/etc/passwd"])
+async def test_no_name_of_an_upload_leads_out_of_the_folder(tmp_path, name):
+    with pytest.raises(UserError, match=r"image\.expired"):
+        await Uploads(tmp_path).fetch(a_job(), name, tmp_path / "image")
+
+
+@pytest.fixture
+def tinting():
+    """Options with the picture of an effect among them."""
+    picture = ModelOption(name="tint", kind=OptionKind.IMAGE, default="", texts={"en": "A."})
+    entry = EffectEntry(name="tint", options=(picture,), make=lambda _: None)
+    return Installation(models=(MODEL,), default_model=MODEL.name, effects=(entry,)).options
+
+
+def test_the_picture_of_an_effect_is_an_address_a_file_or_null(tinting):
+    for value, data in (
+        ("data:image/png;base64,AAEC", {"tint": b"\0\1\2"}),
+        (Upload(b"\0\1\2"), {"tint": b"\0\1\2"}),
+        (None, {}),
+    ):
+        asked = checked(CreateRequest, {"prompt": "a", "rushes": {"tint": value, "frames": 49}})
+        assert effect_pictures(asked.rushes, tinting) == data
+        assert own_options(asked.rushes, tinting) == {"frames": 49}
+
+
+def test_a_wrong_picture_of_an_effect_is_named_by_its_own_field(tinting):
+    with pytest.raises(UserError) as caught:
+        effect_pictures({"tint": "https://example.com/a.png"}, tinting)
+    assert (caught.value.code, caught.value.params["field"]) == ("http.reference", "rushes.tint")
+    with pytest.raises(UserError) as caught:
+        own_options({"frames": Upload(b"49")}, tinting)
+    assert (caught.value.code, caught.value.params["field"]) == ("http.field", "rushes.frames")

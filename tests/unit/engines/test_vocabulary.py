@@ -1,0 +1,160 @@
+"""The words that nano knows: its file, its captions, and the prompts that our pages name."""
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+from babel.messages.pofile import read_po
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands.parsing.flags import parse
+from inference.domain.vocabulary import Vocabulary
+from inference.engines.built_in import NANO, NANO_WORDS
+from inference.nano.backgrounds import PLACES
+from inference.nano.captions import brief, describe, draw_scene, plain
+from inference.nano.scenes import COLOURS, HIDING, Move
+from inference.nano.shapes import OUTLINES
+from tests.fakes.options import OPTIONS
+from tests.fakes.orders import a_spec
+
+WORDS = ("weights", "nano", "vocabulary.json")
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", ROOT / "examples" / "demo.txt", *sorted((ROOT / "docs").glob("*.md"))]
+TYPED = re.compile(r"(?:/generate|/image|@Rushes) +(?P<line>(?:a|the|one) [^`|\n]+)")
+QUOTED = re.compile(r'rushes (?:render|submit) "(?P<line>[^"]+)"')
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_the_file_knows_every_word_of_the_captions_it_was_made_from(seed, image):
+    scene = draw_scene(np.random.default_rng(seed))
+    for say in (describe, brief):
+        caption = say(scene, np.random.default_rng(seed), image=image)
+        assert NANO_WORDS.unknown(caption.prompt) == ()
+    assert NANO_WORDS.unknown(plain(scene).prompt) == ()
+
+
+def test_the_file_names_what_the_captions_name():
+    assert set(NANO_WORDS.phrases["colours"]) == set(COLOURS)
+    assert set(NANO_WORDS.phrases["things"]) == set(OUTLINES)
+    assert set(NANO_WORDS.phrases["places"]) == set(PLACES)
+    assert set(NANO_WORDS.phrases["moves"]) == {move.value for move in Move}
+    assert NANO_WORDS.hiding == HIDING
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("a red fox", ("fox",)),
+        ("A RED FOX, and a Fox!", ("fox",)),
+        ("a red ball bouncing in the snow", ()),
+        ("a cat's ball", ("cat's",)),
+        ("🦊", ("🦊",)),
+        ("a ball 👨‍👩‍👧‍👦 🏳️‍🌈, 🇰🇷!", ("👨‍👩‍👧‍👦", "🏳️‍🌈", "🇰🇷")),
+        ("a hat👍🏽", ("hat", "👍🏽")),
+        ("a cafe\u0301 and a ze\u0323\u0308r", ("café", "z\u1eb9\u0308r")),
+        ("हिन्दी ball", ("हिन्दी",)),
+        ("ใหญ่ น้ำ", ("ใหญ่", "น้ำ")),
+        ("'ball' of \u2019cats\u2019", ("cats",)),
+        ("여우가", ("여우",)),
+        ("빨간 공이", ()),
+        ("3 balls", ("balls",)),
+        ("빨간 여우가 눈 속을 달린다", ("여우", "달린다")),
+        ("빨간 공이 왼쪽으로 움직인다", ()),
+        ("ein roter Fuchs", ("ein", "roter", "fuchs")),
+        ("...", ()),
+    ],
+)
+def test_what_nano_does_not_know_is_named_once_each(prompt, unknown):
+    assert NANO_WORDS.unknown(prompt) == unknown
+
+
+@pytest.mark.parametrize(
+    ("prompt", "caption"),
+    [
+        ("빨간 공이 왼쪽으로 움직인다", "a red ball moving to the left"),
+        ("바다에서 커지는 노란 물고기", "a yellow fish growing on the sea"),
+        ("주황색 집", "an orange house"),
+        ("파란 boat", "a blue boat"),
+        ("a red ball in the snow", "a red ball in the snow"),
+        ("여우", "여우"),
+    ],
+)
+def test_korean_words_become_the_caption_of_what_they_say(prompt, caption):
+    assert NANO_WORDS.translated(prompt) == caption
+
+
+@pytest.mark.parametrize(
+    ("unwanted", "captions"),
+    [
+        ("눈", "in the snow"),
+        ("빨간 공, 파란 별", "a red ball, a blue star"),
+        ("눈, 밤", "in the snow, in the night sky"),
+        ("rain", "rain"),
+        ("비", "비"),
+    ],
+)
+def test_korean_words_of_what_is_unwanted_are_all_translated(unwanted, captions):
+    assert NANO_WORDS.translated_words(unwanted) == captions
+
+
+def test_the_assistant_is_told_every_word_that_the_file_names():
+    advice = NANO.capabilities.prompt_advice
+    for names in NANO_WORDS.phrases.values():
+        assert all(said[0] in advice for said in names.values())
+
+
+def test_other_words_beside_the_weights_give_other_advice(tmp_path):
+    kept = json.loads(resources.files("inference").joinpath(*WORDS).read_text("utf-8"))
+    kept["things"]["fox"] = ["fox"]
+    (tmp_path / "vocabulary.json").write_text(json.dumps(kept))
+    words = Vocabulary.read(tmp_path / "vocabulary.json")
+    assert "Things: ball, square" in words.advice()
+    assert "fox" in words.advice()
+    assert "fox" not in NANO_WORDS.advice()
+
+
+@given(st.text())
+def test_any_text_is_taken(text):
+    assert NANO_WORDS.unknown(NANO_WORDS.translated(text)) is not None
+    assert NANO_WORDS.translated_words(text) or not text
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 49]))
+def test_random_prompts_have_known_words_only_and_show_the_thing(seed, frames):
+    prompt = NANO_WORDS.draw(a_spec(seed=seed, frames=frames))
+    assert NANO_WORDS.unknown(prompt) == ()
+    (colour,) = (name for name in COLOURS if name in prompt.split()[:2])
+    places = {name for name, said in NANO_WORDS.phrases["places"].items() if said[0] in prompt}
+    assert not {(colour, place) for place in places} & {
+        pair for pair in HIDING if prompt.endswith(NANO_WORDS.phrases["places"][pair[1]][0])
+    }
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "words.json").write_text('{"draws": {}}')
+    with pytest.raises(ValueError, match="no vocabulary"):
+        Vocabulary.read(tmp_path / "words.json")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_tell_people_to_type_what_nano_can_draw(page):
+    _check(page.read_text())
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_texts_tell_people_to_type_what_nano_can_draw(language):
+    source = resources.files("commands") / "locales" / language / "LC_MESSAGES" / "rushes.po"
+    with source.open("rb") as file:
+        texts = [message.string for message in read_po(file) if isinstance(message.string, str)]
+    _check("\n".join(texts))
+
+
+def _check(page):
+    lines = [found["line"] for each in (TYPED, QUOTED) for found in each.finditer(page)]
+    for line in lines:
+        prompt = parse(line.rpartition(";")[0] or line, OPTIONS).prompt
+        assert NANO_WORDS.unknown(prompt) == (), line
