@@ -53,7 +53,8 @@ async def test_schemathesis_finds_nothing(tmp_path):
             sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml",
             "run", f"{house.url}/openapi.json", "--header", f"Authorization: Bearer {token}",
             "--exclude-path-regex", "/events$|/mcp", "--phases", "examples,coverage,fuzzing",
-            "--max-examples", "5", "--seed", "7", "--max-time", "90", "--continue-on-failure",
+            "--max-examples", "5", "--seed", "7", "--max-time", "90", "--request-timeout", "120",
+            "--continue-on-failure",
             cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -62,5 +63,5 @@ async def test_schemathesis_finds_nothing(tmp_path):
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
     report = out.decode()
-    assert process.returncode == 0, report[report.find("= FAILURES =") :]
+    assert process.returncode == 0, report[-8000:]
     assert "Tested:" in report, report
