@@ -21,7 +21,7 @@ import torch
 
 from inference.diffusers_engine.call import ClipRequest, build_call
 from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.weights.folder import inspect_folder
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from tests.diffusers import tiny_models
 
 LEAST_SECONDS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,7 +103,7 @@ class PipelineRun:
     ) -> None:
         self._model = model
         self._pipeline = pipeline
-        self._request = request
+        self._request = replace(request, sound=request.sound and model.folder.sound)
         self._hooks = hooks
         self._check = check
         self._put = put
@@ -203,7 +203,7 @@ class PipelineRun:
 
     def _on_frames(self, frames: Pixels) -> None:
         self._check()
-        if self._model.folder.sound and self._request.sound:
+        if self._request.sound:
             self._frames.append(frames)
             return
         self._learn(frames)
@@ -221,7 +221,7 @@ class PipelineRun:
             self._frames.clear()
 
     def _finish(self, result: Any) -> None:
-        if not self._frames or not (self._model.folder.sound and self._request.sound):
+        if not self._frames or not self._request.sound:
             return
         held, self._frames = self._frames, []
         sound = read_waveform(self._pipeline, getattr(result, "audio", None))

@@ -43,6 +43,14 @@ class Widths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Channels:
+    """Channels that a transformer takes in, from those of the latents."""
+
+    times: int = 1
+    plus: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A model family: which pipeline classes it has, and how they are called."""
 
@@ -51,10 +59,18 @@ class Family:
     """Pipeline class for clips from text alone."""
     transformer: str
     """Class of its transformers."""
+    vae: str
+    """Class of its VAE."""
     image: str | None = None
     """Pipeline class for clips from a first frame."""
     ends: str | None = None
     """Pipeline class for clips between a first and a last frame."""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Parts that a pipeline class cannot do without, beside those that all have."""
+    channels: Mapping[str, Channels] = field(default_factory=lambda: MappingProxyType({}))
+    """What a transformer takes in, by pipeline class."""
+    text_width: str | None = None
+    """Member of the transformer's config that is the width of its text encoder."""
     schedulers: tuple[str, ...] = ("FlowMatch",)
     """How names of classes begin that are schedulers for it, beside those told to do flow."""
     ends_scheduler: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -13,7 +13,7 @@ from inference.diffusers_engine.call import ClipRequest
 from inference.diffusers_engine.memory import PLANS
 from inference.diffusers_engine.pipeline import Settings, VideoModel
 from inference.diffusers_engine.pipeline_run import Hooks
-from inference.diffusers_engine.weights.folder import inspect_folder
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from tests.diffusers.tiny_models import FRAMES, SIDE
 
 STEPS = 3

@@ -20,7 +20,8 @@ from inference.diffusers_engine.memory import (
     stronger,
 )
 from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.weights.folder import FolderError, inspect_folder
+from inference.diffusers_engine.weights.folder import FolderError
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.diffusers_engine.weights.loras import LoraFile
 from inference.domain.errors import UserError
 from inference.engines.diffusers.memory_check import expected_footprint

@@ -104,7 +104,7 @@ def test_plans_get_stronger_until_there_is_none():
 
 
 def test_the_weights_that_are_there_are_counted(folders):
-    from inference.diffusers_engine.weights.folder import inspect_folder
+    from inference.diffusers_engine.weights.inspection import inspect_folder
 
     folder = inspect_folder(folders("wan-14b"))
     footprint = footprint_of(folder, on_cpu=True)

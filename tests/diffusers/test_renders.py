@@ -11,7 +11,7 @@ from inference.diffusers_engine.call import build_call, guided
 from inference.diffusers_engine.memory import PLANS, Placement, Plan
 from inference.diffusers_engine.pipeline import Settings, VideoModel
 from inference.diffusers_engine.states import LearnedPreviews
-from inference.diffusers_engine.weights.folder import inspect_folder
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import STEPS, load, picture, render, request

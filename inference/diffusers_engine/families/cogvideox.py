@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from inference.diffusers_engine.traits import Family, Layout, Widths
+from types import MappingProxyType
+
+from inference.diffusers_engine.traits import Channels, Family, Layout, Widths
 
 FAMILY = Family(
     name="cogvideox",
     text="CogVideoXPipeline",
     transformer="CogVideoXTransformer3DModel",
+    vae="AutoencoderKLCogVideoX",
     image="CogVideoXImageToVideoPipeline",
+    channels=MappingProxyType(
+        {"CogVideoXPipeline": Channels(), "CogVideoXImageToVideoPipeline": Channels(times=2)}
+    ),
+    text_width="text_embed_dim",
     schedulers=("CogVideoX",),
     layout=Layout.FRAMES_FIRST,
     multiple=16,

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from inference.diffusers_engine.traits import Family, Widths
+from types import MappingProxyType
+
+from inference.diffusers_engine.traits import Channels, Family, Widths
+
+_PARTS = ("text_encoder_2", "tokenizer_2", "guider")
 
 FAMILY = Family(
     name="hunyuan-1.5",
     text="HunyuanVideo15Pipeline",
     transformer="HunyuanVideo15Transformer3DModel",
+    vae="AutoencoderKLHunyuanVideo15",
     image="HunyuanVideo15ImageToVideoPipeline",
+    needs=MappingProxyType(
+        {
+            "HunyuanVideo15Pipeline": _PARTS,
+            "HunyuanVideo15ImageToVideoPipeline": (*_PARTS, "image_encoder", "feature_extractor"),
+        }
+    ),
+    channels=MappingProxyType(
+        dict.fromkeys(
+            ("HunyuanVideo15Pipeline", "HunyuanVideo15ImageToVideoPipeline"),
+            Channels(times=2, plus=1),
+        )
+    ),
+    text_width="text_embed_dim",
     multiple=16,
     pixels_per_latent=16,
     compiles=True,

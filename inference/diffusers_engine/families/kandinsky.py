@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from inference.diffusers_engine.traits import Family, Layout, Lengths, Preset, Repository, Widths
 
 FAMILY = Family(
     name="kandinsky",
     text="Kandinsky6TI2VAPipeline",
     transformer="Kandinsky6Transformer3DModel",
+    vae="AutoencoderKLHunyuanVideo",
     image="Kandinsky6TI2VAPipeline",
+    needs=MappingProxyType({"Kandinsky6TI2VAPipeline": ("text_encoder_2", "tokenizer_2")}),
     schedulers=("FlowMatch", "Piflow"),
     shared=True,
     layout=Layout.CHANNELS_LAST,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from inference.diffusers_engine.traits import (
+    Channels,
     Family,
     Images,
     Layout,
@@ -14,12 +15,18 @@ from inference.diffusers_engine.traits import (
     Widths,
 )
 
+_VIDEO_CLASSES = ("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline")
+_LTX2_CLASSES = ("LTX2Pipeline", "LTX2ImageToVideoPipeline", "LTX2ConditionPipeline")
+
 VIDEO = Family(
     name="ltx-video",
     text="LTXPipeline",
     transformer="LTXVideoTransformer3DModel",
+    vae="AutoencoderKLLTXVideo",
     image="LTXImageToVideoPipeline",
     ends="LTXConditionPipeline",
+    channels=MappingProxyType(dict.fromkeys(_VIDEO_CLASSES, Channels())),
+    text_width="caption_channels",
     ends_scheduler=MappingProxyType({"use_dynamic_shifting": False}),  # 0.9.0 and 0.9.1 have it
     shared=True,
     given=Images.CONDITIONS,
@@ -41,8 +48,11 @@ LTX2 = Family(
     name="ltx2",
     text="LTX2Pipeline",
     transformer="LTX2VideoTransformer3DModel",
+    vae="AutoencoderKLLTX2Video",
     image="LTX2ImageToVideoPipeline",
     ends="LTX2ConditionPipeline",
+    needs=MappingProxyType(dict.fromkeys(_LTX2_CLASSES, ("connectors", "audio_vae", "vocoder"))),
+    channels=MappingProxyType(dict.fromkeys(_LTX2_CLASSES, Channels())),
     shared=True,
     given=Images.CONDITIONS,
     layout=Layout.TOKENS,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from inference.diffusers_engine.traits import Family, Widths
+from types import MappingProxyType
+
+from inference.diffusers_engine.traits import Channels, Family, Widths
 
 FAMILY = Family(
     name="mochi",
     text="MochiPipeline",
     transformer="MochiTransformer3DModel",
+    vae="AutoencoderKLMochi",
+    channels=MappingProxyType({"MochiPipeline": Channels()}),
+    text_width="text_embed_dim",
     multiple=16,
     frames_per_latent=6,
     stills=False,

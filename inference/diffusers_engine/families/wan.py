@@ -9,14 +9,31 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from inference.diffusers_engine.traits import Family, Few, Lengths, Lora, Preset, Repository, Widths
+from inference.diffusers_engine.traits import (
+    Channels,
+    Family,
+    Few,
+    Lengths,
+    Lora,
+    Preset,
+    Repository,
+    Widths,
+)
 
 FAMILY = Family(
     name="wan",
     text="WanPipeline",
     transformer="WanTransformer3DModel",
+    vae="AutoencoderKLWan",
     image="WanImageToVideoPipeline",
     ends="WanImageToVideoPipeline",
+    channels=MappingProxyType(
+        {
+            "WanPipeline": Channels(),
+            "WanImageToVideoPipeline": Channels(times=2, plus=4),  # noise, picture and its mask
+        }
+    ),
+    text_width="text_dim",
     shared_if="expand_timesteps",  # TI2V-5B, whose single checkpoint makes both
     multiple=16,
     streams=True,
@@ -34,6 +51,7 @@ VACE = replace(
     transformer="WanVACETransformer3DModel",
     image=None,
     ends=None,
+    channels=MappingProxyType({"WanVACEPipeline": Channels()}),
     shared_if=None,
     caches=False,
     gguf=False,

@@ -7,12 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.diffusers_engine.weights.folder import (
-    INDEX_NAME,
-    Folder,
-    FolderError,
-    inspect_folder,
-)
+from inference.diffusers_engine.weights.folder import INDEX_NAME, Folder, FolderError
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.hub.download import (
     Offer,
     Selection,

@@ -82,6 +82,7 @@ def capabilities_of(entry: VideoModelEntry) -> Capabilities:
     steps = preset.steps
     guidance = preset.guidance
     fixed = preset.distilled
+    sound = preset.family.sound if folder is None else folder.sound
     sizes = {
         (Resolution(resolution), Aspect(aspect)): Size(width, height)
         for (resolution, aspect), (width, height) in preset.sizes.items()
@@ -101,7 +102,7 @@ def capabilities_of(entry: VideoModelEntry) -> Capabilities:
         cost=_cost(preset, steps, 1 if guidance == 1 else 2),
         steps=Numbers.fixed(steps) if fixed else Numbers(lowest=1, highest=100, default=steps),
         cfg=Numbers.fixed(guidance) if fixed else Numbers(lowest=1, highest=15, default=guidance),
-        options=_options(preset.family, sound=preset.family.sound, fixed=fixed),
+        options=_options(preset.family, sound=sound, fixed=fixed),
         defaults={"resolution": max(sizes, key=_order)[0], "frames": preset.lengths.usual},
         draft={"resolution": min(sizes, key=_order)[0]},
         file_fps=preset.fps,
@@ -111,7 +112,7 @@ def capabilities_of(entry: VideoModelEntry) -> Capabilities:
         references=preset.family.references,
         extends=_extends(entry, modes),
         overlap_frames=preset.family.lead_frames,
-        sound=preset.family.sound,
+        sound=sound,
         prompt_advice=preset.advice,
     )
 

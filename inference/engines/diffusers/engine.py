@@ -17,7 +17,7 @@ from inference.diffusers_engine.pipeline import Settings, VideoModel
 from inference.diffusers_engine.pipeline_run import Hooks
 from inference.diffusers_engine.sound import join_sound
 from inference.diffusers_engine.states import LearnedPreviews
-from inference.diffusers_engine.weights.folder import inspect_folder
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.diffusers_engine.weights.loras import LoraFile
 from inference.domain.errors import EngineError, UserError
 from inference.engines.base import FrameChunk, Inputs, Monitor, ProgressCallback, Sound

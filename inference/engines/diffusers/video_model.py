@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from inference.diffusers_engine.families import PRESETS
-from inference.diffusers_engine.weights.folder import (
-    Folder,
-    FolderError,
-    inspect_folder,
-    read_quantized,
-)
+from inference.diffusers_engine.weights.folder import Folder, FolderError, read_quantized
+from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.diffusers_engine.weights.repository import find
 from inference.domain.errors import UserError
 from inference.engines.options import ConfiguredPath, ModelTable

@@ -1,0 +1,161 @@
+"""Inspection of folders in Diffusers layout: whether a whole model is there. No torch."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from inference.diffusers_engine.families import family_of
+from inference.diffusers_engine.weights.folder import (
+    INDEX_NAME,
+    Folder,
+    FolderError,
+    Part,
+    read_json,
+)
+from inference.diffusers_engine.weights.match import check_match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference.diffusers_engine.traits import Family
+
+MODULAR_NAMES = ("modular_model_index.json", "modular_config.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.msgpack", "*.h5")
+_STEM, _TRANSFORMERS_STEM = "diffusion_pytorch_model", "model"
+_WITHOUT_WEIGHTS = re.compile(
+    r"(Tokenizer(Fast)?|Processor(Pil|Fast)?|Extractor|Scheduler|Guidance|Guider)$"
+)
+_LIBRARIES = frozenset({"diffusers", "transformers", "tokenizers"})
+_TOKENIZER = re.compile(r"(?<!ByT5)Tokenizer(Fast)?$")
+"""With a vocabulary in a file; without, one that knows no word is made, without an error."""
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+_CONFIGS = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
+
+
+def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) -> Folder:
+    """Read what a folder holds, and check that it is all there.
+
+    Args:
+        path: The folder.
+        gguf: Files that hold the weights of parts instead, by part.
+
+    Raises:
+        FolderError: What is wrong with it.
+    """
+    try:
+        return _inspected(path, gguf)
+    except PermissionError as error:
+        raise FolderError("folder.no_permission", path=str(error.filename or path)) from error
+
+
+def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
+    if not path.is_dir():
+        raise FolderError("folder.missing", path=str(path))
+    if not (path / INDEX_NAME).is_file():
+        if any((path / name).is_file() for name in MODULAR_NAMES):
+            raise FolderError("folder.modular", path=str(path))
+        raise FolderError("folder.no_index", path=str(path))
+    index = read_json(path / INDEX_NAME)
+    name, family = _pipeline_class(path, index)
+    parts: dict[str, Part] = {}
+    settings: dict[str, Any] = {}
+    for key, value in index.items():
+        if key.startswith("_"):
+            continue
+        if not key.isidentifier():  # it names a folder, and an argument of a class
+            raise FolderError("folder.unreadable", file=INDEX_NAME)
+        if not isinstance(value, list):
+            settings[key] = value
+        elif len(value) != 2 or value[0] is not None:  # noqa: PLR2004 - library and class
+            parts[key] = _part(path, key, value, gguf.get(key))
+    found = Folder(path, name, family, parts, settings)
+    check_match(found, gguf)
+    return found
+
+
+def _pipeline_class(path: Path, index: Mapping[str, Any]) -> tuple[str, Family]:
+    name = index.get("_class_name")
+    if isinstance(name, list):
+        raise FolderError("folder.custom_code", path=str(path))
+    if not isinstance(name, str):
+        raise FolderError("folder.unreadable", file=INDEX_NAME)
+    if name.endswith(("ModularPipeline", "Blocks")) or "_blocks_class_name" in index:
+        raise FolderError("folder.modular", path=str(path))
+    family = family_of(name)
+    if family is None:
+        raise FolderError("folder.unknown_class", name=name)
+    return name, family
+
+
+def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
+    """Return a part that is there.
+
+    Raises:
+        FolderError: It is not, or not all of it; or it is code that comes with the folder.
+    """
+    if len(entry) != 2 or not all(isinstance(value, str) for value in entry):  # noqa: PLR2004 - library and class
+        raise FolderError("folder.unreadable", file=INDEX_NAME)
+    library, class_name = entry
+    if library not in _LIBRARIES and not _of_diffusers(library):
+        raise FolderError("folder.custom_code", path=str(folder))
+    place = folder / name
+    if not place.is_dir():
+        raise FolderError("folder.part_missing", part=name, file=f"{name}/")
+    if _WITHOUT_WEIGHTS.search(class_name):
+        config = next((file for end, file in _CONFIGS.items() if class_name.endswith(end)), None)
+        if (config is not None and not (place / config).is_file()) or not any(place.iterdir()):
+            raise FolderError("folder.part_missing", part=name, file=f"{name}/{config or ''}")
+        if config is not None:
+            read_json(place / config)
+        if _TOKENIZER.search(class_name) and not _has_vocabulary(place):
+            raise FolderError("folder.part_missing", part=name, file=f"{name}/tokenizer.json")
+        return Part(name, library, class_name, place, ())
+    if not (place / "config.json").is_file():
+        raise FolderError("folder.part_missing", part=name, file=f"{name}/config.json")
+    files = _weight_files(place, library) if gguf is None else (gguf,)
+    part = Part(name, library, class_name, place, files)
+    _ = part.config, part.tensors  # both raise where a file is damaged
+    return part
+
+
+def _has_vocabulary(place: Path) -> bool:
+    return any(next(place.glob(pattern), None) for pattern in _VOCABULARIES)
+
+
+def _of_diffusers(library: str) -> bool:
+    """Return whether a library is one of the pipeline packages of diffusers itself."""
+    spec = find_spec("diffusers")
+    if spec is None or spec.origin is None or not library.isidentifier():
+        return False
+    return (Path(spec.origin).parent / "pipelines" / library).is_dir()
+
+
+def _weight_files(place: Path, library: str) -> tuple[Path, ...]:
+    """Return the files with a part's weights.
+
+    Raises:
+        FolderError: `folder.part_missing`, `folder.pickle` or `folder.unreadable`.
+    """
+    stem = _TRANSFORMERS_STEM if library == "transformers" else _STEM
+    single, index = place / f"{stem}.safetensors", place / f"{stem}.safetensors.index.json"
+    if single.is_file():
+        return (single,)
+    if index.is_file():
+        shards = read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
+        names = sorted({str(shard) for shard in shards.values()})
+        for name in names:
+            # A path would lead out of the folder.
+            if Path(name).name != name or not (place / name).is_file():
+                raise FolderError(
+                    "folder.part_missing", part=place.name, file=f"{place.name}/{name}"
+                )
+        return tuple(place / name for name in names)
+    if any(next(place.glob(pattern), None) for pattern in _PICKLES):
+        raise FolderError("folder.pickle", part=place.name)
+    raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{single.name}")

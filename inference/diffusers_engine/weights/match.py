@@ -1,0 +1,116 @@
+"""Check that the parts of a folder are all there and belong to one model. No torch.
+
+Each part may be whole by itself and still be another model's, as when folders are put together by
+hand: diffusers loads them, and the first clip ends in an error of torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inference.diffusers_engine.weights.folder import INDEX_NAME, FolderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from inference.diffusers_engine.weights.folder import Folder
+
+TRANSFORMERS = ("transformer", "transformer_2")
+_EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
+
+
+def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
+    """Check the parts of a folder against its pipeline class and one another.
+
+    Args:
+        folder: With each part read.
+        gguf: Files that hold the weights of parts instead, by part.
+
+    Raises:
+        FolderError: `folder.part_missing`, `folder.wrong_part`, `folder.unreadable`, `gguf.*`.
+    """
+    family = folder.family
+    _need(folder, *_EVERYWHERE, *family.needs.get(folder.pipeline_class, ()))
+    if not any(name in folder.parts for name in TRANSFORMERS):
+        _need(folder, "transformer")
+    if folder.looks_at_pictures:
+        _need(folder, "image_encoder", "image_processor")
+    boundary = folder.settings.get("boundary_ratio")
+    if not (boundary is None or isinstance(boundary, int | float)):
+        raise FolderError("folder.unreadable", file=INDEX_NAME)
+    if boundary is not None:
+        _need(folder, *TRANSFORMERS)
+    classes = {"vae": family.vae, **dict.fromkeys(TRANSFORMERS, family.transformer)}
+    for name, part in folder.parts.items():
+        if part.class_name != classes.get(name, part.class_name):
+            raise _wrong(folder, name)
+    _check_vae(folder.parts["vae"].config)
+    for name in TRANSFORMERS:
+        if name in folder.parts:
+            _check_widths(folder, name)
+    _check_gguf(folder, gguf)
+
+
+def _need(folder: Folder, *names: str) -> None:
+    for name in names:
+        if name not in folder.parts:
+            raise FolderError("folder.part_missing", part=name, file=f"{name}/")
+
+
+def _wrong(folder: Folder, name: str) -> FolderError:
+    return FolderError("folder.wrong_part", part=name, name=folder.pipeline_class)
+
+
+def _check_vae(vae: Mapping[str, Any]) -> None:
+    channels = _latent_channels(vae)
+    for name in ("latents_mean", "latents_std"):
+        values = vae.get(name)
+        if values is not None and not (isinstance(values, list) and len(values) == channels):
+            raise FolderError("folder.unreadable", file="vae/config.json")
+    factor = vae.get("scale_factor_spatial")
+    if not (factor is None or (isinstance(factor, int) and factor > 0)):
+        raise FolderError("folder.unreadable", file="vae/config.json")
+
+
+def _latent_channels(vae: Mapping[str, Any]) -> Any:
+    return vae.get("z_dim", vae.get("latent_channels"))
+
+
+def _check_widths(folder: Folder, name: str) -> None:
+    """Check what a transformer takes in against what the VAE and the text encoder give it.
+
+    Configs that do not say it are left to their classes.
+    """
+    family, config = folder.family, folder.parts[name].config
+    own = folder.pipeline_class if not folder.serves_all else family.text
+    rule = family.channels.get(own or "")
+    latent = _latent_channels(folder.parts["vae"].config)
+    if rule is not None and _differ(
+        config.get("in_channels"), rule.times * latent + rule.plus if _whole(latent) else None
+    ):
+        raise _wrong(folder, name)
+    if family.text_width is not None and _differ(
+        config.get(family.text_width), _text_width(folder.parts["text_encoder"].config)
+    ):
+        raise _wrong(folder, "text_encoder")
+
+
+def _text_width(config: Mapping[str, Any]) -> Any:
+    return config.get("d_model", config.get("hidden_size"))
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return _whole(one) and _whole(other) and one != other
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_gguf(folder: Folder, files: Mapping[str, Path]) -> None:
+    for name, file in files.items():
+        if name not in folder.parts:
+            raise FolderError("gguf.no_part", file=file.name)
+        if not folder.family.gguf:
+            raise FolderError("gguf.not_supported", name=folder.pipeline_class)
