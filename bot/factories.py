@@ -91,7 +91,7 @@ def installation(
     folders = {name: _folders(entry, config.models.directory) for name, entry in entries.items()}
 
     def check(spec: Spec) -> None:
-        if problem := known.problems.get(spec.model):
+        if problem := known.problem(spec.model):
             raise problem
         if not all(map(is_installed, folders[spec.model])):
             raise UserError("model.no_weights", model=spec.model)
@@ -104,7 +104,7 @@ def installation(
 
     made = _described(config, entries, known.plugins)
     made.model(made.default_model)
-    return replace(made, check=check)
+    return replace(made, check=check, problem=known.problem)
 
 
 def _described(config: Config, entries: Mapping[str, ModelEntry], plugins: Plugins) -> Installation:

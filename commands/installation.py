@@ -26,6 +26,9 @@ class Installation:
     """Whether a prompt assistant is there to refine prompts."""
     check: Callable[[Spec], None] = lambda _spec: None
     """Raises a `UserError` for what this machine cannot render: asked before anything is taken."""
+    problem: Callable[[str], UserError | None] = lambda _model: None
+    """Returns what is wrong with a model that can be named and not used now: its folder is broken.
+    What the model can do is not known then, so this is asked before any option is judged."""
     effects: tuple[EffectEntry, ...] = ()
     """The installed effects, in the order in which they are applied."""
     random_prompts: Mapping[str, Callable[[Spec], str]] = field(default_factory=dict)

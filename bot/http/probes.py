@@ -85,6 +85,8 @@ class Probes:
     def _unable(self, model: Capabilities) -> UserError | None:
         """Return what keeps the workers from the least that a model makes."""
         installation = self._services.installation
+        if problem := installation.problem(model.name):
+            return problem
         resolution, aspect = min(model.sizes, key=lambda key: model.sizes[key].width)
         least = {"resolution": resolution.value, "aspect": aspect.value}
         layer = Layer(name=COMMAND, values={"model": model.name, **least})

@@ -38,6 +38,8 @@ def check_options(
     candidates = [default, *others] if named is None else [installation.model(str(named))]
     refusals: list[UserError] = []
     for candidate in candidates:
+        if installation.problem(candidate.name) is not None:
+            return  # nobody knows what it can do; whoever asks for a clip of it is told why
         refusal = _refusal(options, candidate, installation)
         if refusal is None:
             return

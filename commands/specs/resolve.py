@@ -78,10 +78,12 @@ def resolve(
 
     Raises:
         UserError: `model.*`, `image.*`, `option.*`: an asked value is impossible with this model. A
-            `Refusal` says what is possible.
+            `Refusal` says what is possible. Or what is wrong with the model's folder.
     """
     layers = (Layer(name=CONFIG, values={MODEL.name: installation.default_model}), *layers)
     model = _choose_model(layers, installation)
+    if problem := installation.problem(model.name):
+        raise problem
     choice = Choice(layers, model, installation)
     asked = [name for layer in layers if layer.asked for name in layer.values]
     check_options(asked, model, installation)

@@ -46,7 +46,7 @@ GROUP = "rushes.models"
 ENGINE = "engine"
 """Key of `[models.<name>]` that names the model which the entry is made like."""
 
-WEIGHTS_CODES = ("folder.", "gguf.", "checkpoint.")
+WEIGHTS_CODES = ("folder.", "gguf.", "lora.", "checkpoint.")
 """How the codes of errors begin that say what is wrong with weights."""
 
 _log = structlog.get_logger(__name__)
@@ -126,6 +126,21 @@ class Models:
         """
         base = self._base(name).named(name)
         return replace(base, capabilities=replace(base.capabilities, title=name), checkpoints=())
+
+    def problem(self, name: str) -> UserError | None:
+        """Return what is wrong with a model that was broken at the start, as its folder is now.
+
+        One that was mended meanwhile has to wait for a restart: what it can do is part of every
+        command and form.
+        """
+        if name not in self.problems:
+            return None
+        try:
+            self._configured(name)
+        except UserError as error:
+            self.problems[name] = error
+            return error
+        return UserError("model.restart", model=name)
 
     def _note(self, name: str, error: UserError) -> None:
         if name not in self.problems:

@@ -49,6 +49,16 @@ def test_the_config_switches_it_on():
             Models({name: {"few": True}}).entry(name)
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("wan-14b", "T2V"), ("wan-14b-image", "I2V")])
+def test_a_folder_needs_and_names_the_loras_of_what_it_makes(folders, name, wanted):
+    table = {"few": True, "path": str(folders(name))}
+    known = Models({"wan-14b": table}).entry("wan-14b")
+    [loras] = known.checkpoints
+    named = [one["file"] for files in known.recipe["loras"].values() for one in files]
+    assert sorted(named) == sorted(loras.files)
+    assert all(wanted in file for file in named)
+
+
 def test_its_loras_are_pulled_with_the_model(tmp_path):
     [*repositories, loras] = Models({"wan-14b": {"few": True}}).checkpoints("wan-14b")
     assert [one.kind for one in repositories] == [weights.Kind.PIPELINE] * 2

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from inference.diffusers_engine.weights.folder import FolderError
 from inference.diffusers_engine.weights.headers import HeaderError, read_header
 from inference.diffusers_engine.weights.inspection import inspect_folder
-from inference.diffusers_engine.weights.parts import check_tensors
+from inference.diffusers_engine.weights.parts import check_tensors, silence
 from inference.engines.diffusers.capabilities import capabilities_of
 from inference.engines.diffusers.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
@@ -364,6 +365,15 @@ def test_loading_tells_its_progress_and_can_be_stopped(folder):
     model.load(lambda *report: seen.append(report))
     assert seen[-1][0] == seen[-1][1] == inspect_folder(folder).size_bytes
     assert {"transformer", "transformer_2", "text_encoder"} <= {part for _, _, part in seen}
+
+
+def test_warnings_of_the_libraries_stay_out_of_the_log():
+    with warnings.catch_warnings():
+        silence()
+        said = {"message": "not supported", "category": UserWarning, "filename": "f", "lineno": 1}
+        warnings.warn_explicit(**said, module="diffusers.models.transformers.transformer_mochi")
+        with pytest.raises(UserWarning):
+            warnings.warn_explicit(**said, module="diffusersomething")
 
 
 @given(st.binary(max_size=200))

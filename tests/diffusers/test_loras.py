@@ -33,6 +33,27 @@ def lora(tmp_path, models):
     return written
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "code"),
+    [
+        ("wan", {"loras_low_noise": ["a.safetensors"]}, "lora.no_part"),
+        ("wan", {"loras": ["a.safetensors"], "gguf": "GGUF"}, "lora.gguf"),
+        ("wan-14b", {"few": True, "gguf": "GGUF", "path": "wan-14b"}, "lora.gguf"),
+    ],
+)
+def test_a_lora_that_no_config_can_have_is_told_at_the_start(folders, tmp_path, name, table, code):
+    pytest.importorskip("gguf")
+    from tests.diffusers.test_gguf import written
+
+    file = written(tmp_path / "q8.gguf", "wan-14b")
+    table = {key: str(file) if value == "GGUF" else value for key, value in table.items()}
+    if "path" in table:
+        table["path"] = str(folders(table["path"]))
+    models = Models({name: table})
+    assert models.usable([name]) == []
+    assert models.problems[name].code == code
+
+
 @pytest.mark.parametrize("name", ["wan-5b", "ltx-video"])
 def test_a_lora_changes_the_clip_and_stays_merged(folders, models, lora, name):
     model = load(folders(name), Settings(loras={"transformer": (LoraFile(lora(name)),)}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -269,7 +270,12 @@ def _counted(report: Callable[[float], None]) -> Iterator[None]:
 
 
 def silence() -> None:
-    """Keep progress bars and advice of the libraries out of the log: they may quote prompts."""
+    """Keep progress bars, advice and warnings of the libraries out of the log.
+
+    They may quote prompts, and nobody here can do anything about them.
+    """
+    for name in ("diffusers", "transformers", "accelerate", "peft", "torch"):
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
     for name in ("transformers", "diffusers"):
         logging: Any = importlib.import_module(f"{name}.utils.logging")
         logging.disable_progress_bar()

@@ -18,9 +18,9 @@ from inference.engines.weights import Checkpoint, Kind
 from inference.opensora.files import find_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-    from inference.diffusers_engine.traits import Family, Few, Preset
+    from inference.diffusers_engine.traits import Family, Few, Lora, Preset
 
 
 _LORA_PARAMETERS = 307_000_000
@@ -92,6 +92,20 @@ class VideoModelEntry:
         """What it takes to render in few steps, where the config wants that."""
         return self.preset.few if self.table.few and self.preset is not None else None
 
+    def few_pairs(self) -> Mapping[str, tuple[Lora, ...]]:
+        """Return the LoRAs for few steps by what clips are made from; of a folder, its own ones."""
+        if self.few is None or self.preset is None:
+            return {}
+        pairs = {
+            use: self.few.loras[one.source]
+            for use, one in self.preset.repositories.items()
+            if one.source in self.few.loras
+        }
+        if self.folder is None:
+            return pairs
+        use = "text" if self.folder.makes_from_text else "image"
+        return {use: pairs[use]}
+
     def recipe(self) -> Mapping[str, Any]:
         """Return what changes its clips and is not among the options, for their recipes."""
         table = self.table
@@ -100,9 +114,9 @@ class VideoModelEntry:
             for name, files in table.merged().items()
             if files
         }
-        if self.few is not None:
-            for one in sorted({each for pair in self.few.loras.values() for each in pair}, key=str):
-                loras.setdefault(one.transformer, []).append({"file": one.file, "weight": 1.0})
+        few = {lora for pair in self.few_pairs().values() for lora in pair}
+        for one in sorted(few, key=str):
+            loras.setdefault(one.transformer, []).append({"file": one.file, "weight": 1.0})
         found: dict[str, Any] = {
             "few": self.few is not None,
             "loras": loras,
@@ -136,7 +150,7 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
 
     Raises:
         UserError: `model.unknown_preset`, `model.no_preset`.
-        FolderError: What is wrong with its `path`.
+        FolderError: What is wrong with its `path`, or with `gguf` and `loras` in one.
     """
     wanted = table.preset or preset
     if wanted is not None and wanted not in PRESETS:
@@ -156,16 +170,38 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
         if found is None:
             raise UserError("model.no_preset", name=name, known=sorted(PRESETS))
         _check_gguf(found, gguf)
-        return VideoModelEntry(
+        entry = VideoModelEntry(
             name=name, preset=found, path=None, folder=None, table=table, gguf=gguf
         )
+        _check_loras(entry, found.parameters)
+        return entry
     path = Path(table.path)
     folder = inspect_folder(path, gguf)
     if found is not None and folder.family.name != found.family.name:
         raise FolderError("folder.unknown_class", name=folder.pipeline_class)
-    return VideoModelEntry(
+    entry = VideoModelEntry(
         name=name, preset=found, path=path, folder=folder, table=table, gguf=gguf
     )
+    _check_loras(entry, folder.parts)
+    return entry
+
+
+def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
+    """Check what the config says of LoRAs; the files themselves are read with the weights.
+
+    Raises:
+        FolderError: `lora.no_part`, `lora.gguf`.
+    """
+    files = [
+        (part, Path(one.file).name) for part, each in entry.table.merged().items() for one in each
+    ]
+    pairs = entry.few_pairs().values()
+    files += [(one.transformer, Path(one.file).name) for pair in pairs for one in pair]
+    for part, name in files:
+        if part not in parts:
+            raise FolderError("lora.no_part", file=name)
+        if part in entry.gguf:
+            raise FolderError("lora.gguf", file=name)
 
 
 def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:
@@ -209,10 +245,8 @@ def checkpoints_of(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
 
 
 def _lora_checkpoints(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
-    if entry.few is None:
-        return ()
     files: dict[str, list[str]] = {}
-    for lora in (each for pair in entry.few.loras.values() for each in pair):
+    for lora in (each for pair in entry.few_pairs().values() for each in pair):
         files.setdefault(lora.source, []).append(lora.file)
     return tuple(
         Checkpoint(
@@ -238,15 +272,9 @@ def few_loras(entry: VideoModelEntry, use: str, directory: Path | None) -> dict[
     Raises:
         CheckpointError: `checkpoint.missing`.
     """
-    if entry.few is None or entry.preset is None:
-        return {}
-    if entry.folder is not None:
-        use = "text" if entry.folder.makes_from_text else "image"
-    source = entry.preset.repositories[use].source
-    return {
-        one.transformer: find_folder(one.source, directory) / one.file
-        for one in entry.few.loras[source]
-    }
+    pairs = entry.few_pairs()
+    loras = next(iter(pairs.values()), ()) if use == "any" else pairs.get(use, ())
+    return {one.transformer: find_folder(one.source, directory) / one.file for one in loras}
 
 
 def folders_of(entry: VideoModelEntry, directory: Path | None) -> dict[str, Path]:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
+import struct
 from dataclasses import replace
 
 import pytest
@@ -12,6 +15,9 @@ from bot import factories
 from bot.config.sections import Config
 from bot.config.sources import load_config
 from bot.config.values import lenient
+from commands.policy.legality import check_options
+from commands.specs.layers import COMMAND, Layer
+from commands.specs.resolve import resolve
 from commands.text.messages import error_text
 from inference.domain.errors import RushesError, UserError
 from tests.unit.engines.test_memory import SPEC
@@ -334,6 +340,52 @@ def test_a_model_whose_folder_is_missing_stops_no_other(tmp_path):
     assert [entry.capabilities.name for entry in known.usable(config.models.installed)] == [
         "testcard"
     ]
+
+
+def write_model(place):
+    """Write what can be told from a folder with a video model without torch."""
+    parts = {
+        "vae": "AutoencoderKLWan",
+        "transformer": "WanTransformer3DModel",
+        "text_encoder": "UMT5EncoderModel",
+        "tokenizer": "T5Tokenizer",
+        "scheduler": "UniPCMultistepScheduler",
+    }
+    index = {"_class_name": "WanPipeline"}
+    for part, kind in parts.items():
+        library = "transformers" if part in {"text_encoder", "tokenizer"} else "diffusers"
+        index[part] = [library, kind]
+        (place / part).mkdir()
+        for name in ("config.json", "scheduler_config.json", "tokenizer.json"):
+            (place / part / name).write_text("{}")
+        for name in ("model", "diffusion_pytorch_model"):
+            (place / part / f"{name}.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    (place / "model_index.json").write_text(json.dumps(index))
+
+
+def test_a_broken_model_tells_its_problem_before_any_option_and_once_it_is_mended(tmp_path):
+    place = tmp_path / "gone"
+    config = loaded(
+        tmp_path,
+        "[models]\ninstalled = ['gone', 'testcard']\n"
+        f"[models.gone]\nengine = 'diffusers'\npath = '{place}'\n",
+    )
+    installation = factories.installation(config)
+    asked = {"model": "gone", "resolution": "360p", "frames": 2}  # its stand-in has neither
+
+    def told():
+        with pytest.raises(UserError) as caught:
+            resolve("a", (Layer(name=COMMAND, values=asked, asked=True),), installation)
+        return caught.value.code
+
+    assert told() == "folder.missing"
+    place.mkdir()
+    assert told() == "folder.no_index"
+    write_model(place)
+    assert told() == "model.restart"
+    shutil.rmtree(place)
+    assert told() == "folder.missing"
+    check_options({"frames": 2}, installation, model="gone")  # a preset, for later
 
 
 def test_where_the_folder_of_the_only_model_is_missing_a_start_goes_on(tmp_path):
