@@ -95,6 +95,7 @@ def installation(
             raise problem
         if not all(map(is_installed, folders[spec.model])):
             raise UserError("model.no_weights", model=spec.model)
+        entries[spec.model].check_files()
         try:
             check_gpu(spec.model)
         except EngineError as error:

@@ -39,6 +39,10 @@ class ModelOptions:
     """The members of `[models.<name>]`, checked by `ModelEntry.options`."""
 
 
+def _none_needed() -> None:
+    """Check the files of a model that needs none."""
+
+
 def _fits_everywhere(_spec: Spec, _device: Device) -> None:
     """Accept every render."""
 
@@ -58,6 +62,8 @@ class ModelEntry:
     """Returns the entry for members of `[models.<name>]` that change its capabilities."""
     check_memory: Callable[[Spec, Device], object] = _fits_everywhere
     """Raises `UserError` with the nearest that fits where a render does not fit a device."""
+    check_files: Callable[[], None] = _none_needed
+    """Raises `UserError` where files have gone that the config names: asked before each job."""
     random_prompt: Callable[[Spec], str] | None = None
     """Draws a prompt by the spec's seed, for models that know few words; None: any will do."""
     needs_card: bool = True

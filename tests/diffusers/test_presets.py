@@ -1,7 +1,11 @@
 """Presets are data that fits the models: sizes on the grid, legal lengths, one line of licence."""
 
+import inspect
+import shutil
+
 import pytest
 
+from bot import factories
 from bot.cli.models import listed
 from bot.config.sources import load_config
 from bot.doctor import storage
@@ -12,6 +16,7 @@ from inference.engines.diffusers.capabilities import capabilities_of
 from inference.engines.diffusers.video_model import DiffusersTable, entry_of
 from inference.workers.device_report import DeviceReport
 from tests.diffusers import tiny_models
+from tests.process.worker_samples import spec
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
@@ -33,6 +38,12 @@ def test_every_class_is_one_of_diffusers(family):
     for name in family.classes:
         assert hasattr(diffusers, name)
         assert family_of(name) is family
+        wanted = inspect.signature(getattr(diffusers, name)).parameters
+        optional = getattr(diffusers, name)._optional_components
+        assert set(family.needs.get(name, ())) <= wanted.keys() - set(optional)
+    for name in (family.vae, family.transformer):
+        assert hasattr(diffusers, name)
+    assert {*family.channels, *family.needs} <= family.classes
 
 
 def test_the_distilled_sigmas_are_those_of_the_library():
@@ -150,10 +161,30 @@ def test_a_broken_folder_leaves_the_other_models_and_is_noted(tmp_path):
     )
 
 
+def test_files_that_have_gone_since_are_said_before_a_job_is_taken(folders, tmp_path):
+    place, lora = shutil.copytree(folders("wan-5b"), tmp_path / "model"), tmp_path / "a.safetensors"
+    lora.touch()
+    table = {"engine": "diffusers", "path": str(place), "loras": [str(lora)]}
+    config = load_config(
+        None,
+        overrides={"models": {"installed": ["mine"], "mine": table}, "bot": {"data_dir": tmp_path}},
+    )
+    check, asked = factories.installation(config).check, spec(model="mine")
+    check(asked)
+    lora.unlink()
+    with pytest.raises(UserError, match=r"lora\.unreadable"):
+        check(asked)
+    place.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"folder\.missing"):
+        check(asked)
+    lora.touch()
+    (tmp_path / "elsewhere").rename(place)
+    check(asked)
+
+
 def test_a_machine_without_a_card_is_told_that_it_needs_one(monkeypatch):
     from inference.domain.device import CPU, Device
     from inference.engines.registry import Models
-    from tests.process.worker_samples import spec
 
     monkeypatch.setattr("inference.engines.diffusers.memory_check.host_memory", lambda: 64 * 10**9)
     entry = Models().entry("wan")

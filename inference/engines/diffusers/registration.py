@@ -14,6 +14,7 @@ from inference.engines.diffusers.memory_check import check_fit
 from inference.engines.diffusers.video_model import (
     DiffusersTable,
     VideoModelEntry,
+    check_presence,
     checkpoints_of,
     entry_of,
 )
@@ -43,9 +44,16 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
     def check_memory(spec: Spec, device: Device) -> None:
         check_fit(spec, capabilities, entry, device)
 
+    def check_files() -> None:
+        try:
+            check_presence(entry)
+        except FolderError as error:
+            raise UserError(error.code, **error.params) from error
+
     return ModelEntry(
         capabilities=capabilities,
         factory=partial(_make_engine, preset),
+        check_files=check_files,
         checkpoints=checkpoints_of(entry),
         options=DiffusersTable,
         configure=partial(_configured, preset),

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from inference.diffusers_engine.families import PRESETS
-from inference.diffusers_engine.weights.folder import Folder, FolderError, read_quantized
+from inference.diffusers_engine.weights.folder import (
+    INDEX_NAME,
+    Folder,
+    FolderError,
+    read_quantized,
+)
 from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.diffusers_engine.weights.repository import find
 from inference.domain.errors import UserError
@@ -184,6 +189,22 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
     )
     _check_loras(entry, folder.parts)
     return entry
+
+
+def check_presence(entry: VideoModelEntry) -> None:
+    """Check that what the config names is still there; what is in it is read with the weights.
+
+    Raises:
+        FolderError: `folder.*`, `gguf.missing`, `lora.unreadable`.
+    """
+    if entry.path is not None and not (entry.path / INDEX_NAME).is_file():
+        inspect_folder(entry.path)  # says why
+    for file in entry.gguf.values():
+        if not file.is_file():
+            raise FolderError("gguf.missing", file=str(file))
+    for lora in (one for each in entry.table.merged().values() for one in each):
+        if not Path(lora.file).is_file():
+            raise FolderError("lora.unreadable", file=lora.file)
 
 
 def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
