@@ -42,7 +42,7 @@ from commands.text.messages import template
 from inference.assist.base import UnavailableAssistant
 from inference.domain.errors import UserError
 from inference.engines.registry import Models
-from inference.plugins import BROKEN, PluginError, Plugins, streams_kept
+from inference.plugins import BROKEN, PluginError, Plugins, Problem, streams_kept
 from inference.safety.base import Moderators
 
 COMMANDS = "rushes.commands"
@@ -148,7 +148,7 @@ class Registry:
         except UserError:
             raise
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
+            problem = Problem.of(error).summary  # its message may quote a token
             where = config.where("bot", "platforms")
             raise UserError(
                 "config.platform_broken", where=where, name=name, problem=problem

@@ -255,10 +255,8 @@ async def _caught(answer: Awaitable[Result | Other], call: Call, what: str) -> C
         _log.warning("command.failed", code=error.code, platform=call.channel.platform)
         return replies.error(error, call.locale)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
-        reference = log_bug(
-            _log, "command.bug", error, command=what, platform=call.channel.platform
-        )
-        return replies.error(RushesError("internal", job=reference), call.locale)
+        bug_id = log_bug(_log, "command.bug", error, command=what, platform=call.channel.platform)
+        return replies.error(RushesError("internal", job=bug_id), call.locale)
 
 
 async def _with_news(shown: Card, call: Call) -> Card:

@@ -18,7 +18,7 @@ class _Logger(Protocol):
 
 
 def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> str:
-    """Log an unexpected exception without its message; return a reference to find it by.
+    """Log an unexpected exception without its message; return an id to find it by.
 
     Args:
         log: The structlog logger of the module that caught it.
@@ -26,9 +26,9 @@ def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> st
         error: What was caught.
         fields: What it was about, such as `job`.
     """
-    reference = secrets.token_hex(4)
-    log.error(event, reference=reference, **describe(error), **fields)
-    return reference
+    bug_id = secrets.token_hex(4)
+    log.error(event, bug_id=bug_id, **describe(error), **fields)
+    return bug_id
 
 
 def describe(error: BaseException) -> dict[str, str]:

@@ -11,24 +11,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
 from bot.delivery import fallback
+from bot.delivery.composer import CardFactory, Composer
 from bot.delivery.compression import UNLIMITED, compress, file_within, refusal_trace
 from bot.delivery.pictures import Pictures
 from bot.delivery.slots import POOLS, TRY_SECONDS, Pool, Slots
 from bot.platform import Outgoing, Platform, Receipt
-from commands.text.card import Card
 from inference import crash_points
 from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError, EngineError, RushesError, StoreError
 from inference.domain.events import EventBus
-from inference.domain.job import KEPT_CLOSED, KEPT_UNSEEN, Failure, Job, JobState
+from inference.domain.job import KEPT_CLOSED, KEPT_UNSEEN, Failure, Job
 from inference.domain.outbox import Act, ActKind, Route
 from inference.loops import backoff, repeat
 from inference.store.announcement import OF_ALL
@@ -48,11 +47,6 @@ FAILURES = 9
 """Unexpected failures of one message before it is given up: about five minutes."""
 
 _log = structlog.get_logger(__name__)
-
-
-CardFactory = Callable[[Job, ActKind, Path | None, Sequence[Job]], Card]
-"""Returns the newest state of a job's card (of all that were asked for together), its notice, or
-the message with its file."""
 
 
 class Delivery:
@@ -89,9 +83,9 @@ class Delivery:
         self._artifacts = artifacts
         self._events = events
         self._platforms = platforms
-        self._make_card = card_factory
         self._compressor = compressor
         self._pictures = Pictures(artifacts, previews=previews)
+        self._composer = Composer(outbox, store, self._pictures, card_factory)
         self._clock = clock
         self._slots = Slots()
         self._wake = asyncio.Event()
@@ -134,7 +128,7 @@ class Delivery:
                 job = await self._store.get(job_id)
                 if act is None or job is None or not act.receipt or act.shown < act.wanted:
                     return
-                message = await self._compose(act, job)
+                message = await self._composer.compose(act, job)
                 await platform.edit(act.receipt, replace(message, fleeting=True))
         finally:
             self._free(job_id)
@@ -241,14 +235,14 @@ class Delivery:
         elif act.kind is ActKind.REMOVAL:
             await self._remove(platform, act, job)
         elif act.receipt is not None:
-            await self._edit(platform, act, act.receipt, await self._compose(act, job))
+            await self._edit(platform, act, act.receipt, await self._composer.compose(act, job))
         elif act.kind is ActKind.CLIP:
             return await self._send_clip(platform, act, job)
         elif act.kind is ActKind.SHEET:
             await self._send_sheet(platform, act, job)
         else:
             await self._outbox.sent(
-                act, await self._post(platform, act, await self._compose(act, job))
+                act, await self._post(platform, act, await self._composer.compose(act, job))
             )
         return None
 
@@ -263,7 +257,7 @@ class Delivery:
         small = await asyncio.to_thread(file_within, limit, file, act.trace.get("fitted"))
         if small is None:
             return limit
-        message = await self._compose(act, job, small)
+        message = await self._composer.compose(act, job, small)
         await self._outbox.sent(act, await self._post(platform, act, message))
         return None
 
@@ -273,7 +267,7 @@ class Delivery:
         if sheet is None:
             await self._outbox.sent(act, {})
             return
-        message = await self._compose(act, job, sheet)
+        message = await self._composer.compose(act, job, sheet)
         await self._outbox.sent(act, await self._post(platform, act, message))
 
     async def _shrink(self, act: Act, limit: int) -> None:
@@ -343,36 +337,6 @@ class Delivery:
             await platform.remove(sheet.receipt, job)
             await self._outbox.sent(sheet, {})
         await self._outbox.sent(act, {})
-
-    async def _compose(self, act: Act, job: Job, file: Path | None = None) -> Outgoing:
-        card = await self._outbox.get(job.card_of, ActKind.CARD)
-        together: tuple[Job, ...] = ()
-        if job.batch is not None and act.kind in OF_ALL:
-            together = tuple(await self._store.batch(job.batch))
-        clip = await self._brought(job, together)
-        picture = None
-        if act.kind is ActKind.CARD:
-            picture = await self._pictures.of_card(job, together)
-        return Outgoing(
-            key=act.key,
-            kind=act.kind,
-            job=job,
-            card=self._make_card(job, act.kind, file, together),
-            route=act.route,
-            card_receipt=card.receipt if card else None,
-            clip_receipt=clip.receipt if clip else None,
-            together=together,
-            preview=picture,
-            trace=act.trace,
-        )
-
-    async def _brought(self, job: Job, together: Sequence[Job]) -> Act | None:
-        """Return the message that a job's card leads to: of several, the sheet or the first."""
-        sheet = await self._outbox.get(job.card_of, ActKind.SHEET) if together else None
-        if sheet is not None and sheet.receipt:
-            return sheet
-        shown = next((each for each in together if each.state is JobState.DONE), job)
-        return await self._outbox.get(shown.id, ActKind.CLIP)
 
     async def _later(self, act: Act, retry_after: float | None) -> None:
         if retry_after is None:

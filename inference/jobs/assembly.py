@@ -107,7 +107,6 @@ async def open_core(
         await survive(outbox.restart, name="outbox.restart")
         ledger = Ledger(database)
         artifacts = Artifacts(data_directory)
-        outbox = OutboxStore(database, clock, events)
         await outbox.recover()
         shares = await store.shares()
         shares.weights = weights

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from enum import StrEnum
 
 import structlog
@@ -19,11 +18,12 @@ from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import AssistantError, StoreError, UserError
-from inference.domain.job import WAITING, Job, JobState, Order, new_job_id
-from inference.domain.limits import Counts, QueueLimits, admit, admit_length
+from inference.domain.job import WAITING, Job, JobState, Order
+from inference.domain.limits import Counts, QueueLimits, admit_length
 from inference.domain.quota import Quota, Usage, admit_cost
-from inference.domain.spec import SEEDS, Mode, Spec
+from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome, Verdict
+from inference.jobs.admission import admission, jobs_of
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.estimates.outlooks import Outlooks
@@ -112,46 +112,12 @@ class JobService(JobReader):
         if self.draining:
             raise UserError("queue.draining")
         now = self._clock.now()
-        job = Job(
-            id=new_job_id(),
-            state=JobState.ACCEPTED,
-            spec=order.spec,
-            origins=order.origins,
-            tenant=order.tenant,
-            requester=order.requester,
-            platform=order.platform,
-            address=order.address,
-            created_at=now,
-            cost=self.cost(order.spec),
-            key=order.key,
-            parent=order.parent,
-            output=order.output,
-            review=order.review,
-            audience=order.audience,
-            # Without a name across tenants, the requester counts by tenant.
-            person=order.person or f"{order.tenant}:{order.requester.id}",
-        )
-        admit_length(job.cost, self._limits)
-        quota = order.quota
-
-        def check(job: Job, counts: Counts) -> None:
-            first = job.number == 1
-            # The cooldown is between orders.
-            limits = self._limits if first else replace(self._limits, cooldown_seconds=0)
-            try:
-                admit(counts, limits, now=now)
-                if quota is not None:
-                    admit_cost(counts.usage, quota, job.cost, now=now)
-            except UserError as error:
-                if first:
-                    raise
-                fits = {"fits": job.number - 1, "wanted": order.count}
-                if error.code.startswith("quota."):
-                    raise UserError("quota.fits_fewer", **fits) from error
-                raise UserError("queue.fits_fewer", **fits) from error
-
+        cost = self.cost(order.spec)
+        admit_length(cost, self._limits)
+        jobs = jobs_of(order, cost=cost, now=now)
+        check = admission(order, self._limits, now=now)
         # Shielded: once the jobs are on disk, they must also be prepared.
-        return await asyncio.shield(self._accept(_batch(job, order.count), check, quota))
+        return await asyncio.shield(self._accept(jobs, check, order.quota))
 
     async def _accept(
         self, jobs: list[Job], check: Callable[[Job, Counts], None], quota: Quota | None
@@ -429,22 +395,3 @@ class JobService(JobReader):
     def stop_accepting(self) -> None:
         """Refuse all further orders, because the process is stopping."""
         self._stopping = True
-
-
-def _batch(first: Job, count: int) -> list[Job]:
-    """Return a job and those that are asked for with it, each with the next seed."""
-    if count == 1:
-        return [first]
-    first = replace(first, batch=first.id)
-    seeds = [(first.spec.seed + place) % SEEDS for place in range(1, count)]
-    others = [
-        replace(
-            first,
-            id=new_job_id(),
-            key=None,
-            number=number,
-            spec=replace(first.spec, seed=seed),
-        )
-        for number, seed in enumerate(seeds, 2)
-    ]
-    return [first, *others]

@@ -7,10 +7,7 @@ import contextlib
 import json
 import os
 import random
-import signal
 import sqlite3
-import sys
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,7 @@ import psutil
 
 from tests.chaos.platform import ADDRESS
 from tests.chaos.server import Witness, witness
-
-ROOT = Path(__file__).parents[2]
-
-STOP_SECONDS = 180.0
-"""A graceful stop takes at most its grace time; beyond this the bot is stuck."""
+from tests.fakes.rushes_process import STOP_SECONDS, RushesProcess
 
 DAMAGED_COLUMNS = ("spec", "origins", "verdict", "presentation", "notes")
 """Of a job's row; the address stays, so that its requester can be told."""
@@ -47,7 +40,7 @@ waiting_per_user = 50
 """
 
 
-class World:
+class World(RushesProcess):
     """A bot over one data directory; see `world`."""
 
     def __init__(
@@ -55,65 +48,34 @@ class World:
     ) -> None:
         self.seen = seen
         self.data = directory / "data"
-        self.log = directory / "bot.log"
         self.exits: list[int] = []
         """How each life of the bot ended: its exit status, or minus the signal."""
-        self._config = directory / "config.toml"
         values = {"step_seconds": 0.01, "fail": ""} | testcard
         config = _CONFIG.format(data=self.data, devices=json.dumps(list(devices)), **values)
-        self._config.write_text(config, encoding="utf-8")
+        super().__init__(directory, config)
         self._clock = directory / "clock"
-        self._bot: asyncio.subprocess.Process | None = None
-        self._sessions: set[int] = set()
 
     @property
     def pid(self) -> int:
         """Process id of the bot."""
-        assert self._bot is not None
-        return self._bot.pid
+        return self.running.pid
 
     async def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start the bot, with more variables if given, and return at once."""
-        with self.log.open("ab") as log:
-            self._bot = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bot", "run", "--config", str(self._config)),
-                cwd=ROOT,
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": "1",
-                    ADDRESS: self.seen.url,
-                    "CHAOS_CLOCK": str(self._clock),
-                    "PYTHONPATH": str(Path(__file__).parent / "clock"),
-                    **(environment or {}),
-                },
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._sessions.add(self._bot.pid)
+        await self.launch(
+            {
+                **os.environ,
+                ADDRESS: self.seen.url,
+                "CHAOS_CLOCK": str(self._clock),
+                "PYTHONPATH": str(Path(__file__).parent / "clock"),
+                **(environment or {}),
+            }
+        )
 
     async def ended(self, seconds: float = STOP_SECONDS) -> int:
-        """Wait for the end of the bot and return how it was.
-
-        Raises:
-            TimeoutError: It goes on.
-        """
-        assert self._bot is not None
-        async with asyncio.timeout(seconds):
-            self.exits.append(await self._bot.wait())
+        """Wait for the end of the bot, write it down and return it; see `RushesProcess`."""
+        self.exits.append(await super().ended(seconds))
         return self.exits[-1]
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send the bot a signal, if it still lives."""
-        assert self._bot is not None
-        with contextlib.suppress(ProcessLookupError):
-            self._bot.send_signal(number)
-
-    async def stop(self, seconds: float = STOP_SECONDS) -> int:
-        """Ask the bot to stop, and wait for it."""
-        self.signal(signal.SIGTERM)
-        return await self.ended(seconds)
 
     async def keep_alive(self) -> None:
         """Start the bot again whenever it ends, until cancelled."""
@@ -181,34 +143,6 @@ class World:
                 if "inference.workers.child" in child.cmdline()
             ]
         return []
-
-    def processes(self) -> list[psutil.Process]:
-        """Return all processes of this world, whoever their parent is."""
-        mine = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                if (
-                    process.status() != psutil.STATUS_ZOMBIE
-                    # Children are not told our variables; each life of the bot is a session.
-                    and os.getsid(process.pid) in self._sessions
-                ):
-                    mine.append(process)
-        return mine
-
-    async def left_over(self, seconds: float = 60.0) -> list[int]:
-        """Return the processes that are still there some seconds after the bot has gone."""
-        end = time.monotonic() + seconds
-        while (left := self.processes()) and time.monotonic() < end:  # noqa: ASYNC110 - the dead tell nobody
-            await asyncio.sleep(0.05)
-        return [process.pid for process in left]
-
-    async def close(self) -> None:
-        """Kill whatever still runs."""
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        if self._bot is not None:
-            await self._bot.wait()
 
 
 @contextlib.asynccontextmanager

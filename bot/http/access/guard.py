@@ -104,8 +104,8 @@ class Guard:
         except (ConnectionError, web.HTTPException):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
-            reference = log_bug(_log, "http.bug", error)
-            return refusal(RushesError("internal", job=reference), locale)
+            bug_id = log_bug(_log, "http.bug", error)
+            return refusal(RushesError("internal", job=bug_id), locale)
 
     # -- who ---------------------------------------------------------------------------------
 

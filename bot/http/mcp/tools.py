@@ -145,8 +145,8 @@ class Tools:
                 _log.warning("mcp.failed", tool=name, code=error.code)
             return self._refused(error, visit)
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
-            reference = log_bug(_log, "mcp.bug", error)
-            body = error_json(RushesError("internal", job=reference), locale)
+            bug_id = log_bug(_log, "mcp.bug", error)
+            body = error_json(RushesError("internal", job=bug_id), locale)
             return _answer(body["message"], error=body)
 
     def _named(self, name: str) -> Tool:

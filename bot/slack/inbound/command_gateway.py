@@ -177,8 +177,8 @@ class CommandGateway:
         except UserError as error:
             return replies.error(error, self._services.language)
         except Exception as error:  # noqa: BLE001 - as it says
-            reference = log_bug(_log, "slack.bug", error, what="gateway")
-            return replies.error(RushesError("internal", job=reference), self._services.language)
+            bug_id = log_bug(_log, "slack.bug", error, what="gateway")
+            return replies.error(RushesError("internal", job=bug_id), self._services.language)
 
     def _pictures(self, text: str, image: str | None) -> dict[str, Value]:
         """Return the picture of a message as the option of its command that it is for."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from PIL import Image
 
@@ -54,6 +56,16 @@ def test_everything_wrong_is_told_in_one_go(tmp_path):
         "no font has a glyph for",
     ):
         assert part in text
+
+
+def test_a_chat_that_fails_is_told_without_the_words_of_its_error(tmp_path, monkeypatch):
+    def chat(config):
+        raise ValueError("xoxb-" + "canary")
+
+    monkeypatch.setattr(sys.modules[__name__], "chat", chat, raising=False)
+    (told,) = refused(config(tmp_path, bot={"platforms": [f"{__name__}:chat"]}))
+    assert f"{__name__}:chat cannot be loaded: ValueError at bot/test_preflight.py:" in told
+    assert "canary" not in told
 
 
 @pytest.mark.process

@@ -275,7 +275,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             {},
             [
                 FOX,
-                "Something went wrong on our side. Tell the operator this job id: 7Q2FK9XDAB",
+                "Something went wrong on our side. Tell the operator this id: 7Q2FK9XDAB",
                 "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",

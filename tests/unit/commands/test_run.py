@@ -287,11 +287,11 @@ class BrokenJobs:
         raise self.error
 
 
-async def test_a_bug_is_logged_and_answered_with_a_reference(call, log):
+async def test_a_bug_is_logged_and_answered_with_its_id(call, log):
     prompt = "a prompt nobody may read"
     card = await execute("/rushes queue", replace(call, jobs=BrokenJobs(ValueError(prompt))))
     (entry,) = log
-    assert plain(card).endswith(entry["reference"])
+    assert plain(card).endswith(entry["bug_id"])
     assert (card.kind, card.private) == (CardKind.ERROR, True)
     assert (entry["log_level"], entry["error"]) == ("error", "ValueError")
     assert "in waiting" in entry["trace"]

@@ -1,0 +1,69 @@
+"""Composer of messages: what a platform is given to post for one row of the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bot.delivery.pictures import Pictures
+from bot.platform import Outgoing
+from commands.text.card import Card
+from inference.domain.job import Job, JobState
+from inference.domain.outbox import Act, ActKind
+from inference.store.announcement import OF_ALL
+from inference.store.jobs import JobStore
+from inference.store.outbox import OutboxStore
+
+CardFactory = Callable[[Job, ActKind, Path | None, Sequence[Job]], Card]
+"""Returns the newest state of a job's card (of all that were asked for together), its notice, or
+the message with its file."""
+
+
+class Composer:
+    """Composes messages from the newest state of their jobs.
+
+    Args:
+        outbox: Says what was posted before.
+        store: The jobs.
+        pictures: Previews on cards.
+        card_factory: Makes the cards.
+    """
+
+    def __init__(
+        self, outbox: OutboxStore, store: JobStore, pictures: Pictures, card_factory: CardFactory
+    ) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._pictures = pictures
+        self._make_card = card_factory
+
+    async def compose(self, act: Act, job: Job, file: Path | None = None) -> Outgoing:
+        """Return the message of an act, with its file if it has one."""
+        card = await self._outbox.get(job.card_of, ActKind.CARD)
+        together: tuple[Job, ...] = ()
+        if job.batch is not None and act.kind in OF_ALL:
+            together = tuple(await self._store.batch(job.batch))
+        clip = await self._clip_or_sheet(job, together)
+        picture = None
+        if act.kind is ActKind.CARD:
+            picture = await self._pictures.of_card(job, together)
+        return Outgoing(
+            key=act.key,
+            kind=act.kind,
+            job=job,
+            card=self._make_card(job, act.kind, file, together),
+            route=act.route,
+            card_receipt=card.receipt if card else None,
+            clip_receipt=clip.receipt if clip else None,
+            together=together,
+            preview=picture,
+            trace=act.trace,
+        )
+
+    async def _clip_or_sheet(self, job: Job, together: Sequence[Job]) -> Act | None:
+        """Return the message that a job's card leads to: of several, the sheet or the first."""
+        sheet = await self._outbox.get(job.card_of, ActKind.SHEET) if together else None
+        if sheet is not None and sheet.receipt:
+            return sheet
+        shown = next((each for each in together if each.state is JobState.DONE), job)
+        return await self._outbox.get(shown.id, ActKind.CLIP)
