@@ -303,6 +303,7 @@ async def test_a_stop_and_a_start_keep_the_order_of_what_was_running(bench, seco
         jobs = [await bench.submit() for _ in range(3)]
         await bench.executor.started()
         await second.started()
+        await bench.reached(jobs[2].id, JobState.QUEUED)
         await core.store.switch("paused", on=True)
     async with bench.open() as core:
         assert core.jobs.queued_ids() == [job.id for job in jobs]
