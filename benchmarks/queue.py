@@ -18,9 +18,9 @@ from pathlib import Path
 import structlog
 
 from inference.clock import SystemClock
+from inference.domain.fairness import Head, Shares
 from inference.domain.job import Order, Requester
 from inference.domain.limits import QueueLimits
-from inference.domain.scheduler import Head, Shares
 from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.registry import Models

@@ -1,4 +1,4 @@
-"""What a config makes of the parts below: studio, watermark, executor, assistant."""
+"""Factories: models, workers, watermark and rules, made from a config."""
 
 from __future__ import annotations
 

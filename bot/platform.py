@@ -151,7 +151,7 @@ class Platform(Protocol):
         ...
 
     async def run(self, services: Services) -> None:
-        """Stay connected and hand in at the desk what people say, until cancelled."""
+        """Stay connected and answer what people ask, until cancelled."""
         ...
 
     async def upload_limit(self, job: Job) -> int:

@@ -62,7 +62,7 @@ CommandFactory = Callable[[OptionSet], Iterable[Command]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Everything by name; built once, and handed on."""
+    """Platforms, commands, models, moderators and assistants by name; built once."""
 
     platforms: Mapping[str, PlatformFactory]
     moderators: Mapping[str, ModeratorFactory]

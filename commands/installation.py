@@ -1,4 +1,4 @@
-"""What this installation can do, as the operator set it up."""
+"""The installation: models and helpers, as the operator set them up."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from commands import forms
 from commands.actions import Action, ButtonId
 from commands.context import Call, Command, Visibility
 from commands.forms import Form
-from commands.handlers import again, finish, job_status, message_edit, prompt, queue
+from commands.handlers import finish, job_status, message_edit, prompt, queue, repeat
 from commands.offers import error_card, refused
 from commands.policy.permissions import check_press
 from commands.refusal import Refusal
@@ -167,7 +167,7 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Result
     if pressed.action is Action.REWORD:
         prompt.check_answer(call, job)
     try:
-        return await again.edit(call, job, values, action=pressed.action)
+        return await repeat.edit(call, job, values, action=pressed.action)
     except Refusal as refusal:
         return await refused(call, form_id, refusal, options=values)
 
@@ -232,11 +232,11 @@ async def _make_again(call: Call, job: Job, pressed: ButtonId) -> Result | Form:
                 call.installation.check_effects(job.spec)
                 return forms.edit(job, call.installation, call.locale)
             case Action.ANIMATE:
-                return await again.animate_still(call, job)
+                return await repeat.animate_still(call, job)
             case Action.FINISH:
                 return await finish.finish_draft(call, job)
             case _:
-                return await again.again(call, job, pressed.action)
+                return await repeat.again(call, job, pressed.action)
     except Refusal as refusal:
         return await refused(call, pressed.encode(), refusal, options={})
 

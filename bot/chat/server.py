@@ -74,7 +74,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Server]:
-    """Have somebody serve the folder of a config; this process, if nobody does yet."""
+    """Yield the process that serves a config's folder: this one, if no other does."""
     async with (
         connect(config.bot.data_dir) as client,
         contextlib.AsyncExitStack() as stack,

@@ -1,4 +1,4 @@
-"""How a job stands, as the control socket tells it: its card, and what was posted of it."""
+"""Report on a job for the control socket: its card, and what was posted of it."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ImageRequest(PromptRequest):
 
 
 class Images:
-    """The route."""
+    """Route of stills."""
 
     def __init__(self, services: Services, guard: Guard, uploads: Uploads) -> None:
         self._services = services
@@ -60,7 +60,7 @@ class Images:
         self._content = Content(services)
 
     def routes(self) -> list[web.RouteDef]:
-        """Return it."""
+        """Return the route."""
         return [web.post("/v1/images/generations", self._generate)]
 
     async def _generate(self, request: web.Request) -> web.Response:

@@ -15,14 +15,14 @@ from inference.domain.errors import NotFound, UserError
 
 
 class Models:
-    """The routes."""
+    """Routes of models and of the API's description."""
 
     def __init__(self, services: Services, section: HttpSection) -> None:
         self._installation = services.installation
         self._document = document(services.installation, services.language, section.public_url)
 
     def routes(self) -> list[web.RouteDef]:
-        """Return them."""
+        """Return the routes."""
         return [
             web.get("/v1/models", self._list),
             web.get("/v1/models/{model}", self._retrieve),

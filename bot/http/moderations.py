@@ -60,14 +60,14 @@ class ModerationRequest(BaseModel):
 
 
 class Moderations:
-    """The route."""
+    """Route of the safety checks."""
 
     def __init__(self, services: Services, guard: Guard) -> None:
         self._services = services
         self._guard = guard
 
     def routes(self) -> list[web.RouteDef]:
-        """Return it."""
+        """Return the route."""
         return [web.post("/v1/moderations", self._create)]
 
     async def _create(self, request: web.Request) -> web.Response:

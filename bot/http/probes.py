@@ -37,7 +37,7 @@ class Probes:
         self._metrics = metrics
 
     def routes(self) -> list[web.RouteDef]:
-        """Return them."""
+        """Return the routes."""
         return [
             web.get("/livez", self._live),
             web.get("/readyz", self._ready),

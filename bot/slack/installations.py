@@ -1,4 +1,4 @@
-"""Workspaces that have installed the app, with their tokens.
+"""Store of the workspaces that have installed the app, with their tokens.
 
 The tokens are in the bot's own database, which only its owner can read (mode 0600). This process
 owns that database alone, so what is cached here is what is true.

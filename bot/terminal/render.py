@@ -137,7 +137,7 @@ def short_path(path: Path) -> str:
 
 
 def toolbar(cards: Sequence[Card], *, zone: tzinfo, columns: int, rows: int) -> str:
-    """Sum up the line in a few rows of plain text: the running job, then those that wait."""
+    """Sum up the queue in a few rows of plain text: the running job, then those that wait."""
     lines = [_clean(_summary(card, zone, columns)).replace("\n", " ") for card in cards[:rows]]
     if len(cards) > rows:
         lines[-1] += f"  (+{len(cards) - rows})"

@@ -7,10 +7,10 @@ from functools import partial
 
 from commands.context import Call, Command, Visibility
 from commands.handlers import queue
-from commands.handlers.again import place_repeat
 from commands.handlers.arguments import incomplete
 from commands.handlers.generate import allowed, pressed_layer
 from commands.handlers.order import place_order
+from commands.handlers.repeat import place_repeat
 from commands.options import DRAFT, IMAGE, JOB_TO_CANCEL, LAST, MODEL, SEED
 from commands.policy.permissions import check_press, within_caps
 from commands.results import Accepted

@@ -1,4 +1,4 @@
-"""Looks up what a card needs to know besides the job."""
+"""Status of a job for its card: position, progress, and what its model can do."""
 
 from __future__ import annotations
 

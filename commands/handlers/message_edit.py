@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from commands.context import Call, Command
-from commands.handlers import again, generate
+from commands.handlers import generate, repeat
 from commands.option_set import OptionSet
 from commands.options import SEED
 from commands.results import Revised
@@ -36,7 +36,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
     """
     known = call.installation.options
     brings_image = not known.pictures.isdisjoint(call.options)
-    kept = again.references_of(call, job)  # files of a message do not change with its words
+    kept = repeat.references_of(call, job)  # files of a message do not change with its words
     resolved, rules = await generate.resolve_request(call, command, kept)
     if resolved.origins.get(SEED.name) == job.origins.get(SEED.name) == RANDOM:
         resolved = replace(resolved, spec=replace(resolved.spec, seed=job.spec.seed))
@@ -47,7 +47,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
         return None
     if any(each.state in {JobState.REVIEW, JobState.QUEUED} for each in together):
         call.installation.check(resolved.spec)
-        revised = await again.revise(call, job, resolved, rules)
+        revised = await repeat.revise(call, job, resolved, rules)
         if revised is not None:
             return revised
     return replies.note("edit.too_late", call.locale, job=job.id)

@@ -1,4 +1,4 @@
-"""Who may do what: pure rules over (caller, channel, settings), each refusal one sentence.
+"""Permissions: pure rules over (caller, channel, settings), each refusal one sentence.
 
 Admins are held by none of the rules that they could change; quota and blocks hold for everybody.
 """

@@ -24,7 +24,7 @@ TABLES = PackageMigrations(name="commands", package="commands.policy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a call is judged by."""
+    """Every store of rules."""
 
     known: SettingSet
     """Which settings there are."""

@@ -1,4 +1,4 @@
-"""One complete spec from layers of settings, with the origin of every value."""
+"""Resolution of a spec from layers of settings, with the origin of every value."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What people read: catalogs and cards."""
+"""Texts that people read: catalogs and cards."""

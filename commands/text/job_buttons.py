@@ -1,4 +1,4 @@
-"""What can be pressed about a job in each of its states."""
+"""Buttons of a job in each of its states."""
 
 from __future__ import annotations
 

@@ -79,8 +79,9 @@ def admission(order: Order, limits: QueueLimits, *, now: float) -> Callable[[Job
         except UserError as error:
             if first:
                 raise
-            area = "quota" if error.code.startswith("quota.") else "queue"
             fits = {"fits": job.number - 1, "wanted": order.count}
-            raise UserError(f"{area}.fits_fewer", **fits) from error
+            if error.code.startswith("quota."):
+                raise UserError("quota.fits_fewer", **fits) from error
+            raise UserError("queue.fits_fewer", **fits) from error
 
     return check

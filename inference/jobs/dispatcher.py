@@ -17,9 +17,9 @@ from inference.clock import Clock
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import Cancelled, RushesError
 from inference.domain.events import EventBus, JobEvent
+from inference.domain.fairness import Charge, Head
 from inference.domain.job import Job
 from inference.domain.render import Progress
-from inference.domain.scheduler import Charge, Head
 from inference.domain.watermark import WatermarkSettings
 from inference.jobs.durable_write import end_job, failure_of
 from inference.jobs.estimates.device_costs import DeviceCosts

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 
-from inference.domain.scheduler import Head
+from inference.domain.fairness import Head
 from inference.jobs.estimates.cost_model import Stages
 from inference.jobs.queue import JobQueue
 

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from inference.domain.scheduler import Charge, Head, Shares, forecast
+from inference.domain.fairness import Charge, Head, Shares, forecast
 from inference.jobs.estimates.cost_model import Stages
 
 

@@ -1,4 +1,4 @@
-"""What a file says of its making: its recipe as JSON in a comment, and that it is AI-made, as XMP.
+"""Provenance of a file: its recipe as JSON in a comment, and the mark that it is AI-made, as XMP.
 
 The mark is IPTC's `digitalSourceType`:
 https://iptc.org/std/photometadata/specification/IPTC-PhotoMetadata#digital-source-type. Where XMP

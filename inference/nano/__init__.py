@@ -1,1 +1,1 @@
-"""How the small model that ships was trained, and how well it does. See README.md beside this."""
+"""The small model that ships: the drawn world that it learned from. See README.md beside this."""

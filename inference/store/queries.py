@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable
 
 from inference.clock import Clock
+from inference.domain.fairness import Shares
 from inference.domain.job import Job
-from inference.domain.scheduler import Shares
 from inference.store.codec.quarantine import (
     decode_jobs,
     take_out,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import aiosqlite
 
+from inference.domain.fairness import Charge
 from inference.domain.job import WAITING, Job
 from inference.domain.limits import Counts
-from inference.domain.scheduler import Charge
 from inference.store.ledger import UNFINISHED
 from inference.store.tombstones import last_request
 

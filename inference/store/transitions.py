@@ -15,6 +15,7 @@ import aiosqlite
 
 from inference.clock import Clock
 from inference.domain.events import EventBus, JobEvent
+from inference.domain.fairness import Charge
 from inference.domain.job import (
     MAX_ATTEMPTS,
     MAX_LOSSES,
@@ -27,7 +28,6 @@ from inference.domain.job import (
 from inference.domain.outbox import ActKind
 from inference.domain.quota import Usage
 from inference.domain.render import Manifest
-from inference.domain.scheduler import Charge
 from inference.domain.spec import Spec
 from inference.domain.verdict import Verdict
 from inference.store import ledger

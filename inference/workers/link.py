@@ -1,4 +1,4 @@
-"""Child's end of the message channel."""
+"""Message channel to the parent: the child's end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders one task to a complete file, in whatever process it is called.
+"""Rendering of one task to a complete file, in whatever process it is called.
 
 The engine renders on the calling thread; watermark and encoding run beside it (`encoder`), and so
 do previews (`previews`).

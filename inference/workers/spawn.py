@@ -1,4 +1,4 @@
-"""Parent's end of the message channel: starts a child and always ends it."""
+"""Child processes: starts one, exchanges messages with it, and always ends it."""
 
 from __future__ import annotations
 

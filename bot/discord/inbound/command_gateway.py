@@ -38,7 +38,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CommandGateway:
-    """The one way from interactions to commands."""
+    """Runs the commands of all interactions."""
 
     def __init__(
         self,

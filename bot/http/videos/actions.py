@@ -6,7 +6,7 @@ from bot.http.videos.requests import passes_for
 from bot.http.videos.video_json import status_of
 from commands.actions import Action
 from commands.context import Call
-from commands.handlers import again, queue
+from commands.handlers import queue, repeat
 from commands.parsing.flags import Typed, parse
 from commands.parsing.quotes import escape
 from commands.results import Accepted
@@ -70,7 +70,7 @@ async def extend(call: Call, job: Job, *, prompt: str | None, seconds: str | Non
     if seconds is not None:
         passes = passes_for(float(seconds), known.model(job.spec.model), extending=True)
     words = None if typed is None else typed.prompt
-    return await again.again(call, job, Action.EXTEND, prompt=words, passes=passes)
+    return await repeat.again(call, job, Action.EXTEND, prompt=words, passes=passes)
 
 
 async def delete(call: Call, job: Job, jobs: JobService) -> None:

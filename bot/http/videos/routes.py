@@ -34,7 +34,7 @@ from bot.http.videos.video_json import video_json
 from bot.platform import Services
 from commands import forms
 from commands.context import Call
-from commands.handlers import again
+from commands.handlers import repeat
 from commands.options import IMAGE, PROMPT
 from commands.parsing.flags import render_options
 from commands.parsing.quotes import escape
@@ -55,7 +55,7 @@ Make = Callable[[dict[str, Any], Call], Awaitable[Result]]
 
 
 class Videos:
-    """The routes."""
+    """Routes of videos."""
 
     def __init__(
         self, services: Services, guard: Guard, uploads: Uploads, *, files_seconds: float
@@ -69,7 +69,7 @@ class Videos:
         """Idempotency keys of requests under way; the second one waits for the first."""
 
     def routes(self) -> list[web.RouteDef]:
-        """Return them."""
+        """Return the routes."""
         return [
             web.post("/v1/videos", self._create),
             web.get("/v1/videos", self._list),
@@ -127,7 +127,7 @@ class Videos:
         del kept[PROMPT.name]
         values = {PROMPT.name: escape(prompt), forms.FLAGS: render_options(kept, known)}
         async with self._uploads.held(files) as pictures:
-            return await again.edit(call, job, values, pictures=pictures)
+            return await repeat.edit(call, job, values, pictures=pictures)
 
     async def _extend(self, request: web.Request) -> web.Response:
         async def extend(fields: dict[str, Any], call: Call) -> Result:

@@ -47,7 +47,7 @@ _log = structlog.get_logger(__name__)
 
 
 class CommandGateway:
-    """The one way from listeners to commands."""
+    """Runs the commands of all listeners."""
 
     def __init__(
         self, services: Services, people: People, channels: Channels, clock: Clock

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from inference.clock import Clock
+from inference.domain.fairness import Charge, Shares
 from inference.domain.job import Job
-from inference.domain.scheduler import Charge, Shares
 from inference.jobs.durable_write import write_with_retry
 
 Transition = Callable[[Charge], Awaitable[Job | None]]

@@ -13,9 +13,9 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import Cancelled, EngineError, RushesError, StoreError, WorkerLost
+from inference.domain.fairness import Charge
 from inference.domain.job import Failure, Job
 from inference.domain.render import Manifest
-from inference.domain.scheduler import Charge
 from inference.jobs.durable_write import write_with_retry
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.renders.active_render import ActiveRender

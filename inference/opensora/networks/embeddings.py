@@ -1,4 +1,4 @@
-"""What goes into the transformer's first layer: patches, places, times and captions."""
+"""Embeddings of the transformer: patches, positions, times and captions."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from inference.domain.errors import Cancelled, EngineError, UserError, WorkerLost
+from inference.domain.fairness import Charge
 from inference.domain.job import MAX_ATTEMPTS, JobState
 from inference.domain.outbox import ActKind
 from inference.domain.render import Stage
-from inference.domain.scheduler import Charge
 from inference.jobs.service import CancelOutcome
 from tests.fakes.orders import JOB_SECONDS, LOAD_SECONDS
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.domain.scheduler import Head, Shares
+from inference.domain.fairness import Head, Shares
 from inference.jobs import forecast
 from inference.jobs.forecast import QueueForecast
 from inference.jobs.queue import JobQueue, Ticket

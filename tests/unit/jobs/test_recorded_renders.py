@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.stages import spec as spec_of
 from bot.delivery.live_updates import RUNNING_SECONDS
+from inference.domain.fairness import Head, Shares
 from inference.domain.job import JobState
 from inference.domain.render import Manifest, Progress, Stage
-from inference.domain.scheduler import Head, Shares
 from inference.engines.built_in import ENTRIES
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.estimates.progress import FULLEST, JobProgress

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inference.domain.errors import UserError
+from inference.domain.fairness import Charge
 from inference.domain.job import MAX_ATTEMPTS, JobState
 from inference.domain.outbox import ActKind
-from inference.domain.scheduler import Charge
 from tests.fakes.bench import Bench
 from tests.fakes.orders import JOB_SECONDS, capabilities
 

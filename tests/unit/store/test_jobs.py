@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from inference.domain.errors import UserError
+from inference.domain.fairness import Charge
 from inference.domain.job import MAX_ATTEMPTS, Failure, JobState
 from inference.domain.outbox import ActKind
 from inference.domain.render import Manifest
-from inference.domain.scheduler import Charge
 from inference.domain.verdict import Outcome, Reason, Verdict
 from inference.store.queue import count_waiting
 from tests.fakes.orders import a_job, a_spec

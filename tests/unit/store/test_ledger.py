@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from inference import crash_points
 from inference.domain.errors import UserError
 from inference.domain.events import EventBus
+from inference.domain.fairness import Charge
 from inference.domain.job import Failure, JobState
 from inference.domain.outbox import ActKind
 from inference.domain.quota import Quota, admit_cost, milliseconds
 from inference.domain.render import Manifest
-from inference.domain.scheduler import Charge
 from inference.domain.verdict import Verdict
 from inference.store.jobs import JobStore
 from inference.store.ledger import RESERVED, SPENT, Ledger

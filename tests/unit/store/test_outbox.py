@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.domain.events import EventBus
+from inference.domain.fairness import Charge
 from inference.domain.job import Failure, JobState
 from inference.domain.outbox import ActKind, Route
 from inference.domain.render import Manifest
-from inference.domain.scheduler import Charge
 from inference.domain.verdict import Verdict
 from inference.store.jobs import JobStore
 from inference.store.outbox import OutboxStore

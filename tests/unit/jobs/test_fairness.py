@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.domain.scheduler import TIE, Head, Shares
+from inference.domain.fairness import TIE, Head, Shares
 from inference.jobs.queue import JobQueue, Ticket
 
 JOB = 10.0

@@ -1,4 +1,4 @@
-"""Making a job again: by a button, from its form, or from the still that it made."""
+"""Repeats of a job: by a button, from its form, or from the still that it made."""
 
 from __future__ import annotations
 

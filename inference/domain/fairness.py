@@ -1,4 +1,4 @@
-"""Who is next: start-time fair queueing between tenants. Pure; no clock, no I/O.
+"""Fairness between tenants: start-time fair queueing decides whose job is next. No clock, no I/O.
 
 Every tenant has a virtual time: the GPU seconds it was given, divided by its weight. The tenant
 with the earliest *start tag* goes first, `start = max(system virtual time, own virtual time)`, and
