@@ -83,7 +83,7 @@ NANO = ModelEntry(
         vocabulary=NANO_WORDS,
         native_note="upscaled",
     ),
-    factory=imported("inference.engines.opensora_models:nano"),
+    factory=imported("inference.engines.opensora.models:nano"),
     options=NanoTable,
     configure=_with_speed,
     random_prompt=NANO_WORDS.draw,
@@ -127,7 +127,7 @@ _OPENSORA = Capabilities(
 
 OPENSORA = ModelEntry(
     capabilities=_OPENSORA,
-    factory=imported("inference.engines.opensora_models:official"),
+    factory=imported("inference.engines.opensora.models:official"),
     check_memory=lambda spec, device: check_memory(spec, _OPENSORA, OPENSORA_FOOTPRINT, device),
     checkpoints=weights.OPENSORA,
     options=OpensoraTable,

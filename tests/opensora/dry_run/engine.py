@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from transformers import T5Config
 
 from inference.domain.spec import Spec
-from inference.engines import opensora, opensora_models
 from inference.engines.base import Inputs, Monitor
 from inference.engines.entry import ModelOptions
 from inference.engines.memory import (
@@ -32,7 +31,8 @@ from inference.engines.memory import (
     stage_bytes,
 )
 from inference.engines.meter import Meter
-from inference.engines.opensora import OpenSoraEngine
+from inference.engines.opensora import engine, models, stages
+from inference.engines.opensora.engine import OpenSoraEngine
 from inference.opensora import checkpoint, weight_swap
 from inference.opensora.checkpoint import Placement
 from inference.opensora.config import CoderConfig, TransformerConfig, VaeConfig
@@ -174,7 +174,7 @@ class DryEngine:
         self.card = Card(memory_bytes)
         self.ledger = self.card.ledger
         self._size = PixelSize(0, 0)
-        self._engine = opensora_models.official(ModelOptions(capabilities=CAPABILITIES))
+        self._engine = models.official(ModelOptions(capabilities=CAPABILITIES))
         with self._present():
             self._engine.load(lambda *_: None)
             loaded = self._engine._loaded
@@ -245,12 +245,13 @@ class DryEngine:
 
                 stack.enter_context(launches.stood_in(self.ledger))
             stack.enter_context(mock.patch.object(switch, "_kernels", self.kernels))
-            for name, stand_in in {
-                "_opened": lambda path: path and Image.new("RGB", (640, 360), "orange"),
-                "unpack": kept,
-                "pack": pack,
-            }.items():
-                stack.enter_context(mock.patch.object(opensora, name, stand_in))
+            picture = Image.new("RGB", (640, 360), "orange")
+            for owner, name, stand_in in (
+                (stages, "_opened", lambda path: path and picture),
+                (stages, "unpack", kept),
+                (engine, "pack", pack),
+            ):
+                stack.enter_context(mock.patch.object(owner, name, stand_in))
             yield
             self.kernels = switch._kernels
 
@@ -262,7 +263,7 @@ def dry_vae(networks: Networks) -> Iterator[tuple[VideoVae, Ledger]]:
     with card.present(), _without_weights(networks, card.ledger):
         vae = checkpoint.load_vae(Path(), Placement(dtype=torch.bfloat16))
         weight_swap.Resident(vae, torch.device("cuda")).bring()
-        vae.work_in_slices(frames=None, rows=opensora_models._ATTENTION_ROWS)
+        vae.work_in_slices(frames=None, rows=models._ATTENTION_ROWS)
         card.ledger.clear()
         with torch.inference_mode():
             yield vae, card.ledger
@@ -286,7 +287,7 @@ class _Stages(Meter):
 @contextmanager
 def _watched_retries(report: Report) -> Iterator[None]:
     """Note what the engine falls back to when memory runs out."""
-    run = opensora._MemoryRetry.run
+    run = stages.MemoryRetry.run
 
     def watched(retry: Any, stage: Any) -> Any:
         before = retry._saving
@@ -295,7 +296,7 @@ def _watched_retries(report: Report) -> Iterator[None]:
         finally:
             report.savings += list(Saving)[before + 1 : retry._saving + 1]
 
-    with mock.patch.object(opensora._MemoryRetry, "run", watched):
+    with mock.patch.object(stages.MemoryRetry, "run", watched):
         yield
 
 
@@ -329,7 +330,7 @@ def _without_weights(networks: Networks, ledger: Ledger) -> Iterator[None]:
         (checkpoint, "read_config", lambda _folder, parse: networks.of(parse.__self__)),
         (checkpoint, "fill", fill),
         (checkpoint, "_tokenizer", lambda _folder: _Words(networks.text.vocab_size)),
-        (opensora_models, "folder_of", lambda *_: Path()),
+        (models, "folder_of", lambda *_: Path()),
         (weight_swap, "page_locked", page_locked),
     ]
     with ExitStack() as stack:

@@ -47,9 +47,9 @@ ASKED = {
     "upload: pipeline.OpenSoraPipeline.sample": "the beginning, before the next pass",
     "download: preview.LatentPreview.still": "a preview, when somebody wants one",
     "is_nonzero: pipeline.OpenSoraPipeline.sample": "whether all numbers are finite, at the end",
-    "synchronize: opensora._RenderStages.sample": "for the time that the stage took",
+    "synchronize: stages.RenderStages.sample": "for the time that the stage took",
     "synchronize: weight_swap.Resident.bring": "weights",
-    "download: opensora.OpenSoraEngine.render": "latents to keep",
+    "download: engine.OpenSoraEngine.render": "latents to keep",
     "is_nonzero: pipeline.OpenSoraPipeline.decode": "whether a chunk is finite",
     "download: pipeline.OpenSoraPipeline.decode": "the frames of a chunk",
 }

@@ -15,7 +15,8 @@ from inference.domain.capabilities import Capabilities
 from inference.domain.spec import Resolution, Spec
 from inference.engines.built_in import NANO
 from inference.engines.entry import ModelOptions
-from inference.engines.opensora import Loaded, ModelVariant, OpenSoraEngine
+from inference.engines.opensora.engine import OpenSoraEngine
+from inference.engines.opensora.stages import Loaded, ModelVariant
 from inference.engines.weights import I2V, T2V_360P, T2V_720P, TEXT_ENCODER, VAE, Checkpoint
 from inference.engines.weights import folder as folder_of
 from inference.opensora import checkpoint

@@ -1,0 +1,1 @@
+"""Models of the Open-Sora architecture, behind the engine port."""
