@@ -1,7 +1,7 @@
 """How well nano does what it is asked: prompts through the product's engine, answers from pixels.
 
     python -m benchmarks.training.evaluate            # the weights that ship
-    python -m benchmarks.training.evaluate RUN/weights --scenes 48
+    python -m benchmarks.training.evaluate RUN/weights --scenes 26 --list
 
 Every clip is rendered by the engine, marked, written as mp4 and read back before it is measured.
 The pairs of thing and colour are those that training never shows.
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from PIL import Image
 
 from benchmarks.training import measure
 from benchmarks.training.measure import Frames
-from benchmarks.training.reporting import say
+from benchmarks.training.prompts import COUNT, NAMED, NEW_THINGS, Question, held_out, typed
+from benchmarks.training.reporting import Report, say
 from inference.domain.reference import Prepared
 from inference.domain.render import LATENTS_NAME
 from inference.domain.spec import Aspect, Resolution, Spec
@@ -34,9 +36,11 @@ from inference.engines.geometry import SIZES
 from inference.engines.opensora.models import nano, nano_from
 from inference.media.encode import ClipWriter
 from inference.media.watermark import Stamp
-from inference.nano.captions import draw_scene, plain
-from inference.nano.scenes import MOTION_LEVELS, STRAIGHT_MOVES, Move, Scene, render
-from inference.opensora.controls import Aesthetic, Camera, Motion
+from inference.nano.backgrounds import PLAIN, UNNAMED
+from inference.nano.captions import plain
+from inference.nano.scenes import HIDING, MOTION_LEVELS, Move, Scene, render
+from inference.nano.shapes import OUTLINES
+from inference.opensora.controls import Aesthetic, Camera
 from inference.opensora.geometry import PixelSize
 from inference.opensora.presets import NANO as PRESET
 
@@ -57,7 +61,16 @@ _AXES = {
     Move.DOWN: "  up or down",
 }
 _CAMERAS = tuple(camera for camera in Camera if camera is not Camera.NONE)
-_UNKNOWN = " while quixotic zorbles flumph near the vantablack gazebo"
+_UNKNOWN = (
+    " while quixotic zorbles flumph near the vantablack gazebo",
+    " under my grandmother's umbrella",
+    ", bokeh, octane render, trending",
+    " despite yesterday's election",
+)
+_FEW = 12
+"""Scenes at most for what takes several clips of each."""
+
+_ASPECTS = ("colour", "place", "thing", "direction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +100,17 @@ class Installation:
         self._engine.load(lambda _done, _name: None)
         self._folder = folder
 
-    def shoot(self, scene: Scene, *, inputs: Inputs = _WORDS_ALONE, extra: str = "") -> Frames:
-        """Render the plain caption of a scene and return the frames of the mp4.
+    def shoot(
+        self, scene: Scene, *, inputs: Inputs = _WORDS_ALONE, prompt: str | None = None
+    ) -> Frames:
+        """Render a scene and return the frames of the mp4.
 
         Args:
             scene: What to ask for.
             inputs: Pictures to begin or end with.
-            extra: Words after the caption.
+            prompt: Words to ask in; the plain caption if None.
         """
-        return _read(self._render(_spec(scene, extra), inputs, Monitor()))
+        return _read(self._render(_spec(scene, prompt), inputs, Monitor()))
 
     def file(self, scene: Scene) -> Path:
         """Render the plain caption of a scene to an mp4, which the next call overwrites."""
@@ -131,65 +146,107 @@ def _read(path: Path) -> Frames:
     return np.stack(frames)
 
 
-def evaluate(installation: Installation, *, scenes: int, folder: Path) -> Iterator[Line]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a clip shows of what was asked."""
+
+    question: Question
+    right: frozenset[str]
+    """Aspects that are as asked."""
+
+
+def evaluate(
+    installation: Installation, *, scenes: int, folder: Path, report: Report | None = None
+) -> Iterator[Line]:
     """Measure everything, yielding lines as they are known.
 
     Args:
         installation: Makes the clips.
-        scenes: How many prompts for thing, colour, place and direction; the rest follows from it.
+        scenes: How many held-out prompts; the rest follows from it.
         folder: For reference pictures.
+        report: Takes each prompt with its seed and what of it came out.
     """
-    random = np.random.default_rng(1)
-    drawn = [draw_scene(random, held_out=True) for _ in range(scenes)]
-    drawn = [
-        replace(scene, motion=Motion.FAIR, aesthetic=Aesthetic.EXCELLENT, camera=Camera.NONE)
-        for scene in drawn
-    ]
-    moving = [replace(scene, move=STRAIGHT_MOVES[i % 4]) for i, scene in enumerate(drawn)]
-    half = max(scenes // 2, 1)
-    answers = _subjects(installation, moving)
-    for what, right in answers.items():
-        yield _right(what, right)
-    yield _right("colour, first half", answers["colour"][:half])
-    yield _right("  with unknown words", _unknown_words(installation, moving[:half]))
-    filmed = [
-        replace(scene, move=Move.STILL, camera=_CAMERAS[i % len(_CAMERAS)])
-        for i, scene in enumerate(drawn[:half])
-    ]
+    judge = partial(_judged, installation, report=report)
+    asked = held_out(scenes)
+    verdicts = [judge(question) for question in asked]
+    yield from _table(verdicts)
+    half = verdicts[: max(scenes // 2, 1)]
+    yield _right("unknown words harmless", _unknown_words(half, judge))
+    said = [judge(question) for question in typed()[:scenes]]
+    for aspect in _ASPECTS:
+        yield _right(f"as people type it: {aspect}", _having(said, aspect))
+    moving = [question.scene for question in asked]
+    filmed = [_filmed(scene, number) for number, scene in enumerate(moving[: len(half)])]
     found = [measure.camera_of(installation.shoot(scene)) is scene.camera for scene in filmed]
     yield _right("camera", found)
-    quarter = moving[: max(scenes // 4, 1)]
-    yield _motion_levels(installation, quarter)
-    yield _aesthetic_levels(installation, quarter)
-    yield from _given_frames(installation, quarter, folder)
-    yield _joints(installation, quarter)
+    few = moving[: max(min(scenes // 4, _FEW), 1)]
+    yield _motion_levels(installation, few)
+    yield _aesthetic_levels(installation, few)
+    yield from _given_frames(installation, few, folder)
+    yield _joints(installation, few)
     again = [installation.file(moving[0]).read_bytes() for _ in range(2)]
     yield _right("same seed, same bytes", [again[0] == again[1]])
 
 
-def _subjects(installation: Installation, scenes: list[Scene]) -> dict[str, list[bool]]:
-    """Tell by what is asked whether each scene shows it."""
-    answers: dict[str, list[bool]] = {
-        name: [] for name in ("colour", "place", "thing", "direction", *_AXES.values())
+def _judged(
+    installation: Installation, question: Question, *, report: Report | None = None
+) -> Verdict:
+    """Tell which aspects of a question its clip shows."""
+    scene = question.scene
+    frames = installation.shoot(scene, prompt=question.prompt)
+    shown = {
+        "colour": measure.colour_of_thing(frames, scene.place) == scene.colour,
+        "place": measure.place_of(frames) == scene.place,
+        "thing": measure.thing_of(frames, scene.colour, scene.place) == scene.thing,
+        "direction": measure.direction_of(frames, scene.colour) is scene.move,
     }
-    for scene in scenes:
-        frames = installation.shoot(scene)
-        right = measure.direction_of(frames, scene.colour) is scene.move
-        answers["colour"].append(measure.colour_of_thing(frames, scene.place) == scene.colour)
-        answers["place"].append(measure.place_of(frames) == scene.place)
-        answers["thing"].append(measure.thing_of(frames, scene.colour, scene.place) == scene.thing)
-        answers["direction"].append(right)
-        answers[_AXES[scene.move]].append(right)
+    right = frozenset(aspect for aspect, is_right in shown.items() if is_right)
+    if report:
+        wrong = ", ".join(aspect for aspect in _ASPECTS if aspect not in right)
+        report(f"  {scene.seed} {question.prompt}: {'wrong ' + wrong if wrong else 'right'}")
+    return Verdict(question=question, right=right)
+
+
+def _having(verdicts: Iterable[Verdict], aspect: str) -> list[bool]:
+    return [aspect in verdict.right for verdict in verdicts]
+
+
+def _table(verdicts: list[Verdict]) -> Iterator[Line]:
+    """Sum up by what was asked."""
+
+    def those(what: str, aspect: str, field: str, asked: Container[str]) -> Line:
+        chosen = [one for one in verdicts if getattr(one.question.scene, field) in asked]
+        return _right(what, _having(chosen, aspect))
+
+    yield _right("colour", _having(verdicts, "colour"))
+    yield _right("thing", _having(verdicts, "thing"))
+    yield those("  first 14 things", "thing", "thing", OUTLINES.keys() - NEW_THINGS)
+    yield those("  12 new things", "thing", "thing", NEW_THINGS)
+    yield _right("direction", _having(verdicts, "direction"))
+    for axis in dict.fromkeys(_AXES.values()):
+        along = frozenset(move for move in _AXES if _AXES[move] == axis)
+        yield those(axis, "direction", "move", along)
+    yield those("place", "place", "place", NAMED)
+    yield those("plain background", "place", "place", PLAIN)
+    yield those("no background named", "place", "place", {UNNAMED})
+
+
+def _unknown_words(verdicts: list[Verdict], judge: Callable[[Question], Verdict]) -> list[bool]:
+    """Tell whether what was right stays right in spite of words that nobody has ever seen."""
+    answers = []
+    for number, before in enumerate(verdicts):
+        question = before.question
+        odd = question.prompt + _UNKNOWN[number % len(_UNKNOWN)]
+        answers.append(before.right <= judge(replace(question, prompt=odd)).right)
     return answers
 
 
-def _unknown_words(installation: Installation, scenes: list[Scene]) -> list[bool]:
-    """Tell whether colours are right in spite of words that nobody has ever seen."""
-    shots = (installation.shoot(scene, extra=_UNKNOWN) for scene in scenes)
-    return [
-        measure.colour_of_thing(frames, scene.place) == scene.colour
-        for frames, scene in zip(shots, scenes, strict=True)
-    ]
+def _filmed(scene: Scene, number: int) -> Scene:
+    """Hold the thing still and move the camera, in a place where that shows."""
+    places = (NAMED[(number + step) % len(NAMED)] for step in range(len(NAMED)))
+    place = next(one for one in places if (scene.colour, one) not in HIDING)
+    camera = _CAMERAS[number % len(_CAMERAS)]
+    return replace(scene, move=Move.STILL, camera=camera, place=place)
 
 
 def _motion_levels(installation: Installation, scenes: list[Scene]) -> Line:
@@ -263,9 +320,9 @@ def _right(what: str, answers: list[bool]) -> Line:
     return Line(what=what, value=share, count=len(answers))
 
 
-def _spec(scene: Scene, extra: str = "") -> Spec:
+def _spec(scene: Scene, prompt: str | None = None) -> Spec:
     return Spec(
-        prompt=plain(scene).prompt + extra,
+        prompt=plain(scene).prompt if prompt is None else prompt,
         model=NANO.capabilities.name,
         resolution=Resolution.P360,
         aspect=_ASPECT,
@@ -288,12 +345,15 @@ def main() -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("weights", type=Path, nargs="?", help="a folder; without, what ships")
-    parser.add_argument("--scenes", type=int, default=24, help="held-out prompts")
+    parser.add_argument("--scenes", type=int, default=COUNT, help="held-out prompts")
+    parser.add_argument("--list", action="store_true", help="show each prompt with its seed")
     options = parser.parse_args()
+    report = say if options.list else None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         installation = Installation(options.weights, folder)
-        for line in evaluate(installation, scenes=options.scenes, folder=folder):
+        table = evaluate(installation, scenes=options.scenes, folder=folder, report=report)
+        for line in table:
             say(f"{line.what:36} {line.value:>14} of {line.count}")
 
 

@@ -15,10 +15,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from inference.nano.backgrounds import PLACES, Array
+from inference.nano.backgrounds import COLOURS, PLACES, Array
 from inference.nano.captions import draw_scene
-from inference.nano.scenes import COLOURS, PHASES, WIDE, Move, render
+from inference.nano.scenes import PHASES, WIDE, Move, render, tones_of
 from inference.nano.shapes import OUTLINES
+from inference.nano.silhouettes import FACING, Tone
 from inference.opensora.controls import Aesthetic, Camera
 from inference.opensora.geometry import PixelSize
 
@@ -27,6 +28,10 @@ Mask = npt.NDArray[np.bool_]
 
 _COLOUR_TOLERANCE = 0.3
 """Distance in RGB 0..1 within which a pixel may have a colour."""
+
+_SHADY = 2.0
+"""How many times as near as the colour its darker and lighter tones have to be: a place may have
+them too."""
 
 _STILL = 0.05
 """Way, as a share of the frame's side, below which nothing has moved."""
@@ -37,8 +42,17 @@ _SAMPLED = 9
 _SILHOUETTE = 20
 """Side of a silhouette."""
 
-_DRAWN_OF_EACH = 60
-_RIDGE = 100.0
+_SIDES = tuple(
+    (thing, move)
+    for thing in OUTLINES
+    for move in ((Move.LEFT, Move.RIGHT) if thing in FACING else (Move.RIGHT,))
+)
+"""Every thing, from both sides if it looks where it goes."""
+
+_DRAWN_OF_EACH = 40
+_RIDGE = 0.1
+_NEAR = 0.15
+"""Share of pixels in which silhouettes differ that still look alike."""
 
 
 def colour_shares(frames: Frames) -> dict[str, float]:
@@ -129,17 +143,17 @@ def camera_flow(frames: Frames) -> tuple[float, float, float]:
 
 
 def thing_of(frames: Frames, colour: str, place: str) -> str:
-    """Tell the thing by its silhouette, read by a linear map fitted to drawn ones.
+    """Tell the thing by how alike its silhouette is to drawn ones.
 
     The camera has to stand still: the silhouette is what looks more like the colour than like the
     empty place.
     """
-    middle, reader = _outline_reader()
-    scores = np.zeros(len(OUTLINES))
+    drawn, reader = _outline_reader()
+    scores = np.zeros(len(_SIDES))
     for silhouette in _silhouettes(_sampled(frames), colour, place):
         if silhouette is not None:
-            scores += (silhouette.ravel() - middle) @ reader
-    return list(OUTLINES)[int(scores.argmax())]
+            scores += (_likeness(silhouette.reshape(1, -1).astype(np.float32), drawn) @ reader)[0]
+    return _SIDES[int(scores.argmax())][0]
 
 
 def liveliness(frames: Frames) -> float:
@@ -239,7 +253,13 @@ def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | Non
     """Cut the thing out of each frame."""
     pixels = _reduced(frames)
     empty = _empty(place, PixelSize(*pixels.shape[1:3]))
-    away = np.linalg.norm(pixels - np.array(COLOURS[colour], np.float32), axis=-1)
+    away = np.min(
+        [
+            np.linalg.norm(pixels - tone, axis=-1) * (1 if name is Tone.BODY else _SHADY)
+            for name, tone in tones_of(colour).items()
+        ],
+        axis=0,
+    )
     masks = away < np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
     for mask in masks:
         yield _cut_out(_in_one_piece(mask))
@@ -283,15 +303,19 @@ def _cut_out(mask: Mask) -> Mask | None:
 
 @cache
 def _outline_reader() -> tuple[Array, Array]:
-    """Fit the map from silhouettes to things by ridge regression: their mean, and the map.
+    """Fit things to silhouettes by kernel ridge regression: silhouettes, and the weights of each.
 
     To drawn scenes, half of them blurred: a model's outlines are never as crisp as drawn ones.
     """
     random = np.random.default_rng(0)
     silhouettes, answers = [], []
-    for index, thing in enumerate(list(OUTLINES) * _DRAWN_OF_EACH):
+    for index, (thing, move) in enumerate(_SIDES * _DRAWN_OF_EACH):
         scene = replace(
-            draw_scene(random), thing=thing, camera=Camera.NONE, aesthetic=Aesthetic.EXCELLENT
+            draw_scene(random),
+            thing=thing,
+            move=move,
+            camera=Camera.NONE,
+            aesthetic=Aesthetic.EXCELLENT,
         )
         frame = render(scene, WIDE, 1).astype(np.float32)
         for _ in range(index % 2):
@@ -300,10 +324,15 @@ def _outline_reader() -> tuple[Array, Array]:
             if silhouette is None:
                 continue
             silhouettes.append(silhouette.ravel().astype(np.float32))
-            answers.append(index % len(OUTLINES))
+            answers.append(index % len(_SIDES))
     seen = np.stack(silhouettes)
-    middle = seen.mean(0)
-    away = seen - middle
-    wanted = np.eye(len(OUTLINES), dtype=np.float32)[answers] - 1 / len(OUTLINES)
-    penalty = _RIDGE * np.eye(seen.shape[1], dtype=np.float32)
-    return middle, np.linalg.solve(away.T @ away + penalty, away.T @ wanted)
+    wanted = np.eye(len(_SIDES), dtype=np.float32)[answers] - 1 / len(_SIDES)
+    alike = _likeness(seen, seen) + _RIDGE * np.eye(len(seen), dtype=np.float32)
+    return seen, np.linalg.solve(alike, wanted)
+
+
+def _likeness(some: Array, others: Array) -> Array:
+    """Return how alike silhouettes are, 0..1: a Gaussian of the share of pixels that differ."""
+    differing = some.sum(1)[:, None] + others.sum(1) - 2 * some @ others.T
+    likeness: Array = np.exp(-differing / (_NEAR * some.shape[1]))
+    return likeness

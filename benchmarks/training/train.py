@@ -27,6 +27,7 @@ from benchmarks.training.latents import Shard, build_pool, load_pool
 from benchmarks.training.objective import caption_gaps, velocity_loss
 from benchmarks.training.rates import rate_share
 from benchmarks.training.reporting import Report, say
+from benchmarks.training.vocabulary import write as write_vocabulary
 from inference.opensora.checkpoint import Placement, load_text_encoder, load_transformer, load_vae
 
 _FASTEST_EMA = 0.999
@@ -145,6 +146,8 @@ class Trainer:
     def export(self, weights: Path, folder: Path) -> None:
         """Write the averaged weights as a folder that `OpenSoraPipeline.load_nano` reads.
 
+        Its vocabulary has the words of the drawn world as it is, not those of the first weights.
+
         Args:
             weights: Where training began; configs, tokenizer and VAE come from there.
             folder: Where to; replaced if it exists.
@@ -159,6 +162,7 @@ class Trainer:
             ):
                 path = part / name / "model.safetensors"
                 save_file(_stored(network), path, {"format": "pt"})
+        write_vocabulary(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
 

@@ -44,6 +44,8 @@ _rate_share = partial(rate_share, warm_up=20, cool_down=0.6)
 _LATENT_NOISE = 0.03
 _CLIP = 1.0
 _SAVE_EVERY = 100
+_PROGRESS = "decoder_steps.txt"
+"""Beside the weights: how far their decoder's stage is, so that it goes on when started again."""
 
 
 def clips(random: np.random.Generator, *, frames: int, count: int) -> Iterator[Tensor]:
@@ -114,9 +116,20 @@ def fit_encoder(
     return arrange(vae, reader, islice(stream, examples))
 
 
-def fit_decoder(vae: VideoVae, *, steps: int, seed: int, report: Report) -> Iterator[int]:
-    """Train the decoder in place, to draw what the encoder kept; yields the number of each step."""
-    random = np.random.default_rng(seed)
+def fit_decoder(
+    vae: VideoVae, *, steps: int, seed: int, report: Report, sharpness: float = 0.05, done: int = 0
+) -> Iterator[int]:
+    """Train the decoder in place, to draw what the encoder kept; yields the number of each step.
+
+    Args:
+        vae: Its encoder stays as it is.
+        steps: Of the whole stage.
+        seed: Of the clips.
+        report: Takes the log.
+        sharpness: How much the slopes of the picture count, beside the picture: outlines.
+        done: Steps of the stage that the decoder has behind it; rates go on from there.
+    """
+    random = np.random.default_rng((seed, done))
     decoder = vae.decoder.requires_grad_()
     for weight in decoder.parameters():
         weight.data = weight.data.contiguous()  # the optimiser sees kernels as matrices
@@ -131,7 +144,7 @@ def fit_decoder(vae: VideoVae, *, steps: int, seed: int, report: Report) -> Iter
     short = clips(random, frames=_SHORT, count=2)
     whole = clips(random, frames=CHUNK_FRAMES, count=1)
     channels = vae.config.decoder.latent_channels
-    for step in range(steps):
+    for step in range(done, steps):
         for optimiser in optimisers:
             optimiser.param_groups[0]["lr"] = _DECODER_RATE * _rate_share(step, steps)
         clip = next(short if random.random() < _SHORT_SHARE else whole)
@@ -141,7 +154,7 @@ def fit_decoder(vae: VideoVae, *, steps: int, seed: int, report: Report) -> Iter
         with torch.autocast(clip.device.type, torch.bfloat16):
             drawn = decoder(latents)
         error = drawn.float() - clip
-        _picture_loss(error).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        _picture_loss(error, sharpness).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         for kernel, matrix in zip(kernels, matrices, strict=True):
             matrix.grad = None if kernel.grad is None else kernel.grad.flatten(1)
         nn.utils.clip_grad_norm_(others, _CLIP)
@@ -167,7 +180,12 @@ def save(vae: VideoVae, source: Path, folder: Path) -> None:
     shutil.move(part, folder / "model.safetensors")
 
 
-def _picture_loss(error: Tensor) -> Tensor:
+def _done(folder: Path) -> int:
+    progress = folder / _PROGRESS
+    return int(progress.read_text()) if progress.exists() else 0
+
+
+def _picture_loss(error: Tensor, sharpness: float) -> Tensor:
     """Squares, a little of magnitudes, and the same for slopes in time and space."""
     time = error[:, :, 1:] - error[:, :, :-1]
     slopes = error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()
@@ -175,7 +193,7 @@ def _picture_loss(error: Tensor) -> Tensor:
         error.square().mean()
         + 0.15 * error.abs().mean()
         + 0.3 * time.square().mean()
-        + 0.05 * slopes
+        + sharpness * slopes
     )
     return loss
 
@@ -187,20 +205,35 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--encoder", type=int, default=0, metavar="STEPS")
     parser.add_argument("--decoder", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--sharpness", type=float, default=0.05, help="share of slopes in the loss")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of the CPU")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
 
-    vae = load_vae(options.vae)
+    done = _done(options.out)
+    if done and options.encoder:
+        parser.error(f"{options.out} has a decoder under way: no new encoder there")
+    if done:
+        say(f"going on at decoder step {done}")
+    vae = load_vae(options.out if done else options.vae)
     torch.manual_seed(options.seed)
     if options.encoder:
         vae.config = fit_encoder(vae, steps=options.encoder, seed=options.seed, report=say)
         save(vae, options.vae, options.out)
-    for step in fit_decoder(vae, steps=options.decoder, seed=options.seed, report=say):
+    stage = fit_decoder(
+        vae,
+        steps=options.decoder,
+        seed=options.seed,
+        report=say,
+        sharpness=options.sharpness,
+        done=done,
+    )
+    for step in stage:
         if step % _SAVE_EVERY == 0 or step == options.decoder:
             save(vae, options.vae, options.out)
+            (options.out / _PROGRESS).write_text(str(step))
     say(f"through the VAE and back: {quality(vae):.1f} dB")
 
 

@@ -1,6 +1,7 @@
 """Places of the drawn world: a colour for every point of an endless plane. Pure numpy.
 
-Every place has structure of about the size of a thing all over it, so that a moving camera shows.
+Every place with a name has structure of about the size of a thing all over it, so that a moving
+camera shows. Plain backgrounds have none, and neither has what is drawn when nobody names a place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,27 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
+
+COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
+    {
+        "red": (0.92, 0.1, 0.1),
+        "orange": (1.0, 0.52, 0.05),
+        "yellow": (1.0, 0.9, 0.1),
+        "green": (0.1, 0.72, 0.18),
+        "blue": (0.1, 0.22, 0.95),
+        "purple": (0.58, 0.12, 0.82),
+        "pink": (1.0, 0.45, 0.72),
+        "white": (1.0, 1.0, 1.0),
+        "black": (0.04, 0.04, 0.04),
+        "brown": (0.48, 0.27, 0.1),
+    }
+)
+"""Colours of things and of plain backgrounds."""
+
+UNNAMED = "unnamed"
+"""The place of captions that name none."""
+
+_UNNAMED_COLOUR = (0.72, 0.76, 0.8)
 
 Place = Callable[[Array, Array, float], Array]
 """Points (x to the right, y up, the frame is two high) and a phase to RGB 0..1 in a last axis."""
@@ -106,6 +128,20 @@ def _checkerboard(x: Array, y: Array, phase: float) -> Array:
     return mix((0.42, 0.42, 0.42), (0.86, 0.86, 0.84), field * 3 + 0.5)
 
 
+def _plain(colour: Colour) -> Place:
+    """One colour everywhere."""
+
+    def place(x: Array, _y: Array, _phase: float) -> Array:
+        return np.broadcast_to(np.asarray(colour, np.float32), (*x.shape, 3))
+
+    return place
+
+
+PLAIN: MappingProxyType[str, str] = MappingProxyType(
+    {f"plain {colour}": colour for colour in COLOURS}
+)
+"""Name of each plain background -> its colour."""
+
 PLACES: MappingProxyType[str, Place] = MappingProxyType(
     {
         "snow": _snow,
@@ -117,6 +153,8 @@ PLACES: MappingProxyType[str, Place] = MappingProxyType(
         "desert": _desert,
         "sea": _sea,
         "checkerboard": _checkerboard,
+        **{name: _plain(COLOURS[colour]) for name, colour in PLAIN.items()},
+        UNNAMED: _plain(_UNNAMED_COLOUR),
     }
 )
 """Every place of the drawn world by its name."""

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from inference.nano.backgrounds import PLACES
+from inference.nano.backgrounds import COLOURS, PLACES, PLAIN, UNNAMED
 from inference.nano.scenes import (
-    COLOURS,
     HIDING,
     MOTION_LEVELS,
     STRAIGHT_MOVES,
@@ -20,55 +19,26 @@ from inference.nano.scenes import (
     is_held_out,
 )
 from inference.nano.shapes import OUTLINES
+from inference.nano.words import (
+    DIRECTED,
+    HARMLESS,
+    MOVES,
+    ODD_ADJECTIVES,
+    ODD_ENDINGS,
+    OPENINGS,
+    THINGS,
+    UNDIRECTED,
+    USUAL_COLOURS,
+    WHERE,
+    plural,
+)
 from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.prompts import suffix
 
 Choice = TypeVar("Choice")
 
-_THINGS = MappingProxyType(
-    {
-        "ball": ("ball", "ball", "circle", "sphere"),
-        "square": ("square", "square", "box", "cube"),
-        "ring": ("ring", "ring", "hoop"),
-        "tree": ("tree", "tree", "fir tree"),
-        "house": ("house", "house", "hut"),
-        "boat": ("boat", "boat", "sailing boat"),
-        "moon": ("moon", "moon", "crescent"),
-    }
-)
-_PLACES = MappingProxyType(
-    {
-        "snow": ("in the snow", "in snow", "on a snowy field", "in a snowy landscape", "in winter"),
-        "night": ("in the night sky", "at night", "under the stars", "in space"),
-        "sunset": ("at sunset", "in the sunset", "in the evening", "in front of a sunset"),
-        "meadow": ("on a meadow", "on green grass", "in a green field", "in a park"),
-        "sky": ("in the blue sky", "in the sky", "among the clouds"),
-        "city": ("in the city at night", "over a city", "above city lights", "in the city"),
-        "desert": ("in the desert", "over sand dunes", "on the sand"),
-        "sea": ("on the sea", "by the ocean", "on the water", "over the waves"),
-        "checkerboard": ("on a checkerboard", "on a chessboard", "on grey tiles"),
-    }
-)
-_ACTIONS = ("moving", "moving", "moving", "going", "flying", "sliding", "drifting", "rolling")
-_WAYS = MappingProxyType(
-    {
-        Move.LEFT: ("to the left", "to the left", "left", "towards the left"),
-        Move.RIGHT: ("to the right", "to the right", "right", "towards the right"),
-        Move.UP: ("up", "up", "upwards", "to the top"),
-        Move.DOWN: ("down", "down", "downwards", "to the bottom"),
-    }
-)
-_PHRASES = MappingProxyType(
-    {
-        Move.STILL: ("standing still", "resting", "not moving"),
-        Move.BOUNCE: ("bouncing", "jumping", "bouncing up and down"),
-        Move.CIRCLE: ("circling", "moving in a circle", "going round"),
-        Move.GROW: ("growing", "getting bigger", "coming closer"),
-        Move.SHRINK: ("shrinking", "getting smaller", "going away"),
-    }
-)
 _OTHERS = MappingProxyType(
-    {"thing": OUTLINES, "colour": COLOURS, "place": PLACES, "motion": MOTION_LEVELS}
+    {"thing": OUTLINES, "colour": COLOURS, "place": WHERE, "motion": MOTION_LEVELS}
 )
 _PAIRS = (
     (Move.LEFT, Move.RIGHT),
@@ -77,16 +47,16 @@ _PAIRS = (
     (Camera.TILT_UP, Camera.TILT_DOWN),
     (Camera.ZOOM_IN, Camera.ZOOM_OUT),
 )
+_PLAIN_SHARE = 0.4
+"""Scenes without a place: people ask for them often."""
+
+_UNNAMED_FACTOR = 4
+"""How many times as often as one plain background there is none that a caption names."""
+
+_USUAL_SHARE = 0.1
+"""Scenes whose thing has the colour that it has when nobody names one."""
+
 _OPPOSITES = MappingProxyType(dict(_PAIRS) | {second: first for first, second in _PAIRS})
-_OPENINGS = ("a video of", "a cartoon of", "a beautiful picture of", "we see", "there is")
-_DISTRACTORS = (
-    ", cinematic",
-    ", high quality",
-    ", beautiful light, 4k",
-    ", made for my friend",
-    ", very detailed",
-    ", while the music plays",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +78,19 @@ def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) 
         image: Leave out all that moves.
     """
     choose = _Chooser(random)
-    opening = choose(_OPENINGS) + " " if choose.chance(0.12) else ""
-    article = "an" if scene.colour[0] in "aeiou" else "a"
-    subject = f"{choose((article, article, article, 'the', 'one'))} {_name(scene, choose)}"
-    where, phrase = choose(_PLACES[scene.place]), _phrase(scene, choose)
-    silent_move, silent_place, place_first = (choose.chance(p) for p in (0.06, 0.06, 0.08))
+    opening = choose(OPENINGS) + " " if choose.chance(0.12) else ""
+    subject = _subject(scene, choose)
+    where, phrase = _where(scene, choose), _phrase(scene, choose)
+    silent_move, silent_place, place_first = (choose.chance(p) for p in (0.06, 0.03, 0.08))
     parts = [subject]
     if not (image or silent_move):
         parts.append(phrase)
-    if not silent_place:
+    if where and not silent_place:
         parts.insert(0 if place_first else len(parts), where + "," * place_first)
-    ending = choose(_DISTRACTORS) if choose.chance(0.15) else ""
+    odd = choose(ODD_ENDINGS)
+    if choose.chance(0.12):
+        parts.append(odd)
+    ending = choose(HARMLESS) if choose.chance(0.15) else ""
     prompt = opening + " ".join(parts) + ending + choose(("", "", "."))
     return Caption(prompt=prompt, suffix=suffix_of(prompt, scene, image=image))
 
@@ -129,7 +101,9 @@ def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> 
     What is small in the picture drowns in captions that also say what is large.
     """
     choose = _Chooser(random)
-    said, phrase = [_name(scene, choose), choose(_PLACES[scene.place])], _phrase(scene, choose)
+    said, phrase = [f"{scene.colour} {choose(THINGS[scene.thing])}"], _phrase(scene, choose)
+    if scene.place != UNNAMED:
+        said.append(_where(scene, choose))
     if not image:
         said += [phrase, phrase, f"something {phrase}", f"a thing {phrase}"]
     prompt = choose(said)
@@ -139,9 +113,8 @@ def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> 
 def plain(scene: Scene) -> Caption:
     """Put all of a scene into the words that are the most usual for it."""
     article = "an" if scene.colour[0] in "aeiou" else "a"
-    way = _WAYS.get(scene.move)
-    phrase = f"moving {way[0]}" if way else _PHRASES[scene.move][0]
-    prompt = f"{article} {scene.colour} {scene.thing} {phrase} {_PLACES[scene.place][0]}"
+    where = "" if scene.place == UNNAMED else f" {WHERE[scene.place][0]}"
+    prompt = f"{article} {scene.colour} {scene.thing} {MOVES[scene.move][0]}{where}"
     return Caption(prompt=prompt, suffix=suffix_of(prompt, scene))
 
 
@@ -163,15 +136,32 @@ def contradicted(scene: Scene, attribute: str) -> Scene | None:
     return replace(scene, **change)
 
 
-def _name(scene: Scene, choose: _Chooser) -> str:
-    return f"{scene.colour} {choose(_THINGS.get(scene.thing, (scene.thing,)))}"
+def _subject(scene: Scene, choose: _Chooser) -> str:
+    """Name the thing: mostly its colour too, now and then as several, or with words too many."""
+    noun, article = choose(THINGS[scene.thing]), choose(("a", "a", "a", "the", "one"))
+    several, odd = choose(("", "some ", "two ")), choose(ODD_ADJECTIVES)
+    plurals, silent, too_many = (choose.chance(p) for p in (0.08, 0.35, 0.12))
+    words = [plural(noun) if plurals else noun]
+    if not (silent and USUAL_COLOURS.get(scene.thing) == scene.colour):
+        words.insert(0, scene.colour)
+    if too_many:
+        words.insert(0, odd)
+    name = " ".join(words)
+    if plurals:
+        return several + name
+    return ("an " if article == "a" and name[0] in "aeiou" else f"{article} ") + name
+
+
+def _where(scene: Scene, choose: _Chooser) -> str:
+    """Say where it is; nothing for a scene whose place nobody names."""
+    return choose(WHERE.get(scene.place, ("",)))
 
 
 def _phrase(scene: Scene, choose: _Chooser) -> str:
     """Say what the thing does."""
-    if scene.move in _WAYS:
-        return f"{choose(_ACTIONS)} {choose(_WAYS[scene.move])}"
-    return choose(_PHRASES[scene.move])
+    way = choose(DIRECTED.get(scene.move, MOVES[scene.move]))
+    silent, undirected = choose.chance(0.2), choose(UNDIRECTED.get(scene.move, (way,)))
+    return undirected if silent else way
 
 
 def suffix_of(prompt: str, scene: Scene, *, image: bool = False) -> str:
@@ -191,14 +181,20 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
     Defaults of the product (fair motion, excellent, no camera) are the most frequent.
     """
     choose = _Chooser(random)
+    named = [place for place in PLACES if place not in PLAIN and place != UNNAMED]
     while True:
-        thing, colour, place = choose(list(OUTLINES)), choose(list(COLOURS)), choose(list(PLACES))
+        thing, colour = choose(list(OUTLINES)), choose(list(COLOURS))
+        if choose.chance(_USUAL_SHARE):
+            colour = USUAL_COLOURS.get(thing, colour)
+        place = choose(named)
+        if choose.chance(_PLAIN_SHARE):
+            place = choose([*PLAIN, *[UNNAMED] * _UNNAMED_FACTOR])
         if (colour, place) not in HIDING and is_held_out(colour, thing) == held_out:
             break
     camera = Camera.NONE
     if choose.chance(0.35):
         camera = choose([camera for camera in Camera if camera is not Camera.NONE])
-    others = (Move.STILL, Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK)
+    others = (Move.STILL, Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK, Move.SPIN)
     move = choose(STRAIGHT_MOVES) if choose.chance(0.75) else choose(others)
     if camera not in (Camera.NONE, Camera.STATIC) and choose.chance(0.8):
         move = Move.STILL

@@ -12,25 +12,11 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from inference.nano.backgrounds import PLACES, Array, Colour
+from inference.nano.backgrounds import COLOURS, PLACES, PLAIN, Array, mix
 from inference.nano.shapes import OUTLINES
+from inference.nano.silhouettes import FACING, SILHOUETTES, Tone
 from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import NANO_SIZES, PixelSize
-
-COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
-    {
-        "red": (0.92, 0.1, 0.1),
-        "orange": (1.0, 0.52, 0.05),
-        "yellow": (1.0, 0.9, 0.1),
-        "green": (0.1, 0.72, 0.18),
-        "blue": (0.1, 0.22, 0.95),
-        "purple": (0.58, 0.12, 0.82),
-        "pink": (1.0, 0.45, 0.72),
-        "white": (1.0, 1.0, 1.0),
-        "black": (0.04, 0.04, 0.04),
-        "brown": (0.48, 0.27, 0.1),
-    }
-)
 
 HIDING = frozenset(
     {
@@ -46,6 +32,7 @@ HIDING = frozenset(
         ("brown", "desert"),
         ("blue", "sky"),
         ("blue", "sea"),
+        *((colour, name) for name, colour in PLAIN.items()),
     }
 )
 """Colours that cannot be told from a place; such scenes are neither trained nor measured."""
@@ -92,6 +79,11 @@ time it is, and the time nothing before it knows the words: neither would be lea
 _EDGE = 1.6
 """Pixels over which an outline fades: a sharper one is finer than the VAE can keep."""
 
+_TURNS = 2.5
+"""Turns of what spins, in the time in which it would cross the frame."""
+
+_DARKER = 0.55
+_LIGHTER = 0.5
 _CAMERA_SHARE = 0.8
 _ZOOM_EXPONENT = 1.7
 
@@ -108,6 +100,7 @@ class Move(StrEnum):
     CIRCLE = "circle"
     GROW = "grow"
     SHRINK = "shrink"
+    SPIN = "spin"
 
 
 STRAIGHT_MOVES = (Move.LEFT, Move.RIGHT, Move.UP, Move.DOWN)
@@ -182,11 +175,37 @@ def _layers(
     x, y, pixel = _viewed(scene, size, time)
     picture = PLACES[scene.place](x, y, float(random.uniform(0, PHASES)))
     centre_x, centre_y, radius = _path(scene, size.width / size.height, time, random)
-    inner_x, inner_y = (x - centre_x) / radius, (y - centre_y) / radius
-    distance = radius * OUTLINES[scene.thing](inner_x, inner_y)
-    seen: Array = np.clip(0.5 - distance / (_EDGE * pixel), 0, 1)
-    light = 0.93 + 0.07 * np.clip(inner_y, -1, 1)[..., None]
-    return picture, np.array(COLOURS[scene.colour], np.float32) * light, seen
+    across, up = (x - centre_x) / radius, (y - centre_y) / radius
+    light = 0.93 + 0.07 * np.clip(up, -1, 1)[..., None]
+    inner_x, inner_y = _turned(scene, across, up, time)
+    fade = _EDGE * pixel / radius
+    seen: Array = np.clip(0.5 - OUTLINES[scene.thing](inner_x, inner_y) / fade, 0, 1)
+    tones = tones_of(scene.colour)
+    colour: Array = np.broadcast_to(tones[Tone.BODY], (*seen.shape, 3))
+    for part in SILHOUETTES.get(scene.thing, ()):
+        colour = mix(colour, tones[part.tone], 0.5 - part.outline(inner_x, inner_y) / fade)
+    return picture, colour * light, seen
+
+
+def tones_of(colour: str) -> dict[Tone, Array]:
+    """Return what the parts of a thing of a colour look like."""
+    body = np.array(COLOURS[colour], np.float32)
+    return {
+        Tone.BODY: body,
+        Tone.DARK: body * np.float32(_DARKER),
+        Tone.LIGHT: body + (1 - body) * np.float32(_LIGHTER),
+    }
+
+
+def _turned(scene: Scene, x: Array, y: Array, time: Array) -> tuple[Array, Array]:
+    """Turn a thing the way it goes, and around its middle if it spins."""
+    if scene.move is Move.LEFT and scene.thing in FACING:
+        return -x, y
+    if scene.move is not Move.SPIN:
+        return x, y
+    angle = (2 * np.pi * _TURNS * _speed(scene.motion, time) * time)[:, None, None]
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return x * cosine - y * sine, x * sine + y * cosine
 
 
 def _travel(motion: Motion, time: Array) -> float:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.floating[Any]]
-
-Outline = Callable[[Array, Array], Array]
-"""Negative inside; x to the right and y up, about -1..1 across the thing."""
+from inference.nano.silhouettes import SILHOUETTES, Array, Outline, whole
 
 
 def _both(one: Array, other: Array) -> Array:
@@ -118,6 +112,7 @@ OUTLINES: MappingProxyType[str, Outline] = MappingProxyType(
         "fish": _fish,
         "boat": _boat,
         "sun": _sun,
+        **{name: whole(parts) for name, parts in SILHOUETTES.items()},
     }
 )
 """Every thing of the drawn world by its name."""

@@ -22,7 +22,7 @@ class PerfectStudio:
     def __init__(self, folder):
         self.folder = folder
 
-    def shoot(self, scene, *, inputs=None, extra=""):
+    def shoot(self, scene, *, inputs=None, prompt=None):
         return render(scene, _SIZE, 49)
 
     def extend(self, scene):
@@ -37,7 +37,7 @@ class PerfectStudio:
 class ContraryStudio(PerfectStudio):
     """Draws everything moving the wrong way."""
 
-    def shoot(self, scene, *, inputs=None, extra=""):
+    def shoot(self, scene, *, inputs=None, prompt=None):
         wrong = {
             Move.LEFT: Move.RIGHT,
             Move.RIGHT: Move.LEFT,
@@ -48,16 +48,27 @@ class ContraryStudio(PerfectStudio):
 
 
 def table(installation, folder, lines=None):
-    measured = islice(evaluate(installation, scenes=4, folder=folder), lines)
+    measured = islice(evaluate(installation, scenes=6, folder=folder), lines)
     return {line.what.strip(): line for line in measured}
 
 
 @pytest.mark.slow
 def test_a_perfect_engine_gets_full_marks(tmp_path):
     lines = table(PerfectStudio(tmp_path), tmp_path)
-    for what in ("colour", "place", "direction", "left or right", "up or down", "camera"):
+    for what in (
+        "colour",
+        "place",
+        "direction",
+        "left or right",
+        "up or down",
+        "camera",
+        "plain background",
+        "no background named",
+        "unknown words harmless",
+        "as people type it: place",
+    ):
         assert lines[what].value == f"{lines[what].count} (100 %)", what
-    assert lines["direction"].count == 4
+    assert lines["direction"].count == 6
     assert lines["same seed, same bytes"].value == "1 (100 %)"
     assert float(lines["motion levels, Spearman"].value) == pytest.approx(1, abs=0.11)
     assert float(lines["saturation, excellent to terrible"].value.removesuffix(" x")) > 1.5
@@ -66,6 +77,6 @@ def test_a_perfect_engine_gets_full_marks(tmp_path):
 
 
 def test_an_engine_that_moves_the_wrong_way_gets_none_for_direction(tmp_path):
-    lines = table(ContraryStudio(tmp_path), tmp_path, lines=4)
+    lines = table(ContraryStudio(tmp_path), tmp_path, lines=5)
     assert lines["direction"].value == "0 (0 %)"
-    assert lines["colour"].value == "4 (100 %)"
+    assert lines["colour"].value == "6 (100 %)"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.training import measure
-from inference.nano.backgrounds import PLACES
+from benchmarks.training.prompts import COUNT, held_out, typed
+from inference.nano.backgrounds import COLOURS, PLACES
 from inference.nano.scenes import (
-    COLOURS,
     HIDING,
     MOTION_LEVELS,
     WIDE,
@@ -19,6 +19,7 @@ from inference.nano.scenes import (
     render,
 )
 from inference.nano.shapes import OUTLINES
+from inference.nano.silhouettes import SILHOUETTES
 from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import NANO_SIZES
 
@@ -156,3 +157,56 @@ def test_about_one_pair_in_ten_is_held_out_and_none_of_a_kind_completely():
     assert len(held) == pytest.approx(len(COLOURS) * len(OUTLINES) / 10, rel=0.2)
     assert {colour for colour, _ in held} == set(COLOURS)
     assert {thing for _, thing in held} == set(OUTLINES)
+
+
+@pytest.mark.parametrize("thing", ["fox", "horse", "train"])
+def test_what_looks_where_it_goes_is_turned_to_the_left(thing):
+    right, left = (
+        render(scene(thing=thing, move=move, place="plain white", motion=Motion.VERY_LOW), WIDE, 1)
+        for move in (Move.RIGHT, Move.LEFT)
+    )
+    masks = [(abs(one[0].astype(int) - 255).sum(-1) > 60) for one in (right, left)]
+    overlap = [
+        (masks[0] & one).sum() / (masks[0] | one).sum() for one in (masks[1], masks[1][:, ::-1])
+    ]
+    assert overlap[0] < overlap[1]
+
+
+def test_what_spins_comes_round_in_its_place():
+    turning = scene(thing="square", move=Move.SPIN, place="plain white")
+    corners = [cover(turning, WIDE, 25)[frame].max(1).sum() for frame in range(25)]
+    assert max(corners) > 1.2 * min(corners)
+    assert measure.direction_of(render(turning, WIDE, 49), "red") is Move.STILL
+
+
+@pytest.mark.parametrize("thing", SILHOUETTES)
+def test_a_silhouette_fills_its_frame_and_has_tones(thing):
+    x, y = np.meshgrid(np.linspace(-1.5, 1.5, 151), np.linspace(1.5, -1.5, 151))
+    inside = OUTLINES[thing](x, y) < 0
+    reach = abs(np.stack((x, y)))[:, inside].max()
+    assert 0.8 < reach < 1.3
+    assert 0.12 < inside.mean() * 9 / 4 < 0.7
+    assert len({part.tone for part in SILHOUETTES[thing]}) > 1
+
+
+@pytest.mark.slow
+def test_the_ruler_reads_drawn_answers_to_its_own_questions():
+    right = dict.fromkeys(("colour", "thing", "place", "move"), 0)
+    questions = [*held_out(COUNT), *typed()]
+    for asked in (question.scene for question in questions):
+        frames = render(asked, WIDE, 49)
+        right["colour"] += measure.colour_of_thing(frames, asked.place) == asked.colour
+        right["thing"] += measure.thing_of(frames, asked.colour, asked.place) == asked.thing
+        right["place"] += measure.place_of(frames) == asked.place
+        right["move"] += measure.direction_of(frames, asked.colour) is asked.move
+    for aspect, count in right.items():
+        assert count >= 0.97 * len(questions), aspect
+
+
+def test_questions_are_held_out_and_cover_every_thing_and_background():
+    asked = [question.scene for question in held_out(COUNT)]
+    assert all(is_held_out(one.colour, one.thing) for one in asked)
+    assert {one.thing for one in asked} == set(OUTLINES)
+    assert {one.place for one in asked} == set(PLACES)
+    assert not {(one.colour, one.place) for one in asked} & HIDING
+    assert len({one.seed for one in asked}) == len(asked) >= 100

@@ -67,6 +67,7 @@ def test_a_fitted_decoder_is_written_as_a_vae_that_loads(tmp_path):
     vae = load_vae(VAE)
     before = vae.decoder.conv_in.conv.weight.clone()
     assert list(fit_decoder(vae, steps=2, seed=0, report=print)) == [1, 2]
+    assert list(fit_decoder(vae, steps=2, seed=0, report=print, done=1)) == [2]
     save(vae, VAE, tmp_path)
 
     again = load_vae(tmp_path)

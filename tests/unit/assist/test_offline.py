@@ -10,9 +10,6 @@ import pytest
 from inference.assist.offline import draw
 from inference.assist.vocabulary import CAMERAS, CASTS
 from inference.engines.built_in import NANO_WORDS
-from inference.nano.backgrounds import PLACES
-from inference.nano.scenes import COLOURS
-from inference.nano.shapes import OUTLINES
 from tests.fakes.orders import a_spec, with_options
 
 SEEDS = range(2000)
@@ -51,9 +48,11 @@ def test_a_still_says_nothing_of_the_camera_nor_does_a_clip_that_has_a_camera():
 def test_nano_gets_the_words_that_it_was_trained_on():
     drawn = {NANO_WORDS.draw(a_spec(seed=seed)) for seed in SEEDS}
     assert len(drawn) > 1000
-    assert {line.split()[1] for line in drawn} == set(COLOURS)
-    assert {line.split()[2] for line in drawn} == set(OUTLINES)
-    assert len({line.split(" in ")[-1].split(" on ")[-1] for line in drawn}) >= len(PLACES)
+    assert {line.split()[1] for line in drawn} == set(NANO_WORDS.phrases["colours"])
+    assert {line.split()[2] for line in drawn} == set(NANO_WORDS.phrases["things"])
+    assert len({line.split(" in ")[-1].split(" on ")[-1] for line in drawn}) >= len(
+        NANO_WORDS.phrases["places"]
+    )
 
 
 def test_a_still_of_nano_moves_nowhere():

@@ -5,19 +5,16 @@ import re
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pytest
 from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.training.vocabulary import words
 from commands.parsing.flags import parse
 from inference.domain.vocabulary import Vocabulary
 from inference.engines.built_in import NANO, NANO_WORDS
-from inference.nano.backgrounds import PLACES
-from inference.nano.captions import brief, describe, draw_scene, plain
-from inference.nano.scenes import COLOURS, HIDING, Move
-from inference.nano.shapes import OUTLINES
+from inference.nano import korean
 from tests.fakes.options import OPTIONS
 from tests.fakes.orders import a_spec
 
@@ -28,21 +25,15 @@ TYPED = re.compile(r"(?:/generate|/image|@Rushes) +(?P<line>(?:a|the|one) [^`|\n
 QUOTED = re.compile(r'rushes (?:render|submit) "(?P<line>[^"]+)"')
 
 
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_the_file_knows_every_word_of_the_captions_it_was_made_from(seed, image):
-    scene = draw_scene(np.random.default_rng(seed))
-    for say in (describe, brief):
-        caption = say(scene, np.random.default_rng(seed), image=image)
-        assert NANO_WORDS.unknown(caption.prompt) == ()
-    assert NANO_WORDS.unknown(plain(scene).prompt) == ()
-
-
-def test_the_file_names_what_the_captions_name():
-    assert set(NANO_WORDS.phrases["colours"]) == set(COLOURS)
-    assert set(NANO_WORDS.phrases["things"]) == set(OUTLINES)
-    assert set(NANO_WORDS.phrases["places"]) == set(PLACES)
-    assert set(NANO_WORDS.phrases["moves"]) == {move.value for move in Move}
-    assert NANO_WORDS.hiding == HIDING
+def test_what_ships_knows_nothing_that_the_world_does_not_say():
+    """Its words come from the world as it was when it was trained; the world may have grown."""
+    world = words()
+    for kind, names in NANO_WORDS.phrases.items():
+        for name, said in names.items():
+            assert said[0] == world[kind][name][0]
+            assert set(said) <= set(world[kind][name])
+    assert {tuple(pair) for pair in world["hiding"]} >= NANO_WORDS.hiding
+    assert set(korean.SILENT) <= set(NANO_WORDS.korean)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +102,9 @@ def test_other_words_beside_the_weights_give_other_advice(tmp_path):
     kept = json.loads(resources.files("inference").joinpath(*WORDS).read_text("utf-8"))
     kept["things"]["fox"] = ["fox"]
     (tmp_path / "vocabulary.json").write_text(json.dumps(kept))
-    words = Vocabulary.read(tmp_path / "vocabulary.json")
-    assert "Things: ball, square" in words.advice()
-    assert "fox" in words.advice()
+    other = Vocabulary.read(tmp_path / "vocabulary.json")
+    assert "Things: ball, square" in other.advice()
+    assert "fox" in other.advice()
     assert "fox" not in NANO_WORDS.advice()
 
 
@@ -127,10 +118,12 @@ def test_any_text_is_taken(text):
 def test_random_prompts_have_known_words_only_and_show_the_thing(seed, frames):
     prompt = NANO_WORDS.draw(a_spec(seed=seed, frames=frames))
     assert NANO_WORDS.unknown(prompt) == ()
-    (colour,) = (name for name in COLOURS if name in prompt.split()[:2])
+    (colour,) = (name for name in NANO_WORDS.phrases["colours"] if name in prompt.split()[:2])
     places = {name for name, said in NANO_WORDS.phrases["places"].items() if said[0] in prompt}
     assert not {(colour, place) for place in places} & {
-        pair for pair in HIDING if prompt.endswith(NANO_WORDS.phrases["places"][pair[1]][0])
+        pair
+        for pair in NANO_WORDS.hiding
+        if prompt.endswith(NANO_WORDS.phrases["places"][pair[1]][0])
     }
 
 

@@ -1,0 +1,100 @@
+"""Write the words of the drawn world beside weights that were trained on it.
+
+    python -m benchmarks.training.vocabulary RUN/weights --without rocket "plain brown"
+
+Training does this for the weights that it writes. By hand it is needed where the ruler found that
+some names are not drawn: nano should not say that it knows them. The words of the weights that
+ship are theirs, and do not change with the world.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from benchmarks.training.reporting import say
+from inference.nano import korean
+from inference.nano.backgrounds import COLOURS
+from inference.nano.scenes import HIDING, Move
+from inference.nano.words import MOVES, SILENT, THINGS, WHERE, plural
+
+FILE_NAME = "vocabulary.json"
+
+_CAMERA = (
+    *("pan right", "pan left", "tilt up", "tilt down", "zoom in", "zoom out", "static"),
+    *("camera motion", "motion strength", "aesthetic score"),
+)
+_EXAMPLES = MappingProxyType(
+    {
+        "fox": ("foxes", "여우"),
+        "cat": ("cats", "고양이"),
+        "car": ("cars", "자동차"),
+        "ball": ("balls", "공"),
+        "star": ("stars", "별"),
+        "fish": ("fish", "물고기"),
+        "boat": ("boats", "배"),
+        "house": ("houses", "집"),
+    }
+)
+"""What people are told that nano draws, in English and Korean."""
+
+
+def words(*, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return the vocabulary of the drawn world, in the shape of its file.
+
+    Args:
+        without: Names of things and places that the weights do not draw.
+    """
+
+    def said(names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        each = {str(name): list(dict.fromkeys(ways)) for name, ways in names.items()}
+        return {name: ways for name, ways in each.items() if name not in without}
+
+    things = {name: (*nouns, *map(plural, nouns)) for name, nouns in THINGS.items()}
+    examples = [told for name, told in _EXAMPLES.items() if name not in without]
+    kinds = {
+        "colours": said({colour: (colour,) for colour in COLOURS}),
+        "things": said(things),
+        "moves": said({move.value: ways for move, ways in MOVES.items()}),
+        "places": said(WHERE),
+    }
+    names = {
+        kind: {name: list(stems) for name, stems in each.items() if name in kinds[kind]}
+        for kind, each in korean.KOREAN.items()
+    }
+    hiding = [list(pair) for pair in sorted(HIDING) if pair[1] in kinds["places"]]
+    return {
+        "draws": {"en": [english for english, _ in examples], "ko": [one for _, one in examples]},
+        **kinds,
+        "camera": list(_CAMERA),
+        "hiding": hiding,
+        "still": Move.STILL.value,
+        "silent": {"en": list(SILENT), "ko": list(korean.SILENT)},
+        "korean": {"names": names, "endings": list(korean.ENDINGS)},
+    }
+
+
+def write(folder: Path, *, without: Collection[str] = ()) -> None:
+    """Write the vocabulary into a folder of weights."""
+    text = json.dumps(words(without=without), ensure_ascii=False, indent=1)
+    (folder / FILE_NAME).write_text(text + "\n", "utf-8")
+
+
+def main() -> None:
+    """Write a vocabulary from the command line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("weights", type=Path, help="folder of the weights")
+    parser.add_argument(
+        "--without", nargs="*", default=[], choices=[*THINGS, *WHERE], metavar="NAME"
+    )
+    options = parser.parse_args()
+    write(options.weights, without=options.without)
+    say(str(options.weights / FILE_NAME))
+
+
+if __name__ == "__main__":
+    main()
