@@ -1,5 +1,7 @@
 """The words that training writes beside its weights are those of the captions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,3 +71,13 @@ def test_names_that_weights_do_not_draw_are_left_out(tmp_path):
     assert fewer.unknown("a rocket and a fox") == ("rocket",)
     assert "plain brown" not in fewer.phrases["places"]
     assert ("brown", "plain brown") not in fewer.hiding
+
+
+@pytest.mark.model
+def test_the_shipped_tokenizer_has_tokens_for_every_word_of_the_world(known):
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = Path(__file__).parents[2] / "inference/weights/nano/text_encoder"
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for word in known.known:
+        assert "<unk>" not in tokenizer.encode(word).tokens
+        assert len(tokenizer.encode(word).tokens) <= 8, word
