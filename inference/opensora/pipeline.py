@@ -29,6 +29,7 @@ from inference.opensora.geometry import (
     schedule_ratio,
     timesteps,
 )
+from inference.opensora.networks import winograd
 from inference.opensora.networks.fp8 import use_fp8
 from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V, SamplingPreset
 from inference.opensora.prompts import suffix
@@ -141,11 +142,12 @@ class OpenSoraPipeline:
         Raises:
             CheckpointError: A part is missing or broken.
         """
+        transformer = checkpoint.load_transformer(folder / "transformer", on_progress=on_progress)
+        vae = checkpoint.load_vae(folder / "vae", on_progress=on_progress)
+        winograd.prepare(vae)
         return cls(
-            transformer=checkpoint.load_transformer(
-                folder / "transformer", on_progress=on_progress
-            ),
-            vae=checkpoint.load_vae(folder / "vae", on_progress=on_progress),
+            transformer=transformer,
+            vae=vae,
             text_encoder=checkpoint.load_text_encoder(
                 folder / "text_encoder", on_progress=on_progress
             ),

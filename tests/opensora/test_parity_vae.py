@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 
 from inference.opensora import checkpoint  # noqa: E402
+from inference.opensora.networks import winograd  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.model
@@ -36,6 +37,20 @@ def test_decoding_equals_the_original(folder, case):
     pixels = model.decode(given["in/z_dec"])
 
     torch.testing.assert_close(pixels, given["dec"], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("folder", "case"), vectors.cases("vae13"))
+def test_the_fast_convolutions_of_a_cpu_equal_the_original_too(folder, case):
+    given = vectors.tensors(folder, "vae13", case["case"])
+    model = vectors.vae(folder)
+    winograd.prepare(model)
+
+    with torch.inference_mode():
+        pixels = model.decode(given["in/z_dec"])
+        moments = torch.cat(model.moments(given["in/x"]), dim=1)
+
+    torch.testing.assert_close(pixels, given["dec"], rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(moments, given["moments"], rtol=0, atol=TOLERANCE)
 
 
 @pytest.fixture(scope="module")

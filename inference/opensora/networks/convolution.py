@@ -10,11 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.opensora.networks import winograd
 from inference.opensora.networks.normalisation import with_past
 
 LARGEST = 2**31 - 1
 """Elements of one sample that a convolution may see: kernels count them in 32 bits, and have been
 wrong beyond without a word (pytorch#163539)."""
+
+_OUTPUTS_AT_ONCE = 16
+"""Channels that oneDNN makes for the price of one: what a register of AVX-512 holds."""
 
 _ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
@@ -70,11 +74,48 @@ def _convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
     if plain or torch.is_grad_enabled():
         out: Tensor = conv(x)
         return out
+    if (mixed := winograd.prepared(conv, x)) is not None:
+        found = winograd.convolved_together(conv, mixed, x)
+        if rest := found.shape[2] % winograd.TOGETHER:
+            found[:, :, -rest:] = _by_onednn(conv, x[:, :, -rest - 2 :])
+        return found
+    if _has_few_outputs(conv):
+        return _frame_by_frame(conv, x)
+    return _by_onednn(conv, x)
+
+
+def _by_onednn(conv: nn.Conv3d, x: Tensor) -> Tensor:
     # torch leaves small inputs to a kernel of its own, which takes several times as long
     found: Tensor = torch.ops.aten.mkldnn_convolution(
         x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups
     )
     return found
+
+
+def _has_few_outputs(conv: nn.Conv3d) -> bool:
+    together = conv.kernel_size[0] * conv.out_channels
+    return together <= _OUTPUTS_AT_ONCE and conv.stride == conv.dilation == (1, 1, 1)
+
+
+def _frame_by_frame(conv: nn.Conv3d, x: Tensor) -> Tensor:
+    """Convolve each frame with all parts of the kernel at once, and sum what belongs together."""
+    outputs, kernel, made = conv.out_channels, conv.kernel_size[0], x.shape[2]
+    made -= kernel - 1
+    frames = x.transpose(1, 2)
+    parts = torch.ops.aten.mkldnn_convolution(
+        frames.flatten(0, 1),
+        conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1),
+        None,
+        conv.padding[1:],
+        (1, 1),
+        (1, 1),
+        1,
+    )
+    parts = parts.unflatten(0, frames.shape[:2]).unflatten(2, (kernel, outputs))
+    found: Tensor = parts[:, :made, 0] + (0 if conv.bias is None else conv.bias[:, None, None])
+    for part in range(1, kernel):
+        found += parts[:, part : part + made, part]
+    return found.transpose(1, 2)
 
 
 def _pointwise(conv: nn.Conv3d, x: Tensor) -> Tensor:

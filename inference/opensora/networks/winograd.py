@@ -1,0 +1,121 @@
+"""Convolutions over time with half the multiplications: Winograd's minimal filtering F(4, 3).
+
+Four frames of a convolution that sees three at a time need twelve products of a frame with a part
+of the kernel. Six are enough when six frames are mixed first (`_MIXED`), convolved in space alone
+by kernels that were mixed as well (`_KERNELS`), and mixed again (`_FRAMES`): the same polynomials
+multiplied by their values at 0, 1, -1, 2, -2 and infinity (Lavin & Gray, "Fast Algorithms for
+Convolutional Neural Networks", arXiv:1509.09308). Results are the same but for rounding.
+
+On a CPU the convolutions of nano are bound by multiplications, and this pays.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+TOGETHER = 4
+"""Frames that are made at a time."""
+
+_SEEN = 3
+"""Frames that the kernel sees."""
+
+_MIXED = torch.tensor(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    dtype=torch.float32,
+)
+_KERNELS = torch.tensor(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    dtype=torch.float64,
+)
+_FRAMES = torch.tensor(
+    [
+        [1, 1, 1, 1, 1, 0],
+        [0, 1, -1, 2, -2, 0],
+        [0, 1, 1, 4, 4, 0],
+        [0, 1, -1, 8, -8, 1],
+    ],
+    dtype=torch.float32,
+)
+_AT_ONE = 1
+"""Of the six: the value at 1, which counts once in each frame. A bias belongs there."""
+
+_CHANNELS = 16
+"""Of a clip, at least, so that mixing costs less than it saves."""
+
+
+def prepare(network: nn.Module) -> None:
+    """Mix the kernels of a network, in fp32 on the CPU, whose weights do not change any more."""
+    for conv in network.modules():
+        if isinstance(conv, nn.Conv3d) and _pays(conv):
+            conv.register_buffer("mixed", mixed_kernels(conv.weight), persistent=False)
+
+
+def prepared(conv: nn.Conv3d, x: Tensor) -> Tensor | None:
+    """Return the mixed kernels of a convolution, if it has them and the clip is long enough."""
+    if x.shape[2] < TOGETHER + _SEEN - 1:
+        return None
+    mixed: Tensor | None = getattr(conv, "mixed", None)
+    return mixed
+
+
+def mixed_kernels(weight: Tensor) -> Tensor:
+    """Mix the parts of a kernel, [O, I, 3, H, W] to [6, O, I, H, W], each channels-last."""
+    mixed = torch.einsum("mk,oikhw->mohwi", _KERNELS.to(weight.device), weight.double())
+    return mixed.to(weight.dtype).contiguous().movedim(-1, 2)
+
+
+def convolved_together(conv: nn.Conv3d, mixed: Tensor, x: Tensor) -> Tensor:
+    """Convolve as many frames as come in fours; the others are left to the caller.
+
+    Args:
+        conv: Of stride 1, pads nothing in time.
+        mixed: Its kernels, from `mixed_kernels`.
+        x: [B, C, T, H, W] with the frames that it needs, channels-last.
+
+    Returns:
+        [B, O, T - 2, H, W], the last (T - 2) % 4 frames not written.
+    """
+    batch, channels, frames, height, width = x.shape
+    made = frames - (_SEEN - 1)
+    out = x.new_empty(batch, made, height, width, conv.out_channels)
+    # one group after the other, in the same memory: it stays in the cache
+    inner = x.new_empty(len(_MIXED), height * width * channels)
+    outer = x.new_empty(len(_MIXED), height * width * conv.out_channels)
+    for sample, result in zip(x.movedim(1, -1), out, strict=True):
+        seen, rows = sample.reshape(frames, -1), result.view(made, -1)
+        for start in range(0, made - TOGETHER + 1, TOGETHER):
+            torch.mm(_MIXED, seen[start : start + len(_MIXED)], out=inner)
+            for at, (frame, kernel) in enumerate(zip(inner, mixed, strict=True)):
+                found = torch.ops.aten.mkldnn_convolution(
+                    frame.view(1, height, width, channels).movedim(-1, 1),
+                    kernel,
+                    conv.bias if at == _AT_ONE else None,
+                    conv.padding[1:],
+                    (1, 1),
+                    (1, 1),
+                    1,
+                )
+                outer[at] = found.movedim(1, -1).flatten()
+            torch.mm(_FRAMES, outer, out=rows[start : start + TOGETHER])
+    return out.movedim(-1, 1)
+
+
+def _pays(conv: nn.Conv3d) -> bool:
+    plain = conv.stride == (1, 1, 1) and conv.dilation == (1, 1, 1) and conv.groups == 1
+    seen = conv.kernel_size[0] == _SEEN and conv.padding == (0, 1, 1)
+    return plain and seen and min(conv.in_channels, conv.out_channels) >= _CHANNELS
