@@ -80,7 +80,8 @@ class CardView:
         if card.title or card.owner:
             head = Text(_clean(card.title), style="bold")
             if card.owner is not None:
-                head.append(f"  {_clean(card.owner.shown)}", style="not bold dim")
+                job = f" · {card.job}" if card.kind is CardKind.FAILED and card.job else ""
+                head.append(f"  {_clean(card.owner.shown)}{job}", style="not bold dim")
             yield head
         elif card.attachment is not None:
             yield Text(_clean(card.attachment.description), style="dim")

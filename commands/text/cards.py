@@ -72,9 +72,9 @@ def status(
         case JobState.DONE:
             return _done(job, locale, capabilities)
         case JobState.FAILED | JobState.REFUSED:
-            lines = ((job_lines.reason(job, locale),), job_lines.job_id(job, locale))
+            line = (job_lines.reason(job, locale),)  # every chat names the job beside its owner
             return _card(
-                job, CardKind.FAILED, locale, lines=lines, actions=job_buttons.after_failure(job)
+                job, CardKind.FAILED, locale, lines=(line,), actions=job_buttons.after_failure(job)
             )
         case JobState.CANCELLED:
             line = (text("card.cancelled", locale),)
@@ -140,7 +140,7 @@ def failure(job: Job, locale: str) -> Card:
         kind=CardKind.FAILED,
         lines=(
             parts("card.failure", locale, person=_person(job), reason=reason),
-            job_lines.job_id(job, locale),
+            *job_lines.failure_id(job, locale),
         ),
         buttons=job_buttons.buttons(job, job_buttons.after_failure(job), locale),
         job=job.id,

@@ -86,6 +86,11 @@ def reason(job: Job, locale: str) -> str:
     return member_text(failure, locale)
 
 
+def failure_id(job: Job, locale: str) -> tuple[Line, ...]:
+    """Return the line with the id of a failed job, unless its reason names the id already."""
+    return () if job.id in reason(job, locale) else (job_id(job, locale),)
+
+
 def job_id(job: Job, locale: str) -> Line:
     """Return the line with a job's id."""
     return (text("facts.job", locale, job=job.id),)

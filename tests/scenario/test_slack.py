@@ -252,6 +252,14 @@ async def test_direct_messages_make_clips(slack, house, alice):
 # -- buttons and home ------------------------------------------------------------------------
 
 
+async def test_a_greeting_is_answered_with_help_and_makes_nothing(house, alice, general):
+    alice.say(alice.dm, "Hello!")
+    alice.mention_app(general, "안녕하세요 :wave:")
+    for place in (alice.dm, general):
+        await alice.wait_for(place, lambda m: m.bot_id and "/rushes queue" in m.words)
+    assert await house.jobs() == []
+
+
 async def test_buttons_work_after_a_restart(slack, alice, general, make_house):
     async with make_house().open():
         await alice.command(general, "/generate", "a fox")

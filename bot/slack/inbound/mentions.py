@@ -14,6 +14,7 @@ from bot.slack.inbound.inbox import InboundRequest
 from bot.slack.inbound.messages import UserMessage
 from bot.slack.installations import Installation
 from bot.slack.origin import Origin, of_event
+from commands.parsing.greetings import is_greeting
 from commands.text import replies
 from commands.text.card import Card
 from inference.domain.errors import UserError
@@ -24,7 +25,7 @@ GENERATE = "/generate"
 """What a message without a command means."""
 
 HELP = "/rushes help"
-"""What a mention without a word means."""
+"""What a mention without a word means, and one that only says hello."""
 
 
 async def accept(
@@ -110,4 +111,6 @@ def _command_text(message: UserMessage, origin: Origin, deps: Dependencies, *, e
         said = deps.prefix.ours(said)
         return command_text.command(said, deps.services.commands.parents)
     prompt = command_text.prompt(said)
+    if empty == HELP and is_greeting(prompt):
+        return HELP
     return f"{GENERATE} {prompt}" if prompt else empty

@@ -244,7 +244,6 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
                     "This does not fit into the GPU's memory."
                     " Choose fewer frames or a lower resolution."
                 ),
-                "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",
             ],
@@ -255,7 +254,6 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 "That image is too small to animate. Please use a larger one.",
-                "job 7Q2FK9XDAB",
                 "[Info]",
             ],
         ),
@@ -265,7 +263,6 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 "The image could not be downloaded. Please attach it again.",
-                "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",
             ],
@@ -276,7 +273,6 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
             [
                 FOX,
                 "Something went wrong on our side. Tell the operator this id: 7Q2FK9XDAB",
-                "job 7Q2FK9XDAB",
                 "[Try again]",
                 "[Info]",
             ],

@@ -52,6 +52,13 @@ async def test_the_queue_shows_the_line_and_only_ours(call, jobs):
     assert card.private
 
 
+async def test_the_queue_says_what_is_being_cancelled(call, jobs):
+    await execute("/generate fox", call)
+    job = await jobs.get("JOB0000001", tenant="test:g1")
+    jobs.put(replace(job, state=JobState.RUNNING, cancel_requested_at=1.0))
+    assert "▶ fox · ada · cancelling · JOB0000001" in plain(await execute("/rushes queue", call))
+
+
 async def test_the_queue_says_what_runs_where_if_there_are_several_slots(call, jobs):
     for index in range(2):
         await execute(f"/generate fox {index}", call)
