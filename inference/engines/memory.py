@@ -1,6 +1,6 @@
 """Memory planning: peak memory by shapes, and the savings that lower it.
 
-The coefficients come from a dry run of the whole engine (`benchmarks/opensora_memory.py --derive`);
+The coefficients come from a dry run of the whole engine (`benchmarks/opensora/memory.py --derive`);
 they hold for all sizes, because everything large is linear in tokens or in pixels.
 """
 

@@ -14,8 +14,8 @@ pytest.importorskip("transformers")
 
 from rich.console import Console  # noqa: E402
 
-from benchmarks import opensora_all  # noqa: E402
-from benchmarks.opensora_job import Case, build_nano, matmul_peak  # noqa: E402
+from benchmarks.opensora import full_run  # noqa: E402
+from benchmarks.opensora.job import Case, build_nano, matmul_peak  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 
 pytestmark = pytest.mark.model
@@ -31,7 +31,7 @@ CASES = [
 
 def run(tmp_path, *, budget, steps=9, cases=CASES):
     said = io.StringIO()
-    found = opensora_all.run_all(
+    found = full_run.run_all(
         replace(build_nano(), steps=steps),
         cases,
         budget=budget,
@@ -44,7 +44,7 @@ def run(tmp_path, *, budget, steps=9, cases=CASES):
 
 @pytest.mark.slow
 def test_everything_is_measured_kept_and_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(opensora_all, "FEW_STEPS", 2)
+    monkeypatch.setattr(full_run, "FEW_STEPS", 2)
 
     found, said = run(tmp_path, budget=3600)
 
@@ -83,8 +83,8 @@ class Missing:
             raise ImportError(f"no module named {name}")
 
 sys.meta_path.insert(0, Missing())
-from benchmarks import opensora
-opensora.main(["--all", "--budget", "0"])
+from benchmarks.opensora.__main__ import main
+main(["--all", "--budget", "0"])
 """
 
 

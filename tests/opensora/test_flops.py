@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count  # noqa: E402
 
-from benchmarks import opensora_flops as flops  # noqa: E402
-from benchmarks.opensora_flops import LatentShape  # noqa: E402
+from benchmarks.opensora import flops  # noqa: E402
+from benchmarks.opensora.flops import LatentShape  # noqa: E402
 from inference.opensora.config import CoderConfig, TransformerConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.networks.transformer import STDiT3  # noqa: E402

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import opensora_slow as slow  # noqa: E402
+from benchmarks.opensora import slow  # noqa: E402
 from inference.opensora.config import CoderConfig, VaeConfig  # noqa: E402
 from inference.opensora.geometry import PixelSize, timesteps  # noqa: E402
 from inference.opensora.networks.attention import attend  # noqa: E402

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
-from benchmarks import opensora_flops as flops
-from benchmarks import opensora_slow as slow
-from benchmarks.opensora_flops import LatentShape
+from benchmarks.opensora import flops, slow
+from benchmarks.opensora.flops import LatentShape
 from inference.opensora.conditioning import continue_clip
 from inference.opensora.config import CoderConfig, TransformerConfig, VaeConfig
 from inference.opensora.geometry import (

@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.opensora_ablation import short_cuts
-from benchmarks.opensora_all import run_all
-from benchmarks.opensora_job import Case, Model, build, build_nano, matmul_peak, measure
+from benchmarks.opensora.ablation import short_cuts
+from benchmarks.opensora.full_run import run_all
+from benchmarks.opensora.job import Case, Model, build, build_nano, matmul_peak, measure
 from inference.opensora.geometry import PixelSize, official_size
 
 

@@ -20,9 +20,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import opensora_micro as micro
-from benchmarks.opensora_ablation import as_the_original, short_cuts
-from benchmarks.opensora_job import Case, Measured, Model, measure, on_gpu, operations, uses_triton
+from benchmarks.opensora import micro
+from benchmarks.opensora.ablation import as_the_original, short_cuts
+from benchmarks.opensora.job import Case, Measured, Model, measure, on_gpu, operations, uses_triton
 from inference.opensora.graphs import CudaRecorder, GraphCache
 from inference.opensora.networks import fp8
 from inference.opensora.step_plan import branch_counts, skipped
@@ -278,7 +278,7 @@ def _file(run: Run, model: Model, case: Case) -> Part:
             return x264(case)
         if missing:
             raise ImportError(f"not installed: {', '.join(missing)}")
-        from benchmarks.opensora_file import from_request_to_file  # noqa: PLC0415 - see there
+        from benchmarks.opensora.file import from_request_to_file  # noqa: PLC0415 - see there
 
         return from_request_to_file(model, case)
 

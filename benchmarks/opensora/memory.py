@@ -1,8 +1,8 @@
 """What Open-Sora v1.3 would take of a GPU, by a dry run without one (`tests/opensora/dry_run`).
 
-    python -m benchmarks.opensora_memory             peak memory beside the plan, by card and mode
-    python -m benchmarks.opensora_memory --derive    coefficients for `inference/engines/memory.py`
-    python -m benchmarks.opensora_memory --roofline  seconds by kind of work, if each operation took
+    python -m benchmarks.opensora.memory             peak memory beside the plan, by card and mode
+    python -m benchmarks.opensora.memory --derive    coefficients for `inference/engines/memory.py`
+    python -m benchmarks.opensora.memory --roofline  seconds by kind of work, if each operation took
                                                      what one H100 needs for it at best
     --plain                                          as on a card where Triton does not work
 

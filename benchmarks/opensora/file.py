@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.opensora_job import ATTENTION_ROWS, TEXT_TOKENS, Case, Model, on_gpu
+from benchmarks.opensora.job import ATTENTION_ROWS, TEXT_TOKENS, Case, Model, on_gpu
 from inference.domain.spec import Aspect, Resolution, Size, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Inputs, Monitor

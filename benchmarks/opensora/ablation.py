@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
-from benchmarks import opensora_slow as slow
-from benchmarks.opensora_job import (
+from benchmarks.opensora import slow
+from benchmarks.opensora.job import (
     ATTENTION_ROWS,
     Model,
     on_gpu,
