@@ -36,9 +36,9 @@ TEXT_TOKENS = 300
 
 _ENCODING = 50_000_000
 """Bytes that encoding the longest caption takes."""
-_EVALUATION, _EVALUATION_FP32 = 14.2, 9.7
+_EVALUATION, _EVALUATION_FP32 = 6.9, 9.7
 """Peak of one evaluation of the transformer, in tokens x hidden size, per branch: with weights of
-half the size, whose norms are computed in copies of fp32, and in fp32."""
+half the size, and in fp32."""
 _POSITIONS = 3
 """What is kept for every place of a frame, in hidden sizes."""
 _DECODING, _DECODING_SLICED = 8.02, 3.52

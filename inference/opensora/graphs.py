@@ -7,6 +7,7 @@ it holds for one shape, one number of branches and weights that stay where they 
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -119,7 +120,7 @@ class GraphCache:
         self, model: STDiT3, x: Tensor, timestep: Tensor, conditions: Conditions
     ) -> _Graph | None:
         for bound in self._graphs.values():
-            if bound.bound is conditions:
+            if bound.bound() is conditions:
                 return bound
         if _tokens(x) > self._most_tokens:
             self.clear()  # whatever is this large needs the memory
@@ -181,8 +182,8 @@ class _Graph:
     ) -> None:
         self._x, self._timestep = x.clone(), timestep.clone()
         self._conditions = _copied(conditions)
-        self.bound = conditions
-        """The conditions that are copied to where the graph reads them."""
+        self.bound = weakref.ref(conditions)
+        """The conditions that are copied to where the graph reads them, while their job lasts."""
         self._recording = recorder.record(
             lambda: model.denoise(self._x, self._timestep, self._conditions)
         )
@@ -193,7 +194,7 @@ class _Graph:
         """Take other conditions of the same shapes."""
         for mine, given in zip(_tensors(self._conditions), _tensors(conditions), strict=True):
             mine.copy_(given)
-        self.bound = conditions
+        self.bound = weakref.ref(conditions)
 
     def run(self, x: Tensor, timestep: Tensor) -> Tensor:
         """Evaluate the network."""

@@ -8,6 +8,7 @@ tensor up to a power of two. On the CPU nothing is copied at all.
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -114,6 +115,16 @@ def lock(piece: Tensor) -> None:
     failed = cudart.cudaHostRegister(piece.data_ptr(), piece.nbytes, 0)
     if int(failed):
         _log.warning("weights.not_page_locked", bytes=piece.nbytes, error=int(failed))
+        forget_error()
         return
     unlock = weakref.finalize(piece.untyped_storage(), cudart.cudaHostUnregister, piece.data_ptr())
     unlock.atexit = False  # the end of the process does it
+
+
+def forget_error() -> None:
+    """Clear what CUDA remembers of a call that failed: the next launch would report it as its own.
+
+    A launch is the only way that torch offers; an error that stays is reported by what follows.
+    """
+    with suppress(RuntimeError):
+        torch.ones(1, device="cuda")

@@ -79,3 +79,27 @@ def test_the_four_large_layers_of_every_block_can_and_nothing_else_is_changed():
 
 def test_a_cpu_does_not_multiply_it():
     assert not is_supported(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, NotImplementedError])
+def test_a_card_whose_library_refuses_does_not_multiply_it(monkeypatch, error):
+    def refused(*_args, **_how):
+        raise error("scaling by rows is not for this card")
+
+    randn = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *shape, **how: randn(*shape, dtype=how["dtype"]))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 9))
+    monkeypatch.setattr(fp8, "multiplied", refused)
+    assert not is_supported(torch.device("cuda"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, NotImplementedError])
+def test_a_card_whose_library_refuses_does_not_multiply_it(monkeypatch, error):
+    def refused(*_args, **_how):
+        raise error("scaling by rows is not for this card")
+
+    randn = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *shape, device, dtype: randn(*shape, dtype=dtype))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 9))
+    monkeypatch.setattr(fp8, "multiplied", refused)
+    assert not is_supported(torch.device("cuda"))

@@ -3,6 +3,10 @@
 A stand-in records by running the same function again on the same inputs, as a card does.
 """
 
+import gc
+
+import gc
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +15,8 @@ from dataclasses import replace  # noqa: E402
 
 from inference.opensora.geometry import timesteps  # noqa: E402
 from inference.opensora.graphs import GraphCache, Recording  # noqa: E402
+from inference.opensora.networks.transformer import Conditions  # noqa: E402
+from inference.opensora.networks.transformer import Conditions  # noqa: E402
 from inference.opensora.presets import OFFICIAL_I2V, OFFICIAL_T2V  # noqa: E402
 from inference.opensora.sampler import References, Sampler, branch_conditions  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
@@ -183,3 +189,27 @@ def test_weights_that_changed_in_place_count_at_once():
 
     assert torch.equal(found, sample(model, None, steps=4))
     assert card.recorded == 1
+
+
+def test_nothing_of_a_finished_job_is_kept_beside_the_copies_that_are_counted(model):
+    gc.collect()
+    before = sum(isinstance(each, Conditions) for each in gc.get_objects())
+    graphs = GraphCache(Replayed())
+
+    sample(model, graphs, steps=4)
+
+    gc.collect()
+    kept = sum(isinstance(each, Conditions) for each in gc.get_objects()) - before
+    assert kept == len(graphs) == 1
+
+
+def test_nothing_of_a_finished_job_is_kept_beside_the_copies_that_are_counted(model):
+    gc.collect()
+    before = sum(isinstance(each, Conditions) for each in gc.get_objects())
+    graphs = GraphCache(Replayed())
+
+    sample(model, graphs, steps=4)
+
+    gc.collect()
+    kept = sum(isinstance(each, Conditions) for each in gc.get_objects()) - before
+    assert kept == len(graphs) == 1

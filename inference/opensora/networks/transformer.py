@@ -54,7 +54,7 @@ class Grouping(NamedTuple):
     rope: RopeTable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Conditions:
     """Everything about a batch that stays the same from step to step."""
 
