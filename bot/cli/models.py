@@ -161,12 +161,18 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
 
 
 def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str]]:
-    """Verify a model's checkpoints, yielding whether each is sound, and a line about it.
+    """Verify a model's weights, yielding whether each folder is sound, and a line about it.
 
     Raises:
-        UserError: `model.unknown`, `model.nothing_to_pull`.
+        UserError: `model.unknown`, `model.nothing_to_pull`, or what is wrong with a folder that
+            the config names.
     """
-    for checkpoint in _checkpoints(config, model):
+    found = factories.models(config)
+    path = found.entry(model).verify_files()
+    if path is not None:
+        facts = (text("cli.models.size", locale, size=_gigabytes(weights.size_bytes(path))), path)
+        yield True, _joined((model, *(str(fact) for fact in facts)), locale)
+    for checkpoint in found.checkpoints(model) if path is not None else _checkpoints(config, model):
         try:
             folder = weights.folder(checkpoint, config.models.directory)
             weights.verify(checkpoint, folder)

@@ -29,7 +29,9 @@ def model_weights(config: Config) -> Iterator[Finding]:
     for name in config.models.installed:
         check_name = f"weights.{name}"
         try:
-            checkpoints = factories.models(config).checkpoints(name)
+            entry = factories.models(config).entry(name)
+            entry.check_files()
+            checkpoints = entry.checkpoints
             for checkpoint in checkpoints:
                 path = weights.folder(checkpoint, config.models.directory)
                 weights.verify_files(checkpoint, path)
@@ -40,8 +42,13 @@ def model_weights(config: Config) -> Iterator[Finding]:
             missing = UserError("model.no_weights", model=name)
             yield failed(check_name, missing if error.code == "checkpoint.missing" else error)
         else:
-            code = "doctor.weights.fine" if checkpoints else "doctor.weights.shipped"
-            yield ok(check_name, code, model=name, count=len(checkpoints))
+            named = entry.values.get("path")
+            if named is not None:
+                yield ok(check_name, "doctor.weights.by_path", model=name, path=str(named))
+            if checkpoints:
+                yield ok(check_name, "doctor.weights.fine", model=name, count=len(checkpoints))
+            elif named is None:
+                yield ok(check_name, "doctor.weights.shipped", model=name)
 
 
 def data_folder(config: Config) -> Iterator[Finding]:

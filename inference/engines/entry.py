@@ -43,6 +43,11 @@ def _none_needed() -> None:
     """Check the files of a model that needs none."""
 
 
+def _none_named() -> Path | None:
+    """Verify the files of a model whose config names none."""
+    return None
+
+
 def _fits_everywhere(_spec: Spec, _device: Device) -> None:
     """Accept every render."""
 
@@ -64,6 +69,9 @@ class ModelEntry:
     """Raises `UserError` with the nearest that fits where a render does not fit a device."""
     check_files: Callable[[], None] = _none_needed
     """Raises `UserError` where files have gone that the config names: asked before each job."""
+    verify_files: Callable[[], Path | None] = _none_named
+    """Compares what is in such files with what it should be, and returns their folder, if one is
+    named. Imports torch and takes seconds; raises `UserError`."""
     random_prompt: Callable[[Spec], str] | None = None
     """Draws a prompt by the spec's seed, for models that know few words; None: any will do."""
     needs_card: bool = True

@@ -11,8 +11,12 @@ from aiohttp import web
 
 pytest.importorskip("huggingface_hub")
 
+from safetensors.torch import load_file, save_file
+
+from bot.cli.parser import main
 from bot.config.sources import load_config
 from bot.doctor import storage
+from bot.doctor.findings import Level
 from commands.text.messages import error_text
 from inference.diffusers_engine.weights import repository
 from inference.opensora.files import CheckpointError
@@ -168,3 +172,27 @@ def test_doctor_finds_the_weights_of_a_pulled_model(folders, tmp_path):
     )
     [found] = storage.model_weights(config)
     assert found.code == "doctor.weights.fine"
+
+
+def test_a_folder_that_the_config_names_is_checked_against_its_classes(
+    folders, tmp_path, monkeypatch, capsys
+):
+    place = tmp_path / "mine"
+    shutil.copytree(folders("wan-5b"), place)
+    text = (
+        f'[models]\ninstalled = ["mine"]\n[models.mine]\nengine = "diffusers"\npath = "{place}"\n'
+    )
+    (tmp_path / "config.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", "check", "mine"]) == 0
+    assert str(place) in capsys.readouterr().out
+    [found] = storage.model_weights(load_config(tmp_path / "config.toml"))
+    assert (found.level, found.code) == (Level.OK, "doctor.weights.by_path")
+
+    [file] = (place / "vae").glob("*.safetensors")
+    tensors = load_file(file)
+    name = next(iter(tensors))
+    save_file(tensors | {name: tensors[name][:1].repeat(9, *[1] * (tensors[name].ndim - 1))}, file)
+
+    assert main(["models", "check", "mine"]) == 1
+    assert "vae" in capsys.readouterr().err

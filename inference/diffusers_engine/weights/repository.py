@@ -102,11 +102,20 @@ def verify(source: str, path: Path) -> Folder:
     """
     folder = inspect_folder(path)
     verify_checksums(source, path, weight_files)
+    verify_tensors(folder)
+    return folder
+
+
+def verify_tensors(folder: Folder) -> None:
+    """Compare a folder's tensors with their classes. Needs torch.
+
+    Raises:
+        FolderError: `folder.mismatch`, `folder.unreadable`.
+    """
     parts = import_module("inference.diffusers_engine.weights.parts")  # brings torch
     for part in folder.parts.values():
         if part.is_network:
             parts.check_tensors(part)
-    return folder
 
 
 def weight_files(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,10 +18,14 @@ from inference.engines.diffusers.video_model import (
     check_presence,
     checkpoints_of,
     entry_of,
+    verify_path,
 )
 from inference.engines.entry import ModelEntry, imported
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from pydantic import BaseModel
 
     from inference.domain.device import Device
@@ -45,15 +50,18 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
         check_fit(spec, capabilities, entry, device)
 
     def check_files() -> None:
-        try:
+        with _said():
             check_presence(entry)
-        except FolderError as error:
-            raise UserError(error.code, **error.params) from error
+
+    def verify_files() -> Path | None:
+        with _said():
+            return verify_path(entry)
 
     return ModelEntry(
         capabilities=capabilities,
         factory=partial(_make_engine, preset),
         check_files=check_files,
+        verify_files=verify_files,
         checkpoints=checkpoints_of(entry),
         options=DiffusersTable,
         configure=partial(_configured, preset),
@@ -85,11 +93,21 @@ def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> Model
         UserError: `model.no_preset`, `model.unknown_preset`, `folder.*`.
     """
     assert isinstance(table, DiffusersTable)  # noqa: S101 - the registry made it by `options`
+    with _said():
+        return _registered(entry_of(base.capabilities.name, table, preset), preset)
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Tell people what is wrong with a folder.
+
+    Raises:
+        UserError: With the code of a `FolderError`.
+    """
     try:
-        entry = entry_of(base.capabilities.name, table, preset)
+        yield
     except FolderError as error:
         raise UserError(error.code, **error.params) from error
-    return _registered(entry, preset)
 
 
 PATH_ENTRY = ModelEntry(

@@ -16,7 +16,7 @@ from inference.diffusers_engine.weights.folder import (
     read_quantized,
 )
 from inference.diffusers_engine.weights.inspection import inspect_folder
-from inference.diffusers_engine.weights.repository import find
+from inference.diffusers_engine.weights.repository import find, verify_tensors
 from inference.domain.errors import UserError
 from inference.engines.options import ConfiguredPath, ModelTable
 from inference.engines.weights import Checkpoint, Kind
@@ -205,6 +205,21 @@ def check_presence(entry: VideoModelEntry) -> None:
     for lora in (one for each in entry.table.merged().values() for one in each):
         if not Path(lora.file).is_file():
             raise FolderError("lora.unreadable", file=lora.file)
+
+
+def verify_path(entry: VideoModelEntry) -> Path | None:
+    """Compare the tensors of a folder given by its path with their classes. Imports torch.
+
+    Returns:
+        The folder; None where the weights are downloaded.
+
+    Raises:
+        FolderError: What is wrong with it.
+    """
+    if entry.path is not None:
+        check_presence(entry)
+        verify_tensors(inspect_folder(entry.path, entry.gguf))
+    return entry.path
 
 
 def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:

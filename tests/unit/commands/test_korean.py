@@ -23,7 +23,7 @@ KEPT = re.compile(
     r"|--camera pan left|--preset none|editors=600, ann=unlimited|Europe/Berlin|Asia/Seoul"
     r"|/generate a red ball[^.“]*|/(rushes|as|[a-z]+)[a-z -]*[A-Z #+]*|--[a-z-]+"  # what is typed
     r"|rushes (run|chat|plugins|db (backup|check)|discord invite|slack manifest)"
-    r"|bash 또는 zsh|rushes models (pull )?"
+    r"|bash 또는 zsh|rushes models (pull |check )?"
     r"|MODEL|FILE|nvidia-smi|timedatectl set-ntp true"
     r"|application/json|multipart/form-data|Idempotency-Key|Authorization: Bearer rsh_"
     r"|rushes token (create|list)( --guild api --name ci)?|video\[id\]|input_reference"
