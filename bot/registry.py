@@ -144,10 +144,10 @@ class Registry:
             raise UserError("config.platform_unknown", where=where, name=name, known=known)
         try:
             make = self.platforms.get(name) or getattr(import_module(module), factory)
-            made: Platform | None = make(config)
+            made = _platform(make(config))
         except UserError:
             raise
-        except Exception as error:
+        except BROKEN as error:
             problem = Problem.of(error).summary  # its message may quote a token
             where = config.where("bot", "platforms")
             raise UserError(
@@ -174,16 +174,32 @@ def _checked(commands: Iterable[Command]) -> list[Command]:
     return found
 
 
+def _platform(made: Any) -> Platform | None:
+    """Return what a factory made, if it has all that a platform has.
+
+    Raises:
+        PluginError: It lacks something, which is named.
+    """
+    if made is not None:
+        wanted = [name for name in vars(Platform) if not name.startswith("_")]
+        if missing := [name for name in wanted if not hasattr(made, name)]:
+            kind = type(made).__name__
+            raise PluginError(f"{kind} is no Platform: it has no {', '.join(missing)}")
+    platform: Platform | None = made
+    return platform
+
+
 def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
     """Return the platforms of plugins; one that cannot be made is as one without a token."""
 
     def safe(name: str, make: PlatformFactory) -> PlatformFactory:
         def made(config: Config) -> Platform | None:
             try:
-                return make(config)
+                with streams_kept():
+                    return _platform(make(config))
             except UserError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever somebody else's function raises
+            except BROKEN as error:  # whatever somebody else's function raises
                 plugins.reject(PLATFORMS, name, error)
                 return None
 
@@ -209,10 +225,12 @@ def _with_stand_ins(plugins: Plugins, group: str, stand_in: Callable[[], T]) -> 
                 made = stand_in()
                 try:
                     if make is not None:
-                        made = await stack.enter_async_context(make(*arguments))
+                        with streams_kept():
+                            context = make(*arguments)
+                        made = await stack.enter_async_context(context)
                 except UserError:
                     raise
-                except Exception as error:  # noqa: BLE001 - whatever somebody else's code raises
+                except BROKEN as error:  # whatever somebody else's code raises
                     plugins.reject(group, name, error)
                 yield made
 

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from bot.plugins.trial_child import READY
 from inference.media.atomic_files import write_bytes
@@ -31,6 +32,9 @@ SECONDS = 10.0
 
 START_SECONDS = 60.0
 """That the child may take to start on a busy machine."""
+
+LAST_WORDS_SECONDS = 1.0
+"""That what a child said may take to be read after its end."""
 
 REMEMBERED = 200
 """Packages in the file, those of other environments among them."""
@@ -100,37 +104,47 @@ def _try(package: Package) -> Mapping[Point, Problem]:
     path = json.dumps([entry for entry in sys.path if entry])
     *start, _ = command("bot.plugins.trial_child", plugins=True)
     arguments = [*start, path, json.dumps(wanted)]
-    results: dict[tuple[str, str], Problem | None] = {}
-    with subprocess.Popen(  # noqa: S603 - our own module
+    child = subprocess.Popen(  # noqa: S603 - our own module
         arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         text=True,
-    ) as child:
-        late = threading.Event()
+    )
+    said: list[str] = []
+    ready = threading.Event()
 
-        def end() -> None:
-            late.set()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+    def listen(pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                if line.strip() == READY:
+                    ready.set()
+                else:
+                    said.append(line)
+        ready.set()
 
-        timer = threading.Timer(START_SECONDS, end)
-        timer.start()
-        for line in child.stdout or ():
-            if line.strip() == READY:
-                timer.cancel()
-                timer = threading.Timer(SECONDS, end)
-                timer.start()
-                continue
-            group, name, problem = json.loads(line)
-            results[group, name] = problem and Problem(**problem)
-        timer.cancel()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)  # what it has started itself
+    listener = threading.Thread(
+        target=listen, args=(child.stdout,), name="plugin-trial", daemon=True
+    )
+    listener.start()
+    ready.wait(START_SECONDS)
+    late = False
+    try:
+        child.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        late = True
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)  # with what it has started itself
+    child.wait()
+    # A process that it started and that left its group may hold the pipe for as long as it likes.
+    listener.join(LAST_WORDS_SECONDS)
+    results: dict[tuple[str, str], Problem | None] = {}
+    for line in said:
+        group, name, problem = json.loads(line)
+        results[group, name] = problem and Problem(**problem)
     ended = f"its import ended the process ({child.returncode})"
-    missing = f"it was not imported within {SECONDS:.0f} s" if late.is_set() else ended
+    missing = f"it was not imported within {SECONDS:.0f} s" if late else ended
     without = Problem.of(PluginError(missing))
     return {
         (package.name, group, name): problem

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from textwrap import dedent
 
 import pytest
@@ -164,6 +167,27 @@ def test_packages_that_hang_at_import_are_given_up_together(place, config_of, mo
         for name in ("slow", "still")
     }
     assert not {"slow", "still"} & set(sys.modules)
+
+
+def test_a_package_that_leaves_a_process_behind_holds_up_no_start(
+    place, config_of, tmp_path, request
+):
+    pid = tmp_path / "pid"
+    text = f"""
+        import os, pathlib, time
+        if (left := os.fork()) == 0:
+            os.setsid()
+            time.sleep(600)
+            os._exit(0)
+        pathlib.Path({str(pid)!r}).write_text(str(left))
+        1 / 0
+    """
+    packages.make(place, "bad", text, commands={"bad": "commands"})
+    request.addfinalizer(lambda: os.kill(int(pid.read_text()), signal.SIGKILL))
+    began = time.monotonic()
+    [problem] = problems(config_of()).values()
+    assert "ZeroDivisionError" in problem
+    assert time.monotonic() - began < 300  # the process that is left sleeps for longer
 
 
 def test_a_start_tries_only_what_has_changed_since(place, config_of, monkeypatch):

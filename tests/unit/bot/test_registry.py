@@ -192,6 +192,43 @@ async def test_an_assistant_that_cannot_be_made_has_no_answer(install, tmp_path)
     assert list(registry.plugins.problems) == ["plugin.rushes.assistants.a"]
 
 
+EXITS = """
+import sys
+
+def fails(*_):
+    sys.exit("no luck today")
+"""
+
+
+async def test_a_factory_that_exits_stops_nothing(install, tmp_path):
+    groups = ("platforms", "moderators", "assistants")
+    install("bad_plugin", EXITS, **{group: {group[0]: "fails"} for group in groups})
+    registry = Registry.load()
+    assert registry.platform("p", config_of(tmp_path)) is None
+    config = config_of(tmp_path, safety={"moderators": ["m"], "fail_closed": True})
+    assert (await judged(config, registry.moderators, "a fox")).denied
+    asked = config_of(tmp_path, assistant={"engine": "a"})
+    async with assistant(asked, registry.assistants) as made:
+        with pytest.raises(AssistantError):
+            await made.refine(None)
+    assert len(registry.plugins.problems) == 3
+
+
+def test_what_is_no_platform_is_named_with_what_it_lacks(install, tmp_path):
+    install("bad_plugin", "class Chat:\n    def __init__(self, _): pass", platforms={"p": "Chat"})
+    registry = Registry.load()
+    assert registry.platform("p", config_of(tmp_path)) is None
+    [problem] = registry.plugins.problems.values()
+    assert "upload_limit" in problem.params["problem"]
+
+
+def test_a_factory_that_prints_spoils_no_answer(install, tmp_path, capfd):
+    text = "import os\n\ndef chatty(_):\n    print('hello')\n    os.write(1, b'hello')"
+    install("bad_plugin", text, platforms={"p": "chatty"})
+    assert Registry.load().platform("p", config_of(tmp_path)) is None
+    assert "hello" not in capfd.readouterr().out
+
+
 async def test_the_app_runs_on_without_the_plugins_that_fail(install, tmp_path):
     install("bad_plugin", "1 / 0", commands={"c": "x"}, platforms={"p": "x"})
     config = config_of(
