@@ -184,56 +184,17 @@ def job_or_file(options: argparse.Namespace) -> int:
     """Show a job, or what is written in a file."""
     path = Path(options.job)
     if path.is_file() or path.suffix or len(path.parts) > 1:
-        return _recipe(path, language(options.lang))
+        from bot.cli import file_recipe
+
+        for line in file_recipe.lines(path, language(options.lang)):
+            _print(line)
+        return 0
 
     async def show(client: ControlClient, speaker: Speaker) -> int:
         report = await client.job(options.job, speaker)
         return _show(report.result or report.card, accepted=True)
 
     return ask_running(options, show)
-
-
-def _recipe(path: Path, locale: str) -> int:
-    from bot.cli.offline_render import options_of, spec_of, written
-    from commands.parsing.flags import render
-    from commands.schema import Kind
-    from commands.text.option_texts import effect_name, option_name
-    from inference.domain.errors import UserError
-    from inference.media.provenance import AI_MADE, read_recipe, read_source_type
-    from inference.text import clean, isolate, isolate_foreign
-
-    source = read_source_type(path)
-    if source == AI_MADE:
-        _print(text("cli.recipe.ai_made", locale, source=source))
-    if path.suffix.lower() in {".jpg", ".jpeg"} and source is not None:
-        return 0  # a still of a clip, which has the mark only
-    recipe = read_recipe(path)
-    try:
-        spec = spec_of(recipe)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError("file.no_recipe", path=str(path)) from error
-    # The file may be a stranger's: nothing in it may steer the terminal.
-    _print(isolate(spec.prompt))
-    for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
-        if name in recipe:
-            _print(f"  {text(key, locale)}: {clean(str(recipe[name]))}")
-    if made_with := recipe.get("made_with"):
-        _print(f"  {text('cli.recipe.made_with', locale)}: {clean(json.dumps(made_with))}")
-    known = options_of(spec)
-    for name, value in written(spec).options.items():
-        if (option := known.by_name[name]).kind is not Kind.IMAGE:
-            _print(f"  {option_name(option, locale)}: {isolate_foreign(str(value))}")
-    for use in spec.effects:
-        made_by = text(
-            "info.line",
-            locale,
-            name=clean(effect_name(use, locale)),
-            value=isolate_foreign(f"{use.package} {use.version}"),
-            origin=text("origin.plugin", locale),
-        )
-        _print(f"  {made_by}")
-    _print(text("cli.recipe.again", locale, line=clean(render(written(spec), known))))
-    return 0
 
 
 def models(options: argparse.Namespace) -> int:
@@ -261,8 +222,6 @@ def models(options: argparse.Namespace) -> int:
 
 def plugins(options: argparse.Namespace) -> int:
     """List the plugins: what is loaded, and what failed and why."""
-    import json
-
     from bot import plugin_report
 
     found = plugin_report.report(_config(options))
@@ -303,8 +262,6 @@ def db_check(options: argparse.Namespace) -> int:
 
 def slack_manifest(options: argparse.Namespace) -> int:
     """Print the Slack app's manifest."""
-    import json
-
     from bot import factories
     from bot.registry import Registry
     from bot.slack.manifest import manifest

@@ -130,10 +130,12 @@ async def cancel_job(call: Call, job: Job) -> Card:
     rest = CancelOutcome.TOO_LATE in outcomes and len(set(outcomes)) > 1
     outcome = next(one for one in _TOLD if one in outcomes)
     removable = outcome is CancelOutcome.TOO_LATE and call.jobs.files(job) is not None
+    named = [job.id] if rest or len(meant) == 1 else [each.id for each in meant]
     return replies.note(
         "cancel.rest" if rest else f"cancel.{outcome}",
         call.locale,
-        job=job.id,
+        job=text("list.separator", call.locale).join(named),
+        count=len(named),
         buttons=job_buttons.buttons(job, (Action.DELETE,) if removable else (), call.locale),
     )
 

@@ -29,10 +29,14 @@ async def test_all_are_cancelled_by_a_press_or_the_id_of_the_card_and_one_by_its
     made = await jobs.together(await jobs.get(card.job, tenant="test:g1"))
     assert [job.spec.seed for job in made] == [7, 8, 9]
     if how == "press":
-        await press(ButtonId(action=Action.CANCEL, job=card.job).encode(), call)
+        said = await press(ButtonId(action=Action.CANCEL, job=card.job).encode(), call)
     else:
         named = {"card": made[0].id, "none": "", "one": made[1].id}[how]
-        await execute(f"/rushes cancel {named}".strip(), call)
+        said = await execute(f"/rushes cancel {named}".strip(), call)
+    meant = [made[1]] if how == "one" else made
+    assert f"Cancelled job{'s' * (len(meant) > 1)} {', '.join(job.id for job in meant)}." in plain(
+        said
+    )
     cancelled = [job.number for job in await jobs.together(made[0]) if job.ended]
     assert cancelled == ([2] if how == "one" else [1, 2, 3])
 

@@ -1,0 +1,60 @@
+"""What a file says of how it was made, for `rushes show FILE`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.cli.offline_render import options_of, spec_of, written
+from commands.parsing.flags import render
+from commands.schema import Kind
+from commands.text.messages import text
+from commands.text.option_texts import effect_name, option_name
+from inference.domain.errors import UserError
+from inference.media.provenance import AI_MADE, read_recipe, read_source_type
+from inference.text import clean, isolate, isolate_foreign
+
+
+def lines(path: Path, locale: str) -> Iterator[str]:
+    """Yield that a file was made by an AI, and its recipe.
+
+    The file may be a stranger's: nothing in it may steer the terminal.
+
+    Args:
+        path: A clip, an image, or a still of a clip, which has the mark only.
+        locale: Language of the reader.
+
+    Raises:
+        UserError: `file.no_recipe`.
+    """
+    source = read_source_type(path)
+    if source == AI_MADE:
+        yield text("cli.recipe.ai_made", locale, source=source)
+    if path.suffix.lower() in {".jpg", ".jpeg"} and source is not None:
+        return
+    recipe = read_recipe(path)
+    try:
+        spec = spec_of(recipe)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("file.no_recipe", path=str(path)) from error
+    yield isolate(spec.prompt)
+    for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
+        if name in recipe:
+            yield f"  {text(key, locale)}: {clean(str(recipe[name]))}"
+    if made_with := recipe.get("made_with"):
+        yield f"  {text('cli.recipe.made_with', locale)}: {clean(json.dumps(made_with))}"
+    known = options_of(spec)
+    for name, value in written(spec).options.items():
+        if (option := known.by_name[name]).kind is not Kind.IMAGE:
+            yield f"  {option_name(option, locale)}: {isolate_foreign(str(value))}"
+    for use in spec.effects:
+        made_by = text(
+            "info.line",
+            locale,
+            name=clean(effect_name(use, locale)),
+            value=isolate_foreign(f"{use.package} {use.version}"),
+            origin=text("origin.plugin", locale),
+        )
+        yield f"  {made_by}"
+    yield text("cli.recipe.again", locale, line=clean(render(written(spec), known)))
