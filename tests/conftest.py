@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
 
 from inference.store.sqlite import database
@@ -43,7 +43,12 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a private folder in it
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-ALWAYS: dict[str, Any] = {"deadline": None, "derandomize": True, "database": None}
+ALWAYS: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": True,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow],  # it measures the machine
+}
 settings.register_profile("quick", **ALWAYS, max_examples=20)
 settings.register_profile("thorough", **ALWAYS, max_examples=100)  # `make test-all`
 settings.load_profile("quick")

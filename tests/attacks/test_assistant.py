@@ -206,7 +206,7 @@ def server():
 
 
 async def answered(server, **changes):
-    values = {"model": MODEL, "base_url": server.base_url, "api_key": KEY, "timeout_seconds": 10.0}
+    values = {"model": MODEL, "base_url": server.base_url, "api_key": KEY, "timeout_seconds": 180.0}
     async with open_assistant(AssistantSettings(**values | changes)) as assistant:
         from inference.assist.base import RefinementRequest
 

@@ -86,7 +86,7 @@ class World(RushesProcess):
     def state(self, job: str) -> str:
         """Return the state of a job as it is on the disk."""
         path = self.data / "rushes.sqlite3"
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=180)) as connection:
             [(state,)] = connection.execute("SELECT state FROM jobs WHERE id = ?", (job,))
         return str(state)
 
@@ -111,7 +111,7 @@ class World(RushesProcess):
         if not any(command.job for command in self.seen.commands):
             return None  # perhaps it has not even made its database
         path = self.data / "rushes.sqlite3"
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=180)) as connection, connection:
             jobs = connection.execute(
                 "SELECT id FROM jobs WHERE state IN ('accepted', 'preparing', 'queued', 'running')"
             ).fetchall()

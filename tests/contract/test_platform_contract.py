@@ -215,7 +215,7 @@ async def test_what_is_gone_cannot_be_edited(world):
 
 
 async def test_an_image_that_nobody_can_fetch_is_an_error_with_a_code(world, tmp_path):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         with pytest.raises(RushesError) as raised:
             await world.platform.images.fetch(world.job, "nowhere", tmp_path / "source")
     assert "." in raised.value.code

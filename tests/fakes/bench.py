@@ -88,7 +88,7 @@ class Bench:
             await released.wait()
 
         async def queued(count: int) -> None:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while database._work.qsize() != count:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(0)
 
@@ -116,7 +116,7 @@ class Bench:
         job = await self.submit(*arguments, **order)
         job = await self.reached(job.id, JobState.QUEUED)
         jobs = self.core.jobs
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while jobs.position(job.id) is None and (await self.now(job)).state is job.state:  # noqa: ASYNC110 - the queue hears of it after the database
                 await asyncio.sleep(0)
         return job
@@ -138,7 +138,7 @@ class Bench:
     async def reached(self, job_id: str, *states: JobState) -> Job:
         """Wait until a job is in one of the states."""
         with self.core.events.subscribe() as events:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while True:
                     job = await self.core.store.get(job_id)
                     if job is not None and job.state in states:

@@ -112,7 +112,7 @@ class FakeSlot:
 
     async def started(self) -> RenderTask:
         """Wait until a render is under way and return its task."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while self._current is None:
                 await self._started.wait()
         return self._current[0]

@@ -106,7 +106,7 @@ def moderation_server() -> Iterator[ModerationServer]:
             if self.headers["Authorization"] != f"Bearer {KEY}":
                 seen.problems.append("key")
             if seen.gate is not None:
-                seen.gate.wait(30)
+                seen.gate.wait(180)
             if seen.troubles:
                 self.reply(*seen.troubles.popleft())
                 return

@@ -189,7 +189,7 @@ def serving() -> Iterator[OpenAIServer]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             reply = server.answer(self.path, self.headers, body)
             if reply.until is not None:
-                reply.until.wait(30)
+                reply.until.wait(180)
             data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             with contextlib.suppress(OSError):  # whoever asked may have given up
                 self.send_response(reply.status)

@@ -161,13 +161,13 @@ async def buttons_below(slack, card):
 
 async def written(house: House, sql: str) -> None:
     """Wait until a query finds something: the database tells nobody."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not await house.core.database.read(sql):  # noqa: ASYNC110 - as it says
             await asyncio.sleep(0.01)
 
 
 async def listening(port: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -55,7 +55,7 @@ async def reached(app, job_id, wanted):
     """Follow a job to a state, noting whether there was a preview on the way."""
     seen = None
     with app.core.events.subscribe() as events:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 job = await app.core.store.get(job_id)
                 seen = app.core.artifacts.preview(job) or seen

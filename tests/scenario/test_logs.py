@@ -71,7 +71,7 @@ class Log:
 
     async def has(self, event):
         """Wait for an event."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while event not in self.text:  # noqa: ASYNC110 - a stream tells nobody
                 await asyncio.sleep(0.005)
 

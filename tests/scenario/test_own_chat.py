@@ -32,7 +32,7 @@ def config(tmp_path, monkeypatch):
 @contextlib.asynccontextmanager
 async def connected(app, name):
     chat = app.platforms["lines"]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not chat.port:  # noqa: ASYNC110 - a server tells nobody that it listens
             await asyncio.sleep(0.01)
     reader, writer = await asyncio.open_connection("127.0.0.1", chat.port)
@@ -46,7 +46,7 @@ async def connected(app, name):
 
 async def until(reader, words):
     said = ""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while words not in said:
             said += (await reader.readline()).decode()
     return said
@@ -79,6 +79,6 @@ async def test_a_job_is_asked_for_watched_and_delivered_to_the_room(config, tmp_
         job = name.partition(".")[0]
         say.write(f"/press v1:delete:{job}\n".encode())
         await until(ada, job)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while (tmp_path / "data" / "lines" / name).exists():  # noqa: ASYNC110 - a file sets no event
                 await asyncio.sleep(0.01)

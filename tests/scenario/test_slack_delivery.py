@@ -161,7 +161,7 @@ async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, 
         await bench.reached(job.id, JobState.QUEUED)
         await office.slack.until(lambda: office.general.messages)
         skipped = 0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while skipped < 10:
                 await asyncio.sleep(0.02)  # as long as the outbox has something, that is newer
                 try:

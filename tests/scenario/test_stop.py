@@ -46,7 +46,7 @@ async def see(living, job, kind, words=""):
 
 
 async def stopping(living):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while "rushes.stopping" not in living.log.read_text():  # noqa: ASYNC110 - a log tells nobody
             await asyncio.sleep(0.01)
 

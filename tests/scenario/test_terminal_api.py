@@ -97,7 +97,7 @@ async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http
         await client.command(
             SMALL, Speaker(name="bo", guild="films", language="en", directory=tmp_path)
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             async for event in client.events(kim):
                 if not heard:
                     await client.command(SMALL, kim)

@@ -170,7 +170,7 @@ def test_a_script_may_talk_line_by_line(shell, serving):
         assert process.stdout.readline().endswith("> /rushes queue\n")
         assert process.stdout.readline().startswith("The queue is empty")
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
 
 
 def test_an_interrupt_ends_a_chat_without_a_trace(shell):
@@ -182,7 +182,7 @@ def test_an_interrupt_ends_a_chat_without_a_trace(shell):
         while process.stdout.readline().strip():
             pass  # up to the blank line below the answer
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)  # with its input still open: the end of that would end it too
+        process.wait(timeout=180)  # with its input still open: the end of that would end it too
         _, err = process.communicate()
     assert (process.returncode, err) == (130, "")
 
@@ -195,7 +195,7 @@ def test_a_chat_whose_other_side_ends_goes_on_without_it(shell, serving):
         process.stdin.flush()
         assert process.stdout.readline()
         stop(serving)
-        out, err = process.communicate("/rushes queue\n", timeout=60)
+        out, err = process.communicate("/rushes queue\n", timeout=180)
     assert (process.returncode, err) == (0, "")
     assert "queue" in out.casefold()
 

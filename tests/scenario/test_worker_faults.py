@@ -164,7 +164,7 @@ async def health(living):
 def row(living, job):
     """Return what the disk knows of a job: state, attempts, losses, and what was charged for it."""
     path = living.data / "rushes.sqlite3"
-    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+    with contextlib.closing(sqlite3.connect(path, timeout=180)) as connection:
         [found] = connection.execute("SELECT state, attempt, losses FROM jobs WHERE id = ?", (job,))
         charged = connection.execute("SELECT 1 FROM ledger WHERE job = ?", (job,)).fetchall()
     return (*found, len(charged))

@@ -25,7 +25,7 @@ CARD = Card(kind=CardKind.INFO)
 
 
 async def until(reached):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not reached():  # noqa: ASYNC110 - nobody tells us, so look
             await asyncio.sleep(0.001)
 

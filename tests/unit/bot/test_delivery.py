@@ -77,7 +77,7 @@ def an_open_minded_order():
 
 async def message(queue, wanted):
     """Return the next message that is as wanted."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not wanted(found := await queue.get()):
             pass
     return found
@@ -147,7 +147,7 @@ async def delivered_clip(bench, board):
     job = await bench.core.jobs.submit(an_order())
     await bench.executor.started()
     bench.executor.finish()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.001):

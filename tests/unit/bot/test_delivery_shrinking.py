@@ -113,7 +113,7 @@ def words(card):
 
 
 async def until(reached):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not reached():  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 

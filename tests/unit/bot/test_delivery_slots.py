@@ -57,7 +57,7 @@ class Chat:
             await asyncio.Event().wait()
 
     async def until(self, reached):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not reached():
                 self.changed.clear()
                 with contextlib.suppress(TimeoutError):

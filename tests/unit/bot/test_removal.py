@@ -74,7 +74,7 @@ async def done(bench):
 
 
 async def settled(core, job, clock):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             act = await core.outbox.get(job.id, ActKind.REMOVAL)
             if act.shown == act.wanted:
@@ -109,7 +109,7 @@ async def test_a_removal_that_is_refused_for_good_is_given_up(
     job = await done(bench)
     board.trouble = [DeliveryError("delivery.thread_gone", transient=False)]
     await core.jobs.remove(job.id, tenant=job.tenant)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while await core.outbox.due(["test"], busy=[], limit=1):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     assert f"{job.id}:clip" in board.shown

@@ -273,7 +273,7 @@ async def test_the_job_on_the_gpu_goes_back_in_line_when_the_process_stops(bench
 
 
 async def test_a_full_disk_does_not_keep_the_process_from_stopping(bench):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         async with bench.open() as core:
             job = await bench.submit()
             await bench.executor.started()

@@ -84,7 +84,7 @@ class JobLife(RuleBasedStateMachine):
     async def rest(self):
         """Wait until nothing moves without somebody from outside."""
         with self.bench.core.events.subscribe() as events:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while not self.process.done() and not await self.resting():
                     with contextlib.suppress(TimeoutError):  # some moves are no events
                         await asyncio.wait_for(events.get(), 0.002)
@@ -216,7 +216,7 @@ class JobLife(RuleBasedStateMachine):
     @contextlib.contextmanager
     def database(self):
         path = self.bench.directory / "rushes.sqlite3"
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+        with contextlib.closing(sqlite3.connect(path, timeout=180)) as database:
             yield database
 
     @invariant()

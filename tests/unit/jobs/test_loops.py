@@ -125,7 +125,7 @@ async def _none(_):
 
 
 async def until(reached):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not reached():  # noqa: ASYNC110 - nobody tells us, so look
             await asyncio.sleep(0.001)
 

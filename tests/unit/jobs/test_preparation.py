@@ -89,7 +89,7 @@ async def test_a_job_cancelled_while_its_image_is_on_the_way_never_stands_in_lin
 
 
 async def fetching(images, count):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while len(images.fetched) < count:  # noqa: ASYNC110 - nobody tells us, so look
             await asyncio.sleep(0.001)
 

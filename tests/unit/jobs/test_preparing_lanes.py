@@ -11,7 +11,7 @@ from tests.fakes.moderators import FakeModerator, a_guard
 
 
 async def until(reached):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not reached():  # noqa: ASYNC110 - nobody tells us, so look
             await asyncio.sleep(0.001)
 

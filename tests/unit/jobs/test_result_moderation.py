@@ -39,7 +39,7 @@ def wanting(flagged, **spec):
 
 
 async def nothing_left(artifacts):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while artifacts.job_ids():  # noqa: ASYNC110 - the disk tells nobody
             await asyncio.sleep(0)
 

@@ -45,7 +45,7 @@ async def test_a_running_job_is_stopped_and_says_nothing_whatever_comes_of_it(be
             bench.executor.fail(EngineError("engine.failed"))
         case "finished":
             bench.executor.finish()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await core.dispatcher.idle()
 
     assert await due(core) == []

@@ -222,7 +222,7 @@ def test_a_disk_that_fills_up_midway_fails_and_leaves_nothing(tmp_path, request)
         preexec_fn=little_room,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert child.stdout.strip() == "disk.full", child.stderr

@@ -313,7 +313,7 @@ def _samples():
 )
 @settings(
     max_examples=2 * settings.default.max_examples,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_damaged_files_end_in_a_picture_or_a_refusal(tmp_path, data, damage, cut):
     broken = bytearray(data[:cut])

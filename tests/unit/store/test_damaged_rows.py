@@ -175,7 +175,7 @@ async def history(core, person):
 @given(data=st.data())
 @settings(
     max_examples=settings.default.max_examples // 5,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_one_value_of_junk_stops_neither_the_start_nor_anybody_else(again, data):
     bench = again()

@@ -50,7 +50,7 @@ def test_between_two_there_is_a_pause(tmp_path, stills):
 def test_a_slow_disk_holds_up_no_step(tmp_path, stills, monkeypatch):
     monkeypatch.setattr(previews, "PAUSE_SECONDS", 0)
     gate = threading.Event()
-    monkeypatch.setattr(previews, "write_preview", lambda *_: gate.wait(10))
+    monkeypatch.setattr(previews, "write_preview", lambda *_: gate.wait(180))
     with Previews(tmp_path) as writer:
         for step in range(FIRST_STEP, 50):
             writer.offer(step, stills)
