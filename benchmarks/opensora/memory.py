@@ -100,7 +100,7 @@ def _cell(report: Report) -> str:
 def coefficients(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
     """Run every mode with every saving; yield the coefficients that its peaks would need."""
     fused = "_FUSED" if dry.footprint.fused else ""
-    names = ("_ENCODING", "_EVALUATION", f"_DECODING{fused}", f"_DECODING_SLICED{fused}")
+    names = ("_ENCODING", f"_EVALUATION{fused}", f"_DECODING{fused}", f"_DECODING_SLICED{fused}")
     yield ("", *names)
     largest = dict.fromkeys(names, 0.0)
     for label, wanted in _cases(modes):

@@ -36,9 +36,11 @@ TEXT_TOKENS = 300
 
 _ENCODING = 50_000_000
 """Bytes that encoding the longest caption takes."""
-_EVALUATION, _EVALUATION_FP32 = 6.9, 9.7
+_EVALUATION, _EVALUATION_FP32 = 9.0, 9.7
 """Peak of one evaluation of the transformer, in tokens x hidden size, per branch: with weights of
 half the size, and in fp32."""
+_EVALUATION_FUSED = 6.9
+"""The same with kernels, for weights of half the size."""
 _POSITIONS = 3
 """What is kept for every place of a frame, in hidden sizes."""
 _DECODING, _DECODING_SLICED = 8.02, 3.52
@@ -168,7 +170,9 @@ def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) 
     frames = latent_frames(shape.frames)
     tokens = shape.tokens
     places = tokens // frames
-    peak = _EVALUATION_FP32 if footprint.itemsize == _FP32 else _EVALUATION
+    peak = _EVALUATION_FUSED if footprint.fused else _EVALUATION
+    if footprint.itemsize == _FP32:
+        peak = _EVALUATION_FP32
     activations = peak * at_once * tokens + _POSITIONS * places
     captions = branches
     if shape.references:

@@ -218,7 +218,7 @@ def test_a_host_that_runs_ahead_is_found(dry, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "left", "stage"), [("_EVALUATION", 0.7, "sample"), ("_DECODING", 0.7, "decode")]
+    ("name", "left", "stage"), [("_EVALUATION", 0.6, "sample"), ("_DECODING", 0.7, "decode")]
 )
 def test_a_plan_that_is_too_small_is_found(dry, monkeypatch, name, left, stage):
     monkeypatch.setattr(memory, name, getattr(memory, name) * left)

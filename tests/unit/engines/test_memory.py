@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_refused_with_what_does():
 
 def test_a_shorter_clip_is_offered_where_length_decides():
     # a wide transformer before a narrow VAE: sampling decides, and it grows with the frames
-    footprint = replace(FOOTPRINT, base_channels=8, hidden_size=18000)
+    footprint = replace(FOOTPRINT, base_channels=8, hidden_size=14000)
     with pytest.raises(UserError) as caught:
         saving_for(SPEC, MODEL, footprint, card(24))
     assert caught.value.code == "memory.too_long"
