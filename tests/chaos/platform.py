@@ -112,6 +112,11 @@ class _Chat:
         self._wire = _Wire(f"{url}/{name}")
         self.images: ImageSource = _Images(self._wire)
 
+    @property
+    def connected(self) -> bool:
+        """Whether people can reach it; there is no connection to lose. See `Platform`."""
+        return True
+
     async def run(self, services: Services) -> None:
         """Answer what lies in the inbox, until cancelled; see `Platform`."""
         while True:
@@ -132,6 +137,10 @@ class _Chat:
         """Bring a message to its newest state; see `Platform`."""
         said = {"kind": message.card.kind.value, "content": _content(message)}
         await self._wire.call("PATCH", f"messages/{receipt['message']}", json=said)
+
+    async def remove(self, receipt: Receipt, job: Job) -> None:
+        """Refuse: neither chat takes a message back; see `Platform`."""
+        raise DeliveryError("chat.refused", transient=False, status=405, reason="no deletion")
 
     async def _say(self, channel: str, message: Outgoing, file: Path | None = None) -> Receipt:
         said = aiohttp.FormData(default_to_multipart=True)
