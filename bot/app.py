@@ -37,7 +37,7 @@ from inference.domain.job import Job
 from inference.domain.limits import QueueLimits
 from inference.domain.outbox import ActKind
 from inference.jobs.assembly import Core, open_core, open_data
-from inference.plugins import Plugins
+from inference.plugins.registry import Plugins
 from inference.proxies import check_proxies
 from inference.tasks import running
 from inference.workers.media.process import MediaProcess

@@ -22,7 +22,8 @@ from inference.engines.entry import ModelEntry
 from inference.engines.registry import Models
 from inference.engines.weights import folder, is_installed
 from inference.opensora.files import CheckpointError
-from inference.plugins import PluginError, Plugins
+from inference.plugins.problem import PluginError
+from inference.plugins.registry import Plugins
 from inference.store.backups import FOLDER as BACKUPS
 from inference.workers.devices import AUTO, CARD, binding, missing, slot_names
 from inference.workers.local import LocalSlot, Report

@@ -18,7 +18,8 @@ from bot.registry import Registry
 from commands.text.messages import text
 from inference.domain.errors import UserError
 from inference.engines.registry import GROUP as MODELS
-from inference.plugins import Package, Plugins
+from inference.plugins.package import Package
+from inference.plugins.registry import Plugins
 
 
 class PluginState(StrEnum):

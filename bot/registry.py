@@ -42,7 +42,9 @@ from commands.text.messages import template
 from inference.assist.base import UnavailableAssistant
 from inference.domain.errors import UserError
 from inference.engines.registry import Models
-from inference.plugins import BROKEN, PluginError, Plugins, Problem, streams_kept
+from inference.plugins.entry_import import streams_kept
+from inference.plugins.problem import BROKEN, PluginError, Problem
+from inference.plugins.registry import Plugins
 from inference.safety.base import Moderators
 
 COMMANDS = "rushes.commands"

@@ -31,7 +31,7 @@ from commands.parsing.suggestions import ALMOST_SURE, closest
 from inference import crash_points
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.engines.registry import ENGINE, WEIGHTS_CODES, Models
-from inference.plugins import Plugins
+from inference.plugins.registry import Plugins
 
 PREFIX = "RUSHES_"
 SEPARATOR = "__"

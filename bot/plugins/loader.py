@@ -12,7 +12,8 @@ from bot.plugins.tables import check_tables
 from bot.plugins.trial import tried
 from commands.text import messages
 from commands.text.plugin_catalogs import read_catalogs
-from inference.plugins import Plugin, Plugins
+from inference.plugins.descriptor import Plugin
+from inference.plugins.registry import Plugins
 
 
 def gather(

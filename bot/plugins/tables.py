@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.domain.errors import StoreError
-from inference.plugins import Package, Plugin, PluginError, Plugins
+from inference.plugins.descriptor import Plugin
+from inference.plugins.package import Package
+from inference.plugins.problem import PluginError
+from inference.plugins.registry import Plugins
 from inference.store.maintenance import DATABASE_NAME, opened
 from inference.store.sqlite.migrate import PackageMigrations, migrations, statements
 

@@ -24,7 +24,8 @@ from typing import IO
 
 from bot.plugins.trial_child import READY
 from inference.media.atomic_files import write_bytes
-from inference.plugins import Package, PluginError, Point, Problem
+from inference.plugins.package import Package, Point
+from inference.plugins.problem import PluginError, Problem
 from inference.workers.environment import command
 
 SECONDS = 10.0

@@ -20,7 +20,7 @@ def main() -> None:
     # What nearly every plugin imports: that it takes long is not the plugin's fault.
     import commands.context  # noqa: F401, PLC0415
     import inference.effects.base  # noqa: F401, PLC0415
-    from inference.plugins import PluginError, Problem  # noqa: PLC0415
+    from inference.plugins.problem import PluginError, Problem  # noqa: PLC0415
 
     print(READY, file=pipe, flush=True)
     known = set(threading.enumerate())

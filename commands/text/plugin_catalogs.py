@@ -10,7 +10,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import PoFileError, read_po
 
 from commands.text.messages import FALLBACK, WRITERS, languages, message_ids
-from inference.plugins import PluginError
+from inference.plugins.problem import PluginError
 
 
 def read_catalogs(package: str, taken: Collection[str] = ()) -> dict[str, Catalog]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from inference.domain.capabilities import ModelOption, OptionKind
 from inference.domain.effect_use import OptionValue
 from inference.domain.spec import Mode
-from inference.plugins import PluginError
+from inference.plugins.problem import PluginError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from inference.domain.errors import UserError
 from inference.effects.base import EffectEntry
+from inference.plugins.problem import PluginError
 
 if TYPE_CHECKING:
-    from inference.plugins import PluginError, Plugins
+    from inference.plugins.registry import Plugins
 
 GROUP = "rushes.effects"
 """Entry points of plugins; each names an `EffectEntry` of the same name."""

@@ -30,7 +30,8 @@ from inference.domain.errors import EngineError, UserError
 from inference.engines import built_in
 from inference.engines.entry import ModelEntry, ModelOptions
 from inference.engines.options import LengthRule, ModelTable
-from inference.plugins import PluginError, Plugins
+from inference.plugins.problem import PluginError
+from inference.plugins.registry import Plugins
 
 if TYPE_CHECKING:
     from pathlib import Path

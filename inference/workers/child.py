@@ -24,7 +24,7 @@ from inference.engines.base import CancelToken
 from inference.engines.device import cpu, probe
 from inference.engines.faults import Fault
 from inference.engines.registry import Models
-from inference.plugins import Plugins
+from inference.plugins.registry import Plugins
 from inference.workers.executor import RenderTask
 from inference.workers.link import Link
 from inference.workers.protocol import (

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inference.domain.render import Manifest, ProgressCallback
-    from inference.plugins import Plugins
+    from inference.plugins.registry import Plugins
     from inference.workers.executor import RenderTask
 
 _log = structlog.get_logger(__name__)

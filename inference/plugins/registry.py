@@ -1,121 +1,28 @@
-"""Plugins: objects of other distributions, found by entry-point groups such as `rushes.models`."""
+"""Registry of plugins: loads what installed distributions bring, and notes what cannot be used."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from traceback import walk_tb
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from inference.domain.errors import UserError
+from inference.plugins.descriptor import API, Plugin
+from inference.plugins.entry_import import loaded
+from inference.plugins.package import GROUPS, PLUGINS, Package, Point, installed_packages
+from inference.plugins.problem import BROKEN, PluginError, Problem
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from inference.store.sqlite.migrate import PackageMigrations
-
-API = 1
-"""Version of the plugin interface; it grows with a change that breaks plugins."""
-
-PLUGINS = "rushes.plugins"
-"""Group whose entry points name a `Plugin`."""
-
-GROUPS = (
-    PLUGINS,
-    "rushes.models",
-    "rushes.commands",
-    "rushes.effects",
-    "rushes.platforms",
-    "rushes.moderators",
-    "rushes.assistants",
-)
-
-BROKEN = (Exception, SystemExit)
-"""What somebody else's module may raise when it is imported."""
-
 Wanted = TypeVar("Wanted")
 
-
-class PluginError(ValueError):
-    """What Rushes finds wrong with a plugin, in words that quote no value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a plugin cannot be used."""
-
-    text: str
-    """For `rushes plugins` only: it may quote what an exception of the plugin says."""
-    summary: str
-    """For the log, health and doctor: the type of an exception and where it was raised."""
-
-    @classmethod
-    def of(cls, error: BaseException) -> Problem:
-        """Return what an exception says."""
-        if isinstance(error, PluginError):
-            return cls(str(error), str(error))
-        name = type(error).__name__
-        places = [
-            f" at {'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{line}"
-            for frame, line in walk_tb(error.__traceback__)
-            if not frame.f_code.co_filename.startswith("<")  # Python's import system
-        ]
-        return cls(f"{name}: {error}", name + "".join(places[-1:]))
-
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """What a distribution brings beside its entry points of other groups.
-
-    Named by an entry point of `rushes.plugins`, at most one for each distribution; the name of the
-    entry point is also that of the section `[plugins.NAME]`. Without one, a distribution counts as
-    written for version 1.
-    """
-
-    api: int
-    """The version of the interface that it was written for: `API` at that time."""
-    config: type[BaseModel] | None = None
-    """Checks the members of `[plugins.NAME]`."""
-    catalog: str | None = None
-    """The import package that has `locales/<language>/LC_MESSAGES/rushes.po`."""
-    tables: PackageMigrations | None = None
-    """Migrations of tables whose names begin with `plugin_NAME_`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
-    """An installed distribution with entry points for Rushes."""
-
-    name: str
-    version: str
-    points: tuple[EntryPoint, ...]
-    """By group and name."""
-
-    @property
-    def section(self) -> str | None:
-        """Name of its section `[plugins.NAME]`; None without a `Plugin`."""
-        return next((point.name for point in self.points if point.group == PLUGINS), None)
-
-    def is_named(self, names: Collection[str]) -> bool:
-        """Return whether one of some names is that of the distribution or of its section."""
-        folded = {_folded(name) for name in names}
-        return _folded(self.name) in folded or self.section in folded
-
-
-Point = tuple[str, str, str]
-"""Package, group and name of an entry point."""
 
 Trial = Callable[[Sequence[Package]], Mapping[Point, Problem]]
 """Imports packages where that can do no harm; returns what is wrong by entry point."""
@@ -166,7 +73,7 @@ class Plugins:
         self._trial = trial
         self._left_out = {tuple(point) for point in left_out}
         self._problems: dict[str, UserError] = {}
-        found = _packages()
+        found = installed_packages()
         self.disabled = tuple(package for package in found if package.is_named(disabled))
         """Packages that are installed and not used."""
         self.packages = tuple(package for package in found if package not in self.disabled)
@@ -371,30 +278,6 @@ class Plugins:
         return descriptor
 
 
-def loaded(point: EntryPoint) -> Any:
-    """Import what an entry point names; our streams stay ours."""
-    with streams_kept():
-        return point.load()
-
-
-@contextmanager
-def streams_kept() -> Iterator[None]:
-    """Keep stdout for our own answers while code of a plugin runs.
-
-    What it prints goes to stderr, also below Python, as programs that it starts do. What it puts
-    in place of stdout or stderr is taken away.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(redirect_stderr(sys.stderr))
-        stack.enter_context(redirect_stdout(sys.stderr))
-        with suppress(OSError):  # one of them is closed
-            answers = os.dup(1)
-            stack.callback(os.close, answers)
-            os.dup2(2, 1)
-            stack.callback(os.dup2, answers, 1)
-        yield
-
-
 @cache
 def _tell(package: str, group: str, name: str, problem: str) -> None:
     """Log what is wrong, once in a process: a start reads its config more than once."""
@@ -404,32 +287,6 @@ def _tell(package: str, group: str, name: str, problem: str) -> None:
 def key_of(group: str, name: str) -> str:
     """Return the key of a plugin's problem."""
     return f"plugin.{group}.{name}"
-
-
-def _packages() -> list[Package]:
-    """Return the installed distributions with entry points for Rushes, by name."""
-    points: dict[str, list[EntryPoint]] = {}
-    versions: dict[str, str] = {}
-    found = entry_points()
-    for group in GROUPS:
-        for point in found.select(group=group):
-            if point.dist is None:
-                continue
-            name = point.dist.name or point.module
-            versions[name] = point.dist.version or "?"
-            points.setdefault(name, []).append(point)
-    return [
-        Package(name=name, version=versions[name], points=tuple(sorted(points[name], key=_order)))
-        for name in sorted(points, key=_folded)
-    ]
-
-
-def _order(point: EntryPoint) -> tuple[int, str]:
-    return GROUPS.index(point.group), point.name
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "-").replace(".", "-").casefold()
 
 
 def _article(name: str) -> str:

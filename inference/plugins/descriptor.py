@@ -1,0 +1,33 @@
+"""Descriptor of a plugin: its interface version, config section, texts and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from inference.store.sqlite.migrate import PackageMigrations
+
+API = 1
+"""Version of the plugin interface; it grows with a change that breaks plugins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """What a distribution brings beside its entry points of other groups.
+
+    Named by an entry point of `rushes.plugins`, at most one for each distribution; the name of the
+    entry point is also that of the section `[plugins.NAME]`. Without one, a distribution counts as
+    written for version 1.
+    """
+
+    api: int
+    """The version of the interface that it was written for: `API` at that time."""
+    config: type[BaseModel] | None = None
+    """Checks the members of `[plugins.NAME]`."""
+    catalog: str | None = None
+    """The import package that has `locales/<language>/LC_MESSAGES/rushes.po`."""
+    tables: PackageMigrations | None = None
+    """Migrations of tables whose names begin with `plugin_NAME_`."""

@@ -1,0 +1,34 @@
+"""Import of entry points; code of a plugin never writes between our own answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from importlib.metadata import EntryPoint
+from typing import Any
+
+
+def loaded(point: EntryPoint) -> Any:
+    """Import what an entry point names; our streams stay ours."""
+    with streams_kept():
+        return point.load()
+
+
+@contextmanager
+def streams_kept() -> Iterator[None]:
+    """Keep stdout for our own answers while code of a plugin runs.
+
+    What it prints goes to stderr, also below Python, as programs that it starts do. What it puts
+    in place of stdout or stderr is taken away.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stderr(sys.stderr))
+        stack.enter_context(redirect_stdout(sys.stderr))
+        with suppress(OSError):  # one of them is closed
+            answers = os.dup(1)
+            stack.callback(os.close, answers)
+            os.dup2(2, 1)
+            stack.callback(os.dup2, answers, 1)
+        yield
