@@ -10,6 +10,7 @@ from torch import nn
 from inference.opensora.networks import fused, kernels, normalisation
 from inference.opensora.networks.embeddings import RotaryFrequencies
 from inference.opensora.networks.fused import NORM_EPSILON, Tokens
+from inference.opensora.networks.kernels import clips
 from inference.opensora.networks.regions import frame_by_frame, window_by_window
 
 ROUNDING = {
@@ -85,7 +86,7 @@ def rotations(grid, heads, width, dtype):
 
 
 def group_norms(shape, groups, dtype, parts):
-    kernels._PARTS = parts
+    clips._PARTS = parts
     x, skip = (3 + drawn(2, *shape)).to(dtype)
     x, skip = (one.contiguous(memory_format=torch.channels_last_3d) for one in (x, skip))
     norm = nn.GroupNorm(groups, shape[1], eps=1e-6)

@@ -10,7 +10,8 @@ from unittest import mock
 
 from torch import Tensor
 
-from inference.opensora.networks import backends, kernels
+from inference.opensora.networks import backends
+from inference.opensora.networks.kernels import clips, tokens
 from tests.opensora.dry_run.ledger import Ledger, place
 
 Traffic = Callable[[tuple[int, ...], list[Tensor], dict[str, Any]], float]
@@ -37,7 +38,8 @@ def stood_in(ledger: Ledger) -> Iterator[None]:
     """Let the kernels be there in the block, and agree with their definitions when asked."""
     with ExitStack() as stack:
         for name, traffic in TRAFFIC.items():
-            stack.enter_context(mock.patch.object(kernels, name, _Kernel(name, traffic, ledger)))
+            home = tokens if hasattr(tokens, name) else clips
+            stack.enter_context(mock.patch.object(home, name, _Kernel(name, traffic, ledger)))
         for name in ("_missing", "_difference"):
             stack.enter_context(mock.patch.object(backends, name, return_value=None))
         yield
