@@ -25,7 +25,7 @@ from commands.text.card import Card
 from inference.domain.events import EventBus
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind, Route
-from inference.jobs.preparation import ImageSource
+from inference.jobs.input_files import ImageSource
 from inference.jobs.service import JobService
 from inference.store.sqlite.database import Database
 from inference.workers.media.process import MediaProcess

@@ -17,7 +17,7 @@ from bot.control.card_json import card_from_json
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from commands.text.card import Card
 from inference.domain.errors import NotFound, UserError
-from inference.domain.job import JobState
+from inference.domain.job import UNPREPARED
 
 TIMEOUT_SECONDS = 60.0
 """For one answer; a command only writes to the database."""
@@ -198,7 +198,7 @@ class ControlClient:
         """Return how a new job stands, once it has a position if that is soon; see `job`."""
         report = await self.job(job_id, speaker)
         for _ in range(LOOKS):
-            if report.state not in {JobState.ACCEPTED, JobState.PREPARING}:
+            if report.state not in UNPREPARED:
                 break
             await asyncio.sleep(LOOK_SECONDS)
             report = await self.job(job_id, speaker)

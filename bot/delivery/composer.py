@@ -65,5 +65,6 @@ class Composer:
         sheet = await self._outbox.get(job.card_of, ActKind.SHEET) if together else None
         if sheet is not None and sheet.receipt:
             return sheet
-        shown = next((each for each in together if each.state is JobState.DONE), job)
+        made = (one for one in together if one.state is JobState.DONE and one.removed_at is None)
+        shown = next(made, job)
         return await self._outbox.get(shown.id, ActKind.CLIP)

@@ -234,12 +234,12 @@ class Delivery:
             await self._outbox.keep(act, KEPT_UNSEEN if "unseen" in act.trace else KEPT_CLOSED)
         elif act.kind is ActKind.REMOVAL:
             await self._remove(platform, act, job)
+        elif act.kind is ActKind.SHEET:
+            await self._send_sheet(platform, act, job)
         elif act.receipt is not None:
             await self._edit(platform, act, act.receipt, await self._composer.compose(act, job))
         elif act.kind is ActKind.CLIP:
             return await self._send_clip(platform, act, job)
-        elif act.kind is ActKind.SHEET:
-            await self._send_sheet(platform, act, job)
         else:
             await self._outbox.sent(
                 act, await self._post(platform, act, await self._composer.compose(act, job))
@@ -262,7 +262,14 @@ class Delivery:
         return None
 
     async def _send_sheet(self, platform: Platform, act: Act, job: Job) -> None:
-        """Post the picture of all stills that were asked for together, while there are several."""
+        """Post the picture of all stills that were asked for together, while there are several.
+
+        One that shows what was deleted meanwhile is deleted first.
+        """
+        if act.receipt:
+            await platform.remove(act.receipt, job)
+            await self._outbox.taken_back(act)
+            act = replace(act, receipt=None, sending=False, trace={})
         sheet = await self._pictures.sheet(await self._store.batch(job.card_of))
         if sheet is None:
             await self._outbox.sent(act, {})
@@ -332,10 +339,6 @@ class Delivery:
         clip = await self._outbox.get(job.id, ActKind.CLIP)
         if clip is not None and clip.receipt:
             await platform.remove(clip.receipt, job)
-        sheet = await self._outbox.get(job.card_of, ActKind.SHEET)
-        if sheet is not None and sheet.receipt:  # it shows what must not be seen any more
-            await platform.remove(sheet.receipt, job)
-            await self._outbox.sent(sheet, {})
         await self._outbox.sent(act, {})
 
     async def _later(self, act: Act, retry_after: float | None) -> None:

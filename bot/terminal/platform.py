@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -41,6 +41,9 @@ UPLOAD_LIMIT = 2**30
 
 MAX_PENDING = 1000
 """Messages kept for a slow listener; beyond it the oldest are dropped."""
+
+_REMOVED = "removed"
+"""Kind of the record of a message that was deleted."""
 
 _MAX_NAME = 40
 """Characters of a guild in a path, before what keeps long or odd ones apart."""
@@ -163,12 +166,12 @@ class TerminalPlatform:
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
         """Delete the file that a message brought; see `Platform`."""
-        await self._in_thread(_remove_file, self.thread(job), receipt["key"])
+        await self._in_thread(self._remove, self.thread(job), receipt["key"])
 
     async def find(self, message: Outgoing) -> Receipt | None:
         """Look the message up in its thread's log; see `Platform`."""
         records = await self._in_thread(_read_log, self.thread(message.job) / "thread.jsonl")
-        return _receipt(message) if any(r["key"] == message.key for r in records) else None
+        return _receipt(message) if _stands(records, message.key) else None
 
     def thread(self, job: Job) -> Path:
         """Return the folder of a job's thread."""
@@ -189,7 +192,7 @@ class TerminalPlatform:
     def _post(self, thread: Path, message: Outgoing) -> bool:
         """Post on the disk; return whether the message was not there yet."""
         log = thread / "thread.jsonl"
-        if any(record["key"] == message.key for record in _read_log(log)):
+        if _stands(_read_log(log), message.key):
             return False
         thread.mkdir(parents=True, exist_ok=True)
         attachment = message.card.attachment
@@ -208,6 +211,17 @@ class TerminalPlatform:
         }
         _append(log, record)
         return True
+
+    def _remove(self, thread: Path, key: str) -> None:
+        """Delete the file of a message, and note that the message is gone."""
+        log = thread / "thread.jsonl"
+        records = _read_log(log)
+        for record in records:
+            name = record.get("file") if record.get("key") == key else None
+            if isinstance(name, str) and PurePath(name).name == name:  # nothing outside the thread
+                (thread / name).unlink(missing_ok=True)
+        if _stands(records, key):
+            _append(log, {"key": key, "kind": _REMOVED, "time": self._clock.now()})
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
         try:
@@ -247,11 +261,10 @@ def _read_log(log: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _remove_file(thread: Path, key: str) -> None:
-    for record in _read_log(thread / "thread.jsonl"):
-        name = record.get("file") if record.get("key") == key else None
-        if isinstance(name, str) and PurePath(name).name == name:  # nothing outside the thread
-            (thread / name).unlink(missing_ok=True)
+def _stands(records: Iterable[Mapping[str, Any]], key: str) -> bool:
+    """Whether a message was posted and not deleted since."""
+    kinds = [record.get("kind") for record in records if record.get("key") == key]
+    return bool(kinds) and kinds[-1] != _REMOVED
 
 
 def _append(log: Path, record: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from commands.specs.resolve import Resolved
 from commands.text import replies
 from commands.text.card import Card
 from inference.domain.errors import UserError
-from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, Job, JobState
+from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, WAITING, Job
 
 _OVERRULED = frozenset({ASSISTANT, CAPPED, LANGUAGE, MEMORY})
 """Origins of values that are not what the requester asked for."""
@@ -45,7 +45,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
         raise UserError("edit.count")
     if not brings_image and _asked(resolved, job, known) == _asked(job, job, known):
         return None
-    if any(each.state in {JobState.REVIEW, JobState.QUEUED} for each in together):
+    if any(each.state in WAITING for each in together):
         call.installation.check(resolved.spec)
         revised = await repeat.revise(call, job, resolved, rules)
         if revised is not None:

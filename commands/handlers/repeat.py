@@ -42,7 +42,7 @@ from commands.specs.resolve import (
     resolve,
 )
 from inference.domain.errors import UserError
-from inference.domain.job import RANDOM, TYPED, Job, JobState
+from inference.domain.job import RANDOM, TYPED, UNPREPARED, WAITING, Job, JobState
 from inference.domain.reference import FromParent, Kept, Reference, inherited
 from inference.domain.spec import SEEDS, Mode, Resolution, Spec
 
@@ -152,11 +152,8 @@ async def edit(
     if action is Action.REWORD:
         resolved = _final(resolved, job)
     call.installation.check(resolved.spec)
-    if call.caller.owns(job):
-        if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
-            raise UserError("job.preparing_now")
-        waits = job.state in {JobState.REVIEW, JobState.QUEUED}
-        revised = await revise(call, job, resolved, rules) if waits else None
+    if call.caller.owns(job) and job.state in WAITING:
+        revised = await revise(call, job, resolved, rules)
         if revised is not None:
             return revised
     return await place_repeat(call, resolved, rules, job)
@@ -168,13 +165,16 @@ async def revise(call: Call, job: Job, resolved: Resolved, rules: Rules) -> Revi
     Those that were asked for with it and wait are changed too, each with its own seed.
 
     Raises:
-        UserError: `edit.count`: that cannot be changed any more. As `JobService.revise`.
+        UserError: `edit.count`: that cannot be changed any more. `job.preparing_now`: one of them
+            could not be changed with the others. As `JobService.revise`.
     """
     together = await call.jobs.together(job)
     if resolved.count not in {1, len(together)}:
         raise UserError("edit.count")
+    if any(each.state in UNPREPARED for each in together):
+        raise UserError("job.preparing_now")
     quota = await limits.quota_of(call, rules)
-    waiting = [each for each in together if each.state in {JobState.REVIEW, JobState.QUEUED}]
+    waiting = [each for each in together if each.state in WAITING]
     changed = []
     for place, each in enumerate(waiting, 1):
         seed = (resolved.spec.seed + each.number - job.number) % SEEDS

@@ -12,7 +12,7 @@ from commands.text.card import SHEET, Attachment, Bar, Button, Card, CardKind, p
 from commands.text.cards import Standing
 from commands.text.messages import text
 from inference.domain.capabilities import Capabilities
-from inference.domain.job import Job, JobState
+from inference.domain.job import UNPREPARED, Job, JobState
 
 _RANKS = {
     JobState.RUNNING: 0,
@@ -26,7 +26,8 @@ _RANKS = {
 }
 """All others wait."""
 
-_UNPREPARED = frozenset({JobState.ACCEPTED, JobState.PREPARING})
+WORDS_LENGTH = 40
+"""Characters of a prompt beside that of the title."""
 
 _OF_ONE = (Action.FINISH, Action.REROLL, Action.EXTEND, Action.ANIMATE, Action.RETRY)
 """What can be done with each of them from the card of all, in this order."""
@@ -57,10 +58,10 @@ def batch(
         standing = replace(standing, queued=replace(standing.queued, ready_in=left))
     card = cards.status(shown, standing, locale, capabilities)
     parts = [
-        (_part(job, standing, locale, capabilities),)
+        (_part(job, standing, locale, capabilities, titled=jobs[0]),)
         for job, standing in zip(jobs, standings, strict=True)
     ]
-    refused = [job for job in jobs if job.failure and job.failure.code == "safety.prompt"]
+    refused = [job for job in jobs if _hidden(job)]
     card = replace(
         card,
         title=cards.title((refused or jobs)[0], locale),
@@ -117,7 +118,7 @@ def sheet_name(jobs: Sequence[Job]) -> str:
 
 def _buttons_of_all(jobs: Sequence[Job], card: Card, locale: str) -> tuple[Button, ...]:
     """Return what can be done while some of them have not ended: to all that have not."""
-    if any(job.state in _UNPREPARED for job in jobs):
+    if any(job.state in UNPREPARED for job in jobs):
         return job_buttons.buttons(jobs[0], (Action.CANCEL,), locale)
     cancel = () if any(b.action is Action.CANCEL for b in card.buttons) else (Action.CANCEL,)
     return (*job_buttons.buttons(jobs[0], cancel, locale), *card.buttons)
@@ -169,11 +170,24 @@ def _left(jobs: Sequence[Job], standings: Sequence[Standing]) -> float | None:
     return max(left, default=None)
 
 
-def _part(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> str:
-    """Say in a line how one of several jobs stands, and with what seed."""
+def _part(
+    job: Job, standing: Standing, locale: str, capabilities: Capabilities | None, *, titled: Job
+) -> str:
+    """Say in a line how one of several jobs stands, with what seed, and of what.
+
+    An edit changes those that wait. Whatever is made of other words than the title's says so.
+    """
+    words = []
+    if job.spec.own_words != titled.spec.own_words and not _hidden(job) and not _hidden(titled):
+        words.append(summary.quoted(job.spec.own_words, WORDS_LENGTH))
     return summary.dotted(
-        [_named(job, locale), _state(job, standing, locale, capabilities)], locale
+        [_named(job, locale), *words, _state(job, standing, locale, capabilities)], locale
     )
+
+
+def _hidden(job: Job) -> bool:
+    """Whether the words of a job were refused: they are not repeated."""
+    return job.failure is not None and job.failure.code == "safety.prompt"
 
 
 def _named(job: Job, locale: str) -> str:

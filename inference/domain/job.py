@@ -95,6 +95,9 @@ ENDED = frozenset(
 WAITING = frozenset({JobState.ACCEPTED, JobState.PREPARING, JobState.REVIEW, JobState.QUEUED})
 """States that count against the caps on waiting jobs."""
 
+UNPREPARED = frozenset({JobState.ACCEPTED, JobState.PREPARING})
+"""Waiting states in which a job cannot be changed."""
+
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.ACCEPTED: frozenset(
         {JobState.PREPARING, JobState.CANCELLED, JobState.FAILED, JobState.EXPIRED}

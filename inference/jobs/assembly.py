@@ -22,7 +22,8 @@ from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
 from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.expiry import Expiry
-from inference.jobs.preparation import ImageCleaner, ImageSource, Preparer
+from inference.jobs.input_files import ImageCleaner, ImageSource
+from inference.jobs.preparation import Preparer
 from inference.jobs.prompt_refinement import PromptRefinement
 from inference.jobs.queue import JobQueue
 from inference.jobs.recovery import recover

@@ -9,7 +9,7 @@ import structlog
 
 from inference.bug_report import log_bug
 from inference.domain.errors import StoreError
-from inference.domain.job import Failure, Job, JobState
+from inference.domain.job import UNPREPARED, Failure, Job, JobState
 from inference.jobs.dispatcher import Dispatcher
 from inference.jobs.preparation import Preparer
 from inference.jobs.queue import JobQueue
@@ -43,7 +43,7 @@ async def recover(
     for job in _in_turn([job for job in resumed if job.state is JobState.QUEUED], served):
         await dispatcher.enqueue_or_fail(job)
     for job in resumed:
-        if job.state in {JobState.ACCEPTED, JobState.PREPARING}:
+        if job.state in UNPREPARED:
             preparer.add(job)
         elif job.state is JobState.FINISHING:
             result_moderator.add(job.id)

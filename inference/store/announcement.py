@@ -58,6 +58,21 @@ async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> No
         await request_sheet(connection, job, now)
 
 
+async def announce_removal(connection: aiosqlite.Connection, job: Job, now: float) -> None:
+    """Request what a finished job needs whose file was deleted.
+
+    A sheet that shows it is replaced by one of what is left.
+    """
+    for kind in (ActKind.CARD, ActKind.REMOVAL):
+        await request_act(connection, job, kind, now)
+    owner = await _card_owner(connection, job)
+    await connection.execute(
+        "UPDATE outbox SET wanted = wanted + 1,"
+        " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END WHERE key = ?",
+        (f"{owner}:{ActKind.SHEET}",),
+    )
+
+
 async def request_sheet(connection: aiosqlite.Connection, job: Job, now: float) -> None:
     """Request the sheet of stills that were asked for together, once the last of them has ended."""
     if job.batch is None or job.spec.mode is not Mode.TEXT_TO_IMAGE:

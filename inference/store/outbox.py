@@ -277,6 +277,10 @@ class OutboxStore:
             self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
 
+    async def taken_back(self, act: Act) -> None:
+        """Note that the message of an act was deleted; it is posted anew."""
+        await self._update("taken_back", act, "receipt = NULL, sending = 0, trace = '{}'")
+
     async def retry(self, act: Act, *, at: float) -> None:
         """Try again at a time, as `now` counts."""
         await self._update("retry", act, "attempts = attempts + 1, next_at = :value", at)

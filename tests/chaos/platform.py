@@ -24,7 +24,7 @@ from inference import crash_points
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
 from inference.domain.outbox import Route
-from inference.jobs.preparation import ImageSource
+from inference.jobs.input_files import ImageSource
 
 ADDRESS = "RUSHES_WITNESS"
 """Environment variable with the witness's URL."""

@@ -12,7 +12,7 @@ import pytest
 from bot.app import open_app
 from bot.config.sources import load_config
 from bot.delivery.slots import Pool, tenant_slots
-from inference.jobs.preparation import DOWNLOADS_OF_TENANT
+from inference.jobs.input_files import DOWNLOADS_OF_TENANT
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
 

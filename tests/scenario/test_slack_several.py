@@ -108,4 +108,14 @@ async def test_stills_are_on_one_sheet_which_the_card_shows(make_house, alice, g
         assert await house.core.jobs.remove(second.id, tenant=second.tenant)
         await house.slack.until(lambda: file.deleted)
         await house.slack.until(lambda: "deleted" in card.words)
-        assert len([m for m in brought() if not m.files[0].deleted]) == 2
+        left = lambda: [m for m in brought() if not m.files[0].deleted]  # noqa: E731
+        await house.slack.until(lambda: len(left()) == 3)
+        [sheet] = [m for m in left() if m.files[0].name.endswith("-sheet.jpg")]
+        assert ("1 · seed 7" in sheet.words, "2 · seed 8" in sheet.words) == (True, False)
+        shown = sheet.files[0]
+        await house.slack.until(lambda: pictures()[0]["slack_file"]["id"] == shown.id)
+
+        first = next(job for job in await house.jobs() if job.number == 1)
+        assert await house.core.jobs.remove(first.id, tenant=first.tenant)
+        await house.slack.until(lambda: len(left()) == 1)
+        assert "*3 · " in left()[0].words

@@ -31,7 +31,7 @@ from commands.text.card import Card
 from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import RushesError, UserError
-from inference.domain.job import Job, JobState
+from inference.domain.job import UNPREPARED, Job
 
 Answer = TypeVar("Answer", Card, Card | Form, Card | None)
 
@@ -96,7 +96,7 @@ class CommandGateway:
             job: What it made.
             image: File id of a picture that the edit brought.
         """
-        job = await self._prepared(job)
+        await self._prepared(job)
         return await self._answer(
             origin,
             lambda call: run.rewrite(text, job.id, call),
@@ -195,14 +195,14 @@ class CommandGateway:
             return False
         return command.parent is None and command.visibility is Visibility.EVERYONE
 
-    async def _prepared(self, job: Job) -> Job:
-        """Wait until a job is prepared, for a while."""
+    async def _prepared(self, job: Job) -> None:
+        """Wait until a job and those that were asked for with it are prepared, for a while."""
         for pause in PREPARING_SECONDS:
-            if job.state not in {JobState.ACCEPTED, JobState.PREPARING}:
+            job = await self._services.jobs.get(job.id, tenant=job.tenant)
+            together = await self._services.jobs.together(job)
+            if not any(each.state in UNPREPARED for each in together):
                 break
             await self._clock.sleep(pause)
-            job = await self._services.jobs.get(job.id, tenant=job.tenant)
-        return job
 
     async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
         """Say no to somebody of another company: what is listed is the installing company's."""

@@ -9,9 +9,9 @@ import pytest
 
 from commands.actions import Action, ButtonId
 from commands.caller import Caller
-from commands.run import execute, press, submit
+from commands.run import execute, press, rewrite, submit
 from commands.text import batch_cards
-from commands.text.card import CardKind, Instant, plain
+from commands.text.card import CardKind, Instant, plain, plain_line
 from commands.text.cards import Standing
 from commands.text.messages import text
 from inference.domain.errors import UserError
@@ -176,6 +176,36 @@ async def test_a_form_of_one_that_is_done_makes_another_and_leaves_those_that_wa
 
     assert [job.spec.prompt for job in await jobs.together(made[0])] == ["a fox", "a fox"]
     assert jobs.orders[-1].spec.prompt == "a cat"
+
+
+@pytest.mark.parametrize("prepared", [(0, 1), (1, 0), (1, 2)], ids=["first", "second", "more"])
+@pytest.mark.parametrize("how", ["form", "message"])
+async def test_an_edit_while_one_of_them_is_prepared_changes_none(how, prepared, call, jobs):
+    card = await execute("/generate a fox --count 3 --seed 7", call)
+    made = await jobs.together(await call.job(card.job))
+    for place in prepared:
+        jobs.put(replace(made[place], state=JobState.PREPARING))
+
+    if how == "form":
+        form = ButtonId(action=Action.EDIT, job=card.job).encode()
+        said = await submit(form, {"prompt": "a cat", "flags": ""}, call)
+    else:
+        said = await rewrite("/generate a cat --count 3 --seed 7", card.job, call)
+
+    assert "being prepared" in plain(said)
+    assert {job.spec.prompt for job in await jobs.together(made[0])} == {"a fox"}
+
+
+def test_those_that_an_edit_came_too_late_for_are_told_apart():
+    done, waiting = several(JobState.DONE, JobState.QUEUED)
+    edited = replace(waiting, spec=replace(waiting.spec, prompt="an owl"))
+
+    card = shown([done, edited])
+
+    assert "fox" in card.title
+    first, second = [plain_line(line) for line in card.lines[:2]]
+    assert "fox" not in first
+    assert "an owl" in second
 
 
 async def test_too_many_are_refused_with_a_button_for_as_many_as_fit(call, jobs, monkeypatch):

@@ -153,6 +153,45 @@ async def test_a_card_that_outlives_its_first_job_is_the_members_own(bench, core
     assert card.job_id == second.id
 
 
+async def test_an_attached_picture_is_downloaded_once_for_all(bench, core):
+    await core.jobs.pause()
+    first = await core.jobs.submit(an_order(count=3, image=Attached("http://a/b.png")))
+    for job in await core.jobs.together(first):
+        ready = await bench.reached(job.id, JobState.QUEUED)
+        assert core.artifacts.input(ready, ready.spec.image).read_bytes() == b"clean raw"
+
+    assert bench.images.fetched == ["http://a/b.png"]
+    await bench.queued(image=Attached("http://a/b.png"))
+    assert len(bench.images.fetched) == 2  # another request: it may be another picture by now
+
+
+async def test_a_picture_that_cannot_be_used_is_tried_once_for_all(bench, core):
+    bench.cleaner.error = UserError("image.unreadable")
+    first = await core.jobs.submit(an_order(count=3, image=Attached("http://a/b.png")))
+    for job in await core.jobs.together(first):
+        refused = await bench.reached(job.id, JobState.REFUSED)
+        assert refused.failure.code == "image.unreadable"
+
+    assert len(bench.images.fetched) == 1
+
+
+async def test_a_picture_is_downloaded_again_when_the_job_that_has_it_is_cancelled(bench):
+    bench.guard = a_guard(texts=[moderator := FakeModerator()])
+    async with bench.open() as core:
+        await core.jobs.pause()
+        moderator.gate = asyncio.Event()
+        first = await core.jobs.submit(an_order(count=2, image=Attached("http://a/b.png")))
+        await bench.reached(first.id, JobState.PREPARING)
+        await core.jobs.cancel(first.id, tenant=first.tenant)
+        await asyncio.to_thread(core.artifacts.remove, first.id)
+        moderator.gate.set()
+
+        second = (await core.jobs.together(first))[1]
+        ready = await bench.reached(second.id, JobState.QUEUED)
+
+        assert core.artifacts.input(ready, ready.spec.image) is not None
+
+
 class FirstIsSlow(FakeImages):
     """Brings every image at once but the first, for which the test opens the gate."""
 
@@ -237,6 +276,33 @@ async def test_the_sheet_of_stills_is_wanted_once_the_last_has_ended(bench, core
     ]
     assert seen.index((first.id, ActKind.SHEET)) > seen.index((made[1], ActKind.CLIP))
     assert seen[-1] == (first.id, ActKind.CARD)  # which leads to the sheet now
+
+
+async def test_a_sheet_is_replaced_when_one_of_its_stills_is_deleted(bench, core):
+    first = await core.jobs.submit(an_order(count=3, frames=1))
+    for job in await core.jobs.together(first):
+        await bench.executor.started()
+        bench.executor.finish()
+        await bench.reached(job.id, JobState.DELIVERING)
+
+    async def sent():
+        seen = set()
+        while acts := await core.outbox.due(["test"], busy=[], limit=10):
+            for act in acts:
+                seen.add((act.job_id, act.kind))
+                await core.outbox.sent(act, {"message": act.key})
+        return seen
+
+    assert (first.id, ActKind.SHEET) in await sent()
+    second = (await core.jobs.together(first))[1]
+
+    assert await core.jobs.remove(second.id, tenant=second.tenant)
+
+    assert await sent() == {
+        (first.id, ActKind.CARD),
+        (first.id, ActKind.SHEET),
+        (second.id, ActKind.REMOVAL),
+    }
 
 
 async def test_one_still_or_several_clips_have_no_sheet(bench, core):

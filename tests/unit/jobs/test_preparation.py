@@ -10,11 +10,8 @@ from inference.domain.job import Failure, JobState
 from inference.domain.outbox import ActKind
 from inference.domain.reference import IMAGE_NAME, LAST_NAME, FromParent, Kept, Prepared
 from inference.domain.render import LATENTS_NAME
-from inference.jobs.preparation import (
-    DOWNLOADS,
-    DOWNLOADS_OF_TENANT,
-    MACHINE_RETRY_SECONDS,
-)
+from inference.jobs.input_files import DOWNLOADS, DOWNLOADS_OF_TENANT
+from inference.jobs.preparation import MACHINE_RETRY_SECONDS
 from inference.jobs.service import CancelOutcome
 from tests.fakes.orders import an_order
 
@@ -124,7 +121,7 @@ async def test_downloads_of_a_guild_that_hang_do_not_hold_up_another_of_its_chat
 
 
 async def test_a_download_without_end_is_given_up(bench, core, monkeypatch):
-    monkeypatch.setattr("inference.jobs.preparation.DOWNLOAD_SECONDS", 0.05)
+    monkeypatch.setattr("inference.jobs.input_files.DOWNLOAD_SECONDS", 0.05)
     bench.images.gate = asyncio.Event()
 
     job = await bench.submit(image=URL)
