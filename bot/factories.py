@@ -66,7 +66,7 @@ def described(config: Config, known: Models | None = None) -> Installation:
         UserError: `model.unknown`, or `plugin.broken` where no model is left.
     """
     known = known or models(config)
-    return _described(config, _installed(config, known), known.plugins)
+    return _described(config, _installed(config, known), known)
 
 
 def installation(
@@ -104,16 +104,17 @@ def installation(
         if there := device():
             entries[spec.model].check_memory(spec, there)
 
-    made = _described(config, entries, known.plugins)
+    made = _described(config, entries, known)
     made.model(made.default_model)
     return replace(made, check=check, problem=known.problem)
 
 
-def _described(config: Config, entries: Mapping[str, ModelEntry], plugins: Plugins) -> Installation:
+def _described(config: Config, entries: Mapping[str, ModelEntry], known: Models) -> Installation:
     return Installation(
         models=tuple(entry.capabilities for entry in entries.values()),
         default_model=config.models.default or next(iter(entries)),
-        effects=tuple(_usable_effects(entries, plugins)),
+        broken=frozenset(known.problems),
+        effects=tuple(_usable_effects(entries, known.plugins)),
         assistant=config.assistant.on,
         random_prompts={
             name: entry.random_prompt

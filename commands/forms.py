@@ -23,6 +23,7 @@ from commands.specs.layers import (
     FROM_PRESET,
 )
 from commands.text.messages import any_of, text
+from commands.text.option_texts import field_label
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, Job
 from inference.text import beginning
@@ -90,14 +91,14 @@ def edit(
         fields=(
             Field(
                 name=PROMPT.name,
-                label=text("label.prompt", locale),
+                label=field_label(PROMPT, locale),
                 value=_fitting(render(Typed(prompt=prompt), known)),
                 required=True,
                 multiline=True,
             ),
             Field(
                 name=NEGATIVE.name,
-                label=text("label.negative", locale),
+                label=field_label(NEGATIVE, locale),
                 value=_fitting(negative or ""),
                 multiline=True,
             ),
@@ -138,7 +139,7 @@ def options(values: Mapping[str, str], known: OptionSet) -> dict[str, Value]:
 def _choice(option: Option, value: str, locale: str) -> Field:
     return Field(
         name=option.name,
-        label=text(f"label.{option.name}", locale),
+        label=field_label(option, locale),
         value=str(value),
         hint=any_of(option.choices, locale),
         max_length=20,

@@ -29,19 +29,28 @@ class Installation:
     problem: Callable[[str], UserError | None] = lambda _model: None
     """Returns what is wrong with a model that can be named and not used now: its folder is broken.
     What the model can do is not known then, so this is asked before any option is judged."""
+    broken: frozenset[str] = frozenset()
+    """Names of the models that were broken at the start."""
     effects: tuple[EffectEntry, ...] = ()
     """The installed effects, in the order in which they are applied."""
     random_prompts: Mapping[str, Callable[[Spec], str]] = field(default_factory=dict)
     """Draws a prompt by the seed of a spec, for models that know few words, by name."""
     options: OptionSet = field(init=False)
-    """What may be set here: the union over the installed models."""
+    """What may be set here: the union over the installed models. It shows what those can do that
+    are offered."""
     _by_model: Mapping[str, OptionSet] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         more = [own_option(option) for entry in self.effects for option in effect_options(entry)]
-        object.__setattr__(self, "options", OptionSet(self.models, *more))
-        by_model = {model.name: OptionSet([model], *more) for model in self.models}
+        object.__setattr__(self, "options", OptionSet(self.models, *more, shown=self.offered))
+        by_model = {model.name: OptionSet([model], *more) for model in self.offered}
         object.__setattr__(self, "_by_model", by_model)
+
+    @property
+    def offered(self) -> tuple[Capabilities, ...]:
+        """The models that forms and advice name: those that can be used, or all if none can."""
+        whole = tuple(model for model in self.models if model.name not in self.broken)
+        return whole or self.models
 
     def model(self, name: str) -> Capabilities:
         """Return the installed model that `name` names, in upper or lower case.
@@ -52,8 +61,8 @@ class Installation:
         for model in self.models:
             if model.name.casefold() == name.strip().casefold():
                 return model
-        known = [model.name for model in self.models]
-        guess = closest(name, known)
+        known = [model.name for model in self.offered]
+        guess = closest(name, [model.name for model in self.models])
         if guess is None:
             raise UserError("model.unknown", name=shown(name), known=known)
         raise UserError("model.mistyped", name=shown(name), suggestion=guess, known=known)
@@ -76,7 +85,7 @@ class Installation:
         )
 
     def agrees_on(self, option: Option) -> bool:
-        """Return whether all models that have an option take the values of the union."""
+        """Return whether all models that are offered with an option take all its values."""
         return all(
             found.shown[option.name].choices == option.choices
             for found in self._by_model.values()
@@ -96,7 +105,7 @@ class Installation:
 
     def able_to(self, mode: Mode) -> list[str]:
         """Return the names of the models that can make this kind of render."""
-        return [model.name for model in self.models if mode in model.modes]
+        return [model.name for model in self.offered if mode in model.modes]
 
 
 def effect_options(entry: EffectEntry) -> Iterator[ModelOption]:

@@ -51,14 +51,23 @@ class OptionSet:
     judged with the request, which can then name what works. Forms show what there is.
     """
 
-    def __init__(self, models: Iterable[Capabilities], *more: Option) -> None:
+    def __init__(
+        self,
+        models: Iterable[Capabilities],
+        *more: Option,
+        shown: Iterable[Capabilities] | None = None,
+    ) -> None:
         """Collect them.
 
         Args:
             models: The installed ones; without any, all that is neutral is there.
             more: Further options, such as those of effects.
+            shown: Those of the models that forms and help are about; all without it.
         """
         installed = tuple(models)
+        offered = installed if shown is None else tuple(shown)
+        unheard = {own.name for own in _own_options(installed)}
+        unheard -= {own.name for own in _own_options(offered)}
         own = [*_own_options(installed), *more]
         place = NEUTRAL_OPTIONS.index(FRAME_COUNT) + 1
         known = (*NEUTRAL_OPTIONS[:place], *own, *NEUTRAL_OPTIONS[place:])
@@ -83,9 +92,9 @@ class OptionSet:
         """By everything that may follow `--`."""
         self.shown: Mapping[str, Option] = MappingProxyType(
             {
-                option.name: _narrowed(option, installed)
+                option.name: _narrowed(option, offered)
                 for option in known
-                if _is_offered(option, installed)
+                if option.name not in unheard and _is_offered(option, offered)
             }
         )
         """What forms and help show, in their order: only what one of the models can do."""

@@ -72,7 +72,7 @@ class CommandCompleter(Completer):
         if option is None:
             return []
         if option.kind is Kind.MODEL:
-            return [model.name for model in self._installation.models]
+            return [model.name for model in self._installation.offered]
         if option.name == PRESET.name:
             return [*self._words().presets, NONE]
         return [str(choice) for choice in option.choices]

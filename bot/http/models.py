@@ -30,16 +30,19 @@ class Models:
         ]
 
     async def _list(self, _: web.Request) -> web.Response:
-        models = [_model(model) for model in self._installation.models]
+        models = [_model(model) for model in self._installation.offered]
         return web.json_response({"object": "list", "data": models})
 
     async def _retrieve(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
         try:
-            return web.json_response(_model(self._installation.model(name)))
+            model = self._installation.model(name)
         except UserError as error:
-            known = [model.name for model in self._installation.models]
+            known = [model.name for model in self._installation.offered]
             raise NotFound("model.unknown", name=shown(name), known=known) from error
+        if problem := self._installation.problem(model.name):
+            raise problem
+        return web.json_response(_model(model))
 
     async def _openapi(self, _: web.Request) -> web.Response:
         return web.json_response(self._document)

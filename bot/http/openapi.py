@@ -83,7 +83,7 @@ def document(installation: Installation, locale: str, public_url: str | None) ->
         schemas[body.__name__] = schema
     for body in (CreateRequest, ImageRequest):
         schemas[body.__name__]["properties"]["model"] = {
-            "enum": [model.name for model in installation.models]
+            "enum": [model.name for model in installation.offered]
         }
     schemas["CreateRequest"]["properties"]["input_reference"] = _ref("ImageReference")
     schemas.pop("Upload", None)
@@ -131,7 +131,7 @@ def _option(option: Option, installation: Installation, locale: str) -> dict[str
     kinds = {Kind.INTEGER: "integer", Kind.NUMBER: "number", Kind.FLAG: "boolean"}
     schema: dict[str, Any] = {"type": kinds.get(option.kind, "string")}
     if option.kind is Kind.MODEL:
-        schema["enum"] = [model.name for model in installation.models]
+        schema["enum"] = [model.name for model in installation.offered]
     elif option.choices:
         schema["enum"] = list(option.choices)
     if option.range is not None:

@@ -20,7 +20,6 @@ from commands.specs.resolve import (
     Resolved,
     resolve,
 )
-from commands.text.job_buttons import is_finishable
 from inference.domain.errors import UserError
 from inference.domain.job import DRAFT as FROM_DRAFT
 from inference.domain.job import Job, JobState
@@ -47,13 +46,12 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     that and the draft is still kept; else it has only the seed in common.
 
     Raises:
-        UserError: `job.no_draft`: it is none. What `resolve` and `place_order` raise.
+        UserError: `job.*`: it is none, or not made. What `resolve` and `place_order` raise.
     """
     rules = await allowed(call)
     check_press(call.caller, job, rules)
     model = call.installation.model(job.spec.model)
-    if job.state is not JobState.DONE or not is_finishable(job.spec, model):
-        raise UserError("job.no_draft", job=job.id)
+    _check_draft(job)
     full = within_caps(_resolved(call, job, rules.layers()), call.caller, rules)
     spec = full.spec
     alike = all(getattr(spec, name) == getattr(job.spec, name) for name in _SHAPE)
@@ -70,6 +68,21 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     spec = replace(spec, image=FromParent(Kept.FIRST_FRAME))
     origins = {**full.origins, IMAGE.name: FROM_DRAFT, SEED.name: FROM_DRAFT}
     return await place_order(call, replace(full, spec=spec, origins=origins), rules, parent=job.id)
+
+
+def _check_draft(job: Job) -> None:
+    """Check that a job made a draft.
+
+    Raises:
+        UserError: `job.no_draft`, `job.posting_now`, `job.unfinished` or `job.made_nothing`.
+    """
+    if not job.spec.draft:
+        raise UserError("job.no_draft", job=job.id)
+    queue.check_posted(job)
+    if not job.ended:
+        raise UserError("job.unfinished", job=job.id)
+    if job.state is not JobState.DONE:
+        raise UserError("job.made_nothing", job=job.id)
 
 
 def _resolved(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:

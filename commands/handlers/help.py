@@ -173,7 +173,7 @@ def _limits(
     locale: str,
 ) -> list[str]:
     """Say which values are legal, and which is taken when none is given."""
-    values = legal(option, installation.models, locale)
+    values = legal(option, installation.offered, locale)
     limits = [] if values is None else [values]
     at_hand = model or (installation.default if taken is None else taken.capabilities)
     default = usual(option, at_hand)

@@ -144,12 +144,23 @@ async def remove_job(call: Call, job: Job) -> Card:
     """Delete the posted file of a job of the caller's tenant.
 
     Raises:
-        UserError: `job.not_yours`, or `job.nothing_to_remove`.
+        UserError: `job.not_yours`, `job.posting_now` or `job.nothing_to_remove`.
     """
     check_owner(call, job)
+    check_posted(job)
     if not await call.jobs.remove(job.id, tenant=call.channel.tenant):
         raise UserError("job.nothing_to_remove", job=job.id)
     return replies.note("remove.removed", call.locale, job=job.id)
+
+
+def check_posted(job: Job) -> None:
+    """Check that a result is not just being posted: its message may be there a little earlier.
+
+    Raises:
+        UserError: `job.posting_now`.
+    """
+    if job.state in {JobState.FINISHING, JobState.DELIVERING}:
+        raise UserError("job.posting_now", job=job.id)
 
 
 def check_owner(call: Call, job: Job) -> None:

@@ -42,7 +42,7 @@ def check_options(asked: Iterable[str], model: Capabilities, installation: Insta
         return
     able = [
         other.name
-        for other in installation.models
+        for other in installation.offered
         if all(other.option(name) is not None for name in lacking)
     ]
     named = label(by_name[lacking[0]])
@@ -64,7 +64,7 @@ def check_modes(model: Capabilities, installation: Installation, *, has_image: b
     if legal:
         return Lengths(legal)
     able = [
-        other.name for other in installation.models if _legal_lengths(other, has_image=has_image)
+        other.name for other in installation.offered if _legal_lengths(other, has_image=has_image)
     ]
     others = [{MODEL.name: name} for name in able]
     if not has_image:

@@ -18,8 +18,14 @@ FIRST_CHOICES = 3
 
 
 def option_name(option: Option, locale: str) -> str:
-    """Return what a form calls an option."""
+    """Return what an option is called within a sentence or a list."""
     return _known(f"label.{option.name}", locale) or option.name
+
+
+def field_label(option: Option, locale: str) -> str:
+    """Return what stands above an option's field in a form."""
+    name = option_name(option, locale)
+    return name[:1].upper() + name[1:]
 
 
 def effect_name(use: EffectUse, locale: str) -> str:

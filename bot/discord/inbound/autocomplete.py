@@ -82,7 +82,7 @@ def _likely(option: Option, wanted: str, values: Mapping[str, str]) -> list[str]
 async def _models(call: Call) -> Mapping[str, str]:
     return {
         model.name: dotted([model.name, model.title], call.locale)
-        for model in call.installation.models
+        for model in call.installation.offered
     }
 
 

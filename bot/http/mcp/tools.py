@@ -284,7 +284,7 @@ class Tools:
             own[name] = picture | {
                 "description": text("mcp.picture", locale, what=picture["description"])
             }
-        sizes = {str(size) for model in installation.models for size in model.sizes.values()}
+        sizes = {str(size) for model in installation.offered for size in model.sizes.values()}
         properties["size"] = {"enum": sorted(sizes), "description": text("mcp.size", locale)}
         properties["seconds"] = {
             "type": "number",

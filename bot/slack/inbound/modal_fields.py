@@ -15,7 +15,7 @@ from commands.options import FRAME_COUNT, IMAGE, MODEL
 from commands.parsing.values import accept, tidy
 from commands.schema import Group, Kind, Option, Value
 from commands.text.messages import error_text, text
-from commands.text.option_texts import length_text, option_help, option_name, written
+from commands.text.option_texts import field_label, length_text, option_help, written
 from inference.domain.capabilities import Lengths
 from inference.domain.errors import UserError
 from inference.text import cut
@@ -122,7 +122,7 @@ def _field(option: Option, installation: Installation, model: str | None, locale
         "type": "input",
         "block_id": option.name,
         "optional": not option.required,
-        "label": plain_text(option_name(option, locale)),
+        "label": plain_text(field_label(option, locale)),
         "hint": plain_text(cut(option_help(option, locale), MAX_HINT)),
         "element": {**element, "action_id": option.name},
     }
@@ -138,7 +138,7 @@ def _element(option: Option, installation: Installation, model: str | None, loca
             words = {YES: text("value.yes", locale), NO: text("value.no", locale)}
             return _select(words, locale)
         case Kind.MODEL:
-            return _select({model.name: model.title for model in installation.models}, locale)
+            return _select({model.name: model.title for model in installation.offered}, locale)
         case _ if choices := _choices(option, installation, model, locale):
             return _select(choices, locale)
         case Kind.TEXT | Kind.CHOICE:
@@ -154,7 +154,7 @@ def _choices(
     if option.name != FRAME_COUNT.name or not option.choices:
         values = [choice for choice in option.choices if len(str(choice)) <= MAX_VALUE]
         return {str(value): written(option, value, locale) for value in values[:MAX_CHOICES]}
-    models = [item for item in installation.models if model in {None, item.name}]
+    models = [item for item in installation.offered if model in {None, item.name}]
     return {
         str(count): length_text(int(count), models, locale)
         for count in Lengths(tuple(map(int, option.choices))).choices(MAX_CHOICES)

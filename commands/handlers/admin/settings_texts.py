@@ -168,7 +168,7 @@ def _guesses(call: Call, setting: Setting) -> Iterator[str]:
         case Kind.FLAG:
             yield from ("yes", "no")
         case Kind.MODEL:
-            yield from (model.name for model in call.installation.models)
+            yield from (model.name for model in call.installation.offered)
         case Kind.TEXT:
             yield _TEXT
         case Kind.INTEGER | Kind.NUMBER:
@@ -177,7 +177,7 @@ def _guesses(call: Call, setting: Setting) -> Iterator[str]:
 
 def _numbers(call: Call, setting: Setting) -> Iterator[str]:
     name = setting.sets.name if setting.sets else setting.key
-    for model in call.installation.models:
+    for model in call.installation.offered:
         ranges = {STEPS.name: model.steps, CFG.name: model.cfg}
         if name in ranges:
             yield from (str(tidy(round(ranges[name].default * part))) for part in (0.5, 1))
@@ -221,7 +221,7 @@ def _legal(setting: Setting, call: Call) -> str:
         return text(f"setting.shape.{setting.shape}", locale)
     if option.kind is Kind.FLAG:
         return text("setting.shape.switch", locale)
-    values = legal(option, call.installation.models, locale)
+    values = legal(option, call.installation.offered, locale)
     if values is not None:
         return values
     return text("setting.shape.text", locale, limit=option.max_length)

@@ -15,11 +15,14 @@ from bot import factories
 from bot.config.sections import Config
 from bot.config.sources import load_config
 from bot.config.values import lenient
+from bot.slack.inbound import modal_fields
+from commands.catalog import built_in_commands
 from commands.policy.legality import check_options
 from commands.specs.layers import COMMAND, Layer
 from commands.specs.resolve import resolve
 from commands.text.messages import error_text
 from inference.domain.errors import RushesError, UserError
+from inference.domain.spec import Mode
 from tests.unit.engines.test_memory import SPEC
 
 
@@ -386,6 +389,37 @@ def test_a_broken_model_tells_its_problem_before_any_option_and_once_it_is_mende
     shutil.rmtree(place)
     assert told() == "folder.missing"
     check_options({"frames": 2}, installation, model="gone")  # a preset, for later
+
+
+def test_a_broken_model_is_not_offered_anywhere(tmp_path):
+    config = loaded(
+        tmp_path,
+        "[models]\ninstalled = ['gone', 'testcard']\n"
+        f"[models.gone]\nengine = 'diffusers'\npath = '{tmp_path}/gone'\n",
+    )
+    installation = factories.installation(config)
+    alone = factories.installation(loaded(tmp_path, "[models]\ninstalled = ['testcard']\n"))
+
+    assert [model.name for model in installation.offered] == ["testcard"]
+    assert installation.options.shown == alone.options.shown
+    assert installation.narrowed("gone").shown == alone.options.shown
+    assert installation.able_to(Mode.TEXT_TO_IMAGE) == ["testcard"]
+    field = modal_fields.draw(
+        built_in_commands(installation.options)[0],
+        installation,
+        "en",
+        everything=True,
+        with_image=True,
+    )
+    [choice] = [block for block in field if block["block_id"] == "model"]
+    assert [each["value"] for each in choice["element"]["options"]] == ["testcard"]
+    assert closest_known(installation) == ["testcard"]
+
+
+def closest_known(installation):
+    with pytest.raises(UserError) as caught:
+        installation.model("nothing like it")
+    return caught.value.params["known"]
 
 
 def test_where_the_folder_of_the_only_model_is_missing_a_start_goes_on(tmp_path):

@@ -92,7 +92,7 @@ async def test_a_draft_of_a_draft_setting_is_finished_in_full(call):
 
 async def test_what_is_no_draft_is_not_finished(call):
     job = await made(call, "/generate a red fox")
-    assert "is not a finished draft" in plain(await execute(f"/rushes finish {job.id}", call))
+    assert "is not a draft" in plain(await execute(f"/rushes finish {job.id}", call))
     shown = await execute(f"/rushes status {job.id}", call)
     assert Action.FINISH not in [each.action for each in shown.buttons]
 
@@ -113,3 +113,28 @@ async def test_one_of_several_drafts_is_finished_with_its_own_seed(call):
     assert labels == ["Finish 1", "Finish 2", "Finish 3"]
     _, job = await finished(call, drafts[1])
     assert (job.spec.draft, job.spec.seed, job.batch) == (False, 6, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("queued", "not finished yet"),
+        ("running", "not finished yet"),
+        ("finishing", "being posted"),
+        ("delivering", "being posted"),
+        ("failed", "made no draft"),
+        ("cancelled", "made no draft"),
+    ],
+)
+async def test_what_is_no_finished_draft_is_told_why(state, said, call):
+    job = await made(call, "/generate a red fox --draft")
+    call.jobs.put(replace(job, state=JobState(state)))
+    assert said in plain(await execute(f"/rushes finish {job.id}", call))
+
+
+@pytest.mark.parametrize("state", ["finishing", "delivering"])
+async def test_what_is_being_posted_is_deleted_a_moment_later(state, call):
+    job = await made(call, "/generate a red fox")
+    call.jobs.put(replace(job, state=JobState(state)))
+    said = await press(ButtonId(action=Action.DELETE, job=job.id).encode(), call)
+    assert "being posted" in plain(said)

@@ -56,6 +56,12 @@ def test_a_form_handed_in_unchanged_asks_for_the_same(prompt, seed):
     }
 
 
+@pytest.mark.parametrize("locale", ["en", "ko"])
+def test_every_label_begins_as_a_sentence_does(locale):
+    labels = [field.label for field in forms.edit(a_job(), FOXES, locale).fields]
+    assert not [label for label in labels if label[0].islower()]
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [

@@ -104,7 +104,7 @@ def keys_made_of_data() -> set[str]:
     return {
         *(command.help_key for command in COMMANDS),
         *(option.help_key for command in COMMANDS for option in command.options),
-        *(f"label.{item.name}" for item in OPTIONS.order if item.name != "prompt"),
+        *(f"label.{item.name}" for item in OPTIONS.order),
         *(f"origin.{origin}" for origin in ORIGINS),
         *(f"button.{action}" for action in Action if action.about_job),
         *("option.more", "discord.option.more"),

@@ -38,6 +38,14 @@ def test_slack_takes_every_form(installation, command, everything, channel, imag
     assert list(view_problems(draw(form_state, COMMANDS, installation, "en"))) == []
 
 
+@pytest.mark.parametrize("locale", ["en", "ko"])
+def test_every_label_begins_as_a_sentence_does(locale):
+    view = draw(FormState(command="generate", channel="", everything=True), COMMANDS, RICH, locale)
+    labels = [block["label"]["text"] for block in view["blocks"] if block["type"] == "input"]
+    assert len(labels) == len(OPTIONS.by_name) + 1
+    assert not [label for label in labels if label[0].islower()]
+
+
 def test_the_form_has_the_basic_options_first():
     shown = names(draw(FormState(command="generate", channel="C1"), COMMANDS, STUDIO, "en"))
     basic = ["prompt", "image", "resolution", "aspect", "frames"]
