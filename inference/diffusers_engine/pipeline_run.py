@@ -26,6 +26,7 @@ from inference.diffusers_engine.watch import (
     steps_reported,
     stoppable,
 )
+from inference.diffusers_engine.weights.folder import FolderError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -112,6 +113,8 @@ class PipelineRun:
         self._frames: list[Pixels] = []
         """Held back: of clips with sound, and the first ones, which the preview learns from."""
         self._seen = 0
+        self._made = 0
+        """Frames that were decoded."""
         self._shortened = False
         self._stages = ExitStack()
         self._stage: ExitStack | None = None
@@ -203,6 +206,9 @@ class PipelineRun:
 
     def _on_frames(self, frames: Pixels) -> None:
         self._check()
+        self._made += len(frames)
+        if frames.shape[1:] != (self._request.height, self._request.width, 3):
+            raise _other_frames()
         if self._request.sound:
             self._frames.append(frames)
             return
@@ -221,6 +227,8 @@ class PipelineRun:
             self._frames.clear()
 
     def _finish(self, result: Any) -> None:
+        if self._made != self._request.frames:
+            raise _other_frames()
         if not self._frames or not self._request.sound:
             return
         held, self._frames = self._frames, []
@@ -238,6 +246,11 @@ class PipelineRun:
     def _clean_up(self) -> None:
         self._frames.clear()
         clean_up(self._pipeline, self._model.placer.device)
+
+
+def _other_frames() -> FolderError:
+    """Return the error for a decoder whose frames are not those that were asked for."""
+    return FolderError("folder.unreadable", file="vae/config.json")
 
 
 def decode_again(

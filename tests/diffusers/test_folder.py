@@ -26,7 +26,7 @@ from inference.engines.diffusers.capabilities import capabilities_of
 from inference.engines.diffusers.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
-from tests.diffusers.renders import load
+from tests.diffusers.renders import load, render, request
 
 
 @pytest.fixture
@@ -226,8 +226,18 @@ def test_a_part_that_the_index_leaves_out(folder, name):
         ("vae/config.json", {"scale_factor_spatial": 0}),
         ("vae/config.json", {"scale_factor_spatial": -8}),
         ("model_index.json", {"boundary_ratio": "high"}),
+        ("vae/config.json", {"scale_factor_spatial": True}),
+        ("vae/config.json", {"scale_factor_temporal": 8}),
+        ("vae/config.json", {"scale_factor_temporal": "x"}),
         ("vae/config.json", {"latents_mean": [0.0]}),
+        ("vae/config.json", {"latents_mean": ["a"] * 16}),
+        ("vae/config.json", {"latents_mean": [float("nan")] * 16}),
         ("vae/config.json", {"latents_std": 1.0}),
+        ("vae/config.json", {"latents_std": [0.0] * 16}),
+        ("model_index.json", {"boundary_ratio": 900}),
+        ("model_index.json", {"boundary_ratio": True}),
+        ("model_index.json", {"boundary_ratio": None}),  # one expert would never be asked
+        ("model_index.json", {"expand_timesteps": "no"}),
     ],
 )
 def test_a_setting_that_cannot_be(folder, file, changes):
@@ -236,18 +246,46 @@ def test_a_setting_that_cannot_be(folder, file, changes):
     assert (found.code, found.params) == ("folder.unreadable", {"file": file})
 
 
+def shards(folder, names, part="transformer", **changes):
+    """Write the index of weights in several files."""
+    index = weights(folder, part).with_suffix(".safetensors.index.json")
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names} | changes))
+    return index
+
+
 def test_a_shard_that_is_missing(folder):
     weights(folder).unlink()
-    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"a": "diffusion_pytorch_model-1.safetensors"}}))
+    shards(folder, {"a": "diffusion_pytorch_model-1.safetensors"})
     assert problem(folder).code == "folder.part_missing"
+
+
+def test_weights_in_several_files(folder):
+    tensors = load_file(weights(folder))
+    names = {name: f"part-{number % 2}.safetensors" for number, name in enumerate(tensors)}
+    for file in set(names.values()):
+        own = {name: tensor for name, tensor in tensors.items() if names[name] == file}
+        save_file(own, folder / "transformer" / file, metadata={"format": "pt"})
+    weights(folder).unlink()
+    index = shards(folder, names)
+    assert load(folder).loaded
+    index.write_text(json.dumps({"weight_map": names}))
+    found = problem(folder)  # no library reads it without metadata
+    assert found.params == {"file": f"transformer/{index.name}"}
+
+
+def test_an_index_beside_a_whole_file_counts_where_the_library_reads_it(folder):
+    gone = "diffusion_pytorch_model-00001-of-00002.safetensors"
+    shards(folder, {"a": "model-00001-of-00002.safetensors"}, "text_encoder")
+    assert load(folder).loaded
+    shards(folder, {"a": gone})
+    found = problem(folder)
+    assert (found.code, found.params["file"]) == ("folder.part_missing", f"transformer/{gone}")
 
 
 def test_a_shard_outside_of_the_folder(folder, tmp_path):
     shutil.copy(weights(folder), tmp_path / "outside.safetensors")
     weights(folder).unlink()
-    index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"a": "../../outside.safetensors"}}))
+    shards(folder, {"a": "../../outside.safetensors"})
     assert problem(folder).code == "folder.part_missing"
 
 
@@ -283,9 +321,43 @@ def test_weights_for_other_shapes(folder):
     assert (found.code, found.params["part"]) == ("folder.mismatch", "transformer")
 
 
-def test_a_config_that_makes_no_network(folder):
-    edit(folder / "transformer" / "config.json", num_layers="many")
-    assert problem(folder, loaded=True).code == "folder.unreadable"
+def test_a_config_with_fewer_layers_than_there_are(folder):
+    """The rest would be left out without a word."""
+    edit(folder / "transformer" / "config.json", num_layers=1)
+    found = problem(folder, loaded=True)
+    assert (found.code, found.params["part"]) == ("folder.mismatch", "transformer")
+    assert "blocks.1." in found.params["tensors"]
+
+
+def test_whole_numbers_are_no_weights(folder):
+    tensors = {name: tensor.int() for name, tensor in load_file(weights(folder)).items()}
+    save_file(tensors, weights(folder), metadata={"format": "pt"})
+    assert problem(folder, loaded=True).code == "folder.mismatch"
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("transformer", {"num_layers": "many"}),
+        ("transformer", {"num_layers": 10**9}),  # it would be built for ever
+        ("transformer", {"eps": "x"}),  # only a clip would compute with it
+        ("vae", {"is_residual": "x"}),
+        ("vae", {"temperal_downsample": "x"}),
+    ],
+)
+def test_a_config_that_makes_no_network(folder, part, changes):
+    edit(folder / part / "config.json", **changes)
+    found = problem(folder, loaded=True)
+    assert (found.code, found.params) == ("folder.unreadable", {"file": f"{part}/config.json"})
+
+
+@pytest.mark.parametrize("changes", [{"patch_size": None}, {"temperal_downsample": [False] * 3}])
+def test_a_decoder_that_makes_other_frames_is_damaged(folders, tmp_path, changes):
+    place = shutil.copytree(folders("wan-5b"), tmp_path / "model")
+    edit(place / "vae" / "config.json", **changes)
+    with pytest.raises(FolderError) as caught:
+        render(load(place), request("wan-5b"))
+    assert caught.value.params["file"] == "vae/config.json"
 
 
 def test_a_scheduler_of_another_family(folder):
@@ -295,7 +367,15 @@ def test_a_scheduler_of_another_family(folder):
 
 
 @pytest.mark.parametrize(
-    "values", [{"prediction_type": "epsilonx"}, {"use_flow_sigmas": False}, {"flow_shift": "x"}]
+    "values",
+    [
+        {"prediction_type": "epsilonx"},
+        {"prediction_type": "epsilon"},
+        {"use_flow_sigmas": False},
+        {"flow_shift": "x"},
+        {"flow_shift": -1.0},
+        {"use_flow_sigmas": "x"},
+    ],
 )
 def test_a_scheduler_with_values_that_cannot_be(folder, values):
     edit(folder / "scheduler" / "scheduler_config.json", **values)

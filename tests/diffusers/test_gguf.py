@@ -34,10 +34,40 @@ BLOCK = 32
 """Numbers that Q8_0 scales together."""
 
 
-def written(path, name, part="transformer", *, kind="wan"):
+_NAMES = {
+    "attn1.to_out.0": "self_attn.o",
+    "attn2.to_out.0": "cross_attn.o",
+    "attn1.to_": "self_attn.",
+    "attn2.to_": "cross_attn.",
+    "attn1": "self_attn",
+    "attn2": "cross_attn",
+    "ffn.net.0.proj": "ffn.0",
+    "ffn.net.2": "ffn.2",
+    "condition_embedder.time_embedder.linear_1": "time_embedding.0",
+    "condition_embedder.time_embedder.linear_2": "time_embedding.2",
+    "condition_embedder.text_embedder.linear_1": "text_embedding.0",
+    "condition_embedder.text_embedder.linear_2": "text_embedding.2",
+    "condition_embedder.time_proj": "time_projection.1",
+    "proj_out": "head.head",
+    "norm2": "norm3",
+}
+"""Of Wan in diffusers, and in its own repository, which files on the hub have."""
+
+
+def as_in_files(key):
+    if key == "scale_shift_table":
+        return "head.modulation"
+    key = key.replace("scale_shift_table", "modulation")
+    for name, own in _NAMES.items():
+        key = key.replace(name, own)
+    return key
+
+
+def written(path, name, part="transformer", *, kind="wan", rename=str):
     """Write the transformer of a tiny model as GGUF: Q8_0 where rows are whole blocks."""
     writer = gguf.GGUFWriter(path, kind)
-    for key, tensor in getattr(tiny_models.build(name), part).state_dict().items():
+    for original, tensor in getattr(tiny_models.build(name), part).state_dict().items():
+        key = rename(original)
         data = tensor.numpy()
         if data.ndim == 2 and data.shape[1] % BLOCK == 0:
             quantized = gguf.quants.quantize(data, gguf.GGMLQuantizationType.Q8_0)
@@ -96,6 +126,19 @@ def test_weights_in_the_folder_are_not_needed_then(folders, tmp_path):
     entry = entry_of("mine", DiffusersTable(path=str(folder), gguf=str(file)))
     assert entry.recipe() == {"gguf": {"transformer": "a.gguf"}}
     assert footprint_of(entry.folder).transformers == (file.stat().st_size,)
+
+
+def test_a_file_with_the_names_of_wans_own_repository(folders, models, loaded, tmp_path):
+    file = written(tmp_path / "a.gguf", "wan-5b", rename=as_in_files)
+    frames = render(loaded("wan-5b", {"transformer": file}), request("wan-5b")).frames
+    plain = render(models("wan-5b"), request("wan-5b")).frames
+    assert np.abs(frames.astype(int) - plain).mean() < 4
+
+    table = {"path": str(folders("wan-5b")), "gguf": str(file)}
+    assert Models({"wan": table}).entry("wan").verify_files() == folders("wan-5b")
+    other = written(tmp_path / "b.gguf", "wan-14b-image", rename=as_in_files)
+    with pytest.raises(UserError, match=r"gguf\.mismatch"):
+        Models({"wan": table | {"gguf": str(other)}}).entry("wan").verify_files()
 
 
 def problem(folder, files, *, loaded=False):

@@ -97,3 +97,12 @@ def test_kandinsky_without_its_sound_is_silent(put_together):
 def test_a_class_for_images_needs_its_encoder(put_together):
     place = put_together("hunyuan-1.5", _class_name="HunyuanVideo15ImageToVideoPipeline")
     assert problem(place).params["part"] == "image_encoder"
+
+
+def test_a_scheduler_for_weights_that_predict_otherwise(put_together):
+    place = put_together("kandinsky")
+    config = place / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"n_grid": 10}))
+    with pytest.raises(FolderError) as caught:
+        load(place)
+    assert (caught.value.code, caught.value.params["part"]) == ("folder.wrong_part", "scheduler")

@@ -140,22 +140,33 @@ def _weight_files(place: Path, library: str) -> tuple[Path, ...]:
     Raises:
         FolderError: `folder.part_missing`, `folder.pickle` or `folder.unreadable`.
     """
-    stem = _TRANSFORMERS_STEM if library == "transformers" else _STEM
+    of_transformers = library == "transformers"
+    stem = _TRANSFORMERS_STEM if of_transformers else _STEM
     single, index = place / f"{stem}.safetensors", place / f"{stem}.safetensors.index.json"
-    if single.is_file():
+    # Where both are there, transformers reads the single file, and diffusers what the index names.
+    if single.is_file() and (of_transformers or not index.is_file()):
         return (single,)
     if index.is_file():
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
-        names = sorted({str(shard) for shard in shards.values()})
-        for name in names:
-            # A path would lead out of the folder.
-            if Path(name).name != name or not (place / name).is_file():
-                raise FolderError(
-                    "folder.part_missing", part=place.name, file=f"{place.name}/{name}"
-                )
-        return tuple(place / name for name in names)
+        return _shards(place, index)
     if any(next(place.glob(pattern), None) for pattern in _PICKLES):
         raise FolderError("folder.pickle", part=place.name)
     raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{single.name}")
+
+
+def _shards(place: Path, index: Path) -> tuple[Path, ...]:
+    """Return the files that an index names.
+
+    Raises:
+        FolderError: `folder.part_missing` or `folder.unreadable`.
+    """
+    found = read_json(index)
+    shards = found.get("weight_map")
+    # Neither library can do without the metadata.
+    if not (isinstance(shards, dict) and shards and isinstance(found.get("metadata"), dict)):
+        raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
+    names = sorted({str(shard) for shard in shards.values()})
+    for name in names:
+        # A path would lead out of the folder.
+        if Path(name).name != name or not (place / name).is_file():
+            raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{name}")
+    return tuple(place / name for name in names)

@@ -6,6 +6,7 @@ hand: diffusers loads them, and the first clip ends in an error of torch.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from inference.diffusers_engine.weights.folder import INDEX_NAME, FolderError
@@ -36,16 +37,12 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
         _need(folder, "transformer")
     if folder.looks_at_pictures:
         _need(folder, "image_encoder", "image_processor")
-    boundary = folder.settings.get("boundary_ratio")
-    if not (boundary is None or isinstance(boundary, int | float)):
-        raise FolderError("folder.unreadable", file=INDEX_NAME)
-    if boundary is not None:
-        _need(folder, *TRANSFORMERS)
+    _check_settings(folder)
     classes = {"vae": family.vae, **dict.fromkeys(TRANSFORMERS, family.transformer)}
     for name, part in folder.parts.items():
         if part.class_name != classes.get(name, part.class_name):
             raise _wrong(folder, name)
-    _check_vae(folder.parts["vae"].config)
+    _check_vae(folder)
     for name in TRANSFORMERS:
         if name in folder.parts:
             _check_widths(folder, name)
@@ -62,15 +59,42 @@ def _wrong(folder: Folder, name: str) -> FolderError:
     return FolderError("folder.wrong_part", part=name, name=folder.pipeline_class)
 
 
-def _check_vae(vae: Mapping[str, Any]) -> None:
+def _check_settings(folder: Folder) -> None:
+    """Check what the index says of the pipeline itself."""
+    shares = folder.settings.get(folder.family.shared_if or "")
+    boundary = folder.settings.get("boundary_ratio")
+    if not (shares is None or isinstance(shares, bool)):
+        raise FolderError("folder.unreadable", file=INDEX_NAME)
+    if boundary is None:
+        # Without a boundary, the second of two transformers would never be asked.
+        if folder.parts.keys() >= set(TRANSFORMERS):
+            raise FolderError("folder.unreadable", file=INDEX_NAME)
+        return
+    if not (_is_number(boundary) and 0 <= boundary <= 1):
+        raise FolderError("folder.unreadable", file=INDEX_NAME)
+    _need(folder, *TRANSFORMERS)
+
+
+def _check_vae(folder: Folder) -> None:
+    vae = folder.parts["vae"].config
+    damaged = FolderError("folder.unreadable", file="vae/config.json")
     channels = _latent_channels(vae)
-    for name in ("latents_mean", "latents_std"):
+    for name, lowest in (("latents_mean", -math.inf), ("latents_std", 0)):
         values = vae.get(name)
-        if values is not None and not (isinstance(values, list) and len(values) == channels):
-            raise FolderError("folder.unreadable", file="vae/config.json")
-    factor = vae.get("scale_factor_spatial")
-    if not (factor is None or (isinstance(factor, int) and factor > 0)):
-        raise FolderError("folder.unreadable", file="vae/config.json")
+        if values is None:
+            continue
+        if not (isinstance(values, list) and len(values) == channels):
+            raise damaged
+        if not all(_is_number(value) and lowest < value < math.inf for value in values):
+            raise damaged
+    for name in ("scale_factor_spatial", "spatial_compression_ratio"):
+        factor = vae.get(name)
+        if not (factor is None or (_whole(factor) and factor > 0)):
+            raise damaged
+    for name in ("scale_factor_temporal", "temporal_compression_ratio"):
+        factor = vae.get(name)
+        if not (factor is None or factor == folder.family.frames_per_latent):
+            raise damaged
 
 
 def _latent_channels(vae: Mapping[str, Any]) -> Any:
@@ -102,6 +126,10 @@ def _text_width(config: Mapping[str, Any]) -> Any:
 
 def _differ(one: Any, other: Any) -> bool:
     return _whole(one) and _whole(other) and one != other
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _whole(value: Any) -> bool:

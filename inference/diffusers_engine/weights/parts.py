@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -26,6 +28,9 @@ LoadProgress = Callable[[int, int, str], None]
 """Called as (bytes done, bytes in all, part); may raise to stop."""
 
 _TRIAL_STEPS = 4
+_FLOATS = ("F", "BF")
+"""How the names of types in files begin that are for fractions."""
+_NUMBER = re.compile(r"\.\d+(?=\.)")
 _FEW = 3
 """Names of tensors that an error tells."""
 
@@ -74,6 +79,13 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
             raise FolderError("folder.unknown_class", name=kind.__name__)
         if not scheduler.config.use_flow_sigmas:
             raise damaged
+    if scheduler.config.get("use_flow_sigmas") and not (
+        scheduler.config.prediction_type == "flow_prediction"
+    ):
+        raise damaged
+    if _strings_for_numbers(kind, scheduler.config):
+        raise damaged
+    _check_predictions(folder, scheduler)
     required = {
         name
         for name, parameter in inspect.signature(scheduler.step).parameters.items()
@@ -85,11 +97,46 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
     try:
         trial = kind.from_config(scheduler.config)
         trial.set_timesteps(_TRIAL_STEPS, **shifts)
+        levels = getattr(trial, "sigmas", torch.zeros(1))
+        if not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError("levels of noise are shares")  # noqa: TRY301 - as what it raises itself
         sample = torch.zeros(1, 1, 1, 1, 1)
         for time in trial.timesteps:
             sample = trial.step(sample, time, sample, return_dict=False)[0]
     except Exception as error:
         raise damaged from error
+
+
+def _check_predictions(folder: Folder, scheduler: Any) -> None:
+    """Check that Kandinsky's transformer predicts as much as its scheduler takes.
+
+    Distilled weights predict several steps at once.
+
+    Raises:
+        FolderError: `folder.wrong_part`.
+    """
+    made = folder.parts["transformer"].config.get("out_visual_dim")
+    channels = folder.parts["vae"].config.get("latent_channels")
+    taken = scheduler.config.get("n_grid", 1)
+    if isinstance(made, int) and isinstance(channels, int) and made != channels * taken:
+        raise FolderError("folder.wrong_part", part="scheduler", name=folder.pipeline_class)
+
+
+def _strings_for_numbers(kind: Any, config: Mapping[str, Any]) -> bool:
+    """Return whether a config has words where its class has numbers.
+
+    Many classes compute with them only when the first clip is made.
+    """
+    for name, parameter in inspect.signature(kind.__init__).parameters.items():
+        usual, given = parameter.default, config.get(name)
+        if isinstance(usual, int | float):
+            if isinstance(given, str | dict):
+                return True
+        elif isinstance(usual, tuple | list) and all(isinstance(one, int | float) for one in usual):
+            members = given if isinstance(given, tuple | list) else [given]
+            if any(isinstance(one, str | dict) for one in members):
+                return True
+    return False
 
 
 def find_class(part: Part) -> Any:
@@ -122,18 +169,22 @@ def check_tensors(part: Part) -> None:
         FolderError: `folder.mismatch`, `folder.unreadable`.
     """
     kind = find_class(part)
+    if _more_layers_than_tensors(part):
+        raise FolderError("folder.unreadable", file=f"{part.name}/config.json")
     try:
         with torch.device("meta"):
             if issubclass(kind, transformers.PreTrainedModel):
                 model = kind(kind.config_class.from_dict(dict(part.config)))
                 model.tie_weights()
             else:
+                if _strings_for_numbers(kind, part.config):
+                    raise ValueError(part.name)  # noqa: TRY301 - as what classes raise themselves
                 model = kind.from_config(dict(part.config))
     except Exception as error:
         raise FolderError("folder.unreadable", file=f"{part.name}/config.json") from error
     wanted = _by_tensor(model)
     if issubclass(kind, transformers.PreTrainedModel):
-        numbers = sum(next(iter(names.values()))[1] for names in wanted)
+        numbers = sum(one.numbers for one in wanted)
         if part.numbers < numbers:
             raise FolderError(
                 "folder.mismatch", part=part.name, tensors=f"{numbers - part.numbers} numbers"
@@ -142,23 +193,47 @@ def check_tensors(part: Part) -> None:
     _compare(part, wanted)
 
 
-def _by_tensor(model: nn.Module) -> list[dict[str, tuple[tuple[int, ...], int]]]:
-    """Return shape and size by name, for each tensor: tied ones have several names."""
-    found: dict[int, dict[str, tuple[tuple[int, ...], int]]] = {}
+def _more_layers_than_tensors(part: Part) -> bool:
+    """Return whether a network would have more layers than there are tensors: it takes for ever."""
+    counts = (part.config.get(name) for name in ("num_layers", "num_hidden_layers"))
+    return any(isinstance(count, int) and count > len(part.tensors) for count in counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A tensor of a network; tied ones have several names."""
+
+    shape: tuple[int, ...]
+    numbers: int
+    is_float: bool
+    names: list[str] = field(default_factory=list)
+
+    def is_like(self, tensor: Tensor | None) -> bool:
+        """Return whether a tensor of a file can be its value."""
+        if tensor is None or tensor.shape != self.shape:
+            return False
+        return tensor.dtype.startswith(_FLOATS) or not self.is_float
+
+
+def _by_tensor(model: nn.Module) -> list[_Wanted]:
+    found: dict[int, _Wanted] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        found.setdefault(id(tensor), {})[name] = (tuple(tensor.shape), tensor.numel())
+        made = _Wanted(tuple(tensor.shape), tensor.numel(), tensor.is_floating_point())
+        found.setdefault(id(tensor), made).names.append(name)
     return list(found.values())
 
 
-def _compare(part: Part, wanted: list[dict[str, tuple[tuple[int, ...], int]]]) -> None:
+def _compare(part: Part, wanted: list[_Wanted]) -> None:
     tensors: Mapping[str, Tensor] = part.tensors
     wrong = [
-        next(iter(names))
-        for names in wanted
-        if not any(
-            name in tensors and tensors[name].shape == shape for name, (shape, _) in names.items()
-        )
+        one.names[0]
+        for one in wanted
+        if not any(one.is_like(tensors.get(name)) for name in one.names)
     ]
+    known = {name for one in wanted for name in one.names}
+    # Further members of a list of layers: the config tells of fewer than there are.
+    lists = {_NUMBER.sub(".#", name) for name in known}
+    wrong += [name for name in tensors if name not in known and _NUMBER.sub(".#", name) in lists]
     if wrong:
         raise _mismatch(part, wrong)
 
@@ -199,6 +274,18 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
     _check_tied(part, model)
     network: nn.Module = model
     return network.eval().requires_grad_(requires_grad=False)
+
+
+def check_quantized(part: Part) -> None:
+    """Read a transformer from a GGUF file, and forget it.
+
+    Tensors in such files have the names of other programs, which only reading them translates.
+
+    Raises:
+        FolderError: `gguf.mismatch`, `folder.unknown_class`.
+    """
+    silence()
+    _load_quantized(part, find_class(part), torch.bfloat16)
 
 
 def _load_quantized(part: Part, kind: Any, dtype: torch.dtype) -> Any:

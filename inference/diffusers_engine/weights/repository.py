@@ -110,11 +110,13 @@ def verify_tensors(folder: Folder) -> None:
     """Compare a folder's tensors with their classes. Needs torch.
 
     Raises:
-        FolderError: `folder.mismatch`, `folder.unreadable`.
+        FolderError: `folder.mismatch`, `folder.unreadable`, `gguf.mismatch`.
     """
     parts = import_module("inference.diffusers_engine.weights.parts")  # brings torch
     for part in folder.parts.values():
-        if part.is_network:
+        if part.is_quantized:
+            parts.check_quantized(part)
+        elif part.is_network:
             parts.check_tensors(part)
 
 
