@@ -108,12 +108,12 @@ class Conversation:
         When the process that served the queue goes, this one serves it.
         """
         locale = self._session.speaker.language
-        self._console.print(text("chat.welcome", locale), style="dim", soft_wrap=False)
+        self._say(text("chat.welcome", locale), style="dim")
         with patch_stdout(raw=True):
             while await self._talk_on():
                 pass
         if self._server.own and self._queue:
-            self._console.print(text("chat.kept", locale, count=len(self._queue)))
+            self._say(text("chat.kept", locale, count=len(self._queue)))
 
     async def _talk_on(self) -> bool:
         """Talk as `_talk`; go on when the other process has gone, which loses no job."""
@@ -123,7 +123,7 @@ class Conversation:
             if self._server.own or not _is_gone(group):
                 raise
         if await self._server.take_over():
-            self._console.print(text("chat.took_over", self._session.speaker.language), style="dim")
+            self._say(text("chat.took_over", self._session.speaker.language), style="dim")
         return True
 
     async def _talk(self) -> bool:
@@ -176,6 +176,10 @@ class Conversation:
         shown = replace(card, lines=card.lines[:-1]) if card.line else card
         self._console.print(CardView(shown, zone=self._zone, number=number))
         self._console.print()
+
+    def _say(self, words: str, style: str = "") -> None:
+        """Print a sentence, wrapped between words."""
+        self._console.print(words, style=style, soft_wrap=False)
 
     def _message(self) -> FormattedText:
         speaker = self._session.speaker

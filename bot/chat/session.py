@@ -36,6 +36,8 @@ class Session:
     def __init__(self, client: ControlClient, speaker: Speaker) -> None:
         self._client = client
         self._buttons: list[Button] = []
+        self._asked: Button | None = None
+        """Pressed last, and not carried out before somebody is sure."""
         self._first = speaker
         self.speaker = speaker
 
@@ -59,13 +61,20 @@ class Session:
         Raises:
             UserError: `control.*`: the other side is gone.
         """
-        line = line.strip()
+        asked, self._asked = self._asked, None
+        try:
+            return await self._carried_out(line.strip(), key, asked)
+        except UserError:  # the same line may be sent again
+            self._asked = asked
+            raise
+
+    async def _carried_out(self, line: str, key: str | None, asked: Button | None) -> Outcome:
         if line == "/quit":
             return Outcome(quit=True)
         if match := _SWITCH_SPEAKER.fullmatch(line):
             return self._switch_speaker(match["words"].split())
         if match := _PRESS.fullmatch(line):
-            return await self._press(int(match["number"]), key)
+            return await self._press(int(match["number"]), key, asked)
         if not line.startswith("/"):
             return self._refused(UserError("chat.no_command"))
         return await self._outcome(await self._client.command(line, self.speaker, key))
@@ -94,13 +103,15 @@ class Session:
         self.forget()
         return Outcome(card=note("chat.speaking_as", self.speaker.language, name=name, guild=guild))
 
-    async def _press(self, number: int, key: str | None) -> Outcome:
+    async def _press(self, number: int, key: str | None, asked: Button | None) -> Outcome:
+        """Press a button; the same one again says yes to what it asked."""
         if not self._buttons:
             return self._refused(UserError("chat.no_buttons"))
         if not 1 <= number <= len(self._buttons):
             return self._refused(UserError("chat.no_such_button", highest=len(self._buttons)))
         button = self._buttons[number - 1]
-        if button.confirm is not None:
+        if button.confirm is not None and button != asked:
+            self._asked = button
             return Outcome(card=confirmation(button.key.job, self.speaker.language))
         return await self._outcome(await self._client.press(button.id, self.speaker, key))
 

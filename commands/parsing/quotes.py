@@ -24,6 +24,7 @@ DOUBLE = "".join(mark for mark in _CLOSERS if mark not in SINGLE)
 DASHES = "-‒–—―−"  # noqa: RUF001 - these are the dashes that keyboards make of "--"
 
 _ESCAPED = re.compile(rf"\\([\\{re.escape(''.join(_CLOSERS) + DASHES)}])")
+_PLAIN = re.compile(r"\w[\w.:/-]*")
 _NEEDS_ESCAPE = re.compile(rf"[\\{DOUBLE}]|(?:(?<=\s)|^)[{re.escape(DASHES)}]")
 
 
@@ -60,5 +61,10 @@ def escape(text: str) -> str:
 
 
 def quote(text: str) -> str:
+    """Return text that is read as one value: in quotation marks, unless it is one plain word."""
+    return text if _PLAIN.fullmatch(text) else quoted(text)
+
+
+def quoted(text: str) -> str:
     """Return text in quotation marks; what is between them unescapes to `text`."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

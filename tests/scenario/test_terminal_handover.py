@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import subprocess
 import time
 
@@ -67,6 +68,9 @@ def test_a_script_whose_server_leaves_waits_for_its_job_all_the_same(shell, firs
     assert out.count("▶ data/") == len(clips(shell)) == 1
 
 
+_INVISIBLE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\r| (?=\x1b\[0m\r?\n)")
+
+
 class Screen:
     """What a chat shows on a terminal, and a keyboard for it."""
 
@@ -77,7 +81,7 @@ class Screen:
     def __enter__(self):
         self._master, slave = pty.openpty()
         os.set_blocking(self._master, False)
-        environment = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        environment = {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "30"}
         self.process = self._shell.start(
             "chat", "--as", "kim", stdin=slave, stdout=slave, environment=environment
         )
@@ -99,16 +103,18 @@ class Screen:
     def shows(self, words):
         with contextlib.suppress(OSError):  # nothing new, or it has ended
             self._shown += os.read(self._master, 65536)
-        return words.encode() in self._shown
+        return words.encode() in _INVISIBLE.sub(b"", self._shown)
 
 
 def test_who_types_goes_on_with_what_was_typed_and_loses_no_job(shell, first):
     with Screen(shell) as second:
-        wait_for(lambda: second.shows("/quit exits"))
+        wait_for(lambda: second.shows("kim@"))
         second.type(ORDER)
         second.until(lambda: list((shell.directory / "data" / "threads").glob("*/*/card.txt")))
         leave(first)
-        second.until(lambda: second.shows("This chat goes on with it"))
+        second.until(
+            lambda: second.shows("queue has ended. This chat\ngoes on with it; no job is\n")
+        )
         second.until(lambda: clips(shell))
         second.type("/quit")
         second.until(lambda: second.process.poll() is not None)

@@ -10,6 +10,7 @@ from bot.control.client import Answer, JobReport, Speaker
 from commands.actions import Action, ButtonId
 from commands.text.card import Button, Card, CardKind, Confirm
 from commands.text.replies import note
+from inference.domain.errors import UserError
 
 ANN = Speaker(name="ann", guild="film", admin=True, language="en", directory=Path("/"))
 NOT_ADMIN = replace(ANN, name="bob", admin=False)
@@ -67,6 +68,42 @@ async def test_delete_asks_before_it_deletes(client):
     assert "Delete" in asked.title
     await session.handle(str(number))
     assert client.ids == ["v1:delete:first"]
+
+
+async def test_delete_pressed_again_says_yes_and_after_anything_else_asks_again(client):
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.REROLL, Action.DELETE))
+    session.shown((await session.handle("2")).card)
+    await session.handle("1")
+    session.shown((await session.handle("2")).card)
+    assert client.ids == ["v1:reroll:first"]
+    await session.handle("2")
+    assert client.ids == ["v1:reroll:first", "v1:delete:first"]
+
+
+async def test_delete_of_one_clip_says_yes_to_no_other(client):
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.DELETE))
+    session.shown(a_card("second", Action.DELETE))
+    await session.handle("1")
+    await session.handle("2")
+    assert client.ids == []
+
+
+async def test_a_yes_that_got_lost_on_its_way_is_sent_again(client):
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.DELETE))
+    await session.handle("1")
+    press, client.press = client.press, lost
+    with pytest.raises(UserError):
+        await session.handle("1", key="k")
+    client.press = press
+    await session.handle("1", key="k")
+    assert client.ids == ["v1:delete:first"]
+
+
+async def lost(button_id, speaker, key):
+    raise UserError("control.lost")
 
 
 async def test_another_speaker_begins_with_number_one(client):
