@@ -43,7 +43,7 @@ _EVALUATION_FUSED = 6.9
 """The same with kernels, for weights of half the size."""
 _POSITIONS = 3
 """What is kept for every place of a frame, in hidden sizes."""
-_DECODING, _DECODING_SLICED = 8.02, 3.52
+_DECODING, _DECODING_SLICED = 6.2, 3.52
 """Peak of decoding a chunk, in pixels of its frames x base channels: whole, and frame by frame."""
 _DECODING_FUSED, _DECODING_SLICED_FUSED = 6.05, 3.12
 """The same with kernels that norm and pad in one pass."""

@@ -26,6 +26,9 @@ class cuda:
     )
     reset_peak_memory_stats = staticmethod(lambda: None)
     max_memory_allocated = staticmethod(lambda: 1 << 30)
+
+with open({card!r} + ".memory", "a") as noted:
+    print(os.environ.get("PYTORCH_ALLOC_CONF"), file=noted)
 """
 
 STUB = """
@@ -216,6 +219,17 @@ async def test_a_machine_that_never_had_a_card_serves_everything(tmp_path, card)
 
 
 @pytest.mark.slow
+async def test_torch_is_told_how_to_divide_memory_before_a_worker_imports_it(
+    tmp_path, card, monkeypatch
+):
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    noted = tmp_path / "card.memory"
+    async with with_stub(tmp_path) as worker:
+        await until(lambda: worker.pid and noted.exists() and noted.read_text())
+    assert set(noted.read_text().splitlines()) == {"expandable_segments:True"}
+
+
 async def test_beside_a_card_the_cpu_renders_no_model_that_needs_one(tmp_path, card):
     problems = Problems()
     models = {"testcard": {"step_seconds": 0.01}, "stub": {}}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from inference.domain.spec import Resolution  # noqa: E402
 from inference.engines import memory  # noqa: E402
-from inference.engines.memory import Saving, peak_bytes  # noqa: E402
+from inference.engines.built_in import OPENSORA_FOOTPRINT  # noqa: E402
+from inference.engines.memory import ClipShape, Saving, decoding_bytes, peak_bytes  # noqa: E402
 from inference.opensora import sampler  # noqa: E402
 from inference.opensora.geometry import official_size  # noqa: E402
 from inference.opensora.networks import convolution, transformer  # noqa: E402
+from tests.fakes.models import MODELS  # noqa: E402
 from tests.opensora.dry_run import card  # noqa: E402
 from tests.opensora.dry_run.engine import (  # noqa: E402
     FULL,
@@ -121,13 +126,35 @@ def check(report, wanted):
     assert not report.overlong
 
 
-@pytest.mark.parametrize("frames", [None, pytest.param(1, marks=pytest.mark.slow)])
-def test_no_convolution_of_a_720p_clip_sees_more_than_its_kernels_can_count(frames):
+@functools.cache
+def large_decoding(frames):
+    """Decode a clip of 720p, so many frames at a time; return the ledger and the bytes it took."""
     with dry_vae(FULL) as (vae, ledger):
+        weights = ledger.alive
         vae.work_in_slices(frames=frames, rows=1024)
         assert decoded(vae) == (1, 3, 17, 720, 1280)
+        return ledger, ledger.peak - weights
+
+
+IN_SLICES = [None, pytest.param(1, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("frames", IN_SLICES)
+def test_no_convolution_of_a_720p_clip_sees_more_than_its_kernels_can_count(frames):
+    ledger, _ = large_decoding(frames)
     assert not ledger.overlong
     assert ledger.seconds["", "convolutions"] > 0
+
+
+@pytest.mark.parametrize("frames", IN_SLICES)
+def test_a_720p_clip_is_decoded_with_what_was_planned_and_hardly_less(frames):
+    """Too little is a clip that fails; too much sets weights aside on a card that has room."""
+    size = MODELS.capabilities("opensora").sizes[Resolution.P720, "16:9"]
+    shape = ClipShape(size=size, frames=17, total_frames=17, references=False)
+    plain = replace(OPENSORA_FOOTPRINT, fused=False)
+    planned = decoding_bytes(plain, shape, sliced=frames is not None)
+    _, taken = large_decoding(frames)
+    assert 0.95 * planned <= taken <= planned
 
 
 def decoded(vae):
