@@ -20,7 +20,7 @@ from bot.health import Health
 from bot.http.access.tokens import TABLES as HTTP_TABLES
 from bot.moderation import moderation
 from bot.platform import Platform, Services
-from bot.plugins.tables import tables
+from bot.plugins.tables import migrate, tables
 from bot.registry import Registry, make_terminal
 from bot.supervision import Supervisor
 from bot.terminal.platform import NAME as TERMINAL
@@ -166,15 +166,9 @@ async def _migrate(plugins: Plugins, data_directory: Path) -> None:
 
     Nothing is used of a plugin whose tables cannot be migrated, in the workers neither.
     """
-    migrations = tables(plugins)
-    if not migrations:
-        return
-    async with open_data(data_directory) as database:
-        for package, its_tables in migrations:
-            try:
-                await database.migrate(its_tables)
-            except Exception as error:  # noqa: BLE001 - somebody else's SQL
-                plugins.reject_package(package, error)
+    if tables(plugins):
+        async with open_data(data_directory) as database:
+            await migrate(plugins, database)
 
 
 def make_card_factory(

@@ -18,10 +18,10 @@ The entry-point groups, and what their entries name:
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -32,13 +32,14 @@ from bot.assistant import AssistantFactory
 from bot.config.sections import Config
 from bot.moderation import ModeratorFactory
 from bot.platform import Platform
+from bot.plugins import guards
+from bot.plugins.command_checks import checked
 from bot.plugins.loader import gather
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
 from commands.catalog import built_in_commands
 from commands.context import Command, CommandSet
 from commands.option_set import OptionSet
-from commands.text.messages import template
 from inference.assist.base import UnavailableAssistant
 from inference.domain.errors import UserError
 from inference.engines.registry import Models
@@ -56,8 +57,6 @@ PlatformFactory = Callable[[Config], Platform | None]
 """Returns a chat, or None where it has no token."""
 
 T = TypeVar("T")
-
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 CommandFactory = Callable[[OptionSet], Iterable[Command]]
 
@@ -91,8 +90,8 @@ class Registry:
             for name in plugins.names(group):
                 if name in names:
                     plugins.reject(group, name, PluginError(f"Rushes has {name} itself"))
-        moderators = _with_stand_ins(plugins, MODERATORS, Moderators.unavailable)
-        assistants = _with_stand_ins(plugins, ASSISTANTS, UnavailableAssistant)
+        moderators = _with_stand_ins(plugins, MODERATORS, guards.moderators, Moderators.unavailable)
+        assistants = _with_stand_ins(plugins, ASSISTANTS, guards.assistant, UnavailableAssistant)
         return cls(
             platforms={**_platforms(plugins), **_BUILT_IN_PLATFORMS},
             moderators={**moderators, **moderation.BUILT_IN},
@@ -113,7 +112,9 @@ class Registry:
                 continue
             try:
                 with streams_kept():
-                    found = CommandSet([*found, *_checked(make(options))])
+                    named = _named(self.plugins, COMMANDS, name)
+                    own = [guards.command(one, named) for one in checked(make(options))]
+                    found = CommandSet([*found, *own])
             except BROKEN as error:  # whatever somebody else's function raises
                 self.plugins.reject(COMMANDS, name, error)
         return found
@@ -158,24 +159,6 @@ class Registry:
         return made
 
 
-def _checked(commands: Iterable[Command]) -> list[Command]:
-    """Return the commands of a plugin, if every chat can show them.
-
-    Raises:
-        TypeError: One is no command.
-        PluginError: One has no explanation, or no name that chats take.
-    """
-    found = list(commands)
-    for command in found:
-        if not isinstance(command, Command):
-            raise PluginError(f"{type(command).__name__} is not a Command")
-        if not _NAME.fullmatch(command.name):
-            raise PluginError(f"{command.name!r} cannot be the name of a command")
-        if not command.texts and template(command.help_key) is None:
-            raise PluginError(f"{command.typed} has no explanation: no text {command.help_key}")
-    return found
-
-
 def _platform(made: Any) -> Platform | None:
     """Return what a factory made, if it has all that a platform has.
 
@@ -211,35 +194,43 @@ def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
     return {**dict.fromkeys(plugins.broken(PLATFORMS), lambda _: None), **found}
 
 
-def _with_stand_ins(plugins: Plugins, group: str, stand_in: Callable[[], T]) -> dict[str, Any]:
+def _named(plugins: Plugins, group: str, name: str) -> guards.Named:
+    package = plugins.package_of(group, name).name
+    return guards.Named(group=group, plugin=name, package=package)
+
+
+def _with_stand_ins(
+    plugins: Plugins,
+    group: str,
+    check: Callable[[object, guards.Named], T],
+    stand_in: Callable[[], T],
+) -> dict[str, Any]:
     """Return the factories of a group; where a plugin fails, they make something else.
 
     Args:
         plugins: Loads them, and notes which cannot be used.
         group: Its entries name functions that return asynchronous context managers.
+        check: Guards what these give.
         stand_in: What is there instead.
     """
 
-    def safe(name: str, make: Callable[..., AbstractAsyncContextManager[T]] | None) -> Any:
-        @contextlib.asynccontextmanager
-        async def made(*arguments: Any) -> AsyncIterator[T]:
-            async with contextlib.AsyncExitStack() as stack:
-                made = stand_in()
-                try:
-                    if make is not None:
-                        with streams_kept():
-                            context = make(*arguments)
-                        made = await stack.enter_async_context(context)
-                except UserError:
-                    raise
-                except BROKEN as error:  # whatever somebody else's code raises
-                    plugins.reject(group, name, error)
-                yield made
+    def safe(name: str, make: Callable[..., AbstractAsyncContextManager[Any]]) -> Any:
+        def instead(error: BaseException) -> T:
+            plugins.reject(group, name, error)
+            return stand_in()
+
+        def made(*arguments: Any) -> AbstractAsyncContextManager[T]:
+            named = _named(plugins, group, name)
+            return guards.opened(partial(make, *arguments), check, named, instead=instead)
 
         return made
 
+    @contextlib.asynccontextmanager
+    async def missing(*_: Any) -> AsyncIterator[T]:
+        yield stand_in()
+
     found = {name: safe(name, make) for name, make in plugins.load(group)}
-    return {**{name: safe(name, None) for name in plugins.broken(group)}, **found}
+    return {**dict.fromkeys(plugins.broken(group), missing), **found}
 
 
 def _imported(module: str) -> PlatformFactory:

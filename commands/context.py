@@ -184,13 +184,15 @@ class CommandSet:
         """Index them.
 
         Raises:
-            ValueError: Two commands have the same name.
+            ValueError: Two commands have the same name, or one that stands in front of others.
         """
         self._by_typed: dict[str, Command] = {}
         for command in commands:
             if command.typed in self._by_typed:
                 raise ValueError(f"two commands named {command.typed}")
             self._by_typed[command.typed] = command
+        if both := self.parents & self._by_typed.keys():
+            raise ValueError(f"{min(both)} is a command, and the word in front of others")
 
     def __iter__(self) -> Iterator[Command]:
         return iter(self._by_typed.values())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
 from babel.messages.catalog import Catalog
+from pydantic import ValidationError
 
 from bot.plugins.tables import check_tables
 from bot.plugins.trial import tried
 from commands.text import messages
 from commands.text.plugin_catalogs import read_catalogs
 from inference.plugins.descriptor import Plugin
+from inference.plugins.problem import BROKEN
 from inference.plugins.registry import Plugins
 
 
@@ -35,7 +38,9 @@ def gather(
         try:
             found = _catalogs(descriptor, catalogs)
             check_tables(package, descriptor)
-        except Exception as error:  # noqa: BLE001 - files of somebody else
+            with suppress(ValidationError):  # told with the config
+                plugins.config_of(package)
+        except BROKEN as error:  # files and code of somebody else
             plugins.reject_package(package, error)
             continue
         for locale, catalog in found.items():

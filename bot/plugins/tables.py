@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,17 @@ from inference.plugins.package import Package
 from inference.plugins.problem import PluginError
 from inference.plugins.registry import Plugins
 from inference.store.maintenance import DATABASE_NAME, opened
-from inference.store.sqlite.migrate import PackageMigrations, migrations, statements
+from inference.store.sqlite.database import Database
+from inference.store.sqlite.migrate import PackageMigrations, TimeLimit, migrations, statements
+
+SECONDS = 600.0
+"""That the pending migrations of a plugin may take."""
+
+EMPTY_SECONDS = 10.0
+"""The same on an empty database, where they are tried at every start."""
+
+EMPTY_PAGES = 25_000
+"""Of that database: 100 MB."""
 
 PREFIX = "plugin_"
 """Begins the names of tables of plugins; the name of the plugin and `_` follow."""
@@ -86,16 +96,59 @@ def check_tables(package: Package, descriptor: Plugin) -> None:
     if not steps:
         raise PluginError(f"{found.package} has no migrations")
     with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"PRAGMA max_page_count = {EMPTY_PAGES}")
         connection.set_authorizer(allow)
         try:
-            for _, sql in steps:
-                connection.executescript(sql)
+            with _limited(connection, EMPTY_SECONDS, " on an empty database"):
+                for _, sql in steps:
+                    connection.executescript(sql)
         except sqlite3.DatabaseError:
             if foreign:
                 raise PluginError(
                     f"its migrations touch {foreign[0]}, which does not begin with {prefix}"
                 ) from None
             raise
+
+
+@contextmanager
+def _limited(connection: sqlite3.Connection, seconds: float, where: str) -> Iterator[None]:
+    """Interrupt what a connection does once it takes too long.
+
+    Raises:
+        PluginError: It did.
+    """
+    limit = TimeLimit(seconds)
+    connection.set_progress_handler(limit.is_over, TimeLimit.STEPS)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if limit.is_over():
+            raise PluginError(
+                f"its migrations were not done within {seconds:g} s{where}"
+            ) from error
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+async def migrate(plugins: Plugins, database: Database) -> None:
+    """Bring the tables of plugins up to date; one whose tables cannot be is left out."""
+    for package, its_tables in tables(plugins):
+        try:
+            await database.migrate(its_tables, SECONDS)
+        except TimeoutError:
+            late = f"its migrations were not done within {SECONDS:g} s"
+            plugins.reject_package(package, PluginError(late))
+        except StoreError as error:
+            later = error.code == "store.too_new"
+            reason = _too_new(error.params["version"]) if later else error
+            plugins.reject_package(package, reason)
+        except Exception as error:  # noqa: BLE001 - somebody else's SQL
+            plugins.reject_package(package, error)
+
+
+def _too_new(version: object) -> PluginError:
+    return PluginError(f"a later release of it has made tables of version {version} here")
 
 
 def reject_unmigratable(plugins: Plugins, data_directory: Path) -> None:
@@ -122,7 +175,7 @@ def _try_pending(source: sqlite3.Connection, its_tables: PackageMigrations) -> N
     steps = its_tables.steps()
     latest = steps[-1][0]
     if version > latest:
-        raise PluginError(f"a later release of it has made tables of version {version} here")
+        raise _too_new(version)
     if version == latest:
         return
     [(schema,)] = source.execute("PRAGMA user_version")
@@ -131,6 +184,7 @@ def _try_pending(source: sqlite3.Connection, its_tables: PackageMigrations) -> N
         for number, sql in migrations():
             if number > schema:
                 copy.executescript(sql)
-        for number, sql in steps:
-            for statement in statements(sql) if number > version else ():
-                copy.execute(statement)
+        with _limited(copy, SECONDS, ""):
+            for number, sql in steps:
+                for statement in statements(sql) if number > version else ():
+                    copy.execute(statement)

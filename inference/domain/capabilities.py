@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -47,8 +48,44 @@ class ModelOption:
     """Locale -> one-line explanation, for options that the catalog does not know."""
 
     def __post_init__(self) -> None:
+        """Check it: plugins and configs declare options too.
+
+        Raises:
+            TypeError: A member is of a wrong type.
+            ValueError: No form could show it.
+        """
+        if not isinstance(self.kind, OptionKind):
+            raise TypeError(f"{self.name}: its kind is no OptionKind")
+        if not all(isinstance(choice, str | int) for choice in self.choices):
+            raise ValueError(f"{self.name}: its choices are no texts or whole numbers")
         if self.kind is OptionKind.CHOICE and self.default not in self.choices:
             raise ValueError(f"{self.name}: {self.default!r} is not among its choices")
+        if not is_modes(self.modes):
+            raise ValueError(f"{self.name}: its modes are no frozenset of Mode")
+        texts = self.texts
+        if not isinstance(texts, Mapping) or not all(isinstance(t, str) for t in texts.values()):
+            raise ValueError(f"{self.name}: its texts are no text for each language")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        for bound in (self.lowest, self.highest):
+            if bound is not None and not isinstance(bound, int | float):
+                raise ValueError(f"{self.name}: {bound!r} is no number")
+        if self.kind not in {OptionKind.INTEGER, OptionKind.NUMBER}:
+            return
+        if not isinstance(self.default, int | float):
+            raise TypeError(f"{self.name}: its default {self.default!r} is no number")
+        least = -math.inf if self.lowest is None else self.lowest
+        most = math.inf if self.highest is None else self.highest
+        if not least <= self.default <= most:
+            raise ValueError(
+                f"{self.name}: its default {self.default} is not from {least} to {most}"
+            )
+
+
+def is_modes(value: object) -> bool:
+    """Return whether something is a set of modes."""
+    return isinstance(value, frozenset) and all(isinstance(each, Mode) for each in value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inference.domain.capabilities import ModelOption, OptionKind
+from inference.domain.capabilities import ModelOption, OptionKind, is_modes
 from inference.domain.effect_use import OptionValue
 from inference.domain.spec import Mode
 from inference.plugins.problem import PluginError
@@ -95,6 +95,7 @@ class EffectEntry:
     config: Any = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         switch = next((option for option in self.options if option.name == self.name), None)
         if switch is None:
             raise PluginError(f"{self.name}: none of its options is named so")
@@ -106,6 +107,19 @@ class EffectEntry:
             self._check_reference()
         if not 0 <= self.seconds_per_megapixel_frame < float("inf"):
             raise PluginError(f"{self.name}: its cost is no number of seconds")
+
+    def _check_types(self) -> None:
+        options = self.options
+        if not isinstance(options, tuple) or not all(isinstance(o, ModelOption) for o in options):
+            raise PluginError(f"{self.name}: its options are not a tuple of ModelOption")
+        if not callable(self.make):
+            raise PluginError(f"{self.name}: its make is no function")
+        if not isinstance(self.order, int):
+            raise PluginError(f"{self.name}: its order is no whole number")
+        if not isinstance(self.seconds_per_megapixel_frame, int | float):
+            raise PluginError(f"{self.name}: its cost is no number of seconds")
+        if not is_modes(self.modes):
+            raise PluginError(f"{self.name}: its modes are no frozenset of Mode")
 
     def _check_reference(self) -> None:
         strength = next(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.plugins.problem import PluginError
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -31,3 +33,14 @@ class Plugin:
     """The import package that has `locales/<language>/LC_MESSAGES/rushes.po`."""
     tables: PackageMigrations | None = None
     """Migrations of tables whose names begin with `plugin_NAME_`."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.api, int) or isinstance(self.api, bool):
+            raise PluginError(f"its api is {type(self.api).__name__}, no whole number")
+        checks = isinstance(self.config, type) and hasattr(self.config, "model_validate")
+        if self.config is not None and not checks:
+            raise PluginError("its config is no pydantic model")
+        if self.catalog is not None and not isinstance(self.catalog, str):
+            raise PluginError("its catalog is not the name of an import package")
+        if self.tables is not None and not hasattr(self.tables, "steps"):
+            raise PluginError("its tables are no PackageMigrations")

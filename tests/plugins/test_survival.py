@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from bot import plugin_report
 from bot.app import open_app
 from bot.doctor import configuration
-from bot.plugins import trial
+from bot.plugins import tables, trial
 from bot.testing import open_call
 from commands.caller import Caller, Channel
 from commands.context import Command
@@ -507,6 +507,72 @@ async def test_pending_migrations_are_tried_on_a_copy_of_the_database(place, con
     migrate._steps.cache_clear()
     assert all("a later release of it" in told for told in problems(config_of()).values())
     assert len(problems(config_of())) == 2
+
+
+ENDLESS = """
+    INSERT INTO plugin_counter_presses
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n
+"""
+
+
+@pytest.mark.parametrize(
+    "endless", [ENDLESS, ENDLESS.replace("SELECT i FROM n", "SELECT max(i) FROM n")]
+)
+def test_migrations_that_do_not_end_are_given_up(place, config_of, endless, monkeypatch):
+    monkeypatch.setattr(tables, "EMPTY_SECONDS", 0.5)
+    counter(place, f"CREATE TABLE plugin_counter_presses (id INTEGER PRIMARY KEY); {endless};")
+    found = problems(config_of())
+    assert len(found) == 2
+    told = ("were not done within 0.5 s on an empty database", "database or disk is full")
+    assert all(any(words in problem for words in told) for problem in found.values()), found
+
+
+async def test_a_migration_that_hangs_on_what_is_there_ends_and_leaves_it_as_it_was(
+    place, config_of, monkeypatch, tmp_path
+):
+    counter(place, "CREATE TABLE plugin_counter_presses (id INTEGER PRIMARY KEY)")
+    async with open_app(config_of()) as app:
+        assert plain(await execute("/count", call_of(app))) == "pressed 1 times"
+    # Only where there is a row does it not end.
+    (place / "counter" / "migrations" / "0002_slow.sql").write_text(
+        "CREATE TABLE plugin_counter_more (id INTEGER);"
+        "INSERT INTO plugin_counter_more WITH RECURSIVE n(i) AS (SELECT id FROM"
+        " plugin_counter_presses UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    )
+    migrate._steps.cache_clear()
+    monkeypatch.setattr(tables, "SECONDS", 0.5)
+    told = "were not done within 0.5 s"
+    assert all(told in problem for problem in problems(config_of()).values())
+    assert len(problems(config_of())) == 2
+    with capture_logs() as logs:
+        async with open_app(config_of()) as app:
+            assert not [command for command in app.services.commands if command.name == "count"]
+            assert told in app.services.health.problems["plugin.rushes.plugins.counter"]
+            assert "/generate" in plain(await execute("/rushes help", call_of(app)))
+    [begun] = [entry for entry in logs if entry["event"] == "store.package_migrating"]
+    assert (begun["package"], begun["old"], begun["new"]) == ("plugin_counter", 1, 2)
+    (place / "counter" / "migrations" / "0002_slow.sql").unlink()
+    migrate._steps.cache_clear()
+    async with open_app(config_of()) as app:
+        assert plain(await execute("/count", call_of(app))) == "pressed 2 times"
+
+
+async def test_after_a_downgrade_a_start_says_that_a_later_release_was_here(place, config_of):
+    counter(place, "CREATE TABLE plugin_counter_presses (id INTEGER PRIMARY KEY)")
+    second = place / "counter" / "migrations" / "0002_names.sql"
+    second.write_text("ALTER TABLE plugin_counter_presses ADD COLUMN name TEXT")
+    async with open_app(config_of()) as app:
+        assert plain(await execute("/count", call_of(app))) == "pressed 1 times"
+    second.unlink()
+    migrate._steps.cache_clear()
+    async with open_app(config_of()) as app:
+        told = app.services.health.problems["plugin.rushes.commands.count"]
+        assert "a later release of it has made tables of version 2 here" in told
+        assert "no command /count" in plain(await execute("/count", call_of(app)))
+    second.write_text("ALTER TABLE plugin_counter_presses ADD COLUMN name TEXT")
+    migrate._steps.cache_clear()
+    async with open_app(config_of()) as app:
+        assert plain(await execute("/count", call_of(app))) == "pressed 2 times"
 
 
 @pytest.mark.parametrize(

@@ -99,20 +99,25 @@ class Database:
                 raise
             raise found from error
 
-    async def migrate(self, package: PackageMigrations) -> None:
+    async def migrate(self, package: PackageMigrations, seconds: float | None = None) -> None:
         """Bring the tables of a package to the version that it knows.
 
         What has older tables is copied first: there is no way back otherwise.
 
+        Args:
+            package: Whose tables they are.
+            seconds: That this may take; everything stays as it was once it takes longer.
+
         Raises:
             StoreError: See `migrate_package`; also what `write` raises.
+            TimeoutError: It took too long.
         """
         [[schema]] = await self.read("PRAGMA user_version")
         version = await package_version(self._reader, package.name)
         if 0 < version < package.steps()[-1][0]:
             await asyncio.to_thread(copy_before, self._path, schema)
         await self.write(
-            "migrate", lambda connection: migrate_package(connection, self._path, package)
+            "migrate", lambda connection: migrate_package(connection, self._path, package, seconds)
         )
 
     async def purge(self, table: str) -> None:

@@ -108,13 +108,37 @@ async def migrate(connection: aiosqlite.Connection, path: Path | None = None) ->
     return latest
 
 
+class TimeLimit:
+    """A progress handler of SQLite that interrupts a statement once time is up."""
+
+    STEPS = 10_000
+    """Of SQLite's machine between two looks at the clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Return whether time is up."""
+        return time.monotonic() > self._end
+
+
 async def migrate_package(
-    connection: aiosqlite.Connection, path: Path, package: PackageMigrations
+    connection: aiosqlite.Connection,
+    path: Path,
+    package: PackageMigrations,
+    seconds: float | None = None,
 ) -> None:
     """Apply what is pending of a package's migrations, in the caller's transaction.
 
+    Args:
+        connection: To the database.
+        path: Its file.
+        package: Whose tables they are.
+        seconds: That this may take; None sets no limit.
+
     Raises:
         StoreError: `store.too_new`: a later release of the package has been here.
+        TimeoutError: It took too long.
     """
     version = await package_version(connection, package.name)
     steps = package.steps()
@@ -125,10 +149,21 @@ async def migrate_package(
         )
     if version == latest:
         return
-    for number, sql in steps:
-        if number > version:
-            for statement in statements(sql):
-                await connection.execute(statement)
+    _log.info("store.package_migrating", package=package.name, old=version, new=latest)
+    pending = [each for number, sql in steps if number > version for each in statements(sql)]
+    limit = None if seconds is None else TimeLimit(seconds)
+    if limit is not None:
+        await connection.set_progress_handler(limit.is_over, TimeLimit.STEPS)
+    try:
+        for statement in pending:
+            await connection.execute(statement)
+    except sqlite3.OperationalError as error:
+        if limit is not None and limit.is_over():
+            raise TimeoutError from error
+        raise
+    finally:
+        if limit is not None:
+            await connection.set_progress_handler(lambda: None, 0)  # none
     await connection.execute(
         "INSERT OR REPLACE INTO packages (name, version) VALUES (?, ?)", (package.name, latest)
     )
