@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from tests.chaos.records import Command, File, Message, Seen, State, Trouble
+from tests.fakes.rushes_process import wait_limit
 
 NONCE_SECONDS = 1.5
 """How long an equal nonce is the same message."""
@@ -94,7 +95,7 @@ class Witness:
     async def until(self, condition: Callable[[], object], seconds: float) -> bool:
         """Wait for a condition on what was seen; return whether it came true in time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds), self._changed:
+            async with wait_limit(seconds), self._changed:
                 await self._changed.wait_for(condition)
         return bool(condition())
 

@@ -16,7 +16,7 @@ import psutil
 
 from tests.chaos.platform import ADDRESS
 from tests.chaos.server import Witness, witness
-from tests.fakes.rushes_process import STOP_SECONDS, RushesProcess
+from tests.fakes.rushes_process import STOP_SECONDS, RushesProcess, wait_limit
 
 DAMAGED_COLUMNS = ("spec", "origins", "verdict", "presentation", "notes")
 """Of a job's row; the address stays, so that its requester can be told."""
@@ -92,7 +92,7 @@ class World(RushesProcess):
 
     async def reached(self, job: str, *states: str, seconds: float = 180.0) -> None:
         """Wait until a job is in one of these states on the disk."""
-        async with asyncio.timeout(seconds):
+        async with wait_limit(seconds):
             while self.state(job) not in states:  # noqa: ASYNC110 - the disk tells nobody
                 await asyncio.sleep(0.02)
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.fakes.rushes_process import wait_limit
+
 EPOCH_MS = 1_420_070_400_000
 """Discord's first millisecond, the zero of its ids."""
 
@@ -54,7 +56,7 @@ class Bell:
             TimeoutError: It did not come true in time; the text says what was waited for.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with wait_limit(seconds):
                 while not (found := condition()):
                     waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._waiting.add(waiting)

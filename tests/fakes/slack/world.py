@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.fakes.rushes_process import wait_limit
 from tests.fakes.slack.model import (
     Channel,
     File,
@@ -64,7 +65,7 @@ class World:
             AssertionError: It did not in time.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with wait_limit(seconds):
                 while not (result := found()):
                     await self._changed.wait()
                 return result
