@@ -34,6 +34,7 @@ def test_the_first_plugin_is_as_short_as_it_says():
     assert len(lines) <= 30
 
 
+@pytest.mark.process
 async def test_the_first_plugin_answers_its_handler_alone(tmp_path, dice):
     async with open_call(tmp_path, text="1") as call:
         answer = await call.commands["/dice"].handler(call)

@@ -135,6 +135,7 @@ async def test_times_that_were_measured_here_are_told_as_such(weights, tmp_path,
     assert "not measured here yet" in other["wan"][1]
 
 
+@pytest.mark.model
 def test_a_broken_download_is_found_by_the_check(weights, monkeypatch, capsys):
     pytest.importorskip("torch")
     monkeypatch.setenv("RUSHES_MODELS__DIRECTORY", str(weights))
