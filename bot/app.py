@@ -13,9 +13,9 @@ from bot import factories
 from bot.assistant import assistant as open_assistant
 from bot.config.sections import Config
 from bot.delivery.composer import CardFactory
+from bot.delivery.delivery import Delivery
 from bot.delivery.erasures import ErasureNotices
 from bot.delivery.live_updates import LiveUpdates
-from bot.delivery.worker import Delivery
 from bot.health import Health
 from bot.http.access.tokens import TABLES as HTTP_TABLES
 from bot.moderation import moderation

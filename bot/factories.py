@@ -217,7 +217,7 @@ def watermark(config: Config) -> WatermarkSettings:
 def pool(
     config: Config, known: Models, *, names: Iterable[str], report: Report | None = None
 ) -> Pool:
-    """Return the workers of this machine, not yet started.
+    """Return the pool of slots of this machine, not yet started.
 
     Args:
         config: For devices and data directory.
@@ -262,7 +262,7 @@ def pool(
 
 
 def gpu_file(config: Config, device: str) -> Path:
-    """Return the file that remembers the card of a device."""
+    """Return the file with the name of the last GPU of a device."""
     suffix = "" if device == AUTO else f"-{device.replace(':', '-')}"
     return config.bot.data_dir / f"{GPU_NAME}{suffix}"
 

@@ -1,4 +1,4 @@
-"""Health: the lasting problems that are known now, by name."""
+"""Health: the lasting problems of this process, by name."""
 
 from __future__ import annotations
 

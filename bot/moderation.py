@@ -28,7 +28,7 @@ async def moderation(
     clock: Clock,
     known: Mapping[str, ModeratorFactory],
 ) -> AsyncIterator[Callable[[Database], Guard]]:
-    """Yield what makes the judge of all words and pictures over the open database.
+    """Yield the factory of the moderation guard, which needs the open database.
 
     Raises:
         UserError: `config.safety_*`: a check is switched on that cannot work.

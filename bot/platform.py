@@ -1,4 +1,4 @@
-"""The platform port: what a chat must do to carry Rushes.
+"""The platform port: what a chat implements.
 
 Discord, Slack and the terminal each implement it once. Further ones are named in the config as
 `module:factory` (see `bot.app`).
@@ -65,7 +65,7 @@ class Outgoing:
 
     @property
     def file(self) -> Path | None:
-        """The file it brings, already small enough for `Platform.upload_limit`."""
+        """Its file, already small enough for `Platform.upload_limit`."""
         return self.card.attachment.path if self.card.attachment else None
 
     @property
@@ -97,7 +97,7 @@ class Services:
     """The checked sections `[plugins.NAME]` by name."""
 
     def is_operator(self, platform: str, person: str) -> bool:
-        """Whether somebody runs the machine that all guilds share."""
+        """Whether a person operates this installation."""
         return f"{platform}:{person}" in self.operators
 
     def call(
@@ -151,7 +151,7 @@ class Platform(Protocol):
         ...
 
     async def run(self, services: Services) -> None:
-        """Stay connected and answer what people ask, until cancelled."""
+        """Stay connected and serve requests until cancelled."""
         ...
 
     async def upload_limit(self, job: Job) -> int:
@@ -171,7 +171,7 @@ class Platform(Protocol):
         ...
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
-        """Bring a posted message to its newest state.
+        """Edit a posted message to its newest state.
 
         Raises:
             DeliveryError: Not `transient` when the message is gone.
@@ -179,7 +179,7 @@ class Platform(Protocol):
         ...
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
-        """Take a posted message back, with its file; one that is gone already is fine.
+        """Delete a posted message, with its file; one that is gone already is fine.
 
         Raises:
             DeliveryError: `transient` to be called again later; else it stays.

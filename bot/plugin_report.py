@@ -97,7 +97,7 @@ def report(config: Config | None) -> PluginReport:
 
 
 def described(plugins: Plugins) -> PluginReport:
-    """Return what is known of plugins by now."""
+    """Return the report on the plugins that are loaded so far."""
     packages = [
         *(_package(package, plugins) for package in plugins.packages),
         *(_package(package, None) for package in plugins.disabled),

@@ -1,4 +1,4 @@
-"""Checks at start of everything that can be known before a chat is connected.
+"""Checks at start, before a chat is connected.
 
 All mistakes are told at once, each with where it stands and what to do.
 """

@@ -75,7 +75,7 @@ class Registry:
 
     @classmethod
     def load(cls, plugins: Plugins | None = None) -> Registry:
-        """Return what is built in and what plugins bring; a built-in name stays ours.
+        """Return the registry of built-ins and plugins; built-in names cannot be replaced.
 
         Args:
             plugins: Of a config; None stands for all that are installed.

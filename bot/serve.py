@@ -85,7 +85,7 @@ async def _announce(app: App) -> None:
 
 
 async def settle(app: App) -> None:
-    """Come to rest: accept nothing, let the running job end if it can, send what is due."""
+    """Shut down: accept nothing, let running jobs end if they can, flush the outbox."""
     clock = SystemClock()
     deadline = clock.monotonic() + GRACE_SECONDS
     app.core.jobs.stop_accepting()

@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Supervisor:
-    """Runs every platform again whenever it fails: one must never stop another, or the queue."""
+    """Restarts every platform that fails: one must never stop another, or the queue."""
 
     def __init__(self, platforms: Collection[Platform], services: Services) -> None:
         """Prepare; `run` and `watch` are tasks of the caller.

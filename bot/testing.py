@@ -89,7 +89,7 @@ class ManualClock:
                 await self._somebody_sleeps.wait()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass and wake those whose time has come."""
+        """Move the clock forward and wake the sleepers that are due."""
         self._now += seconds
         self._monotonic += seconds
         for at, _, woken in self._sleepers:

@@ -16,7 +16,7 @@ _FORM = re.compile(r"v1:(?P<action>[a-z_]{1,20}):(?P<job>[0-9A-Z]{8,26})(?::(?P<
 
 
 class Action(StrEnum):
-    """What can be done with a job by one press."""
+    """Action of a button."""
 
     CANCEL = "cancel"
     REROLL = "reroll"
@@ -47,7 +47,7 @@ class Action(StrEnum):
 
     @property
     def opens_form(self) -> bool:
-        """Whether pressing it is answered by a form, which a chat must open at once."""
+        """Whether the answer is a form, which a chat must open at once."""
         return self in {Action.EDIT, Action.REWORD}
 
     @property

@@ -13,7 +13,7 @@ from inference.text import clean, is_blank
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks."""
+    """The person who makes a call."""
 
     id: str
     name: str
@@ -38,7 +38,7 @@ class Caller:
         return Requester(id=self.id, name=self.name)
 
     def may(self, permission: Permission) -> bool:
-        """Whether the caller may give a command that needs `permission`."""
+        """Whether the caller may use a command that needs `permission`."""
         match permission:
             case Permission.MEMBER:
                 return True
@@ -54,7 +54,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """Where it is asked, and where the answer goes."""
+    """The channel of a call, where its answer goes."""
 
     platform: str
     tenant: str

@@ -70,7 +70,7 @@ class Call:
         return self.caller.person or f"{self.channel.platform}:{self.caller.id}"
 
     def not_allowed(self, command: str) -> UserError:
-        """Return why the caller may not give a command; in a terminal everybody can."""
+        """Return why the caller may not use a command, or None."""
         if self.channel.local_files:
             return UserError("command.not_allowed_here", command=command)
         return UserError("command.not_allowed", command=command)
@@ -119,7 +119,7 @@ class Call:
         )
 
     async def rules(self) -> Rules:
-        """Return what is set for this caller in this channel."""
+        """Return the settings in force for this caller in this channel."""
         return await self.policy.settings.rules(
             self.channel.tenant, channel=self.channel.id, person=self.caller.id
         )
@@ -134,7 +134,7 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One thing that can be asked."""
+    """A command, with its handler and options."""
 
     name: str
     handler: Callable[[Call], Awaitable[Result]]

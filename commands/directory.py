@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Directory(Protocol):
-    """One chat, as it is known to the caller of one request."""
+    """Directory of one chat for the caller of one request."""
 
     def administers(self, channel: str) -> bool:
         """Return whether the caller is an admin of a private channel that they may look into."""

@@ -41,7 +41,7 @@ _KEPT = {TYPED, COMMAND, RANDOM, FROM_PRESET}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One text to write."""
+    """A text field."""
 
     name: str
     label: str
@@ -56,7 +56,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A few texts to write, handed in together; five fields at most, as Discord has it."""
+    """A form; five fields at most, the limit of Discord's modals."""
 
     id: str
     """What the platform keeps and sends back; 100 characters at most."""
@@ -116,7 +116,7 @@ def edit(
 
 
 def options(values: Mapping[str, str], known: OptionSet) -> dict[str, Value]:
-    """Return what a handed-in form asks for, by option; the prompt may hold flags still.
+    """Return the options of a submitted form by name; the prompt may still contain flags.
 
     Raises:
         Refusal: `value.mistyped` or `flag.mistyped`; its changes are of fields.

@@ -73,11 +73,11 @@ class Installation:
 
     @property
     def default(self) -> Capabilities:
-        """The model that is taken where nobody names one."""
+        """The default model."""
         return self.model(self.default_model)
 
     def narrowed(self, model: str | None) -> OptionSet:
-        """Return what may be set with a model: the union where none that is here is named."""
+        """Return the options of a model, or those of all where no installed one is named."""
         named = (model or "").strip().casefold()
         return next(
             (set_ for name, set_ in self._by_model.items() if name.casefold() == named),

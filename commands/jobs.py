@@ -38,14 +38,14 @@ class Submit(Protocol):
         quota: Quota | None = None,
         more: float = 0.0,
     ) -> Job | None:
-        """Change what a waiting job is to show; None when it no longer waits.
+        """Replace the spec of a waiting job; None when it no longer waits.
 
         The quota has to cover `more` GPU seconds besides: of others that are changed next.
         """
         ...
 
     async def agree(self, job_id: str, *, tenant: str, own_words: bool) -> Job | None:
-        """Queue a job that waited for its requester's word. None when it did not wait."""
+        """Queue a job whose requester approved the prompt. None when it did not wait for that."""
         ...
 
     async def refine(
@@ -58,7 +58,7 @@ class Submit(Protocol):
         requester_id: str,
         flagged: Outcome = Outcome.DENY,
     ) -> str:
-        """Return what the assistant would make of a prompt. Raises `AssistantError`."""
+        """Return the refined prompt. Raises `AssistantError`."""
         ...
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
@@ -66,7 +66,7 @@ class Submit(Protocol):
         ...
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:
-        """Take a finished file back. Raises `NotFound`."""
+        """Delete the message and files of a finished job. Raises `NotFound`."""
         ...
 
     async def forget(self, *, tenant: str, requester_id: str) -> int:
@@ -86,7 +86,7 @@ class Read(Protocol):
         ...
 
     async def together(self, job: Job) -> list[Job]:
-        """Return the jobs that were asked for with a job, itself among them, in their order."""
+        """Return the jobs of a job's batch, itself among them, in their order."""
         ...
 
     async def waiting(self, tenant: str) -> list[Job]:
@@ -124,7 +124,7 @@ class Read(Protocol):
         ...
 
     def position(self, job_id: str) -> QueuePosition | None:
-        """Return where a waiting job stands, if it does."""
+        """Return the queue position of a job, or None."""
         ...
 
     def progress(self, job_id: str) -> Progress | None:
@@ -136,7 +136,7 @@ class Read(Protocol):
         ...
 
     def slot(self, job_id: str) -> str | None:
-        """Return where a running job runs, by the name of the slot, if there are several."""
+        """Return the name of the slot that renders a job; None where there is only one slot."""
         ...
 
     def extendable(self, job: Job) -> bool:
@@ -167,7 +167,7 @@ class Operate(Protocol):
     """Port for the operator's switches of the queue."""
 
     async def pause(self) -> None:
-        """Start no further job."""
+        """Pause the queue."""
         ...
 
     async def resume(self) -> None:

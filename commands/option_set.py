@@ -149,7 +149,7 @@ def _own_options(models: Sequence[Capabilities]) -> list[Option]:
 
 
 def misnamed(model: Capabilities) -> str | None:
-    """Return an option of a model's own that nobody could set: its name is taken or no word."""
+    """Return a model's own option that nobody can set: its name is taken or is not a word."""
     return next((own.name for own in model.options if not can_be_typed(own.name)), None)
 
 
@@ -255,7 +255,7 @@ def _rarity(option: Option) -> tuple[bool, bool, bool]:
 
 
 def usual(option: Option, model: Capabilities) -> Value | None:
-    """Return what a model takes when nobody sets an option, if that is always the same."""
+    """Return a model's default of an option, if that is always the same."""
     values: dict[str, Any] = {
         STEPS.name: int(model.steps.default),
         CFG.name: model.cfg.default,

@@ -1,4 +1,4 @@
-"""Refused requests, together with the changes that would make them work."""
+"""Refusals of requests, with the changes that would make them work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Refusal(UserError):
 
 
 class Mistyped(UserError):
-    """A typed text has a word that is nearly right."""
+    """Error for a typed text with a misspelt word."""
 
     def __init__(self, error: UserError, corrected: str) -> None:
         super().__init__(error.code, **error.params)
@@ -38,7 +38,7 @@ class Mistyped(UserError):
 
 @contextlib.contextmanager
 def correcting(name: str) -> Iterator[None]:
-    """Offer the corrected text where what is read in the block is mistyped.
+    """Offer the corrected text when a word parsed in the block is mistyped.
 
     Args:
         name: Of the option or field that the text is of.

@@ -15,7 +15,7 @@ from inference.domain.job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """An order that was taken: its job is stored, and the outbox posts and edits its card."""
+    """An accepted order: its job is stored, and the outbox posts and edits its card."""
 
     job: Job
     standing: Standing
@@ -37,7 +37,7 @@ Result = Card | Accepted | Revised
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What would work instead, as a key of the catalog and its values."""
+    """Advice on what would work instead: a key of the catalog and its values."""
 
     key: str
     params: Mapping[str, Any] = field(default_factory=dict)

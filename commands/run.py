@@ -55,7 +55,7 @@ async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
 
 
 async def invoke(command: Command, call: Call) -> Card:
-    """Answer a command whose options a platform has taken apart already."""
+    """Run a command whose options a platform has parsed already."""
     return await _answered(_invoke(command, _cleaned(call)), call, command.typed)
 
 
@@ -70,7 +70,7 @@ async def perform(command: Command, call: Call) -> Result:
 
 
 async def press(button_id: str, call: Call) -> Card | Form:
-    """Answer the press of a button, however old its message is.
+    """Run the action of a button, however old its message is.
 
     Returns:
         A form to open if `opens_form` says so of this button, unless there is an error to show.
@@ -79,7 +79,7 @@ async def press(button_id: str, call: Call) -> Card | Form:
 
 
 async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
-    """Answer a form that was handed in.
+    """Run a submitted form.
 
     Args:
         form_id: `Form.id` of the form.
@@ -91,7 +91,7 @@ async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
 
 
 def opens_form(button_id: str) -> bool:
-    """Whether a press will be answered by a form, told from the button alone."""
+    """Whether the answer to a button's press is a form."""
     try:
         return ButtonId.decode(button_id).action.opens_form
     except UserError:

@@ -16,7 +16,7 @@ VIDEO_MODES = frozenset({Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO})
 
 
 class Kind(StrEnum):
-    """What sort of value an option takes."""
+    """Type of an option's value."""
 
     TEXT = "text"
     CHOICE = "choice"
@@ -40,7 +40,7 @@ class Group(StrEnum):
 
 
 class Permission(StrEnum):
-    """Who may give a command; each includes those after it."""
+    """Permission that a command needs; each includes those after it."""
 
     MEMBER = "member"
     ADMIN = "admin"
@@ -59,7 +59,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One thing that can be set."""
+    """An option, declared as data."""
 
     name: str
     kind: Kind

@@ -32,7 +32,7 @@ def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> st
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """Return the types and the frames of an exception and of what it was raised from."""
+    """Return types and stack frames of an exception and of its causes."""
     chain = list(_chain(error))
     return {
         "error": " < ".join(type(link).__name__ for link in chain),

@@ -20,14 +20,14 @@ class Tasks:
         self._started.append(self._group.create_task(serving, name=name))
 
     def cancel(self) -> None:
-        """Ask all of them to end."""
+        """Cancel all tasks."""
         for task in self._started:
             task.cancel()
 
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[Tasks]:
-    """Own background tasks: none outlives the block, and no failure goes unnoticed."""
+    """Yield background tasks: none outlives the block, and a failure ends it."""
     async with asyncio.TaskGroup() as group:
         tasks = Tasks(group)
         try:

@@ -40,7 +40,7 @@ _STYLE = Style.from_dict({"bottom-toolbar": "noreverse fg:ansicyan", "speaker": 
 
 
 async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
-    """Talk with the process that owns the data directory, or be that process.
+    """Run the interactive chat until `/quit`, in this process or connected to the one that serves.
 
     Args:
         config: Says where the data is; used in full if nobody serves it yet.
@@ -95,15 +95,15 @@ class Conversation:
         )
 
     def words(self) -> Words:
-        """Return what the speaker may name."""
+        """Return the words that completion offers."""
         return self._words
 
     def complete(self, completer: CommandCompleter) -> None:
-        """Complete what is typed."""
+        """Return the completions of the text before the cursor."""
         self._prompt.completer = completer
 
     async def run(self) -> None:
-        """Talk until `/quit` or the end of input.
+        """Read and run lines until `/quit` or the end of input.
 
         When the process that served the queue goes, this one serves it.
         """

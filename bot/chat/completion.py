@@ -51,7 +51,7 @@ class CommandCompleter(Completer):
         document: Document,
         complete_event: CompleteEvent,
     ) -> Iterable[Completion]:
-        """Offer what can stand here: of options, what the model named in the line can do."""
+        """Yield completions; options are those of the model that the line names."""
         line = document.text_before_cursor
         if line.startswith("/") and (found := list(_starting(line, self._commands))):
             return found

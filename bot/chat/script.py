@@ -35,7 +35,7 @@ WENT_WELL = frozenset({JobState.DONE.value, JobState.CANCELLED.value})
 
 
 class Script:
-    """Carries out lines and prints what comes of them."""
+    """Runs lines and prints their answers."""
 
     def __init__(self, server: Server, speaker: Speaker, console: Console, zone: tzinfo) -> None:
         self._server = server
@@ -45,7 +45,7 @@ class Script:
         self._awaited: dict[str, Speaker] = {}
 
     async def run(self, lines: AsyncIterator[str], *, wait: bool) -> bool:
-        """Carry out all lines; return whether none was refused and no job failed.
+        """Run all lines; return whether none was refused and no job failed.
 
         Args:
             lines: Empty ones and those that begin with `#` are skipped.
@@ -122,7 +122,7 @@ class Script:
 
 
 async def lines_of(stream: TextIO) -> AsyncIterator[str]:
-    """Yield the lines of a stream as they come in.
+    """Yield the lines of a stream as they arrive.
 
     The reading thread is a daemon: a stream without an end does not hold up the process's end.
     """

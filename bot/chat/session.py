@@ -1,4 +1,4 @@
-"""Handles one line of a terminal chat after the other, typed or from a script."""
+"""Session of a terminal chat: runs one line after the other, typed or from a script."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Session:
         return first
 
     def forget(self) -> None:
-        """Begin with number 1 again."""
+        """Restart the numbering of buttons at 1."""
         self._buttons = []
 
     async def handle(self, line: str, *, key: str | None = None) -> Outcome:
-        """Carry out a line.
+        """Run a line.
 
         Args:
             line: As typed.

@@ -10,7 +10,7 @@ from commands.schema import Kind
 
 
 def command_text(arguments: Iterable[str], options: OptionSet) -> str:
-    """Return what the arguments would be in a chat.
+    """Return the arguments as the text of a chat command.
 
     The shell has taken one layer of quotes away: the value of a flag gets it back. All other
     arguments are prompt, in which flags count as they do in a chat.

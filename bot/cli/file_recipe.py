@@ -1,4 +1,4 @@
-"""What a file says of how it was made, for `rushes show FILE`."""
+"""The recipe inside a file, for `rushes show FILE`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inference.text import clean, isolate, isolate_foreign
 
 
 def lines(path: Path, locale: str) -> Iterator[str]:
-    """Yield that a file was made by an AI, and its recipe.
+    """Yield the lines about a file: its mark as AI-made, and its recipe.
 
     The file may be a stranger's: nothing in it may steer the terminal.
 

@@ -28,7 +28,7 @@ UNWANTED = frozenset({JobState.FAILED, JobState.REFUSED, JobState.EXPIRED, JobSt
 
 
 def language(asked: str | None = None) -> str:
-    """Return the language of what is said before there is a config, and of all help.
+    """Return the language of help and of errors before there is a config.
 
     Args:
         asked: What `--lang` says, which wins over the environment.
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def chat(options: argparse.Namespace) -> int:
-    """Talk in this terminal."""
+    """Run the chat in this terminal."""
     from bot import factories
     from bot.chat.chat import chat
     from inference.log_setup import configure_logging
@@ -79,7 +79,7 @@ def chat(options: argparse.Namespace) -> int:
 
 
 def render(options: argparse.Namespace) -> int:
-    """Make a clip here and now, without a server."""
+    """Render a clip in this process, without a queue."""
     from bot import factories
     from bot.cli.command_text import command_text
     from bot.cli.offline_render import each_of, open_slot, plan, render
@@ -134,7 +134,7 @@ def _render_many(config: Config, options: argparse.Namespace) -> int:
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Ask the running Rushes for a clip."""
+    """Submit a job to the running Rushes."""
     from bot import factories
     from bot.cli.command_text import command_text
     from bot.terminal.render import local_zone
@@ -181,7 +181,7 @@ def command(line: str) -> CliHandler:
 
 
 def job_or_file(options: argparse.Namespace) -> int:
-    """Show a job, or what is written in a file."""
+    """Show a job, or the recipe inside a file."""
     path = Path(options.job)
     if path.is_file() or path.suffix or len(path.parts) > 1:
         from bot.cli import file_recipe
@@ -198,7 +198,7 @@ def job_or_file(options: argparse.Namespace) -> int:
 
 
 def models(options: argparse.Namespace) -> int:
-    """List the models, download one, or look one over."""
+    """List the models, download one, or verify one."""
     from bot.cli import models
     from inference.workers.device_report import read_device
 
@@ -234,7 +234,7 @@ def plugins(options: argparse.Namespace) -> int:
 
 
 def db_check(options: argparse.Namespace) -> int:
-    """Look the database over."""
+    """Check the database for damage."""
     from inference.store.maintenance import check
 
     health = check(_config(options).bot.data_dir)
@@ -281,7 +281,7 @@ def slack_manifest(options: argparse.Namespace) -> int:
 
 
 def discord_invite(options: argparse.Namespace) -> int:
-    """Print the address that invites the bot."""
+    """Print the URL that invites the bot."""
     from bot.discord.invite import invitation
 
     _print(invitation(_config(options).discord))
@@ -294,7 +294,7 @@ def discord_invite(options: argparse.Namespace) -> int:
 def ask_running(
     options: argparse.Namespace, ask: Callable[[ControlClient, Speaker], Awaitable[int]]
 ) -> int:
-    """Ask the process that owns the data directory."""
+    """Send a command to the process that owns the data directory."""
     from bot.control.client import connect
 
     config = _config(options)
@@ -307,7 +307,7 @@ def ask_running(
 
 
 def run_async(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end and return the result."""
+    """Run a coroutine to its end and return its result."""
     import asyncio
 
     return asyncio.run(work)

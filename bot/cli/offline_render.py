@@ -53,7 +53,7 @@ PICTURE = "picture.png"
 
 
 def plan(config: Config, line: str, output: Path) -> Resolved:
-    """Decide what `render` makes, before anything is started.
+    """Return what `render` makes, before anything is started.
 
     Args:
         config: For the installed models.
@@ -91,12 +91,12 @@ def each_of(resolved: Resolved, output: Path) -> list[tuple[Resolved, Path]]:
 
 
 def offline(config: Config) -> Installation:
-    """Return what is installed, without the prompt assistant: a script gets what it asks for."""
+    """Return the installation without prompt assistant: a script gets the prompt it asks for."""
     return replace(factories.installation(config), assistant=False)
 
 
 def decide(installation: Installation, line: str, common: Mapping[str, Value]) -> Resolved:
-    """Return what a line makes.
+    """Return the resolved spec of a line.
 
     Args:
         installation: What is installed.
@@ -131,7 +131,7 @@ async def open_slot(config: Config, models: Iterable[str]) -> AsyncIterator[Slot
 async def render(
     config: Config, slot: Slot, resolved: Resolved, output: Path, on_progress: ProgressCallback
 ) -> None:
-    """Make the file: it appears complete or not at all.
+    """Render to a file, which appears complete or not at all.
 
     Raises:
         UserError: The reference image cannot be used.
@@ -200,7 +200,7 @@ def spec_of(recipe: Mapping[str, Any]) -> Spec:
 
 
 def written(spec: Spec) -> Typed:
-    """Return what to type to get a spec again."""
+    """Return the flags that make a spec again."""
     options = spec.as_dict()
     for name in PRIVATE:
         del options[name]

@@ -60,7 +60,7 @@ def add_subcommands(
 
 
 def health(options: argparse.Namespace) -> int:
-    """Say whether the running Rushes is ready, and what is wrong with it."""
+    """Print whether the running Rushes is ready, and its problems."""
     from bot.control.client import connect
 
     locale = language(options.lang)
@@ -141,7 +141,7 @@ def db_backup(options: argparse.Namespace) -> int:
 
 
 def db_restore(options: argparse.Namespace) -> int:
-    """Put a backup in the place of the database, and keep the old one."""
+    """Restore a backup, and keep the old database."""
     from inference.store.backups import restore
 
     config, locale = _config(options), language(options.lang)

@@ -31,7 +31,7 @@ LANG = "--lang"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command line and return its exit code."""
+    """Run one command line and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     asked = _asked(words)
     locale = language(asked)

@@ -19,7 +19,7 @@ from inference.jobs.estimates.progress import JobProgress
 
 @contextlib.contextmanager
 def progress_bar(locale: str, resolved: Resolved, before: str = "") -> Iterator[ProgressCallback]:
-    """Yield what to call with every progress; the bar is gone at the end of the block.
+    """Yield the callback that updates the bar, which is removed at the end of the block.
 
     Args:
         locale: Of the reader.

@@ -50,13 +50,13 @@ def read_lines(source: str) -> list[str]:
         problem = error.strerror or type(error).__name__
         raise UserError("config.unreadable", path=source, problem=problem) from error
     except UnicodeError as error:
-        raise UserError("batch.no_text", path=source) from error
+        raise UserError("many.no_text", path=source) from error
 
 
 async def render_many(
     config: Config, lines: Sequence[str], flags: str, folder: Path, locale: str
 ) -> int:
-    """Make one file for each line, print its path, and tell each line that fails.
+    """Render one file for each line, print its path, and report each line that fails.
 
     Args:
         config: For models and devices.
@@ -69,7 +69,7 @@ async def render_many(
         The exit code: 1 when a line failed.
 
     Raises:
-        UserError: `batch.empty`, or the flags are not possible.
+        UserError: `many.empty`, or the flags are not possible.
     """
     installation = offline(config)
     common = parse_options(flags, installation.options)
@@ -81,7 +81,7 @@ async def render_many(
             failed += 1
             _tell(number, error, locale)
     if not planned and not failed:
-        raise UserError("batch.empty")
+        raise UserError("many.empty")
     models = list(dict.fromkeys(one.resolved.spec.model for one in planned))
     planned.sort(key=lambda one: models.index(one.resolved.spec.model))  # each is loaded once
     if planned:
@@ -98,7 +98,7 @@ async def render_many(
                 sys.stdout.write(f"{one.output}\n")
                 sys.stdout.flush()
     if failed:
-        sys.stderr.write(f"rushes: {text('cli.batch.failed', locale, count=failed)}\n")
+        sys.stderr.write(f"rushes: {text('cli.many.failed', locale, count=failed)}\n")
     return 1 if failed else 0
 
 
@@ -129,5 +129,5 @@ def _slug(prompt: str) -> str:
 
 def _tell(number: int, error: RushesError, locale: str) -> None:
     problem = error_text(error, locale)
-    told = text("cli.batch.line", locale, number=number, problem=problem)
+    told = text("cli.many.line", locale, number=number, problem=problem)
     sys.stderr.write(f"rushes: {told}\n")

@@ -74,7 +74,7 @@ def create(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """List the tokens; what opens anything was shown once only."""
+    """List the tokens, without their secrets."""
     from bot.http.access.tokens import open_tokens
     from inference.clock import SystemClock
 
@@ -96,7 +96,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def revoke(options: argparse.Namespace) -> int:
-    """Make a token invalid from now on, also for a Rushes that is running."""
+    """Revoke a token, also in a Rushes that is running."""
     from bot.http.access.tokens import open_tokens
     from inference.clock import SystemClock
 

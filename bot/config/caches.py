@@ -26,7 +26,7 @@ VARIABLES = {
 
 
 def provide_caches(data_directory: Path, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Point libraries to the data directory if what they would use cannot be written to.
+    """Point libraries to the data directory if their usual cache is not writable.
 
     Variables that are set already are left alone.
 

@@ -27,7 +27,7 @@ _LETS_IN = (
 
 
 def shown(config: Config) -> Iterator[str]:
-    """Yield the lines of a config.toml that says what holds, and where each value comes from."""
+    """Yield the effective configuration as lines of config.toml, each value with its origin."""
     for name in Config.model_fields:
         section: Section = getattr(config, name)
         yield f"[{name}]"

@@ -249,12 +249,12 @@ class AssistantSection(Section):
 
     @property
     def on(self) -> bool:
-        """Whether there is to be one."""
+        """Whether the assistant is configured."""
         return self.model is not None or self.engine != "openai"
 
 
 class SafetySection(Section):
-    """What may be asked for and shown; the lists of words that ship are always on."""
+    """Moderation; the word lists that ship are always on."""
 
     words: list[Annotated[str, Field(min_length=1, max_length=64)]] = []
     openai: bool = False
@@ -268,7 +268,7 @@ class SafetySection(Section):
 
     @property
     def sees_pictures(self) -> bool:
-        """Whether somebody looks at pictures before they are shown."""
+        """Whether pictures are moderated before they are shown."""
         return self.openai or self.classifier or bool(self.moderators)
 
 
@@ -312,13 +312,13 @@ class BackupSection(Section):
 
 
 class LogSection(Section):
-    """What operators read."""
+    """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
 
     def style(self) -> LogStyle:
-        """Return it as processes take it."""
+        """Return the section as the log style of processes."""
         return LogStyle(level=self.level, format=self.format)
 
 

@@ -134,7 +134,7 @@ Weight = Annotated[float, Field(gt=0, le=MOST)]
 
 
 def lenient(value: str, annotation: Any) -> Any:
-    """Return what a text stands for, where people and environments write it differently.
+    """Return the value of a text in one of the spellings that people and environments use.
 
     `INFO` is `info`, `~/clips` is in the home directory, `discord, slack` is a list, and a token
     may come with the quotes, the line break or the "Bot " that it was copied with.

@@ -34,7 +34,7 @@ MAX_EVENT = 2**22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker:
-    """Who talks in a terminal, and where."""
+    """The person at a terminal, with guild and channel."""
 
     name: str
     guild: str
@@ -47,7 +47,7 @@ class Speaker:
     """What relative paths are relative to."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what every request says of the person."""
+        """Return the fields about the person that every request has."""
         return {
             "as": self.name,
             "guild": self.guild,
@@ -61,7 +61,7 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of a command or a press."""
+    """Answer to a command or a press."""
 
     card: Card
     accepted: bool
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
-    """How a job stands."""
+    """Status of a job, with its card and its file."""
 
     id: str
     state: str
@@ -122,14 +122,14 @@ class Words:
 
 
 class ControlClient:
-    """Talks to the process that owns a data directory. Made by `connect`."""
+    """Client of the process that owns a data directory. Made by `connect`."""
 
     def __init__(self, session: aiohttp.ClientSession, data_directory: Path) -> None:
         self._session = session
         self._data_directory = data_directory
 
     async def health(self) -> Health:
-        """Return whether the process is ready, and what is wrong.
+        """Return whether the process is ready, and its problems.
 
         Raises:
             UserError: `control.not_running` or `control.lost`.
@@ -153,7 +153,7 @@ class ControlClient:
         return True
 
     async def command(self, text: str, speaker: Speaker, key: str | None = None) -> Answer:
-        """Give a typed line.
+        """Run a typed line.
 
         Args:
             text: The line.
@@ -190,7 +190,7 @@ class ControlClient:
         )
 
     async def words(self, speaker: Speaker) -> Words:
-        """Return what the speaker may name. Raises as `command`."""
+        """Return the words that completion offers. Raises as `command`."""
         data = await self._json("POST", "/v1/words", json=speaker.as_dict())
         return Words(jobs=tuple(data["jobs"]), presets=tuple(data["presets"]))
 

@@ -32,7 +32,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class EventStream:
-    """Sends two kinds of events to one listener, as JSON data, for one tenant.
+    """Stream of one tenant's events to one listener, as JSON data.
 
     `{"event": "message", "kind", "edited", "card"}` for everything posted or edited, and
     `{"event": "queue", "cards"}` with all unfinished jobs, the running one first.
@@ -55,12 +55,12 @@ class EventStream:
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[None]:
-        """Collect what happens, for `run`, inside the block."""
+        """Collect events for `run` inside the block."""
         with self._terminal.listen() as self._messages, self._events.subscribe() as self._moves:
             yield
 
     async def run(self, send: Send, stop: asyncio.Event) -> None:
-        """Send what happens until `stop` is set; what `send` raises ends it too."""
+        """Send events until `stop` is set or `send` raises."""
         async with running() as tasks:
             tasks.start(self._send_messages(send), name="events-messages")
             tasks.start(self._send_queue(send), name="events-queue")

@@ -1,4 +1,4 @@
-"""Report on a job for the control socket: its card, and what was posted of it."""
+"""Report on a job for the control socket: its card, and its posted file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composer of messages: what a platform is given to post for one row of the outbox."""
+"""Composer of messages: from a row of the outbox to what a platform posts."""
 
 from __future__ import annotations
 

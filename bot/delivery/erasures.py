@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ErasureNotices:
-    """Ends the erasures that a restart interrupted, and posts a direct message after each."""
+    """Completes erasures that a restart interrupted, and posts a direct message after each."""
 
     def __init__(
         self, *, policy: Policy, jobs: Jobs, platforms: Mapping[str, Platform], clock: Clock
@@ -46,7 +46,7 @@ class ErasureNotices:
         self._clock = clock
 
     async def run(self) -> None:
-        """Resume, and tell until cancelled."""
+        """Resume interrupted erasures, and post notices until cancelled."""
         for erasure in await self._policy.erasures.open():
             if not erasure.erased:
                 await survive(partial(self._erase, erasure), name="erasure.resume")
@@ -55,7 +55,7 @@ class ErasureNotices:
             await self._clock.sleep(LOOK_SECONDS)
 
     async def tell(self) -> None:
-        """Tell everybody of whom nothing is left."""
+        """Notify everybody whose erasure is complete."""
         for erasure in await self._policy.erasures.open():
             if erasure.erased:
                 await survive(partial(self._tell, erasure), name="erasure.tell")

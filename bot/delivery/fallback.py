@@ -1,4 +1,4 @@
-"""Fallback routes: where a message goes that was refused, and when.
+"""Fallback routes of messages that a destination refused, and when they are tried.
 
 A refusal that may pass, such as a bot's time-out, is waited out: for a moment where a thread takes
 nothing, for an hour where the channel takes nothing either. Then, or at once where it is

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from bot.delivery.worker import Delivery
+from bot.delivery.delivery import Delivery
 from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError

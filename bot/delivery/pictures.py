@@ -1,4 +1,4 @@
-"""Pictures of cards: what is being made, then what was made; of several, one sheet with numbers."""
+"""Pictures of cards: previews of running jobs, posters of finished ones, sheets of batches."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class DiscordPlatform:
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
-        """Post a message, unless it is there as the answer to the request; see `Platform`."""
+        """Post a message, unless the answer to the request shows it already; see `Platform`."""
         client = self._client
         with translate_errors(client, message.job, "discord.why.channel_closed"):
             if message.kind is ActKind.CARD:
@@ -146,7 +146,7 @@ class DiscordPlatform:
             return Posted(channel=channel, message=sent.id, layout=layout).as_receipt()
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
-        """Bring a message to its newest state; see `Platform`."""
+        """Edit a message to its newest state; see `Platform`."""
         posted = Posted(**receipt)
         client = self._client
         if _is_passing(message) and not self._throttle.allows(posted):
@@ -160,7 +160,7 @@ class DiscordPlatform:
             )
 
     async def find(self, message: Outgoing) -> Receipt | None:
-        """Look where the message would be; see `Platform`."""
+        """Search the channel for the message; see `Platform`."""
         with translate_errors(self._client, message.job):
             if message.kind is ActKind.CARD:
                 found = (await self._shown(message)).posted

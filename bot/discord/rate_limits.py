@@ -96,7 +96,7 @@ class Pause:
         self._until = 0.0
 
     def extend(self, seconds: float) -> None:
-        """Let nothing pass for so long."""
+        """Extend the pause to so many seconds from now."""
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
 
     def left(self) -> float:
@@ -121,7 +121,7 @@ class Bucket(Ratelimit):
         self.remaining = self.limit = 1
 
     def update(self, response: aiohttp.ClientResponse, *, use_clock: bool = False) -> None:  # noqa: ARG002 - Discord's clock is never ours
-        """Take over what an answer says of the bucket."""
+        """Update the bucket from the headers of an answer."""
         headers = response.headers
         now = self._loop.time()
         self.limit = int(_number(headers, "X-RateLimit-Limit", 1))
@@ -338,7 +338,7 @@ def _number(headers: Mapping[str, str], name: str, default: float) -> float:
 
 
 def sane_wait(seconds: object) -> float:
-    """Return a wait out of an answer's body as one that can be waited."""
+    """Return the wait in an answer's body, within sane bounds."""
     if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0:
         return min(float(seconds), MAX_SECONDS)
     return 1.0

@@ -45,7 +45,7 @@ class TwoHosts:
         self._seen.set()
 
     async def withdraw(self, key: str) -> None:
-        """Take back what was accepted under an idempotency key: the other process makes it."""
+        """Withdraw the jobs accepted under an idempotency key: the other process makes them."""
         try:
             job = await self._jobs.withdraw(key)
         except StoreError as error:

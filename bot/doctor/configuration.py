@@ -25,13 +25,13 @@ def config(loaded: Config) -> Iterator[Finding]:
 
 
 def unreadable(error: RushesError) -> Iterator[Finding]:
-    """Tell every mistake of a configuration that cannot be used."""
+    """Yield every mistake of a configuration that cannot be used."""
     for one in error.errors if isinstance(error, UserErrors) else (error,):
         yield failed("config", one)
 
 
 def plugins(config: Config | None = None) -> Iterator[Finding]:
-    """Use what other packages bring, as a start would.
+    """Load the plugins, as a start would.
 
     Args:
         config: Says which are disabled; None where it cannot be read.
@@ -55,7 +55,7 @@ def plugins(config: Config | None = None) -> Iterator[Finding]:
 
 
 async def running(loaded: Config) -> list[Finding]:
-    """Ask the running process, if there is one, what it knows to be wrong."""
+    """Ask the running process, if there is one, for its problems."""
     try:
         async with connect(loaded.bot.data_dir) as client:
             health = await client.health()

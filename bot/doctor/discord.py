@@ -21,7 +21,7 @@ _PAGE = 200
 
 
 async def examine(config: Config, locale: str) -> list[Finding]:
-    """Log in and look around; nothing is written.
+    """Check token, servers, permissions and commands; nothing is written.
 
     Args:
         config: Has the token.

@@ -52,6 +52,6 @@ def _local(config: Config) -> Iterator[Finding]:
 
 
 def without_config() -> Iterator[Finding]:
-    """Yield what can be said although the configuration cannot be read."""
+    """Yield the findings that need no configuration."""
     yield from machine.python()
     yield from configuration.plugins()

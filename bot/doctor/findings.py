@@ -33,7 +33,7 @@ class Finding:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, locale: str) -> str:
-        """Return the sentence; it says what to do where something is wrong."""
+        """Return the sentence, which says what to do about a problem."""
         if self.code.startswith("error."):
             error = RushesError(self.code.removeprefix("error."), **self.params)
             return error_text(error, locale)
@@ -46,7 +46,7 @@ def ok(check: str, code: str, /, **params: Any) -> Finding:
 
 
 def warn(check: str, code: str, /, **params: Any) -> Finding:
-    """Return the finding that something should be looked after."""
+    """Return the finding that something needs attention."""
     return Finding(check=check, level=Level.WARN, code=code, params=params)
 
 

@@ -70,7 +70,7 @@ def hosts(config: Config) -> Iterator[Host]:
 
 
 def proxy(config: Config) -> Iterator[Finding]:
-    """Check what the environment says of proxies."""
+    """Check the proxy variables of the environment."""
     try:
         check_proxies()
     except UserError as error:
@@ -84,7 +84,7 @@ def proxy(config: Config) -> Iterator[Finding]:
 
 
 async def reach(config: Config) -> list[Finding]:
-    """Ask every host that is needed for anything at all, and compare its clock with ours."""
+    """Check that every needed host answers, and compare its clock with ours."""
     found, skews = [], []
     async with _session() as session:
         for host in hosts(config):
@@ -103,7 +103,7 @@ async def reach(config: Config) -> list[Finding]:
 
 
 def clock(skew: float) -> Finding:
-    """Return what a difference to other clocks means.
+    """Return the finding about the difference to other clocks.
 
     Args:
         skew: Seconds that ours is ahead.
@@ -116,7 +116,7 @@ def clock(skew: float) -> Finding:
 
 
 async def assistant(config: Config) -> list[Finding]:
-    """Ask the prompt assistant, and OpenAI's moderation, which models they have."""
+    """Check the keys and models of the prompt assistant and of OpenAI's moderation."""
     section, safety = config.assistant, config.safety
     found = [ok("assistant", "doctor.assistant.off")]
     if section.model is not None:

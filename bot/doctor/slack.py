@@ -24,7 +24,7 @@ _SCOPES_HEADER = "x-oauth-scopes"
 
 
 async def examine(config: Config) -> list[Finding]:
-    """Ask Slack whose tokens these are and what they may do; nothing is posted."""
+    """Check the tokens and their scopes; nothing is posted."""
     section = config.slack
     if "slack" not in config.bot.platforms or not (section.bot_token or section.client_id):
         return [ok("slack", "doctor.slack.off")]

@@ -97,7 +97,7 @@ def database(config: Config) -> Iterator[Finding]:
 
 
 def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
-    """Check how old the newest backup is."""
+    """Check the age of the newest backup."""
     folder = backup_folder(config)
     try:
         number, last = _obstacle(_above(folder)), newest(folder)

@@ -1,4 +1,4 @@
-"""Where a job of the HTTP API came from, kept with it as its opaque address."""
+"""Address of a job of the HTTP API: its token and the fingerprint of its request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the body of a request, which anybody may have made: JSON or multipart, bounded.
+"""Reads untrusted request bodies: JSON or multipart, bounded.
 
 Multipart names members of tables in brackets, as OpenAI's clients do: `rushes[seed]`, `video[id]`.
 """

@@ -77,14 +77,14 @@ class HttpPlatform:
         return ANY_SIZE
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:  # noqa: ARG002
-        """Return a receipt: who asks for the job sees its newest state; see `edit`."""
+        """Return a receipt without posting: clients fetch the newest state; see `edit`."""
         if message.kind is ActKind.SHEET:
             return {}  # who asks gets each still for itself
         await self._tell(message)
         return {"key": message.key}
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:  # noqa: ARG002
-        """Tell the webhook of a job that has ended, if there is one.
+        """Notify the webhook of a job that has ended, if there is one.
 
         Raises:
             DeliveryError: `http.webhook`.

@@ -57,7 +57,7 @@ class Probes:
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
 
     async def reasons(self) -> dict[str, str]:
-        """Return one sentence by key for everything that keeps people from being served.
+        """Return a sentence by key for each reason why this process is not ready.
 
         What troubles a part only, such as one workspace or the backups, is no reason.
         """

@@ -58,7 +58,7 @@ _TYPES: Mapping[int, str] = {
 
 
 def status_of(error: RushesError) -> int:
-    """Return the HTTP status that says the same as an error."""
+    """Return the HTTP status of an error."""
     if not isinstance(error, UserError):
         return 500 if error.code == "internal" else 503
     if error.code in _STATUS:
@@ -94,7 +94,7 @@ def refusal(
 def error_json(
     error: RushesError, locale: str, *, options: OptionSet | None = None
 ) -> dict[str, Any]:
-    """Return what is said of an error, in the shape of OpenAI's; see `refusal`."""
+    """Return an error as OpenAI's JSON; see `refusal`."""
     message = member_text(error, locale)
     if isinstance(error, AdvisedError):
         message = f"{message} {text(error.advice.key, locale, **error.advice.params)}"

@@ -47,7 +47,7 @@ def new_secret() -> str:
 
 
 def check_url(url: str, section: HttpSection) -> None:
-    """Let an address be one that is told.
+    """Check that a URL may be a webhook.
 
     Raises:
         UserError: `token.webhook`: it is not HTTPS, or its host is not named in the config.
@@ -78,7 +78,7 @@ class Webhooks:
         self._clock = clock
 
     async def tell(self, job: Job, url: str, secret: str) -> None:
-        """Tell that a job has ended.
+        """Send the webhook of an ended job.
 
         Raises:
             DeliveryError: `http.webhook`, to be called again.

@@ -42,7 +42,7 @@ class AddressLimiter:
 
 
 class LogLimiter:
-    """Says when a line is due that stands for all that happened since the last one."""
+    """Limits repeated log entries; each stands for all since the last one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -50,7 +50,7 @@ class LogLimiter:
         self._last_at: float | None = None
 
     def count(self) -> int:
-        """Count one; return how many the line that is due now stands for, or 0 if none is."""
+        """Count an event; return how many the entry that is due now stands for, or 0 if none is."""
         self._since_last += 1
         now = self._clock.monotonic()
         if self._last_at is not None and now - self._last_at < LOG_SECONDS:

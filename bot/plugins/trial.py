@@ -47,7 +47,7 @@ _tried: dict[str, Mapping[Point, Problem]] = {}
 
 
 def tried(packages: Sequence[Package]) -> dict[Point, Problem]:
-    """Return what is wrong with the imports of packages, by entry point; all are tried at once."""
+    """Return the problems of importing packages, by entry point; all are tried at once."""
     if not packages:
         return {}
     states = {package.name: state(package) for package in packages}

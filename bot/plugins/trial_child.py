@@ -14,7 +14,7 @@ READY = "ready"
 
 
 def main() -> None:
-    """Import what the command line names; nothing that is imported can write to the pipe."""
+    """Import the entry points that the command line names; plugins cannot write to the pipe."""
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # What nearly every plugin imports: that it takes long is not the plugin's fault.

@@ -11,7 +11,7 @@ _HOME = "@"
 
 @dataclass(frozen=True, slots=True, kw_only=True, config={"extra": "ignore"})
 class Address:
-    """Where to answer, kept with a job as its opaque address: ids only, no tokens.
+    """Where a job is answered, kept with it as its opaque address: ids only, no tokens.
 
     Those of older jobs have further keys.
     """
@@ -28,7 +28,7 @@ class Address:
 
 
 def person_id(user: str, home: str | None) -> str:
-    """Return the id that jobs and settings know somebody by.
+    """Return the id of a person in jobs and settings.
 
     Args:
         user: Their user id: unique in a workspace only.
@@ -38,10 +38,10 @@ def person_id(user: str, home: str | None) -> str:
 
 
 def home_of(person: str) -> str:
-    """Return the workspace in what `person_id` made; empty for the installing one."""
+    """Return the workspace of a `person_id`; empty for the installing one."""
     return person.partition(_HOME)[2]
 
 
 def user_id(person: str) -> str:
-    """Return the plain user id in what `person_id` made."""
+    """Return the plain user id of a `person_id`."""
     return person.partition(_HOME)[0]

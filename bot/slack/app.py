@@ -1,4 +1,4 @@
-"""The slack-bolt app: authorization, middleware, and handlers for what no listener takes."""
+"""The slack-bolt app: authorization, middleware, and the fallback handler."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def make_app(
 
 
 def finish(app: AsyncApp) -> None:
-    """Take what no listener wants: unacknowledged, Slack would send it again and again."""
+    """Register the fallback that acknowledges unhandled requests: else Slack repeats them."""
     app.event(_ANYTHING)(_ignored)
     app.action(_ANYTHING)(_acknowledged)
     app.view_closed(_ANYTHING)(_acknowledged)

@@ -30,7 +30,7 @@ MAX_COMMAND = 32
 
 
 class CommandPrefix:
-    """Our commands as they are called on Slack, in both directions."""
+    """Names of our commands on Slack, in both directions."""
 
     def __init__(self, commands: Iterable[Command], prefix: str = "") -> None:
         """Index the commands; subcommands share the word in front of them.

@@ -78,7 +78,7 @@ class Installations(AsyncInstallationStore):
                 )
 
     def find(self, team: str | None, enterprise: str | None) -> Installation | None:
-        """Return who answers for a workspace: its own installation, or its organisation's."""
+        """Return the installation of a workspace: its own, or its organisation's."""
         own = self._known.get(team) if team else None
         if own is not None or not enterprise:
             return own

@@ -22,7 +22,7 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Who asked for something, where, and who answers."""
+    """Origin of a request: person, channel, and the installation that answers."""
 
     installation: Installation
     """Who answers; jobs, settings and history are those of its tenant."""

@@ -118,16 +118,16 @@ class SlackPlatform:
             return await self._poster.post(self._named(message), remember)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
-        """Bring a card to its newest state; see `Platform`."""
+        """Edit a card to its newest state; see `Platform`."""
         with self._watching(message.job):
             await self._poster.edit(receipt, self._named(message))
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
-        """Take a message back, with its file; see `Platform`."""
+        """Delete a message, with its file; see `Platform`."""
         await self._poster.remove(receipt, job)
 
     async def find(self, message: Outgoing) -> Receipt | None:
-        """Look for what an interrupted try posted; see `Platform`."""
+        """Find the message of an interrupted try; see `Platform`."""
         return await self._poster.find(message)
 
     def _named(self, message: Outgoing) -> Outgoing:

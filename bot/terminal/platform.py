@@ -106,7 +106,7 @@ class TerminalImages:
 
 
 class TerminalPlatform:
-    """Posts into folders, and tells those who listen in this process."""
+    """Posts into folders, and notifies the listeners in this process."""
 
     name = NAME
 
@@ -131,7 +131,7 @@ class TerminalPlatform:
         self._listeners: set[asyncio.Queue[MessageEvent]] = set()
 
     async def run(self, services: Services) -> None:  # noqa: ARG002 - the port's signature
-        """Wait until cancelled: what people say comes in over the control socket."""
+        """Wait until cancelled: commands come in over the control socket."""
         await asyncio.get_running_loop().create_future()
 
     @contextlib.contextmanager

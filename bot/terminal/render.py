@@ -125,7 +125,7 @@ def local_zone() -> tzinfo:
 
 
 def bar(progress: Bar) -> Text:
-    """Draw how much is done."""
+    """Return a progress bar."""
     drawn = Text(bar_text(progress), "bright_black")
     drawn.highlight_regex("▓+", "cyan")
     return drawn

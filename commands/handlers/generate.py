@@ -1,4 +1,4 @@
-"""The commands that make something: /generate, /image, /animate."""
+"""The commands that render: /generate, /image, /animate."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def requiring(*names: str) -> Callable[[Call], Awaitable[Accepted]]:
 
 
 def pressed_layer(call: Call) -> Layer:
-    """Return what the caller pressed after a refusal, where nothing was typed."""
+    """Return the layer of options from a button after a refusal."""
     values = {name: value for name, value in call.changes.items() if value is not None}
     return Layer(name=TYPED, values=values, asked=True)
 
@@ -94,7 +94,7 @@ async def _render(
 async def resolve_request(
     call: Call, command: Command, references: Mapping[str, Reference]
 ) -> tuple[Resolved, Rules]:
-    """Return what a request means, and the rules that it was made under.
+    """Return a request as a resolved spec, and the rules it was made under.
 
     Args:
         call: Who asks for what.
@@ -214,7 +214,7 @@ def _animate_example(call: Call) -> str:
 
 
 async def allowed(call: Call) -> Rules:
-    """Return the rules, if they let the caller make anything here.
+    """Return the rules, if they let the caller render here.
 
     Raises:
         UserError: `permission.*`.

@@ -33,7 +33,7 @@ _ADMIN = "rushes-admin"
 
 
 async def explain(call: Call) -> Card:
-    """List what the caller may do, or explain one command with all its options.
+    """List the caller's commands, or explain one with all its options.
 
     With `--model NAME`, only what that model can do.
     """

@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 def standing(job: Job, jobs: Read, clock: Clock) -> Standing:
-    """Return where a job stands at this moment."""
+    """Return the status of a job at this moment."""
     return Standing(
         now=clock.now(),
         queued=jobs.position(job.id),

@@ -21,7 +21,7 @@ _OVERRULED = frozenset({ASSISTANT, CAPPED, LANGUAGE, MEMORY})
 
 
 async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | None:
-    """Change a waiting job to what its edited message says now.
+    """Change a waiting job to the new text of its message.
 
     Args:
         call: Who edited the message; `text` is what it says after the command.

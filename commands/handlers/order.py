@@ -1,4 +1,4 @@
-"""Orders: from a resolved request to an accepted job."""
+"""Orders: submits a resolved request as a job."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from inference.text import isolate
 
 
 async def refine(call: Call) -> Card:
-    """Show what the assistant makes of a prompt, and how to render that.
+    """Show the refined prompt, and how to render it.
 
     Raises:
         UserError: `assistant.none`, or what is typed is not possible.

@@ -72,7 +72,7 @@ def _standstill(jobs: Read) -> Iterator[str]:
 
 
 async def status(call: Call) -> Card:
-    """Show a job as it stands: the named one, or the caller's newest."""
+    """Show the status of a job: the named one, or the caller's newest."""
     job = await _named_or_newest(call)
     return job_status.status(call, *await job_status.of_card(call.jobs, job))
 

@@ -55,7 +55,7 @@ async def again(
     prompt: str | None = None,
     passes: Passes | None = None,
 ) -> Accepted:
-    """Queue an earlier job again, for the person who asks now.
+    """Queue an earlier job again, for the caller.
 
     Args:
         call: Who asks for it.

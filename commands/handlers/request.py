@@ -18,7 +18,7 @@ _MODEL = re.compile(rf"--{MODEL.flag}[\s=]+(?P<name>\S+)", re.IGNORECASE)
 
 
 def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
-    """Return the prompt and what was set in the form or typed into the prompt.
+    """Return the prompt, and the options from the form and from flags in the prompt.
 
     Raises:
         Refusal: `flag.mistyped` or `value.mistyped`.
@@ -31,7 +31,7 @@ def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
 
 
 def advised(call: Call, words: str) -> OptionSet:
-    """Return what works with the model that a request names, or with the default one.
+    """Return the options of the model that a request names, or of the default one.
 
     Args:
         call: Who asks, with a form.
@@ -45,7 +45,7 @@ def advised(call: Call, words: str) -> OptionSet:
 
 
 def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
-    """Return what was set in the form, apart from the prompt, and what was typed.
+    """Return the options of the form, merged with the typed ones.
 
     Raises:
         Refusal: `flag.mistyped` or `value.mistyped`.

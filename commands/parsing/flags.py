@@ -33,7 +33,7 @@ _WORD = re.compile(r"\S+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
-    """What a line says: the prompt, and the options set in it by name."""
+    """A parsed line: the prompt, and the options set in it by name."""
 
     prompt: str
     options: dict[str, Value] = field(default_factory=dict)

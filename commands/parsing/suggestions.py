@@ -1,4 +1,4 @@
-"""Guesses what somebody meant to type."""
+"""Suggestions for mistyped words."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)")
 
 
 def fold(word: str) -> str:
-    """Return what makes two spellings of a choice equal: `Pan-Left`, `pan left`, `panleft`."""
+    """Return the canonical spelling of a choice: of `Pan-Left`, `pan left` and `panleft` alike."""
     return _JOINT.sub("", word.strip()).casefold()
 
 
 def accept(option: Option, raw: Value) -> Value:
-    """Return the legal value that `raw` means.
+    """Return the legal value of `raw`.
 
     Args:
         option: What is being set.

@@ -56,7 +56,7 @@ class Audit:
         ]
 
     async def forget(self, tenant: str, person: str) -> None:
-        """Take a person's name off what they changed; that it was changed stays."""
+        """Remove a person's name from their entries; the entries stay."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -68,7 +68,7 @@ class Audit:
 
 
 async def record(connection: aiosqlite.Connection, entry: Entry) -> None:
-    """Write an entry inside the transaction of what it tells."""
+    """Write an entry inside the transaction of its change."""
     await connection.execute(
         "INSERT INTO audit"
         " (tenant, at, actor_id, actor_name, scope, subject, key, before, after)"

@@ -14,7 +14,7 @@ from inference.store.sqlite.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One person."""
+    """Block of one person."""
 
     person: str
     reason: str = ""

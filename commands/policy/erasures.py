@@ -39,7 +39,7 @@ class ErasureStore:
         self._database = database
 
     async def begin(self, erasure: Erasure) -> None:
-        """Keep who asked, before anything is deleted; asking again replaces it."""
+        """Store a request before anything is deleted; a repeated one replaces it."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -76,7 +76,7 @@ class ErasureStore:
         await self._database.write("settle_erasure", work)
 
     async def leave_untold(self, erasure: Erasure) -> None:
-        """Leave it to their next command to tell somebody; a keyed hash is kept of them."""
+        """Leave the notice to the person's next command; a keyed hash is kept of them."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             person = tombstone(await secret(connection), erasure.tenant, erasure.person.id)
@@ -89,7 +89,7 @@ class ErasureStore:
         await self._database.write("erasure_untold", work)
 
     async def take_untold(self, tenant: str, person: str) -> bool:
-        """Return whether somebody is still to be told, and take it that they are told now."""
+        """Return whether a person is still to be notified, and mark them as notified."""
         if not await self._database.read("SELECT 1 FROM erasures WHERE untold = 1 LIMIT 1"):
             return False
 
@@ -103,7 +103,7 @@ class ErasureStore:
         return await self._database.write("erasure_told", work)
 
     async def open(self) -> list[Erasure]:
-        """Return those who are still to be told by a message."""
+        """Return the erasures whose people are still to be notified."""
         rows = await self._database.read("SELECT * FROM erasures WHERE untold = 0")
         found = []
         for row in rows:

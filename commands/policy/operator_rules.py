@@ -13,7 +13,7 @@ DIRECT = "dm"
 
 
 class DirectMessages(StrEnum):
-    """Whether the bot makes things in direct messages."""
+    """Whether the bot renders in direct messages."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -21,7 +21,7 @@ class DirectMessages(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorRules:
-    """What the operator's config says."""
+    """Rules of the operator's config."""
 
     direct_messages: DirectMessages = DirectMessages.OPEN
     direct_message_seconds: int = 600

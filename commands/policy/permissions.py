@@ -37,7 +37,7 @@ from inference.text import isolate
 
 
 def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
-    """Check that a caller may make things in a channel.
+    """Check that a caller may render in a channel.
 
     Raises:
         UserError: `permission.channel` or `permission.role`, or what the platform cannot do there.
@@ -99,7 +99,7 @@ def check_caps(spec: Spec, capabilities: Capabilities, caller: Caller, rules: Ru
 
 
 def within_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
-    """Lower what nobody asked for in this very call to what the caller may have.
+    """Lower values that this call did not set to the caller's caps.
 
     Raises:
         UserError: `cap.refused`: it was asked for, or the model has nothing small enough.

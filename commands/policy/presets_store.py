@@ -25,7 +25,7 @@ MAXIMUM_PRESETS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """Some options, by name."""
+    """A preset: options by name."""
 
     owner: str
     """A person's id, or `EVERYBODY`."""
@@ -47,7 +47,7 @@ class PresetStore:
         self._known = known
 
     async def save(self, tenant: str, preset: Preset, actor: Requester) -> bool:
-        """Keep a preset in place of one with its name; False when there are too many."""
+        """Save a preset, in place of one with its name; False when there are too many."""
 
         async def work(connection: aiosqlite.Connection) -> bool:
             before = await self._options(connection, tenant, preset.owner, preset.name)

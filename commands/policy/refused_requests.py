@@ -1,4 +1,4 @@
-"""Refused requests that work with a change, kept so that the buttons for it survive a restart."""
+"""Store of refused requests that work with a change: their buttons survive a restart."""
 
 from __future__ import annotations
 

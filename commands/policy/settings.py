@@ -1,4 +1,4 @@
-"""What can be set for a guild, a channel or a person: every setting, declared once as data."""
+"""Settings of guilds, channels and people, declared once as data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ UNLIMITED = "unlimited"
 
 
 class Scope(StrEnum):
-    """Whom a setting is for; the later is the stronger."""
+    """Scope of a setting; later ones override earlier ones."""
 
     GUILD = GUILD
     CHANNEL = CHANNEL
@@ -45,7 +45,7 @@ class Scope(StrEnum):
 
 
 class Shape(StrEnum):
-    """What a setting is made of."""
+    """Shape of a setting's value."""
 
     VALUE = "value"
     """One value, as its option has it."""
@@ -58,7 +58,7 @@ class Shape(StrEnum):
 
 
 class Naming(StrEnum):
-    """Whose names a setting holds; which there are, only the chat knows."""
+    """Kind of names that a setting holds, which the chat looks up."""
 
     ROLES = "roles"
     CHANNELS = "channels"
@@ -91,7 +91,7 @@ class Flagged(StrEnum):
 
 
 class Language(StrEnum):
-    """In what everybody is spoken to: on cards, and in the messages that bring clips."""
+    """Language of messages that everybody sees."""
 
     AUTO = "auto"
     """That of the requester."""
@@ -108,7 +108,7 @@ class External(StrEnum):
 
 
 class Topic(StrEnum):
-    """What a setting is about: the groups in which all are listed."""
+    """Group of settings in lists."""
 
     DEFAULTS = "defaults"
     PEOPLE = "people"
@@ -139,7 +139,7 @@ _PLACES = frozenset({Scope.GUILD, Scope.CHANNEL})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One thing that can be set."""
+    """A setting, declared as data."""
 
     option: Option
     """Its name is the key; kind, choices, range and length are those of one value."""
@@ -156,7 +156,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """What it is called when it is set."""
+        """Key of the setting, as people type it."""
         return self.option.name
 
     @property
@@ -206,14 +206,14 @@ QUOTA_PEOPLE = _amounts_of("quota.people", naming=Naming.PEOPLE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """The most of one option that is for everybody, and for whom it does not hold."""
+    """A cap: the most of one option for everybody, and the roles without it."""
 
     option: Option
     limit: Setting
     exempt: Setting
 
     def rank(self, value: Any) -> int:
-        """Return how much a value asks for; larger is more."""
+        """Return the rank of a value among the legal ones."""
         if self.option.kind is Kind.CHOICE:
             return [str(choice) for choice in self.option.choices].index(str(value))
         return int(value)
@@ -292,25 +292,25 @@ def _default(option: Option) -> Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What is set for one person in one channel."""
+    """Settings in force for one person in one channel."""
 
     guild: Mapping[str, Stored] = field(default_factory=dict)
     channel: Mapping[str, Stored] = field(default_factory=dict)
     user: Mapping[str, Stored] = field(default_factory=dict)
 
     def value(self, setting: Setting) -> Any:
-        """Return what holds here; its type is the setting's, None where nothing is set."""
+        """Return the value in force; its type is the setting's, None where nothing is set."""
         return self.found(setting)[0]
 
     def found(self, setting: Setting) -> tuple[Stored | None, str]:
-        """Return what holds here, and the name of the layer it comes from."""
+        """Return the value in force, and the name of the layer it comes from."""
         for scope in reversed(Scope):
             if scope in setting.scopes and setting.key in self.of(scope):
                 return self.of(scope)[setting.key], scope.value
         return setting.default, BUILT_IN
 
     def of(self, scope: Scope) -> Mapping[str, Stored]:
-        """Return what is set in one scope alone."""
+        """Return the values of one scope alone."""
         match scope:
             case Scope.GUILD:
                 return self.guild

@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One setting, set or taken back."""
+    """Change of one setting: a new value, or its reset."""
 
     scope: Scope
     subject: str = ""
@@ -55,7 +55,7 @@ class SettingsStore:
         self._cache: dict[str, _Cached] = {}
 
     async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
-        """Return what holds for a person in a channel, all changes that returned included."""
+        """Return the settings in force for a person in a channel, all returned changes included."""
         kept = await self._kept(tenant)
         return Rules(
             guild=kept.get((Scope.GUILD, ""), {}),
@@ -64,7 +64,7 @@ class SettingsStore:
         )
 
     async def change(self, tenant: str, changes: Iterable[Change], actor: Requester) -> None:
-        """Make all changes or none; those of guild and channels are audited."""
+        """Apply all changes or none; those of guild and channels are audited."""
         wanted = tuple(changes)
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -75,7 +75,7 @@ class SettingsStore:
         await asyncio.shield(self._rewrite(tenant, work))
 
     async def personal(self, tenant: str, person: str) -> dict[str, str]:
-        """Return what a person set for themselves, by key, as it is kept."""
+        """Return a person's own settings by key, as stored."""
         rows = await self._database.read(
             "SELECT key, value FROM settings WHERE tenant = ? AND scope = ? AND subject = ?",
             (tenant, Scope.USER.value, person),
@@ -83,7 +83,7 @@ class SettingsStore:
         return {row["key"]: row["value"] for row in rows}
 
     async def forget(self, tenant: str, person: str) -> None:
-        """Take back everything that a person set for themselves."""
+        """Delete a person's own settings."""
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

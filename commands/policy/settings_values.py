@@ -1,4 +1,4 @@
-"""Values of settings: read as somebody types them, and restored as they were kept."""
+"""Values of settings: parsed from text, and restored from the store."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def named(typed: str, known: SettingSet) -> Setting:
 def read(
     setting: Setting, typed: str, installation: Installation, *, model: str | None = None
 ) -> Stored:
-    """Return the value that somebody typed for a setting.
+    """Return the value of a setting from typed text.
 
     Args:
         setting: The setting.
@@ -80,7 +80,7 @@ def read(
 
 
 def restore(setting: Setting, stored: Any) -> Stored | None:
-    """Return what a value that was kept earlier means now, or None; the model may be gone.
+    """Return a stored value as it is legal now, or None; the model may be gone.
 
     Any JSON may have been kept, by another version or another hand.
     """
@@ -99,7 +99,7 @@ def restore(setting: Setting, stored: Any) -> Stored | None:
 
 
 def restore_options(stored: Any, known: SettingSet) -> dict[str, Value]:
-    """Return what kept options of a render mean now; those that can be no default are left out."""
+    """Return stored options as they are legal now, without those that can be no default."""
     if not isinstance(stored, dict):
         return {}
     meant = {

@@ -1,4 +1,4 @@
-"""The stores of the rules that decide about a request."""
+"""Stores of permissions, settings and blocks, in one object."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Policy:
     operator_rules: OperatorRules = field(default_factory=OperatorRules)
 
     async def block_of(self, tenant: str, person: str, everywhere: str) -> Block | None:
-        """Return what keeps a person from making things: an admin's block, or the operator's.
+        """Return the block of a person, by an admin or by the operator.
 
         Args:
             tenant: Where they ask.
@@ -49,7 +49,7 @@ class Policy:
         return own or await self.blocks.of(EVERYWHERE, everywhere)
 
     async def forget(self, tenant: str, person: str) -> None:
-        """Delete what a person set for themselves, and their name where they changed things.
+        """Delete a person's settings and presets, and their name in the audit log.
 
         A block stays: forgetting must not lift it.
         """
@@ -65,7 +65,7 @@ def make_policy(
     options: OptionSet,
     operator_rules: OperatorRules | None = None,
 ) -> Policy:
-    """Put the rules together over one database.
+    """Return all stores over one database.
 
     Args:
         database: Keeps them.

@@ -15,7 +15,7 @@ from inference.domain.job import Job
 
 
 class Sight(IntEnum):
-    """How much of a job somebody may see."""
+    """How much of a job a viewer may see."""
 
     NONE = 0
     """Nothing; in the queue of its tenant, that a place is taken."""
@@ -30,7 +30,7 @@ def _nowhere(_: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """Somebody who looks at jobs, from where they are."""
+    """A person who looks at jobs, in a channel."""
 
     tenant: str
     person: str = ""

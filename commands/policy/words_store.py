@@ -1,4 +1,4 @@
-"""The words that each guild's admins forbid."""
+"""Store of the words that each guild's admins forbid."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def extended(job: Job, capabilities: Capabilities, passes: Passes | None = None)
 
 
 def can_extend(job: Job, capabilities: Capabilities | None) -> bool:
-    """Whether a finished job gets a button for it, as long as its files are there."""
+    """Whether a finished job gets the button Extend while its files are kept."""
     if capabilities is None:
         return False
     try:

@@ -111,7 +111,7 @@ class Choice:
         }
 
     def add_draft(self) -> None:
-        """Put what makes a draft over preferences, and under what was asked for in this call."""
+        """Insert the layer of a draft above defaults and below the options of this call."""
         by_name = self.installation.options.by_name
         own: dict[str, Any] = dict(self.model.draft)
         values = {name: accept(by_name[name], value) for name, value in own.items()}

@@ -1,4 +1,4 @@
-"""Checks of what is asked for against what a model can do; each names what works instead.
+"""Checks of requested options against a model's capabilities; each names what works instead.
 
 They return a value as it is taken, or raise a `Refusal` with the changes that make it possible.
 """
@@ -29,7 +29,7 @@ from inference.domain.spec import Mode
 
 
 def check_options(asked: Iterable[str], model: Capabilities, installation: Installation) -> None:
-    """Check that a model has every option that was asked for.
+    """Check that a model has every requested option.
 
     Raises:
         Refusal: `model.no_option` or `model.no_option_at_all`.
@@ -54,7 +54,7 @@ def check_options(asked: Iterable[str], model: Capabilities, installation: Insta
 
 
 def check_modes(model: Capabilities, installation: Installation, *, has_image: bool) -> Lengths:
-    """Return the lengths with which a model makes something, from an image or from words alone.
+    """Return a model's lengths for a render from an image or from text alone.
 
     Raises:
         Refusal: `model.no_animation` or `model.needs_image`.

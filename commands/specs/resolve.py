@@ -44,7 +44,7 @@ from inference.domain.spec import SEEDS, Aspect, Resolution, Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A spec without open questions."""
+    """A resolved spec, with the origin of each value."""
 
     spec: Spec
     origins: dict[str, str]
@@ -56,7 +56,7 @@ class Resolved:
 
 
 def draw_seed() -> int:
-    """Return a seed nobody can guess."""
+    """Return a random seed."""
     return secrets.randbelow(SEEDS)
 
 
@@ -67,7 +67,7 @@ def resolve(
     *,
     seed: Callable[[], int] = draw_seed,
 ) -> Resolved:
-    """Decide everything that was left open.
+    """Return a spec in which every option has a value.
 
     Args:
         prompt: What to show, checked.

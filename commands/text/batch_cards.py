@@ -1,4 +1,4 @@
-"""Cards of jobs that were asked for together: one for all, with a line for each."""
+"""Cards of batches: one card for all jobs, with a line for each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OF_ONE = (Action.FINISH, Action.REROLL, Action.EXTEND, Action.ANIMATE, Action.R
 
 
 def leading(jobs: Sequence[Job]) -> Job:
-    """Return which of several jobs to show first: what runs, what waits, what was made."""
+    """Return the job of a batch to show first: running, then waiting, then finished."""
     return min(jobs, key=lambda job: 4 if job.removed_at is not None else _RANKS.get(job.state, 1))
 
 
@@ -44,7 +44,7 @@ def batch(
     locale: str,
     capabilities: Capabilities | None = None,
 ) -> Card:
-    """Show jobs that were asked for together on the card of the first: a line for each.
+    """Return the card of a batch, with a line for each job.
 
     Args:
         jobs: In their order.
@@ -89,7 +89,7 @@ def batch(
 
 
 def sheet(jobs: Sequence[Job], file: Path, locale: str) -> Card:
-    """Return the message with the picture of all stills that were asked for together.
+    """Return the message with the sheet of a batch.
 
     Args:
         jobs: In their order.
@@ -112,7 +112,7 @@ def sheet(jobs: Sequence[Job], file: Path, locale: str) -> Card:
 
 
 def sheet_name(jobs: Sequence[Job]) -> str:
-    """Return the name of the file with the picture of all."""
+    """Return the name of the sheet's file."""
     return f"{jobs[0].id}{SHEET}"
 
 

@@ -21,7 +21,7 @@ BAR_WIDTH = 15
 
 
 class CardKind(StrEnum):
-    """What a card is about; platforms choose colours and pictures by it."""
+    """Kind of a card; platforms choose its colour by it."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -55,7 +55,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody on the platform. Their name is shown; they are notified only if the card pings."""
+    """A person on the platform. Their name is shown; they are notified only if the card pings."""
 
     id: str
     name: str
@@ -85,7 +85,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm:
-    """What is asked before something that cannot be taken back."""
+    """Confirmation of an action that cannot be undone."""
 
     title: str
     text: str
@@ -102,7 +102,7 @@ MENU = frozenset({Action.LARGER, Action.ANIMATE, Action.DELETE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Button:
-    """One thing to press."""
+    """A button."""
 
     key: ButtonId
     label: str

@@ -39,7 +39,7 @@ _WITH_FACTS = frozenset({CardKind.WAITING, CardKind.RUNNING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What moves while a job waits and runs."""
+    """Status of a job that changes while it waits and runs."""
 
     now: float
     """Unix seconds."""
@@ -56,7 +56,7 @@ class Standing:
 def status(
     job: Job, standing: Standing, locale: str, capabilities: Capabilities | None = None
 ) -> Card:
-    """Show a job in its present state.
+    """Return the card of a job in its current state.
 
     Args:
         job: The job.
@@ -276,7 +276,7 @@ _RUNNING_ACTIONS: Mapping[JobState, tuple[Action, ...]] = {
 def stage(
     job: Job, progress: Progress | None, locale: str, capabilities: Capabilities | None
 ) -> str:
-    """Say what is being done with a claimed job."""
+    """Return the text of a running job's stage."""
     if job.state is JobState.DELIVERING:
         return text("card.delivering", locale)
     if job.state is JobState.FINISHING:
@@ -294,7 +294,7 @@ def stage(
 
 
 def ready_at(job: Job, at: float, locale: str) -> Line:
-    """Say when something is ready, by the clock."""
+    """Return when a job will be ready, as clock time."""
     return parts("card.ready", locale, ready=_rounded(job, at))
 
 

@@ -16,7 +16,7 @@ from inference.domain.spec import Mode, Spec
 
 
 def after_success(job: Job, capabilities: Capabilities | None) -> tuple[Action, ...]:
-    """Return what can be done with a finished clip, the most likely first."""
+    """Return the actions for a finished clip, the most likely first."""
     actions = [Action.FINISH] if is_finishable(job.spec, capabilities) else []
     actions += [Action.REROLL, Action.EDIT]
     if can_extend(job, capabilities):
@@ -30,7 +30,7 @@ def after_success(job: Job, capabilities: Capabilities | None) -> tuple[Action, 
 
 
 def after_failure(job: Job) -> tuple[Action, ...]:
-    """Return what can be done about a failure: an image that is no good stays so."""
+    """Return the actions after a failure; a bad image gets no retry."""
     code = job.failure.code if job.failure else ""
     hopeless = code.startswith("image.") and code not in _PASSING_IMAGE_ERRORS
     return (Action.INFO,) if hopeless else (Action.RETRY, Action.INFO)
@@ -58,7 +58,7 @@ def _animatable(spec: Spec, capabilities: Capabilities | None) -> bool:
 
 
 def buttons(job: Job, actions: Sequence[Action], locale: str) -> tuple[Button, ...]:
-    """Return what can be pressed about a job."""
+    """Return the buttons of a job."""
     return tuple(
         Button(
             key=ButtonId(action=action, job=job.id),
@@ -70,7 +70,7 @@ def buttons(job: Job, actions: Sequence[Action], locale: str) -> tuple[Button, .
 
 
 def confirmation(job_id: str, locale: str) -> Card:
-    """Ask, before a clip is deleted for everybody."""
+    """Return the confirmation of a deletion for everybody."""
     asked = _deletion(locale)
     return Card(
         kind=CardKind.INFO,

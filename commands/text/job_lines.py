@@ -75,7 +75,7 @@ def durations(job: Job, locale: str) -> str:
     waited = max(0.0, (job.started_at or job.created_at) - job.created_at)
     if round(waited) < 1:
         return text("card.done", locale, total=total)
-    return text("card.done_after_line", locale, total=total, waited=waited)
+    return text("card.done_after_queue", locale, total=total, waited=waited)
 
 
 def reason(job: Job, locale: str) -> str:

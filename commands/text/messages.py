@@ -96,7 +96,7 @@ def about(seconds: float, locale: str) -> str:
 
 
 def ordinal(number: int, locale: str) -> str:
-    """Write a place in a row: 2nd."""
+    """Write an ordinal: 2nd."""
     from babel import Locale  # noqa: PLC0415 - see `_log_error`
 
     form = Locale.parse(language(locale)).ordinal_form(number)
@@ -126,7 +126,7 @@ def any_of(items: Iterable[object], locale: str) -> str:
 
 
 def reason(code: str, locale: str) -> str:
-    """Write what a safety check found."""
+    """Return the text of a moderation reason."""
     return text(f"reason.{code}", locale)
 
 

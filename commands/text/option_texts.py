@@ -18,7 +18,7 @@ FIRST_CHOICES = 3
 
 
 def option_name(option: Option, locale: str) -> str:
-    """Return what an option is called within a sentence or a list."""
+    """Return the name of an option in a sentence or a list."""
     return _known(f"label.{option.name}", locale) or option.name
 
 
@@ -35,7 +35,7 @@ def effect_name(use: EffectUse, locale: str) -> str:
 
 
 def discord_name(option: Option, locale: str) -> str:
-    """Return what an option of a Discord command is called."""
+    """Return the name of an option in Discord's commands."""
     return _known(f"discord.option.{option.name}", locale) or option.name
 
 

@@ -1,4 +1,4 @@
-"""Korean particles that follow the sound of the word before them: 을 or 를, 이 or 가, 으로 or 로.
+"""Korean particles, chosen by the sound of the word before them: 을 or 를, 이 or 가, 으로 or 로.
 
 Translations write both forms, as print does where the word is not known: "{name}을(를)". When a
 message is filled, the form that fits is chosen by how the value ends. A Latin word in small letters

@@ -19,7 +19,7 @@ def error(
     advice: str | None = None,
     buttons: tuple[Button, ...] = (),
 ) -> Card:
-    """Say what is wrong with a request, to the caller only.
+    """Return an error as a private card.
 
     Args:
         problem: What is wrong.
@@ -50,6 +50,6 @@ def option_of(problem: RushesError, options: OptionSet | None) -> str:
 
 
 def note(key: str, locale: str, /, *, buttons: tuple[Button, ...] = (), **params: Any) -> Card:
-    """Answer with one sentence, to the caller only."""
+    """Return one sentence as a private card."""
     line = (text(key, locale, **params),)
     return Card(kind=CardKind.INFO, lines=(line,), buttons=buttons, private=True)

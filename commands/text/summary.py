@@ -56,7 +56,7 @@ def quoted(prompt: str, length: int) -> str:
 
 
 def description(job: Job, locale: str) -> str:
-    """Say in words what a file shows; of a flagged one, only which job it is of."""
+    """Return the description of a file for screen readers; of a flagged one, only its job."""
     if job.verdict.reasons:
         return text("facts.job", locale, job=job.id)
     return _alone(job.spec.prompt, DESCRIPTION_LENGTH)

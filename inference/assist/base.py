@@ -43,7 +43,7 @@ class PromptAssistant(Protocol):
 
 
 class UnavailableAssistant:
-    """Stands in for an assistant that could not be made: everybody keeps their own words."""
+    """Placeholder for an assistant that could not be made: prompts are not refined."""
 
     name = "unavailable"
 

@@ -61,7 +61,7 @@ class Answer(BaseModel):
 
 
 class OpenAIAssistant:
-    """Asks for structured output over `POST /chat/completions`; see `PromptAssistant`."""
+    """Assistant with structured output over `POST /chat/completions`; see `PromptAssistant`."""
 
     def __init__(self, client: AsyncOpenAI, settings: AssistantSettings) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""Calls of pipelines, built from their signatures: they name the same things differently."""
+"""Arguments of pipelines, built from their signatures: names differ between them."""
 
 from __future__ import annotations
 

@@ -64,11 +64,11 @@ class EngineError(RushesError):
 
 
 class AssistantError(RushesError):
-    """The prompt assistant is away, declined, or said something that is no prompt."""
+    """The prompt assistant does not answer, declined, or returned no prompt."""
 
 
 class DeliveryError(RushesError):
-    """A platform refused or missed a message.
+    """A platform refused a message, or could not be reached.
 
     Attributes:
         transient: True when the same call may succeed later.

@@ -23,7 +23,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 
 class Kept(StrEnum):
-    """What is kept of a job that another one starts from."""
+    """A kept file of a job that another one starts from."""
 
     RESULT = "result"
     """The still that it made."""

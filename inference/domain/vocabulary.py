@@ -116,7 +116,7 @@ class Vocabulary:
         return self._caption(said) if said else prompt
 
     def translated_words(self, words: str) -> str:
-        """Return what somebody does not want to see as `translated` does, losing none of it.
+        """Translate a negative prompt as `translated` does, keeping every word.
 
         There may be several of a kind: each is said in a caption of its own.
         """
@@ -130,7 +130,7 @@ class Vocabulary:
         return ", ".join(map(self._caption, captions)) or words
 
     def advice(self) -> str:
-        """Return how a prompt for the model is written, for an assistant that rewrites prompts."""
+        """Return advice on prompts for the model, for an assistant that rewrites them."""
         lists = (
             f"{kind.capitalize()}: {', '.join(said[0] for said in self.phrases[kind].values())}."
             for kind in _KINDS

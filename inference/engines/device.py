@@ -61,7 +61,7 @@ def available() -> Device:
 
 
 def cpu() -> Device:
-    """Return the machine itself."""
+    """Return the CPU, with the machine's memory."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Device(name=CPU, memory_bytes=memory_bytes)
 

@@ -139,7 +139,7 @@ class Fault:
         return replace(chunk, frames=broken)
 
     def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
-        """Falsify the report of a finished file; return the report to send."""
+        """Falsify the manifest of a finished file; return the one to send."""
         path = directory / manifest.name
         match self.kind:
             case FaultKind.LIE:

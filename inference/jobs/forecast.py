@@ -1,4 +1,4 @@
-"""Queue forecast: at which position a job is, and how much GPU time comes before it.
+"""Queue forecast: position of each waiting job, and GPU time before it.
 
 The front of the queue is forecast exactly, job by job. Farther back a position is computed from
 start tags: one binary search per tenant counts the jobs that start earlier. A change in the queue
@@ -40,7 +40,7 @@ class ForecastEntry:
 
 @dataclass(frozen=True, slots=True, order=True)
 class FreeSlot:
-    """A slot as the next job finds it."""
+    """When a slot is free, and with which model."""
 
     after: float
     """Seconds until it is free."""

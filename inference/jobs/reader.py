@@ -62,7 +62,7 @@ class JobReader:
         return job
 
     async def together(self, job: Job) -> list[Job]:
-        """Return the jobs that were asked for with a job, itself among them, in their order."""
+        """Return the jobs of a job's batch, itself among them, in their order."""
         return [job] if job.batch is None else await self._jobs.batch(job.batch)
 
     async def by_key(self, key: str, *, tenant: str) -> Job | None:

@@ -263,7 +263,7 @@ class JobService(JobReader):
         return refined
 
     async def judge(self, words: str, *, tenant: str) -> Verdict:
-        """Return what all checks of prompts say of some words."""
+        """Return the verdict of all prompt checks on some words."""
         return await self._guard.judge_texts((words,), tenant=tenant, flagged=Outcome.DENY)
 
     async def remove(self, job_id: str, *, tenant: str) -> bool:

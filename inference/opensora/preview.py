@@ -95,7 +95,7 @@ class LatentPreview:
 
 
 class PreviewFit:
-    """Fits the map by least squares, to whatever clips come by.
+    """Least-squares fit of the map, clip by clip.
 
     Args:
         patch: Pixels per side of the patch that each latent pixel is drawn as.

@@ -41,7 +41,7 @@ class Resident:
         """
         self.module = module
         self.device = device
-        self._slots: dict[str, Tensor] = module.state_dict(keep_vars=True)
+        self._parameters: dict[str, Tensor] = module.state_dict(keep_vars=True)
         self._sets: dict[str, dict[str, Tensor]] = {}
         self._present: str | None = None
         self.add(name, module)
@@ -69,12 +69,12 @@ class Resident:
         if self._present == name:
             return
         self._present = None  # also if memory runs out on the way
-        for key, slot in self._slots.items():
+        for key, parameter in self._parameters.items():
             source = self._sets[name][key]
-            if slot.is_cuda:
-                slot.data.copy_(source, non_blocking=True)
+            if parameter.is_cuda:
+                parameter.data.copy_(source, non_blocking=True)
             else:
-                slot.data = source.to(self.device, non_blocking=True)
+                parameter.data = source.to(self.device, non_blocking=True)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self._present = name
@@ -85,8 +85,8 @@ class Resident:
         """Free the device's memory."""
         self._present = None
         waiting = next(iter(self._sets.values()))
-        for key, slot in self._slots.items():
-            slot.data = waiting[key]
+        for key, parameter in self._parameters.items():
+            parameter.data = waiting[key]
 
 
 def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ class TextModerator(Protocol):
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """Its name in logs."""
         ...
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
@@ -33,7 +33,7 @@ class PictureModerator(Protocol):
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """Its name in logs."""
         ...
 
     async def look(self, stills: Sequence[Path]) -> frozenset[Reason]:

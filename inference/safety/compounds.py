@@ -1,4 +1,4 @@
-"""Words that were run together to hide one of them: `pornvideo`, `nakedwoman`, `한국포르노`."""
+"""Compound words that hide a listed one: `pornvideo`, `nakedwoman`, `한국포르노`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _MASKS = re.compile(f"{MASK}+")
 
 
 class Masks:
-    """Writes out the words of lists where a word may be one of them.
+    """Replaces masked words by the listed words that they may be.
 
     The first and the last letter have to be there, and as many letters as signs.
     """

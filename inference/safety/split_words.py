@@ -24,7 +24,7 @@ _MOST_PIECES = 12
 
 
 class Splits:
-    """Puts the pieces of listed words together, where they are pieces.
+    """Joins the pieces of listed words.
 
     Two ordinary words in a row may make a listed one (`be headed`): that is no trick.
     """

@@ -30,7 +30,7 @@ def normal(term: str) -> str:
 
 
 class Terms:
-    """Words and phrases to look for."""
+    """A list of words and phrases as one pattern."""
 
     def __init__(self, terms: Iterable[str]) -> None:
         kept = [term for term in dict.fromkeys(map(normal, terms)) if term]
@@ -41,7 +41,7 @@ class Terms:
         """Every single word of the terms; those that end in `*` stand for any ending."""
 
     def found_in(self, reading: Reading) -> bool:
-        """Return whether one of the terms is there."""
+        """Return whether a reading contains one of the terms."""
         if self._pattern.search(reading.words):
             return True
         return any(term in run for run in reading.spelled for term in self._spelled)

@@ -162,7 +162,7 @@ class OutboxStore:
         """Return acts whose time has come, as many as each pool has room for, one of each job.
 
         Args:
-            room: The pool and its free slots, for each platform and kind with any.
+            room: The pool, how many more jobs it takes, and how many of one tenant; see `Room`.
             busy: Jobs already being worked on, each with its pool.
         """
         rows = await self._database.read(_DUE_BY_POOL, {**_fitting(room, busy), "now": self.now()})

@@ -18,7 +18,7 @@ SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReport:
-    """What renders would run on."""
+    """The device that renders would run on."""
 
     torch: str | None = None
     """Version; None where it is not installed or cannot be imported."""
@@ -34,7 +34,7 @@ class DeviceReport:
 
 
 def read_device() -> DeviceReport:
-    """Ask a child process what there is to render on."""
+    """Return the report of a child process."""
     try:
         asked = subprocess.run(  # noqa: S603 - a module of ours
             command("inference.workers.device_child", plugins=True),

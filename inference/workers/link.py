@@ -93,7 +93,7 @@ def _obey_the_parent_only() -> None:
 
 
 def die_with_parent() -> None:
-    """Be killed when the parent ends, also inside native code that never lets go of the pipe."""
+    """Ask the kernel to kill this process when its parent ends, also inside native code."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

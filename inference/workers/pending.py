@@ -37,13 +37,13 @@ class ActiveWorker:
         self.job: PendingRender | None = None
 
     def take_job(self) -> list[PendingRender]:
-        """Return the job it has, if any: it will not finish it."""
+        """Take away the job that it had, if any, because it will not finish it."""
         jobs = [self.job] if self.job else []
         self.job = None
         return jobs
 
 
 def tell(jobs: list[PendingRender], loss: WorkerLost) -> None:
-    """Tell the callers of jobs that their worker is lost."""
+    """Raise in the callers of jobs that their worker is lost."""
     for job in jobs:
         job.inbox.put_nowait(loss)

@@ -68,7 +68,7 @@ class Pool:
         return {slot.device.name for slot in self.slots if slot.device is not None}
 
     def fits(self, spec: Spec, name: str) -> bool:
-        """Return whether a render is for the slot of a name.
+        """Return whether a render fits the slot of a name.
 
         What fits nowhere is for all of them: the engine knows best, and says why it fails.
         """

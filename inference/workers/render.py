@@ -87,12 +87,12 @@ class Engines:
         return capabilities.completed(task.spec)
 
     def recipe(self, task: RenderTask) -> dict[str, Any]:
-        """Return what a task's file says of its making, with what its model is made with."""
+        """Return the recipe of a task's file, with the settings of its model."""
         made_with = self._entry(task.spec.model).recipe
         return task.recipe | ({"made_with": dict(made_with)} if made_with else {})
 
     def fault(self, task: RenderTask) -> Fault:
-        """Return the failure to show with a task."""
+        """Return the injected fault of a task."""
         fault = self._entry(task.spec.model).values.get("fail", "")
         return Fault.parse(str(fault)).at_attempt(task.attempt)
 

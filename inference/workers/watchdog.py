@@ -49,7 +49,7 @@ class Watchdog:
         self._progress_limit_seconds = self._limits.load_limit_seconds
 
     def heard(self, message: Message) -> None:
-        """Note any sign of life."""
+        """Note a message of the worker."""
         self._silent_seconds = 0.0
         match message:
             case ProgressMessage(progress=progress):

@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.app import make_card_factory
 from bot.config.sections import SlackSection
-from bot.delivery.worker import Delivery
+from bot.delivery.delivery import Delivery
 from bot.platform import Services
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.manifest import manifest

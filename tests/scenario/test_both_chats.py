@@ -11,7 +11,7 @@ import pytest
 
 from bot.app import open_app
 from bot.config.sources import load_config
-from bot.delivery.slots import Pool, tenant_slots
+from bot.delivery.concurrency import Pool, tenant_limit
 from inference.jobs.input_files import DOWNLOADS_OF_TENANT
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
@@ -118,7 +118,7 @@ async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
         )
         for number in range(MANY):
             await alice.slash(general, "generate", prompt=f"fox {number} {SHORT}").response()
-        most = tenant_slots(Pool.UPLOADS)
+        most = tenant_limit(Pool.UPLOADS)
         await discord.until(lambda: hanging(discord) >= most, SECONDS, "uploads")
 
         await bob.command(channel, "/generate", f"a fox {SHORT}")

@@ -32,7 +32,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.mark.tour
 async def test_every_end_is_told_until_it_is_taken(tmp_path, files, monkeypatch):
-    monkeypatch.setattr("bot.delivery.worker.FIRST_SECONDS", 0.05)
+    monkeypatch.setattr("bot.delivery.delivery.FIRST_SECONDS", 0.05)
     async with Receiver(*files, 500, 302) as receiver:
         section = {
             "port": 0,

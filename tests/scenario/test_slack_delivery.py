@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from bot.delivery.worker import Delivery
+from bot.delivery.delivery import Delivery
 from bot.slack.address import Address
 from bot.slack.api.rate_limits import TIER_3
 from commands.text import cards

@@ -117,7 +117,7 @@ def test_a_model_that_takes_reference_pictures_gets_the_picture(shell, tmp_path,
     assert orange.shape == (5, 352, 640, 3)
     assert np.abs(orange - blue).mean() > 1
     shown = shell.rushes("show", "blue.mp4", **environment(site))
-    assert "style (reference picture of the model): rushes-style 1.0" in shown.out
+    assert "style (reference image of the model): rushes-style 1.0" in shown.out
 
 
 def test_the_terminal_has_the_command_and_reads_old_jobs_without_the_package(shell, tmp_path, site):
@@ -130,7 +130,7 @@ def test_the_terminal_has_the_command_and_reads_old_jobs_without_the_package(she
         """,
         **environment(site),
     )
-    assert "Picture whose colours and light the clip gets" in ended.out
+    assert "Image whose colours and light the clip gets" in ended.out
     assert "--style is missing" in ended.out
     [clip] = tmp_path.rglob("threads/**/*.mp4")
     assert read_recipe(clip)["effects"][0]["values"] == {"style-strength": 80}

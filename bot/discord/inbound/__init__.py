@@ -1,1 +1,1 @@
-"""What people do on Discord, turned into calls."""
+"""Discord, inbound: interactions to calls, and their answers."""

@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownCard:
-    """What is known of a job's card that may be there already."""
+    """Card of a job that an answer may have shown already."""
 
     posted: Posted | None = None
     """Where it is; None if the answer to the request was something else."""
@@ -77,7 +77,7 @@ class Answers:
         private: bool = False,
         withdraw: Callable[[], Awaitable[None]],
     ) -> None:
-        """Do what was asked, and answer with what came of it.
+        """Run a request, and answer the interaction with its card.
 
         Args:
             interaction: What asked; not answered yet.

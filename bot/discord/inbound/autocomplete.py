@@ -46,7 +46,7 @@ def values_of(option: Option) -> Source:
 
 
 async def suggest(option: Option, source: Source, typed: str, call: Call) -> Choices:
-    """Return the values that contain what was typed so far, or else the likeliest ones."""
+    """Return the values that contain the typed text, or else the most similar ones."""
     values = await source(call)
     wanted = typed.strip().casefold()
     found = [

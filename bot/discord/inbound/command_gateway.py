@@ -74,13 +74,13 @@ class CommandGateway:
     async def command(
         self, interaction: discord.Interaction, command: Command, options: Mapping[str, Value]
     ) -> None:
-        """Give a command."""
+        """Run a command."""
         call = self._calls.call(interaction, options)
         private = command.visibility is Visibility.CALLER
         await self._give(interaction, invoke(command, call), private=private)
 
     async def press(self, interaction: discord.Interaction, button_id: str) -> None:
-        """Press a button."""
+        """Run the action of a button."""
         call = self._calls.call(interaction)
         await self._let_others_first(_job_of(button_id), call)
         await self._give(
@@ -88,7 +88,7 @@ class CommandGateway:
         )
 
     async def choose(self, interaction: discord.Interaction, button_id: str) -> None:
-        """Press a button in a menu; what deletes asks first."""
+        """Run the action chosen in a menu; a deletion asks for confirmation first."""
         try:
             chosen = ButtonId.decode(button_id)
         except NotFound:
@@ -100,7 +100,7 @@ class CommandGateway:
         await self._give(interaction, _immediately(card), private=True)
 
     async def submit(self, interaction: discord.Interaction) -> None:
-        """Hand in a form."""
+        """Run a submitted form."""
         form_id, values = modals.form_id(interaction), modals.values(interaction)
         if form_id == context_menus.ANIMATE:
             animate = self._services.commands["/animate"]
@@ -111,14 +111,14 @@ class CommandGateway:
             await self._give(interaction, submit(form_id, values, call))
 
     async def animate(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        """Ask for the words to animate a message's image with."""
+        """Open the form of `/animate` for a message's image."""
         locale = self._calls.locale(interaction)
         await self._give(
             interaction, context_menus.animate(message, self._image_hosts, locale), form=True
         )
 
     async def settings(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        """Open what a message's clip was made from, to make another one."""
+        """Open the edit form with the settings of a message's clip."""
         call = self._calls.call(interaction)
         await self._let_others_first(context_menus.job_of(message), call)
         await self._give(interaction, context_menus.settings(message, call), form=True)
@@ -140,7 +140,7 @@ class CommandGateway:
             return []
 
     async def outdated(self, interaction: discord.Interaction) -> None:
-        """Say that a command is not as the person's Discord has it."""
+        """Answer that the person's Discord has an outdated version of a command."""
         locale = self._calls.locale(interaction)
         await self._give(interaction, context_menus.outdated(locale))
 

@@ -36,7 +36,7 @@ def make_tree(
     *,
     direct_messages: DirectMessages = DirectMessages.OPEN,
 ) -> app_commands.CommandTree:
-    """Return all commands and menus, ready to be synced and to be given.
+    """Return the command tree with all commands and context menus.
 
     Those that make something are hidden in closed direct messages; what looks and forgets stays,
     where something may have been made before.

@@ -24,7 +24,7 @@ ANIMATE = "v1:animate-image"
 
 
 async def animate(message: discord.Message, hosts: Collection[str], locale: str) -> Card | Form:
-    """Ask for the words to go with a message's image.
+    """Open the form of `/animate` for a message's image.
 
     The image's address is a field of the form: it comes back with it even if the bot was restarted
     in between, and Discord shows other people's messages in this one moment only.
@@ -75,7 +75,7 @@ def job_of(message: discord.Message) -> str | None:
 
 
 async def outdated(locale: str) -> Card:
-    """Say that commands changed since the person's Discord learnt them."""
+    """Answer that commands have changed since the person's Discord loaded them."""
     return replies.error(UserError("discord.outdated"), locale)
 
 

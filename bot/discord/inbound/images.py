@@ -47,7 +47,7 @@ Part = discord.Message | discord.MessageSnapshot
 
 
 class ImageFetcher:
-    """Downloads what people attached."""
+    """Downloads attached images."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ HINT_LENGTH = 100
 
 
 def modal(form: Form) -> ui.Modal:
-    """Draw a form."""
+    """Return a form as a modal."""
     drawn = ui.Modal(title=cut(form.title, TITLE_LENGTH), custom_id=form.id, timeout=None)
     for field in form.fields:
         long = discord.TextStyle.paragraph

@@ -48,7 +48,7 @@ class OptionTransformer(app_commands.Transformer[Any]):
 
     @property
     def type(self) -> AppCommandOptionType:
-        """What Discord asks for."""
+        """Discord's type of the option."""
         return _TYPES[self._option.kind]
 
     @property
@@ -67,7 +67,7 @@ class OptionTransformer(app_commands.Transformer[Any]):
 
     @property
     def choices(self) -> list[app_commands.Choice[Any]] | None:
-        """All legal values, where they are few."""
+        """All legal values, if Discord can list them."""
         if not self._option.choices:
             return None
         return [
@@ -145,12 +145,12 @@ def localised(write: Callable[[str], str]) -> app_commands.locale_str:
 
 
 def named(option: Option) -> app_commands.locale_str:
-    """Return what an option is called."""
+    """Return the localised name of an option."""
     return localised(partial(discord_name, option))
 
 
 def described(option: Option) -> app_commands.locale_str:
-    """Return the line that explains an option."""
+    """Return the localised description of an option."""
     return localised(partial(_description, option))
 
 

@@ -1,1 +1,1 @@
-"""What Rushes posts on Discord."""
+"""Discord, outbound: messages, threads and files that Rushes posts."""

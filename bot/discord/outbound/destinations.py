@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Reply(discord.MessageReference):
-    """Shows to which card a message belongs; without it where that is gone."""
+    """Reply to a card; a plain message where the card is gone."""
 
     def __init__(self, card: Posted) -> None:
         super().__init__(message_id=card.message, channel_id=card.channel)
@@ -47,7 +47,7 @@ async def direct(client: discord.Client, user: int) -> int:
 async def retry_unarchived(
     client: discord.Client, channel: int, work: Callable[[], Awaitable[Result]]
 ) -> Result:
-    """Do something in a channel; if that is an archived thread, unarchive it and retry.
+    """Call a function for a channel; if that is an archived thread, unarchive it and retry.
 
     Raises:
         discord.HTTPException: It was refused for another reason, or the thread is locked.

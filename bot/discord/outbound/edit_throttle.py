@@ -31,7 +31,7 @@ class EditThrottle:
         self._edits[posted.channel].append((self._clock.monotonic(), posted.message))
 
     def allows(self, posted: Posted) -> bool:
-        """Whether a message may be edited now for something that passes."""
+        """Whether a message may be edited now for progress."""
         self._forget()
         now = self._clock.monotonic()
         edits = self._edits.get(posted.channel, ())

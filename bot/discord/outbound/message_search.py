@@ -84,7 +84,7 @@ def _buttons(components: Iterable[dict[str, Any]]) -> Iterator[str]:
 async def search(
     client: discord.Client, channel: int, message: Outgoing, *, after: int, since: float
 ) -> Posted | None:
-    """Return the message that an earlier try has posted in a channel, if it did.
+    """Return the message that an earlier try posted in a channel, or None.
 
     Args:
         client: Makes the requests.

@@ -1,4 +1,4 @@
-"""Sends and edits the messages of jobs on Discord: the card, what explains it, and its file."""
+"""Sends and edits the messages of jobs on Discord: cards, notices and files."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def send(
 
 
 async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale: str) -> None:
-    """Bring a posted message to its newest state."""
+    """Edit a posted message to its newest state."""
     form = Form.EMBED if _may_embed(client, message, posted.channel) else Form.TEXT
     if posted.layout:
         form = Form.LAYOUT
@@ -147,7 +147,7 @@ def _card(message: Outgoing, channel: int) -> Card:
 
 
 def partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
-    """Return a posted message as what can be edited and deleted, without fetching it."""
+    """Return a handle of a posted message for edits and deletion, without fetching it."""
     return client.get_partial_messageable(posted.channel).get_partial_message(posted.message)
 
 

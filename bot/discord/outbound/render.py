@@ -88,7 +88,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a card becomes, files aside."""
+    """Content of a Discord message, without its files."""
 
     content: str | None
     embeds: list[discord.Embed]
@@ -150,13 +150,13 @@ def message(
 
 
 def noted(card: Card, note: str) -> Card:
-    """Return a card with half a sentence more, after the one that notifies."""
+    """Return a card with a note after the line that notifies."""
     first = 1 if card.ping else 0
     return replace(card, lines=(*card.lines[:first], (note,), *card.lines[first:]))
 
 
 def neutral(card: Card) -> Card:
-    """Return a card without what somebody has written, for channels that do not take it."""
+    """Return a card without text that people wrote, for channels that refuse it."""
     lines = card.lines if card.ping else card.lines[-1:]
     attachment = card.attachment and replace(card.attachment, description=card.job or "")
     return replace(card, title="", lines=lines, attachment=attachment)

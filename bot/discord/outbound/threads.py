@@ -53,7 +53,7 @@ class Threads:
     async def open(
         self, client: discord.Client, card: Posted, message: Outgoing, remember: Remember, lang: str
     ) -> int:
-        """Return the id of the thread of a card, which is opened if it is not there.
+        """Return the id of a card's thread, which is opened if needed.
 
         Args:
             client: Makes the requests.
@@ -86,7 +86,7 @@ class Threads:
         return card.message
 
     def filled(self, thread: int) -> None:
-        """Note that a thread has what it was opened for."""
+        """Note that a thread has its clip."""
         self._empty.discard(thread)
 
     async def _open_somehow(

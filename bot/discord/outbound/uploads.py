@@ -14,7 +14,7 @@ from inference.text import cut
 
 
 async def clip(attachment: Attachment) -> discord.File:
-    """Open the file that a card brings."""
+    """Open the file of a card."""
     return await asyncio.to_thread(
         discord.File,
         attachment.path,

@@ -45,7 +45,7 @@ class Admission:
 
     @contextlib.asynccontextmanager
     async def turn(self, token: str) -> AsyncIterator[None]:
-        """Let the block be among those in work.
+        """Count the block as a request in progress, or refuse it.
 
         Args:
             token: Id of the token that asks.

@@ -66,7 +66,7 @@ class Guard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Authenticate, count, and answer errors as OpenAI's clients read them."""
+        """Authenticate and count a request, and answer errors in OpenAI's format."""
         began, status = time.perf_counter(), 499  # the client left
         try:
             response = await self._answered(request, handler)
@@ -155,7 +155,7 @@ class Guard:
         key: str | None = None,
         body: str = "",
     ) -> Call:
-        """Return the call that a request makes in its token's name.
+        """Return the call of a request, with its token's caller.
 
         Args:
             request: One that was let in.

@@ -21,7 +21,7 @@ class Proxies:
         self._networks = [ipaddress.ip_network(network) for network in networks]
 
     def client(self, remote: str | None, headers: Headers) -> str:
-        """Return the address of who asks: the other end, or whom trusted proxies name.
+        """Return the client address: the peer's, or the one that trusted proxies name.
 
         Each proxy adds the address of who asked it at the end. So the list is read from there,
         and only as far as trusted ones wrote it.
@@ -36,7 +36,7 @@ class Proxies:
         return address
 
     def base_url(self, remote: str | None, headers: Headers, *, scheme: str, host: str) -> str:
-        """Return what comes before the path in the address that was asked for.
+        """Return scheme and host of the requested URL.
 
         Args:
             remote: The other end.

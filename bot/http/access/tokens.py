@@ -68,12 +68,12 @@ class Token:
     webhook_secret: str | None = None
 
     def valid(self, now: float) -> bool:
-        """Whether it opens anything at a time."""
+        """Whether it is valid at a time."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     @property
     def caller(self) -> Caller:
-        """Who asks with it."""
+        """The caller that it stands for."""
         return Caller(id=self.person, name=self.name, person=self.everywhere, roles=self.roles)
 
     @classmethod
@@ -84,7 +84,7 @@ class Token:
 
 
 async def find(database: Database, presented: str, now: float) -> Token | None:
-    """Return the token that was presented, if it is valid now.
+    """Return the stored token of a presented one, if it is valid now.
 
     The work is the same for an unknown, a wrong, an expired and a valid one.
     """
@@ -97,7 +97,7 @@ async def find(database: Database, presented: str, now: float) -> Token | None:
 
 
 async def webhook_of(database: Database, key: str) -> tuple[str, str] | None:
-    """Return where the owner of a token is told of ended jobs, and the secret that signs it."""
+    """Return the webhook of a token, and the secret that signs it."""
     rows = await database.read(
         "SELECT webhook_url, webhook_secret FROM http_tokens"
         " WHERE id = ? AND revoked_at IS NULL AND webhook_secret IS NOT NULL",
@@ -182,7 +182,7 @@ class TokenTable:
         return [Token.from_row(dict(row)) for row in rows]
 
     def revoke(self, key: str, now: float) -> Token:
-        """Make a token invalid from now on and return it; once more is fine.
+        """Revoke a token and return it; repeating that is fine.
 
         Raises:
             NotFound: `token.unknown`.

@@ -65,7 +65,7 @@ def make_server(listed: List, run: Run, *, locale: str) -> Server[Any]:
 
 
 def make_manager(server: Server[Any]) -> StreamableHTTPSessionManager:
-    """Return what serves streamable HTTP, without sessions.
+    """Return the SDK's manager of streamable HTTP, without sessions.
 
     So a client goes on after a restart, and nobody can open sessions until others get none. Host
     and Origin are checked before.

@@ -52,7 +52,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One call of a tool, and what depends on the way it came."""
+    """One call of a tool, with what depends on its transport."""
 
     call: Call
     keep_image: Callable[[str, str], Awaitable[str]]

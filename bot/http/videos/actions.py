@@ -16,7 +16,7 @@ from inference.jobs.service import JobService
 
 
 def job_id(given: str) -> str:
-    """Return an id as ids are written.
+    """Return the canonical form of a job id.
 
     Raises:
         NotFound: `job.unknown`: it cannot be one.

@@ -30,7 +30,7 @@ TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
 class Variant(StrEnum):
-    """What can be fetched of a video."""
+    """A file of a video that can be fetched."""
 
     VIDEO = "video"
     THUMBNAIL = "thumbnail"

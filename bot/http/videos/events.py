@@ -97,7 +97,7 @@ async def send_events(
 
 
 def deletion(job_id: str) -> dict[str, Any]:
-    """Return what is said of a deleted video."""
+    """Return the JSON of a deleted video."""
     return {"id": job_id, "object": "video.deleted", "deleted": True}
 
 

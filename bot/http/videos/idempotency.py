@@ -23,7 +23,7 @@ MAX_KEY = 255
 
 
 def key_of(request: web.Request) -> str | None:
-    """Return what a job keeps of the key of a request: it counts for this token and address only.
+    """Return the stored form of an idempotency key, which counts for its token and address only.
 
     Raises:
         UserError: `http.key`.
@@ -44,7 +44,7 @@ def fingerprint(fields: Mapping[str, Any]) -> str:
 
 
 def check_repeated(job: Job, body: str) -> None:
-    """Let a repeated request have the job of the first one.
+    """Check that a repeated request has the body of the first one.
 
     Raises:
         UserError: `http.key_reused`: the first one asked for something else.

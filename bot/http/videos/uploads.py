@@ -38,7 +38,7 @@ class Uploads:
         self._directory = directory
 
     async def keep(self, data: bytes) -> str:
-        """Write an upload, see it on the disk, and return what a spec names it by."""
+        """Store an upload durably, and return its name in a spec."""
         name = secrets.token_hex(16)
         await asyncio.to_thread(self._write, name, data)
         return PREFIX + name

@@ -17,7 +17,7 @@ _READING = frozenset({"chat.getPermalink", "files.info"})
 
 
 class Calls:
-    """Everything that is posted goes through here, and nothing is repeated here."""
+    """All calls that post; none is retried here."""
 
     def __init__(self, clients: Clients, limiter: Limiter) -> None:
         self.clients = clients

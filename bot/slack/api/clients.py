@@ -221,7 +221,7 @@ class Clients:
 
 
 def problem(error: BaseException) -> str:
-    """Name what went wrong with a call, without anything that was said in it."""
+    """Return a call's problem without any of its content."""
     if not isinstance(error, SlackApiError):
         return type(error).__name__
     data = getattr(error.response, "data", None)  # a page instead of JSON, when Slack is down

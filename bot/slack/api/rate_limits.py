@@ -59,7 +59,7 @@ _FAST = frozenset(
 
 
 def rate_of(method: str) -> Rate:
-    """Return the rate of a method in a workspace; what is not known is taken to be slow."""
+    """Return the rate of a method in a workspace; unknown methods get the slowest."""
     if method == "chat.postMessage":
         return PER_WORKSPACE
     return TIER_4 if method in _FAST else TIER_3
@@ -94,7 +94,7 @@ class Bucket:
         return wait if wait > _ROUNDING else 0.0
 
     def take(self) -> None:
-        """Use up room that `wait` found."""
+        """Take a token, after `wait` returned 0."""
         self._tokens -= 1.0
 
     def promise(self, now: float) -> float:
@@ -104,7 +104,7 @@ class Bucket:
         return self._last_promise - now
 
     def close(self, until: float) -> None:
-        """Take no calls until then: Slack said so."""
+        """Refuse calls until a time that Slack named."""
         self._closed_until = max(self._closed_until, until)
         self._tokens = min(self._tokens, 0.0)
 
@@ -137,7 +137,7 @@ class Limiter:
         patience: float = 0.0,
         fleeting: bool = False,
     ) -> None:
-        """Return when the method may be called.
+        """Wait until the method may be called.
 
         Args:
             team: The workspace.
@@ -167,7 +167,7 @@ class Limiter:
             await self._clock.sleep(wait)
 
     def close(self, team: str, method: str, seconds: float, *, channel: str | None = None) -> None:
-        """Let nobody call for as long as Slack asked."""
+        """Close a bucket for as long as Slack asked."""
         for bucket in self._of(team, method, channel):
             bucket.close(self._clock.monotonic() + seconds)
 

@@ -1,1 +1,1 @@
-"""What people do on Slack, turned into calls."""
+"""Slack, inbound: listeners, forms, and the calls they make."""

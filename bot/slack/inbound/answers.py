@@ -1,4 +1,4 @@
-"""Posts answers that are not the outbox's: errors, lists, notes; ephemeral if they are private."""
+"""Posts answers outside the outbox: errors, lists, notes; ephemeral if they are private."""
 
 from __future__ import annotations
 

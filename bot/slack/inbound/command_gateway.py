@@ -15,8 +15,8 @@ from bot.slack.address import NAME
 from bot.slack.lookups.channels import Channels
 from bot.slack.lookups.directory import SlackDirectory
 from bot.slack.lookups.people import (
+    Member,
     People,
-    Requester,
 )
 from bot.slack.origin import Origin
 from commands import run
@@ -106,31 +106,31 @@ class CommandGateway:
         )
 
     async def job_of(self, origin: Origin, key: str) -> Job | None:
-        """Return the job that something made, by its idempotency key."""
+        """Return the job of an idempotency key."""
         return await self._services.jobs.by_key(key, tenant=origin.installation.tenant)
 
     async def run_command(
         self, origin: Origin, command: Command, options: Mapping[str, Value]
     ) -> Card:
-        """Answer a form of a command that was handed in."""
+        """Run the submitted form of a command."""
         return await self._answer(
             origin, lambda call: run.invoke(command, call), posts=True, options=options
         )
 
     async def press(self, origin: Origin, button_id: str) -> Card | Form:
-        """Answer the press of a button."""
+        """Run the action of a button."""
         return await self._answer(
             origin, lambda call: run.press(button_id, call), posts=_posts(button_id)
         )
 
     async def submit(self, origin: Origin, form_id: str, values: Mapping[str, str]) -> Card:
-        """Answer the form of a button that was handed in."""
+        """Run the submitted form of a button."""
         return await self._answer(
             origin, lambda call: run.submit(form_id, values, call), posts=True
         )
 
     async def call(self, origin: Origin) -> Call:
-        """Return a call of somebody who only looks.
+        """Return a call that reads only.
 
         Raises:
             UserError: `permission.external`.
@@ -141,7 +141,7 @@ class CommandGateway:
         return self._call(origin, known, {})
 
     async def look_ahead(self, origin: Origin) -> None:
-        """Learn what an answer there will need, while somebody fills a form in."""
+        """Fetch profile and channel ahead, while a form is filled in."""
         await self._channels.refusal(origin)
 
     async def locale(self, origin: Origin) -> str:
@@ -226,7 +226,7 @@ class CommandGateway:
     def _call(
         self,
         origin: Origin,
-        known: Requester,
+        known: Member,
         options: Mapping[str, Value],
         *,
         private: bool = True,

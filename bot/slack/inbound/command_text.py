@@ -35,7 +35,7 @@ _OWN_NAMES = {"simple_smile": "slightly_smiling_face"}
 
 
 def unescape(text: str) -> str:
-    """Take back Slack's escaping of `&`, `<` and `>`; mentions and links stay as they are."""
+    """Undo Slack's escaping of `&`, `<` and `>`; mentions and links stay as they are."""
     return _ENTITY.sub(lambda found: _ENTITIES[found[0]], text)
 
 

@@ -87,7 +87,7 @@ class InboundRequest:
         await ack()
 
     async def settle(self) -> None:
-        """Forget it: it is answered."""
+        """Delete the request: it is answered."""
         self._settled = True
         async with self._lock:
             if self._number is None:
@@ -136,7 +136,7 @@ class Inbox:
         return InboundRequest(self._database, self._background, body)
 
     async def left(self) -> list[InboundRequest]:
-        """Return what an earlier process has acknowledged and not answered, oldest first.
+        """Return the requests that an earlier process acknowledged but did not answer.
 
         To be called before Slack is listened to.
         """

@@ -1,4 +1,4 @@
-"""Registers the listeners of the Slack app: one table of what Slack delivers and who answers it."""
+"""Registers the listeners of the Slack app: one table of payloads and their listeners."""
 
 from __future__ import annotations
 

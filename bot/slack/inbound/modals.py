@@ -59,7 +59,7 @@ def with_form(commands: CommandSet, typed: str) -> Command | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormState:
-    """What a form knows besides its fields; Slack keeps it and sends it back."""
+    """Private metadata of a form, which Slack keeps and sends back."""
 
     command: str
     channel: str = ""
@@ -117,7 +117,7 @@ async def open_form(
     trigger_id: str,
     response_url: str | None = None,
 ) -> None:
-    """Open the form of a command, or say that it did not work."""
+    """Open the form of a command, or answer that it failed."""
     locale = await deps.gateway.locale(origin)
     view = draw(form_state, deps.services.commands, deps.services.installation, locale)
     try:
@@ -224,7 +224,7 @@ async def submit_form(
     deps: Dependencies,
     inbound: InboundRequest,
 ) -> None:
-    """Do what the form of a button asks for."""
+    """Run the submitted form of a button."""
     view = body["view"]
     place = _metadata(view)
     origin = origin.at(str(place.get("channel") or ""), place.get("thread_ts"))

@@ -1,1 +1,1 @@
-"""Lookups: who somebody is, what a channel is, and what may be seen there."""
+"""Lookups of people and channels on Slack."""

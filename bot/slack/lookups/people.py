@@ -56,8 +56,8 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requester:
-    """Somebody who asks for something."""
+class Member:
+    """A person with a request."""
 
     caller: Caller
     locale: str
@@ -75,8 +75,8 @@ class People:
         self._kept: dict[tuple[str, str], tuple[float, Profile]] = {}
         self._groups: dict[str, tuple[float, Groups]] = {}
 
-    async def identify(self, origin: Origin) -> Requester:
-        """Return who said something; what cannot be learned counts against them."""
+    async def identify(self, origin: Origin) -> Member:
+        """Return the person behind a request; unknown facts count against them."""
         profile, groups = await asyncio.gather(
             self.profile(origin.installation, origin.team, origin.user),
             self._groups_of(origin.installation, origin.team),
@@ -84,7 +84,7 @@ class People:
         external = _external(origin, profile)
         home = (origin.home or profile.team or profile.enterprise or "?") if external else None
         operator = self._services.is_operator(NAME, f"{origin.home or origin.team}:{origin.user}")
-        return Requester(
+        return Member(
             caller=Caller(
                 id=person_id(origin.user, home),
                 name=profile.name or origin.user_name or origin.user,

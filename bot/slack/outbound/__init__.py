@@ -1,1 +1,1 @@
-"""What Rushes posts on Slack."""
+"""Slack, outbound: messages and files that Rushes posts."""

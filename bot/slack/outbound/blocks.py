@@ -102,7 +102,7 @@ class Message(NamedTuple):
 
 
 def message(card: Card, *, link: Link | None = None, picture: Picture | None = None) -> Message:
-    """Draw a card: its title, small print, picture, what it says, link and buttons.
+    """Return a card as blocks: title, facts, picture, lines, link and buttons.
 
     Args:
         card: What to say.

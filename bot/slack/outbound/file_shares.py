@@ -1,4 +1,4 @@
-"""Shares a file exactly once, whatever is lost on the way.
+"""Shares a file exactly once, also after crashes and lost answers.
 
 The id of the file is kept before the call that shares it; afterwards Slack is asked whether the
 file is there. A try that was interrupted is taken up where its trace says that it was.

@@ -77,7 +77,7 @@ class Poster:
         return await self._bring(address, target, message, attachment, remember)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
-        """Bring a card to its newest state; a message with a file stays as it is."""
+        """Edit a card to its newest state; a message with a file stays as it is."""
         if "file" in receipt:
             return
         address, channel = Address(**message.job.address), receipt["channel"]
@@ -95,7 +95,7 @@ class Poster:
         return None
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
-        """Take a message back, with its file."""
+        """Delete a message, with its file."""
         address = Address(**job.address)
         if file_id := receipt.get("file"):
             await self._files.delete(address, file_id)
@@ -116,7 +116,7 @@ class Poster:
                     raise
 
     async def hand(self, address: Address, card: Card) -> None:
-        """Bring somebody a card outside the outbox, with its file if it has one.
+        """Send a person a card outside the outbox, with its file if it has one.
 
         Args:
             address: Where it was asked for; a private card goes into the direct messages.

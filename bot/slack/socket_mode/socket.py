@@ -101,7 +101,7 @@ class Socket(SocketModeClient):
         self.message_receiver = asyncio.ensure_future(self.receive_messages())
 
     def note_frame(self, kind: aiohttp.WSMsgType) -> None:
-        """Note what came."""
+        """Note a frame, as a sign of life."""
         if kind in _SIGNS:
             self._last_frame_at = asyncio.get_running_loop().time()
             self._pinged |= kind is aiohttp.WSMsgType.PING
@@ -109,7 +109,7 @@ class Socket(SocketModeClient):
             self._end("closed")
 
     async def enqueue_message(self, message: str) -> None:
-        """Take what Slack says of the socket itself, before it closes; queue what it delivers."""
+        """Handle messages about the socket itself; queue the others."""
         identity = ""
         try:
             said = Envelope.read(message)
@@ -144,7 +144,7 @@ class Socket(SocketModeClient):
         return self._reason if self._ended.is_set() else None
 
     async def ended(self) -> str:
-        """Wait until the socket is of no use any more, and return why."""
+        """Wait until the socket has ended, and return why."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while True:

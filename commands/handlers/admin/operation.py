@@ -26,19 +26,19 @@ PARENT = "rushes-admin"
 
 
 async def pause(call: Call) -> Card:
-    """Start no further job."""
+    """Pause the queue."""
     await call.jobs.pause()
     return replies.note("admin.paused", call.locale)
 
 
 async def resume(call: Call) -> Card:
-    """Accept and start jobs again."""
+    """Resume the queue."""
     await call.jobs.resume()
     return replies.note("admin.resumed", call.locale)
 
 
 async def drain(call: Call) -> Card:
-    """Accept no further job and finish those in the queue."""
+    """Drain the queue."""
     await call.jobs.drain()
     return replies.note("admin.draining", call.locale)
 

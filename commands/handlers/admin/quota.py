@@ -48,7 +48,7 @@ MAXIMUM_EVERYWHERE = 1000
 
 
 async def own(call: Call) -> Card:
-    """Say what the caller used today, what is left, when it is free again, and what fits."""
+    """Show the caller's quota: used, left, time of its reset, and what fits."""
     if call.text.strip():  # of somebody else, which is what an admin asks
         if not call.caller.may(Permission.ADMIN):
             raise call.not_allowed("/rushes-admin quota")
@@ -77,7 +77,7 @@ async def own(call: Call) -> Card:
 
 
 async def of_person(call: Call) -> Card:
-    """Say what is used today and what is set, here or for one person, or set that."""
+    """Show or set the quota of the guild or of a person."""
     given = arguments(call, _ADMIN_OPTIONS)
     named, typed = str(given.get(PERSON.name, "")), str(given.get(_AMOUNT.name, ""))
     if named and typed:

@@ -50,13 +50,13 @@ _ADMIN_OPTIONS = (_ADMIN_ACTION, KEY, VALUE, HERE)
 
 
 async def own(call: Call) -> Card:
-    """Show what holds for the caller here, or change what they set for themselves."""
+    """Show or change the caller's own settings."""
     given = _arguments(call, _OPTIONS)
     return await _act(call, given, Scope.USER, call.caller.id)
 
 
 async def of_guild(call: Call) -> Card:
-    """Show or change what is set for the guild, or with `--channel` for this channel."""
+    """Show or change the settings of the guild, or with `--channel` of this channel."""
     given = _arguments(call, _ADMIN_OPTIONS)
     if given.get("action") == "log":
         return await _log(call)

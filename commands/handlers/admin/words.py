@@ -41,7 +41,7 @@ def flagged(rules: Rules, channel: Channel) -> Outcome:
 
 
 async def words(call: Call) -> Card:
-    """List the words that the guild forbids, add one or take one back."""
+    """List, add or remove the words that the guild forbids."""
     given = arguments(call, _OPTIONS)
     typed = str(given.get(_WORD.name, ""))
     match given.get(_ACTION.name, "list"):

@@ -112,7 +112,7 @@ class VideoModelEntry:
         return {use: pairs[use]}
 
     def recipe(self) -> Mapping[str, Any]:
-        """Return what changes its clips and is not among the options, for their recipes."""
+        """Return what changes its clips besides the options, for their recipes."""
         table = self.table
         loras = {
             name: [{"file": Path(one.file).name, "weight": one.weight} for one in files]

@@ -1,4 +1,4 @@
-"""Outlooks of all claimed jobs, until their files are posted; what they took teaches the costs."""
+"""Outlooks of all claimed jobs, until their files are posted; measured times update the costs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNDER_WAY = frozenset({JobState.RUNNING, JobState.FINISHING, JobState.DELIVERIN
 
 
 class Outlooks:
-    """Says how far claimed jobs are."""
+    """Outlooks of claimed jobs."""
 
     def __init__(
         self, costs: DeviceCosts, capabilities: Callable[[str], Capabilities], clock: Clock
@@ -34,7 +34,7 @@ class Outlooks:
         self._followed: OrderedDict[str, JobProgress] = OrderedDict()
 
     def begin(self, job: Job, slot: Slot) -> JobProgress:
-        """Follow a job that a slot begins to render."""
+        """Start the outlook of a job that a slot begins to render."""
         kind = None if slot.device is None else slot.device.name
         return self._follow(job, kind, warm=slot.warm_model == job.spec.model)
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from bot.control.events import EventStream
+from bot.delivery.delivery import Delivery
 from bot.delivery.live_updates import LiveUpdates
-from bot.delivery.worker import Delivery
 from bot.terminal.platform import MessageEvent, TerminalPlatform
 from commands.text.card import Card, CardKind
 from inference.domain.errors import StoreError

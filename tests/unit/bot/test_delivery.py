@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from bot.delivery.delivery import Delivery
 from bot.delivery.fallback import PASSING_SECONDS
-from bot.delivery.worker import Delivery
 from commands.text import cards
 from commands.text.cards import Standing
 from inference.domain.errors import DeliveryError

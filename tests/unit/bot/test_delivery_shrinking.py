@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from bot.delivery.compression import FITS, FITS_WITHOUT_MACHINE
-from bot.delivery.worker import FAILURES, Delivery
+from bot.delivery.delivery import FAILURES, Delivery
 from commands.text import cards
 from commands.text.cards import Standing
 from inference.domain.errors import DeliveryError, EngineError

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.delivery.worker import Delivery
+from bot.delivery.delivery import Delivery
 from commands.text.card import Card, CardKind
 from inference.domain.errors import DeliveryError
 from inference.domain.job import JobState

@@ -100,7 +100,7 @@ def test_models_are_listed_with_what_fits_the_machine(weights, monkeypatch):
         "  fits here · 480p up to 121 frames · 720p up to 121 frames · a clip of 720p with 121"
         " frames: about 3 min, an estimate for a large GPU, not measured here yet"
     )
-    assert "Wan 2.2 14B needs about 73 GB of the machine's own memory" in told["wan-14b"][1]
+    assert "Wan 2.2 14B needs about 73 GB of system memory" in told["wan-14b"][1]
     small = told_of(weights, replace(CARD, memory_bytes=4 * 10**9))
     assert "This does not fit the GPU" in small["wan"][1]
     assert "fits here · 360p" in small["nano"][1]

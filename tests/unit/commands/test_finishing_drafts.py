@@ -64,7 +64,7 @@ async def test_a_finished_draft_begins_with_its_first_frame(call):
     assert (spec.draft, spec.resolution, spec.frames, spec.steps) == (False, "720p", 97, 30)
     assert (spec.seed, spec.options["motion"], spec.mode) == (5, "high", Mode.IMAGE_TO_VIDEO)
     assert (spec.image, job.parent) == (FromParent(Kept.FIRST_FRAME), draft.id)
-    assert "Begun with the draft's first frame." in plain(card)
+    assert "Starts with the draft's first frame." in plain(card)
 
 
 @pytest.mark.parametrize(

@@ -289,8 +289,8 @@ async def test_settings_are_listed_and_explained(call, admin):
     listed = (await say(call, "/rushes settings")).split("\n")
     assert listed[:3] == [
         "Your settings here",
-        "[ Defaults of what is made ]",
-        "default.resolution  Size of the picture: higher takes longer",
+        "[ Defaults ]",
+        "default.resolution  Resolution: higher takes longer",
     ]
     assert "default.aspect: 9:16 (yours)  Width to height; 16:9 is landscape" in listed
     assert "default.steps: 12 (set for this server)  More steps: finer detail" in "\n".join(listed)

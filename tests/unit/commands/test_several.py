@@ -45,9 +45,9 @@ async def test_all_are_cancelled_by_a_press_or_the_id_of_the_card_and_one_by_its
     ("states", "said"),
     [
         ("queued queued", "Nothing will be posted"),
-        ("running queued", "stops at its next step"),
-        ("done queued", "What was made stays"),
-        ("done running", "What was made stays"),
+        ("running queued", "stop at their next step"),
+        ("done queued", "Finished clips stay"),
+        ("done running", "Finished clips stay"),
         ("done done", "already finished"),
     ],
 )

@@ -23,7 +23,7 @@ def commands(options: OptionSet) -> Iterable[Command]:
         options=(PROMPT, replace(options.by_name[NAME], required=True), *rest),
         renders=True,
         texts={
-            "en": "Make a clip in the colours and light of a picture",
-            "ko": "이미지의 색과 빛을 입힌 클립을 만듭니다",
+            "en": "Make a clip in the colours and light of an image",
+            "ko": "이미지의 색과 빛을 입힌 클립을 만들어요",
         },
     )

@@ -64,7 +64,7 @@ STYLE = EffectEntry(
             kind=OptionKind.IMAGE,
             default="",
             texts={
-                "en": "Picture whose colours and light the clip gets",
+                "en": "Image whose colours and light the clip gets",
                 "ko": "클립에 입힐 색과 빛을 가진 이미지",
             },
         ),
@@ -76,8 +76,8 @@ STYLE = EffectEntry(
             default=100,
             advanced=True,
             texts={
-                "en": "How much of the picture's colours and light, in percent",
-                "ko": "그림의 색과 빛을 입히는 정도(퍼센트)",
+                "en": "How much of the image's colours and light, in percent",
+                "ko": "이미지의 색과 빛을 입히는 정도(퍼센트)",
             },
         ),
     ),

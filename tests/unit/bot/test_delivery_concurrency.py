@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from bot.delivery.slots import SLOTS, Pool, tenant_slots
-from bot.delivery.worker import Delivery
+from bot.delivery.concurrency import LIMITS, Pool, tenant_limit
+from bot.delivery.delivery import Delivery
 from commands.text.card import Card, CardKind
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind
 from tests.fakes.executor import FakeSlot
 from tests.fakes.orders import an_order
 
-MANY = sum(SLOTS.values()) + 1
+MANY = sum(LIMITS.values()) + 1
 
 
 class Chat:
@@ -103,7 +103,7 @@ async def test_a_chat_that_hangs_for_ever_does_not_hold_up_the_clips_of_another(
             for number in range(MANY):
                 order = an_order(tenant=f"guild:{number}")
                 await bench.core.jobs.submit(replace(order, platform="stuck"))
-            await stuck.until(lambda: stuck.hanging >= SLOTS[Pool.UPLOADS])
+            await stuck.until(lambda: stuck.hanging >= LIMITS[Pool.UPLOADS])
 
             job = await bench.submit()
             await well.until(lambda: clips(well) == 1)
@@ -118,12 +118,12 @@ async def test_uploads_that_hang_do_not_hold_up_the_cards_of_the_same_chat(bench
         async with delivering(bench, chat):
             for number in range(MANY):
                 await bench.submit(tenant=f"guild:{number}")
-            await chat.until(lambda: chat.hanging == SLOTS[Pool.UPLOADS])
+            await chat.until(lambda: chat.hanging == LIMITS[Pool.UPLOADS])
 
             job = await bench.submit()
 
             await chat.until(lambda: chat.shown.get(f"{job.id}:card") is JobState.DELIVERING)
-            assert chat.hanging == SLOTS[Pool.UPLOADS]
+            assert chat.hanging == LIMITS[Pool.UPLOADS]
 
 
 @pytest.mark.cases(1)
@@ -137,12 +137,12 @@ async def test_a_guild_that_hangs_does_not_hold_up_another_of_its_chat(bench, ki
         async with delivering(bench, chat):
             for _ in range(MANY):
                 await bench.submit(tenant="guild:hung")
-            await chat.until(lambda: chat.hanging == tenant_slots(pool))
+            await chat.until(lambda: chat.hanging == tenant_limit(pool))
 
             job = await bench.submit(tenant="guild:well")
 
             await chat.until(lambda: chat.shown.get(f"{job.id}:card") is JobState.DONE)
-            assert chat.hanging == tenant_slots(pool)
+            assert chat.hanging == tenant_limit(pool)
 
 
 async def test_uploads_and_cards_that_hang_do_not_hold_up_a_removal(bench):
@@ -155,7 +155,7 @@ async def test_uploads_and_cards_that_hang_do_not_hold_up_a_removal(bench):
             chat.hangs = {ActKind.CARD, ActKind.CLIP}
             for number in range(MANY):
                 await bench.submit(tenant=f"guild:{number}")
-            await chat.until(lambda: chat.hanging == SLOTS[Pool.CARDS])
+            await chat.until(lambda: chat.hanging == LIMITS[Pool.CARDS])
 
             await core.jobs.remove(old.id, tenant=old.tenant)
 

@@ -13,7 +13,7 @@ from inference.domain.outbox import ActKind
 
 
 class Pool(StrEnum):
-    """A pool of slots: a kind of work with its own concurrency limit on each platform."""
+    """A kind of work with its own concurrency limit on each platform."""
 
     CARDS = "cards"
     """Small messages: cards and notices."""
@@ -34,7 +34,7 @@ POOLS: Mapping[ActKind, Pool] = {
     ActKind.REMOVAL: Pool.REMOVALS,
 }
 
-SLOTS: Mapping[Pool, int] = {
+LIMITS: Mapping[Pool, int] = {
     Pool.CARDS: 16,
     Pool.UPLOADS: 8,
     Pool.REMOVALS: 4,
@@ -42,7 +42,7 @@ SLOTS: Mapping[Pool, int] = {
 }
 """Jobs under way at once, on each platform."""
 
-TENANTS_SHARE = 2
+TENANT_DIVISOR = 2
 """One tenant may have under way what fits into a pool, divided by this."""
 
 TRY_SECONDS: Mapping[Pool, float] = {
@@ -54,7 +54,7 @@ TRY_SECONDS: Mapping[Pool, float] = {
 """Time limit of one try; longer means that the connection is dead."""
 
 
-class Slots:
+class ActiveJobs:
     """Jobs under way, each once, and the room that is left for more."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Slots:
         self._taken.pop(job_id, None)
 
     def room(self, platforms: Iterable[str]) -> dict[tuple[str, ActKind], tuple[Pool, int, int]]:
-        """Return the pool of each kind of act on each platform, with its free slots, if any.
+        """Return each pool with room, by platform and kind of act, and how many more jobs it takes.
 
         The last number is how many jobs of one tenant may be under way there.
         """
@@ -88,17 +88,17 @@ class Slots:
         for taken in self._taken.values():
             used[taken] = used.get(taken, 0) + 1
         return {
-            (platform, kind): (pool, free, tenant_slots(pool))
+            (platform, kind): (pool, free, tenant_limit(pool))
             for platform in platforms
             for kind, pool in POOLS.items()
-            if (free := SLOTS[pool] - used.get((platform, pool), 0)) > 0
+            if (free := LIMITS[pool] - used.get((platform, pool), 0)) > 0
         }
 
     def full(self, platform: str, pool: Pool) -> bool:
-        """Whether a pool has no free slot."""
-        return sum(taken == (platform, pool) for taken in self._taken.values()) >= SLOTS[pool]
+        """Whether a pool takes no more jobs."""
+        return sum(taken == (platform, pool) for taken in self._taken.values()) >= LIMITS[pool]
 
 
-def tenant_slots(pool: Pool) -> int:
+def tenant_limit(pool: Pool) -> int:
     """Return how many jobs of one tenant may be under way in a pool of a platform."""
-    return SLOTS[pool] // TENANTS_SHARE
+    return LIMITS[pool] // TENANT_DIVISOR

@@ -1,9 +1,10 @@
-"""Delivers what is in the outbox, with retries, until every platform has every message.
+"""Delivery: posts the outbox, with retries, until every platform has every message.
 
 One job's messages go out one after the other, the card first; different jobs' side by side, with a
-concurrency limit for each platform, kind of work and tenant (`bot.delivery.slots`). A transient
-failure is tried again for as long as it takes; a terminal one moves the message to the next route:
-thread, channel, direct message, and at last kept for `/rushes show` (`bot.delivery.fallback`).
+concurrency limit for each platform, kind of work and tenant (`bot.delivery.concurrency`). A
+transient failure is tried again for as long as it takes; a terminal one moves the message to the
+next route: thread, channel, direct message, and at last kept for `/rushes show`
+(`bot.delivery.fallback`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import structlog
 from bot.delivery import fallback
 from bot.delivery.composer import CardFactory, Composer
 from bot.delivery.compression import UNLIMITED, compress, file_within, refusal_trace
+from bot.delivery.concurrency import POOLS, TRY_SECONDS, ActiveJobs, Pool
 from bot.delivery.pictures import Pictures
-from bot.delivery.slots import POOLS, TRY_SECONDS, Pool, Slots
 from bot.platform import Outgoing, Platform, Receipt
 from inference import crash_points
 from inference.bug_report import log_bug
@@ -50,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Delivery:
-    """The worker of the outbox."""
+    """Delivers the outbox."""
 
     def __init__(
         self,
@@ -87,11 +88,11 @@ class Delivery:
         self._pictures = Pictures(artifacts, previews=previews)
         self._composer = Composer(outbox, store, self._pictures, card_factory)
         self._clock = clock
-        self._slots = Slots()
+        self._active = ActiveJobs()
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
-        """Deliver until cancelled; what is under way is then given up, and resumed at start."""
+        """Deliver until cancelled; unfinished deliveries are resumed at the next start."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(), name="delivery-events")
 
@@ -103,7 +104,7 @@ class Delivery:
             await repeat(turn, name="delivery", clock=self._clock)
 
     async def refresh(self, job_id: str) -> None:
-        """Bring a job's card up to date now, without a row: progress is worth one try only.
+        """Update a job's card now, with one try and without an outbox row.
 
         Does nothing while the outbox has something for this job: that is newer. Does nothing
         either while the platform is slow and enough of these are under way there.
@@ -114,14 +115,14 @@ class Delivery:
         """
         job = await self._store.get(job_id)
         act = None if job is None else await self._outbox.get(job.card_of, ActKind.CARD)
-        if act is None or act.platform not in self._platforms or act.job_id in self._slots:
+        if act is None or act.platform not in self._platforms or act.job_id in self._active:
             return
         job_id = act.job_id
-        if self._slots.full(act.platform, Pool.PROGRESS):
+        if self._active.full(act.platform, Pool.PROGRESS):
             return
         platform = self._platforms[act.platform]
         # From here on no older state can overtake a newer one.
-        self._slots.take(job_id, act.platform, Pool.PROGRESS)
+        self._active.take(job_id, act.platform, Pool.PROGRESS)
         try:
             async with asyncio.timeout(TRY_SECONDS[Pool.PROGRESS]):
                 act = await self._outbox.get(job_id, ActKind.CARD)
@@ -138,7 +139,7 @@ class Delivery:
         deadline = self._clock.monotonic() + timeout_seconds
         while self._clock.monotonic() < deadline:
             due = await self._outbox.due(self._platforms, busy=[], limit=1)
-            if not due and not len(self._slots):
+            if not due and not len(self._active):
                 return True
             self._wake.set()
             await self._clock.sleep(0.05)
@@ -153,22 +154,22 @@ class Delivery:
 
     async def _start_due(self, tasks: asyncio.TaskGroup) -> None:
         """Start what is due, as far as its pool has room."""
-        room = self._slots.room(self._platforms)
-        acts = await self._outbox.due_by_pool(room, busy=self._slots.pools)
+        room = self._active.room(self._platforms)
+        acts = await self._outbox.due_by_pool(room, busy=self._active.pools)
         for act in acts:
-            if act.job_id not in self._slots:  # a refresh may have come first
-                self._slots.take(act.job_id, act.platform, POOLS[act.kind])
+            if act.job_id not in self._active:  # a refresh may have come first
+                self._active.take(act.job_id, act.platform, POOLS[act.kind])
                 task = tasks.create_task(self._perform(act), name=f"deliver-{act.key}")
                 task.add_done_callback(functools.partial(self._free, act.job_id))
 
     def _free(self, job_id: str, _: object = None) -> None:
-        self._slots.free(job_id)
+        self._active.free(job_id)
         self._wake.set()
 
     async def _pause(self) -> None:
         """Wait for the next thing to do that there is room for."""
-        room = self._slots.room(self._platforms)
-        at = await self._outbox.next_by_pool(room, busy=self._slots.pools)
+        room = self._active.room(self._platforms)
+        at = await self._outbox.next_by_pool(room, busy=self._active.pools)
         timeout = None if at is None else max(0.0, at - self._outbox.now())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -279,7 +280,7 @@ class Delivery:
 
     async def _shrink(self, act: Act, limit: int) -> None:
         """Compress the file of an act, outside the pool of uploads; it is sent at the next try."""
-        self._slots.take(act.job_id, act.platform, Pool.SHRINKING)
+        self._active.take(act.job_id, act.platform, Pool.SHRINKING)
         self._wake.set()
         job = await self._store.get(act.job_id)
         file = None if job is None else await asyncio.to_thread(self._artifacts.finished, job)
