@@ -75,7 +75,7 @@ def chat(options: argparse.Namespace) -> int:
     # Cards say what happens; log lines between them are for those who ask for more than usual.
     quiet = {"level": "error"} if config.log.level == "info" else {}
     configure_logging(config.log.model_copy(update=quiet).style())
-    return run_async(chat(config, _speaker(options, config), wait=options.wait))
+    return run_async(chat(config, _speaker(options, config.bot.language), wait=options.wait))
 
 
 def render(options: argparse.Namespace) -> int:
@@ -295,15 +295,29 @@ def ask_running(
     options: argparse.Namespace, ask: Callable[[ControlClient, Speaker], Awaitable[int]]
 ) -> int:
     """Send a command to the process that owns the data directory."""
+    from bot.config.caches import provide_caches
+    from bot.config.location import Location, find_location
     from bot.control.client import connect
+    from inference.domain.errors import UserError
 
-    config = _config(options)
+    found = find_location(options.config, options.data_dir)
+    if found is None:
+        section = _config(options).bot
+        place = Location(data_directory=section.data_dir, language=section.language)
+    else:
+        place = found
+        provide_caches(place.data_directory)
 
     async def talk() -> int:
-        async with connect(config.bot.data_dir) as client:
-            return await ask(client, _speaker(options, config))
+        async with connect(place.data_directory) as client:
+            return await ask(client, _speaker(options, place.language))
 
-    return run_async(talk())
+    try:
+        return run_async(talk())
+    except UserError as error:
+        if found is not None and error.code == "control.not_running":
+            _config(options)  # a mistake in it may be why
+        raise
 
 
 def run_async(work: Coroutine[Any, Any, Result]) -> Result:
@@ -315,6 +329,7 @@ def run_async(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _config(options: argparse.Namespace, **bot: object) -> Config:
     """Read the config; what the command line says wins over file and environment."""
+    log_to_stderr()
     from bot.config.caches import provide_caches
     from bot.config.sources import load_config
 
@@ -325,7 +340,7 @@ def _config(options: argparse.Namespace, **bot: object) -> Config:
     return config
 
 
-def _speaker(options: argparse.Namespace, config: Config) -> Speaker:
+def _speaker(options: argparse.Namespace, default_language: str) -> Speaker:
     from bot.control.client import Speaker
 
     return Speaker(
@@ -334,7 +349,7 @@ def _speaker(options: argparse.Namespace, config: Config) -> Speaker:
         admin=options.admin,
         roles=tuple(options.roles),
         channel=options.channel,
-        language=options.lang or _asked_language() or config.bot.language,
+        language=options.lang or _asked_language() or default_language,
         directory=Path.cwd(),
     )
 

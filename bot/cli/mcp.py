@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bot.cli.handlers import ask_running
+from bot.cli.handlers import ask_running, log_to_stderr
 
 if TYPE_CHECKING:
     from bot.control.client import ControlClient, Speaker
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve the client at stdin and stdout until it leaves."""
+    log_to_stderr()
 
     async def serve(client: ControlClient, speaker: Speaker) -> int:
         await client.health()  # nobody waits for an assistant that nobody answers

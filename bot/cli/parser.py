@@ -43,7 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and not options.takes_prompt:
         options.parser.error(text("cli.unexpected", locale, words=" ".join(rest)))
     options.rest = rest
-    handlers.log_to_stderr()
     try:
         handler: CliHandler = options.handler
         return handler(options)

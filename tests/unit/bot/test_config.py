@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot import factories
+from bot.config.location import find_location
 from bot.config.sections import Config
 from bot.config.sources import load_config
 from bot.config.values import lenient
@@ -389,6 +391,35 @@ def test_a_broken_model_tells_its_problem_before_any_option_and_once_it_is_mende
     shutil.rmtree(place)
     assert told() == "folder.missing"
     check_options({"frames": 2}, installation, model="gone")  # a preset, for later
+
+
+@pytest.mark.parametrize(
+    ("table", "known"),
+    [
+        ("", True),
+        ("[bot]\nlanguage = 'ko'\n", True),
+        ("[bot]\ndata_dir = '/var/lib/rushes'\n", True),
+        ("[bot]\ndata_dir = '~/clips'\n", False),
+        ("[bot]\ndata_dir = 5\n", False),
+        ("[bot\n", False),
+    ],
+)
+def test_who_only_asks_finds_the_data_where_the_whole_config_says(tmp_path, table, known):
+    path = tmp_path / "mine.toml"
+    path.write_text(table)
+    found = find_location(path, None)
+    assert (found is not None) is known
+    if found is not None:
+        section = load_config(path).bot
+        assert (found.data_directory, found.language) == (section.data_dir, section.language)
+
+
+def test_who_only_asks_reads_the_whole_config_where_the_environment_says_more(monkeypatch):
+    assert find_location(None, None).data_directory == Path("data")
+    assert find_location(None, Path("/x y")) is None
+    monkeypatch.setenv("RUSHES_BOT__DATA_DIR", "elsewhere")
+    assert find_location(None, None) is None
+    assert find_location(Path("/no/such/file"), None) is None
 
 
 def test_a_broken_model_is_not_offered_anywhere(tmp_path):
