@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked is not None and not is_known(asked):
         known = sorted(languages())
         parser.error(text("cli.no_language", locale, language=asked, known=known))
-    options, rest = parser.parse_known_args(arguments)
+    # Not a default of the parser: all parsers share the option, and would have it then.
+    options, rest = parser.parse_known_args(arguments, argparse.Namespace(lang=None))
     if rest and not options.takes_prompt:
         options.parser.error(text("cli.unexpected", locale, words=" ".join(rest)))
     options.rest = rest
@@ -136,7 +137,7 @@ def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> 
 
     parser = parser_of(prog="rushes", description=help_of("cli.about"), parents=[language_option])
     parser.add_argument("--version", action=_Version, nargs=0, help=help_of("cli.version"))
-    parser.set_defaults(takes_prompt=False, lang=None)
+    parser.set_defaults(takes_prompt=False)
     known = parser.add_subparsers(metavar="VERB", required=True)
 
     def add(key: str, handler: CliHandler, parent: _Parser = where, among: Any = known) -> _Parser:

@@ -180,6 +180,19 @@ def test_the_language_may_stand_anywhere(capsys, arguments):
     assert "없어요" in refused(capsys, *arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--lang", "ko", "models", "list"],
+        ["models", "--lang", "ko", "list"],
+        ["models", "list", "--lang", "ko"],
+    ],
+)
+def test_the_language_of_what_is_not_wrong_may_stand_anywhere(capsys, arguments):
+    assert main(arguments) == 0
+    assert "기본" in capsys.readouterr().out
+
+
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.Gabcde.a-signature"  # noqa: S105 - of nobody
 
 
