@@ -70,8 +70,8 @@ class PromptMemory:
     def _put(self, key: str, value: Any) -> None:
         kept = _moved(value, torch.device("cpu"))
         size = _size(kept)
-        if size > self._most:
-            return
+        if size > self._most or not _is_finite(kept):
+            return  # what a broken device made would break each later clip of the prompt
         self._known[key] = kept, size
         self._bytes += size
         while self._bytes > self._most:
@@ -92,6 +92,12 @@ def _size(value: Any) -> int:
     if isinstance(value, Tensor):
         return value.nbytes
     return sum(map(_size, value)) if isinstance(value, tuple | list) else 0
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return bool(value.isfinite().all())
+    return all(map(_is_finite, value)) if isinstance(value, tuple | list) else True
 
 
 def text_encoders(pipeline: Any) -> list[nn.Module]:

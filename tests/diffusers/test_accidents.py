@@ -178,6 +178,22 @@ def test_numbers_that_are_none_end_the_render(models, plain, name, part, stage):
     assert np.array_equal(expected, plain(name))
 
 
+def test_a_prompt_that_was_encoded_to_no_numbers_is_encoded_anew(models, plain):
+    model = models("wan-5b")
+    expected = plain("wan-5b")
+    model.memory.clear()
+    encoder = model.pipeline_for(request("wan-5b")).text_encoder
+
+    def broken_half(_module, _args, out):
+        return type(out)(last_hidden_state=out.last_hidden_state * float("nan"))
+
+    hook = broken(encoder, broken_half)
+    with pytest.raises(EngineError, match=r"worker\.not_finite"):
+        render(model, request("wan-5b"))
+    hook.remove()
+    assert np.array_equal(expected, plain("wan-5b"))
+
+
 def _sub(pipeline, path):
     found = pipeline
     for name in path.split("."):

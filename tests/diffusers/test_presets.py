@@ -31,6 +31,47 @@ def test_sizes_and_lengths_are_on_the_grid(preset):
     assert preset.sigmas is None or len(preset.sigmas) == preset.steps
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "guidance", "low", "of_images", "shift", "shift_of_images"),
+    [
+        ("wan", 50, 5.0, None, None, 5.0, None),
+        ("wan-14b", 40, 4.0, 3.0, 3.5, 12.0, 5.0),
+        ("wan-small", 50, 6.0, None, None, 8.0, None),
+        ("wan-vace", 50, 5.0, None, None, 16.0, None),
+        ("ltx", 8, 1.0, None, None, None, None),
+        ("kandinsky", 10, 1.0, None, None, None, None),
+    ],
+)
+def test_sampling_is_as_the_makers_of_the_models_do_it(  # noqa: PLR0917 - a table
+    name, steps, guidance, low, of_images, shift, shift_of_images
+):
+    """Not as the checkpoints say: the converter of Wan's wrote the same shift into nearly all."""
+    found = PRESETS[name]
+    assert (found.steps, found.guidance, found.guidance_low) == (steps, guidance, low)
+    assert (found.guidance_image, found.shift, found.shift_image) == (
+        of_images,
+        shift,
+        shift_of_images,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "guidance"),
+    [
+        ("wan-14b", 50, 5.0),
+        ("ltx-video", 50, 3.0),
+        ("ltx2", 30, 3.0),
+        ("kandinsky", 50, 5.0),
+        ("hunyuan-1.5", 50, 6.0),
+        ("cogvideox", 50, 6.0),
+        ("mochi", 64, 4.5),
+    ],
+)
+def test_a_folder_is_sampled_as_its_class_is_made_for(folders, name, steps, guidance):
+    found = capabilities_of(entry_of("mine", DiffusersTable(path=str(folders(name)))))
+    assert (found.steps.default, found.cfg.default) == (steps, guidance)
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_class_is_one_of_diffusers(family):
     import diffusers

@@ -32,7 +32,7 @@ PRESET = Preset(
             size_bytes=23_500_000_000,
         )
     },
-    licence="MIT",
+    licence="MIT, second hand: check its page",
     fps=24,
     sizes={
         ("480p", "16:9"): (864, 480),

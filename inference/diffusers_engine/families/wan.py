@@ -188,9 +188,9 @@ WAN_SMALL = Preset(
     sizes=_480P,
     lengths=Lengths(step=4, most=81, usual=81),
     steps=50,
-    guidance=5.0,
+    guidance=6.0,
     negative=_NEGATIVE,
-    shift=3.0,
+    shift=8.0,
     advice=_ADVICE,
     parameters={"transformer": 1.42, "text_encoder": _TEXT_ENCODER, "vae": _VAE_21},
     widths=Widths(hidden=1536, tokens_per_pixel=1 / 256, decoder=96, frames_at_once=4),
@@ -205,6 +205,8 @@ WAN_VACE = replace(
     repositories={
         "text": Repository(source="Wan-AI/Wan2.1-VACE-1.3B-diffusers", size_bytes=19_100_000_000)
     },
+    guidance=5.0,
+    shift=16.0,
     parameters={"transformer": 1.79, "text_encoder": _TEXT_ENCODER, "vae": _VAE_21},
     petaflops=0.28,
 )

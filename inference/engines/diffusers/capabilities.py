@@ -30,7 +30,9 @@ _PATH_FRAMES = {"hunyuan-1.5": 121, "cogvideox": 49, "mochi": 163, "ltx-video": 
 _PATH_FPS = {"cogvideox": 8, "mochi": 30, "wan": 16, "wan-vace": 16}
 _LATER_COG = (81, 16)
 """Frames and rate of CogVideoX-1.5."""
-_PATH_STEPS = {"mochi": 64}
+_PATH_STEPS = {"mochi": 64, "ltx2": 30}
+_DISTILLED_STEPS = {"kandinsky": 10}
+"""Of families whose distilled weights do not take eight."""
 _PATH_CFG = {
     "wan": 5.0,
     "wan-vace": 5.0,
@@ -38,6 +40,8 @@ _PATH_CFG = {
     "hunyuan-1.5": 6.0,
     "mochi": 4.5,
     "ltx-video": 3.0,
+    "ltx2": 3.0,
+    "kandinsky": 5.0,
 }
 _DISTILLED = ("distill", "turbo", "lightning")
 
@@ -201,7 +205,9 @@ def _from_folder(entry: VideoModelEntry, folder: Folder, modes: frozenset[Mode])
         steps=Numbers(
             lowest=family.least_steps,
             highest=100,
-            default=8 if distilled else _PATH_STEPS.get(family.name, 50),
+            default=(_DISTILLED_STEPS if distilled else _PATH_STEPS).get(
+                family.name, 8 if distilled else 50
+            ),
         ),
         cfg=Numbers(lowest=1, highest=15, default=guidance),
         options=_options(family, sound=folder.sound, fixed=distilled),
