@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-MODULES = sorted(
-    path.relative_to(ROOT).as_posix()
-    for package in ("bot", "commands", "inference")
-    for path in (ROOT / package).rglob("*.py")
-)
+from tests.fakes.sources import modules
+
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 EVENT = re.compile(r"[a-z_]+(\.[a-z0-9_]+)+")
 HARMLESS = (
@@ -27,14 +21,9 @@ HARMLESS = (
 """What of an exception is never its message; the last three are codes that Slack answers."""
 
 
-@functools.cache
-def tree_of(module):
-    return ast.parse((ROOT / module).read_text())
-
-
-def events(tree):
+def events(nodes):
     """Yield the calls that log, each with what it gives as its event."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         match node.func:
@@ -47,23 +36,23 @@ def events(tree):
 
 
 def test_log_events_have_a_name_and_fields():
-    for module in MODULES:
-        for call, event in events(tree_of(module)):
+    for module, nodes in modules():
+        for call, event in events(nodes):
             where = f"{module}:{call.lineno}"
             assert not {"exc_info", "stack_info"} & {field.arg for field in call.keywords}, where
-            if isinstance(event, ast.Name) and module == "inference/bug_report.py":
+            if isinstance(event, ast.Name) and module.as_posix() == "inference/bug_report.py":
                 continue  # it hands on what it was given
             assert isinstance(event, ast.Constant), where
             assert EVENT.fullmatch(event.value), where
 
 
 def test_no_log_entry_but_that_of_a_bug_gets_an_exception():
-    for module in MODULES:
-        for handler in ast.walk(tree_of(module)):
+    for module, nodes in modules():
+        for handler in nodes:
             if not isinstance(handler, ast.ExceptHandler) or handler.name is None:
                 continue
             harmless = {each.format(handler.name) for each in HARMLESS}
-            for call, _ in events(handler):
+            for call, _ in events(ast.walk(handler)):
                 if isinstance(call.func, ast.Name):
                     continue  # `log_bug` leaves the message out
                 for field in call.keywords:

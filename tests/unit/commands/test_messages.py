@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +34,7 @@ from inference.jobs import prompt_refinement
 from inference.jobs.service import CancelOutcome
 from inference.store.sqlite import diagnosis
 from tests.fakes.models import MODELS
+from tests.fakes.sources import modules
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = OptionSet(MODELS.capabilities(name) for name in MODELS.names())
@@ -61,19 +61,9 @@ ADDED = {"EngineError": {"job"}, "WorkerLost": {"job"}}
 """What a card adds to the values of an error that ended a job."""
 
 
-@functools.cache
-def sources() -> tuple[tuple[Path, tuple[ast.AST, ...]], ...]:
-    """Return each module with all that stands in it."""
-    return tuple(
-        (path, tuple(ast.walk(ast.parse(path.read_text("utf-8")))))
-        for package in ("bot", "commands", "inference")
-        for path in sorted((ROOT / package).rglob("*.py"))
-    )
-
-
 def raised_codes() -> Iterator[tuple[str, str, set[str] | None]]:
     """Yield place, code and parameter names (None if they are not all literal)."""
-    for path, nodes in sources():
+    for path, nodes in modules():
         for node in nodes:
             if not isinstance(node, ast.Call):
                 continue
@@ -82,7 +72,7 @@ def raised_codes() -> Iterator[tuple[str, str, set[str] | None]]:
             code = node.args[0] if node.args else given.pop("code", None)
             if name not in RAISED or not isinstance(code, ast.Constant):
                 continue
-            where = f"{path.relative_to(ROOT)}:{node.lineno}"
+            where = f"{path}:{node.lineno}"
             names = None if None in given or name == "Failure" else {*given, *ADDED.get(name, ())}
             yield where, str(code.value), names
 
@@ -94,7 +84,7 @@ def placeholders(key: str) -> set[str]:
 def literals() -> set[str]:
     return {
         node.value
-        for _, nodes in sources()
+        for _, nodes in modules()
         for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -156,7 +146,7 @@ def test_every_error_that_can_be_raised_has_a_sentence_with_values_that_are_give
 
 def test_every_text_that_is_asked_for_is_there_with_its_values():
     problems, known = [], message_ids()
-    for path, nodes in sources():
+    for path, nodes in modules():
         for node in nodes:
             if not isinstance(node, ast.Call) or not node.args:
                 continue
@@ -164,7 +154,7 @@ def test_every_text_that_is_asked_for_is_there_with_its_values():
             key = getattr(node.args[0], "value", None)
             if name not in ASKING or not isinstance(key, str) or not KEY.fullmatch(key):
                 continue
-            where = f"{path.relative_to(ROOT)}:{node.lineno}"
+            where = f"{path}:{node.lineno}"
             given = {word.arg for word in node.keywords}
             if key not in known:
                 problems.append(f"{where}: no message for {key}")
