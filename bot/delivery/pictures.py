@@ -11,7 +11,6 @@ import structlog
 from commands.text.batch_cards import leading
 from inference.domain.errors import EngineError
 from inference.domain.job import Job, JobState
-from inference.media.stills import write_numbered, write_poster
 from inference.store.announcement import FEWEST
 from inference.store.artifacts import Artifacts
 
@@ -54,6 +53,8 @@ class Pictures:
         posters = self._posters(jobs)
         if len(posters) < FEWEST:
             return None
+        from inference.media.stills import write_numbered  # noqa: PLC0415 - not at each start
+
         target = self._artifacts.sheet(next(job for job in jobs if job.number in posters))
         try:
             write_numbered(posters, target)
@@ -76,6 +77,8 @@ class Pictures:
         poster, file = self._artifacts.poster(job), self._artifacts.finished(job)
         if file is None or poster.is_file():
             return None if file is None else poster
+        from inference.media.stills import write_poster  # noqa: PLC0415 - not at each start
+
         try:
             write_poster(file, poster)
         except (EngineError, OSError) as error:

@@ -234,6 +234,17 @@ print([name for name in {HEAVY[word]} if name in sys.modules], file=sys.stderr)
     assert ended.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.process
+def test_the_bot_starts_without_what_its_children_and_pictures_need():
+    code = """
+import sys
+import bot.app
+print([name for name in ("torch", "numpy", "PIL", "av") if name in sys.modules])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["[]"]
+
+
 # -- many --------------------------------------------------------------------------------------
 
 
