@@ -73,7 +73,7 @@ async def render_many(
     """
     installation = offline(config)
     common = parse_options(flags, installation.options)
-    planned, failed = [], 0
+    planned, made, failed = [], 0, 0
     for number, line in _numbered(lines):
         try:
             planned.extend(_plan(installation, number, line, common, folder))
@@ -95,9 +95,10 @@ async def render_many(
                     failed += 1
                     _tell(one.number, error, locale)
                     continue
+                made += 1
                 sys.stdout.write(f"{one.output}\n")
                 sys.stdout.flush()
-    if failed:
+    if failed and made:
         sys.stderr.write(f"rushes: {text('cli.many.failed', locale, count=failed)}\n")
     return 1 if failed else 0
 

@@ -284,9 +284,8 @@ def test_each_line_of_a_batch_that_cannot_be_is_told(capsys, tmp_path):
     (tmp_path / "many.txt").write_text("a fox --frams 49\n\n# b\n--res 360p\n")
     assert main(["render", "--many", "many.txt"]) == 1
     said = capsys.readouterr()
-    first, second, summary = said.err.splitlines()
+    first, second = said.err.splitlines()
     assert first.startswith("rushes: line 1: ")
     assert "--frames" in first
     assert second.startswith("rushes: line 4: Describe the clip")
-    assert "2 lines failed" in summary
     assert said.out == ""
