@@ -69,10 +69,12 @@ class Call:
         """The caller by a name that is the same in every tenant of the platform."""
         return self.caller.person or f"{self.channel.platform}:{self.caller.id}"
 
-    def not_allowed(self, command: str) -> UserError:
-        """Return why the caller may not use a command, or None."""
+    def not_allowed(self, command: str, permission: Permission = Permission.ADMIN) -> UserError:
+        """Return why the caller may not use a command that needs a permission."""
         if self.channel.local_files:
             return UserError("command.not_allowed_here", command=command)
+        if permission is Permission.OPERATOR:
+            return UserError("command.operators_only", command=command)
         return UserError("command.not_allowed", command=command)
 
     def person_named(self, person: str) -> str:

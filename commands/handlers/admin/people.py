@@ -49,11 +49,11 @@ async def named(call: Call, typed: str, given: Mapping[str, Value]) -> Named:
         given: The arguments, with those of `REACH`.
 
     Raises:
-        UserError: `command.not_allowed`, or `setting.no_person`.
+        UserError: `command.operators_only`, or `setting.no_person`.
     """
     operator = call.caller.may(Permission.OPERATOR)
     if given.get(EVERYWHERE_FLAG.name) and not operator:
-        raise call.not_allowed(f"--{EVERYWHERE_FLAG.flag}")
+        raise call.not_allowed(f"--{EVERYWHERE_FLAG.flag}", Permission.OPERATOR)
     everywhere = operator and not given.get(HERE_FLAG.name)
     person = plain_id(typed)
     if everywhere and _FULL_NAME.fullmatch(person) and len(person) <= 2 * MAXIMUM_NAME:

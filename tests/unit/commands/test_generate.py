@@ -159,7 +159,7 @@ async def test_a_terminal_may_name_a_file_that_is_there(call, jobs, tmp_path):
         ("/rushes cancel", "You have no waiting job to cancel."),
         (
             "/rushes-admin drain",
-            "You are not allowed to use /rushes-admin drain here. Ask an admin.",
+            "/rushes-admin drain is for the operator of Rushes: it changes things for everybody.",
         ),
         ("/rushes help xyzzy", "There is no command xyzzy. /rushes help lists them all."),
         ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),
