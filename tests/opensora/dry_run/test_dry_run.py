@@ -12,7 +12,13 @@ torch = pytest.importorskip("torch")
 from inference.domain.spec import Resolution  # noqa: E402
 from inference.engines import memory  # noqa: E402
 from inference.engines.built_in import OPENSORA_FOOTPRINT  # noqa: E402
-from inference.engines.memory import ClipShape, Saving, decoding_bytes, peak_bytes  # noqa: E402
+from inference.engines.memory import (  # noqa: E402
+    ClipShape,
+    Saving,
+    decoding_bytes,
+    peak_bytes,
+    sampling_bytes,
+)
 from inference.opensora import sampler  # noqa: E402
 from inference.opensora.geometry import official_size  # noqa: E402
 from inference.opensora.networks import convolution, transformer  # noqa: E402
@@ -155,6 +161,29 @@ def test_a_720p_clip_is_decoded_with_what_was_planned_and_hardly_less(frames):
     planned = decoding_bytes(plain, shape, sliced=frames is not None)
     _, taken = large_decoding(frames)
     assert 0.95 * planned <= taken <= planned
+
+
+@pytest.fixture(scope="module")
+def large():
+    """The engine at full size, on a card where Triton works."""
+    pytest.importorskip("triton")
+    return DryEngine(FULL, with_kernels=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("saving", [Saving.RESIDENT, Saving.ALONE])
+def test_a_720p_clip_takes_what_was_planned_with_kernels_and_hardly_less(large, saving):
+    clip = case(resolution=Resolution.P720, frames=97, steps=1)
+    report = large.render(clip, saving, chunks=2)
+    alone = saving is Saving.ALONE
+    beside_weights = {
+        "sample": sampling_bytes(large.footprint, clip.shape, sequential=alone),
+        "decode": decoding_bytes(large.footprint, clip.shape, sliced=alone),
+    }
+    for stage, planned in beside_weights.items():
+        size, where = report.peaks[stage]
+        taken = size - (report.planned[stage] - planned)
+        assert 0.9 * planned <= taken <= planned, where
 
 
 def decoded(vae):
