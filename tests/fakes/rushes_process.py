@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 180.0
 """A graceful stop takes at most its grace time; beyond this the bot is stuck."""
 
-LEFT_OVER_SECONDS = 60.0
+LEFT_OVER_SECONDS = 180.0
 """In which all children of a bot that was killed have to notice."""
 
 LOG_LINES = 30

@@ -225,7 +225,7 @@ async def test_a_cancel_reaches_an_effect(painted, tmp_path):
                 waiting.set()
 
         render = asyncio.create_task(slot.render(task(tmp_path, effects=(use("wait"),)), report))
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(180):
             await waiting.wait()
             await slot.cancel("7Q2FK9XD")
             with pytest.raises(Cancelled):
@@ -344,7 +344,7 @@ async def test_pictures_of_effects_are_taken_over_http_wherever_they_are_offered
 
 
 async def ended(app, call, job_id):
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(180):
         while not (job := await app.services.jobs.get(job_id, tenant="terminal:t")).ended:  # noqa: ASYNC110 - a condition, not luck
             await asyncio.sleep(0.05)
     return job

@@ -20,7 +20,7 @@ from bot.app import open_app
 from bot.config.sources import load_config
 from bot.http.access.tokens import open_tokens
 
-SECONDS = 120.0
+SECONDS = 180.0
 """Patience with a busy machine."""
 
 SMALL = {"resolution": "360p", "frames": 49}

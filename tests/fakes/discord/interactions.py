@@ -89,7 +89,7 @@ class Interaction:
         age = self.world.clock.now() - self.created_at
         return self.answer is None and age > FIRST_ANSWER_SECONDS
 
-    async def acknowledged(self, seconds: float = FIRST_ANSWER_SECONDS) -> int:
+    async def acknowledged(self, seconds: float = 180.0) -> int:
         """Wait for the callback and return its type."""
         bell = self.world.bell
         return await bell.until(lambda: self.answer, seconds, f"answer to {self.what}")
@@ -104,7 +104,7 @@ class Interaction:
 
         return await self.world.bell.until(seen, seconds, f"message for {self.what}")
 
-    async def form(self, seconds: float = FIRST_ANSWER_SECONDS) -> Modal:
+    async def form(self, seconds: float = 180.0) -> Modal:
         """Wait for a modal and return it."""
         return await self.world.bell.until(lambda: self.modal, seconds, f"form for {self.what}")
 

@@ -23,7 +23,7 @@ from tests.fakes.executor import FakeSlot
 
 PEOPLE = ("bob", "cleo", "dan", "ada", "eve", "zoe")
 
-HANG_SECONDS = 120.0
+HANG_SECONDS = 180.0
 
 TABLES = ("jobs", "outbox", "shares", "counters", "ledger", "archive")
 
