@@ -312,6 +312,7 @@ async def disturb(day: Day, bot: BotProcess) -> None:
 async def run(plan: Plan, directory: Path) -> tuple[Day, Verdict]:
     """Let a day pass and judge it."""
     async with LoopbackDiscord() as discord:
+        discord.world.strict = True
         bot = BotProcess(directory, discord)
         day = Day(discord=discord, plan=plan)
         try:

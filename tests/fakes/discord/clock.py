@@ -19,16 +19,17 @@ class Clock:
     """The wall clock plus what tests added to it."""
 
     def __init__(self) -> None:
-        self._ahead = 0.0
+        self.ahead = 0.0
+        """Seconds that tests let pass."""
         self._last_id = 0
 
     def now(self) -> float:
         """Return Unix seconds."""
-        return time.time() + self._ahead
+        return time.time() + self.ahead
 
     def advance(self, seconds: float) -> None:
         """Let time pass for tokens, signed URLs and nonces; rate limits stay on real time."""
-        self._ahead += seconds
+        self.ahead += seconds
 
     def snowflake(self) -> int:
         """Return a new id; later ids are greater."""

@@ -51,6 +51,8 @@ class Interaction:
     user: User
     channel: Channel
     created_at: float
+    created_ahead: float
+    """The clock's `ahead` then."""
     data: dict[str, Any]
     world: World = field(repr=False)
     what: str
@@ -84,10 +86,18 @@ class Interaction:
         return self.answered_at - self.sent_at
 
     @property
+    def is_late(self) -> bool:
+        """Whether the time for the first answer is over."""
+        clock = self.world.clock
+        real = clock.now() - self.created_at
+        return (
+            real if self.world.strict else clock.ahead - self.created_ahead
+        ) > FIRST_ANSWER_SECONDS
+
+    @property
     def failed(self) -> bool:
         """Whether the person reads "The application did not respond"."""
-        age = self.world.clock.now() - self.created_at
-        return self.answer is None and age > FIRST_ANSWER_SECONDS
+        return self.answer is None and self.is_late
 
     async def acknowledged(self, seconds: float = 180.0) -> int:
         """Wait for the callback and return its type."""
@@ -201,6 +211,7 @@ class Interactions:
             user=user,
             channel=channel,
             created_at=self._world.clock.now(),
+            created_ahead=self._world.clock.ahead,
             data=data,
             world=self._world,
             what=what,
@@ -228,7 +239,7 @@ class Interactions:
             raise self._dead(10062, "callback for an unknown interaction")
         if interaction.answer is not None:
             raise self._dead(40060, f"second answer to {interaction.what}")
-        if self._world.clock.now() - interaction.created_at > FIRST_ANSWER_SECONDS:
+        if interaction.is_late:
             raise self._dead(10062, f"late answer to {interaction.what}")
         return interaction
 
