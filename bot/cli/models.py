@@ -151,13 +151,16 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
     """
     for checkpoint in _checkpoints(config, model):
         if checkpoint.kind in {weights.Kind.PIPELINE, weights.Kind.LORAS}:
-            size, licence = weights.offer(checkpoint)
+            size, licence = weights.offer(checkpoint, config.models.directory)
             licence = licence or text("cli.models.no_licence", locale)
             size_text = text("cli.models.size", locale, size=_gigabytes(size))
             facts = (checkpoint.source, size_text, licence)
             yield text("cli.models.download", locale, facts=_joined(facts, locale))
         folder = weights.pull(checkpoint, config.models.directory)
         yield _there(checkpoint, folder, locale)
+    if model not in config.models.installed:
+        installed = ", ".join(f'"{name}"' for name in (model, *config.models.installed))
+        yield text("cli.models.next", locale, installed=installed)
 
 
 def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str]]:

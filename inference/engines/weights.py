@@ -93,8 +93,8 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
     return path
 
 
-def offer(checkpoint: Checkpoint) -> tuple[int, str | None]:
-    """Return bytes and licence of what will be downloaded.
+def offer(checkpoint: Checkpoint, directory: Path | None) -> tuple[int, str | None]:
+    """Return bytes and licence of what will be downloaded, before anything large is.
 
     Raises:
         CheckpointError: The hub does not say.
@@ -104,7 +104,7 @@ def offer(checkpoint: Checkpoint) -> tuple[int, str | None]:
         return found.size_bytes, checkpoint.licence or found.licence
     if checkpoint.kind is not Kind.PIPELINE:
         return 2 * checkpoint.parameters, checkpoint.licence
-    found = repository.offer(checkpoint.source, checkpoint.revision)
+    found = repository.offer(checkpoint.source, directory, checkpoint.revision)
     return found.size_bytes, checkpoint.licence or found.licence
 
 

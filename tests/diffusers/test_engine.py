@@ -1,10 +1,14 @@
 """The engine behind the port: a folder by path, specs in, chunks out."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from inference.diffusers_engine.pipeline import VideoModel
 from inference.domain.errors import Cancelled, EngineError
 from inference.domain.spec import Aspect, Resolution, Size, Spec
 from inference.engines.base import CancelToken, Inputs, Monitor
@@ -107,6 +111,64 @@ def test_text_and_images_from_two_folders(wan_14b, tmp_path):
     assert "swap" in monitor.meter.seconds
     again, _ = frames_of(engine, spec)
     assert np.abs(first.astype(int) - again).max() <= 1
+
+
+def test_weights_are_gone_before_others_take_their_place(wan_14b, monkeypatch, tmp_path):
+    """Together they are more than most machines have, in one clip of several passes too."""
+    engine, spec = wan_14b
+    gone = []
+    read = VideoModel.load
+
+    def load(model, on_progress):
+        gone.append([type(part()).__name__ for part in parts if part() is not None])
+        read(model, on_progress)
+        parts[:] = [weakref.ref(part) for part in _networks(model)]
+
+    parts = [weakref.ref(part) for part in _networks(engine._model)]
+    monkeypatch.setattr(VideoModel, "load", load)
+    picture().save(tmp_path / "a.png")
+    gc.disable()  # nothing may depend on when it happens to run
+    try:
+        frames_of(engine, replace(spec, loops=2))
+        frames_of(engine, spec)
+        frames_of(engine, spec, Inputs(image=tmp_path / "a.png"))
+    finally:
+        gc.enable()
+    assert gone == [[], [], []]
+
+
+def _networks(model):
+    return [part for part in model._parts.values() if isinstance(part, torch.nn.Module)]
+
+
+def test_cancelled_while_other_weights_take_their_place(wan_14b, tmp_path):
+    engine, spec = wan_14b
+    first, _ = frames_of(engine, spec)
+    picture().save(tmp_path / "a.png")
+    from_image = Inputs(image=tmp_path / "a.png")
+    token = CancelToken()
+    monitor = Monitor(cancel=token)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        frames_of(engine, spec, from_image, monitor)
+
+    again, _ = frames_of(engine, spec)  # with the weights that had to leave
+    assert np.abs(first.astype(int) - again).max() <= 1
+    with pytest.raises(Cancelled):
+        frames_of(engine, spec, from_image, monitor)
+    assert len(frames_of(engine, spec, from_image)[0]) == spec.frames
+
+
+def test_weights_that_cannot_take_the_place_of_others(wan_14b, tmp_path):
+    engine, spec = wan_14b
+    first, _ = frames_of(engine, spec)
+    picture().save(tmp_path / "a.png")
+    engine._folders["image"] = tmp_path / "gone"
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"folder\.missing"):
+            frames_of(engine, spec, Inputs(image=tmp_path / "a.png"))
+        again, _ = frames_of(engine, spec)
+        assert np.abs(first.astype(int) - again).max() <= 1
 
 
 def test_loras_come_from_the_config(folders, tmp_path):

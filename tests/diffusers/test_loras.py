@@ -100,6 +100,27 @@ def test_a_lora_of_other_shapes_is_said(folders, lora, tmp_path):
             load(folders("wan-5b"), Settings(loras={"transformer": (LoraFile(tmp_path / file),)}))
 
 
+@pytest.mark.parametrize("wrong", ["no A", "no B", "another rank", "nan", "cut"])
+def test_a_lora_that_is_not_whole_is_said(folders, lora, tmp_path, wrong):
+    """Not found out by clips that are NaN, which would be blamed on the GPU."""
+    file = lora("wan-5b")
+    tensors = load_file(file)
+    if wrong.startswith("no "):
+        tensors = {name: one for name, one in tensors.items() if f"lora_{wrong[-1]}" not in name}
+    elif wrong == "another rank":
+        tensors = {
+            name: one if "lora_A" in name else torch.zeros(len(one), 3)
+            for name, one in tensors.items()
+        }
+    elif wrong == "nan":
+        tensors = {name: one * float("nan") for name, one in tensors.items()}
+    save_file(tensors, file)
+    if wrong == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(FolderError, match=r"lora\.unreadable"):
+        load(folders("wan-5b"), Settings(loras={"transformer": (LoraFile(file),)}))
+
+
 def test_the_recipe_names_loras_and_their_weights():
     table = {
         "loras": ["styles/ink.safetensors", {"file": "/srv/grain.safetensors", "weight": 0.6}],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_engine.weights.folder import Folder, FolderError
 from inference.diffusers_engine.weights.parts import make_pipeline
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIX = ".safetensors"
+_HALVES = {"lora_A": "lora_B", "lora_down": "lora_up", "lora.down": "lora.up"}
+"""A change of low rank is the product of two: the second name belongs to the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,10 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
         raise FolderError("lora.not_supported", name=folder.pipeline_class)
     if file.suffix != _SUFFIX or not file.is_file():  # no pickles, no downloads
         raise FolderError("lora.unreadable", file=str(file))
+    try:
+        _check_halves(file)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise FolderError("lora.unreadable", file=str(file)) from error
     second = {"load_into_transformer_2": True} if name == "transformer_2" else {}
     try:
         pipeline.load_lora_weights(
@@ -72,3 +80,21 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
         if is_out_of_memory(error):
             raise
         raise FolderError("lora.unreadable", file=str(file)) from error
+
+
+def _check_halves(file: Path) -> None:
+    """Check that no half of a change is missing or NaN: each clip would be NaN, on a good GPU.
+
+    Raises:
+        OSError: The file cannot be read.
+        SafetensorError: It is damaged.
+        ValueError: It is not whole.
+    """
+    pairs = [*_HALVES.items(), *((up, down) for down, up in _HALVES.items())]
+    with safe_open(str(file), "pt") as opened:
+        names = set(opened.keys())
+        for name in names:
+            if any(one in name and name.replace(one, other) not in names for one, other in pairs):
+                raise ValueError(name)
+            if not opened.get_tensor(name).isfinite().all():
+                raise ValueError(name)

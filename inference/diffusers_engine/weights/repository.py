@@ -29,13 +29,15 @@ _DAMAGED = frozenset({"folder.truncated", "folder.unreadable"})
 _INCOMPLETE = frozenset({"folder.missing", "folder.no_index", "folder.part_missing"})
 
 
-def offer(source: str, revision: str | None = None) -> Offer:
-    """Return size and licence of a repository, before anything large is downloaded.
+def offer(source: str, directory: Path | None, revision: str | None = None) -> Offer:
+    """Return size and licence of what will be downloaded; brings its index, which says what.
 
     Raises:
         CheckpointError: The hub does not say.
+        FolderError: `folder.no_index`, `folder.unreadable`.
     """
-    return describe(source, _selection(None, revision))
+    path = download(source, directory, _index(revision))
+    return describe(source, _selection(_part_names(path), revision))
 
 
 def pull(source: str, directory: Path | None, revision: str | None = None) -> Path:
@@ -49,9 +51,8 @@ def pull(source: str, directory: Path | None, revision: str | None = None) -> Pa
         FolderError: It is no model that can be used.
     """
     renewed: set[str] = set()
-    index = Selection(patterns=_ABOUT, revision=revision, weights=lambda _folder: [])
     while True:
-        path = download(source, directory, index)
+        path = download(source, directory, _index(revision))
         try:
             path = download(source, directory, _selection(_part_names(path), revision))
             inspect_folder(path)
@@ -145,7 +146,11 @@ def _part_names(path: Path) -> list[str]:
     ]
 
 
-def _selection(parts: Iterable[str] | None, revision: str | None) -> Selection:
-    folders = ["*"] if parts is None else list(parts)
-    patterns = [f"{folder}/*.{ending}" for folder in folders for ending in _ENDINGS]
+def _index(revision: str | None) -> Selection:
+    """Return what says of a repository which parts a model has."""
+    return Selection(patterns=_ABOUT, revision=revision, weights=lambda _folder: [])
+
+
+def _selection(parts: Iterable[str], revision: str | None) -> Selection:
+    patterns = [f"{folder}/*.{ending}" for folder in parts for ending in _ENDINGS]
     return Selection(patterns=(*_ABOUT, *patterns), revision=revision, weights=weight_files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,8 @@ class DiffusersEngine:
         self._capabilities = capabilities
         self._model: VideoModel | None = None
         self._use: str | None = None
+        """What the model makes clips from; None where it has to be read again."""
+        self._loaded = False
 
     def load(self, on_progress: ProgressCallback) -> None:
         """Read the weights: the only ones, or those for clips from text.
@@ -94,10 +97,11 @@ class DiffusersEngine:
         Raises:
             FolderError: What is wrong with them.
         """
-        if self._model is None:
+        if not self._loaded:
             for path in self._folders.values():  # all of them, before the first is read
                 inspect_folder(path, self._entry.gguf)
             self._bring(next(iter(self._folders)), on_progress)
+            self._loaded = True
 
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the clip's frames; those of clips with sound come with it, after the last step.
@@ -105,7 +109,7 @@ class DiffusersEngine:
         A clip of several passes, or one that goes on from another, is joined of them: each later
         pass begins with the last frames before it, which are left out the second time.
         """
-        if self._model is None:
+        if not self._loaded:
             raise EngineError("model.not_loaded", name=spec.model)
         clip = _Clip(self._capabilities, spec)
         pieces = self._pieces(clip, spec, inputs, monitor)
@@ -127,20 +131,28 @@ class DiffusersEngine:
         """Yield the frames of all passes, without their sound, which the clip gathers."""
         if inputs.latents is not None:
             kept = clip.begin_with(inputs.latents)
-            model = self._model_for("image", monitor)
-            plan = self._plan(spec, model)
-            yield from clip.taken(model.decode(kept, plan, _hooks(monitor)))
+            yield from clip.taken(self._decoded(kept, spec, monitor))
             clip.check_begun()
         for number in range(spec.loops):
-            begins = inputs.image is not None if not clip.frames else True
-            model = self._model_for("image" if begins else "text", monitor)
-            request = self._request(spec, inputs, clip, number)
-            hooks = _hooks(monitor, number, spec.loops)
-            hooks = replace(hooks, on_pass=clip.add_pass)
-            pieces = model.render(request, self._plan(spec, model), hooks)
-            yield from clip.following(pieces)
+            yield from clip.following(self._pass(clip, spec, inputs, monitor, number))
         if self._capabilities.extends and spec.frames > 1:
             monitor.keep(clip.pack())
+
+    # Neither may hold a model when the next pass needs other weights: they would not fit together.
+
+    def _decoded(self, kept: tuple[Pass, ...], spec: Spec, monitor: Monitor) -> Iterator[Piece]:
+        model = self._model_for("image", monitor)
+        return model.decode(kept, self._plan(spec, model), _hooks(monitor))
+
+    def _pass(
+        self, clip: _Clip, spec: Spec, inputs: Inputs, monitor: Monitor, number: int
+    ) -> Iterator[Piece]:
+        """Return the frames of a pass, which are made while they are taken."""
+        begins = inputs.image is not None if not clip.frames else True
+        model = self._model_for("image" if begins else "text", monitor)
+        request = self._request(spec, inputs, clip, number)
+        hooks = replace(_hooks(monitor, number, spec.loops), on_pass=clip.add_pass)
+        return model.render(request, self._plan(spec, model), hooks)
 
     def _model_for(self, use: str, monitor: Monitor) -> VideoModel:
         """Return the model with the weights for clips from text or from images.
@@ -158,7 +170,8 @@ class DiffusersEngine:
         return self._model
 
     def _bring(self, use: str, on_progress: ProgressCallback) -> None:
-        self._model = None  # the old weights go before the new ones come
+        self._model = self._use = None  # the old weights go before the new ones come
+        gc.collect()  # diffusers ties transformers to their hooks in circles
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
             torch.cuda.empty_cache()

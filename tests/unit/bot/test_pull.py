@@ -20,7 +20,7 @@ PULL = "from bot.cli.parser import main; import sys; sys.exit(main(['models', 'p
 
 async def pull(endpoint, tmp_path, **environment):
     process = await started(endpoint, tmp_path, **environment)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -53,13 +53,17 @@ async def hub():
 async def test_all_checkpoints_are_pulled_once(hub, tmp_path):
     code, out, err = await pull(hub.endpoint, tmp_path)
     assert code == 0, err
-    assert len(out.splitlines()) == 5
+    *folders, following = out.splitlines()
+    assert len(folders) == 5
+    assert 'installed = ["opensora", "nano"]' in following
     weights = tmp_path / "weights"
     for name in ("OpenSora-STDiT-v4", "OpenSora-VAE-v1.3", "t5-v1_1-xxl"):
         assert (weights / name / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
     hub.asked.clear()
-    assert (await pull(hub.endpoint, tmp_path))[0] == 0
+    code, out, _ = await pull(hub.endpoint, tmp_path, RUSHES_MODELS__INSTALLED="opensora")
+    assert code == 0
+    assert len(out.splitlines()) == 5
     assert not [path for method, path in hub.asked if method == "GET"]
 
 
@@ -88,7 +92,7 @@ async def test_a_stale_token_does_not_keep_public_weights_away(hub, tmp_path):
     code, out, err = await pull(hub.endpoint, tmp_path, HF_TOKEN=TOKEN)
 
     assert code == 0, err
-    assert len(out.splitlines()) == 5
+    assert len(out.splitlines()) == 6
     assert {f"Bearer {TOKEN}", None} == set(hub.tokens)
 
 
@@ -210,7 +214,7 @@ async def test_a_download_that_is_killed_goes_on_within_the_file(tmp_path, kept)
     async with serving(files) as hub:
         hub.stops_after = 2 * chunk + 1000
         process = await started(hub.endpoint, tmp_path, **environment)
-        await asyncio.wait_for(hub.halfway.wait(), 60)
+        await asyncio.wait_for(hub.halfway.wait(), 180)
         await asyncio.to_thread(parts_of, tmp_path, chunk)
         process.kill()
         await process.wait()

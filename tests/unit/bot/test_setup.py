@@ -75,7 +75,8 @@ def test_models_are_listed_with_size_licence_and_place(weights, monkeypatch, cap
     assert main(["models"]) == 0
     told = capsys.readouterr().out
     assert f"0.0 GB · free · {weights}" in told
-    assert "not installed" in told
+    assert "off: not in `installed`" in told
+    assert "not downloaded" in told
 
 
 CARD = DeviceReport(

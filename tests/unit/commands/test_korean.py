@@ -16,7 +16,7 @@ KEPT = re.compile(
     r'|preset\(\{[^}]*\}\) 또는 path|loras[를나]|gguf를|few를|path로|\btoken의 (값|토큰)|"auto"'
     r"|api 같은 이름|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
     r"|--gpus all|jobs 폴더|gguf 패키지|hf auth logout|rushes doctor|rushes models pull"
-    r"|zip 파일|peft 패키지|pickle 파일|docs/\w+\.md"
+    r"|`installed`|installed =|zip 파일|peft 패키지|pickle 파일|docs/\w+\.md"
     r"|\[plugins\.|generate는|wait로|result로|stdio"  # sections, tools and ways in
     r"|multipart에서는|video는 완성된|xoxb-|xapp-|Bot, Reset Token|OAuth & Permissions"
     r"|Basic Information|Settings, Socket Mode|Socket Mode"  # what Discord and Slack call it
