@@ -276,17 +276,13 @@ class JobService(JobReader):
             NotFound: `job.unknown`.
         """
         job = await self.get(job_id, tenant=tenant)
+        sheets = await asyncio.to_thread(self._artifacts.sheets, await self.together(job))
         if await self._store.remove(job_id) is None:
             return False
-        await self._remove_files(job)
-        return True
-
-    async def _remove_files(self, job: Job) -> None:
-        """Delete the files of a job, and the sheets that show it."""
         await asyncio.to_thread(self._artifacts.remove, job.id)
-        for each in await self.together(job):
-            sheet = self._artifacts.sheet(each)
-            await asyncio.to_thread(sheet.unlink, missing_ok=True)
+        # The delivery may have drawn them anew already, and be posting them.
+        await asyncio.to_thread(self._artifacts.remove_sheets, sheets)
+        return True
 
     async def cancel(self, job_id: str, *, tenant: str) -> CancelOutcome:
         """Cancel a job: remove it from the queue, or ask the worker to stop it.
@@ -319,7 +315,7 @@ class JobService(JobReader):
         job = await self._store.hide(job_id) or await self.get(job_id, tenant=tenant)
         if job.removed_at is None:
             return False
-        await self._remove_files(job)
+        await asyncio.to_thread(self._artifacts.remove, job.id)
         return True
 
     async def withdraw(self, key: str) -> Job | None:

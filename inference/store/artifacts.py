@@ -20,6 +20,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import structlog
@@ -94,6 +95,21 @@ class Artifacts:
         """Return where the sheet is, of jobs of which this is the first that is shown there."""
         return self.attempt_directory(job) / _SHEET
 
+    def sheets(self, jobs: Iterable[Job]) -> dict[Path, tuple[int, int]]:
+        """Return the sheets that there are of jobs, each with what tells it from a later one."""
+        found = {}
+        for sheet in map(self.sheet, jobs):
+            with contextlib.suppress(FileNotFoundError):
+                found[sheet] = _version(sheet)
+        return found
+
+    def remove_sheets(self, sheets: Mapping[Path, tuple[int, int]]) -> None:
+        """Delete sheets, but those that were drawn anew since `sheets` returned them."""
+        for sheet, version in sheets.items():
+            with contextlib.suppress(FileNotFoundError):
+                if _version(sheet) == version:
+                    sheet.unlink()
+
     def job_ids(self) -> list[str]:
         """Return the names of folders that may be jobs': no files, no links, nothing odd."""
         if not self._root.is_dir():
@@ -138,3 +154,9 @@ class Artifacts:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return what differs between a file and one that takes its place."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns

@@ -6,6 +6,7 @@ import pytest
 
 from inference.domain.reference import Attached
 from inference.domain.render import LATENTS_NAME, Manifest
+from inference.media.atomic_files import write_bytes
 from inference.store.artifacts import Artifacts
 from tests.fakes.orders import a_job, a_spec
 
@@ -75,3 +76,17 @@ def test_latents_are_those_of_the_newest_attempt_while_they_are_kept(artifacts, 
 
     artifacts.remove(job.id)
     assert artifacts.latents(kept) is None
+
+
+def test_a_sheet_is_removed_but_not_one_that_was_drawn_anew_meanwhile(artifacts, job):
+    other = replace(job, id="BBBBBBBBBB")
+    for each in (job, other):
+        write(artifacts.sheet(each))
+    there = artifacts.sheets([job, other, replace(job, id="CCCCCCCCCC")])
+    write_bytes(artifacts.sheet(other), b"without it")
+
+    artifacts.remove_sheets(there)
+    artifacts.remove_sheets(there)
+
+    assert not artifacts.sheet(job).exists()
+    assert artifacts.sheet(other).read_bytes() == b"without it"
