@@ -122,8 +122,18 @@ class Witness:
         return [message for message in self.messages if message.file == f"{job}-sheet.jpg"]
 
     def notices(self, job: str) -> list[Message]:
-        """Return the messages that told how the job ended without a clip."""
-        return [message for message in self.messages if message.key == f"{job}:notice"]
+        """Return the messages that told how the job ended without a clip.
+
+        Those of the jobs that were asked for with it are in the thread of its card. Of several that
+        ended for the same reason one tells for all.
+        """
+        threads = {card.id for card in self.cards(job)}
+        return [
+            message
+            for message in self.messages
+            if message.key == f"{job}:notice"
+            or (message.channel in threads and (message.key or "").endswith(":notice"))
+        ]
 
     def ended(self, job: str, words: str = "") -> bool:
         """Return whether people have seen the end of a job, message and card.

@@ -103,7 +103,7 @@ def _batches(path: Path) -> dict[str, dict[str, str]]:
 def _count_texts(tally: Tally, seen: Witness, command: Command) -> None:
     """Count cards and notices that came more than once."""
     cards, notices = seen.cards(command.job or ""), seen.notices(command.job or "")
-    again = max(0, len(cards) - 1) + max(0, len(notices) - 1)
+    again = max(0, len(cards) - 1) + len(notices) - len({notice.key for notice in notices})
     if command.place == "upload":
         tally.repeated += again
     elif again:
@@ -130,7 +130,7 @@ def _outcome(
     if len(clips) > 1 or (clips and end in {"stopped", "failed"}):
         return "duplicated", f"{len(clips)} clips, and the card says {end}"
     if not seen.ended(first, command.words) or (end == "done" and not clips):
-        return "stuck", f"{end}, {len(clips)} clips, {len(seen.notices(job))} notices"
+        return "stuck", f"{end}, {len(clips)} clips, {len(seen.notices(first))} notices"
     if end == "done":
         places = {message.id for message in seen.cards(first)}
         if rerouted:
