@@ -41,7 +41,6 @@ from tests.fakes import packages
 from tests.process.worker_samples import LIMITS, task
 from tests.scenario.http_client import SMALL, http_config, serving
 from tests.scenario.http_client import ended as http_ended
-from tests.scenario.test_http_mcp import over_http
 
 PAINT = """
     import os
@@ -282,6 +281,8 @@ def address_of(colour):
 
 @pytest.mark.process
 async def test_pictures_of_effects_are_taken_over_http_wherever_they_are_offered(painted, tmp_path):
+    from tests.scenario.test_http_mcp import over_http  # takes long to import
+
     blue, green = (10, 20, 250), (20, 250, 10)
     address = address_of(blue)
     taken = {"prompt": "a fox", "rushes": {"copy": address, **SMALL}}

@@ -29,7 +29,6 @@ from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
 from tests.scenario.discord_studio import installation
 from tests.scenario.http_client import http_config, serving
-from tests.scenario.test_http_mcp import over_http
 from tests.unit.bot.test_background import progress
 from tests.unit.bot.test_delivery import Board, delivering
 
@@ -156,6 +155,9 @@ async def test_a_request_over_http(log, tmp_path, monkeypatch, failing, event):
                 async with session.post("/v1/videos", json={"prompt": PROMPT}) as answer:
                     said = await answer.text()
         else:
+            # The SDK of MCP takes as long to import as most of the rest.
+            from tests.scenario.test_http_mcp import over_http
+
             async with over_http(place, token) as client:
                 monkeypatch.setattr(f"bot.http.{failing}", leak)
                 said = str(await client.call_tool("generate", {"prompt": PROMPT}))
