@@ -36,7 +36,7 @@ card that you have.
 free licence. `ltx` is by far the quickest, with sound and a last frame; its licence costs large
 companies, and its weights are many. `kandinsky` is small, has sound and needs few steps.
 `wan-14b` moves best and takes longest; with `few = true` it takes 4 steps instead of 40.
-`wan-small` goes on small cards, and `wan-vace` with it, which takes reference pictures: with the
+`wan-small` goes on small cards, and `wan-vace` with it, which takes reference images: with the
 plugin `style`, a clip follows the style picture while it is made.
 
 ```toml

@@ -57,7 +57,7 @@ class States:
             request.width // side,
         )
         self._before = len(request.references) if folder.family.references else 0
-        """Latent frames of reference pictures, which come first."""
+        """Latent frames of reference images, which come first."""
         self._latest: list[Tensor] = []
         self._count = 0
 

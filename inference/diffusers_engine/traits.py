@@ -107,7 +107,7 @@ class Family:
     gguf: bool = False
     """Whether its transformer can be read from a GGUF file."""
     references: bool = False
-    """Whether clips can be made after reference pictures, which need not be frames of them."""
+    """Whether clips can be made after reference images, which need not be frames of them."""
     widths: Widths
 
     @property

@@ -240,7 +240,7 @@ class Capabilities:
     needs_last: bool = False
     """Whether it must: the model makes what lies between two images."""
     references: bool = False
-    """Whether clips can be made after reference pictures, which need not be frames of them."""
+    """Whether clips can be made after reference images, which need not be frames of them."""
     extends: bool = False
     """Whether it keeps what it needs to go on from its own clips."""
     sound: bool = False

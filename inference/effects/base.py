@@ -86,7 +86,7 @@ class EffectEntry:
     reference_strength: str | None = None
     """Its option that says in percent how strongly a model follows its pictures.
 
-    With it, models that can be made to look at reference pictures (`Capabilities.references`) get
+    With it, models that can be made to look at reference images (`Capabilities.references`) get
     them, and the frames stay as these models make them; with all others the effect is applied.
     """
     package: str = ""

@@ -57,7 +57,7 @@ VACE = replace(
     gguf=False,
     references=True,
 )
-"""VACE (Jiang et al. 2025): after reference pictures; its given frames and masks are not used."""
+"""VACE (Jiang et al. 2025): after reference images; its given frames and masks are not used."""
 
 _NEGATIVE = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，"
