@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from commands.option_set import OptionSet, own_option
 from commands.parsing.suggestions import closest
-from commands.parsing.values import shown
+from commands.parsing.values import accept, shown
 from commands.schema import Option
 from inference.domain.capabilities import Capabilities, ModelOption
 from inference.domain.errors import UserError
@@ -93,15 +93,19 @@ class Installation:
         )
 
     def check_effects(self, spec: Spec) -> None:
-        """Check that every effect of a stored render is still here.
+        """Check that every effect of a stored render is still here, and takes its values.
 
         Raises:
-            UserError: `effect.missing`.
+            UserError: `effect.missing`; or what a value is refused with, where another release of
+                the plugin takes it no more.
         """
-        there = {entry.name for entry in self.effects}
+        there = {entry.name: entry for entry in self.effects}
         for use in spec.effects:
             if use.name not in there:
                 raise UserError("effect.missing", effect=use.name, package=use.package)
+            for option in there[use.name].options:
+                if option.name in use.values:
+                    accept(own_option(option), use.values[option.name])
 
     def able_to(self, mode: Mode) -> list[str]:
         """Return the names of the models that can make this kind of render."""

@@ -384,8 +384,8 @@ async def test_after_an_uninstall_jobs_and_presets_stay_readable_and_buttons_say
     again = Spec.from_dict({"refine": False, **read_recipe(clip)})
     assert written(again).options["paint"] == 200
 
-    for gone in painted.iterdir():
-        shutil.rmtree(gone)
+    for gone in list(painted.iterdir()):
+        shutil.move(gone, tmp_path / gone.name)
     sys.modules.pop("rushes_paint", None)
     invalidate_caches()
     async with open_app(config_of()) as app:
@@ -399,3 +399,21 @@ async def test_after_an_uninstall_jobs_and_presets_stay_readable_and_buttons_say
             assert "effect paint of the plugin rushes_paint, which is not installed" in said
         info = plain(await press(ButtonId(action=Action.INFO, job=job.id).encode(), call))
         assert "paint: rushes_paint 1.0 (plugin)" in info
+
+    packages.make(
+        painted,
+        "rushes_paint",
+        PAINT.replace("highest=255", "highest=150"),
+        version="2.0",
+        effects={"paint": "PAINT", "copy": "COPY"},
+    )
+    invalidate_caches()
+    async with open_app(config_of()) as app:
+        call = call_of(app)
+        said = plain(await press(ButtonId(action=Action.REROLL, job=job.id).encode(), call))
+        assert "--paint must be from 0 to 150, not 200" in said
+        card = await execute("/generate a hen --preset warm --frames 1", call)
+        made = await ended(app, call, card.job)
+        assert made.failure is None
+        assert made.spec.effects[0].values["paint"] == 120
+        assert made.spec.effects[0].version == "2.0"

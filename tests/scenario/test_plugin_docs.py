@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bot.platform import Platform
 from bot.testing import apply_effect, open_call, open_terminal
 from commands.text.card import plain
 from tests.fakes.installs import install
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 BLOCKS = re.findall(r"^```(toml|python)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-[PROJECT] = [code for kind, code in BLOCKS if kind == "toml"]
+PROJECT, PLATFORM = (code for kind, code in BLOCKS if kind == "toml")
 FIRST, EFFECT, TEST = (code for kind, code in BLOCKS if kind == "python")
 
 
@@ -58,3 +60,21 @@ def test_the_effect_works_as_written():
     frames = np.full((9, 4, 4, 3), 100, np.uint8)
     made = apply_effect(names["DARKER"], frames, values={"darker": 50})
     assert made.min() == made.max() == 50
+
+
+def test_every_member_that_a_platform_needs_is_explained_and_the_example_has_it(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    from line_chat import LineChat
+
+    needed = {name for name in vars(Platform) if not name.startswith("_")}
+    [table] = re.findall(
+        r"^\| member \| what it does \|\n(.*?)\n\n", PAGE, re.DOTALL | re.MULTILINE
+    )
+    named = {
+        name for row in table.splitlines()[1:] for name in re.findall(r"`(\w+)", row.split("|")[1])
+    }
+    assert named == needed
+    assert [name for name in needed if not hasattr(LineChat(Path("x"), 0), name)] == []
+    assert tomllib.loads(PLATFORM)["project"]["entry-points"]["rushes.platforms"] == {
+        "lines": "line_chat:make"
+    }

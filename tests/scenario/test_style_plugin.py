@@ -82,7 +82,7 @@ def test_the_command_line_renders_with_it(shell, tmp_path, site):
     assert shown.code == 0, shown
     assert "  style: rushes-style 1.0" in shown.out
     [again] = [line for line in shown.out.splitlines() if line.startswith("Again: /generate ")]
-    assert '--style "picture.png" --style-strength 100' in again
+    assert "--style picture.png --style-strength 100" in again
     (tmp_path / "picture.png").write_bytes(picture())
     typed = again.removeprefix("Again: /generate ")
     ended = shell.rushes("render", *shlex.split(typed), "-o", "again.mp4", **environment(site))
@@ -148,7 +148,7 @@ def test_the_terminal_has_the_command_and_reads_old_jobs_without_the_package(she
     assert "went wrong" not in gone.out
     shown = shell.rushes("show", str(clip))
     assert shown.code == 0, shown
-    assert '--style "picture.png" --style-strength 80' in shown.out
+    assert "--style picture.png --style-strength 80" in shown.out
 
 
 async def test_discord_has_the_command_and_its_button_says_what_is_missing(
@@ -227,6 +227,21 @@ async def test_slack_has_the_command_with_its_form(tmp_path, site, monkeypatch):
                 assert blueness(file) < -20
         finally:
             await bot.close()
+
+
+async def test_the_picture_of_the_readme_can_be_drawn(site, monkeypatch):
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(PACKAGE / "benchmarks")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    import before_after
+
+    monkeypatch.setattr(before_after, "_CLIPS", ("test card",))
+    monkeypatch.setattr(before_after, "_PICTURES", ("sunset",))
+    drawn = await before_after.draw()
+    assert (drawn.width, drawn.height) == (2 * 308 + 8, 2 * 177 + 8)
+    corner, styled, plain = (drawn.getpixel(at) for at in ((20, 20), (320, 300), (20, 300)))
+    assert corner == (255, 255, 255)
+    assert styled != plain
 
 
 @pytest.mark.model

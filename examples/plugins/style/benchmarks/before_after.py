@@ -16,7 +16,9 @@ import numpy as np
 from pictures import Pixels, style_pictures
 from PIL import Image
 from rushes_style.look import Look, Picture
-from table import CLIPS, FRAMES, rendered
+from table import CLIPS, FRAMES, config, rendered
+
+from bot.cli.offline_render import open_slot
 
 _CLIPS = ("ball in snow", "fish at sea", "tree, meadow")
 _PICTURES = ("sunset", "sepia", "forest", "pastel")
@@ -25,17 +27,18 @@ _WIDTH, _HEIGHT, _GAP = 300, 169, 8
 
 async def draw() -> Image.Image:
     """Return rows of clips below the pictures, the plain ones at the left."""
-    drawn = style_pictures()
+    drawn, house = style_pictures(), config()
     rows: list[list[Pixels | None]] = [[None, *(drawn[name] for name in _PICTURES)]]
     with tempfile.TemporaryDirectory() as folder:
-        for clip in _CLIPS:
-            plain = await rendered(CLIPS[clip] + FRAMES, Path(folder))
-            row = [plain[24]]
-            for name in _PICTURES:
-                moment = plain[24:25].copy()
-                Look.make(Picture.read(drawn[name]), plain[:8]).apply(moment)
-                row.append(moment[0])
-            rows.append(list(row))
+        async with open_slot(house, house.models.installed) as slot:
+            for clip in _CLIPS:
+                plain = await rendered(house, slot, CLIPS[clip] + FRAMES, Path(folder))
+                row = [plain[24]]
+                for name in _PICTURES:
+                    moment = plain[24:25].copy()
+                    Look.make(Picture.read(drawn[name]), plain[:8]).apply(moment)
+                    row.append(moment[0])
+                rows.append(list(row))
     return sheet(rows)
 
 
