@@ -62,7 +62,7 @@ class Installation:
             if model.name.casefold() == name.strip().casefold():
                 return model
         known = [model.name for model in self.offered]
-        guess = closest(name, [model.name for model in self.models])
+        guess = closest(name, known)
         if guess is None:
             raise UserError("model.unknown", name=shown(name), known=known)
         raise UserError("model.mistyped", name=shown(name), suggestion=guess, known=known)

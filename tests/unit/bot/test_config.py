@@ -444,13 +444,10 @@ def test_a_broken_model_is_not_offered_anywhere(tmp_path):
     )
     [choice] = [block for block in field if block["block_id"] == "model"]
     assert [each["value"] for each in choice["element"]["options"]] == ["testcard"]
-    assert closest_known(installation) == ["testcard"]
-
-
-def closest_known(installation):
-    with pytest.raises(UserError) as caught:
-        installation.model("nothing like it")
-    return caught.value.params["known"]
+    for name in ("nothing like it", "gon"):
+        with pytest.raises(UserError) as caught:
+            installation.model(name)
+        assert (caught.value.code, caught.value.params["known"]) == ("model.unknown", ["testcard"])
 
 
 def test_where_the_folder_of_the_only_model_is_missing_a_start_goes_on(tmp_path):
