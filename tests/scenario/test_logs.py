@@ -23,7 +23,9 @@ from bot.health import Health
 from bot.supervision import Supervisor
 from inference.domain.events import EventBus
 from inference.domain.job import JobState
+from inference.jobs.durable_write import end_job
 from inference.log_setup import LogStyle, configure_logging
+from inference.loops import survive
 from tests.fakes.clock import ManualClock
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
@@ -243,6 +245,16 @@ async def test_the_assistant(log, bench):
         job = await core.jobs.submit(an_order(prompt=PROMPT, refine=True))
         await bench.reached(job.id, JobState.FAILED)
     assert "job.preparing_bug" in log.text
+
+
+async def test_a_turn_of_a_loop(log):
+    assert not await survive(leak_later, name="test")
+    assert "loop.bug" in log.text
+
+
+async def test_the_end_of_a_job_that_cannot_be_written(log):
+    assert await end_job(leak_later, "J1", ManualClock()) is None
+    assert "job.end_failed" in log.text
 
 
 async def test_a_task_that_nobody_waited_for(log):
