@@ -180,6 +180,8 @@ def test_the_language_may_stand_anywhere(capsys, arguments):
     assert "없어요" in refused(capsys, *arguments)
 
 
+@pytest.mark.process  # which asks torch for the device
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "arguments",
     [
