@@ -15,6 +15,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
@@ -51,6 +52,9 @@ class Card:
         """Let the GPU be there in the block; what it holds is there again in the next one."""
         with ExitStack() as stack:
             stack.enter_context(self._fakes)
+            # torch 2.11 touches a GPU before the first fake tensor on it
+            unneeded = mock.patch.object(fake_tensor, "init_gpu_context", create=True)
+            stack.enter_context(unneeded)
             for name, stand_in in _cuda(self.ledger).items():
                 stack.enter_context(mock.patch.object(torch.cuda, name, stand_in))
             stack.enter_context(self.ledger)
