@@ -138,3 +138,25 @@ def test_what_is_no_picture_is_refused(picture):
 def test_grey_pictures_make_grey_clips():
     made = styled(clip(), PICTURES["grey"]).astype(int)
     assert np.abs(made - made.mean(-1, keepdims=True)).max() <= 3
+
+
+def test_colours_are_refined_until_the_palette_is_that_of_the_picture():
+    from pictures import style_pictures
+    from rushes_style.colour import to_lab
+    from rushes_style.refinement import Refinement, is_far
+    from rushes_style.transport import Palette, Transport
+
+    random = np.random.default_rng(1)
+    clip = np.array([[55, -25, 20]]) + random.normal(size=(3000, 3)) * [18, 6, 6]
+    clip = clip.astype(np.float32)
+    picture = to_lab(style_pictures()["sunset"].reshape(-1, 3)[::29])
+    source = Palette.of(clip)
+    transport = Transport.between(source, Palette.of(picture - np.float32([0, 30, 30])))
+    refined = Refinement.of(transport, source, Palette.of(picture))
+
+    def moved(by):
+        return np.concatenate([clip[:, :1], by(clip)[:, 1:]], 1)
+
+    assert is_far(moved(transport), clip, picture)
+    assert not is_far(moved(refined), clip, picture)
+    assert np.array_equal(refined(clip)[:, 0], clip[:, 0])

@@ -43,6 +43,11 @@ _C1, _C2 = 1.0, 9.0
 """(0.01 * 100)^2 and (0.03 * 100)^2, the constants of SSIM for lightness 0..100."""
 
 
+def similarity(frame: Floats, curve: Floats) -> float:
+    """Return the mean SSIM between a frame's lightness before and after a curve."""
+    return _Structure.of(frame).similarity(curve)
+
+
 def lightness_curve(frames: Floats, picture: Floats) -> Floats:
     """Return the new lightness at each of `LEVELS`.
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rushes_style.colour import Floats, from_lab, to_lab
-from rushes_style.lightness import LEVELS, lightness_curve
+from rushes_style.lightness import LEVELS, lightness_curve, similarity
+from rushes_style.refinement import Refinement, is_far
 from rushes_style.transport import Palette, Transport
 
 Pixels = npt.NDArray[np.uint8]
@@ -22,6 +23,9 @@ _FINE = 129
 _SAMPLE = 12_000
 """Pixels that are looked at, of a picture or of frames."""
 _OPAQUE = 128
+_REFINED_SSIM = 0.895
+"""Least SSIM of a clip whose colours are refined: encoded colours are coarser than lightness, so
+that strong ones cost structure, and one at its limit has none to spare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,14 +80,23 @@ class Look:
             strength: 0 changes nothing, 1 changes as much as the frames can bear.
         """
         sample = sampled(frames)
-        curve = lightness_curve(to_lab(frames[::2])[..., 0], picture.pixels[:, 0])
-        clip = _curved(to_lab(sample), curve)
-        transport = Transport.between(
-            Palette.of(clip), Palette.of(_ranked(picture.pixels, clip[:, 0]))
-        )
+        lightness = to_lab(frames[::2])[..., 0]
+        curve = lightness_curve(lightness, picture.pixels[:, 0])
+        before = to_lab(sample)
+        clip = _curved(before, curve)
+        source, target = Palette.of(clip), Palette.of(picture.pixels)
+        transport = Transport.between(source, Palette.of(_ranked(picture.pixels, clip[:, 0])))
+        recoloured: Transport | Refinement = transport
+        some = slice(None, None, 3)
+        made = np.concatenate([clip[some, :1], transport(clip[some])[:, 1:]], 1)
+        if (
+            is_far(made, before[some], picture.pixels)
+            and similarity(lightness[0], curve) > _REFINED_SSIM
+        ):
+            recoloured = Refinement.of(transport, source, target)
         nodes = _grid()
         lab = _curved(to_lab(nodes), curve)
-        lab[:, 1:] = transport(lab)[:, 1:]
+        lab[:, 1:] = recoloured(lab)[:, 1:]
         change = strength * (from_lab(lab) - nodes)
         return cls(change=change.reshape(_NODES, _NODES, _NODES, 3))
 

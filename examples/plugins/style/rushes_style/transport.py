@@ -60,7 +60,7 @@ class Transport:
     @classmethod
     def between(cls, source: Palette, target: Palette) -> Self:
         """Find it, from a very smooth one to the one wanted."""
-        cost = _squared_distances(source.colours, target.colours)
+        cost = squared_distances(source.colours, target.colours)
         here, there = np.log(source.shares), np.log(target.shares)
         potential = np.zeros_like(target.shares)
         smoothness = 16 * SMOOTHNESS
@@ -78,7 +78,7 @@ class Transport:
         moved = np.empty_like(colours)
         for start in range(0, len(colours), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            distances = _squared_distances(colours[part], self.colours)
+            distances = squared_distances(colours[part], self.colours)
             pull = self.weights - distances / SMOOTHNESS
             pull -= pull.max(1, keepdims=True)
             np.exp(pull, out=pull)
@@ -86,7 +86,8 @@ class Transport:
         return moved
 
 
-def _squared_distances(some: Floats, others: Floats) -> Floats:
+def squared_distances(some: Floats, others: Floats) -> Floats:
+    """Return the squared distances of colours, [some, others]."""
     squared: Floats = (some**2).sum(1)[:, None] + (others**2).sum(1) - 2 * some @ others.T
     return squared
 
