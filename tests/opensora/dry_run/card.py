@@ -55,6 +55,9 @@ class Card:
             # torch 2.11 touches a GPU before the first fake tensor on it
             unneeded = mock.patch.object(fake_tensor, "init_gpu_context", create=True)
             stack.enter_context(unneeded)
+            # builds for CUDA would ask its libraries, and record graphs
+            stack.enter_context(mock.patch.object(torch.version, "cuda", None))
+            stack.enter_context(mock.patch.object(torch.backends.cuda, "is_built", bool))
             for name, stand_in in _cuda(self.ledger).items():
                 stack.enter_context(mock.patch.object(torch.cuda, name, stand_in))
             stack.enter_context(self.ledger)
