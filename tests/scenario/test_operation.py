@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from queue import SimpleQueue
 
 import pytest
 
@@ -27,17 +29,26 @@ def test_systemd_hears_of_readiness_the_watchdog_and_the_stop(shell, tmp_path):
             "run",
             environment={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"},
         )
-        said = [manager.recv(1000)]
-        while b"READY=1" not in said[-1]:
-            assert said[-1] == b"WATCHDOG=1"
-            said.append(manager.recv(1000))
-        assert said[-1] == b"READY=1\nSTATUS=connected: terminal"
+        # As systemd does: the socket is read all the time, for it holds ten messages.
+        heard = threading.Thread(target=hear, args=(manager, said := SimpleQueue()), daemon=True)
+        heard.start()
+        while b"READY=1" not in (message := said.get(timeout=SECONDS)):
+            assert message == b"WATCHDOG=1"
+        assert message == b"READY=1\nSTATUS=connected: terminal"
         assert shell.rushes("health").out == "Ready: terminal.\n"
         process.terminate()
-        while b"STOPPING=1" not in said[-1]:
-            said.append(manager.recv(1000))
         assert process.wait(timeout=SECONDS) == 0
         process.communicate()
+        heard.join(timeout=SECONDS)
+        assert not heard.is_alive()
+
+
+def hear(manager: socket.socket, said: SimpleQueue[bytes]) -> None:
+    """Pass on what is said to the manager, until it is told of the stop."""
+    message = b""
+    while b"STOPPING=1" not in message:
+        message = manager.recv(1000)
+        said.put(message)
 
 
 def test_health_fails_when_nothing_runs(shell):
