@@ -33,6 +33,9 @@ gc.disable()  # while modules are imported: next to nothing of them is garbage
 # Test processes share the cores already: torch and the children compute on one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Libraries of tests load onnxruntime too, whose reports would be strangers in tests of proxies.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # A shell that starts the tests in its background lets them ignore interrupts, and their children.
 with contextlib.suppress(ValueError):  # not in the main thread
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

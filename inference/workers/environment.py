@@ -1,4 +1,4 @@
-"""Environment of child processes: variables without secrets, and the import path.
+"""Environment of child processes: variables without secrets, no telemetry, and the import path.
 
 A child never imports from the working folder, where anybody may have left a `numpy.py`.
 """
@@ -53,6 +53,12 @@ _MINIMAL = frozenset(
 _MINIMAL_PREFIXES = ("LC_",)
 _SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
 
+_NO_REPORTS = {"ORT_DISABLE_TELEMETRY": "1"}
+"""onnxruntime from 1.29 on tells Microsoft which models it loads, and keeps that until it may.
+
+The classifier runs on it, and diffusers imports it where it is installed.
+"""
+
 CODE = Path(__file__).resolve().parents[2]
 """The folder that `inference` is imported from."""
 
@@ -77,11 +83,12 @@ def command(module: str, *, plugins: bool = False) -> list[str]:
 
 def minimal(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child that opens untrusted files."""
-    return {
+    kept = {
         name: _searched(name, value)
         for name, value in environment.items()
         if name in _MINIMAL or name.startswith(_MINIMAL_PREFIXES)
     }
+    return kept | _NO_REPORTS
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
@@ -90,11 +97,12 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     Engines and drivers are configured by many names that nobody can list. Python's variables
     are no use to the child, whose interpreter is isolated from them.
     """
-    return {
+    kept = {
         name: _searched(name, value)
         for name, value in environment.items()
         if not (is_secret(name, value) or name in _HIJACKING or name.startswith("PYTHON"))
     }
+    return kept | _NO_REPORTS
 
 
 def import_path(*, plugins: bool) -> list[str]:

@@ -6,6 +6,7 @@ import platform
 import stat
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,8 @@ from tests.process.worker_samples import Steps, executor, task
 pytestmark = pytest.mark.process
 
 KIND = "processes"
+
+NO_REPORTS = "ORT_DISABLE_TELEMETRY"
 
 PLANTED = "import pathlib; pathlib.Path({proof!r}).write_text('executed')\nraise ImportError\n"
 
@@ -168,7 +171,26 @@ async def test_the_render_worker_inherits_no_secret(tmp_path, monkeypatch):
     ["HF_HOME", "TOKENIZERS_PARALLELISM", "CUDA_HOME", "KEYBOARD", "XDG_CACHE_HOME", "PATH"],
 )
 def test_what_engines_are_configured_by_is_no_secret(name):
-    assert without_secrets({name: "/data/hf_cache"}) == {name: "/data/hf_cache"}
+    assert without_secrets({name: "/data/hf_cache"})[name] == "/data/hf_cache"
+
+
+@pytest.mark.attack(KIND, "telling the makers of a library which models are loaded")
+@pytest.mark.parametrize("environment", [minimal, without_secrets])
+def test_onnxruntime_reports_to_nobody(environment, tmp_path):
+    """It keeps what it is going to send to Microsoft in a folder of the home."""
+    runtime = find_spec("onnxruntime")
+    if runtime is None:
+        pytest.skip("onnxruntime is not installed")
+    model = Path(runtime.origin).parent / "datasets" / "mul_1.onnx"
+    asked = {name: value for name, value in os.environ.items() if name != NO_REPORTS}
+
+    subprocess.run(
+        [sys.executable, "-c", f"import onnxruntime as o; o.InferenceSession({str(model)!r})"],
+        env={**environment(asked), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+        check=True,
+    )
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.attack(KIND, "reading clips and references as another user")

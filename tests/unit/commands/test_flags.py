@@ -175,7 +175,7 @@ def legal_values(option):
         case Kind.IMAGE | Kind.MODEL:
             return PATHS
         case Kind.TEXT:
-            return WORDS
+            return WORDS.filter(lambda text: len(text) <= option.max_length)
     if option.choices:
         return st.sampled_from([getattr(choice, "value", choice) for choice in option.choices])
     return st.integers(option.range.lowest, option.range.highest)
