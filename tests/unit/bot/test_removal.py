@@ -68,7 +68,7 @@ async def delivering(core, board, clock):
 
 async def done(bench):
     job = await bench.submit()
-    await bench.reached(job.id, JobState.RUNNING)
+    await bench.executor.started()
     bench.executor.finish()
     return await bench.reached(job.id, JobState.DONE)
 

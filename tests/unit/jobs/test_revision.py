@@ -73,7 +73,7 @@ async def test_a_stranger_cannot_edit(bench, core, paused):
 
 async def delivered(bench):
     job = await bench.submit()
-    await bench.reached(job.id, JobState.RUNNING)
+    await bench.executor.started()
     bench.executor.finish()
     await bench.reached(job.id, JobState.DELIVERING)
     outbox = bench.core.outbox
