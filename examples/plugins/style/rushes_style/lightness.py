@@ -168,15 +168,28 @@ class _Structure:
     frame: Floats
     mean: Floats
     variance: Floats
+    below: npt.NDArray[np.int64]
+    """The level below each pixel, of those that have one above."""
+    share: Floats
+    """Where between these two it is, 0 to 1."""
 
     @classmethod
     def of(cls, frame: Floats) -> Self:
         mean = _blurred(frame)
-        return cls(frame=frame, mean=mean, variance=_blurred(frame**2) - mean**2)
+        place = np.clip(frame, 0, 100) / np.float32(_STEP)
+        below = np.minimum(place.astype(np.int64), len(LEVELS) - 2)
+        return cls(
+            frame=frame,
+            mean=mean,
+            variance=_blurred(frame**2) - mean**2,
+            below=below,
+            share=place - below.astype(np.float32),
+        )
 
     def similarity(self, curve: Floats) -> float:
         """Return the mean SSIM between the frame before and after a curve."""
-        new = np.interp(self.frame, LEVELS, curve).astype(np.float32)
+        curve = np.asarray(curve, np.float32)
+        new = curve[:-1].take(self.below) + self.share * np.diff(curve).take(self.below)
         mean = _blurred(new)
         variance = _blurred(new**2) - mean**2
         covariance = _blurred(self.frame * new) - self.mean * mean
@@ -191,7 +204,10 @@ def _blurred(image: Floats) -> Floats:
     for _ in range(2):
         rows = len(image) - size + 1
         if rows > 0:
-            parts = (weight * image[i : i + rows] for i, weight in enumerate(_KERNEL))
-            image = sum(parts, np.zeros((), np.float32))
+            means = np.zeros((rows, *image.shape[1:]), np.float32)
+            part = np.empty_like(means)
+            for i, weight in enumerate(_KERNEL):
+                means += np.multiply(image[i : i + rows], weight, out=part)
+            image = means
         image = image.T
     return image
