@@ -17,6 +17,9 @@ _TOLD = ENDED - {JobState.DONE, JobState.CANCELLED}
 FEWEST = 2
 """Stills on a sheet."""
 
+_WANT_AGAIN = "wanted = wanted + 1, next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END"
+"""A row of the outbox has something newer to show."""
+
 
 async def request_act(
     connection: aiosqlite.Connection, job: Job, kind: ActKind, now: float
@@ -28,8 +31,7 @@ async def request_act(
         "INSERT INTO outbox (key, job_id, kind, platform, route, next_at, created_at)"
         " SELECT :key, :job, :kind, :platform, :route, 0, :now"
         " WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = :job AND forget = 1)"
-        " ON CONFLICT (key) DO UPDATE SET wanted = wanted + 1,"
-        " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END",
+        f" ON CONFLICT (key) DO UPDATE SET {_WANT_AGAIN}",
         {
             "key": f"{owner}:{kind}",
             "job": owner,
@@ -38,6 +40,17 @@ async def request_act(
             "route": route.value,
             "now": now,
         },
+    )
+    if kind is ActKind.REMOVAL:
+        await _renew_sheet(connection, job)
+
+
+async def _renew_sheet(connection: aiosqlite.Connection, job: Job) -> None:
+    """Request that a sheet that shows a deleted still is replaced by one of what is left."""
+    owner = await _card_owner(connection, job)
+    await connection.execute(
+        f"UPDATE outbox SET {_WANT_AGAIN} WHERE key = ?",
+        (f"{owner}:{ActKind.SHEET}",),
     )
 
 
@@ -56,21 +69,6 @@ async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> No
         await request_act(connection, job, ActKind.NOTICE, now)
     if job.ended:
         await request_sheet(connection, job, now)
-
-
-async def announce_removal(connection: aiosqlite.Connection, job: Job, now: float) -> None:
-    """Request what a finished job needs whose file was deleted.
-
-    A sheet that shows it is replaced by one of what is left.
-    """
-    for kind in (ActKind.CARD, ActKind.REMOVAL):
-        await request_act(connection, job, kind, now)
-    owner = await _card_owner(connection, job)
-    await connection.execute(
-        "UPDATE outbox SET wanted = wanted + 1,"
-        " next_at = CASE WHEN shown = wanted THEN 0 ELSE next_at END WHERE key = ?",
-        (f"{owner}:{ActKind.SHEET}",),
-    )
 
 
 async def request_sheet(connection: aiosqlite.Connection, job: Job, now: float) -> None:

@@ -11,7 +11,7 @@ from inference.domain.events import JobEvent
 from inference.domain.job import Job, JobState
 from inference.domain.limits import Counts
 from inference.domain.outbox import ActKind
-from inference.store.announcement import announce_removal, request_act
+from inference.store.announcement import request_act
 from inference.store.codec.quarantine import decode_job
 from inference.store.codec.rows import row_from_job
 from inference.store.erasure import Erased, erase, settle_removals
@@ -127,22 +127,13 @@ class JobStore(JobTransitions):
 
     async def remove(self, job_id: str) -> Job | None:
         """Mark a done job as removed, and request the deletion of its message."""
-
-        async def work(connection: aiosqlite.Connection) -> Job | None:
-            now = self._clock.now()
-            rows = await connection.execute_fetchall(
-                "UPDATE jobs SET removed_at = ? WHERE id = ? AND state = 'done'"
-                " AND removed_at IS NULL RETURNING *",
-                (now, job_id),
-            )
-            for row in rows:
-                job = await decode_job(connection, row, now)
-                if job is not None:
-                    await announce_removal(connection, job, now)
-                return job
-            return None
-
-        return self._published(await self._database.write("remove", work))
+        return await self._note(
+            "remove",
+            job_id,
+            "removed_at = :now",
+            "state = 'done' AND removed_at IS NULL",
+            (ActKind.CARD, ActKind.REMOVAL),
+        )
 
     async def hide(self, job_id: str) -> Job | None:
         """Mark a job that made nothing, or is being stopped, as removed; None for any other."""
