@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -23,7 +22,7 @@ from commands.options import (
     RESOLUTION,
     STEPS,
 )
-from commands.schema import Group, Kind, Option, Range, Value
+from commands.schema import NAME, Group, Kind, Option, Range, Value
 from inference.domain.capabilities import Capabilities, ModelOption, Numbers, OptionKind
 from inference.domain.spec import Mode
 
@@ -39,9 +38,6 @@ LONGEST_TEXT = 3000
 _NEUTRAL = frozenset(option.name for option in NEUTRAL_OPTIONS)
 
 _TAKEN = {word for option in (*NEUTRAL_OPTIONS, MORE) for word in (option.name, option.short)}
-
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-"""What every chat takes as the name of an option."""
 
 
 class OptionSet:
@@ -155,7 +151,7 @@ def misnamed(model: Capabilities) -> str | None:
 
 def can_be_typed(name: str) -> bool:
     """Return whether an option that is not one of ours may have a name."""
-    return name not in _TAKEN and not name.startswith(NO) and bool(_NAME.fullmatch(name))
+    return name not in _TAKEN and not name.startswith(NO) and bool(NAME.fullmatch(name))
 
 
 def _union(options: Sequence[Option]) -> Option:

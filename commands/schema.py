@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +11,9 @@ from inference.domain.spec import Mode
 
 Value = str | int | float | bool
 """A value of an option, as `parsing.values` accepts it; members of the spec's enums are text."""
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+"""What every chat takes as the name of a command or an option."""
 
 ALL_MODES = frozenset(Mode)
 VIDEO_MODES = frozenset({Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO})

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from commands.context import Command, Visibility
-from commands.schema import Option, Permission
+from commands.schema import NAME, Option, Permission
 from commands.text.messages import languages, template
 from inference.plugins.problem import PluginError
 
 LONGEST = 100
 """Characters of an explanation: Discord takes no more."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def checked(commands: Iterable[Command]) -> list[Command]:
@@ -27,7 +24,7 @@ def checked(commands: Iterable[Command]) -> list[Command]:
         if not isinstance(command, Command):
             raise PluginError(f"{type(command).__name__} is not a Command")
         for word in (command.name, command.name if command.parent is None else command.parent):
-            if not isinstance(word, str) or not _NAME.fullmatch(word):
+            if not isinstance(word, str) or not NAME.fullmatch(word):
                 raise PluginError(f"{word!r} cannot be the name of a command")
         _check_members(command)
         _check_explanation(command)

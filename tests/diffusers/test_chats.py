@@ -6,7 +6,7 @@ import av
 import pytest
 
 from bot.app import open_app
-from bot.config.sources import load_config
+from tests.fakes.both_chats import both_chats
 from tests.fakes.discord import LoopbackDiscord
 from tests.fakes.slack import LoopbackSlack
 from tests.scenario.slack_house import declared
@@ -15,27 +15,6 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SECONDS = 300.0
 WORDS = "a red fox --frames 17 --res 480p --model"
-
-
-def configured(directory, discord, slack, token, models):
-    return load_config(
-        None,
-        overrides={
-            "bot": {"data_dir": directory, "platforms": ["slack", "discord"]},
-            "discord": {
-                "token": discord.token,
-                "api_base_url": discord.api_url,
-                "gateway_url": discord.gateway_url,
-                "cdn_hosts": [discord.cdn_host],
-            },
-            "slack": {
-                "app_token": slack.app_token,
-                "bot_token": token,
-                "api_base_url": slack.api_base_url,
-            },
-            "models": {"installed": list(models), **models},
-        },
-    )
 
 
 def streams(data):
@@ -60,7 +39,8 @@ async def test_two_families_in_both_chats(tmp_path, folders):
         bob = team.add_user("bob")
         channel = team.add_channel("general", bob)
         token = team.installation.token
-        config = configured(tmp_path / "data", discord, slack, token, models)
+        sections = {"models": {"installed": list(models), **models}}
+        config = both_chats(tmp_path / "data", discord, slack, token, **sections)
         async with open_app(config):
             await discord.bot_ready()
             await slack.connected()

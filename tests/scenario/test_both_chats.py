@@ -10,9 +10,9 @@ import re
 import pytest
 
 from bot.app import open_app
-from bot.config.sources import load_config
 from bot.delivery.concurrency import Pool, tenant_limit
 from inference.jobs.input_files import DOWNLOADS_OF_TENANT
+from tests.fakes.both_chats import both_chats
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.test_discord import picture
 
@@ -31,28 +31,11 @@ MANY = 20
 
 @contextlib.asynccontextmanager
 async def bot(directory, discord, slack, bot_token):
-    config = load_config(
-        None,
-        overrides={
-            "bot": {"data_dir": directory, "platforms": ["slack", "discord"]},
-            "discord": {
-                "token": discord.token,
-                "api_base_url": discord.api_url,
-                "gateway_url": discord.gateway_url,
-                "cdn_hosts": [discord.cdn_host],
-            },
-            "slack": {
-                "app_token": slack.app_token,
-                "bot_token": bot_token,
-                "api_base_url": slack.api_base_url,
-            },
-            "queue": {"waiting_per_guild": 2 * MANY, "waiting_per_user": 2 * MANY},
-            "models": {
-                "installed": ["testcard"],
-                "testcard": {"step_seconds": 0.02, "steps": 4},
-            },
-        },
-    )
+    sections = {
+        "queue": {"waiting_per_guild": 2 * MANY, "waiting_per_user": 2 * MANY},
+        "models": {"installed": ["testcard"], "testcard": {"step_seconds": 0.02, "steps": 4}},
+    }
+    config = both_chats(directory, discord, slack, bot_token, **sections)
     async with open_app(config) as app:
         await discord.bot_ready()
         yield app

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from bot.app import open_app
-from bot.config.sources import load_config
 from inference.media.provenance import read_recipe
+from tests.fakes.both_chats import both_chats
 from tests.fakes.discord import LoopbackDiscord
 from tests.fakes.discord.entities import File
 from tests.scenario.discord_verdict import stem
@@ -43,24 +43,8 @@ def models(tmp_path_factory):
 
 @contextlib.asynccontextmanager
 async def bot(directory, discord, slack, token, models):
-    config = load_config(
-        None,
-        overrides={
-            "bot": {"data_dir": directory, "platforms": ["slack", "discord"]},
-            "discord": {
-                "token": discord.token,
-                "api_base_url": discord.api_url,
-                "gateway_url": discord.gateway_url,
-                "cdn_hosts": [discord.cdn_host],
-            },
-            "slack": {
-                "app_token": slack.app_token,
-                "bot_token": token,
-                "api_base_url": slack.api_base_url,
-            },
-            "models": {"installed": list(models), **models},
-        },
-    )
+    sections = {"models": {"installed": list(models), **models}}
+    config = both_chats(directory, discord, slack, token, **sections)
     async with open_app(config) as app:
         await discord.bot_ready()
         await slack.connected()
