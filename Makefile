@@ -47,7 +47,8 @@ test: lint $(VENV)/.dev $(VENV)/.node
 	$(PYTEST) -m "not slow"
 
 test-all: lint $(VENV)/.dev $(VENV)/.node
-	$(PYTEST) --hypothesis-profile thorough
+	rm -rf $(VENV)/.pytest
+	$(PYTEST) --hypothesis-profile thorough || { test $$? = 1 && $(BIN)/python -m tests.again; }
 
 fast: $(VENV)/.dev
 	$(PYTEST) $(FAST)
