@@ -72,7 +72,7 @@ async def test_a_job_is_asked_for_watched_and_delivered_to_the_room(config, tmp_
         [name] = [line.removeprefix("file: ") for line in heard.splitlines() if "file: " in line]
         assert (tmp_path / "data" / "lines" / name).stat().st_size > 0
 
-        await until(ada, "/press v1:delete:")  # the card offers it once the clip is known to be there
+        await until(ada, "/press v1:delete:")  # on the card once the clip is known to be there
 
         say.write(b"/rushes help\n")
         assert "/generate" in await until(ada, "/rushes help")
