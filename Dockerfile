@@ -43,7 +43,7 @@ ENV PATH=/opt/rushes/bin:$PATH \
 WORKDIR /data
 VOLUME /data
 STOPSIGNAL SIGTERM
-# Ready is who has started everything and does not stop. Weights are read after that, by the worker.
+# What /readyz says. Weights are read after the start, by the worker.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 CMD ["rushes", "health"]
 ENTRYPOINT ["rushes"]
 CMD ["run", "--config", "/etc/rushes/config.toml"]

@@ -19,8 +19,8 @@ class Health:
     """
 
     def __init__(self) -> None:
-        self.ready = False
-        """Whether everything was started and nothing is being stopped."""
+        self.started = False
+        """Whether everything was started and nothing is being stopped; see `bot.readiness`."""
         self.reconnects: Counter[str] = Counter()
         """How often a platform was connected again, by its name."""
         self._problems: dict[str, str] = {}

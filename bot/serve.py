@@ -45,7 +45,7 @@ async def run(config: Config) -> int:
         connecting = asyncio.create_task(_announce(app))
         await stop.wait()
         connecting.cancel()
-        app.services.health.ready = False
+        app.services.health.started = False
         notify("STOPPING=1")
         await settle(app)
     _log.info("rushes.stopped")
@@ -74,7 +74,7 @@ async def _announce(app: App) -> None:
     """Log that everything runs, and which chats are connected, once that is known."""
     await app.supervisor.first_attempts(FIRST_CONNECTIONS_SECONDS)
     connected = app.supervisor.connected
-    app.services.health.ready = True
+    app.services.health.started = True
     notify("READY=1", f"STATUS=connected: {', '.join(connected) or 'none'}")
     _log.info(
         "rushes.ready",

@@ -52,7 +52,9 @@ def add_subcommands(
     examining.add_argument("--offline", action="store_true", help=help_of("cli.doctor.offline"))
     examining.add_argument("--bundle", type=Path, metavar="FILE", help=help_of("cli.doctor.bundle"))
     asking = add(known, "cli.verb.health", health)
-    asking.add_argument("--strict", action="store_true", help=help_of("cli.health.strict"))
+    exit_code = asking.add_mutually_exclusive_group()
+    exit_code.add_argument("--strict", action="store_true", help=help_of("cli.health.strict"))
+    exit_code.add_argument("--live", action="store_true", help=help_of("cli.health.live"))
     configuring = add(known, "cli.verb.config", None).add_subparsers(metavar="WHAT", required=True)
     add(configuring, "cli.verb.config.show", config_show)
     completing = add(known, "cli.verb.completion", partial(completion, whole))
@@ -60,7 +62,7 @@ def add_subcommands(
 
 
 def health(options: argparse.Namespace) -> int:
-    """Print whether the running Rushes is ready, and its problems."""
+    """Print whether the running Rushes is ready, and its problems; 1 where `/readyz` says 503."""
     from bot.control.client import connect
 
     locale = language(options.lang)
@@ -68,14 +70,15 @@ def health(options: argparse.Namespace) -> int:
 
     async def ask() -> int:
         async with connect(config.bot.data_dir) as client:
-            found = await client.health()
-        for problem in found.problems.values():
+            found = await client.health(locale)
+        for problem in {**found.problems, **found.reasons}.values():
             _print(problem)
-        if not found.ready:
-            _print(text("cli.health.not_ready", locale))
-        elif not found.problems:
+        if found.ready:
             _print(text("cli.health.ready", locale, platforms=", ".join(found.platforms)))
-        return 0 if found.ready and not (options.strict and found.problems) else 1
+        else:
+            _print(text("cli.health.not_ready", locale))
+        fine = options.live or (found.ready and not (options.strict and found.problems))
+        return 0 if fine else 1
 
     return run_async(ask())
 

@@ -90,10 +90,12 @@ class Health:
     """Answer of `GET /v1/health`."""
 
     ready: bool
-    """Everything was started, and nothing is being stopped."""
+    """What `/readyz` says."""
+    reasons: Mapping[str, str]
+    """Why not: one sentence by key."""
     platforms: tuple[str, ...]
     problems: Mapping[str, str]
-    """One sentence by key."""
+    """One sentence by key, whether it is a reason or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +130,21 @@ class ControlClient:
         self._session = session
         self._data_directory = data_directory
 
-    async def health(self) -> Health:
+    async def health(self, language: str | None = None) -> Health:
         """Return whether the process is ready, and its problems.
+
+        Args:
+            language: Of its sentences; None for the process's own.
 
         Raises:
             UserError: `control.not_running` or `control.lost`.
         """
-        data = await self._json("GET", "/v1/health")
+        query = {} if language is None else {"language": language}
+        data = await self._json("GET", "/v1/health", params=query)
         return Health(
             # A process of before an update says nothing about it.
             ready=data.get("ready", True),
+            reasons=data.get("reasons", {}),
             platforms=tuple(data["platforms"]),
             problems=data["problems"],
         )

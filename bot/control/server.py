@@ -36,6 +36,7 @@ from bot.control.job_report import job_report, posted_file
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from bot.http.mcp.tools import Tools, Visit
 from bot.http.platform import SECONDS_PER_DAY
+from bot.readiness import lasting, unready
 from bot.terminal.form import as_card
 from bot.terminal.platform import NAME, Address, TerminalPlatform, tenant_of
 from commands.caller import Caller, Channel
@@ -231,12 +232,14 @@ class _Control:
                 pass  # the listener has gone
         return response
 
-    async def _health(self, _: web.Request) -> web.Response:
-        problems = dict(self._app.services.health.problems)
+    async def _health(self, request: web.Request) -> web.Response:
+        services, locale = self._app.services, self._locale(request.query.get("language"))
+        problems, reasons = lasting(services, locale), await unready(services, locale)
         return web.json_response(
             {
-                "status": "problem" if problems else "ok",
-                "ready": self._app.services.health.ready,
+                "status": "problem" if problems or reasons else "ok",
+                "ready": not reasons,
+                "reasons": reasons,
                 "platforms": list(self._app.platforms),
                 "problems": problems,
             }

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from bot.config.sections import Config
 from bot.control.client import connect
-from bot.doctor.findings import Finding, failed, ok, warn
+from bot.doctor.findings import Finding, fail, failed, ok, warn
 from bot.plugin_report import PluginState, report
 from bot.preflight import problems
+from bot.readiness import ON_PURPOSE
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.engines.registry import WEIGHTS_CODES
 
@@ -54,19 +55,25 @@ def plugins(config: Config | None = None) -> Iterator[Finding]:
         yield ok("plugins", code, names=names)
 
 
-async def running(loaded: Config) -> list[Finding]:
-    """Ask the running process, if there is one, for its problems."""
+async def running(loaded: Config, locale: str | None = None) -> list[Finding]:
+    """Ask the running process, if there is one, whether it is ready, and for its problems.
+
+    Args:
+        loaded: Says where it is.
+        locale: Language of its sentences; None for the process's own.
+    """
     try:
         async with connect(loaded.bot.data_dir) as client:
-            health = await client.health()
+            health = await client.health(locale)
     except UserError as error:
         if error.code == "control.not_running":
             return [ok("running", "doctor.running.no")]
         return [failed("running", error)]
-    found = [
-        warn("running", "doctor.running.problem", key=key, problem=problem)
-        for key, problem in health.problems.items()
-    ]
-    if not health.ready:
+    found = []
+    for key, problem in {**health.problems, **health.reasons}.items():
+        broken = key in health.reasons and key not in ON_PURPOSE
+        tell = fail if broken else warn
+        found.append(tell("running", "doctor.running.problem", key=key, problem=problem))
+    if not health.ready and not health.reasons:  # of before an update
         found.append(warn("running", "cli.health.not_ready"))
     return found or [ok("running", "cli.health.ready", platforms=", ".join(health.platforms))]

@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.health import Health
 from bot.platform import Services
+from bot.readiness import unready
 from inference.domain.job import JobState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -86,7 +87,7 @@ class Metrics:
         self._memory = gauge("children_resident_memory_bytes", "Of workers and the media process")
         self._losses = gauge("worker_losses", "Times that a worker was lost with a job it had")
         self._problems = gauge("problems", "Problems that are known right now", "area")
-        self._ready = gauge("ready", "Whether everything was started and nothing is stopping")
+        self._ready = gauge("ready", "Whether /readyz says so")
         self._draining = gauge("draining", "Whether no new job is accepted")
         self._without_worker = gauge("without_worker", "Whether no worker starts")
 
@@ -110,6 +111,7 @@ class Metrics:
         """
         await self._read(services)
         self._read_health(services.health)
+        self._ready.set(not await unready(services, services.language))
         self._draining.set(services.jobs.draining)
         self._without_worker.set(services.jobs.without_worker)
         self._restarts.set(services.jobs.worker_restarts)
@@ -121,7 +123,6 @@ class Metrics:
         self._problems.clear()
         for key in health.problems:
             self._problems.labels(key.partition(".")[0]).inc()
-        self._ready.set(health.ready)
         for platform, count in health.reconnects.items():
             self._reconnects.labels(platform).set(count)
 

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
-
-import aiosqlite
 from aiohttp import web
 
 from bot.http.metrics import CONTENT_TYPE, Metrics
 from bot.platform import Services
-from commands.options import IMAGE
-from commands.specs.layers import (
-    COMMAND,
-    Layer,
-)
-from commands.specs.resolve import resolve
-from commands.text.messages import error_text, text
-from inference.domain.capabilities import Capabilities
-from inference.domain.errors import StoreError, UserError
-from inference.domain.reference import FromParent, Kept
-from inference.domain.spec import Mode
-
-CONNECTION = ".connection"
-"""How the key of a platform's problem ends that cannot be reached; see `bot.supervision`."""
-
-WRITE_SECONDS = 5.0
-"""After this the database counts as one that cannot be written."""
+from bot.readiness import unready
 
 
 class Probes:
@@ -48,64 +28,10 @@ class Probes:
         return web.json_response({"status": "ok"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        reasons = await self.reasons()
+        reasons = await unready(self._services, self._services.language)
         body = {"status": "not ready" if reasons else "ok", "reasons": reasons}
         return web.json_response(body, status=503 if reasons else 200)
 
     async def _page(self, _: web.Request) -> web.Response:
         page = await self._metrics.page(self._services)
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
-
-    async def reasons(self) -> dict[str, str]:
-        """Return a sentence by key for each reason why this process is not ready.
-
-        What troubles a part only, such as one workspace or the backups, is no reason.
-        """
-        services, locale = self._services, self._services.language
-        problems = services.health.problems.items()
-        reasons = {key: problem for key, problem in problems if key.endswith(CONNECTION)}
-        if not services.health.ready:
-            reasons["process"] = text("health.not_ready", locale)
-        if services.jobs.draining:
-            reasons["queue"] = text("health.draining", locale)
-        if services.jobs.without_worker:
-            reasons["worker"] = text("health.no_worker", locale)
-        for model in services.installation.models:
-            if (error := self._unable(model)) is not None:
-                reasons[f"model.{model.name}"] = error_text(error, locale)
-        try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await services.database.write("probe", _touch)
-        except TimeoutError:
-            reasons["database"] = text("health.database_slow", locale)
-        except StoreError as error:
-            reasons["database"] = error_text(error, locale)
-        return reasons
-
-    def _unable(self, model: Capabilities) -> UserError | None:
-        """Return what keeps the workers from the least that a model makes."""
-        installation = self._services.installation
-        if problem := installation.problem(model.name):
-            return problem
-        resolution, aspect = min(model.sizes, key=lambda key: model.sizes[key].width)
-        least = {"resolution": resolution.value, "aspect": aspect.value}
-        layer = Layer(name=COMMAND, values={"model": model.name, **least})
-        references = {} if _from_words(model) else {IMAGE.name: FromParent(Kept.RESULT)}
-        try:
-            spec = resolve("a", (replace(layer, references=references),), installation).spec
-        except UserError:  # no default of its own: nothing is known of its memory
-            return None
-        try:
-            installation.check(spec)
-        except UserError as error:
-            return error
-        return None
-
-
-def _from_words(model: Capabilities) -> bool:
-    return bool(model.modes & {Mode.TEXT_TO_VIDEO, Mode.TEXT_TO_IMAGE})
-
-
-async def _touch(connection: aiosqlite.Connection) -> None:
-    """Write what changes nothing: SQLite takes the lock and says if it cannot."""
-    await connection.execute("UPDATE counters SET value = value WHERE name = 'no such counter'")

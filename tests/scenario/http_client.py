@@ -101,7 +101,7 @@ async def serving(config):
         async with asyncio.timeout(SECONDS):
             while not platform.connected:  # noqa: ASYNC110 - that of a platform
                 await asyncio.sleep(0.01)
-        app.services.health.ready = True
+        app.services.health.started = True
         yield Serving(
             app=app, directory=config.bot.data_dir, url=f"http://127.0.0.1:{platform.port}"
         )

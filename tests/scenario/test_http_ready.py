@@ -13,8 +13,11 @@ import sys
 import psutil
 import pytest
 
-from bot import supervision
-from bot.http import probes
+from bot import readiness, supervision
+from bot.cli.parser import main
+from bot.control.server import serve_control
+from bot.doctor import configuration
+from bot.doctor.findings import Level
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
 from tests.fakes.discord import LoopbackDiscord
@@ -46,9 +49,9 @@ async def until(house, *reasons: str) -> None:
 async def test_ready_means_that_everything_is(house, monkeypatch):
     services = house.app.services
     assert await asked(house) == (200, {})
-    services.health.ready = False
+    services.health.started = False
     assert set((await asked(house))[1]) == {"process"}
-    services.health.ready = True
+    services.health.started = True
     await services.jobs.drain()
     assert set((await asked(house))[1]) == {"queue"}
     await services.jobs.resume()
@@ -57,13 +60,69 @@ async def test_ready_means_that_everything_is(house, monkeypatch):
     services.health.clear("discord.connection")
     services.health.report("slack.T012AB", "One workspace has no valid token.")  # others are served
     assert (await asked(house))[0] == 200
-    monkeypatch.setattr(probes, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(readiness, "WRITE_SECONDS", 0.2)
     with sqlite3.connect(house.directory / "rushes.sqlite3", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         assert set((await asked(house))[1]) == {"database"}
         other.execute("ROLLBACK")
     other.close()
     await until(house)
+
+
+async def test_the_command_line_and_metrics_say_what_readyz_says(house, monkeypatch, capsys):
+    """`rushes health` is the health check of containers, and a load balancer asks `/readyz`."""
+    services = house.app.services
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+    async def healthy(*flags) -> tuple[int, str]:
+        arguments = ["health", "--data-dir", str(house.directory), *flags]
+        code = await asyncio.to_thread(main, arguments)
+        status, reasons = await asked(house)
+        said = capsys.readouterr().out
+        assert all(reason in said for reason in reasons.values())
+        assert ("Ready" in said) <= (status == 200)
+        async with house.session() as session, session.get("/metrics") as page:
+            assert f"rushes_ready {float(status == 200)}" in await page.text()
+        if "--live" not in flags:
+            assert code == (0 if status == 200 else 1)
+        return code, said
+
+    async with serve_control(house.app):
+        assert await healthy() == (0, "Ready: http, terminal.\n")
+        services.health.started = False
+        assert await healthy() == (1, "Rushes is starting or stopping.\nNot ready.\n")
+        services.health.started = True
+        await services.jobs.drain()
+        assert await healthy() == (1, "No new jobs are accepted.\nNot ready.\n")
+        assert (await healthy("--live"))[0] == 0  # a restart would mend nothing
+        found = await configuration.running(house.app.config)
+        assert [(one.level, one.text("en")) for one in found] == [
+            (Level.WARN, "No new jobs are accepted.")
+        ]
+        await services.jobs.resume()
+        services.health.report("discord.connection", "Discord is away.")
+        assert await healthy() == (1, "Discord is away.\nNot ready.\n")
+        [found] = await configuration.running(house.app.config)
+        assert (found.level, found.text("en")) == (Level.FAIL, "Discord is away.")
+        services.health.clear("discord.connection")
+        services.health.report("slack.T012AB", "One workspace has no valid token.")
+        assert await healthy() == (0, "One workspace has no valid token.\nReady: http, terminal.\n")
+        services.health.clear("slack.T012AB")
+
+
+async def test_health_and_doctor_say_that_the_queue_is_paused(house, monkeypatch, capsys):
+    """Jobs are accepted, so this is no reason to be unready, but nothing is rendered."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    health = ["health", "--data-dir", str(house.directory)]
+    await house.app.services.jobs.pause()
+    async with serve_control(house.app):
+        assert (await asked(house))[0] == 200
+        assert await asyncio.to_thread(main, health) == 0
+        assert "paused" in capsys.readouterr().out
+        assert await asyncio.to_thread(main, [*health, "--strict"]) == 1
+        [found] = await configuration.running(house.app.config)
+        assert found.level is Level.WARN
+        assert "paused" in found.text("en")
 
 
 @pytest.mark.slow
