@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from commands.installation import Installation
 from commands.options import IMAGE, MODEL
+from commands.refusal import Refusal
 from commands.schema import Value
 from commands.specs.layers import (
     COMMAND,
@@ -53,15 +55,39 @@ def _refusal(
     """Return why a model cannot do it, with or without an image to begin with."""
     refusals = []
     for image in ({}, {IMAGE.name: "-"}):
-        layers = (
-            Layer(name=COMMAND, values={MODEL.name: model.name, **image}, asked=True),
+        values = {MODEL.name: model.name, **image}
+        layers = [
+            Layer(name=COMMAND, values=values, asked=True),
             Layer(name=TYPED, values={**options, MODEL.name: model.name}, asked=True),
-        )
-        try:
-            resolve("-", layers, installation, seed=lambda: _ANY_SEED)
-        except UserError as error:
-            refusals.append(error)
-        else:
+        ]
+        refusal = _resolve_error(layers, installation)
+        if refusal is None:
             return None
+        refusals.append(refusal)
     needs_image = refusals[0].code == "model.needs_image"
     return refusals[1] if needs_image else refusals[0]
+
+
+def _resolve_error(layers: Sequence[Layer], installation: Installation) -> UserError | None:
+    """Return why a render cannot have what was asked for, or None.
+
+    What an effect takes beside its switch is fine by itself: it waits for a render with the effect.
+    """
+    while True:
+        try:
+            resolve("-", layers, installation, seed=lambda: _ANY_SEED)
+        except Refusal as refusal:
+            if refusal.code != "effect.off":
+                return refusal
+            [idle] = refusal.offers
+            layers = [
+                replace(
+                    layer,
+                    values={name: each for name, each in layer.values.items() if name not in idle},
+                )
+                for layer in layers
+            ]
+        except UserError as error:
+            return error
+        else:
+            return None

@@ -22,15 +22,17 @@ from bot.plugins.loader import gather
 from bot.testing import open_terminal
 from commands.actions import Action, ButtonId
 from commands.caller import Caller, Channel
+from commands.policy.legality import check_options
 from commands.run import execute, press
 from commands.specs.layers import (
     COMMAND,
+    FROM_PRESET,
     Layer,
 )
 from commands.specs.resolve import resolve
 from commands.text.card import plain
 from inference.domain.effect_use import EffectUse
-from inference.domain.errors import Cancelled, EngineError
+from inference.domain.errors import Cancelled, EngineError, UserError
 from inference.domain.reference import Prepared
 from inference.domain.render import Stage
 from inference.domain.spec import Spec
@@ -270,6 +272,25 @@ def test_an_effect_is_chosen_by_its_option_and_counted(painted, config_of):
     added = CostModel().seconds(spec, model) - CostModel().seconds(resolved().spec, model)
     size = model.sizes[spec.resolution, spec.aspect]
     assert added == pytest.approx(0.5 * size.width * size.height / 1e6 * spec.total_frames)
+
+
+def test_a_preset_or_default_may_hold_what_an_effect_takes_beside_its_switch(painted, config_of):
+    installation = factories.described(config_of())
+    kept = {"paint-trouble": "keep"}
+    check_options(kept, installation)
+    check_options({"paint-trouble": "keep", "frames": 49}, installation)
+    with pytest.raises(UserError, match="value"):
+        check_options({"paint-trouble": "keep", "frames": 49, "paint": 999}, installation)
+
+    def resolved(**values):
+        layers = [
+            Layer(name=FROM_PRESET, values=kept),
+            Layer(name=COMMAND, values=values, asked=True),
+        ]
+        return resolve("a fox", layers, installation).spec.effects
+
+    assert resolved() == ()
+    assert resolved(paint=9)[0].values == {"paint": 9, "paint-trouble": "keep"}
 
 
 def address_of(colour):
