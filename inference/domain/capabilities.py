@@ -82,6 +82,22 @@ class ModelOption:
                 f"{self.name}: its default {self.default} is not from {least} to {most}"
             )
 
+    def takes(self, value: object) -> bool:
+        """Return whether a stored value is legal; pictures and texts are judged elsewhere."""
+        match self.kind:
+            case OptionKind.FLAG:
+                return isinstance(value, bool)
+            case OptionKind.CHOICE:
+                return value in self.choices
+            case OptionKind.INTEGER | OptionKind.NUMBER:
+                kinds = int if self.kind is OptionKind.INTEGER else int | float
+                if not isinstance(value, kinds) or isinstance(value, bool):
+                    return False
+                above = self.lowest is None or value >= self.lowest
+                return above and (self.highest is None or value <= self.highest)
+            case OptionKind.TEXT | OptionKind.IMAGE:
+                return isinstance(value, str)
+
 
 def is_modes(value: object) -> bool:
     """Return whether something is a set of modes."""

@@ -52,7 +52,8 @@ class EffectChain:
             nothing can stop it but the end of the process.
 
     Raises:
-        EngineError: `effect.missing`: one is not installed; `effect.failed`: one cannot be made.
+        EngineError: `effect.missing`: one is not installed; `effect.changed`: the release that is
+            installed now takes a value no more; `effect.failed`: one cannot be made.
     """
 
     def __init__(
@@ -83,19 +84,21 @@ class EffectChain:
             cancelled=lambda: cancel.cancelled,
         )
         self._links: list[tuple[EffectUse, Effect, EffectContext]] = []
-        for use, entry in zip(uses, entries, strict=True):
+        for stored, entry in zip(uses, entries, strict=True):
+            use = _current(stored, entry)
             own = replace(
                 context,
-                values={
-                    option.name: use.values.get(option.name, option.default)
-                    for option in entry.options
-                    if option.name not in use.pictures
-                },
+                values=use.values,
                 pictures={name: _read(pictures[name]) for name in use.pictures},
                 config=entry.config,
             )
             made = self._guarded(use, partial(entry.make, own))
             self._links.append((use, made, own))
+
+    @property
+    def uses(self) -> tuple[EffectUse, ...]:
+        """What is applied, in order: with the releases that are installed, and all their values."""
+        return tuple(use for use, _effect, _context in self._links)
 
     def applied(
         self, chunks: Iterable[FrameChunk], report: Callable[[int], None]
@@ -179,6 +182,31 @@ def _entry(use: EffectUse, effects: Effects) -> EffectEntry:
     if entry is None:
         raise EngineError("effect.missing", effect=use.name, package=use.package)
     return entry
+
+
+def _current(use: EffectUse, entry: EffectEntry) -> EffectUse:
+    """Return a stored use as the installed release of its plugin takes it.
+
+    A job that waits while a plugin is upgraded keeps its values. New options have their default.
+
+    Raises:
+        EngineError: `effect.changed`.
+    """
+    values = {
+        option.name: use.values.get(option.name, option.default)
+        for option in entry.options
+        if option.name not in use.pictures
+    }
+    for option in entry.options:
+        if option.name in use.values and not option.takes(value := use.values[option.name]):
+            raise EngineError(
+                "effect.changed",
+                effect=use.name,
+                package=entry.package,
+                option=f"--{option.name}",
+                value=value,
+            )
+    return replace(use, package=entry.package, version=entry.version, values=values)
 
 
 def _failed(use: EffectUse, problem: str) -> EngineError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -38,6 +38,7 @@ from inference.workers.executor import RenderTask
 from inference.workers.previews import Previews
 
 if TYPE_CHECKING:
+    from inference.domain.effect_use import EffectUse
     from inference.domain.spec import OptionValue, Size, Spec
     from inference.engines.base import Engine, FrameChunk, Still
 
@@ -166,6 +167,7 @@ def render_task(
         job=task.job_id,
         hung=hung,
     )
+    task = replace(task, recipe=_with_effects(task.recipe, chain.uses))
     task.directory.mkdir(parents=True, exist_ok=True)
     previews = Previews(task.directory)
     progress = _Progress(task, previews, report)
@@ -223,6 +225,16 @@ def render_task(
         latents_sha256=_keep(kept[0], task.directory) if kept else None,
     )
     return fault.at_report(manifest, task.directory)
+
+
+def _with_effects(recipe: dict[str, Any], uses: Iterable[EffectUse]) -> dict[str, Any]:
+    """Return a recipe that names the releases and values of its effects as they are applied."""
+    applied = {
+        use.name: {"package": use.package, "version": use.version, "values": dict(use.values)}
+        for use in uses
+    }
+    effects = [each | applied.get(each["name"], {}) for each in recipe.get("effects", ())]
+    return recipe | {"effects": effects} if effects else recipe
 
 
 def _leave_out(recipe: dict[str, Any], switch: str) -> None:

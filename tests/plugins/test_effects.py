@@ -7,7 +7,7 @@ import base64
 import io
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import invalidate_caches
 
 import av
@@ -254,6 +254,52 @@ async def test_effects_come_in_their_order_with_their_pictures_on_images_too(pai
     with Image.open(made.directory / "image.png") as still:
         assert still.convert("RGB").getpixel((300, 100)) == (10, 20, 250)
     assert (caught.value.code, caught.value.params["package"]) == ("effect.missing", "rushes-gone")
+
+
+@pytest.mark.process
+async def test_a_queued_job_keeps_its_values_when_its_effect_is_upgraded_before_it_is_rendered(
+    painted, tmp_path
+):
+    new = """
+            ModelOption(
+                name="paint-speed", kind=OptionKind.INTEGER, default=3, lowest=1, highest=9,
+                texts={"en": "New."},
+            ),
+    """
+    text = PAINT.replace("highest=255", "highest=150").replace("options=(", "options=(" + new, 1)
+    text = text.replace('choices=TROUBLES, default="none"', 'choices=TROUBLES, default="raise"')
+    shutil.rmtree(painted / "rushes_paint-1.0.dist-info")
+    effects = {"paint": "PAINT", "copy": "COPY"}
+    packages.make(painted, "rushes_paint", text, version="2.0", effects=effects)
+    invalidate_caches()
+    async with slot_of(gather()) as slot:
+        kept = task(tmp_path, effects=(use(red=120),))
+        kept.recipe["effects"] = [asdict(use(red=120))]
+        await slot.render(kept, lambda _: None)
+        for number, (use_now, option, value) in enumerate(
+            [
+                (use(red=200), "--paint", 200),
+                (use(red="much"), "--paint", "much"),
+                (use("gone", red=120), "--paint-trouble", "gone"),
+            ]
+        ):
+            with pytest.raises(EngineError) as caught:
+                await slot.render(
+                    task(tmp_path, f"JOB{number:05}", effects=(use_now,)), lambda _: None
+                )
+            assert caught.value.code == "effect.changed"
+            assert caught.value.params == {
+                "effect": "paint",
+                "package": "rushes_paint",
+                "option": option,
+                "value": value,
+            }
+            assert not caught.value.transient
+    pixels = frames_of(kept.directory / "clip.mp4").astype(int)
+    assert np.abs(pixels[:, 100:200, 200:400] - (120, 0, 0)).max() < 16
+    [named] = read_recipe(kept.directory / "clip.mp4")["effects"]
+    assert named["version"] == "2.0"
+    assert named["values"] == {"paint": 120, "paint-trouble": "none", "paint-speed": 3}
 
 
 def test_an_effect_is_chosen_by_its_option_and_counted(painted, config_of):
