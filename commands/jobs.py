@@ -6,10 +6,11 @@ what every implementation promises.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from inference.domain.job import Job, Order
+from inference.domain.job import Job, JobState, Order
 from inference.domain.quota import Quota, Usage
 from inference.domain.render import Progress
 from inference.domain.spec import Mode, Spec
@@ -87,6 +88,12 @@ class Read(Protocol):
 
     async def together(self, job: Job) -> list[Job]:
         """Return the jobs of a job's batch, itself among them, in their order."""
+        ...
+
+    async def wait_past(
+        self, jobs: Iterable[Job], states: Collection[JobState], *, seconds: float
+    ) -> list[Job]:
+        """Return jobs as they are once none is in one of these states, or when time is up."""
         ...
 
     async def waiting(self, tenant: str) -> list[Job]:

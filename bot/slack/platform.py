@@ -172,7 +172,7 @@ class SlackPlatform:
             services=services,
             installations=installations,
             channels=channels,
-            gateway=CommandGateway(services, people, channels, self._clock),
+            gateway=CommandGateway(services, people, channels),
             answers=Answers(self._calls, self._poster, self._prefix),
             calls=self._calls,
             prefix=self._prefix,

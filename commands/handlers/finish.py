@@ -51,7 +51,7 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     rules = await allowed(call)
     check_press(call.caller, job, rules)
     model = call.installation.model(job.spec.model)
-    _check_draft(job)
+    job = await _made_draft(call, job)
     full = within_caps(_resolved(call, job, rules.layers()), call.caller, rules)
     spec = full.spec
     alike = all(getattr(spec, name) == getattr(job.spec, name) for name in _SHAPE)
@@ -70,19 +70,20 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     return await place_order(call, replace(full, spec=spec, origins=origins), rules, parent=job.id)
 
 
-def _check_draft(job: Job) -> None:
-    """Check that a job made a draft.
+async def _made_draft(call: Call, job: Job) -> Job:
+    """Return a job that made a draft, once that is posted.
 
     Raises:
         UserError: `job.no_draft`, `job.posting_now`, `job.unfinished` or `job.made_nothing`.
     """
     if not job.spec.draft:
         raise UserError("job.no_draft", job=job.id)
-    queue.check_posted(job)
+    job = await queue.posted(call, job)
     if not job.ended:
         raise UserError("job.unfinished", job=job.id)
     if job.state is not JobState.DONE:
         raise UserError("job.made_nothing", job=job.id)
+    return job
 
 
 def _resolved(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:

@@ -19,6 +19,9 @@ from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED, WAI
 _OVERRULED = frozenset({ASSISTANT, CAPPED, LANGUAGE, MEMORY})
 """Origins of values that are not what the requester asked for."""
 
+PREPARED_SECONDS = 60.0
+"""How long an edit waits for a job that is being prepared: it is not sent again."""
+
 
 async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | None:
     """Change a waiting job to the new text of its message.
@@ -34,6 +37,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
     Raises:
         UserError: What the message says now is not possible; the job is as it was.
     """
+    job = await repeat.prepared(call, job, seconds=PREPARED_SECONDS)
     known = call.installation.options
     brings_image = not known.pictures.isdisjoint(call.options)
     kept = repeat.references_of(call, job)  # files of a message do not change with its words

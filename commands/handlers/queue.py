@@ -34,7 +34,12 @@ LINE_LENGTH = 60
 _TOLD = (CancelOutcome.CANCELLING, CancelOutcome.CANCELLED, CancelOutcome.TOO_LATE)
 """Of several outcomes, the first one of these is told."""
 
-_RUNNING = frozenset({JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING})
+_POSTING = frozenset({JobState.FINISHING, JobState.DELIVERING})
+
+_RUNNING = _POSTING | {JobState.RUNNING}
+
+POSTED_SECONDS = 2.0
+"""How long who presses is kept waiting for a result that is just being posted."""
 
 
 async def queue(call: Call) -> Card:
@@ -147,20 +152,22 @@ async def remove_job(call: Call, job: Job) -> Card:
         UserError: `job.not_yours`, `job.posting_now` or `job.nothing_to_remove`.
     """
     check_owner(call, job)
-    check_posted(job)
+    job = await posted(call, job)
     if not await call.jobs.remove(job.id, tenant=call.channel.tenant):
         raise UserError("job.nothing_to_remove", job=job.id)
     return replies.note("remove.removed", call.locale, job=job.id)
 
 
-def check_posted(job: Job) -> None:
-    """Check that a result is not just being posted: its message may be there a little earlier.
+async def posted(call: Call, job: Job) -> Job:
+    """Return a job once its result is posted: people press as soon as they see the message.
 
     Raises:
-        UserError: `job.posting_now`.
+        UserError: `job.posting_now`: it takes longer.
     """
-    if job.state in {JobState.FINISHING, JobState.DELIVERING}:
+    [job] = await call.jobs.wait_past([job], _POSTING, seconds=POSTED_SECONDS)
+    if job.state in _POSTING:
         raise UserError("job.posting_now", job=job.id)
+    return job
 
 
 def check_owner(call: Call, job: Job) -> None:

@@ -46,6 +46,9 @@ from inference.domain.job import RANDOM, TYPED, UNPREPARED, WAITING, Job, JobSta
 from inference.domain.reference import FromParent, Kept, Reference, inherited
 from inference.domain.spec import SEEDS, Mode, Resolution, Spec
 
+PREPARED_SECONDS = 10.0
+"""How long a form is kept waiting for a job that is being prepared; what is in it would be lost."""
+
 
 async def again(
     call: Call,
@@ -135,10 +138,11 @@ async def edit(
         pictures: Those that came with it, by option; all others of the job stay.
 
     Raises:
-        UserError: What the form says is not possible, or the job is being prepared right now.
+        UserError: What the form says is not possible, or the job is still being prepared.
     """
     rules = await allowed(call)
     check_press(call.caller, job, rules)
+    job = await prepared(call, job, seconds=PREPARED_SECONDS)
     call.installation.check_effects(job.spec)
     changed = {name: str(call.changes.get(name) or "") for name in values if name in call.changes}
     form = forms.options({**values, **changed}, call.installation.options)
@@ -157,6 +161,13 @@ async def edit(
         if revised is not None:
             return revised
     return await place_repeat(call, resolved, rules, job)
+
+
+async def prepared(call: Call, job: Job, *, seconds: float) -> Job:
+    """Return a job once it and those that were asked for with it are prepared, or time is up."""
+    together = await call.jobs.together(job)
+    together = await call.jobs.wait_past(together, UNPREPARED, seconds=seconds)
+    return next(each for each in together if each.id == job.id)
 
 
 async def revise(call: Call, job: Job, resolved: Resolved, rules: Rules) -> Revised | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from inference.domain.job import WAITING, JobState
+from inference.domain.job import WAITING, Job, JobState
 from inference.domain.render import Progress
 
 MAX_PENDING = 1000
@@ -50,3 +50,38 @@ class EventBus:
             yield queue
         finally:
             self._queues.discard(queue)
+
+    async def wait_past(
+        self,
+        job_ids: Iterable[str],
+        states: Collection[JobState],
+        *,
+        read: Callable[[str], Awaitable[Job]],
+        seconds: float,
+    ) -> list[Job]:
+        """Return jobs as they are once none is in one of these states, or when time is up.
+
+        Args:
+            job_ids: The jobs.
+            states: What they are expected to leave.
+            read: Reads a job.
+            seconds: How long they are waited for at most.
+        """
+        wanted = list(job_ids)
+        deadline = asyncio.get_running_loop().time() + seconds
+        with self.subscribe() as moves:
+            while True:
+                jobs = [await read(job_id) for job_id in wanted]
+                if not any(job.state in states for job in jobs):
+                    return jobs
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await next_move(moves, wanted)
+                except TimeoutError:
+                    return jobs
+
+
+async def next_move(moves: asyncio.Queue[JobEvent], job_ids: Collection[str]) -> None:
+    """Wait until something happened to one of some jobs."""
+    while (await moves.get()).job_id not in job_ids:
+        pass

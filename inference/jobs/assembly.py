@@ -161,6 +161,7 @@ async def open_core(
             refinements=refinements,
             guard=judge,
             capabilities=capabilities,
+            events=events,
             limits=limits,
             clock=clock,
         )

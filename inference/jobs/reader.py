@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import NotFound
+from inference.domain.events import EventBus
 from inference.domain.job import Job, JobState
 from inference.domain.quota import Usage
 from inference.domain.render import Progress
@@ -38,6 +39,7 @@ class JobReader:
         outlooks: Outlooks,
         dispatcher: Dispatcher,
         capabilities: Callable[[str], Capabilities],
+        events: EventBus,
     ) -> None:
         self._jobs = store
         self._history = history
@@ -48,6 +50,7 @@ class JobReader:
         self._outlooks = outlooks
         self._dispatcher = dispatcher
         self._capabilities = capabilities
+        self._events = events
         self._forecast = QueueForecast(queue)
 
     async def get(self, job_id: str, *, tenant: str) -> Job:
@@ -64,6 +67,21 @@ class JobReader:
     async def together(self, job: Job) -> list[Job]:
         """Return the jobs of a job's batch, itself among them, in their order."""
         return [job] if job.batch is None else await self._jobs.batch(job.batch)
+
+    async def wait_past(
+        self, jobs: Iterable[Job], states: Collection[JobState], *, seconds: float
+    ) -> list[Job]:
+        """Return jobs as they are once none is in one of these states, or when time is up.
+
+        Raises:
+            NotFound: `job.unknown`: one was deleted.
+        """
+        tenants = {job.id: job.tenant for job in jobs}
+
+        async def read(job_id: str) -> Job:
+            return await self.get(job_id, tenant=tenants[job_id])
+
+        return await self._events.wait_past(tenants, states, read=read, seconds=seconds)
 
     async def by_key(self, key: str, *, tenant: str) -> Job | None:
         """Return the tenant's job that a request made, by the request's idempotency key."""

@@ -18,6 +18,7 @@ from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import AssistantError, StoreError, UserError
+from inference.domain.events import EventBus
 from inference.domain.job import WAITING, Job, JobState, Order
 from inference.domain.limits import Counts, QueueLimits, admit_length
 from inference.domain.quota import Quota, Usage, admit_cost
@@ -72,6 +73,7 @@ class JobService(JobReader):
         refinements: RefinementCache,
         guard: Guard,
         capabilities: Callable[[str], Capabilities],
+        events: EventBus,
         limits: QueueLimits,
         clock: Clock,
     ) -> None:
@@ -85,6 +87,7 @@ class JobService(JobReader):
             outlooks=outlooks,
             dispatcher=dispatcher,
             capabilities=capabilities,
+            events=events,
         )
         self._store = store
         self._preparer = preparer

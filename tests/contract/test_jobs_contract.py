@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import replace
 
@@ -208,6 +209,43 @@ async def test_usage_tells_what_is_reserved_and_what_was_spent(world, jobs):
     assert (other.tenant_reserved, other.requester_reserved) == (0, 0)
     await jobs.cancel(job.id, tenant=GUILD)
     assert (await jobs.usage(GUILD, "ada", since=before)).tenant_reserved == 0
+
+
+async def test_a_job_is_waited_for_until_it_has_left_a_state(world, jobs):
+    job = await world.queued()
+    others = set(JobState) - {JobState.QUEUED}
+    assert await jobs.wait_past([job], others, seconds=180) == [
+        await jobs.get(job.id, tenant=GUILD)
+    ]
+    waiting = asyncio.create_task(jobs.wait_past([job], {JobState.QUEUED}, seconds=180))
+    await asyncio.sleep(0)
+    await jobs.cancel(job.id, tenant=GUILD)
+    [left] = await waiting
+    assert (left.id, left.state) == (job.id, JobState.CANCELLED)
+
+
+async def test_of_several_jobs_the_last_one_is_waited_for(world, jobs):
+    first, second = await world.queued(), await world.queued()
+    waiting = asyncio.create_task(jobs.wait_past([first, second], {JobState.QUEUED}, seconds=180))
+    await asyncio.sleep(0)
+    await jobs.cancel(first.id, tenant=GUILD)
+    await jobs.cancel(second.id, tenant=GUILD)
+    assert [job.state for job in await waiting] == [JobState.CANCELLED] * 2
+
+
+async def test_a_job_that_stays_in_a_state_is_waited_for_no_longer_than_that(world, jobs):
+    job = await world.queued()
+    [left] = await jobs.wait_past([job], {JobState.QUEUED}, seconds=0.01)
+    assert (left.id, left.state) == (job.id, JobState.QUEUED)
+
+
+async def test_a_job_that_is_forgotten_meanwhile_is_unknown(world, jobs):
+    job = await world.queued(GUILD, "ada")
+    waiting = asyncio.create_task(jobs.wait_past([job], {JobState.QUEUED}, seconds=180))
+    await asyncio.sleep(0)
+    await jobs.forget(tenant=GUILD, requester_id="ada")
+    with pytest.raises(NotFound):
+        await waiting
 
 
 async def test_recent_jobs_and_history_are_the_persons_own_and_newest_first(world, jobs):

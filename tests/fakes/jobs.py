@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from inference.domain.errors import AssistantError, NotFound, UserError
+from inference.domain.events import EventBus, JobEvent
 from inference.domain.job import ENDED, Job, JobState, Order
 from inference.domain.quota import Quota, Usage, admit_cost, milliseconds
 from inference.domain.render import Progress
@@ -43,10 +45,30 @@ class FakeJobs:
         self.being_erased: set[tuple[str, str]] = set()
         """Tenant and person of erased jobs that are still being stopped."""
         self._jobs: dict[str, Job] = {}
+        self._events = EventBus()
+        self._waited_for = asyncio.Event()
 
     def put(self, job: Job) -> Job:
         self._jobs[job.id] = job
+        self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
+
+    async def waited_for(self) -> None:
+        """Wait until somebody waits for a job."""
+        await self._waited_for.wait()
+
+    async def wait_past(
+        self, jobs: Iterable[Job], states: Collection[JobState], *, seconds: float
+    ) -> list[Job]:
+        tenants = {job.id: job.tenant for job in jobs}
+
+        async def read(job_id: str) -> Job:
+            job = await self.get(job_id, tenant=tenants[job_id])
+            if job.state in states:
+                self._waited_for.set()
+            return job
+
+        return await self._events.wait_past(tenants, states, read=read, seconds=seconds)
 
     async def submit(self, order: Order) -> Job:
         if self.draining:
@@ -256,6 +278,7 @@ class FakeJobs:
         own = await self.recent(tenant, requester_id, limit=len(self._jobs))
         for job in own:
             del self._jobs[job.id]
+            self._events.publish(JobEvent(job_id=job.id, tenant=tenant, state=JobState.CANCELLED))
         return len(own)
 
     async def erasing(self, *, tenant: str, requester_id: str) -> bool:

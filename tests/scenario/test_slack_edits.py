@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from bot.slack.inbound import command_gateway
 from inference.domain.job import JobState
 from inference.domain.verdict import Reason
 from tests.fakes.executor import FakeSlot
@@ -195,10 +194,7 @@ async def test_an_edit_after_the_start_is_answered_by_a_note(slack, house, alice
     assert [job.spec.prompt for job in await house.jobs()] == ["a fox"]
 
 
-async def test_an_edit_while_the_job_is_prepared_is_taken_after_that(
-    make_house, alice, general, monkeypatch
-):
-    monkeypatch.setattr(command_gateway, "PREPARING_SECONDS", (0.02,) * 1000)
+async def test_an_edit_while_the_job_is_prepared_is_taken_after_that(make_house, alice, general):
     moderator = FakeModerator()
     moderator.gate = asyncio.Event()
     house = make_house(executor=FakeSlot(), guard=a_guard(texts=[moderator]))

@@ -74,11 +74,15 @@ async def extend(call: Call, job: Job, *, prompt: str | None, seconds: str | Non
 
 
 async def delete(call: Call, job: Job, jobs: JobService) -> None:
-    """Delete a job in any state, with its files.
+    """Delete a job in any state, with its files; one whose file is being finished, after that.
 
     Raises:
-        UserError: `job.not_yours`, or `http.ending`: its file is just being finished.
+        UserError: `job.not_yours`, or `http.ending`: that takes longer.
     """
     queue.check_owner(call, job)
+    try:
+        job = await queue.posted(call, job)
+    except UserError as error:
+        raise UserError("http.ending", job=job.id) from error
     if not await jobs.discard(job.id, tenant=call.channel.tenant):
         raise UserError("http.ending", job=job.id)

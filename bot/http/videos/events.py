@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from inference.domain.errors import NotFound
-from inference.domain.events import EventBus, JobEvent
+from inference.domain.events import EventBus, next_move
 from inference.domain.job import Job
 
 PACE_SECONDS = 0.2
@@ -57,7 +57,7 @@ async def changes(
             await asyncio.sleep(PACE_SECONDS)
             try:
                 async with asyncio.timeout(SILENCE_SECONDS):
-                    await _moved(moves, job_id)
+                    await next_move(moves, (job_id,))
             except TimeoutError:
                 yield None
 
@@ -103,11 +103,3 @@ def deletion(job_id: str) -> dict[str, Any]:
 
 async def _send(response: web.StreamResponse, event: str, data: dict[str, Any]) -> None:
     await response.write(f"event: video.{event}\ndata: {json.dumps(data)}\n\n".encode())
-
-
-async def _moved(moves: asyncio.Queue[JobEvent], job_id: str) -> None:
-    """Wait until something happened to a job."""
-    while True:
-        event = await moves.get()
-        if event.job_id == job_id:
-            return

@@ -29,16 +29,12 @@ from commands.schema import Value
 from commands.text import replies
 from commands.text.card import Card
 from inference.bug_report import log_bug
-from inference.clock import Clock
 from inference.domain.errors import RushesError, UserError
-from inference.domain.job import UNPREPARED, Job
+from inference.domain.job import Job
 
 Answer = TypeVar("Answer", Card, Card | Form, Card | None)
 
 LOCALE_SECONDS = 1.0
-
-PREPARING_SECONDS = (*(0.2,) * 10, *(1.0,) * 58)
-"""Waits between looks at a job that is being prepared: for a minute in all."""
 
 _QUIET = frozenset({Action.CANCEL, Action.INFO, Action.EDIT, Action.DELETE})
 """Presses after which no new card is posted."""
@@ -49,11 +45,8 @@ _log = structlog.get_logger(__name__)
 class CommandGateway:
     """Runs the commands of all listeners."""
 
-    def __init__(
-        self, services: Services, people: People, channels: Channels, clock: Clock
-    ) -> None:
+    def __init__(self, services: Services, people: People, channels: Channels) -> None:
         self._services = services
-        self._clock = clock
         self._people = people
         self._channels = channels
 
@@ -88,15 +81,12 @@ class CommandGateway:
     ) -> Card | None:
         """Answer a message that was edited after it had made a job; None if nothing changes.
 
-        A job that is being prepared can be changed after that: it is waited for.
-
         Args:
             origin: Who edited it, where.
             text: What it says now, with the command in front.
             job: What it made.
             image: File id of a picture that the edit brought.
         """
-        await self._prepared(job)
         return await self._answer(
             origin,
             lambda call: run.rewrite(text, job.id, call),
@@ -194,15 +184,6 @@ class CommandGateway:
         except UserError:
             return False
         return command.parent is None and command.visibility is Visibility.EVERYONE
-
-    async def _prepared(self, job: Job) -> None:
-        """Wait until a job and those that were asked for with it are prepared, for a while."""
-        for pause in PREPARING_SECONDS:
-            job = await self._services.jobs.get(job.id, tenant=job.tenant)
-            together = await self._services.jobs.together(job)
-            if not any(each.state in UNPREPARED for each in together):
-                break
-            await self._clock.sleep(pause)
 
     async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
         """Say no to somebody of another company: what is listed is the installing company's."""

@@ -11,6 +11,7 @@ from commands import forms
 from commands.actions import Action, ButtonId
 from commands.caller import Caller
 from commands.forms import Form
+from commands.handlers import repeat
 from commands.installation import Installation
 from commands.options import PROMPT
 from commands.run import execute, opens_form, press, submit
@@ -113,7 +114,8 @@ async def test_somebody_else_gets_a_job_of_their_own_out_of_an_edit(call, jobs):
     assert jobs.orders[1].requester.id == "u2"
 
 
-async def test_a_job_is_not_edited_while_it_is_prepared(call, jobs):
+async def test_a_job_is_not_edited_while_it_is_prepared(call, jobs, monkeypatch):
+    monkeypatch.setattr(repeat, "PREPARED_SECONDS", 0)
     await execute("/generate a red fox", call)
     jobs.put(replace(await jobs.get("JOB0000001", tenant="test:g1"), state=JobState.PREPARING))
     card = await submit(edit("JOB0000001"), {"prompt": "an owl"}, call)

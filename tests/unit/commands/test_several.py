@@ -9,6 +9,7 @@ import pytest
 
 from commands.actions import Action, ButtonId
 from commands.caller import Caller
+from commands.handlers import message_edit, repeat
 from commands.run import execute, press, rewrite, submit
 from commands.text import batch_cards
 from commands.text.card import CardKind, Instant, plain, plain_line
@@ -180,7 +181,11 @@ async def test_a_form_of_one_that_is_done_makes_another_and_leaves_those_that_wa
 
 @pytest.mark.parametrize("prepared", [(0, 1), (1, 0), (1, 2)], ids=["first", "second", "more"])
 @pytest.mark.parametrize("how", ["form", "message"])
-async def test_an_edit_while_one_of_them_is_prepared_changes_none(how, prepared, call, jobs):
+async def test_an_edit_while_one_of_them_is_prepared_changes_none(
+    how, prepared, call, jobs, monkeypatch
+):
+    for module in (repeat, message_edit):
+        monkeypatch.setattr(module, "PREPARED_SECONDS", 0)
     card = await execute("/generate a fox --count 3 --seed 7", call)
     made = await jobs.together(await call.job(card.job))
     for place in prepared:
