@@ -11,7 +11,9 @@ from dataclasses import replace
 from datetime import tzinfo
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.filters import shift_selection_mode
 from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
@@ -78,6 +80,8 @@ class Conversation:
         self._server = server
         self._session = Session(server.client, speaker)
         self._prefilled = ""
+        self._selected = False
+        """Whether what is typed takes the place of `_prefilled`."""
         self._unanswered: tuple[str, str] | None = None
         """A line and its key, until it is answered."""
         self._console = console
@@ -91,6 +95,7 @@ class Conversation:
             reserve_space_for_menu=6,
             refresh_interval=REFRESH_SECONDS,
             style=_STYLE,
+            key_bindings=_keys(),
             color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
         )
 
@@ -136,7 +141,9 @@ class Conversation:
                     self._words = await self._server.client.words(self._session.speaker)
                 if self._unanswered is None:
                     try:
-                        line = await self._prompt.prompt_async(default=self._prefilled)
+                        line = await self._prompt.prompt_async(
+                            default=self._prefilled, pre_run=self._select
+                        )
                     except KeyboardInterrupt:
                         self._prefilled = ""
                         continue
@@ -145,6 +152,8 @@ class Conversation:
                     except asyncio.CancelledError:
                         self._prefilled = self._prompt.default_buffer.text
                         raise
+                    finally:
+                        self._selected = False
                     self._prefilled = ""
                     if not line.strip():
                         continue
@@ -157,7 +166,9 @@ class Conversation:
                     return False
                 if outcome.card is not None and not outcome.posted:
                     self._show(outcome.card)
-                    self._prefilled = outcome.card.line
+                    # What is offered is pressed by its number.
+                    self._selected = bool(outcome.card.buttons)
+                self._prefilled = outcome.line
         return True
 
     async def _follow(self) -> None:
@@ -169,6 +180,16 @@ class Conversation:
                     self._prompt.app.invalidate()
                 case Posted() if _newsworthy(event):
                     self._show(event.card)
+
+    def _select(self) -> None:
+        """Select what the input opens with, as Shift and an arrow key would."""
+        buffer = self._prompt.default_buffer
+        if self._selected and buffer.text:
+            buffer.cursor_position = 0
+            buffer.start_selection()
+            if buffer.selection_state is not None:
+                buffer.selection_state.enter_shift_mode()
+            buffer.cursor_position = len(buffer.text)
 
     def _show(self, card: Card) -> None:
         number = self._session.shown(card)
@@ -190,6 +211,21 @@ class Conversation:
         if not self._queue:
             return " " + text("chat.idle", self._session.speaker.language)
         return toolbar(self._queue, zone=self._zone, columns=size.columns, rows=TOOLBAR_ROWS)
+
+
+def _keys() -> KeyBindings:
+    """Return the keys that move within a selected line; only arrow keys do without these."""
+    bindings = KeyBindings()
+
+    @bindings.add("c-a", filter=shift_selection_mode)
+    @bindings.add("c-e", filter=shift_selection_mode)
+    @bindings.add("c-b", filter=shift_selection_mode)
+    @bindings.add("c-f", filter=shift_selection_mode)
+    def _unselect(event: KeyPressEvent) -> None:
+        event.current_buffer.exit_selection()
+        event.key_processor.feed(event.key_sequence[0], first=True)
+
+    return bindings
 
 
 def _is_gone(group: ExceptionGroup[Exception]) -> bool:

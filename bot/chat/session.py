@@ -23,6 +23,8 @@ class Outcome:
     card: Card | None = None
     accepted: bool = True
     """False when the line was refused; the card says why."""
+    line: str = ""
+    """What is to be edited and sent next: a form, or the line that was refused."""
     quit: bool = False
     unfinished: tuple[str, ...] = ()
     """The ids of the jobs that the line was about, if they were still to be done."""
@@ -62,11 +64,15 @@ class Session:
             UserError: `control.*`: the other side is gone.
         """
         asked, self._asked = self._asked, None
+        line = line.strip()
         try:
-            return await self._carried_out(line.strip(), key, asked)
+            outcome = await self._carried_out(line, key, asked)
         except UserError:  # the same line may be sent again
             self._asked = asked
             raise
+        if outcome.accepted:
+            return replace(outcome, line=outcome.card.line if outcome.card else "")
+        return outcome if _PRESS.fullmatch(line) else replace(outcome, line=line)
 
     async def _carried_out(self, line: str, key: str | None, asked: Button | None) -> Outcome:
         if line == "/quit":
