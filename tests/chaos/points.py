@@ -18,6 +18,9 @@ from tests.chaos.world import World, world
 END_SECONDS = 180.0
 """From the last command to the end of the last job, two starts of the bot included."""
 
+STEP_SECONDS = 0.04
+"""Long enough for the storm to be cancelled while it renders: it has eight seconds of them."""
+
 CLIP = "--frames 49 --res 360p --steps 3"
 STILL = "--frames 1 --res 360p --steps 2"
 
@@ -35,7 +38,7 @@ async def killed_at(directory: Path, point: str) -> Tally:
 
 
 async def _lived(directory: Path, first_life: dict[str, str]) -> Tally:
-    async with world(directory) as living:
+    async with world(directory, step_seconds=STEP_SECONDS) as living:
         await living.start(first_life)
         keeping = asyncio.create_task(living.keep_alive())
         try:

@@ -53,7 +53,7 @@ async def test_a_worker_killed_while_idle_is_replaced_before_the_next_job(tmp_pa
 @pytest.mark.slow
 async def test_a_stopped_worker_is_noticed_by_its_heartbeat(tmp_path):
     steps = Steps()
-    async with executor(replace(LIMITS, heartbeat_limit_seconds=3)) as worker:
+    async with executor(replace(LIMITS, heartbeat_limit_seconds=15)) as worker:
         render = asyncio.create_task(worker.render(task(tmp_path, steps=10_000), steps))
         await steps.reached(Stage.RENDERING, done=1)
         pid = worker.pid
@@ -82,15 +82,15 @@ async def test_signals_for_the_whole_group_are_left_to_the_parent(tmp_path, numb
         ("crash:1", "worker.died", {"exit": -signal.SIGABRT}),
         ("segfault:1", "worker.died", {"exit": -signal.SIGSEGV}),
         ("exit:1", "worker.died", {"exit": 3}),
-        pytest.param("hang:1", "worker.hung", {"idle_seconds": 5}, marks=pytest.mark.slow),
-        pytest.param("silent:1", "worker.silent", {"silent_seconds": 8}, marks=pytest.mark.slow),
+        pytest.param("hang:1", "worker.hung", {"idle_seconds": 10}, marks=pytest.mark.slow),
+        pytest.param("silent:1", "worker.silent", {"silent_seconds": 20}, marks=pytest.mark.slow),
         ("lie:1", "worker.bad_manifest", {"reason": "sha256"}),
         ("truncate:1", "worker.bad_manifest", {"reason": "size"}),
         ("missing:1", "worker.bad_manifest", {"reason": "file"}),
     ],
 )
 async def test_each_way_to_lose_the_worker_is_told_and_survived(tmp_path, fail, code, params):
-    limits = {"hang:1": {"step_limit_seconds": 5}, "silent:1": {"hello_seconds": 8}}
+    limits = {"hang:1": {"step_limit_seconds": 10}, "silent:1": {"hello_seconds": 20}}
     async with executor(replace(LIMITS, **limits.get(fail, {})), fail=fail) as worker:
         with pytest.raises(WorkerLost) as caught:
             await worker.render(task(tmp_path), Steps())

@@ -234,7 +234,7 @@ async def test_a_child_that_died_between_calls_is_replaced_and_blamed_on_nobody(
 async def test_an_image_that_hangs_the_child_is_no_image(photo, tmp_path):
     pipe = tmp_path / "endless.png"
     os.mkfifo(pipe)
-    async with MediaProcess(replace(LIMITS, image_seconds=5)) as media:
+    async with MediaProcess(replace(LIMITS, image_seconds=15)) as media:
         with pytest.raises(UserError, match=r"image\.not_an_image"):
             await media.clean_image(pipe, tmp_path / "clean.png")
         assert media.pid is None

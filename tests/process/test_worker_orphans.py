@@ -61,7 +61,7 @@ def test_the_worker_ends_with_a_killed_bot_also_inside_a_step(bot, options):
 
     process.kill()
 
-    assert gone_within(pid, 60)
+    assert gone_within(pid, 180)
 
 
 STUCK_MODEL = """
@@ -98,4 +98,4 @@ def test_the_worker_ends_with_the_bot_also_when_native_code_holds_the_interprete
 
     process.kill()
 
-    assert gone_within(pid, 60)
+    assert gone_within(pid, 180)

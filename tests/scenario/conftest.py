@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from bot.slack.inbound import mentions, modals, slash_commands
+from tests.fakes import ports
 from tests.fakes.slack import LoopbackSlack
 from tests.scenario.slack_house import House, declared
 
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free_port()
 
 
 @pytest.fixture

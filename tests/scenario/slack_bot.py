@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from tests.fakes.ports import free_port
 from tests.fakes.rushes_process import ROOT, RushesProcess, inherited
 from tests.fakes.slack import Application, LoopbackSlack
 
@@ -72,7 +72,7 @@ class SlackBot(RushesProcess):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.slack = slack
-        self.port = _free_port()
+        self.port = free_port()
         self._mode = mode
         self._environment = dict(environment or {})
         config = _CONFIG.format(
@@ -118,10 +118,3 @@ class SlackBot(RushesProcess):
                 writer.close()
                 await writer.wait_closed()
                 return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -63,6 +63,9 @@ async def test_two_chats_take_turns_on_one_gpu(tmp_path, discord, slack, acme):
             await interaction.response()
         for number in range(3):
             await bob.command(channel, "/generate", f"slack {number}")
+        async with asyncio.timeout(SECONDS):  # they are accepted, and prepared after that
+            while len(app.core.jobs.queued_ids()) < 6:  # noqa: ASYNC110 - the queue tells nobody
+                await asyncio.sleep(0.01)
         await app.core.jobs.resume()
         jobs = await ended(app, 6)
 

@@ -29,7 +29,7 @@ POSTS = r"POST /channels/\d+/messages$"
 @pytest.fixture
 async def place(tmp_path, monkeypatch):
     monkeypatch.setattr(fallback, "LONGEST_SECONDS", 0.2)
-    monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 5.0)
+    monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 3600.0)
     async with installation(tmp_path / "data") as place:
         yield place
 
@@ -183,7 +183,8 @@ async def test_a_permission_that_is_lost_for_minutes_loses_no_clip(place, lost):
 
 
 @pytest.mark.parametrize("told", [True, pytest.param(False, marks=pytest.mark.slow)])
-async def test_where_only_threads_are_forbidden_the_clip_is_a_reply(place, told):
+async def test_where_only_threads_are_forbidden_the_clip_is_a_reply(place, told, monkeypatch):
+    monkeypatch.setitem(fallback.PASSING_SECONDS, Route.THREAD, 0.5)
     async with place.bot(step_seconds=0.1):
         card = await asked(place)
         for role in place.guild.roles:
@@ -307,6 +308,11 @@ async def test_a_lost_answer_in_a_channel_that_closes_for_minutes_makes_no_secon
             place.general.deny(role, Permission.VIEW_CHANNEL)
         place.discord.world.changed(place.general)
         await eventually(lambda: refusals(place) > 8)
+        # Minutes later, by both clocks; what was tried before that is over.
+        monkeypatch.setattr(platform, "NONCE_SECONDS", -1.0)
+        monkeypatch.setattr(platform, "UNSEEN_PAUSE_SECONDS", 0.05)
+        tried = refusals(place)
+        await eventually(lambda: refusals(place) > tried + 8)
         place.discord.clock.advance(600)  # the nonce is forgotten
         place.general.overwrites.clear()
         place.discord.world.changed(place.general)

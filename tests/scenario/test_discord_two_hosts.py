@@ -41,6 +41,13 @@ async def jobs_of(app):
     return await app.core.database.read("SELECT id, state FROM jobs WHERE forget = 0")
 
 
+async def none_left(app):
+    """Wait until no job is left."""
+    async with asyncio.timeout(SECONDS):
+        while await jobs_of(app):  # noqa: ASYNC110 - a database sets no event
+            await asyncio.sleep(0.02)
+
+
 def cards(place):
     return place.discord.witness.in_channel(place.general)
 
@@ -102,12 +109,14 @@ async def test_presses_reach_the_host_that_knows_the_job(place):
 async def test_a_job_that_runs_already_is_stopped_and_leaves_nothing(place):
     async with place.bot(step_seconds=30.0) as app:
         # As if another process had been faster, and Discord slow to say so.
-        place.discord.trouble(r"POST /interactions/", status=400, code=40060, slow_seconds=4.0)
+        runs = asyncio.Event()
+        place.discord.trouble(r"POST /interactions/", status=400, code=40060, until=runs)
         place.alice.slash(place.general, "generate", prompt=FOX)
         await eventually(lambda: app.core.dispatcher.active)
+        runs.set()
         await eventually(lambda: seen(app))
         await eventually(lambda: not app.core.dispatcher.active)
-        assert await jobs_of(app) == []
+        await none_left(app)
     assert cards(place) == []
 
 
@@ -146,15 +155,15 @@ async def answer_as_another_host(place, interaction) -> None:
 async def test_an_own_answer_that_never_arrived_gives_way_to_the_one_that_did(place):
     async with place.bot() as app:
         # Our first try is lost on its way; the second one finds the other host's answer.
-        place.discord.trouble(r"POST /interactions/", slow_seconds=0.5, reset=True)
+        answered = asyncio.Event()
+        place.discord.trouble(r"POST /interactions/", until=answered, reset=True)
         asked = place.alice.slash(place.general, "generate", prompt=FOX)
         requests = place.discord.witness.requests
         await eventually(lambda: any("/callback" in request.path for request in requests))
         await answer_as_another_host(place, asked)
+        answered.set()
         await eventually(lambda: seen(app))
-        async with asyncio.timeout(SECONDS):
-            while await jobs_of(app):  # noqa: ASYNC110 - a database sets no event
-                await asyncio.sleep(0.02)
+        await none_left(app)
     assert [card.content for card in cards(place)] == ["OTHERJOB01"]
     assert clips(place) == []
 

@@ -7,13 +7,13 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests.fakes import ports
 from tests.scenario.http_client import SECONDS, SMALL, ended
 from tests.scenario.terminal_process import Shell
 
@@ -39,8 +39,7 @@ def queries():
 @pytest.fixture
 def prometheus_port(tmp_path, free_port):
     """Start one with the config that compose.yaml gives it, but for where and how often it asks."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = ports.free_port()
     config = (DEPLOY / "prometheus.yml").read_text()
     config = config.replace("rushes:8080", f"127.0.0.1:{free_port}").replace("30s", "500ms")
     assert str(free_port) in config

@@ -36,7 +36,7 @@ async def living(tmp_path):
         yield living
 
 
-async def told_the_end(living, *commands, seconds=40):
+async def told_the_end(living, *commands, seconds=180):
     for command in commands:
         await living.seen.answered(command)
         assert command.job, command.answer

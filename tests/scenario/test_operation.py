@@ -67,11 +67,19 @@ def test_completion_knows_verbs_and_options(shell):
     assert shell.rushes("completion", "zsh").out.startswith("#compdef rushes")
 
 
+def wait_for_backup(folder, process) -> None:
+    """Wait for the backup of the day."""
+    while not list((folder / "data" / "backups").glob("*.sqlite3")):
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_a_backup_brings_jobs_and_history_into_an_empty_folder(shell, tmp_path):
     process = shell.serve()
     job = shell.rushes("submit", "a red fox", "--frames", "49").out.strip()
     shell.settled(job)
+    wait_for_backup(tmp_path, process)
     saved = shell.rushes("db", "backup")
     assert saved.code == 0, saved
     stop(process)
@@ -97,10 +105,7 @@ def test_a_backup_brings_jobs_and_history_into_an_empty_folder(shell, tmp_path):
 def test_what_is_accepted_after_a_backup_outlives_a_kill(shell, tmp_path):
     """The backup of the day is made by the process that owns the database."""
     process = shell.serve()
-    folder = tmp_path / "data" / "backups"
-    while not (folder.is_dir() and list(folder.glob("*.sqlite3"))):
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for_backup(tmp_path, process)
     for verb in ("check", "backup"):  # each comes, reads and goes
         assert shell.rushes("db", verb).code == 0
     job = shell.rushes("submit", "a red fox", "--frames", "49").out.strip()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.installs import ROOT, install
+from tests.fakes.ports import free_port
 from tests.scenario.terminal_process import SECONDS, Shell, stop
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -77,8 +78,7 @@ class Lines:
 
     def __init__(self, shell, site):
         self.shell = shell
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.environment = {
             "PYTHONPATH": f"{site}:{ROOT}",
             "LINE_CHAT_PORT": str(self.port),

@@ -22,9 +22,9 @@ from inference.domain.errors import AssistantError, UserError
 from inference.domain.spec import Mode
 from inference.safety.openai import OpenAIModerator
 from tests.fakes import openai_moderation, openai_server
-from tests.fakes.discord import File
+from tests.fakes.discord import File, Message
 from tests.fakes.proxy import PASSWORD, LoopbackProxy
-from tests.scenario.discord_studio import installation
+from tests.scenario.discord_studio import eventually, installation
 from tests.scenario.slack_house import card_of, clip_below
 
 pytestmark = pytest.mark.process
@@ -69,15 +69,20 @@ def picture() -> File:
     return File(name="fox.png", data=data.getvalue(), content_type="image/png")
 
 
-async def animated(place) -> None:
+async def animated(place) -> Message:
+    """Animate a picture, wait for the clip, and return the card."""
     prompt = "a fox --res 360p --frames 49"
     asked = place.alice.slash(place.general, "animate", prompt=prompt, image=picture())
-    await place.clip(await asked.response())
+    card = await asked.response()
+    await place.clip(card)
+    return card
 
 
 async def test_discord_goes_through_a_proxy_that_wants_a_password(place, proxy):
     async with place.bot():
-        await animated(place)
+        await place.done(await animated(place))
+        await eventually((place.directory / "discord-commands").exists)
+        # Nothing is under way any more: what is cut off at the end may be known to the proxy alone.
     api, gateway = place.discord.api_url, place.discord.gateway_url
     went = {
         part
@@ -98,6 +103,7 @@ async def test_a_chat_without_tls_takes_the_proxy_of_the_one_with_it(place, envi
         async with place.bot():
             queue = place.alice.slash(place.general, "rushes queue")
             await queue.response()
+            await eventually((place.directory / "discord-commands").exists)
         sent = len(place.discord.witness.requests)
         assert len(proxy.seen) == sent + place.discord.gateway.identifies
 

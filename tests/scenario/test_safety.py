@@ -88,17 +88,16 @@ def test_denied_images_and_results_are_deleted_and_never_shown(shell, server):
     Image.new("RGB", (640, 360), "orange").save(shell.directory / "cat.png")
     server.pictures.extend(["sexual", None, None, "violence/graphic", None])
 
-    ended = shell.rushes(
-        "chat", script=f"/animate it runs --image cat.png\n/generate a red fox {SMALL}\n"
-    )
-
+    # One after the other: the answers are for pictures in their order.
+    ended = shell.rushes("chat", script="/animate it runs --image cat.png\n")
     assert ended.code == 1, ended
     assert "The reference image was refused (sexual content)" in ended.out
+    ended = shell.rushes("chat", script=f"/generate a red fox {SMALL}\n")
+    assert ended.code == 1, ended
     assert "The result was deleted without being shown (graphic violence)" in ended.out
     assert jobs(shell) == [("refused", 0), ("refused", 1)]
     assert files(shell) == []
-    # In any order: a job without a picture does not wait for one with.
-    assert (sorted(server.texts), server.seen) == (["a red fox", "it runs"], 5)
+    assert (server.texts, server.seen) == (["it runs", "a red fox"], 5)
 
 
 @pytest.mark.slow

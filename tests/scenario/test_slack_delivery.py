@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -121,21 +121,26 @@ async def test_a_clip_without_a_card_has_no_thread(office):
 
 async def test_after_too_fast_nobody_asks_until_slacks_time_is_over(office):
     job, card = await carded(office)
+    began = time.monotonic()
     office.slack.trouble(r"chat\.update", error="ratelimited", status=429, retry_after=30)
     assert (await refusal(office.poster.edit(card, office.card(job)))).retry_after == 30.0
     later = await refusal(office.poster.edit(card, office.card(job)))
     assert later.code == "slack.rate_limited"
-    assert 29 < later.retry_after < 32
+    assert later.retry_after + time.monotonic() - began > 29
+    assert later.retry_after < 32
     assert office.slack.calls("chat.update") == 1
 
 
 async def test_progress_leaves_room_for_what_must_be_shown(office):
     job, card = await carded(office)
     fleeting = office.card(job, fleeting=True)
-    with contextlib.suppress(DeliveryError):
-        for _ in range(TIER_3.burst):
+
+    async def progress():
+        while True:
             await office.poster.edit(card, fleeting)
-    assert office.slack.calls("chat.update") < TIER_3.burst
+
+    with pytest.raises(DeliveryError):
+        await progress()
     await office.poster.edit(card, office.card(job))
 
 
@@ -156,6 +161,7 @@ async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, 
         compressor=None,
         clock=bench.clock,
     )
+    began = time.monotonic()
     delivering = asyncio.create_task(delivery.run())
     try:
         await bench.reached(job.id, JobState.QUEUED)
@@ -168,7 +174,8 @@ async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, 
                     await delivery.refresh(job.id)
                 except DeliveryError:
                     skipped += 1
-        assert office.slack.calls("chat.update") <= TIER_3.burst
+        room = TIER_3.burst + (time.monotonic() - began) / TIER_3.interval
+        assert office.slack.calls("chat.update") <= room
         await bench.cancel(job)
         [card] = office.general.messages
         await office.slack.until(lambda: "Cancelled" in card.words)

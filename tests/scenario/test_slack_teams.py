@@ -33,9 +33,10 @@ async def test_a_silent_line_is_replaced(slack, house, alice, general, monkeypat
     monkeypatch.setattr(socket, "NO_PING_SECONDS", 0.5)
     monkeypatch.setattr(socket, "CHECK_SECONDS", 0.1)
     slack.socket.drop()
-    await slack.until(lambda: slack.socket.opened == 2 and slack.socket.connections)
+    await slack.until(lambda: slack.socket.opened >= 2 and slack.socket.connections)
+    opened = slack.socket.opened
     slack.socket.numb("silent")
-    await slack.until(lambda: slack.socket.opened == 3 and len(slack.socket.connections) == 1)
+    await slack.until(lambda: slack.socket.opened > opened and len(slack.socket.connections) == 1)
     reply = await alice.command(general, "/generate", "a fox")
     assert reply.acknowledged
 

@@ -10,7 +10,7 @@ from tests.chaos.world import world
 pytestmark = pytest.mark.process
 
 LONG = "--frames 1 --res 360p --steps 100"
-"""A second and more of steps, at 0.02 seconds each."""
+"""Eight seconds of steps, in which a bot that stops can be asked and a signal be sent again."""
 
 ENDLESS = "--frames 1 --res 360p --steps 200"
 """With `slow` steps, longer than anybody waits at a stop."""
@@ -18,7 +18,7 @@ ENDLESS = "--frames 1 --res 360p --steps 200"
 
 @pytest.fixture
 async def living(tmp_path):
-    async with world(tmp_path, step_seconds=0.02) as living:
+    async with world(tmp_path, step_seconds=0.08) as living:
         await living.start()
         yield living
 

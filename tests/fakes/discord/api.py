@@ -214,6 +214,8 @@ class Api:
         """Do what a trouble does; None where the request goes on after a wait."""
         if trouble.slow_seconds:
             await asyncio.sleep(trouble.slow_seconds)
+        if trouble.until is not None:
+            await trouble.until.wait()
         if trouble.reset:
             _reset(request)
             return web.Response(status=499)

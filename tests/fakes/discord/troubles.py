@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Trouble:
     """Act first, then go wrong: the post happened, the answer is lost."""
     slow_seconds: float = 0.0
     """Wait before answering."""
+    until: asyncio.Event | None = None
+    """Wait for this before answering."""
     larger_than: int | None = None
     """Only requests with more bytes than this."""
 
