@@ -36,6 +36,7 @@ from bot.control.job_report import job_report, posted_file
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from bot.http.mcp.tools import Tools, Visit
 from bot.http.platform import SECONDS_PER_DAY
+from bot.network.http_connection import connections
 from bot.readiness import lasting, unready
 from bot.terminal.form import as_card
 from bot.terminal.platform import NAME, Address, TerminalPlatform, tenant_of
@@ -117,16 +118,16 @@ class ToolRequest(_Request):
 async def serve_control(app: App) -> AsyncIterator[None]:
     """Answer on the socket in the data directory, which the caller owns, inside the block."""
     control = _Control(app)
-    runner = web.AppRunner(
-        control.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1.0
-    )
+    runner = web.AppRunner(control.application(), handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     with _listening(app.config.bot.data_dir / SOCKET_NAME) as listening:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(connections(runner), sock=listening)
         try:
-            await web.SockSite(runner, listening).start()
             yield
         finally:
             control.stop_streams()
+            server.close()
             await runner.cleanup()
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.http.body import MAX_BODY
+from bot.network.http_connection import MAX_HEADER, MAX_HEADERS, MAX_LINE
 from commands.option_set import OptionSet
 from commands.refusal import Refusal
 from commands.results import AdvisedError
@@ -29,6 +31,9 @@ _STATUS: Mapping[str, int] = {
     "http.slow": 408,
     "http.ending": 409,
     "http.not_finished": 409,
+    "http.address_too_long": 414,
+    "http.expectation": 417,
+    "http.headers_too_large": 431,
     "http.too_large": 413,
     "http.field_large": 413,
     "image.too_large": 413,
@@ -66,6 +71,33 @@ def status_of(error: RushesError) -> int:
     if isinstance(error, NotFound):
         return 404
     return _AREAS.get(error.code.partition(".")[0], 400)
+
+
+def protocol_refusal(status: int, bug_id: str, locale: str) -> web.Response:
+    """Return the answer to a request that no route answers, such as one that is broken as HTTP.
+
+    Args:
+        status: What the server has for it.
+        bug_id: Of a bug, if it is one.
+        locale: Of the sentence.
+    """
+    error: RushesError
+    if bug_id:
+        error = RushesError("internal", job=bug_id)
+    elif status == 413:  # noqa: PLR2004 - content too large
+        error = UserError("http.too_large", limit_mb=MAX_BODY // 2**20)
+    elif status == 414:  # noqa: PLR2004 - URI too long
+        error = UserError("http.address_too_long", limit_kb=MAX_LINE // 2**10)
+    elif status == 417:  # noqa: PLR2004 - expectation failed
+        error = UserError("http.expectation")
+    elif status == 431:  # noqa: PLR2004 - request header fields too large
+        error = UserError("http.headers_too_large", limit_kb=MAX_HEADER // 2**10, most=MAX_HEADERS)
+    else:
+        error = UserError("http.malformed")
+    response = refusal(error, locale)
+    response.force_close()
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def refusal(

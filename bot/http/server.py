@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from bot.config.sections import HttpSection
 from bot.http.access.guard import Guard
@@ -22,6 +20,7 @@ from bot.http.moderations import Moderations
 from bot.http.probes import Probes
 from bot.http.videos.routes import Videos
 from bot.http.videos.uploads import Uploads
+from bot.network.http_connection import Connection, connections
 from bot.platform import Services
 from inference.clock import Clock
 from inference.domain.errors import UserError
@@ -30,9 +29,6 @@ HEADER_SECONDS = 15.0
 """How long a connection may be open without a whole request."""
 
 SHUTDOWN_SECONDS = 1.0
-
-LOGGER = "rushes.http"
-"""Of aiohttp's server."""
 
 
 @contextlib.asynccontextmanager
@@ -68,24 +64,19 @@ async def serve(
     tools = Tools(services, files_seconds=files_seconds)
     mcp = McpRoute(section, services, guard, tools, uploads)
     application.add_routes(mcp.routes())
-    logger = logging.getLogger(LOGGER)
-    logger.addFilter(guard.note_protocol)
     runner = web.AppRunner(
-        application,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        keepalive_timeout=HEADER_SECONDS,
-        auto_decompress=False,
-        logger=logger,
+        application, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
     )
     await runner.setup()
     try:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(mcp.running())
+            make = connections(
+                runner, guard.refuse, keepalive_timeout=HEADER_SECONDS, auto_decompress=False
+            )
             try:
                 server = await asyncio.get_running_loop().create_server(
-                    _patient(runner), section.host, section.port, backlog=1024
+                    _impatient(make), section.host, section.port, backlog=1024
                 )
             except OSError as error:
                 raise UserError(
@@ -97,24 +88,22 @@ async def serve(
             yield server.sockets[0].getsockname()[1]
     finally:
         await runner.cleanup()
-        logger.removeFilter(guard.note_protocol)
 
 
-def _patient(runner: web.AppRunner) -> Callable[[], RequestHandler]:
-    """Return what makes the handler of a connection, and closes one that never says anything.
+def _impatient(make: Callable[[], Connection]) -> Callable[[], Connection]:
+    """Return what makes a connection, and closes one that never says anything.
 
     aiohttp's own limit begins after the first request.
     """
 
-    def make() -> RequestHandler:
-        assert runner.server is not None  # noqa: S101 - it was set up
-        handler = runner.server()
-        asyncio.get_running_loop().call_later(HEADER_SECONDS, _expire, handler)
-        return handler
+    def impatient() -> Connection:
+        connection = make()
+        asyncio.get_running_loop().call_later(HEADER_SECONDS, _expire, connection)
+        return connection
 
-    return make
+    return impatient
 
 
-def _expire(handler: RequestHandler) -> None:
-    if handler._request_count == 0:  # noqa: SLF001 - nothing public says so
-        handler.force_close()
+def _expire(connection: Connection) -> None:
+    if connection._request_count == 0:  # noqa: SLF001 - nothing public says so
+        connection.force_close()

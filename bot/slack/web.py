@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -16,6 +15,7 @@ from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
+from bot.network.http_connection import connections, plain_refusal
 from bot.network.http_limits import (
     AddressLimiter,
     LogLimiter,
@@ -33,9 +33,6 @@ READ_SECONDS = 10.0
 """How long a body may take to arrive."""
 
 SHUTDOWN_SECONDS = 1.0
-
-LOGGER = "rushes.slack.http"
-"""Of aiohttp's server."""
 
 _SIGNED = {
     "X-Slack-Signature": re.compile(r"v0=[0-9a-f]{64}"),
@@ -81,24 +78,24 @@ async def serve(
     if flow is not None:
         application.router.add_get(INSTALL_PATH, gate.page(flow.handle_installation))
         application.router.add_get(REDIRECT_PATH, gate.page(flow.handle_callback))
-    logger = logging.getLogger(LOGGER)
-    logger.addFilter(gate.note_protocol)
-    runner = web.AppRunner(
-        application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, logger=logger
-    )
+    runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
+            server = await asyncio.get_running_loop().create_server(
+                connections(runner, gate.refuse), host, port
+            )
         except OSError as error:
             problem = error.strerror or type(error).__name__
             raise UserError(
                 "slack.cannot_listen", address=f"{host}:{port}", problem=problem
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
-        logger.removeFilter(gate.note_protocol)
 
 
 class _RequestGuard:
@@ -165,10 +162,11 @@ class _RequestGuard:
         if count:
             _log.warning("slack.http.refused", reason=reason, requests=count)
 
-    def note_protocol(self, _: logging.LogRecord) -> bool:
-        """Log one of the short events in place of aiohttp's traceback of broken HTTP."""
-        self._refused("protocol")
-        return False
+    def refuse(self, request: web.BaseRequest, status: int, bug_id: str) -> web.Response:
+        """Return the answer to a request that no page answers: most are broken as HTTP."""
+        if not bug_id:
+            self._refused("protocol")
+        return plain_refusal(request, status, bug_id)
 
 
 class _Rejected(Exception):
@@ -198,6 +196,8 @@ async def _delivered(request: web.Request) -> AsyncBoltRequest:
         raise _Rejected(400, str(error)) from None
     except TimeoutError:
         raise _Rejected(408, "slow") from None
+    except web.RequestPayloadError:
+        raise _Rejected(400, "protocol") from None
     except web.HTTPRequestEntityTooLarge:
         raise _Rejected(413, "too_large") from None
     if not all(_SIGNED[name].fullmatch(headers[name]) for name in _SIGNED if name in headers):

@@ -394,16 +394,23 @@ async def test_many_bad_requests_write_one_line(attacker):
 @pytest.mark.attack(KIND, "bytes that are no HTTP")
 async def test_broken_http_writes_no_traceback(attacker):
     port = int(attacker.url.rpartition(":")[2])
+    begun = b"POST /slack/events HTTP/1.1\r\nHost: a\r\n"
     for raw in (
-        b"NOT HTTP AT ALL\r\n\r\n",
-        b"POST /slack/events HTTP/1.1\r\nA\x00: b\r\n\r\n",
-    ) * 20:
+        b"CANARY AT ALL\r\n\r\n",
+        begun + b"A\x00CANARY: b\r\n\r\n",
+        begun + b"X-Slack-Signature: a\r\n CANARY\r\n\r\n",
+        begun + b"Expect: CANARY\r\n\r\n",
+        begun + b"Transfer-Encoding: chunked\r\n\r\nzzCANARY\r\n",
+    ) * 8:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(raw)
-        assert b" 400 " in await reader.read(64)
+        answer = await reader.read()
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 417 "))
+        assert b"CANARY" not in answer
         writer.close()
     said = attacker.logged()
     assert "raceback" not in said
+    assert "CANARY" not in said
     assert len(said) < 300
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,7 +18,7 @@ from bot.http.access.proxies import Proxies
 from bot.http.access.tokens import Token
 from bot.http.address import CHANNEL, NAME, Address
 from bot.http.metrics import Metrics
-from bot.http.refusals import refusal
+from bot.http.refusals import protocol_refusal, refusal
 from bot.network.http_limits import (
     AddressLimiter,
     LogLimiter,
@@ -78,7 +77,9 @@ class Guard:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         return response
 
-    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answered(  # noqa: PLR0911 - one for each kind of error
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         locale = self.locale(request)
         try:
             with self._admitted(await self._token(request)) as token:
@@ -101,6 +102,8 @@ class Guard:
         except RushesError as error:
             _log.warning("http.failed", route=request.match_info.route.name, code=error.code)
             return refusal(error, locale)
+        except web.RequestPayloadError:
+            return self.refuse(request, 400, "")
         except (ConnectionError, web.HTTPException):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
@@ -179,7 +182,7 @@ class Guard:
             key=key,
         )
 
-    def locale(self, request: web.Request) -> str:
+    def locale(self, request: web.BaseRequest) -> str:
         """Return the language that a request asks for, or that of the config."""
         first = request.headers.get("Accept-Language", "").partition(",")[0].partition(";")[0]
         return language(first.strip()) if first.strip() else self._services.language
@@ -207,7 +210,8 @@ class Guard:
         if count := self._refusals.count():
             _log.warning("http.refused", reason=reason, requests=count)
 
-    def note_protocol(self, _: logging.LogRecord) -> bool:
-        """Log one short event in place of aiohttp's traceback of broken HTTP."""
-        self._note("protocol")
-        return False
+    def refuse(self, request: web.BaseRequest, status: int, bug_id: str) -> web.Response:
+        """Return the answer to a request that no route answers: most are broken as HTTP."""
+        if not bug_id:
+            self._note("protocol")
+        return protocol_refusal(status, bug_id, self.locale(request))

@@ -1,0 +1,80 @@
+"""Connections of our HTTP servers: bugs and broken HTTP, without what they quote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from aiohttp import web
+
+from bot.network.http_connection import connections
+
+CANARY = "canary"
+
+
+@contextlib.asynccontextmanager
+async def serving(handler):
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    server = await asyncio.get_running_loop().create_server(connections(runner), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+async def asked(port: int, sent: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    async with asyncio.timeout(180):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def fail(_: web.Request) -> web.Response:
+    raise RuntimeError(CANARY)
+
+
+async def give_up(_: web.Request) -> web.Response:
+    raise TimeoutError(CANARY)
+
+
+async def forbid(_: web.Request) -> web.Response:
+    raise web.HTTPForbidden(text=CANARY)
+
+
+async def read(request: web.Request) -> web.Response:
+    await request.read()
+    return web.Response(text="read")
+
+
+@pytest.mark.parametrize(("handler", "status"), [(fail, 500), (give_up, 504), (forbid, 403)])
+async def test_what_a_handler_raises_is_neither_quoted_nor_logged(handler, status, capfd, caplog):
+    async with serving(handler) as port:
+        answer = await asked(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert CANARY not in answer.decode() + "".join(capfd.readouterr()) + caplog.text
+
+
+async def test_a_long_rest_of_a_broken_request_does_not_hide_the_answer():
+    async with serving(read) as port:
+        rest = b"a" * 2**20
+        answer = await asked(port, b"GET / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n" + rest)
+    assert answer.endswith(b"400: Bad Request")
+
+
+async def test_what_follows_a_whole_request_does_not_break_it():
+    async with serving(read) as port:
+        good = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(180):
+            writer.write(good)
+            assert (await reader.readuntil(b"read")).startswith(b"HTTP/1.1 200 ")
+            writer.write(b"nothing\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
