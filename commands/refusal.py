@@ -1,4 +1,7 @@
-"""Refusals of requests, with the changes that would make them work."""
+"""Refusals of requests, with the changes that would make them work.
+
+Their texts are the keys `error.…` of the catalogs in `commands/locales`.
+"""
 
 from __future__ import annotations
 

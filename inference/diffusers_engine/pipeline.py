@@ -15,6 +15,7 @@ import torch
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_engine.call import ClipRequest, class_for
 from inference.diffusers_engine.compilation import BlockCompiler
+from inference.diffusers_engine.latent_previews import LearnedPreviews
 from inference.diffusers_engine.memory import PLANS, Plan, stronger
 from inference.diffusers_engine.pipeline_run import (
     Hooks,
@@ -25,7 +26,6 @@ from inference.diffusers_engine.pipeline_run import (
 )
 from inference.diffusers_engine.placement import Placer
 from inference.diffusers_engine.prompts import PromptMemory
-from inference.diffusers_engine.states import LearnedPreviews
 from inference.diffusers_engine.watch import Check
 from inference.diffusers_engine.weights.loras import LoraFile, merge_loras
 from inference.diffusers_engine.weights.parts import LoadProgress, load_parts, make_pipeline

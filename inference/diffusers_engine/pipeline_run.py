@@ -12,11 +12,11 @@ import torch
 
 from inference.diffusers_engine.call import ClipRequest, build_call, guided, token_limit
 from inference.diffusers_engine.kept_clip import Pass
+from inference.diffusers_engine.latent_previews import LearnedPreview, States
 from inference.diffusers_engine.memory import Placement, Plan
 from inference.diffusers_engine.pixels import decoding
 from inference.diffusers_engine.prompts import is_too_long
 from inference.diffusers_engine.sound import Waveform, read_waveform
-from inference.diffusers_engine.states import LearnedPreview, States
 from inference.diffusers_engine.watch import (
     Check,
     cached,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from inference.diffusers_engine.call import build_call, guided
+from inference.diffusers_engine.latent_previews import LearnedPreviews
 from inference.diffusers_engine.memory import PLANS, Placement, Plan
 from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.states import LearnedPreviews
 from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models

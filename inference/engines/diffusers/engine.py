@@ -13,11 +13,11 @@ from PIL import Image
 
 from inference.diffusers_engine.call import ClipRequest
 from inference.diffusers_engine.kept_clip import KeptClip
+from inference.diffusers_engine.latent_previews import LearnedPreviews
 from inference.diffusers_engine.memory import PLANS, Plan, footprint_of, host_memory
 from inference.diffusers_engine.pipeline import Settings, VideoModel
 from inference.diffusers_engine.pipeline_run import Hooks
 from inference.diffusers_engine.sound import join_sound
-from inference.diffusers_engine.states import LearnedPreviews
 from inference.diffusers_engine.weights.inspection import inspect_folder
 from inference.diffusers_engine.weights.loras import LoraFile
 from inference.domain.errors import EngineError, UserError

@@ -1,7 +1,7 @@
-"""Previews from latents while they are sampled, without the VAE.
+"""Latent previews: pictures of a clip while it is sampled, without the VAE.
 
-From two neighbouring states x (level a, s) and x' (a', s'), each a x0 + s noise, the clean clip is
-x0 = (x' s - x s') / (a' s - a s'): exact for Euler steps of flow matching, close for others.
+Two neighbouring states x = a x0 + s noise and x' = a' x0 + s' noise give an estimate of the clean
+clip: x0 = (x' s - x s') / (a' s - a s'). It is exact for Euler steps of flow matching.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _FINE_FACTOR = 8
-"""VAEs with no more pixels per latent are drawn with fewer pixels each."""
+"""VAEs with at most so many pixels per latent are drawn with `_FINE_PATCH` pixels per latent."""
 _FINE_PATCH, _COARSE_PATCH = 4, 8
 LEARNED_LATENTS = 4
-"""Latent frames of a clip that the map is fitted to."""
+"""Latent frames of a clip that the map is fitted on."""
 _STATES = 2
 _MARK_BYTES = 1 << 16
 
 
 class States:
-    """The last two states of one render.
+    """The last two sampler states of one render.
 
     Args:
-        folder: Of the model.
-        request: Of the clip.
+        folder: The model's folder.
+        request: The clip to render.
     """
 
     def __init__(self, folder: Folder, request: ClipRequest) -> None:
@@ -62,13 +62,13 @@ class States:
         self._count = 0
 
     def add(self, state: Tensor) -> None:
-        """Take the state after a step."""
+        """Add the state after a step."""
         self._latest = [*self._latest[-1:], state.detach()]
         self._count += 1
 
     @contextmanager
     def watched(self, pipeline: Any) -> Iterator[dict[str, Any]]:
-        """Collect the states of a call; yields the arguments that it needs for that."""
+        """Collect the states of a pipeline call; yields the keyword arguments to pass to it."""
         if "callback_on_step_end" in inspect.signature(pipeline.__call__).parameters:
 
             def on_step(_pipe: Any, _step: int, _time: Any, tensors: dict[str, Any]) -> Any:
@@ -77,7 +77,7 @@ class States:
 
             yield {"callback_on_step_end": on_step}
             return
-        # Only where there is no callback: other pipelines copy their scheduler.
+        # Patched only where there is no callback: some pipelines copy their scheduler.
         scheduler = pipeline.scheduler
         step = scheduler.step
 
@@ -97,9 +97,9 @@ class States:
         return self._unpacked(self._latest[-1]) if self._latest else None
 
     def estimate(self, scheduler: Any) -> Tensor | None:
-        """Return the clean latents as far as they can be told, [channels, frames, height, width].
+        """Return an estimate of the clean latents, [channels, frames, height, width].
 
-        None before the second step, and for schedulers whose noise levels are not known.
+        None before the second step, and for schedulers with unknown noise levels.
         """
         if len(self._latest) < _STATES:
             return None
@@ -133,7 +133,7 @@ class States:
 
 
 def _level(scheduler: Any, steps: int) -> tuple[float, float] | None:
-    """Return the shares of the clean clip and of noise after a number of steps."""
+    """Return the weights of the clean clip and of the noise after a number of steps."""
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is not None:
         if steps >= len(sigmas):
@@ -151,18 +151,18 @@ def _level(scheduler: Any, steps: int) -> tuple[float, float] | None:
 
 
 class LearnedPreviews:
-    """Maps by VAE: weights that are read again, or beside the same VAE, need not be learned."""
+    """Cache of preview maps by VAE, shared by all models with the same VAE."""
 
     def __init__(self) -> None:
         self._known: dict[str, LearnedPreview] = {}
 
     def of(self, folder: Folder) -> LearnedPreview:
-        """Return the map of a folder's VAE; one that has not learned yet if it is new."""
+        """Return the map of a folder's VAE; for a new VAE, one that is not fitted yet."""
         return self._known.setdefault(_mark_of(folder.parts["vae"]), LearnedPreview(folder))
 
 
 def _mark_of(vae: Part) -> str:
-    """Return what tells a VAE from others: its config, and the ends of its files."""
+    """Return a hash of a VAE: of its config, and of the first and last bytes of its files."""
     found = hashlib.sha256(repr(sorted(vae.config.items())).encode())
     for path in vae.files:
         size = path.stat().st_size
@@ -175,9 +175,9 @@ def _mark_of(vae: Part) -> str:
 
 
 class LearnedPreview:
-    """The map from latents to pictures of one VAE, fitted to its first clip.
+    """The linear map from latents to pictures of one VAE, fitted on its first clip.
 
-    A fit that does not work out is forgotten: no render fails for the lack of a preview.
+    If the fit fails there are no previews; the render goes on without them.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -189,11 +189,11 @@ class LearnedPreview:
 
     @property
     def frames_to_learn(self) -> int:
-        """How many frames of a clip it wants to see; none once it has learned."""
+        """Number of frames that the fit needs; 0 once it is fitted."""
         return 0 if self._map is not None else 1 + (LEARNED_LATENTS - 1) * self._factor
 
     def still(self, states: States, scheduler: Any) -> Callable[[], Pixels] | None:
-        """Return what draws the clip so far; None where that is not possible."""
+        """Return a function that draws the estimated clip, or None without a map or estimate."""
         if self._map is None:
             return None
         drawn = self._map
@@ -201,10 +201,10 @@ class LearnedPreview:
         return None if latents is None else lambda: drawn.still(latents[None])
 
     def learn(self, state: Tensor | None, frames: Pixels) -> None:
-        """Fit the map to the end of a render.
+        """Fit the map on a finished render.
 
         Args:
-            state: Its last one, [channels, frames, height, width].
+            state: Last state, [channels, frames, height, width].
             frames: The first frames of the clip, [frames, height, width, 3].
         """
         if state is None or not self.frames_to_learn:
@@ -213,5 +213,5 @@ class LearnedPreview:
             clip = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
             self._fit.add(state[:, :LEARNED_LATENTS].float(), clip)
             self._map = self._fit.solve()
-        except Exception as error:  # noqa: BLE001 - whatever the solver says, the clip is fine
+        except Exception as error:  # noqa: BLE001 - a solver's error must not fail the render
             _log.warning("preview.not_fitted", error=type(error).__name__)
