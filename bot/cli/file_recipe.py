@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bot.cli.offline_render import options_of, spec_of, written
 from commands.parsing.flags import render
@@ -12,6 +13,7 @@ from commands.schema import Kind
 from commands.text.messages import text
 from commands.text.option_texts import effect_name, option_name
 from inference.domain.errors import UserError
+from inference.domain.spec import Spec
 from inference.media.provenance import AI_MADE, read_recipe, read_source_type
 from inference.text import clean, isolate, isolate_foreign
 
@@ -22,7 +24,7 @@ def lines(path: Path, locale: str) -> Iterator[str]:
     The file may be a stranger's: nothing in it may steer the terminal.
 
     Args:
-        path: A clip, an image, or a still of a clip, which has the mark only.
+        path: A clip, an image, or a still of a clip, which has the mark only. Its name is free.
         locale: Language of the reader.
 
     Raises:
@@ -31,13 +33,12 @@ def lines(path: Path, locale: str) -> Iterator[str]:
     source = read_source_type(path)
     if source == AI_MADE:
         yield text("cli.recipe.ai_made", locale, source=source)
-    if path.suffix.lower() in {".jpg", ".jpeg"} and source is not None:
-        return
-    recipe = read_recipe(path)
     try:
-        spec = spec_of(recipe)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError("file.no_recipe", path=str(path)) from error
+        recipe, spec = _read(path)
+    except UserError as error:
+        if source == AI_MADE and error.code == "file.no_recipe":
+            return
+        raise
     yield isolate(spec.prompt)
     for name, key in (("software", "cli.recipe.software"), ("job", "cli.recipe.job")):
         if name in recipe:
@@ -58,3 +59,16 @@ def lines(path: Path, locale: str) -> Iterator[str]:
         )
         yield f"  {made_by}"
     yield text("cli.recipe.again", locale, line=clean(render(written(spec), known)))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Spec]:
+    """Return the recipe of a file, and the spec that it describes.
+
+    Raises:
+        UserError: `file.*`; `file.no_recipe` also for one of another program.
+    """
+    recipe = read_recipe(path)
+    try:
+        return recipe, spec_of(recipe)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("file.no_recipe", path=str(path)) from error

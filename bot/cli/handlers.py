@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from commands.text.messages import error_text, text
-from inference.domain.job import JobState
+from inference.domain.job import JobState, is_job_id
 
 if TYPE_CHECKING:
     from bot.config.sections import Config
@@ -183,7 +183,9 @@ def command(line: str) -> CliHandler:
 def job_or_file(options: argparse.Namespace) -> int:
     """Show a job, or the recipe inside a file."""
     path = Path(options.job)
-    if path.is_file() or path.suffix or len(path.parts) > 1:
+    # A folder of jobs has one for each, named after it.
+    there = path.exists() and not (path.is_dir() and is_job_id(options.job.upper()))
+    if there or path.is_symlink() or path.suffix or len(path.parts) > 1:
         from bot.cli import file_recipe
 
         for line in file_recipe.lines(path, language(options.lang)):

@@ -20,6 +20,7 @@ from inference.domain.spec import Size
 from inference.media.atomic_files import part_file, write_bytes
 from inference.media.provenance import COMMENT, PNG_XMP, mark_mp4, recipe_comment, xmp
 from inference.media.sound import SoundTrack
+from inference.media.video_file import address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -255,7 +256,7 @@ def open_mp4(
         raise EngineError("encode.odd_size", size=str(size))
     muxer = {"movflags": "+faststart"}
     with part_file(target) as part:
-        with av.open(str(part), "w", format="mp4", options=muxer) as container:
+        with av.open(address(part), "w", format="mp4", options=muxer) as container:
             container.metadata[COMMENT] = comment
             mp4 = Mp4(container, size, rate, options)
             yield mp4

@@ -7,8 +7,10 @@ lies in mp4, PNG and JPEG: XMP Specification Part 3, 1.1.3, 1.1.5 and 2.1.1.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import stat
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,10 @@ import av
 from PIL import Image
 
 from inference.domain.errors import UserError
+from inference.media.video_file import open_video
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 COMMENT = "comment"
@@ -38,6 +42,8 @@ _MP4_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _MOST_XMP = 1 << 20
 _MOST_BOXES = 1000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
+_UNREADABLE = (OSError, SyntaxError, ValueError, av.FFmpegError, Image.DecompressionBombError)
 
 
 def recipe_comment(recipe: dict[str, Any]) -> str:
@@ -72,28 +78,40 @@ def mark_mp4(path: Path) -> None:
 def read_source_type(path: Path) -> str | None:
     """Return the IPTC source type that a file states, such as `trainedAlgorithmicMedia`, if any.
 
-    The file is untrusted.
+    The file is untrusted; what is in it counts, and not its name.
 
     Raises:
         UserError: `file.*`: it is not there, cannot be read, or is no picture.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-        packet = _mp4_xmp(path) if head[4:8] == b"ftyp" else _picture_xmp(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(error, path) from error
+    with _explained(path):
+        packet = _mp4_xmp(path) if _head(path)[4:8] == b"ftyp" else _picture_xmp(path)
     found = _SOURCE_TYPE.search(packet)
     return None if found is None else found[1].decode()
 
 
-def _unreadable(error: Exception, path: Path) -> UserError:
-    """Return what is wrong with a file that is not one of ours."""
-    if isinstance(error, FileNotFoundError):
-        return UserError("file.not_found", path=str(path))
-    if isinstance(error, PermissionError | IsADirectoryError):
-        return UserError("file.unreadable", path=str(path))
-    return UserError("file.no_picture", path=str(path))
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file that is not one of ours into a `UserError`."""
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError("file.not_found", path=str(path)) from error
+    except OSError as error:
+        raise UserError("file.unreadable", path=str(path)) from error
+    if not regular:  # a pipe would be waited for
+        raise UserError("file.unreadable", path=str(path))
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError("file.unreadable", path=str(path)) from error
+    except _UNREADABLE as error:
+        raise UserError("file.no_picture", path=str(path)) from error
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, which say what it is."""
+    with path.open("rb") as file:
+        return file.read(12)
 
 
 def _picture_xmp(path: Path) -> bytes:
@@ -136,10 +154,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         UserError: `file.*`: it is not there, cannot be read, is no picture, or has no recipe.
     """
-    try:
+    with _explained(path):
         comment = _read_comment(path)
-    except (OSError, SyntaxError, ValueError, av.FFmpegError, Image.DecompressionBombError) as err:
-        raise _unreadable(err, path) from err
     try:
         recipe = json.loads(comment)
     except (ValueError, RecursionError) as error:
@@ -150,10 +166,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def _read_comment(path: Path) -> str:
-    with path.open("rb") as file:
-        is_png = file.read(len(_PNG_SIGNATURE)) == _PNG_SIGNATURE
-    if not is_png:
-        with av.open(str(path), format="mp4") as container:
-            return container.metadata.get(COMMENT, "")
-    with Image.open(path, formats=("PNG",)) as image:
-        return str(image.info.get(COMMENT, ""))
+    head = _head(path)
+    if head.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)):
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            return str(image.info.get(COMMENT, "")) if image.format == "PNG" else ""
+    with open_video(path, "mp4") as container:
+        return container.metadata.get(COMMENT, "")

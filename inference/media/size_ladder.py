@@ -16,6 +16,7 @@ from inference.media.encode import Mp4, open_mp4
 from inference.media.provenance import COMMENT
 from inference.media.results import SCALES, STILL, Fitted, Rung
 from inference.media.stills import jpeg, middle_frame
+from inference.media.video_file import open_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +128,7 @@ def _fitted_clip(path: Path, size: Size, original: _Source) -> Fitted:
 
 def _inspect(path: Path) -> _Source:
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             stream = container.streams.video[0]
             return _Source(
                 path=path,
@@ -188,7 +189,7 @@ def _encode(limit: int, original: _Source, clip: Path, size: Size, bits: int) ->
 def _transcode(path: Path, mp4: Mp4) -> None:
     """Encode a clip's frames anew and copy its sound, in the order of the file."""
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             video = container.streams.video[0]
             video.thread_type = "AUTO"
             sound = next(iter(container.streams.audio), None)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from inference.domain.errors import EngineError
 from inference.media.atomic_files import write_bytes
 from inference.media.provenance import xmp
+from inference.media.video_file import open_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +89,7 @@ def write_sheet(file: Path, directory: Path, name: str) -> Path:
 
 def _sampled(file: Path) -> Iterator[Image.Image]:
     try:
-        with av.open(str(file)) as container:
+        with open_video(file) as container:
             stream = container.streams.video[0]
             wanted = _places(stream.frames, stream.average_rate)
             for number, frame in enumerate(container.decode(video=0)):
@@ -112,7 +113,7 @@ def middle_frame(path: Path) -> Image.Image:
         EngineError: `file.unreadable`.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             middle = container.streams.video[0].frames // 2
             frame = next(islice(container.decode(video=0), middle, None))
             return Image.fromarray(frame.to_ndarray(format="rgb24"))
@@ -127,7 +128,7 @@ def write_first_frame(file: Path, target: Path) -> None:
         EngineError: `file.unreadable`: nothing in it decodes; `disk.full`.
     """
     try:
-        with av.open(str(file)) as container:
+        with open_video(file) as container:
             frame = next(container.decode(video=0))
             still = Image.fromarray(frame.to_ndarray(format="rgb24"))
     except (av.FFmpegError, IndexError, StopIteration) as error:

@@ -3,10 +3,22 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import av
 import pytest
+from PIL import Image
 
 from bot.cli.parser import language, main
 from bot.cli.render_many import _slug
+from inference.domain.spec import Aspect, Resolution, Size, Spec
+from inference.media.encode import open_mp4
+from inference.media.provenance import recipe_comment, xmp
+
+MARKED = "Marked as made by AI (IPTC digitalSourceType: trainedAlgorithmicMedia)"
+
+SPEC = Spec(
+    prompt="a red fox", model="testcard", resolution=Resolution("360p"), aspect=Aspect("16:9"),
+    frames=49, refine=False, seed=7, steps=4, cfg=7.0, loops=1,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +103,45 @@ def test_without_a_running_bot_people_are_told_how_to_start_it(capsys, arguments
 def test_a_file_without_a_recipe_is_named(capsys, tmp_path):
     (tmp_path / "holiday.mp4").write_bytes(b"not a clip")
     assert "holiday.mp4" in refused(capsys, "show", "holiday.mp4")
+
+
+def still(path):
+    Image.new("RGB", (8, 8)).save(path, "JPEG", xmp=xmp())
+
+
+def clip(path, recipe=None):
+    comment = recipe_comment(SPEC.as_dict() if recipe is None else recipe)
+    with open_mp4(path, Size(32, 32), rate=24, comment=comment, options={}) as mp4:
+        mp4.encode(av.VideoFrame(32, 32, "rgb24"))
+
+
+@pytest.mark.parametrize("name", ["fox", "fox.mp4", "fox.jpg", "fox.png", "fox.jpeg", "a:b.mp4"])
+def test_what_is_in_a_file_is_shown_whatever_its_name(capsys, tmp_path, name):
+    still(tmp_path / name)
+    assert main(["show", name]) == 0
+    assert capsys.readouterr().out.splitlines() == [MARKED]
+    clip(tmp_path / name)
+    assert main(["show", name]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(MARKED)
+    assert "a red fox" in shown
+
+
+def test_a_file_that_is_marked_and_has_no_recipe_of_ours_is_shown_as_marked(capsys, tmp_path):
+    clip(tmp_path / "a.mp4", {"made": "elsewhere"})
+    assert main(["show", "a.mp4"]) == 0
+    assert capsys.readouterr().out.splitlines() == [MARKED]
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.mp4", "clips/", ".", ".."])
+def test_a_folder_is_no_job(capsys, tmp_path, name):
+    (tmp_path / name).mkdir(exist_ok=True)
+    assert "is not a readable file" in refused(capsys, "show", name)
+
+
+def test_a_job_is_shown_although_its_folder_is_here(capsys, tmp_path):
+    (tmp_path / "7Q2FK9XDAB").mkdir()
+    assert "not running" in refused(capsys, "show", "7Q2FK9XDAB")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 import tempfile
 from pathlib import Path
 
@@ -61,6 +62,41 @@ def test_long_prompts_come_back_exactly(tmp_path, name, write):
 def test_what_is_in_a_file_counts_and_not_its_name(tmp_path):
     write_png(tmp_path / "clip.mp4", {"seed": 1})
     assert read_recipe(tmp_path / "clip.mp4") == {"seed": 1}
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "http:fox.mp4", "-x", "50%.mp4"])
+@pytest.mark.parametrize("write", [write_clip, write_png])
+def test_a_name_is_a_file_and_no_address(tmp_path, monkeypatch, name, write):
+    """FFmpeg takes what stands before a colon for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name, {"seed": 1})
+    assert read_recipe(Path(name)) == {"seed": 1}
+    assert read_source_type(Path(name)) == AI_MADE
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (Path.mkdir, "file.unreadable"),
+        (os.mkfifo, "file.unreadable"),  # nobody waits for what comes out of it
+        (lambda path: path.symlink_to(path), "file.unreadable"),
+        (lambda path: path.symlink_to("nowhere"), "file.not_found"),
+        (lambda path: Image.new("RGB", (8, 8)).save(path, "JPEG"), "file.no_recipe"),
+        (lambda path: Image.new("RGB", (8, 8)).save(path, "GIF"), "file.no_picture"),
+    ],
+)
+def test_what_is_no_file_of_ours_is_named(tmp_path, make, code):
+    make(tmp_path / "odd")
+    with pytest.raises(UserError) as caught:
+        read_recipe(tmp_path / "odd")
+    assert (caught.value.code, caught.value.params) == (code, {"path": str(tmp_path / "odd")})
+
+
+def test_a_place_below_a_file_is_not_there(tmp_path):
+    write_clip(tmp_path / "clip", {})
+    for read in (read_recipe, read_source_type):
+        with pytest.raises(UserError, match=r"file\.not_found"):
+            read(tmp_path / "clip" / "clip.mp4")
 
 
 @pytest.mark.parametrize(
