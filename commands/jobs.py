@@ -134,6 +134,10 @@ class Read(Protocol):
         """Return the queue position of a job, or None."""
         ...
 
+    def waits_for_others(self, tenant: str) -> bool:
+        """Return whether jobs of other tenants keep a new one of this tenant from starting now."""
+        ...
+
     def progress(self, job_id: str) -> Progress | None:
         """Return how far a running job is, if it runs."""
         ...

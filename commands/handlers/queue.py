@@ -46,8 +46,9 @@ async def queue(call: Call) -> Card:
     """Show the tenant's queue, the running job first."""
     jobs = await call.jobs.waiting(call.channel.tenant)
     standstill = [(text(key, call.locale),) for key in _standstill(call.jobs)]
+    others = not standstill and call.jobs.waits_for_others(call.channel.tenant)
     if not jobs and not standstill:
-        return replies.note("queue.empty", call.locale)
+        return replies.note("queue.empty_here" if others else "queue.empty", call.locale)
     hidden = (await call.rules()).value(QUEUE_PROMPTS) == Prompts.HIDDEN
     listed = jobs[:MAX_LINES]
     viewer = await call.viewer(listed)
@@ -59,6 +60,8 @@ async def queue(call: Call) -> Card:
     ]
     if len(jobs) > MAX_LINES:
         lines.append((text("queue.more", call.locale, count=len(jobs) - MAX_LINES),))
+    if others:
+        lines.append((text("queue.others", call.locale),))
     return Card(
         kind=CardKind.INFO,
         title=text("queue.title", call.locale, count=len(jobs)),

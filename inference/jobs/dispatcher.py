@@ -151,6 +151,12 @@ class Dispatcher:
         render = self._active.get(job_id)
         return None if render is None or len(self._pool.slots) == 1 else render.slot.name
 
+    @property
+    def full(self) -> bool:
+        """Whether every slot that has a worker renders."""
+        busy = {render.slot.name for render in self._active.values()}
+        return all(slot.name in busy for slot in self._pool.slots if not slot.away)
+
     def free_slots(self) -> list[FreeSlot]:
         """Return when each slot is expected to be free, and with which model.
 

@@ -147,6 +147,11 @@ class JobReader:
         """Return the queue position of a job, or None when it is not queued."""
         return self._forecast.times(job_id, self._dispatcher.free_slots())
 
+    def waits_for_others(self, tenant: str) -> bool:
+        """Return whether jobs of other tenants keep a new one of this tenant from starting now."""
+        there = {*self._queue.queues, *(render.job.tenant for render in self._dispatcher.active)}
+        return bool(there - {tenant}) and (len(self._queue) > 0 or self._dispatcher.full)
+
     def next_start_in(self, tenant: str) -> float | None:
         """Return the seconds until the next job of a tenant starts; None where none is queued."""
         first = next(iter(self._forecast.in_tenant(tenant)), None)

@@ -256,6 +256,9 @@ class FakeJobs:
             ready_in=(before + 1) * SECONDS_EACH,
         )
 
+    def waits_for_others(self, tenant: str) -> bool:
+        return any(j.tenant != tenant and j.state not in ENDED for j in self._jobs.values())
+
     def progress(self, job_id: str) -> Progress | None:
         return self.running[job_id][0] if job_id in self.running else None
 

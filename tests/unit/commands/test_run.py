@@ -48,6 +48,7 @@ async def test_the_queue_shows_the_line_and_only_ours(call, jobs):
         "▶ fox 0 · ada · JOB0000001",
         "1. fox 1 · ada · starts in about 1 s · JOB0000002",
         "2. fox 2 · ada · starts in about 40 s · JOB0000003",
+        "Jobs from elsewhere use the GPU too.",
     ]
     assert card.private
 
@@ -81,6 +82,21 @@ async def test_a_long_queue_is_cut(call, jobs):
 
 async def test_an_empty_queue_says_so(call):
     assert plain(await execute("/rushes queue", call)).startswith("The queue is empty.")
+
+
+async def test_a_queue_tells_of_jobs_from_elsewhere_and_nothing_about_them(call, jobs):
+    elsewhere = replace(call, channel=replace(call.channel, tenant="test:secret"))
+    await execute("/generate a heron", elsewhere)
+    said = "Jobs from elsewhere use the GPU, so /generate does not start right away."
+    assert plain(await execute("/rushes queue", call)) == f"The queue is empty here. {said}"
+    assert "starts right away" not in plain(await execute("/rushes queue", elsewhere))
+    await execute("/generate an owl", call)
+    shown = plain(await execute("/rushes queue", call))
+    assert shown.split("\n")[-1] == "Jobs from elsewhere use the GPU too."
+    assert "heron" not in shown
+    assert "secret" not in shown
+    await jobs.pause()
+    assert "elsewhere" not in plain(await execute("/rushes queue", call))
 
 
 async def test_an_empty_queue_that_stands_still_promises_no_start(call, jobs):

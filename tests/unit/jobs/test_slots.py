@@ -54,6 +54,20 @@ async def test_every_free_slot_takes_a_job_and_the_next_one_waits(bench, core, s
     assert bench.executor.rendering
 
 
+async def test_a_guild_waits_for_others_once_no_slot_is_free(bench, core, second):
+    assert not core.jobs.waits_for_others("guild:b")
+    await bench.submit("guild:a")
+    await bench.executor.started()
+    assert not core.jobs.waits_for_others("guild:b")  # the second slot is free
+    await bench.submit("guild:a")
+    await second.started()
+    assert core.jobs.waits_for_others("guild:b")
+    assert not core.jobs.waits_for_others("guild:a")  # for itself only
+    await bench.queued("guild:b")
+    assert core.jobs.waits_for_others("guild:a")
+    assert core.jobs.waits_for_others("guild:b")
+
+
 async def test_the_row_of_a_job_keeps_its_slot_and_what_made_its_file(bench, core, second):
     second.device = SMALL
     await bench.submit()
