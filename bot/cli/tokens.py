@@ -10,7 +10,7 @@ from bot.cli.handlers import _config, _print, language, run_async
 from commands.text.messages import text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from bot.config.sections import Config
 
@@ -63,14 +63,27 @@ def create(options: argparse.Namespace) -> int:
             now=SystemClock().now(),
             webhook=webhook,
         )
+        named = tokens.named_roles(options.guild)
     _print(made)
     if webhook is not None:
         _print(webhook[1])
     locale = language(options.lang)
     sys.stderr.write(text("cli.token.once", locale) + "\n")
+    for role in dict.fromkeys(options.roles):
+        sys.stderr.write(_about_role(role, options.guild, named, locale) + "\n")
     if "http" not in config.bot.platforms:
         sys.stderr.write(text("cli.token.http_off", locale) + "\n")
     return 0
+
+
+def _about_role(role: str, guild: str, named: Mapping[str, Sequence[str]], locale: str) -> str:
+    """Return what a role is good for: roles are words, and the settings of a guild name some."""
+    separator = text("list.separator", locale)
+    if role in named:
+        keys = separator.join(named[role])
+        return text("cli.token.role_counts", locale, role=role, guild=guild, settings=keys)
+    key = "cli.token.role_unnamed" if named else "cli.token.no_roles"
+    return text(key, locale, role=role, guild=guild, roles=separator.join(named))
 
 
 def show(options: argparse.Namespace) -> int:

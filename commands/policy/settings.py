@@ -239,6 +239,9 @@ def _cap(option: Option) -> Cap:
 
 CAPS = tuple(_cap(option) for option in (RESOLUTION, FRAME_COUNT, STEPS, LOOPS))
 
+OF_ROLES = (ROLES, QUOTA_ROLES, *(cap.exempt for cap in CAPS))
+"""Settings that name roles: what a role may do is all that these say."""
+
 _DEFAULT = "default."
 
 _COMMON = (

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from commands.caller import Caller
+from commands.policy.settings import OF_ROLES
 from inference.domain.errors import NotFound, StoreError, UserError
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.sqlite.database import Database, open_database
@@ -141,8 +142,12 @@ class TokenTable:
             UserError: `token.*`.
         """
         tenant = tenant_named(guild)
-        if not name.isprintable() or not 0 < len(name.strip()) <= MAX_NAME:
+        if not _plain(name):
             raise UserError("token.name", limit=MAX_NAME)
+        if person is not None and not _plain(person):
+            raise UserError("token.person", limit=MAX_NAME)
+        if not all(map(_plain, roles)):
+            raise UserError("token.role", limit=MAX_NAME)
         lifetime = None if expires is None else seconds_of(expires)
         key = "".join(secrets.choice(_ALPHABET) for _ in range(10))
         secret = secrets.token_urlsafe(32)
@@ -175,6 +180,20 @@ class TokenTable:
             except sqlite3.IntegrityError as error:
                 raise UserError("token.exists", name=row["name"]) from error
         return f"rsh_{key}_{secret}"
+
+    def named_roles(self, guild: str) -> dict[str, list[str]]:
+        """Return the keys of the settings of a guild that name a role, by its roles."""
+        found: dict[str, set[str]] = {}
+        with contextlib.suppress(sqlite3.OperationalError):  # no settings: Rushes has never run
+            rows = self._connection.execute(
+                "SELECT key, value FROM settings WHERE tenant = ? ORDER BY key",
+                (tenant_named(guild),),
+            )
+            keys = {setting.key for setting in OF_ROLES}
+            for key, value in rows:
+                for role in json.loads(value) if key in keys else ():
+                    found.setdefault(str(role), set()).add(key)
+        return {role: sorted(keys) for role, keys in sorted(found.items())}
 
     def all(self) -> list[Token]:
         """Return every token, the oldest first."""
@@ -247,6 +266,11 @@ def seconds_of(expires: str) -> float:
     if match is None:
         raise UserError("token.expires", value=expires[:MAX_NAME])
     return int(match["number"]) * _UNITS[match["unit"]]
+
+
+def _plain(name: str) -> bool:
+    """Return whether a name can be shown, and is not too long."""
+    return name.isprintable() and 0 < len(name.strip()) <= MAX_NAME
 
 
 def _everywhere(tenant: str, name: str, person: str | None) -> str:

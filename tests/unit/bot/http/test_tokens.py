@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import pytest
 
 from bot.cli.parser import main
@@ -9,9 +12,15 @@ from bot.config.sources import load_config
 from bot.http.access import tokens
 from bot.preflight import preflight
 from bot.registry import Registry
+from commands.policy.settings import QUOTA_ROLES, ROLES, Scope, SettingSet
+from commands.policy.settings_store import Change, SettingsStore
+from commands.policy.stores import TABLES
+from inference.clock import SystemClock
 from inference.domain.errors import NotFound, UserError
+from inference.domain.job import Requester
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.sqlite.database import open_database
+from tests.fakes.options import OPTIONS
 
 DAY = 86_400.0
 
@@ -95,6 +104,9 @@ def test_a_token_belongs_to_a_tenant_and_a_person(table, guild, person, tenant, 
         ({"name": " "}, "token.name"),
         ({"expires": "soon"}, "token.expires"),
         ({"expires": "0d"}, "token.expires"),
+        ({"roles": frozenset({"editor", ""})}, "token.role"),
+        ({"roles": frozenset({"a\nb"})}, "token.role"),
+        ({"person": "a\nb"}, "token.person"),
     ],
 )
 def test_what_makes_no_token_is_said(table, changes, code):
@@ -125,6 +137,37 @@ def test_the_shell_makes_lists_and_revokes_a_token_where_rushes_never_ran(capsys
     assert capsys.readouterr().out.rstrip().endswith("revoked")
     assert main(["token", "create", "--guild", "a:b", "--name", "x"]) == 1
     assert "is not a guild" in capsys.readouterr().err
+
+
+async def test_the_shell_says_what_a_role_changes(capsys, folder):
+    """Roles are words that the settings of the guild give a meaning; a typo has none."""
+
+    number = itertools.count()
+
+    async def told(*roles: str, guild: str = "api") -> list[str]:
+        flags = [flag for role in roles for flag in ("--role", role)]
+        name = f"token {next(number)}"
+        arguments = ["token", "create", "--guild", guild, "--name", name, *flags]
+        assert await asyncio.to_thread(main, arguments) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "role" in line.lower()]
+
+    nothing = "The role king changes nothing: no setting of api names it."
+    assert await told("king") == [f"{nothing} None names a role."]
+    async with open_database(folder / "data" / DATABASE_NAME, TABLES, tokens.TABLES) as database:
+        store = SettingsStore(database, SystemClock(), SettingSet(OPTIONS))
+        changes = [
+            Change(scope=Scope.GUILD, setting=ROLES, value=["editor", "Staff"]),
+            Change(scope=Scope.CHANNEL, subject="http", setting=ROLES, value=["editor"]),
+            Change(scope=Scope.GUILD, setting=QUOTA_ROLES, value={"editor": 7200, "guest": 60}),
+        ]
+        await store.change("terminal:api", changes, Requester(id="a", name="a"))
+    assert await told("king") == [f"{nothing} These are named: Staff, editor, guest."]
+    assert await told("editor", "guest") == [
+        "The role editor counts for these settings of api: quota.roles, roles.",
+        "The role guest counts for these settings of api: quota.roles.",
+    ]
+    assert await told() == []
+    assert "None names a role." in (await told("editor", guild="films"))[0]
 
 
 def test_the_platform_is_made_before_anything_runs(folder):
