@@ -28,8 +28,10 @@ async def examine(config: Config, locale: str) -> list[Finding]:
         locale: Names of permissions are in it.
     """
     section = config.discord
-    if "discord" not in config.bot.platforms or section.token is None:
+    if section.token is None:
         return [ok("discord", "doctor.discord.off")]
+    if "discord" not in config.bot.platforms:
+        return [warn("discord", "doctor.chat.unlisted", name="discord")]
     found = []
     try:
         async with logged_in(section, section.token.get_secret_value()) as client:

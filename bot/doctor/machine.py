@@ -113,16 +113,25 @@ def _too_small(
 
 
 def disk(config: Config, free: int | None = None) -> Iterator[Finding]:
-    """Check the free space where the data lies."""
-    folder = _nearest(config.bot.data_dir)
+    """Check the free space where the data lies, and where backups do if that is another disk."""
+    folder, backups = _nearest(config.bot.data_dir), _nearest(factories.backup_folder(config))
+    yield _disk(folder, free)
+    if config.backup.keep and not _same_disk(folder, backups):
+        yield _disk(backups, free)
+
+
+def _disk(folder: Path, free: int | None) -> Finding:
     free = shutil.disk_usage(folder).free if free is None else free
     numbers = {"free": _gigabytes(free), "path": str(folder)}
     if free < FULL_BYTES:
-        yield fail("disk", "doctor.disk.full", **numbers)
-    elif free < LOW_BYTES:
-        yield warn("disk", "doctor.disk.low", **numbers)
-    else:
-        yield ok("disk", "doctor.disk.fine", **numbers)
+        return fail("disk", "doctor.disk.full", **numbers)
+    if free < LOW_BYTES:
+        return warn("disk", "doctor.disk.low", **numbers)
+    return ok("disk", "doctor.disk.fine", **numbers)
+
+
+def _same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
 
 
 def _models(config: Config) -> list[ModelEntry]:

@@ -145,7 +145,7 @@ async def _models(
         return fail(check, "doctor.assistant.rejected", name=name)
     if model is not None and known and model not in known:
         return fail(check, "doctor.assistant.no_model", name=name, model=model)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.BAD_REQUEST:
         return warn(check, "doctor.assistant.down", name=name, status=int(status))
     return ok(check, "doctor.assistant.fine", name=name)
 

@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config.sections import Config
-from bot.doctor.findings import Finding, fail, failed, ok
+from bot.doctor.findings import Finding, fail, failed, ok, warn
 from bot.doctor.network import unreachable
 from bot.network.connector import open_session
 from bot.slack.api.clients import API, TIMEOUT_SECONDS, problem
@@ -26,8 +26,10 @@ _SCOPES_HEADER = "x-oauth-scopes"
 async def examine(config: Config) -> list[Finding]:
     """Check the tokens and their scopes; nothing is posted."""
     section = config.slack
-    if "slack" not in config.bot.platforms or not (section.bot_token or section.client_id):
+    if not (section.bot_token or section.client_id):
         return [ok("slack", "doctor.slack.off")]
+    if "slack" not in config.bot.platforms:
+        return [warn("slack", "doctor.chat.unlisted", name="slack")]
     found: list[Finding] = []
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with open_session(force_close=True, timeout=timeout) as session:

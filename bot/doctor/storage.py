@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bot import factories
 from bot.config.sections import Config
-from bot.doctor.findings import Finding, Level, fail, failed, ok, warn
+from bot.doctor.findings import Finding, fail, failed, ok, warn
 from bot.factories import backup_folder
 from inference.domain.errors import StoreError, UserError
 from inference.engines import weights
+from inference.engines.entry import ModelEntry
 from inference.engines.registry import WEIGHTS_CODES
 from inference.opensora.files import CheckpointError
 from inference.store.backups import HOURS, newest
 from inference.store.data_directory import NETWORK_FILE_SYSTEMS, check_folder, file_system
-from inference.store.maintenance import DATABASE_NAME, check
+from inference.store.maintenance import DATABASE_NAME, check, is_sound, opened
+from inference.store.sqlite.schema import schema_of
 
 LATE_SECONDS = 3 * HOURS * 3600
 """Age of the newest backup that is worth a warning: two were missed."""
+
+AHEAD_SECONDS = 600.0
+"""How far in the future a backup may be from, because two clocks differ a little."""
 
 
 def model_weights(config: Config) -> Iterator[Finding]:
@@ -31,10 +37,10 @@ def model_weights(config: Config) -> Iterator[Finding]:
         try:
             entry = factories.models(config).entry(name)
             entry.check_files()
-            checkpoints = entry.checkpoints
-            for checkpoint in checkpoints:
-                path = weights.folder(checkpoint, config.models.directory)
-                weights.verify_files(checkpoint, path)
+            unknown = sum(
+                weights.verify_files(each, weights.folder(each, config.models.directory))
+                for each in entry.checkpoints
+            )
         except UserError as error:
             if error.code.startswith(WEIGHTS_CODES):  # others are told with the configuration
                 yield failed(check_name, factories.placed(config, name, error))
@@ -42,13 +48,28 @@ def model_weights(config: Config) -> Iterator[Finding]:
             missing = UserError("model.no_weights", model=name)
             yield failed(check_name, missing if error.code == "checkpoint.missing" else error)
         else:
-            named = entry.values.get("path")
-            if named is not None:
-                yield ok(check_name, "doctor.weights.by_path", model=name, path=str(named))
-            if checkpoints:
-                yield ok(check_name, "doctor.weights.fine", model=name, count=len(checkpoints))
-            elif named is None:
-                yield ok(check_name, "doctor.weights.shipped", model=name)
+            yield from _complete(check_name, name, entry, unknown)
+
+
+def _complete(check_name: str, name: str, entry: ModelEntry, unknown: int) -> Iterator[Finding]:
+    """Say how far the weights of a model were checked.
+
+    Args:
+        check_name: Of the findings.
+        name: Of the model.
+        entry: Of the model.
+        unknown: How many files have no checksum.
+    """
+    named = entry.values.get("path")
+    if named is not None:
+        yield ok(check_name, "doctor.weights.by_path", model=name, path=str(named))
+    numbers = {"model": name, "count": len(entry.checkpoints)}
+    if unknown:
+        yield ok(check_name, "doctor.weights.unverified", **numbers, files=unknown)
+    elif entry.checkpoints:
+        yield ok(check_name, "doctor.weights.fine", **numbers)
+    elif named is None:
+        yield ok(check_name, "doctor.weights.shipped", model=name)
 
 
 def data_folder(config: Config) -> Iterator[Finding]:
@@ -112,15 +133,30 @@ def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
     if config.backup.keep == 0:
         yield warn("backup", "doctor.backup.off")
         return
-    now = time.time() if now is None else now
     if last is None:
         yield warn("backup", "doctor.backup.none", path=str(folder))
         return
-    age = now - last.stat().st_mtime
-    level = Level.WARN if age > LATE_SECONDS else Level.OK
-    code = "doctor.backup.old" if level is Level.WARN else "doctor.backup.fine"
-    params = {"path": str(last), "age": max(age, 1.0)}
-    yield Finding(check="backup", level=level, code=code, params=params)
+    if not _restorable(last):
+        yield fail("backup", "doctor.backup.damaged", path=str(last))
+        return
+    age = (time.time() if now is None else now) - last.stat().st_mtime
+    params = {"path": str(last), "age": max(abs(age), 1.0)}
+    if age > LATE_SECONDS:
+        yield warn("backup", "doctor.backup.old", **params)
+    elif age < -AHEAD_SECONDS:
+        yield warn("backup", "doctor.backup.ahead", **params)
+    else:
+        yield ok("backup", "doctor.backup.fine", **params)
+
+
+def _restorable(file: Path) -> bool:
+    """Return whether `rushes db restore` would take a backup."""
+    try:
+        with opened(file) as connection:
+            schema_of(connection, file)
+        return is_sound(file)
+    except (StoreError, sqlite3.Error):
+        return False
 
 
 def _above(folder: Path) -> Path:

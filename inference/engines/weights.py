@@ -173,8 +173,11 @@ def licence(path: Path) -> str | None:
     return None
 
 
-def verify_files(checkpoint: Checkpoint, path: Path) -> None:
+def verify_files(checkpoint: Checkpoint, path: Path) -> int:
     """Compare the files of a checkpoint with the hub's checksums. No torch.
+
+    Returns:
+        How many files have no checksum, because they did not come from the hub.
 
     Raises:
         CheckpointError: `checkpoint.checksum`, `checkpoint.missing`, `checkpoint.unreadable`.
@@ -184,7 +187,7 @@ def verify_files(checkpoint: Checkpoint, path: Path) -> None:
         files = repository.weight_files
     elif checkpoint.kind is Kind.LORAS:
         files = _selection(checkpoint).weights
-    verify_checksums(checkpoint.source, path, files)
+    return verify_checksums(checkpoint.source, path, files)
 
 
 def verify(checkpoint: Checkpoint, path: Path) -> None:

@@ -137,16 +137,19 @@ def explain(source: str, error: BaseException) -> CheckpointError:
 
 def verify_checksums(
     source: str, folder: Path, weights: Callable[[Path], list[Path]] = weight_files
-) -> None:
+) -> int:
     """Compare the weights of a folder with the checksums that the hub gave for them.
 
-    Files that did not come from the hub have none.
+    Returns:
+        How many files have none, because they did not come from the hub.
 
     Raises:
         CheckpointError: `checkpoint.checksum`, or `checkpoint.unreadable`.
     """
+    unknown = 0
     for path in weights(folder):
         wanted = _checksum(folder, path)
+        unknown += wanted is None
         try:
             if wanted is not None and _digest(path) != wanted:
                 name = path.relative_to(folder).as_posix()
@@ -155,6 +158,7 @@ def verify_checksums(
             raise CheckpointError(
                 "checkpoint.unreadable", source=path.name, reason=error.strerror or "unreadable"
             ) from error
+    return unknown
 
 
 def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: bool | None) -> Path:

@@ -154,6 +154,16 @@ def test_a_disk_without_room(tmp_path, free, level, code):
     fine(machine.disk(config(tmp_path), 10**11))
 
 
+def test_a_full_disk_of_backups_elsewhere(tmp_path, monkeypatch):
+    usage = {False: SimpleNamespace(free=10**11), True: SimpleNamespace(free=10**8)}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage[Path(path).name == "saved"])
+    (tmp_path / "saved").mkdir()
+    known = config(tmp_path, backup={"directory": tmp_path / "saved"})
+    fine(machine.disk(known))  # the same disk
+    monkeypatch.setattr(machine, "_same_disk", lambda *_: False)
+    assert "saved" in only(machine.disk(known), Level.FAIL, "doctor.disk.full").text("en")
+
+
 @pytest.mark.process
 @pytest.mark.model
 def test_this_machine_is_asked_in_a_process_of_its_own():
@@ -170,6 +180,19 @@ def test_weights_that_are_not_there(tmp_path):
     only(
         storage.model_weights(config(tmp_path, models=models)), Level.FAIL, "error.model.no_weights"
     )
+
+
+def test_weights_without_checksums_are_not_said_to_match_them(tmp_path):
+    for checkpoint in OPENSORA:
+        folder = kept_in(checkpoint.source, tmp_path)
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        for name in ("model.safetensors", "diffusion_pytorch_model.safetensors"):
+            (folder / name).write_bytes(b"copied by hand")
+    models = {"installed": ["opensora"], "directory": tmp_path}
+    [found] = storage.model_weights(config(tmp_path, models=models))
+    assert (found.level, found.code) == (Level.OK, "doctor.weights.unverified")
+    assert "match" not in found.text("en")
 
 
 def test_weights_that_are_damaged(tmp_path):
@@ -246,6 +269,23 @@ def test_backups_that_are_off_missing_or_old(tmp_path, data):
     made = rotate(data, data / "backups", keep=14).stat().st_mtime
     fine(storage.backups(config(tmp_path), now=made + 3600))
     only(storage.backups(config(tmp_path), now=made + 4 * 86400), Level.WARN, "doctor.backup.old")
+
+
+def test_a_newest_backup_that_nothing_could_be_restored_from(tmp_path, data):
+    made = rotate(data, data / "backups", keep=14)
+    whole = made.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"no database"):
+        made.write_bytes(content)
+        found = only(storage.backups(config(tmp_path)), Level.FAIL, "doctor.backup.damaged")
+        assert made.name in found.text("en")
+    made.write_bytes(whole)
+    fine(storage.backups(config(tmp_path)))
+
+
+def test_a_backup_of_the_future_is_none_of_today(tmp_path, data):
+    made = rotate(data, data / "backups", keep=14).stat().st_mtime
+    yesterday = storage.backups(config(tmp_path), now=made - 86400)
+    only(yesterday, Level.WARN, "doctor.backup.ahead")
 
 
 def test_a_backup_folder_that_cannot_be_read(tmp_path, data):
@@ -442,6 +482,8 @@ async def test_a_clock_that_is_wrong(tmp_path, monkeypatch, ahead, level):
         (401, {}, Level.FAIL, "doctor.assistant.rejected"),
         (200, {"data": [{"id": "llama"}]}, Level.FAIL, "doctor.assistant.no_model"),
         (503, {}, Level.WARN, "doctor.assistant.down"),
+        (404, {}, Level.WARN, "doctor.assistant.down"),  # an address without /v1
+        (429, {}, Level.WARN, "doctor.assistant.down"),
     ],
 )
 async def test_an_assistant_that_does_not_help(tmp_path, status, data, level, code):
@@ -453,6 +495,12 @@ async def test_an_assistant_that_does_not_help(tmp_path, status, data, level, co
     async with serving(answer) as url:
         section = {"model": "gpt-test", "base_url": f"{url}/v1", "api_key": "sk-test"}
         only(await network.assistant(config(tmp_path, assistant=section)), level, code)
+
+
+async def test_a_chat_with_a_token_that_is_not_among_the_platforms(tmp_path):
+    known = config(tmp_path, discord={"token": "x"}, slack={"bot_token": "xoxb-x"})
+    for found in (await discord.examine(known, "en"), await slack_examine(known)):
+        assert "[bot] platforms" in only(found, Level.WARN, "doctor.chat.unlisted").text("en")
 
 
 async def test_an_assistant_that_is_there(tmp_path):

@@ -12,7 +12,7 @@ from commands.text.messages import about, any_of, duration, message_ids, ordinal
 LATIN = re.compile(r"[A-Za-z]{2,}")
 KEPT = re.compile(
     r"\{[^}]*\}|https?://\S+|\[\w+\]"  # placeholders, addresses, sections of the config
-    r'|[a-z]+_[a-z]+|platforms에 "http"|mode를 http로|https 주소|data: 주소|host[나와] port'
+    r'|[a-z]+_[a-z]+|platforms에 ("http"|)|mode를 http로|https 주소|data: 주소|host[나와] port'
     r'|preset\(\{[^}]*\}\) 또는 path|loras[를나]|gguf를|few를|path로|\btoken의 (값|토큰)|"auto"'
     r"|api 같은 이름|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
     r"|--gpus all|jobs 폴더|gguf 패키지|hf auth logout|rushes doctor|rushes models pull"
