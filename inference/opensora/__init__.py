@@ -1,8 +1,8 @@
-"""Open-Sora v1.3 in plain PyTorch: text or an image in, frames out.
+"""Open-Sora v1.3 in plain PyTorch: makes video frames from text or an image.
 
-A library of its own: nothing here knows of jobs or chat. Start at `pipeline.OpenSoraPipeline` to
-make clips, at `checkpoint` to load weights, at `geometry` and `presets` for what needs no torch.
+A library without jobs or chat. Start at `pipeline.OpenSoraPipeline` to make clips and at
+`checkpoint` to load weights; `geometry` and `presets` need no torch.
 
-The numbers are those of the original (tag v1.3 of hpcaitech/Open-Sora); the tests hold them
-against vectors recorded from it.
+The numbers are those of the original, https://github.com/hpcaitech/Open-Sora/tree/v1.3; tests
+compare them with vectors that were recorded from it.
 """

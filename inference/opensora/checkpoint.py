@@ -43,7 +43,7 @@ _FIXED_PRECISION = frozenset({"rope.freqs"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where weights go and in which precision."""
+    """Device and precision of loaded weights."""
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
@@ -51,14 +51,14 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """In what a folder may differ from a network."""
+    """Allowed differences between a folder's keys and a network's."""
 
     zero_if_missing: tuple[str, ...] = ()
-    """Prefixes of keys that may be absent and are zero then."""
+    """Prefixes of keys that may be absent; their tensors are zero then."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Keys that may be absent because another key holds the same tensor."""
     ignore: tuple[str, ...] = ()
-    """Prefixes of keys that the folder may have beyond the network's."""
+    """Prefixes of extra keys in the folder that are not loaded."""
 
 
 _TRANSFORMER_TOLERANCE = Tolerance(zero_if_missing=("x_embedder_cond.", "x_embedder_cond_mask."))
@@ -84,10 +84,10 @@ def load_transformer(
 ) -> STDiT3:
     """Load an STDiT3 checkpoint.
 
-    Text-to-video files may lack the reference embedding; it is zero then, as it is never used.
+    Text-to-video files may lack the reference embedding, which they do not use; it is zero then.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     model = _empty_transformer(folder)
     fill(model, folder, placement or Placement(), on_progress, _TRANSFORMER_TOLERANCE)
@@ -100,12 +100,12 @@ def load_vae(
     """Load a v1.3 VAE checkpoint.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     model = _empty_vae(folder)
     fill(model, folder, placement or Placement(), on_progress)
     for module in model.modules():
-        # the layout its kernels prefer, on CPUs and GPUs
+        # convolution kernels prefer this layout, on CPUs and GPUs
         if isinstance(module, nn.Conv3d):
             module.weight.data = module.weight.contiguous(memory_format=torch.channels_last_3d)
         elif isinstance(module, nn.Conv2d):
@@ -119,39 +119,41 @@ def load_text_encoder(
     """Load a T5 encoder (or the encoder half of a full T5) and the tokenizer beside it.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     model = _empty_text_encoder(folder)
     fill(model, folder, placement or Placement(), on_progress, _TEXT_TOLERANCE)
-    # One table, which was read under both names. Where they differ this one is what the encoder
-    # reads: nano was trained with it.
+    # Both names are one embedding table. Where a file has two different ones, the encoder's counts:
+    # nano was trained with it.
     model.shared = model.encoder.embed_tokens
     return TextEncoder(model, _tokenizer(folder))
 
 
 def verify_transformer(folder: Path) -> None:
-    """Compare keys, shapes and file lengths of a folder with the network, reading no weights.
+    """Compare a transformer folder's keys, shapes and file lengths with the network.
+
+    No weights are read.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     _verify(_empty_transformer(folder), folder, _TRANSFORMER_TOLERANCE)
 
 
 def verify_vae(folder: Path) -> None:
-    """Do the same for a VAE.
+    """Compare a VAE folder's keys, shapes and file lengths with the network.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     _verify(_empty_vae(folder), folder, Tolerance())
 
 
 def verify_text_encoder(folder: Path) -> None:
-    """Do the same for a text encoder, and read its tokenizer.
+    """Compare a text encoder folder's keys, shapes and file lengths; load its tokenizer.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     _verify(_empty_text_encoder(folder), folder, _TEXT_TOLERANCE)
     _tokenizer(folder)
@@ -180,7 +182,7 @@ def _empty_text_encoder(folder: Path) -> T5EncoderModel:
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer  # noqa: PLC0415 - takes seconds
 
-    # transformers would make up an empty tokenizer
+    # without these files transformers silently builds an empty tokenizer
     if not any((folder / name).is_file() for name in TOKENIZER_NAMES):
         raise CheckpointError("checkpoint.missing", source=str(folder), files=list(TOKENIZER_NAMES))
     try:
@@ -224,17 +226,17 @@ def fill(
     on_progress: LoadProgress | None = None,
     tolerance: Tolerance | None = None,
 ) -> None:
-    """Give a network on the meta device the weights of a folder, and freeze it for inference.
+    """Load a folder's weights into a network on the meta device, and freeze it for inference.
 
     Args:
         model: Built under `torch.device("meta")`; all its tensors are in its state dict.
         folder: Holds `model.safetensors` or `pytorch_model.bin`, whole or in shards with an index.
-        placement: Where the weights go.
+        placement: Device and precision of the weights.
         on_progress: Called after every tensor.
-        tolerance: In what the folder may differ from the network.
+        tolerance: Allowed differences between the folder and the network.
 
     Raises:
-        CheckpointError: See there.
+        CheckpointError: The checkpoint cannot be used; see its codes.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     with _opened(folder) as stored:
@@ -265,7 +267,7 @@ def _matched(
     stored: Mapping[str, _Entry],
     tolerance: Tolerance,
 ) -> dict[str, _Entry]:
-    """Return an entry for each tensor of the network.
+    """Return the checkpoint entry for each tensor of the network.
 
     Raises:
         CheckpointError: `checkpoint.mismatch`.
@@ -282,7 +284,7 @@ def _matched(
 
 
 def entry_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    """Memory of a tensor once it is loaded."""
+    """Return the bytes of a tensor once it is loaded."""
     return torch.Size(shape).numel() * dtype.itemsize
 
 
@@ -302,7 +304,7 @@ def _placed(folder: Path, name: str, entry: _Entry, placement: Placement) -> Ten
 def _compare(
     folder: Path, shapes: Mapping[str, tuple[int, ...]], entries: Mapping[str, _Entry]
 ) -> None:
-    """Raise with the first differences between what a network needs and what a folder has."""
+    """Raise `checkpoint.mismatch` with the first differences between a network and a folder."""
     differences = {
         "missing": [name for name in shapes if name not in entries],
         "unexpected": [name for name in entries if name not in shapes],
@@ -342,7 +344,7 @@ def _opened(folder: Path) -> Iterator[dict[str, _Entry]]:
                 RuntimeError,
                 EOFError,
             ) as error:
-                if is_out_of_memory(error):  # the file is fine
+                if is_out_of_memory(error):  # not a damaged file
                     raise
                 raise CheckpointError(
                     "checkpoint.unreadable", source=str(path), reason=str(error)

@@ -1,4 +1,4 @@
-"""Conditioning: images to pixels, and reference latents."""
+"""Conditioning on references: image preparation, and where reference latents go in a clip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inference.opensora.sampler import References
 
 
 def fit_image(image: Image.Image, size: PixelSize) -> Image.Image:
-    """Scale a picture to cover `size` and cut out its centre."""
+    """Scale a picture to cover `size` and crop its centre."""
     image = image.convert("RGB")
     scale = max(size.height / image.height, size.width / image.width)
     width = max(size.width, round(image.width * scale))
@@ -26,19 +26,19 @@ def fit_image(image: Image.Image, size: PixelSize) -> Image.Image:
 
 
 def to_pixels(image: Image.Image) -> Tensor:
-    """Turn an RGB picture into what the VAE reads: fp32 in -1..1, [3, height, width]."""
+    """Convert an RGB picture to VAE input: fp32 in -1..1, [3, height, width]."""
     values = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     return values.float().div(255).sub(0.5).div(0.5)
 
 
 def to_uint8(pixels: Tensor) -> Tensor:
-    """Turn [3, T, H, W] in -1..1 into frames [T, H, W, 3] uint8; values beyond are clamped."""
+    """Convert [3, T, H, W] in -1..1 to frames [T, H, W, 3] uint8; other values are clamped."""
     values = pixels.float().clamp(-1, 1).add(1).div(2).mul(255).add(0.5).clamp(0, 255)
     return values.permute(1, 2, 3, 0).to(torch.uint8)
 
 
 class ReferenceKind(StrEnum):
-    """Where references go in a clip."""
+    """Position of references in a clip, with the original's names."""
 
     IMAGE_HEAD = "i2v_head"
     """First frame."""
@@ -51,12 +51,12 @@ class ReferenceKind(StrEnum):
 
 
 def place_references(kind: ReferenceKind, references: Sequence[Tensor], frames: int) -> References:
-    """Put encoded references where they belong in a clip of `frames` latent frames.
+    """Place encoded references in an otherwise empty clip of `frames` latent frames.
 
     Args:
-        kind: Where that is.
-        references: Latents [channels, t, h, w]. A second one counts for `IMAGE_LOOP` only, as the
-            last frame; without it the clip returns to the end of the first.
+        kind: Their position.
+        references: Latents [channels, t, h, w]. Only `IMAGE_LOOP` takes a second one, for the last
+            frame; without it the last frame of the first one is used.
         frames: Latent frames of the clip.
     """
     first = references[0]
@@ -73,12 +73,12 @@ def place_references(kind: ReferenceKind, references: Sequence[Tensor], frames: 
 
 
 def continue_clip(samples: Tensor, frames: int, tail: Tensor | None = None) -> References:
-    """Make the end of one pass the beginning of the next.
+    """Return references that make the next pass start with the last chunk of this one.
 
     Args:
-        samples: Latents of the pass before, [1, channels, T, h, w].
+        samples: Latents of this pass, [1, channels, T, h, w].
         frames: Latent frames of the next pass.
-        tail: Latent [channels, h, w] of the frame that it must end with, if any.
+        tail: Latent [channels, h, w] of a required last frame.
     """
     latents = torch.zeros_like(samples[:, :, :1]).repeat(1, 1, frames, 1, 1)
     latents[:, :, :CHUNK_LATENTS] = samples[:, :, -CHUNK_LATENTS:]

@@ -1,4 +1,4 @@
-"""The shapes of the two networks, as their checkpoints' `config.json` describe them."""
+"""Configuration of the transformer and the VAE, as read from a checkpoint's `config.json`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Self
 from inference.opensora.geometry import CHUNK_FRAMES
 
 GRAPHS_TOKENS = 16_384
-"""Of all branches of an evaluation that is replayed as a CUDA graph; more of them keep a card busy
-for longer than their launches take."""
+"""Most tokens, over all branches, of an evaluation that is replayed as a CUDA graph. With more the
+GPU computes for longer than the host needs to launch kernels, and a graph saves nothing."""
 
 GRAPHS_BYTES = 1_000_000_000
-"""Of all CUDA graphs with their inputs, at most."""
+"""Memory limit of all CUDA graphs with their inputs."""
 
 LATENT_MEAN = (
     -0.19016949832439423,
@@ -58,11 +58,11 @@ LATENT_STD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerConfig:
-    """Widths of an STDiT3 transformer; the defaults are the official XL/2.
+    """Configuration of an STDiT3 transformer; the defaults are the official XL/2.
 
-    Three keys of the JSON are deliberately not read: `qk_norm`, `kernel_size` and
-    `use_spatial_rope` are always on (8 x 8 windows over all frames), because the official
-    configs of v1.3 force them and a file without them would mean the attention of v1.2.
+    Three keys of the JSON are not read: `qk_norm`, `use_spatial_rope` and `kernel_size` are always
+    on, true and 8 (windows of 8 x 8 over all frames), as the official code of v1.3 forces them.
+    Their defaults in the JSON would give the attention of v1.2.
     """
 
     in_channels: int = 16
@@ -76,7 +76,7 @@ class TransformerConfig:
     input_sq_size: int = 512
 
     def __post_init__(self) -> None:
-        """Refuse widths that the position tables cannot be built for.
+        """Check that position tables can be built for the widths.
 
         Raises:
             ValueError: Names the numbers that do not fit together.
@@ -120,7 +120,7 @@ class TransformerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoderConfig:
-    """One half of the VAE; levels count from the pixels (0) to the latents."""
+    """Configuration of the VAE's encoder or decoder; levels count from pixels (0) to latents."""
 
     pixel_channels: int = 3
     latent_channels: int = 16
@@ -128,7 +128,7 @@ class CoderConfig:
     multipliers: tuple[int, ...] = (1, 2, 4, 4)
     blocks_per_level: int = 2
     temporal_levels: frozenset[int]
-    """Levels whose resampling also halves or doubles time; the others change space only."""
+    """Levels that also halve or double the frames; the others resample in space only."""
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -150,18 +150,18 @@ class CoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaeConfig:
-    """Widths of the v1.3 VAE and the statistics of its latents."""
+    """Configuration of the v1.3 VAE, and the statistics of its latents."""
 
     encoder: CoderConfig
     decoder: CoderConfig
     latent_mean: tuple[float, ...] = LATENT_MEAN
     latent_std: tuple[float, ...] = LATENT_STD
     border_fade: int = 0
-    """Frames at each side of a border between chunks over which its step is spread; the official
-    model spreads none."""
+    """Frames at each side of a chunk border over which the jump there is blended; 0 in the official
+    model."""
 
     def __post_init__(self) -> None:
-        """Refuse shapes for which 8x in space and 4x in time would not hold.
+        """Check that the VAE compresses 8x in space and 4x in time.
 
         Raises:
             ValueError: Names what does not fit.
@@ -178,8 +178,8 @@ class VaeConfig:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read a `config.json`.
 
-        Two keys are ours and optional: a `normalization` of `{"mean": [...], "std": [...]}`, and
-        `border_fade`.
+        Two optional keys are additions to the original's: `normalization`, as
+        `{"mean": [...], "std": [...]}` per latent channel, and `border_fade`.
 
         Raises:
             ValueError: The file describes a variant that this code does not implement.

@@ -1,4 +1,4 @@
-"""Open-Sora's own options: what it was trained with, and how much of the work may be left out."""
+"""Open-Sora's model options: motion, aesthetic, camera, frame rate and speed."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Camera(StrEnum):
 
 
 class Speed(StrEnum):
-    """How much of the work may be left out."""
+    """How much quality may be traded for time."""
 
     EXACT = "exact"
-    """Nothing."""
+    """Every step is evaluated in full precision."""
     BALANCED = "balanced"
-    """Steps are skipped: `inference.opensora.step_plan`."""
+    """Some steps are skipped: `inference.opensora.step_plan`."""
     FAST = "fast"
-    """The same, and most matrix products are in FP8: `inference.opensora.networks.fp8`."""
+    """As `BALANCED`, with most matrix products in FP8: `inference.opensora.networks.fp8`."""
 
 
 CONTROLS = (
@@ -94,11 +94,11 @@ CONTROLS = (
         modes=_VIDEO,
     ),
 )
-"""The model's own options. `fps` is conditioning: a lower one looks faster in the same file."""
+"""Options of Open-Sora only. `fps` conditions the model; motion looks faster with a lower one."""
 
 
 def speed_option(*speeds: Speed) -> ModelOption:
-    """Return the option that chooses among speeds; the first is its default."""
+    """Return the option with these speeds as choices; the first is its default."""
     return ModelOption(
         name="speed",
         kind=OptionKind.CHOICE,

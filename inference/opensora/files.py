@@ -11,7 +11,7 @@ CONFIG_NAME = "config.json"
 WEIGHT_NAMES = ("model.safetensors", "pytorch_model.bin")
 TOKENIZER_NAMES = ("tokenizer.json", "spiece.model")
 PATTERNS = ("*.json", "model*.safetensors", "pytorch_model*.bin", "spiece.model", "README.md")
-"""What of a repository on the hub is a checkpoint."""
+"""Files of a hub repository that are downloaded as its checkpoint."""
 
 
 class CheckpointError(EngineError):
@@ -25,7 +25,7 @@ class CheckpointError(EngineError):
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files with a folder's weights: one, or all that its index names.
+    """Return a folder's weight files: one, or all shards that its index names.
 
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
@@ -60,11 +60,11 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def find_checkpoint(source: str, directory: Path | None = None) -> Path:
-    """Return the folder of a checkpoint that is here, all of it.
+    """Return the folder of a checkpoint that is completely on this machine.
 
     Args:
         source: Its id on the hub, "owner/name".
-        directory: Looked into first, for a folder `name`; then the hub's cache is.
+        directory: Searched first, for a folder `name`; the hub's cache is searched second.
 
     Raises:
         CheckpointError: `checkpoint.missing`.
@@ -76,7 +76,7 @@ def find_checkpoint(source: str, directory: Path | None = None) -> Path:
 
 
 def find_folder(source: str, directory: Path | None) -> Path:
-    """Return the folder that a repository was downloaded to, whole or not.
+    """Return the folder that a repository was downloaded to, even if incomplete.
 
     Raises:
         CheckpointError: `checkpoint.missing`.
@@ -95,12 +95,12 @@ def is_complete(folder: Path) -> bool:
 
 
 def kept_in(source: str, directory: Path) -> Path:
-    """Return where a directory of weights keeps a checkpoint."""
+    """Return the path of a checkpoint inside a directory of weights."""
     return directory / source.rpartition("/")[2]
 
 
 def cache_folder(source: str) -> Path:
-    """Return where the hub's client keeps a repository in its cache.
+    """Return the folder of a repository in the hub client's cache.
 
     Raises:
         ImportError: The client is not installed.
@@ -112,7 +112,8 @@ def cache_folder(source: str) -> Path:
 
 
 def _cached(source: str) -> Path:
-    # Asked for the folder, the client wants the whole repository, and we take but some of it.
+    # Looks for one file: for a folder the client requires the whole repository, and only
+    # `PATTERNS` of it are downloaded.
     try:
         repository = cache_folder(source)
         commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()

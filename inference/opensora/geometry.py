@@ -1,4 +1,4 @@
-"""Sizes in pixels and latents, legal lengths, and how size shifts the noise schedule. No torch."""
+"""Geometry of clips: sizes in pixels and latents, legal lengths, noise schedule. No torch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ SPACE_FACTOR = 8
 """Pixels per latent along height and width."""
 
 TIME_FACTOR = 4
-"""Frames per latent, after the first of a chunk, which stands for one."""
+"""Frames per latent frame, but for the first latent frame of a chunk, which is one frame."""
 
 CHUNK_FRAMES = 17
-"""Frames that the VAE handles at a time; neighbouring chunks share one."""
+"""Frames of one chunk, which the VAE encodes by itself; neighbouring chunks share one frame."""
 
 CHUNK_LATENTS = 5
 """Latent frames of one chunk."""
 
 WINDOW = 8
-"""Rows and columns of a temporal window of the transformer, in patches."""
+"""Rows and columns of an attention window of the transformer's temporal blocks, in patches."""
 
 IMAGE_FPS = 120
-"""What the model was told in training when it saw a still image."""
+"""Frame rate that still images had in training."""
 
 _SCHEDULE_AREA = 512 * 512
 
 
 class PixelSize(NamedTuple):
-    """Height first, as in the original's tables."""
+    """Height and width in pixels, in the order of the original's tables."""
 
     height: int
     width: int
@@ -56,20 +56,20 @@ OFFICIAL_SIZES = MappingProxyType(
         ),
     }
 )
-"""Resolution, aspect as **height:width**, size: the original's tables, oddities included."""
+"""Sizes by resolution and aspect as **height:width**, exactly as in the original's tables."""
 
 NANO_SIZES = _table("9:16=64x112 16:9=112x64 3:4=64x96 4:3=96x64 1:1=80x80")
-"""Aspect as height:width -> the sizes that the shipped nano model was trained near."""
+"""Sizes by aspect as height:width, near those that the bundled nano model was trained with."""
 
 
 def flip_aspect(aspect: str) -> str:
-    """Turn "width:height", as people say it, into the tables' "height:width" (and back)."""
+    """Swap the sides of an aspect: "width:height" of options, "height:width" of the tables."""
     width, height = aspect.split(":")
     return f"{height}:{width}"
 
 
 def official_size(resolution: str, aspect: str) -> PixelSize:
-    """Size to ask of the official models for an aspect as people say it (16:9 is landscape).
+    """Return the official models' size for an aspect as "width:height" (16:9 is landscape).
 
     Raises:
         KeyError: The resolution or the aspect is not in the tables.
@@ -78,7 +78,7 @@ def official_size(resolution: str, aspect: str) -> PixelSize:
 
 
 def nano_size(aspect: str) -> PixelSize:
-    """Size to ask of nano for an aspect as people say it.
+    """Return nano's size for an aspect as "width:height".
 
     Raises:
         KeyError: The aspect is not in the table.
@@ -87,7 +87,7 @@ def nano_size(aspect: str) -> PixelSize:
 
 
 def latent_frames(frames: int) -> int:
-    """Latent frames of a clip of `frames` frames.
+    """Return the number of latent frames of a clip with `frames` frames.
 
     Raises:
         ValueError: `frames` is neither 1 nor 16n + 1.
@@ -101,36 +101,36 @@ def latent_frames(frames: int) -> int:
 
 
 def latent_size(size: PixelSize) -> PixelSize:
-    """Latent height and width; the encoder rounds up."""
+    """Return the latent height and width; the encoder rounds up."""
     return PixelSize(math.ceil(size.height / SPACE_FACTOR), math.ceil(size.width / SPACE_FACTOR))
 
 
 def decoded_size(size: PixelSize) -> PixelSize:
-    """Size of the frames that come out when `size` was asked for (554 becomes 560)."""
+    """Return the size of the decoded frames when `size` is requested (554 becomes 560)."""
     latent = latent_size(size)
     return PixelSize(latent.height * SPACE_FACTOR, latent.width * SPACE_FACTOR)
 
 
 def schedule_ratio(size: PixelSize, frames: int) -> float:
-    """How much later the noise schedule runs for large sizes and long clips (1: unchanged).
+    """Return the shift of the noise schedule by size and length (1: unchanged).
 
-    The time factor counts in groups of four frames, whatever the VAE's chunks are: that is what
-    the model was trained with.
+    Large and long clips spend more steps at high noise. As in training, length counts in groups of
+    four frames, without the VAE's chunks.
     """
     time = 1 if frames == 1 else (frames - 1) // 4
     return math.sqrt(size.height * size.width / _SCHEDULE_AREA) * math.sqrt(time)
 
 
 def timesteps(steps: int, ratio: float = 1.0) -> list[float]:
-    """Noise levels of a sampling run, from 1000 downwards; the level after the last one is 0.
+    """Return the noise levels of a sampling run, from 1000 downwards, without the final 0.
 
     Args:
-        steps: How many steps.
+        steps: Number of steps.
         ratio: From `schedule_ratio`; 1 spaces the levels evenly.
     """
     return [1000 * shifted(1 - step / steps, ratio) for step in range(steps)]
 
 
 def shifted(level: float, ratio: float) -> float:
-    """Move a noise level, 0..1, towards high noise; the odds of noise grow by `ratio`."""
+    """Shift a noise level t in 0..1 towards high noise: `ratio` multiplies the odds t / (1 - t)."""
     return ratio * level / (1 + (ratio - 1) * level)

@@ -1,8 +1,8 @@
 """CUDA graphs of the transformer: one launch in place of thousands.
 
-An evaluation of a small shape is over before the host has launched its kernels. Replayed as a
-graph it is not, but a graph is bound to its memory: inputs are copied to where it reads them, and
-it holds for one shape, one number of branches and weights that stay where they are.
+At small shapes the host takes longer to launch kernels than the GPU to run them. A replayed graph
+avoids that. A graph reads fixed addresses: inputs are copied there, and it is valid for one shape,
+one number of branches and weights that are not moved.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recorded evaluation."""
+    """A recorded run of a function."""
 
     replay: Callable[[], object]
-    """Runs it again, on what its inputs hold then."""
+    """Runs it again, on the current values of its inputs."""
     output: Tensor
-    """Where its result is after that."""
+    """Tensor that holds the result after `replay`."""
     nbytes: int
-    """Of device memory that it keeps."""
+    """Device memory that it holds."""
 
 
 class Recorder(Protocol):
-    """Records what a device does."""
+    """Port for recording the work of a device, to replay it later."""
 
     def record(self, run: Callable[[], Tensor]) -> Recording:
-        """Record a function that has run before, without its effect.
+        """Record a function, which must have run once before; recording computes no result.
 
         Raises:
-            RuntimeError: It cannot be recorded.
+            RuntimeError: The function cannot be recorded.
         """
         ...
 
 
 class CudaRecorder:
-    """Records CUDA graphs, each with memory of its own."""
+    """Recorder of CUDA graphs, each with a separate memory pool."""
 
     def record(self, run: Callable[[], Tensor]) -> Recording:
         """See `Recorder.record`."""
         torch.cuda.synchronize()
-        torch.cuda.empty_cache()  # as capturing does, which would hide what the graph takes
+        torch.cuda.empty_cache()  # as capturing does: not part of the size
         before = torch.cuda.memory_reserved()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
@@ -65,10 +65,10 @@ class CudaRecorder:
 
 
 class GraphCache:
-    """The transformer's evaluations, replayed where their shape is small.
+    """LRU cache of recorded transformer evaluations, for small shapes.
 
     The first evaluation of a shape runs as usual, which also warms libraries up; the second is
-    recorded. What was not used for the longest time goes first. Not for use from several threads.
+    recorded. Not thread-safe.
     """
 
     def __init__(
@@ -79,13 +79,14 @@ class GraphCache:
         most_tokens: int = GRAPHS_TOKENS,
         on_refused: Callable[[RuntimeError], None] = lambda _error: None,
     ) -> None:
-        """Begin without graphs.
+        """Create an empty cache.
 
         Args:
-            recorder: Of the device.
-            limit_bytes: Of all graphs with their inputs.
-            most_tokens: Of all branches, for an evaluation to be recorded.
-            on_refused: Called with why a shape cannot be recorded; it runs without a graph.
+            recorder: Recorder for the device.
+            limit_bytes: Memory limit of all graphs with their inputs.
+            most_tokens: Evaluations with more tokens over all branches are not recorded.
+            on_refused: Called with the error if a shape cannot be recorded; it runs without a
+                graph.
         """
         self._recorder = recorder
         self._on_refused = on_refused
@@ -98,21 +99,21 @@ class GraphCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all graphs and their inputs."""
+        """Device memory of all graphs and their inputs."""
         return sum(graph.nbytes for graph in self._graphs.values())
 
     def __len__(self) -> int:
         return len(self._graphs)
 
     def denoise(self, model: STDiT3, x: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
-        """Return what `STDiT3.denoise` returns."""
+        """Evaluate the network as `STDiT3.denoise` does, from a graph where possible."""
         graph = self._graph(model, x, timestep, conditions)
         if graph is None:
             return model.denoise(x, timestep, conditions)
         return graph.run(x, timestep)
 
     def clear(self) -> None:
-        """Give all memory back."""
+        """Drop all graphs and free their memory."""
         self._shrink(0)
         self._seen = None
 
@@ -123,7 +124,7 @@ class GraphCache:
             if bound.bound() is conditions:
                 return bound
         if _tokens(x) > self._most_tokens:
-            self.clear()  # whatever is this large needs the memory
+            self.clear()  # large evaluations need the memory
             return None
         key = (_signature((x, timestep, conditions)), uses_fp8(model), _places(model))
         graph = self._graphs.get(key)
@@ -170,7 +171,7 @@ class GraphCache:
 
 
 class _Graph:
-    """A recorded evaluation with its inputs."""
+    """A recorded transformer evaluation with its input buffers."""
 
     def __init__(
         self,
@@ -183,7 +184,7 @@ class _Graph:
         self._x, self._timestep = x.clone(), timestep.clone()
         self._conditions = _copied(conditions)
         self.bound = weakref.ref(conditions)
-        """The conditions that are copied to where the graph reads them, while their job lasts."""
+        """The conditions that were last copied to the graph's input buffers."""
         self._recording = recorder.record(
             lambda: model.denoise(self._x, self._timestep, self._conditions)
         )
@@ -191,7 +192,7 @@ class _Graph:
         self.nbytes = self._recording.nbytes + sum(each.nbytes for each in _tensors(inputs))
 
     def bind(self, conditions: Conditions) -> None:
-        """Take other conditions of the same shapes."""
+        """Copy other conditions of the same shapes to the input buffers."""
         for mine, given in zip(_tensors(self._conditions), _tensors(conditions), strict=True):
             mine.copy_(given)
         self.bound = weakref.ref(conditions)
@@ -210,12 +211,12 @@ def _tokens(x: Tensor) -> int:
 
 
 def _places(model: STDiT3) -> tuple[int, ...]:
-    """Return where the weights are: elsewhere a graph would read what is there now."""
+    """Return the addresses of the weights; a graph is invalid after they are moved."""
     return tuple(weight.data_ptr() for weight in model.parameters())
 
 
 def _members(value: Any) -> list[Any] | None:
-    """Return what a container holds; None for anything else."""
+    """Return the members of a container; None for anything else."""
     if isinstance(value, tuple):
         return list(value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -224,7 +225,7 @@ def _members(value: Any) -> list[Any] | None:
 
 
 def _signature(value: Any) -> Hashable:
-    """Return the shapes of all tensors in a value, and everything else as it is."""
+    """Return a hashable key of a value, with tensors by shape and everything else by value."""
     if isinstance(value, Tensor):
         return tuple(value.shape), value.dtype
     members = _members(value)

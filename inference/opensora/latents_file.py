@@ -1,4 +1,4 @@
-"""Latents on disk, for a later clip to go on from: bf16, about 14 MB for 720p and 97 frames."""
+"""Latents file, which lets a later clip extend this one: bf16, 14 MB for 720p and 97 frames."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _NAME = "latents"
 
 
 def pack(latents: Tensor) -> bytes:
-    """Return the file of a clip's latents [1, channels, t, h, w]."""
+    """Serialise a clip's latents [1, channels, t, h, w] to safetensors."""
     return save({_NAME: latents.to("cpu", torch.bfloat16).contiguous()})
 
 
 def unpack(path: Path, *, channels: int, size: PixelSize) -> Tensor:
-    """Read latents that a clip of this size can go on from: bf16 [1, channels, t, h, w].
+    """Read latents for a clip of this size to extend: bf16 [1, channels, t, h, w].
 
     Args:
-        path: What `pack` made.
-        channels: Of the model's latents.
-        size: Pixel size of the clip, as asked of the model.
+        path: File written with `pack`.
+        channels: Latent channels of the model.
+        size: Requested pixel size of the clip.
 
     Raises:
-        ValueError: The file is not whole, or of another size or model.
+        ValueError: The file is damaged, or of another size or model.
     """
     try:
         latents = load_file(path)[_NAME]

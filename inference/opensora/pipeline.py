@@ -1,4 +1,4 @@
-"""Pipeline from request to frames: encode, sample, decode."""
+"""Open-Sora pipeline: encodes a request's text, samples latents and decodes frames."""
 
 from __future__ import annotations
 
@@ -52,31 +52,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipRequest:
-    """Input of the pipeline: one clip or image."""
+    """Request for one clip or image."""
 
     prompt: str
     size: PixelSize
-    """What to ask of the model (`geometry.official_size`); frames may come out slightly larger."""
+    """Requested size (`geometry.official_size`); see `geometry.decoded_size` for the result's."""
     frames: int
-    """Per pass: 1 for an image, else 16n + 1."""
+    """Frames per pass: 1 for an image, else 16n + 1."""
     seed: int
     steps: int | None = None
-    """None: the preset's."""
+    """Sampling steps; None is the preset's."""
     guidance: float | None = None
-    """None: the preset's."""
+    """Guidance scale of the prompt; None is the preset's."""
     fps: float = 24
-    """What the model shall believe: lower makes things move faster. Ignored for images."""
+    """Frames per second to condition on: lower makes things move faster. Ignored for images."""
     motion: str | None = None
     aesthetic: str | None = None
     camera: str | None = None
     negative: str | None = None
     loops: int = 1
-    """Passes; each continues the last chunk of the one before."""
+    """Number of passes; each continues the last chunk of the one before."""
     speed: Speed = Speed.EXACT
-    """What may be left out to be done sooner."""
+    """How much quality may be traded for time."""
 
     def suffix(self) -> str:
-        """Phrases after the prompt; an image has neither motion nor camera."""
+        """Caption suffix for the request's options; images have neither motion nor camera."""
         moving = self.frames > 1
         return suffix(
             self.prompt,
@@ -95,11 +95,11 @@ class Captions:
 
 
 class OpenSoraPipeline:
-    """Transformer, VAE and text encoder, and how to sample with them.
+    """Text-to-video and image-to-video pipeline of transformer, VAE and text encoder.
 
-    The parts may be on different devices and in different precisions, and may be moved between
-    calls: `encode` needs only the text encoder, `sample` the transformers (and for an image the
-    VAE), `decode` the VAE. Not for use from several threads at once.
+    The networks may be on different devices and in different precisions, and may be moved between
+    calls: `encode` needs only the text encoder, `sample` the transformer (and for an image the
+    VAE), `decode` the VAE. Not thread-safe.
     """
 
     def __init__(
@@ -113,17 +113,17 @@ class OpenSoraPipeline:
         sequential: bool = False,
         graphs: GraphCache | None = None,
     ) -> None:
-        """Bring the parts together.
+        """Create a pipeline from loaded networks.
 
         Args:
-            transformer: Where the weights for passes with references are different ones,
-                `Hooks.before_pass` brings them in.
-            vae: For all of them.
-            text_encoder: For all of them.
-            preset: How to sample from text.
-            reference_preset: How to sample with references.
-            sequential: Evaluate the branches of the guidance one by one, for memory.
-            graphs: Replays evaluations of small shapes, on a card.
+            transformer: Denoising network. `Hooks.before_pass` may swap its weights for passes with
+                references.
+            vae: VAE.
+            text_encoder: Text encoder.
+            preset: Sampling preset for text.
+            reference_preset: Sampling preset for passes with references.
+            sequential: Evaluate guidance branches one by one, to save memory.
+            graphs: Cache of CUDA graphs for small shapes.
         """
         self.transformer = transformer
         self.vae = vae
@@ -137,7 +137,7 @@ class OpenSoraPipeline:
     def load_nano(
         cls, folder: Path, on_progress: checkpoint.LoadProgress | None = None
     ) -> OpenSoraPipeline:
-        """Load the small model that ships, from its folder of three parts. It runs on the CPU.
+        """Load the bundled nano model from its folder, for the CPU.
 
         Raises:
             CheckpointError: A part is missing or broken.
@@ -165,17 +165,17 @@ class OpenSoraPipeline:
     ) -> Iterator[Frames]:
         """Make a clip and yield its frames, uint8 [T, H, W, 3], chunk by chunk as decoded.
 
-        The same request gives the same frames on the same machine. Nothing happens before the
-        first frame is asked for.
+        The same request gives the same frames on the same machine. The generator is lazy: work
+        begins with the first `next`.
 
         Args:
             request: What to make.
             image: First frame; scaled and cropped to the request's size.
             last: Last frame.
-            hooks: Progress and cancellation; whatever they raise ends the run.
+            hooks: Progress and cancellation; exceptions from them end the run.
 
         Raises:
-            ValueError: The request's length is not a legal one, or an image was given for one.
+            ValueError: The length is not legal, or a reference was given for an image request.
         """
         captions = self.encode(request)
         latents = self.sample(request, captions, image=image, last=last, hooks=hooks)
@@ -205,8 +205,8 @@ class OpenSoraPipeline:
             captions: From `encode`.
             image: First frame.
             last: Last frame, of the last pass if there are several.
-            previous: Latents of an earlier clip of the same size; the result goes on from its
-                end and contains it.
+            previous: Latents of an earlier clip of the same size; the result extends it and
+                contains it.
             hooks: Progress and cancellation.
 
         Raises:
@@ -252,7 +252,7 @@ class OpenSoraPipeline:
         chunks = self.vae.decode_chunks(latents)
         while True:
             check()
-            # entered per chunk: a generator that sleeps in this mode would impose it on its caller
+            # entered per chunk: the mode would stay on in the caller while the generator is paused
             with torch.inference_mode():
                 pixels = next(chunks, None)
                 if pixels is None:
@@ -280,7 +280,7 @@ class OpenSoraPipeline:
         preset = self.preset if references is None else self.reference_preset
         steps = request.steps or preset.steps
         guidance = preset.guidance if request.guidance is None else request.guidance
-        guidance = max(1.0, guidance)  # below 1 the negative prompt would be drawn
+        guidance = max(1.0, guidance)  # below 1 the result would move towards the negative prompt
         preset = replace(preset, steps=steps, guidance=guidance)
         ratio = preset.timestep_shift
         if ratio is None:
@@ -289,8 +289,8 @@ class OpenSoraPipeline:
         shape = (1, model.config.in_channels, latent_frames(request.frames), height, width)
 
         def noise() -> Tensor:
-            # drawn on the CPU, so that a seed means the same on every device; page-locked, so that
-            # nobody waits for a card to take it
+            # drawn on the CPU, so that a seed gives the same noise on every device; pinned, so that
+            # the copy to the GPU is asynchronous
             drawn = torch.randn(shape, generator=generator, pin_memory=model.device.type == "cuda")
             return drawn.to(model.device, non_blocking=True)
 
@@ -318,7 +318,7 @@ class OpenSoraPipeline:
 
 
 def _placed(first: Tensor | None, last: Tensor | None, frames: int) -> References | None:
-    """Put the encoded pictures that there are at the ends of a clip."""
+    """Return the encoded first and last pictures as references, or None without either."""
     if first is None and last is None:
         return None
     if first is None or last is None:
@@ -329,14 +329,14 @@ def _placed(first: Tensor | None, last: Tensor | None, frames: int) -> Reference
 
 
 def _joined(clip: Tensor, following: Tensor) -> Tensor:
-    """Append a pass to a clip without the chunk that both share."""
+    """Append a pass to a clip, without the chunk that both share."""
     return torch.cat((clip, following[:, :, CHUNK_LATENTS:]), dim=2)
 
 
 def _shifted(
     on_step: Callable[[int, int, Estimate], None], loop: int, loops: int
 ) -> Callable[[int, int, Estimate], None]:
-    """Count the steps of one pass as part of all passes."""
+    """Return a callback that counts one pass's steps as part of all passes."""
 
     def report(step: int, steps: int, estimate: Estimate) -> None:
         on_step(loop * steps + step, loops * steps, estimate)

@@ -1,6 +1,6 @@
 """Sampling presets for each set of weights. No torch.
 
-A preset says nothing about size, length, prompt or seed: those belong to the request.
+Size, length, prompt and seed are not part of a preset; they belong to the request.
 """
 
 from __future__ import annotations
@@ -10,28 +10,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingPreset:
-    """The sampler's switches; their names follow the original's options where it has one."""
+    """Settings of the sampler, with the original's option names where it has them."""
 
     steps: int = 30
     guidance: float = 7.0
-    """How strongly the prompt pulls; 1 turns the guidance off."""
+    """Scale of classifier-free guidance (arXiv:2207.12598) for the prompt; 1 turns it off."""
     timestep_shift: float | None = None
-    """How much more time is spent at high noise; 1 is no more. None: by size and length, as the
-    original does (`geometry.schedule_ratio`)."""
+    """Shift of the noise schedule towards high noise; 1 is none. None: by size and length, as in
+    the original (`geometry.schedule_ratio`)."""
     oscillation: bool = True
-    """From step 10 on, leave out the prompt guidance at every other step."""
+    """Skip the prompt guidance at every other step, from step 10."""
     flaw_fix: bool = True
-    """Shrink guided velocities towards the spread of the unguided ones (text-to-video only)."""
+    """Rescale guided velocities towards the standard deviation of unguided ones (text-to-video
+    only)."""
     image_guidance: float = 5.0
-    """How strongly the reference frames pull."""
+    """Guidance scale of the reference frames; 1 turns it off."""
     image_oscillation: bool = True
-    """The same leaving-out for the image guidance."""
+    """Skip the image guidance at every other step, from step 10."""
     image_ramp: bool = True
-    """Let the image guidance grow from 1 at the first frame towards the last one."""
+    """Increase the image guidance from 1 at the first frame to its full scale at the last."""
     sdedit: bool = True
-    """At every step put freshly noised reference latents in place of the reference frames."""
+    """Replace the reference frames at every step with freshly noised reference latents (SDEdit,
+    arXiv:2108.01073)."""
     keep_references: bool = False
-    """At the end put the reference latents themselves in place of the reference frames."""
+    """Replace the reference frames at the end with the reference latents."""
 
 
 OFFICIAL_T2V = SamplingPreset()
@@ -52,4 +54,4 @@ NANO = SamplingPreset(
     sdedit=False,
     keep_references=True,
 )
-"""What the shipped nano weights were tuned with, for text and images alike."""
+"""Settings of the bundled nano weights, for text and images."""

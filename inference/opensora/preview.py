@@ -1,7 +1,7 @@
 """Latent previews: pictures from latents by a linear map, without the VAE.
 
-The map gives each latent pixel's patch of the picture. It costs next to nothing, and what it shows
-is blurred, but the colours and places are right.
+The map predicts a patch of pixels from each latent pixel. It is fast; its pictures are blurred, but
+have the right colours and positions.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 FILE_NAME = "preview.safetensors"
-"""Beside the weights of the VAE that it was fitted to."""
+"""Name of the file with the map, in the folder of its VAE."""
 
 PATCH = 4
-"""Pixels per side of the patch that each latent pixel is drawn as; the VAE has 8."""
+"""Pixels per side of the patch for each latent pixel; the VAE decodes 8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentPreview:
-    """The fitted map."""
+    """A fitted linear map from latent pixels to patches of a picture."""
 
     weight: Tensor
     """[3 * patch * patch, channels]."""
@@ -48,7 +48,7 @@ class LatentPreview:
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """Read the map of the VAE in `folder`, or None where none was fitted or it is damaged."""
+        """Read the map of the VAE in `folder`; None if there is none or it is damaged."""
         path = folder / FILE_NAME
         if not path.is_file():
             return None
@@ -63,7 +63,7 @@ class LatentPreview:
 
     @property
     def sound(self) -> bool:
-        """Whether the map has a shape that can be drawn with, and only finite numbers."""
+        """Whether the map's shape is valid and all its numbers are finite."""
         rows = self.weight.shape[0]
         return (
             self.weight.ndim == 2  # noqa: PLR2004 - rows and channels
@@ -74,14 +74,14 @@ class LatentPreview:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the map beside its VAE."""
+        """Write the map to the folder of its VAE."""
         save_file({"weight": self.weight, "bias": self.bias}, folder / FILE_NAME)
 
     def still(self, latents: Tensor) -> npt.NDArray[np.uint8]:
-        """Draw the middle of a clip's latents [1, channels, t, h, w]: uint8 [height, width, 3].
+        """Draw the middle frame of latents [1, channels, t, h, w]: uint8 [height, width, 3].
 
         Raises:
-            ValueError: They hold NaN or infinity.
+            ValueError: The latents hold NaN or infinity.
         """
         with torch.inference_mode():
             middle = latents[0, :, latents.shape[2] // 2].permute(1, 2, 0).float().cpu()
@@ -98,8 +98,8 @@ class PreviewFit:
     """Least-squares fit of the map, clip by clip.
 
     Args:
-        patch: Pixels per side of the patch that each latent pixel is drawn as.
-        time_factor: Frames per latent frame; the first one stands for one.
+        patch: Pixels per side of the patch for each latent pixel.
+        time_factor: Frames per latent frame; the first latent frame has one.
     """
 
     def __init__(self, patch: int = PATCH, time_factor: int = TIME_FACTOR) -> None:
@@ -109,11 +109,11 @@ class PreviewFit:
 
     @torch.inference_mode()
     def add(self, latents: Tensor, clip: Tensor) -> None:
-        """Learn from a clip and its latents.
+        """Add a clip and its latents to the fit.
 
         Args:
-            latents: [channels, t, h, w] of one chunk, or the first of them.
-            clip: Pixels in -1..1, [3, T, H, W]; what has no latents is left out.
+            latents: [channels, t, h, w] of one chunk, or its first latent frames.
+            clip: Pixels in -1..1, [3, T, H, W]; frames without latents are ignored.
         """
         patch, factor = self._patch, self._time_factor
         count = min(latents.shape[1], 1 + (clip.shape[1] - 1) // factor)
@@ -130,10 +130,10 @@ class PreviewFit:
         self._sums = gram + given.T @ given, target + given.T @ wanted
 
     def solve(self) -> LatentPreview:
-        """Return the map that fits what was added best.
+        """Return the map with the least squared error over all added clips.
 
         Raises:
-            ValueError: Nothing was, or no map of finite numbers fits.
+            ValueError: No clip was added, or the solution is not finite.
         """
         if self._sums is None:
             raise ValueError("there were no clips to fit to")
@@ -147,10 +147,10 @@ class PreviewFit:
 
 
 def fit(vae: VideoVae, clips: Iterable[Tensor]) -> LatentPreview:
-    """Fit the map to a VAE.
+    """Fit a preview map to a VAE.
 
     Args:
-        vae: The VAE.
+        vae: The VAE, which encodes the clips.
         clips: Pixels in -1..1, [3, T, height, width] with T = 17 and sides divisible by 16.
 
     Raises:

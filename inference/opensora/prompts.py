@@ -1,4 +1,4 @@
-"""Captions: prompt cleaning and suffixes, as the model was trained with. No torch."""
+"""Prompt cleaning and caption suffixes, in the form of the training captions. No torch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MOTION_STEPS = (0.5, 2, 5, 10, 20)
 _MOTION_LABELS = ("very low", "low", "fair", "high", "very high", "extremely high")
 
 Score = float | str
-"""A number on the original's scales, or the label itself."""
+"""A number on the original's scale, or a label."""
 
 
 def aesthetic_label(score: Score) -> str:
-    """Word for an aesthetic score; labels pass through."""
+    """Return the label of an aesthetic score; labels are returned unchanged."""
     return _label(score, _AESTHETIC_STEPS, _AESTHETIC_LABELS)
 
 
 def motion_label(score: Score) -> str:
-    """Word for a motion strength; labels pass through."""
+    """Return the label of a motion strength; labels are returned unchanged."""
     return _label(score, _MOTION_STEPS, _MOTION_LABELS)
 
 
@@ -39,9 +39,9 @@ def suffix(
     motion: Score | None = None,
     camera: str | None = None,
 ) -> str:
-    """Build what is appended to a prompt, with its leading space; empty when nothing is asked.
+    """Build the suffix of a prompt, with a leading space; empty without options.
 
-    A phrase that the prompt already has is left out. For images pass neither motion nor camera.
+    Phrases that the prompt already contains are left out. Images take neither motion nor camera.
     """
     parts = []
     if aesthetic is not None and "aesthetic score is" not in prompt:
@@ -54,26 +54,26 @@ def suffix(
 
 
 def clean(text: str) -> str:
-    """Clean a caption the way the training captions were, which includes lower case.
+    """Clean a caption like the training captions, which includes lower case.
 
-    The original applies its cleaning twice; so does this, through the same function as diffusers
-    ships it. The import takes half a second, hence here.
+    The original applies its cleaning twice, and so does this, with diffusers' copy of the same
+    function. The import is local because it takes half a second.
     """
     from bs4 import MarkupResemblesLocatorWarning  # noqa: PLC0415 - see above
     from diffusers.pipelines.pixart_alpha.pipeline_pixart_alpha import (  # noqa: PLC0415
         PixArtAlphaPipeline,
     )
 
-    pipeline = PixArtAlphaPipeline.__new__(PixArtAlphaPipeline)  # its models are not needed
+    pipeline = PixArtAlphaPipeline.__new__(PixArtAlphaPipeline)  # without its models
     once: Callable[[str], str] = pipeline._clean_caption  # noqa: SLF001 - the public way loads models
     with warnings.catch_warnings():
-        # the HTML stripper remarks on prompts that look like a file name or a URL
+        # BeautifulSoup warns of prompts that look like a file name or a URL
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
         return once(once(text))
 
 
 def shortened(text: str, characters: int) -> str:
-    """Cut to at most `characters`, at the end of a word where there is one."""
+    """Cut a text to at most `characters`, at the end of a word if possible."""
     if len(text) <= characters:
         return text
     head = beginning(text, characters)

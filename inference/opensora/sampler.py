@@ -1,9 +1,9 @@
-"""Rectified flow: from noise to latents, with the original's guidance for text and references.
+"""Rectified-flow sampler (arXiv:2209.03003), with the original's guidance by text and references.
 
-Latents are [B, channels, T, h, w] fp32. The model predicts data minus noise. Guidance compares
-branches of a batch: text and empty caption; with references text and image, empty caption and
-image, empty caption and no image. Branches whose weight is zero at a step are not evaluated, and
-on request whole steps are not (`step_plan`).
+Latents are [B, channels, T, h, w] fp32. The model predicts the velocity, data minus noise. Guidance
+combines branches of a batch. Without references these are: text; empty caption. With references:
+text and image; empty caption and image; empty caption without image. Branches with weight zero at a
+step are not evaluated, and optionally whole steps are skipped (`step_plan`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NoiseSource = Callable[[], Tensor]
 """Draws fresh standard-normal noise, shaped like the latents."""
 
 Estimate = Callable[[], Tensor]
-"""Returns the latents that the run would end with if the rest of its way were straight."""
+"""Returns an estimate of the final latents: one straight step with the current velocity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,12 @@ class References:
     """Latent frames that the clip must keep."""
 
     latents: Tensor
-    """[B, channels, T, h, w]; counts only at `frames`."""
+    """[B, channels, T, h, w]; only `frames` are used."""
     frames: tuple[int, ...]
-    """Indices of the given frames; not negative."""
+    """Indices of the reference frames; not negative."""
 
     def mask(self) -> Tensor:
-        """One at the given frames, zero elsewhere, shaped like the latents."""
+        """One at the reference frames, zero elsewhere, shaped like the latents."""
         mask = torch.zeros_like(self.latents)
         mask[:, :, list(self.frames)] = 1
         return mask
@@ -53,17 +53,17 @@ class References:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """What a sampling run reports to, and asks. Either may raise to end the run."""
+    """Callbacks of a sampling run. Any of them may raise to end the run."""
 
     on_step: Callable[[int, int, Estimate], None] = lambda _step, _total, _estimate: None
     """Called as (steps done, steps in all, estimate) after every step that is not skipped."""
     check: Callable[[], None] = lambda: None
     """Called before every evaluation of the network."""
     before_pass: Callable[[bool], None] = lambda _references: None
-    """Called before each pass with whether it keeps given frames: the moment to give the
-    transformer the weights for that."""
+    """Called before each pass with whether it has references; may swap the transformer's
+    weights."""
     on_forwards: Callable[[int], None] = lambda _branches: None
-    """Called after every evaluation with how many branches were in its batch."""
+    """Called after every evaluation with the number of branches in its batch."""
 
 
 def branch_conditions(
@@ -79,14 +79,14 @@ def branch_conditions(
     """Prepare the batch of branches that `sample` evaluates.
 
     Args:
-        model: The network that will run.
+        model: The network.
         shape: Shape of the latents.
-        captions: Real tokens of each sample's caption, [tokens, caption_channels].
-        fps: Frames per second as the model shall believe.
+        captions: Caption of each sample without padding, [tokens, caption_channels].
+        fps: Frames per second to condition on.
         size: Pixel size of the video.
-        negative: Captions to steer away from. Without, it is the model's learned empty caption,
-            cut to the length of the prompt as the original does.
-        references: Given frames.
+        negative: Captions to steer away from; by default the model's learned empty caption, cut to
+            the length of the prompt as in the original.
+        references: Reference frames.
     """
     empty = [model.null_caption[: len(caption)] for caption in captions]
     away = list(negative or empty)
@@ -111,7 +111,7 @@ def branch_conditions(
 
 
 class Sampler:
-    """Integrates one batch of latents from noise to data."""
+    """Euler sampler, which integrates one batch of latents from noise to data."""
 
     def __init__(
         self,
@@ -125,17 +125,17 @@ class Sampler:
         graphs: GraphCache | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        """Bring together what a run needs.
+        """Create a sampler for one run.
 
         Args:
             model: The network.
             conditions: From `branch_conditions`, with the same references.
-            preset: Switches; its `steps` and `timestep_shift` are the caller's business, who
+            preset: Settings; `steps` and `timestep_shift` are not read here, because the caller
                 passes the noise levels.
-            references: Given frames.
+            references: Reference frames.
             sequential: Evaluate branches one after the other, which takes less memory.
-            skips: Whether steps are skipped, which changes the result a little.
-            graphs: Replays evaluations of small shapes, on a card.
+            skips: Skip some steps, which changes the result a little.
+            graphs: Cache of CUDA graphs for small shapes.
             hooks: Progress and cancellation.
         """
         self._model = model
@@ -149,7 +149,7 @@ class Sampler:
         self._skips = skips
         self._skipped: frozenset[int] = frozenset()
         self._trends: list[_Trend] = []
-        """Of each branch, where steps are skipped."""
+        """Velocity extrapolation of each branch; empty if no steps are skipped."""
 
     def run(
         self,
@@ -157,12 +157,12 @@ class Sampler:
         levels: Sequence[float],
         noise: NoiseSource,
     ) -> Tensor:
-        """Turn noise into latents.
+        """Sample latents.
 
         Args:
-            latents: Noise.
+            latents: Initial noise.
             levels: Noise levels from `geometry.timesteps`, 1000 downwards.
-            noise: Asked once per step for references (with `sdedit`).
+            noise: Called once per step for references, if the preset has `sdedit`.
 
         Returns:
             Latents, fp32, on the model's device.
@@ -184,7 +184,7 @@ class Sampler:
                 continue
             done += 1
             pace.step()
-            # kept in no name: steps that are skipped would hold on to it
+            # not assigned to a name, which would keep the tensors alive during skipped steps
             self._hooks.on_step(done, steps, partial(_straight_on, z, velocity, following))
         if self._references is not None and self._preset.keep_references:
             z = torch.where(mask, given, z)
@@ -216,9 +216,9 @@ class Sampler:
         return unseeing + image * (plain - unseeing) + text * (prompted - plain)
 
     def _image_guidance(self, step: int, steps: int, z: Tensor) -> float | Tensor:
-        """Weight of the references at a step, to be multiplied with latents.
+        """Return the image guidance scale at a step, as a factor of latents.
 
-        A number where it is the same for all frames, so that nobody waits for a card to know it.
+        A Python number if it is the same for all frames, so that reading it needs no GPU sync.
         """
         preset = self._preset
         scale = oscillating(preset.image_guidance, step, on=preset.image_oscillation)
@@ -230,7 +230,7 @@ class Sampler:
         return torch.linspace(1.0, last, z.shape[2], device=z.device)[:, None, None]
 
     def _predict(self, z: Tensor, level: float, step: int, branches: int) -> tuple[Tensor, ...]:
-        """Return the velocity of the first `branches` branches, evaluated or, skipping, guessed."""
+        """Return the velocity of the first `branches` branches, extrapolated at skipped steps."""
         if step in self._skipped:
             return tuple(trend.at(level) for trend in self._trends[:branches])
         found = self._evaluate(z, level, branches)
@@ -239,7 +239,7 @@ class Sampler:
         return found
 
     def _evaluate(self, z: Tensor, level: float, branches: int) -> tuple[Tensor, ...]:
-        """Predict the velocity of the first `branches` branches, each shaped like z."""
+        """Evaluate the velocity of the first `branches` branches, each shaped like z."""
         rows = branches * len(z)
         width = len(z) if self._sequential else rows
         found = []
@@ -265,31 +265,31 @@ class Sampler:
 
 
 class _Trend:
-    """The last two evaluated velocities of a branch, and the straight line through them."""
+    """Linear extrapolation of a branch's velocity from its last two evaluations."""
 
     def __init__(self) -> None:
         self._known: list[tuple[float, Tensor]] = []
 
     def add(self, level: float, velocity: Tensor) -> None:
-        """Take in what was evaluated at a noise level."""
-        own = velocity.clone()  # a part of a batch would keep the whole of it
+        """Add the velocity that was evaluated at a noise level."""
+        own = velocity.clone()  # a view would keep the whole batch alive
         self._known = [*self._known[-1:], (level, own)]
 
     def at(self, level: float) -> Tensor:
-        """Return the velocity that the line has at a noise level."""
+        """Return the extrapolated velocity at a noise level."""
         (first, before), (second, last) = self._known
         return torch.lerp(before, last, (level - first) / (second - first))
 
 
 class _Pace:
-    """Keeps the host one step ahead of a card at most, so that progress is what has been done."""
+    """Limits the host to one step ahead of the GPU, so that reported progress is real."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_card = device.type == "cuda"
         self._last: torch.cuda.Event | None = None
 
     def step(self) -> None:
-        """Mark the end of a step, and wait for the end of the one before."""
+        """Record the end of a step, and wait for the end of the one before."""
         if not self._on_card:
             return
         last, self._last = self._last, torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
@@ -308,7 +308,11 @@ def _straight_on(z: Tensor, velocity: Tensor, level: float) -> Tensor:
 
 
 def _flaw_fixed(velocity: Tensor, prompted: Tensor) -> Tensor:
-    """Pull the spread of a guided velocity most of the way back to the unguided one's."""
+    """Rescale a guided velocity towards the standard deviation of the unguided one.
+
+    As in "Common Diffusion Noise Schedules and Sample Steps are Flawed", section 3.4
+    (arXiv:2305.08891).
+    """
     axes = (1, 2, 3, 4)
     ratio = prompted.std(axes, keepdim=True) / velocity.std(axes, keepdim=True)
     return velocity * (_FLAW_FIX_WEIGHT * ratio + (1 - _FLAW_FIX_WEIGHT))

@@ -1,7 +1,7 @@
 """Step plan: which branches a sampling run evaluates at each step, and which steps it skips.
 
-No torch: estimates of the time are made from the same plan. Skipped steps take the velocity that
-the evaluated ones before them point to (`sampler`).
+Time estimates use the same plan, so it needs no torch. At skipped steps the sampler extrapolates
+the velocity from the evaluated steps before (`sampler`).
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from inference.opensora.presets import SamplingPreset
 
 _OSCILLATION_START = 10
 _FIRST, _LAST = 4, 2
-"""Steps at both ends that are never skipped: the first decide over the scene, the last over detail,
-and two velocities must be known before a third can be guessed."""
+"""Steps at both ends that are never skipped: the first decide the scene, the last the detail, and
+extrapolation needs two velocities."""
 _SHARE = 3
-"""At most one of so many steps is skipped."""
+"""At most one in so many steps is skipped."""
 
 
 def oscillating(scale: float, step: int, *, on: bool) -> float:
-    """Return a guidance weight at a step: 1 at every other one from step 10 where it oscillates."""
+    """Return a guidance scale at a step; if `on`, it is 1 at every other step from step 10."""
     return 1.0 if on and step >= _OSCILLATION_START and step % 2 else scale
 
 
 def branch_counts(preset: SamplingPreset, steps: int, *, references: bool) -> tuple[int, ...]:
-    """Return how many branches of the guidance count at each step of a run."""
+    """Return the number of guidance branches to evaluate at each step of a run."""
     if not references:
         return tuple(1 + _guides(preset, step) for step in range(steps))
     sees = (_image_guidance(preset, step, steps) != 1 for step in range(steps))
@@ -32,10 +32,10 @@ def branch_counts(preset: SamplingPreset, steps: int, *, references: bool) -> tu
 
 
 def skipped(counts: Sequence[int]) -> frozenset[int]:
-    """Return the steps to skip of a run that evaluates so many branches at each.
+    """Return the steps to skip, given the number of branches of each step.
 
-    Only steps with the most branches are worth it. They are spread evenly, never two of them in a
-    row, and depend on nothing but the counts.
+    Only steps with the most branches are skipped, evenly spread and never two in a row. The result
+    depends on the counts alone.
     """
     most = max(counts)
     free = [step for step in range(_FIRST, len(counts) - _LAST) if counts[step] == most]
@@ -44,7 +44,7 @@ def skipped(counts: Sequence[int]) -> frozenset[int]:
 
 
 def evaluated_share(preset: SamplingPreset, steps: int, *, references: bool) -> float:
-    """Return how much of a run's evaluations is left when steps are skipped."""
+    """Return the share of a run's evaluations that remains when steps are skipped."""
     counts = branch_counts(preset, steps, references=references)
     return 1 - sum(counts[step] for step in skipped(counts)) / sum(counts)
 
@@ -54,7 +54,7 @@ def _guides(preset: SamplingPreset, step: int) -> bool:
 
 
 def _image_guidance(preset: SamplingPreset, step: int, steps: int) -> float:
-    """Return the weight of the references at a step, for the last frame where it grows to it."""
+    """Return the image guidance scale at a step; for the last frame if it differs by frame."""
     scale = oscillating(preset.image_guidance, step, on=preset.image_oscillation)
     ramp_is_flat = preset.image_ramp and 0 < step == steps - 1
     return min(scale, 1.0) if ramp_is_flat else scale

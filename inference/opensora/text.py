@@ -1,4 +1,4 @@
-"""Text encoding with T5, including long prompts."""
+"""Text encoder: T5 with its tokenizer, and shortening of long prompts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
 TOKEN_LIMIT = 300
-"""Tokens that the model reads, the end mark included."""
+"""Most tokens of a caption, including the end-of-sequence token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedCaption:
-    """A caption as the transformer reads it."""
+    """An encoded caption, the transformer's input."""
 
     tokens: Tensor
-    """The real tokens' embeddings, [tokens, caption_channels]; no padding."""
+    """Embeddings without padding, [tokens, caption_channels]."""
     text: str
     """The cleaned caption that was encoded."""
     shortened: bool
-    """Whether the end of the person's text had to go to keep the suffix."""
+    """Whether the end of the prompt was cut to fit the token limit."""
 
 
 class TextEncoder:
@@ -43,10 +43,10 @@ class TextEncoder:
         self.token_limit = token_limit
 
     def encode(self, prompt: str, suffix: str = "") -> EncodedCaption:
-        """Clean, fit to the token limit and encode a prompt with its suffix.
+        """Clean a prompt, shorten it to the token limit and encode it with its suffix.
 
-        The original pads to 300 tokens and masks the padding. Without padding the same tokens
-        come out, sooner.
+        The original pads to 300 tokens and masks the padding. Without padding the embeddings are
+        the same, and faster to compute.
 
         Raises:
             ValueError: The suffix alone is too long.
@@ -64,7 +64,11 @@ class TextEncoder:
         return len(self._ids(text)) <= self.token_limit
 
     def _fit(self, prompt: str, suffix: str) -> tuple[str, bool]:
-        """Shorten the prompt, never the suffix, by as few words as will do."""
+        """Shorten the prompt, not the suffix, by as few words as possible.
+
+        Returns:
+            The shortened prompt with its suffix, and whether anything was cut.
+        """
         caption = clean(prompt + suffix)
         if self._fits(caption):
             return caption, False

@@ -1,8 +1,8 @@
 """Weight swapping between host and device memory.
 
-The module stays the same object. On a device of its own, weights
-come over from page-locked memory, one piece per set: torch's own page-locked memory rounds each
-tensor up to a power of two. On the CPU nothing is copied at all.
+The module stays the same object. Weights of a GPU are copied from page-locked host memory, one
+allocation per set, because torch's pinned allocator rounds each tensor up to a power of two. On the
+CPU nothing is copied.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _ALIGNMENT = 256
-"""Bytes; where tensors begin within their piece of memory."""
+"""Bytes to which tensors are aligned within their allocation."""
 
 ONLY = "weights"
-"""Name of the set of a network that has but one."""
+"""Name of the set of a network that has only one."""
 
 
 class Resident:
-    """A module with several sets of weights, one of which is loaded at a time."""
+    """A module with several sets of weights, at most one of which is on the device."""
 
     def __init__(self, module: nn.Module, device: torch.device, *, name: str = ONLY) -> None:
-        """Take over a module on the CPU; its weights become the first set.
+        """Wrap a module on the CPU; its weights become the first set.
 
         Args:
-            module: Loaded and frozen.
-            device: Where it runs.
-            name: Of the set of weights that it has.
+            module: Loaded and frozen module.
+            device: Device on which it runs.
+            name: Name of its set of weights.
         """
         self.module = module
         self.device = device
@@ -45,10 +45,10 @@ class Resident:
         self._sets: dict[str, dict[str, Tensor]] = {}
         self._present: str | None = None
         self.add(name, module)
-        self.leave()  # lets go of the memory that the weights were read into
+        self.leave()  # frees the memory that the weights were read into
 
     def add(self, name: str, other: nn.Module) -> None:
-        """Keep the weights of another module of the same shape as one more set."""
+        """Add the weights of another module of the same shape as a set."""
         weights = other.state_dict()
         self._sets[name] = page_locked(weights) if self.device.type == "cuda" else weights
 
@@ -58,17 +58,17 @@ class Resident:
         return tuple(self._sets)
 
     def ready(self, name: str = ONLY) -> bool:
-        """Return whether a set is on the device already."""
+        """Return whether a set is on the device."""
         return self._present == name
 
-    # The caller may be in inference mode, whose tensors could not be written to outside of it.
+    # The caller may be in inference mode, and tensors created in it cannot be written outside.
     @torch.inference_mode(mode=False)
     @torch.no_grad()
     def bring(self, name: str = ONLY) -> None:
-        """Bring a set onto the device, unless it is there."""
+        """Copy a set to the device, unless it is there."""
         if self._present == name:
             return
-        self._present = None  # also if memory runs out on the way
+        self._present = None  # stays None if the copy runs out of memory
         for key, parameter in self._parameters.items():
             source = self._sets[name][key]
             if parameter.is_cuda:
@@ -82,7 +82,7 @@ class Resident:
     @torch.inference_mode(mode=False)
     @torch.no_grad()
     def leave(self) -> None:
-        """Free the device's memory."""
+        """Remove the weights from the device and free its memory."""
         self._present = None
         waiting = next(iter(self._sets.values()))
         for key, parameter in self._parameters.items():
@@ -90,9 +90,9 @@ class Resident:
 
 
 def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to one page-locked piece of memory, in their layouts; shared ones once.
+    """Copy tensors to one page-locked allocation, keeping their layouts; shared ones once.
 
-    Where the system does not allow it, the memory is an ordinary one, which is slower to copy from.
+    If the system refuses page-locking, the memory is ordinary and slower to copy from.
     """
     unique = {tensor.data_ptr(): tensor for tensor in weights.values()}
     starts: dict[int, int] = {}
@@ -110,7 +110,7 @@ def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def lock(piece: Tensor) -> None:
-    """Page-lock a tensor's memory for as long as it lives: another model may take its place."""
+    """Page-lock a tensor's memory, and unlock it when the tensor is freed."""
     cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     failed = cudart.cudaHostRegister(piece.data_ptr(), piece.nbytes, 0)
     if int(failed):
@@ -118,13 +118,14 @@ def lock(piece: Tensor) -> None:
         forget_error()
         return
     unlock = weakref.finalize(piece.untyped_storage(), cudart.cudaHostUnregister, piece.data_ptr())
-    unlock.atexit = False  # the end of the process does it
+    unlock.atexit = False  # unlocked by the end of the process
 
 
 def forget_error() -> None:
-    """Clear what CUDA remembers of a call that failed: the next launch would report it as its own.
+    """Clear CUDA's last error after a failed call, which the next launch would report.
 
-    A launch is the only way that torch offers; an error that stays is reported by what follows.
+    torch offers no direct call, so this launches a kernel. A permanent error is reported again by
+    the next operation.
     """
     with suppress(RuntimeError):
         torch.ones(1, device="cuda")

@@ -1,6 +1,6 @@
-"""Attention of the transformer: within a frame, within windows over time, and to the text.
+"""Attention layers of the transformer: self-attention in regions, cross-attention to the text.
 
-No masks are built for self-attention; see `regions`.
+Self-attention needs no masks; see `regions`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from inference.opensora.networks.regions import Regions, slices
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, regions: Regions) -> list[Tensor]:
-    """Attend within the boxes of each region.
+    """Compute attention inside the boxes of each region.
 
     Args:
-        query: In the order of regions, [tokens, heads, head_channels], as `key` and `value`.
-        key: What is looked for.
-        value: What is found.
-        regions: Whose boxes.
+        query: Queries in the order of regions, [tokens, heads, head_channels].
+        key: Keys, shaped and ordered like the queries.
+        value: Values, shaped and ordered like the queries.
+        regions: Regions that cover all tokens.
 
     Returns:
-        For each region what its tokens found, [its tokens, channels].
+        For each region the output of its tokens, [tokens of the region, channels].
     """
     found = []
     for region, rows in slices(regions, len(query)):
@@ -42,7 +42,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, regions: Regions) -> list[
 
 
 class HeadGain(nn.Module):
-    """The learned gain of the norm of queries or keys, [head_channels]; see `norm_rotate`."""
+    """Learned gain of the RMS norm of queries or keys, [head_channels]; see `norm_rotate`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class HeadGain(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Normed, rotated queries and keys, in the boxes of regions."""
+    """Self-attention inside regions, with RMS-normed queries and keys and rotary positions."""
 
     attend = staticmethod(attend)
 
@@ -63,7 +63,7 @@ class SelfAttention(nn.Module):
         self.proj = FP8Linear(channels, channels)
 
     def forward(self, x: Tensor, rope: RopeTable, regions: Regions) -> Sequence[Tensor]:
-        """Map tokens in the order of regions, [tokens, channels], to those of each region."""
+        """Map tokens in the order of regions, [tokens, channels], to one output per region."""
         qkv = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1))
         gains = (self.q_norm.weight, self.k_norm.weight)
         found = self.attend(*norm_rotate(qkv, gains, rope, regions), regions)
@@ -71,27 +71,27 @@ class SelfAttention(nn.Module):
 
 
 class KeysValues(NamedTuple):
-    """What one cross-attention layer knows of a batch of captions."""
+    """Keys and values of one cross-attention layer for a batch of captions."""
 
     key: Tensor
     """[B, heads, tokens, head_channels]."""
     value: Tensor
     mask: Tensor | None
-    """Which tokens are real, [B, 1, 1, tokens]; None when all are."""
+    """Which tokens are not padding, [B, 1, 1, tokens]; None without padding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextContext:
-    """A batch of captions as every block needs it, computed once per request."""
+    """Keys and values of a batch of captions for every block, computed once per request."""
 
     layers: tuple[KeysValues, ...]
     """Spatial and temporal block of each depth in turn."""
     lengths: tuple[int, ...]
-    """Real tokens per caption; the rest of a row is padding."""
+    """Tokens per caption, without padding."""
 
     @classmethod
     def build(cls, layers: Iterable[tuple[Tensor, Tensor]], lengths: tuple[int, ...]) -> Self:
-        """Attach the padding mask, where there is padding, to each layer's (key, value)."""
+        """Build the context from each layer's (key, value), with a mask where there is padding."""
         mask: Tensor | None = None
         built = []
         for key, value in layers:
@@ -103,7 +103,7 @@ class TextContext:
         return cls(layers=tuple(built), lengths=lengths)
 
     def part(self, rows: slice) -> Self:
-        """Return some of the captions, without padding that no longer has a use."""
+        """Return some of the captions, cut to the longest of them."""
         lengths = self.lengths[rows]
         tokens = max(lengths)
         cut = ((kv.key[rows, :, :tokens], kv.value[rows, :, :tokens]) for kv in self.layers)
@@ -111,15 +111,15 @@ class TextContext:
 
 
 class Look(NamedTuple):
-    """What the frames of a clip see of the text, for one layer."""
+    """Text that the frames of a clip attend to in one cross-attention layer."""
 
     text: KeysValues
     given: tuple[Tensor, Tensor, KeysValues] | None = None
-    """Indices of frames that come from a reference, of all others, and what the former see."""
+    """(Indices of reference frames, indices of all others, text for the reference frames)."""
 
 
 class CrossAttention(nn.Module):
-    """Attention of picture tokens to caption tokens; neither norm nor positions."""
+    """Cross-attention from picture tokens to caption tokens, without norms or positions."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -134,12 +134,12 @@ class CrossAttention(nn.Module):
         return key.transpose(1, 2), value.transpose(1, 2)
 
     def forward(self, x: Tensor, look: Look) -> Tensor:
-        """Keep the shape of x [B, T, H, W, channels]."""
+        """Map tokens [B, T, H, W, channels] to the same shape."""
         if look.given is None:
             return self._attend(x, look.text)
         given, free, empty = look.given
         answered = self._attend(x[:, free], look.text)
-        out = answered.new_empty(x.shape)  # of the arithmetic's type, which may not be that of x
+        out = answered.new_empty(x.shape)  # autocast may have changed the dtype
         out[:, free] = answered
         out[:, given] = self._attend(x[:, given], empty)
         return out

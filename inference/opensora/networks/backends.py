@@ -1,7 +1,7 @@
 """Kernel selection for a GPU, made and logged when weights are loaded.
 
-Silence would cost minutes a clip: an old library takes the fast attention away, a missing C
-compiler the Triton kernels, and clips stay right but come late.
+An old library disables fast attention, and a missing C compiler the Triton kernels. Clips are then
+correct, but take minutes longer, so the choice must be in the log.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from inference.opensora.networks.regions import window_by_window
 _log = structlog.get_logger(__name__)
 
 _HOPPER = (9, 0)
-"""From here on cuDNN's attention is the fastest, and torch's first choice."""
+"""Compute capability from which torch prefers cuDNN's attention, the fastest there."""
 
 _ROUNDING = 2**-4
-"""How far results in bf16 may be apart, of values around 1."""
+"""Largest allowed difference of bf16 results, for values around 1."""
 
 
 def choose_kernels(device: torch.device, config: TransformerConfig) -> None:
-    """Use Triton kernels where they compute what they should, and log what is used."""
+    """Switch to Triton kernels if they agree with their definitions, and log the choice."""
     switch.use_kernels(on=False)
     reason = _missing()
     if reason is None:
         try:
             reason = _difference(device, config)
         except Exception as error:  # noqa: BLE001 - compilers fail in many ways; plain torch works
-            torch.cuda.synchronize(device)  # an error of the device itself is none of Triton's
+            torch.cuda.synchronize(device)  # raises if the device itself is broken
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
     if reason is None:
         switch.use_kernels(on=True)
@@ -49,10 +49,10 @@ def choose_kernels(device: torch.device, config: TransformerConfig) -> None:
 
 
 def require_fused_attention(device: torch.device, config: TransformerConfig) -> None:
-    """Log which attention kernel torch takes for the transformer's heads.
+    """Check that torch has a fused attention kernel for the transformer's heads, and log it.
 
     Raises:
-        EngineError: `gpu.no_fused_attention`: only the one that builds whole score matrices.
+        EngineError: `gpu.no_fused_attention`: torch would build whole score matrices.
     """
     if torch.version.cuda is None:
         return
@@ -82,7 +82,7 @@ def _missing() -> str | None:
 
 @torch.inference_mode()
 def _difference(device: torch.device, config: TransformerConfig) -> str | None:
-    """Compare every kernel with its definition, at the widths of the model: None if all agree."""
+    """Compare all kernels with their definitions at the model's widths; None if they agree."""
     plain = _samples(device, config)
     switch.use_kernels(on=True)
     for name, found in _samples(device, config).items():
@@ -93,7 +93,7 @@ def _difference(device: torch.device, config: TransformerConfig) -> str | None:
 
 
 def _samples(device: torch.device, config: TransformerConfig) -> dict[str, Tensor]:
-    """Compute everything that has a kernel once, on the same small tensors."""
+    """Return the output of every function that has a kernel, for fixed small tensors."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Convolutions of the VAE and what goes around them, without copies. Tensors are [B, C, T, H, W].
+"""Convolutions, padding and upsampling of the VAE, without copies. Tensors are [B, C, T, H, W].
 
-Where no gradient is needed, results are written over what they replace: each pass over a clip at
-full size costs as much as a convolution's tenth.
+Where no gradient is needed, operations work in place: each pass over a clip at full size costs a
+tenth of a convolution.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from inference.opensora.networks import winograd
 from inference.opensora.networks.normalisation import with_past
 
 LARGEST = 2**31 - 1
-"""Elements of one sample that a convolution may see: kernels count them in 32 bits, and have been
-wrong beyond without a word (pytorch#163539)."""
+"""Most elements of one sample per convolution: kernels index with 32 bits and return wrong results
+beyond (https://github.com/pytorch/pytorch/issues/163539)."""
 
 _OUTPUTS_AT_ONCE = 16
-"""Channels that oneDNN makes for the price of one: what a register of AVX-512 holds."""
+"""Output channels that oneDNN computes at once: an AVX-512 register of fp32."""
 
 _ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
 
 def convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
-    """Apply a convolution, slice by slice in time where x is too large for its kernels.
+    """Apply a convolution, in slices over time where x is too large for its kernels.
 
     Args:
-        conv: Pads nothing in time.
-        x: With the frames that it needs.
+        conv: Convolution without padding in time.
+        x: Input, already padded in time.
     """
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     if conv.kernel_size == (1, 1, 1):
@@ -44,7 +44,7 @@ def convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
 
 
 def padded_in_time(x: Tensor, past: int) -> Tensor:
-    """Put zero frames before a clip."""
+    """Prepend `past` zero frames to a clip."""
     if not past:
         return x
     if torch.is_grad_enabled():
@@ -55,7 +55,7 @@ def padded_in_time(x: Tensor, past: int) -> Tensor:
 
 
 def added(x: Tensor, other: Tensor) -> Tensor:
-    """Add to a tensor that nobody else needs."""
+    """Add two tensors, in place in x where no gradient is needed."""
     return x + other if torch.is_grad_enabled() else x.add_(other)
 
 
@@ -85,7 +85,7 @@ def _convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
 
 
 def _by_onednn(conv: nn.Conv3d, x: Tensor) -> Tensor:
-    # torch leaves small inputs to a kernel of its own, which takes several times as long
+    # called directly: for small inputs torch would choose its native kernel, several times slower
     found: Tensor = torch.ops.aten.mkldnn_convolution(
         x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups
     )
@@ -98,7 +98,7 @@ def _has_few_outputs(conv: nn.Conv3d) -> bool:
 
 
 def _frame_by_frame(conv: nn.Conv3d, x: Tensor) -> Tensor:
-    """Convolve each frame with all parts of the kernel at once, and sum what belongs together."""
+    """Convolve each frame once with all temporal taps as output channels, then sum over taps."""
     outputs, kernel, made = conv.out_channels, conv.kernel_size[0], x.shape[2]
     made -= kernel - 1
     frames = x.transpose(1, 2)

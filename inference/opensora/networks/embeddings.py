@@ -1,4 +1,4 @@
-"""Embeddings of the transformer: patches, positions, times and captions."""
+"""Embeddings of the transformer: patches, positions, noise levels and captions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TIME_FEATURES = 256
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts each latent frame into 2 x 2 patches and projects them.
+    """Projection of 2 x 2 patches of each latent frame.
 
-    The weight has the shape of a strided 3-D convolution, as in the checkpoints; since patches do
-    not overlap, one matrix product does the same.
+    The weight has the shape of a strided 3-D convolution, as in the checkpoints. Patches do not
+    overlap, so one matrix product computes the same.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -27,7 +27,7 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv3d(in_channels, channels, kernel_size=(1, 2, 2), stride=(1, 2, 2))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Map [B, in, T, H, W] to [B, T, ceil(H/2), ceil(W/2), channels]; odd sides get zeros."""
+        """Map [B, in, T, H, W] to [B, T, ceil(H/2), ceil(W/2), channels]; odd sides are padded."""
         height, width = latents.shape[-2:]
         latents = functional.pad(latents, (0, width % 2, 0, height % 2))
         patches = torch.unflatten(torch.unflatten(latents, -1, (-1, 2)), -3, (-1, 2))
@@ -36,7 +36,7 @@ class PatchEmbedding(nn.Module):
 
 
 class NumberEmbedding(nn.Module):
-    """Embeds one number per sample (a noise level of 0..1000, or frames per second)."""
+    """Sinusoidal embedding of one number per sample (noise level 0..1000, frames per second)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class NumberEmbedding(nn.Module):
         self.mlp = nn.Sequential(first, nn.SiLU(), nn.Linear(channels, channels))
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """Map [B] to [B, channels]. The waves are computed in fp32, cosines first."""
+        """Map [B] to [B, channels]; sinusoids are computed in fp32, cosines first."""
         half = _TIME_FEATURES // 2
         steps = torch.arange(half, dtype=torch.float32, device=numbers.device) / half
         angles = numbers.float()[:, None] * torch.exp(-math.log(_FREQUENCY_BASE) * steps)
@@ -68,7 +68,7 @@ class Mlp(nn.Module):
 
 
 class CaptionEmbedding(nn.Module):
-    """Projects the text encoder's output and holds the learned caption that means "no text"."""
+    """Projection of the text encoder's output, with the learned empty caption."""
 
     y_embedding: Tensor
 
@@ -84,7 +84,7 @@ class CaptionEmbedding(nn.Module):
 
 
 class RotaryFrequencies(nn.Module):
-    """The frequencies of the rotary embedding; a fixed buffer that the checkpoints carry."""
+    """Frequencies of the rotary embedding (RoPE), a fixed buffer of the checkpoints."""
 
     freqs: Tensor
 
@@ -95,7 +95,7 @@ class RotaryFrequencies(nn.Module):
         self.register_buffer("freqs", _FREQUENCY_BASE**-exponents)
 
     def table(self, times: Tensor, rows: Tensor, columns: Tensor) -> RopeTable:
-        """Angles for a grid; the channels of a head are three chunks: time, row, column."""
+        """Return the angles for a grid; a head's channels are split into time, row and column."""
         shape = (len(times), len(rows), len(columns), -1)
         freqs = self.freqs.float()
         angles = torch.cat(
@@ -112,7 +112,7 @@ class RotaryFrequencies(nn.Module):
 def position_table(
     rows: int, columns: int, channels: int, scale: float, device: torch.device
 ) -> Tensor:
-    """Absolute positions of the patches of a frame, fp32 [rows, columns, channels].
+    """Return sinusoidal positions of a frame's patches, fp32 [rows, columns, channels].
 
     Both sides are stretched to the side of a square of the same area and divided by `scale`
     (picture size relative to the training size). Column waves come first, then row waves.

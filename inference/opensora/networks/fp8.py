@@ -1,8 +1,9 @@
-"""Linear layers in FP8 (e4m3), which recent cards multiply twice as fast as 16-bit numbers.
+"""Linear layers in FP8 (e4m3), which recent GPUs multiply twice as fast as 16-bit numbers.
 
-Weights stay as they are. Rows of both factors are scaled to what FP8 can hold at each product, so
-that nothing has to be kept, or made anew when weights are swapped. Off a card the same is computed
-from the rounded numbers in fp32: that is the definition.
+Weights are stored as before; rows of both factors are quantised at each product, so no FP8 copy has
+to be stored or updated when weights are swapped. Devices without FP8 compute the definition:
+products of the rounded numbers in fp32. (Formats: "FP8 Formats for Deep Learning",
+arXiv:2209.05433.)
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 FIRST_CAPABILITY = (8, 9)
-"""Compute capability of the first cards that multiply FP8."""
+"""Lowest compute capability with FP8 matrix products."""
 
 _FP8 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(_FP8).max
 _LEAST_ROWS = 8192
-"""Below, scaling the weights costs more than the product gains."""
+"""With fewer rows, quantising the weights costs more time than the product saves."""
 _ROWS = 16384
-"""At a time, because the scaled rows take memory that is planned for nothing else."""
+"""Rows per product, which bounds the memory of quantised rows."""
 _TOLERANCE = 0.05
-"""Relative error of a product of random numbers, at most."""
+"""Largest allowed relative error of a product of random numbers."""
 
 
 class FP8Linear(nn.Linear):
-    """A linear layer that computes in FP8 once it is told to."""
+    """A linear layer that computes in FP8 when `use_fp8` has switched it on."""
 
     in_fp8 = False
 
@@ -43,19 +44,19 @@ class FP8Linear(nn.Linear):
 
 
 def use_fp8(network: nn.Module, *, on: bool) -> None:
-    """Let the linear layers of a network compute in FP8, or as usual again."""
+    """Switch FP8 on or off for all linear layers of a network."""
     for module in network.modules():
         if isinstance(module, FP8Linear):
             module.in_fp8 = on
 
 
 def uses_fp8(network: nn.Module) -> bool:
-    """Return whether a network was told to compute in FP8."""
+    """Return whether FP8 is switched on for a network."""
     return any(isinstance(module, FP8Linear) and module.in_fp8 for module in network.modules())
 
 
 def is_supported(device: torch.device) -> bool:
-    """Return whether a device multiplies FP8, by trying: drivers and libraries must know it too."""
+    """Return whether a device, its driver and libraries support FP8, by trying a product."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < FIRST_CAPABILITY:
         return False
     left, right = torch.randn(2, 256, 256, device=device, dtype=torch.bfloat16)
@@ -68,17 +69,18 @@ def is_supported(device: torch.device) -> bool:
 
 
 def scaled_rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows of x [rows, width] in FP8, and the fp32 [rows, 1] to multiply them with."""
+    """Quantise the rows of x [rows, width] to FP8; returns them and their fp32 scales [rows, 1]."""
     peak = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True, dtype=torch.float32)
     scale = peak.clamp_min(torch.finfo(torch.float32).tiny * _LARGEST) / _LARGEST
-    # One pass over memory. No quotient is so far above the largest that it would not be that one.
+    # One pass over memory. No clamp is needed: quotients exceed the largest FP8 value by rounding
+    # errors only, and round to it.
     return torch.div(x, scale, out=torch.empty_like(x, dtype=_FP8)), scale
 
 
 def multiplied(
     left: Tensor, left_scale: Tensor, right: Tensor, right_scale: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """Multiply scaled rows with scaled rows, [m, width] and [n, width] to [m, n], as cards do."""
+    """Multiply quantised rows on the GPU, [m, width] and [n, width] to [m, n]."""
     return torch._scaled_mm(  # noqa: SLF001 - the only name that torch 2.11 has for it
         left,
         right.t(),

@@ -1,8 +1,8 @@
-"""Memory-bound work of the transformer, several operations in one pass.
+"""Fused operations of the transformer that are bound by memory bandwidth.
 
-Each function is the definition in plain torch. On a GPU with Triton the kernels of `kernels` do the
-same in one pass over memory (`switch` says when). Where no gradient is needed results are written
-over what they replace: fresh memory costs as much as the arithmetic.
+Each function is the definition in plain torch. On a GPU with Triton the functions of `kernels`
+compute the same in one pass over memory; `switch` chooses. Where no gradient is needed, operations
+work in place, because allocating new memory costs as much as the arithmetic.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ NORM_EPSILON = 1e-6
 
 
 class RopeTable(NamedTuple):
-    """Rotary angles of the places in a box, as complex numbers of length one.
+    """Rotary angles of the positions in a box, as complex numbers of length one.
 
-    Boxes of the same clip may be narrower: they take the first rows and columns.
+    Smaller boxes of the same clip use the first rows and columns.
     """
 
     turns: Tensor
     """[frames, rows, columns, head_channels / 2]."""
 
     def of_box(self, box: tuple[int, int, int]) -> Tensor:
-        """Return the numbers of a box's tokens, [tokens, 1, head_channels / 2]."""
+        """Return the angles of a box's tokens, [tokens, 1, head_channels / 2]."""
         frames, rows, columns = box
         return self.turns[:frames, :rows, :columns].flatten(0, 2).unsqueeze(1)
 
 
 @dataclass(slots=True)
 class Tokens:
-    """Tokens, and what is still to be added to them: `x + gate * update`.
+    """Tokens with a pending update: their value is `x + gate * update`.
 
-    The sum waits for the norm that reads it. It is held in one place, so that its memory is free
-    as soon as it was added.
+    The addition is fused with the next norm. Only this object references the update, so that its
+    memory is freed after the addition.
     """
 
     x: Tensor
-    """[B, T, H, W, channels]; written over where no gradient is needed."""
+    """[B, T, H, W, channels]; changed in place where no gradient is needed."""
     update: Tensor | None = None
     """Shaped like x."""
     gate: Tensor | None = None
     """[B, T or 1, 1, 1, channels]; None is 1."""
 
     def add(self) -> Tensor:
-        """Add what is still to be added, and return the tokens."""
+        """Apply the pending update and return the tokens."""
         if self.update is not None:
             if torch.is_grad_enabled():
                 update = self.update if self.gate is None else self.gate * self.update
@@ -69,14 +69,14 @@ class Tokens:
 def add_norm_modulate(
     tokens: Tokens, shift: Tensor, scale: Tensor, regions: Regions | None = None
 ) -> Tensor:
-    """Add the update of tokens; norm their channels, multiply by 1 + scale and add shift.
+    """Apply the pending update of tokens and return `norm(tokens) * (1 + scale) + shift`.
 
     Args:
-        tokens: With their update; afterwards without.
-        shift: [B, T or 1, 1, 1, channels], as `scale`.
-        scale: What each channel grows by.
-        regions: Put the result into their order, [B * T * H * W, channels]. Else it is shaped like
-            the tokens.
+        tokens: Tokens; their update is applied.
+        shift: [B, T or 1, 1, 1, channels].
+        scale: Shaped like `shift`.
+        regions: If given, the result is in their order, [B * T * H * W, channels]; otherwise it is
+            shaped like the tokens.
     """
     if (kernels := switch.kernels(tokens.x)) is not None:
         out: Tensor = kernels.add_norm_modulate(tokens, shift, scale, regions, NORM_EPSILON)
@@ -92,13 +92,13 @@ def add_norm_modulate(
 
 
 def add_gated(tokens: Tokens, gate: Tensor, updates: Sequence[Tensor], regions: Regions) -> None:
-    """Add gated updates that stand in the order of regions.
+    """Add `gate * update` to tokens, with updates in the order of regions.
 
     Args:
-        tokens: Without an update.
+        tokens: Tokens without a pending update.
         gate: [B, T or 1, 1, 1, channels].
-        updates: One for each region, [its tokens, channels].
-        regions: Where they belong.
+        updates: One for each region, [tokens of the region, channels].
+        regions: Regions that cover all tokens.
     """
     x = tokens.x
     if (kernels := switch.kernels(x)) is not None:
@@ -120,17 +120,18 @@ def add_gated(tokens: Tokens, gate: Tensor, updates: Sequence[Tensor], regions: 
 def norm_rotate(
     qkv: Tensor, gains: tuple[Tensor, Tensor], rope: RopeTable, regions: Regions
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, keys and values, the former two normed and rotated.
+    """Apply RMS norm and rotary positions to queries and keys; returns queries, keys and values.
 
     Each head's channels are divided by their root mean square and multiplied by a gain; then
-    neighbouring pairs of channels are rotated by the angles of the token's place in its box.
+    neighbouring pairs of channels are rotated by the angles of the token's position in its box
+    (RoPE, arXiv:2104.09864).
 
     Args:
         qkv: Queries, keys and values in the order of regions, [tokens, 3, heads, head_channels];
-            written over where no gradient is needed.
-        gains: Of queries and of keys, [head_channels].
-        rope: Angles.
-        regions: In whose boxes the places are.
+            changed in place where no gradient is needed.
+        gains: Gains of queries and of keys, [head_channels] each.
+        rope: Rotary angles.
+        regions: Regions that cover all tokens.
     """
     query, key, value = qkv.unbind(1)
     if (kernels := switch.kernels(qkv)) is not None:
@@ -141,10 +142,10 @@ def norm_rotate(
 
 
 def linear_gelu(linear: FP8Linear, x: Tensor) -> Tensor:
-    """Apply a linear layer and the tanh-approximated GELU, where a library has both in one."""
+    """Apply a linear layer and the tanh-approximated GELU, in one library call where possible."""
     if not torch.is_grad_enabled() and not linear.in_fp8:
         weight, bias = linear.weight, linear.bias
-        if x.is_cuda:  # the epilogue of cuBLASLt is this approximation
+        if x.is_cuda:  # cuBLASLt's epilogue computes this approximation
             rows = x.flatten(0, -2)
             flat: Tensor = torch.ops.aten._addmm_activation(  # noqa: SLF001 - the only name it has
                 bias, rows, weight.t(), use_gelu=True
@@ -159,7 +160,7 @@ def linear_gelu(linear: FP8Linear, x: Tensor) -> Tensor:
 
 
 def _in_order(x: Tensor, regions: Regions) -> Tensor:
-    """Put tokens [B, T, H, W, channels] into the order of regions, [tokens, channels]."""
+    """Reorder tokens [B, T, H, W, channels] by regions, to [tokens, channels]."""
     boxes = [region.boxes(x).flatten(0, -2) for region in regions]
     return boxes[0] if len(boxes) == 1 else torch.cat(boxes)
 

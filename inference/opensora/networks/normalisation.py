@@ -1,7 +1,7 @@
-"""GroupNorm of the VAE with what follows it: activation, padding, sums. [B, C, T, H, W].
+"""GroupNorm of the VAE, fused with activation, padding and sums. Tensors are [B, C, T, H, W].
 
-Each function is the definition in plain torch. On a GPU with Triton the kernels of `kernels` do the
-same: one pass for the statistics, one for all the rest (`switch` says when).
+Each function is the definition in plain torch. On a GPU with Triton the functions of `kernels`
+compute the same in one pass for the statistics and one for everything else; `switch` chooses.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from inference.opensora.networks.slices import spans
 
 
 class Measured(NamedTuple):
-    """A norm whose statistics were taken of a whole clip, for the clip's slices."""
+    """A GroupNorm with the statistics of a whole clip, to be applied to slices of it."""
 
     gain: Tensor
     """fp32 [B, C]."""
     shift: Tensor
 
     def __call__(self, part: Tensor) -> Tensor:
-        """Norm some frames."""
+        """Normalise some frames."""
         gain, shift = (value[..., None, None, None] for value in self)
         return torch.addcmul(shift, part.float(), gain).to(part.dtype)
 
@@ -33,7 +33,7 @@ Norm = nn.GroupNorm | Measured
 
 
 def norm_activate_pad(x: Tensor, norm: Norm, past: int = 0, *, activate: bool = True) -> Tensor:
-    """Norm a clip, apply SiLU, and put `past` zero frames before it."""
+    """Normalise a clip, apply SiLU, and prepend `past` zero frames."""
     if (kernels := switch.kernels(x)) is not None:
         found: Tensor = kernels.scaled(x, *_measured(norm, x), past=past, activate=activate)
         return found
@@ -52,7 +52,7 @@ def norm_activate_pad(x: Tensor, norm: Norm, past: int = 0, *, activate: bool = 
 
 
 def norm_skip(x: Tensor, norm: Norm, skip: Tensor) -> Tensor:
-    """Norm a clip, add another, apply SiLU, and add the other once more."""
+    """Return `silu(norm(x) + skip) + skip`."""
     if (kernels := switch.kernels(x)) is not None:
         found: Tensor = kernels.scaled(x, *_measured(norm, x), activate=True, skip=skip)
         return found
@@ -63,7 +63,7 @@ def norm_skip(x: Tensor, norm: Norm, skip: Tensor) -> Tensor:
 
 
 def with_past(x: Tensor, past: int) -> tuple[Tensor, Tensor]:
-    """Make room for a clip like x behind `past` zero frames; return all of it, and the room."""
+    """Allocate a clip like x behind `past` zero frames; returns all frames, and those after."""
     batch, channels, frames, height, width = x.shape
     padded = torch.empty(
         (batch, channels, frames + past, height, width),
@@ -76,14 +76,15 @@ def with_past(x: Tensor, past: int) -> tuple[Tensor, Tensor]:
 
 
 def measured(norm: nn.GroupNorm, x: Tensor, frames: int | None = None) -> Measured:
-    """Take the statistics of a clip, in fp32.
+    """Compute the statistics of a clip for a norm, in fp32.
 
-    Means come first, then deviations from them, so that nothing cancels out.
+    In two passes, means and then deviations from them: one pass would lose precision by
+    cancellation.
 
     Args:
-        norm: Whose groups, gain and shift.
+        norm: The norm, with its groups, gain and shift.
         x: The clip.
-        frames: So many at a time are widened to fp32; None is all.
+        frames: Number of frames converted to fp32 at a time; None is all.
     """
     if (kernels := switch.kernels(x)) is not None:
         return joined(norm, *kernels.statistics(x))
@@ -98,7 +99,7 @@ def measured(norm: nn.GroupNorm, x: Tensor, frames: int | None = None) -> Measur
 
 
 def joined(norm: nn.GroupNorm, counts: Tensor, means: Tensor, spreads: Tensor) -> Measured:
-    """Join statistics that were taken of parts of a clip; see `kernels.statistics`."""
+    """Merge the statistics of parts of a clip, as returned by `kernels.statistics`."""
     means, spreads = (torch.unflatten(part, -1, (norm.num_groups, -1)) for part in (means, spreads))
     rows = counts[:, None, None].expand_as(means)
     total = rows.sum((1, 3))

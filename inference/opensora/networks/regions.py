@@ -1,8 +1,8 @@
 """Attention regions: which tokens attend to each other, and their order in memory.
 
 A region is a part of every frame, cut into boxes of one size; the tokens of a box attend to each
-other. They stand box by box from the norm before the attention to the sum after it, so that
-queries, keys and values are cut by views alone.
+other. Tokens are ordered by box from the norm before the attention to the sum after it, so that
+queries, keys and values of boxes are views without copies.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from inference.opensora.geometry import WINDOW
 
 
 class Region(NamedTuple):
-    """A part of the grid of patches, in boxes."""
+    """A part of the grid of patches, cut into boxes."""
 
     top: int
     left: int
     height: int
     width: int
     box: tuple[int, int, int]
-    """Frames, rows and columns of a box; they divide the region."""
+    """Frames, rows and columns of a box; each divides that side of the region."""
 
     @property
     def tokens(self) -> int:
-        """How many tokens attend to each other."""
+        """Number of tokens of a box, which attend to each other."""
         frames, rows, columns = self.box
         return frames * rows * columns
 
     def boxes(self, x: Tensor) -> Tensor:
-        """View the region of x [B, T, H, W, C] as [B, T / t, H / h, W / w, t, h, w, C]."""
+        """Return a view of the region of x [B, T, H, W, C]: [B, T/t, H/h, W/w, t, h, w, C]."""
         frames, rows, columns = self.box
         part = x[:, :, self.top : self.top + self.height, self.left : self.left + self.width]
         cut = torch.unflatten(torch.unflatten(part, 3, (-1, columns)), 2, (-1, rows))
@@ -41,19 +41,19 @@ class Region(NamedTuple):
 
 
 Regions = tuple[Region, ...]
-"""Regions that cover the grid. Their tokens stand one region after the other."""
+"""Regions that cover the grid; tokens are ordered by region."""
 
 
 def frame_by_frame(height: int, width: int) -> Regions:
-    """Let all tokens of a frame attend to each other; they stand as they lie."""
+    """Return regions in which all tokens of a frame attend to each other; no reordering."""
     return (Region(0, 0, height, width, (1, height, width)),)
 
 
 def window_by_window(frames: int, height: int, width: int) -> Regions:
-    """Let the tokens of all frames in each 8 x 8 window of the grid attend to each other.
+    """Return regions in which an 8 x 8 window of patches attends to itself over all frames.
 
-    The original pads the grid to whole windows and masks the padding. Attention among the real
-    tokens is the same function, so the windows at the border are regions of smaller boxes.
+    The original pads the grid to whole windows and masks the padding. Smaller boxes at the border
+    give the same attention without padding.
     """
     return tuple(
         Region(top, left, tall, wide, (frames, rows, columns))
@@ -73,7 +73,7 @@ def slices(regions: Regions, rows: int) -> Iterator[tuple[Region, slice]]:
 
 
 def _spans(length: int) -> Iterator[tuple[int, int, int]]:
-    """Split a side into its whole windows and the narrower rest, as (start, length, window)."""
+    """Yield (start, length, window) of a side's whole windows, and of its remainder."""
     whole = length - length % WINDOW
     if whole:
         yield 0, whole, WINDOW

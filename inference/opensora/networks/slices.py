@@ -1,8 +1,8 @@
-"""The VAE's heavy layers a few frames at a time, so that big pictures fit into small cards.
+"""Slicing of the VAE's layers over time, so that large pictures fit into small GPUs.
 
-At 720p one activation of the decoder takes up to 9 GB, and norm, SiLU, padding and convolution in a
-row would hold four of them. Here the statistics of a norm are taken first, over everything; then
-each slice is normed, activated, padded and convolved on its own. Every frame is computed once and
+At 720p one activation of the decoder takes up to 9 GB, and norm, SiLU, padding and convolution
+would hold four of them. Here the statistics of a norm are computed first, over the whole clip; then
+each slice is normalised, activated, padded and convolved by itself. Every frame is computed once
 from the same numbers, so the result is the same but for rounding.
 """
 
@@ -18,7 +18,7 @@ Convolve = Callable[[Tensor], Tensor]
 """Maps [B, C, t, H, W] with `kernel - 1` leading frames to the frames after those."""
 
 Prepare = Callable[[Tensor, int], Tensor]
-"""Does something to each frame, and puts so many zero frames before them."""
+"""Transforms each frame of a slice, and prepends the given number of zero frames."""
 
 
 def sliced_causal(
@@ -29,9 +29,9 @@ def sliced_causal(
     Args:
         x: [B, C, T, H, W].
         frames: Output frames per slice.
-        kernel: Frames that each output frame sees: itself and those before it.
-        convolve: Gets a slice with its past, padded with zero frames before the first.
-        prepare: Applied to each slice first, in place of padding alone.
+        kernel: Size of the convolution in time: an output frame depends on itself and those before.
+        convolve: Called with each slice and the frames before it, zero before the first.
+        prepare: Applied to each slice first; the default only pads.
     """
     out: Tensor | None = None
     for start, stop in spans(x.shape[2], frames):
@@ -52,21 +52,21 @@ def sliced_causal(
 
 
 def spans(length: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of consecutive slices, the last one perhaps shorter."""
+    """Yield (start, stop) of consecutive slices; the last one may be shorter."""
     for start in range(0, length, size):
         yield start, min(start + size, length)
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, rows: int) -> Tensor:
-    """Attend causally, `rows` queries at a time, each slice to the keys it may see.
+    """Compute causal attention, `rows` queries at a time, each slice with the keys before its end.
 
-    The kernels that need no score matrix stop at heads of width 256, or fall back to slow ones;
-    this needs rows x tokens scores at a time and half the multiplications of an unmasked product.
+    Fused kernels support heads of up to 256 channels, and wider ones slowly or not at all. This
+    needs memory for rows x tokens scores, and half the multiplications of an unmasked product.
 
     Args:
-        query: [B, heads, tokens, channels], as `key` and `value`.
-        key: What is looked for.
-        value: What is found.
+        query: Queries, [B, heads, tokens, channels].
+        key: Keys, shaped like the queries.
+        value: Values, shaped like the queries.
         rows: Queries per slice.
     """
     found = torch.empty_like(query)

@@ -1,8 +1,8 @@
 """Switch between Triton kernels and their reference implementations in plain torch.
 
-Kernels run on CUDA, where Triton can be imported and has shown on small tensors that it computes
-what the definitions do. Everything else runs plain: CPUs, training, and a machine without a C
-compiler, which Triton needs to reach the GPU.
+Kernels run on CUDA, if Triton can be imported and `backends.choose_kernels` found that they agree
+with their definitions. CPUs, training, and machines without the C compiler that Triton needs use
+plain torch.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _kernels: ModuleType | None = None
 
 
 def kernels(x: Tensor) -> ModuleType | None:
-    """Return the module `kernels` if it is to work on x, else None."""
+    """Return the module `kernels` if it should be used for x, else None."""
     if _kernels is None or not x.is_cuda or torch.is_grad_enabled():
         return None
     return _kernels
 
 
 def uses_kernels() -> bool:
-    """Return whether they were chosen for this process."""
+    """Return whether Triton kernels are switched on in this process."""
     return _kernels is not None
 
 
 def use_kernels(*, on: bool) -> None:
-    """Choose for this process.
+    """Switch Triton kernels on or off in this process.
 
     Raises:
         ImportError: Triton is not installed.

@@ -1,8 +1,8 @@
 """STDiT3, the denoising transformer of Open-Sora v1.3, with the official state-dict keys.
 
-A sampling run calls the network dozens of times with the same caption, size and references, so the
-forward pass is in two parts: `STDiT3.prepare` computes once what does not depend on the noise
-level, `STDiT3.denoise` is one evaluation.
+A sampling run evaluates the network dozens of times with the same caption, size and references. So
+the forward pass has two parts: `STDiT3.prepare` computes once what does not depend on the noise
+level, and `STDiT3.denoise` is one evaluation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from inference.opensora.networks.regions import Regions, frame_by_frame, window_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenFrames:
-    """Frames that come from a reference: they look at the empty caption, the others at the text."""
+    """Frames of references, which attend to the empty caption; all others attend to the text."""
 
     given: Tensor
     """Indices of these frames."""
@@ -48,7 +48,7 @@ class GivenFrames:
 
 
 class Grouping(NamedTuple):
-    """Which tokens attend to each other, and the angles of their places."""
+    """Attention regions and rotary angles of a block."""
 
     regions: Regions
     rope: RopeTable
@@ -56,23 +56,23 @@ class Grouping(NamedTuple):
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Conditions:
-    """Everything about a batch that stays the same from step to step."""
+    """Inputs of a batch that are the same at every step, embedded."""
 
     fps: Tensor
     """Embedded frame rate, [B, channels]."""
     positions: Tensor
-    """Absolute positions, [H', W', channels]."""
+    """Absolute positions of patches, [H', W', channels]."""
     frames: Grouping
-    """How tokens attend in spatial blocks."""
+    """Attention of spatial blocks."""
     windows: Grouping
-    """How they do in temporal blocks."""
+    """Attention of temporal blocks."""
     text: TextContext
     references: Tensor | None = None
     """Embedded reference latents and their mask, [B, T, H', W', channels]."""
     given: GivenFrames | None = None
 
     def look(self, layer: int) -> Look:
-        """Return what the frames see in one cross-attention layer."""
+        """Return the text that frames attend to in one cross-attention layer."""
         if self.given is None:
             return Look(self.text.layers[layer])
         empty = self.given.text.layers[layer]
@@ -91,7 +91,7 @@ class Conditions:
 
 
 def _captions(padded: Tensor, mask: Tensor | None) -> list[Tensor]:
-    """Drop the padding of [B, 1, tokens, channels]."""
+    """Return the captions of [B, 1, tokens, channels] without padding."""
     rows = padded.squeeze(1)
     if mask is None:
         return list(rows)
@@ -100,12 +100,12 @@ def _captions(padded: Tensor, mask: Tensor | None) -> list[Tensor]:
 
 
 def _per_frame(embedded: Tensor) -> Tensor:
-    """Shape [..., B, C] to broadcast over [..., B, T, H', W', C]."""
+    """Reshape [..., B, C] to broadcast over [..., B, T, H', W', C]."""
     return embedded[..., None, None, None, :]
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention and feed-forward, modulated by the noise level."""
+    """Transformer block: self-attention, cross-attention and MLP, modulated by the noise level."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -116,13 +116,13 @@ class Block(nn.Module):
         self.mlp = Mlp(channels, config.mlp_channels, channels)
 
     def forward(self, tokens: Tokens, modulation: Tensor, grouping: Grouping, look: Look) -> None:
-        """Change the tokens.
+        """Update the tokens.
 
         Args:
-            tokens: [B, T, H', W', channels], with what the block before left to be added.
-            modulation: Six rows of [B, T or 1, 1, 1, channels]; the block's own table is added.
-            grouping: Which tokens attend to each other in this block.
-            look: What the frames see of the text in this block.
+            tokens: [B, T, H', W', channels], with the pending update of the block before.
+            modulation: Six rows of [B, T or 1, 1, 1, channels], added to the block's own table.
+            grouping: Attention regions and rotary angles of this block.
+            look: Text that frames attend to in this block.
         """
         modulation = _per_frame(self.scale_shift_table[:, None]) + modulation
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation
@@ -136,7 +136,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Last norm, modulation and projection to the values of a patch."""
+    """Last layer: norm, modulation and projection to the values of a patch."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -148,8 +148,8 @@ class FinalLayer(nn.Module):
     ) -> Tensor:
         """Map tokens [B, T, H', W', C] to [B, T, H', W', 4 * out_channels].
 
-        Frames outside `active` are normed and modulated a second time, with the embedding of time
-        zero. That is surely an oversight of the original, but the weights were trained with it.
+        Frames outside `active` are normalised and modulated a second time, with the embedding of
+        noise level 0. That looks like a bug of the original, but the weights were trained with it.
         """
         x = self._modulated(tokens, time)
         if active is not None and initial is not None:
@@ -163,7 +163,7 @@ class FinalLayer(nn.Module):
 
 
 class STDiT3(nn.Module):
-    """The denoiser: noisy latents, noise level and conditions in, velocity (and sigma) out."""
+    """The denoising network: predicts velocity (and sigma) from noisy latents and conditions."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -190,12 +190,12 @@ class STDiT3(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.x_embedder.proj.weight.device
 
     @property
     def null_caption(self) -> Tensor:
-        """The learned caption that means "no text", [tokens, caption_channels]."""
+        """The learned empty caption, [tokens, caption_channels]."""
         return self.y_embedder.y_embedding
 
     def forward(
@@ -215,9 +215,9 @@ class STDiT3(nn.Module):
     ) -> Tensor:
         """Evaluate the network once, with the original's arguments.
 
-        `y` and `y_null` are padded captions [B, 1, tokens, caption_channels], `mask` [b, tokens]
-        says for both which tokens count (rows repeat where b < B; None: all of them). `prepare`
-        and `denoise` explain the rest; `x_mask` is `active` there.
+        `y` and `y_null` are padded captions [B, 1, tokens, caption_channels]; `mask` [b, tokens]
+        marks the tokens of both that are not padding (rows repeat if b < B; None means all). The
+        other arguments are those of `prepare` and `denoise`, where `x_mask` is `active`.
         """
         conditions = self.prepare(
             x.shape,
@@ -243,18 +243,18 @@ class STDiT3(nn.Module):
         mask_index: Sequence[int] | None = None,
         empty_captions: Sequence[Tensor] | None = None,
     ) -> Conditions:
-        """Compute what stays the same over a sampling run.
+        """Compute the inputs that are the same at every step of a sampling run.
 
         Args:
-            shape: [B, in_channels, T, H, W] of the latents to come.
-            captions: The real tokens of B encoded captions, each [tokens, caption_channels].
-            fps: Frames per second as the model shall believe, [b] with b dividing B.
+            shape: Shape of the latents, [B, in_channels, T, H, W].
+            captions: B encoded captions without padding, each [tokens, caption_channels].
+            fps: Frames per second to condition on, [b] with b dividing B.
             size: Pixel size of the video.
             cond: Latents of the references, zero elsewhere, shaped like the noisy latents.
-            cond_mask: One where `cond` counts, shaped like it.
-            mask_index: Frames given by references; None switches the references off altogether,
-                which is not the same to the network as an empty list.
-            empty_captions: What the given frames look at instead of `captions`.
+            cond_mask: One at the references of `cond`, zero elsewhere, shaped like it.
+            mask_index: Frames given by references. None switches references off, which gives other
+                results than an empty list.
+            empty_captions: Captions for the reference frames, in place of `captions`.
 
         Raises:
             ValueError: `mask_index` names a frame that does not exist, or its inputs are missing.
@@ -313,7 +313,7 @@ class STDiT3(nn.Module):
             x: Latents, [B, in_channels, T, H, W].
             timestep: Noise level of each sample, 0..1000, [B].
             conditions: From `prepare`, for the same batch and shape.
-            active: Frames that are noisy, [B, T] bool; the others are treated as clean (time 0).
+            active: Frames that are noisy, [B, T] bool; the others are clean (noise level 0).
 
         Returns:
             fp32 [B, out_channels, T, H, W]; the first half of the channels is the velocity.
@@ -343,12 +343,12 @@ class STDiT3(nn.Module):
         return latents[..., :height, :width].float()
 
     def _blocks(self) -> Iterator[Block]:
-        """All blocks in the order in which they run: spatial, temporal, spatial, ..."""
+        """Yield all blocks in the order in which they run: spatial, temporal, spatial, ..."""
         for pair in zip(self.spatial_blocks, self.temporal_blocks, strict=True):
             yield from (cast("Block", block) for block in pair)
 
     def _modulation(self, time: Tensor) -> Tensor:
-        """Shift, scale and gate for both halves of a block: [6, B, 1, 1, 1, channels]."""
+        """Return shift, scale and gate for both halves of a block: [6, B, 1, 1, 1, channels]."""
         rows = torch.unflatten(self.t_block(time), -1, (6, -1))
         return _per_frame(rows.movedim(1, 0))
 

@@ -1,7 +1,7 @@
 """The video VAE of Open-Sora v1.3, with the official state-dict keys.
 
-8x in space, 4x in time. Clips pass through in chunks of 17 frames that share one frame with their
-neighbours; five latent frames stand for each chunk.
+It compresses 8x in space and 4x in time. Clips are encoded in chunks of 17 frames, which share one
+frame with their neighbours; each chunk has five latent frames.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from inference.opensora.networks.vae_blocks import (
 )
 
 _SURPLUS_FRAMES = 3
-"""Leading frames of a decoded chunk that stand for nothing: 5 latents give 20 frames, not 17."""
+"""Leading frames of a decoded chunk that are dropped: 5 latent frames decode to 20, not to 17."""
 
 
 class Level(nn.Module):
-    """Residual blocks at one size, and the change to the next."""
+    """Residual blocks at one size, and the resampling to the next."""
 
     def __init__(
         self,
@@ -55,17 +55,19 @@ class Level(nn.Module):
         self.upsample = upsample
 
     def parts(self) -> Iterator[nn.Module]:
-        """Yield what runs, in order: the blocks, then the resampling if this level has one.
+        """Yield the modules to run in order: the blocks, then the resampling, if any.
 
-        Whoever runs them holds one clip at a time; a `forward` here would leave its caller with
-        the one that came in, for as long as the level takes.
+        In place of a `forward`, whose caller would keep the input in memory during the whole level.
         """
         yield from self.block
         yield from (one for one in (self.downsample, self.upsample) if one is not None)
 
 
 class Encoder(nn.Module):
-    """Pixels [B, 3, T, H, W] to moments [B, 2 * latent channels, t, h, w], all sides rounded up."""
+    """Encoder from pixels [B, 3, T, H, W] to moments [B, 2 * latent channels, t, h, w].
+
+    All sides are rounded up.
+    """
 
     def __init__(self, config: CoderConfig) -> None:
         super().__init__()
@@ -85,7 +87,7 @@ class Encoder(nn.Module):
         self.conv_out = CausalConv3d(widths[-1], 2 * config.latent_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return means and log-variances, stacked along the channels."""
+        """Return means and log-variances, concatenated along the channels."""
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last_3d))
         for level in self.down:
             for part in cast("Level", level).parts():
@@ -95,7 +97,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(InSlices):
-    """Latents [B, latent channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w]."""
+    """Decoder from latents [B, latent channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w]."""
 
     def __init__(self, config: CoderConfig) -> None:
         super().__init__()
@@ -133,13 +135,13 @@ class Decoder(InSlices):
 
 
 class Posterior(NamedTuple):
-    """What the encoder says of a clip: a normal distribution per latent value."""
+    """Posterior of an encoded clip: a normal distribution per latent value."""
 
     mean: Tensor
     log_variance: Tensor
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Move from the mean by standard-normal `noise` of the same shape."""
+        """Return a sample for standard-normal `noise` of the same shape."""
         deviation = torch.exp(0.5 * self.log_variance.clamp(-30.0, 20.0))
         return self.mean + deviation * noise.to(self.mean)
 
@@ -160,15 +162,15 @@ class VideoVae(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.decoder.conv_out.weight.device
 
     def work_in_slices(self, *, frames: int | None, rows: int | None) -> None:
-        """Choose how much is worked on at a time; None is all of it.
+        """Limit how much is computed at a time; None is no limit.
 
         Args:
-            frames: Frames that a layer convolves at once: saves memory, costs a little time.
-            rows: Queries that attend at once: for devices whose kernels do not take wide heads.
+            frames: Frames per convolution: saves memory, costs a little time.
+            rows: Queries per attention call, for devices whose fused kernels lack wide heads.
         """
         for module in self.modules():
             if isinstance(module, InSlices):
@@ -177,7 +179,7 @@ class VideoVae(nn.Module):
                 module.rows = rows
 
     def moments(self, pixels: Tensor) -> Posterior:
-        """Encode pixels in -1..1, [B, 3, T, H, W] with T = 1 or 16n + 1; nothing is normalised.
+        """Encode pixels in -1..1, [B, 3, T, H, W] with T = 1 or 16n + 1, without normalisation.
 
         Raises:
             ValueError: T is neither 1 nor 16n + 1.
@@ -196,9 +198,9 @@ class VideoVae(nn.Module):
         return Posterior(mean, log_variance)
 
     def encode(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Encode to normalised latents, fp32: the posterior's mean, or a sample moved by `noise`.
+        """Encode to normalised latents, fp32: the posterior's mean, or a sample for `noise`.
 
-        The original always samples; the mean gives the same clip for the same image.
+        The original always samples; with the mean the same image always gives the same latents.
 
         Raises:
             ValueError: See `moments`.
@@ -215,10 +217,9 @@ class VideoVae(nn.Module):
     def decode_chunks(self, latents: Tensor) -> Iterator[Tensor]:
         """Decode normalised latents, t = 1 or 5n, yielding pixels [B, 3, T, 8h, 8w] when final.
 
-        Chunks share one frame, which becomes the mean of both versions; so a chunk's last frame
-        comes with the next chunk. Both versions show the same moment, so their difference is the
-        decoder's alone: with `border_fade` it fades in and out over so many frames at each side
-        instead of showing as a step.
+        The frame that two chunks share is the mean of both versions, so a chunk's last frame comes
+        with the next chunk. The difference of the two versions is an error of the decoder, seen as
+        a jump: with `border_fade` it is blended over so many frames at each side.
         """
         mean, std = self._statistics()
         latents = latents.to(self.device).float() * std + mean
@@ -243,10 +244,10 @@ class VideoVae(nn.Module):
 
 
 def _joined(ending: Tensor, pixels: Tensor) -> Tensor:
-    """Put the end of a chunk, with the frame that both share, before the next one.
+    """Concatenate the end of a chunk and the next chunk, blending the frame that both share.
 
     Args:
-        ending: Last frames of the chunk before, [B, 3, n, H, W].
+        ending: Last frames of the first chunk, [B, 3, n, H, W].
         pixels: The next chunk, at least n frames.
     """
     frames = ending.shape[2]

@@ -1,7 +1,7 @@
-"""Parts of the video VAE. Tensors are [B, C, T, H, W]; time is causal: no part looks ahead.
+"""Layers of the video VAE. Tensors are [B, C, T, H, W]; all layers are causal in time.
 
-They are laid out channels-last, as the convolutions of cuDNN and oneDNN want them. Parts with
-`frames` set work on so many frames at a time, for memory (`opensora.slices`).
+Tensors are channels-last in memory, which the convolutions of cuDNN and oneDNN prefer. Layers with
+`frames` set work on so many frames at a time, to save memory (`slices`).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _NORM_EPSILON = 1e-6
 
 
 def group_norm(channels: int, epsilon: float = _NORM_EPSILON) -> nn.GroupNorm:
-    """Make the norm used throughout the VAE."""
+    """Create the norm that all layers of the VAE use."""
     return nn.GroupNorm(_GROUPS, channels, eps=epsilon)
 
 
 class InSlices(nn.Module):
-    """A part that can work on a few frames at a time."""
+    """Base of layers that can work on a few frames at a time."""
 
     frames: int | None = None
-    """How many; None is all of them at once."""
+    """Frames at a time; None is all of them."""
 
 
 class CausalConv3d(InSlices):
-    """A cubic convolution that sees only the present and the past."""
+    """3-D convolution, causal in time, with a cubic kernel."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -50,11 +50,11 @@ class CausalConv3d(InSlices):
         )
 
     def forward(self, x: Tensor, norm: nn.GroupNorm | None = None) -> Tensor:
-        """Keep T, H, W, or halve them (rounding up) with stride 2.
+        """Convolve a clip; T, H, W are kept, or halved (rounding up) with stride 2.
 
         Args:
             x: The clip.
-            norm: Norms and activates it first.
+            norm: If given, the clip is normalised and activated first.
         """
         kernel = self.conv.kernel_size[0]
         if self.frames is not None and self.conv.stride[0] == 1:
@@ -69,13 +69,13 @@ class CausalConv3d(InSlices):
 
 
 def in_slices(norm: nn.GroupNorm, x: Tensor, frames: int) -> Prepare:
-    """Return what norms (as over all of x), activates and pads slices of x."""
+    """Return a function that normalises (by statistics of all of x), activates and pads slices."""
     whole = measured(norm, x, frames)
     return lambda part, past: norm_activate_pad(part, whole, past)
 
 
 class ResnetBlock(InSlices):
-    """Norm, SiLU and convolution, twice, added to the input."""
+    """Residual block: norm, SiLU and convolution, twice, added to the input."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -88,18 +88,17 @@ class ResnetBlock(InSlices):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Change the channels only."""
+        """Map [B, channels, T, H, W] to [B, out_channels, T, H, W]."""
         hidden = self.conv2(self.conv1(x, self.norm1), self.norm2)
         return added(hidden, x if self.nin_shortcut is None else self.nin_shortcut(x))
 
 
 class CausalAttention(nn.Module):
-    """One head over all places of all frames; a token sees those before it in (T, H, W) order.
+    """Causal attention with one head over all positions, in (T, H, W) order.
 
-    The sequence has 72,000 tokens at 720p, so the causality is left to the attention kernel: a
-    mask of that side would take gigabytes. The kernels that need no such matrix want the channels
-    next to each other in memory. Few of them take heads as wide as this one: with `rows` set,
-    so many queries are looked at at a time instead.
+    The sequence has 72,000 tokens at 720p, and a mask for it would take gigabytes; the attention
+    kernel applies causality itself. Fused kernels need the channels contiguous, and few support
+    heads this wide: with `rows` set, `causal_attention` is used, with so many queries at a time.
     """
 
     rows: int | None = None
@@ -127,7 +126,7 @@ class CausalAttention(nn.Module):
 
 
 class MiddleBlock(nn.Module):
-    """The deepest level: attention between two residual blocks."""
+    """Middle of the encoder or decoder: attention between two residual blocks."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -142,7 +141,7 @@ class MiddleBlock(nn.Module):
 
 
 class SpaceDownsample(nn.Module):
-    """Halves height and width of each frame, rounding down after padding by one."""
+    """Downsampling of height and width by 2, rounding down after padding by one."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -154,7 +153,7 @@ class SpaceDownsample(nn.Module):
 
 
 class SpaceTimeDownsample(nn.Module):
-    """Halves time, height and width, rounding up."""
+    """Downsampling of time, height and width by 2, rounding up."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -167,7 +166,7 @@ class SpaceTimeDownsample(nn.Module):
 
 
 class SpaceUpsample(InSlices):
-    """Doubles height and width of each frame."""
+    """Upsampling of height and width by 2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -184,7 +183,7 @@ class SpaceUpsample(InSlices):
 
 
 class SpaceTimeUpsample(nn.Module):
-    """Doubles time, height and width, then refines twice."""
+    """Upsampling of time, height and width by 2, followed by two refinement layers."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -199,7 +198,7 @@ class SpaceTimeUpsample(nn.Module):
 class _Refinement(InSlices):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        epsilon = 1e-5  # the one place where the original keeps PyTorch's default
+        epsilon = 1e-5  # PyTorch's default, which the original uses only here
         self.conv1 = CausalConv3d(channels, channels)
         self.norm1 = group_norm(channels, epsilon)
         self.conv2 = CausalConv3d(channels, channels)

@@ -1,12 +1,12 @@
-"""Convolutions over time with half the multiplications: Winograd's minimal filtering F(4, 3).
+"""Winograd convolution over time, with half the multiplications: minimal filtering F(4, 3).
 
-Four frames of a convolution that sees three at a time need twelve products of a frame with a part
-of the kernel. Six are enough when six frames are mixed first (`_MIXED`), convolved in space alone
-by kernels that were mixed as well (`_KERNELS`), and mixed again (`_FRAMES`): the same polynomials
-multiplied by their values at 0, 1, -1, 2, -2 and infinity (Lavin & Gray, "Fast Algorithms for
-Convolutional Neural Networks", arXiv:1509.09308). Results are the same but for rounding.
+Four output frames of a convolution with three taps in time need twelve 2-D convolutions. Winograd
+needs six: six input frames are transformed (`_MIXED`), convolved in space with transformed kernels
+(`_KERNELS`), and transformed back (`_FRAMES`). This multiplies polynomials by their values at
+0, 1, -1, 2, -2 and infinity (Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks",
+arXiv:1509.09308). Results are the same but for rounding.
 
-On a CPU the convolutions of nano are bound by multiplications, and this pays.
+It is faster on CPUs, where nano's convolutions are bound by multiplications.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 TOGETHER = 4
-"""Frames that are made at a time."""
+"""Output frames per transform."""
 
 _SEEN = 3
-"""Frames that the kernel sees."""
+"""Size of the kernel in time."""
 
 _MIXED = torch.tensor(
     [
@@ -52,21 +52,21 @@ _FRAMES = torch.tensor(
     dtype=torch.float32,
 )
 _AT_ONE = 1
-"""Of the six: the value at 1, which counts once in each frame. A bias belongs there."""
+"""Index of the value at 1, which has weight 1 in every output frame: the bias is added there."""
 
 _CHANNELS = 16
-"""Of a clip, at least, so that mixing costs less than it saves."""
+"""Fewest channels for which the transforms cost less than they save."""
 
 
 def prepare(network: nn.Module) -> None:
-    """Mix the kernels of a network, in fp32 on the CPU, whose weights do not change any more."""
+    """Transform the kernels of a network once; its weights must be fp32, on the CPU and frozen."""
     for conv in network.modules():
         if isinstance(conv, nn.Conv3d) and _pays(conv):
             conv.register_buffer("mixed", mixed_kernels(conv.weight), persistent=False)
 
 
 def prepared(conv: nn.Conv3d, x: Tensor) -> Tensor | None:
-    """Return the mixed kernels of a convolution, if it has them and the clip is long enough."""
+    """Return a convolution's transformed kernels, or None without them or for a short clip."""
     if x.shape[2] < TOGETHER + _SEEN - 1:
         return None
     mixed: Tensor | None = getattr(conv, "mixed", None)
@@ -74,26 +74,26 @@ def prepared(conv: nn.Conv3d, x: Tensor) -> Tensor | None:
 
 
 def mixed_kernels(weight: Tensor) -> Tensor:
-    """Mix the parts of a kernel, [O, I, 3, H, W] to [6, O, I, H, W], each channels-last."""
+    """Transform a kernel [O, I, 3, H, W] to [6, O, I, H, W], each channels-last."""
     mixed = torch.einsum("mk,oikhw->mohwi", _KERNELS.to(weight.device), weight.double())
     return mixed.to(weight.dtype).contiguous().movedim(-1, 2)
 
 
 def convolved_together(conv: nn.Conv3d, mixed: Tensor, x: Tensor) -> Tensor:
-    """Convolve as many frames as come in fours; the others are left to the caller.
+    """Compute the output frames in groups of four; the caller computes the remainder.
 
     Args:
-        conv: Of stride 1, pads nothing in time.
-        mixed: Its kernels, from `mixed_kernels`.
-        x: [B, C, T, H, W] with the frames that it needs, channels-last.
+        conv: Convolution with stride 1 and no padding in time.
+        mixed: Its transformed kernels, from `mixed_kernels`.
+        x: Input [B, C, T, H, W], padded in time, channels-last.
 
     Returns:
-        [B, O, T - 2, H, W], the last (T - 2) % 4 frames not written.
+        [B, O, T - 2, H, W]; the last (T - 2) % 4 frames are uninitialised.
     """
     batch, channels, frames, height, width = x.shape
     made = frames - (_SEEN - 1)
     out = x.new_empty(batch, made, height, width, conv.out_channels)
-    # one group after the other, in the same memory: it stays in the cache
+    # one buffer for all groups, so that it stays in the CPU cache
     inner = x.new_empty(len(_MIXED), height * width * channels)
     outer = x.new_empty(len(_MIXED), height * width * conv.out_channels)
     for sample, result in zip(x.movedim(1, -1), out, strict=True):

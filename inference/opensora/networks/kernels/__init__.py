@@ -1,7 +1,7 @@
-"""Triton kernels: what `fused` and `normalisation` define, each in one pass over memory.
+"""Triton kernels for the functions of `fused` and `normalisation`, each in one pass over memory.
 
-None of them is compiled for a size: sizes are arguments, only the width of a model and the number
-of its heads decide over a kernel's code. Values may be bf16; all arithmetic is fp32.
+Kernels are compiled for a model's width and number of heads, not for clip sizes, which are
+arguments. Values may be bf16; all arithmetic is fp32.
 """
 
 from inference.opensora.networks.kernels.clips import scaled, statistics

@@ -1,4 +1,4 @@
-"""Triton kernels of the VAE: what `normalisation` defines, statistics and all the rest."""
+"""Triton kernels of the VAE for the functions of `normalisation`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import triton.language as tl
 from torch import Tensor
 
 _ROWS_AT_ONCE = 4096
-"""Values that a program works on at a time."""
+"""Values per tile of a program."""
 
 _PARTS = 1024
-"""Programs that share the statistics of a clip, at most."""
+"""Most programs among which the statistics of a clip are split."""
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and squared deviations of each channel of a clip, in parts.
+    """Compute the mean and the sum of squared deviations of each channel, for parts of a clip.
 
     Args:
         x: [B, C, T, H, W], each sample dense and channels-last.
 
     Returns:
-        Rows of each part, [parts]; means, [B, parts, C]; sums of squared deviations from them,
+        Rows per part, [parts]; means, [B, parts, C]; sums of squared deviations from those means,
         [B, parts, C]. All fp32.
     """
     batch, channels = x.shape[:2]
@@ -47,15 +47,15 @@ def scaled(
     activate: bool = False,
     skip: Tensor | None = None,
 ) -> Tensor:
-    """Put zero frames before x * gain + shift; perhaps add something, activate, and add it again.
+    """Return x * gain + shift behind zero frames, optionally with a skip connection and SiLU.
 
     Args:
         x: [B, C, T, H, W], each sample dense and channels-last.
-        gain: Of each channel, fp32 [B, C].
-        shift: As the gain.
-        past: Zero frames.
+        gain: fp32 [B, C].
+        shift: fp32 [B, C].
+        past: Number of zero frames before the result.
         activate: Apply SiLU.
-        skip: Laid out as x; added before and after the activation.
+        skip: Tensor with the layout of x, added before and after the activation.
     """
     batch, channels, frames, height, width = x.shape
     out = torch.empty(
@@ -100,7 +100,7 @@ def _statistics(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One part of one sample: tile by tile, means and deviations are joined to those before."""
+    """Statistics of one part of one sample; tiles are merged by Chan's parallel algorithm."""
     part, sample = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channel = tl.arange(0, BLOCK)
     x_at += sample * sample_step
@@ -141,7 +141,7 @@ def _scaled(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Some rows of one sample."""
+    """Gain, shift, skip and activation for a tile of rows of one sample."""
     sample = tl.program_id(1).to(tl.int64)
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     channel = tl.arange(0, BLOCK)[None, :]

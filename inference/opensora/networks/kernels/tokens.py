@@ -1,4 +1,4 @@
-"""Triton kernels of the transformer: what `fused` defines, each in one pass over memory."""
+"""Triton kernels of the transformer for the functions of `fused`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_norm_modulate(
     tokens: Tokens, shift: Tensor, scale: Tensor, regions: Regions | None, epsilon: float
 ) -> Tensor:
-    """See `fused.add_norm_modulate`; the update stays where it is."""
+    """Kernel of `fused.add_norm_modulate`; does not remove the update from `tokens`."""
     x, update, gate = tokens.x, tokens.update, tokens.gate
     _, frames, height, width, channels = x.shape
     if regions is None:
@@ -50,7 +50,7 @@ def add_norm_modulate(
 
 
 def add_gated(x: Tensor, gate: Tensor, updates: Sequence[Tensor], regions: Regions) -> None:
-    """See `fused.add_gated`."""
+    """Kernel of `fused.add_gated`."""
     _, frames, height, width, channels = x.shape
     for region, update in zip(regions, updates, strict=True):
         _add_gated[(len(update),)](
@@ -67,7 +67,7 @@ def add_gated(x: Tensor, gate: Tensor, updates: Sequence[Tensor], regions: Regio
 def norm_rotate(
     qkv: Tensor, gains: tuple[Tensor, Tensor], rope: RopeTable, regions: Regions, epsilon: float
 ) -> None:
-    """See `fused.norm_rotate`; writes over queries and keys."""
+    """Kernel of `fused.norm_rotate`; changes queries and keys in place."""
     _, _, heads, channels = qkv.shape
     turns = torch.view_as_real(rope.turns)
     for region, rows in slices(regions, len(qkv)):
@@ -87,7 +87,7 @@ def norm_rotate(
 
 
 def _grid(region: Region, frames: int, height: int, width: int) -> tuple[int, ...]:
-    """Numbers by which a kernel finds a token of a region in the grid."""
+    """Return the kernel arguments that locate a region's tokens in the grid."""
     return (
         frames,
         height,
@@ -101,7 +101,7 @@ def _grid(region: Region, frames: int, height: int, width: int) -> tuple[int, ..
 
 
 def _steps(modulation: Tensor) -> tuple[int, int]:
-    """Distance from sample to sample and from frame to frame, in values."""
+    """Return the strides of a modulation tensor over samples and frames, in values."""
     batch, frames = modulation.stride()[:2]
     return (batch if len(modulation) > 1 else 0, frames if modulation.shape[1] > 1 else 0)
 
@@ -110,14 +110,14 @@ _SIZES = [
     "frames", "height", "width", "top", "left", "down", "across",
     "box_frames", "box_rows", "box_columns",
 ]  # fmt: skip
-"""Arguments that change from clip to clip; Triton must not compile for their values."""
+"""Arguments that differ between clips; Triton must not specialise kernels for their values."""
 
 
 @triton.jit
 def _place(
     token, frames, height, width, top, left, down, across, box_frames, box_rows, box_columns
 ):
-    """Return sample, frame and row in [B * T * H * W] of a token in a region's order."""
+    """Return the sample, frame and row in [B * T * H * W] of a token, given its region index."""
     tokens = box_frames * box_rows * box_columns
     box, inside = token // tokens, token % tokens
     column = left + box % across * box_columns + inside % box_columns
@@ -164,7 +164,7 @@ def _add_norm_modulate(
     GATED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One token: x += gate * update; out = norm(x) * (1 + scale) + shift."""
+    """For one token: x += gate * update; out = norm(x) * (1 + scale) + shift."""
     token = tl.program_id(0)
     sample, frame, row = _place(
         token, frames, height, width, top, left, down, across, box_frames, box_rows, box_columns
@@ -214,7 +214,7 @@ def _add_gated(
     channels,
     BLOCK: tl.constexpr,
 ):
-    """One token: x += gate * update, where the update stands in a region's order."""
+    """For one token: x += gate * update, with the update in a region's order."""
     token = tl.program_id(0)
     sample, frame, row = _place(
         token, frames, height, width, top, left, down, across, box_frames, box_rows, box_columns
@@ -247,7 +247,7 @@ def _norm_rotate(
     HEADS: tl.constexpr,
     PAIRS: tl.constexpr,
 ):
-    """All heads of one token's queries, or of its keys: norm, gain, rotation."""
+    """RMS norm, gain and rotation for all heads of one token's queries, or of its keys."""
     row, part = tl.program_id(0), tl.program_id(1)
     inside = row % tokens
     line = inside // box_columns % box_rows
