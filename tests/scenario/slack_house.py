@@ -127,8 +127,15 @@ class House:
             self.running = asyncio.create_task(self.platform.run(self.services))
             stack.push_async_callback(self._stop)
             if connected:
-                await self.slack.connected()
+                await self.connected()
             yield self
+
+    async def connected(self) -> None:
+        """Wait until the bot knows, too, that it is connected."""
+        await self.slack.connected()
+        async with asyncio.timeout(180):
+            while not self.platform.connected:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.005)
 
     async def jobs(self) -> list[Job]:
         """Return every job there is."""

@@ -41,6 +41,13 @@ def problem(house, key):
     return house.services.health.problems.get(key)
 
 
+async def all_well(house):
+    """Wait until no problem is left: a command may be heard before a greeting is."""
+    async with asyncio.timeout(180):
+        while house.services.health.problems:  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0.005)
+
+
 async def test_too_many_sockets_are_answered_by_growing_pauses_and_no_storm(
     slack, impatient, clock, alice, general
 ):
@@ -54,7 +61,7 @@ async def test_too_many_sockets_are_answered_by_growing_pauses_and_no_storm(
         assert "same app token" in problem(house, "slack.connections")
         slack.socket.foreign = 0
         await alice.until_heard(general, "/rushes", "help")
-        assert problem(house, "slack.connections") is None
+        await all_well(house)
         assert not house.running.done()
 
 
@@ -84,10 +91,11 @@ async def test_a_socket_that_ends_for_any_reason_is_replaced_and_never_by_two(
 
 
 async def test_sockets_that_do_not_last_are_followed_by_longer_pauses(slack, impatient, clock):
-    async with impatient.open():
+    async with impatient.open() as house:
         for count in range(2, 8):
             slack.socket.drop()
             await slack.until(lambda: slack.socket.opened == count and slack.socket.connections)  # noqa: B023 - as above
+            await house.connected()
         pauses = clock.pauses
         assert len(pauses) == 5  # the first one is free
         assert all(later >= earlier for earlier, later in itertools.pairwise(pauses[::2]))
@@ -104,7 +112,7 @@ async def test_an_unknown_refusal_of_a_socket_is_not_final(slack, impatient, ali
         await slack.connected()
         await alice.until_heard(general, "/rushes", "help")
         assert not house.running.done()
-        assert not house.services.health.problems
+        await all_well(house)
 
 
 @pytest.mark.parametrize("code", TOKEN_CODES)
@@ -137,7 +145,7 @@ async def test_another_process_with_the_same_token_is_reported(
         opened = slack.socket.opened
         await slack.until(lambda: slack.socket.opened > opened)
         await alice.until_heard(general, "/rushes", "help")
-        assert problem(house, "slack.connections") is None
+        await all_well(house)
         assert slack.socket.most_at_once == 2
 
 
@@ -152,7 +160,7 @@ async def test_socket_mode_that_is_switched_off_is_said_and_waited_for(
         slack.socket.enabled = True
         await slack.connected()
         await alice.until_heard(general, "/rushes", "help")
-        assert not house.services.health.problems
+        await all_well(house)
 
 
 async def test_jobs_go_on_over_a_refresh(slack, house, alice, general):

@@ -165,12 +165,12 @@ class SocketMode:
         self.opened += 1
         connection = Connection(socket=stream, request=request)
         self.connections.append(connection)
-        self.most_at_once = max(self.most_at_once, len(self.connections))
+        self.most_at_once = max(self.most_at_once, self._open)
         self._world.touch()
         async with asyncio.TaskGroup() as group:
             pings = group.create_task(self._ping(connection))
             try:
-                if len(self.connections) + self.foreign > MOST_CONNECTIONS:
+                if self._open + self.foreign > MOST_CONNECTIONS:
                     await self._dismiss(connection, "too_many_websockets")
                 else:
                     await stream.send_json(self._hello())
@@ -190,10 +190,15 @@ class SocketMode:
         for connection in list(self.connections):
             await connection.socket.close(code=WSCloseCode.GOING_AWAY)
 
+    @property
+    def _open(self) -> int:
+        """How many connections are not closed; what is closed may still be listed for a moment."""
+        return sum(not connection.socket.closed for connection in self.connections)
+
     def _hello(self) -> Json:
         return {
             "type": "hello",
-            "num_connections": len(self.connections) + self.foreign,
+            "num_connections": self._open + self.foreign,
             "connection_info": {"app_id": APP_ID},
             "debug_info": {"host": "loopback", "approximate_connection_time": 18060},
         }
