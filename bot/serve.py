@@ -13,6 +13,7 @@ from bot.app import App, open_app
 from bot.config.sections import Config
 from bot.factories import backup_folder
 from bot.service_manager import notify, notify_watchdog
+from commands.handlers.privacy import remove_copies
 from commands.text.messages import error_text
 from inference.clock import SystemClock
 from inference.domain.errors import StoreError
@@ -36,6 +37,7 @@ async def run(config: Config) -> int:
     from bot.control.server import serve_control  # noqa: PLC0415 - the web server is not for everybody
 
     hide()
+    remove_copies()
     stop = asyncio.Event()
     _on_signals(stop)
     async with open_app(config) as app, serve_control(app), running() as tasks:
@@ -48,6 +50,7 @@ async def run(config: Config) -> int:
         app.services.health.started = False
         notify("STOPPING=1")
         await settle(app)
+    remove_copies()
     _log.info("rushes.stopped")
     return 0
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,12 @@ DATA_NAME = "my-data.json"
 KEEP_SECONDS = 3600.0
 """How long the file lies here, for the chat to take it."""
 
+_PREFIX = "rushes-data-"
+
 _MOST_JOBS = 100_000
+
+_copies: dict[Path, tuple[str, str]] = {}
+"""Folder of each file that this process made, and whose it is: tenant and person."""
 
 
 async def forget_me(call: Call) -> Card:
@@ -33,6 +42,9 @@ async def forget_me(call: Call) -> Card:
     if said not in CONFIRM.choices:
         return replies.note("forget.ask", call.locale)
     tenant, person = call.channel.tenant, call.caller.id
+    await asyncio.to_thread(
+        _remove, [f for f, owner in _copies.items() if owner == (tenant, person)]
+    )
     erasure = Erasure(
         tenant=tenant,
         person=call.caller.requester,
@@ -66,7 +78,8 @@ async def my_data(call: Call) -> Card:
         "presets": {one.name: dict(one.options) for one in presets if one.owner == person},
     }
     path = await asyncio.to_thread(_written, data)
-    asyncio.get_running_loop().call_later(KEEP_SECONDS, shutil.rmtree, path.parent, True)  # noqa: FBT003 - the library's
+    _copies[path.parent] = (tenant, person)
+    asyncio.get_running_loop().call_later(KEEP_SECONDS, _remove, [path.parent])
     about = text("my_data.about", call.locale)
     attachment = Attachment(path=path, name=DATA_NAME, description=about)
     return replace(
@@ -92,9 +105,25 @@ def _told(job: Job) -> dict[str, Any]:
     }
 
 
+def remove_copies() -> None:
+    """Remove the files of this process, and of killed ones those whose hour is over."""
+    _remove(list(_copies))
+    with contextlib.suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            found = folder.lstat()
+            if found.st_uid == os.getuid() and found.st_mtime < time.time() - KEEP_SECONDS:
+                _remove([folder])
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)  # never what a link leads to
+        _copies.pop(folder, None)
+
+
 def _written(data: dict[str, Any]) -> Path:
     # The folder is its owner's only: mode 0700.
-    path = Path(tempfile.mkdtemp(prefix="rushes-data-")) / DATA_NAME
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX)) / DATA_NAME
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
     return path
 

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
+import tempfile
 from dataclasses import replace
 
+import pytest
+
+from commands.handlers import privacy
 from commands.run import execute
 from commands.text.card import CardKind, plain
 from inference.domain.errors import StoreError
@@ -25,6 +30,37 @@ async def test_forgetting_deletes_the_callers_jobs(call, jobs):
     assert "2 jobs" in plain(card)
     assert await jobs.recent("test:g1", "u1", limit=5) == []
     assert other.id not in [job.id for job in await jobs.waiting("test:g1")]
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+async def test_forgetting_deletes_the_copy_that_my_data_made(call, temporary):
+    mine, other = await execute("/rushes my-data", call), replace(call.caller, id="u2")
+    theirs = await execute("/rushes my-data", replace(call, caller=other))
+    await execute("/rushes forget-me yes", call)
+    assert not mine.attachment.path.exists()
+    assert theirs.attachment.path.exists()
+
+
+async def test_no_copy_outlives_its_hour_or_the_process(call, temporary):
+    card = await execute("/rushes my-data", call)
+    killed = temporary / "rushes-data-of-a-killed-process"
+    recent, foreign = temporary / "rushes-data-of-another", temporary / "rushes-something"
+    for folder in (killed, recent, foreign):
+        folder.mkdir()
+        (folder / "my-data.json").write_text("{}")
+    (temporary / "rushes-data-link").symlink_to(foreign)
+    for folder in (killed, foreign):
+        os.utime(folder, (1, 1))
+    privacy.remove_copies()
+    assert not killed.exists()
+    assert not card.attachment.path.parent.exists()
+    assert recent.exists()  # a second Rushes on this machine may be sending it
+    assert (foreign / "my-data.json").exists()
 
 
 async def test_forgetting_deletes_what_the_caller_set_and_their_name_from_the_log(call):
