@@ -1,1 +1,1 @@
-"""Engines: video models behind one port."""
+"""Engines: implementations of video models behind one port."""

@@ -1,4 +1,4 @@
-"""The engine port: what every model implements inside a worker process."""
+"""The engine port: the interface that every model implements inside a worker process."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from inference.domain.spec import OptionValue, Spec
 
 FP32_BYTES = 4
-"""Of a number in the precision that a CPU works in."""
+"""Bytes per number in fp32, the precision on CPUs."""
 
 Still = Callable[[], "npt.NDArray[np.uint8]"]
-"""Draws how the clip looks so far: uint8 [height, width, 3], RGB, small. Call it at once or not at
-all."""
+"""Draws a small preview of the clip so far: uint8 [height, width, 3], RGB. It is valid only during
+the callback that receives it."""
 
 StepCallback = Callable[[int, int, Still | None], None]
-"""Called as (steps done, steps in all, still) after every step; still is None where the model has
-no cheap way to draw one."""
+"""Called as (steps done, steps in all, still) after every step; still is None if the model cannot
+draw a preview."""
 
 ProgressCallback = Callable[[float, str], None]
-"""Called while loading as (fraction done 0..1, what is being read)."""
+"""Called while loading as (fraction done 0..1, name of the part being read)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """The sound of a whole clip: float32, shape [channels, samples], -1..1; one or two channels."""
+    """Sound of a whole clip: float32 in -1..1, shape [channels, samples], one or two channels."""
 
     samples: npt.NDArray[np.float32]
     rate: int
@@ -48,9 +48,9 @@ class FrameChunk:
 
     frames: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
-    """Catalog codes of remarks for the person, such as that the prompt was shortened."""
+    """Catalog codes of notes for the requester, such as that the prompt was shortened."""
     sound: Sound | None = None
-    """The whole clip's, in its first chunk only: a file must know its streams from the start."""
+    """Sound of the whole clip, in the first chunk only: a file's streams are declared first."""
 
 
 class CancelToken:
@@ -60,7 +60,7 @@ class CancelToken:
         self._event = threading.Event()
 
     def cancel(self) -> None:
-        """Ask the render to stop at the next step."""
+        """Request that the render stops at its next step."""
         self._event.set()
 
     @property
@@ -78,10 +78,10 @@ class CancelToken:
             raise Cancelled
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but stop at once when the render is cancelled.
+        """Sleep until the time is over or the render is cancelled.
 
         Raises:
-            Cancelled: `cancel` was called, now or before.
+            Cancelled: `cancel` was called, before or during the wait.
         """
         if self._event.wait(seconds):
             raise Cancelled
@@ -89,16 +89,16 @@ class CancelToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Input files of a render; each is None where the spec needs none."""
+    """Input files of a render; None for those that the spec does not need."""
 
     image: Path | None = None
-    """The prepared reference image: the first frame."""
+    """Prepared reference image for the first frame."""
     last: Path | None = None
-    """The prepared image of the last frame."""
+    """Prepared reference image for the last frame."""
     pictures: Mapping[str, Path] = field(default_factory=dict)
-    """The prepared pictures of effects by option, for models that look at them too."""
+    """Prepared pictures of effects by option name; a model may read them too."""
     latents: Path | None = None
-    """What the same model handed to `Monitor.keep` when it made the clip to go on from."""
+    """Data that the same model passed to `Monitor.keep` for the clip to extend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,42 +107,42 @@ class Monitor:
 
     on_step: StepCallback = lambda _done, _total, _still: None
     cancel: CancelToken = field(default_factory=CancelToken)
-    """Read by the engine at least once per step."""
+    """Cancellation flag, which the engine checks at least once per step."""
     keep: Callable[[bytes], None] = lambda _data: None
-    """Called once, at the latest after the last frame, with what the model needs to go on from this
-    clip. Only by models with `Capabilities.extends`, and not for images."""
+    """Called once, at the latest after the last frame, with the data that the model needs to extend
+    this clip. Only by models with `Capabilities.extends`, and not for images."""
     without: Callable[[str], None] = lambda _switch: None
-    """Called before the first frame with a name in `ModelEntry.recipe` that does not hold for this
-    clip, such as "compile" where no compiler was found: its file will not say so."""
+    """Called before the first frame with a key of `ModelEntry.recipe` that was not applied to this
+    clip, such as "compile" without a compiler; the file's recipe leaves it out."""
     instead: Callable[[str, OptionValue], None] = lambda _option, _value: None
-    """Called before the first frame with an option that could not be followed here, and the value
-    that held instead: the file will name that one."""
+    """Called before the first frame with an option that this device does not support, and the value
+    used in its place; the file's recipe names that value."""
     meter: Meter = field(default_factory=Meter)
-    """Where the engine writes what it measures."""
+    """Receives the engine's measurements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Memory footprint of a model: bytes of weights, and widths."""
+    """Numbers that determine the memory of a model: bytes of weights, and widths."""
 
     text_bytes: int
     transformer_bytes: int
-    """Of one set of weights."""
+    """Bytes of one set of the transformer's weights."""
     transformer_sets: int
-    """How many sets there are; all but the one in use wait in host memory."""
+    """Number of weight sets; those not in use are in host memory."""
     vae_bytes: int
     hidden_size: int
     layers: int
-    """Of the transformer that look at the text."""
+    """Layers of the transformer with cross-attention to the text."""
     base_channels: int
-    """Of the VAE at full size."""
+    """Channels of the VAE's layers at full size."""
     itemsize: int = 2
     """Bytes per number, in weights and activations."""
     fused: bool = False
-    """Whether kernels of its own norm and pad in one pass, which holds less at once."""
+    """Whether fused kernels normalise and pad in one pass, which needs less memory."""
 
     def in_fp32(self) -> Self:
-        """Return the same in the precision that a CPU works in."""
+        """Return the footprint in fp32, the precision on CPUs."""
         factor = FP32_BYTES // self.itemsize
         return replace(
             self,
@@ -155,10 +155,10 @@ class Footprint:
 
 
 class Engine(Protocol):
-    """Turns a resolved spec into frames, inside a worker process; no access to chat or store."""
+    """Interface of a model: renders a resolved spec to frames, inside a worker process."""
 
     def load(self, on_progress: ProgressCallback) -> None:
-        """Bring the weights into memory; a second call is free.
+        """Load the weights; does nothing if they are loaded.
 
         Raises:
             EngineError: Weights are missing or do not fit.
@@ -169,10 +169,10 @@ class Engine(Protocol):
         """Yield the clip's frames in order, as soon as they are final.
 
         Args:
-            spec: What to make. `Spec.total_frames` frames come out, at the size the model's
-                `Capabilities.sizes` names.
-            inputs: What to start from.
-            monitor: What to report to.
+            spec: The render. It yields `Spec.total_frames` frames, of the size in the model's
+                `Capabilities.sizes`.
+            inputs: Input files.
+            monitor: Callbacks.
 
         Raises:
             Cancelled: `monitor.cancel` was set.

@@ -1,4 +1,4 @@
-"""Built-in models: nano, the official Open-Sora, the test card, the presets of diffusers."""
+"""Registry entries of built-in models: nano, official Open-Sora, test card, diffusers presets."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ NANO_WORDS = Vocabulary.read(
 )
 
 _FP8_SHARE = 0.85
-"""What FP8 leaves of the time of the steps: calculated, and a first guess until measured."""
+"""Step time with FP8 as a share of that without: calculated, used until it is measured."""
 
 
 def _work_share(spec: Spec, text: SamplingPreset, given: SamplingPreset) -> float:
-    """Return what the speed of a render leaves of the work of its steps."""
+    """Return the share of a render's step work that remains at its speed setting."""
     speed = spec.options.get("speed", Speed.EXACT)
     if speed == Speed.EXACT:
         return 1.0
@@ -45,7 +45,7 @@ def _work_share(spec: Spec, text: SamplingPreset, given: SamplingPreset) -> floa
 
 
 def _with_speed(entry: ModelEntry, table: BaseModel) -> ModelEntry:
-    """Return an Open-Sora model with another default speed."""
+    """Return the entry of an Open-Sora model with the configured default speed."""
     assert isinstance(table, NanoTable | OpensoraTable)  # noqa: S101 - `ModelEntry.options` names it
     known = entry.capabilities
     return replace(entry, capabilities=known.with_default("speed", table.speed))
@@ -73,7 +73,7 @@ NANO = ModelEntry(
         defaults={
             "resolution": Resolution.P360,
             "frames": 49,
-            "refine": False,  # it knows few words, and most people choose among them
+            "refine": False,  # nano's vocabulary is small, and most prompts use it already
         },
         negative=True,
         last_image=True,
@@ -100,7 +100,7 @@ OPENSORA_FOOTPRINT = Footprint(
     base_channels=128,
     fused=True,
 )
-"""Of the official checkpoints in bfloat16, on a GPU where Triton works."""
+"""Footprint of the official checkpoints in bfloat16, on a GPU with Triton."""
 
 _OPENSORA = Capabilities(
     name="opensora",
@@ -136,7 +136,7 @@ OPENSORA = ModelEntry(
 
 
 def _configured_testcard(entry: ModelEntry, table: BaseModel) -> ModelEntry:
-    """Return the test card with other lengths and another frame rate."""
+    """Return the test card's entry with the configured lengths and frame rate."""
     assert isinstance(table, TestcardTable)  # noqa: S101 - `ModelEntry.options` names it
     known = entry.capabilities
     lengths = table.lengths or known.lengths
@@ -184,7 +184,7 @@ ENTRIES = {
     entry.capabilities.name: entry
     for entry in (NANO, OPENSORA, TESTCARD, *map(preset_entry, PRESETS))
 }
-"""By name, in the order in which they are listed."""
+"""Built-in models by name, in the order of lists."""
 
 ENGINES = {**ENTRIES, DIFFUSERS: PATH_ENTRY}
-"""What an entry of the config may be made like; more than can be installed by its own name."""
+"""Values of `engine` in `[models.<name>]`. `diffusers` is not a model by itself."""

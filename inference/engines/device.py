@@ -1,6 +1,6 @@
 """Device of a worker process: name, total, free and used memory.
 
-`python -m inference.engines.device` prints how many cards torch sees, for processes without it.
+`python -m inference.engines.device` prints the number of GPUs, for processes without torch.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def probe() -> Device:
-    """Return the GPU that torch sees, or the CPU.
+    """Return the GPU that torch uses, or the CPU.
 
-    Only torch knows what it will run on: visible devices, slices of a card, other makers.
-    It is imported here, so call this in a worker process.
+    Only torch knows which device it will use, given visible devices, MIG slices and vendors. This
+    imports torch, so call it in a worker process.
     """
     if find_spec("torch") is not None:
-        import torch  # noqa: PLC0415 - seconds and hundreds of megabytes, in workers only
+        import torch  # noqa: PLC0415 - takes seconds and hundreds of MB; in workers only
 
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -35,22 +35,22 @@ def probe() -> Device:
                 if torch.cuda.is_available():
                     card = torch.cuda.get_device_properties(0)
                     return Device(name=card.name, memory_bytes=card.total_memory)
-            except (RuntimeError, AssertionError) as error:  # the driver broke while it was asked
+            except (RuntimeError, AssertionError) as error:  # the driver failed
                 return replace(cpu(), problem=_problem(str(error)))
         return replace(cpu(), problem=_problem(" ".join(str(one.message) for one in said)))
     return cpu()
 
 
 def _problem(words: str) -> str | None:
-    """Return the code of why torch sees no card; machines without one say nothing."""
+    """Return the code for torch's reason to see no GPU; None if the machine has none."""
     found = unseen_gpu(words)
     return None if found is None else found.code
 
 
 def available() -> Device:
-    """Return the device with the memory that is free for this process.
+    """Return the device with the memory that this process may use.
 
-    That is what is free, for other programs use the card too, and what this process holds.
+    That is the free memory and what this process holds already; other programs have the rest.
     """
     device = probe()
     if torch := _torch_on_a_card():
@@ -71,14 +71,14 @@ def reset_peak() -> None:
     if torch := _torch_on_a_card():
         torch.cuda.reset_peak_memory_stats()
         return
-    with suppress(OSError):  # only Linux has it
+    with suppress(OSError):  # Linux only
         _CLEAR.write_text("5")
 
 
 def peak_bytes() -> int | None:
     """Return the peak memory since `reset_peak`; None where it is unknown.
 
-    Of the card, what torch gave to tensors; without a card, what the process had in memory.
+    On a GPU, memory that torch allocated for tensors; on the CPU, the process's resident memory.
     """
     if torch := _torch_on_a_card():
         return int(torch.cuda.max_memory_allocated())
@@ -90,7 +90,7 @@ def peak_bytes() -> int | None:
 
 
 def _torch_on_a_card() -> Any:
-    """Return torch if this process has it already, and a card."""
+    """Return torch if this process has imported it and has a GPU, else None."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and torch.cuda.is_available() else None
 
@@ -104,4 +104,4 @@ def _count() -> int:
 
 
 if __name__ == "__main__":
-    print(_count())  # noqa: T201 - for the process that asks
+    print(_count())  # noqa: T201 - read by the calling process

@@ -1,4 +1,4 @@
-"""Model entry: what a model can do, and how its engine is made. No torch."""
+"""Model entry: a model's capabilities as data, and the factory of its engine. No torch."""
 
 from __future__ import annotations
 
@@ -24,71 +24,72 @@ if TYPE_CHECKING:
 
 
 TOO_LONG = "memory.too_long"
-"""Code of `check_memory` where a shorter clip fits: `longest` says how long."""
+"""Error code of `check_memory` if a shorter clip fits; the parameter `longest` is its length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """What an engine is made from."""
+    """Arguments of an engine factory."""
 
     capabilities: Capabilities
-    """Of the entry, under the name that it has here."""
+    """Capabilities of the entry, with its configured name."""
     directory: Path | None = None
-    """Where downloaded weights live."""
+    """Directory of downloaded weights."""
     values: Mapping[str, Any] = field(default_factory=dict)
-    """The members of `[models.<name>]`, checked by `ModelEntry.options`."""
+    """Keys of `[models.<name>]`, validated by `ModelEntry.options`."""
 
 
 def _none_needed() -> None:
-    """Check the files of a model that needs none."""
+    """Default of `ModelEntry.check_files`: accept."""
 
 
 def _none_named() -> Path | None:
-    """Verify the files of a model whose config names none."""
+    """Default of `ModelEntry.verify_files`: no configured files."""
     return None
 
 
 def _fits_everywhere(_spec: Spec, _device: Device) -> None:
-    """Accept every render."""
+    """Default of `ModelEntry.check_memory`: accept every render."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model in the registry: capabilities as data, and an engine factory."""
+    """Entry of a model in the registry: capabilities as data, and an engine factory."""
 
     capabilities: Capabilities
     factory: Callable[[ModelOptions], Engine]
-    """Called in the worker process only; imports what the engine needs."""
+    """Creates the engine. Called in the worker process only, where it imports what is needed."""
     checkpoints: tuple[Checkpoint, ...] = ()
-    """What has to be downloaded before; nothing for models that ship."""
+    """Checkpoints to download before use; none for bundled models."""
     options: type[BaseModel] | None = None
-    """Checks the members of `[models.<name>]`; None: the engine does, when it is made."""
+    """Model that validates `[models.<name>]`; None: the engine's factory validates."""
     configure: Callable[[ModelEntry, BaseModel], ModelEntry] | None = None
-    """Returns the entry for members of `[models.<name>]` that change its capabilities."""
+    """Returns the entry changed by its table `[models.<name>]`, for keys that change capabilities.
+    """
     check_memory: Callable[[Spec, Device], object] = _fits_everywhere
-    """Raises `UserError` with the nearest that fits where a render does not fit a device."""
+    """Raises `UserError` if a render does not fit a device, with the nearest that does."""
     check_files: Callable[[], None] = _none_needed
-    """Raises `UserError` where files have gone that the config names: asked before each job."""
+    """Raises `UserError` if configured files are missing; called before each job."""
     verify_files: Callable[[], Path | None] = _none_named
-    """Compares what is in such files with what it should be, and returns their folder, if one is
-    named. Imports torch and takes seconds; raises `UserError`."""
+    """Verifies the contents of configured files and returns their folder, or None without one.
+    Imports torch and takes seconds; raises `UserError`."""
     random_prompt: Callable[[Spec], str] | None = None
-    """Draws a prompt by the spec's seed, for models that know few words; None: any will do."""
+    """Draws a prompt by the spec's seed, for models with a small vocabulary; None for others."""
     needs_card: bool = True
-    """Whether a machine that has a GPU must not render it on the CPU."""
+    """Whether a machine with a GPU must not fall back to the CPU."""
     uses_torch: bool = True
-    """Whether the worker has to look for a GPU at all."""
+    """Whether the engine uses torch, and the worker therefore probes for a GPU."""
     values: Mapping[str, Any] = field(default_factory=dict)
-    """The members of `[models.<name>]` that were given."""
+    """Keys that are set in `[models.<name>]`."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    """What of them the recipe of a file names, because it changes what comes out."""
+    """Those keys that change the clip, which recipes in files name."""
 
     def fits(self, resolution: Resolution, device: Device) -> bool:
-        """Return whether the largest and longest clip of a resolution fits, from an image."""
+        """Return whether the most demanding render of a resolution fits; see `largest_spec`."""
         return self.longest(resolution, device) == max(self.capabilities.lengths)
 
     def longest(self, resolution: Resolution, device: Device) -> int | None:
-        """Return the most frames that fit at the largest size of a resolution, or None."""
+        """Return the most frames that fit at the largest size of a resolution; None if none do."""
         spec = self.largest_spec(resolution)
         try:
             self.check_memory(spec, device)
@@ -98,7 +99,7 @@ class ModelEntry:
         return spec.frames
 
     def largest_spec(self, resolution: Resolution) -> Spec:
-        """Return the largest and longest clip of a resolution, from an image where it can be."""
+        """Return the largest and longest clip of a resolution, from an image if supported."""
         model = self.capabilities
         sized = {key: size for key, size in model.sizes.items() if key[0] is resolution}
         aspect = max(sized, key=lambda key: sized[key].width * sized[key].height)[1]
@@ -124,7 +125,7 @@ class ModelEntry:
 
 
 def imported(path: str) -> Callable[..., Any]:
-    """Return a function that imports `module:attribute` when it is called, and calls that."""
+    """Return a function that imports `module:attribute` when called, and calls it."""
 
     def call(*arguments: Any) -> Any:
         module, attribute = path.split(":")

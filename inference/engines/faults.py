@@ -1,28 +1,28 @@
 """Fault injection for the test card, so that operators can see how failures are handled.
 
-`fail` under `[models.testcard]` names one, with an optional `:count` that limits it to the first
-attempts: `"crash:1"` fails the first attempt at every job and lets the second succeed.
+`fail` under `[models.testcard]` names a fault. An optional `:count` limits it to the first
+attempts: with `"crash:1"` the first attempt at every job fails and the second succeeds.
 
 | fail      | what happens                                        | seen by the bot as             |
 |-----------|-----------------------------------------------------|--------------------------------|
-| error     | the engine refuses                                  | EngineError, final             |
-| transient | the engine fails and another attempt makes sense    | EngineError, transient         |
-| oom       | memory runs out                                     | EngineError, transient         |
-| alloc     | a library cannot allocate memory on the card        | EngineError, transient         |
+| error     | the engine fails for good                           | EngineError, final             |
+| transient | the engine fails, and a retry may succeed           | EngineError, transient         |
+| oom       | out of memory                                       | EngineError, transient         |
+| alloc     | a library cannot allocate GPU memory                | EngineError, transient         |
 | sticky    | a CUDA error that stays until the process ends      | EngineError, a new worker      |
 | nan       | the frames hold NaN                                 | EngineError, a new worker      |
-| lost_gpu  | the card is gone                                    | EngineError, a new worker      |
+| lost_gpu  | the GPU has disappeared                             | EngineError, a new worker      |
 | preview   | the preview cannot be drawn                         | nothing                        |
 | bug       | an unexpected exception                             | EngineError `worker.bug`       |
 | crash     | the process aborts                                  | WorkerLost `worker.died`       |
 | segfault  | the process reads a null pointer                    | WorkerLost `worker.died`       |
 | exit      | the process exits                                   | WorkerLost `worker.died`       |
 | hang      | a step never ends                                   | WorkerLost `worker.hung`       |
-| silent    | the process never says hello (count: of starts)     | WorkerLost `worker.silent`     |
-| no_hello  | the process exits before its hello (of starts)      | WorkerLost `worker.silent`     |
-| lie       | the report does not match the file                | WorkerLost `worker.bad_manifest` |
-| truncate  | the file is shorter than reported                 | WorkerLost `worker.bad_manifest` |
-| missing   | the file is not there                             | WorkerLost `worker.bad_manifest` |
+| silent    | the process never sends hello (count: of starts)    | WorkerLost `worker.silent`     |
+| no_hello  | the process exits before hello (count: of starts)   | WorkerLost `worker.silent`     |
+| lie       | the manifest does not match the file              | WorkerLost `worker.bad_manifest` |
+| truncate  | the file is shorter than in the manifest          | WorkerLost `worker.bad_manifest` |
+| missing   | the file does not exist                           | WorkerLost `worker.bad_manifest` |
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ class Fault:
             raise EngineError("model.bad_option", option="fail", value=text) from None
 
     def at_attempt(self, attempt: int) -> Self:
-        """Return the fault as it applies to an attempt, counted from 1."""
+        """Return the fault for an attempt, counted from 1: this one, or none after `attempts`."""
         return self if attempt <= self.attempts else replace(self, kind=FaultKind.NONE)
 
     def at_start(self) -> None:
-        """Fail before the process says hello."""
+        """Apply faults before the process sends hello."""
         match self.kind:
             case FaultKind.SILENT:
                 _sleep_for_ever()
@@ -106,7 +106,7 @@ class Fault:
                 os._exit(_EXIT_STATUS)
 
     def at_step(self) -> None:
-        """Fail in a step of the engine."""
+        """Apply faults in a step of the engine."""
         if (words := _LIBRARY_WORDS.get(self.kind)) is not None:
             raise RuntimeError(words)
         match self.kind:
@@ -128,18 +128,18 @@ class Fault:
                 _sleep_for_ever()
 
     def at_still(self, still: Still | None) -> Still | None:
-        """Strike where the preview is drawn; return what draws it."""
+        """Apply faults to a preview; returns the function to draw it with."""
         return _undrawable if self.kind is FaultKind.PREVIEW else still
 
     def at_chunk(self, chunk: FrameChunk) -> FrameChunk:
-        """Fail in the engine's frames; return the frames to yield."""
+        """Apply faults to a chunk of frames; returns the chunk to yield."""
         if self.kind is not FaultKind.NOT_A_NUMBER:
             return chunk
         broken: Any = chunk.frames * float("nan")
         return replace(chunk, frames=broken)
 
     def at_report(self, manifest: Manifest, directory: Path) -> Manifest:
-        """Falsify the manifest of a finished file; return the one to send."""
+        """Apply faults to a finished file; returns the manifest to send."""
         path = directory / manifest.name
         match self.kind:
             case FaultKind.LIE:
@@ -156,7 +156,7 @@ _LIBRARY_WORDS = {
     FaultKind.STICKY: "CUDA error: an illegal memory access was encountered",
     FaultKind.LOST_GPU: "CUDA error: no CUDA-capable device is detected",
 }
-"""What torch says when these things happen."""
+"""torch's messages for these faults."""
 
 
 def _undrawable() -> npt.NDArray[np.uint8]:

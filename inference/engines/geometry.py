@@ -1,4 +1,4 @@
-"""Sizes and lengths of finished files, as the product offers them. No torch."""
+"""Sizes and lengths of clips that Open-Sora models offer. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZES = {
     for resolution in (Resolution.P360, Resolution.P720)
     for aspect in Aspect
 }
-"""Pixel size by resolution and aspect (width:height): what Open-Sora v1.3 decodes to."""
+"""Sizes of decoded frames of Open-Sora v1.3, by resolution and aspect (width:height)."""
 
 LENGTHS = Lengths.rule(offset=1, step=16, shortest=49, longest=113)
-"""Legal lengths of one pass."""
+"""Legal lengths of one pass, in frames."""

@@ -1,4 +1,4 @@
-"""Memory planning: peak memory by shapes, and the savings that lower it.
+"""Memory plans of Open-Sora models: predicted peak memory, and the savings that lower it.
 
 The coefficients come from a dry run of the whole engine (`benchmarks/opensora/memory.py --derive`);
 they hold for all sizes, because everything large is linear in tokens or in pixels.
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from inference.engines.base import Footprint
 
 RESERVE_BYTES = 1_000_000_000
-"""Of every device: for the driver, the libraries' scratch space and what lies between tensors."""
+"""Memory of every device left for the driver, library workspaces and fragmentation."""
 
 DRIVER_BYTES = 400_000_000
-"""What of the reserve a process has taken before it asks how much is free."""
+"""Part of the reserve that is in use before a process reads how much memory is free."""
 
 _GIGABYTE = 1e9
 
@@ -35,56 +35,56 @@ TEXT_TOKENS = 300
 """Tokens of the longest caption."""
 
 _ENCODING = 50_000_000
-"""Bytes that encoding the longest caption takes."""
+"""Peak bytes of encoding the longest caption."""
 _EVALUATION, _EVALUATION_FP32 = 9.0, 9.7
-"""Peak of one evaluation of the transformer, in tokens x hidden size, per branch: with weights of
-half the size, and in fp32."""
+"""Peak of one transformer evaluation per branch, in tokens x hidden size: in 16 bits, and in
+fp32."""
 _EVALUATION_FUSED = 6.9
-"""The same with kernels, for weights of half the size."""
+"""As `_EVALUATION`, with fused kernels, in 16 bits."""
 _POSITIONS = 3
-"""What is kept for every place of a frame, in hidden sizes."""
+"""Data kept per position of a frame, in hidden sizes."""
 _DECODING, _DECODING_SLICED = 6.2, 3.52
-"""Peak of decoding a chunk, in pixels of its frames x base channels: whole, and frame by frame."""
+"""Peak of decoding a chunk, in pixels of its frames x base channels: unsliced, and sliced."""
 _DECODING_FUSED, _DECODING_SLICED_FUSED = 6.05, 3.12
-"""The same with kernels that norm and pad in one pass."""
+"""As above, with kernels that normalise and pad in one pass."""
 _PAST, _SLICES = 4, 23.1
-"""The same for pixels of one frame: frames before the first, and work on a slice."""
+"""Further peak in pixels of one frame x base channels: frames of padding, and work on a slice."""
 _CHUNK_FRAMES, _IMAGE_FRAMES = 20, 4
-"""Frames that the decoder makes of a chunk and of an image, before it drops the first three."""
+"""Frames decoded from a chunk and from an image, including the three that are dropped."""
 _LATENT_COPIES, _REFERENCE_COPIES = 6, 16
-"""State, noise and velocities; with given frames also those and their masks."""
+"""Copies of the latents: state, noise and velocities; with references, also these and masks."""
 _KNOWN_VELOCITIES = 2
-"""Of each branch, kept where steps are skipped."""
+"""Velocities kept per branch if steps are skipped."""
 _CLIP_COPIES = 3
-"""Of the latents of the clip: as they are, as the decoder wants them, and on the way there."""
+"""Copies of the clip's latents in decoding: the input, denormalised, and one intermediate."""
 _LATENT_CHANNELS, _PIXEL_CHANNELS, _FP32 = 16, 3, 4
 _BRANCHES, _REFERENCE_BRANCHES = 2, 3
 
 
 class Saving(IntEnum):
-    """Memory-saving plan; each level includes those before it and is a little slower."""
+    """Memory plan; each level includes those before it and is a little slower."""
 
     RESIDENT = 0
-    """Nothing is: all networks stay on the device."""
+    """No saving: all networks stay on the device."""
     TEXT_ASIDE = 1
-    """The text encoder leaves the device once the text is encoded."""
+    """The text encoder is removed from the device once the text is encoded."""
     SEQUENTIAL = 2
-    """The branches of the guidance are evaluated one after the other."""
+    """Guidance branches are evaluated one after the other."""
     ALONE = 3
-    """The transformer leaves for the others, and the VAE works frame by frame."""
+    """The transformer is on the device only for sampling, and the VAE works frame by frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipShape:
-    """Shape of a render, as far as memory depends on it."""
+    """Properties of a render that its memory depends on."""
 
     size: Size
     frames: int
-    """Of one pass."""
+    """Frames of one pass."""
     total_frames: int
-    """Of the clip, with what it goes on from."""
+    """Frames of the whole clip, including the clip that it extends."""
     references: bool
-    """Whether a pass keeps given frames."""
+    """Whether a pass has reference frames."""
     skips: bool = False
     """Whether steps are skipped."""
 
@@ -108,13 +108,13 @@ class ClipShape:
 
     @property
     def tokens(self) -> int:
-        """Of one branch of the transformer, in one pass."""
+        """Tokens of one branch in one pass."""
         rows, columns = self.latent_size
         return latent_frames(self.frames) * -(-rows // 2) * -(-columns // 2)
 
     @property
     def latents(self) -> int:
-        """Numbers in the latents of the clip."""
+        """Number of values in the latents of the clip."""
         rows, columns = self.latent_size
         return _LATENT_CHANNELS * latent_frames(self.total_frames) * rows * columns
 
@@ -122,20 +122,21 @@ class ClipShape:
 def peak_bytes(
     footprint: Footprint, shape: ClipShape, saving: Saving, *, apart: bool = True
 ) -> int:
-    """Predict the most memory that a render takes at once; see `stage_bytes`."""
+    """Predict the peak memory of a render, in bytes; see `stage_bytes`."""
     return max(stage_bytes(footprint, shape, saving, apart=apart).values())
 
 
 def stage_bytes(
     footprint: Footprint, shape: ClipShape, saving: Saving, *, apart: bool = True
 ) -> dict[str, int]:
-    """Predict the most memory that each stage of a render takes at once, weights included.
+    """Predict the peak memory of each stage of a render, in bytes, including weights.
 
     Args:
-        footprint: Of the model.
-        shape: Of the clip.
-        saving: How memory is saved.
-        apart: Whether the device has memory of its own. Without, what leaves it stays in there.
+        footprint: The model's footprint.
+        shape: Shape of the render.
+        saving: The memory plan.
+        apart: Whether the device's memory is separate from the host's. On a CPU it is not, and
+            moving weights off the device saves nothing.
     """
     text, transformer, vae = (
         footprint.text_bytes,
@@ -163,7 +164,7 @@ def stage_bytes(
 
 
 def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) -> int:
-    """Predict what sampling takes beyond the weights."""
+    """Predict the peak memory of sampling without weights, in bytes."""
     branches = _REFERENCE_BRANCHES if shape.references else _BRANCHES
     at_once = 1 if sequential else branches
     rows, columns = shape.latent_size
@@ -177,7 +178,7 @@ def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) 
     captions = branches
     if shape.references:
         activations += branches * tokens  # the embedded references
-        captions += branches  # given frames look at the empty one
+        captions += branches  # reference frames attend to the empty caption
     activations += captions * footprint.layers * TEXT_TOKENS * 2
     copies = _REFERENCE_COPIES if shape.references else _LATENT_COPIES
     if shape.skips:
@@ -190,14 +191,14 @@ def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) 
 
 
 def decoding_bytes(footprint: Footprint, shape: ClipShape, *, sliced: bool) -> int:
-    """Predict what decoding takes beyond the weights; it goes chunk by chunk, however long."""
+    """Predict the peak memory of decoding without weights, in bytes; it decodes in chunks."""
     frames = _IMAGE_FRAMES if shape.frames == 1 else _CHUNK_FRAMES
     if sliced:
         per_frame = _DECODING_SLICED_FUSED if footprint.fused else _DECODING_SLICED
         layers = per_frame * frames + _SLICES
     else:
         layers = (_DECODING_FUSED if footprint.fused else _DECODING) * frames + _PAST
-    finished = frames * _PIXEL_CHANNELS * _FP32  # of the chunk before
+    finished = frames * _PIXEL_CHANNELS * _FP32  # frames of the chunk before
     per_pixel = layers * footprint.base_channels * footprint.itemsize + finished
     pixels = int(per_pixel * shape.size.height * shape.size.width)
     return pixels + _CLIP_COPIES * shape.latents * _FP32
@@ -206,7 +207,7 @@ def decoding_bytes(footprint: Footprint, shape: ClipShape, *, sliced: bool) -> i
 def plan(
     footprint: Footprint, shape: ClipShape, memory_bytes: int, *, apart: bool = True
 ) -> Saving | None:
-    """Return the mildest saving with which a render fits, or None."""
+    """Return the least saving with which a render fits, or None."""
     usable = memory_bytes - RESERVE_BYTES
     fitting = (one for one in Saving if peak_bytes(footprint, shape, one, apart=apart) <= usable)
     return next(fitting, None)
@@ -215,10 +216,10 @@ def plan(
 def saving_for(
     spec: Spec, capabilities: Capabilities, footprint: Footprint | None, device: Device
 ) -> Saving:
-    """Return how to render on a device; a model without a footprint fits everywhere.
+    """Return the memory plan of a render on a device; models without a footprint always fit.
 
     Raises:
-        UserError: `memory.*`: it does not fit; the error names the nearest things that do.
+        UserError: `memory.*`: it does not fit; the error names the nearest clips that do.
     """
     saving = _planned(spec, capabilities, footprint, device)
     if saving is None and footprint is not None:
@@ -233,18 +234,18 @@ def saving_in(
     device: Device,
     available: Device,
 ) -> Saving:
-    """Return how to render with the memory that is available of a device.
+    """Return the memory plan of a render in the available memory of a device.
 
     Args:
-        spec: What to render.
-        capabilities: Of its model.
-        footprint: Of its model.
-        device: With all its memory.
-        available: The same device with what others leave of it.
+        spec: The render.
+        capabilities: The model's capabilities.
+        footprint: The model's footprint.
+        device: The device with its total memory.
+        available: The device with the memory that other programs leave free.
 
     Raises:
-        UserError: `memory.*`: it would not fit an empty device either.
-        EngineError: `memory.in_use`: it would.
+        UserError: `memory.*`: it does not fit the device, even if all memory were free.
+        EngineError: `memory.in_use`: it fits only with all memory free.
     """
     free = min(device.memory_bytes, available.memory_bytes + DRIVER_BYTES)
     saving = _planned(spec, capabilities, footprint, replace(available, memory_bytes=free))
@@ -255,7 +256,7 @@ def saving_in(
 
 
 def memory_in_use(device: Device, available: Device) -> EngineError:
-    """Return the error for memory that something else holds; it may be free the next time."""
+    """Return the transient error for memory that other programs hold."""
     return EngineError(
         "memory.in_use",
         transient=True,
@@ -280,7 +281,7 @@ def _on(device: Device, footprint: Footprint) -> Footprint:
 def _too_large(
     spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
 ) -> UserError:
-    """Say how much is missing, and the nearest that fits: shorter if that will do, or smaller."""
+    """Return the error with the missing memory and the nearest clip that fits, shorter or smaller."""
     shape = ClipShape.of(spec, capabilities)
     if device.is_cpu:
         return _no_card(spec, capabilities, footprint, device)
@@ -305,7 +306,7 @@ def _too_large(
 def _no_card(
     spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
 ) -> UserError:
-    """Say that it is the card that is missing: no choice of length or size makes up for it."""
+    """Return the error for a missing GPU, where no shorter or smaller clip fits either."""
     if device.problem is not None:
         return UserError(device.problem)
     needed = peak_bytes(footprint, ClipShape.of(spec, capabilities), max(Saving)) + RESERVE_BYTES
@@ -319,7 +320,7 @@ def _longest(
     footprint: Footprint,
     device: Device,
 ) -> int | None:
-    """Return the most frames, no more than asked for, that fit at a resolution."""
+    """Return the most frames up to the spec's that fit at a resolution; None if none do."""
     if (resolution, spec.aspect) not in capabilities.sizes:
         return None
     lengths = [

@@ -1,4 +1,4 @@
-"""Render metering: seconds per stage, forward passes, peak memory."""
+"""Metering of renders: seconds per stage, and network evaluations."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ class Meter:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        """Seconds per stage; an engine names its own: text, sample, decode."""
+        """Seconds per stage; engines choose the names, such as text, sample, decode."""
         self.forwards = 0
-        """Evaluations of the network, each branch of the guidance counted."""
+        """Evaluations of the network; each guidance branch counts."""
         self._inner = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage, also when the block fails.
+        """Context manager that adds its time to a stage, also if it raises.
 
-        The time of a stage inside the block counts for that stage only.
+        The time of nested stages counts for those only.
         """
         started = time.monotonic()
         outer, self._inner = self._inner, 0.0

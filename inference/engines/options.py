@@ -1,4 +1,4 @@
-"""Options of models, the keys of `[models.<name>]`, validated by bot and worker."""
+"""Option tables of models: the keys of `[models.<name>]`, validated by bot and worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ModelTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     FILES: ClassVar[frozenset[str]] = frozenset()
-    """Members that name files. Workers run in another folder and get whole paths."""
+    """Keys that hold paths. They are made absolute, because workers run in another folder."""
 
 
 def _whole(path: str) -> str:
@@ -35,11 +35,11 @@ def _whole(path: str) -> str:
 
 
 ConfiguredPath = Annotated[str, AfterValidator(_whole)]
-"""A file or folder, made whole."""
+"""Path of a file or folder, made absolute."""
 
 
 class NanoTable(ModelTable):
-    """Options of the model that ships."""
+    """Options of the bundled nano model."""
 
     speed: Literal["exact", "balanced"] = "exact"
     """The default of `--speed`."""
@@ -51,22 +51,22 @@ class OpensoraTable(ModelTable):
     speed: Literal["exact", "balanced", "fast"] = "exact"
     """The default of `--speed`."""
     attention_rows: Annotated[int, Field(ge=0)] | None = None
-    """Queries of the VAE's attention at a time; 0: all; None: as the device needs."""
+    """Queries of the VAE's attention at a time; 0 is all, None depends on the device."""
 
 
 class LengthRule(ModelTable):
-    """Lengths of one pass: `offset + step * n` frames between two bounds."""
+    """Lengths of one pass by rule: `offset + step * n` frames, within bounds."""
 
     offset: int = 1
     step: Annotated[int, Field(ge=1)]
     shortest: Annotated[int, Field(ge=2)]
     longest: int
     image: bool = True
-    """Whether 1 is a length too."""
+    """Whether images, of one frame, are legal too."""
 
 
 def _lengths(value: object) -> object:
-    """Read a rule or a list as lengths; pydantic says what is wrong with them."""
+    """Parse a rule or a list of lengths; invalid values are reported by pydantic."""
     if isinstance(value, dict):
         return Lengths.rule(**LengthRule.model_validate(value).model_dump())
     if isinstance(value, list) and all(type(item) is int for item in value):
@@ -79,20 +79,20 @@ def _lengths(value: object) -> object:
 
 
 ConfiguredLengths = Annotated[Lengths, BeforeValidator(_lengths)]
-"""`[1, 49, 97]`, or a table with the members of `LengthRule`."""
+"""A list such as `[1, 49, 97]`, or a table with the keys of `LengthRule`."""
 
 
 class TestcardTable(ModelTable):
     """Options of the test card."""
 
     lengths: ConfiguredLengths | None = None
-    """Legal frame counts, for trying what other models have."""
+    """Legal frame counts, to imitate other models."""
     file_fps: Annotated[int, Field(ge=1, le=60)] | None = None
     """Frames per second of the file."""
 
     step_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
-    """How long a step pretends to take."""
+    """Simulated seconds per step."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Steps of every render, whatever was asked for; None: as asked."""
+    """Steps of every render; None: as in the spec."""
     fail: Annotated[str, AfterValidator(_fault)] = ""
-    """The failure to show; see `inference.engines.faults`."""
+    """Fault to inject; see `inference.engines.faults`."""

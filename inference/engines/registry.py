@@ -1,9 +1,9 @@
-"""Model registry: every model that can be made here, by name.
+"""Model registry: all available models by name.
 
-Models are built in, brought by plugins, or entries of the config:
+Models are built in, come from plugins, or are configured:
 
-    [models.quick]          # a model named "quick", once its name is in `[models] installed`
-    engine = "testcard"     # made as this one is; the other keys are that engine's
+    [models.quick]          # a model named "quick", if `[models] installed` lists it
+    engine = "testcard"     # the model that it is based on, and whose keys follow
     steps = 4
 
 A plugin names a `ModelEntry` in the entry-point group `rushes.models`, in a module that imports
@@ -42,27 +42,27 @@ if TYPE_CHECKING:
 __all__ = ["ENGINE", "GROUP", "ModelEntry", "ModelOptions", "Models"]
 
 GROUP = "rushes.models"
-"""Entry points of plugins."""
+"""Entry-point group of plugins."""
 
 ENGINE = "engine"
-"""Key of `[models.<name>]` that names the model which the entry is made like."""
+"""Key of `[models.<name>]` with the name of the model that the entry is based on."""
 
 WEIGHTS_CODES = ("folder.", "gguf.", "lora.", "checkpoint.")
-"""How the codes of errors begin that say what is wrong with weights."""
+"""Prefixes of error codes about weights."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Models:
-    """The models of a config, beside those that ship and those of plugins.
+    """Registry of built-in models, models of plugins and configured models.
 
-    Bot and worker each make one from the same tables. Plugins are imported when they are asked
-    for; one that fails is noted in `plugins`.
+    Bot and worker each create one from the same tables. Plugins are imported on first use; those
+    that fail are recorded in `plugins`.
 
     Args:
-        tables: The members of `[models.<name>]` by name.
-        directory: Where downloaded weights live.
-        plugins: Notes which plugins cannot be used.
+        tables: Tables `[models.<name>]` by name.
+        directory: Directory of downloaded weights.
+        plugins: Registry in which plugins that cannot be used are recorded.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class Models:
         self._named = self.plugins.names(GROUP)
         self._entries: dict[str, ModelEntry] = {}
         self.problems: dict[str, UserError] = {}
-        """What is wrong with folders that the config names, by model."""
+        """Errors of configured folders, by model."""
 
     def names(self) -> tuple[str, ...]:
-        """Return all known models: those that ship, entries of the config, those of plugins."""
+        """Return all known models: built-in, configured, and from plugins."""
         ours = [name for name, table in self.tables.items() if ENGINE in table]
         return tuple(dict.fromkeys([*built_in.ENTRIES, *ours, *self._named]))
 
     def entry(self, name: str) -> ModelEntry:
-        """Return a model's entry, as its table configures it.
+        """Return a model's entry, with its table applied.
 
         Raises:
             UserError: `model.unknown`, `model.unknown_engine`, `model.taken` or `plugin.broken`.
-            ValidationError: A member of its table is unknown or has a wrong value.
+            ValidationError: A key of its table is unknown or has a wrong value.
         """
         if name not in self._entries:
             self._entries[name] = self._configured(name)
@@ -105,7 +105,7 @@ class Models:
         return self.entry(name).checkpoints
 
     def usable(self, names: Iterable[str]) -> list[ModelEntry]:
-        """Return the entries of models; a broken plugin or folder is noted and left out."""
+        """Return the entries of models; broken plugins and folders are recorded and left out."""
         found = []
         for name in names:
             try:
@@ -113,25 +113,25 @@ class Models:
             except UserError as error:
                 if error.code.startswith(WEIGHTS_CODES):
                     self._note(name, error)
-                elif error.code != "plugin.broken":  # `plugins` has noted it
+                elif error.code != "plugin.broken":  # recorded in `plugins` already
                     raise
         return found
 
     def stand_in(self, name: str) -> ModelEntry:
-        """Return the entry of a model whose folder is broken, as if it had none of its own.
+        """Return a placeholder entry for a model with a broken folder, without its own table.
 
-        It can be named where models are chosen; whoever asks for it is told its problem.
+        The model can be chosen, and a request for it is refused with its problem.
 
         Raises:
-            UserError: As `entry` does of its name.
+            UserError: See `entry`.
         """
         base = self._base(name).named(name)
         return replace(base, capabilities=replace(base.capabilities, title=name), checkpoints=())
 
     def problem(self, name: str) -> UserError | None:
-        """Return what is wrong with a model that was broken at the start, as its folder is now.
+        """Return the current error of a model that was broken at the start, or None for others.
 
-        One that was mended meanwhile has to wait for a restart: what it can do is part of every
+        A model that was repaired since needs a restart, because its capabilities are part of every
         command and form.
         """
         if name not in self.problems:
@@ -149,7 +149,7 @@ class Models:
         self.problems[name] = error
 
     def create(self, name: str) -> Engine:
-        """Make a model's engine; its weights are read by `load`, not yet here.
+        """Create a model's engine, without loading its weights.
 
         Raises:
             UserError: `model.unknown`.
@@ -168,7 +168,7 @@ class Models:
         )
 
     def table_keys(self, name: str, *within: str) -> list[str]:
-        """Return the legal members of `[models.<name>]`, or of a table in it, as far as known."""
+        """Return the legal keys of `[models.<name>]` or of a table in it, as far as known."""
         if within[-1:] == ("lengths",):
             return sorted(LengthRule.model_fields)
         table = self._base(name).options
@@ -186,7 +186,7 @@ class Models:
         return replace(entry, values=members)
 
     def _base(self, name: str) -> ModelEntry:
-        """Return what a model is made like; of two models of one name, ours is the one."""
+        """Return the entry that a model is based on; built-in names take precedence."""
         named = ENGINE in self.tables.get(name, {})
         engine = str(self.tables[name][ENGINE]) if named else name
         made = built_in.ENGINES.get(engine) if named else built_in.ENTRIES.get(name)
@@ -203,7 +203,7 @@ class Models:
         return self._plugin(engine) if made is None else made
 
     def reject(self, name: str, error: BaseException) -> UserError:
-        """Note that the plugin that makes a model cannot be used, and return the reason."""
+        """Record that a model's plugin cannot be used, and return the error."""
         return self.plugins.reject(GROUP, str(self.tables.get(name, {}).get(ENGINE, name)), error)
 
     def _plugin(self, name: str) -> ModelEntry:

@@ -1,7 +1,7 @@
-"""Test card engine: a test picture instead of a model.
+"""Test card engine: draws a test picture without a model or torch.
 
-Needs no torch. Chat suites and an operator's wiring check use it: what arrives shows at a glance
-which prompt, size, seed and frame it is. Failures on demand are in `faults`.
+Tests and operators use it to check everything around a model: the picture shows its prompt, size,
+seed and frame number. `faults` injects failures.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TestcardEngine:
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the picture's frames; equal specs give equal frames.
 
-        A clip that goes on from another one looks like it and goes on counting.
+        An extended clip looks like the one before and continues its frame numbers.
         """
         begun = None if inputs.latents is None else _Begun.read(inputs.latents)
         seed = spec.seed if begun is None else begun.seed
@@ -77,7 +77,7 @@ class TestcardEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Begun:
-    """What the test card keeps of a clip, in the place of latents."""
+    """State of a clip that the test card keeps in place of latents, to extend it."""
 
     frames: int
     seed: int
@@ -87,7 +87,7 @@ class _Begun:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `dump` made.
+        """Read a file written with `dump`.
 
         Raises:
             EngineError: `latents.unreadable`.

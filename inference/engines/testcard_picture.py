@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom."""
+"""Left, top, right, bottom, in pixels."""
 
 _SMOOTHING = 4
-"""Shapes are drawn this much larger and reduced: Pillow draws hard edges."""
+"""Supersampling factor of shapes, because Pillow does not antialias."""
 
-# The bars of SMPTE EG 1 at 75 %, the row of their opposites, and the row of levels.
+# Colour bars of SMPTE EG 1 at 75 %: main bars, reverse bars, and the row of levels.
 _GREY, _YELLOW, _CYAN = (191, 191, 191), (191, 191, 0), (0, 191, 191)
 _GREEN, _MAGENTA, _RED, _BLUE = (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191)
 _BLACK = (19, 19, 19)
@@ -49,13 +49,13 @@ class _Layout:
     panel: Box
     text: Box
     inset: Box
-    """The reference images."""
+    """Box of the reference images."""
     dial: Box
     counter: Box
 
     @classmethod
     def of(cls, size: Size, *, with_image: bool) -> Self:
-        """Lay out a row of image, words and dial; upright, the words go above the others."""
+        """Return a row of image, text and dial; in portrait, the text is above the others."""
         unit = min(size.width, size.height)
         margin, pad, line = unit // 16, unit // 24, unit // 12
         panel = (margin, round(size.height * 0.22), size.width - margin, round(size.height * 0.66))
@@ -86,14 +86,14 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """The static background of a clip, and the positions of what moves."""
+    """Static background of a clip, and the state of its moving parts."""
 
     still: Image.Image
     accent: Colour
     dial: Box
     counter: Box
     phase: float
-    """Where the dial's hand starts, in turns."""
+    """Start of the dial's hand, in turns."""
     frames: int
     rate: int
     """Frames per second."""
@@ -109,7 +109,7 @@ class Picture:
         rate: int = 24,
         images: Sequence[Path] = (),
     ) -> Self:
-        """Draw everything that does not move.
+        """Draw the static background.
 
         Raises:
             EngineError: `image.unreadable`.
@@ -135,7 +135,7 @@ class Picture:
         )
 
     def frame(self, number: int) -> npt.NDArray[np.uint8]:
-        """Draw a frame, counted from 0: uint8, [height, width, 3]."""
+        """Return a frame, counted from 0: uint8 [height, width, 3], RGB."""
         picture = self.still.copy()
         seconds = number / self.rate
         self._draw_dial(picture, turns=self.phase + seconds)
@@ -148,7 +148,7 @@ class Picture:
         return np.asarray(picture)
 
     def _draw_dial(self, picture: Image.Image, turns: float) -> None:
-        """Draw a hand that goes round once a second, and the part it has swept."""
+        """Draw a hand that turns once per second, and the sector behind it."""
         angle = 360 * (turns % 1) - 90
         side = self.dial[2] - self.dial[0]
         rim = side / 24
@@ -167,7 +167,7 @@ class Picture:
     def _draw_playhead(
         self, pen: ImageDraw.ImageDraw, size: tuple[int, int], *, share: float
     ) -> None:
-        """Draw a line along the bottom that fills up over the clip."""
+        """Draw a progress line along the bottom."""
         width, height = size
         pen.rectangle((0, height - max(height // 90, 3), round(width * share), height), self.accent)
 
@@ -196,14 +196,14 @@ def _fill(picture: Image.Image, box: Box, *, radius: int) -> None:
 def _smooth(
     width: int, height: int, draw: Callable[[ImageDraw.ImageDraw, int], None]
 ) -> Image.Image:
-    """Return a mask with soft edges; `draw` gets the pen and its scale."""
+    """Return an antialiased mask; `draw` is called with a pen and its scale."""
     mask = Image.new("L", (width * _SMOOTHING, height * _SMOOTHING))
     draw(ImageDraw.Draw(mask), _SMOOTHING)
     return mask.reduce(_SMOOTHING)
 
 
 def _part(box: Box, index: int, count: int) -> Box:
-    """Return one of `count` equal parts of a box, one below the other."""
+    """Return one of `count` equal horizontal strips of a box."""
     left, top, right, bottom = box
     height = (bottom - top) // count
     return (left, top + index * height, right, top + (index + 1) * height)
@@ -219,7 +219,7 @@ def _paste_inset(picture: Image.Image, image: Path, box: Box) -> None:
 
 
 def _write(picture: Image.Image, prompt: str, caption: str, box: Box, unit: int) -> None:
-    """Write the prompt as large as it fits, and the caption under it."""
+    """Write the prompt as large as fits, and the caption below it."""
     left, top, right, bottom = box
     pen = ImageDraw.Draw(picture)
     small = _font(max(unit / 28, 9))
@@ -246,7 +246,7 @@ def _write(picture: Image.Image, prompt: str, caption: str, box: Box, unit: int)
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break at spaces, and inside words that are wider than a line."""
+    """Wrap text at spaces, and inside words that are wider than a line."""
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".lstrip()
@@ -263,7 +263,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """Replace what no font can draw: halves of surrogate pairs and control characters."""
+    """Replace characters without a glyph: lone surrogates and control characters."""
     whole = text.encode("utf-8", "replace").decode()
     return "".join(character if character.isprintable() else " " for character in whole)
 

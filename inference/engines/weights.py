@@ -1,4 +1,4 @@
-"""Checkpoints of models as data, and their location. No torch."""
+"""Checkpoints of models as data: download, location, verification. No torch at import."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from inference.opensora.files import (
 
 
 class Kind(StrEnum):
-    """Network type of a checkpoint."""
+    """Kind of a checkpoint."""
 
     TRANSFORMER = "transformer"
     VAE = "vae"
     TEXT_ENCODER = "text_encoder"
     PIPELINE = "pipeline"
-    """A whole repository in Diffusers layout."""
+    """A repository in Diffusers layout, with all networks."""
     LORAS = "loras"
-    """Named files of a repository."""
+    """LoRA files of a repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +41,15 @@ class Checkpoint:
     """Id on the Hugging Face hub."""
     kind: Kind
     parameters: int
-    """Numbers in the network, or in all of a pipeline."""
+    """Number of parameters of the network, or of all networks of a pipeline."""
     revision: str | None = None
-    """Commit or tag; None: the newest."""
+    """Commit or tag; None is the newest."""
     files: tuple[str, ...] = ()
-    """Of LoRAs: which files of the repository."""
+    """Files of the repository, for `Kind.LORAS`."""
     download_bytes: int | None = None
-    """About how much is downloaded; None: no more than what is kept in memory."""
+    """Approximate download size; None if it is the size of the weights in memory."""
     licence: str | None = None
-    """One line about it, where the repository's own does not say all."""
+    """One line about the licence, if the repository's licence field is not complete."""
 
 
 _TRANSFORMER_PARAMETERS = 1_209_188_492
@@ -81,7 +81,7 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
     """Download the missing files of a checkpoint and return its folder.
 
     Raises:
-        CheckpointError: Why it cannot be downloaded; see `hub`.
+        CheckpointError: It cannot be downloaded; codes are those of `inference.hub`.
     """
     if checkpoint.kind is Kind.PIPELINE:
         return repository.pull(checkpoint.source, directory, checkpoint.revision)
@@ -94,10 +94,10 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
 
 
 def offer(checkpoint: Checkpoint, directory: Path | None) -> tuple[int, str | None]:
-    """Return bytes and licence of what will be downloaded, before anything large is.
+    """Return the size in bytes and the licence of a download, before it starts.
 
     Raises:
-        CheckpointError: The hub does not say.
+        CheckpointError: The hub did not return them.
     """
     if checkpoint.kind is Kind.LORAS:
         found = describe(checkpoint.source, _selection(checkpoint))
@@ -125,19 +125,19 @@ def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
 
 
 def is_installed(path: Path) -> bool:
-    """Return whether a folder, which was complete, still has what it needs."""
+    """Return whether a folder still has the files of a complete checkpoint."""
     if (path / INDEX_NAME).is_file():
         return repository.has_parts(path)
     return _holds_loras(path) or is_complete(path)
 
 
 def _holds_loras(path: Path) -> bool:
-    """Return whether a folder has weights in folders below it only."""
+    """Return whether a folder has weights only in its subfolders."""
     return not (path / CONFIG_NAME).is_file() and any(path.glob("*/*.safetensors"))
 
 
 def _selection(checkpoint: Checkpoint) -> Selection:
-    """Return the files of a repository of LoRAs."""
+    """Return which files of a repository to download for LoRAs."""
     return Selection(
         patterns=(*checkpoint.files, "README.md", "LICENSE*"),
         revision=checkpoint.revision,
@@ -146,7 +146,7 @@ def _selection(checkpoint: Checkpoint) -> Selection:
 
 
 def size_bytes(path: Path) -> int:
-    """Return the size of a folder's weights.
+    """Return the size of a folder's weights, in bytes.
 
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
@@ -191,10 +191,10 @@ def verify_files(checkpoint: Checkpoint, path: Path) -> int:
 
 
 def verify(checkpoint: Checkpoint, path: Path) -> None:
-    """Compare checksums, keys, shapes and file lengths with what they should be. Imports torch.
+    """Verify checksums, keys, shapes and file lengths of a checkpoint. Imports torch.
 
     Raises:
-        CheckpointError: What is wrong.
+        CheckpointError: A check failed; see its codes.
     """
     if checkpoint.kind is Kind.PIPELINE:
         repository.verify(checkpoint.source, path)

@@ -1,1 +1,1 @@
-"""Video models in Diffusers layout, behind the engine port."""
+"""Engine for video models in Diffusers layout, with its registry entries."""

@@ -1,4 +1,4 @@
-"""Capabilities of models that run through diffusers, from a preset or from what a folder says."""
+"""Capabilities of models that run through diffusers, from a preset or a folder's configs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from inference.engines.diffusers.video_model import VideoModelEntry
 
 _FLOPS = 0.4e15
-"""Per second of a large card, for a first guess of the time until it is measured."""
+"""Floating-point operations per second of a large GPU, for time estimates until it is measured."""
 _LOAD_BYTES = 1.5e9
-"""Per second, from disk to device."""
+"""Bytes loaded per second, from disk to device."""
 _PATH_FRAMES = {"hunyuan-1.5": 121, "cogvideox": 49, "mochi": 163, "ltx-video": 161}
-"""The longest clips of families without a preset of their own."""
+"""Longest clips in frames, by family, for folders without a preset."""
 _PATH_FPS = {"cogvideox": 8, "mochi": 30, "wan": 16, "wan-vace": 16}
 _LATER_COG = (81, 16)
-"""Frames and rate of CogVideoX-1.5."""
+"""Longest clip in frames, and frame rate, of CogVideoX-1.5."""
 _PATH_STEPS = {"mochi": 64, "ltx2": 30}
 _DISTILLED_STEPS = {"kandinsky": 10}
-"""Of families whose distilled weights do not take eight."""
+"""Steps of distilled weights, by family, where they are not eight."""
 _PATH_CFG = {
     "wan": 5.0,
     "wan-vace": 5.0,
@@ -48,7 +48,7 @@ _DISTILLED = ("distill", "turbo", "lightning")
 SOUND = ModelOption(
     name="sound", kind=OptionKind.CHOICE, default="on", choices=("on", "off"), worded=True
 )
-"""Whether a clip gets the sound that its model makes."""
+"""Option: whether the model's sound is kept."""
 CACHE = ModelOption(
     name="cache",
     kind=OptionKind.CHOICE,
@@ -58,7 +58,8 @@ CACHE = ModelOption(
     modes=frozenset(Mode) - {Mode.TEXT_TO_IMAGE},
     advanced=True,
 )
-"""Whether evaluations that change little are left out; the recipe names it, as it changes clips."""
+"""Option: whether evaluations that change little are skipped. It changes clips, so recipes name
+it."""
 
 _SIDES = {
     Resolution.P360: 360 * 640,
@@ -66,7 +67,7 @@ _SIDES = {
     Resolution.P540: 544 * 960,
     Resolution.P720: 704 * 1280,
 }
-"""Pixels of a frame."""
+"""Pixels of a frame, by resolution."""
 _RATIOS = {
     Aspect.WIDE: 16 / 9,
     Aspect.TALL: 9 / 16,
@@ -77,7 +78,7 @@ _RATIOS = {
 
 
 def capabilities_of(entry: VideoModelEntry) -> Capabilities:
-    """Return what a model can do, from its preset, its folder, or both."""
+    """Return the capabilities of a model, from its preset, its folder, or both."""
     preset, folder = entry.preset, entry.folder
     modes = _modes(entry)
     if preset is None:
@@ -122,7 +123,7 @@ def capabilities_of(entry: VideoModelEntry) -> Capabilities:
 
 
 def _options(family: Family, *, sound: bool, fixed: bool) -> tuple[ModelOption, ...]:
-    """Return a model's own options; in few fixed steps a cache finds nothing to leave out."""
+    """Return the options of a model; no cache with few fixed steps, where it would skip nothing."""
     caches = family.caches and not fixed
     return (*([SOUND] if sound else []), *([CACHE] if caches else []))
 
@@ -144,7 +145,7 @@ def _modes(entry: VideoModelEntry) -> frozenset[Mode]:
 def _takes_last(entry: VideoModelEntry) -> bool:
     if entry.folder is not None:
         return entry.folder.takes_last
-    # Of Wan only the models with weights of their own for images look at a last frame.
+    # Of Wan, only models with separate weights for images take a last frame.
     family = entry.family
     return family.ends is not None and (family.shared or "image" in entry.sources())
 
@@ -173,7 +174,7 @@ def _cost(preset: Preset, steps: int, branches: int) -> Cost:
 
 
 def _from_folder(entry: VideoModelEntry, folder: Folder, modes: frozenset[Mode]) -> Capabilities:
-    """Return what the class and its configs say about a model without a preset."""
+    """Return the capabilities of a model without a preset, from its class and configs."""
     family = folder.family
     distilled = any(word in str(folder.path).lower() for word in _DISTILLED)
     sizes = {

@@ -1,4 +1,4 @@
-"""Engine for video models in Diffusers layout."""
+"""Engine for video models in Diffusers layout: passes, extension, and plans for memory."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ if TYPE_CHECKING:
 
 
 _PREVIEWS = LearnedPreviews()
-"""Of this process: a model whose weights are read again has its previews at once."""
+"""Preview maps of this process, kept while weights are unloaded and read again."""
 
 
 def make_engine(preset: str | None, options: ModelOptions) -> DiffusersEngine:
-    """Make the engine of a model from its entry in the registry.
+    """Create the engine of a model from its registry entry.
 
     Raises:
-        CheckpointError: Its weights are not downloaded.
-        FolderError: What is wrong with its folder.
+        CheckpointError: The weights are not downloaded.
+        FolderError: The folder cannot be used.
     """
     table = DiffusersTable(**options.values)
     entry = entry_of(options.capabilities.name, table, preset)
@@ -66,13 +66,13 @@ def make_engine(preset: str | None, options: ModelOptions) -> DiffusersEngine:
 
 
 class DiffusersEngine:
-    """Renders with the weights of one folder, or of one for text and one for images.
+    """Engine with the weights of one folder, or of one for text and one for images.
 
     Args:
-        entry: Of the model.
-        folders: By what clips are made from: "text", "image", or "any".
-        capabilities: Of the model.
-        directory: Where downloaded weights live.
+        entry: The model's entry.
+        folders: Folders by the input that clips are made from: "text", "image", or "any".
+        capabilities: The model's capabilities.
+        directory: Directory of downloaded weights.
     """
 
     def __init__(
@@ -88,26 +88,26 @@ class DiffusersEngine:
         self._capabilities = capabilities
         self._model: VideoModel | None = None
         self._use: str | None = None
-        """What the model makes clips from; None where it has to be read again."""
+        """Input that the loaded weights are for; None if weights must be read."""
         self._loaded = False
 
     def load(self, on_progress: ProgressCallback) -> None:
-        """Read the weights: the only ones, or those for clips from text.
+        """Load the weights: the only ones, or those for clips from text.
 
         Raises:
-            FolderError: What is wrong with them.
+            FolderError: The weights cannot be used.
         """
         if not self._loaded:
-            for path in self._folders.values():  # all of them, before the first is read
+            for path in self._folders.values():  # check all before reading one
                 inspect_folder(path, self._entry.gguf)
             self._bring(next(iter(self._folders)), on_progress)
             self._loaded = True
 
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
-        """Yield the clip's frames; those of clips with sound come with it, after the last step.
+        """Yield the clip's frames; with sound, all of them come after the last step.
 
-        A clip of several passes, or one that goes on from another, is joined of them: each later
-        pass begins with the last frames before it, which are left out the second time.
+        Each further pass begins with the last frames of the pass (or the clip) before it; those
+        repeated frames are dropped.
         """
         if not self._loaded:
             raise EngineError("model.not_loaded", name=spec.model)
@@ -116,7 +116,7 @@ class DiffusersEngine:
         has_sound = self._capabilities.sound and spec.options.get("sound", "on") != "off"
         joined = spec.loops > 1 or inputs.latents is not None
         if has_sound or (joined and self._entry.table.compile):
-            # A file must know from the start what it sounds like, and whether all was compiled.
+            # A file's sound and recipe are written first, so all frames are decoded before.
             pieces = iter(list(pieces))
         sound = clip.sound
         for piece in pieces:
@@ -128,7 +128,7 @@ class DiffusersEngine:
             sound = None
 
     def _pieces(self, clip: _Clip, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[Piece]:
-        """Yield the frames of all passes, without their sound, which the clip gathers."""
+        """Yield the frames of all passes; their sound is collected in `clip`."""
         if inputs.latents is not None:
             kept = clip.begin_with(inputs.latents)
             yield from clip.taken(self._decoded(kept, spec, monitor))
@@ -138,7 +138,7 @@ class DiffusersEngine:
         if self._capabilities.extends and spec.frames > 1:
             monitor.keep(clip.pack())
 
-    # Neither may hold a model when the next pass needs other weights: they would not fit together.
+    # These must not reference a model when the next pass loads other weights: both would not fit.
 
     def _decoded(self, kept: tuple[Pass, ...], spec: Spec, monitor: Monitor) -> Iterator[Piece]:
         model = self._model_for("image", monitor)
@@ -147,7 +147,7 @@ class DiffusersEngine:
     def _pass(
         self, clip: _Clip, spec: Spec, inputs: Inputs, monitor: Monitor, number: int
     ) -> Iterator[Piece]:
-        """Return the frames of a pass, which are made while they are taken."""
+        """Return a lazy iterator over the frames of a pass."""
         begins = inputs.image is not None if not clip.frames else True
         model = self._model_for("image" if begins else "text", monitor)
         request = self._request(spec, inputs, clip, number)
@@ -155,7 +155,7 @@ class DiffusersEngine:
         return model.render(request, self._plan(spec, model), hooks)
 
     def _model_for(self, use: str, monitor: Monitor) -> VideoModel:
-        """Return the model with the weights for clips from text or from images.
+        """Return the model with weights for clips from text or from images, loading them if needed.
 
         Raises:
             EngineError: `folder.text_only`, `folder.image_only`.
@@ -170,8 +170,8 @@ class DiffusersEngine:
         return self._model
 
     def _bring(self, use: str, on_progress: ProgressCallback) -> None:
-        self._model = self._use = None  # the old weights go before the new ones come
-        gc.collect()  # diffusers ties transformers to their hooks in circles
+        self._model = self._use = None  # freed before the new weights are read
+        gc.collect()  # diffusers' transformers and hooks are reference cycles
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -199,7 +199,7 @@ class DiffusersEngine:
         return replace(settings, shift=shift or preset.shift)
 
     def _request(self, spec: Spec, inputs: Inputs, clip: _Clip, number: int) -> ClipRequest:
-        """Return what to ask for in a pass; the image is for the first, the last for the last."""
+        """Return the request for a pass; only the first one gets the image, the last one `last`."""
         preset, size = self._entry.preset, self._capabilities.sizes[spec.resolution, spec.aspect]
         guidance, low = _guidance(spec.cfg, preset, str(self._use))
         references = [use for use in spec.effects if use.reference_weight is not None]
@@ -215,7 +215,7 @@ class DiffusersEngine:
             sigmas=None if preset is None else preset.sigmas,
             guidance=guidance,
             guidance_low=low,
-            seed=spec.seed + number,  # the same noise again would repeat the pass before
+            seed=spec.seed + number,  # the same noise would repeat the pass before
             image=None if clip.frames else _opened(inputs.image),
             last=_opened(inputs.last) if number == spec.loops - 1 else None,
             lead=clip.lead(),
@@ -226,7 +226,7 @@ class DiffusersEngine:
         )
 
     def _plan(self, spec: Spec, model: VideoModel) -> Plan:
-        """Decide how to save memory.
+        """Choose the memory plan of a render.
 
         Raises:
             UserError: `memory.*`: it does not fit.
@@ -244,7 +244,7 @@ class DiffusersEngine:
 
 
 class _Clip:
-    """A clip while it is made, pass by pass."""
+    """State of a clip during its render, pass by pass."""
 
     def __init__(self, capabilities: Capabilities, spec: Spec) -> None:
         self._size = capabilities.sizes[spec.resolution, spec.aspect]
@@ -253,11 +253,11 @@ class _Clip:
         self._passes: list[Pass] = []
         self._tail: list[npt.NDArray[np.uint8]] = []
         self.frames = 0
-        """Handed on so far."""
+        """Number of frames yielded so far."""
         self.sound: Waveform | None = None
 
     def begin_with(self, path: Path) -> tuple[Pass, ...]:
-        """Return the passes of a kept clip, which comes first.
+        """Start with a kept clip, which is extended; returns its passes.
 
         Raises:
             EngineError: `latents.unreadable`.
@@ -269,7 +269,7 @@ class _Clip:
         return kept.passes
 
     def check_begun(self) -> None:
-        """Check that the kept clip was as long as it said.
+        """Check that the kept clip has decoded to its declared length.
 
         Raises:
             EngineError: `latents.unreadable`.
@@ -278,7 +278,7 @@ class _Clip:
             raise EngineError("latents.unreadable")
 
     def taken(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """Hand pieces on, and remember the last frames.
+        """Yield pieces, and remember the last frames.
 
         Raises:
             EngineError: `latents.unreadable`: frames of another size than the clip's.
@@ -291,7 +291,7 @@ class _Clip:
             yield replace(piece, sound=None)
 
     def following(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        """Hand on the pieces of a pass without the frames that are there already."""
+        """Yield the pieces of a pass without the frames that it repeats."""
         before, skipped = self.frames, self._overlap if self.frames else 0
         fps = self._spec.file_fps
         for piece in pieces:
@@ -308,21 +308,21 @@ class _Clip:
                 yield from self.taken(iter([replace(piece, frames=kept)]))
 
     def lead(self) -> tuple[Image.Image, ...]:
-        """Return the frames that the next pass begins with; none for the first."""
+        """Return the frames that the next pass begins with; none for the first pass."""
         return tuple(Image.fromarray(frame) for frame in self._tail)
 
     def add_pass(self, made: Pass) -> None:
-        """Keep what a pass was decoded from."""
+        """Keep the latents and sound of a pass."""
         skipped = self._overlap if self._passes else 0
         self._passes.append(replace(made, skipped=skipped))
 
     def pack(self) -> bytes:
-        """Return what a later clip needs to go on from this one."""
+        """Return the bytes of a file that lets a later clip extend this one."""
         return KeptClip(passes=tuple(self._passes), sound=self.sound).pack()
 
 
 def _hooks(monitor: Monitor, number: int = 0, passes: int = 1) -> Hooks:
-    """Return what a pass reports to: its steps are counted after those of the passes before."""
+    """Return the callbacks of a pass, which count its steps after those of earlier passes."""
 
     def on_step(done: int, total: int, still: Still | None) -> None:
         monitor.on_step(number * total + done, passes * total, still)
@@ -337,7 +337,7 @@ def _hooks(monitor: Monitor, number: int = 0, passes: int = 1) -> Hooks:
 
 
 def _on_cpu(spec: Spec, capabilities: Capabilities, model: VideoModel) -> Plan:
-    """Return the plan without a card, for models that are small enough to do without.
+    """Return the plan for a machine without a GPU, for models that are small enough.
 
     Raises:
         UserError: `gpu.needed`.
@@ -350,7 +350,7 @@ def _on_cpu(spec: Spec, capabilities: Capabilities, model: VideoModel) -> Plan:
 
 
 def _guidance(cfg: float, preset: Preset | None, use: str) -> tuple[float, float | None]:
-    """Return the guidance of both transformers: the preset's own, or in its proportion."""
+    """Return the guidance scales of both transformers, in the proportion of the preset's."""
     if preset is None or preset.guidance_low is None:
         return cfg, None
     if use == "image" and preset.guidance_image is not None and cfg == preset.guidance:

@@ -1,4 +1,4 @@
-"""Memory of models that run through diffusers: how a render fits a device, or what would."""
+"""Memory check for models that run through diffusers: the plan for a device, or what would fit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _GIGABYTE = 1e9
 
 
 def expected_footprint(entry: VideoModelEntry, *, on_cpu: bool = False) -> Footprint:
-    """Return the footprint of the weights that are there, or else of those that will be."""
+    """Return the footprint of the weights on disk, or of those that would be downloaded."""
     if entry.folder is not None:
         return footprint_of(entry.folder, on_cpu=on_cpu)
     assert entry.preset is not None  # noqa: S101 - `entry_of` makes no other
@@ -69,7 +69,7 @@ def check_fit(
 def least_bytes(
     spec: Spec, capabilities: Capabilities, family: Family, footprint: Footprint
 ) -> int:
-    """Return the memory of the smallest card that a render fits."""
+    """Return the memory of the smallest GPU that a render fits, in bytes."""
     size = capabilities.sizes[spec.resolution, spec.aspect]
     shape = Shape(width=size.width, height=size.height, frames=spec.frames)
     least = min(device_bytes(footprint, family, shape, one) for one in plans_of(footprint))
@@ -85,15 +85,15 @@ def plan_for(
     device: Device,
     host: int,
 ) -> Plan:
-    """Return how to render on a device.
+    """Return the memory plan of a render on a device.
 
     Args:
-        spec: What to render.
-        capabilities: Of its model.
-        family: Of its model.
-        footprint: Of its model: `expected_footprint`, or that of the very weights.
-        device: With the memory that counts.
-        host: Memory of the machine.
+        spec: The render.
+        capabilities: The model's capabilities.
+        family: The model's family.
+        footprint: `expected_footprint`, or the footprint of loaded weights.
+        device: The device with the memory that may be used.
+        host: Memory of the machine, in bytes.
 
     Raises:
         UserError: `memory.*`, `gpu.*`: it does not fit; the error names the nearest that does.

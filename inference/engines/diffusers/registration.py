@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from inference.engines.entry import ModelOptions
 
 ENGINE = "diffusers"
-"""As in `engine = "diffusers"`."""
+"""Value of `engine` in `[models.<name>]`."""
 _FACTORY = "inference.engines.diffusers.engine:make_engine"
 
 
 def preset_entry(preset: str) -> ModelEntry:
-    """Return the registry's entry of a preset."""
+    """Return the registry entry of a preset."""
     return _registered(entry_of(preset, DiffusersTable(), preset), preset)
 
 
@@ -71,10 +71,10 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
 
 
 def _make_engine(preset: str | None, options: ModelOptions) -> Engine:
-    """Import diffusers and make an engine.
+    """Import diffusers and create an engine.
 
     Raises:
-        FolderError: `folder.no_torchvision`, and what is wrong with the weights.
+        FolderError: `folder.no_torchvision`, or the weights cannot be used.
     """
     try:
         engine: Engine = imported(_FACTORY)(preset, options)
@@ -87,7 +87,7 @@ def _make_engine(preset: str | None, options: ModelOptions) -> Engine:
 
 
 def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> ModelEntry:
-    """Return the entry for a table of the config.
+    """Return the registry entry for a table `[models.<name>]`.
 
     Raises:
         UserError: `model.no_preset`, `model.unknown_preset`, `folder.*`.
@@ -99,10 +99,10 @@ def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> Model
 
 @contextlib.contextmanager
 def _said() -> Iterator[None]:
-    """Tell people what is wrong with a folder.
+    """Convert a `FolderError` to a `UserError` with the same code.
 
     Raises:
-        UserError: With the code of a `FolderError`.
+        UserError: A `FolderError` was raised inside.
     """
     try:
         yield
@@ -116,4 +116,4 @@ PATH_ENTRY = ModelEntry(
     options=DiffusersTable,
     configure=partial(_configured, None),
 )
-"""What entries with `engine = "diffusers"` are made like; its capabilities are replaced."""
+"""Base of entries with `engine = "diffusers"`, whose capabilities replace these."""

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 _LORA_PARAMETERS = 307_000_000
-"""Of a LoRA of rank 64 for 14B, about."""
+"""About the parameters of a LoRA of rank 64 for a 14B model."""
 
 _LORA_LICENCE = "Apache-2.0"
 
 DENOISERS = ("transformer", "transformer_2")
-"""Of the parts; the second is for low noise."""
+"""Names of parts that denoise; the second is for low noise."""
 
 
 class LoraTable(ModelTable):
-    """A LoRA that is merged by another weight than 1."""
+    """Table of a LoRA with its merge weight."""
 
     file: ConfiguredPath
     weight: Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False)] = 1.0
@@ -58,21 +58,21 @@ class DiffusersTable(ModelTable):
     FILES = frozenset({"path", "loras", "loras_low_noise", "gguf", "gguf_low_noise"})
 
     preset: str | None = None
-    """Name of a built-in preset, which says what a checkpoint does not."""
+    """Name of a built-in preset, with the settings that a checkpoint does not hold."""
     path: ConfiguredPath | None = None
-    """A folder in Diffusers layout, instead of what the preset downloads."""
+    """A folder in Diffusers layout, in place of the preset's download."""
     few: bool = False
-    """Whether to render in few steps, with the LoRAs that the preset names for that."""
+    """Whether to render in few steps, with the preset's LoRAs for that."""
     loras: list[ConfiguredLora] = Field(default_factory=list)
     """Files with LoRAs (safetensors), merged into the transformer when it is loaded."""
     loras_low_noise: list[ConfiguredLora] = Field(default_factory=list)
-    """The same for the second transformer, which the 14B models of Wan have for low noise."""
+    """LoRAs of the second transformer, which the 14B models of Wan have for low noise."""
     gguf: ConfiguredPath | None = None
-    """A GGUF file that holds the transformer's weights instead of the folder."""
+    """A GGUF file with the transformer's weights, in place of the folder's."""
     gguf_low_noise: ConfiguredPath | None = None
-    """The same for the second transformer."""
+    """A GGUF file with the second transformer's weights."""
     compile: bool = False
-    """Compile the transformer's blocks."""
+    """Whether to compile the transformer's blocks with `torch.compile`."""
 
     def merged(self) -> dict[str, list[LoraTable]]:
         """Return the LoRAs of the config by transformer."""
@@ -81,24 +81,24 @@ class DiffusersTable(ModelTable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoModelEntry:
-    """Description of a model before any weights are read."""
+    """Configuration of a model, known before any weights are read."""
 
     name: str
     preset: Preset | None
     path: Path | None
     folder: Folder | None
-    """Of `path`, where it is there already."""
+    """The folder at `path`, if it exists."""
     table: DiffusersTable
     gguf: Mapping[str, Path] = field(default_factory=dict)
-    """Files that hold the weights of transformers, by part."""
+    """GGUF files with weights of transformers, by part."""
 
     @property
     def few(self) -> Few | None:
-        """What it takes to render in few steps, where the config wants that."""
+        """The preset's settings for few steps, if the config asks for them."""
         return self.preset.few if self.table.few and self.preset is not None else None
 
     def few_pairs(self) -> Mapping[str, tuple[Lora, ...]]:
-        """Return the LoRAs for few steps by what clips are made from; of a folder, its own ones."""
+        """Return the LoRAs for few steps by input ("text", "image"), or those for a folder."""
         if self.few is None or self.preset is None:
             return {}
         pairs = {
@@ -112,7 +112,7 @@ class VideoModelEntry:
         return {use: pairs[use]}
 
     def recipe(self) -> Mapping[str, Any]:
-        """Return what changes its clips besides the options, for their recipes."""
+        """Return the settings besides options that change clips, for recipes."""
         table = self.table
         loras = {
             name: [{"file": Path(one.file).name, "weight": one.weight} for one in files]
@@ -132,30 +132,30 @@ class VideoModelEntry:
 
     @property
     def family(self) -> Family:
-        """Its family."""
+        """The model's family."""
         if self.folder is not None:
             return self.folder.family
         assert self.preset is not None  # noqa: S101 - `entry_of` makes no other
         return self.preset.family
 
     def sources(self) -> Mapping[str, str]:
-        """Return repositories by what clips are made from; none for a path."""
+        """Return repositories by input ("text", "image", "any"); none for a path."""
         if self.path is not None or self.preset is None:
             return {}
         return {use: one.source for use, one in self.preset.repositories.items()}
 
 
 def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> VideoModelEntry:
-    """Return what is known about a model from the config.
+    """Return the entry of a model from its config table.
 
     Args:
-        name: As typed.
+        name: The model's name in the config.
         table: Its options.
-        preset: Used where the table names none.
+        preset: Default for a table without a preset.
 
     Raises:
         UserError: `model.unknown_preset`, `model.no_preset`.
-        FolderError: What is wrong with its `path`, or with `gguf` and `loras` in one.
+        FolderError: The `path` cannot be used, or `gguf` and `loras` exclude each other.
     """
     wanted = table.preset or preset
     if wanted is not None and wanted not in PRESETS:
@@ -192,13 +192,13 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
 
 
 def check_presence(entry: VideoModelEntry) -> None:
-    """Check that what the config names is still there; what is in it is read with the weights.
+    """Check that the configured files exist; their contents are checked when weights are loaded.
 
     Raises:
         FolderError: `folder.*`, `gguf.missing`, `lora.unreadable`.
     """
     if entry.path is not None and not (entry.path / INDEX_NAME).is_file():
-        inspect_folder(entry.path)  # says why
+        inspect_folder(entry.path)  # raises with the reason
     for file in entry.gguf.values():
         if not file.is_file():
             raise FolderError("gguf.missing", file=str(file))
@@ -208,13 +208,13 @@ def check_presence(entry: VideoModelEntry) -> None:
 
 
 def verify_path(entry: VideoModelEntry) -> Path | None:
-    """Compare the tensors of a folder given by its path with their classes. Imports torch.
+    """Compare the tensors of a folder at `path` with the model's classes. Imports torch.
 
     Returns:
-        The folder; None where the weights are downloaded.
+        The folder; None for models with downloaded weights.
 
     Raises:
-        FolderError: What is wrong with it.
+        FolderError: The folder cannot be used.
     """
     if entry.path is not None:
         check_presence(entry)
@@ -223,7 +223,7 @@ def verify_path(entry: VideoModelEntry) -> Path | None:
 
 
 def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
-    """Check what the config says of LoRAs; the files themselves are read with the weights.
+    """Check the configured LoRAs; their files are read with the weights.
 
     Raises:
         FolderError: `lora.no_part`, `lora.gguf`.
@@ -241,7 +241,7 @@ def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
 
 
 def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:
-    """Check GGUF files for the repository of a preset.
+    """Check that GGUF files fit a preset's repository.
 
     Raises:
         FolderError: `gguf.*`.
@@ -259,7 +259,7 @@ def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:
 
 
 def checkpoints_of(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
-    """Return what has to be downloaded: for a path nothing but the LoRAs for few steps."""
+    """Return the checkpoints to download: for a path, only the LoRAs for few steps."""
     preset = entry.preset
     if preset is None:
         return ()
@@ -298,12 +298,12 @@ def _lora_checkpoints(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
 
 
 def few_loras(entry: VideoModelEntry, use: str, directory: Path | None) -> dict[str, Path]:
-    """Return the downloaded LoRAs for few steps by transformer.
+    """Return the files of downloaded LoRAs for few steps, by transformer.
 
     Args:
-        entry: Of the model.
-        use: What clips are made from: "text" or "image"; "any" for a path, by what it makes.
-        directory: Where downloaded weights live.
+        entry: The model's entry.
+        use: Input that clips are made from: "text" or "image"; "any" for a path.
+        directory: Directory of downloaded weights.
 
     Raises:
         CheckpointError: `checkpoint.missing`.
@@ -314,11 +314,11 @@ def few_loras(entry: VideoModelEntry, use: str, directory: Path | None) -> dict[
 
 
 def folders_of(entry: VideoModelEntry, directory: Path | None) -> dict[str, Path]:
-    """Return the folders of a model by what clips are made from.
+    """Return the folders of a model by the input that clips are made from.
 
     Raises:
         CheckpointError: `checkpoint.missing`: one is not downloaded.
-        FolderError: What is wrong with one.
+        FolderError: One cannot be used.
     """
     if entry.path is not None:
         return {"any": entry.path}

@@ -1,1 +1,1 @@
-"""Models of the Open-Sora architecture, behind the engine port."""
+"""Engine for models of the Open-Sora architecture."""

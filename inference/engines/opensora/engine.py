@@ -1,7 +1,4 @@
-"""Open-Sora engine.
-
-One engine for all models of this architecture; `ModelVariant` says what is particular to one.
-"""
+"""Open-Sora engine, for all models of this architecture; `ModelVariant` has their differences."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OpenSoraEngine:
-    """Renders in three stages (text, sampling, decoding), each with only its weights loaded."""
+    """Engine that renders in three stages: text, sampling, decoding."""
 
     def __init__(self, variant: ModelVariant) -> None:
         self._variant = variant
@@ -57,10 +54,10 @@ class OpenSoraEngine:
         self._preview: LatentPreview | None = None
         self._fit = PreviewFit()
         self._fp8: bool | None = None
-        """Whether the device multiplies FP8; None until somebody asks."""
+        """Whether the device supports FP8; None until it was first checked."""
 
     def load(self, on_progress: ProgressCallback) -> None:
-        """Read the weights and warm up, so that the first job does not pay for it."""
+        """Load the weights and warm up, so that the first job is as fast as the next."""
         if self._loaded is not None:
             return
 
@@ -77,8 +74,8 @@ class OpenSoraEngine:
     def render(self, spec: Spec, inputs: Inputs, monitor: Monitor) -> Iterator[FrameChunk]:
         """Yield the clip's frames at `SIZES`.
 
-        When memory runs out in spite of the plan, the stage it happened in is tried again with
-        less of it, down to the most saving plan.
+        If memory runs out in spite of the plan, that stage is retried with the next saving, up to
+        the last one.
         """
         loaded = self._loaded
         if loaded is None:
@@ -117,7 +114,7 @@ class OpenSoraEngine:
             yield chunk
 
     def _at_speed(self, spec: Spec, monitor: Monitor) -> tuple[Spec, tuple[str, ...]]:
-        """Return what to render at a speed that the device has, and notes if it is another one."""
+        """Return the spec at a speed that the device supports, with a note if it was changed."""
         if speed(spec) is not Speed.FAST or self._multiplies_fp8():
             return spec, ()
         _log.info("speed.no_fp8")
@@ -131,20 +128,20 @@ class OpenSoraEngine:
         return bool(self._fp8)
 
     def _learn_preview(self, latents: Tensor, frames: Frames) -> None:
-        """Fit the map for previews to a clip's first frames: the next clip is drawn with it.
+        """Fit the preview map on a clip's first frames, for the clips after it.
 
-        A fit that does not work out is forgotten: no render fails for the lack of a preview.
+        If the fit fails there are no previews; the render goes on without them.
         """
         try:
             clip = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
             self._fit.add(latents[0, :, :CHUNK_LATENTS], clip)
             self._preview = self._fit.solve()
-        except Exception as error:  # noqa: BLE001 - whatever the solver says, the clip is fine
+        except Exception as error:  # noqa: BLE001 - a solver's error must not fail the render
             _log.warning("preview.not_fitted", error=type(error).__name__)
             self._fit, self._preview = PreviewFit(), None
 
     def _plan(self, spec: Spec, loaded: Loaded) -> Saving:
-        """Decide how to render.
+        """Choose the memory plan of a render.
 
         Raises:
             UserError: `memory.*`: it does not fit.
@@ -160,7 +157,7 @@ class OpenSoraEngine:
 
 
 def _check_room(loaded: Loaded) -> None:
-    """Check that the first network finds room on the card.
+    """Check that the GPU has room for the first network.
 
     Raises:
         EngineError: `memory.in_use`.
@@ -173,7 +170,7 @@ def _check_room(loaded: Loaded) -> None:
 
 
 def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
-    """Scale frames [T, H, W, 3] with Lanczos so that they cover `size`, and cut what stands out."""
+    """Scale frames [T, H, W, 3] with Lanczos to cover `size`, and crop the centre."""
     height, width = frames.shape[1:3]
     if (width, height) == (size.width, size.height):
         return frames

@@ -1,4 +1,4 @@
-"""Models of the Open-Sora architecture: nano, which ships, and the official checkpoints."""
+"""Factories of Open-Sora engines: the bundled nano model, and the official checkpoints."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from inference.opensora.weight_swap import ONLY, Resident
 _log = structlog.get_logger(__name__)
 
 _ATTENTION_ROWS = 1024
-"""Of the VAE, on a GPU: its kernels take no heads as wide, or are slow with them."""
+"""Queries of the VAE's attention at a time on a GPU, whose fused kernels lack such wide heads."""
 
 
 def nano(options: ModelOptions) -> OpenSoraEngine:
-    """Make the engine of the small model that ships; it has no options."""
+    """Create the engine of the bundled nano model."""
     shipped = Path(str(resources.files("inference").joinpath("weights", "nano")))
     return nano_from(shipped, options.capabilities)
 
 
 def nano_from(folder: Path, capabilities: Capabilities = NANO.capabilities) -> OpenSoraEngine:
-    """Make an engine from a folder of nano's three parts. It runs on the CPU."""
+    """Create a CPU engine from a folder with nano's three networks."""
 
     def load(on_progress: LoadProgress) -> Loaded:
         pipeline = OpenSoraPipeline.load_nano(folder, on_progress)
@@ -66,10 +66,9 @@ def nano_from(folder: Path, capabilities: Capabilities = NANO.capabilities) -> O
 
 
 def official(options: ModelOptions) -> OpenSoraEngine:
-    """Make the engine of Open-Sora v1.3 from the official checkpoints.
+    """Create the engine of Open-Sora v1.3 from the official checkpoints.
 
-    Option: `attention_rows` is how many queries of the VAE's attention are looked at at a time (0:
-    all of them); see `OpensoraTable`.
+    `options.values` may hold `attention_rows`; see `OpensoraTable`.
     """
     return OpenSoraEngine(
         ModelVariant(

@@ -1,4 +1,4 @@
-"""Stages of a render with Open-Sora: text, sampling and decoding, repeatable with less memory."""
+"""Stages of a render with Open-Sora (text, sampling, decoding), with retries that use less memory."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Networks of a model with their device."""
+    """Loaded networks of a model."""
 
     pipeline: OpenSoraPipeline
     text: Resident
     transformer: Resident
     vae: Resident
     preview: LatentPreview | None = None
-    """None if the VAE comes without one; it is then fitted to the clips that are made."""
+    """Preview map of the VAE; None until one is fitted on a finished clip."""
     attention_rows: int | None = None
     """Queries of the VAE's attention at a time; None is all of them."""
 
     @property
     def device(self) -> torch.device:
-        """Where they run."""
+        """Device on which the networks run."""
         return self.vae.device
 
     def footprint(self) -> Footprint:
-        """Return what decides over their memory, of these very weights."""
+        """Return the memory footprint of the loaded networks."""
         pipeline = self.pipeline
         config = pipeline.transformer.config
         return Footprint(
@@ -79,17 +79,17 @@ class ModelVariant:
 
     capabilities: Capabilities
     plans_memory: bool = True
-    """Whether it may not fit where it runs."""
+    """Whether memory is planned; not needed for nano, which fits everywhere."""
     load: Callable[[LoadProgress], Loaded]
-    """Reads the weights."""
+    """Loads the networks."""
     size: Callable[[Spec], PixelSize]
-    """Says at which size the model makes a clip; it is scaled to `SIZES` where that differs."""
+    """Returns the size at which the model renders a spec; results are scaled to `SIZES`."""
     weights: Callable[[Spec, bool], str]
-    """Names the transformer's set of weights for a pass, with or without given frames."""
+    """Returns the transformer's weight set for a pass, with or without reference frames."""
 
 
 class RenderStages:
-    """Stages of one render, each repeatable with a stronger memory saving."""
+    """Stages of one render; each can be retried with more memory saving."""
 
     def __init__(
         self,
@@ -141,11 +141,11 @@ class RenderStages:
             hooks=self._hooks,
         )
         if loaded.device.type == "cuda":
-            torch.cuda.synchronize()  # so that the time counts for this stage
+            torch.cuda.synchronize()  # so that the time is measured in this stage
         return latents
 
     def decode(self, latents: Tensor, saving: Saving) -> Iterator[Frames]:
-        """Decode the latents, from the first chunk on."""
+        """Decode the latents, yielding frames in chunks."""
         if saving >= Saving.ALONE:
             self._loaded.transformer.leave()
         self._prepare(saving)
@@ -170,7 +170,7 @@ class RenderStages:
 
 
 class Decoding:
-    """Chunked decoding that can resume after a retry."""
+    """Decoding in chunks that resumes at the failed chunk after a retry."""
 
     def __init__(self, job: RenderStages, latents: Tensor) -> None:
         self._job = job
@@ -180,7 +180,7 @@ class Decoding:
 
     def following(self, saving: Saving) -> Frames | None:
         """Return the next frames, or None at the end."""
-        chunks, self._chunks = self._chunks, None  # a decoder that fails is done with
+        chunks, self._chunks = self._chunks, None  # a generator that raised cannot resume
         if chunks is None:
             chunks = islice(self._job.decode(self._latents, saving), self._done, None)
         frames = next(chunks, None)
@@ -199,7 +199,7 @@ class MemoryRetry:
         """Run a stage.
 
         Raises:
-            EngineError: `worker.out_of_memory`: with the most saving plan too.
+            EngineError: `worker.out_of_memory`: memory ran out even with the last saving.
         """
         while True:
             try:
@@ -209,7 +209,7 @@ class MemoryRetry:
                     raise
                 if self._saving is max(Saving):
                     raise EngineError("worker.out_of_memory") from None
-            # Outside the handler, because the exception keeps the stage's tensors alive.
+            # Outside the `except`, because the exception keeps the stage's tensors alive.
             self._saving = Saving(self._saving + 1)
             torch.cuda.empty_cache()
 
@@ -227,7 +227,7 @@ def _opened(path: Path | None) -> Image.Image | None:
 
 
 def _kept(path: Path | None, request: ClipRequest, pipeline: OpenSoraPipeline) -> Tensor | None:
-    """Read the latents to go on from.
+    """Read the latents of the clip to extend.
 
     Raises:
         EngineError: `latents.unreadable`.
@@ -260,11 +260,11 @@ def _request(spec: Spec, size: PixelSize) -> ClipRequest:
 
 
 def speed(spec: Spec) -> Speed:
-    """Return the speed that a render is to have."""
+    """Return the speed setting of a spec."""
     return Speed(str(spec.options.get("speed", Speed.EXACT)))
 
 
 def _said(spec: Spec, name: str, nothing: str) -> str | None:
-    """Return the words for a control, or None where the caption leaves it out."""
+    """Return the caption's words for an option, or None if the caption leaves it out."""
     value = str(spec.options[name])
     return None if value == nothing else value
