@@ -1,1 +1,1 @@
-"""Video models in Diffusers layout: folders, families, and a pipeline that drives them."""
+"""Video models in Diffusers layout: folders with weights, model families, and their pipelines."""

@@ -1,4 +1,4 @@
-"""Arguments of pipelines, built from their signatures: names differ between them."""
+"""Arguments of pipeline calls, chosen by the pipeline's signature, because names differ."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _CONDITIONS = {
         "LTX2VideoCondition",
     ),
 }
-"""Class of a given frame, by pipeline class."""
+"""Condition class for reference frames, by pipeline class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipRequest:
-    """A clip to make; an image is a clip of one frame."""
+    """Request for a clip; an image is a clip of one frame."""
 
     prompt: str
     negative: str | None = None
@@ -38,41 +38,41 @@ class ClipRequest:
     height: int
     frames: int
     fps: int
-    """Of the file: models that know time are told."""
+    """Frames per second of the file, passed to models that are conditioned on it."""
     steps: int
     sigmas: tuple[float, ...] | None = None
-    """Noise levels instead of a number of steps."""
+    """Noise levels, in place of a number of steps."""
     guidance: float
     guidance_low: float | None = None
-    """Of the second transformer."""
+    """Guidance scale of the second transformer."""
     seed: int
     image: Image.Image | None = None
-    """The first frame."""
+    """First frame."""
     last: Image.Image | None = None
-    """The last frame; only with a first one."""
+    """Last frame; only together with a first one."""
     lead: tuple[Image.Image, ...] = ()
-    """Frames that it begins with instead of `image`: the end of the clip that it goes on from."""
+    """First frames, in place of `image`: the end of the clip that is extended."""
     references: tuple[Image.Image, ...] = ()
-    """Pictures that it is made after, of `Family.references` only."""
+    """Reference images for style or content, for families with `Family.references`."""
     reference_weight: float = 1.0
-    """How strongly, 0 to 1."""
+    """Weight of the reference images, 0 to 1."""
     sound: bool = True
-    """Whether to make sound, where the model does."""
+    """Whether to generate sound, if the model can."""
     cache: bool = False
-    """Whether steps that change little are left out; of `Family.caches` only."""
+    """Whether evaluations that change little are skipped, for families with `Family.caches`."""
 
     @property
     def begins_with_frames(self) -> bool:
-        """Whether its first frames are given."""
+        """Whether the first frame or frames are fixed."""
         return self.image is not None or bool(self.lead)
 
 
 def class_for(folder: Folder, request: ClipRequest) -> str:
-    """Return the pipeline class that makes a clip.
+    """Return the pipeline class for a request.
 
     Raises:
         EngineError: `folder.text_only`, `folder.image_only`, `folder.no_last`,
-            `folder.needs_last`: not these weights.
+            `folder.needs_last`: the weights do not support the request.
     """
     family = folder.family
     name = family.image if request.begins_with_frames else family.text
@@ -92,7 +92,7 @@ def class_for(folder: Folder, request: ClipRequest) -> str:
 
 
 def build_call(pipeline: Any, family: Family, request: ClipRequest) -> dict[str, Any]:
-    """Return the arguments for a pipeline; those that it does not know are left out."""
+    """Return the keyword arguments of a pipeline call, without those that it does not have."""
     known = inspect.signature(pipeline.__call__).parameters
     generator = torch.Generator("cpu").manual_seed(request.seed)  # the same noise on every device
     call: dict[str, Any] = {
@@ -111,7 +111,7 @@ def build_call(pipeline: Any, family: Family, request: ClipRequest) -> dict[str,
         "sample_audio": request.sound,
     }
     if request.sigmas is not None:
-        # Those that take none have a schedule for few steps of their own.
+        # Pipelines without this argument have a built-in schedule for few steps.
         call |= {"sigmas": list(request.sigmas), "num_inference_steps": len(request.sigmas)}
     if request.references and family.references:
         call["reference_images"] = [
@@ -123,13 +123,13 @@ def build_call(pipeline: Any, family: Family, request: ClipRequest) -> dict[str,
 
 
 def guided(pipeline: Any, request: ClipRequest) -> Any:
-    """Return the part that holds the guidance scale of pipelines that take none in the call."""
+    """Return a guider with the request's scale, for pipelines that have one; else None."""
     guider = getattr(pipeline, "guider", None)
     return None if guider is None else guider.new(guidance_scale=request.guidance)
 
 
 def token_limit(pipeline: Any) -> int | None:
-    """Return how many tokens of a prompt a pipeline reads."""
+    """Return the most tokens of a prompt that a pipeline reads; None if unknown."""
     parameter = inspect.signature(pipeline.__call__).parameters.get("max_sequence_length")
     if parameter is not None and isinstance(parameter.default, int):
         return parameter.default
@@ -138,12 +138,12 @@ def token_limit(pipeline: Any) -> int | None:
 
 
 def fitted(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Return a picture that covers the frame, its middle: models would stretch it."""
+    """Scale a picture to cover the frame and crop its centre; pipelines would stretch it."""
     return ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
 
 
 def padded(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Return the whole of a picture on white, as VACE has it: it would shrink it unsmoothed."""
+    """Scale a picture into the frame on white, as VACE does, but with antialiasing."""
     scale = min(width / image.width, height / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     canvas = Image.new("RGB", (width, height), "white")
@@ -176,7 +176,7 @@ def _given_frames(pipeline: Any, family: Family, request: ClipRequest) -> Mappin
                 for index, images in given
             ]
         }
-    # LTX-2 counts latent frames; -1 is the last of them.
+    # LTX-2 indexes latent frames; -1 is the last one.
     return {
         "conditions": [
             kind(frames=images if images[1:] else images[0], index=-1 if index else 0)

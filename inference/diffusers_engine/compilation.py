@@ -1,4 +1,4 @@
-"""Compilation of a transformer's repeated blocks; without a compiler they run as they are."""
+"""Compilation of a transformer's repeated blocks; without a compiler they run eagerly."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from inference.device_errors import is_out_of_memory
 _log = structlog.get_logger(__name__)
 
 BACKEND: Any = "inductor"
-"""Of torch.compile."""
+"""Backend of `torch.compile`."""
 
 
 class BlockCompiler:
-    """Compiles the forwards of blocks, so that hooks on the blocks stay outside of the graph.
+    """Compiler of blocks' `forward` methods; hooks on the blocks stay outside the graph.
 
     Blocks of one class share their code, so it is compiled once for all of them.
 
     Args:
-        wanted: Whether to compile at all.
+        wanted: Whether to compile.
     """
 
     def __init__(self, *, wanted: bool) -> None:
         self.wanted = wanted
         self.active = wanted
-        """False once it failed or turned out to be of no use."""
+        """False after compilation failed, or if there was nothing to compile."""
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     @contextmanager
     def over(self, networks: list[nn.Module]) -> Iterator[None]:
-        """Run the blocks of networks compiled."""
+        """Context manager in which the networks' blocks run compiled."""
         if not self.active:
             yield
             return
@@ -63,7 +63,7 @@ class BlockCompiler:
                     if is_out_of_memory(error):
                         raise
                     self._give_up(type(error).__name__)
-                # Raises again where the fault was not the compiler's.
+                # Raises again if the error was not the compiler's.
                 return eager(*args, **options)
 
             self._compiled[id(block)] = forward
@@ -75,6 +75,6 @@ class BlockCompiler:
 
 
 def repeated_blocks(network: nn.Module) -> list[nn.Module]:
-    """Return the blocks that a class of diffusers says are worth compiling; none for some."""
+    """Return the blocks that a diffusers class lists as worth compiling; some list none."""
     names = getattr(network, "_repeated_blocks", None) or ()
     return [block for block in network.modules() if type(block).__name__ in names]

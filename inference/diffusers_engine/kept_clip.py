@@ -1,6 +1,6 @@
-"""Kept clips: the latents of each pass and the sound, from which a later clip goes on.
+"""Kept clips: files with the latents of each pass and the sound, which a later clip extends.
 
-A safetensors file with what the decoder took, so that the same frames come out of it again.
+A safetensors file with the decoder's inputs, so that decoding them again gives the same frames.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One call of a decoder, on the host."""
+    """Inputs of one decoder call, in host memory."""
 
     latents: Tensor
     timestep: Tensor | None = None
-    """The second argument of decoders that remove noise."""
+    """Noise level for decoders that also denoise."""
     frames: int
-    """That come out."""
+    """Number of decoded frames."""
     skipped: int = 0
-    """How many of them, at the beginning, are the end of the pass before."""
+    """Number of first frames that repeat the end of the pass before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptClip:
-    """A whole clip."""
+    """Latents and sound of a whole clip."""
 
     passes: tuple[Pass, ...]
     sound: Waveform | None = None
 
     @property
     def frames(self) -> int:
-        """How many it has."""
+        """Number of frames, without repeated ones."""
         return sum(one.frames - one.skipped for one in self.passes)
 
     def pack(self) -> bytes:
-        """Return the file; `read` is the inverse."""
+        """Serialise to the bytes of a file; `read` is the inverse."""
         tensors: dict[str, Tensor] = {}
         for number, one in enumerate(self.passes):
             tensors[f"latents.{number}"] = one.latents.contiguous()
@@ -58,14 +58,14 @@ class KeptClip:
             "skipped": [one.skipped for one in self.passes],
         }
         if self.sound is not None:
-            # Half of the precision is far below what AAC keeps.
+            # The error of fp16 is far below that of AAC.
             tensors["sound"] = torch.from_numpy(self.sound.samples).half()
             about["rate"] = self.sound.rate
         return save(tensors, {"about": json.dumps(about)})
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `pack` made.
+        """Read a file written with `pack`.
 
         Raises:
             EngineError: `latents.unreadable`.

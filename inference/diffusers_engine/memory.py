@@ -1,7 +1,7 @@
-"""Memory planning without torch: what a clip needs under each plan that saves memory.
+"""Memory plans of diffusers models: predicted peak memory under each plan. No torch.
 
-Weights are counted exactly. What lies beside them is estimated from widths; the factors are set by
-published peaks of Wan (73 GB at 480p and 80 GB at 720p of A14B, 8 GB of 1.3B), not measured here.
+Weights are counted exactly. Other memory is estimated from widths; the factors are fitted to Wan's
+published peaks (73 GB at 480p and 80 GB at 720p for A14B, 8 GB for 1.3B), not to measurements.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from inference.diffusers_engine.weights.folder import Folder
 
 RESERVE_BYTES = 1_000_000_000
-"""Of every device, for the driver and the libraries."""
+"""Memory of every device left for the driver and libraries."""
 
 HOST_RESERVE_BYTES = 3_000_000_000
-"""Of the machine, for the system, the bot and the libraries."""
+"""Memory of the machine left for the system, the bot and libraries."""
 
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Of a container."""
+"""Files with a container's memory limit, in cgroup v2 and v1."""
 
 _SAMPLING = 12
 """Peak of one evaluation of the transformer, in tokens x hidden size."""
@@ -35,33 +35,33 @@ _DECODING = 8
 """Peak of the decoder, in pixels x channels at full size."""
 _TILE_PIXELS = 512 * 512
 _STREAMED_BYTES = 2_000_000_000
-"""Of weights that are on the device at a time when they stream in layer by layer."""
+"""Weights on the device at a time in group offloading."""
 _PIXEL_BYTES = 12
-"""Three numbers in fp32."""
+"""Bytes of a decoded pixel: three channels in fp32."""
 
 
 class Placement(IntEnum):
-    """Where the weights are while a clip is made, from quick to small."""
+    """Placement of weights during a render, from fastest to least memory."""
 
     RESIDENT = 0
-    """All on the device, always."""
+    """All weights stay on the device."""
     TEXT_AWAY = 1
-    """The text encoder leaves once the prompt is encoded."""
+    """The text encoder is moved to the host once the prompt is encoded."""
     MODEL_OFFLOAD = 2
-    """One network at a time is on the device."""
+    """Only one network is on the device at a time."""
     GROUP_OFFLOAD = 3
-    """The layers of transformer and text encoder come one by one while the others compute."""
+    """Layers of the transformer and text encoder are copied to the device one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to save memory; see `PLANS` for those in use."""
+    """A memory plan; `PLANS` lists those in use."""
 
     placement: Placement
     fp8: bool = False
-    """Whether the transformer's weights are kept in eight bits: half the memory, another clip."""
+    """Whether the transformer's weights are stored in FP8: half the memory, a different clip."""
     tiled: bool = False
-    """Whether the VAE works in tiles: slightly other pictures."""
+    """Whether the VAE decodes in tiles, which changes pictures slightly."""
 
 
 PLANS: tuple[Plan, ...] = (
@@ -72,28 +72,28 @@ PLANS: tuple[Plan, ...] = (
     Plan(placement=Placement.GROUP_OFFLOAD, tiled=True),
     Plan(placement=Placement.GROUP_OFFLOAD, fp8=True, tiled=True),
 )
-"""From mild to strong: what is slower first, then what changes the clip."""
+"""Plans from most to least memory: first those that are slower, then those that change the clip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes of weights, and widths."""
+    """Numbers that determine the memory of a model: bytes of weights, and widths."""
 
     text_bytes: int
     transformers: tuple[int, ...]
-    """Bytes of each; they are used one after the other."""
+    """Bytes of each transformer; they are used one after the other."""
     vae_bytes: int
     other_bytes: int
-    """Connectors, and what makes sound."""
+    """Bytes of all other networks: connectors, and those for sound."""
     widths: Widths
     itemsize: int = 2
     vae_itemsize: int = 2
     quantized: bool = False
-    """Whether a transformer comes from a GGUF file: it cannot be kept in eight bits besides."""
+    """Whether a transformer comes from a GGUF file, which cannot be stored in FP8."""
 
     @property
     def total_bytes(self) -> int:
-        """Of all weights."""
+        """Bytes of all weights."""
         return self.text_bytes + sum(self.transformers) + self.vae_bytes + self.other_bytes
 
 
@@ -108,16 +108,16 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Bytes that there are."""
+    """Available memory in bytes."""
 
     device_bytes: int
     host_bytes: int
     apart: bool = True
-    """Whether the device has memory of its own. Without, nothing can leave it."""
+    """Whether the device's memory is separate from the host's; offloading needs that."""
 
 
 def host_memory() -> int:
-    """Return the memory of the machine, or what its container may use of it."""
+    """Return the memory of the machine, or the lower limit of its container, in bytes."""
     most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in _LIMITS:
         with suppress(OSError, ValueError):  # absent, or "max"
@@ -126,7 +126,7 @@ def host_memory() -> int:
 
 
 def footprint_of(folder: Folder, *, on_cpu: bool = False) -> Footprint:
-    """Return the footprint of the very weights in a folder."""
+    """Return the footprint of the weights in a folder."""
     numbers = {name: part.numbers for name, part in folder.parts.items() if part.is_network}
     quantized = {name: part.size_bytes for name, part in folder.parts.items() if part.is_quantized}
     widths = _widths_of(folder)
@@ -134,7 +134,7 @@ def footprint_of(folder: Folder, *, on_cpu: bool = False) -> Footprint:
 
 
 def _widths_of(folder: Folder) -> Widths:
-    """Return the widths that the configs say, over those of the family."""
+    """Return the widths from a folder's configs, with the family's as defaults."""
     family = folder.family
     denoiser = folder.parts.get("transformer") or folder.parts["transformer_2"]
     heads = denoiser.config.get("num_attention_heads")
@@ -151,11 +151,11 @@ def _widths_of(folder: Folder) -> Widths:
 def footprint_expected(
     preset: Preset, *, on_cpu: bool = False, quantized: Mapping[str, int] = MappingProxyType({})
 ) -> Footprint:
-    """Return the footprint of a preset whose weights may not be there yet.
+    """Return the footprint of a preset, whose weights may not be downloaded.
 
     Args:
-        preset: Of the model.
-        on_cpu: Whether it computes there, in fp32.
+        preset: The preset.
+        on_cpu: Whether it runs on the CPU, in fp32.
         quantized: Bytes of parts that come from GGUF files.
     """
     numbers = {name: int(billions * 1e9) for name, billions in preset.parameters.items()}
@@ -191,7 +191,7 @@ def _footprint(
 
 
 def device_bytes(footprint: Footprint, family: Family, shape: Shape, plan: Plan) -> int:
-    """Predict the most memory of the device that a clip takes at once."""
+    """Predict the peak device memory of a render, in bytes."""
     sampling = sampling_bytes(footprint, family, shape)
     decoding = decoding_bytes(footprint, shape, tiled=plan.tiled)
     rest = footprint.vae_bytes + footprint.other_bytes
@@ -210,15 +210,15 @@ def device_bytes(footprint: Footprint, family: Family, shape: Shape, plan: Plan)
 
 
 def host_bytes(footprint: Footprint) -> int:
-    """Predict the memory of the machine that a model takes: all weights pass through it.
+    """Predict the host memory of a model, in bytes: that of all its weights.
 
-    They are read before it is known how a clip is made, and a plan may keep them there.
+    They are read into host memory before a plan is chosen, and some plans keep them there.
     """
     return footprint.total_bytes + HOST_RESERVE_BYTES
 
 
 def sampling_bytes(footprint: Footprint, family: Family, shape: Shape) -> int:
-    """Predict what sampling takes beside the weights."""
+    """Predict the peak memory of sampling without weights, in bytes."""
     widths = footprint.widths
     latents = (shape.frames - 1) // family.frames_per_latent + 1
     tokens = latents * shape.width * shape.height * widths.tokens_per_pixel
@@ -226,7 +226,7 @@ def sampling_bytes(footprint: Footprint, family: Family, shape: Shape) -> int:
 
 
 def decoding_bytes(footprint: Footprint, shape: Shape, *, tiled: bool) -> int:
-    """Predict what decoding takes beside the weights, the finished pixels included."""
+    """Predict the peak memory of decoding without weights, in bytes, with the finished pixels."""
     pixels = shape.width * shape.height
     at_once = min(pixels, _TILE_PIXELS) if tiled else pixels
     frames = min(footprint.widths.frames_at_once or shape.frames, shape.frames)
@@ -235,7 +235,7 @@ def decoding_bytes(footprint: Footprint, shape: Shape, *, tiled: bool) -> int:
 
 
 def choose_plan(footprint: Footprint, family: Family, shape: Shape, memory: Memory) -> Plan | None:
-    """Return the mildest plan with which a clip fits, or None."""
+    """Return the first plan with which a render fits, or None."""
     if not memory.apart:
         needed = device_bytes(footprint, family, shape, PLANS[0])
         return PLANS[0] if needed + RESERVE_BYTES <= memory.device_bytes else None
@@ -253,11 +253,11 @@ def choose_plan(footprint: Footprint, family: Family, shape: Shape, memory: Memo
 
 
 def plans_of(footprint: Footprint) -> tuple[Plan, ...]:
-    """Return the plans that a model can be rendered with, from mild to strong."""
+    """Return the plans that a model supports, from most to least memory."""
     return tuple(plan for plan in PLANS if not (plan.fp8 and footprint.quantized))
 
 
 def stronger(plan: Plan, *, quantized: bool = False) -> Plan | None:
-    """Return the next plan after memory ran out with one, or None."""
+    """Return the plan to try after memory ran out with another, or None."""
     later = [one for one in PLANS[PLANS.index(plan) + 1 :] if not (one.fp8 and quantized)]
     return next((one for one in later if one.placement >= plan.placement), None)

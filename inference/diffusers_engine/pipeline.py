@@ -1,4 +1,4 @@
-"""A video pipeline of diffusers, driven from outside: loaded once, rendered clip by clip."""
+"""Video model of diffusers: loads the weights of a folder once and renders clips with them."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ if TYPE_CHECKING:
     from inference.diffusers_engine.weights.folder import Folder
 
 _WAIT_SECONDS = 0.1
-"""How often a full queue is looked at, in case nobody takes from it any more."""
+"""Poll interval for a full queue, to notice that its consumer has stopped."""
 _QUEUED_PIECES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a checkpoint does not say, and how it is loaded."""
+    """Settings that a checkpoint does not hold, and options of loading."""
 
     shift: float | None = None
     """Flow shift of the scheduler."""
     dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
-    """By part; "default" for all others. Empty: bfloat16 on a card, fp32 without."""
+    """Types by part; "default" for all others. Empty: bfloat16 on a GPU, fp32 on the CPU."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
-    """Other settings of the scheduler than the checkpoint's."""
+    """Scheduler settings that replace the checkpoint's."""
     loras: Mapping[str, tuple[LoraFile, ...]] = field(default_factory=dict)
-    """By the transformer that they are merged into."""
+    """LoRAs to merge, by transformer."""
     compiled: bool = False
-    """Whether the transformer's blocks are compiled, where its class says which."""
+    """Whether the transformer's blocks are compiled, if its class lists them."""
 
 
 Put = Callable[[Piece], None]
-"""Takes finished frames; raises when nobody wants them any more."""
+"""Receives finished frames; raises if the consumer has stopped."""
 
 Work = Callable[[Plan, Check, Put], None]
-"""Makes frames with a plan."""
+"""Renders or decodes with a plan, calling the check often and passing frames on."""
 
 
 class _AbandonedError(Exception):
@@ -70,13 +70,13 @@ class _AbandonedError(Exception):
 
 
 class VideoModel:
-    """The weights of a folder, and the pipelines that run on them.
+    """A model loaded from a folder, with its pipelines.
 
     Args:
-        folder: An inspected one.
-        device: Where to compute.
-        settings: For its pipelines.
-        previews: Where the map of its previews is looked up.
+        folder: Folder, inspected.
+        device: Device to compute on.
+        settings: Settings of loading and of pipelines.
+        previews: Cache of preview maps.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class VideoModel:
         return bool(self._parts)
 
     def load(self, on_progress: LoadProgress) -> None:
-        """Read the weights into host memory; they go to the device with the first clip.
+        """Read the weights into host memory; the first clip moves them to the device.
 
         Raises:
-            FolderError: They are not those of their classes.
+            FolderError: The weights do not match their classes.
         """
         if self.loaded:
             return
@@ -125,7 +125,7 @@ class VideoModel:
         self._parts = parts
 
     def pipeline_for(self, request: ClipRequest) -> Any:
-        """Return the pipeline that makes a clip.
+        """Return the pipeline for a request.
 
         Raises:
             EngineError: `folder.text_only`, `folder.image_only`, `folder.no_last`.
@@ -142,13 +142,13 @@ class VideoModel:
     ) -> Iterator[Piece]:
         """Yield the frames of a clip as soon as they are final.
 
-        Should memory run out, the clip is begun again with the next stronger plan, as long as no
-        frame was handed over. After any error the next clip is as if there had been none.
+        If memory runs out before the first frame is yielded, the clip is restarted with the next
+        plan. An error leaves no state behind for the next clip.
 
         Raises:
             EngineError: `worker.out_of_memory`, `worker.not_finite`, `folder.off_grid`, and those
                 of `call.class_for`.
-            Exception: What `hooks` raised.
+            Exception: Raised by `hooks`.
         """
         check_grid(self.folder, request)
         pipeline = self.pipeline_for(request)
@@ -163,10 +163,10 @@ class VideoModel:
     def decode(
         self, passes: Sequence[Pass], plan: Plan = PLANS[0], hooks: Hooks | None = None
     ) -> Iterator[Piece]:
-        """Yield the frames of a kept clip again.
+        """Decode a kept clip, yielding its frames.
 
         Raises:
-            EngineError: `latents.unreadable`: they are another model's; as `render`.
+            EngineError: `latents.unreadable`: the latents are another model's; else see `render`.
         """
         hooks = hooks or Hooks()
         name = next(iter(sorted(self.folder.classes)))
@@ -193,7 +193,7 @@ class VideoModel:
                     raise
             else:
                 return
-            # Outside the handler, because the exception keeps the tensors alive.
+            # Outside the `except`, because the exception keeps the tensors alive.
             current = self._stronger(current) if self._on_card else None
         raise EngineError("worker.out_of_memory")
 
@@ -202,7 +202,7 @@ class VideoModel:
         return stronger(self.placer.lowest(plan), quantized=quantized)
 
     def _check_latents(self, passes: Sequence[Pass]) -> None:
-        """Check that latents are those of this model's VAE.
+        """Check that latents have the shape of this model's VAE.
 
         Raises:
             EngineError: `latents.unreadable`.
@@ -228,7 +228,7 @@ class VideoModel:
         return {"vae": vae, "default": torch.bfloat16}
 
     def _attempt(self, work: Callable[[Check, Put], None], hooks: Hooks) -> Iterator[Piece]:
-        """Run work in a thread of its own, so that frames can be taken while it decodes."""
+        """Run work in a thread and yield its frames while it decodes."""
         pieces: queue.Queue[Piece | BaseException | None] = queue.Queue(_QUEUED_PIECES)
         abandoned = threading.Event()
 
@@ -250,7 +250,7 @@ class VideoModel:
             try:
                 check()
                 work(check, put)
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the frames
+            except BaseException as error:  # noqa: BLE001 - raised again in the consumer
                 outcome = error
             with suppress(_AbandonedError):
                 put(outcome)
@@ -268,10 +268,10 @@ class VideoModel:
 
 
 def check_grid(folder: Folder, request: ClipRequest) -> None:
-    """Check size and length: pipelines round wrong lengths without a word.
+    """Check the size and length of a request; pipelines round illegal ones silently.
 
     Raises:
-        EngineError: `folder.off_grid` with the nearest that the model makes.
+        EngineError: `folder.off_grid`, with the nearest legal values.
     """
     multiple, factor = folder.multiple, folder.family.length_step
     width, height = (
@@ -289,6 +289,6 @@ def check_grid(folder: Folder, request: ClipRequest) -> None:
 
 
 def _shift(parts: Mapping[str, Any], shift: float) -> dict[str, float]:
-    """Return the flow shift under the name that a scheduler has for it."""
+    """Return the flow shift as a setting of the scheduler, whose name for it varies."""
     config = parts["scheduler"].config
     return {"flow_shift" if "flow_shift" in config else "shift": shift}

@@ -1,4 +1,4 @@
-"""One call of a pipeline: watched, measured, stoppable; its frames are handed on in pieces."""
+"""One pipeline call, with progress, metering and cancellation; passes its frames on in pieces."""
 
 from __future__ import annotations
 
@@ -43,35 +43,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Consecutive frames, uint8 [frames, height, width, 3]; the first may bring the sound."""
+    """Consecutive frames, uint8 [frames, height, width, 3]; the first piece may have the sound."""
 
     frames: Pixels
     sound: Waveform | None = None
     shortened: bool = False
-    """Whether the model read only the beginning of the prompt."""
+    """Whether the prompt was longer than the model's token limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """What a render reports to, called from the thread that it computes in."""
+    """Callbacks of a render, called in the thread that computes."""
 
     on_step: Callable[[int, int, Callable[[], Pixels] | None], None] = lambda *_: None
-    """Steps done, steps in all, and what draws the clip so far."""
+    """Called with steps done, steps in all, and a function that draws a preview, or None."""
     check: Check = lambda: None
-    """Called before each block; raises to stop."""
+    """Called before each block; raises to stop the render."""
     on_forwards: Callable[[int], None] = lambda _count: None
-    """Called with the size of the batch of each evaluation."""
+    """Called with the batch size of each evaluation."""
     on_pass: Callable[[Pass], None] = lambda _pass: None
-    """Called with what the decoder made the frames from, once all of them are handed on."""
+    """Called with the decoder's inputs after all their frames were passed on."""
     on_eager: Callable[[], None] = lambda: None
-    """Called before the first frame where blocks were to be compiled and could not."""
+    """Called before the first frame if blocks should have been compiled but could not."""
     stage: Callable[[str], AbstractContextManager[None]] | None = None
-    """Measures the time of "text", "sample" and "decode"."""
+    """Context manager that measures a stage: "text", "sample" or "decode"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What the calls of one model share."""
+    """Resources that all calls of one model share."""
 
     folder: Folder
     placer: Placer
@@ -81,15 +81,15 @@ class Resources:
 
 
 class PipelineRun:
-    """One call of a pipeline, in its thread.
+    """One pipeline call, which runs in the calling thread.
 
     Args:
-        model: What its calls share.
-        pipeline: With the weights.
-        request: Of the clip.
-        hooks: What it reports to.
-        check: Raises to stop it.
-        put: Takes the frames; may raise.
+        model: Resources of the model.
+        pipeline: Pipeline with loaded weights.
+        request: The clip to render.
+        hooks: Callbacks.
+        check: Raises to stop the call.
+        put: Receives the frames; may raise.
     """
 
     def __init__(
@@ -111,16 +111,16 @@ class PipelineRun:
         self._states = States(model.folder, request)
         self._decoded: list[Pass] = []
         self._frames: list[Pixels] = []
-        """Held back: of clips with sound, and the first ones, which the preview learns from."""
+        """Frames kept until the end of clips with sound, or until the preview map is fitted."""
         self._seen = 0
         self._made = 0
-        """Frames that were decoded."""
+        """Number of decoded frames."""
         self._shortened = False
         self._stages = ExitStack()
         self._stage: ExitStack | None = None
 
     def make(self, plan: Plan) -> None:
-        """Make the clip, and leave everything as it was before, whatever happens."""
+        """Render the clip; the pipeline's state is restored afterwards, also after errors."""
         model, pipeline = self._model, self._pipeline
         self._check()
         plan = model.placer.apply(pipeline, plan)
@@ -140,12 +140,12 @@ class PipelineRun:
 
     @contextmanager
     def _set_up(self, plan: Plan) -> Iterator[dict[str, Any]]:
-        """Attach everything that watches the call; yields its arguments."""
+        """Install all hooks for the call; yields its keyword arguments."""
         model, pipeline, request = self._model, self._pipeline, self._request
         family = model.folder.family
         with ExitStack() as stack:
             enter = stack.enter_context
-            if not self._streams_layers:  # there it would break up the blocks
+            if not self._streams_layers:  # offloading hooks would split the compiled blocks
                 enter(model.compiler.over(denoisers(pipeline)))
             if request.cache and family.caches:
                 enter(cached(denoisers(pipeline)))
@@ -171,7 +171,7 @@ class PipelineRun:
             yield build_call(pipeline, family, request) | watching
 
     def _enter(self, name: str) -> None:
-        """Begin to measure a stage, and end the one before."""
+        """End the measurement of the current stage and start that of the next."""
         self._stages.close()
         if self._hooks.stage is not None:
             self._stages.enter_context(self._hooks.stage(name))
@@ -216,11 +216,11 @@ class PipelineRun:
         self._put(Piece(frames=frames, shortened=self._shortened))
 
     def _learn(self, frames: Pixels) -> None:
-        """Keep the first frames until there are enough to fit the preview to."""
+        """Collect the first frames until there are enough to fit the preview map."""
         preview = self._model.preview
         wanted = min(preview.frames_to_learn, self._request.frames)
         if not wanted or (self._request.begins_with_frames and self._model.folder.makes_from_text):
-            return  # where both are the same weights, given frames may not be in the latents
+            return  # with shared weights, reference frames may be missing from the latents
         self._frames.append(frames)
         if sum(map(len, self._frames)) >= wanted:
             preview.learn(self._states.last(), np.concatenate(self._frames)[:wanted])
@@ -249,7 +249,7 @@ class PipelineRun:
 
 
 def _other_frames() -> FolderError:
-    """Return the error for a decoder whose frames are not those that were asked for."""
+    """Return the error for decoded frames of another number or size than requested."""
     return FolderError("folder.unreadable", file="vae/config.json")
 
 
@@ -263,19 +263,19 @@ def decode_again(
     check: Check,
     put: Callable[[Piece], None],
 ) -> None:
-    """Hand on the frames of a kept clip, each once.
+    """Decode a kept clip and pass its frames on, each once.
 
     Args:
-        model: What its calls share.
-        pipeline: Whose decoder made them.
-        passes: Of the clip.
-        plan: How to save memory.
-        hooks: What it reports to.
-        check: Raises to stop it.
-        put: Takes the frames; may raise.
+        model: Resources of the model.
+        pipeline: Pipeline with the decoder.
+        passes: Decoder inputs of the clip.
+        plan: The memory plan.
+        hooks: Callbacks.
+        check: Raises to stop decoding.
+        put: Receives the frames; may raise.
 
     Raises:
-        EngineError: `latents.unreadable`: they are another model's.
+        EngineError: `latents.unreadable`: the latents are another model's.
     """
     vae, device = pipeline.vae, model.placer.device
     plan = model.placer.apply(pipeline, plan)
@@ -305,7 +305,7 @@ def decode_again(
 
 
 def clean_up(pipeline: Any, device: torch.device) -> None:
-    """Do what a pipeline does at its end only: drop caches, send networks back."""
+    """Free caches and move networks back, as a pipeline does at the end of a successful call."""
     pipeline.maybe_free_model_hooks()
     if hasattr(pipeline.vae, "clear_cache"):
         pipeline.vae.clear_cache()

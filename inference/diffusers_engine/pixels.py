@@ -1,4 +1,4 @@
-"""Pixels from decoders: uint8 in slices, and Wan's frames as they come."""
+"""Decoded pixels: conversion to uint8 in slices, and streaming of Wan's frames."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 SLICE_FRAMES = 16
-"""Frames that are turned into uint8 at a time: 720p x 121 in float32 would be 1.3 GB."""
+"""Frames converted to uint8 at a time; 121 frames of 720p in float32 would take 1.3 GB."""
 
 OnFrames = Callable[["npt.NDArray[np.uint8]"], None]
-"""Takes finished frames: uint8 [frames, height, width, 3]; may raise."""
+"""Receives finished frames: uint8 [frames, height, width, 3]; may raise."""
 
 
 def slices(video: Tensor) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield the frames of decoded pixels [1, 3, frames, height, width] in -1..1.
+    """Yield decoded pixels [1, 3, frames, height, width] in -1..1 as uint8, in slices of frames.
 
     Raises:
         EngineError: `worker.not_finite`.
@@ -36,7 +36,7 @@ def slices(video: Tensor) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def to_uint8(piece: Tensor) -> npt.NDArray[np.uint8]:
-    """Return pixels [3, frames, height, width] in -1..1 as uint8 [frames, height, width, 3].
+    """Convert pixels [3, frames, height, width] in -1..1 to uint8 [frames, height, width, 3].
 
     Raises:
         EngineError: `worker.not_finite`.
@@ -58,14 +58,14 @@ def decoding(
     before: Callable[[], None],
     after: Callable[[Pass], None] = lambda _pass: None,
 ) -> Iterator[None]:
-    """Take the frames where they leave the decoder, and give the pipeline one frame for the rest.
+    """Intercept decoded frames; the pipeline gets one frame, so that it cannot copy all of them.
 
     Args:
         vae: The network with `decode`.
-        streams: Whether it decodes latent frame by latent frame, each final.
-        on_frames: Takes them.
-        before: Called before each call of the decoder; may raise.
-        after: Called with what went into one.
+        streams: Whether it decodes one latent frame at a time, each final.
+        on_frames: Receives the frames.
+        before: Called before each decoder call; may raise.
+        after: Called after each decoder call with its inputs.
     """
     decode = vae.decode
 
@@ -105,7 +105,7 @@ def _kept(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def _as_they_come(vae: Any, on_frames: OnFrames) -> Iterator[list[int]]:
-    """Hand on each output of the decoder of a Wan VAE; the list counts them."""
+    """Pass on each output of a Wan VAE's decoder; yields a list with their numbers of frames."""
     unpatchify: Callable[[Tensor, int], Tensor] = autoencoder_kl_wan.unpatchify
     came: list[int] = []
     size = vae.config.patch_size

@@ -1,4 +1,4 @@
-"""Placement of a pipeline's networks on host and device, after a plan."""
+"""Placement of a pipeline's networks on host and device, according to a memory plan."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _CPU = torch.device("cpu")
 
 
 class Placer:
-    """Moves networks between host and device; streaming and eight bits cannot be undone.
+    """Moves networks between host and device; group offloading and FP8 cannot be undone.
 
     Args:
-        device: Where to compute.
+        device: Device to compute on.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.plan: Plan | None = None
-        """The one in force; None before the first."""
+        """The current plan; None before the first."""
         self.complete = False
-        """Whether a whole forward was made since layers stream: the first one learns their order,
-        and must not be broken off."""
+        """Whether a forward pass was completed in group offloading. The first one records the order
+        of layers and must not be interrupted."""
         self._offloaded: Any = None
 
     def lowest(self, plan: Plan) -> Plan:
-        """Return a plan, or what of the one in force cannot be undone."""
+        """Return a plan, changed to include what cannot be undone of the current one."""
         streaming = self.plan is not None and self.plan.placement is Placement.GROUP_OFFLOAD
         if not streaming or self.plan is None:
             return plan
@@ -44,7 +44,7 @@ class Placer:
         )
 
     def apply(self, pipeline: Any, plan: Plan) -> Plan:
-        """Place the networks of a pipeline; return the plan that is in force."""
+        """Place the networks of a pipeline; returns the plan that was applied."""
         plan = self.lowest(plan)
         self._undo_offload(plan, pipeline)
         match plan.placement:
@@ -68,7 +68,7 @@ class Placer:
         return plan
 
     def encode(self, pipeline: Any, encoding: Callable[[], Any]) -> Any:
-        """Run an encoding of a prompt with the text encoders in place."""
+        """Encode a prompt, with the text encoders moved to the device for it."""
         if self.plan is None or self.plan.placement is not Placement.TEXT_AWAY:
             return encoding()
         _move(text_encoders(pipeline), self.device)
@@ -78,7 +78,7 @@ class Placer:
             self.text_away(pipeline)
 
     def text_away(self, pipeline: Any) -> None:
-        """Send the text encoders to the host."""
+        """Move the text encoders to the host."""
         _move(text_encoders(pipeline), _CPU)
 
     def _undo_offload(self, plan: Plan, pipeline: Any) -> None:
@@ -87,11 +87,11 @@ class Placer:
         if plan.placement is Placement.MODEL_OFFLOAD and self._offloaded is pipeline:
             return
         self._offloaded.remove_all_hooks()
-        self._offloaded._all_hooks = []  # noqa: SLF001 - it would put them back at the end of a call
+        self._offloaded._all_hooks = []  # noqa: SLF001 - else reinstalled at the end of a call
         self._offloaded = None
 
     def _stream(self, pipeline: Any, plan: Plan) -> None:
-        """Let layers come one by one; on top of eight bits, in that order."""
+        """Install group offloading, after FP8 storage if the plan has both."""
         begun = self.plan is not None and self.plan.placement is Placement.GROUP_OFFLOAD
         if plan.fp8 and not (self.plan is not None and self.plan.fp8):
             for denoiser in denoisers(pipeline):
@@ -111,7 +111,7 @@ class Placer:
                 offload_device=_CPU,
                 offload_type="leaf_level",
                 use_stream=on_card,
-                low_cpu_mem_usage=on_card,  # otherwise all weights are copied to pinned memory
+                low_cpu_mem_usage=on_card,  # False copies all weights to pinned memory
             )
         self.complete = not on_card
 

@@ -1,4 +1,4 @@
-"""Cache of encoded prompts: the next clip of the same prompt does not need the text encoder."""
+"""Cache of encoded prompts, so that the same prompt needs the text encoder only once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 MOST_BYTES = 1_000_000_000
-"""Of remembered embeddings, in host memory. One prompt of LTX-2 takes up to 400 MB."""
+"""Limit of cached embeddings, in host memory. One prompt of LTX-2 takes up to 400 MB."""
 
 Wrapped = Callable[[Callable[[], Any]], Any]
-"""Runs an encoding, such as with the text encoder brought to the device first."""
+"""Runs an encoding, for example with the text encoder moved to the device."""
 
 
 class PromptMemory:
-    """Remembers what prompts were encoded to, the latest used ones, up to `most` bytes."""
+    """LRU cache of encoded prompts, up to `most` bytes."""
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
@@ -27,11 +27,11 @@ class PromptMemory:
 
     @contextmanager
     def over(self, pipeline: Any, wrapped: Wrapped) -> Iterator[None]:
-        """Answer a pipeline's `encode_prompt` from memory where possible.
+        """Patch a pipeline's `encode_prompt` to use the cache.
 
         Args:
-            pipeline: Calls it as `self.encode_prompt`.
-            wrapped: Runs an encoding that is not remembered.
+            pipeline: The pipeline.
+            wrapped: Runs an encoding that is not cached.
         """
         encode = pipeline.encode_prompt
         device: torch.device = pipeline._execution_device  # noqa: SLF001 - as the pipeline itself does
@@ -53,7 +53,7 @@ class PromptMemory:
             del pipeline.encode_prompt
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._known.clear()
         self._bytes = 0
 
@@ -71,7 +71,7 @@ class PromptMemory:
         kept = _moved(value, torch.device("cpu"))
         size = _size(kept)
         if size > self._most or not _is_finite(kept):
-            return  # what a broken device made would break each later clip of the prompt
+            return  # a broken device's result would break every later clip of the prompt
         self._known[key] = kept, size
         self._bytes += size
         while self._bytes > self._most:
@@ -80,7 +80,7 @@ class PromptMemory:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
-    """Return embeddings on a device, copied: a pipeline may write into what it gets."""
+    """Return a copy of embeddings on a device; pipelines may change their arguments in place."""
     if isinstance(value, Tensor):
         return value.detach().to(device, copy=True)
     if isinstance(value, tuple | list):
@@ -101,7 +101,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def text_encoders(pipeline: Any) -> list[nn.Module]:
-    """Return the networks that only encode text."""
+    """Return a pipeline's text encoders."""
     return [
         part
         for name, part in pipeline.components.items()
@@ -110,12 +110,12 @@ def text_encoders(pipeline: Any) -> list[nn.Module]:
 
 
 def is_too_long(pipeline: Any, prompt: str, limit: int | None) -> bool:
-    """Return whether the text encoder reads only the beginning of a prompt.
+    """Return whether a prompt exceeds the token limit of the text encoder.
 
     Args:
-        pipeline: With its tokenizer.
-        prompt: The words.
-        limit: Tokens that it reads; None where it is unknown.
+        pipeline: Pipeline with a tokenizer.
+        prompt: The prompt.
+        limit: Most tokens; None if unknown.
     """
     tokenizer = getattr(pipeline, "tokenizer", None)
     if tokenizer is None or limit is None:

@@ -1,4 +1,4 @@
-"""Sound of clips: read from a pipeline's result, and joined where a clip goes on from another."""
+"""Sound of clips: read from a pipeline's result, and cross-faded where a clip is extended."""
 
 from __future__ import annotations
 
@@ -42,16 +42,15 @@ def read_waveform(pipeline: Any, audio: Any) -> Waveform | None:
 def join_sound(
     before: Waveform | None, after: Waveform | None, *, until: float, overlap: float
 ) -> Waveform | None:
-    """Return the sound of a clip and of the pass that goes on from it.
+    """Join the sound of a clip and of the next pass, with a cross-fade where they overlap.
 
-    Both sound while they overlap: the first fades out, the second in. Where one of them has no
-    sound there is silence.
+    A missing sound is silence.
 
     Args:
-        before: Of the clip so far.
-        after: Of the pass, from its very first frame on.
-        until: Seconds of the clip so far.
-        overlap: Seconds at its end that the pass begins with.
+        before: Sound of the clip so far.
+        after: Sound of the pass, from its first frame, including repeated frames.
+        until: Length of the clip so far, in seconds.
+        overlap: Length of the repeated frames, in seconds.
     """
     known = after or before
     if known is None:
@@ -74,7 +73,7 @@ def join_sound(
 def _fitted(
     sound: Waveform | None, rate: int, channels: int, samples: int
 ) -> npt.NDArray[np.float32]:
-    """Return so many samples, cut or followed by silence; sound of another kind counts as none."""
+    """Cut or pad a sound to a number of samples; another rate or channel count gives silence."""
     found = np.zeros((channels, samples), np.float32)
     if sound is not None and sound.rate == rate and len(sound.samples) == channels:
         known = sound.samples[:, :samples]

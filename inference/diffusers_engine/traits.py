@@ -1,4 +1,4 @@
-"""Traits of model families and of presets, as frozen data without torch."""
+"""Traits of model families and presets, as frozen data. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Layout(StrEnum):
-    """Order of the axes of a pipeline's latents while it samples."""
+    """Axis order of a pipeline's latents during sampling."""
 
     CHANNELS_FIRST = "batch, channels, frames, height, width"
     FRAMES_FIRST = "batch, frames, channels, height, width"
@@ -20,7 +20,7 @@ class Layout(StrEnum):
 
 
 class Images(StrEnum):
-    """How a pipeline takes given frames."""
+    """How a pipeline takes reference frames."""
 
     ARGUMENTS = "image, last_image"
     CONDITIONS = "conditions"
@@ -28,23 +28,23 @@ class Images(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widths:
-    """Widths that decide how much memory is needed beside the weights."""
+    """Widths that determine the memory needed besides weights."""
 
     hidden: int
-    """Of the transformer."""
+    """Hidden size of the transformer."""
     tokens_per_pixel: float
-    """Of the transformer, per pixel of a latent frame: 1 / (VAE's factor x patch)^2."""
+    """Transformer tokens per pixel of a latent frame: 1 / (VAE factor x patch size)^2."""
     decoder: int
     """Channels of the VAE's decoder per pixel of the clip."""
     frames_at_once: int | None = None
-    """Frames that the VAE decodes at a time; None: all."""
+    """Frames that the VAE decodes at a time; None is all."""
     batched: bool = False
-    """Whether both branches of the guidance are evaluated in one batch."""
+    """Whether both guidance branches are evaluated in one batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channels:
-    """Channels that a transformer takes in, from those of the latents."""
+    """Input channels of a transformer: `times` x the latents' channels `+ plus`."""
 
     times: int = 1
     plus: int = 0
@@ -52,7 +52,7 @@ class Channels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A model family: which pipeline classes it has, and how they are called."""
+    """A model family: its pipeline classes, and how to call them."""
 
     name: str
     text: str | None
@@ -66,58 +66,58 @@ class Family:
     ends: str | None = None
     """Pipeline class for clips between a first and a last frame."""
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """Parts that a pipeline class cannot do without, beside those that all have."""
+    """Parts that a pipeline class requires, besides those of all classes."""
     channels: Mapping[str, Channels] = field(default_factory=lambda: MappingProxyType({}))
-    """What a transformer takes in, by pipeline class."""
+    """Input channels of the transformer, by pipeline class."""
     text_width: str | None = None
-    """Member of the transformer's config that is the width of its text encoder."""
+    """Key of the transformer's config with the width of the text encoder."""
     schedulers: tuple[str, ...] = ("FlowMatch",)
-    """How names of classes begin that are schedulers for it, beside those told to do flow."""
+    """Name prefixes of supported scheduler classes, besides those configured for flow matching."""
     ends_scheduler: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Settings of the scheduler that `ends` needs, where checkpoints may have others."""
+    """Scheduler settings that `ends` requires, which replace the checkpoint's."""
     shared: bool = False
-    """Whether all classes run on the same weights."""
+    """Whether all pipeline classes use the same weights."""
     shared_if: str | None = None
-    """The config setting that says that a checkpoint serves all classes, if not all do."""
+    """Config key that is true if a checkpoint serves all pipeline classes."""
     given: Images = Images.ARGUMENTS
     layout: Layout = Layout.CHANNELS_FIRST
     multiple: int = 16
-    """Sides of a clip are multiples of it."""
+    """Width and height are multiples of it."""
     pixels_per_latent: int = 8
     frames_per_latent: int = 4
-    """The first latent frame is one frame, each other one so many."""
+    """Frames per latent frame, but for the first, which is one frame."""
     latents_at_once: int = 1
-    """How many latent frames after the first its VAE decodes together: no fewer."""
+    """Latent frames after the first that the VAE decodes together; also the fewest it can."""
     lead_frames: int = 1
-    """Frames at the end of a clip that the next pass begins with, where it takes images at all."""
+    """Frames that the next pass repeats from the end of a clip, if the model takes images."""
     stills: bool = True
-    """Whether a clip of one frame is an image worth having."""
+    """Whether the model makes usable images (clips of one frame)."""
     least_steps: int = 1
     sound: bool = False
     streams: bool = False
-    """Whether its VAE decodes latent frame by latent frame, each final at once."""
+    """Whether the VAE decodes one latent frame at a time, each final."""
     caches: bool = False
-    """Whether FirstBlockCache knows its blocks and its pipelines say which branch they are in."""
+    """Whether diffusers' FirstBlockCache supports its blocks and pipelines."""
     fp32_vae: bool = False
-    """Whether its VAE loses quality in bfloat16."""
+    """Whether the VAE needs fp32, because it loses quality in bfloat16."""
     call: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Arguments of every call beside those of the request."""
+    """Arguments of every call, besides those of the request."""
     compiles: bool = False
-    """Whether its transformer names the blocks that can be compiled one by one."""
+    """Whether the transformer's class lists blocks to compile one by one."""
     gguf: bool = False
-    """Whether its transformer can be read from a GGUF file."""
+    """Whether the transformer can be read from a GGUF file."""
     references: bool = False
-    """Whether clips can be made after reference images, which need not be frames of them."""
+    """Whether clips can follow reference images that are not frames of them."""
     widths: Widths
 
     @property
     def length_step(self) -> int:
-        """Lengths are a multiple of it plus one."""
+        """Step of legal lengths, which are a multiple of it plus one."""
         return self.frames_per_latent * self.latents_at_once
 
     @property
     def classes(self) -> frozenset[str]:
-        """Names of its pipeline classes."""
+        """Names of the family's pipeline classes."""
         return frozenset(name for name in (self.text, self.image, self.ends) if name is not None)
 
 
@@ -127,54 +127,54 @@ class Repository:
 
     source: str
     revision: str | None = None
-    """Commit or tag; None: the newest."""
+    """Commit or tag; None is the newest."""
     size_bytes: int
-    """Of what is downloaded, about."""
+    """Approximate download size."""
     gated: bool = False
     """Whether its terms must be accepted on the hub first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
-    """Weights that make a model need few steps, for one transformer."""
+    """A LoRA of one transformer for sampling in few steps."""
 
     source: str
     file: str
     transformer: str
-    """Name of the part that they change."""
+    """Name of the part that it changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Few:
-    """Sampling in few steps, with weights of its own; a switch in the config."""
+    """Settings for sampling in few steps with LoRAs, enabled by `few` in the config."""
 
     loras: Mapping[str, tuple[Lora, ...]]
-    """By the source of the repository that they belong to."""
+    """LoRAs by the source of the repository that they are for."""
     steps: int
     guidance: float
     shift: float
     scheduler: Mapping[str, Any]
-    """Settings of the scheduler that differ from the checkpoint's."""
+    """Scheduler settings that replace the checkpoint's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Legal lengths: `step` x n + 1 frames up to `most`."""
+    """Legal lengths in frames: `step` x n + 1, up to `most`."""
 
     step: int
     most: int
     usual: int
-    """The default."""
+    """Default length."""
 
     def nearest(self, frames: int) -> tuple[int, ...]:
-        """Return the legal lengths around an illegal one, or the one itself."""
+        """Return the legal lengths next to an illegal one, or a legal length itself."""
         if self.legal(frames):
             return (frames,)
         below = min(max((frames - 1) // self.step, 0) * self.step + 1, self.longest)
         return tuple(dict.fromkeys((below, min(below + self.step, self.longest))))
 
     def legal(self, frames: int) -> bool:
-        """Return whether the model makes clips of this length."""
+        """Return whether a length is legal."""
         return 1 <= frames <= self.most and (frames - 1) % self.step == 0
 
     @property
@@ -185,42 +185,43 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A model as it is served: a family, weights, and what the checkpoint does not say."""
+    """A supported model: its family, weights, and settings that its checkpoint does not hold."""
 
     name: str
     title: str
     family: Family
     repositories: Mapping[str, Repository]
-    """By what a clip is made from: "text", "image"; "any" where one serves both."""
+    """Repositories by the input of clips: "text" and "image", or "any" for both."""
     licence: str
-    """One line: licence, and where or for whom it does not hold."""
+    """One line with the licence and its exclusions."""
     fps: int
     sizes: Mapping[tuple[str, str], tuple[int, int]]
     """Width and height by resolution ("480p") and aspect ("16:9")."""
     lengths: Lengths
     steps: int
     sigmas: tuple[float, ...] | None = None
-    """Noise levels of a distilled model, which replace the number of steps."""
+    """Noise levels of a distilled model, in place of a number of steps."""
     guidance: float
     guidance_low: float | None = None
-    """Of the second transformer, for low noise."""
+    """Guidance scale of the second transformer, for low noise."""
     guidance_image: float | None = None
-    """Of clips from an image, where it is another."""
+    """Guidance scale of clips from an image, if different."""
     negative: str | None = None
-    """The model's own negative prompt; None where negative prompts do nothing."""
+    """The model's default negative prompt; None if negative prompts have no effect."""
     shift: float | None = None
-    """Flow shift of the scheduler, where the checkpoint has another."""
+    """Flow shift of the scheduler, if different from the checkpoint's."""
     shift_image: float | None = None
-    """The same for clips from an image, where it is another."""
+    """Flow shift for clips from an image, if different."""
     few: Few | None = None
     advice: str
-    """What the prompt assistant is told."""
+    """Instructions for the prompt assistant."""
     parameters: Mapping[str, float]
-    """Billions of numbers by part; what the memory plan counts with until the weights are there."""
+    """Billions of parameters by part, for the memory plan before weights are downloaded."""
     widths: Widths | None = None
-    """Where they are not those of the family."""
+    """Widths, if different from the family's."""
     petaflops: float
-    """Of one forward at the largest size and the usual length, for a first guess of the time."""
+    """Operations of one evaluation (10^15) at the largest size and default length, for time
+    estimates until it is measured."""
 
     def in_few_steps(self, few: Few) -> Preset:
         """Return the preset with the weights for few steps."""

@@ -1,4 +1,4 @@
-"""Hooks on a pipeline: progress at every step, and checks for cancellation inside one."""
+"""Hooks on pipelines: progress at every step, cancellation within steps, and caching."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ OnStep = Callable[[int, int], None]
 """Called as (steps done, steps in all) after each step; may raise."""
 
 Check = Callable[[], None]
-"""Raises when the render is to stop."""
+"""Raises if the render must stop."""
 
 CACHE_THRESHOLD = 0.08
-"""Change of the first block's output, relative, below which the others are left out; 0.05 to 0.2 is
-advised."""
+"""Relative change of the first block's output below which the other blocks are skipped. The
+documentation of FirstBlockCache in diffusers advises 0.05 to 0.2."""
 
 DENOISERS = ("transformer", "transformer_2")
 
 
 class _Bar:
-    """What a pipeline gets for its progress bar."""
+    """Progress bar of a pipeline that calls `on_step`."""
 
     def __init__(self, total: int, on_step: OnStep) -> None:
         self.total = total
@@ -43,7 +43,7 @@ class _Bar:
 
 @contextmanager
 def steps_reported(pipeline: Any, on_step: OnStep) -> Iterator[None]:
-    """Report the steps of any pipeline: all open a progress bar, not all have a callback."""
+    """Report the steps of a pipeline through its progress bar; not all pipelines have callbacks."""
 
     def bar(iterable: Any = None, total: int | None = None) -> _Bar:
         return _Bar(total if total is not None else len(iterable), on_step)
@@ -57,7 +57,7 @@ def steps_reported(pipeline: Any, on_step: OnStep) -> Iterator[None]:
 
 @contextmanager
 def stoppable(modules: list[nn.Module], check: Check) -> Iterator[None]:
-    """Check before every block of the modules: a step of a large model can take a minute."""
+    """Call `check` before every block, because a step of a large model can take a minute."""
     with ExitStack() as stack:
         for module in modules:
             for block in (module, *blocks(module)):
@@ -68,7 +68,7 @@ def stoppable(modules: list[nn.Module], check: Check) -> Iterator[None]:
 
 @contextmanager
 def counted(modules: list[nn.Module], count: Callable[[int], None]) -> Iterator[None]:
-    """Count the evaluations of the modules: called with the size of the batch."""
+    """Call `count` with the batch size of every evaluation of the modules."""
 
     def before(_module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         given = options.get("hidden_states", args[0] if args else None)
@@ -82,7 +82,7 @@ def counted(modules: list[nn.Module], count: Callable[[int], None]) -> Iterator[
 
 @contextmanager
 def cached(modules: list[nn.Module]) -> Iterator[None]:
-    """Leave out the rest of an evaluation whose first block gave nearly the same as before."""
+    """Enable FirstBlockCache, which skips other blocks if the first one's output hardly changed."""
     caching: list[Any] = [*modules]
     config: Any = FirstBlockCacheConfig
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def cached(modules: list[nn.Module]) -> Iterator[None]:
 
 
 def blocks(module: nn.Module) -> list[nn.Module]:
-    """Return the repeated blocks of a network: the members of its outermost lists."""
+    """Return the repeated blocks of a network: the members of its outermost module lists."""
     found: list[nn.Module] = []
     for child in module.children():
         found.extend(child.children() if isinstance(child, nn.ModuleList) else blocks(child))
@@ -106,6 +106,6 @@ def networks(pipeline: Any) -> list[nn.Module]:
 
 
 def denoisers(pipeline: Any) -> list[nn.Module]:
-    """Return the networks that take the steps."""
+    """Return the transformers of a pipeline, which denoise."""
     parts = (getattr(pipeline, name, None) for name in DENOISERS)
     return [part for part in parts if part is not None]

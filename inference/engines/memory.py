@@ -281,7 +281,7 @@ def _on(device: Device, footprint: Footprint) -> Footprint:
 def _too_large(
     spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
 ) -> UserError:
-    """Return the error with the missing memory and the nearest clip that fits, shorter or smaller."""
+    """Return the error with the missing memory and the nearest clip (shorter, smaller) to fit."""
     shape = ClipShape.of(spec, capabilities)
     if device.is_cpu:
         return _no_card(spec, capabilities, footprint, device)

@@ -1,4 +1,4 @@
-"""Families by pipeline class, and presets by name."""
+"""Registries of model families by pipeline class, and of presets by name."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ _BY_CLASS = {name: family for family in FAMILIES for name in family.classes}
 
 
 def family_of(pipeline_class: str) -> Family | None:
-    """Return the family of a pipeline class, or None for one that is not served."""
+    """Return the family of a pipeline class, or None if it is not supported."""
     return _BY_CLASS.get(pipeline_class)

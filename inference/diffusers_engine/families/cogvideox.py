@@ -1,4 +1,4 @@
-"""CogVideoX, by path only."""
+"""CogVideoX (arXiv:2408.06072), by path only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAMILY = Family(
     schedulers=("CogVideoX",),
     layout=Layout.FRAMES_FIRST,
     multiple=16,
-    latents_at_once=2,  # 5 frames would come out as 8
+    latents_at_once=2,  # a clip of 5 frames would decode to 8
     caches=True,
     widths=Widths(
         hidden=3072, tokens_per_pixel=1 / 256, decoder=128, frames_at_once=8, batched=True

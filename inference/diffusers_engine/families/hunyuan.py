@@ -1,4 +1,4 @@
-"""HunyuanVideo-1.5, by path only: its licence leaves out the EU, the UK and South Korea."""
+"""HunyuanVideo-1.5, by path only: its licence excludes the EU, the UK and South Korea."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kandinsky 6: pictures and sound from one transformer, text and image in one pipeline class."""
+"""Kandinsky 6: video and sound from one transformer; one pipeline class for text and images."""
 
 from __future__ import annotations
 

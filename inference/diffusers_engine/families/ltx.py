@@ -1,4 +1,4 @@
-"""LTX-Video 0.9 and LTX-2 to 2.5 of Lightricks."""
+"""LTX-Video 0.9 (arXiv:2501.00103) and LTX-2 to 2.5 of Lightricks."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ VIDEO = Family(
     multiple=32,
     pixels_per_latent=32,
     frames_per_latent=8,
-    lead_frames=9,  # two latent frames: the pass sees how things move
-    least_steps=2,  # its schedule ends at a set level of noise, which a single step divides by zero
+    lead_frames=9,  # two latent frames, which show the motion
+    least_steps=2,  # with one step, the fixed last noise level leads to a division by zero
     # Without these, clips of 0.9.1 and later look worse than in the original.
     call=MappingProxyType({"decode_timestep": 0.05, "image_cond_noise_scale": 0.025}),
     caches=True,
@@ -59,8 +59,8 @@ LTX2 = Family(
     multiple=32,
     pixels_per_latent=32,
     frames_per_latent=8,
-    lead_frames=9,  # two latent frames: the pass sees how things move
-    least_steps=2,  # its schedule ends at a set level of noise, which a single step divides by zero
+    lead_frames=9,  # two latent frames, which show the motion
+    least_steps=2,  # with one step, the fixed last noise level leads to a division by zero
     sound=True,
     compiles=True,
     gguf=True,

@@ -1,4 +1,4 @@
-"""Mochi, by path only."""
+"""Mochi of Genmo, by path only."""
 
 from __future__ import annotations
 

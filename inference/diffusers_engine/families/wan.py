@@ -1,7 +1,7 @@
-"""Wan 2.1 and 2.2.
+"""Wan 2.1 and 2.2 (arXiv:2503.20314).
 
-What the checkpoints do not say is from Wan's own repositories: flow shift and guidance per model,
-the negative prompt, the VAE in fp32.
+Settings that checkpoints do not hold are from Wan's repositories, https://github.com/Wan-Video:
+flow shift and guidance per model, the negative prompt, the VAE in fp32.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ FAMILY = Family(
     channels=MappingProxyType(
         {
             "WanPipeline": Channels(),
-            "WanImageToVideoPipeline": Channels(times=2, plus=4),  # noise, picture and its mask
+            "WanImageToVideoPipeline": Channels(times=2, plus=4),  # noise, picture and mask
         }
     ),
     text_width="text_dim",
-    shared_if="expand_timesteps",  # TI2V-5B, whose single checkpoint makes both
+    shared_if="expand_timesteps",  # TI2V-5B, one checkpoint for text and images
     multiple=16,
     streams=True,
     fp32_vae=True,
@@ -57,7 +57,7 @@ VACE = replace(
     gguf=False,
     references=True,
 )
-"""VACE (Jiang et al. 2025): after reference images; its given frames and masks are not used."""
+"""VACE (arXiv:2503.07598), for reference images only; its frames and masks are not used."""
 
 _NEGATIVE = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，"
@@ -114,7 +114,7 @@ _T2V, _I2V = "Wan-AI/Wan2.2-T2V-A14B-Diffusers", "Wan-AI/Wan2.2-I2V-A14B-Diffuse
 
 
 def _pair(folder: str) -> tuple[Lora, Lora]:
-    """Return the LoRAs of the two experts: each has one of its own."""
+    """Return the LoRAs of both transformers, for high and low noise."""
     return (
         Lora(
             source=_LIGHTNING,
@@ -163,7 +163,7 @@ WAN_14B = Preset(
         steps=4,
         guidance=1.0,
         shift=5.0,
-        # The times that they were trained on (1000, 937.5, 833.3, 625), in plain Euler steps.
+        # The timesteps of their training (1000, 937.5, 833.3, 625), in Euler steps.
         scheduler=MappingProxyType({"solver_order": 1, "disable_corrector": [0, 1, 2, 3]}),
     ),
     advice=_ADVICE,

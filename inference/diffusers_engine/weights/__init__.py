@@ -1,1 +1,1 @@
-"""Weights on disk: folders in Diffusers layout, their headers, their parts, LoRAs and downloads."""
+"""Weights on disk: folders in Diffusers layout, file headers, parts, LoRAs and downloads."""

@@ -1,7 +1,7 @@
-"""Folders in Diffusers layout, as far as their files tell without torch.
+"""Folders in Diffusers layout, described without torch.
 
-A folder has `model_index.json`, which names the pipeline class and its parts, and a folder for each
-part with a config and, for networks, weights in safetensors files.
+`model_index.json` names the pipeline class and its parts; each part has a folder with a config and,
+for networks, weights in safetensors files.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Part:
     class_name: str
     path: Path
     files: tuple[Path, ...]
-    """With its weights; none for parts that are no networks."""
+    """Weight files; none for parts that are not networks."""
 
     @property
     def is_network(self) -> bool:
@@ -53,18 +53,18 @@ class Part:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether its weights come from a GGUF file."""
+        """Whether the weights come from a GGUF file."""
         return any(file.suffix == GGUF for file in self.files)
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """Its config; empty for parts without one."""
+        """The part's config; empty without one."""
         path = self.path / "config.json"
         return read_json(path) if path.is_file() else {}
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:
-        """Its tensors, from the headers of its files.
+        """The part's tensors, read from the headers of its files.
 
         Raises:
             FolderError: `folder.truncated` or `folder.no_permission`.
@@ -84,24 +84,24 @@ class Part:
 
     @cached_property
     def numbers(self) -> int:
-        """How many numbers its weights have."""
+        """Number of parameters."""
         return sum(tensor.numbers for tensor in self.tensors.values())
 
     @cached_property
     def size_bytes(self) -> int:
-        """Size of its weight files."""
+        """Size of the weight files."""
         return sum(file.stat().st_size for file in self.files)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that holds a video pipeline, all of it."""
+    """A folder with a complete video pipeline."""
 
     path: Path
     pipeline_class: str
     family: Family
     parts: Mapping[str, Part]
-    """Those that are there, by name."""
+    """Parts by name, without those that are null in the index."""
     settings: Mapping[str, Any]
     """Config values of the pipeline itself, such as `boundary_ratio`."""
 
@@ -114,7 +114,7 @@ class Folder:
 
     @property
     def serves_all(self) -> bool:
-        """Whether it is the one of its family that makes clips from words and images: TI2V-5B."""
+        """Whether it makes clips from text and images, unlike the rest of its family: TI2V-5B."""
         shared_if = self.family.shared_if
         return shared_if is not None and bool(self.settings.get(shared_if))
 
@@ -130,27 +130,27 @@ class Folder:
 
     @property
     def takes_last(self) -> bool:
-        """Whether a clip can end with a given frame.
+        """Whether it supports a last frame.
 
-        Wan's TI2V-5B ignores it. Of Wan 2.1, whose transformers look at pictures through an encoder
-        of their own, only FLF2V has room for two.
+        Wan's TI2V-5B ignores one. Of Wan 2.1, whose transformers have an image encoder, only FLF2V
+        takes two pictures.
         """
         one_picture = self.looks_at_pictures and not self.needs_last
         return self.family.ends in self.classes and not self.serves_all and not one_picture
 
     @property
     def needs_last(self) -> bool:
-        """Whether no clip can do without a last frame: Wan 2.1 FLF2V."""
+        """Whether it requires a last frame: Wan 2.1 FLF2V."""
         return self.looks_at_pictures and self._transformer.get("pos_embed_seq_len") is not None
 
     @property
     def later_cog(self) -> bool:
-        """Whether it is CogVideoX-1.5, which has patches in time."""
+        """Whether it is CogVideoX-1.5, whose patches have a size in time."""
         return self.family.name == "cogvideox" and self._transformer.get("patch_size_t") is not None
 
     @property
     def looks_at_pictures(self) -> bool:
-        """Whether its transformer sees pictures through an encoder of their own: Wan 2.1."""
+        """Whether its transformer uses an image encoder: Wan 2.1."""
         return self._transformer.get("image_dim") is not None
 
     @property
@@ -166,13 +166,13 @@ class Folder:
 
     @property
     def multiple(self) -> int:
-        """Sides of clips are multiples of it."""
+        """Width and height of clips are multiples of it."""
         own = self.pixels_per_latent != self.family.pixels_per_latent
         return 2 * self.pixels_per_latent if own else self.family.multiple
 
     @property
     def sound(self) -> bool:
-        """Whether its clips have sound."""
+        """Whether it generates sound."""
         return self.family.sound and {"audio_vae", "vocoder"} <= self.parts.keys()
 
     @property
@@ -200,7 +200,7 @@ def read_quantized(path: Path) -> Mapping[str, Tensor]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds.
+    """Read a JSON file with an object.
 
     Raises:
         FolderError: `folder.unreadable`.

@@ -1,7 +1,7 @@
-"""Headers of weight files: names, shapes and types of tensors, without torch.
+"""Headers of weight files: names, shapes and types of tensors. No torch.
 
-Safetensors: eight bytes with the length of the header (little endian), the header as JSON, the
-data.
+A safetensors file has eight bytes with the length of the header (little endian), the header as
+JSON, and the data: https://github.com/huggingface/safetensors#format.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 _LENGTH_BYTES = 8
 _MOST_BYTES = 100_000_000
-"""Of a header, as the format's own library has it."""
+"""Largest header, as in the safetensors library."""
 
 
 class HeaderError(ValueError):
-    """A file is not a whole safetensors file."""
+    """A file is not a complete safetensors or GGUF file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor in a file."""
+    """Type and shape of a tensor in a file."""
 
     dtype: str
     shape: tuple[int, ...]
 
     @property
     def numbers(self) -> int:
-        """How many numbers it has."""
+        """Number of values."""
         return math.prod(self.shape)
 
 
@@ -49,10 +49,10 @@ _ENTRIES = TypeAdapter(dict[str, _Entry])
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name.
+    """Return the tensors of a safetensors file by name.
 
     Raises:
-        HeaderError: It is no safetensors file, or its data is cut short.
+        HeaderError: It is not a safetensors file, or it is truncated.
         OSError: It cannot be read.
     """
     size = path.stat().st_size
@@ -71,8 +71,8 @@ def read_gguf(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a GGUF file by name. Needs the package gguf.
 
     Raises:
-        HeaderError: It is no GGUF file, or its data is cut short.
-        ImportError: The package is not there.
+        HeaderError: It is not a GGUF file, or it is truncated.
+        ImportError: The package gguf is not installed.
         OSError: It cannot be read.
     """
     gguf = import_module("gguf")

@@ -1,4 +1,4 @@
-"""Inspection of folders in Diffusers layout: whether a whole model is there. No torch."""
+"""Inspection of folders in Diffusers layout: checks that a model is complete. No torch."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ _WITHOUT_WEIGHTS = re.compile(
 )
 _LIBRARIES = frozenset({"diffusers", "transformers", "tokenizers"})
 _TOKENIZER = re.compile(r"(?<!ByT5)Tokenizer(Fast)?$")
-"""With a vocabulary in a file; without, one that knows no word is made, without an error."""
+"""Classes of tokenizers that need a vocabulary file; without it transformers silently creates an
+empty one."""
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 _CONFIGS = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
 
 
 def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) -> Folder:
-    """Read what a folder holds, and check that it is all there.
+    """Read the description of a folder, and check that it is complete.
 
     Args:
         path: The folder.
-        gguf: Files that hold the weights of parts instead, by part.
+        gguf: GGUF files that replace the weights of parts, by part.
 
     Raises:
-        FolderError: What is wrong with it.
+        FolderError: The folder cannot be used; see its codes.
     """
     try:
         return _inspected(path, gguf)
@@ -66,7 +67,7 @@ def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
     for key, value in index.items():
         if key.startswith("_"):
             continue
-        if not key.isidentifier():  # it names a folder, and an argument of a class
+        if not key.isidentifier():  # used as a folder name and a keyword argument
             raise FolderError("folder.unreadable", file=INDEX_NAME)
         if not isinstance(value, list):
             settings[key] = value
@@ -92,10 +93,10 @@ def _pipeline_class(path: Path, index: Mapping[str, Any]) -> tuple[str, Family]:
 
 
 def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
-    """Return a part that is there.
+    """Return a part of the folder.
 
     Raises:
-        FolderError: It is not, or not all of it; or it is code that comes with the folder.
+        FolderError: It is missing or incomplete, or its code comes with the folder.
     """
     if len(entry) != 2 or not all(isinstance(value, str) for value in entry):  # noqa: PLR2004 - library and class
         raise FolderError("folder.unreadable", file=INDEX_NAME)
@@ -118,7 +119,7 @@ def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
         raise FolderError("folder.part_missing", part=name, file=f"{name}/config.json")
     files = _weight_files(place, library) if gguf is None else (gguf,)
     part = Part(name, library, class_name, place, files)
-    _ = part.config, part.tensors  # both raise where a file is damaged
+    _ = part.config, part.tensors  # both raise if a file is damaged
     return part
 
 
@@ -127,7 +128,7 @@ def _has_vocabulary(place: Path) -> bool:
 
 
 def _of_diffusers(library: str) -> bool:
-    """Return whether a library is one of the pipeline packages of diffusers itself."""
+    """Return whether a library is a pipeline package inside diffusers."""
     spec = find_spec("diffusers")
     if spec is None or spec.origin is None or not library.isidentifier():
         return False
@@ -135,7 +136,7 @@ def _of_diffusers(library: str) -> bool:
 
 
 def _weight_files(place: Path, library: str) -> tuple[Path, ...]:
-    """Return the files with a part's weights.
+    """Return the weight files of a part.
 
     Raises:
         FolderError: `folder.part_missing`, `folder.pickle` or `folder.unreadable`.
@@ -143,7 +144,7 @@ def _weight_files(place: Path, library: str) -> tuple[Path, ...]:
     of_transformers = library == "transformers"
     stem = _TRANSFORMERS_STEM if of_transformers else _STEM
     single, index = place / f"{stem}.safetensors", place / f"{stem}.safetensors.index.json"
-    # Where both are there, transformers reads the single file, and diffusers what the index names.
+    # If both exist, transformers reads the single file, and diffusers the files of the index.
     if single.is_file() and (of_transformers or not index.is_file()):
         return (single,)
     if index.is_file():
@@ -161,12 +162,12 @@ def _shards(place: Path, index: Path) -> tuple[Path, ...]:
     """
     found = read_json(index)
     shards = found.get("weight_map")
-    # Neither library can do without the metadata.
+    # Both libraries require the metadata.
     if not (isinstance(shards, dict) and shards and isinstance(found.get("metadata"), dict)):
         raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
     names = sorted({str(shard) for shard in shards.values()})
     for name in names:
-        # A path would lead out of the folder.
+        # No paths, which could lead out of the folder.
         if Path(name).name != name or not (place / name).is_file():
             raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{name}")
     return tuple(place / name for name in names)

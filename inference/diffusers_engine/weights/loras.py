@@ -1,4 +1,4 @@
-"""LoRAs: small files that change a transformer's weights, merged when it is loaded."""
+"""LoRAs (arXiv:2106.09685): low-rank weight changes, merged into transformers while loading."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".safetensors"
 _HALVES = {"lora_A": "lora_B", "lora_down": "lora_up", "lora.down": "lora.up"}
-"""A change of low rank is the product of two: the second name belongs to the first."""
+"""Name of the second factor of a low-rank change, by that of the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoraFile:
-    """A LoRA, and how much of it is merged."""
+    """A LoRA file with its merge weight."""
 
     path: Path
     weight: float = 1.0
@@ -32,12 +32,12 @@ class LoraFile:
 def merge_loras(
     folder: Folder, parts: Mapping[str, Any], loras: Mapping[str, tuple[LoraFile, ...]]
 ) -> None:
-    """Merge LoRAs into the transformers of a model: afterwards they cost nothing.
+    """Merge LoRAs into the transformers of a model, so that they cost no time in renders.
 
     Args:
-        folder: Of the model.
-        parts: Its networks, which are changed in place.
-        loras: Files by the name of the part.
+        folder: The model's folder.
+        parts: The model's networks, which are changed in place.
+        loras: LoRAs by part.
 
     Raises:
         FolderError: `lora.unreadable`, `lora.no_part`, `lora.not_supported`, `lora.no_peft`,
@@ -56,7 +56,7 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
         raise FolderError("lora.gguf", file=file.name)
     if find_spec("peft") is None:
         raise FolderError("lora.no_peft")
-    # The pipeline knows the names that other programs write.
+    # The pipeline's loader translates the names of other programs.
     pipeline = make_pipeline(folder, parts, folder.pipeline_class)
     if not hasattr(pipeline, "load_lora_weights"):
         raise FolderError("lora.not_supported", name=folder.pipeline_class)
@@ -73,7 +73,7 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
         )
         adapters = pipeline.get_list_adapters()
         if not adapters.get(name):
-            raise ValueError(name)  # noqa: TRY301 - nothing in the file is for this transformer
+            raise ValueError(name)  # noqa: TRY301 - the file has nothing for this transformer
         pipeline.fuse_lora(components=[name], adapter_names=["merged"], lora_scale=lora.weight)
         pipeline.unload_lora_weights()
     except Exception as error:
@@ -83,12 +83,14 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
 
 
 def _check_halves(file: Path) -> None:
-    """Check that no half of a change is missing or NaN: each clip would be NaN, on a good GPU.
+    """Check that both factors of each change exist and are finite.
+
+    Otherwise every clip would be NaN, which looks like a broken GPU.
 
     Raises:
         OSError: The file cannot be read.
-        SafetensorError: It is damaged.
-        ValueError: It is not whole.
+        SafetensorError: The file is damaged.
+        ValueError: A factor is missing or not finite.
     """
     pairs = [*_HALVES.items(), *((up, down) for down, up in _HALVES.items())]
     with safe_open(str(file), "pt") as opened:

@@ -1,7 +1,7 @@
-"""Check that the parts of a folder are all there and belong to one model. No torch.
+"""Compatibility check: a folder's parts are complete and belong to one model. No torch.
 
-Each part may be whole by itself and still be another model's, as when folders are put together by
-hand: diffusers loads them, and the first clip ends in an error of torch.
+In folders that were assembled by hand, parts may be of different models. diffusers loads them, and
+the first clip fails with an error of torch.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
 
 
 def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
-    """Check the parts of a folder against its pipeline class and one another.
+    """Check the parts of a folder against its pipeline class and each other.
 
     Args:
-        folder: With each part read.
-        gguf: Files that hold the weights of parts instead, by part.
+        folder: Folder with all parts read.
+        gguf: GGUF files that replace the weights of parts, by part.
 
     Raises:
         FolderError: `folder.part_missing`, `folder.wrong_part`, `folder.unreadable`, `gguf.*`.
@@ -60,13 +60,13 @@ def _wrong(folder: Folder, name: str) -> FolderError:
 
 
 def _check_settings(folder: Folder) -> None:
-    """Check what the index says of the pipeline itself."""
+    """Check the pipeline's settings in the index."""
     shares = folder.settings.get(folder.family.shared_if or "")
     boundary = folder.settings.get("boundary_ratio")
     if not (shares is None or isinstance(shares, bool)):
         raise FolderError("folder.unreadable", file=INDEX_NAME)
     if boundary is None:
-        # Without a boundary, the second of two transformers would never be asked.
+        # Without a boundary, the second transformer would never be used.
         if folder.parts.keys() >= set(TRANSFORMERS):
             raise FolderError("folder.unreadable", file=INDEX_NAME)
         return
@@ -102,9 +102,9 @@ def _latent_channels(vae: Mapping[str, Any]) -> Any:
 
 
 def _check_widths(folder: Folder, name: str) -> None:
-    """Check what a transformer takes in against what the VAE and the text encoder give it.
+    """Check a transformer's input widths against those of the VAE and the text encoder.
 
-    Configs that do not say it are left to their classes.
+    Widths that a config does not have are not checked.
     """
     family, config = folder.family, folder.parts[name].config
     own = folder.pipeline_class if not folder.serves_all else family.text

@@ -1,4 +1,4 @@
-"""Loading of parts, one by one: weights checked against their class, progress by bytes."""
+"""Loading of a folder's parts, with weights checked against their classes and progress in bytes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ LoadProgress = Callable[[int, int, str], None]
 
 _TRIAL_STEPS = 4
 _FLOATS = ("F", "BF")
-"""How the names of types in files begin that are for fractions."""
+"""Prefixes of the names of floating-point types in files."""
 _NUMBER = re.compile(r"\.\d+(?=\.)")
 _FEW = 3
-"""Names of tensors that an error tells."""
+"""Most names of tensors in an error."""
 
 
 def load_parts(
@@ -41,8 +41,8 @@ def load_parts(
     """Read all parts of a folder into host memory.
 
     Args:
-        folder: An inspected one.
-        dtypes: By part; "default" for all others.
+        folder: Folder, inspected.
+        dtypes: Types by part; "default" for all others.
         on_progress: Called before each part, and within one after each of its files.
 
     Raises:
@@ -67,7 +67,7 @@ def load_parts(
 
 
 def check_scheduler(folder: Folder, scheduler: Any) -> None:
-    """Check that a scheduler is one for the family, and try it: it checks few values itself.
+    """Check that a scheduler fits the family, and run it once, because it validates few settings.
 
     Raises:
         FolderError: `folder.unknown_class`, or `folder.unreadable` for its config.
@@ -92,7 +92,7 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
         if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
     }
     if required != {"model_output", "timestep", "sample"} or "n_grid" in scheduler.config:
-        return  # the steps of CogVideoX's DPM and of Piflow take something else
+        return  # the schedulers CogVideoXDPM and Piflow have other step arguments
     shifts = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
     try:
         trial = kind.from_config(scheduler.config)
@@ -108,9 +108,9 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
 
 
 def _check_predictions(folder: Folder, scheduler: Any) -> None:
-    """Check that Kandinsky's transformer predicts as much as its scheduler takes.
+    """Check that Kandinsky's transformer predicts as many steps at once as its scheduler takes.
 
-    Distilled weights predict several steps at once.
+    Distilled weights predict several.
 
     Raises:
         FolderError: `folder.wrong_part`.
@@ -123,9 +123,9 @@ def _check_predictions(folder: Folder, scheduler: Any) -> None:
 
 
 def _strings_for_numbers(kind: Any, config: Mapping[str, Any]) -> bool:
-    """Return whether a config has words where its class has numbers.
+    """Return whether a config has strings where its class has numbers.
 
-    Many classes compute with them only when the first clip is made.
+    Many classes use such a value only in the first clip, where it would fail.
     """
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
         usual, given = parameter.default, config.get(name)
@@ -159,9 +159,9 @@ def find_class(part: Part) -> Any:
 
 
 def check_tensors(part: Part) -> None:
-    """Compare the tensors in a part's files with those of its class, built without memory.
+    """Compare the tensors in a part's files with those of its class, built on the meta device.
 
-    A tensor that is missing is no error to diffusers: it would stay uninitialized. Networks of
+    diffusers does not report missing tensors and leaves them uninitialised. Networks of
     transformers may have other names in files than in memory, so only their size is compared here;
     loading compares the names.
 
@@ -194,7 +194,7 @@ def check_tensors(part: Part) -> None:
 
 
 def _more_layers_than_tensors(part: Part) -> bool:
-    """Return whether a network would have more layers than there are tensors: it takes for ever."""
+    """Return whether a config has more layers than its files have tensors, and would take ages."""
     counts = (part.config.get(name) for name in ("num_layers", "num_hidden_layers"))
     return any(isinstance(count, int) and count > len(part.tensors) for count in counts)
 
@@ -231,7 +231,7 @@ def _compare(part: Part, wanted: list[_Wanted]) -> None:
         if not any(one.is_like(tensors.get(name)) for name in one.names)
     ]
     known = {name for one in wanted for name in one.names}
-    # Further members of a list of layers: the config tells of fewer than there are.
+    # Extra members of a known list of layers mean that the config has too few layers.
     lists = {_NUMBER.sub(".#", name) for name in known}
     wrong += [name for name in tensors if name not in known and _NUMBER.sub(".#", name) in lists]
     if wrong:
@@ -246,7 +246,7 @@ def _mismatch(part: Part, names: list[str]) -> FolderError:
 
 def _load_part(part: Part, dtype: torch.dtype) -> Any:
     kind = find_class(part)
-    place = str(part.path)  # diffusers takes no Path
+    place = str(part.path)  # diffusers does not accept Path
     if part.is_quantized:
         return _load_quantized(part, kind, dtype)
     try:
@@ -277,9 +277,9 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
 
 
 def check_quantized(part: Part) -> None:
-    """Read a transformer from a GGUF file, and forget it.
+    """Verify a transformer in a GGUF file by loading it.
 
-    Tensors in such files have the names of other programs, which only reading them translates.
+    Such files have the tensor names of other programs, which are only translated by loading.
 
     Raises:
         FolderError: `gguf.mismatch`, `folder.unknown_class`.
@@ -289,7 +289,7 @@ def check_quantized(part: Part) -> None:
 
 
 def _load_quantized(part: Part, kind: Any, dtype: torch.dtype) -> Any:
-    """Read a transformer from a GGUF file; its config comes from the folder.
+    """Load a transformer from a GGUF file, with the config of the folder.
 
     Raises:
         FolderError: `gguf.mismatch`: the file is another model's.
@@ -317,9 +317,9 @@ def _load_quantized(part: Part, kind: Any, dtype: torch.dtype) -> Any:
 
 
 def _check_tied(part: Part, model: Any) -> None:
-    """Check that a T5 reads its prompts through the weights of the file.
+    """Check that a T5's input embedding has the weights of the file.
 
-    Early transformers 5 left the embedding of UMT5 at random numbers, without an error.
+    Early releases of transformers 5 silently left the embedding of UMT5 at random values.
     """
     shared, encoder = getattr(model, "shared", None), getattr(model, "encoder", None)
     embedding = getattr(encoder, "embed_tokens", None)
@@ -331,9 +331,9 @@ def _check_tied(part: Part, model: Any) -> None:
 
 @contextmanager
 def _counted(report: Callable[[float], None]) -> Iterator[None]:
-    """Report the share of a part that is read: the libraries count it for their progress bars.
+    """Report the loaded share of a part, taken from the libraries' progress bars.
 
-    Diffusers counts files, transformers tensors.
+    diffusers counts files, and transformers counts tensors.
     """
 
     def count(iterable: Any, **_options: Any) -> Iterator[Any]:
@@ -357,10 +357,7 @@ def _counted(report: Callable[[float], None]) -> Iterator[None]:
 
 
 def silence() -> None:
-    """Keep progress bars, advice and warnings of the libraries out of the log.
-
-    They may quote prompts, and nobody here can do anything about them.
-    """
+    """Disable progress bars and warnings of the libraries, which may quote prompts."""
     for name in ("diffusers", "transformers", "accelerate", "peft", "torch"):
         warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
     for name in ("transformers", "diffusers"):
@@ -370,9 +367,9 @@ def silence() -> None:
 
 
 def make_pipeline(folder: Folder, parts: Mapping[str, Any], class_name: str) -> Any:
-    """Return a pipeline of a class around parts; nothing is copied or cast.
+    """Create a pipeline of a class from loaded parts, without copies or casts.
 
-    `from_pipe` of diffusers would cast the shared weights to fp32.
+    diffusers' `from_pipe` would cast the shared weights to fp32.
     """
     kind = getattr(diffusers, class_name)
     known = {**folder.settings, **parts}
@@ -385,5 +382,5 @@ def make_pipeline(folder: Folder, parts: Mapping[str, Any], class_name: str) -> 
         if name in known:
             given[name] = known[name]
         elif parameter.default is inspect.Parameter.empty:
-            given[name] = None  # such as Wan's image encoder, which 2.2 has no more
+            given[name] = None  # such as Wan's image encoder, removed in 2.2
     return kind(**given)

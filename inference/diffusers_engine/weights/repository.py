@@ -1,4 +1,4 @@
-"""Whole repositories on the hub: which files are a model, and whether all of them are here."""
+"""Repositories on the hub in Diffusers layout: selection, download and verification of files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ENDINGS = ("json", "safetensors", "txt", "model", "jinja")
-"""Of the files that a part is made of: no pickles, no code."""
+"""Suffixes of a part's files; no pickles and no code."""
 _ABOUT = (INDEX_NAME, "README.md", "LICENSE*")
 _DAMAGED = frozenset({"folder.truncated", "folder.unreadable"})
 _INCOMPLETE = frozenset({"folder.missing", "folder.no_index", "folder.part_missing"})
 
 
 def offer(source: str, directory: Path | None, revision: str | None = None) -> Offer:
-    """Return size and licence of what will be downloaded; brings its index, which says what.
+    """Return the size and licence of a download; downloads only the index, which lists the parts.
 
     Raises:
-        CheckpointError: The hub does not say.
+        CheckpointError: The hub did not return them.
         FolderError: `folder.no_index`, `folder.unreadable`.
     """
     path = download(source, directory, _index(revision))
@@ -43,12 +43,12 @@ def offer(source: str, directory: Path | None, revision: str | None = None) -> O
 def pull(source: str, directory: Path | None, revision: str | None = None) -> Path:
     """Download the parts that a repository's index names, and return the folder.
 
-    Repositories hold more than that: other precisions, files for other programs. A file that was
-    damaged here, which the hub's client does not notice, is downloaded again, once.
+    Other files, such as other precisions, are left out. A damaged local file, which the hub's
+    client does not notice, is downloaded again once.
 
     Raises:
-        CheckpointError: Why it cannot be downloaded.
-        FolderError: It is no model that can be used.
+        CheckpointError: It cannot be downloaded; codes are those of `inference.hub`.
+        FolderError: The folder cannot be used.
     """
     renewed: set[str] = set()
     while True:
@@ -67,11 +67,11 @@ def pull(source: str, directory: Path | None, revision: str | None = None) -> Pa
 
 
 def find(source: str, directory: Path | None) -> Path:
-    """Return the folder of a repository that is here, all of it.
+    """Return the folder of a repository that is completely on this machine.
 
     Raises:
         CheckpointError: `checkpoint.missing`, `checkpoint.damaged`.
-        FolderError: It is no model that can be used.
+        FolderError: The folder cannot be used.
     """
     path = find_folder(source, directory)
     try:
@@ -87,7 +87,7 @@ def find(source: str, directory: Path | None) -> Path:
 
 
 def has_parts(path: Path) -> bool:
-    """Return whether a folder has an index and all parts that it names, as far as names tell."""
+    """Return whether a folder has an index and the files of all parts, judged by file names."""
     try:
         return all((path / name).is_dir() for name in _part_names(path))
     except FolderError:
@@ -95,11 +95,11 @@ def has_parts(path: Path) -> bool:
 
 
 def verify(source: str, path: Path) -> Folder:
-    """Compare a folder with the hub's checksums and its tensors with their classes. Needs torch.
+    """Verify a folder's checksums, and its tensors against their classes. Needs torch.
 
     Raises:
         CheckpointError: `checkpoint.checksum`.
-        FolderError: What else is wrong.
+        FolderError: The folder cannot be used.
     """
     folder = inspect_folder(path)
     verify_checksums(source, path, weight_files)
@@ -108,12 +108,12 @@ def verify(source: str, path: Path) -> Folder:
 
 
 def verify_tensors(folder: Folder) -> None:
-    """Compare a folder's tensors with their classes. Needs torch.
+    """Verify a folder's tensors against their classes. Needs torch.
 
     Raises:
         FolderError: `folder.mismatch`, `folder.unreadable`, `gguf.mismatch`.
     """
-    parts = import_module("inference.diffusers_engine.weights.parts")  # brings torch
+    parts = import_module("inference.diffusers_engine.weights.parts")  # imports torch
     for part in folder.parts.values():
         if part.is_quantized:
             parts.check_quantized(part)
@@ -122,7 +122,7 @@ def verify_tensors(folder: Folder) -> None:
 
 
 def weight_files(path: Path) -> list[Path]:
-    """Return the files with weights of all parts."""
+    """Return the weight files of all parts."""
     return sorted(path.glob("*/*.safetensors"))
 
 
@@ -147,7 +147,7 @@ def _part_names(path: Path) -> list[str]:
 
 
 def _index(revision: str | None) -> Selection:
-    """Return what says of a repository which parts a model has."""
+    """Return the selection of a repository's index alone."""
     return Selection(patterns=_ABOUT, revision=revision, weights=lambda _folder: [])
 
 

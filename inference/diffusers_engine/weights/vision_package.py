@@ -1,6 +1,7 @@
-"""The package torchvision: some processors need it, and only one release matches a torch.
+"""Errors about the package torchvision, which some image processors need.
 
-One that does not match breaks every import of diffusers, so it is no dependency of ours.
+Only one release of it matches a release of torch, and any other breaks every import of diffusers.
+So it is not a dependency, and these errors name the release to install.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
 
 _NAME = "torchvision"
 _MINOR_APART = 15
-"""torch 2.13 belongs to torchvision 0.28, 2.9 to 0.24, and so on."""
+"""Difference of minor versions: torch 2.13 needs torchvision 0.28, torch 2.9 needs 0.24."""
 
 
 def torchvision_error(error: BaseException, name: str) -> FolderError | None:
-    """Return what to install where torchvision is missing or does not match, else None.
+    """Return an error with the release to install if torchvision is missing or wrong, else None.
 
     Args:
-        error: Of an import, or of a class that needs it.
-        name: Of what was to be loaded.
+        error: Error of an import, or of a class that needs torchvision.
+        name: Name of the part that was loaded.
     """
     if not any(_NAME in str(one).lower() for one in _chain(error)):
         return None
@@ -34,7 +35,7 @@ def torchvision_error(error: BaseException, name: str) -> FolderError | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from."""
+    """Yield an error and its causes."""
     following: BaseException | None = error
     while following is not None:
         yield following

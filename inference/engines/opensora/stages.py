@@ -1,4 +1,4 @@
-"""Stages of a render with Open-Sora (text, sampling, decoding), with retries that use less memory."""
+"""Stages of a render with Open-Sora, which are retried with less memory if it runs out."""
 
 from __future__ import annotations
 
