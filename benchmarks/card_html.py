@@ -98,6 +98,7 @@ a { color: var(--mention); text-decoration: none; }
 _TERMINAL = """
 pre { margin: 0; font: 14px/1.35 "DejaVu Sans Mono", "Noto Sans Mono CJK KR", monospace; }
 .shown { overflow: hidden; }
+a { color: inherit; }
 """
 _COLOURS = {
     ("discord", True): "--bg:#313338;--ink:#dbdee1;--faint:#949ba4;--box:#2b2d31;--line:#3f4147;"

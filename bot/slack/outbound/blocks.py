@@ -75,7 +75,8 @@ MAX_INPUT = 3000
 MAX_INPUT_LABEL = 2000
 MAX_PLACEHOLDER = 150
 
-_STYLES = {Action.DELETE: "danger", Action.REROLL: "primary"}
+_PRIMARY = (Action.FINISH, Action.REROLL)
+"""What stands out where there is one of it, the first before the second."""
 _USER = re.compile(r"[UW][A-Z0-9]+")
 
 
@@ -286,13 +287,22 @@ def _image(picture: Picture) -> Block:
 def _actions(card: Card) -> list[Block]:
     """Draw the buttons in a row, and behind it a menu of those that ask before they act."""
     asking = [button for button in card.pressed_rarely if button.confirm is not None]
-    drawn = {b.id: _button(b) for b in card.buttons if b not in asking}  # ids must differ
-    elements = list(drawn.values())[: MAX_BUTTONS - 1]
-    if sum(each.get("style") == "primary" for each in elements) > 1:  # no one of them stands out
-        elements = [{k: v for k, v in each.items() if k != "style"} for each in elements]
+    shown = list({b.id: b for b in card.buttons if b not in asking}.values())  # ids must differ
+    shown = shown[: MAX_BUTTONS - 1]
+    primary = _primary(shown)
+    elements = [_button(each, primary=each is primary) for each in shown]
     if asking:
         elements.append(_menu(asking[:MAX_MENU], card.job or ""))
     return [{"type": "actions", "elements": elements}] if elements else []
+
+
+def _primary(buttons: Sequence[Button]) -> Button | None:
+    """Return the button that stands out; none of several for the same."""
+    for action in _PRIMARY:
+        found = [button for button in buttons if button.action is action]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _menu(buttons: Sequence[Button], job: str) -> Block:
@@ -313,14 +323,15 @@ def _confirm(asked: Confirm) -> Block:
     }
 
 
-def _button(button: Button) -> Block:
+def _button(button: Button, *, primary: bool) -> Block:
     drawn = {
         "type": "button",
         "action_id": button.id,
         "text": _plain(button.label, MAX_LABEL),
     }
-    style = _STYLES.get(button.action)
-    return drawn if style is None else {**drawn, "style": style}
+    if button.action is Action.DELETE:
+        return {**drawn, "style": "danger"}
+    return {**drawn, "style": "primary"} if primary else drawn
 
 
 def _section(text: Block) -> Block:

@@ -86,6 +86,26 @@ def test_buttons_without_facts_are_announced_all_the_same():
     assert blocks.controls(card).text == "@\u2068ann\u2069 here it is"
 
 
+@pytest.mark.parametrize(
+    ("actions", "primary"),
+    [
+        ([Action.REROLL, Action.EDIT], [Action.REROLL]),
+        ([Action.FINISH, Action.REROLL, Action.EDIT], [Action.FINISH]),
+        ([Action.REROLL, Action.REROLL, Action.EXTEND], []),
+        ([Action.FINISH, Action.FINISH, Action.REROLL, Action.REROLL], []),
+        ([Action.CANCEL, Action.EDIT], []),
+    ],
+)
+def test_one_button_stands_out_and_of_a_draft_that_is_finish(actions, primary):
+    buttons = tuple(
+        Button(key=ButtonId(action=action, job=f"{JOB}{place}"), label=action)
+        for place, action in enumerate(actions)
+    )
+    drawn = blocks.message(Card(kind=CardKind.DONE, title="a fox", buttons=buttons)).blocks
+    marked = [b["text"]["text"] for b in drawn[-1]["elements"] if b.get("style") == "primary"]
+    assert marked == primary
+
+
 def test_a_waiting_card_shows_prompt_owner_facts_place_and_button():
     text, drawn = blocks.message(WAITING)
     assert [block["type"] for block in drawn] == ["header", "context", "section", "actions"]
