@@ -168,6 +168,7 @@ def info(
         measured: Whether to say what it cost.
     """
     recipe = tuple((line,) for line in summary.recipe(job, locale, options))
+    whole = summary.whole(job.spec, locale)
     actions = [Action.REROLL]
     if extendable and can_extend(job, capabilities):
         actions.append(Action.EXTEND)
@@ -178,6 +179,7 @@ def info(
         lines=(
             (isolate(job.spec.own_words),),
             *job_lines.refined(job, locale, whole=True),
+            *([] if whole is None else [(whole,)]),
             *recipe,
             *job_lines.measured(job, locale, shown=measured),
             job_lines.job_id(job, locale),

@@ -47,6 +47,13 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
     return dotted(shown, locale)
 
 
+def whole(spec: Spec, locale: str) -> str | None:
+    """Say how long a clip of several passes is in all; None where one pass is the whole clip."""
+    if spec.total_frames == spec.frames:
+        return None
+    return dotted([_length(spec, locale), *_added(spec, locale)], locale)
+
+
 def quoted(prompt: str, length: int) -> str:
     """Return a prompt to stand beside our text: isolated on one line, `length` characters at most.
 

@@ -375,6 +375,22 @@ def test_info_shows_every_value_and_whence_it_came(job):
     assert not any(line.startswith("avoid") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({}, None),
+        ({"after_frames": 97}, "177 frames (7.4 s) · 80 new frames"),
+        ({"loops": 2}, "177 frames (7.4 s)"),
+    ],
+)
+def test_info_says_how_long_a_clip_of_several_passes_is_in_all(job, changes, whole):
+    longer = replace(job, spec=replace(job.spec, **changes))
+    assert longer.spec.total_frames == (97 if whole is None else 177)
+    lines = shown(cards.info(longer, "en", options=OPTIONS))
+    assert (lines[1] if whole else None) == whole
+    assert "length: 97 frames (model default)" in lines
+
+
 def test_a_long_prompt_is_cut_in_titles_and_whole_in_info(job):
     long = replace(job, spec=replace(job.spec, prompt="fox " * 400))
     card = cards.status(long, Standing(now=NOW), "en")

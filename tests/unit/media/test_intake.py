@@ -256,6 +256,34 @@ def test_an_embedded_colour_profile_is_applied(clean, kind):
     assert near(pixels[20, 20], expected, 4)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "HEIF", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_wide_colours_of_phones_become_srgb(clean, kind, orientation):
+    """Display P3, as phones write it, upright or turned."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.new("RGB", (60, 40), (200, 100, 50))
+    _, pixels = clean(encoded(picture, kind, icc_profile=_display_p3(), exif=exif.tobytes()))
+    assert near(pixels[20, 20], (215, 93, 31), 5)
+
+
+def _display_p3():
+    """The profile of sRGB with the primaries of Display P3 (adapted to D50) in place of its own."""
+    primaries = {
+        b"rXYZ": (0.51512, 0.24120, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.15710, 0.06657, 0.78407),
+    }
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for index in range(int.from_bytes(profile[128:132])):
+        entry = 132 + index * 12
+        if colour := primaries.get(bytes(profile[entry : entry + 4])):
+            offset = int.from_bytes(profile[entry + 4 : entry + 8]) + 8
+            values = [round(value * 65536).to_bytes(4, signed=True) for value in colour]
+            profile[offset : offset + 12] = b"".join(values)
+    return bytes(profile)
+
+
 def _profile_with_gamma_one():
     """sRGB's primaries with linear light: its three tone curves replaced by the identity."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
