@@ -46,7 +46,7 @@ class CommandPrefix:
         self._mention = re.compile(
             # What is isolated was written by people.
             f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
-            rf"|(?<![\w./-])(?P<name>{names})(?![\w/-])"
+            rf"|(?<![\w./-])(?P<name>{names})(?![A-Za-z0-9_/-])"
         )
 
     def typed(self, name: str) -> str:

@@ -21,6 +21,7 @@ ACME = CommandPrefix(COMMANDS, "acme-")
         ("Use /generate.", "Use /acme-generate."),
         ("/rushes-admin help, /rushes help", "/acme-rushes-admin help, /acme-rushes help"),
         ("“/image a ball”", "“/acme-image a ball”"),
+        ("/generate를 쓰거나 /image는", "/acme-generate를 쓰거나 /acme-image는"),
         ("/acme-image", "/acme-image"),
         ("see /images and a/image and /image/x", "see /images and a/image and /image/x"),
         (f"{isolate('type /image')} or /image", f"{isolate('type /image')} or /acme-image"),
