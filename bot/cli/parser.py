@@ -17,6 +17,7 @@ from typing import Any
 from bot.cli import handlers, mcp, operation, tokens
 from bot.cli.flags_help import flags_help
 from bot.cli.handlers import CliHandler, language
+from bot.cli.shell_words import in_shell
 from commands.schema import Option
 from commands.text.messages import error_text, is_known, languages, text
 from commands.text.option_texts import option_help
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(words)
     locale = language(asked)
     parser = _parser(locale, words)
+    if asked == "":
+        parser.error(error_text(UserError("value.missing", option=LANG), locale))
     if asked is not None and not is_known(asked):
         known = sorted(languages())
         parser.error(text("cli.no_language", locale, language=asked, known=known))
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (RushesError, OSError, BaseExceptionGroup) as error:
         for sentence in error_text(_expected(error), locale).splitlines():
-            sys.stderr.write(f"rushes: {sentence}\n")
+            sys.stderr.write(f"rushes: {in_shell(sentence)}\n")
         return 1
 
 

@@ -206,6 +206,7 @@ def test_the_language_is_that_of_the_environment(monkeypatch, environment, expec
         (["models", "pull"], "Name a model"),
         (["slack", "manifest", "--mode", "http"], "needs --url"),
         (["render", "a fox"], "-o clip.mp4"),
+        (["queue", "--lang"], "--lang needs a value after it."),
         (["queue", "--lang", "xx"], "there is no language xx. Choose en or ko"),
         (["--lang", "xx", "queue"], "there is no language xx. Choose en or ko"),
         (["db", "check", "twice"], "rushes db check: error: unexpected: twice"),

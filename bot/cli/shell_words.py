@@ -1,0 +1,39 @@
+"""Commands of the chats that a text names, as the command line has them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
+
+if TYPE_CHECKING:
+    from commands.text.card import Card, Line
+
+_SAME = {
+    "/rushes help generate": "rushes submit --help",
+    "/generate": "rushes submit",
+    **{f"/rushes {name}": f"rushes {name}" for name in ("queue", "cancel", "show", "finish")},
+}
+"""What both have; all else is for `rushes chat`, and stays as it is typed there."""
+
+_NAMED = re.compile(
+    # What is isolated was written by people.
+    f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
+    rf"|(?<![\w./-])(?P<name>{'|'.join(map(re.escape, _SAME))})(?![A-Za-z0-9_/-])"
+)
+
+
+def in_shell(text: str) -> str:
+    """Return a text of ours with its commands as they are typed in a shell."""
+    return _NAMED.sub(lambda found: _SAME[found["name"]] if found["name"] else found[0], text)
+
+
+def card_in_shell(card: Card) -> Card:
+    """Return a card with the commands that it names as they are typed in a shell."""
+    return replace(card, lines=tuple(_line(line) for line in card.lines))
+
+
+def _line(line: Line) -> Line:
+    return tuple(in_shell(part) if isinstance(part, str) else part for part in line)
