@@ -42,7 +42,7 @@ def models(config: Config, plugins: Plugins | None = None) -> Models:
         plugins: Notes which plugins cannot be used; None loads them.
 
     Raises:
-        UserError: `config.wrong_type`.
+        UserError: `config.not_table`.
     """
     section = config.models
     return Models(

@@ -142,18 +142,13 @@ class TablesSection(Section):
         """Return the table `[<section>.<name>]`.
 
         Raises:
-            UserError: `config.wrong_type`.
+            UserError: `config.not_table`.
         """
         table = (self.model_extra or {}).get(name, {})
         if isinstance(table, str) and table.lstrip().startswith("{"):
             table = _value(table)  # a whole table, as an environment may hold it
         if not isinstance(table, dict):
-            raise UserError(
-                "config.wrong_type",
-                where=self.SECTION,
-                key=f"{self.SECTION}.{name}",
-                problem="expected a table",
-            )
+            raise UserError("config.not_table", where=self.SECTION, key=f"{self.SECTION}.{name}")
         return {key: _value(value) for key, value in table.items()}
 
     def tables(self) -> dict[str, dict[str, Any]]:

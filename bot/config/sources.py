@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from bot.config.mistakes import Location, explain, unknown_key
 from bot.config.sections import Config, ModelsSection, PluginsSection
 from bot.config.values import collection
 from bot.plugins.loader import gather
@@ -50,14 +51,17 @@ _KEY = re.compile(
     r"""\s*(?P<name>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
 _MODEL_NAME = re.compile(r"[\w.-]{1,64}")
-_BLAMED = {"model.unknown_engine": ENGINE, "model.taken": ENGINE, "model.unknown_preset": "preset"}
+_BLAMED = {
+    "model.unknown_engine": ENGINE,
+    "model.engine_not_text": ENGINE,
+    "model.taken": ENGINE,
+    "model.unknown_preset": "preset",
+    "model.no_few": "few",
+}
 """Key of `[models.<name>]` that an error is about."""
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 Settings = TypeVar("Settings", bound=BaseSettings)
-
-Location = tuple[int | str, ...]
-"""Names of sections and keys down to a value, as pydantic tells them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,7 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     try:
         config = _sourced(Config, tables)(**(overrides or {}))
     except ValidationError as error:
-        problems += _explain(error, sources, _known)
+        problems += explain(error, sources.where, _known)
     except SettingsError as error:
         problems.append(UserError("config.environment", problem=str(error)))
     with contextlib.suppress(ValidationError, SettingsError):  # told above
@@ -205,41 +209,6 @@ def _parts(name: str) -> list[str]:
     return [part.strip("\"'") for part in _PART.findall(name)]
 
 
-def _explain(
-    error: ValidationError,
-    sources: Sources,
-    known: Callable[[Location], list[str]],
-    at: Location = (),
-) -> Iterator[UserError]:
-    """Yield what is wrong in the table `at`; `known` returns the legal keys of a table."""
-    for one in error.errors(include_url=False, include_input=False):
-        location = (*at, *one["loc"])
-        key = ".".join(str(part) for part in location)
-        if one["type"] == "extra_forbidden":
-            yield _unknown(location, known(location[:-1]), sources)
-            continue
-        problem = one["msg"].removeprefix("Value error, ")
-        problem = problem[:1].lower() + problem[1:]
-        if one["type"] == "model_type":
-            problem = f"[{key}] must be a table of settings"
-        yield UserError(
-            "config.wrong_type", where=sources.where(location), key=key, problem=problem
-        )
-
-
-def _unknown(location: Location, known: list[str], sources: Sources) -> UserError:
-    """Return the error for a key that does not exist, with the likeliest one or all."""
-    if location == ("http", "token"):
-        return UserError("config.http_token", where=sources.where(location))
-    guess = closest(str(location[-1]), known)
-    return UserError(
-        "config.unknown_key",
-        where=sources.where(location),
-        key=".".join(str(part) for part in location),
-        known=known if guess is None else [guess],
-    )
-
-
 def _known(path: Location) -> list[str]:
     """Return the legal keys of a section, or the sections."""
     model: type[BaseModel] = Config
@@ -300,7 +269,7 @@ def _check_plugins(section: PluginsSection, sources: Sources) -> tuple[Plugins, 
         except ValidationError as error:
             location = ("plugins", str(package.section))
             known = partial(_fields, descriptor.config)
-            problems += _explain(error, sources, known, location)
+            problems += explain(error, sources.where, known, location)
     return plugins, problems
 
 
@@ -309,32 +278,34 @@ def _fields(model: type[BaseModel], _path: Location) -> list[str]:
 
 
 def _check_models(models: ModelsSection, sources: Sources, plugins: Plugins) -> Iterator[UserError]:
-    """Yield what is wrong with the names of models and with their tables."""
+    """Yield what is wrong with the names of models and with their tables; of each name once."""
+    problems: dict[str, list[UserError]] = {}
     tables = {}
     for key in models.model_extra or {}:
         try:
             tables[key] = models.options(key)
-        except UserError as error:
+        except UserError:
             location = ("models", key)
-            if key in Models(plugins=plugins).names():
-                yield UserError(error.code, **error.params | {"where": sources.where(location)})
-            else:
-                yield _unknown(
-                    location, [*_known(("models",)), *Models(plugins=plugins).names()], sources
-                )
-    known = Models(tables, plugins=plugins)
+            where, known = sources.where(location), Models(plugins=plugins).names()
+            wrong = unknown_key(location, [*_known(("models",)), *known], where)
+            if key in known:
+                wrong = UserError("config.not_table", where=where, key=f"models.{key}")
+            problems[key] = [wrong]
+    made = Models(tables, plugins=plugins)
     for key in tables:
-        yield from _check_table(known, key, sources)
-    names = known.names()
+        problems[key] = list(_check_table(made, key, sources))
+    for each in problems.values():
+        yield from each
+    told = {name for name, each in problems.items() if each}
+    names = made.names()
     for name in models.installed:
-        if name not in names:
+        if name not in names and name not in told:
             where = sources.where(("models", "installed"))
             yield UserError("config.unknown_model", where=where, name=name, known=list(names))
-    if models.default is not None and models.default not in models.installed:
+    default = models.default
+    if default is not None and default not in {*models.installed, *told}:
         where = sources.where(("models", "default"))
-        yield UserError(
-            "config.default_model", where=where, name=models.default, known=models.installed
-        )
+        yield UserError("config.default_model", where=where, name=default, known=models.installed)
 
 
 def _check_table(models: Models, name: str, sources: Sources) -> Iterator[UserError]:
@@ -350,14 +321,23 @@ def _check_table(models: Models, name: str, sources: Sources) -> Iterator[UserEr
         def known(path: Location) -> list[str]:
             return models.table_keys(name, *map(str, path[len(location) :]))
 
-        yield from _explain(error, sources, known, location)
+        yield from explain(error, sources.where, known, location)
     except UserError as error:
         if error.code.startswith(WEIGHTS_CODES):
             return  # that model's problem: the others go on
         if error.code == "model.unknown":
-            yield _unknown(location, [*_known(("models",)), *models.names()], sources)
+            yield _without_engine(name, models, sources)
         elif error.code != "plugin.broken":
             blamed = _BLAMED.get(error.code)
             at = location if blamed is None else (*location, blamed)
             key = ".".join(map(str, at))
             yield UserError("config.model", where=sources.where(at), key=key, problem=error)
+
+
+def _without_engine(name: str, models: Models, sources: Sources) -> UserError:
+    """Return the error for a table of a model that is not there and that no engine makes."""
+    location = ("models", name)
+    where, known = sources.where(location), [*_known(("models",)), *models.names()]
+    if closest(name, known) is not None:
+        return unknown_key(location, known, where)
+    return UserError("config.no_engine", where=where, name=name, known=models.engines())

@@ -35,9 +35,12 @@ MOST = 10**9
 
 def _url(*schemes: str, example: str) -> Callable[[str], str]:
     def check(value: str) -> str:
-        parts = urlsplit(value)
-        sound = parts.scheme in schemes and parts.hostname and not _BLANK.search(value)
-        if not sound or parts.port == 0:  # reading a port that is none raises ValueError, too
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:  # of a port that is no number, or of half a bracket
+            sound = False
+        if not sound or _BLANK.search(value):
             raise ValueError(f"it must be a whole address such as {example}")
         return value
 
@@ -77,7 +80,11 @@ ListenAddress = Annotated[str, AfterValidator(_address)]
 
 
 def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value.strip(), strict=False))
+    try:
+        return str(ipaddress.ip_network(value.strip(), strict=False))
+    except ValueError:
+        message = f"{value} is no IP address and no network such as 10.0.0.0/8"
+        raise ValueError(message) from None
 
 
 Network = Annotated[str, AfterValidator(_network)]
@@ -190,7 +197,7 @@ def collection(value: str, kind: type) -> Any:
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f"it is not valid JSON: {error}") from error
+            raise ValueError("it begins like JSON and is none") from error
     words = [word.strip() for word in value.split(",") if word.strip()]
     if kind is not dict:
         return words

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -28,6 +30,9 @@ class ModelTable(BaseModel):
 
     FILES: ClassVar[frozenset[str]] = frozenset()
     """Keys that hold paths. They are made absolute, because workers run in another folder."""
+
+    TABLES: ClassVar[Mapping[str, type[BaseModel]]] = MappingProxyType({})
+    """Members that are tables, or lists of them."""
 
 
 def _whole(path: str) -> str:
@@ -84,6 +89,8 @@ ConfiguredLengths = Annotated[Lengths, BeforeValidator(_lengths)]
 
 class TestcardTable(ModelTable):
     """Options of the test card."""
+
+    TABLES = MappingProxyType({"lengths": LengthRule})
 
     lengths: ConfiguredLengths | None = None
     """Legal frame counts, to imitate other models."""

@@ -29,7 +29,7 @@ from inference.domain.capabilities import Capabilities
 from inference.domain.errors import EngineError, UserError
 from inference.engines import built_in
 from inference.engines.entry import ModelEntry, ModelOptions
-from inference.engines.options import LengthRule, ModelTable
+from inference.engines.options import ModelTable
 from inference.plugins.problem import PluginError
 from inference.plugins.registry import Plugins
 
@@ -85,11 +85,16 @@ class Models:
         ours = [name for name, table in self.tables.items() if ENGINE in table]
         return tuple(dict.fromkeys([*built_in.ENTRIES, *ours, *self._named]))
 
+    def engines(self) -> list[str]:
+        """Return what `engine` may name."""
+        return [*built_in.ENGINES, *self._named]
+
     def entry(self, name: str) -> ModelEntry:
         """Return a model's entry, with its table applied.
 
         Raises:
-            UserError: `model.unknown`, `model.unknown_engine`, `model.taken` or `plugin.broken`.
+            UserError: `model.unknown`, `model.unknown_engine`, `model.engine_not_text`,
+                `model.taken` or `plugin.broken`.
             ValidationError: A key of its table is unknown or has a wrong value.
         """
         if name not in self._entries:
@@ -169,10 +174,13 @@ class Models:
 
     def table_keys(self, name: str, *within: str) -> list[str]:
         """Return the legal keys of `[models.<name>]` or of a table in it, as far as known."""
-        if within[-1:] == ("lengths",):
-            return sorted(LengthRule.model_fields)
         table = self._base(name).options
-        return [ENGINE] if table is None else [ENGINE, *sorted(table.model_fields)]
+        if table is None:
+            return [ENGINE]
+        if within and issubclass(table, ModelTable):
+            inner = table.TABLES.get(within[0])
+            return [] if inner is None else sorted(inner.model_fields)
+        return [ENGINE, *sorted(table.model_fields)]
 
     def _configured(self, name: str) -> ModelEntry:
         base = self._base(name).named(name)
@@ -188,13 +196,14 @@ class Models:
     def _base(self, name: str) -> ModelEntry:
         """Return the entry that a model is based on; built-in names take precedence."""
         named = ENGINE in self.tables.get(name, {})
-        engine = str(self.tables[name][ENGINE]) if named else name
+        engine = self.tables[name][ENGINE] if named else name
+        if not isinstance(engine, str):
+            raise UserError("model.engine_not_text", known=self.engines())
         made = built_in.ENGINES.get(engine) if named else built_in.ENTRIES.get(name)
         if made is None and engine not in self._named:
             if not named:
                 raise UserError("model.unknown", name=name, known=list(self.names()))
-            known = [*built_in.ENGINES, *self._named]
-            raise UserError("model.unknown_engine", name=engine, known=known)
+            raise UserError("model.unknown_engine", name=engine, known=self.engines())
         ships = built_in.ENTRIES.get(name)
         if ships is not None and engine != name and (made is None or made.options != ships.options):
             raise UserError("model.taken", name=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -56,6 +57,7 @@ class DiffusersTable(ModelTable):
     """Options of a model that runs through diffusers."""
 
     FILES = frozenset({"path", "loras", "loras_low_noise", "gguf", "gguf_low_noise"})
+    TABLES = MappingProxyType({"loras": LoraTable, "loras_low_noise": LoraTable})
 
     preset: str | None = None
     """Name of a built-in preset, with the settings that a checkpoint does not hold."""

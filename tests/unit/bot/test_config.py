@@ -122,7 +122,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[workers]\ndevices = 'cudda:0'\n", ["mine.toml:2", "workers.devices", "cudda:0", "cpu"]),
         ("[workers]\ndevices = []\n", ["mine.toml:2", "workers.devices", "at least one"]),
         ("[workers]\ndevices = ['auto', 'cpu']\n", ["mine.toml:2", "devices", "auto stands alone"]),
-        ("[workers]\ndevices = ['cpu', 3]\n", ["mine.toml:2", "workers.devices", "string"]),
+        ("[workers]\ndevices = ['cpu', 3]\n", ["mine.toml:2", "workers.devices", "text"]),
         ("[workers]\nexecutor = 'ray'\n", ["mine.toml:2", "workers.executor", "local"]),
         ("queue = 5\n", ["mine.toml:1", "queue is wrong", "[queue]", "table"]),
         ("[[queue]]\nwaiting_total = 5\n", ["mine.toml:1", "[queue]", "table"]),
