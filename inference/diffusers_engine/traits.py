@@ -69,8 +69,12 @@ class Family:
     """Parts that a pipeline class requires, besides those of all classes."""
     channels: Mapping[str, Channels] = field(default_factory=lambda: MappingProxyType({}))
     """Input channels of the transformer, by pipeline class."""
-    text_width: str | None = None
-    """Key of the transformer's config with the width of the text encoder."""
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Name prefixes of supported classes of other parts, by part."""
+    widths_of: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Keys of the transformer's config with the widths of encoders, by part."""
+    inverts: bool = False
+    """Whether its scheduler inverts the noise levels."""
     schedulers: tuple[str, ...] = ("FlowMatch",)
     """Name prefixes of supported scheduler classes, besides those configured for flow matching."""
     ends_scheduler: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -82,6 +82,7 @@ def test_wan_21_takes_one_picture_or_needs_two(folders, tmp_path, room, takes, n
     edit(place / "transformer" / "config.json", image_dim=1280, pos_embed_seq_len=room)
     assert problem(place).params["part"] == "image_encoder"
     shutil.copytree(place / "text_encoder", place / "image_encoder")
+    edit(place / "image_encoder" / "config.json", model_type="clip_vision_model", d_model=1280)
     shutil.copytree(place / "scheduler", place / "image_processor")
     edit(
         place / "model_index.json",
@@ -363,7 +364,7 @@ def test_a_decoder_that_makes_other_frames_is_damaged(folders, tmp_path, changes
 def test_a_scheduler_of_another_family(folder):
     edit(folder / "model_index.json", scheduler=["diffusers", "DDIMScheduler"])
     found = problem(folder, loaded=True)
-    assert (found.code, found.params) == ("folder.unknown_class", {"name": "DDIMScheduler"})
+    assert (found.code, found.params["part"]) == ("folder.wrong_part", "scheduler")
 
 
 @pytest.mark.parametrize(
@@ -390,7 +391,8 @@ def test_a_tokenizer_that_is_damaged(folder):
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="it is here")
-def test_a_processor_names_the_torchvision_that_it_needs(folder):
+def test_a_processor_names_the_torchvision_that_it_needs(folders, tmp_path):
+    folder = shutil.copytree(folders("kandinsky"), tmp_path / "model")
     edit(folder / "model_index.json", tokenizer=["transformers", "Qwen2_5_VLProcessor"])
     transformers.Qwen2VLImageProcessor().save_pretrained(folder / "tokenizer")
     found = problem(folder, loaded=True)

@@ -4,10 +4,12 @@ import json
 import shutil
 
 import pytest
+import transformers
 
 from commands.text.messages import error_text
-from inference.diffusers_engine.weights.folder import FolderError
+from inference.diffusers_engine.weights.folder import CONFIG_NAMES, FolderError
 from inference.diffusers_engine.weights.inspection import inspect_folder
+from tests.diffusers import tiny_models
 from tests.diffusers.renders import load, render, request
 
 
@@ -51,13 +53,120 @@ TO_IMAGE = {"_class_name": "WanImageToVideoPipeline"}
             {"vae": ["diffusers", "AutoencoderKLLTXVideo"]},
             "vae",
         ),
-        ("wan-5b", {"vae": "ltx-video"}, {}, "transformer"),
+        ("wan-5b", {"vae": "ltx-video"}, {}, "vae"),
     ],
 )
 def test_a_part_of_another_model_is_named(put_together, name, parts, changes, wrong):
     found = problem(put_together(name, parts, **changes))
     assert (found.code, found.params["part"]) == ("folder.wrong_part", wrong)
     assert wrong in error_text(found, "en")
+
+
+MADE_TO_FIT = {
+    ("hunyuan-1.5", "kandinsky", "text_encoder"),  # the whole of the same Qwen
+    ("wan-5b", "wan-14b", "transformer"),  # the tiny ones have as many channels
+    ("wan-14b", "wan-5b", "transformer"),
+}
+"""Parts of another model that do what the own ones do."""
+
+
+def _entries(place):
+    index = json.loads((place / "model_index.json").read_text())
+    return {
+        part: entry
+        for part, entry in index.items()
+        if isinstance(entry, list) and entry[0] is not None
+    }
+
+
+def _like(one, other, part):
+    """Whether a part of a tiny model is made like that of another one."""
+    configs = []
+    for place in (one, other):
+        paths = (place / part / name for name in CONFIG_NAMES)
+        path = next(path for path in paths if path.is_file())
+        configs.append(json.loads(path.read_text()))
+    told = ("_class_name", "model_type", "tokenizer_class", "in_channels", "is_residual")
+    told = (*told, "invert_sigmas", "hidden_size", "d_model")
+    return all(configs[0].get(name) == configs[1].get(name) for name in told)
+
+
+def _is_flow(name, other, scheduler):
+    return not {name, other} & {"cogvideox", "mochi", "kandinsky"} and scheduler.startswith(
+        ("UniPC", "FlowMatch")
+    )
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["folder", "folder-and-index"])
+@pytest.mark.parametrize("other", list(tiny_models.BUILDERS))
+@pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
+@pytest.mark.cases(10)
+def test_each_part_of_each_other_model_is_named(folders, put_together, name, other, renamed):
+    place, own = put_together(name), folders(name)
+    ours, theirs = _entries(own), _entries(folders(other))
+    for part in ours.keys() & theirs.keys():
+        if part == "transformer" and "transformer_2" in ours and name != other:
+            continue  # one of two
+        shutil.rmtree(place / part)
+        shutil.copytree(folders(other) / part, place / part)
+        index = place / "model_index.json"
+        before = index.read_text()
+        if renamed:
+            index.write_text(json.dumps(json.loads(before) | {part: theirs[part]}))
+        if _like(own, folders(other), part) or (name, other, part) in MADE_TO_FIT:
+            inspect_folder(place)
+        elif renamed and part == "scheduler" and _is_flow(name, other, theirs[part][1]):
+            inspect_folder(place)  # another way along the same flow
+        else:
+            found = problem(place)
+            assert found.params["part"] == part
+            # Of ByT5's tokenizer there is no vocabulary.
+            missing = part == "tokenizer_2" and not renamed and other == "hunyuan-1.5"
+            assert found.code == ("folder.part_missing" if missing else "folder.wrong_part")
+        index.write_text(before)
+        shutil.rmtree(place / part)
+        shutil.copytree(own / part, place / part)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "other"),
+    [
+        ("wan-14b-image", "CLIPVisionModel", "SiglipVisionModel"),
+        ("hunyuan-1.5", "SiglipVisionModel", "CLIPVisionModel"),
+    ],
+)
+@pytest.mark.parametrize("renamed", [False, True])
+def test_an_image_encoder_of_another_model_is_named(put_together, name, own, other, renamed):
+    part = "image_encoder"
+    place = put_together(name)
+    encoder = getattr(transformers, other)
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    shape |= {"num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    encoder(encoder.config_class(**shape)).save_pretrained(place / part)
+    index = place / "model_index.json"
+    entry = {part: ["transformers", other if renamed else own]}
+    index.write_text(json.dumps(json.loads(index.read_text()) | entry))
+    found = problem(place)
+    assert (found.code, found.params["part"]) == ("folder.wrong_part", part)
+
+
+@pytest.mark.parametrize("words", [16, 4096])
+@pytest.mark.parametrize(("name", "part"), [("wan-5b", "tokenizer"), ("hunyuan-1.5", "tokenizer")])
+def test_a_tokenizer_of_another_model_is_named(put_together, name, part, words):
+    place = put_together(name)
+    if name == "wan-5b":
+        pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+        pieces += [(f"word{number}", -3.0) for number in range(words)]
+        made = transformers.T5Tokenizer(vocab=pieces, extra_ids=0)
+    else:
+        pieces = ["<|endoftext|>", *(f"word{number}" for number in range(words))]
+        vocab = {piece: number for number, piece in enumerate(pieces)}
+        made = transformers.Qwen2Tokenizer(vocab=vocab, merges=[])
+    shutil.rmtree(place / part)
+    made.save_pretrained(place / part)
+    with pytest.raises(FolderError) as caught:
+        load(place)
+    assert (caught.value.code, caught.value.params["part"]) == ("folder.wrong_part", part)
 
 
 @pytest.mark.parametrize("name", ["wan-5b", "ltx-video", "hunyuan-1.5", "cogvideox", "mochi"])

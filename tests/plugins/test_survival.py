@@ -383,7 +383,7 @@ async def test_a_handler_alone_has_its_section_and_its_tables(song, place, tmp_p
 def test_a_mistake_in_the_section_of_a_plugin_is_told_as_one_of_ours(song, config_of, wrong):
     with pytest.raises(UserError) as caught:
         config_of(plugins={"song": wrong})
-    assert caught.value.code in {"config.wrong_type", "config.unknown_key"}
+    assert caught.value.code in {"config.not_whole", "config.unknown_key"}
     assert caught.value.params["key"] == f"plugins.song.{next(iter(wrong))}"
 
 

@@ -321,7 +321,7 @@ def test_a_config_that_cannot_be_read_is_told_with_its_place(tmp_path, monkeypat
     failed = [one for one in told if one["level"] == "fail"]
     assert [one["code"] for one in failed] == [
         "error.config.unknown_key",
-        "error.config.wrong_type",
+        "error.config.not_choice",
     ]
     assert "config.toml:2" in failed[0]["text"]
 

@@ -15,7 +15,8 @@ FAMILY = Family(
     channels=MappingProxyType(
         {"CogVideoXPipeline": Channels(), "CogVideoXImageToVideoPipeline": Channels(times=2)}
     ),
-    text_width="text_embed_dim",
+    kinds=MappingProxyType({"text_encoder": ("T5",), "tokenizer": ("T5",)}),
+    widths_of=MappingProxyType({"text_encoder": "text_embed_dim"}),
     schedulers=("CogVideoX",),
     layout=Layout.FRAMES_FIRST,
     multiple=16,

@@ -26,7 +26,22 @@ FAMILY = Family(
             Channels(times=2, plus=1),
         )
     ),
-    text_width="text_embed_dim",
+    kinds=MappingProxyType(
+        {
+            "text_encoder": ("Qwen2",),
+            "tokenizer": ("Qwen2",),
+            "text_encoder_2": ("T5",),
+            "tokenizer_2": ("ByT5",),
+            "image_encoder": ("Siglip",),
+        }
+    ),
+    widths_of=MappingProxyType(
+        {
+            "text_encoder": "text_embed_dim",
+            "text_encoder_2": "text_embed_2_dim",
+            "image_encoder": "image_embed_dim",
+        }
+    ),
     multiple=16,
     pixels_per_latent=16,
     compiles=True,

@@ -13,6 +13,17 @@ FAMILY = Family(
     vae="AutoencoderKLHunyuanVideo",
     image="Kandinsky6TI2VAPipeline",
     needs=MappingProxyType({"Kandinsky6TI2VAPipeline": ("text_encoder_2", "tokenizer_2")}),
+    kinds=MappingProxyType(
+        {
+            "text_encoder": ("Qwen2_5_VLFor",),
+            "tokenizer": ("Qwen2",),
+            "text_encoder_2": ("CLIPText",),
+            "tokenizer_2": ("CLIP",),
+            "audio_vae": ("MMAudio",),
+            "vocoder": ("MMAudio",),
+        }
+    ),
+    widths_of=MappingProxyType({"text_encoder": "in_text_dim", "text_encoder_2": "in_text_dim2"}),
     schedulers=("FlowMatch", "Piflow"),
     shared=True,
     layout=Layout.CHANNELS_LAST,

@@ -26,7 +26,8 @@ VIDEO = Family(
     image="LTXImageToVideoPipeline",
     ends="LTXConditionPipeline",
     channels=MappingProxyType(dict.fromkeys(_VIDEO_CLASSES, Channels())),
-    text_width="caption_channels",
+    kinds=MappingProxyType({"text_encoder": ("T5",), "tokenizer": ("T5",)}),
+    widths_of=MappingProxyType({"text_encoder": "caption_channels"}),
     ends_scheduler=MappingProxyType({"use_dynamic_shifting": False}),  # 0.9.0 and 0.9.1 have it
     shared=True,
     given=Images.CONDITIONS,
@@ -53,6 +54,15 @@ LTX2 = Family(
     ends="LTX2ConditionPipeline",
     needs=MappingProxyType(dict.fromkeys(_LTX2_CLASSES, ("connectors", "audio_vae", "vocoder"))),
     channels=MappingProxyType(dict.fromkeys(_LTX2_CLASSES, Channels())),
+    kinds=MappingProxyType(
+        {
+            "text_encoder": ("Gemma",),
+            "tokenizer": ("Gemma",),
+            "connectors": ("LTX2",),
+            "audio_vae": ("AutoencoderKLLTX2",),
+            "vocoder": ("LTX2",),
+        }
+    ),
     shared=True,
     given=Images.CONDITIONS,
     layout=Layout.TOKENS,

@@ -33,7 +33,10 @@ FAMILY = Family(
             "WanImageToVideoPipeline": Channels(times=2, plus=4),  # noise, picture and mask
         }
     ),
-    text_width="text_dim",
+    kinds=MappingProxyType(
+        {"text_encoder": ("UMT5",), "tokenizer": ("T5",), "image_encoder": ("CLIPVision",)}
+    ),
+    widths_of=MappingProxyType({"text_encoder": "text_dim", "image_encoder": "image_dim"}),
     shared_if="expand_timesteps",  # TI2V-5B, one checkpoint for text and images
     multiple=16,
     streams=True,

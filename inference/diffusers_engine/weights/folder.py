@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 GGUF = ".gguf"
 INDEX_NAME = "model_index.json"
+CONFIG_NAMES = (
+    "config.json",
+    "scheduler_config.json",
+    "guider_config.json",
+    "tokenizer_config.json",
+)
+"""Files that say what a part is like."""
 
 
 class FolderError(CheckpointError):
@@ -59,8 +66,9 @@ class Part:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The part's config; empty without one."""
-        path = self.path / "config.json"
-        return read_json(path) if path.is_file() else {}
+        paths = (self.path / name for name in CONFIG_NAMES)
+        path = next((path for path in paths if path.is_file()), None)
+        return {} if path is None else read_json(path)
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

@@ -7,6 +7,7 @@ the first clip fails with an error of torch.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from inference.diffusers_engine.weights.folder import INDEX_NAME, FolderError
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inference.diffusers_engine.weights.folder import Folder
+    from inference.diffusers_engine.traits import Family
+    from inference.diffusers_engine.weights.folder import Folder, Part
 
 TRANSFORMERS = ("transformer", "transformer_2")
 _EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
+_TOKENIZERS = re.compile("ByT5|T5|Gemma|Qwen2|CLIP")
+"""How the names of tokenizers begin whose text encoders are known."""
 
 
 def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
@@ -38,14 +42,12 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
     if folder.looks_at_pictures:
         _need(folder, "image_encoder", "image_processor")
     _check_settings(folder)
-    classes = {"vae": family.vae, **dict.fromkeys(TRANSFORMERS, family.transformer)}
-    for name, part in folder.parts.items():
-        if part.class_name != classes.get(name, part.class_name):
-            raise _wrong(folder, name)
+    _check_kinds(folder)
     _check_vae(folder)
     for name in TRANSFORMERS:
         if name in folder.parts:
             _check_widths(folder, name)
+    _check_predictions(folder)
     _check_gguf(folder, gguf)
 
 
@@ -57,6 +59,86 @@ def _need(folder: Folder, *names: str) -> None:
 
 def _wrong(folder: Folder, name: str) -> FolderError:
     return FolderError("folder.wrong_part", part=name, name=folder.pipeline_class)
+
+
+def _check_kinds(folder: Folder) -> None:
+    """Check each part by itself: its class is one of the family's, and its files are of the class.
+
+    Only then is it told which part is foreign where two do not fit.
+    """
+    family = folder.family
+    classes = {**dict.fromkeys(TRANSFORMERS, family.transformer), "vae": family.vae}
+    for name in sorted(folder.parts, key=lambda name: (name not in classes, name)):
+        part = folder.parts[name]
+        if part.class_name != classes.get(name, part.class_name):
+            raise _wrong(folder, name)
+        if "Tokenizer" in part.class_name or "Processor" in part.class_name:
+            fits = _is_tokenizer_of(part, family.kinds.get(name))
+        elif name == "scheduler":
+            fits = _is_scheduler_of(part, family)
+        else:
+            fits = part.class_name.startswith(family.kinds.get(name, ("",))) and _is_itself(part)
+        if not fits:
+            raise _wrong(folder, name)
+    # Wan has two: TI2V-5B's compresses twice as much as that of all others.
+    residual = folder.parts["vae"].config.get("is_residual", False)
+    if family.vae == "AutoencoderKLWan" and residual is (not folder.serves_all):
+        raise _wrong(folder, "vae")
+
+
+def _is_itself(part: Part) -> bool:
+    """Return whether a part's config is of the class that the index names for it.
+
+    Transformers names only a type, with which the names of all classes of that model begin.
+    """
+    config = part.config
+    if part.library == "transformers":
+        return _plain(part.class_name).startswith(_plain(config.get("model_type")))
+    return config.get("_class_name") in {None, part.class_name}
+
+
+def _plain(name: Any) -> str:
+    return name.replace("_", "").lower() if isinstance(name, str) else ""
+
+
+def _is_tokenizer_of(part: Part, kinds: tuple[str, ...] | None) -> bool:
+    """Return whether a tokenizer is of a text encoder's kind; those of no known kind may be."""
+    if kinds is None:
+        return True
+    names = (part.class_name, part.config.get("tokenizer_class"))
+    found = [_TOKENIZERS.match(name) for name in names if isinstance(name, str)]
+    return all(kind is None or kind[0] in kinds for kind in found)
+
+
+def _is_scheduler_of(part: Part, family: Family) -> bool:
+    """Return whether a scheduler's config is of its class, or of another one of the family."""
+    config, names = part.config, family.schedulers
+    own = config.get("_class_name")
+    if own not in {None, part.class_name} and not any(
+        str(own).startswith(name) and part.class_name.startswith(name) for name in names
+    ):
+        return False
+    if not part.class_name.startswith(names) and not (
+        "FlowMatch" in names and "use_flow_sigmas" in config
+    ):
+        return False
+    return bool(config.get("invert_sigmas", False)) == family.inverts
+
+
+def _check_predictions(folder: Folder) -> None:
+    """Check that a transformer predicts as much as its scheduler takes.
+
+    Distilled weights of Kandinsky predict several steps at once.
+    """
+    scheduler = folder.parts["scheduler"]
+    channels = _latent_channels(folder.parts["vae"].config)
+    taken = scheduler.config.get("n_grid", None if "Piflow" in scheduler.class_name else 1)
+    if _whole(channels) and _whole(taken):
+        for name in TRANSFORMERS:
+            if name in folder.parts and _differ(
+                folder.parts[name].config.get("out_visual_dim"), channels * taken
+            ):
+                raise _wrong(folder, "scheduler")
 
 
 def _check_settings(folder: Folder) -> None:
@@ -114,14 +196,18 @@ def _check_widths(folder: Folder, name: str) -> None:
         config.get("in_channels"), rule.times * latent + rule.plus if _whole(latent) else None
     ):
         raise _wrong(folder, name)
-    if family.text_width is not None and _differ(
-        config.get(family.text_width), _text_width(folder.parts["text_encoder"].config)
-    ):
-        raise _wrong(folder, "text_encoder")
+    for encoder, member in family.widths_of.items():
+        if encoder in folder.parts and _differ(
+            config.get(member), _width(folder.parts[encoder].config)
+        ):
+            raise _wrong(folder, encoder)
 
 
-def _text_width(config: Mapping[str, Any]) -> Any:
-    return config.get("d_model", config.get("hidden_size"))
+def _width(config: Mapping[str, Any]) -> Any:
+    """Return how wide the states are that an encoder gives."""
+    inner = config.get("text_config")
+    own = config.get("d_model", config.get("hidden_size"))
+    return inner.get("hidden_size") if own is None and isinstance(inner, dict) else own
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 LoadProgress = Callable[[int, int, str], None]
 """Called as (bytes done, bytes in all, part); may raise to stop."""
 
+_READERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
+"""Text encoders and what prompts are read with for them."""
+_LEAST_KNOWN = 0.25
+"""Share of the rows of an embedding that have a word: T5's tokenizer has an eighth of UMT5's."""
 _TRIAL_STEPS = 4
 _FLOATS = ("F", "BF")
 """Prefixes of the names of floating-point types in files."""
@@ -47,7 +51,7 @@ def load_parts(
 
     Raises:
         FolderError: `folder.mismatch`, `folder.truncated`, `folder.unreadable`,
-            `folder.no_torchvision`.
+            `folder.wrong_part`, `folder.no_torchvision`.
     """
     parts: dict[str, Any] = {}
     total, done = folder.size_bytes, 0
@@ -62,6 +66,7 @@ def load_parts(
             parts[name] = _load_part(part, dtypes.get(name, dtypes["default"]))
         done += part.size_bytes
     check_scheduler(folder, parts["scheduler"])
+    _check_vocabularies(folder, parts)
     on_progress(done, total, "")
     return parts
 
@@ -70,13 +75,13 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
     """Check that a scheduler fits the family, and run it once, because it validates few settings.
 
     Raises:
-        FolderError: `folder.unknown_class`, or `folder.unreadable` for its config.
+        FolderError: `folder.wrong_part`, or `folder.unreadable` for its config.
     """
     kind = type(scheduler)
     damaged = FolderError("folder.unreadable", file="scheduler/scheduler_config.json")
     if not kind.__name__.startswith(folder.family.schedulers):
         if "use_flow_sigmas" not in inspect.signature(kind).parameters:
-            raise FolderError("folder.unknown_class", name=kind.__name__)
+            raise FolderError("folder.wrong_part", part="scheduler", name=folder.pipeline_class)
         if not scheduler.config.use_flow_sigmas:
             raise damaged
     if scheduler.config.get("use_flow_sigmas") and not (
@@ -85,7 +90,6 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
         raise damaged
     if _strings_for_numbers(kind, scheduler.config):
         raise damaged
-    _check_predictions(folder, scheduler)
     required = {
         name
         for name, parameter in inspect.signature(scheduler.step).parameters.items()
@@ -107,19 +111,22 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
         raise damaged from error
 
 
-def _check_predictions(folder: Folder, scheduler: Any) -> None:
-    """Check that Kandinsky's transformer predicts as many steps at once as its scheduler takes.
+def _check_vocabularies(folder: Folder, parts: Mapping[str, Any]) -> None:
+    """Check that each tokenizer knows about as many words as its text encoder.
 
-    Distilled weights predict several.
+    One of another model loads as well, and prompts turn into words that nobody wrote.
 
     Raises:
         FolderError: `folder.wrong_part`.
     """
-    made = folder.parts["transformer"].config.get("out_visual_dim")
-    channels = folder.parts["vae"].config.get("latent_channels")
-    taken = scheduler.config.get("n_grid", 1)
-    if isinstance(made, int) and isinstance(channels, int) and made != channels * taken:
-        raise FolderError("folder.wrong_part", part="scheduler", name=folder.pipeline_class)
+    for encoder, tokenizer in _READERS.items():
+        if not (encoder in folder.parts and tokenizer in folder.parts):
+            continue
+        embedding = parts[encoder].get_input_embeddings()
+        reader = getattr(parts[tokenizer], "tokenizer", parts[tokenizer])
+        known, words = embedding.num_embeddings, len(reader)
+        if not known * _LEAST_KNOWN <= words <= known:
+            raise FolderError("folder.wrong_part", part=tokenizer, name=folder.pipeline_class)
 
 
 def _strings_for_numbers(kind: Any, config: Mapping[str, Any]) -> bool:
