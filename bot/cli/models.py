@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ from inference.domain.errors import StoreError, UserError
 from inference.domain.spec import Resolution
 from inference.engines import weights
 from inference.engines.entry import ModelEntry
-from inference.engines.registry import Models
+from inference.engines.registry import WEIGHTS_CODES, Models
 from inference.engines.weights import Checkpoint
 from inference.jobs.estimates.cost_model import CostModel
 from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
@@ -146,10 +146,13 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
     """Download a model's checkpoints one after the other, yielding where each is.
 
     Raises:
-        UserError: `model.unknown`, `model.nothing_to_pull`.
+        UserError: `model.not_known`.
         CheckpointError: `checkpoint.offline`; what is there by then is kept.
     """
-    for checkpoint in _checkpoints(config, model):
+    checkpoints = _entry(config, model).checkpoints
+    if not checkpoints:
+        yield text("cli.models.nothing_to_pull", locale, model=model)
+    for checkpoint in checkpoints:
         if checkpoint.kind in {weights.Kind.PIPELINE, weights.Kind.LORAS}:
             size, licence = weights.offer(checkpoint, config.models.directory)
             licence = licence or text("cli.models.no_licence", locale)
@@ -167,15 +170,18 @@ def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str
     """Verify a model's weights, yielding whether each folder is sound, and a line about it.
 
     Raises:
-        UserError: `model.unknown`, `model.nothing_to_pull`, or what is wrong with a folder that
-            the config names.
+        UserError: `model.not_known`, or what is wrong with a folder that the config names.
     """
-    found = factories.models(config)
-    path = found.entry(model).verify_files()
+    entry = _entry(config, model)
+    with _placed(config, model):
+        path = entry.verify_files()
     if path is not None:
         facts = (text("cli.models.size", locale, size=_gigabytes(weights.size_bytes(path))), path)
         yield True, _joined((model, *(str(fact) for fact in facts)), locale)
-    for checkpoint in found.checkpoints(model) if path is not None else _checkpoints(config, model):
+    checkpoints = entry.checkpoints
+    if path is None and not checkpoints:
+        yield True, text("cli.models.nothing_to_pull", locale, model=model)
+    for checkpoint in checkpoints:
         try:
             folder = weights.folder(checkpoint, config.models.directory)
             weights.verify(checkpoint, folder)
@@ -185,11 +191,20 @@ def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str
             yield True, _there(checkpoint, folder, locale)
 
 
-def _checkpoints(config: Config, model: str) -> tuple[Checkpoint, ...]:
-    found = factories.models(config).checkpoints(model)
-    if not found:
-        raise UserError("model.nothing_to_pull", model=model)
-    return found
+def _entry(config: Config, model: str) -> ModelEntry:
+    with _placed(config, model):
+        return factories.models(config).entry(model)
+
+
+@contextmanager
+def _placed(config: Config, model: str) -> Iterator[None]:
+    """Add to what is wrong with a folder the place in the config that names it."""
+    try:
+        yield
+    except UserError as error:
+        if error.code.startswith(WEIGHTS_CODES):
+            raise factories.placed(config, model, error) from error
+        raise
 
 
 def _described(checkpoint: Checkpoint, directory: Path | None, locale: str) -> str:

@@ -325,7 +325,7 @@ def _check_table(models: Models, name: str, sources: Sources) -> Iterator[UserEr
     except UserError as error:
         if error.code.startswith(WEIGHTS_CODES):
             return  # that model's problem: the others go on
-        if error.code == "model.unknown":
+        if error.code == "model.not_known":
             yield _without_engine(name, models, sources)
         elif error.code != "plugin.broken":
             blamed = _BLAMED.get(error.code)

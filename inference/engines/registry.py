@@ -93,7 +93,7 @@ class Models:
         """Return a model's entry, with its table applied.
 
         Raises:
-            UserError: `model.unknown`, `model.unknown_engine`, `model.engine_not_text`,
+            UserError: `model.not_known`, `model.unknown_engine`, `model.engine_not_text`,
                 `model.taken` or `plugin.broken`.
             ValidationError: A key of its table is unknown or has a wrong value.
         """
@@ -157,7 +157,7 @@ class Models:
         """Create a model's engine, without loading its weights.
 
         Raises:
-            UserError: `model.unknown`.
+            UserError: `model.not_known`.
             EngineError: `model.bad_option`, or the engine's own reason.
         """
         try:
@@ -202,7 +202,7 @@ class Models:
         made = built_in.ENGINES.get(engine) if named else built_in.ENTRIES.get(name)
         if made is None and engine not in self._named:
             if not named:
-                raise UserError("model.unknown", name=name, known=list(self.names()))
+                raise UserError("model.not_known", name=name, known=list(self.names()))
             raise UserError("model.unknown_engine", name=engine, known=self.engines())
         ships = built_in.ENTRIES.get(name)
         if ships is not None and engine != name and (made is None or made.options != ships.options):

@@ -115,7 +115,7 @@ def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
     if checkpoint.kind is Kind.PIPELINE:
-        return repository.find(checkpoint.source, directory)
+        return repository.find(checkpoint.source, directory, checkpoint.revision)
     if checkpoint.kind is Kind.LORAS:
         path = find_folder(checkpoint.source, directory)
         if absent := [name for name in checkpoint.files if not (path / name).is_file()]:

@@ -75,14 +75,19 @@ def find_checkpoint(source: str, directory: Path | None = None) -> Path:
     return folder
 
 
-def find_folder(source: str, directory: Path | None) -> Path:
+def find_folder(source: str, directory: Path | None, revision: str | None = None) -> Path:
     """Return the folder that a repository was downloaded to, even if incomplete.
+
+    Args:
+        source: Its id on the hub.
+        directory: Where it is kept, one revision at a time; the hub's cache if None.
+        revision: Commit, tag or branch; None: that of the branch main.
 
     Raises:
         CheckpointError: `checkpoint.missing`.
     """
     folder = None if directory is None else kept_in(source, directory)
-    return folder if folder is not None and folder.is_dir() else _cached(source)
+    return folder if folder is not None and folder.is_dir() else _cached(source, revision)
 
 
 def is_complete(folder: Path) -> bool:
@@ -111,12 +116,16 @@ def cache_folder(source: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / name
 
 
-def _cached(source: str) -> Path:
+def _cached(source: str, revision: str | None) -> Path:
     # Looks for one file: for a folder the client requires the whole repository, and only
     # `PATTERNS` of it are downloaded.
     try:
         repository = cache_folder(source)
-        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+        reference = repository / "refs" / (revision or "main")
+        if revision is not None and not reference.is_file():  # a commit has none
+            commit = revision
+        else:
+            commit = reference.read_text(encoding="ascii").strip()
     except (ImportError, OSError, ValueError) as error:
         raise CheckpointError("checkpoint.missing", source=source) from error
     found = repository / "snapshots" / commit

@@ -7,7 +7,7 @@ import pytest
 import transformers
 
 from commands.text.messages import error_text
-from inference.diffusers_engine.weights.folder import CONFIG_NAMES, FolderError
+from inference.diffusers_engine.weights.folder import FolderError
 from inference.diffusers_engine.weights.inspection import inspect_folder
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import load, render, request
@@ -81,11 +81,7 @@ def _entries(place):
 
 def _like(one, other, part):
     """Whether a part of a tiny model is made like that of another one."""
-    configs = []
-    for place in (one, other):
-        paths = (place / part / name for name in CONFIG_NAMES)
-        path = next(path for path in paths if path.is_file())
-        configs.append(json.loads(path.read_text()))
+    configs = [inspect_folder(place).parts[part].config for place in (one, other)]
     told = ("_class_name", "model_type", "tokenizer_class", "in_channels", "is_residual")
     told = (*told, "invert_sigmas", "hidden_size", "d_model")
     return all(configs[0].get(name) == configs[1].get(name) for name in told)

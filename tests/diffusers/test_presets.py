@@ -14,6 +14,8 @@ from inference.domain.errors import UserError
 from inference.domain.spec import Mode, Resolution
 from inference.engines.diffusers.capabilities import capabilities_of
 from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.registry import Models
+from inference.opensora.files import CheckpointError, find_folder
 from inference.workers.device_report import DeviceReport
 from tests.diffusers import tiny_models
 from tests.process.worker_samples import spec
@@ -154,7 +156,7 @@ def test_config_entries_are_models_of_their_own(folders):
     assert "diffusers" not in models.names()
     assert models.capabilities("quick").name == "quick"
     assert len(models.checkpoints("quick")) == 2
-    assert models.capabilities("mine").title == "model"
+    assert models.capabilities("mine").title == "mine"
     assert not models.checkpoints("mine")
     assert models.capabilities("other").sound
 
@@ -252,3 +254,26 @@ def test_a_folder_gets_the_advice_of_its_family(folders):
     assert capabilities_of(entry).prompt_advice == PRESETS["wan"].advice
     other = entry_of("mine", DiffusersTable(path=str(folders("mochi"))))
     assert capabilities_of(other).prompt_advice is None
+
+
+def test_a_revision_of_the_config_is_what_is_pulled_and_found(tmp_path, monkeypatch):
+    commits = {"revision": "a" * 40, "revision_image": "b" * 40}
+    models = Models({"wan-14b": commits, "wan": {"revision": "v1"}})
+    assert [one.revision for one in models.checkpoints("wan-14b")] == list(commits.values())
+    assert [one.revision for one in models.checkpoints("wan")] == ["v1"]
+    assert [one.revision for one in models.checkpoints("wan-small")] == [None]
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--a--b"
+    for commit in ("1" * 40, "2" * 40):
+        (place / "snapshots" / commit).mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("1" * 40)
+    (place / "refs" / "v1").write_text("2" * 40)
+    assert find_folder("a/b", None).name == "1" * 40
+    assert find_folder("a/b", None, "v1").name == "2" * 40
+    assert find_folder("a/b", None, "2" * 40).name == "2" * 40
+    with pytest.raises(CheckpointError, match=r"checkpoint\.missing"):
+        find_folder("a/b", None, "3" * 40)

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 GGUF = ".gguf"
 INDEX_NAME = "model_index.json"
-CONFIG_NAMES = (
-    "config.json",
-    "scheduler_config.json",
-    "guider_config.json",
-    "tokenizer_config.json",
-)
-"""Files that say what a part is like."""
+_CONFIG_NAMES = {
+    "Scheduler": "scheduler_config.json",
+    "Guidance": "guider_config.json",
+    "Guider": "guider_config.json",
+    "Tokenizer": "tokenizer_config.json",
+    "Processor": "tokenizer_config.json",
+}
+"""Files that say what a part is like, by what is in the name of its class; config.json else."""
 
 
 class FolderError(CheckpointError):
@@ -66,9 +67,14 @@ class Part:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The part's config; empty without one."""
-        paths = (self.path / name for name in CONFIG_NAMES)
-        path = next((path for path in paths if path.is_file()), None)
-        return {} if path is None else read_json(path)
+        path = self.path / self.config_name
+        return read_json(path) if path.is_file() else {}
+
+    @property
+    def config_name(self) -> str:
+        """The file that says what it is like."""
+        found = (file for word, file in _CONFIG_NAMES.items() if word in self.class_name)
+        return next(found, "config.json")
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:

@@ -66,14 +66,14 @@ def pull(source: str, directory: Path | None, revision: str | None = None) -> Pa
             return path
 
 
-def find(source: str, directory: Path | None) -> Path:
+def find(source: str, directory: Path | None, revision: str | None = None) -> Path:
     """Return the folder of a repository that is completely on this machine.
 
     Raises:
         CheckpointError: `checkpoint.missing`, `checkpoint.damaged`.
         FolderError: The folder cannot be used.
     """
-    path = find_folder(source, directory)
+    path = find_folder(source, directory, revision)
     try:
         inspect_folder(path)
     except FolderError as error:

@@ -194,7 +194,7 @@ def _from_folder(entry: VideoModelEntry, folder: Folder, modes: frozenset[Mode])
     guidance = 1.0 if distilled else _PATH_CFG.get(family.name, 4.0)
     return Capabilities(
         name=entry.name,
-        title=folder.path.name,
+        title=entry.name,
         sizes=sizes,
         lengths=lengths,
         modes=modes,

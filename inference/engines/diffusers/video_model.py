@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,7 @@ from inference.opensora.files import find_folder
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from inference.diffusers_engine.traits import Family, Few, Lora, Preset
+    from inference.diffusers_engine.traits import Family, Few, Lora, Preset, Repository
 
 
 _LORA_PARAMETERS = 307_000_000
@@ -63,6 +63,10 @@ class DiffusersTable(ModelTable):
     """Name of a built-in preset, with the settings that a checkpoint does not hold."""
     path: ConfiguredPath | None = None
     """A folder in Diffusers layout, in place of the preset's download."""
+    revision: str | None = None
+    """Commit or tag of the preset's repository; None: the newest when it is pulled."""
+    revision_image: str | None = None
+    """The same for the repository for clips from images, where that is another one."""
     few: bool = False
     """Whether to render in few steps, with the preset's LoRAs for that."""
     loras: list[ConfiguredLora] = Field(default_factory=list)
@@ -140,11 +144,15 @@ class VideoModelEntry:
         assert self.preset is not None  # noqa: S101 - `entry_of` makes no other
         return self.preset.family
 
-    def sources(self) -> Mapping[str, str]:
+    def sources(self) -> Mapping[str, Repository]:
         """Return repositories by input ("text", "image", "any"); none for a path."""
         if self.path is not None or self.preset is None:
             return {}
-        return {use: one.source for use, one in self.preset.repositories.items()}
+        pinned = {"image": self.table.revision_image}
+        return {
+            use: replace(one, revision=pinned.get(use, self.table.revision) or one.revision)
+            for use, one in self.preset.repositories.items()
+        }
 
 
 def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> VideoModelEntry:
@@ -277,7 +285,7 @@ def checkpoints_of(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
             licence=preset.licence,
             download_bytes=one.size_bytes,
         )
-        for one in preset.repositories.values()
+        for one in entry.sources().values()
     )
     return (*repositories, *loras)
 
@@ -324,4 +332,4 @@ def folders_of(entry: VideoModelEntry, directory: Path | None) -> dict[str, Path
     """
     if entry.path is not None:
         return {"any": entry.path}
-    return {use: find(source, directory) for use, source in entry.sources().items()}
+    return {use: find(one.source, directory, one.revision) for use, one in entry.sources().items()}

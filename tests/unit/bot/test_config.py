@@ -365,6 +365,7 @@ def write_model(place):
             (place / part / name).write_text("{}")
         for name in ("model", "diffusion_pytorch_model"):
             (place / part / f"{name}.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    (place / "scheduler" / "scheduler_config.json").write_text('{"use_flow_sigmas": true}')
     (place / "model_index.json").write_text(json.dumps(index))
 
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +145,34 @@ def test_a_broken_download_is_found_by_the_check(weights, monkeypatch, capsys):
     assert "broken" in capsys.readouterr().out
 
 
-def test_there_is_nothing_to_pull_for_what_ships(capsys):
-    assert main(["models", "pull", "nano"]) == 1
-    assert "nano needs no download" in capsys.readouterr().err
+@pytest.mark.parametrize("what", ["pull", "check"])
+@pytest.mark.parametrize("name", ["nano", "testcard"])
+def test_there_is_nothing_to_pull_or_check_for_what_ships(capsys, what, name):
+    assert main(["models", what, name]) == 0
+    assert f"{name} needs no download" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["pull", "check"])
+def test_a_model_that_nobody_knows_is_told_with_those_that_are_known(capsys, what):
+    assert main(["models", what, "ghost"]) == 1
+    told = capsys.readouterr().err
+    assert "no model “ghost”" in told
+    assert "testcard" in told
+    assert "nstalled" not in told  # most of them are not
+
+
+@pytest.mark.parametrize("what", ["pull", "check"])
+def test_a_folder_that_cannot_be_used_is_told_with_its_place_in_the_config(
+    tmp_path, monkeypatch, capsys, what
+):
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    Path("model/model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    text = '[models]\ninstalled = ["mine"]\n[models.mine]\nengine = "diffusers"\npath = "model"\n'
+    Path("config.toml").write_text(text)
+    assert main(["models", what, "mine"]) == 1
+    told = capsys.readouterr().err
+    assert "config.toml:5: models.mine.path: " in told
+    assert "StableDiffusionPipeline" in told
+    assert "folder" in told
+    assert "repository" not in told

@@ -41,7 +41,7 @@ def test_an_unknown_model_is_the_persons_error_and_names_the_known_ones():
     for ask in (Models().capabilities, Models().create):
         with pytest.raises(UserError) as caught:
             ask("sora-9000")
-        assert caught.value.code == "model.unknown"
+        assert caught.value.code == "model.not_known"
         assert caught.value.params["name"] == "sora-9000"
         assert "testcard" in caught.value.params["known"]
 
