@@ -57,6 +57,7 @@ class HttpPlatform:
             UserError: `http.cannot_listen`.
         """
         self._services = services
+        self.images.cleaner = services.media
         async with serve(
             self._section,
             services,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import io
@@ -546,17 +547,56 @@ async def test_who_leaves_in_the_middle_leaves_nothing(served):
     assert await served.jobs(served.mine) == before
 
 
-@pytest.mark.attack("http bodies", "a picture of a billion pixels")
-@pytest.mark.slow
-async def test_a_picture_bomb_fails_its_own_job_only(served):
+def picture(side: int, mode="RGB") -> bytes:
     file = io.BytesIO()
-    Image.new("1", (40_000, 40_000)).save(file, "PNG")
-    data = form(PROMPT, field("input_reference", file.getvalue(), '; filename="a.png"'))
-    async with served.session(served.mine) as session:
-        async with session.post("/v1/videos", data=data, headers={"Content-Type": FORM}) as answer:
-            video = (await answer.json())["id"]
-        found = await ended(session, video)
-    assert (found["status"], found["error"]["code"][:6]) == ("failed", "image.")
+    Image.new(mode, (side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def uploads(served) -> list[str]:
+    folder = served.directory / "uploads"
+    return [file.name for file in folder.iterdir()] if folder.is_dir() else []
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    attacks(
+        "http pictures",
+        [
+            ("words as a picture", lambda: b"nothing", "image.not_an_image"),
+            ("a page as a picture", lambda: b"<svg onload='x'/>", "image.not_an_image"),
+            ("half a picture", lambda: picture(640)[:400], "image.truncated"),
+            ("a picture of 400 megapixels", lambda: picture(20_000, "1"), "image.too_many_pixels"),
+            ("a picture of one pixel", lambda: picture(1), "image.too_small"),
+        ],
+    ),
+)
+async def test_what_is_no_picture_is_refused_at_once(served, sent, code):
+    before, data = await served.jobs(served.other), sent()
+    url = "data:image/png;base64," + base64.b64encode(data).decode()
+    multipart = form(PROMPT, field("input_reference", data, '; filename="a.png"'))
+    asks = [
+        {"json": {**GOOD, "input_reference": {"image_url": url}}},
+        {"data": io.BytesIO(multipart), "headers": {"Content-Type": FORM}},
+    ]
+    for ask in asks:
+        status, answer = await asked(served, "POST", "/v1/videos", token=served.other, **ask)
+        error = json.loads(answer)["error"]
+        assert (status, error["code"], error["param"]) == (400, code, "input_reference")
+    arguments = {**GOOD["rushes"], "prompt": "a fox", "image": url}
+    call = {"name": "generate", "arguments": arguments}
+    status, answer = await asked(
+        served,
+        "POST",
+        "/mcp",
+        token=served.other,
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
+        headers={"Accept": "application/json, text/event-stream"},
+    )
+    assert status == 200
+    assert f'\\"{code}\\"' in answer.decode() or f'"{code}"' in answer.decode()
+    assert await served.jobs(served.other) == before
+    assert uploads(served) == []
 
 
 @pytest.mark.parametrize(

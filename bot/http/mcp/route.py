@@ -103,7 +103,8 @@ class McpRoute:
         return make_manager(make_server(listed, run, locale=self._services.language))
 
     async def _keep(self, image: str, argument: str) -> str:
-        return await self._uploads.keep(image_bytes(ImageReference(image_url=image), argument))
+        data = image_bytes(ImageReference(image_url=image), argument)
+        return await self._uploads.keep(data, argument)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)

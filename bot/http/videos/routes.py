@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,6 +15,7 @@ from bot.http.access.guard import (
     TOKEN,
     Guard,
 )
+from bot.http.access.tokens import Token
 from bot.http.body import LARGE, read_fields
 from bot.http.videos import actions, idempotency
 from bot.http.videos.content import Content, Variant
@@ -50,8 +52,19 @@ PAGE = 20
 _VIDEO = r"/v1/videos/{video:(?!(?:edits|extensions)$)[^{}/]+}"
 """One that is not a route of its own, so that `Allow` tells the truth about those."""
 
-Make = Callable[[dict[str, Any], Call], Awaitable[Result]]
+Turn = contextlib.AbstractAsyncContextManager[None]
+"""Block in which a job may be made; decoding pictures, which takes time, comes before it."""
+
+Make = Callable[[dict[str, Any], Call, Turn], Awaitable[Result]]
 """Makes a job of the fields of a body."""
+
+
+class _Repeated(Exception):
+    """The job of an idempotency key is there already."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
 
 
 class Videos:
@@ -87,55 +100,59 @@ class Videos:
     # -- making ------------------------------------------------------------------------------
 
     async def _create(self, request: web.Request) -> web.Response:
-        async def create(fields: dict[str, Any], call: Call) -> Result:
+        async def create(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
             asked = checked(CreateRequest, fields)
             installation = self._services.installation
             files = effect_pictures(asked.rushes, installation.options)
             values = options(asked, installation)
             if asked.input_reference is not None:
                 files[IMAGE.name] = image_bytes(asked.input_reference)
-            async with self._uploads.held(files) as images:
+            named = {IMAGE.name: "input_reference"}
+            async with self._uploads.held(files, fields=named) as images, turn:
                 asks = replace(call, options={**values, **images})
                 return await perform(call.commands["/generate"], asks)
 
         return await self._made(request, create)
 
     async def _remix(self, request: web.Request) -> web.Response:
-        async def remix(fields: dict[str, Any], call: Call) -> Result:
+        async def remix(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
             asked = checked(RemixRequest, fields)
-            return await self._changed(call, self._id(request), asked.prompt, asked.rushes)
+            return await self._changed(call, turn, self._id(request), asked)
 
         return await self._made(request, remix)
 
     async def _edit(self, request: web.Request) -> web.Response:
-        async def edit(fields: dict[str, Any], call: Call) -> Result:
+        async def edit(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
             asked = checked(EditRequest, fields)
-            return await self._changed(call, asked.video.id, asked.prompt, asked.rushes)
+            return await self._changed(call, turn, asked.video.id, asked)
 
         return await self._made(request, edit)
 
-    async def _changed(self, call: Call, video: str, prompt: str, rushes: Any) -> Result:
+    async def _changed(
+        self, call: Call, turn: Turn, video: str, asked: RemixRequest | EditRequest
+    ) -> Result:
         """Make a finished video again with other words and options."""
         job = await actions.find_finished(call, video)
         known = self._services.installation.options
-        files = effect_pictures(rushes, known)
+        files = effect_pictures(asked.rushes, known)
         form = forms.edit(job, self._services.installation, call.locale)
         kept: dict[str, Value] = forms.options(
             {field.name: field.value for field in form.fields}, known
         )
-        kept |= own_options(rushes, known)
+        kept |= own_options(asked.rushes, known)
         del kept[PROMPT.name]
-        values = {PROMPT.name: escape(prompt), forms.FLAGS: render_options(kept, known)}
-        async with self._uploads.held(files) as pictures:
+        values = {PROMPT.name: escape(asked.prompt), forms.FLAGS: render_options(kept, known)}
+        async with self._uploads.held(files) as pictures, turn:
             return await repeat.edit(call, job, values, pictures=pictures)
 
     async def _extend(self, request: web.Request) -> web.Response:
-        async def extend(fields: dict[str, Any], call: Call) -> Result:
+        async def extend(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
             asked = checked(ExtendRequest, fields)
             if asked.rushes:
                 raise UserError("extend.fixed")
             job = await actions.find_finished(call, asked.video.id)
-            return await actions.extend(call, job, prompt=asked.prompt, seconds=asked.seconds)
+            async with turn:
+                return await actions.extend(call, job, prompt=asked.prompt, seconds=asked.seconds)
 
         return await self._made(request, extend)
 
@@ -148,23 +165,50 @@ class Videos:
             UserError: `http.key_reused`: the key came with another body before.
         """
         key, fields = idempotency.key_of(request), await read_fields(request)
-        token, admission = request[TOKEN], self._guard.admission
-        if key is None:
-            async with admission.turn(token.id):
-                with admission.place(token.id):
-                    made = await make(fields, self._guard.call(request))
-            return self._accepted(request, made)
-        large = (request.content_length or LARGE) >= LARGE
-        hashed = idempotency.fingerprint
-        body = await asyncio.to_thread(hashed, fields) if large else hashed(fields)
-        async with self._keys.setdefault(key, asyncio.Lock()), admission.turn(token.id):
+        body = ""
+        if key is not None:
+            large = (request.content_length or LARGE) >= LARGE
+            hashed = idempotency.fingerprint
+            body = await asyncio.to_thread(hashed, fields) if large else hashed(fields)
+        call = self._guard.call(request, key=key, body=body)
+        try:
+            await self._check_new(request[TOKEN], key, body)  # before its pictures are decoded
+            made = await make(fields, call, self._turn(request[TOKEN], key, body))
+        except _Repeated as known:
+            return self._video(request, known.job)
+        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
+        return self._video(request, made.job)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, token: Token, key: str | None, body: str) -> AsyncIterator[None]:
+        """Wait for the turn of a request that makes a job; of one key there is one at a time.
+
+        Raises:
+            UserError: `http.busy`, `http.key_reused`, or that the queue is full.
+            _Repeated: The job is there already.
+        """
+        admission = self._guard.admission
+        async with contextlib.AsyncExitStack() as stack:
+            if key is not None:
+                await stack.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
+            await stack.enter_async_context(admission.turn(token.id))
+            await self._check_new(token, key, body)
+            stack.enter_context(admission.place(token.id))
+            yield
+
+    async def _check_new(self, token: Token, key: str | None, body: str) -> None:
+        """Check that there is no job of a key yet.
+
+        Raises:
+            _Repeated: There is.
+            UserError: `http.key_reused`: there is, and it came with another body.
+        """
+        job = None
+        if key is not None:
             job = await self._services.jobs.by_key(key, tenant=token.tenant)
-            if job is not None:
-                idempotency.check_repeated(job, body)
-                return self._video(request, job)
-            with admission.place(token.id):
-                made = await make(fields, self._guard.call(request, key=key, body=body))
-            return self._accepted(request, made)
+        if job is not None:
+            idempotency.check_repeated(job, body)
+            raise _Repeated(job)
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -226,10 +270,6 @@ class Videos:
 
     def _id(self, request: web.Request) -> str:
         return actions.job_id(request.match_info["video"])
-
-    def _accepted(self, request: web.Request, made: Result) -> web.Response:
-        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
-        return self._video(request, made.job)
 
     def _video(self, request: web.Request, job: Job) -> web.Response:
         return web.json_response(self._json(request, job))

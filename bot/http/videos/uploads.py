@@ -1,6 +1,7 @@
-"""Reference images that were uploaded, until their jobs have their own clean copies.
+"""Reference images that were uploaded, until their jobs have their own copies.
 
-An upload is on the disk before its job is accepted. It goes once no waiting job names it.
+An upload is checked and written anew before its job is accepted, in the media process: what is
+no picture is refused at once. It goes once no waiting job names it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-from inference.domain.errors import UserError
+from inference.domain.errors import EngineError, UserError
 from inference.domain.job import Job
+from inference.jobs.input_files import ImageCleaner
 from inference.media.atomic_files import write_bytes
 from inference.store.sqlite.database import Database
 
@@ -28,41 +31,77 @@ SPARED_SECONDS = 600.0
 
 SWEEP_SECONDS = 300.0
 
+AT_ONCE = 2
+"""Pictures at once in front of the media process: those of chats wait for these at most."""
+
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class Uploads:
     """The folder of uploads."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, cleaner: ImageCleaner | None = None) -> None:
+        """Name the folder.
 
-    async def keep(self, data: bytes) -> str:
-        """Store an upload durably, and return its name in a spec."""
+        Args:
+            directory: It is made when it is needed.
+            cleaner: Decodes pictures; it may be set later, before the first one comes.
+        """
+        self._directory = directory
+        self.cleaner = cleaner
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def keep(self, data: bytes, field: str) -> str:
+        """Store a picture durably, and return its name in a spec.
+
+        Args:
+            data: What somebody sent as one.
+            field: Of the request, for what is said of it.
+
+        Raises:
+            UserError: `image.*`: it is none that can be used.
+            EngineError: `disk.full` or `media.unavailable`.
+        """
+        if self.cleaner is None:
+            raise EngineError("media.unavailable", transient=True)
         name = secrets.token_hex(16)
-        await asyncio.to_thread(self._write, name, data)
+        raw = self._directory / f"{name}.raw"
+        try:
+            await asyncio.to_thread(self._write, raw, data)
+            async with self._turns:
+                await self.cleaner.clean_image(raw, self._directory / name)
+        except UserError as error:
+            raise UserError(error.code, **error.params, field=field) from error
+        finally:
+            await asyncio.to_thread(raw.unlink, missing_ok=True)
         return PREFIX + name
 
     @contextlib.asynccontextmanager
-    async def held(self, files: Mapping[str, bytes]) -> AsyncIterator[dict[str, str]]:
+    async def held(
+        self, files: Mapping[str, bytes], *, fields: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[dict[str, str]]:
         """Keep files for a job that is accepted within, and drop them where it is not.
 
         Args:
             files: By option; what a spec names them by is yielded.
+            fields: Of the request, by option, where that is not its member under `rushes`.
+
+        Raises:
+            UserError: `image.*`: one of them is no picture that can be used.
         """
         kept: dict[str, str] = {}
         try:
             for name, data in files.items():
-                kept[name] = await self.keep(data)
+                kept[name] = await self.keep(data, fields.get(name, f"rushes.{name}"))
             yield kept
         except Exception:  # a client that leaves may have its job accepted all the same
             for image in kept.values():
                 await self.drop(image)
             raise
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, file: Path, data: bytes) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        write_bytes(self._directory / name, data)
+        write_bytes(file, data)
 
     async def fetch(self, job: Job, image: str, target: Path) -> None:  # noqa: ARG002 - the port's signature
         """Copy an upload; see `ImageSource`.

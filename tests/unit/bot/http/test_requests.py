@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,10 +112,29 @@ def test_any_address_gives_bytes_or_a_refusal(address):
         image_bytes(request.input_reference)
 
 
+class Copies:
+    """Takes every picture but an empty one as it is."""
+
+    async def clean_image(self, source, target):
+        if not source.stat().st_size:
+            raise UserError("image.truncated")
+        shutil.copyfile(source, target)
+
+
+async def test_of_two_pictures_of_which_one_is_none_nothing_stays(tmp_path):
+    uploads = Uploads(tmp_path / "uploads", Copies())
+    with pytest.raises(UserError, match=r"image\.truncated") as refused:
+        async with uploads.held({"image": b"one", "style": b""}):
+            pytest.fail("it was held")
+    assert refused.value.params["field"] == "rushes.style"
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
 async def test_uploads_go_once_no_waiting_job_needs_them(tmp_path, bench, monkeypatch):
     monkeypatch.setattr("bot.http.videos.uploads.SPARED_SECONDS", -1.0)
-    uploads = Uploads(tmp_path / "uploads")
-    needed, left = await uploads.keep(b"one"), await uploads.keep(b"two")
+    uploads = Uploads(tmp_path / "uploads", Copies())
+    needed = await uploads.keep(b"one", "input_reference")
+    left = await uploads.keep(b"two", "input_reference")
     job = a_job(spec=a_spec(image=Attached(needed)), platform="http")
     async with bench.open() as core:
         await core.store.accept(job, lambda _: None)
