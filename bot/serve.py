@@ -12,6 +12,7 @@ import structlog
 from bot.app import App, open_app
 from bot.config.sections import Config
 from bot.factories import backup_folder
+from bot.http.address import NAME as HTTP
 from bot.service_manager import notify, notify_watchdog
 from commands.handlers.privacy import remove_copies
 from commands.text.messages import error_text
@@ -38,21 +39,27 @@ async def run(config: Config) -> int:
 
     hide()
     remove_copies()
-    stop = asyncio.Event()
+    stop: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
     _on_signals(stop)
     async with open_app(config) as app, serve_control(app), running() as tasks:
         tasks.start(notify_watchdog(), name="watchdog")
         if config.backup.keep:
             tasks.start(_backups(app).run(), name="backups")
         connecting = asyncio.create_task(_announce(app))
-        await stop.wait()
+        number = await stop
         connecting.cancel()
         app.services.health.started = False
         notify("STOPPING=1")
-        await settle(app)
+        await asyncio.gather(settle(app), _be_seen(app, number))
     remove_copies()
     _log.info("rushes.stopped")
     return 0
+
+
+async def _be_seen(app: App, number: signal.Signals) -> None:
+    """Keep the port of the API open for a while, so that load balancers see that it stops."""
+    if number is signal.SIGTERM and HTTP in app.platforms:
+        await asyncio.sleep(app.config.http.drain_seconds)
 
 
 def _backups(app: App) -> DailyBackups:
@@ -101,14 +108,14 @@ async def settle(app: App) -> None:
     await app.delivery.flush(max(1.0, deadline - clock.monotonic()))
 
 
-def _on_signals(stop: asyncio.Event) -> None:
+def _on_signals(stop: asyncio.Future[signal.Signals]) -> None:
     loop = asyncio.get_running_loop()
 
     def received(number: signal.Signals) -> None:
-        if stop.is_set():
+        if stop.done():
             os._exit(128 + number)
         _log.info("rushes.stopping", signal=number.name)
-        stop.set()
+        stop.set_result(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, received, number)

@@ -289,6 +289,8 @@ class HttpSection(Section):
     """The only hosts that webhooks may go to, over HTTPS."""
     webhook_networks: list[Network] = []
     """Private networks in which these hosts may be."""
+    drain_seconds: Annotated[float, Field(ge=0, le=30)] = 5.0
+    """After SIGTERM, how long the port answers at least: `/readyz` and what makes with 503."""
 
 
 class RetentionSection(Section):

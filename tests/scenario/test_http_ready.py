@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import signal
 import sqlite3
 import sys
 
+import aiohttp
 import psutil
 import pytest
 
@@ -22,6 +24,7 @@ from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.http_client import SECONDS, http_config, serving
+from tests.scenario.terminal_process import Shell
 
 pytestmark = pytest.mark.process
 
@@ -168,3 +171,44 @@ async def test_a_chat_that_is_gone_is_a_reason(tmp_path, monkeypatch):
             await until(house)
             await discord.__aexit__(None, None, None)
             await until(house, "discord.connection")
+
+
+async def test_a_stop_is_seen_over_http_before_the_port_closes(tmp_path, free_port, request):
+    (tmp_path / "config.toml").write_text(
+        f'[bot]\nplatforms = ["http"]\n[http]\nport = {free_port}\ndrain_seconds = 30\n'
+        '[models]\ninstalled = ["testcard"]\n'
+    )
+    shell = Shell(directory=tmp_path)
+    given = ("token", "create", "--guild", "api", "--name", "ci")
+    token = (await asyncio.to_thread(shell.rushes, *given)).out.strip()
+    process = await asyncio.to_thread(shell.serve)
+    request.addfinalizer(process.kill)
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"http://127.0.0.1:{free_port}"
+    async with aiohttp.ClientSession(url, headers=headers) as session, asyncio.timeout(SECONDS):
+        await reachable(session)
+        process.send_signal(signal.SIGTERM)
+        reasons = {}
+        while "process" not in reasons:
+            async with session.get("/readyz") as answer:
+                reasons = (await answer.json())["reasons"]
+        assert answer.status == 503
+        async with session.post("/v1/videos", json={"prompt": "a fox"}) as answer:
+            error = (await answer.json())["error"]
+        assert (answer.status, error["code"]) == (503, "queue.stopping")
+        assert int(answer.headers["Retry-After"]) > 0
+        for path in ("/livez", "/v1/videos", "/v1/models", "/metrics"):
+            async with session.get(path) as answer:
+                assert answer.status == 200
+        process.send_signal(signal.SIGTERM)  # enough was seen
+        assert await asyncio.to_thread(process.wait) == 128 + signal.SIGTERM
+
+
+async def reachable(session):
+    """Wait until Rushes answers that it is ready."""
+    while True:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get("/readyz") as answer:
+                if answer.status == 200:
+                    return
+        await asyncio.sleep(0.1)
