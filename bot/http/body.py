@@ -25,6 +25,9 @@ MAX_TEXT = 64 * 2**10
 
 MAX_FIELDS = 64
 
+TABLES = frozenset({"rushes", "video", "input_reference"})
+"""Fields that are tables."""
+
 READ_SECONDS = 60.0
 """How long a body may take to arrive."""
 
@@ -32,6 +35,9 @@ LARGE = 2**16
 """Bytes of JSON that are read in a thread."""
 
 _NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_]\w{0,63})\])?")
+_ODD_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_]\w{0,63})\])?\[\w{0,64}\].*")
+"""How clients write lists, and tables inside tables."""
+
 _PLAIN_ENCODINGS = {"", "identity", "binary", "7bit", "8bit"}
 
 
@@ -125,6 +131,8 @@ async def _read_form(request: web.Request) -> dict[str, Any]:
             if not isinstance(part, BodyPartReader) or len(fields) >= MAX_FIELDS:
                 raise UserError("http.multipart")
             match = _NAME.fullmatch(part.name or "")
+            if match is None and (odd := _ODD_NAME.fullmatch(part.name or "")):
+                raise _misplaced(odd[1], odd[2])
             encodings = {
                 part.headers.get(name, "").lower()
                 for name in ("Content-Encoding", "Content-Transfer-Encoding")
@@ -161,6 +169,13 @@ def _put(fields: dict[str, Any], name: str, member: str | None, value: str | Upl
     if not isinstance(table, dict) or key in table:
         raise UserError("http.multipart")
     table[key] = value
+
+
+def _misplaced(name: str, member: str | None) -> UserError:
+    """Return the error for a list or a table where none can be."""
+    if member is not None:
+        return UserError("http.scalar", field=f"{name}.{member}")
+    return UserError("http.object" if name in TABLES else "http.scalar", field=name)
 
 
 def _too_large() -> NoReturn:

@@ -18,8 +18,11 @@ MAX_SHOWN = 60
 """Characters of a wrong value that an error sentence repeats."""
 
 _JOINT = re.compile(r"(?<=\w)(?:\s+|[_-])(?=\w)")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
+
+_MOST_DIGITS = 20
+"""Of a whole number that is read; a longer one is out of any range."""
 
 
 def fold(word: str) -> str:
@@ -133,6 +136,7 @@ def _choice(option: Option, raw: Value) -> str:
 
 def _integer(option: Option, raw: Value) -> int:
     text = str(raw).strip()
+    _check_size(option, raw, text)
     if isinstance(raw, bool) or not _INTEGER.fullmatch(text):
         raise UserError("value.not_whole", option=label(option), value=shown(text))
     value = int(text)
@@ -146,6 +150,7 @@ def _integer(option: Option, raw: Value) -> int:
 
 def _number(option: Option, raw: Value) -> float:
     text = str(raw).strip()
+    _check_size(option, raw, text)
     if isinstance(raw, float) and math.isfinite(raw):
         value = raw
     elif not isinstance(raw, bool) and _NUMBER.fullmatch(text):
@@ -156,16 +161,35 @@ def _number(option: Option, raw: Value) -> float:
     return value
 
 
+def _check_size(option: Option, raw: Value, text: str) -> None:
+    """Refuse a number with more digits than are read.
+
+    Raises:
+        UserError: `value.out_of_range`.
+    """
+    if isinstance(raw, float):
+        huge = abs(raw) >= 10.0**_MOST_DIGITS
+    else:
+        huge = bool(_NUMBER.fullmatch(text)) and len(text.partition(".")[0]) > _MOST_DIGITS
+    if huge and option.range is not None:
+        raise _out_of_range(option, text)
+
+
 def _check_range(option: Option, value: float) -> None:
     limits = option.range
     if limits is not None and not limits.lowest <= value <= limits.highest:
-        raise UserError(
-            "value.out_of_range",
-            option=label(option),
-            value=shown(str(tidy(value))),
-            lowest=tidy(limits.lowest),
-            highest=tidy(limits.highest),
-        )
+        raise _out_of_range(option, str(tidy(value)))
+
+
+def _out_of_range(option: Option, given: str) -> UserError:
+    assert option.range is not None  # noqa: S101 - something is out of it
+    return UserError(
+        "value.out_of_range",
+        option=label(option),
+        value=shown(given),
+        lowest=tidy(option.range.lowest),
+        highest=tidy(option.range.highest),
+    )
 
 
 def _switch(option: Option, raw: Value) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
-from bot.http.body import Upload, parse_json
+from bot.http.body import TABLES, Upload, parse_json
 from commands.installation import Installation
 from commands.option_set import OptionSet
 from commands.options import (
@@ -38,6 +38,9 @@ CLOSE_SHARE = 0.1
 """How far a clip may be from the seconds that were asked for, the larger of both: models know
 certain lengths only, and OpenAI's 4, 8 and 12 seconds shall always work."""
 
+CLOSEST_SECONDS = 1.0
+"""A clip this close ends the search for a closer one of more loops, which cost time and beauty."""
+
 MOST_LOOPS = 20
 
 WITHIN = "rushes."
@@ -45,8 +48,6 @@ WITHIN = "rushes."
 
 DATA_ADDRESS = "^data:image/[^,]*;base64,.+"
 """Pattern of an address that has the picture in it."""
-
-_TABLES = frozenset({"video", "input_reference"})
 
 _EXAMPLES = {"seconds": "4", "size": "1280x720"}
 """Of fields whose patterns nobody should have to read."""
@@ -63,7 +64,7 @@ def _text(value: Any) -> Any:
 Seconds = Annotated[
     str,
     BeforeValidator(_text),
-    Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,3})?$", examples=[_EXAMPLES["seconds"]]),
+    Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=[_EXAMPLES["seconds"]]),
 ]
 Size = Annotated[str, Field(pattern=r"^[0-9]{1,5}x[0-9]{1,5}$", examples=[_EXAMPLES["size"]])]
 Own = dict[str, str | int | float | bool | InstanceOf[Upload] | None]
@@ -129,8 +130,8 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
     """Return the request that fields make.
 
     Raises:
-        UserError: `http.field_unknown`, `http.video`, `http.reference`, `http.form` or
-            `http.field`.
+        UserError: `http.field_unknown`, `http.video`, `http.reference`, `http.object`,
+            `http.scalar`, `http.form` or `http.field`.
     """
     try:
         return model.model_validate(
@@ -151,6 +152,9 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
             raise UserError("http.video", field=name) from None
         if name == "input_reference":
             raise UserError("http.reference", field=name) from None
+        if name == "rushes":
+            code = "http.object" if len(place) == 1 else "http.scalar"
+            raise UserError(code, field=".".join(place[:2])) from None
         if (example := _EXAMPLES.get(name)) and first["type"].startswith("string"):
             raise UserError("http.form", field=name, example=example) from None
         problem = first["msg"][:1].lower() + first["msg"][1:]
@@ -159,7 +163,12 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
 
 def _unwrapped(name: str, value: Any) -> Any:
     """Read a table that a form holds as JSON."""
-    if isinstance(value, str) and (name == "rushes" or (name in _TABLES and value[:1] == "{")):
+    if isinstance(value, str) and name == "rushes":
+        try:
+            return parse_json(value.encode())
+        except UserError:
+            raise UserError("http.object", field=name) from None
+    if isinstance(value, str) and name in TABLES and value[:1] == "{":
         return parse_json(value.encode())
     return value
 
@@ -229,7 +238,7 @@ def _is_plain(option: Option) -> bool:
 
 
 def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) -> Passes:
-    """Return the frames and loops that come nearest to a length, with as few loops as will do.
+    """Return the frames and loops that come near a length, with few loops, or else nearest to it.
 
     Args:
         seconds: Of the new clip, or of what an extension adds.
@@ -237,7 +246,8 @@ def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) 
         extending: Whether it continues a clip: what it shares with that is no part of it.
 
     Raises:
-        UserError: `http.seconds`, with the nearest.
+        UserError: `http.seconds_range`, with the shortest and the longest, or `http.seconds`, with
+            the nearest.
     """
     overlap = model.overlap_frames
 
@@ -245,6 +255,24 @@ def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) 
         added = loops * (frames - overlap)
         return (added if extending else overlap + added) / model.file_fps
 
+    ends = [
+        length(frames, loops)
+        for loops in (1, MOST_LOOPS)
+        for frames in model.lengths
+        if frames > (overlap if extending or loops > 1 else 1)
+    ]
+    lowest, highest = min(ends, default=0.0), max(ends, default=0.0)
+    if seconds <= 0 or not lowest - CLOSE_SECONDS <= seconds <= highest + CLOSE_SECONDS:
+        raise UserError(
+            "http.seconds_range",
+            field="seconds",
+            model=model.title,
+            value=f"{seconds:g}",
+            nearest=f"{lowest if seconds < lowest else highest:.4g}",
+            lowest=float(f"{lowest:.4g}"),
+            highest=float(f"{highest:.4g}"),
+        )
+    close = max(CLOSE_SECONDS, CLOSE_SHARE * seconds)
     best: tuple[float, Passes] | None = None
     for loops in range(1, MOST_LOOPS + 1):
         least = overlap if extending or loops > 1 else 1
@@ -253,8 +281,10 @@ def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) 
             off = abs(length(frames, loops) - seconds)
             if best is None or off < best[0]:
                 best = (off, Passes(frames=frames, loops=loops))
-        if best is not None and best[0] <= max(CLOSE_SECONDS, CLOSE_SHARE * seconds):
+        if best is not None and best[0] <= min(close, CLOSEST_SECONDS):
             return best[1]
+    if best is not None and best[0] <= close:
+        return best[1]
     nearest = f"{length(best[1].frames, best[1].loops):.4g}" if best else "0"
     raise UserError(
         "http.seconds", field="seconds", model=model.title, value=f"{seconds:g}", nearest=nearest
