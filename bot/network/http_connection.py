@@ -129,6 +129,7 @@ class Connection(RequestHandler):
             made = self._refuse(request, resp.status, "")
             if "Allow" in resp.headers:
                 made.headers["Allow"] = resp.headers["Allow"]
+            made.force_close()
             resp = made
         sent = await super().finish_response(request, resp, start_time)
         if self._broken:
