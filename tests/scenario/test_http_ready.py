@@ -201,7 +201,8 @@ async def test_a_stop_is_seen_over_http_before_the_port_closes(tmp_path, free_po
             async with session.get(path) as answer:
                 assert answer.status == 200
         process.send_signal(signal.SIGTERM)  # enough was seen
-        assert await asyncio.to_thread(process.wait) == 128 + signal.SIGTERM
+        await asyncio.to_thread(process.communicate)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 async def reachable(session):
