@@ -20,7 +20,10 @@ async def examine(config: Config, locale: str, *, offline: bool = False) -> list
         offline: Whether nothing outside this machine is asked.
     """
     local = await asyncio.to_thread(lambda: [*_local(config)])
-    found = [*local, *await configuration.running(config, locale)]
+    running = await configuration.running(config, locale)
+    found = [*local, *running]
+    if any(one.code == "doctor.running.no" for one in running):
+        found += network.listening(config)
     if offline:
         return [*found, ok("network", "doctor.offline")]
     # The libraries of chats are for those who use them.

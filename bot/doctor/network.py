@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -81,6 +82,22 @@ def proxy(config: Config) -> Iterator[Finding]:
         yield ok("proxy", "doctor.proxy.used", url=", ".join(sorted(used)))
     else:
         yield ok("proxy", "doctor.proxy.none")
+
+
+def listening(config: Config) -> Iterator[Finding]:
+    """Check that the port of HTTP is free; nothing of ours may be running."""
+    if "http" not in config.bot.platforms:
+        return
+    host, port = config.http.host, config.http.port
+    address = f"{host}:{port}"
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        yield failed("http", UserError("http.cannot_listen", address=address, problem=problem))
+    else:
+        yield ok("http", "doctor.http.fine", address=address)
 
 
 async def reach(config: Config) -> list[Finding]:

@@ -80,6 +80,8 @@ def restore(data_directory: Path, file: Path) -> Path | None:
     """
     database = data_directory / DATABASE_NAME
     part = data_directory / f"{DATABASE_NAME}.restore.part"
+    with opened(file) as source:  # before a folder is made for it
+        schema_of(source, file)
     with own(data_directory), explained(database):
         part.unlink(missing_ok=True)
         try:

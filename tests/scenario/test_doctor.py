@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ from aiohttp import web
 
 from bot.cli.parser import main
 from bot.config.sections import Config
-from bot.doctor import configuration, discord, machine, network, storage
+from bot.doctor import configuration, discord, examination, machine, network, storage
 from bot.doctor.findings import Finding, Level
 from bot.doctor.slack import examine as slack_examine
 from bot.slack.installations import TABLES
@@ -417,6 +418,27 @@ def needing(tmp_path, url) -> Config:
             "gateway_url": url.replace("http", "ws", 1),
         },
     )
+
+
+def test_a_port_of_http_that_is_taken(tmp_path, free_port):
+    known = config(tmp_path, bot={"platforms": ["http"]}, http={"port": free_port})
+    fine(network.listening(known))
+    with socket.create_server(("127.0.0.1", free_port)):
+        found = only(network.listening(known), Level.FAIL, "error.http.cannot_listen")
+    assert str(free_port) in found.text("en")
+    assert not [*network.listening(config(tmp_path, http={"port": free_port}))]
+
+
+async def test_the_port_of_a_running_rushes_is_its_own(tmp_path, free_port):
+    known = config(tmp_path, bot={"platforms": ["http"]}, http={"port": free_port})
+    (tmp_path / "data").mkdir()
+    health = {"ready": True, "platforms": ["http"], "problems": {}}
+    with socket.create_server(("127.0.0.1", free_port)):
+        taken = await examination.examine(known, "en", offline=True)
+        assert "http" in [one.check for one in taken if one.level is Level.FAIL]
+        async with answering(tmp_path / "data" / "rushes.sock", health):
+            found = await examination.examine(known, "en", offline=True)
+    assert "http" not in [one.check for one in found]
 
 
 async def test_a_host_that_is_away(tmp_path, free_port):

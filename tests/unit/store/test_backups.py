@@ -176,6 +176,15 @@ def test_nothing_is_restored_under_a_running_process(data, tmp_path):
         restore(data, saved)
 
 
+@pytest.mark.parametrize("content", [None, b"no database"])
+def test_no_folder_is_made_for_what_cannot_be_restored(tmp_path, content):
+    if content is not None:
+        (tmp_path / "saved.sqlite3").write_bytes(content)
+    with pytest.raises(StoreError):
+        restore(tmp_path / "new", tmp_path / "saved.sqlite3")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.fixture
 async def daily(data, tmp_path, clock):
     """Daily backups that run, with what they reported."""
