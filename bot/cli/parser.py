@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bot.cli import handlers, mcp, operation, tokens
 from bot.cli.flags_help import flags_help
@@ -216,6 +217,11 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+_MISSING = re.compile(r"the following arguments are required: (?P<words>.+)")
+_NO_VALUE = re.compile(r"argument (?P<option>\S+): expected one argument")
+"""What argparse says of wrong usage; what it says otherwise is told as it is."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Speaks the person's language where argparse lets it.
 
@@ -236,6 +242,14 @@ class _Parser(argparse.ArgumentParser):
     def add_subparsers(self, **options: Any) -> Any:
         parser_of: Any = partial(_Parser, locale=self._locale)  # declared a class, only called
         return super().add_subparsers(parser_class=parser_of, **options)
+
+    def error(self, message: str) -> NoReturn:
+        if found := _MISSING.fullmatch(message):
+            message = text("cli.missing", self._locale, words=found["words"])
+        elif found := _NO_VALUE.fullmatch(message):
+            problem = UserError("value.missing", option=found["option"])
+            message = error_text(problem, self._locale)
+        super().error(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is not among the choices, with the nearest of them or the list."""
