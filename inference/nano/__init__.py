@@ -1,1 +1,1 @@
-"""The small model that ships: the drawn world that it learned from. See README.md beside this."""
+"""nano, the bundled model: the drawn scenes that it is trained on. See README.md in this folder."""

@@ -1,7 +1,7 @@
-"""Places of the drawn world: a colour for every point of an endless plane. Pure numpy.
+"""Backgrounds of scenes: functions from points of an infinite plane to colours. Pure numpy.
 
-Every place with a name has structure of about the size of a thing all over it, so that a moving
-camera shows. Plain backgrounds have none, and neither has what is drawn when nobody names a place.
+Every named place has details everywhere, of about the size of a thing, so that camera movement is
+visible. Plain backgrounds have none, and the default for captions without a place has none either.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
         "brown": (0.48, 0.27, 0.1),
     }
 )
-"""Colours of things and of plain backgrounds."""
+"""RGB colours of things and plain backgrounds, by name."""
 
 UNNAMED = "unnamed"
-"""The place of captions that name none."""
+"""Name of the default place, for captions without one."""
 
 _UNNAMED_COLOUR = (0.72, 0.76, 0.8)
 
 Place = Callable[[Array, Array, float], Array]
-"""Points (x to the right, y up, the frame is two high) and a phase to RGB 0..1 in a last axis."""
+"""Maps points (x right, y up; a frame has height 2) and a phase to RGB 0..1 in a new last axis."""
 
 
 def mix(low: Array | Colour, high: Array | Colour, share: Array) -> Array:
@@ -50,19 +50,19 @@ def mix(low: Array | Colour, high: Array | Colour, share: Array) -> Array:
 
 
 def _edge(distance: Array) -> Array:
-    """Share of a region whose points have positive `distance`, with a soft edge."""
+    """Return the antialiased coverage of the region with positive `distance`."""
     return distance * 10 + 0.5
 
 
 def _ridge(x: Array, phase: float, roughness: float) -> Array:
-    """Height of a skyline that never repeats."""
+    """Return the height of an aperiodic skyline."""
     waves = np.sin(x * 1.9 + phase) + 0.6 * np.sin(x * 4.3 + 2 * phase)
     peaks: Array = roughness * (waves + 0.4 * np.sin(x * 7.7 + 3 * phase))
     return peaks
 
 
 def _scattered(x: Array, y: Array, phase: float, cells: float) -> Array:
-    """Distance, in cells, to the dot that sits somewhere in each cell of a grid."""
+    """Return the distance, in cells, to the dot at a pseudo-random position of each grid cell."""
     column, row = np.floor(x * cells), np.floor(y * cells)
 
     def spread(a: float, b: float) -> Array:
@@ -129,7 +129,7 @@ def _checkerboard(x: Array, y: Array, phase: float) -> Array:
 
 
 def _plain(colour: Colour) -> Place:
-    """One colour everywhere."""
+    """Return a place with one colour."""
 
     def place(x: Array, _y: Array, _phase: float) -> Array:
         return np.broadcast_to(np.asarray(colour, np.float32), (*x.shape, 3))
@@ -140,7 +140,7 @@ def _plain(colour: Colour) -> Place:
 PLAIN: MappingProxyType[str, str] = MappingProxyType(
     {f"plain {colour}": colour for colour in COLOURS}
 )
-"""Name of each plain background -> its colour."""
+"""Colours of plain backgrounds, by name."""
 
 PLACES: MappingProxyType[str, Place] = MappingProxyType(
     {
@@ -157,4 +157,4 @@ PLACES: MappingProxyType[str, Place] = MappingProxyType(
         UNNAMED: _plain(_UNNAMED_COLOUR),
     }
 )
-"""Every place of the drawn world by its name."""
+"""All places by name."""

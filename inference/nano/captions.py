@@ -1,4 +1,4 @@
-"""What a person might type for a scene, and which scenes nano learns from. Pure numpy."""
+"""Captions of scenes, as people might type them, and sampling of training scenes. Pure numpy."""
 
 from __future__ import annotations
 
@@ -48,34 +48,35 @@ _PAIRS = (
     (Camera.ZOOM_IN, Camera.ZOOM_OUT),
 )
 _PLAIN_SHARE = 0.4
-"""Scenes without a place: people ask for them often."""
+"""Share of scenes with a plain background or the default place, which are frequent requests."""
 
 _UNNAMED_FACTOR = 4
-"""How many times as often as one plain background there is none that a caption names."""
+"""Frequency of the default place, relative to that of each plain background."""
 
 _USUAL_SHARE = 0.1
-"""Scenes whose thing has the colour that it has when nobody names one."""
+"""Share of scenes in which the thing has its default colour."""
 
 _OPPOSITES = MappingProxyType(dict(_PAIRS) | {second: first for first, second in _PAIRS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caption:
-    """A prompt, and the suffix that the product would append to it."""
+    """A prompt with the suffix that a request's options would append."""
 
     prompt: str
     suffix: str
 
 
 def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) -> Caption:
-    """Put a scene into words; some captions leave something out, some say too much.
+    """Describe a scene; some captions omit details, and some have superfluous words.
 
-    The same state of `random` gives the same words for whatever the scene does not change.
+    With the same state of `random`, scenes that differ in one field get the same words for all
+    others.
 
     Args:
-        scene: What to describe.
-        random: Chooses the words.
-        image: Leave out all that moves.
+        scene: The scene.
+        random: Generator that chooses the words.
+        image: Leave out motion and camera.
     """
     choose = _Chooser(random)
     opening = choose(OPENINGS) + " " if choose.chance(0.12) else ""
@@ -96,9 +97,9 @@ def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) 
 
 
 def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> Caption:
-    """Put one thing about a scene into a few words, most often how it moves.
+    """Describe one aspect of a scene in a few words, most often its motion.
 
-    What is small in the picture drowns in captions that also say what is large.
+    Small details have little effect on training in captions that also name large ones.
     """
     choose = _Chooser(random)
     said, phrase = [f"{scene.colour} {choose(THINGS[scene.thing])}"], _phrase(scene, choose)
@@ -111,7 +112,7 @@ def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> 
 
 
 def plain(scene: Scene) -> Caption:
-    """Put all of a scene into the words that are the most usual for it."""
+    """Describe a whole scene with the most usual words."""
     article = "an" if scene.colour[0] in "aeiou" else "a"
     where = "" if scene.place == UNNAMED else f" {WHERE[scene.place][0]}"
     prompt = f"{article} {scene.colour} {scene.thing} {MOVES[scene.move][0]}{where}"
@@ -119,9 +120,10 @@ def plain(scene: Scene) -> Caption:
 
 
 def contradicted(scene: Scene, attribute: str) -> Scene | None:
-    """Change one field of a scene, to the opposite if it has one; None if it has none to change.
+    """Return a scene with one field changed, to its opposite if it has one; None if not possible.
 
-    Moves other than the four straight ones, no camera and no level of motion have none.
+    It is not possible for moves other than the four straight ones, without a camera, and without a
+    level of motion.
     """
     value = getattr(scene, attribute)
     if attribute in _OTHERS:
@@ -137,7 +139,7 @@ def contradicted(scene: Scene, attribute: str) -> Scene | None:
 
 
 def _subject(scene: Scene, choose: _Chooser) -> str:
-    """Name the thing: mostly its colour too, now and then as several, or with words too many."""
+    """Name the thing, mostly with its colour, sometimes in the plural or with extra words."""
     noun, article = choose(THINGS[scene.thing]), choose(("a", "a", "a", "the", "one"))
     several, odd = choose(("", "some ", "two ")), choose(ODD_ADJECTIVES)
     plurals, silent, too_many = (choose.chance(p) for p in (0.08, 0.35, 0.12))
@@ -153,19 +155,19 @@ def _subject(scene: Scene, choose: _Chooser) -> str:
 
 
 def _where(scene: Scene, choose: _Chooser) -> str:
-    """Say where it is; nothing for a scene whose place nobody names."""
+    """Name the place; empty for the default place."""
     return choose(WHERE.get(scene.place, ("",)))
 
 
 def _phrase(scene: Scene, choose: _Chooser) -> str:
-    """Say what the thing does."""
+    """Describe the motion of the thing."""
     way = choose(DIRECTED.get(scene.move, MOVES[scene.move]))
     silent, undirected = choose.chance(0.2), choose(UNDIRECTED.get(scene.move, (way,)))
     return undirected if silent else way
 
 
 def suffix_of(prompt: str, scene: Scene, *, image: bool = False) -> str:
-    """Say a scene's levels and camera the way the product does."""
+    """Return the prompt suffix for a scene's levels and camera, as for a request's options."""
     moving = not image
     return suffix(
         prompt,
@@ -176,9 +178,9 @@ def suffix_of(prompt: str, scene: Scene, *, image: bool = False) -> str:
 
 
 def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
-    """Draw a scene to learn from, or with `held_out` one that training never shows.
+    """Sample a training scene, or with `held_out` one that is excluded from training.
 
-    Defaults of the product (fair motion, excellent, no camera) are the most frequent.
+    The default options (fair motion, excellent, no camera) are the most frequent.
     """
     choose = _Chooser(random)
     named = [place for place in PLACES if place not in PLAIN and place != UNNAMED]
@@ -211,7 +213,7 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
 
 
 class _Chooser:
-    """Uniform choices from one generator; every question advances it equally."""
+    """Uniform choices from one generator; each choice advances it equally."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random

@@ -1,4 +1,4 @@
-"""How nano's vocabulary says the drawn world in Korean: stems, and what may follow them."""
+"""Korean part of nano's vocabulary: stems, and the endings that may follow them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ KOREAN: MappingProxyType[str, MappingProxyType[str, tuple[str, ...]]] = MappingP
         ),
     }
 )
-"""Kind -> name -> stems. Two words for one name, such as a plain background, have none."""
+"""Stems by kind and name. Names of two words, such as plain backgrounds, have none."""
 
 ENDINGS = (
     "가",
@@ -152,4 +152,4 @@ SILENT = (
     "떠",
     "서",
 )
-"""Words that mean nothing to nano, and that nobody misses."""
+"""Stop words: ignored without a note to the requester."""

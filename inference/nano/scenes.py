@@ -1,6 +1,6 @@
-"""The drawn world that nano learns from: one thing, moving in a place before a camera.
+"""Drawn scenes that nano is trained on: one thing, moving in a place in front of a camera.
 
-A `Scene` says what a caption can say, plus a seed for what it leaves open; `render` draws it.
+A `Scene` has everything that a caption can say, and a seed for the rest; `render` draws it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ HIDING = frozenset(
         *((colour, name) for name, colour in PLAIN.items()),
     }
 )
-"""Colours that cannot be told from a place; such scenes are neither trained nor measured."""
+"""Colours that are invisible in a place; such scenes are used neither in training nor evaluation.
+"""
 
 _TRAVEL = MappingProxyType(
     {
@@ -47,40 +48,40 @@ _TRAVEL = MappingProxyType(
         Motion.EXTREMELY_HIGH: 0.85,
     }
 )
-"""Way in two seconds, as a share of the frame's side."""
+"""Distance in two seconds by motion level, as a share of the frame's side."""
 
 MOTION_LEVELS = tuple(_TRAVEL)
-"""Levels that captions name, from least to most."""
+"""Motion levels in captions, from least to most."""
 
 WIDE = NANO_SIZES["9:16"]
-"""Size of most of what is drawn: the product's default (the table says height:width)."""
+"""Size of most training scenes: 16:9, the default aspect (keys are height:width)."""
 
 _LONGEST_WAY = 0.85
 _RADIUS = (0.53, 0.59)
-"""Smallest and largest, where the frame is two high."""
+"""Smallest and largest radius of things; a frame has height 2."""
 
 _SCATTER = 0.02
-"""How far from the middle things are at most, as a share of the way to the border.
+"""Largest random offset of things from the middle, as a share of the distance to the border.
 
-The latent has a cell for 8 x 8 pixels. Where a thing sits within a cell changes all the numbers of
-its outline, so a small network learns outlines only if the words say where they are.
+A latent pixel covers 8 x 8 pixels, and all latents of an outline depend on the thing's position in
+them. A small network therefore learns outlines only if their position follows from the caption.
 """
 
 PHASES = 1.5
-"""How much places differ from seed to seed; each repeats after about six."""
+"""Range of random phases of places, which repeat after about 6."""
 
 _HOME = 0.2
-"""When things are in the middle, and the camera where it would stand still, as a share of the clip.
+"""Time, as a share of the clip, at which thing and camera are where they would be without motion.
 
-Were it the half, words like "left" would say nothing about any frame before the network knows what
-time it is, and the time nothing before it knows the words: neither would be learned for long.
+It is not the half: then the average effect of a word like "left" over all times would be zero, and
+so would that of the time over all words, and the network would take long to learn either.
 """
 
 _EDGE = 1.6
-"""Pixels over which an outline fades: a sharper one is finer than the VAE can keep."""
+"""Width of an outline's soft edge in pixels; the VAE cannot represent sharper ones."""
 
 _TURNS = 2.5
-"""Turns of what spins, in the time in which it would cross the frame."""
+"""Turns of spinning things in the time in which moving ones would cross the frame."""
 
 _DARKER = 0.55
 _LIGHTER = 0.5
@@ -89,7 +90,7 @@ _ZOOM_EXPONENT = 1.7
 
 
 class Move(StrEnum):
-    """What the thing does."""
+    """Motion of the thing."""
 
     STILL = "still"
     LEFT = "left"
@@ -123,7 +124,7 @@ _ZOOMS = {Camera.ZOOM_IN: 1.0, Camera.ZOOM_OUT: -1.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One clip of the drawn world."""
+    """Description of one drawn clip."""
 
     thing: str
     """Key of `OUTLINES`."""
@@ -137,11 +138,11 @@ class Scene:
     """`NONE` and `STATIC` draw the same."""
     aesthetic: Aesthetic
     seed: int
-    """Size and way of the thing, details of the place."""
+    """Seed of the thing's size and offset, and of the place's details."""
 
 
 def is_held_out(colour: str, thing: str) -> bool:
-    """Whether a pair is kept out of training, for measuring: one in ten of each colour's."""
+    """Return whether a pair is held out from training: one in ten of each colour."""
     return (list(OUTLINES).index(thing) * 3 + list(COLOURS).index(colour)) % 10 == 0
 
 
@@ -150,8 +151,8 @@ def render(
 ) -> npt.NDArray[np.uint8]:
     """Draw a scene: uint8 [frames, height, width, 3].
 
-    At a lower `fps` the same number of frames shows more time, so everything moves faster. A clip
-    that `begins` later, by a share of its length, goes on from within the one that begins at 0.
+    With a lower `fps` the same number of frames covers more time, so motion is faster. `begins`
+    shifts the start, as a share of the clip's length.
     """
     picture, thing, cover = _layers(scene, size, frames, fps, begins)
     picture = picture + (thing - picture) * cover[..., None]
@@ -161,14 +162,14 @@ def render(
 def cover(
     scene: Scene, size: PixelSize, frames: int, fps: float = 24, *, begins: float = 0.0
 ) -> Array:
-    """Say how much of each pixel of `render` the thing hides: 0..1, [frames, height, width]."""
+    """Return the coverage of each pixel of `render` by the thing: 0..1, [frames, height, width]."""
     return _layers(scene, size, frames, fps, begins)[2]
 
 
 def _layers(
     scene: Scene, size: PixelSize, frames: int, fps: float, begins: float
 ) -> tuple[Array, Array, Array]:
-    """Draw the place and the colour of the thing, [T, H, W, 3] each, and where it is seen."""
+    """Return the place and the thing's colour, [T, H, W, 3] each, and the thing's coverage."""
     random = np.random.default_rng(scene.seed)
     # in units of two seconds
     time = ((np.arange(frames) + (begins - _HOME) * (frames - 1)) / (2 * fps)).astype(np.float32)
@@ -188,7 +189,7 @@ def _layers(
 
 
 def tones_of(colour: str) -> dict[Tone, Array]:
-    """Return what the parts of a thing of a colour look like."""
+    """Return the RGB colours of a thing's parts, for its colour."""
     body = np.array(COLOURS[colour], np.float32)
     return {
         Tone.BODY: body,
@@ -198,7 +199,7 @@ def tones_of(colour: str) -> dict[Tone, Array]:
 
 
 def _turned(scene: Scene, x: Array, y: Array, time: Array) -> tuple[Array, Array]:
-    """Turn a thing the way it goes, and around its middle if it spins."""
+    """Return coordinates in a thing's frame: mirrored if it faces left, rotated if it spins."""
     if scene.move is Move.LEFT and scene.thing in FACING:
         return -x, y
     if scene.move is not Move.SPIN:
@@ -209,7 +210,7 @@ def _turned(scene: Scene, x: Array, y: Array, time: Array) -> tuple[Array, Array
 
 
 def _travel(motion: Motion, time: Array) -> float:
-    """Whole way of a clip, as a share of the frame's side."""
+    """Return the total distance of a clip, as a share of the frame's side."""
     seconds = float(time[-1] - time[0])
     return min(_TRAVEL.get(motion, _TRAVEL[Motion.FAIR]) * seconds, _LONGEST_WAY)
 
@@ -220,7 +221,7 @@ def _speed(motion: Motion, time: Array) -> float:
 
 
 def _viewed(scene: Scene, size: PixelSize, time: Array) -> tuple[Array, Array, Array]:
-    """Points of the world under each pixel, [T, H, W] each, and the width of a pixel there."""
+    """Return the point of the plane at each pixel, x and y [T, H, W], and the width of a pixel."""
     aspect = size.width / size.height
     columns = (np.arange(size.width, dtype=np.float32) + 0.5) / size.width * 2 - 1
     rows = 1 - (np.arange(size.height, dtype=np.float32) + 0.5) / size.height * 2
@@ -236,10 +237,9 @@ def _viewed(scene: Scene, size: PixelSize, time: Array) -> tuple[Array, Array, A
 def _path(
     scene: Scene, aspect: float, time: Array, random: np.random.Generator
 ) -> tuple[Array, Array, Array]:
-    """Plan the way of the thing: its centre and radius at each time, [T, 1, 1] each.
+    """Return the thing's path: centre x, y and radius at each time, [T, 1, 1] each.
 
-    But for a small chance offset, a caption and a time say where it is: a small network can learn
-    that.
+    Apart from a small random offset, the caption and the time determine the position.
     """
     narrow = min(1.0, aspect)
     radius = random.uniform(*_RADIUS) * narrow
@@ -258,7 +258,7 @@ def _path(
 
 
 def _developed(picture: Array, aesthetic: Aesthetic) -> npt.NDArray[np.uint8]:
-    """Lower levels look pale and flat."""
+    """Apply the aesthetic level (lower ones are pale and flat) and convert to uint8."""
     levels = [level for level in Aesthetic if level is not Aesthetic.OFF]
     quality = 1.0 if aesthetic is Aesthetic.OFF else levels.index(aesthetic) / (len(levels) - 1)
     grey = picture.mean(-1, keepdims=True)

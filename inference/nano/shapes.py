@@ -1,4 +1,4 @@
-"""Outlines of the things in the drawn world, as signed distances. Pure numpy."""
+"""Outlines of simple things, as signed distance functions. Pure numpy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from inference.nano.silhouettes import SILHOUETTES, Array, Outline, whole
 
 
 def _both(one: Array, other: Array) -> Array:
-    """Outline of what is inside both."""
+    """Return the intersection of two outlines."""
     inside: Array = np.maximum(one, other)
     return inside
 
 
 def _either(one: Array, other: Array) -> Array:
-    """Outline of what is inside one of them."""
+    """Return the union of two outlines."""
     inside: Array = np.minimum(one, other)
     return inside
 
@@ -115,4 +115,4 @@ OUTLINES: MappingProxyType[str, Outline] = MappingProxyType(
         **{name: whole(parts) for name, parts in SILHOUETTES.items()},
     }
 )
-"""Every thing of the drawn world by its name."""
+"""Outlines of all things by name."""

@@ -1,7 +1,7 @@
-"""Things people type first, drawn of a few simple parts in up to three tones. Pure numpy.
+"""Silhouettes of frequently requested things, from simple parts in up to three tones. Pure numpy.
 
-Parts are as large as the model can draw: legs and wings, no eyes or whiskers. Most things look to
-the right.
+There are no parts that are too small for the model: legs and wings, but no eyes or whiskers. Most
+things face right.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Array = npt.NDArray[np.floating[Any]]
 Point = tuple[float, float]
 
 Outline = Callable[[Array, Array], Array]
-"""Negative inside; x to the right and y up, about -1..1 across the thing."""
+"""Signed distance function, negative inside; x right, y up, about -1..1 across the thing."""
 
 
 class Tone(Enum):
-    """How a part differs from the colour of its thing."""
+    """Tone of a part, relative to the colour of its thing."""
 
     BODY = "body"
     DARK = "dark"
@@ -33,14 +33,14 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of a thing."""
+    """One part of a silhouette: an outline and its tone."""
 
     outline: Outline
     tone: Tone = Tone.BODY
 
 
 def _oval(centre: Point, width: float, height: float, tilt: float = 0.0) -> Outline:
-    """Ellipse of two half axes, turned by an angle against the clock."""
+    """Return an ellipse with two half axes, rotated counter-clockwise by an angle in radians."""
     cosine, sine = np.cos(tilt), np.sin(tilt)
 
     def outline(x: Array, y: Array) -> Array:
@@ -53,7 +53,7 @@ def _oval(centre: Point, width: float, height: float, tilt: float = 0.0) -> Outl
 
 
 def _limb(start: Point, end: Point, radius: float) -> Outline:
-    """Line with round ends."""
+    """Return a line with round ends."""
     way = np.subtract(end, start)
 
     def outline(x: Array, y: Array) -> Array:
@@ -66,7 +66,7 @@ def _limb(start: Point, end: Point, radius: float) -> Outline:
 
 
 def _polygon(*corners: Point) -> Outline:
-    """Area between corners that go against the clock around it, without dents."""
+    """Return a convex polygon with its corners in counter-clockwise order."""
     pairs = tuple(zip(corners, (*corners[1:], corners[0]), strict=True))
 
     def outline(x: Array, y: Array) -> Array:
@@ -226,14 +226,14 @@ SILHOUETTES: MappingProxyType[str, tuple[Part, ...]] = MappingProxyType(
         "person": _PERSON,
     }
 )
-"""Parts of each thing by its name, from the back to the front."""
+"""Parts of things by name, from back to front."""
 
 FACING = frozenset(("fox", "cat", "dog", "bird", "horse", "car", "train", "plane"))
-"""Things that look where they go."""
+"""Things that face the direction of their motion."""
 
 
 def whole(parts: tuple[Part, ...]) -> Outline:
-    """Return the outline of all parts together."""
+    """Return the union of all parts' outlines."""
 
     def outline(x: Array, y: Array) -> Array:
         inside: Array = reduce(np.minimum, (part.outline(x, y) for part in parts))

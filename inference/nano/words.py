@@ -1,6 +1,6 @@
-"""How people say the drawn world in English: the one list that captions and vocabulary come from.
+"""English words for scenes, the single source of captions and of nano's vocabulary.
 
-The usual way comes first; a caption takes any, as often as it is listed.
+The most usual word comes first. Captions choose uniformly, so repeated entries are more frequent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from inference.nano.scenes import Move
 from inference.nano.shapes import OUTLINES
 
 Words = MappingProxyType[str, tuple[str, ...]]
-"""Name -> ways to say it."""
+"""Synonyms by name."""
 
 _SYNONYMS = MappingProxyType(
     {
@@ -65,7 +65,7 @@ USUAL_COLOURS = MappingProxyType(
         "person": "blue",
     }
 )
-"""What is drawn where a caption names no colour."""
+"""Default colours by thing, for captions without one."""
 
 _WHERE = MappingProxyType(
     {
@@ -111,7 +111,7 @@ _BACKGROUNDS = {name: _before(colour) for name, colour in PLAIN.items()}
 WHERE: Words = MappingProxyType(
     {place: (_WHERE | _BACKGROUNDS)[place] for place in PLACES if place in _WHERE | _BACKGROUNDS}
 )
-"""Without the place that nobody names."""
+"""Phrases by place; the default place has none."""
 
 _ACTIONS = (
     *("moving", "moving", "moving", "going", "flying", "sliding", "drifting", "rolling"),
@@ -133,7 +133,7 @@ UNDIRECTED = MappingProxyType(
         Move.DOWN: ("falling", "falling down", "sinking"),
     }
 )
-"""Ways that go without saying."""
+"""Verbs that imply a direction, by move."""
 
 _PHRASES = MappingProxyType(
     {
@@ -152,7 +152,7 @@ DIRECTED = MappingProxyType(
         for move, ways in _WAYS.items()
     }
 )
-"""What things do that go somewhere, with the way they go."""
+"""Verbs of motion with a direction, by move."""
 
 MOVES = MappingProxyType(
     {
@@ -167,7 +167,7 @@ HARMLESS = (
     *(", cinematic", ", high quality", ", beautiful light, 4k", ", made for my friend"),
     *(", very detailed", ", while the music plays"),
 )
-"""Ends of captions that mean nothing, in words that nobody misses."""
+"""Endings of captions without meaning, made of stop words."""
 
 SILENT = (
     *("a", "an", "the", "one", "two", "three", "some", "is", "are", "of", "in", "on", "at", "by"),
@@ -177,7 +177,7 @@ SILENT = (
     *("light", "4k", "friend", "detailed", "while", "music", "plays", "something", "thing"),
     *("through", "across"),
 )
-"""Words that mean nothing to nano, and that nobody misses."""
+"""Stop words: ignored without a note to the requester."""
 
 ODD_ADJECTIVES = (
     *("happy", "old", "tiny", "wooden", "cute", "fluffy", "shiny", "brave", "lonely", "angry"),
@@ -188,11 +188,11 @@ ODD_ENDINGS = (
     *("while it rains", "before breakfast", "in the style of an old master", "thinking of home"),
     *("because it is late", "wearing sunglasses", "and nobody knows why", "on a tuesday"),
 )
-"""Words outside the world that some captions have, so that such words come to change nothing."""
+"""Unknown words in some captions, so that the model learns to ignore such words."""
 
 
 def plural(noun: str) -> str:
-    """Return the plural of one of the things' words; the world draws one all the same."""
+    """Return the plural of a thing's noun; scenes draw one thing in any case."""
     head, space, last = noun.rpartition(" ")
     if last in _IRREGULAR:
         last = _IRREGULAR[last]
