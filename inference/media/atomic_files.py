@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No space, no quota, and the sandbox's own limit on file size."""
+"""Errors for no space, no quota, and the sandbox's limit on file size."""
 
 
 @contextmanager
 def part_file(target: Path) -> Iterator[Path]:
-    """Yield `<target>.part` to write to; put it in place when the block ends well.
+    """Context manager that yields `<target>.part` to write to, and renames it to `target`.
 
-    The bytes are on the disk before the name is. Whatever ends the block otherwise, the
-    part file is gone afterwards and an older `target` is untouched.
+    The file is fsynced before it is renamed. If the block raises, the part file is deleted and an
+    existing `target` is unchanged.
 
     Raises:
         EngineError: `disk.full`.
@@ -44,7 +44,7 @@ def part_file(target: Path) -> Iterator[Path]:
 
 
 def write_bytes(target: Path, data: bytes) -> None:
-    """Write a whole file by way of `part_file`.
+    """Write a whole file atomically; see `part_file`.
 
     Raises:
         EngineError: `disk.full`.

@@ -1,4 +1,4 @@
-"""Video and image encoding: H.264 clips with AAC sound, written while frames arrive; PNG images."""
+"""Encoding of finished files: H.264 clips with AAC sound, written as frames arrive; PNG images."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from inference.media.watermark import Stamp
 
 CRF = 18
-"""Quality of finished clips: the eye does not tell it from the frames."""
+"""x264's constant rate factor of finished clips: visually lossless."""
 PRESET = "veryfast"
-"""On two cores half the time of `fast` for the same size and 0.1 dB (49 frames: 0.3 s, 0.5 s)."""
+"""x264's preset: half the time of `fast` for the same size and 0.1 dB (49 frames: 0.3 s, 0.5 s)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """A finished file, complete on disk."""
+    """Description of a finished file, complete on disk."""
 
     path: Path
     size: int
@@ -54,13 +54,12 @@ class Encoded:
 
 
 class ClipWriter:
-    """Writes a watermarked clip to `path` while its frames arrive.
+    """Context manager that writes a watermarked clip to `path` while its frames arrive.
 
-    Equal frames nearly always give equal bytes, but not always: of some hundred encodings x264
-    codes a frame of one a little otherwise, in one thread too. Seeds promise frames, not files.
+    Equal frames do not always give equal bytes: in a few hundred encodings x264 encodes one frame
+    slightly differently, also with one thread. Seeds guarantee frames, not files.
 
-    The file is there after the block, or not at all: whatever leaves the block early removes
-    what was written. `encoded` describes it.
+    The file exists only if the block ends without an error; `encoded` describes it.
 
     Raises:
         EngineError: On leaving: `encode.no_frames`; anywhere: `disk.full`.
@@ -90,7 +89,7 @@ class ClipWriter:
         """The finished file.
 
         Raises:
-            RuntimeError: The block has not been left, or was left by an error.
+            RuntimeError: The block has not ended, or it raised.
         """
         if self._encoded is None:
             raise RuntimeError("the clip is not finished")
@@ -109,7 +108,7 @@ class ClipWriter:
         return self
 
     def write(self, chunk: FrameChunk) -> None:
-        """Stamp and encode the next frames; the chunk itself is left as it is.
+        """Watermark and encode the next frames; the chunk is not changed.
 
         Raises:
             EngineError: `encode.wrong_frames`: not uint8 RGB of the clip's size;
@@ -119,7 +118,7 @@ class ClipWriter:
         if chunk.sound is not None:
             self._mp4.add_sound(chunk.sound)
         for index in range(len(chunk.frames)):
-            # One at a time: a copy of a whole 720p chunk would cost hundreds of megabytes.
+            # One frame at a time: a copy of a 720p chunk would take hundreds of megabytes.
             stamped = chunk.frames[index : index + 1].copy()
             self._stamp.apply(stamped)
             self._mp4.encode(av.VideoFrame.from_ndarray(stamped[0], format="rgb24"))
@@ -138,7 +137,7 @@ class ClipWriter:
 def write_image(
     path: Path, frame: npt.NDArray[np.uint8], recipe: dict[str, Any], stamp: Stamp | None = None
 ) -> Encoded:
-    """Write one frame [height, width, 3] as PNG with its recipe, and with the mark if one is given.
+    """Write one frame [height, width, 3] as PNG, with its recipe and an optional watermark.
 
     Raises:
         EngineError: `encode.wrong_frames`: not a uint8 RGB frame; `disk.full`.
@@ -159,7 +158,7 @@ def write_image(
 
 
 class Mp4:
-    """The open file that `open_mp4` yields."""
+    """An mp4 file open for writing; see `open_mp4`."""
 
     def __init__(
         self,
@@ -169,7 +168,7 @@ class Mp4:
         options: Mapping[str, str],
     ) -> None:
         self.frames = 0
-        """How many were taken so far."""
+        """Number of frames encoded so far."""
         self._container = container
         self._sound: SoundTrack | None = None
         self._size = size
@@ -177,24 +176,24 @@ class Mp4:
         self._stream = container.add_stream("libx264", rate=rate, options=dict(options))
         self._stream.width, self._stream.height = size.width, size.height
         self._stream.pix_fmt = "yuv420p"
-        # Players guess BT.601 or BT.709 for untagged files.
+        # For untagged files players choose BT.601 or BT.709 differently.
         self._stream.codec_context.colorspace = Colorspace.ITU709
         self._stream.codec_context.color_primaries = Colorspace.ITU709
         self._stream.codec_context.color_trc = Colorspace.ITU709
         self._stream.codec_context.color_range = ColorRange.MPEG
 
     def add_sound(self, sound: Sound) -> None:
-        """Give the file a sound stream; only before the first frame.
+        """Add a sound stream; only before the first frame.
 
         Raises:
-            EngineError: `encode.wrong_sound`: also when frames were written already.
+            EngineError: `encode.wrong_sound`: not valid sound, or frames were written already.
         """
         if self.frames:
             raise EngineError("encode.wrong_sound", got=f"sound after {self.frames} frames")
         self._sound = SoundTrack(self._container, sound)
 
     def copy_sound(self, stream: AudioStream) -> AudioStream:
-        """Return a stream for the packets of another file's; only before the first frame."""
+        """Add a stream like another file's, for `mux`; only before the first frame."""
         return self._container.add_stream_from_template(stream)
 
     def mux(self, packet: av.Packet[Any]) -> None:
@@ -202,7 +201,7 @@ class Mp4:
         self._container.mux(packet)
 
     def encode(self, frame: av.VideoFrame) -> None:
-        """Append a frame of any size and pixel format; it is scaled to the file's."""
+        """Append a frame; any size and pixel format is converted to the file's."""
         converted = frame.reformat(
             width=self._size.width,
             height=self._size.height,
@@ -219,7 +218,7 @@ class Mp4:
             self._sound.write_until(float(self.frames * self._time_base))
 
     def finish(self) -> None:
-        """Write what the encoder still holds.
+        """Flush the encoder.
 
         Raises:
             EngineError: `encode.no_frames`.
@@ -240,14 +239,14 @@ def open_mp4(
     comment: str,
     options: Mapping[str, str],
 ) -> Iterator[Mp4]:
-    """Write an H.264 file that is marked as AI-made, yuv420p, playable from its first bytes on.
+    """Open an H.264 file for writing, in yuv420p, with the AI mark and with its index first.
 
     Args:
-        target: Complete when the block ends well; untouched otherwise.
-        size: Pixels of the file, even in both directions.
+        target: Path of the file, which is replaced only if the block ends without an error.
+        size: Size in pixels, even in both directions.
         rate: Frames per second.
         comment: The `comment` tag.
-        options: libx264's own, such as `crf`.
+        options: Options of libx264, such as `crf`.
 
     Raises:
         EngineError: `encode.odd_size`, `encode.no_frames` or `disk.full`.

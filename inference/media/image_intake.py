@@ -1,6 +1,6 @@
-"""Untrusted reference images: checked, decoded, and re-encoded as clean PNG.
+"""Intake of untrusted reference images: checks, decodes and re-encodes them as clean PNG.
 
-Runs in the sandboxed media process; everything in the source file is hostile until it decoded.
+Runs in the sandboxed media process.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from inference.media.results import CleanImage, ImageLimits
 if TYPE_CHECKING:
     from pathlib import Path
 
-# One thread each: every thread reserves memory that counts against the limit of the process.
+# One thread: each one reserves memory that counts against the process's limit.
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, decode_threads=1)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "HEIF", "AVIF")
 _NAMES = {"MPO": "jpeg"}
-"""Phones write JPEGs with a second picture inside, which Pillow calls by another name."""
+"""Pillow's format names that differ from ours: MPO is a JPEG with more pictures, from phones."""
 _SIGNATURE = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff.{9}|GIF8[79]a|RIFF.{4}WEBP"
     rb"|.{4}ftyp(?:avi[fs]|hei[cxms]|hev[cx]|mif[12]|msf1)",
     re.DOTALL,
 )
-"""How files of these formats begin; one that cannot be read is incomplete or damaged."""
+"""First bytes of supported formats; such a file that Pillow cannot read is damaged."""
 _SIGNATURE_BYTES = 12
 _PROFILED_MODES = frozenset({"RGB", "CMYK", "L"})
-"""Kinds of pixels that a colour profile is made for."""
+"""Pixel modes for which colour profiles are applied."""
 _TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -48,19 +48,19 @@ _TURNS: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What puts each EXIF orientation upright."""
+"""Transposition for each EXIF orientation."""
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError),
     *(struct.error, zlib.error),
 )
-"""What Pillow's readers raise on broken files."""
+"""Exceptions of Pillow's readers for damaged files."""
 
 
 def clean_image(source: Path, target: Path, limits: ImageLimits) -> CleanImage:
-    """Write the picture in `source` to `target` as a PNG with nothing but RGB pixels in it.
+    """Write the picture in `source` to `target` as a PNG with RGB pixels and no metadata.
 
-    The first frame of an animation counts. Orientation is applied, colours become sRGB,
-    transparency turns white.
+    Of an animation, the first frame is taken. Orientation is applied, colours are converted to
+    sRGB, and transparency becomes white.
 
     Raises:
         UserError: `image.too_large`, `image.not_an_image`, `image.too_many_pixels`,
@@ -108,10 +108,10 @@ def _check_size(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _plain_rgb(image: Image.Image) -> Image.Image:
-    """Return upright, opaque sRGB pixels without anything attached."""
+    """Return upright, opaque sRGB pixels without metadata."""
     upright = _upright(image)
     if upright.mode.startswith("I;16"):
-        # Pillow's own conversion clips instead of scaling, which leaves almost only white.
+        # Pillow's conversion of 16-bit pixels clips instead of scaling: nearly all becomes white.
         upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
@@ -125,7 +125,7 @@ def _plain_rgb(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # `ImageOps.exif_transpose` also rewrites the other tags, and stumbles over broken ones.
+    # Not `ImageOps.exif_transpose`, which rewrites all tags and fails on damaged ones.
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except _DAMAGE:
@@ -135,7 +135,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert with the embedded colour profile, without which phone photos turn pale."""
+    """Convert to sRGB with the embedded profile; without it, photos from phones look pale."""
     if not profile:
         return image.convert("RGB")
     try:
@@ -146,6 +146,6 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             outputMode="RGB",
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
-        # A broken profile, or one of another kind of image.
+        # The profile is damaged, or for another pixel mode.
         converted = None
     return image.convert("RGB") if converted is None else converted

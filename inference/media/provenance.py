@@ -1,8 +1,8 @@
-"""Provenance of a file: its recipe as JSON in a comment, and the mark that it is AI-made, as XMP.
+"""Provenance metadata of files: the recipe as JSON in a comment, and the AI mark as XMP.
 
 The mark is IPTC's `digitalSourceType`:
-https://iptc.org/std/photometadata/specification/IPTC-PhotoMetadata#digital-source-type. Where XMP
-lies in mp4, PNG and JPEG: XMP Specification Part 3, 1.1.3, 1.1.5 and 2.1.1.
+https://iptc.org/std/photometadata/specification/IPTC-PhotoMetadata#digital-source-type. The place
+of XMP in JPEG, PNG and mp4 is in the XMP Specification, Part 3, 1.1.3, 1.1.5 and 2.1.1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMENT = "comment"
 """Name of the mp4 tag and of the PNG text chunk."""
 AI_MADE = "trainedAlgorithmicMedia"
-"""The term for "made by a trained model" in IPTC's vocabulary of source types."""
+"""Source type of content made by a trained model, in IPTC's vocabulary."""
 
 PNG_XMP = "XML:com.adobe.xmp"
 """Name of the PNG text chunk with XMP."""
@@ -47,7 +47,7 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, av.FFmpegError, Image.Decompres
 
 
 def recipe_comment(recipe: dict[str, Any]) -> str:
-    """Return the recipe as one line of ASCII, so that no container's text encoding can hurt it.
+    """Return the recipe as one line of ASCII JSON, independent of containers' text encodings.
 
     Raises:
         TypeError: A value is not JSON.
@@ -57,7 +57,7 @@ def recipe_comment(recipe: dict[str, Any]) -> str:
 
 
 def xmp() -> bytes:
-    """Return the XMP that says "made by AI"; short, because the smallest copies have it too."""
+    """Return the AI mark as XMP, kept short because even the smallest copies have it."""
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -69,19 +69,19 @@ def xmp() -> bytes:
 
 
 def mark_mp4(path: Path) -> None:
-    """Append the mark to a finished mp4; the boxes before it stay where they are."""
+    """Append the AI mark to a finished mp4, as its last box."""
     packet = xmp()
     with path.open("ab") as file:
         file.write(struct.pack(">I4s16s", 24 + len(packet), b"uuid", _MP4_XMP) + packet)
 
 
 def read_source_type(path: Path) -> str | None:
-    """Return the IPTC source type that a file states, such as `trainedAlgorithmicMedia`, if any.
+    """Return the IPTC source type in a file, such as `trainedAlgorithmicMedia`, or None.
 
-    The file is untrusted; what is in it counts, and not its name.
+    The file is untrusted; its format is detected from its content.
 
     Raises:
-        UserError: `file.*`: it is not there, cannot be read, or is no picture.
+        UserError: `file.*`: it is missing, unreadable, or not a clip or picture.
     """
     with _explained(path):
         packet = _mp4_xmp(path) if _head(path)[4:8] == b"ftyp" else _picture_xmp(path)
@@ -91,14 +91,14 @@ def read_source_type(path: Path) -> str | None:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what is wrong with a file that is not one of ours into a `UserError`."""
+    """Context manager that converts errors of an untrusted file to a `UserError`."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError("file.not_found", path=str(path)) from error
     except OSError as error:
         raise UserError("file.unreadable", path=str(path)) from error
-    if not regular:  # a pipe would be waited for
+    if not regular:  # opening a pipe would block
         raise UserError("file.unreadable", path=str(path))
     try:
         yield
@@ -109,7 +109,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of a file, which say what it is."""
+    """Return the first bytes of a file, which tell its format."""
     with path.open("rb") as file:
         return file.read(12)
 
@@ -121,7 +121,7 @@ def _picture_xmp(path: Path) -> bytes:
 
 
 def _mp4_xmp(path: Path) -> bytes:
-    """Return the XMP of an mp4, from its top-level boxes; empty without."""
+    """Return the XMP of an mp4, from its top-level boxes; empty if there is none."""
     end = path.stat().st_size
     with path.open("rb") as file:
         place = 0
@@ -149,10 +149,10 @@ def _mp4_xmp(path: Path) -> bytes:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe of a clip or image; the file is untrusted.
+    """Return the recipe in an untrusted clip or image.
 
     Raises:
-        UserError: `file.*`: it is not there, cannot be read, is no picture, or has no recipe.
+        UserError: `file.*`: it is missing, unreadable, not a clip or picture, or has no recipe.
     """
     with _explained(path):
         comment = _read_comment(path)

@@ -14,11 +14,12 @@ class ImageLimits:
 
     file_bytes: int = 20 * 2**20
     pixels: int = 50_000_000
-    """Declared by the file; checked before anything is decoded. Phones take 48 megapixels."""
+    """Most pixels, as declared by the file and checked before decoding. Phones have 48 megapixels.
+    """
     min_side: int = 16
-    """Of the clean image: very long strips fail too."""
+    """Shortest side of the clean image in pixels, which also refuses very long strips."""
     max_side: int = 2048
-    """Larger images are reduced to it."""
+    """Longest side of the clean image in pixels; larger images are scaled down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +29,27 @@ class CleanImage:
     width: int
     height: int
     format: str
-    """Of the source: png, jpeg, webp, gif, heif or avif."""
+    """Format of the source: png, jpeg, webp, gif, heif or avif."""
 
 
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
-"""Sizes at which the ladder tries a clip, the best first."""
+"""Scales at which the ladder encodes a clip, from the best."""
 
 STILL = len(SCALES)
-"""Number of the ladder's last rung: a still instead of a clip."""
+"""Number of the ladder's last rung: a still in place of the clip."""
 
 
 class Rung(StrEnum):
-    """Step of the size ladder, from the best quality to the last resort."""
+    """Rung of the size ladder, from the best quality to the lowest."""
 
     ORIGINAL = "original"
-    """Nothing: it fits."""
+    """Unchanged: the file fits."""
     BITRATE = "bitrate"
-    """Same size in pixels, fewer bits."""
+    """Same size in pixels, lower bitrate."""
     SMALLER = "smaller"
-    """Three quarters or half as wide."""
+    """Scaled to three quarters or half, see `SCALES`."""
     STILL = "still"
-    """A JPEG of the middle frame instead of the clip."""
+    """A JPEG of the middle frame in place of the clip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 _STILL_SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4), Fraction(1, 8))
 _STILL_QUALITIES = (85, 60)
 _TRIES = 3
-"""Encodings per size: each one after a miss aims lower by as much as the last was over."""
+"""Encodings per scale; each one lowers the bitrate by the excess of the last."""
 _AIM = 0.92
-"""Share of the room that is aimed at."""
+"""Share of the limit that the first encoding aims at."""
 _LEAST_BITS_PER_PIXEL = 0.02
-"""Under this H.264 turns to blocks, and fewer pixels look better."""
+"""Below this, H.264 shows blocks, and a smaller scale looks better."""
 _BYTES_PER_FRAME = 24
-"""Index entries of the container."""
+"""Bytes of index entries of the container, per frame."""
 _BYTES_PER_FILE = 2048
-"""Headers of the container."""
+"""Bytes of headers of the container."""
 _BYTES_PER_SOUND = 4
-"""Index entries of the container per packet of sound."""
+"""Bytes of index entries of the container, per packet of sound."""
 _PRESET = "fast"
 
 
 class _TooLargeError(Exception):
-    """This encoding missed the limit; `size` says by how much."""
+    """An encoding exceeded the limit; `size` is its size in bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -53,26 +53,25 @@ class _Source:
     path: Path
     size: Size
     frames: int
-    """0 for an image file."""
+    """Number of frames; 0 for an image file."""
     rate: Fraction
     """Frames per second; 0 for an image file."""
     comment: str
     sound_bytes: int
-    """Of its sound stream, which is copied as it is; 0 without one."""
+    """Bytes of the sound stream, which is copied unchanged; 0 without one."""
 
 
 def fit(source: Path, limit: int, directory: Path) -> Fitted:
     """Return the best version of a finished clip or image with at most `limit` bytes.
 
-    New files are named `<stem>.fit-<limit>.mp4` or `.jpg`; one that is there from an earlier
-    call is used again, so each source needs a directory of its own. Clips keep their recipe
-    and, being made from the marked file, their watermark.
+    New files are named `<stem>.fit-<limit>.mp4` or `.jpg`. Files of an earlier call are reused, so
+    each source needs a separate directory. Clips keep their recipe and watermark.
 
-    A platform that refuses a file although it fits (413) has a smaller limit than it says:
-    call again with 0.9 times the size of what was refused.
+    A platform that refuses a file within its limit (413) has a lower limit than documented: call
+    again with 0.9 times the size of the refused file.
 
     Raises:
-        EngineError: `file.too_large`: not even a small still fits; `file.unreadable`;
+        EngineError: `file.too_large`: even the smallest still does not fit; `file.unreadable`;
             `disk.full`.
     """
     for rung in range(STILL):
@@ -83,9 +82,9 @@ def fit(source: Path, limit: int, directory: Path) -> Fitted:
 
 
 def fit_rung(source: Path, limit: int, directory: Path, rung: int) -> Fitted | None:
-    """Return a clip at one of the sizes before `STILL`, or None when that size misses the limit.
+    """Return a clip at one of the rungs before `STILL`, or None if it does not fit there.
 
-    A result of an earlier call is returned whatever its size is. See `fit`.
+    A result of an earlier call is reused, at any scale. See `fit`.
     """
     original = _inspect(source)
     if source.stat().st_size <= limit:
@@ -108,7 +107,7 @@ def fit_still(source: Path, limit: int, directory: Path) -> Fitted:
 
 
 def _usable(path: Path) -> Size | None:
-    """Return the size of a result of an earlier call, or None; one that is damaged is deleted."""
+    """Return the size of an earlier call's result, or None; a damaged result is deleted."""
     if not path.exists():
         return None
     try:
@@ -147,7 +146,7 @@ def _scaled(size: Size, scale: Fraction) -> Size:
 
 
 def _encode_within(limit: int, original: _Source, clip: Path, size: Size) -> bool:
-    """Write the clip at this size if that makes sense within the limit; say whether it did."""
+    """Write the clip at a size, and return whether it fits with enough bits per pixel."""
     overhead = _BYTES_PER_FILE + _BYTES_PER_FRAME * original.frames + len(original.comment)
     overhead += original.sound_bytes
     bits_per_frame = (limit - overhead) * 8 * _AIM / original.frames
@@ -167,7 +166,7 @@ def _encode(limit: int, original: _Source, clip: Path, size: Size, bits: int) ->
     """Write the clip at `bits` per second.
 
     Raises:
-        _TooLargeError: It came out larger than the limit; nothing was left behind.
+        _TooLargeError: The result exceeds the limit; it is deleted.
     """
     options = {
         "preset": _PRESET,
@@ -183,11 +182,11 @@ def _encode(limit: int, original: _Source, clip: Path, size: Size, bits: int) ->
         written = part.stat().st_size
         if written > limit:
             raise _TooLargeError(written)
-        _inspect(part)  # what cannot be read is not sent
+        _inspect(part)  # raises if the result is not readable
 
 
 def _transcode(path: Path, mp4: Mp4) -> None:
-    """Encode a clip's frames anew and copy its sound, in the order of the file."""
+    """Re-encode a clip's frames and copy its sound, in the order of the file."""
     try:
         with open_video(path) as container:
             video = container.streams.video[0]
@@ -211,7 +210,7 @@ def _sound_bytes(container: InputContainer) -> int:
 
 
 def _write_still(limit: int, original: _Source, target: Path) -> Size:
-    """Write the largest, then the finest JPEG of the middle frame that fits."""
+    """Write the JPEG of the middle frame that fits, at the largest scale, then highest quality."""
     full = middle_frame(original.path)
     for scale in _STILL_SCALES:
         size = _scaled(original.size, scale)

@@ -1,4 +1,4 @@
-"""Sound of clips: AAC at 48 kHz, encoded beside the frames."""
+"""Sound encoding: AAC at 48 kHz, interleaved with the frames."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from inference.engines.base import Sound
 
 RATE = 48_000
-"""Samples per second in the file, whatever the model makes: what every player expects."""
+"""Samples per second in files, which all players support; sound is resampled to it."""
 _BIT_RATE = {1: 96_000, 2: 160_000}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _BLOCK = 1024
-"""Samples per channel of an AAC frame."""
+"""Samples per channel of an AAC-LC frame."""
 
 
 class SoundTrack:
-    """The sound stream of an open file, written up to where the frames are.
+    """Sound stream of an open file, written in step with its frames.
 
     Args:
-        container: Before its first packet: streams cannot be added later.
-        sound: Of the whole clip.
+        container: The file, before its first packet, because streams cannot be added later.
+        sound: Sound of the whole clip.
 
     Raises:
         EngineError: `encode.wrong_sound`: not one or two channels of finite numbers.
@@ -44,12 +44,12 @@ class SoundTrack:
         self._done = 0
 
     def write_until(self, seconds: float) -> None:
-        """Encode what sounds before this moment of the clip, in whole blocks."""
+        """Encode the sound up to a time of the clip, in whole AAC frames."""
         while self._done + _BLOCK <= seconds * RATE:
             self._encode(self._done + _BLOCK)
 
     def finish(self, seconds: float) -> None:
-        """Encode the rest, exactly as long as the clip: cut, or followed by silence."""
+        """Encode the rest, cut or padded with silence to the length of the clip."""
         end = round(seconds * RATE)
         while self._done < end:
             self._encode(min(self._done + _BLOCK, end))

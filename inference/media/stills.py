@@ -1,4 +1,4 @@
-"""Stills of a clip as JPEG: for moderation, posters and previews."""
+"""Stills of clips as JPEG, for moderation, posters, sheets and previews."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MAX_SIDE = 512
-"""Pixels: more than any classifier looks at, few enough to send many."""
+"""Longer side of stills for moderation, in pixels: more than classifiers use, quick to upload."""
 
 POSTER_SIDE = 960
-"""Pixels: as wide as chats show a picture."""
+"""Longer side of posters, in pixels: as wide as chats show pictures."""
 
 SHEET_SIDE = 720
-"""Pixels of the longer side of each picture on a sheet."""
+"""Longer side of each picture on a sheet, in pixels."""
 
 SHEET_GAP = 8
-"""Pixels between them."""
+"""Gap between pictures on a sheet, in pixels."""
 
 NUMBER_SHARE = 0.12
-"""Height of a number, of its picture's shorter side."""
+"""Height of a number on a sheet, as a share of its picture's shorter side."""
 
 QUALITY = 90
 
 PREVIEW_SIDE = 320
-"""Pixels of the longer side of a preview."""
+"""Longer side of previews, in pixels."""
 
 PREVIEW_BYTES = 40_000
-"""Of a preview at most."""
+"""Largest file of a preview."""
 
 _PREVIEW_QUALITIES = (80, 60, 40, 20, 5)
 
 LEAST, MOST = 4, 16
-"""Stills of a clip: one for each second, within these bounds."""
+"""Bounds of the number of stills of a clip, which has one per second."""
 
 
 def write_stills(file: Path, directory: Path) -> list[Path]:
-    """Write frames of a clip, evenly spaced from the first to the last, or an image's only one.
+    """Write evenly spaced frames of a clip, from the first to the last, or an image's only frame.
 
     Raises:
         EngineError: `file.unreadable`: nothing in it decodes; `disk.full`.
@@ -71,7 +71,7 @@ def write_stills(file: Path, directory: Path) -> list[Path]:
 
 
 def write_sheet(file: Path, directory: Path, name: str) -> Path:
-    """Write the stills of a clip, and a sheet with all of them in rows beside them.
+    """Write the stills of a clip, and a sheet with all of them in rows.
 
     Raises:
         EngineError: `file.unreadable`, `disk.full`.
@@ -100,14 +100,14 @@ def _sampled(file: Path) -> Iterator[Image.Image]:
 
 
 def _places(frames: int, rate: Fraction | None) -> frozenset[int]:
-    """Return which of so many frames are looked at; an image says that it has 0 or 1."""
+    """Return the indices of frames to take; images declare 0 or 1 frames."""
     seconds = int(frames / rate) if rate else 0
     count = min(max(seconds, LEAST), MOST)
     return frozenset(round(index * (frames - 1) / (count - 1)) for index in range(count)) | {0}
 
 
 def middle_frame(path: Path) -> Image.Image:
-    """Decode the middle frame of a clip (or the one of an image), RGB.
+    """Decode the middle frame of a clip (or the only one of an image), as RGB.
 
     Raises:
         EngineError: `file.unreadable`.
@@ -122,7 +122,7 @@ def middle_frame(path: Path) -> Image.Image:
 
 
 def write_first_frame(file: Path, target: Path) -> None:
-    """Write the first frame of a clip that we made as PNG.
+    """Write the first frame of a trusted clip as PNG.
 
     Raises:
         EngineError: `file.unreadable`: nothing in it decodes; `disk.full`.
@@ -139,7 +139,7 @@ def write_first_frame(file: Path, target: Path) -> None:
 
 
 def write_poster(file: Path, target: Path) -> None:
-    """Write the poster of a clip, or of an image, that we made: its middle frame.
+    """Write the poster of a trusted clip or image: its middle frame.
 
     Raises:
         EngineError: `file.unreadable`: nothing in it decodes; `disk.full`.
@@ -150,11 +150,11 @@ def write_poster(file: Path, target: Path) -> None:
 
 
 def write_numbered(pictures: Mapping[int, Path], target: Path) -> None:
-    """Write pictures that we made onto one sheet, two in a row, upright ones side by side.
+    """Write trusted pictures onto one sheet, two in a row; portrait ones all in one row.
 
     Args:
-        pictures: By number, which is written into each one's corner.
-        target: A JPEG file.
+        pictures: Pictures by the number that is written in their corner.
+        target: Path of the JPEG file.
 
     Raises:
         EngineError: `file.unreadable`: one of them does not decode; `disk.full`.
@@ -186,18 +186,16 @@ def _numbered(number: int, path: Path) -> Image.Image:
 
 
 def jpeg(still: Image.Image, quality: int) -> bytes:
-    """Return the image as a JPEG file that is marked as AI-made."""
+    """Encode an image as JPEG with the AI mark."""
     data = io.BytesIO()
     still.save(data, "JPEG", quality=quality, optimize=True, xmp=xmp())
     return data.getvalue()
 
 
 def write_preview(target: Path, still: npt.NDArray[np.uint8]) -> None:
-    """Write a preview, a still [height, width, 3], as a small JPEG over an older one.
+    """Write a preview [height, width, 3] as a JPEG of at most `PREVIEW_BYTES`, atomically.
 
-    It has at most `PREVIEW_BYTES`.
-
-    It is not marked: like an image, it is no clip, and too small and blurred to be taken for one.
+    It has no watermark, because it is too small and blurred to be taken for a clip.
 
     Raises:
         EngineError: `disk.full`.

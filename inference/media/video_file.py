@@ -1,4 +1,4 @@
-"""Opens video files with FFmpeg, by their path only."""
+"""Opening of video files with FFmpeg, as paths and never as URLs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def address(path: Path) -> str:
-    """Return how FFmpeg is told of a file: what stands before a colon would be a protocol."""
+    """Return a path as a `file:` URL, because FFmpeg takes text before a colon as a protocol."""
     return f"file:{path}"
 
 
@@ -21,8 +21,8 @@ def open_video(path: Path, container: str | None = None) -> InputContainer:
     """Open a file for reading.
 
     Args:
-        path: Of the file, whatever its name looks like.
-        container: FFmpeg's name of the only format that is taken, such as `mp4`.
+        path: Path of the file; its name may contain colons.
+        container: FFmpeg's name of the only accepted format, such as `mp4`.
 
     Raises:
         av.FFmpegError: It cannot be opened.

@@ -1,4 +1,4 @@
-"""Watermark drawing: text or logo, drawn once and blended into each frame."""
+"""Watermark: text or logo, drawn once per frame size and blended into each frame."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from inference.domain.watermark import WatermarkSettings
 
 HEIGHT_SHARE = 0.10
-"""Height of the mark with its halo, of the video's height."""
+"""Height of the mark with its halo, as a share of the video's height."""
 WIDTH_SHARE = 0.40
-"""Widest a mark gets, of the video's width; longer words are drawn smaller."""
+"""Largest width of a mark, as a share of the video's width; longer text is drawn smaller."""
 MARGIN_SHARE = 0.025
-"""Distance to the edges, of the video's height."""
+"""Distance to the edges, as a share of the video's height."""
 _HALO_STRENGTH = 0.75
-"""Opacity of the dark or bright rim, before the mark's own opacity."""
+"""Opacity of the dark or bright halo, multiplied by that of the mark."""
 _HANGUL = Path(__file__).parent / "fonts" / "NanumGothicCodingBold.ttf"
-"""Has all of Hangul; its licence is beside it."""
+"""Font with all of Hangul; its licence is in the same folder."""
 _SYSTEM_FONTS = (
     Path("/usr/share/fonts"),
     Path("/usr/local/share/fonts"),
@@ -39,7 +39,7 @@ _SYSTEM_FONTS = (
     Path("/Library/Fonts"),
 )
 _DRAWING_SCALE = 4
-"""Words are drawn this much larger and reduced, so that their size is free of font hinting."""
+"""Supersampling factor of text, so that font hinting does not change its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,17 +49,17 @@ class Stamp:
     top: int
     left: int
     keep: npt.NDArray[np.uint16]
-    """How much of the picture stays, 0..256; shape [height, width, 1]."""
+    """Weight of the picture, 0..256; shape [height, width, 1]."""
     add: npt.NDArray[np.uint16]
-    """What the mark adds, colour x opacity x 256, rounding included; [height, width, 3]."""
+    """Addend of the mark: colour x opacity x 256, with rounding; shape [height, width, 3]."""
 
     @classmethod
     def draw(cls, settings: WatermarkSettings, size: Size) -> Self:
         """Draw the mark for frames of this size.
 
         Raises:
-            EngineError: `watermark.failed`: the logo cannot be read or shows nothing, or the
-                fonts lack a character of the text.
+            EngineError: `watermark.failed`: the logo is unreadable or invisible, or no font has
+                all characters of the text.
         """
         box = (round(size.width * WIDTH_SHARE), max(round(size.height * HEIGHT_SHARE), 8))
         rim = max(box[1] / 24, 0.75)
@@ -69,12 +69,12 @@ class Stamp:
         else:
             mark = _read_logo(settings.logo, inner)
         colour, alpha = _with_halo(mark, rim)
-        # On tiny frames the rim alone is larger than the picture.
+        # On tiny frames the halo is larger than the picture.
         colour, alpha = colour[: size.height, : size.width], alpha[: size.height, : size.width]
         alpha = alpha * settings.opacity
         height, width, _ = alpha.shape
         margin = round(size.height * MARGIN_SHARE)
-        # Even positions, since two by two pixels share their colour in the encoded file.
+        # Even positions, because 2 x 2 pixels share their colour in yuv420p.
         top = left = margin & ~1
         if settings.corner in {Corner.BOTTOM_LEFT, Corner.BOTTOM_RIGHT}:
             top = (size.height - margin - height) & ~1
@@ -90,7 +90,7 @@ class Stamp:
     def apply(self, frames: npt.NDArray[np.uint8]) -> None:
         """Blend the mark into frames [frames, height, width, 3], in place.
 
-        The frames must have the size the stamp was drawn for.
+        The frames must have the size for which the stamp was drawn.
         """
         height, width, _ = self.keep.shape
         region = frames[:, self.top : self.top + height, self.left : self.left + width]
@@ -101,7 +101,7 @@ class Stamp:
 
 
 def _draw_text(text: str, box: tuple[int, int]) -> Image.Image:
-    """Return the word in white on nothing, one line high, RGBA, inside the box."""
+    """Return text in white on transparent, RGBA, on one line that fits the box."""
     height = box[1] * _DRAWING_SCALE
     load = _font_for(text)
     ascent, descent = load(height).getmetrics()
@@ -116,12 +116,12 @@ def _draw_text(text: str, box: tuple[int, int]) -> Image.Image:
 
 
 def _font_for(text: str) -> Callable[[float], ImageFont.FreeTypeFont]:
-    """Return what loads the first font that has every character of the text.
+    """Return a loader, by size, of the first font that has all characters of the text.
 
-    Pillow's own comes first, then the one for Hangul that ships, then those of the system.
+    Pillow's font is tried first, then the bundled one for Hangul, then those of the system.
 
     Raises:
-        EngineError: `watermark.failed`: none has them all.
+        EngineError: `watermark.failed`: no font has them all.
     """
     missing = ""
     files = (partial(ImageFont.truetype, path) for path in _font_files())
@@ -129,7 +129,7 @@ def _font_for(text: str) -> Callable[[float], ImageFont.FreeTypeFont]:
     for load in loaders:
         try:
             lacking = _missing_characters(load(20.0), text)
-        except (OSError, ValueError):  # no font, or a broken one
+        except (OSError, ValueError):  # not a font, or damaged
             continue
         if not lacking:
             return load
@@ -152,7 +152,7 @@ def _font_files() -> Iterator[Path]:
 
 
 def _missing_characters(font: ImageFont.FreeTypeFont, text: str) -> str:
-    """Return the characters that would be drawn as the font's empty box."""
+    """Return the characters without a glyph in the font."""
     nothing = bytes(font.getmask("\U0010ffff"))
     return "".join(sorted({c for c in text if c != " " and bytes(font.getmask(c)) == nothing}))
 
@@ -170,7 +170,7 @@ def _read_logo(path: Path, box: tuple[int, int]) -> Image.Image:
 
 
 def _contain(mark: Image.Image, box: tuple[int, int]) -> Image.Image:
-    """Scale to the box's height, or less where that would be too wide."""
+    """Scale to the height of the box, or less if that would be too wide."""
     scale = min(box[0] / mark.width, box[1] / mark.height)
     size = (max(round(mark.width * scale), 1), max(round(mark.height * scale), 1))
     return mark.resize(size, Image.Resampling.LANCZOS)
@@ -179,7 +179,7 @@ def _contain(mark: Image.Image, box: tuple[int, int]) -> Image.Image:
 def _with_halo(
     mark: Image.Image, rim: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Put a soft rim of the opposite brightness behind the mark.
+    """Add a blurred halo of the opposite brightness behind the mark.
 
     Returns:
         Colour 0..255 as [height, width, 3] and alpha 0..1 as [height, width, 1].
@@ -192,7 +192,7 @@ def _with_halo(
     brightness = float((rgba[..., :3] * shape).sum() / (3 * shape.sum()))
     halo_colour = 0.0 if brightness >= 128 else 255.0  # noqa: PLR2004 - the middle grey
     blurred = padded.getchannel("A").filter(ImageFilter.GaussianBlur(rim))
-    # Doubling the blur makes the rim tight: as dark next to the mark as a drawn outline.
+    # Doubling the blurred alpha makes the halo as dark at the mark's edge as an outline.
     halo = np.clip(np.asarray(blurred, dtype=np.float64)[..., np.newaxis] / 255 * 2, 0, 1)
     behind = halo * _HALO_STRENGTH * (1 - shape)
     alpha = shape + behind

@@ -1,6 +1,6 @@
-"""Watermark check, `python -m inference.media.watermark_check`: draws one, prints what fails.
+"""Watermark check, `python -m inference.media.watermark_check`: draws one and prints the error.
 
-Settings come as JSON on standard input; the failure, if any, goes as JSON to standard output.
+Reads settings as JSON from standard input; prints the error, if any, as JSON to standard output.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from inference.domain.watermark import WatermarkSettings
 from inference.media.watermark import Stamp
 
 SMALLEST = Size(width=360, height=640)
-"""An upright 360p clip: what fits on it fits on everything."""
+"""Size of a portrait 360p clip, the narrowest; a mark that fits it fits all others."""
 
 
 def main() -> None:
-    """Draw the mark, and print why it cannot be drawn."""
+    """Draw the mark, and print the error if it cannot be drawn."""
     settings = WatermarkSettings.from_dict(json.loads(sys.stdin.read()))
     try:
         Stamp.draw(settings, SMALLEST)

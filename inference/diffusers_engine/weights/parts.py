@@ -201,7 +201,7 @@ def check_tensors(part: Part) -> None:
 
 
 def _more_layers_than_tensors(part: Part) -> bool:
-    """Return whether a config has more layers than its files have tensors, and would take ages."""
+    """Return whether a config has more layers than tensors in its files: too slow to build."""
     counts = (part.config.get(name) for name in ("num_layers", "num_hidden_layers"))
     return any(isinstance(count, int) and count > len(part.tensors) for count in counts)
 
