@@ -92,7 +92,9 @@ def listening(config: Config) -> Iterator[Finding]:
     address = f"{host}:{port}"
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        socket.create_server((host, port), family=family).close()
+        with socket.socket(family) as trying:
+            trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            trying.bind((host, port))
     except OSError as error:
         problem = error.strerror or type(error).__name__
         yield failed("http", UserError("http.cannot_listen", address=address, problem=problem))
