@@ -7,10 +7,12 @@ import contextlib
 import math
 import re
 
+import aiohttp
 import pytest
 
 from bot.app import open_app
 from bot.delivery.concurrency import Pool, tenant_limit
+from bot.discord.inbound import images
 from inference.jobs.input_files import DOWNLOADS_OF_TENANT
 from tests.fakes.both_chats import both_chats
 from tests.fakes.discord import LoopbackDiscord
@@ -127,8 +129,9 @@ def hanging(discord):
 
 @pytest.mark.slow
 async def test_pictures_that_discord_does_not_send_hold_up_neither_words_nor_slack(
-    tmp_path, discord, slack, acme
+    tmp_path, discord, slack, acme, monkeypatch
 ):
+    monkeypatch.setattr(images, "_TIMEOUT", aiohttp.ClientTimeout())  # nobody gives up and asks anew
     guild = discord.add_guild("studio")
     general, alice = discord.add_channel(guild, "general"), discord.add_person("alice", guild)
     bob = acme.add_user("bob")
