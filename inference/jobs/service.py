@@ -293,12 +293,17 @@ class JobService(JobReader):
         Raises:
             NotFound: `job.unknown`.
         """
+        return await self._cancel(job_id, tenant)
+
+    async def _cancel(self, job_id: str, tenant: str, *, removed: bool = False) -> CancelOutcome:
         # The job may be claimed or requeued between two checks, so check again.
         while (await self.get(job_id, tenant=tenant)).state in CANCELLABLE:
-            if await self._store.cancel(job_id):
+            if await self._store.cancel(job_id, removed=removed):
                 self._queue.discard(job_id, tenant)
                 return CancelOutcome.CANCELLED
             if await self._store.request_cancel(job_id):
+                if removed:
+                    await self._store.hide(job_id)  # before it ends
                 await self._dispatcher.cancel(job_id)
                 return CancelOutcome.CANCELLING
         return CancelOutcome.TOO_LATE
@@ -312,7 +317,8 @@ class JobService(JobReader):
         Raises:
             NotFound: `job.unknown`.
         """
-        await self.cancel(job_id, tenant=tenant)
+        # Whoever hears that it has ended finds it deleted already.
+        await self._cancel(job_id, tenant, removed=True)
         if await self.remove(job_id, tenant=tenant):
             return True
         job = await self._store.hide(job_id) or await self.get(job_id, tenant=tenant)

@@ -251,6 +251,7 @@ class JobTransitions(JobQueries):
         self,
         job_id: str,
         *,
+        removed: bool = False,
         running: bool = False,
         charge: Charge | None = None,
         seconds: float = 0.0,
@@ -259,12 +260,13 @@ class JobTransitions(JobQueries):
 
         Args:
             job_id: The job.
+            removed: Whether it is deleted with that, so that nobody finds it cancelled; it waits.
             running: Whether it is on the GPU; then it is only cancelled if somebody asked for it.
             charge: Corrects the charge of its claim.
             seconds: GPU time that ran, which counts towards quotas.
         """
         if not running:
-            return await self._end("cancel", job_id, WAITING, JobState.CANCELLED)
+            return await self._end("cancel", job_id, WAITING, JobState.CANCELLED, removed=removed)
 
         async def changes(connection: aiosqlite.Connection, job: Job) -> dict[str, Any] | None:
             if job.cancel_requested_at is None:
@@ -308,11 +310,14 @@ class JobTransitions(JobQueries):
         *,
         failure: Failure | None = None,
         charge: Charge | None = None,
+        removed: bool = False,
     ) -> Job | None:
         async def changes(connection: aiosqlite.Connection, _: Job) -> dict[str, Any]:
             if charge is not None:
                 await save_charge(connection, charge)
-            return {"ended_at": self._clock.now(), "failure": dump_failure(failure)}
+            now = self._clock.now()
+            gone = {"removed_at": now} if removed else {}
+            return {"ended_at": now, "failure": dump_failure(failure), **gone}
 
         return await self._move(name, job_id, expected, to, changes)
 

@@ -131,7 +131,9 @@ def hanging(discord):
 async def test_pictures_that_discord_does_not_send_hold_up_neither_words_nor_slack(
     tmp_path, discord, slack, acme, monkeypatch
 ):
-    monkeypatch.setattr(images, "_TIMEOUT", aiohttp.ClientTimeout())  # nobody gives up and asks anew
+    monkeypatch.setattr(
+        images, "_TIMEOUT", aiohttp.ClientTimeout()
+    )  # nobody gives up and asks anew
     guild = discord.add_guild("studio")
     general, alice = discord.add_channel(guild, "general"), discord.add_person("alice", guild)
     bob = acme.add_user("bob")
