@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from inference.device_errors import diagnose
 from inference.diffusers_engine.call import ClipRequest, build_call, guided, token_limit
 from inference.diffusers_engine.kept_clip import Pass
 from inference.diffusers_engine.latent_previews import LearnedPreview, States
@@ -27,6 +28,7 @@ from inference.diffusers_engine.watch import (
     stoppable,
 )
 from inference.diffusers_engine.weights.folder import FolderError
+from inference.diffusers_engine.weights.suspects import first_bad_value
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -132,11 +134,24 @@ class PipelineRun:
             self._finish(result)
             for one in self._decoded:
                 self._hooks.on_pass(one)
-        except BaseException:
+        except BaseException as error:
             self._clean_up()
+            if known := self._cause(error):
+                raise known from error
             raise
         finally:
             self._stages.close()
+
+    def _cause(self, error: BaseException) -> FolderError | None:
+        """Return the config value that an error of a class most likely comes from, if any."""
+        of_a_class = isinstance(error, (ArithmeticError, LookupError, TypeError, ValueError))
+        if not of_a_class and type(error) is not RuntimeError:
+            return None
+        if diagnose(error) is not None:  # the device's, or out of memory
+            return None
+        made = getattr(self._pipeline, "components", {})
+        parts = self._model.folder.parts
+        return first_bad_value(parts, {name: type(made[name]) for name in parts if name in made})
 
     @contextmanager
     def _set_up(self, plan: Plan) -> Iterator[dict[str, Any]]:

@@ -18,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from commands.text.messages import error_text
 from inference.diffusers_engine.weights.folder import FolderError
 from inference.diffusers_engine.weights.headers import HeaderError, read_header
 from inference.diffusers_engine.weights.inspection import inspect_folder
-from inference.diffusers_engine.weights.parts import check_tensors, silence
+from inference.diffusers_engine.weights.parts import check_tensors, find_class, silence
+from inference.diffusers_engine.weights.suspects import first_bad_value
 from inference.engines.diffusers.capabilities import capabilities_of
 from inference.engines.diffusers.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
@@ -341,15 +343,64 @@ def test_whole_numbers_are_no_weights(folder):
     [
         ("transformer", {"num_layers": "many"}),
         ("transformer", {"num_layers": 10**9}),  # it would be built for ever
+        ("transformer", {"rope_max_seq_len": 10**12}),  # a table of that size is made at once
         ("transformer", {"eps": "x"}),  # only a clip would compute with it
+        ("transformer", {"patch_size": 0}),
+        ("transformer", {"patch_size": 3}),
+        ("transformer", {"num_attention_heads": 0}),
         ("vae", {"is_residual": "x"}),
         ("vae", {"temperal_downsample": "x"}),
+        ("text_encoder", {"d_kv": None}),
+        ("text_encoder", {"num_heads": 0}),
     ],
 )
 def test_a_config_that_makes_no_network(folder, part, changes):
     edit(folder / part / "config.json", **changes)
     found = problem(folder, loaded=True)
-    assert (found.code, found.params) == ("folder.unreadable", {"file": f"{part}/config.json"})
+    [(key, value)] = changes.items()
+    assert found.params["file"] == f"{part}/config.json"
+    if key == "temperal_downsample":
+        assert found.code == "folder.unreadable"
+    else:
+        assert (found.code, found.params["key"]) == ("folder.bad_value", key)
+        assert found.params["value"] == json.dumps(value)
+        assert f"{key} = {json.dumps(value)}" in error_text(found, "en")
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "changes"),
+    [
+        ("wan-5b", "transformer", {"rope_max_seq_len": 0}),
+        ("wan-5b", "transformer", {"eps": None}),
+        ("wan-5b", "vae", {"patch_size": 0}),
+        ("wan-5b", "vae", {"latents_mean": None}),
+        ("cogvideox", "transformer", {"norm_eps": None}),
+        ("cogvideox", "transformer", {"max_text_seq_length": 0}),
+        ("ltx-video", "transformer", {"patch_size": 0}),
+        ("hunyuan-1.5", "transformer", {"rope_axes_dim": [0, 0, 0]}),
+        ("hunyuan-1.5", "transformer", {"rope_theta": None}),
+    ],
+)
+@pytest.mark.cases(3)
+def test_a_value_that_fails_only_in_a_clip_is_named(folders, tmp_path, name, part, changes):
+    place = shutil.copytree(folders(name), tmp_path / "model")
+    edit(place / part / "config.json", **changes)
+    with pytest.raises(FolderError) as caught:
+        render(load(place), request(name))
+    [(key, value)] = changes.items()
+    assert caught.value.code == "folder.bad_value"
+    assert caught.value.params == {
+        "file": f"{part}/config.json",
+        "key": key,
+        "value": json.dumps(value),
+    }
+
+
+@pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
+def test_no_value_of_a_whole_model_is_blamed(folders, name):
+    parts = inspect_folder(folders(name)).parts
+    kinds = {key: find_class(part) for key, part in parts.items() if "token" not in key}
+    assert first_bad_value(parts, kinds) is None
 
 
 @pytest.mark.parametrize("changes", [{"patch_size": None}, {"temperal_downsample": [False] * 3}])

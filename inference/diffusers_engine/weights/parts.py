@@ -18,6 +18,7 @@ from torch import nn
 
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_engine.weights.folder import Folder, FolderError, Part
+from inference.diffusers_engine.weights.suspects import bad_value, huge_value
 from inference.diffusers_engine.weights.vision_package import torchvision_error
 from inference.domain.errors import RushesError
 
@@ -173,9 +174,11 @@ def check_tensors(part: Part) -> None:
     loading compares the names.
 
     Raises:
-        FolderError: `folder.mismatch`, `folder.unreadable`.
+        FolderError: `folder.mismatch`, `folder.unreadable`, `folder.bad_value`.
     """
     kind = find_class(part)
+    if too_large := huge_value(part, kind):
+        raise too_large
     if _more_layers_than_tensors(part):
         raise FolderError("folder.unreadable", file=f"{part.name}/config.json")
     try:
@@ -188,7 +191,8 @@ def check_tensors(part: Part) -> None:
                     raise ValueError(part.name)  # noqa: TRY301 - as what classes raise themselves
                 model = kind.from_config(dict(part.config))
     except Exception as error:
-        raise FolderError("folder.unreadable", file=f"{part.name}/config.json") from error
+        damaged = FolderError("folder.unreadable", file=f"{part.name}/config.json")
+        raise bad_value(part, kind) or damaged from error
     wanted = _by_tensor(model)
     if issubclass(kind, transformers.PreTrainedModel):
         numbers = sum(one.numbers for one in wanted)
@@ -273,7 +277,8 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
         if is_out_of_memory(error):
             raise
         damaged = FolderError("folder.unreadable", file=f"{part.name}/")
-        raise torchvision_error(error, part.class_name) or damaged from error
+        known = torchvision_error(error, part.class_name) or bad_value(part, kind)
+        raise known or damaged from error
     missing = [str(name) for name in info.get("missing_keys", ())]
     wrong = [str(name[0]) for name in info.get("mismatched_keys", ())]
     if missing or wrong:
