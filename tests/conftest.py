@@ -21,9 +21,12 @@ import structlog
 from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
 
+from bot.http.access.tokens import TABLES as HTTP_TABLES
+from bot.slack.installations import TABLES as SLACK_TABLES
+from commands.policy.stores import TABLES
 from inference.store.sqlite import database
 from inference.store.sqlite.connection import close, connect, prepare
-from inference.store.sqlite.migrate import migrate
+from inference.store.sqlite.migrate import migrate, migrate_package
 from tests.fakes.bench import Bench
 from tests.fakes.clock import ManualClock
 from tests.fakes.executor import FakeSlot
@@ -166,11 +169,14 @@ def _without_proxies():
 
 @functools.cache
 def new_database() -> bytes:
-    """Return a database with every migration of the job core and nothing in it."""
+    """Return a database with all our tables and nothing in them."""
 
     async def make(path: Path) -> None:
         connection = await connect(path, make=True)
         await migrate(connection, path)
+        for package in (TABLES, HTTP_TABLES, SLACK_TABLES):
+            await migrate_package(connection, path, package)
+        await connection.commit()
         await close(connection)
 
     with tempfile.TemporaryDirectory() as folder:
