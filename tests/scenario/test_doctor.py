@@ -327,6 +327,7 @@ def test_a_config_that_cannot_be_read_is_told_with_its_place(tmp_path, monkeypat
     assert "config.toml:2" in failed[0]["text"]
 
 
+@pytest.mark.process
 def test_a_plugin_that_cannot_be_loaded(monkeypatch, tmp_path):
     fine(configuration.plugins())
     packages.make(tmp_path, "mine", "1 / 0", commands={"mine": "commands"})

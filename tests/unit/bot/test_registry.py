@@ -26,6 +26,8 @@ from inference.store.sqlite.database import open_database
 from inference.workers.media.process import MediaProcess
 from tests.fakes.options import OPTIONS
 
+pytestmark = pytest.mark.process  # each plugin is tried in one
+
 PLUGIN = """
     import contextlib
     from commands.context import Command
@@ -259,6 +261,7 @@ async def test_a_command_of_a_plugin_is_answered_and_explained(good, tmp_path, c
         ("assistant", {"engine": "irc"}, "config.assistant_unknown"),
     ],
 )
+@pytest.mark.cases(3)
 def test_a_name_that_nothing_has_is_told_before_the_start(section, values, code, tmp_path):
     with pytest.raises(UserError) as raised:
         preflight(config_of(tmp_path, **{section: values}))
