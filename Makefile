@@ -30,9 +30,10 @@ FAST := -m "tour or (not model and not process and not slow)" \
 	$(addprefix --ignore tests/,attacks nano unit/fakes)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CHECKS := check-types check-imports check-spelling check-rules check-format
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test test-all lint fast coverage chaos day format build install image clean
+.PHONY: $(CHECKS) help demo chat test test-all lint fast coverage chaos day format build install image clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -62,11 +63,24 @@ chaos: $(VENV)/.dev
 day: $(VENV)/.dev
 	$(BIN)/python -m tests.scenario.discord_day
 
+# Side by side, the longest first; what each says comes in one piece, where this make can do that.
 lint: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 \
+		$(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
+
+check-format:
 	$(BIN)/ruff format --check .
+
+check-rules:
 	$(BIN)/ruff check .
+
+check-spelling:
 	$(BIN)/codespell README.md CONTRIBUTING.md docs bot commands inference tests benchmarks config.toml Makefile
+
+check-types:
 	$(BIN)/mypy
+
+check-imports:
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
