@@ -1,1 +1,1 @@
-"""Worker processes: one per GPU, and media processes for untrusted files."""
+"""Worker processes: one per slot for renders, and media processes for untrusted files."""

@@ -1,7 +1,7 @@
 """The render worker: one process per slot, `python -m inference.workers.child`.
 
-Threads: the main one renders (`render`), one listens to the parent (`link`), one beats the heart.
-The engine stays loaded from job to job.
+The main thread renders (`render`), a second one receives messages (`link`), and a third one sends
+heartbeats. The engine stays loaded between jobs.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from inference.workers.protocol import (
 from inference.workers.render import Engines, render_task
 
 _CANCEL_SECONDS = 1.0
-"""How much later than the loss of its files the word may come that a job is cancelled."""
+"""Longest wait for a `Cancel` after a job's files have disappeared."""
 
 _ALLOCATION = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
-"""How torch divides a card's memory, by its new name and its old one."""
+"""Variables with torch's allocator settings: the new name and the old one."""
 
 _log = structlog.get_logger(__name__)
 
 
 class RenderWorker:
-    """Renders one task after the other until the parent says `Shutdown` or is gone.
+    """Main loop of the worker: renders one task at a time, until `Shutdown` or the parent's end.
 
     Args:
-        link: The pipe to the parent.
-        engines: Of this process.
-        device: Finds what they run on.
+        link: Channel to the parent.
+        engines: Engines of this process.
+        device: Returns the device that they run on.
     """
 
     def __init__(self, link: Link, engines: Engines, device: Callable[[], Device]) -> None:
@@ -67,7 +67,7 @@ class RenderWorker:
         self._tokens: dict[str, CancelToken] = {}
 
     def run(self, heartbeat_seconds: float) -> None:
-        """Say hello and work."""
+        """Send `Hello` and render tasks until `Shutdown`."""
         self._link.listen(self._on_message)
         device = self._probe()
         self._link.send(
@@ -82,7 +82,7 @@ class RenderWorker:
     def _on_message(self, message: Message) -> None:
         match message:
             case Run(task=task):
-                # Created before it runs, so that a `Cancel` right after it finds it.
+                # Created before the task runs, so that a `Cancel` right after it has an effect.
                 self._tokens[task.job_id] = CancelToken()
                 self._waiting.put(task)
             case Cancel(job_id=job_id):
@@ -99,7 +99,7 @@ class RenderWorker:
             time.sleep(seconds)
 
     def _perform(self, task: RenderTask) -> Message:
-        """Render and say how it went; nothing a job does ends the worker."""
+        """Render a task and return the message with its result; never raises."""
         job_id = task.job_id
 
         def report(progress: Progress) -> None:
@@ -122,7 +122,7 @@ class RenderWorker:
         return Done(job_id=job_id, manifest=manifest)
 
     def _was_cancelled(self, job_id: str) -> bool:
-        """Whether files of a render vanished because its job was deleted, which cancels it too."""
+        """Return whether a job was cancelled; deleting a job removes its files before that."""
         try:
             self._tokens[job_id].wait(_CANCEL_SECONDS)
         except Cancelled:
@@ -131,9 +131,9 @@ class RenderWorker:
 
 
 def divide_memory(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Let torch extend what it has of a card's memory, before it is imported.
+    """Enable expandable segments in torch's CUDA allocator; call it before torch is imported.
 
-    Clips of many sizes would otherwise leave gaps that no large tensor fits into.
+    Without them, clips of different sizes fragment the memory, and large tensors do not fit.
     """
     if not any(name in environ for name in _ALLOCATION):
         environ[_ALLOCATION[0]] = "expandable_segments:True"
@@ -145,7 +145,7 @@ def main() -> None:
     link, config = Link.from_arguments()
     directory = config["models_directory"]
     tables = config["models"]
-    # The parent has tried them.
+    # The parent has tested the import of these plugins.
     plugins = Plugins(tables=config["plugins"], left_out=config["left_out"])
     models = Models(
         tables, directory=None if directory is None else Path(directory), plugins=plugins
@@ -159,7 +159,7 @@ def main() -> None:
     )
     no_card = config["on_cpu"] or not any(entry.uses_torch for entry in entries)
     RenderWorker(link, engines, cpu if no_card else probe).run(config["heartbeat_seconds"])
-    # Skip interpreter shutdown, which would wait forever for blocked threads.
+    # Skips interpreter shutdown, which would wait forever for blocked threads.
     os._exit(0)
 
 

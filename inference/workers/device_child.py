@@ -1,4 +1,4 @@
-"""Device child: prints as JSON what torch sees of the GPU; `device_report` starts it."""
+"""Device child: prints torch's view of the GPU as JSON; started by `device_report`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _report() -> DeviceReport:
         installed = version("torch")
     except PackageNotFoundError:
         return DeviceReport(driver=driver, memory_bytes=cpu().memory_bytes)
-    import torch  # noqa: PLC0415 - seconds, and not where it is not installed
+    import torch  # noqa: PLC0415 - takes seconds, and may not be installed
 
     device = probe()
     return DeviceReport(

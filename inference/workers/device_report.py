@@ -1,6 +1,6 @@
-"""Device report: what torch sees of the GPU, asked in a process of its own.
+"""Device report: torch's view of the GPU, read in a child process (`device_child`).
 
-Torch stays out of the caller; `device_child` answers.
+The caller does not import torch.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from dataclasses import dataclass
 from inference.workers.environment import command, without_secrets
 
 SECONDS = 120.0
-"""Longest that torch may take to be imported and to find its devices."""
+"""Time limit for importing torch and finding devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceReport:
-    """The device that renders would run on."""
+    """Description of the device that renders would run on."""
 
     torch: str | None = None
-    """Version; None where it is not installed or cannot be imported."""
+    """Version of torch; None if it is not installed or cannot be imported."""
     cuda: str | None = None
-    """The CUDA version that torch was built for; None for a CPU build."""
+    """CUDA version that torch was built for; None for a CPU build."""
     driver: str | None = None
-    """First line of the driver's own description."""
+    """First line of the driver's description."""
     name: str = "cpu"
     memory_bytes: int = 0
     free_bytes: int = 0
     problem: str | None = None
-    """Catalog code of why no card is seen, or the type of the error on import."""
+    """Catalog code of the reason for no GPU, or the type of torch's import error."""
 
 
 def read_device() -> DeviceReport:
-    """Return the report of a child process."""
+    """Start a child process and return its report."""
     try:
-        asked = subprocess.run(  # noqa: S603 - a module of ours
+        asked = subprocess.run(  # noqa: S603 - our module
             command("inference.workers.device_child", plugins=True),
             env=without_secrets(os.environ),
             capture_output=True,

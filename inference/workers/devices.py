@@ -1,4 +1,4 @@
-"""Devices of this machine: names of slots, how a worker is bound to one, and the last GPU seen."""
+"""Devices of this machine: slot names, binding of workers to devices, and lost GPUs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from inference.domain.device import Device
 
 AUTO = "auto"
-"""The first card that there is, else the CPU."""
+"""Device setting for the first GPU, or the CPU without one."""
 
 CARD = "cuda:"
-"""What the name of a card begins with; its number follows."""
+"""Prefix of a GPU's name; its number follows."""
 
 _VISIBLE, _THREADS = "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"
 
 _COUNT_SECONDS = 120.0
-"""Longest that counting may take; importing torch from a cold disk is slow."""
+"""Time limit of counting GPUs; importing torch from a cold disk is slow."""
 
 
 def slot_names(devices: Sequence[str]) -> list[str]:
-    """Return a name for a slot on each device; those of the same device are numbered."""
+    """Return the name of the slot on each device; slots of the same device are numbered."""
     return [
         device if devices.count(device) == 1 else f"{device} #{devices[:number].count(device) + 1}"
         for number, device in enumerate(devices)
@@ -40,12 +40,12 @@ def slot_names(devices: Sequence[str]) -> list[str]:
 
 
 def binding(device: str, devices: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that bind a worker to its device.
+    """Return the environment variables that bind a worker to its device.
 
     Args:
-        device: `auto`, `cpu` or `cuda:<number>`, counted as torch does in this process.
-        devices: Of all slots: those on the CPU share its cores.
-        environment: Of this process; what it says of threads is kept.
+        device: `auto`, `cpu` or `cuda:<number>`, numbered as by torch in this process.
+        devices: Devices of all slots; those on the CPU share its cores.
+        environment: Environment of this process, whose thread settings are kept.
     """
     if device == AUTO:
         return {}
@@ -60,7 +60,7 @@ def binding(device: str, devices: Sequence[str], environment: Mapping[str, str])
 
 
 def missing(devices: Sequence[str]) -> tuple[list[str], int]:
-    """Return which of these cards are not there, and how many there are; takes seconds."""
+    """Return which of these GPUs do not exist, and the number of GPUs. Takes seconds."""
     if not any(device.startswith(CARD) for device in devices):
         return [], 0
     try:
@@ -72,9 +72,9 @@ def missing(devices: Sequence[str]) -> tuple[list[str], int]:
             check=False,
             timeout=_COUNT_SECONDS,
         )
-    except subprocess.TimeoutExpired:  # a driver that hangs; the workers will tell
+    except subprocess.TimeoutExpired:  # the driver hangs; workers will report it
         return [], 0
-    # A library that breaks at import shows no card either.
+    # No number if a library fails to import, which counts as no GPU.
     count = int(counted.stdout) if counted.stdout.strip().isdecimal() else 0
     cards = {f"{CARD}{number}" for number in range(count)}
     absent = [one for one in devices if one.startswith(CARD) and one not in cards]
@@ -85,12 +85,12 @@ _log = structlog.get_logger(__name__)
 
 
 class KnownGpu:
-    """Name of the last GPU that a worker had, so that its loss is noticed, also after a restart.
+    """Name of the last GPU of a worker, to detect that it was lost, also after a restart.
 
     Args:
-        path: File that keeps it; None keeps it for this process only. Removing the file makes
-            the models run on the CPU.
-        named: The card that there has to be, whether one was seen before or not.
+        path: File with the name; None keeps it in memory. If the file is deleted, models may run
+            on the CPU.
+        named: GPU that the configuration requires, even if it was never seen.
     """
 
     def __init__(self, path: Path | None, named: str = "") -> None:
@@ -98,7 +98,7 @@ class KnownGpu:
         self._named = self._name = named
 
     def note(self, device: Device) -> None:
-        """Remember a worker's device. Reads and writes the file: call it from a thread."""
+        """Save a worker's device. Reads and writes the file: call it from a thread."""
         if self._path is None:
             self._name = self._name if device.is_cpu else device.name
             return
@@ -115,7 +115,7 @@ class KnownGpu:
 
     @property
     def known(self) -> bool:
-        """Whether there ever was one."""
+        """Whether a GPU was seen or is required."""
         return bool(self._name)
 
     def problem(self) -> EngineError:
@@ -123,7 +123,7 @@ class KnownGpu:
         return EngineError("gpu.lost", transient=True, name=self._name)
 
     def check(self, device: Device) -> None:
-        """Check that the GPU is there, for a model that needs one.
+        """Check that a device is a GPU if one is known, for a model that needs one.
 
         Raises:
             EngineError: `gpu.lost`.

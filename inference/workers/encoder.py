@@ -1,4 +1,4 @@
-"""Encoder thread: watermark and video encoding beside the engine."""
+"""Encoder thread: watermarks and encodes frames while the engine renders."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _WAITING_CHUNKS = 2
-"""Bounds the memory: the engine waits when the encoder is this far behind."""
+"""Most chunks in the queue, which bounds memory: the engine waits if it is full."""
 
 _LOOK_SECONDS = 0.1
-"""How often a waiting engine looks whether the encoder has failed."""
+"""Poll interval of a waiting engine, to notice that the encoder has failed."""
 
 
 class _Abandoned(Exception):
-    """No more frames will come, and what was written is not wanted."""
+    """The render was abandoned; the file must be deleted."""
 
 
 class EncoderThread(Generic[Result]):
-    """Runs `encode` on its own thread, over the chunks that `put` adds.
+    """Context manager that runs `encode` in a thread, over the chunks that `put` adds.
 
-    Leaving the context before `finish` makes the iterator of chunks raise, so that `encode`
-    removes what it has written; the thread has ended when the context is left.
+    If the context ends before `finish`, the iterator of chunks raises, so that `encode` deletes its
+    file. The context waits for the end of the thread.
 
     Args:
-        encode: Consumes all chunks and returns what `finish` is to return.
+        encode: Consumes all chunks; its result is returned by `finish`.
     """
 
     def __init__(self, encode: Callable[[Iterator[FrameChunk]], Result]) -> None:
@@ -50,24 +50,24 @@ class EncoderThread(Generic[Result]):
 
     def __exit__(self, *_: object) -> None:
         self._abandoned.set()
-        # A full queue means that the thread is not waiting for it: it will see the event.
+        # With a full queue the thread does not block on it, and will see the event.
         with suppress(queue.Full):
             self._queue.put_nowait(None)
         self._pool.shutdown()
 
     def put(self, chunk: FrameChunk) -> None:
-        """Hand over a chunk; its array belongs to the encoder from now on.
+        """Add a chunk; its array must not be changed afterwards.
 
         Raises:
-            Exception: What `encode` failed with.
+            Exception: The exception of `encode`, if it failed.
         """
         self._put(chunk)
 
     def finish(self) -> Result:
-        """Wait until everything is encoded.
+        """Wait until all chunks are encoded and return the result of `encode`.
 
         Raises:
-            Exception: What `encode` failed with.
+            Exception: The exception of `encode`, if it failed.
         """
         self._put(None)
         return self._result.result()

@@ -1,6 +1,6 @@
 """Environment of child processes: variables without secrets, no telemetry, and the import path.
 
-A child never imports from the working folder, where anybody may have left a `numpy.py`.
+A child never imports from the working folder, where others may have put a `numpy.py`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _SECRET_WORDS = frozenset(
 _SECRET_VALUE = re.compile(
     r"://[^/\s]*@|\b(xox[abeps]|xapp|sk|hf|ghp|gho|glpat)[-_][A-Za-z0-9_-]{16,}"
 )
-"""An address with a password in it, or a token by the form that its service gives it."""
+"""Matches URLs with a password, and tokens in the formats of known services."""
 
 _HIJACKING = frozenset({"LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"})
-"""They put code of others into every process."""
+"""Variables that load foreign code into every process."""
 
 _MINIMAL = frozenset(
     {"LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"}
@@ -54,20 +54,20 @@ _MINIMAL_PREFIXES = ("LC_",)
 _SEARCH_PATHS = frozenset({"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
 
 _NO_REPORTS = {"ORT_DISABLE_TELEMETRY": "1"}
-"""onnxruntime from 1.29 on tells Microsoft which models it loads, and keeps that until it may.
-
-The classifier runs on it, and diffusers imports it where it is installed.
+"""Variables that switch telemetry off. From 1.29, onnxruntime reports loaded models to Microsoft,
+and stores reports while it is offline. The classifier uses it, and diffusers imports it if
+installed.
 """
 
 CODE = Path(__file__).resolve().parents[2]
-"""The folder that `inference` is imported from."""
+"""Folder from which `inference` is imported."""
 
 _START = (
     "import json, runpy, sys;"
     " sys.path[:] = json.loads(sys.argv.pop(2));"
     " runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
-"""Runs a module like `-m` does, in an isolated interpreter that imports from the given folders."""
+"""Program that runs a module as `-m` does, in an isolated interpreter with given import folders."""
 
 
 def command(module: str, *, plugins: bool = False) -> list[str]:
@@ -75,7 +75,7 @@ def command(module: str, *, plugins: bool = False) -> list[str]:
 
     Args:
         module: The module.
-        plugins: Whether it may import what is in `PYTHONPATH`.
+        plugins: Whether it may import from `PYTHONPATH`.
     """
     path = json.dumps(import_path(plugins=plugins))
     return [sys.executable, "-I", "-c", _START, module, path]
@@ -92,10 +92,10 @@ def minimal(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for a child that runs models: all but secrets and Python's own.
+    """Return the environment of a child that runs models, without secrets and Python's variables.
 
-    Engines and drivers are configured by many names that nobody can list. Python's variables
-    are no use to the child, whose interpreter is isolated from them.
+    Engines and drivers have too many settings for a list of allowed names. Python's variables have
+    no effect in the child's isolated interpreter.
     """
     kept = {
         name: _searched(name, value)
@@ -109,7 +109,7 @@ def import_path(*, plugins: bool) -> list[str]:
     """Return the folders that a child may import from: this process's, without the working folder.
 
     Args:
-        plugins: Whether `PYTHONPATH` counts: who runs the bot may keep engines there.
+        plugins: Whether to include `PYTHONPATH`, where operators may have engines.
     """
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     unwanted = {"", os.getcwd(), *(() if plugins else named)}  # noqa: PTH109 - as sys.path has it
@@ -134,7 +134,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def _searched(name: str, value: str) -> str:
-    """Return a search path without the working folder, which empty and relative entries mean."""
+    """Return a search path without empty and relative entries, which mean the working folder."""
     if name not in _SEARCH_PATHS:
         return value
     return os.pathsep.join(_absolute(value.split(os.pathsep)))

@@ -1,4 +1,4 @@
-"""The slot port: where a claimed job is rendered."""
+"""The slot port: interface of a place that renders claimed jobs, and its task."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderTask:
-    """Input of the worker for one attempt at a job."""
+    """Input of a worker for one attempt at a job."""
 
     job_id: str
     attempt: int
     spec: Spec
     directory: Path
-    """Where this attempt's files go; made by the worker, owned by the artifact store."""
+    """Folder of this attempt's files; created by the worker, owned by the artifact store."""
     image: Path | None
-    """The prepared reference image."""
+    """Prepared reference image for the first frame."""
     watermark: WatermarkSettings
     recipe: dict[str, Any]
-    """JSON written into the finished file."""
+    """Recipe to write into the finished file, as JSON data."""
     last: Path | None = None
-    """The prepared image of the last frame."""
+    """Prepared reference image for the last frame."""
     latents: Path | None = None
-    """What was kept of the clip to go on from."""
+    """File that was kept of the clip to extend."""
     pictures: dict[str, Path] = field(default_factory=dict)
-    """The prepared pictures of effects, by option."""
+    """Prepared pictures of effects, by option name."""
 
 
 class Slot(Protocol):
-    """One worker on one device, which renders one task at a time.
+    """One device with its worker, which renders one task at a time.
 
-    Entered as an async context manager before it is used.
+    Use as an async context manager.
     """
 
     @property
     def name(self) -> str:
-        """Unique in its pool, as shown to people: "cuda:1", "cpu #2"."""
+        """Name shown to people, unique in its pool: "cuda:1", "cpu #2"."""
         ...
 
     @property
     def device(self) -> Device | None:
-        """What it renders on; None until the first worker has said so."""
+        """Device of the last worker; None before the first worker's hello."""
         ...
 
     def check_gpu(self, model: str) -> None:
-        """Refuse a model that needs the GPU that got lost.
+        """Check that the GPU is not lost, for a model that needs one.
 
         Raises:
             EngineError: `gpu.lost`.
@@ -67,51 +67,51 @@ class Slot(Protocol):
 
     @property
     def warm_model(self) -> str | None:
-        """Name of the model whose weights are on the device now."""
+        """Name of the model whose weights are loaded."""
         ...
 
     @property
     def away(self) -> bool:
-        """Whether the last worker did not start, and none has started since."""
+        """Whether the last attempt to start a worker failed."""
         ...
 
     @property
     def restarts(self) -> int:
-        """How often a worker was started again."""
+        """Number of worker restarts."""
         ...
 
     async def ready(self) -> None:
-        """Wait until a worker has started, if the last one did not or none has yet."""
+        """Wait until a worker has started; returns at once if one runs."""
         ...
 
     async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
         """Render a task to a complete file.
 
-        Cancelling the awaiting task asks the worker to stop too, and waits for it.
+        Cancelling the awaiting task also cancels the render, and waits for it.
 
         Raises:
-            Cancelled: `cancel` reached the worker at a step boundary.
-            EngineError: The engine failed and said how. The worker lives on, or is replaced where
-                its device cannot be trusted any more (`diagnosis.BROKEN`).
-            WorkerLost: The process died, hung or never spoke; it is being replaced.
+            Cancelled: The render was cancelled at a step.
+            EngineError: The engine failed. The worker continues, or is replaced if its device is
+                broken (`device_errors.BROKEN`).
+            WorkerLost: The process died, hung or never sent hello; it is being replaced.
         """
         ...
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for the running task to stop at its next step; unknown ids are ignored."""
+        """Request that a running task stops at its next step; unknown ids are ignored."""
         ...
 
     async def __aenter__(self) -> Self:
-        """Start it."""
+        """Start the worker."""
         ...
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop its worker; a render under way ends with `WorkerLost` (`worker.closed`)."""
+        """Stop the worker; a running render raises `WorkerLost` (`worker.closed`)."""
         ...
 
 
 def verify_manifest(manifest: Manifest, directory: Path) -> str | None:
-    """Compare a manifest with its files; return what does not match, or None.
+    """Compare a manifest with its files; returns the first mismatch, or None.
 
     Reads whole files: call it from a thread.
     """

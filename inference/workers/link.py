@@ -1,4 +1,4 @@
-"""Message channel to the parent: the child's end."""
+"""Message channel from a child process to its parent; the other end is in `spawn`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Link:
-    """Sends from any thread; receives on its own thread.
+    """The child's end of the channel: sends from any thread, receives in a separate thread.
 
-    The child lives no longer than the pipe: at its end the process exits on the spot, whatever
-    the other threads are doing, so that no orphan keeps the device's memory.
+    When the parent closes the channel or dies, the process exits at once, so that no orphan keeps
+    the device's memory.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -41,7 +41,7 @@ class Link:
 
     @classmethod
     def from_arguments(cls) -> tuple[Self, dict[str, Any]]:
-        """Take over this process as the child `spawn` started; return the link and the config."""
+        """Set up this process as a child started by `spawn`; returns the link and the config."""
         parser = argparse.ArgumentParser()
         parser.add_argument("--fd", type=int, required=True)
         parser.add_argument("--config", type=json.loads, required=True)
@@ -53,7 +53,7 @@ class Link:
         return cls(socket.socket(fileno=arguments.fd)), arguments.config
 
     def send(self, message: Message) -> None:
-        """Send a message; blocks while the parent does not read."""
+        """Send a message; blocks if the parent does not read."""
         try:
             with self._sending:
                 self._connection.sendall(encode(message))
@@ -61,11 +61,11 @@ class Link:
             _exit_orphaned()
 
     def close(self) -> None:
-        """Close this end in a forked process, silently."""
+        """Close the socket in a forked process; the original keeps its copy."""
         self._connection.close()
 
     def listen(self, on_message: Callable[[Message], None]) -> None:
-        """Start the receiving thread; `on_message` runs on it and must be quick."""
+        """Start the receiving thread, which calls `on_message`; it must not block."""
         threading.Thread(target=self._receive, args=(on_message,), daemon=True).start()
 
     def _receive(self, on_message: Callable[[Message], None]) -> None:
@@ -84,7 +84,7 @@ def _exit_orphaned() -> NoReturn:
 
 
 def _obey_the_parent_only() -> None:
-    # Ctrl-C and service stops signal the whole group; the parent shuts the child down.
+    # Ctrl-C and service managers signal the whole process group; the parent stops the child.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -93,9 +93,9 @@ def _obey_the_parent_only() -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, also inside native code."""
+    """Make the kernel kill this process when its parent ends (Linux: `PR_SET_PDEATHSIG`)."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended in between
+        if os.getppid() != parent:  # the parent has ended meanwhile
             _exit_orphaned()

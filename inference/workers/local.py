@@ -44,49 +44,48 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 Report = Callable[[str, RushesError | None], None]
-"""Called with the key of a lasting problem and what it is, or None once it is over."""
+"""Called with the key of a lasting problem and its error, or None once it is resolved."""
 
 _CHILD_MODULE = "inference.workers.child"
 
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads of numeric libraries that wait for each other must not burn the cores they wait for:
-with anything else running, a render on a CPU would take several times as long."""
+"""Makes waiting OpenMP threads sleep. Spinning threads slow a render on a busy CPU several times.
+"""
 
 _REUSED = {
     "MALLOC_MMAP_THRESHOLD_": str(64 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
 }
-"""The C library (glibc) keeps up to half a GB that was freed for what comes next. It would give
-each large tensor back at once, and the system would fill fresh pages with zeros for the next: a
-quarter of the time in which a CPU decodes a clip."""
+"""Makes glibc's malloc keep up to half a GB of freed memory. By default it unmaps each large
+tensor, and zeroing new pages takes a quarter of the time of decoding a clip on a CPU (mallopt(3):
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD)."""
 
 _LOOKS_PER_LIMIT = 4
-"""How often a silent child is looked at before it counts as hung."""
+"""Number of checks of a silent child within its time limit."""
 
 
 class LocalSlot:
-    """Runs render workers one after the other and renders on the living one; see `Slot`.
+    """Slot with a supervised worker process; see `Slot`.
 
-    The first child starts in the background, and each lost
-    one is replaced after a pause that grows while nothing succeeds. Concurrent `render` calls
-    wait for each other in the order they came.
+    The first child starts in the background. A lost child is replaced after a backoff, which grows
+    until a job succeeds. Concurrent `render` calls run in order of arrival.
 
-    A loss before the hello is `worker.silent` for every task in the queue: none of them ran.
+    If a child is lost before its hello, every task in the queue fails with `worker.silent`.
 
-    A model that may use a GPU is not rendered without one once there was one: a card that got
-    lost must not turn minutes into hours unnoticed.
+    Once a GPU was seen, models that need one are not rendered on the CPU: renders that take hours
+    in place of minutes would hide the loss of the GPU.
 
     Args:
-        name: Of the slot.
-        device: `auto`, `cpu`, or the card that its workers must have.
-        card: Of another slot: on the CPU beside it, models that need a card are not rendered.
-        environment: Variables that bind them to it (`inference.workers.devices`).
-        models: The members of `[models.<name>]` of every installed model.
-        models_directory: Where downloaded weights live.
-        plugins: Those that its workers may import, and their sections of the config.
-        limits: How long everything may take.
-        gpu_file: Remembers across restarts which GPU there was.
-        report: Hears of problems that last: `worker.start` and `worker.gpu`.
+        name: Name of the slot.
+        device: `auto`, `cpu`, or the GPU that its workers must have.
+        card: GPU of another slot; if this slot is on the CPU, models that need a GPU are refused.
+        environment: Variables that bind workers to the device (`inference.workers.devices`).
+        models: Tables `[models.<name>]` of all installed models.
+        models_directory: Directory of downloaded weights.
+        plugins: Plugins that workers may import, with their config sections.
+        limits: Time limits.
+        gpu_file: File with the name of the last GPU, across restarts.
+        report: Called for lasting problems: `worker.start` and `worker.gpu`.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class LocalSlot:
     ) -> None:
         self.name = name
         self.away = False
-        """Whether the last child did not start; see `Slot`."""
+        """Whether the last attempt to start a child failed; see `Slot`."""
         self.restarts = 0
         self._environment = {**_PATIENT, **_REUSED, **(environment or {})}
         self._models = Models(models, directory=models_directory, plugins=plugins)
@@ -134,7 +133,7 @@ class LocalSlot:
 
     @property
     def warm_model(self) -> str | None:
-        """Name of the model whose weights are on the device now."""
+        """Name of the model whose weights are loaded."""
         return self._warm_model
 
     async def ready(self) -> None:
@@ -142,7 +141,7 @@ class LocalSlot:
         await self._started.wait()
 
     def check_gpu(self, model: str) -> None:
-        """Refuse a model that needs the GPU that got lost.
+        """Check that the GPU is not lost, for a model that needs one.
 
         Raises:
             EngineError: `gpu.lost`.
@@ -153,12 +152,12 @@ class LocalSlot:
     def _needs_card(self, model: str) -> bool:
         try:
             return self._models.entry(model).needs_card
-        except (UserError, ValidationError):  # the child says what is wrong with it
+        except (UserError, ValidationError):  # the child reports the problem
             return False
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child that takes work; None while there is none."""
+        """Process id of the active child; None without one."""
         return self._worker.child.pid if self._worker else None
 
     async def __aenter__(self) -> Self:
@@ -194,7 +193,7 @@ class LocalSlot:
         finally:
             self._jobs.pop(task.job_id, None)
         if reason is not None and job.cancelled:
-            raise Cancelled  # a deleted job's files are gone at once
+            raise Cancelled  # a deleted job's files disappear before its cancellation
         if reason is not None:
             self._retire(job)
             raise WorkerLost("worker.bad_manifest", reason=reason)
@@ -202,7 +201,7 @@ class LocalSlot:
         return manifest
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for the task to stop at its next step; see `Slot`."""
+        """Request that the task stops at its next step; see `Slot`."""
         if job_id in self._jobs:
             self._jobs[job_id].cancelled = True
         for job in [job for job in self._pending if job.task.job_id == job_id]:
@@ -227,7 +226,7 @@ class LocalSlot:
                     raise loss
 
     async def _abandon(self, job: PendingRender) -> None:
-        """Make sure that nobody works on a job any more."""
+        """Cancel a job whose caller has stopped waiting, killing the child if necessary."""
         if job in self._pending:
             self._pending.remove(job)
         if job.worker is None or job.worker.job is not job:
@@ -238,7 +237,7 @@ class LocalSlot:
                 while isinstance(await job.inbox.get(), ProgressMessage):
                     pass
         except BaseException as error:
-            # The worker ignores the cancel, or the caller cannot wait: free the device.
+            # The worker ignores the cancel, or the caller cannot wait: kill it.
             self._retire(job)
             if not isinstance(error, TimeoutError):
                 raise
@@ -252,21 +251,21 @@ class LocalSlot:
                 self.check_gpu(job.task.spec.model)
             except EngineError as error:
                 job.inbox.put_nowait(Failed.of(error, job.task.job_id))
-                self._retire(job)  # the next child looks for the card again
+                self._retire(job)  # the next child probes for the GPU again
                 worker.job = None
                 return
             worker.watchdog.started()
             worker.child.send_frame(job.frame)
 
     def _retire(self, job: PendingRender) -> None:
-        """Give no more work to the job's child; the supervisor sees its end and goes on."""
+        """Kill the job's child; the supervisor starts the next one."""
         if job.worker:
             job.worker.child.kill()
             if self._worker is job.worker:
                 self._worker = None
 
     def _dismiss(self) -> list[PendingRender]:
-        """Forget the worker and the queue; return the jobs that nobody works on now."""
+        """Drop the worker and the queue; returns all their unfinished jobs."""
         jobs = [*(self._worker.take_job() if self._worker else ()), *self._pending]
         self._pending.clear()
         self._worker = None
@@ -277,14 +276,14 @@ class LocalSlot:
             try:
                 async with spawn(_CHILD_MODULE, self._config(), self._environment) as child:
                     victims, loss = await self._serve_child(child)
-            except Exception as error:  # noqa: BLE001 - the system may be able to start the next one
+            except Exception as error:  # noqa: BLE001 - the next start may succeed
                 log_bug(_log, "worker.not_started", error)
                 victims, loss = self._dismiss(), WorkerLost("worker.silent")
             if loss.code == "worker.silent":
                 self._started.clear()
                 self.away = True
                 self._report("worker.start", loss)
-            # Only now is the process gone and no longer using files or the device.
+            # Only now has the process ended and released its files and the device.
             tell(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
                 _log.warning(
@@ -313,7 +312,7 @@ class LocalSlot:
         }
 
     async def _serve_child(self, child: Child) -> tuple[list[PendingRender], WorkerLost]:
-        """Serve a child until it is lost; return the jobs that lose by it, and the reason."""
+        """Serve a child until it is lost; returns the jobs that failed with it, and the reason."""
         try:
             self._hello = await self._greet(child)
         except WorkerLost as loss:
@@ -340,7 +339,7 @@ class LocalSlot:
         return message
 
     async def _note_start(self, hello: Hello) -> None:
-        """Note that a child has started, and on which device."""
+        """Record a child's start and its device."""
         self.away = False
         self._started.set()
         self._report("worker.start", None)
@@ -363,7 +362,7 @@ class LocalSlot:
             if message is not None:
                 worker.watchdog.heard(message)
                 self._take(worker, message)
-            # Time beyond the tick is our own blocked loop, not the child's silence.
+            # More time than the tick means that our event loop was blocked, not the child.
             worker.watchdog.passed(min(loop.time() - before, tick))
 
     def _take(self, worker: ActiveWorker, message: Message) -> None:
@@ -377,11 +376,11 @@ class LocalSlot:
                 if isinstance(message, ProgressMessage):
                     job.inbox.put_nowait(message)
                     return
-                # A job stopped by our shutdown was not cancelled by a person.
+                # Stopped by our shutdown, not cancelled by a person.
                 closed = self._closing and isinstance(message, Stopped)
                 job.inbox.put_nowait(WorkerLost("worker.closed") if closed else message)
                 if isinstance(message, Failed) and message.code in BROKEN:
-                    self._retire(job)  # what it does next would fail, or be wrong
+                    self._retire(job)  # later renders would fail or be wrong
                 worker.job = None
                 self._start_next()
             case _:

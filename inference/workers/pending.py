@@ -1,4 +1,4 @@
-"""Renders that wait for a worker or run on one, with the inbox of their caller."""
+"""Pending and active renders of a slot, with the inboxes of their callers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class PendingRender:
-    """A task that waits for the worker or runs on it."""
+    """A task that waits for a worker or runs on one."""
 
     def __init__(self, task: RenderTask) -> None:
         self.task = task
-        # Encoded here, so that a task that cannot be sent fails only its caller.
+        # Encoded here, so that an invalid task fails in its caller only.
         self.frame = encode(Run(task=task))
         self.worker: ActiveWorker | None = None
         self.cancelled = False
@@ -29,7 +29,7 @@ class PendingRender:
 
 
 class ActiveWorker:
-    """A child process that said hello."""
+    """A child process that has sent hello."""
 
     def __init__(self, child: Child, limits: WorkerLimits) -> None:
         self.child = child
@@ -37,13 +37,13 @@ class ActiveWorker:
         self.job: PendingRender | None = None
 
     def take_job(self) -> list[PendingRender]:
-        """Take away the job that it had, if any, because it will not finish it."""
+        """Remove and return the worker's unfinished job, as a list of one or none."""
         jobs = [self.job] if self.job else []
         self.job = None
         return jobs
 
 
 def tell(jobs: list[PendingRender], loss: WorkerLost) -> None:
-    """Raise in the callers of jobs that their worker is lost."""
+    """Fail jobs with the loss of their worker, which their callers raise."""
     for job in jobs:
         job.inbox.put_nowait(loss)

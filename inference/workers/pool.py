@@ -1,4 +1,4 @@
-"""The pool: all slots of this installation."""
+"""Pool of all slots of this installation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Pool:
     Use as an async context manager.
 
     Args:
-        slots: At least one, each with a name of its own.
-        fits: Whether a device has the memory for a render.
-        on_cpu: Models that slots without a card render too where others have one.
+        slots: At least one slot; names are unique.
+        fits: Returns whether a device has the memory for a render.
+        on_cpu: Models that slots without a GPU may render even if other slots have one.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class Pool:
 
     @property
     def away(self) -> bool:
-        """Whether no slot has a worker, because none starts."""
+        """Whether no slot could start a worker."""
         return all(slot.away for slot in self.slots)
 
     @property
     def restarts(self) -> int:
-        """How often a worker was started again."""
+        """Number of worker restarts."""
         return sum(slot.restarts for slot in self.slots)
 
     @property
     def kinds(self) -> set[str]:
-        """Names of the devices, as far as they are known."""
+        """Names of the known devices."""
         return {slot.device.name for slot in self.slots if slot.device is not None}
 
     def fits(self, spec: Spec, name: str) -> bool:
-        """Return whether a render fits the slot of a name.
+        """Return whether a render fits a slot, by name.
 
-        What fits nowhere is for all of them: the engine knows best, and says why it fails.
+        A render that fits no slot may go to any: its engine raises the error with the reason.
         """
         known = {slot.name: slot.device for slot in self.slots if slot.device is not None}
         if len(set(known.values())) < 2:  # noqa: PLR2004 - all alike
@@ -86,22 +86,22 @@ class Pool:
         return name in able or not able
 
     def _fits_device(self, spec: Spec, device: Device) -> bool:
-        """Return whether a device has the memory; a check of a plugin that breaks says nothing."""
+        """Return whether a device has the memory; True if a plugin's check raises."""
         try:
             return self._fits(spec, device)
-        except Exception as error:  # noqa: BLE001 - whatever somebody else's model raises
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_bug(_log, "pool.memory_check_failed", error, model=spec.model)
             return True
 
     @property
     def device(self) -> Device | None:
-        """The device with the most memory: what does not fit there fits nowhere."""
+        """The device with the most memory, which limits what can be rendered."""
         devices = [slot.device for slot in self.slots if slot.device is not None]
         cards = [device for device in devices if not device.is_cpu]
         return max(cards or devices, key=lambda device: device.memory_bytes, default=None)
 
     def check_gpu(self, model: str) -> None:
-        """Refuse a model that needs a GPU, where no slot has the one that it had.
+        """Check that at least one slot has not lost its GPU, for a model that needs one.
 
         Raises:
             EngineError: `gpu.lost`.

@@ -1,4 +1,4 @@
-"""Preview thread: writes preview stills at intervals."""
+"""Preview thread: draws and writes preview pictures at intervals during a render."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 1.5
-"""At least this long between two previews: cards are edited every few seconds."""
+"""Shortest time between two previews; cards are edited every few seconds only."""
 
 FIRST_STEP = 2
-"""After the first step there is nothing to see yet."""
+"""First step with a preview; after one step the picture is still noise."""
 
 
 class Previews:
-    """Writes the newest preview over the last one, without delaying the render.
+    """Context manager that writes previews in a thread, each over the one before.
 
-    When the context is left, the thread has ended. The last preview stays, because somebody may be
-    reading it; it goes with the job's files.
+    The context waits for the end of the thread. The last preview is not deleted, because it may be
+    in use; it is deleted with the job's files.
 
     Args:
-        directory: Of the attempt.
+        directory: Folder of the attempt.
     """
 
     def __init__(self, directory: Path) -> None:
         self.count = 0
-        """How many were written."""
+        """Number of written previews."""
         self._path = directory / PREVIEW_NAME
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="preview")
         self._writing: Future[None] | None = None
@@ -54,22 +54,22 @@ class Previews:
         self._pool.shutdown()
 
     def offer(self, step: int, still: Still | None) -> None:
-        """Draw and write a still if it is time for one and the last one is written."""
+        """Draw and write a preview, if the interval has passed and the last one is written."""
         now = time.monotonic()
         busy = self._writing is not None and not self._writing.done()
         if still is None or step < FIRST_STEP or busy or now < self._next_at:
             return
         self._next_at = now + PAUSE_SECONDS
-        # Previews are optional, so no render fails without one.
+        # An error in a preview must not fail the render.
         try:
             self._writing = self._pool.submit(self._write, still())
-        except Exception as error:  # noqa: BLE001 - whatever an engine's drawing raises
+        except Exception as error:  # noqa: BLE001 - an engine may raise anything
             _log.warning("preview.failed", error=type(error).__name__)
 
     def _write(self, still: npt.NDArray[np.uint8]) -> None:
         try:
             write_preview(self._path, still)
-        except Exception as error:  # noqa: BLE001 - whatever it cannot be encoded for
+        except Exception as error:  # noqa: BLE001 - an engine's picture may be invalid
             _log.warning("preview.failed", error=type(error).__name__)
         else:
             self.count += 1

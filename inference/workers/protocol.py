@@ -23,7 +23,7 @@ from inference.domain.render import Manifest, Progress
 from inference.workers.executor import RenderTask
 
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-"""No honest message comes near; a longer one is a sign of two ends out of step."""
+"""Largest frame, far above valid messages; a longer one means a corrupt stream."""
 
 _LENGTH = struct.Struct("!I")
 
@@ -36,7 +36,7 @@ class ProtocolError(WorkerLost):
 
 
 class ErrorKind(StrEnum):
-    """Which branch of the error tree a failure belongs to."""
+    """Class of a failure in the error tree."""
 
     USER = "user"
     ENGINE = "engine"
@@ -52,7 +52,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Stop that job at its next step. Unknown and finished ones are ignored."""
+    """Stop a job at its next step. Unknown and finished jobs are ignored."""
 
     type: Literal["cancel"] = "cancel"
     job_id: str
@@ -60,14 +60,14 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown:
-    """Stop what runs, then exit."""
+    """Cancel the running job, then exit."""
 
     type: Literal["shutdown"] = "shutdown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Run one operation; answered by `Returned` or `Failed` (media process)."""
+    """Run one operation of a media process; answered by `Returned` or `Failed`."""
 
     type: Literal["call"] = "call"
     operation: str
@@ -76,15 +76,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """The child is ready. First message of every child."""
+    """The child is ready: the first message of every child."""
 
     type: Literal["hello"] = "hello"
     device: str
-    """As shown to people: "NVIDIA H100 80GB HBM3", "cpu"."""
+    """Name of the device, shown to people: "NVIDIA H100 80GB HBM3", "cpu"."""
     memory_bytes: int
-    """Of that device."""
+    """Memory of the device."""
     problem: str | None = None
-    """Catalog code of why no GPU is seen, where that is known."""
+    """Catalog code of the reason for no GPU, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +93,12 @@ class Heartbeat:
 
     type: Literal["heartbeat"] = "heartbeat"
     warm_model: str | None
-    """Whose weights are on the device now."""
+    """Name of the model whose weights are loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressMessage:
-    """How far the running job is."""
+    """Progress of the running job."""
 
     type: Literal["progress"] = "progress"
     job_id: str
@@ -107,7 +107,7 @@ class ProgressMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The file is complete on disk."""
+    """The job's file is complete on disk."""
 
     type: Literal["done"] = "done"
     job_id: str
@@ -116,11 +116,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The work failed and the child lives on."""
+    """The job or call failed; the child continues."""
 
     type: Literal["failed"] = "failed"
     job_id: str | None
-    """None when a `Call` failed."""
+    """None if a `Call` failed."""
     kind: ErrorKind
     code: str
     params: dict[str, Any]
@@ -128,7 +128,7 @@ class Failed:
 
     @classmethod
     def of(cls, error: RushesError, job_id: str | None = None) -> Self:
-        """Describe an error; parameters that are not JSON become text."""
+        """Create the message for an error; parameters that are not JSON become text."""
         return cls(
             job_id=job_id,
             kind=ErrorKind.USER if isinstance(error, UserError) else ErrorKind.ENGINE,
@@ -182,10 +182,10 @@ _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discrimin
 
 
 def encode(message: Message) -> bytes:
-    """Return one frame.
+    """Encode a message as one frame.
 
     Raises:
-        ProtocolError: The message is too long to be sent.
+        ProtocolError: The message exceeds `MAX_FRAME_BYTES`.
     """
     body = json.dumps(asdict(message), default=_plain, allow_nan=False).encode()
     if len(body) > MAX_FRAME_BYTES:
@@ -194,16 +194,16 @@ def encode(message: Message) -> bytes:
 
 
 class Decoder:
-    """Cuts a byte stream, however it was chopped, into messages."""
+    """Incremental decoder from a byte stream to messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take what was read and return the messages completed by it, in order.
+        """Add received bytes and return the messages that they complete, in order.
 
         Raises:
-            ProtocolError: The stream is not ours. The decoder must not be used any more.
+            ProtocolError: The stream is corrupt; the decoder must not be used again.
         """
         self._buffer += data
         messages = []
@@ -223,7 +223,7 @@ def _decode(body: bytes) -> Message:
     try:
         return _MESSAGES.validate_json(body, strict=True, extra="forbid")
     except ValidationError as error:
-        # A path that is not UTF-8 has lone surrogates in it, which pydantic does not read as JSON.
+        # Paths that are not UTF-8 have lone surrogates, which pydantic does not accept in JSON.
         if b"\\ud" not in body:
             raise _no_message(error) from None
     try:
@@ -233,11 +233,11 @@ def _decode(body: bytes) -> Message:
 
 
 def _no_message(error: Exception) -> ProtocolError:
-    # No content in the reason: it may contain a prompt.
+    # Without the content, which may contain a prompt.
     return ProtocolError(f"not a message: {type(error).__name__}")
 
 
 def _plain(value: object) -> str:
     if isinstance(value, Path):
-        return str(value.absolute())  # the other end has another working folder
+        return str(value.absolute())  # the other process has another working folder
     raise TypeError(type(value))

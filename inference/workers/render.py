@@ -1,7 +1,7 @@
-"""Rendering of one task to a complete file, in whatever process it is called.
+"""Rendering of one task to a complete file.
 
-The engine renders on the calling thread; watermark and encoding run beside it (`encoder`), and so
-do previews (`previews`).
+The engine renders in the calling thread; watermark and encoding (`encoder`) and previews
+(`previews`) run in other threads.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Engines:
-    """Engines of a process: the last one used stays loaded, another one takes its place.
+    """Engines of a process, of which the last one used stays loaded.
 
     Args:
-        models: The installed models.
-        on_warm: Called with the name of the model that was loaded.
+        models: Registry of the installed models.
+        on_warm: Called with the name of a model once it is loaded.
     """
 
     def __init__(
@@ -64,22 +64,22 @@ class Engines:
         self.effects = Effects(models.plugins)
         self._engine: Engine | None = None
         self.warm_model: str | None = None
-        """Name of the model whose weights are on the device now."""
+        """Name of the model whose weights are loaded."""
 
     def size(self, task: RenderTask) -> Size:
         """Return the pixel size of a task's file.
 
         Raises:
-            UserError: `model.unknown`: its model is not installed.
+            UserError: `model.unknown`: the model is not installed.
         """
         spec = task.spec
         return self._entry(spec.model).capabilities.sizes[spec.resolution, spec.aspect]
 
     def spec(self, task: RenderTask) -> Spec:
-        """Return what to render, with the options that the model has now.
+        """Return a task's spec, limited to the options that the model has now.
 
         Raises:
-            EngineError: `effect.no_references`: it was to follow pictures, and does so no more.
+            EngineError: `effect.no_references`: the model does not support reference images now.
         """
         capabilities = self._entry(task.spec.model).capabilities
         for use in task.spec.effects:
@@ -101,18 +101,18 @@ class Engines:
         """Return the entry of an installed model.
 
         Raises:
-            UserError: `model.unknown`, with those that are installed.
+            UserError: `model.unknown`, with the installed models.
         """
         if name not in self._models.tables:
             raise UserError("model.unknown", name=name, known=list(self._models.tables))
         return self._models.entry(name)
 
     def loaded(self, name: str, on_progress: Callable[[float], None]) -> Engine:
-        """Return a model's engine with its weights read.
+        """Return a model's engine with its weights loaded.
 
         Args:
-            name: Of the model.
-            on_progress: Called with the fraction that is read; raises to stop.
+            name: Name of the model.
+            on_progress: Called with the loaded fraction; raises to stop.
 
         Raises:
             EngineError: It cannot be loaded.
@@ -136,27 +136,27 @@ def render_task(
     cancel: CancelToken | None = None,
     hung: Callable[[EngineError], None] = lambda _: None,
 ) -> Manifest:
-    """Render a task; its file is fsynced and in place once this returns.
+    """Render a task to a file, which is complete and fsynced on return.
 
     Args:
-        task: What to render, and where the files go.
-        engines: Of this process.
-        report: Called with every change of the progress, from two threads, one after the other.
-        cancel: Stops the render at its next step.
-        hung: Called from another thread where an effect hangs; see `EffectChain`.
+        task: The task.
+        engines: Engines of this process.
+        report: Called with every change of progress, from two threads but never concurrently.
+        cancel: Cancellation flag, checked at every step.
+        hung: Called from another thread if an effect hangs; see `EffectChain`.
 
     Raises:
         Cancelled: `cancel` was set.
-        RushesError: The render failed and said how.
-        Exception: A bug, or a library that failed (`device_errors.diagnose`).
+        RushesError: The render failed with a known error.
+        Exception: A bug, or an error of a library (`device_errors.diagnose`).
     """
     cancel = cancel or CancelToken()
-    # Before the weights: a watermark that cannot be drawn fails the job cheaply.
+    # Before weights are loaded, so that a watermark that cannot be drawn fails quickly.
     size, spec, fault = engines.size(task), engines.spec(task), engines.fault(task)
     task = replace(task, recipe=engines.recipe(task))
     stamp = Stamp.draw(task.watermark, size)
     encoding = Meter()
-    # The same of effects. They are never applied to latents: a later clip goes on without them.
+    # The same for effects. They are not applied to latents, so an extending clip starts without.
     chain = EffectChain(
         spec,
         engines.effects,
@@ -228,7 +228,7 @@ def render_task(
 
 
 def _with_effects(recipe: dict[str, Any], uses: Iterable[EffectUse]) -> dict[str, Any]:
-    """Return a recipe that names the releases and values of its effects as they are applied."""
+    """Return a recipe with the versions and values of the applied effects."""
     applied = {
         use.name: {"package": use.package, "version": use.version, "values": dict(use.values)}
         for use in uses
@@ -238,7 +238,7 @@ def _with_effects(recipe: dict[str, Any], uses: Iterable[EffectUse]) -> dict[str
 
 
 def _leave_out(recipe: dict[str, Any], switch: str) -> None:
-    """Take out of a recipe what its model was not made with, after all."""
+    """Remove a setting from a recipe that was not applied to the clip."""
     made_with = recipe.get("made_with", {})
     made_with.pop(switch, None)
     if not made_with:
@@ -246,12 +246,12 @@ def _leave_out(recipe: dict[str, Any], switch: str) -> None:
 
 
 def _name_instead(recipe: dict[str, Any], option: str, value: OptionValue) -> None:
-    """Name in a recipe what held in place of what was asked for."""
+    """Replace an option in a recipe by the value that was used."""
     recipe["options"] = {**recipe.get("options", {}), option: value}
 
 
 class _Progress:
-    """Reports each change of a task's progress once."""
+    """Progress of a task; reports each change once."""
 
     def __init__(self, task: RenderTask, previews: Previews, report: ProgressCallback) -> None:
         self._task = task
@@ -262,11 +262,11 @@ class _Progress:
         self._has_effects = any(use.changes_frames for use in task.spec.effects)
 
     def loading(self, fraction: float) -> None:
-        """Tell how much of the model is read."""
+        """Report the loaded fraction of the model."""
         self._report(Stage.LOADING, round(100 * fraction), 100)
 
     def rendering(self, done: int, total: int) -> None:
-        """Tell how many steps are done."""
+        """Report the number of completed steps."""
         self._report(Stage.RENDERING, done, total)
         if done == total:
             self._stepped = True
@@ -274,14 +274,14 @@ class _Progress:
             self.finishing(0)
 
     def effects(self, frames: int) -> None:
-        """Tell how many frames have passed the effects, as `finishing` does."""
+        """Report the number of frames with effects applied; see `finishing`."""
         if self._stepped and self._has_effects:
             self._report(Stage.EFFECTS, frames, self._task.spec.total_frames)
 
     def finishing(self, frames: int) -> None:
-        """Tell how many frames are encoded, once there are no more steps to tell of.
+        """Report the number of encoded frames, after all steps are completed.
 
-        Effects take longer: where there are some, only the last frame is worth telling.
+        With effects, which take longer than encoding, only the last frame is reported.
         """
         total = self._task.spec.total_frames
         if self._stepped and (frames >= total or not self._has_effects):
@@ -296,11 +296,11 @@ class _Progress:
 
 
 def _check_pixels(chunk: FrameChunk) -> None:
-    """Check that an engine's frames are pixels.
+    """Check that an engine's frames are uint8.
 
     Raises:
-        EngineError: `worker.not_finite`: they are numbers that never were a picture.
-        TypeError: They are of another kind.
+        EngineError: `worker.not_finite`: they are floats with NaN or infinity.
+        TypeError: They have another type.
     """
     kind = chunk.frames.dtype
     if kind == np.uint8:
@@ -320,7 +320,7 @@ def _encode(
     meter: Meter,
     progress: _Progress,
 ) -> Encoded:
-    """Write the chunks with effects to the attempt's file, on the encoder's thread."""
+    """Apply effects to the chunks and encode them in the encoder thread."""
     chunks = _begun(effects.applied(made, progress.effects))
     if task.spec.frames == 1:
         image = next(chunks)
@@ -339,7 +339,7 @@ def _encode(
 
 
 def _begun(chunks: Iterator[FrameChunk]) -> Iterator[FrameChunk]:
-    """Return the chunks as soon as the first is there: only then the recipe is final.
+    """Wait for the first chunk and return an iterator over all: then the recipe is final.
 
     Raises:
         EngineError: `encode.no_frames`.
@@ -351,10 +351,10 @@ def _begun(chunks: Iterator[FrameChunk]) -> Iterator[FrameChunk]:
 
 
 def _keep(latents: bytes, directory: Path) -> str | None:
-    """Write what a later clip can go on from; return its SHA-256, or None where it was not kept."""
+    """Write the file for extending the clip; returns its SHA-256, or None if it failed."""
     try:
         write_bytes(directory / LATENTS_NAME, latents)
     except (OSError, EngineError) as error:
         log_bug(_log, "latents.not_kept", error, directory=str(directory))
-        return None  # the clip is there, and worth more
+        return None  # the clip is complete and can be delivered without
     return hashlib.sha256(latents).hexdigest()

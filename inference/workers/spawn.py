@@ -1,4 +1,4 @@
-"""Child processes: starts one, exchanges messages with it, and always ends it."""
+"""Child processes: start, messages and reliable termination."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 65536
 _EXIT_SECONDS = 5.0
-"""From the end of the pipe to the end of the process; a core dump may take a while."""
+"""Longest time from the end of the pipe to the exit of the process; core dumps take a while."""
 
 _WORKING_FOLDER = "/"
-"""Of every child: nothing in it is ours, so nothing is found there by accident."""
+"""Working folder of every child, so that relative paths find nothing of ours."""
 
 _PRIVATE = 0o077
-"""Umask of every child: what people sent and what was made of it is nobody else's."""
+"""Umask of every child: files are readable by this user only."""
 
 
 class Child:
-    """A running child process and the messages to and from it."""
+    """A running child process, with its message channel."""
 
     def __init__(
         self,
@@ -46,30 +46,31 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """Process id of the child."""
         return self._process.pid
 
     @property
     def gone(self) -> bool:
-        """Whether its end has been noticed; a message sent now would be lost."""
+        """Whether the child's end was noticed; messages sent to it are lost."""
         return self._reader.at_eof()
 
     def send(self, message: Message) -> None:
-        """Send without waiting: messages to a child are few and small."""
+        """Send a message without waiting, because messages are few and small."""
         self.send_frame(encode(message))
 
     def send_frame(self, frame: bytes) -> None:
-        """Send a message that was encoded before."""
+        """Send an encoded message."""
         self._writer.write(frame)
 
     async def receive(self, within_seconds: float) -> Message | None:
-        """Return the next message, or None when none came in time.
+        """Return the next message, or None after the time limit.
 
         Raises:
-            WorkerLost: The child is gone (`worker.died`) or talks nonsense (`worker.protocol`).
+            WorkerLost: The child has ended (`worker.died`) or sent an invalid message
+                (`worker.protocol`).
         """
         try:
-            # Data that arrives while the loop is blocked stays in the reader: nothing is lost.
+            # A timeout loses no data: what arrived stays in the reader.
             async with asyncio.timeout(within_seconds):
                 while not self._received:
                     data = await self._reader.read(_READ_BYTES)
@@ -85,12 +86,12 @@ class Child:
         return self._received.popleft()
 
     def kill(self) -> None:
-        """End the process now, also a stopped one."""
+        """Kill the process with SIGKILL, which also ends a stopped one."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
     async def close(self) -> int:
-        """Kill the child if it still runs, reap it and return its exit status."""
+        """Kill the child if it runs, reap it and return its exit status."""
         self.kill()
         self._writer.close()
         with suppress(ConnectionError):
@@ -114,23 +115,23 @@ async def spawn(
     *,
     strangers: bool = False,
 ) -> AsyncIterator[Child]:
-    """Run `python -m module` as a child process for the length of the block.
+    """Context manager that runs `python -m module` as a child process.
 
     The child gets no secrets, imports nothing from the working folder, and its files are private.
     Its output goes to this process's stderr.
 
     Args:
-        module: One whose main function starts with `Link.from_arguments`.
-        config: JSON data for it.
+        module: Module whose main function starts with `Link.from_arguments`.
+        config: JSON data for the child.
         environment: Variables to add.
-        strangers: Whether it opens files of strangers: then it inherits next to nothing.
+        strangers: Whether it opens untrusted files; then it inherits a minimal environment.
 
     Raises:
         OSError: The system cannot start another process.
     """
     inherited = minimal(os.environ) if strangers else without_secrets(os.environ)
     style = {**current_style().as_dict(), "process": module}
-    if strangers:  # it may open no file but those it is given
+    if strangers:  # it may open only the files of its calls
         style["file"] = ""
     ours, theirs = socket.socketpair()
     with theirs:

@@ -1,4 +1,4 @@
-"""Watchdog of a worker process."""
+"""Watchdog of worker processes: detects those that hang."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ class WorkerLimits:
     """Time limits of a worker in seconds."""
 
     hello_seconds: float = 60.0
-    """From the start to the first message; importing torch from a cold disk is slow."""
+    """Time from the start to hello; importing torch from a cold disk is slow."""
     heartbeat_seconds: float = 1.0
     heartbeat_limit_seconds: float = 20.0
-    """Without any message for so long the process is stopped or stuck."""
+    """Time without any message after which the process counts as hung."""
     load_limit_seconds: float = 1800.0
-    """Without progress while the weights are read."""
+    """Time without progress while weights are loaded."""
     step_limit_seconds: float = 300.0
-    """Without progress while rendering or finishing."""
+    """Time without progress in rendering or finishing."""
     cancel_grace_seconds: float = 30.0
-    """From an abandoned `render` to the kill; cancelling by id never kills."""
+    """Time from the cancellation of a `render` call to the kill; `cancel` by id never kills."""
     shutdown_grace_seconds: float = 10.0
     restart_min_seconds: float = 0.1
-    """Pause before the first restart; doubled until a job succeeds."""
+    """Backoff before the first restart, doubled until a job succeeds."""
     restart_max_seconds: float = 30.0
 
 
 class Watchdog:
-    """Judges a worker by its messages and by the time that passes between them.
+    """Detects a hung worker by the time between its messages.
 
-    It has no clock: the caller says how long it really listened, so that a pause of the
-    caller's own is not held against the worker.
+    It has no clock: the caller passes the time that it has listened, so that a blocked caller does
+    not count as a silent worker.
     """
 
     def __init__(self, limits: WorkerLimits) -> None:
@@ -44,12 +44,12 @@ class Watchdog:
         self._progress_limit_seconds: float | None = None
 
     def started(self) -> None:
-        """A job was sent: from now on there must be progress."""
+        """Record that a job was sent, after which progress is expected."""
         self._idle_seconds = 0.0
         self._progress_limit_seconds = self._limits.load_limit_seconds
 
     def heard(self, message: Message) -> None:
-        """Note a message of the worker."""
+        """Record a message of the worker."""
         self._silent_seconds = 0.0
         match message:
             case ProgressMessage(progress=progress):
@@ -63,10 +63,10 @@ class Watchdog:
                 self._progress_limit_seconds = None
 
     def passed(self, seconds: float) -> None:
-        """Count time spent listening.
+        """Add time spent listening.
 
         Raises:
-            WorkerLost: `worker.hung`, with the limit it broke.
+            WorkerLost: `worker.hung`, with the exceeded limit.
         """
         self._silent_seconds += seconds
         self._idle_seconds += seconds

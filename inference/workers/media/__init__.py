@@ -1,1 +1,1 @@
-"""The media process: opens untrusted files in a sandbox."""
+"""Media processes, which open untrusted files in a sandbox."""

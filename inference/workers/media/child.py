@@ -1,8 +1,8 @@
-"""The media process, `python -m inference.workers.media.child`: opens files of strangers.
+"""The media process, `python -m inference.workers.media.child`: opens untrusted files.
 
-It has limits on memory and on the size of files, no core dumps, no network and low priority; the
-parent watches the time. Each call runs in a process of its own, forked from this one, that can
-reach the files of that call and nothing else. An input that breaks it breaks nothing else.
+It has limits on memory and file size, no core dumps, no network and low priority; the parent
+enforces time limits. Each call runs in a forked process that can access the files of that call
+only, so that a malicious file cannot affect anything else.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NICENESS = 10
 _log = structlog.get_logger(__name__)
 
 _READ = ("source", "clip", "file", "model")
-"""Arguments that name a file to read."""
+"""Arguments with the path of a file to read."""
 _WRITTEN_BESIDE = "target"
 _WRITTEN_INSIDE = "directory"
 
@@ -108,11 +108,11 @@ def _limit(config: dict[str, int]) -> None:
 
 
 def _confine(call: Call) -> None:
-    """Give up everything but the files of a call.
+    """Restrict this process to the files of a call.
 
     Raises:
-        UserError: `image.not_an_image`: a link stands in the place of the image.
-        EngineError: `file.unreadable`: or in the place of another file.
+        UserError: `image.not_an_image`: the image is a symbolic link.
+        EngineError: `file.unreadable`: another file is a symbolic link.
     """
     given = call.arguments
     readable = [Path(given[name]) for name in _READ if name in given]
@@ -132,14 +132,14 @@ def _confine(call: Call) -> None:
 
 
 def _serve(call: Call, answer: int) -> NoReturn:
-    """Write the answer to a call into a pipe, in a process of its own, and end it."""
+    """Handle a call in a forked process: write the answer to a pipe and exit."""
     status = 1
     try:
         die_with_parent()
         with os.fdopen(answer, "wb") as pipe:
             pipe.write(encode(_answer(call)))
         status = 0
-    except BaseException as error:  # noqa: BLE001 - the process ends here, whatever it was
+    except BaseException as error:  # noqa: BLE001 - the process exits in any case
         log_bug(_log, "media.bug", error, operation=call.operation)
     finally:
         sys.stderr.flush()
@@ -147,10 +147,10 @@ def _serve(call: Call, answer: int) -> NoReturn:
 
 
 def _answered(call: Call, link: Link) -> bool:
-    """Have a call answered; return False if it broke the process that did it."""
+    """Handle a call in a fork and send its answer; returns False if the fork died without one."""
     if call.operation == "rate":
-        classifier.load(Path(call.arguments["model"]))  # once, for all the processes to come
-    if sys.platform != "linux":  # forking is not safe elsewhere, and nothing confines there
+        classifier.load(Path(call.arguments["model"]))  # once, shared by all later forks
+    if sys.platform != "linux":  # elsewhere forking is unsafe, and there is no sandbox
         link.send(_answer(call))
         return True
     reader, writer = os.pipe()
@@ -172,13 +172,13 @@ def _answered(call: Call, link: Link) -> bool:
 
 
 def main() -> None:
-    """Answer one call after the other until the parent is gone.
+    """Handle one call at a time until the parent closes the channel.
 
-    A call that ends with anything but an answer ends this process too: the parent starts another.
+    If a call's fork dies without an answer, this process exits too, and the parent starts another.
     """
     link, config = Link.from_arguments()
     _limit(config)
-    Image.init()  # all its readers: later they may be out of reach
+    Image.init()  # imports all readers, which the sandbox may hide later
     renounce()
     calls: queue.Queue[Call] = queue.Queue()
 

@@ -1,4 +1,4 @@
-"""Parent's side of the media processes, which open untrusted files."""
+"""Client of the media processes, which open untrusted files."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ _log = structlog.get_logger(__name__)
 _CHILD_MODULE = "inference.workers.media.child"
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Each thread of a numeric library reserves memory that counts against the limit."""
+"""Limits numeric libraries to one thread, because each reserves memory that counts as used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """What each media process may use."""
+    """Resource limits of each media process."""
 
     memory_bytes: int = 2 * 2**30
-    """Address space; there are at most three processes, and mostly one is at work."""
+    """Address space of one process; there are at most three, and mostly one is busy."""
     file_bytes: int = 2**30
-    """Of any file it writes."""
+    """Largest file that it may write."""
     hello_seconds: float = 60.0
     image_seconds: float = 45.0
-    """For one image, or one still of a clip; the largest take 3 s, 15 s on a very busy machine."""
+    """Time limit of one image or still; the largest take 3 s, and 15 s on a very busy machine."""
     clip_seconds: float = 300.0
-    """For the stills of one clip."""
+    """Time limit of the stills of one clip."""
     rung_seconds: float = 120.0
-    """For one clip of the size ladder; its still is an image."""
+    """Time limit of one clip of the size ladder; its still has `image_seconds`."""
 
 
 class MediaProcess:
-    """Opens media in children with limits; a child that breaks takes nothing with it.
+    """Client that opens media in sandboxed child processes with resource limits.
 
     Use as an async context manager. Image intake, moderation and the size ladder have a child
-    each, so that none of them waits for another. A child starts with its first call and is
-    replaced after one that killed it. Calls of the same kind wait for each other.
+    each, so that none waits for another; calls of the same kind wait for each other. A child starts
+    with its first call and is replaced after a call that killed it.
     """
 
     def __init__(self, limits: MediaLimits = MediaLimits()) -> None:
@@ -63,7 +63,7 @@ class MediaProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child for images that come in, if there is one."""
+        """Process id of the child for image intake, or None."""
         return self._intake.pid
 
     @property
@@ -86,11 +86,10 @@ class MediaProcess:
                 closing.create_task(slot.close())
 
     async def clean_image(self, source: Path, target: Path) -> CleanImage:
-        """Check a stranger's image and write it anew; see `inference.media.image_intake`.
+        """Check an untrusted image and re-encode it; see `inference.media.image_intake`.
 
         Raises:
-            UserError: What is wrong with it; `image.not_an_image` also for one that breaks
-                the process.
+            UserError: The image is refused; `image.not_an_image` also if it killed the process.
             EngineError: `disk.full`, or `media.unavailable`.
         """
         arguments = {"source": source, "target": target}
@@ -101,10 +100,10 @@ class MediaProcess:
         return CleanImage(**result)
 
     async def first_frame(self, source: Path, target: Path) -> None:
-        """Write the first frame of a clip that we made; see `inference.media.stills`.
+        """Write the first frame of a clip; see `inference.media.stills`.
 
         Raises:
-            EngineError: As `stills`.
+            EngineError: See `stills`.
         """
         arguments = {"source": source, "target": target}
         try:
@@ -115,18 +114,18 @@ class MediaProcess:
     async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
         """Make a finished file fit into `limit` bytes; see `inference.media.size_ladder`.
 
-        Each rung has a time limit of its own; after one that hangs or kills the child comes the
-        next, smaller one, and at last the still.
+        Each rung has a separate time limit. After a rung that hangs or kills the child, the next
+        smaller one is tried, and finally the still.
 
         Args:
             source: The finished file.
-            limit: Bytes.
-            directory: Where to write.
-            first: Rung to begin with, when the ones before it have failed already.
+            limit: Limit in bytes.
+            directory: Directory of results.
+            first: First rung to try, if earlier ones have failed before.
 
         Raises:
             EngineError: `file.too_large`, `file.unreadable`, `disk.full`, `media.unavailable`, or
-                `media.failed` when even the still takes the child down.
+                `media.failed` if even the still killed the child.
         """
         arguments = {"source": source, "limit": limit, "directory": directory}
         rung = min(first, STILL)
@@ -143,7 +142,7 @@ class MediaProcess:
             except EngineError as error:
                 if error.code != "file.unreadable" or rung >= STILL:
                     raise
-                rung = STILL  # its middle may still be whole
+                rung = STILL  # its middle frame may be readable
             else:
                 if result:
                     kind = Rung(result["rung"])
@@ -151,7 +150,7 @@ class MediaProcess:
                 rung += 1
 
     async def stills(self, file: Path, directory: Path) -> list[Path]:
-        """Write a few frames of a clip or an image; see `inference.media.stills`.
+        """Write stills of a clip or an image; see `inference.media.stills`.
 
         Raises:
             EngineError: `file.unreadable`, `disk.full`, `media.failed` or `media.unavailable`.
@@ -168,11 +167,11 @@ class MediaProcess:
 
         Args:
             file: The clip.
-            directory: Where all of them go.
-            name: Of the sheet.
+            directory: Directory of results.
+            name: File name of the sheet.
 
         Raises:
-            EngineError: As `stills`.
+            EngineError: See `stills`.
         """
         arguments = {"file": file, "directory": directory, "name": name}
         try:
@@ -182,7 +181,9 @@ class MediaProcess:
         return Path(result["sheet"])
 
     async def rate(self, pictures: Sequence[Path], model: Path) -> list[float]:
-        """Return how explicit a model finds each picture, 0 to 1; see `safety.classifier`.
+        """Return a classifier's score of explicitness for each picture, 0 to 1.
+
+        See `safety.classifier`.
 
         Raises:
             EngineError: `media.failed` or `media.unavailable`.
@@ -197,7 +198,7 @@ class MediaProcess:
 
 
 class _ChildSlot:
-    """Child process for one kind of work, used by one caller at a time."""
+    """Child process for one kind of call, used by one caller at a time."""
 
     def __init__(self, limits: MediaLimits) -> None:
         self._limits = limits
@@ -207,22 +208,22 @@ class _ChildSlot:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the present child, if there is one."""
+        """Process id of the child, or None."""
         return self._child.pid if self._child else None
 
     async def close(self) -> None:
-        """End the child once its last call is over."""
+        """Stop the child after its last call."""
         async with self._turn:
             await self._drop()
 
     async def call(
         self, operation: str, arguments: dict[str, Any], seconds: float
     ) -> dict[str, Any]:
-        """Run an operation of the child; the time limit begins when its turn has come.
+        """Run an operation in the child; the time limit does not include waiting for other calls.
 
         Raises:
             WorkerLost: The operation hung or killed the child.
-            EngineError: What the operation raised, or `media.unavailable`.
+            EngineError: The operation's error, or `media.unavailable`.
         """
         async with self._turn:
             child = await self._ready()
@@ -230,7 +231,7 @@ class _ChildSlot:
                 child.send(Call(operation=operation, arguments=arguments))
                 answer = await _answer(child, seconds)
             except BaseException as error:
-                # Also for cancelled callers: the child is still busy with the abandoned call.
+                # Also if the caller was cancelled, because the child is busy with its call.
                 await self._drop()
                 if isinstance(error, WorkerLost):
                     _log.warning("media.process_lost", operation=operation, code=error.code)
@@ -287,13 +288,13 @@ async def _receive(child: Child, seconds: float) -> Message:
 
 @cache
 def _tell_sandbox() -> None:
-    """Say once in the log what confines the processes for strangers' files."""
+    """Log once which confinements the media processes have."""
     found = in_force()
     say = _log.info if all(found.values()) else _log.warning
     say("media.sandbox", **found)
 
 
 def _sweep(directory: Path, prefix: str) -> None:
-    """Delete what a killed child left half written."""
+    """Delete the part files of a killed child."""
     for part in directory.glob(f"{glob.escape(prefix)}*.part*"):
         part.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Confinement of a process by the Linux kernel: Landlock for files, seccomp for system calls.
+"""Sandbox of a process on Linux: Landlock for files, seccomp for system calls.
 
-No package that is kept offers both, so the few system calls are made here. Where the kernel lacks
-one of them, the other still holds; `in_force` says which.
+No maintained package offers both, so this makes the system calls: landlock(7), seccomp(2).
+If the kernel lacks one of them, the other is used; `in_force` returns which are available.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _VERSION = 1
 _PATH_BENEATH = 1
 _FS_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
-"""How many rights on files each version knows."""
+"""Number of file access rights that each Landlock ABI version supports."""
 _NET_SINCE, _SCOPE_SINCE = 4, 6
 _NET_TCP = 0b11
 _SCOPE_ALL = 0b11
@@ -48,7 +48,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _CLONE_THREAD = 0x10000
 _X32 = 0x40000000
-"""Marks calls of a second interface of x86-64, with numbers of its own."""
+"""Bit of system calls of x86-64's x32 ABI, which has separate numbers."""
 
 
 _NEVER = {
@@ -60,7 +60,7 @@ _NEVER = {
     "listen": (50, 201),
     "accept": (43, 202),
     "accept4": (288, 242),
-    # other programs
+    # execution of programs
     "execve": (59, 221),
     "execveat": (322, 281),
     # other processes
@@ -81,12 +81,12 @@ _NEVER = {
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
     "process_mrelease": (448, 448),
-    # what is shared between processes
+    # shared memory and message queues
     "shmget": (29, 194),
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
-    # modes, owners, times and marks of files, which Landlock leaves alone
+    # modes, owners, times and attributes of files, which Landlock does not restrict
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
@@ -102,7 +102,7 @@ _NEVER = {
     "setxattrat": (463, 463),
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
-    # who opens which file
+    # notifications of file access
     "inotify_init1": (294, 26),
     "fanotify_init": (300, 262),
     # mounts and namespaces
@@ -118,7 +118,7 @@ _NEVER = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
-    # the kernel itself
+    # kernel administration
     "init_module": (175, 105),
     "finit_module": (313, 273),
     "delete_module": (176, 106),
@@ -132,7 +132,7 @@ _NEVER = {
     "settimeofday": (164, 170),
     "clock_settime": (227, 112),
     "sethostname": (170, 161),
-    # ways around files and filters
+    # ways to bypass file rules and filters
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
@@ -141,29 +141,29 @@ _NEVER = {
     "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425),
 }
-"""System calls that no media process makes: their numbers on x86-64 and on ARM64."""
+"""Denied system calls, which no media process needs: numbers on x86-64 and ARM64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Machine:
-    """Numbers of the system calls of an architecture."""
+    """System call numbers of an architecture."""
 
     architecture: int
     seccomp: int
     clone: int
     clone3: int
     processes: tuple[int, ...]
-    """Starting one without `clone`, sending signals to others, and their priority."""
+    """Calls that start processes without `clone`, signal others, or change their priority."""
     own: tuple[int, ...]
-    """Calls whose first argument is a process: signals to its threads, and its limits."""
+    """Calls with a process as first argument, allowed for this one: thread signals, limits."""
     old: tuple[int, ...]
-    """Older forms of calls that are never made."""
+    """Older variants of denied calls."""
     column: int
-    """In the table of calls that are never made."""
+    """Column of this architecture in the table of denied calls."""
 
     @property
     def never(self) -> tuple[int, ...]:
-        """Calls that are never made."""
+        """Numbers of denied calls."""
         return (*(numbers[self.column] for numbers in _NEVER.values()), *self.old)
 
 
@@ -196,16 +196,16 @@ def in_force() -> dict[str, bool]:
 
 
 def hide() -> None:
-    """Protect this process' memory, environment and tokens from other processes of the user."""
+    """Protect this process's memory and environment from other processes of the same user."""
     if sys.platform == "linux":
         _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def renounce() -> None:
-    """Deny sockets, other programs and new privileges, for this process and its children.
+    """Deny sockets, execution of programs and new privileges, for this process and its children.
 
     Raises:
-        OSError: The kernel has the means and refuses them.
+        OSError: The kernel supports the sandbox but refuses to apply it.
     """
     if sys.platform != "linux":
         return
@@ -216,14 +216,14 @@ def renounce() -> None:
 
 
 def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> None:
-    """Deny all files but these and Python's own, and all other processes. Irreversible.
+    """Deny access to other processes and to all files but these and Python's. Irreversible.
 
     Args:
-        readable: Files and folders to read.
-        writable: Folders to make, write and delete files in, but no further folders.
+        readable: Files and folders that may be read.
+        writable: Folders in which files may be created, written and deleted, but no folders.
 
     Raises:
-        OSError: The kernel has the means and refuses them.
+        OSError: The kernel supports the sandbox but refuses to apply it.
     """
     if sys.platform != "linux":
         return
@@ -235,7 +235,7 @@ def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> None:
 
 @cache
 def _runtime() -> tuple[Path, ...]:
-    """Return what an interpreter reads to go on: code, libraries, and a few facts of the system."""
+    """Return the files that a running interpreter reads: code, libraries, system information."""
     paths = sysconfig.get_paths()
     code: set[str] = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     installed = {"site-packages", "dist-packages"}
@@ -302,7 +302,7 @@ def _permit(rules: int, path: Path, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
-        return  # reading it says so in its own way
+        return  # reading it will raise a better error
     try:
         if not path.is_dir():
             rights &= _OF_FILES
@@ -323,7 +323,7 @@ def _permit(rules: int, path: Path, rights: int) -> None:
 
 @cache
 def _machine() -> _Machine | None:
-    """Return this machine's numbers, if the kernel filters system calls."""
+    """Return this architecture's numbers, or None if the kernel does not support seccomp."""
     machine = _MACHINES.get(platform.machine())
     if machine is None or sys.platform != "linux" or struct.calcsize("P") != 8:  # noqa: PLR2004 - bytes
         return None
@@ -340,12 +340,12 @@ class _Program(ctypes.Structure):
 
 
 def _filter(machine: _Machine, denied: Iterable[int], *, threads_only: bool = False) -> None:
-    """Make system calls fail with EPERM, for all threads and for good.
+    """Install a seccomp filter: denied calls fail with EPERM, in all threads, irreversibly.
 
     Args:
-        machine: Whose numbers they are.
-        denied: The calls.
-        threads_only: Also deny to start processes; threads go on.
+        machine: System call numbers.
+        denied: Numbers of denied calls.
+        threads_only: Also deny new processes, but not new threads.
     """
     deny = _step(_RETURN, _ERRNO | errno.EPERM)
     steps = [
@@ -359,11 +359,11 @@ def _filter(machine: _Machine, denied: Iterable[int], *, threads_only: bool = Fa
     for number in denied:
         steps += [_step(_EQUAL, number, otherwise=1), deny]
     if threads_only:
-        # Its flags are in memory, where no filter sees them: libraries fall back to `clone`.
+        # clone3's flags are in memory, which filters cannot read; ENOSYS makes libraries use clone.
         absent = _step(_RETURN, _ERRNO | errno.ENOSYS)
         steps += [_step(_EQUAL, machine.clone3, otherwise=1), absent]
         for number in machine.own:
-            # 0 means this process; a call that names it by its id is its own as well.
+            # 0 is this process, as is its id.
             steps += [
                 _step(_EQUAL, number, otherwise=5),
                 _step(_LOAD, _FIRST_ARGUMENT),
@@ -390,5 +390,5 @@ def _filter(machine: _Machine, denied: Iterable[int], *, threads_only: bool = Fa
 
 
 def _step(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """Return one instruction; a comparison skips so many of the following ones."""
+    """Return one BPF instruction; `then` and `otherwise` are jump offsets of comparisons."""
     return struct.pack("=HBBI", code, then, otherwise, value)
