@@ -75,7 +75,7 @@ def test_a_folder_is_never_written_over(capsys, tmp_path):
         (None, ["mine.toml"]),
         ("x = [", ["mine.toml", "TOML"]),
         ("[queue]\nwaiting = 5\n", ["queue.waiting"]),
-        ('[queue]\nwaiting_per_guild = "many"\n', ["queue.waiting_per_guild", "integer"]),
+        ('[queue]\nwaiting_per_guild = "many"\n', ["queue.waiting_per_guild", "whole number"]),
         ('[log]\nlevel = "loud"\n', ["log.level", "debug", "error"]),
     ],
 )
