@@ -1,4 +1,4 @@
-"""From a pool to batches: captions as tokens, the noise, and what each sample is given to see."""
+"""Training batches, drawn from a pool: tokenised captions, noisy latents and references."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ _UNSEEING_SHARE = 0.1
 _LARGEST_BATCH = 64
 _BRIEF_SHARE = 0.25
 _MOVING_SHARE = 3
-"""How much more often than others clips come that go somewhere."""
+"""Frequency of clips with a direction of motion, relative to others."""
 
 _SHIFT = NANO.timestep_shift or 1.0
-"""How far levels are moved towards high noise, in training as in sampling.
+"""Shift of noise levels towards high noise, in training as in sampling.
 
-Things are large, so they show through noise very early: at a level of 0.96 the noisy clip itself
-says which way a thing goes. Words can only be heard where it does not.
+Things are large and visible even at a level of 0.96, where the noisy clip already shows the
+direction of motion. Only at higher levels does the network have to learn it from the caption.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Noisy clips of one shape, and what the network should say of them."""
+    """Noisy clips of one shape, with their targets and conditions."""
 
     shape: ClipShape
     noisy: Tensor
-    """[B, channels, t, h, w]."""
+    """Noisy latents, [B, channels, t, h, w]."""
     target: Tensor
-    """Data minus noise, shaped like `noisy`."""
+    """Target velocity, data minus noise, shaped like `noisy`."""
     level: Tensor
     """Noise level of each sample, 0..1, [B]."""
     tokens: tuple[tuple[int, ...], ...]
     """Token ids of each caption."""
     dropped: Tensor
-    """Which samples see the empty caption, [B] bool."""
+    """Which samples have the empty caption, [B] bool."""
     weights: Tensor | None = None
-    """How much each latent counts, in the mean 1, [B, 1, t, h, w]; None if all count alike."""
+    """Loss weight of each latent, with mean 1, [B, 1, t, h, w]; None for equal weights."""
     references: Tensor | None = None
-    """Latents of given frames, zero elsewhere; None if nothing is given."""
+    """Latents of reference frames, zero elsewhere; None without references."""
     given: tuple[int, ...] = ()
-    """Indices of these frames."""
+    """Indices of the reference frames."""
 
 
 class Batches:
@@ -75,12 +75,12 @@ class Batches:
         """Group a pool by shape.
 
         Args:
-            pool: Shards to draw from; shapes come as often as the pool has clips of them.
-            encoder: Its tokenizer is used.
-            tokens: Patches per batch, over all samples: larger clips come in smaller batches.
-            image_share: Share of batches that are still images, if the pool has both.
-            thing_weight: How many times as much latents count where the thing is.
-            random: The only source of chance; on the CPU.
+            pool: Shards to draw from; the frequency of a shape is its share of the pool's clips.
+            encoder: Text encoder, for its tokenizer.
+            tokens: Patches per batch over all samples; larger clips have smaller batches.
+            image_share: Share of batches with still images, if the pool has both.
+            thing_weight: Loss weight of latents that the thing covers, relative to others.
+            random: Generator on the CPU, the only source of randomness.
 
         Raises:
             ValueError: The pool is empty.
@@ -144,7 +144,7 @@ class Batches:
     def _references(
         self, data: Tensor, chosen: Sequence[tuple[Shard, int]], shape: ClipShape
     ) -> tuple[Tensor, tuple[int, ...]]:
-        """Give the chunk that a longer clip goes on from, or pictures at its ends."""
+        """Choose references: the chunk that a longer clip extends, or pictures at its ends."""
         references = torch.zeros_like(data)
         frames = data.shape[2]
         longer = frames > CHUNK_LATENTS
@@ -157,7 +157,7 @@ class Batches:
             if self._chance(_LAST_SHARE):
                 given = (0, frames - 1)
                 references[:, :, -1:] = torch.stack([shard.last[index] for shard, index in chosen])
-        # the branch without the picture that the image guidance compares with
+        # trains the branch without references, which image guidance needs
         unseeing = torch.rand(len(data), generator=self._random) < _UNSEEING_SHARE
         references[unseeing] = 0
         return references, given
@@ -170,7 +170,7 @@ class Batches:
 
 
 def _shares(groups: Mapping[ClipShape, Sequence[object]], images: float) -> Tensor:
-    """How often each group comes: by its size, but images together in `images` of the batches."""
+    """Return the frequency of each group: by its size, but `images` for all images together."""
     still = torch.tensor([shape.frames == 1 for shape in groups])
     sizes = torch.tensor([float(len(clips)) for clips in groups.values()])
     if still.all() or not still.any():
@@ -186,7 +186,7 @@ def _is_telling(scene: Scene) -> bool:
 def token_ids(
     caption: Caption, encoder: TextEncoder, known: dict[Caption, tuple[int, ...]]
 ) -> tuple[int, ...]:
-    """Clean and tokenize a caption as `TextEncoder.encode` does; `known` remembers."""
+    """Clean and tokenise a caption as `TextEncoder.encode` does; `known` is a cache."""
     if caption not in known:
         text = clean(caption.prompt + caption.suffix)
         known[caption] = tuple(encoder.tokenizer(text, add_special_tokens=True).input_ids)

@@ -1,10 +1,10 @@
-"""How well nano does what it is asked: prompts through the product's engine, answers from pixels.
+"""Evaluation of nano: renders prompts with its engine and measures the clips by their pixels.
 
-    python -m benchmarks.training.evaluate            # the weights that ship
+    python -m benchmarks.training.evaluate            # the bundled weights
     python -m benchmarks.training.evaluate RUN/weights --scenes 26 --list
 
-Every clip is rendered by the engine, marked, written as mp4 and read back before it is measured.
-The pairs of thing and colour are those that training never shows.
+Every clip is rendered, watermarked, written as mp4 and read back before it is measured. The pairs
+of thing and colour are held out from training.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from inference.opensora.presets import NANO as PRESET
 
 _FRAMES = 49
 _LAST_FRAMES = 9
-"""What the last latents stand for, and the way there."""
+"""Frames at the end that a last picture changes: those of the last latents, and the transition."""
 
 _ASPECT = Aspect.WIDE
 _UNMARKED = 300
-"""Rows without the watermark."""
+"""Rows of a frame above the watermark."""
 
 _WORDS_ALONE = Inputs()
 _DRAWN = PixelSize(360, 640)
@@ -68,33 +68,33 @@ _UNKNOWN = (
     " despite yesterday's election",
 )
 _FEW = 12
-"""Scenes at most for what takes several clips of each."""
+"""Most scenes for measurements that need several clips of each."""
 
 _ASPECTS = ("colour", "place", "thing", "direction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of the table."""
+    """One row of the result table."""
 
     what: str
     value: str
     count: int
-    """How many clips or comparisons it stands on."""
+    """Number of clips or comparisons that it is based on."""
 
 
 _OPTIONS = ModelOptions(capabilities=NANO.capabilities)
 
 
 class Installation:
-    """Makes clips the way a job does, and reads them back from the file."""
+    """Renders clips as a job does, and reads them back from the file."""
 
     def __init__(self, weights: Path | None, folder: Path) -> None:
         """Load the engine.
 
         Args:
-            weights: None for the ones that ship.
-            folder: For clips.
+            weights: Folder of weights; None for the bundled ones.
+            folder: Folder for clips.
         """
         self._engine = nano(_OPTIONS) if weights is None else nano_from(weights)
         self._engine.load(lambda _done, _name: None)
@@ -106,18 +106,18 @@ class Installation:
         """Render a scene and return the frames of the mp4.
 
         Args:
-            scene: What to ask for.
-            inputs: Pictures to begin or end with.
-            prompt: Words to ask in; the plain caption if None.
+            scene: The scene.
+            inputs: Pictures for the first and last frame.
+            prompt: Prompt; None for the plain caption of the scene.
         """
         return _read(self._render(_spec(scene, prompt), inputs, Monitor()))
 
     def file(self, scene: Scene) -> Path:
-        """Render the plain caption of a scene to an mp4, which the next call overwrites."""
+        """Render the plain caption of a scene to an mp4; the next call overwrites it."""
         return self._render(_spec(scene), _WORDS_ALONE, Monitor())
 
     def extend(self, scene: Scene) -> Frames:
-        """Render a scene, go on from the end of the clip, and return the frames of the result."""
+        """Render a scene, extend the clip, and return the frames of the result."""
         kept = self._folder / LATENTS_NAME
         spec = _spec(scene)
 
@@ -148,23 +148,23 @@ def _read(path: Path) -> Frames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a clip shows of what was asked."""
+    """Which aspects of a question its clip shows."""
 
     question: Question
     right: frozenset[str]
-    """Aspects that are as asked."""
+    """Aspects that match the question."""
 
 
 def evaluate(
     installation: Installation, *, scenes: int, folder: Path, report: Report | None = None
 ) -> Iterator[Line]:
-    """Measure everything, yielding lines as they are known.
+    """Run all measurements, yielding rows as they are completed.
 
     Args:
-        installation: Makes the clips.
-        scenes: How many held-out prompts; the rest follows from it.
-        folder: For reference pictures.
-        report: Takes each prompt with its seed and what of it came out.
+        installation: Renders the clips.
+        scenes: Number of held-out prompts, from which all other numbers follow.
+        folder: Folder for reference pictures.
+        report: Receives each prompt with its seed and result.
     """
     judge = partial(_judged, installation, report=report)
     asked = held_out(scenes)
@@ -191,7 +191,7 @@ def evaluate(
 def _judged(
     installation: Installation, question: Question, *, report: Report | None = None
 ) -> Verdict:
-    """Tell which aspects of a question its clip shows."""
+    """Render a question's clip and return which aspects match."""
     scene = question.scene
     frames = installation.shoot(scene, prompt=question.prompt)
     shown = {
@@ -212,7 +212,7 @@ def _having(verdicts: Iterable[Verdict], aspect: str) -> list[bool]:
 
 
 def _table(verdicts: list[Verdict]) -> Iterator[Line]:
-    """Sum up by what was asked."""
+    """Yield rows with the share of matches, by what was asked."""
 
     def those(what: str, aspect: str, field: str, asked: Container[str]) -> Line:
         chosen = [one for one in verdicts if getattr(one.question.scene, field) in asked]
@@ -232,7 +232,7 @@ def _table(verdicts: list[Verdict]) -> Iterator[Line]:
 
 
 def _unknown_words(verdicts: list[Verdict], judge: Callable[[Question], Verdict]) -> list[bool]:
-    """Tell whether what was right stays right in spite of words that nobody has ever seen."""
+    """Return whether matching aspects still match with unknown words in the prompt."""
     answers = []
     for number, before in enumerate(verdicts):
         question = before.question
@@ -242,7 +242,7 @@ def _unknown_words(verdicts: list[Verdict], judge: Callable[[Question], Verdict]
 
 
 def _filmed(scene: Scene, number: int) -> Scene:
-    """Hold the thing still and move the camera, in a place where that shows."""
+    """Return a scene with a still thing and a moving camera, in a place where that is visible."""
     places = (NAMED[(number + step) % len(NAMED)] for step in range(len(NAMED)))
     place = next(one for one in places if (scene.colour, one) not in HIDING)
     camera = _CAMERAS[number % len(_CAMERAS)]
@@ -250,7 +250,7 @@ def _filmed(scene: Scene, number: int) -> Scene:
 
 
 def _motion_levels(installation: Installation, scenes: list[Scene]) -> Line:
-    """Rank correlation of the asked level and what changes from frame to frame."""
+    """Measure the rank correlation of the motion level and the change between frames."""
     correlations = []
     for scene in scenes:
         shots = (installation.shoot(replace(scene, motion=motion)) for motion in MOTION_LEVELS)
@@ -262,7 +262,7 @@ def _motion_levels(installation: Installation, scenes: list[Scene]) -> Line:
 
 
 def _aesthetic_levels(installation: Installation, scenes: list[Scene]) -> Line:
-    """Compare the saturation of the best and the worst level."""
+    """Compare the saturation of the best and the worst aesthetic level."""
     ratios = []
     for scene in scenes:
         worst, best = (
@@ -275,7 +275,7 @@ def _aesthetic_levels(installation: Installation, scenes: list[Scene]) -> Line:
 
 
 def _given_frames(installation: Installation, scenes: list[Scene], folder: Path) -> Iterator[Line]:
-    """Compare pictures that clips were to begin and end with, and how smoothly they get there."""
+    """Compare first and last frames with their reference pictures, and measure the transitions."""
     first, last, margins = list[float](), list[float](), list[float]()
     begin, end = (folder / f"{name}.png" for name in ("begin", "end"))
     for scene in scenes:
@@ -293,21 +293,21 @@ def _given_frames(installation: Installation, scenes: list[Scene], folder: Path)
 
 
 def _joints(installation: Installation, scenes: list[Scene]) -> Line:
-    """Compare the step at the joint of an extended clip with those between other frames."""
+    """Compare the change at the joint of extended clips with that between other frames."""
     joint = slice(_FRAMES - 2, _FRAMES)
     margins = [_margin(installation.extend(scene), joint) for scene in scenes]
     return _mean("joint of Extend against median, dB", margins)
 
 
 def _margin(frames: Frames, where: slice) -> float:
-    """PSNR of the worst step from frame to frame in some place, less the median of all steps."""
+    """Return the PSNR of the largest change between frames in a range, minus the clip's median."""
     pairs = pairwise(frames[:, :_UNMARKED])
     steps = [measure.psnr(one, other) for one, other in pairs]
     return min(steps[where]) - float(np.median(steps))
 
 
 def _small(frame: Frames) -> Frames:
-    """Scale to the model's own size: what it cannot draw is not held against it."""
+    """Scale frames to the model's size, to leave out details that it cannot draw."""
     return np.asarray(Image.fromarray(frame).resize((112, 64), Image.Resampling.BOX))
 
 
@@ -342,7 +342,7 @@ def _spec(scene: Scene, prompt: str | None = None) -> Spec:
 
 
 def main() -> None:
-    """Measure from the command line."""
+    """Run the evaluation from the command line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("weights", type=Path, nargs="?", help="a folder; without, what ships")
     parser.add_argument("--scenes", type=int, default=COUNT, help="held-out prompts")

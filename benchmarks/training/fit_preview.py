@@ -1,8 +1,9 @@
-"""Fit the map that draws previews to a VAE, on scenes of the drawn world.
+"""Fits the preview map of a VAE on drawn scenes.
 
     python -m benchmarks.training.fit_preview inference/weights/nano/vae
 
-Any VAE in the official shape will do. The file lands beside its weights, where it is looked for.
+Works for any VAE of the official architecture. The file is written to the VAE's folder, from where
+the engine loads it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from inference.opensora.preview import FILE_NAME, fit
 
 
 def clips(count: int, seed: int) -> Iterator[Tensor]:
-    """Draw scenes: pixels in -1..1, [3, T, height, width] each."""
+    """Yield drawn scenes: pixels in -1..1, [3, T, height, width] each."""
     random = np.random.default_rng(seed)
     for _ in range(count):
         frames = render(draw_scene(random), WIDE, CHUNK_FRAMES)
@@ -32,7 +33,7 @@ def clips(count: int, seed: int) -> Iterator[Tensor]:
 
 
 def main() -> None:
-    """Fit from the command line."""
+    """Fit the map from the command line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("vae", type=Path, help="folder of the VAE")
     parser.add_argument("--clips", type=int, default=200)

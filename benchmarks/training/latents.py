@@ -1,7 +1,7 @@
-"""A pool of scenes on disk, encoded once: latents and captions, ready to train on.
+"""Training pool on disk: latents and captions of drawn scenes, encoded once.
 
-A shard is one safetensors file of clips of one shape; what they show is in its JSON metadata. The
-VAE is the costly part of a training step on a CPU, and it is frozen.
+A shard is one safetensors file with clips of one shape; captions are in its JSON metadata. Encoding
+in advance saves the VAE, the most expensive part of a training step on a CPU.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _TENSORS = ("latents", "first", "last", "cover")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipShape:
-    """What clips must share to be in one batch."""
+    """Properties that all clips of a batch share."""
 
     size: PixelSize
     frames: int
     fps: float
-    """What the scenes were drawn at; slower rates show more time in the same frames."""
+    """Frame rate of the scenes; lower rates cover more time with the same frames."""
     begins: float = 0.0
-    """How far in clips begin, as a share of their length. Later ones are only ever trained as
-    continuations: captions do not say where a thing has got to."""
+    """Start time of clips, as a share of their length. Clips that start later are only used as
+    continuations, because captions do not tell the thing's position there."""
 
 
 _STILL = ClipShape(size=WIDE, frames=1, fps=IMAGE_FPS)
@@ -65,33 +65,33 @@ _SHAPES = (
     *(ClipShape(size=size, frames=17, fps=8) for size in _OTHERS),
     *(ClipShape(size=size, frames=1, fps=IMAGE_FPS) for size in _OTHERS),
 )
-"""The mix of shapes, as often as they are to come: mostly the product's default size.
+"""Shapes by frequency: mostly the default size.
 
-The short clips show as much as the long ones for a third of the cost, but a latent of theirs holds
-three times the motion: outlines in long clips are learned from long clips.
+Short clips show the same motion as long ones for a third of the cost, but three times as much of it
+per latent frame, so outlines in long clips must be learned from long clips.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Clips of one shape."""
+    """Encoded clips of one shape, with captions."""
 
     shape: ClipShape
     latents: Tensor
-    """Normalised, fp16, [clips, channels, t, h, w]."""
+    """Normalised latents, fp16 [clips, channels, t, h, w]."""
     first: Tensor
-    """Each clip's first frame encoded as an image, [clips, channels, 1, h, w]; it is not
-    `latents[:, :, :1]`, and it is what the product starts a clip from."""
+    """Each clip's first frame, encoded as an image, [clips, channels, 1, h, w]: the reference for
+    clips from an image. It differs from `latents[:, :, :1]`."""
     last: Tensor
-    """Each clip's last frame in the same way, for clips that are to end with a picture."""
+    """Each clip's last frame, encoded as an image: the reference for clips with a last frame."""
     cover: Tensor
-    """Largest share of a pixel that the thing hides in each latent, fp16 [clips, t, h, w]."""
+    """Largest coverage by the thing of any pixel in each latent, fp16 [clips, t, h, w]."""
     scenes: tuple[Scene, ...]
     captions: tuple[tuple[Caption, ...], ...]
-    """Several ways to say each scene."""
+    """Several captions for each clip."""
 
     def save(self, path: Path) -> None:
-        """Write the shard; it appears under its name only when whole."""
+        """Write the shard atomically."""
         shape = {**asdict(self.shape), "size": list(self.shape.size)}
         metadata = {
             "shape": json.dumps(shape),
@@ -105,7 +105,7 @@ class Shard:
 
     @classmethod
     def load(cls, path: Path) -> Shard:
-        """Read what `save` wrote."""
+        """Read a shard written with `save`."""
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in _TENSORS}
@@ -129,7 +129,7 @@ def load_pool(folder: Path) -> list[Shard]:
 def encode_scenes(
     vae: VideoVae, scenes: Sequence[Scene], shape: ClipShape, random: np.random.Generator
 ) -> Shard:
-    """Draw, encode and describe scenes."""
+    """Draw, encode and caption scenes."""
     image = shape.frames == 1
     clips, firsts, lasts, covers = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
     for scene in scenes:
@@ -157,7 +157,7 @@ def encode_scenes(
 
 
 def _covered(scene: Scene, shape: ClipShape) -> Tensor:
-    """Tell where the thing is, per latent: [t, h, w]."""
+    """Return the coverage by the thing per latent, [t, h, w]."""
     seen = cover(scene, shape.size, shape.frames, shape.fps, begins=shape.begins)
     cells = functional.max_pool2d(torch.from_numpy(seen), SPACE_FACTOR)
     latents = []
@@ -177,16 +177,16 @@ def build_pool(
     shapes: Sequence[ClipShape] = _SHAPES,
     held_out: bool = False,
 ) -> Iterator[Path]:
-    """Write shards of `clips` clips each, yielding their paths; existing ones are kept.
+    """Write shards of `clips` clips each, yielding their paths; existing shards are kept.
 
     Args:
-        vae: Encodes; frozen.
-        folder: Where to; made if absent.
-        seed: Of the first shard; the others count on.
-        shards: How many.
-        clips: Per shard.
-        shapes: What comes in turn.
-        held_out: Only scenes that training never shows.
+        vae: Frozen VAE.
+        folder: Folder of the pool; created if missing.
+        seed: Seed of the first shard; later shards have the following seeds.
+        shards: Number of shards.
+        clips: Clips per shard.
+        shapes: Shapes of shards, repeated in order.
+        held_out: Use only scenes that are held out from training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(seed, seed + shards):

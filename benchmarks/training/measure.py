@@ -1,8 +1,8 @@
-"""Reads from the pixels of a clip what a caption asked for. Pure numpy; no model judges a model.
+"""Measurement of captions' attributes in the pixels of clips. Pure numpy, without a model.
 
-All functions take frames as uint8 [frames, height, width, 3]. They know what was asked for and how
-the drawn world looks, so that they can tell a thing from its place; tests hold them to rendered
-scenes, where the answer is known.
+All functions take frames as uint8 [frames, height, width, 3]. They know the caption and how scenes
+are drawn, to separate a thing from its place; tests check them on rendered scenes with known
+answers.
 """
 
 from __future__ import annotations
@@ -27,56 +27,56 @@ Frames = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 _COLOUR_TOLERANCE = 0.3
-"""Distance in RGB 0..1 within which a pixel may have a colour."""
+"""Largest distance in RGB 0..1 at which a pixel counts as having a colour."""
 
 _SHADY = 2.0
-"""How many times as near as the colour its darker and lighter tones have to be: a place may have
-them too."""
+"""Factor by which darker and lighter tones must be nearer than the colour itself, because places
+may have these tones too."""
 
 _STILL = 0.05
-"""Way, as a share of the frame's side, below which nothing has moved."""
+"""Distance, as a share of the frame's side, below which a thing counts as still."""
 
 _SAMPLED = 9
-"""Frames that are looked at where all of them would take long."""
+"""Frames sampled from a clip for slow measurements."""
 
 _SILHOUETTE = 20
-"""Side of a silhouette."""
+"""Side of a silhouette in pixels."""
 
 _SIDES = tuple(
     (thing, move)
     for thing in OUTLINES
     for move in ((Move.LEFT, Move.RIGHT) if thing in FACING else (Move.RIGHT,))
 )
-"""Every thing, from both sides if it looks where it goes."""
+"""All things, in both directions if they face the direction of motion."""
 
 _DRAWN_OF_EACH = 40
 _RIDGE = 0.1
 _NEAR = 0.15
-"""Share of pixels in which silhouettes differ that still look alike."""
+"""Scale of similarity: share of differing pixels at which silhouettes are still similar."""
 
 
 def colour_shares(frames: Frames) -> dict[str, float]:
-    """Share of pixels nearest to, and near, each colour."""
+    """Return the share of pixels whose nearest colour, within tolerance, is each colour."""
     return {name: float(mask.mean()) for name, mask in _coloured(_sampled(frames)).items()}
 
 
 def colour_of_thing(frames: Frames, place: str) -> str:
-    """Tell the colour that covers more than the place alone explains."""
+    """Return the colour of the thing: the one most above its share in the empty place."""
     shares, usual = colour_shares(frames), _usual_shares(place)
     return max(shares, key=lambda name: shares[name] - usual[name])
 
 
 def place_of(frames: Frames) -> str:
-    """Tell the place by the colours of its rows, from top to bottom."""
+    """Return the place, by the colours of rows from top to bottom."""
     seen = _rows(np.median(_sampled(frames), axis=0)[None])
     return min(PLACES, key=lambda place: float(((_usual_rows(place) - seen) ** 2).sum()))
 
 
 def movement(frames: Frames, colour: str) -> tuple[float, float]:
-    """Way of the thing of a colour from start to end: right and up, as shares of the sides.
+    """Return the displacement of the thing of a colour: right and up, as shares of the sides.
 
-    Only pixels that do not have the colour all the time count, so the camera has to stand still,
-    and ways shorter than the thing itself come out too long.
+    Pixels that always have the colour are ignored. The camera must be still, and displacements
+    shorter than the thing itself are overestimated.
     """
     mask = _coloured(frames)[colour].astype(np.float32)
     changing = mask - mask.mean(0) * (mask.min(0) > 0)
@@ -92,7 +92,7 @@ def movement(frames: Frames, colour: str) -> tuple[float, float]:
 
 
 def direction_of(frames: Frames, colour: str) -> Move:
-    """Tell which way the thing of a colour moves: left, right, up, down, or still."""
+    """Return the direction of the thing of a colour: left, right, up, down, or still."""
     right, up = movement(frames, colour)
     if max(abs(right), abs(up)) < _STILL:
         return Move.STILL
@@ -102,12 +102,12 @@ def direction_of(frames: Frames, colour: str) -> Move:
 
 
 def camera_of(frames: Frames) -> Camera:
-    """Tell the movement of the camera from how the whole picture flows; `STATIC` if it does not."""
+    """Return the camera movement, by the picture's optical flow; `STATIC` if there is none."""
     right, up, zoom = camera_flow(frames)
     strengths = {
         (Camera.PAN_LEFT, Camera.PAN_RIGHT): -right,
         (Camera.TILT_DOWN, Camera.TILT_UP): -up,
-        (Camera.ZOOM_OUT, Camera.ZOOM_IN): zoom / 2,  # what it moves at the border
+        (Camera.ZOOM_OUT, Camera.ZOOM_IN): zoom / 2,  # displacement at the border
     }
     (backward, forward), strength = max(strengths.items(), key=lambda item: abs(item[1]))
     if abs(strength) < _STILL:
@@ -116,10 +116,10 @@ def camera_of(frames: Frames) -> Camera:
 
 
 def camera_flow(frames: Frames) -> tuple[float, float, float]:
-    """Sum the flow of the picture: right and up in sides of the frame, growth as a logarithm.
+    """Return the total optical flow of the picture: right and up as shares of the sides, log zoom.
 
-    Least squares over the brightness of neighbouring frames (Lucas and Kanade), twice, the second
-    time without the pixels that the first answer explains worst, which are the thing's.
+    Least squares over the brightness of neighbouring frames (Lucas & Kanade, IJCAI 1981), in two
+    passes. The second leaves out the pixels with the largest errors, which belong to the thing.
     """
     grey = _blurred(_reduced(frames).mean(-1))
     height, width = grey.shape[1:]
@@ -143,10 +143,10 @@ def camera_flow(frames: Frames) -> tuple[float, float, float]:
 
 
 def thing_of(frames: Frames, colour: str, place: str) -> str:
-    """Tell the thing by how alike its silhouette is to drawn ones.
+    """Return the thing, by the similarity of its silhouette to drawn ones.
 
-    The camera has to stand still: the silhouette is what looks more like the colour than like the
-    empty place.
+    The camera must be still: the silhouette is the pixels nearer to the colour than to the empty
+    place.
     """
     drawn, reader = _outline_reader()
     scores = np.zeros(len(_SIDES))
@@ -157,17 +157,17 @@ def thing_of(frames: Frames, colour: str, place: str) -> str:
 
 
 def liveliness(frames: Frames) -> float:
-    """Mean change of a pixel from frame to frame, 0..255."""
+    """Return the mean absolute change of pixels between frames, 0..255."""
     return float(abs(np.diff(frames.astype(np.int16), axis=0)).mean())
 
 
 def saturation(frames: Frames) -> float:
-    """Mean distance between a pixel's largest and smallest channel, 0..255."""
+    """Return the mean difference of pixels' largest and smallest channel, 0..255."""
     return float((frames.max(-1).astype(int) - frames.min(-1)).mean())
 
 
 def psnr(frames: Frames, reference: Frames) -> float:
-    """Peak signal-to-noise ratio in decibels."""
+    """Return the peak signal-to-noise ratio in decibels."""
     error = float(((frames.astype(float) - reference) ** 2).mean())
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
@@ -178,7 +178,7 @@ def _sampled(frames: Frames) -> Frames:
 
 
 def _coloured(frames: Frames) -> dict[str, Mask]:
-    """Pixels nearest to, and near, each colour: [frames, height, width] each, scaled down."""
+    """Return masks of pixels of each colour, scaled down: [frames, height, width] each."""
     pixels = _reduced(frames)
     distances = np.stack(
         [
@@ -193,7 +193,7 @@ def _coloured(frames: Frames) -> dict[str, Mask]:
 
 @cache
 def _usual(place: str, size: PixelSize = WIDE) -> Array:
-    """Pictures of an empty place, 0..1."""
+    """Return pictures of an empty place with different seeds, 0..1."""
     across = np.linspace(-1, 1, size.width, dtype=np.float32) * size.width / size.height
     x, y = np.meshgrid(across, np.linspace(1, -1, size.height, dtype=np.float32))
     return np.stack([PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, 6)])
@@ -201,7 +201,7 @@ def _usual(place: str, size: PixelSize = WIDE) -> Array:
 
 @cache
 def _empty(place: str, size: PixelSize) -> Array:
-    """What an empty place looks like most often, pixel by pixel, 0..1."""
+    """Return the typical picture of an empty place, pixel by pixel, 0..1."""
     middle: Array = np.median(_usual(place, size), axis=0)
     return middle
 
@@ -217,14 +217,14 @@ def _usual_rows(place: str) -> Array:
 
 
 def _rows(pictures: npt.NDArray[np.generic]) -> Array:
-    """Mean colour of eight bands from top to bottom, and how rough each is."""
+    """Return the mean colour and roughness of eight bands from top to bottom."""
     pixels = pictures.astype(np.float32) / 255
     bands = np.array_split(pixels, 8, axis=1)
     return np.array([[*band.mean((0, 1, 2)), band.std((0, 1, 2)).mean()] for band in bands])
 
 
 def _reduced(frames: Frames) -> Array:
-    """Scale down by a whole factor to about a hundred columns, fp32 0..1."""
+    """Scale down by an integer factor to about a hundred columns, fp32 0..1."""
     factor = max(round(max(frames.shape[1:3]) / 112), 1)
     height, width = (side // factor * factor for side in frames.shape[1:3])
     blocks = frames[:, :height, :width].reshape(
@@ -235,7 +235,7 @@ def _reduced(frames: Frames) -> Array:
 
 
 def _blurred(grey: Array) -> Array:
-    """Smooth four times with 1 2 1 in both directions: slopes must reach further than a step."""
+    """Smooth four times with 1 2 1 in both directions, so that gradients span a frame's motion."""
     for _ in range(4):
         for axis in (1, 2):
             grey = _smoothed(grey, axis)
@@ -250,7 +250,7 @@ def _smoothed(grey: Array, axis: int) -> Array:
 
 
 def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | None]:
-    """Cut the thing out of each frame."""
+    """Yield the silhouette of the thing in each frame, or None."""
     pixels = _reduced(frames)
     empty = _empty(place, PixelSize(*pixels.shape[1:3]))
     away = np.min(
@@ -266,7 +266,7 @@ def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | Non
 
 
 def _in_one_piece(mask: Mask) -> Mask:
-    """Keep what hangs together, over gaps of two pixels, with the place where most of it is."""
+    """Keep the connected component at the densest part of a mask, across gaps of two pixels."""
     crowd = mask[None].astype(np.float32)
     for _ in range(3):
         crowd = _blurred(crowd)
@@ -279,7 +279,7 @@ def _in_one_piece(mask: Mask) -> Mask:
 
 
 def _widened(mask: Mask) -> Mask:
-    """Add the eight neighbours of every pixel."""
+    """Dilate a mask by one pixel, including diagonals."""
     padded = np.pad(mask, 1)
     across = padded[:, :-2] | padded[:, 1:-1] | padded[:, 2:]
     wide: Mask = across[:-2] | across[1:-1] | across[2:]
@@ -303,9 +303,9 @@ def _cut_out(mask: Mask) -> Mask | None:
 
 @cache
 def _outline_reader() -> tuple[Array, Array]:
-    """Fit things to silhouettes by kernel ridge regression: silhouettes, and the weights of each.
+    """Fit a classifier of silhouettes by kernel ridge regression; returns examples and weights.
 
-    To drawn scenes, half of them blurred: a model's outlines are never as crisp as drawn ones.
+    Half of the drawn examples are blurred, because a model's outlines are less sharp.
     """
     random = np.random.default_rng(0)
     silhouettes, answers = [], []
@@ -332,7 +332,7 @@ def _outline_reader() -> tuple[Array, Array]:
 
 
 def _likeness(some: Array, others: Array) -> Array:
-    """Return how alike silhouettes are, 0..1: a Gaussian of the share of pixels that differ."""
+    """Return the similarity of silhouettes, 0..1: a kernel of the share of differing pixels."""
     differing = some.sum(1)[:, None] + others.sum(1) - 2 * some @ others.T
     likeness: Array = np.exp(-differing / (_NEAR * some.shape[1]))
     return likeness

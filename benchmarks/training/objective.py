@@ -1,4 +1,4 @@
-"""What the networks are trained for, and a cheap number for whether captions matter."""
+"""Training objective, and caption gaps, a cheap measure of how well captions are followed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GAP_LEVELS = (0.99, 0.96, 0.85)
 
 
 def encode_tokens(encoder: TextEncoder, tokens: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Encode captions with gradients: the real tokens of each, [tokens, caption_channels]."""
+    """Encode captions with gradients, without padding: [tokens, caption_channels] each."""
     device = encoder.model.device
     rows = [torch.tensor(row, device=device) for row in tokens]
     ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
@@ -55,7 +55,7 @@ def velocity_loss(model: STDiT3, encoder: TextEncoder, batch: Batch) -> Tensor:
         empty_captions=empty,
     )
     predicted = model.denoise(batch.noisy, batch.level * 1000, conditions)
-    velocity = predicted[:, : model.config.in_channels]  # the sigma half has no use
+    velocity = predicted[:, : model.config.in_channels]  # the other half is sigma, unused
     errors = functional.mse_loss(velocity, batch.target.to(velocity), reduction="none")
     if batch.weights is not None:
         errors = errors * batch.weights.to(errors)
@@ -66,13 +66,13 @@ def velocity_loss(model: STDiT3, encoder: TextEncoder, batch: Batch) -> Tensor:
 def caption_gaps(
     model: STDiT3, encoder: TextEncoder, pool: Sequence[Shard], *, seed: int = 0
 ) -> dict[str, float]:
-    """Measure how much worse a wrong caption explains a clip, per attribute.
+    """Measure by how much a wrong caption increases the loss, per attribute.
 
-    The same noisy latents are judged with the plain caption and with one that contradicts it in a
-    single attribute. No sampling is needed, and a model that ignores an attribute scores zero.
+    The loss of the same noisy latents is compared for the plain caption and one with a single wrong
+    attribute. It needs no sampling; a model that ignores an attribute has a gap of zero.
 
     Returns:
-        Relative growth of the loss; attributes that no clip of the pool has are absent.
+        Relative increase of the loss, without attributes that no clip of the pool has.
     """
     random = torch.Generator().manual_seed(seed)
     known: dict[Caption, tuple[int, ...]] = {}

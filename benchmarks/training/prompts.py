@@ -1,8 +1,8 @@
-"""What nano is asked when it is measured: held-out pairs, and sentences as people type them.
+"""Prompts for the evaluation of nano: held-out pairs, and sentences as people type them.
 
-    python -m benchmarks.training.prompts   # every prompt with its seed
+    python -m benchmarks.training.prompts   # prints every prompt with its seed
 
-Nothing here is drawn by chance but details of the scenes, so numbers of two weights compare.
+They are fixed, so that results of different weights can be compared.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from inference.nano.words import WHERE
 from inference.opensora.controls import Aesthetic, Camera, Motion
 
 COUNT = 104
-"""Held-out questions: four of each thing."""
+"""Number of held-out questions: four for each thing."""
 
 NEW_THINGS = frozenset(SILHOUETTES)
-"""Things that the first weights did not know."""
+"""Things that were not in the first version of the weights."""
 
 NAMED = tuple(place for place in WHERE if place not in PLAIN)
 _BACKGROUNDS = (NAMED, tuple(PLAIN), NAMED, tuple(PLAIN), (UNNAMED,))
@@ -32,7 +32,7 @@ _FIRST_SEED = 7_000_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A prompt, and the scene that it asks for."""
+    """A prompt with the scene that it describes."""
 
     prompt: str
     scene: Scene
@@ -41,7 +41,7 @@ class Question:
 def scene_of(
     thing: str, colour: str, place: str, move: Move = Move.STILL, *, seed: int = 3
 ) -> Scene:
-    """Return a scene with the product's defaults for everything else."""
+    """Return a scene with default options for all other fields."""
     return Scene(
         thing=thing,
         colour=colour,
@@ -55,9 +55,9 @@ def scene_of(
 
 
 def held_out(count: int) -> list[Question]:
-    """Return questions about pairs of thing and colour that training never shows.
+    """Return questions about pairs of thing and colour that are held out from training.
 
-    Things come in turn; backgrounds and ways change with every round of them.
+    Things repeat in order; backgrounds and directions change with every round.
     """
     pairs = [(t, c) for t in OUTLINES for c in COLOURS if is_held_out(c, t)]
     questions = []
@@ -108,7 +108,7 @@ _TYPED = (
 
 
 def typed() -> list[Question]:
-    """Return sentences written by hand, not by the captions' templates."""
+    """Return questions with sentences written by hand, not from the caption templates."""
     return [
         Question(prompt, scene_of(thing, colour, place, move, seed=_FIRST_SEED + 1000 + number))
         for number, (prompt, thing, colour, place, move) in enumerate(_TYPED)
@@ -116,7 +116,7 @@ def typed() -> list[Question]:
 
 
 def main() -> None:
-    """List every prompt with its seed."""
+    """Print every prompt with its seed."""
     for question in (*held_out(COUNT), *typed()):
         say(f"{question.scene.seed}\t{question.prompt}")
 

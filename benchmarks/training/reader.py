@@ -1,8 +1,8 @@
-"""Reads pictures out of latents linearly: the cheap judge of what an encoder keeps.
+"""Linear reader from latents to pictures: a cheap decoder for training an encoder.
 
-The decoder costs ten times what the encoder does, and learns slowly. What a linear map can read,
-a decoder can learn to draw; so the encoder is fitted to this reader, and the decoder to the
-encoder. Latents that can be read linearly are also the ones that are easiest to make up.
+The real decoder costs ten times as much as the encoder, and learns slowly. What a linear map can
+reconstruct, a decoder can learn; so the encoder is trained with this reader first, and the decoder
+with the encoder afterwards. Latents with linear structure are also easier to generate.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _RIDGE = 0.3
 
 
 class LinearReader(nn.Module):
-    """Latents of one chunk [B, channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w].
+    """Linear map from latents of one chunk [B, channels, t, h, w] to pixels [B, 3, 4t - 3, 8h, 8w].
 
-    Each latent frame is read with its neighbours in space and the one before it in time.
+    Its input per pixel is the latent with its neighbours in space and the one before in time.
     """
 
     def __init__(self, channels: int) -> None:
@@ -37,7 +37,7 @@ class LinearReader(nn.Module):
         )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Read one chunk."""
+        """Map the latents of one chunk to pixels."""
         first = functional.pixel_shuffle(self.first(latents[:, :, 0]), SPACE_FACTOR)
         pairs = _pairs(latents)
         read = functional.pixel_shuffle(self.others(pairs), SPACE_FACTOR)
@@ -46,7 +46,7 @@ class LinearReader(nn.Module):
 
     @torch.no_grad()
     def solve(self, examples: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Take the least-squares solution for pairs of latents and pixels."""
+        """Set the weights to the least-squares solution for pairs of latents and pixels."""
         sums: dict[nn.Conv2d, tuple[Tensor, Tensor]] = {}
         for latents, pixels in examples:
             later = (
@@ -69,20 +69,20 @@ class LinearReader(nn.Module):
             ridge = _RIDGE * torch.eye(len(square))
             solution = torch.linalg.solve(square + ridge, product)
             conv.weight.copy_(solution[:-1].T.reshape(conv.weight.shape))
-            conv.bias.copy_(solution[-1])  # type: ignore[union-attr]  # these have one
+            conv.bias.copy_(solution[-1])  # type: ignore[union-attr]  # the layers have biases
 
 
 @torch.no_grad()
 def arrange(vae: VideoVae, reader: LinearReader, clips: Iterable[Tensor]) -> VaeConfig:
-    """Turn the encoder's latents so that each channel has its own share of the picture.
+    """Rotate the encoder's latents, so that channels are uncorrelated and ordered by importance.
 
-    Afterwards channels are uncorrelated, of unit variance, and ordered by what the reader makes of
-    them. The configuration returned normalises them to deviations that follow the root of that:
-    what matters much stands out of the noise first, when a clip is made.
+    Channels get unit variance and are ordered by their effect on the reader's picture. The returned
+    configuration normalises them to standard deviations by the root of that effect, so that in
+    sampling important channels emerge from the noise first.
 
     Args:
-        vae: Its encoder's last layer is changed in place; its decoder is not, and no longer fits.
-        reader: Fitted to the encoder.
+        vae: VAE; its encoder's last layer is changed in place, and its decoder no longer fits.
+        reader: Reader fitted to the encoder.
         clips: Pixels [B, 3, T, H, W] of one chunk each.
 
     Returns:
@@ -107,7 +107,7 @@ def arrange(vae: VideoVae, reader: LinearReader, clips: Iterable[Tensor]) -> Vae
     last.weight[:channels] = torch.einsum("ij,j...->i...", turned, last.weight[:channels])
     last.bias[:channels] = turned @ (last.bias[:channels] - mean)  # type: ignore[index]
     last.weight[channels:] = 0
-    last.bias[channels:] = -6.0  # type: ignore[index]  # hardly any variance
+    last.bias[channels:] = -6.0  # type: ignore[index]  # log-variance: almost none
     gain = shares.flip(0).clamp_min(1e-4 * float(shares.max())) ** 0.25
     gain = (gain / gain.square().mean().sqrt()).clamp(0.5, 2.0)
     return replace(
@@ -118,5 +118,5 @@ def arrange(vae: VideoVae, reader: LinearReader, clips: Iterable[Tensor]) -> Vae
 
 
 def _pairs(latents: Tensor) -> Tensor:
-    """Put latent frames beside the one before: [B (t - 1), 2 channels, h, w]."""
+    """Concatenate each latent frame with the one before: [B (t - 1), 2 channels, h, w]."""
     return torch.cat((latents[:, :, :-1], latents[:, :, 1:]), 1).transpose(1, 2).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""What a training says to the person who watches it."""
+"""Progress reports of training scripts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 
 Report = Callable[[str], None]
-"""Takes a line for the person who watches."""
+"""Receives a line of progress."""
 
 
 def say(line: str) -> None:
-    """Write a line to standard output, at once even where that is a file."""
+    """Write a line to standard output, unbuffered even if that is a file."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

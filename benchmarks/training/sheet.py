@@ -1,4 +1,4 @@
-"""A contact sheet: what a model makes of a handful of prompts, to be looked at.
+"""Contact sheet of a model's clips for a few prompts, for visual inspection.
 
 python -m benchmarks.training.sheet SHEET.png            # the weights that ship
 python -m benchmarks.training.sheet SHEET.png RUN/weights
@@ -24,7 +24,7 @@ from inference.nano.scenes import Move
 from inference.opensora.controls import Camera
 
 _SHOWN = 4
-"""Moments of each clip."""
+"""Frames shown of each clip."""
 
 _PICTURE = (160, 90)
 _COLUMNS = 2
@@ -52,18 +52,18 @@ SCENES = (
     scene_of("car", "blue", "plain white", Move.LEFT),
     scene_of("rocket", "white", "night", Move.UP),
 )
-"""Something of everything; several of the pairs of thing and colour were never trained."""
+"""Scenes with a variety of attributes; some pairs of thing and colour are held out."""
 
 
 _TYPED = {"fox": "a red fox running through snow", "cat": "a black cat"}
-"""Things that are asked for the way people do."""
+"""Prompts as people type them, by thing."""
 
 
 def draw(shots: Sequence[tuple[str, Frames]]) -> Image.Image:
-    """Lay clips out under their captions.
+    """Draw a sheet with frames of clips below their captions.
 
     Args:
-        shots: Caption and frames of each.
+        shots: Caption and frames of each clip.
     """
     width = _SHOWN * _PICTURE[0]
     rows = -(-len(shots) // _COLUMNS)

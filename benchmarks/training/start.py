@@ -1,6 +1,6 @@
-"""What a transformer is given before its training: a clock, and captions that it can hear.
+"""Initialisation of a transformer for short training: absolute time, and larger caption embeddings.
 
-Both can be found by training, but not on a short budget.
+Training can find both, but not within a short budget.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from inference.opensora.networks.transformer import Block, STDiT3
 from inference.opensora.text import TextEncoder
 
 _FREQUENCY = 2
-"""Index of a rotary frequency so slow (0.1 per latent frame) that a clip is half a turn at most."""
+"""Index of a rotary frequency (0.1 per latent frame) at which a clip is at most half a turn."""
 
 _LOUDNESS = 0.7
-"""How large the hand of the clock is, compared with the tokens that it is added to."""
+"""Size of the time signal, relative to the tokens that it is added to."""
 
 _RIDGE = 1e-2
 
@@ -32,19 +32,18 @@ _RIDGE = 1e-2
 def install_clock(
     model: STDiT3, encoder: TextEncoder, batches: Iterable[Batch], *, head: int = 0
 ) -> None:
-    """Make a head of the first temporal block a clock, in place.
+    """Set a head of the first temporal block to compute absolute time, in place.
 
     The network has absolute positions in space, but only relative ones in time (rotary angles), so
-    in noise all frames look alike and nothing says which is the first. It can be derived
-    nonetheless: let every token attend to the upper half of *later* frames and to the lower half
-    of *earlier* ones. The first frame then sees tops only, the last one bottoms only, and those
-    between a mixture in proportion.
+    in noise all frames look alike. Absolute time can be derived from both: every token attends to
+    the upper half of *later* frames and to the lower half of *earlier* ones. The first frame then
+    attends to upper halves only, the last to lower halves only, and others to a proportional mix.
 
     Args:
-        model: Its first spatial block stays as it is.
-        encoder: Encodes the captions of the batches.
-        batches: Noisy clips of several levels, to learn from what a token shows of its row.
-        head: Whose work is given up.
+        model: The transformer; its first spatial block is not changed.
+        encoder: Text encoder for the captions of the batches.
+        batches: Noisy clips of several levels, to fit a map from tokens to their half.
+        head: Index of the head, whose weights are replaced.
     """
     block = cast("Block", model.temporal_blocks[0])
     seen: list[tuple[Tensor, Regions]] = []
@@ -82,7 +81,7 @@ def install_clock(
     for part in (query, key):
         rows[part][:width] = 0
         offsets[part][:width] = 0
-    # rotated, their product is the half times the sine of how much later the query is
+    # after rotation, their product is the half times the sine of the time difference
     offsets[query][pair] = -1
     rows[key][pair + 1], offsets[key][pair + 1] = weight, bias
     rows[value][0], offsets[value][0] = weight, bias
@@ -93,14 +92,14 @@ def install_clock(
 
 @torch.no_grad()
 def turn_up_captions(model: STDiT3, factor: float) -> None:
-    """Make the embedded captions larger and what reads them smaller by the same, in place.
+    """Scale caption embeddings up and the weights that read them down, in place.
 
-    Nothing that the network says changes. But a step of the optimiser has the same size whatever a
-    weight is multiplied with: where captions are small, words that nobody reads yet stay unread.
+    The network's output does not change. But the optimiser's steps have the same size for all
+    weights, so with larger embeddings the weights of unused words are learned faster.
 
     Args:
-        model: Whose cross-attention reads captions.
-        factor: By how much.
+        model: The transformer with cross-attention to captions.
+        factor: Scale factor.
     """
     last = model.y_embedder.y_proj.fc2
     last.weight.mul_(factor)
@@ -110,7 +109,7 @@ def turn_up_captions(model: STDiT3, factor: float) -> None:
 
 
 def _half(seen: list[tuple[Tensor, Regions]]) -> tuple[Tensor, Tensor]:
-    """Fit a linear map of tokens [tokens, C]: 1 in the upper half, -1 in the lower."""
+    """Fit a linear map from tokens [tokens, C] to 1 in the upper half and -1 in the lower."""
     product, answer = torch.zeros(()), torch.zeros(())
     for tokens, regions in seen:
         flat = functional.pad(tokens, (0, 1), value=1.0)
@@ -127,6 +126,6 @@ def _sides(regions: Regions, tokens: int) -> Tensor:
     height = max(region.top + region.height for region in regions)
     width = max(region.left + region.width for region in regions)
     side = torch.sign(torch.arange(height) * -2.0 + height - 1)
-    frames = tokens // (height * width)  # of all clips: which frame it is makes no difference
+    frames = tokens // (height * width)  # over all clips
     grid = side[None, None, :, None, None].expand(1, frames, height, width, 1)
     return torch.cat([region.boxes(grid).reshape(-1) for region in regions])

@@ -1,10 +1,10 @@
-"""Continue training nano from the weights that ship: text encoder and transformer together.
+"""Training of nano: continues from the bundled weights, text encoder and transformer together.
 
     python -m benchmarks.training.latents POOL                # draw and encode scenes, once
-    python -m benchmarks.training.train POOL RUN --steps 4000 # train; run it again to go on
-    python -m benchmarks.training.train --smoke  # all of it, tiny, in well under a minute
+    python -m benchmarks.training.train POOL RUN --steps 4000 # train; run again to resume
+    python -m benchmarks.training.train --smoke  # a tiny run of all parts, in under a minute
 
-`RUN/state.pt` is everything needed to go on; `RUN/weights` is a folder that Rushes can load.
+`RUN/state.pt` is the checkpoint to resume from; `RUN/weights` is a folder that Rushes can load.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ _CLIP = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to train."""
+    """Hyperparameters of a training."""
 
     steps: int = 4000
     tokens: int = 3360
     """Patches per batch."""
     image_share: float = 0.2
-    """Share of batches that are still images: they cost little and teach outlines."""
+    """Share of batches with still images, which are cheap and teach outlines."""
     thing_weight: float = 4.0
-    """How many times as much latents count where the thing is: it fills an eighth of a picture,
-    and a place is learned long before an outline."""
+    """Loss weight of latents that the thing covers, relative to others. It covers an eighth of a
+    picture, and without weights places are learned long before outlines."""
     seed: int = 0
     matrix_rate: float = 1e-3
     """Learning rate of the transformer's matrices (Muon, scaled to steps like Adam's)."""
     other_rate: float = 3e-4
-    """Of its embeddings, norms and tables (AdamW)."""
+    """Learning rate of the transformer's embeddings, norms and tables (AdamW)."""
     text_rate: float = 2e-4
-    """Of the text encoder (AdamW)."""
+    """Learning rate of the text encoder (AdamW)."""
     warm_up: int = 20
     cool_down: float = 0.3
-    """Last share of the steps, over which the rates fall to zero."""
+    """Share of the steps at the end over which rates decay to zero."""
     report_every: int = 10
     gaps_every: int = 100
     save_every: int = 50
 
 
 class Trainer:
-    """Networks, optimisers, averages and the stream of batches; all of it can be saved."""
+    """Training state: networks, optimisers, averaged weights and the stream of batches."""
 
     def __init__(
         self, recipe: Recipe, pool: list[Shard], weights: Path, placement: Placement
@@ -72,7 +72,7 @@ class Trainer:
         self.step = 0
         self._bf16 = placement.dtype is torch.bfloat16
         self._device = placement.device
-        master = Placement(device=placement.device)  # bf16 is for the arithmetic only
+        master = Placement(device=placement.device)  # weights stay fp32; bf16 is for autocast only
         self.model = load_transformer(weights / "transformer", master).requires_grad_()
         self.encoder = load_text_encoder(weights / "text_encoder", master)
         self.encoder.model.requires_grad_(requires_grad=True)
@@ -104,7 +104,7 @@ class Trainer:
         for group, rate in zip(groups, self._rates, strict=True):
             group["lr"] = rate * share
         batch = self._batches.draw()
-        # the cross-attention of given frames writes into a buffer of its input's type
+        # cross-attention with references writes into a buffer of its input's dtype
         mixed = self._bf16 and batch.references is None
         with torch.autocast(self._device, torch.bfloat16, enabled=mixed):
             loss = velocity_loss(self.model, self.encoder, batch).mean()
@@ -120,7 +120,7 @@ class Trainer:
         return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
-        """Return all that changes in training, as tensors and numbers."""
+        """Return the state to save, as tensors and numbers."""
         return {
             "step": self.step,
             "networks": self._networks.state_dict(),
@@ -130,7 +130,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; pool and recipe are the caller's business."""
+        """Restore a state returned by `state`; pool and recipe must be the same."""
         self.step = state["step"]
         self._networks.load_state_dict(state["networks"])
         self._average = [one.to(self._device) for one in state["average"]]
@@ -144,13 +144,13 @@ class Trainer:
             return caption_gaps(self.model, self.encoder, pool)
 
     def export(self, weights: Path, folder: Path) -> None:
-        """Write the averaged weights as a folder that `OpenSoraPipeline.load_nano` reads.
+        """Write the averaged weights to a folder for `OpenSoraPipeline.load_nano`.
 
-        Its vocabulary has the words of the drawn world as it is, not those of the first weights.
+        Its vocabulary has the words of the current scenes, not those of the initial weights.
 
         Args:
-            weights: Where training began; configs, tokenizer and VAE come from there.
-            folder: Where to; replaced if it exists.
+            weights: Folder of the initial weights, whose configs, tokenizer and VAE are copied.
+            folder: Target folder; replaced if it exists.
         """
         part = folder.with_name(folder.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
@@ -168,7 +168,7 @@ class Trainer:
 
 
 class _swapped:  # noqa: N801 - used like a function
-    """Put the averaged weights into the networks for the length of a `with`."""
+    """Context manager that swaps the averaged weights into the networks."""
 
     def __init__(self, networks: nn.Module, average: list[Tensor]) -> None:
         self._networks = networks
@@ -189,7 +189,7 @@ class _swapped:  # noqa: N801 - used like a function
 
 
 def _stored(network: nn.Module) -> dict[str, Tensor]:
-    """Return a state dict as it is shipped: fp16, tied tensors once, rotary angles exact."""
+    """Return a state dict for release: fp16, tied tensors once, rotary frequencies in fp32."""
     stored: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in network.state_dict().items():
@@ -202,7 +202,7 @@ def _stored(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _optimisers(model: nn.Module, text: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for everything else."""
+    """Return the optimisers: Muon for the matrices of the blocks, AdamW for everything else."""
     matrices, others = list[nn.Parameter](), list[nn.Parameter]()
     for name, weight in model.named_parameters():
         in_block = "_blocks." in name and name.endswith(".weight")
@@ -224,14 +224,14 @@ def _optimisers(model: nn.Module, text: nn.Module, recipe: Recipe) -> list[torch
 def train(
     trainer: Trainer, *, weights: Path, run: Path, judged: list[Shard], report: Report
 ) -> None:
-    """Train to the end of the recipe from where `run` has got to, saving on the way.
+    """Train to the end of the recipe, resuming from `run` and saving checkpoints there.
 
     Args:
-        trainer: Fresh; its state is replaced by the one in `run`, if there is one.
-        weights: Where training began.
+        trainer: New trainer; a checkpoint in `run` replaces its state.
+        weights: Folder of the initial weights.
         run: Folder of this training.
-        judged: Held-out clips for the caption gaps; none, no gaps.
-        report: Takes the log.
+        judged: Held-out clips for the caption gaps; empty for none.
+        report: Receives progress.
     """
     run.mkdir(parents=True, exist_ok=True)
     path = run / _STATE
@@ -258,7 +258,7 @@ def train(
 
 
 def smoke(weights: Path, report: Report) -> None:
-    """Go through everything once, far too briefly to learn."""
+    """Run all parts once, with too few steps to learn anything."""
     with tempfile.TemporaryDirectory() as folder:
         pool, run = Path(folder) / "pool", Path(folder) / "run"
         vae = load_vae(weights / "vae")
@@ -271,7 +271,7 @@ def smoke(weights: Path, report: Report) -> None:
 
 
 def _clips(pool: list[Shard]) -> list[Shard]:
-    """Leave out the still images."""
+    """Return a pool without still images."""
     return [shard for shard in pool if shard.shape.frames > 1]
 
 

@@ -1,10 +1,10 @@
-"""Fit nano's VAE to the drawn world: first what its encoder keeps, then how its decoder draws it.
+"""Training of nano's VAE on drawn scenes: first the encoder, then the decoder.
 
     python -m benchmarks.training.train_vae VAE OUT --encoder 1000   # new latents
     python -m benchmarks.training.train_vae OUT OUT2 --decoder 2000  # the decoder alone
 
-The encoder's part changes what latents mean: transformer and preview have to be trained after it.
-The decoder's part changes nothing but pictures, and can go on whenever there is time.
+A new encoder changes the meaning of latents: transformer and preview map must be trained after it.
+The decoder can be trained further at any time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from inference.opensora.networks.vae import VideoVae
 
 _RATES = (8, 12, 24, 24, 24)
 _SHORT = 5
-"""Frames of the shorter clips: two latents."""
+"""Frames of the shorter clips: two latent frames."""
 
 _SHORT_SHARE = 0.7
 _ENCODER_RATE = 4e-4
@@ -45,13 +45,13 @@ _LATENT_NOISE = 0.03
 _CLIP = 1.0
 _SAVE_EVERY = 100
 _PROGRESS = "decoder_steps.txt"
-"""Beside the weights: how far their decoder's stage is, so that it goes on when started again."""
+"""Name of the file with the number of completed decoder steps, from which training resumes."""
 
 
 def clips(random: np.random.Generator, *, frames: int, count: int) -> Iterator[Tensor]:
-    """Draw batches of scenes without end: pixels in -1..1, [count, 3, frames, height, width].
+    """Yield endless batches of drawn scenes: pixels in -1..1, [count, 3, frames, height, width].
 
-    Clips shorter than a chunk are pieces of one.
+    Clips shorter than a chunk are excerpts of one.
     """
     sizes = [WIDE] * 6 + [size for size in NANO_SIZES.values() if size != WIDE]
     while True:
@@ -64,12 +64,12 @@ def clips(random: np.random.Generator, *, frames: int, count: int) -> Iterator[T
 
 
 def decibels(error: Tensor) -> float:
-    """Peak signal-to-noise ratio of an error of pixels in -1..1."""
+    """Return the peak signal-to-noise ratio in dB for an error of pixels in -1..1."""
     return -10 * math.log10(float(error.square().mean()) / 4 + 1e-10)
 
 
 def quality(vae: VideoVae, *, count: int = 24) -> float:
-    """Mean PSNR in dB of clips of one chunk through the VAE and back."""
+    """Return the mean PSNR in dB of reconstructed clips of one chunk."""
     drawn = islice(clips(np.random.default_rng(99), frames=CHUNK_FRAMES, count=1), count)
     with torch.inference_mode():
         found = [decibels(vae.decode(vae.encode(clip)).clamp(-1, 1) - clip) for clip in drawn]
@@ -82,14 +82,14 @@ def fit_encoder(
     """Train the encoder in place, with a linear reader, and arrange its latents.
 
     Args:
-        vae: Its decoder no longer fits afterwards.
-        steps: Of three clips.
-        seed: Of the clips.
-        report: Takes the log.
-        examples: Batches to start the reader with, and to arrange the latents by.
+        vae: The VAE, whose decoder no longer fits afterwards.
+        steps: Number of steps, of three clips each.
+        seed: Seed of the clips.
+        report: Receives progress.
+        examples: Batches to fit the initial reader and to arrange the latents.
 
     Returns:
-        The configuration that goes with the encoder now.
+        The configuration for the new encoder.
     """
     random = np.random.default_rng(seed)
     channels = vae.config.decoder.latent_channels
@@ -119,20 +119,20 @@ def fit_encoder(
 def fit_decoder(
     vae: VideoVae, *, steps: int, seed: int, report: Report, sharpness: float = 0.05, done: int = 0
 ) -> Iterator[int]:
-    """Train the decoder in place, to draw what the encoder kept; yields the number of each step.
+    """Train the decoder in place to reconstruct clips; yields the number of each step.
 
     Args:
-        vae: Its encoder stays as it is.
-        steps: Of the whole stage.
-        seed: Of the clips.
-        report: Takes the log.
-        sharpness: How much the slopes of the picture count, beside the picture: outlines.
-        done: Steps of the stage that the decoder has behind it; rates go on from there.
+        vae: The VAE, whose encoder is not changed.
+        steps: Steps of the whole training.
+        seed: Seed of the clips.
+        report: Receives progress.
+        sharpness: Loss weight of the picture's gradients, relative to the picture.
+        done: Completed steps, from which the schedule resumes.
     """
     random = np.random.default_rng((seed, done))
     decoder = vae.decoder.requires_grad_()
     for weight in decoder.parameters():
-        weight.data = weight.data.contiguous()  # the optimiser sees kernels as matrices
+        weight.data = weight.data.contiguous()  # the optimiser reshapes kernels to matrices
     kernels = [weight for weight in decoder.parameters() if weight.ndim > 1]
     others = [weight for weight in decoder.parameters() if weight.ndim == 1]
     matrices = [nn.Parameter(kernel.data.flatten(1)) for kernel in kernels]
@@ -168,7 +168,7 @@ def fit_decoder(
 
 
 def save(vae: VideoVae, source: Path, folder: Path) -> None:
-    """Write a VAE to a folder, with what else the source has; the folder may be the source."""
+    """Write a VAE to a folder, with the other files of the source; both may be the same folder."""
     folder.mkdir(parents=True, exist_ok=True)
     data = json.loads((source / "config.json").read_text())
     data["normalization"] = {"mean": list(vae.config.latent_mean)}
@@ -186,7 +186,7 @@ def _done(folder: Path) -> int:
 
 
 def _picture_loss(error: Tensor, sharpness: float) -> Tensor:
-    """Squares, a little of magnitudes, and the same for slopes in time and space."""
+    """Return the loss: squared and a little absolute error, of pixels and of their gradients."""
     time = error[:, :, 1:] - error[:, :, :-1]
     slopes = error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()
     loss: Tensor = (

@@ -1,10 +1,9 @@
-"""Write the words of the drawn world beside weights that were trained on it.
+"""Writes the vocabulary file of trained weights.
 
     python -m benchmarks.training.vocabulary RUN/weights --without rocket "plain brown"
 
-Training does this for the weights that it writes. By hand it is needed where the ruler found that
-some names are not drawn: nano should not say that it knows them. The words of the weights that
-ship are theirs, and do not change with the world.
+Training writes it too. Run it by hand to leave out names that, by the evaluation, the weights do
+not draw. The file of the bundled weights does not change when scenes are added here.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ _EXAMPLES = MappingProxyType(
         "house": ("houses", "집"),
     }
 )
-"""What people are told that nano draws, in English and Korean."""
+"""Lists of what nano draws, shown to people, in English and Korean."""
 
 
 def words(*, without: Collection[str] = ()) -> dict[str, Any]:
-    """Return the vocabulary of the drawn world, in the shape of its file.
+    """Return the vocabulary of all scenes, as written to the file.
 
     Args:
         without: Names of things and places that the weights do not draw.
@@ -79,7 +78,7 @@ def words(*, without: Collection[str] = ()) -> dict[str, Any]:
 
 
 def write(folder: Path, *, without: Collection[str] = ()) -> None:
-    """Write the vocabulary into a folder of weights."""
+    """Write the vocabulary file to a folder of weights."""
     text = json.dumps(words(without=without), ensure_ascii=False, indent=1)
     (folder / FILE_NAME).write_text(text + "\n", "utf-8")
 
