@@ -1,4 +1,4 @@
-"""Pages that show messages as Discord, Slack and a terminal do; see `benchmarks.cards`."""
+"""HTML pages that imitate messages in Discord, Slack and a terminal; see `benchmarks.cards`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 
 class Shown(NamedTuple):
-    """One message to draw."""
+    """A message to draw."""
 
     name: str
     payload: dict[str, Any]
 
 
 class Shot(NamedTuple):
-    """One picture to take; three columns are as wide as phones."""
+    """A screenshot to take."""
 
     name: str
     width: int
@@ -114,19 +114,19 @@ _COLOURS = {
 
 
 def discord_page(messages: Sequence[Shown], shot: Shot, picture: str) -> str:
-    """Return the page of messages on Discord."""
+    """Return a page with messages as in Discord."""
     shown = [(name, _discord(each, each.get("picture", picture))) for name, each in messages]
     return _page("discord", _DISCORD, shown, shot)
 
 
 def slack_page(messages: Sequence[Shown], shot: Shot, picture: str) -> str:
-    """Return the page of messages on Slack."""
+    """Return a page with messages as in Slack."""
     shown = [(name, _slack(each, each.get("picture", picture))) for name, each in messages]
     return _page("slack", _SLACK, shown, shot)
 
 
 def terminal_page(messages: Sequence[Shown], shot: Shot, picture: str) -> str:  # noqa: ARG001
-    """Return the page of what a terminal shows."""
+    """Return a page with messages as in a terminal."""
     shown = [(name, payload["html"]) for name, payload in messages]
     return _page("terminal", _TERMINAL, shown, shot)
 
@@ -263,7 +263,7 @@ def _pressable(element: dict[str, Any]) -> str:
 
 
 def _said(text: dict[str, Any]) -> str:
-    # Slack's text comes escaped, as HTML wants it.
+    # Slack's mrkdwn is HTML-escaped already.
     return str(text["text"]) if text["type"] == "plain_text" else _mrkdwn(text["text"])
 
 

@@ -1,10 +1,10 @@
-"""Draws every state of a card as a picture, from what is really sent to each chat.
+"""Draws pictures of every state of a card, from the payloads that are sent to each chat.
 
     python -m benchmarks.cards [--out docs/cards] [--browser chromium]
 
-Discord and Slack get the payloads of `bot.discord.outbound.render` and `bot.slack.outbound.blocks`,
-laid out in HTML as their clients do; the terminal gets what rich draws. A headless Chromium takes
-the pictures: dark and light, and as wide as a phone. Look at them after a change of cards.
+Payloads of `bot.discord.outbound.render` and `bot.slack.outbound.blocks` are laid out in HTML as by
+the chats' clients; the terminal's are drawn by rich. A headless Chromium takes screenshots: dark,
+light, and as wide as a phone. Inspect them after a change of cards.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.fakes.orders import a_job, a_spec
 
 ROOT = Path(__file__).parent.parent
 NANO = (172, 34, 332, 124)
-"""A still of a clip in docs/nano.jpg."""
+"""Crop box of a clip's still in docs/nano.jpg: left, top, right, bottom."""
 PROMPT = "a red ball rolling through the snow"
 LONG = "a blue star zooming across the night sky over a village 👨‍👩‍👧‍👦 " * 4
 NOW = 1_790_000_000.0
@@ -56,13 +56,13 @@ FLAGS = (
     "--disable-sync",
 )
 HEIGHT = 7000
-"""Pixels of a screenshot, before what is empty is cut off."""
+"""Height of a screenshot in pixels, before the empty part is cropped."""
 COLOURS = 256
-"""Of a picture that is kept: enough, and a third of the bytes."""
+"""Palette size of saved pictures, which saves two thirds of the bytes."""
 COLUMNS = 66
-"""Of the terminal."""
+"""Width of the terminal."""
 FIRST_PAGE = ("rendering", "done")
-"""What the README shows of Discord, dark and light."""
+"""States that the README shows for Discord, dark and light."""
 
 
 LOADING = Progress(stage=Stage.LOADING, done=40, total=100)
@@ -70,12 +70,12 @@ FROM_DRAFT = {"image": DRAFT, "seed": DRAFT}
 
 
 def outlook(fraction: float, seconds: float) -> Outlook:
-    """Return where a job stands."""
+    """Return the outlook of a running job."""
     return Outlook(fraction=fraction, seconds_left=seconds)
 
 
 def states() -> Iterator[tuple[str, Card, Job]]:
-    """Yield every card that people see, with its name and its job."""
+    """Yield every card of single jobs, with its name and job."""
     nano = Models().capabilities("nano")
     manifest = Manifest(
         name="clip.mp4", size=1, sha256="", width=640, height=360, frames=49, latents_sha256="0"
@@ -145,7 +145,7 @@ def states() -> Iterator[tuple[str, Card, Job]]:
 
 
 def several() -> Iterator[tuple[str, Card, Job]]:
-    """Yield the cards of jobs that were asked for together."""
+    """Yield the cards of batches, with their names and first jobs."""
     nano = Models().capabilities("nano")
     manifest = Manifest(
         name="clip.mp4", size=1, sha256="", width=640, height=360, frames=49, latents_sha256="0"
@@ -195,7 +195,7 @@ SHEETS = frozenset({"three clips", "four images", "their sheet"})
 
 
 def discord_payload(card: Card, job: Job) -> dict[str, Any]:
-    """Return what Discord is sent."""
+    """Return the payload for Discord."""
     link = picture = None
     if card.kind is CardKind.DONE:
         url = "https://discord.com/channels/1/2/3"
@@ -216,7 +216,7 @@ def discord_payload(card: Card, job: Job) -> dict[str, Any]:
 
 
 def slack_payload(card: Card, job: Job) -> dict[str, Any]:
-    """Return what Slack is sent: a file with its comment, and the blocks below it."""
+    """Return the payload for Slack: a file with its comment, and the blocks below it."""
     if card.attachment is not None:
         below = blocks.controls(card).blocks
         title = card.attachment.description
@@ -234,7 +234,7 @@ def _label(job: Job) -> str:
 
 
 def terminal_html(card: Card) -> str:
-    """Return what a terminal shows, as the HTML that rich makes of it."""
+    """Return the terminal's output as HTML, exported by rich."""
     console = Console(
         record=True,
         width=COLUMNS,
@@ -247,7 +247,7 @@ def terminal_html(card: Card) -> str:
 
 
 def still() -> str:
-    """Return a still of a real clip, as an address that a page can show."""
+    """Return a still of a real clip as a data URL."""
     data = io.BytesIO()
     with Image.open(ROOT / "docs" / "nano.jpg") as picture:
         picture.crop(NANO).resize((640, 360), Image.Resampling.BICUBIC).save(
@@ -257,7 +257,7 @@ def still() -> str:
 
 
 def sheet(count: int) -> str:
-    """Return stills of a clip on a sheet, as such an address."""
+    """Return a sheet with stills of a clip as a data URL."""
     with tempfile.TemporaryDirectory() as folder, Image.open(ROOT / "docs" / "nano.jpg") as picture:
         first = Path(folder, "1.png")
         picture.crop(NANO).resize((640, 360), Image.Resampling.BICUBIC).save(first)
@@ -267,11 +267,11 @@ def sheet(count: int) -> str:
 
 
 def photograph(browser: str, page: str, width: int, target: Path) -> None:
-    """Let a browser draw a page, and keep the picture without the empty space below."""
+    """Take a browser's screenshot of a page, and crop the empty space at the bottom."""
     with tempfile.TemporaryDirectory() as folder:
         source, shot = Path(folder, "page.html"), Path(folder, "shot.png")
         source.write_text(page, encoding="utf-8")
-        subprocess.run(  # noqa: S603 - the browser that was named
+        subprocess.run(  # noqa: S603 - the browser given by the user
             [
                 *(browser, *FLAGS, f"--user-data-dir={folder}/profile"),
                 *(f"--window-size={width},{HEIGHT}", f"--screenshot={shot}", source.as_uri()),

@@ -1,12 +1,12 @@
-"""What the engine adds to a bare pipeline of diffusers, in the same process, in pairs.
+"""Benchmark of the diffusers engine's overhead over a bare pipeline, in paired runs.
 
     python -m benchmarks.diffusers
 
-Random weights, on the CPU. Each pair renders the same clip once with the pipeline alone and once
-through the engine, the order alternating; the overhead is the median of the differences, in percent
-of the bare time; the limit is 3 %. As it is, the bare pipeline takes about 20 s of one quiet core
-(8 s of sampling, the rest decoding), and all 12 renders four minutes. On a machine that has other
-work, CPU seconds say more than the clock, but only roughly.
+Random weights, on the CPU. Each pair renders the same clip with the pipeline alone and with the
+engine, in alternating order. The overhead is the median difference in percent of the bare time; its
+limit is 3 %. The bare pipeline takes about 20 s on one idle core (8 s of sampling, the rest
+decoding), and all 12 renders take four minutes. On a busy machine, CPU seconds are more accurate
+than wall time, but only roughly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from inference.diffusers_engine.weights.inspection import inspect_folder
 from tests.diffusers import tiny_models
 
 LEAST_SECONDS = 10
-"""Of the bare pipeline, for the overhead to say something."""
+"""Shortest time of the bare pipeline for a meaningful overhead."""
 
 
 def main() -> None:

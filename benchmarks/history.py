@@ -1,8 +1,8 @@
-"""How long `/rushes queue` and `/rushes history` take with 100,000 finished jobs behind them.
+"""Benchmark of `/rushes queue` and `/rushes history` with 100,000 finished jobs in the database.
 
     python benchmarks/history.py
 
-Prints milliseconds per look (median and worst of 50), and the query plans. Target: 20 ms.
+Prints milliseconds per call (median and worst of 50), and the query plans. Target: 20 ms.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def main() -> None:
 
 
 async def _fill(database: Database) -> None:
-    """Give half of all jobs to one person, the rest to many."""
+    """Insert jobs, half of them of one person and the rest of many."""
     draw = random.Random(1)
 
     async def work(connection: aiosqlite.Connection) -> None:

@@ -1,14 +1,13 @@
-"""The HTTP API under load: 200 clients with tokens of 10 tenants who create as fast as they can.
+"""Load test of the HTTP API: 200 clients of 10 tenants that create videos as fast as they can.
 
     python -m benchmarks.http_load [--clients 200] [--tenants 10] [--seconds 60] [--kill]
 
-The real process with the test card, on this machine's cores, which the clients share. Wanted on
-two cores: no answer but 200 and 429, and 99 % of creates in 300 ms. With `--kill` the process is
-killed in the middle and started again: every accepted id has to end, each webhook has to arrive
-with one id, and no idempotency key may have two jobs.
+Runs the real process with the test card; the clients share its cores. Targets on two cores: only
+statuses 200 and 429, and 99 % of creates within 300 ms. With `--kill` the process is killed halfway
+and restarted: every accepted job must end, deliveries of a webhook must have the same id, and no
+idempotency key may have two jobs.
 
-A client that was told when to come back (`Retry-After`) waits for as long, as OpenAI's clients do;
-`--rude` leaves that out.
+Clients wait for the time in `Retry-After`, as OpenAI's clients do, except with `--rude`.
 """
 
 from __future__ import annotations
@@ -37,25 +36,25 @@ from bot.http.webhooks import new_secret
 from tests.fakes.webhook_receiver import Receiver, make_certificate
 
 PATIENCE = 180.0
-"""Seconds for a start, and for the last job to end."""
+"""Time limit in seconds for a start, and for the end of the last job."""
 
 CLIP = {"resolution": "360p", "frames": 1}
 
 
 @dataclass
 class Told:
-    """What the clients were told."""
+    """Responses to the clients."""
 
     milliseconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     accepted: dict[str, set[str]] = field(default_factory=dict)
-    """Ids by idempotency key."""
+    """Ids of accepted videos by idempotency key."""
     owners: dict[str, str] = field(default_factory=dict)
-    """Tokens by id."""
+    """Tokens of owners by id of the video."""
 
 
 class Server:
-    """`rushes run` in a folder of its own."""
+    """A `rushes run` process in a temporary folder."""
 
     def __init__(self, directory: Path, receiver: Receiver, *, roomy: bool) -> None:
         self.directory = directory
@@ -78,9 +77,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the process and wait until it responds."""
         log = (self.directory / "log").open("ab")
-        self.process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+        self.process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
             [sys.executable, "-m", "bot", "run"],
             cwd=self.directory, env=self._environment, stdout=log, stderr=log,
         )  # fmt: skip
@@ -95,13 +94,13 @@ class Server:
                 await asyncio.sleep(0.05)
 
     def cpu(self) -> float:
-        """Return the CPU seconds of the process that serves, without its workers."""
+        """Return the CPU seconds of the server process, without its workers."""
         assert self.process is not None  # noqa: S101 - it was started
         times = psutil.Process(self.process.pid).cpu_times()
         return float(times.user + times.system)
 
     def end(self, how: signal.Signals) -> None:
-        """End it, if it runs."""
+        """Send a signal to the process, if it runs, and wait for its exit."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(PATIENCE)
@@ -119,10 +118,10 @@ class Client:
     async def ask(
         self, method: str, path: str, body: bytes = b"", more: str = ""
     ) -> tuple[int, float, bytes]:
-        """Return the status, the seconds of `Retry-After`, and the body.
+        """Send a request; returns the status, the seconds of `Retry-After`, and the body.
 
         Raises:
-            OSError: There is no answer.
+            OSError: There was no response.
         """
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
@@ -145,7 +144,7 @@ class Client:
         return int(lines[0].split()[1]), float(headers.get("retry-after", 0)), data
 
     def close(self) -> None:
-        """Close the connection; the next question opens another."""
+        """Close the connection; the next request opens another."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
@@ -154,7 +153,7 @@ class Client:
 async def crowd_member(
     server: Server, number: int, token: str, until: float, told: Told, *, rude: bool
 ) -> None:
-    """Create one video after another; ask again under the same key where nothing was said."""
+    """Create one video after another; retry with the same idempotency key without a response."""
     client, chance, count = Client(server.port, token), random.Random(number), 0
     while time.monotonic() < until:
         count += 1
@@ -186,7 +185,7 @@ async def crowd_member(
 
 
 async def endings(server: Server, told: Told) -> Counter[str]:
-    """Wait until every accepted id has ended; count how."""
+    """Wait until every accepted video has ended, and count the final states."""
     clients = {token: Client(server.port, token) for token in set(told.owners.values())}
     found: Counter[str] = Counter()
     async with asyncio.timeout(PATIENCE):
@@ -194,7 +193,7 @@ async def endings(server: Server, told: Told) -> Counter[str]:
             while True:
                 try:
                     status, wait, data = await clients[token].ask("GET", f"/v1/videos/{video}")
-                except OSError:  # the server closes what was silent for a while
+                except OSError:  # the server closes idle connections
                     status, wait, data = await clients[token].ask("GET", f"/v1/videos/{video}")
                 if status == 429:
                     await asyncio.sleep(wait)
@@ -210,7 +209,7 @@ async def endings(server: Server, told: Told) -> Counter[str]:
 
 
 async def measure(arguments: argparse.Namespace, directory: Path) -> bool:
-    """Return whether all that is wanted came true."""
+    """Run the load test and return whether all targets were met."""
     cert = make_certificate(directory)
     async with Receiver(*cert) as receiver:
         server = Server(directory, receiver, roomy=arguments.kill)

@@ -1,10 +1,10 @@
-"""The bot under load: acknowledgements at 50 commands a second, the loop, and memory.
+"""Load test of the bot: latency of acknowledgements at 50 commands per second, and memory.
 
     python -m benchmarks.load [--rate 50] [--seconds 15] [--waiting 1200] [--jobs 2000]
 
-The real process on a loopback Discord, both on this machine's cores. Wanted on two cores: 99 % of
-acknowledgements in 300 ms, in 400 ms with 1,200 jobs waiting, and memory that does not grow with
-the number of jobs made.
+Runs the real process with a loopback Discord, which shares its cores. Targets on two cores: 99 % of
+acknowledgements within 300 ms, or 400 ms with 1,200 jobs waiting, and memory that does not grow
+with the number of finished jobs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.scenario.discord_bot import BotProcess
 
 GUILDS = 40
 PEOPLE = 3
-"""In each guild."""
+"""People in each guild."""
 
 ANSWER_SECONDS = 10.0
 
@@ -43,13 +43,13 @@ waiting_total = 400
 
 
 class Crowd:
-    """People in many guilds who all type at once."""
+    """People in many guilds who send commands concurrently."""
 
     def __init__(self, discord: LoopbackDiscord) -> None:
         self._chance = random.Random(7)
         self._number = 0
         self.unanswered = 0
-        """Commands that came to nothing: three seconds were over before the bot was there."""
+        """Number of commands without an acknowledgement within Discord's limit of 3 seconds."""
         self.seats: list[tuple[Person, Channel]] = []
         for number in range(GUILDS):
             guild = discord.add_guild(f"guild {number}")
@@ -58,7 +58,7 @@ class Crowd:
                 self.seats.append((discord.add_person(f"p{number}.{index}", guild), channel))
 
     async def type(self, rate: float, count: int, **options: object) -> list[float]:
-        """Give commands at a steady rate; return the milliseconds to each acknowledgement."""
+        """Send commands at a steady rate; returns the milliseconds to each acknowledgement."""
         loop = asyncio.get_running_loop()
         begun, milliseconds = loop.time(), []
         async with asyncio.TaskGroup() as tasks:
@@ -81,7 +81,7 @@ class Crowd:
 
 
 def memory_mb(bot: BotProcess) -> float:
-    """Return the resident memory of the bot itself, without its children."""
+    """Return the resident memory of the bot in MB, without its children."""
     mine = bot.processes()
     parents = {process.pid for process in mine}
     [main] = [process for process in mine if process.ppid() not in parents]
@@ -140,14 +140,14 @@ async def memory(arguments: argparse.Namespace, directory: Path) -> None:
 
 
 class Clips:
-    """Counts the finished files in threads, looking at each message once."""
+    """Counter of finished files in threads, which reads each message once."""
 
     def __init__(self, discord: LoopbackDiscord) -> None:
         self._messages = discord.world.messages
         self._seen = self._count = 0
 
     def reached(self, count: int) -> bool:
-        """Return whether so many have come."""
+        """Return whether at least `count` files were posted."""
         fresh = self._messages[self._seen :]
         self._seen += len(fresh)
         self._count += sum(bool(message.files) for message in fresh if message.channel.parent)

@@ -1,4 +1,4 @@
-"""What the queue costs the bot: 1,000 waiting jobs of 200 guilds, on a real database.
+"""Benchmark of the queue: 1,000 waiting jobs of 200 guilds, with a real database.
 
     python -m benchmarks.queue
 
@@ -53,14 +53,14 @@ SPEC = Spec(
 
 
 class NoImages:
-    """A cleaner that is never asked: no job has an image."""
+    """Image cleaner that must not be called, because no job has an image."""
 
     async def clean_image(self, source: Path, target: Path) -> object:
-        """Never come here."""
+        """Unused."""
         raise NotImplementedError
 
     async def first_frame(self, source: Path, target: Path) -> None:
-        """Never come here."""
+        """Unused."""
         raise NotImplementedError
 
 
@@ -103,7 +103,7 @@ def decisions() -> list[float]:
 
 
 def forecasts(jobs: int) -> list[float]:
-    """Return what it costs to say where a new job is, at the far end of a full queue."""
+    """Return the milliseconds to forecast a new job at the end of a full queue."""
     queue, milliseconds = full_queue(jobs), []
     forecast = QueueForecast(queue)
     for number in range(jobs, jobs + ROUNDS):
@@ -119,7 +119,7 @@ def forecasts(jobs: int) -> list[float]:
 
 
 async def with_database(directory: Path) -> dict[str, list[float]]:
-    """Fill a real queue, and return the milliseconds of what people do to it."""
+    """Fill a queue with a database, and return the milliseconds of users' operations on it."""
     async with open_core(
         data_directory=directory,
         pool=Pool([FakeSlot()]),
@@ -141,7 +141,7 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
             job = await core.jobs.submit(order(number))
             if number >= JOBS:
                 submits.append(1000 * (time.perf_counter() - started))
-        while core.jobs.position(job.id) is None:  # noqa: ASYNC110 - the queue tells nobody
+        while core.jobs.position(job.id) is None:  # noqa: ASYNC110 - the queue has no event
             await asyncio.sleep(0.01)
         for number in range(ROUNDS):
             started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Recordings of real renders, for the tests of estimates: when each report of a worker came.
+"""Records the times of workers' progress reports in real renders, for tests of estimates.
 
     python -m benchmarks.stages tests/unit/jobs/recorded_renders.json
 
-Sessions begin with a worker that has to be started and a model that has to be loaded.
+Each session starts a new worker and loads the model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STEPS = {"nano": 14, "testcard": 10}
 
 CLIP: dict[str, Any] = {"frames": 49}
 SESSIONS: dict[str, tuple[str, int, Sequence[dict[str, Any]]]] = {
-    # name -> model, processes that take the cores meanwhile, renders one after the other
+    # name -> model, number of busy processes in the background, consecutive renders
     "one size": ("nano", 0, [CLIP] * 5),
     "other sizes": (
         "nano",
@@ -52,7 +52,7 @@ def _spin() -> None:
 
 
 def spec(model: str, options: dict[str, Any]) -> Spec:
-    """Return what a render of a session makes."""
+    """Return the spec of a session's render."""
     return Spec(
         prompt="a red ball moving to the right in the snow",
         model=model,
@@ -71,13 +71,13 @@ def spec(model: str, options: dict[str, Any]) -> Spec:
 async def record(
     model: str, load: int, renders: Sequence[dict[str, Any]], folder: Path
 ) -> list[dict[str, Any]]:
-    """Return for each render what was asked, when which report came, and when the file was there.
+    """Record a session: each render's options, the times of its reports, and of its end.
 
     Args:
-        model: What renders.
-        load: Processes that take the cores meanwhile.
-        renders: Options of each.
-        folder: For the files.
+        model: Name of the model.
+        load: Number of busy processes in the background.
+        renders: Options of each render.
+        folder: Folder for files.
     """
     spinning = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(load)]
     for process in spinning:

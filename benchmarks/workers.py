@@ -1,9 +1,10 @@
-"""What a second slot brings: two workers on the CPU against one, and whether shares stay fair.
+"""Benchmark of two slots on the CPU against one, and of fairness with both.
 
     python -m benchmarks.workers [--model testcard] [--model nano]
 
-Wanted on two cores: 40 jobs of 5 guilds with testcard in at most 0.65 of the time that one slot
-takes, nano on one thread per slot in at most 0.7, and GPU seconds of equal guilds within 10 %.
+Targets on two cores, relative to the time of one slot: 40 jobs of 5 guilds with testcard in at most
+0.65, and nano with one thread per slot in at most 0.7. GPU seconds of equal guilds differ by at
+most 10 %.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from inference.workers.pool import Pool
 
 GUILDS = 5
 LENGTHS = (49, 65, 81, 97, 113)
-"""Frames of a clip, by guild: equal shares are other numbers of jobs."""
+"""Frames of clips by guild; they differ, so equal GPU shares mean unequal numbers of jobs."""
 
 JOBS = {"testcard": 40, "nano": 10}
 STEPS = {"testcard": 10, "nano": 14}
@@ -55,7 +56,7 @@ RENDERED = {JobState.FINISHING, JobState.DELIVERING, JobState.DONE}
 
 
 def pool(model: str, slots: int, step_seconds: float) -> Pool:
-    """Return slots on the CPU, each on one thread."""
+    """Return a pool of slots on the CPU, with one thread each."""
     devices = ["cpu"] * slots
     options: dict[str, Any] = {"step_seconds": step_seconds} if model == "testcard" else {}
     return Pool(
@@ -96,7 +97,7 @@ def order(model: str, number: int) -> Order:
 
 
 async def rendered(core: Core, jobs: Sequence[Job], *, all_of_a_guild: bool = False) -> float:
-    """Return the seconds until all jobs are rendered, or all of any guild."""
+    """Return the seconds until all jobs are rendered, or all jobs of any one guild."""
     left = Counter(job.tenant for job in jobs)
     tenants = {job.id: job.tenant for job in jobs}
     started = time.perf_counter()
@@ -114,7 +115,7 @@ async def rendered(core: Core, jobs: Sequence[Job], *, all_of_a_guild: bool = Fa
 async def measured(
     model: str, slots: int, count: int, *, step_seconds: float = STEP_SECONDS, fair: bool = False
 ) -> tuple[float, dict[str, float]]:
-    """Render so many jobs; return the seconds, and those of the slots that each guild had."""
+    """Render `count` jobs; returns the total seconds, and the slot seconds of each guild."""
     with tempfile.TemporaryDirectory() as directory:
         workers = pool(model, slots, step_seconds)
         async with open_core(
@@ -133,7 +134,7 @@ async def measured(
         ) as core:
             await core.jobs.pause()
             jobs = [await core.jobs.submit(order(model, number)) for number in range(count)]
-            while core.jobs.position(jobs[-1].id) is None:  # noqa: ASYNC110 - the queue tells nobody
+            while core.jobs.position(jobs[-1].id) is None:  # noqa: ASYNC110 - the queue has no event
                 await asyncio.sleep(0.05)
             for slot in workers.slots:
                 await slot.ready()

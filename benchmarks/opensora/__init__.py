@@ -1,1 +1,1 @@
-"""Measurements of Open-Sora v1.3: its speed, its operations, and its memory by a dry run."""
+"""Benchmarks of Open-Sora v1.3: speed, FLOPs, and memory by a dry run."""

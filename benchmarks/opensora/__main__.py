@@ -1,12 +1,12 @@
-"""How fast Open-Sora v1.3 renders on this machine, with random weights of the real shapes.
+"""Benchmark of Open-Sora v1.3 on this machine, with random weights of the real shapes.
 
     python -m benchmarks.opensora --all --budget 540   everything that fits into so many seconds
     python -m benchmarks.opensora             seconds, peak memory and TFLOP/s per size and stage
-    python -m benchmarks.opensora --ablate    what each short cut is worth, all in one run
+    python -m benchmarks.opensora --ablate    the gain of each optimisation, all in one run
     python -m benchmarks.opensora --small     a small model; without a GPU it is nano, or --small
 
-The figures of a job are those of a warm engine: each case runs once unmeasured. Besides torch this
-needs transformers and rich; PyAV and the rest of the product only where a file is encoded.
+Times are those of a warm engine: each case runs once before it is measured. Requires torch,
+transformers and rich; PyAV and the rest of Rushes only to encode files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from inference.opensora.geometry import PixelSize, official_size
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the arguments, run, print."""
+    """Run the benchmark from the command line."""
     options = _parser().parse_args(arguments)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
@@ -73,11 +73,11 @@ def _parser() -> argparse.ArgumentParser:
 def _model(
     device: torch.device, dtype: torch.dtype, *, small: bool, nano: bool
 ) -> tuple[Model, str]:
-    """Return the networks, and what they are called."""
+    """Return the networks, and their name."""
     if nano and not small:
         try:
             return build_nano(), "nano"
-        except ImportError:  # what reads prompts is not installed
+        except ImportError:  # transformers is not installed
             small = True
     small = small or device.type == "cpu"
     made = build(device, dtype, small=small, steps=12 if small else 30)
@@ -85,7 +85,7 @@ def _model(
 
 
 def cases(*, small: bool) -> list[Case]:
-    """Return what is measured: the table of the design, or small stand-ins for it."""
+    """Return the cases to measure: those of the target table, or small ones."""
     if small:
         size = PixelSize(64, 112)
         return [
@@ -105,13 +105,13 @@ def cases(*, small: bool) -> list[Case]:
 
 
 def _importance(case: Case) -> tuple[bool, bool, int]:
-    """Order cases: the largest clip, then images, then the others."""
+    """Sort key of cases: the largest clip, then images, then the others."""
     headline = case.name in {"720p x 97", "small x 49"}
     return not headline, case.frames > 1, case.frames
 
 
 def overview(model: Model, measured: Sequence[Case], peak: float) -> Table:
-    """Measure the cases, each after a warm-up, as rows of a table."""
+    """Measure the cases, each after a warm-up, and return a table."""
     table = Table(title=f"A job of {model.steps} steps", title_justify="left")
     for column in ("", "s", "text", "sample", "decode", "forwards", "peak GB", "TFLOP/s", "share"):
         table.add_column(column, justify="right" if column else "left")
@@ -132,7 +132,7 @@ def overview(model: Model, measured: Sequence[Case], peak: float) -> Table:
 
 
 def ablation(model: Model, case: Case) -> Table:
-    """Measure a case with each short cut turned off, beside the whole before and after it."""
+    """Measure a case without each optimisation, between runs with all of them."""
     table = Table(title=f"{case.name}, {model.steps} steps", title_justify="left")
     for column in ("without", "s", "with it", "gain", "peak GB"):
         table.add_column(column, justify="left" if column == "without" else "right")

@@ -1,4 +1,4 @@
-"""Ablation: what each optimisation of the engine saves; without any, the work of the original."""
+"""Ablations of the engine's optimisations; without any of them, the work is the original's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.opensora.job import (
 from inference.opensora.networks import switch
 
 Without = Callable[[Model], AbstractContextManager[Model]]
-"""Turns one short cut of a model off for a while."""
+"""Context manager that switches one optimisation of a model off."""
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def _plain_torch(model: Model) -> Iterator[Model]:
 
 
 def short_cuts(model: Model) -> Mapping[str, Without]:
-    """Return the short cuts of a model by name, and how to do without each."""
+    """Return the optimisations of a model by name, each with its switch."""
     rows = "VAE attention by rows" if on_gpu(model) else "VAE attention in one piece"
     found: dict[str, Without] = {
         "skipping branches whose guidance is 1": _every_branch,
@@ -93,7 +93,7 @@ def short_cuts(model: Model) -> Mapping[str, Without]:
 
 @contextmanager
 def as_the_original(model: Model) -> Iterator[Model]:
-    """Turn all short cuts off: the work that the original does."""
+    """Switch all optimisations off, which leaves the work of the original."""
     with ExitStack() as stack:
         for without in short_cuts(model).values():
             model = stack.enter_context(without(model))

@@ -1,6 +1,6 @@
-"""From a request to the encoded file: the engine with its encoder.
+"""Benchmark of the whole path from a request to the encoded file.
 
-Imports everything that the product does, so import it only where that is installed.
+It imports PyAV and all other dependencies of Rushes, so import it only where they are installed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FPS = 24
 
 
 def from_request_to_file(model: Model, case: Case) -> dict[str, Any]:
-    """Render a clip with the product's engine and encode it; once before, unmeasured."""
+    """Render a clip with the engine and encode it, after a warm-up."""
     entry = OPENSORA if on_gpu(model) else NANO
     resolution = Resolution.P720 if on_gpu(model) else Resolution.P360
     engine = OpenSoraEngine(

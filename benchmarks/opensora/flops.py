@@ -1,7 +1,7 @@
 """FLOP counts of the networks by shape. No torch.
 
-A multiplication with its addition counts as two, as `torch.utils.flop_counter` counts; what is not
-a matrix product or a convolution is not counted: it is below one percent.
+As in `torch.utils.flop_counter`, a multiply-add counts as two. Only matrix products and
+convolutions are counted; everything else is below one percent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from inference.opensora.geometry import CHUNK_LATENTS, WINDOW
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentShape:
-    """Frames, rows and columns of a clip's latents."""
+    """Shape of a clip's latents: frames, rows and columns."""
 
     frames: int
     height: int
@@ -24,7 +24,7 @@ class LatentShape:
 
 
 def transformer_forward(config: TransformerConfig, shape: LatentShape, text_tokens: int) -> int:
-    """Return the operations of one evaluation for one sample, without `transformer_prepare`."""
+    """Return the FLOPs of one evaluation of one sample, without `transformer_prepare`."""
     rows, columns = ceil(shape.height / 2), ceil(shape.width / 2)
     places = rows * columns
     tokens, width = shape.frames * places, config.hidden_size
@@ -39,7 +39,7 @@ def transformer_forward(config: TransformerConfig, shape: LatentShape, text_toke
 
 
 def transformer_prepare(config: TransformerConfig, text_tokens: int) -> int:
-    """Return the operations done once per caption: its embedding, and all its keys and values."""
+    """Return the FLOPs per caption of its embedding and all its keys and values."""
     width = config.hidden_size
     embedding = text_tokens * (config.caption_channels + width) * width
     keys_values = 2 * config.depth * text_tokens * width * 2 * width
@@ -48,7 +48,7 @@ def transformer_prepare(config: TransformerConfig, text_tokens: int) -> int:
 
 
 def vae_decode(config: CoderConfig, shape: LatentShape) -> int:
-    """Return the operations of decoding a clip, chunk by chunk."""
+    """Return the FLOPs of decoding a clip in chunks."""
     starts = range(0, shape.frames, CHUNK_LATENTS)
     return sum(
         _decode_chunk(
@@ -64,7 +64,7 @@ def vae_decode(config: CoderConfig, shape: LatentShape) -> int:
 
 
 def t5_encode(tokens: int, *, width: int = 4096, inner: int = 10240, layers: int = 24) -> int:
-    """Return the operations of T5 v1.1 XXL's encoder for a caption."""
+    """Return the FLOPs of T5 v1.1 XXL's encoder for a caption."""
     linear = tokens * width * (4 * width + 3 * inner)
     return 2 * layers * (linear + 2 * tokens * tokens * width)
 
@@ -102,7 +102,7 @@ def _conv(places: int, channels: int, out: int, *, kernel: int = 3, dimensions: 
 
 
 def _windows(rows: int, columns: int) -> list[int]:
-    """Return the places of each temporal window; those at the border are smaller."""
+    """Return the number of patches of each temporal window; those at the border are smaller."""
 
     def sides(length: int) -> list[int]:
         return [min(WINDOW, length - start) for start in range(0, length, WINDOW)]

@@ -1,7 +1,7 @@
-"""All measurements of a GPU within a time budget, the most important first.
+"""Full benchmark of a GPU within a time budget, the most important measurements first.
 
-Rows are printed, and kept as JSON, as they finish. What no longer fits is named and left out; what
-takes longer than expected is stopped at the end of the time.
+Rows are printed, and saved as JSON, as they finish. Measurements that do not fit the remaining time
+are skipped and named; one that takes longer than expected is stopped when the time is over.
 """
 
 from __future__ import annotations
@@ -28,51 +28,51 @@ from inference.opensora.networks import fp8
 from inference.opensora.step_plan import branch_counts, skipped
 
 FEW_STEPS = 4
-"""Of the original's work and of ablations; the original's are scaled up to all steps."""
+"""Steps in runs of the original's work, which are scaled up to all steps, and in ablations."""
 
 _SMALL_CARD = 24_000_000_000
-"""Bytes that are enforced for the row of a small card."""
+"""Memory limit in bytes for the row of a small GPU."""
 _MARGIN = 1.2
-"""How much longer than calculated a part may take to be begun."""
+"""Safety factor on the calculated time when deciding whether a part fits."""
 _NEEDED_FOR_FILE = ("av", "pydantic", "structlog", "ftfy", "bs4")
 
 
 class OutOfTimeError(Exception):
-    """The time is over."""
+    """The time budget is used up."""
 
 
 @dataclass(slots=True)
 class Run:
-    """What has been found so far, and the time that is left."""
+    """State of a run: the results so far, and the remaining time."""
 
     ends: float
     console: Console
     kept: Path | None
     rates: dict[str, float]
-    """Operations per second by case; those of no name are expected of cases that did not run."""
+    """FLOP/s by case; the entry with an empty name is the estimate for other cases."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Remaining seconds."""
         return self.ends - time.monotonic()
 
     def check(self) -> None:
-        """Stop what is under way when the time is over.
+        """Check the remaining time.
 
         Raises:
-            OutOfTimeError: It is.
+            OutOfTimeError: The time budget is used up.
         """
         if self.left <= 0:
             raise OutOfTimeError
 
     def expected(self, how: Model, case: Case) -> float:
-        """Return the seconds that a job should take."""
+        """Return the expected seconds of a job."""
         return _operations(how, case) / self.rates.get(case.name, self.rates[""])
 
     def add(self, name: str, **values: Any) -> None:
-        """Print a row and keep it."""
+        """Print and save a row."""
         row = {"row": name, **values}
         self.rows.append(row)
         shown = " · ".join(f"{key} {_shown(value)}" for key, value in values.items())
@@ -82,22 +82,22 @@ class Run:
                 file.write(json.dumps(row) + "\n")
 
     def leave_out(self, name: str, why: str) -> None:
-        """Say what is not measured, and why."""
+        """Record that a row is skipped, and why."""
         self.left_out.append(name)
         self.console.print(f"{name}: left out, {why}", highlight=False, soft_wrap=True)
 
     def seconds(self, name: str) -> float | None:
-        """Return what a row took, if it was measured."""
+        """Return the seconds of a row, or None if it was not measured."""
         return next((row["seconds"] for row in self.rows if row["row"] == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One row to come."""
+    """One row to measure."""
 
     name: str
     needs: Callable[[], float]
-    """Seconds that it should take."""
+    """Returns the expected seconds."""
     measure: Callable[[], dict[str, Any]]
 
 
@@ -110,15 +110,15 @@ def run_all(
     console: Console,
     kept: Path | None = None,
 ) -> Run:
-    """Measure until the budget is spent.
+    """Measure rows until the time budget is used up.
 
     Args:
-        model: With its usual short cuts.
-        cases: The most important one first.
-        budget: Seconds for everything that follows.
-        peak: Operations per second of a large matrix product.
-        console: Where rows are printed.
-        kept: File that gets them as JSON, one a line.
+        model: Model with all optimisations.
+        cases: Cases, the most important first.
+        budget: Time budget in seconds.
+        peak: FLOP/s of a large matrix product.
+        console: Console for rows.
+        kept: File for rows as JSON, one per line.
     """
     run = Run(time.monotonic() + budget, console, kept, rates={"": peak / 4})
     if kept is not None:
@@ -126,7 +126,7 @@ def run_all(
     run.add("machine", **machine(model, peak))
     for number, part in enumerate(_parts(run, model, cases)):
         expected = _MARGIN * part.needs()
-        if number and expected > run.left:  # the first is tried: only it tells what to expect
+        if number and expected > run.left:  # the first always runs: estimates need it
             left = max(0.0, run.left)
             run.leave_out(part.name, f"it takes about {expected:.0f} s and {left:.0f} s are left")
             continue
@@ -144,7 +144,7 @@ def run_all(
 
 
 def _parts(run: Run, model: Model, cases: list[Case]) -> Iterator[Part]:
-    """Yield what is to be measured, the dearest question first."""
+    """Yield the rows to measure, the most important first."""
     headline = cases[0]
 
     def job(name: str, case: Case, how: Model, **more: Any) -> Part:
@@ -176,7 +176,7 @@ def _parts(run: Run, model: Model, cases: list[Case]) -> Iterator[Part]:
 
 
 def _measured(run: Run, how: Model, case: Case, *, decodes: bool = True) -> dict[str, Any]:
-    """Measure a job after a short one that warms up."""
+    """Measure a job after a short warm-up job."""
     measure(replace(how, steps=min(how.steps, 2)), case, check=run.check, decodes=decodes)
     found = measure(how, case, check=run.check, decodes=decodes)
     run.rates[case.name] = sum(found.operations.values()) / found.total
@@ -192,9 +192,9 @@ def _values(found: Measured) -> dict[str, Any]:
 
 
 def _original(run: Run, model: Model, case: Case) -> Part:
-    """Return the work of the original, eagerly: some steps of it, scaled up to all.
+    """Return the row with the work of the original, in eager mode: a few steps, scaled up to all.
 
-    That flatters it: it runs our networks, and nothing is slower for being written as there.
+    The real original is slower, because this uses our implementation of the networks.
     """
     few = replace(model, steps=FEW_STEPS)
     branches = 3 if case.image else 2
@@ -228,7 +228,7 @@ def _fast(run: Run, model: Model, case: Case) -> Part:
 
 
 def _ablations(run: Run, model: Model, case: Case) -> Iterator[Part]:
-    """Yield a job of few steps with everything, and without each short cut."""
+    """Yield a job of few steps with all optimisations, and without each of them."""
     few = replace(model, steps=FEW_STEPS)
     whole = f"{case.name}, {FEW_STEPS} steps"
 
@@ -248,7 +248,7 @@ def _ablations(run: Run, model: Model, case: Case) -> Iterator[Part]:
 
 
 def _small_card(run: Run, model: Model, case: Case) -> Part:
-    """Return the job on a part of the card, as the engine does it there: networks take turns."""
+    """Return the job with the memory of a small GPU, with one network on it at a time."""
     turns = replace(model, steps=FEW_STEPS, sequential=True, turns=True)
 
     def run_it() -> dict[str, Any]:
@@ -270,7 +270,7 @@ def _small_card(run: Run, model: Model, case: Case) -> Part:
 
 
 def _file(run: Run, model: Model, case: Case) -> Part:
-    """Return the whole way to the file. It comes last: it takes the networks over."""
+    """Return the row for the path to the file; it must be last: it takes the networks over."""
 
     def run_it() -> dict[str, Any]:
         missing = [name for name in _NEEDED_FOR_FILE if find_spec(name) is None]
@@ -290,7 +290,7 @@ def _file(run: Run, model: Model, case: Case) -> Part:
 
 
 def _operations(how: Model, case: Case) -> float:
-    """Return the operations that a job will take."""
+    """Return the FLOPs of a job."""
     preset = how.reference_preset if case.image else how.preset
     counts = branch_counts(preset, how.steps, references=case.image)
     left_out = skipped(counts) if how.skips else frozenset[int]()
@@ -299,7 +299,7 @@ def _operations(how: Model, case: Case) -> float:
 
 
 def x264(case: Case) -> dict[str, Any]:
-    """Time x264 alone, in ffmpeg, on frames of noise that moves: more than a clip costs it."""
+    """Time x264 in ffmpeg on moving noise, which takes longer to encode than a clip."""
     height, width = case.size.height, case.size.width
     still = torch.randint(0, 255, (height, width, 3), dtype=torch.uint8)
     frames = b"".join(
@@ -315,7 +315,7 @@ def x264(case: Case) -> dict[str, Any]:
 
 
 def machine(model: Model, peak: float) -> dict[str, Any]:
-    """Return what decides over the numbers, as far as it can be known."""
+    """Return the properties of the machine that results depend on, as far as known."""
     found: dict[str, Any] = {
         "torch": torch.__version__,
         "dtype": str(model.transformer.dtype),
@@ -346,7 +346,7 @@ def machine(model: Model, peak: float) -> dict[str, Any]:
 
 
 def _smi() -> str:
-    """Return what the driver says of its version, clocks and power; empty without its tool."""
+    """Return the driver's version, clocks and power from nvidia-smi; empty without it."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
@@ -359,7 +359,7 @@ def _smi() -> str:
 
 
 def ratios(run: Run, cases: list[Case]) -> Table:
-    """Return a table of all jobs beside the original's work in the same run."""
+    """Return a table with the speed of all jobs relative to the original's work in this run."""
     table = Table(title="Against the original's work in this run", title_justify="left")
     for column in (
         "",

@@ -1,4 +1,4 @@
-"""One job of the Open-Sora networks with random weights, stage by stage, and what it takes."""
+"""Measurement of one job of the Open-Sora networks with random weights, by stage."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ ATTENTION_ROWS = 1024
 """Queries of the VAE's attention at a time, on a GPU."""
 
 TEXT_TOKENS = 60
-"""Of a prompt of two sentences with its suffix."""
+"""Tokens of a prompt of two sentences with its suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One kind of job."""
+    """A kind of job to measure."""
 
     name: str
     size: PixelSize
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The three networks and how they are run."""
+    """The three networks, and how they are run."""
 
     transformer: STDiT3
     vae: VideoVae
@@ -61,9 +61,9 @@ class Model:
     prepare_each_time: bool = False
     skips: bool = False
     sequential: bool = False
-    """Whether branches are evaluated one after the other."""
+    """Whether guidance branches are evaluated one after the other."""
     turns: bool = False
-    """Whether only the network that works is on the card."""
+    """Whether only the network in use is on the GPU."""
     graphs: GraphCache | None = None
     preset: SamplingPreset = OFFICIAL_T2V
     reference_preset: SamplingPreset = OFFICIAL_I2V
@@ -71,19 +71,19 @@ class Model:
 
 @dataclass(slots=True, kw_only=True)
 class Measured:
-    """Seconds, bytes and operations of the stages of a job."""
+    """Seconds, bytes and FLOPs of the stages of a job."""
 
     seconds: dict[str, float]
     peak_bytes: int
-    """Given to tensors."""
+    """Peak memory allocated for tensors."""
     reserved_bytes: int
-    """Taken from the card."""
+    """Peak memory reserved on the GPU."""
     operations: dict[str, float]
     forwards: int
 
     @property
     def total(self) -> float:
-        """Seconds of all stages."""
+        """Total seconds of all stages."""
         return sum(self.seconds.values())
 
 
@@ -93,8 +93,8 @@ def measure(
     """Run a job once.
 
     Args:
-        model: How.
-        case: What.
+        model: The networks, and how to run them.
+        case: The job.
         check: Called before every evaluation and chunk; raises to stop.
         decodes: Whether the latents are decoded.
 
@@ -144,7 +144,7 @@ def measure(
 
 
 def _bring(model: Model, name: str, device: torch.device) -> None:
-    """Bring a network onto the card, and the others off it, where they take turns."""
+    """Move a network to the device, and the others off it if only one may be there."""
     if not model.turns:
         return
     networks = {"text": model.text, "transformer": model.transformer, "vae": model.vae}
@@ -156,7 +156,7 @@ def _bring(model: Model, name: str, device: torch.device) -> None:
 def operations(
     model: Model, case: Case, forwards: int, *, decodes: bool = True
 ) -> dict[str, float]:
-    """Return the operations of each stage of a job."""
+    """Return the FLOPs of each stage of a job."""
     _, _, frames, height, width = _latents(model, case)
     latent = LatentShape(frames=frames, height=height, width=width)
     text, config = model.text.config, model.transformer.config
@@ -196,7 +196,7 @@ def _sample(
         preset = model.reference_preset
     network = model.transformer
     if model.prepare_each_time:
-        network = slow.PreparedEachTime(model.transformer)  # type: ignore[assignment]  # plays its part
+        network = slow.PreparedEachTime(model.transformer)  # type: ignore[assignment]  # same interface
     conditions = branch_conditions(
         network, shape, [tokens], fps=24, size=case.size, references=references
     )
@@ -216,7 +216,7 @@ def _sample(
 
 
 class Clock:
-    """Takes the time of stages, waiting for the device at both ends."""
+    """Timer of stages, which synchronises with the device at both ends."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
@@ -224,7 +224,7 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Take the time of a block."""
+        """Context manager that measures a stage."""
         self._settle()
         begun = time.perf_counter()
         yield
@@ -237,12 +237,12 @@ class Clock:
 
 
 def build_nano() -> Model:
-    """Load the model that ships, for the CPU.
+    """Load the bundled nano model, for the CPU.
 
     Raises:
-        ImportError: What reads prompts is not installed.
+        ImportError: transformers is not installed.
     """
-    from inference.opensora.pipeline import OpenSoraPipeline  # noqa: PLC0415 - reads prompts too
+    from inference.opensora.pipeline import OpenSoraPipeline  # noqa: PLC0415 - needs transformers
 
     folder = resources.files("inference").joinpath("weights", "nano")
     pipeline = OpenSoraPipeline.load_nano(Path(str(folder)))
@@ -257,7 +257,7 @@ def build_nano() -> Model:
 
 
 def build(device: torch.device, dtype: torch.dtype, *, small: bool, steps: int) -> Model:
-    """Build the networks on the device, with weights like those after initialisation."""
+    """Build the networks on the device, with random weights as after initialisation."""
     torch.manual_seed(1)
     network, coder, text = (
         TransformerConfig(),
@@ -314,7 +314,7 @@ def usual_slices(vae: VideoVae) -> None:
 
 
 def _choose_kernels(device: torch.device, config: TransformerConfig) -> None:
-    """Use Triton kernels as the engine does; without its log they are used unchecked."""
+    """Use Triton kernels as the engine does; without structlog, without comparing them first."""
     if find_spec("structlog") is not None:
         from inference.opensora.networks.backends import choose_kernels  # noqa: PLC0415 - logs
 
@@ -324,7 +324,7 @@ def _choose_kernels(device: torch.device, config: TransformerConfig) -> None:
 
 
 def uses_triton(model: Model) -> bool:
-    """Return whether the fused work runs as Triton kernels."""
+    """Return whether fused operations run as Triton kernels."""
     with torch.no_grad():
         return switch.kernels(model.transformer.null_caption) is not None
 
@@ -334,7 +334,7 @@ def on_gpu(model: Model) -> bool:
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOP/s of a large matrix product, the best of a few."""
+    """Return the FLOP/s of a large matrix product, the best of several runs."""
     side = 8192 if device.type == "cuda" else 1024
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")

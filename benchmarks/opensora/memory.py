@@ -1,4 +1,4 @@
-"""What Open-Sora v1.3 would take of a GPU, by a dry run without one (`tests/opensora/dry_run`).
+"""Memory and time of Open-Sora v1.3 on GPUs, by a dry run without one (`tests/opensora/dry_run`).
 
     python -m benchmarks.opensora.memory             peak memory beside the plan, by card and mode
     python -m benchmarks.opensora.memory --derive    coefficients for `inference/engines/memory.py`
@@ -6,8 +6,9 @@
                                                      what one H100 needs for it at best
     --plain                                          as on a card where Triton does not work
 
-Real are devices, types, shapes and the order of things; unknown are kernels' scratch space and gaps
-between tensors. CUDA graphs are planned for and not recorded. Each case takes about ten seconds.
+Devices, types, shapes and the order of operations are those of a real run; workspaces of kernels
+and fragmentation are unknown. CUDA graphs are planned for but not recorded. Each case takes about
+ten seconds.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from inference.engines.memory import Saving
 from tests.opensora.dry_run.engine import FULL, Case, DryEngine, Report, case
 
 CARDS = (85, 48, 24)
-"""Gigabytes, as cards are sold; what a program gets of one differs by a little."""
+"""Memory of GPUs in GB, as advertised; programs get slightly less or more."""
 
 STEPS = 1
-"""Of a case whose memory is asked for: the second takes no more than the first."""
+"""Steps of a case for its memory; further steps take no more."""
 
 CHUNKS = 2
-"""Of frames that are decoded of such a case: those after take as much as the second."""
+"""Chunks decoded of a case for its memory; further chunks take as much as the second."""
 
 FORWARDS = 50
-"""Of thirty steps: from the tenth on, every other one goes without guidance."""
+"""Evaluations in thirty steps: from the tenth, every other step has no guidance."""
 
 PROMPT = "a red fox running through snow in the morning light, seen from the side"
 
 KINDS = ("matrices", "attention", "convolutions", "memory", "copies")
-"""Of work."""
+"""Kinds of work."""
 
 STAGES = ("text", "sample", "decode")
-"""As the engine names them."""
+"""Stages, with the engine's names."""
 
 MODES: dict[str, dict[str, object]] = {
     "text": {},
@@ -56,7 +57,7 @@ Row = Sequence[str]
 
 
 def main() -> None:
-    """Read the arguments, run dry, print a table for RESULTS.md row by row."""
+    """Run the dry run from the command line, and print a table for RESULTS.md row by row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--derive", action="store_true", help="the planner's coefficients")
     parser.add_argument("--roofline", action="store_true", help="seconds by kind of work")
@@ -77,7 +78,7 @@ def main() -> None:
 
 
 def peaks(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
-    """Run every mode on every card; yield peak and plan in GB."""
+    """Run every mode on every GPU; yields peak and planned memory in GB."""
     yield ("peak / plan, GB", *(f"{card} GB" for card in CARDS))
     for name, wanted in _cases(modes):
         found: dict[Saving | None, str] = {None: "does not fit"}
@@ -98,7 +99,7 @@ def _cell(report: Report) -> str:
 
 
 def coefficients(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
-    """Run every mode with every saving; yield the coefficients that its peaks would need."""
+    """Run every mode with every saving; yields the coefficients that predict its peaks exactly."""
     fused = "_FUSED" if dry.footprint.fused else ""
     names = ("_ENCODING", f"_EVALUATION{fused}", f"_DECODING{fused}", f"_DECODING_SLICED{fused}")
     yield ("", *names)
@@ -119,7 +120,7 @@ def coefficients(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
 
 
 def _needed(name: str, stage: str, dry: DryEngine, wanted: Case, report: Report) -> float:
-    """Return the value of a coefficient with which a stage is predicted exactly."""
+    """Return the value of a coefficient that predicts a stage exactly."""
 
     def predicted(value: float) -> int:
         with mock.patch.object(memory, name, value):

@@ -1,4 +1,4 @@
-"""Single operations of the Open-Sora networks: attention by width, large convolutions, FP8."""
+"""Microbenchmarks of Open-Sora's operations: attention by width, large convolutions, FP8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend
 from inference.opensora.networks import convolution, fp8
 
 WIDTHS = (72, 80, 96, 128)
-"""Of an attention head: the model's, and what it could be padded to."""
+"""Widths of an attention head: the model's, and widths that it could be padded to."""
 
 _REPEATS = 5
 
@@ -23,7 +23,7 @@ Part = tuple[str, Callable[[], dict[str, Any]]]
 
 
 def parts(device: torch.device, dtype: torch.dtype) -> Iterator[Part]:
-    """Yield the name of each measurement and how to make it."""
+    """Yield the name and function of each measurement."""
     for width in WIDTHS:
         yield f"attention of width {width}", lambda width=width: attention(device, dtype, width)
     yield "convolution beyond 2^31 elements", lambda: large_convolution(device, dtype)
@@ -32,7 +32,7 @@ def parts(device: torch.device, dtype: torch.dtype) -> Iterator[Part]:
 
 
 def attention(device: torch.device, dtype: torch.dtype, width: int) -> dict[str, Any]:
-    """Time attention within the frames of a clip, its heads padded to a width with zeros."""
+    """Time attention within the frames of a clip, with heads zero-padded to a width."""
     large = device.type == "cuda"
     frames, tokens = (50, 3600) if large else (2, 128)
     query, key, value = torch.randn(3, frames, 16, tokens, WIDTHS[0], device=device, dtype=dtype)
@@ -47,13 +47,13 @@ def attention(device: torch.device, dtype: torch.dtype, width: int) -> dict[str,
 
 
 def backend(query: Tensor) -> str:
-    """Return which kernel torch takes for self-attention."""
-    chosen = torch._fused_sdp_choice(query, query, query)  # noqa: SLF001 - torch tells it nowhere else
+    """Return the name of the kernel that torch chooses for self-attention."""
+    chosen = torch._fused_sdp_choice(query, query, query)  # noqa: SLF001 - no public function
     return next(name for name, one in SDPBackend.__members__.items() if int(one) == chosen)
 
 
 def large_convolution(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """Compare a convolution of a 720p chunk with one in fp32, at its last frames."""
+    """Compare a convolution of a 720p chunk with fp32, at its last frames."""
     large = device.type == "cuda"
     channels, frames, height, width = (128, 20, 720, 1280) if large else (8, 6, 16, 24)
     conv = nn.Conv3d(channels, channels, 3, padding=(0, 1, 1), device=device, dtype=dtype)
@@ -89,7 +89,7 @@ def product(device: torch.device) -> dict[str, Any]:
 
 @torch.inference_mode()
 def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Return the median time of a few runs after one that does not count."""
+    """Return the median seconds of several runs after a warm-up."""
     took = []
     for _ in range(_REPEATS + 1):
         settle(device)
@@ -101,6 +101,6 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def settle(device: torch.device) -> None:
-    """Wait for the device."""
+    """Synchronise with the device."""
     if device.type == "cuda":
         torch.cuda.synchronize()

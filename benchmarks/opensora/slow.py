@@ -1,6 +1,6 @@
-"""The slow ways of doing the same, to measure what each short cut of the engine is worth.
+"""Unoptimised implementations, to measure the gain of each optimisation of the engine.
 
-Every one gives the result of the short cut but for rounding: `tests/opensora/test_short_cuts.py`.
+Results are the same but for rounding: `tests/opensora/test_short_cuts.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from inference.opensora.sampler import Sampler
 
 
 class EveryBranch(Sampler):
-    """Evaluates the branches whose guidance is 1 at a step, too."""
+    """Sampler that also evaluates branches with guidance 1 at a step."""
 
     def _evaluate(self, z: Tensor, level: float, branches: int) -> tuple[Tensor, ...]:
         every = 2 if self._references is None else 3
@@ -28,7 +28,7 @@ class EveryBranch(Sampler):
 
 
 class PreparedEachTime:
-    """A transformer that embeds captions, references and positions anew for every evaluation."""
+    """Transformer that embeds captions, references and positions again in every evaluation."""
 
     def __init__(self, model: STDiT3) -> None:
         self._model = model
@@ -38,7 +38,7 @@ class PreparedEachTime:
         return getattr(self._model, name)
 
     def prepare(self, shape: Sequence[int], captions: Sequence[Tensor], **how: Any) -> Conditions:
-        """See `STDiT3.prepare`; remembers what it was asked."""
+        """See `STDiT3.prepare`; keeps its arguments for `denoise`."""
         self._asked = (shape, captions, how)
         return self._model.prepare(shape, captions, **how)
 
@@ -55,13 +55,13 @@ class PreparedEachTime:
 def attend_padded_windows(
     query: Tensor, key: Tensor, value: Tensor, regions: Regions
 ) -> list[Tensor]:
-    """Attend within windows as the original does: all of one size, padding masked.
+    """Compute window attention as the original does: windows of one size, with masked padding.
 
     Args:
-        query: In the order of regions, [tokens, heads, head_channels], as `key` and `value`.
-        key: What is looked for.
-        value: What is found.
-        regions: The windows as `attention.attend` takes them.
+        query: Queries in the order of regions, [tokens, heads, head_channels].
+        key: Keys, shaped like the queries.
+        value: Values, shaped like the queries.
+        regions: Windows, as for `attention.attend`.
     """
     heads, channels = query.shape[1:]
     frames = regions[0].box[0]
@@ -87,7 +87,7 @@ def attend_padded_windows(
 
     real = torch.ones(1, 1, height, width, 1, 1, device=query.device)
     kept = windowed(real.expand(batch, frames, -1, -1, 1, 1))[..., 0] > 0
-    # A window never is all padding, so every query finds something.
+    # No window is all padding, so every row of the mask has a key.
     found = functional.scaled_dot_product_attention(
         windowed(query), windowed(key), windowed(value), attn_mask=kept[:, :, None]
     )
@@ -99,13 +99,13 @@ def attend_padded_windows(
 
 
 def use_padded_windows(model: STDiT3, *, on: bool) -> None:
-    """Let a transformer attend to padded windows, or to real ones again."""
+    """Switch padded windows on or off for a transformer."""
     for block in model.temporal_blocks:
         block.attn.attend = attend_padded_windows if on else attend
 
 
 def use_contiguous_weights(vae: nn.Module) -> None:
-    """Lay convolution weights out as they come from a file, not as their kernels like them."""
+    """Make convolution weights contiguous, as in files, in place of channels-last."""
     for module in vae.modules():
         if isinstance(module, nn.Conv3d):
             module.weight.data = module.weight.data.contiguous(
