@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 
@@ -26,19 +27,19 @@ pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.slow]
 SECONDS = 180.0
 FILM = "--model film --res 360p --frames 5 --steps 2 --seed 7"
 LOUD = "--model loud --res 360p --frames 17 --steps 2 --cfg 1 --seed 7"
-WORDS = ("pangolin", "quokka", "axolotl", "narwhal")
+LARGE = "--frames 17 --res 480p --model"
+WORDS = ("pangolin", "quokka", "axolotl", "narwhal", "red panda", "wombat", "wallaby")
 """Of prompts; none of them may stand in a log."""
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Entries of the config for tiny models, by name."""
+    """Entries of the config for tiny models, by name: three of somebody's, two that we know."""
     place = tmp_path_factory.mktemp("models")
     kinds = {"film": "wan-5b", "loud": "ltx2", "words": "mochi"}
-    return {
-        name: {"engine": "diffusers", "path": str(tiny_models.saved(kind, place / name))}
-        for name, kind in kinds.items()
-    }
+    paths = {name: str(tiny_models.saved(kind, place / name)) for name, kind in kinds.items()}
+    own = {name: {"engine": "diffusers", "path": path} for name, path in paths.items()}
+    return {**own, "wan": {"path": paths["film"]}, "ltx": {"path": paths["loud"]}}
 
 
 @contextlib.asynccontextmanager
@@ -124,6 +125,18 @@ async def test_two_models_in_two_chats(  # noqa: PLR0917 - fixtures
         assert silent.frames.shape == loud.frames.shape
         animated = await on_discord(f"a pangolin {FILM}", image=picture(tmp_path))
         assert apart(animated, film) > 0.5
+
+        # Asked for at once in both chats, as the families make them themselves.
+        clips = await asyncio.gather(
+            on_discord(f"a red panda {LARGE} wan"),
+            on_slack(f"a wombat {LARGE} wan", "wombat"),
+            on_discord(f"a red panda {LARGE} ltx"),
+            on_slack(f"a wallaby {LARGE} ltx", "wallaby"),
+        )
+        assert [(clip.frames.shape, clip.fps, clip.rate) for clip in clips] == [
+            *[((17, 480, 832, 3), 24, None)] * 2,
+            *[((17, 448, 768, 3), 24, 48_000)] * 2,
+        ]
 
         # Cancelled in the middle of sampling: the next clip is the same as without.
         long = FILM.replace("--steps 2", "--steps 100").replace("--frames 5", "--frames 121")
