@@ -73,7 +73,7 @@ def decoding(
         if not latents.isfinite().all():
             raise not_finite("latents")
         before()
-        with _as_they_come(vae, on_frames) if streams else _nothing() as came:
+        with _streamed_frames(vae, on_frames) if streams else _no_streamed_frames() as came:
             result = decode(latents, *args, **options)
         video = result[0] if isinstance(result, tuple) else result.sample
         if not came:
@@ -104,7 +104,7 @@ def _kept(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _as_they_come(vae: Any, on_frames: OnFrames) -> Iterator[list[int]]:
+def _streamed_frames(vae: Any, on_frames: OnFrames) -> Iterator[list[int]]:
     """Pass on each output of a Wan VAE's decoder; yields a list with their numbers of frames."""
     unpatchify: Callable[[Tensor, int], Tensor] = autoencoder_kl_wan.unpatchify
     came: list[int] = []
@@ -124,5 +124,5 @@ def _as_they_come(vae: Any, on_frames: OnFrames) -> Iterator[list[int]]:
 
 
 @contextmanager
-def _nothing() -> Iterator[list[int]]:
+def _no_streamed_frames() -> Iterator[list[int]]:
     yield []

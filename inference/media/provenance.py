@@ -83,14 +83,14 @@ def read_source_type(path: Path) -> str | None:
     Raises:
         UserError: `file.*`: it is missing, unreadable, or not a clip or picture.
     """
-    with _explained(path):
+    with _errors_for_users(path):
         packet = _mp4_xmp(path) if _head(path)[4:8] == b"ftyp" else _picture_xmp(path)
     found = _SOURCE_TYPE.search(packet)
     return None if found is None else found[1].decode()
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _errors_for_users(path: Path) -> Iterator[None]:
     """Context manager that converts errors of an untrusted file to a `UserError`."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
@@ -154,7 +154,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         UserError: `file.*`: it is missing, unreadable, not a clip or picture, or has no recipe.
     """
-    with _explained(path):
+    with _errors_for_users(path):
         comment = _read_comment(path)
     try:
         recipe = json.loads(comment)

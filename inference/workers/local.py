@@ -17,7 +17,7 @@ from inference.domain.errors import Cancelled, EngineError, RushesError, UserErr
 from inference.engines.registry import Models
 from inference.workers.devices import AUTO, KnownGpu
 from inference.workers.executor import verify_manifest
-from inference.workers.pending import ActiveWorker, PendingRender, tell
+from inference.workers.pending import ActiveWorker, PendingRender, fail_jobs
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -173,7 +173,7 @@ class LocalSlot:
         finally:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
-            tell(self._dismiss(), WorkerLost("worker.closed"))
+            fail_jobs(self._dismiss(), WorkerLost("worker.closed"))
             self._started.set()
 
     async def render(self, task: RenderTask, on_progress: ProgressCallback) -> Manifest:
@@ -284,7 +284,7 @@ class LocalSlot:
                 self.away = True
                 self._report("worker.start", loss)
             # Only now has the process ended and released its files and the device.
-            tell(victims, WorkerLost("worker.closed") if self._closing else loss)
+            fail_jobs(victims, WorkerLost("worker.closed") if self._closing else loss)
             if not self._closing:
                 _log.warning(
                     "worker.lost",

@@ -43,7 +43,7 @@ class ActiveWorker:
         return jobs
 
 
-def tell(jobs: list[PendingRender], loss: WorkerLost) -> None:
+def fail_jobs(jobs: list[PendingRender], loss: WorkerLost) -> None:
     """Fail jobs with the loss of their worker, which their callers raise."""
     for job in jobs:
         job.inbox.put_nowait(loss)

@@ -113,9 +113,9 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
 
 
 def _check_vocabularies(folder: Folder, parts: Mapping[str, Any]) -> None:
-    """Check that each tokenizer knows about as many words as its text encoder.
+    """Check that the vocabulary of each tokenizer has the size of its text encoder's embedding.
 
-    One of another model loads as well, and prompts turn into words that nobody wrote.
+    Another model's tokenizer loads without an error, and gives token ids of other words.
 
     Raises:
         FolderError: `folder.wrong_part`.

@@ -50,11 +50,11 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
         check_fit(spec, capabilities, entry, device)
 
     def check_files() -> None:
-        with _said():
+        with _folder_errors_for_users():
             check_presence(entry)
 
     def verify_files() -> Path | None:
-        with _said():
+        with _folder_errors_for_users():
             return verify_path(entry)
 
     return ModelEntry(
@@ -93,12 +93,12 @@ def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> Model
         UserError: `model.no_preset`, `model.unknown_preset`, `folder.*`.
     """
     assert isinstance(table, DiffusersTable)  # noqa: S101 - the registry made it by `options`
-    with _said():
+    with _folder_errors_for_users():
         return _registered(entry_of(base.capabilities.name, table, preset), preset)
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def _folder_errors_for_users() -> Iterator[None]:
     """Convert a `FolderError` to a `UserError` with the same code.
 
     Raises:

@@ -250,9 +250,9 @@ def _request(spec: Spec, size: PixelSize) -> ClipRequest:
         steps=spec.steps,
         guidance=spec.cfg,
         fps=int(spec.options["fps"]),
-        motion=_said(spec, "motion", Motion.OFF),
-        aesthetic=_said(spec, "aesthetic", Aesthetic.OFF),
-        camera=_said(spec, "camera", Camera.NONE),
+        motion=_caption_word(spec, "motion", Motion.OFF),
+        aesthetic=_caption_word(spec, "aesthetic", Aesthetic.OFF),
+        camera=_caption_word(spec, "camera", Camera.NONE),
         negative=spec.negative,
         loops=spec.loops,
         speed=speed(spec),
@@ -264,7 +264,7 @@ def speed(spec: Spec) -> Speed:
     return Speed(str(spec.options.get("speed", Speed.EXACT)))
 
 
-def _said(spec: Spec, name: str, nothing: str) -> str | None:
+def _caption_word(spec: Spec, name: str, nothing: str) -> str | None:
     """Return the caption's words for an option, or None if the caption leaves it out."""
     value = str(spec.options[name])
     return None if value == nothing else value
