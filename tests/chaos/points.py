@@ -64,8 +64,13 @@ async def tell(living: World) -> set[str]:
     seen.trouble(r"POST /nonce/messages/.*/thread", status=403, times=2)
     seen.trouble(r"POST /upload/files/.*/complete", status=503)
     long = seen.say("nonce", "/generate a long storm --frames 49 --res 360p --steps 200")
+    await seen.until(lambda: _shown(living, long) == "running", END_SECONDS)
+    # While the storm keeps the GPU: nothing may be made before it is cancelled.
     waiting = seen.say("upload", f"/generate never mind {CLIP}", guild="g2", user="bob")
-    await seen.until(lambda: _shown(living, long) == "running" and waiting.answer, END_SECONDS)
+    await seen.until(lambda: waiting.answer, END_SECONDS)
+    cancelled = seen.say("upload", f"/rushes cancel {waiting.job}", guild="g2", user="bob")
+    await seen.until(lambda: cancelled.answer, END_SECONDS)
+    seen.say("nonce", f"/rushes cancel {long.job}")
     others = [
         seen.say("upload", f"/generate a cat {CLIP}", guild="g2", user="bob"),
         seen.say("nonce", f"/generate a fox {CLIP}"),
@@ -74,8 +79,6 @@ async def tell(living: World) -> set[str]:
         seen.say("nonce", f"/animate nothing {CLIP}", image="nothing.png"),
     ]
     seen.say("nonce", f"/generate two stills {STILL} --count 2")
-    seen.say("upload", f"/rushes cancel {waiting.job}", guild="g2", user="bob")
-    seen.say("nonce", f"/rushes cancel {long.job}")
     unlucky = others[0]
     await seen.until(lambda: _shown(living, unlucky) in {"running", "done"}, END_SECONDS)
     if worker := living.worker():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.discord.inbound import answers
 from bot.slack.inbound import mentions, modals, slash_commands
 from tests.fakes import ports
 from tests.fakes.slack import LoopbackSlack
@@ -42,6 +43,12 @@ def patient(monkeypatch):
     """Let a busy machine answer before it acknowledges, as an idle one does."""
     for module in (slash_commands, mentions, modals):
         monkeypatch.setattr(module, "ACK_SECONDS", 2.5)
+
+
+@pytest.fixture(autouse=True)
+def _prompt_on_discord(monkeypatch):
+    """The same there: "thinking…" is what tests of it want, and none else."""
+    monkeypatch.setattr(answers, "PROMPT_SECONDS", 60.0)
 
 
 @pytest.fixture
