@@ -180,7 +180,8 @@ def _limits(
     if option.kind is Kind.MODEL:
         default = at_hand.name
     elif taken is not None and default is not None:
-        default = taken.spec.value(option.name)
+        value = taken.spec.value(option.name)
+        default = taken.idle.get(option.name, default) if value is None else value
     if default is not None and option.kind is not Kind.FLAG:
         shown = tidy(default) if isinstance(default, float) else default
         limits.append(text("help.default", locale, value=shown))

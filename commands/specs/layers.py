@@ -102,6 +102,8 @@ class Choice:
         values = {name: accept(by_name[name], value) for name, value in own.items()}
         values |= {option.name: option.default for option in model.options}
         self._layers = (Layer(name=FROM_MODEL, values=values), *layers)
+        self.idle: dict[str, Value] = {}
+        """Options of effects that are off -> the value that they would have."""
         self.origins: dict[str, str] = {
             MODEL.name: next(
                 layer.name
@@ -246,6 +248,7 @@ class Choice:
                     "effect.off", {name: None}, option=label(option), switch=label(switch)
                 )
             self.origins.pop(name, None)
+        self.idle |= values
         return None
 
     def pick_frames(self, *, has_image: bool) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from commands.installation import Installation
@@ -53,6 +53,8 @@ class Resolved:
     """Of the chosen model."""
     count: int = 1
     """How many jobs it is, each with the next seed."""
+    idle: Mapping[str, Value] = field(default_factory=dict)
+    """Options of effects that are off -> the value that they would have."""
 
 
 def draw_seed() -> int:
@@ -137,7 +139,9 @@ def resolve(
     )
     count = int(choice.pick(COUNT) or 1)
     choice.origins.pop(COUNT.name, None)  # of the request, not of each job
-    return Resolved(spec=spec, origins=choice.origins, capabilities=model, count=count)
+    return Resolved(
+        spec=spec, origins=choice.origins, capabilities=model, count=count, idle=choice.idle
+    )
 
 
 def enlarged(spec: Spec, capabilities: Capabilities) -> Spec | None:
