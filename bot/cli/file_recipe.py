@@ -54,7 +54,7 @@ def lines(path: Path, locale: str) -> Iterator[str]:
             "info.line",
             locale,
             name=clean(effect_name(use, locale)),
-            value=isolate_foreign(f"{use.package} {use.version}"),
+            value=isolate_foreign(use.release),
             origin=text("origin.plugin", locale),
         )
         yield f"  {made_by}"

@@ -164,11 +164,12 @@ def recipe(job: Job, locale: str, options: OptionSet) -> Iterator[str]:
             value=written(option, value, locale),
             origin=text(f"origin.{origin}", locale),
         )
+    rendered_by = {} if job.manifest is None else job.manifest.effects
     for use in job.spec.effects:
         yield text(
             "info.line",
             locale,
             name=effect_name(use, locale),
-            value=f"{use.package} {use.version}",
+            value=rendered_by.get(use.name, use.release),
             origin=text("origin.plugin", locale),
         )

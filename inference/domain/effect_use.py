@@ -31,6 +31,11 @@ class EffectUse:
     """How strongly, 0 to 1, the model follows its pictures; None: the effect changes the frames."""
 
     @property
+    def release(self) -> str:
+        """The package and its version, as people read it."""
+        return f"{self.package} {self.version}"
+
+    @property
     def changes_frames(self) -> bool:
         """Whether the effect is applied to the frames; if not, the model gets its pictures."""
         return self.reference_weight is None

@@ -65,6 +65,8 @@ class Manifest:
     """Evaluations of the network, each branch of the guidance counted."""
     peak_bytes: int | None = None
     """Most memory in use at once: of the GPU, else of the worker process."""
+    effects: dict[str, str] = field(default_factory=dict)
+    """Effects that changed the frames -> their package and its release."""
     latents_sha256: str | None = None
     """Of `LATENTS_NAME` in the same directory; None where nothing was kept."""
 

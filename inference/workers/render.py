@@ -222,6 +222,7 @@ def render_task(
         },
         forwards=monitor.meter.forwards,
         peak_bytes=peak_bytes(),
+        effects={use.name: use.release for use in chain.uses},
         latents_sha256=_keep(kept[0], task.directory) if kept else None,
     )
     return fault.at_report(manifest, task.directory)

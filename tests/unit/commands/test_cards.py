@@ -13,6 +13,7 @@ from commands.specs.resolve import resolve
 from commands.text import cards, replies
 from commands.text.card import Bar, Card, CardKind, Instant, Person
 from commands.text.cards import Standing
+from inference.domain.effect_use import EffectUse
 from inference.domain.errors import UserError
 from inference.domain.job import Failure, Job, JobState, Requester
 from inference.domain.render import Manifest, Progress, Stage
@@ -362,6 +363,25 @@ def test_a_final_failure_pings_once(job):
     card = cards.failure(failed, "en")
     assert shown(card)[0].startswith("@ada  The disk of this machine is full.")
     assert card.ping
+
+
+def test_info_names_the_release_that_rendered_an_effect(job):
+    style = EffectUse(
+        name="style", package="rushes-style", version="1.0", seconds_per_megapixel_frame=0.1
+    )
+    waiting = replace(job, spec=replace(job.spec, effects=(style,)))
+    assert "style: rushes-style 1.0 (plugin)" in shown(cards.info(waiting, "en", options=OPTIONS))
+    made = Manifest(
+        name="clip.mp4",
+        size=1,
+        sha256="",
+        width=1280,
+        height=720,
+        frames=193,
+        effects={"style": "rushes-style 1.1"},
+    )
+    done = replace(waiting, state=JobState.DONE, manifest=made)
+    assert "style: rushes-style 1.1 (plugin)" in shown(cards.info(done, "en", options=OPTIONS))
 
 
 def test_info_shows_every_value_and_whence_it_came(job):
