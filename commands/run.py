@@ -17,6 +17,7 @@ from commands.offers import error_card, refused
 from commands.policy.permissions import check_press
 from commands.refusal import Refusal
 from commands.results import Accepted, Result, Revised
+from commands.schema import Kind
 from commands.text import batch_cards, cards, replies
 from commands.text.card import Card
 from commands.text.messages import text
@@ -26,6 +27,9 @@ from inference.domain.job import Job
 from inference.text import clean
 
 Other = TypeVar("Other", Card, Form, None)
+
+_GENERATE, _PROMPT = "/generate", "a red ball bouncing in the snow"
+"""As in the examples of the catalog."""
 
 _log = structlog.get_logger(__name__)
 
@@ -118,7 +122,12 @@ async def _rewrite(line: str, job_id: str, call: Call) -> Result | None:
         return await _invoke(command, replace(call, text=rest))
     _check_tenant(call)
     job = await call.job(job_id)
-    return await message_edit.rewrite(replace(call, text=rest), command, job)
+    try:
+        return await message_edit.rewrite(replace(call, text=rest), command, job)
+    except UserError as error:
+        if (told := _with_command(error, command, call)) is None:
+            raise
+        raise told from error
 
 
 def _check_allowed(command: Command, call: Call) -> None:
@@ -135,12 +144,28 @@ async def _invoke(command: Command, call: Call) -> Result:
     except Refusal as refusal:
         return await refused(call, command.typed, refusal)
     except UserError as error:
-        if error.code != "command.incomplete":
+        if (told := _with_command(error, command, call)) is None:
             raise
-        raise UserError(error.code, **{**error.params, "command": command.typed}) from error
+        raise told from error
     if command.visibility is Visibility.CALLER and isinstance(result, Card):
         return replace(result, private=True, ping=False)
     return result
+
+
+def _with_command(error: UserError, command: Command, call: Call) -> UserError | None:
+    """Return an error that shows how its command is used, or None where it does so already."""
+    if error.code == "command.incomplete":
+        return UserError(error.code, **{**error.params, "command": command.typed})
+    if error.code == "prompt.empty" and command.typed != _GENERATE:
+        return UserError("prompt.no_words", example=_example(command, call))
+    return None
+
+
+def _example(command: Command, call: Call) -> str:
+    """Return a command with a prompt, and with the images that it needs where they are typed."""
+    needed = [each for each in command.options if each.required and each.kind is Kind.IMAGE]
+    images = [f"--{each.flag} image.png" for each in needed if call.channel.local_files]
+    return " ".join((command.typed, _PROMPT, *images))
 
 
 def _check_tenant(call: Call) -> None:

@@ -275,7 +275,7 @@ async def test_a_queued_job_keeps_its_values_when_its_effect_is_upgraded_before_
     async with slot_of(gather()) as slot:
         kept = task(tmp_path, effects=(use(red=120),))
         kept.recipe["effects"] = [asdict(use(red=120))]
-        await slot.render(kept, lambda _: None)
+        manifest = await slot.render(kept, lambda _: None)
         for number, (use_now, option, value) in enumerate(
             [
                 (use(red=200), "--paint", 200),
@@ -300,6 +300,7 @@ async def test_a_queued_job_keeps_its_values_when_its_effect_is_upgraded_before_
     [named] = read_recipe(kept.directory / "clip.mp4")["effects"]
     assert named["version"] == "2.0"
     assert named["values"] == {"paint": 120, "paint-trouble": "none", "paint-speed": 3}
+    assert manifest.effects == {"paint": "rushes_paint 2.0"}
 
 
 def test_an_effect_is_chosen_by_its_option_and_counted(painted, config_of):
@@ -318,6 +319,55 @@ def test_an_effect_is_chosen_by_its_option_and_counted(painted, config_of):
     added = CostModel().seconds(spec, model) - CostModel().seconds(resolved().spec, model)
     size = model.sizes[spec.resolution, spec.aspect]
     assert added == pytest.approx(0.5 * size.width * size.height / 1e6 * spec.total_frames)
+
+
+def commands(*named):
+    return f"""
+    from dataclasses import replace
+    from commands.context import Command
+    from commands.handlers import generate
+    from commands.options import PROMPT
+
+    def commands(options):
+        needed = [replace(options.by_name[name], required=True) for name in {named}]
+        yield Command(
+            name="tint", handler=generate.requiring(*{named}), options=(PROMPT, *needed),
+            renders=True, texts={{"en": "Tints a clip."}},
+        )
+"""
+
+
+@pytest.mark.parametrize(
+    ("needed", "folder", "example"),
+    [
+        ((), "/", "/tint a red ball bouncing in the snow"),
+        (("copy",), "/", "/tint a red ball bouncing in the snow --copy image.png"),
+        (("copy",), None, "/tint a red ball bouncing in the snow"),
+    ],
+)
+async def test_a_command_without_words_shows_how_it_is_used_itself(
+    needed, folder, example, painted, config_of
+):
+    packages.make(
+        painted, "rushes_tint", commands(*needed), commands={"tint": "commands"}, version="1.0"
+    )
+    async with open_app(config_of()) as app:
+        call = call_of(app)
+        call = replace(call, channel=replace(call.channel, local_folder=folder))
+        said = plain(await execute("/tint", call))
+        assert said == f"Describe the clip, for example: {example}"
+
+
+async def test_help_says_what_the_options_of_effects_are_when_nothing_is_set(painted, config_of):
+    async with open_app(config_of()) as app:
+        call = call_of(app)
+        told = plain(await execute("/rushes help generate", call)).splitlines()
+        [trouble] = [line for line in told if "--paint-trouble" in line]
+        assert trouble.endswith("default none")
+        await execute("/rushes settings set default.paint-trouble keep", call)
+        told = plain(await execute("/rushes help generate", call)).splitlines()
+        [trouble] = [line for line in told if "--paint-trouble" in line]
+        assert trouble.endswith("default keep")
 
 
 def test_a_preset_or_default_may_hold_what_an_effect_takes_beside_its_switch(painted, config_of):

@@ -70,7 +70,7 @@ async def test_refine_shows_the_prompt_to_the_caller_and_how_to_render_it(assist
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("/refine", "Describe the clip"),
+        ("/refine", "Describe the clip, for example: /refine a red ball bouncing in the snow"),
         ("/refine a fox --sed 7", "Did you mean --seed?"),
         ("/refine a fox --image fox.png", "Attach the image to the command"),
         ("/random a fox", "“a fox” is not expected here"),
