@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from bot.http.body import read_fields
 from bot.http.refusals import error_json
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
+from bot.http.videos.creation import Creation, Turn
 from bot.http.videos.events import changes
 from bot.http.videos.requests import (
     CreateRequest,
@@ -26,11 +28,11 @@ from bot.http.videos.requests import (
     options,
 )
 from bot.http.videos.uploads import Uploads
-from bot.http.videos.video_json import status_of
+from bot.http.videos.video_json import QUEUED, status_of
 from bot.platform import Services
 from commands.context import Call
 from commands.options import COUNT
-from commands.results import Accepted
+from commands.results import Result
 from commands.run import perform
 from inference.domain.errors import RushesError, UserError
 from inference.domain.job import Job, JobState
@@ -53,33 +55,30 @@ class ImageRequest(PromptRequest):
 class Images:
     """Route of stills."""
 
-    def __init__(self, services: Services, guard: Guard, uploads: Uploads) -> None:
+    def __init__(
+        self, services: Services, guard: Guard, uploads: Uploads, creation: Creation
+    ) -> None:
         self._services = services
+        self._creation = creation
         self._guard = guard
         self._uploads = uploads
         self._content = Content(services)
+        self._closing = asyncio.Event()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route."""
         return [web.post("/v1/images/generations", self._generate)]
 
+    async def close(self, _: web.Application) -> None:
+        """Answer the requests that still wait: the server closes."""
+        self._closing.set()
+
     async def _generate(self, request: web.Request) -> web.Response:
-        asked = checked(ImageRequest, await read_fields(request))
-        video = CreateRequest(
-            prompt=asked.prompt,
-            model=asked.model,
-            size=None if asked.size == "auto" else asked.size,
-            rushes=asked.rushes,
-        )
+        fields = await read_fields(request)
+        asked = checked(ImageRequest, fields)
+        first = await self._creation.job(request, fields, self._make)
         call = self._guard.call(request)
-        installation = self._services.installation
-        files = effect_pictures(video.rushes, installation.options)
-        values = options(video, installation)
-        async with self._uploads.held(files) as pictures:
-            asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
-            made = await perform(call.commands["/image"], asks)
-        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
-        jobs = [await self._ended(call, job.id) for job in made.together or (made.job,)]
+        jobs = await self._ended(call, await call.jobs.together(first))
         done = [job for job in jobs if status_of(job) != "failed"]
         if not done:
             raise _error(jobs[0])
@@ -101,7 +100,53 @@ class Images:
             ]
         return web.json_response({"created": int(ended), "data": images, "rushes": own})
 
-    async def _ended(self, call: Call, job_id: str) -> Job:
+    async def _make(self, fields: dict[str, Any], call: Call, turn: Turn) -> Result:
+        asked = checked(ImageRequest, fields)
+        video = CreateRequest(
+            prompt=asked.prompt,
+            model=asked.model,
+            size=None if asked.size == "auto" else asked.size,
+            rushes=asked.rushes,
+        )
+        installation = self._services.installation
+        files = effect_pictures(video.rushes, installation.options)
+        values = options(video, installation)
+        async with self._uploads.held(files) as pictures, turn:
+            asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
+            return await perform(call.commands["/image"], asks)
+
+    async def _ended(self, call: Call, jobs: Sequence[Job]) -> list[Job]:
+        """Return jobs once all of them have ended.
+
+        Raises:
+            UserError: `http.stopping`: this process stops before that; the next one makes them.
+        """
+        ids = [job.id for job in jobs]
+        ended = asyncio.ensure_future(
+            asyncio.gather(*(self._until_ended(call, id_) for id_ in ids))
+        )
+        stops = (
+            asyncio.create_task(self._until_hopeless(call, ids)),
+            asyncio.create_task(self._closing.wait()),
+        )
+        try:
+            await asyncio.wait((ended, *stops), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                raise UserError("http.stopping", ids=ids)
+            return ended.result()
+        finally:
+            for task in (ended, *stops):
+                task.cancel()
+            await asyncio.gather(ended, *stops, return_exceptions=True)
+
+    async def _until_hopeless(self, call: Call, ids: Sequence[str]) -> None:
+        """Wait until one of these jobs will not begin in this process, because it stops."""
+        await self._services.jobs.stopping.wait()
+        jobs = [await actions.find(call, job_id) for job_id in ids]
+        if not any(job.state in QUEUED for job in jobs):  # those that run may still end
+            await asyncio.Event().wait()
+
+    async def _until_ended(self, call: Call, job_id: str) -> Job:
         """Return a job once it has ended."""
         found = changes(
             job_id,

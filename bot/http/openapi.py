@@ -216,7 +216,9 @@ def _paths() -> dict[str, Any]:
         "/v1/videos/{video}/events": {
             "get": _operation({"text/event-stream": {"schema": TEXT}}, parameters=video)
         },
-        "/v1/images/generations": {"post": _operation("Images", body="ImageRequest")},
+        "/v1/images/generations": {
+            "post": _operation("Images", parameters=key, body="ImageRequest")
+        },
         "/v1/moderations": {"post": _operation("Moderation", body="ModerationRequest")},
         "/v1/models": {"get": _operation("ModelList")},
         "/v1/models/{model}": {

@@ -22,7 +22,7 @@ RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 3600
 """Most that is said of a full queue."""
 
-_SHOWN = ("nearest", "suggestion", "legal", "known", "limit", "lowest", "highest")
+_SHOWN = ("nearest", "suggestion", "legal", "known", "limit", "lowest", "highest", "ids")
 """Values of an error that a program can go on with."""
 
 _STATUS: Mapping[str, int] = {
@@ -44,6 +44,7 @@ _STATUS: Mapping[str, int] = {
     "http.connections": 429,
     "http.busy": 429,
     "http.too_often": 429,
+    "http.stopping": 503,
     "queue.draining": 503,
     "queue.stopping": 503,
     "queue.job_too_long": 400,

@@ -18,6 +18,7 @@ from bot.http.metrics import Metrics
 from bot.http.models import Models
 from bot.http.moderations import Moderations
 from bot.http.probes import Probes
+from bot.http.videos.creation import Creation
 from bot.http.videos.routes import Videos
 from bot.http.videos.uploads import Uploads
 from bot.network.http_connection import Connection, connections
@@ -55,9 +56,12 @@ async def serve(
     metrics = Metrics()
     guard = Guard(section, services, metrics, clock)
     application = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY)
-    videos = Videos(services, guard, uploads, files_seconds=files_seconds)
+    creation = Creation(services, guard)
+    videos = Videos(services, guard, uploads, creation, files_seconds=files_seconds)
     application.add_routes(videos.routes())
-    application.add_routes(Images(services, guard, uploads).routes())
+    images = Images(services, guard, uploads, creation)
+    application.add_routes(images.routes())
+    application.on_shutdown.append(images.close)
     application.add_routes(Moderations(services, guard).routes())
     application.add_routes(Models(services, section).routes())
     application.add_routes(Probes(services, metrics).routes())

@@ -96,7 +96,8 @@ class JobService(JobReader):
         self._guard = guard
         self._limits = limits
         self._clock = clock
-        self._stopping = False
+        self.stopping = asyncio.Event()
+        """Set once the process stops: jobs in the queue are for the next one."""
         self.draining = False
 
     # -- asking ------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class JobService(JobReader):
                 jobs only the first `fits` would be taken.
             StoreError: The disk did not take it; nothing was accepted.
         """
-        if self._stopping:
+        if self.stopping.is_set():
             raise UserError("queue.stopping")
         if self.draining:
             raise UserError("queue.draining")
@@ -399,4 +400,4 @@ class JobService(JobReader):
 
     def stop_accepting(self) -> None:
         """Refuse all further orders, because the process is stopping."""
-        self._stopping = True
+        self.stopping.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 
@@ -9,7 +10,7 @@ import openai
 import pytest
 from PIL import Image
 
-from tests.scenario.http_client import http_config, serving
+from tests.scenario.http_client import SECONDS, http_config, serving
 
 pytestmark = pytest.mark.process
 
@@ -79,6 +80,64 @@ async def test_a_still_that_cannot_be_is_refused(client, options, code):
     with pytest.raises(openai.BadRequestError) as caught:
         await client.images.generate(**{"prompt": "a fox", **options})
     assert caught.value.body["code"] == code
+
+
+async def test_one_key_makes_stills_once(client, house):
+    keys = {"extra_headers": {"Idempotency-Key": "once"}}
+    asked = {"prompt": "a fox", "size": "640x360", "n": 2, "response_format": "url", **keys}
+    first, second = await asyncio.gather(*(client.images.generate(**asked) for _ in range(2)))
+    assert [image.url for image in first.data] == [image.url for image in second.data]
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        await client.images.generate(**{**asked, "n": 1})
+    assert caught.value.body["code"] == "http.key_reused"
+    async with house.session(client.api_key) as session, session.get("/v1/videos") as answer:
+        assert len((await answer.json())["data"]) == 2
+
+
+async def stills_to_come(session, ids):
+    """Return the answer to a request for stills, once its jobs are there."""
+    asked = {"prompt": "a hare", "size": "640x360", "n": 2}
+    request = asyncio.create_task(session.post("/v1/images/generations", json=asked))
+    async with asyncio.timeout(SECONDS):
+        while len(ids) < 2:
+            async with session.get("/v1/videos") as answer:
+                found = (await answer.json())["data"]
+            ids[:] = [video["id"] for video in found if video["prompt"] == "a hare"]
+    return request
+
+
+async def said_later(request, ids):
+    async with asyncio.timeout(SECONDS), await request as answer:
+        error = (await answer.json())["error"]
+    assert (answer.status, error["code"]) == (503, "http.stopping")
+    assert sorted(error["rushes"]["ids"]) == sorted(ids)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_stop_answers_who_waits_for_stills_in_the_queue(tmp_path):
+    config = http_config(tmp_path / "data", step_seconds=60.0)
+    async with serving(config) as house, house.session(house.token()) as session:
+        async with session.post("/v1/videos", json={"prompt": "a storm"}) as answer:
+            assert answer.status == 200
+        ids = []
+        request = await stills_to_come(session, ids)
+        house.app.core.jobs.stop_accepting()
+        await said_later(request, ids)
+        async with session.get(f"/v1/videos/{ids[0]}") as answer:
+            assert (await answer.json())["status"] == "queued"
+
+
+async def test_a_server_that_closes_answers_who_waits_for_stills(tmp_path):
+    config = http_config(tmp_path / "data", step_seconds=60.0)
+    ids = []
+    async with serving(config) as house:
+        stack = house.session(house.token())
+        session = await stack.__aenter__()
+        request = await stills_to_come(session, ids)
+    try:
+        await said_later(request, ids)
+    finally:
+        await stack.__aexit__(None, None, None)
 
 
 async def test_the_client_asks_the_safety_checks(client):

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
-from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from bot.http.access.guard import (
-    TOKEN,
-    Guard,
-)
-from bot.http.access.tokens import Token
-from bot.http.body import LARGE, read_fields
-from bot.http.videos import actions, idempotency
+from bot.http.access.guard import Guard
+from bot.http.body import read_fields
+from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
+from bot.http.videos.creation import Creation, Make, Turn
 from bot.http.videos.events import deletion, send_events
 from bot.http.videos.requests import (
     CreateRequest,
@@ -40,7 +33,7 @@ from commands.handlers import repeat
 from commands.options import IMAGE, PROMPT
 from commands.parsing.flags import render_options
 from commands.parsing.quotes import escape
-from commands.results import Accepted, Result
+from commands.results import Result
 from commands.run import perform
 from commands.schema import Value
 from inference.domain.errors import NotFound, UserError
@@ -52,34 +45,25 @@ PAGE = 20
 _VIDEO = r"/v1/videos/{video:(?!(?:edits|extensions)$)[^{}/]+}"
 """One that is not a route of its own, so that `Allow` tells the truth about those."""
 
-Turn = contextlib.AbstractAsyncContextManager[None]
-"""Block in which a job may be made; decoding pictures, which takes time, comes before it."""
-
-Make = Callable[[dict[str, Any], Call, Turn], Awaitable[Result]]
-"""Makes a job of the fields of a body."""
-
-
-class _Repeated(Exception):
-    """The job of an idempotency key is there already."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.job = job
-
 
 class Videos:
     """Routes of videos."""
 
     def __init__(
-        self, services: Services, guard: Guard, uploads: Uploads, *, files_seconds: float
+        self,
+        services: Services,
+        guard: Guard,
+        uploads: Uploads,
+        creation: Creation,
+        *,
+        files_seconds: float,
     ) -> None:
         self._services = services
+        self._creation = creation
         self._guard = guard
         self._uploads = uploads
         self._files_seconds = files_seconds
         self._content = Content(services)
-        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Idempotency keys of requests under way; the second one waits for the first."""
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -157,58 +141,8 @@ class Videos:
         return await self._made(request, extend)
 
     async def _made(self, request: web.Request, make: Make) -> web.Response:
-        """Answer a request that makes a job, at most once for each idempotency key.
-
-        https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header
-
-        Raises:
-            UserError: `http.key_reused`: the key came with another body before.
-        """
-        key, fields = idempotency.key_of(request), await read_fields(request)
-        body = ""
-        if key is not None:
-            large = (request.content_length or LARGE) >= LARGE
-            hashed = idempotency.fingerprint
-            body = await asyncio.to_thread(hashed, fields) if large else hashed(fields)
-        call = self._guard.call(request, key=key, body=body)
-        try:
-            await self._check_new(request[TOKEN], key, body)  # before its pictures are decoded
-            made = await make(fields, call, self._turn(request[TOKEN], key, body))
-        except _Repeated as known:
-            return self._video(request, known.job)
-        assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
-        return self._video(request, made.job)
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, token: Token, key: str | None, body: str) -> AsyncIterator[None]:
-        """Wait for the turn of a request that makes a job; of one key there is one at a time.
-
-        Raises:
-            UserError: `http.busy`, `http.key_reused`, or that the queue is full.
-            _Repeated: The job is there already.
-        """
-        admission = self._guard.admission
-        async with contextlib.AsyncExitStack() as stack:
-            if key is not None:
-                await stack.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
-            await stack.enter_async_context(admission.turn(token.id))
-            await self._check_new(token, key, body)
-            stack.enter_context(admission.place(token.id))
-            yield
-
-    async def _check_new(self, token: Token, key: str | None, body: str) -> None:
-        """Check that there is no job of a key yet.
-
-        Raises:
-            _Repeated: There is.
-            UserError: `http.key_reused`: there is, and it came with another body.
-        """
-        job = None
-        if key is not None:
-            job = await self._services.jobs.by_key(key, tenant=token.tenant)
-        if job is not None:
-            idempotency.check_repeated(job, body)
-            raise _Repeated(job)
+        job = await self._creation.job(request, await read_fields(request), make)
+        return self._video(request, job)
 
     # -- looking -----------------------------------------------------------------------------
 
