@@ -69,6 +69,37 @@ def test_all_frames_of_a_scene_get_one_look():
     assert np.array_equal(made, np.repeat(made[:1], 20, 0))
 
 
+def test_noise_is_not_brought_out():
+    noise = np.random.default_rng(1).integers(0, 3, (20, 48, 64, 3), np.uint8)
+    made = styled(np.repeat(clip(1), 20, 0) + noise, plain(250, 150, 60))
+    assert np.array_equal(made, np.repeat(made[:1], 20, 0))
+
+
+def test_what_changes_slowly_is_followed():
+    frames = np.repeat(clip(1), 24, 0) + np.arange(24, dtype=np.uint8)[:, None, None, None]
+    picture = plain(60, 160, 90)
+    made, last = styled(frames, picture).astype(int), frames.copy()
+    last[8:] = frames[-1]  # the same look, with nothing to wait for
+    assert np.abs(made[-1] - styled(last, picture)[-1]).max() <= 8
+    assert np.abs(made[-1] - made[0]).mean() > 4
+
+
+def test_the_lightness_of_colours_between_the_nodes_of_the_table_is_that_of_the_curve():
+    from pictures import style_pictures
+    from rushes_style.colour import to_lab
+    from rushes_style.lightness import LEVELS, Motion, lightness_curve
+    from rushes_style.look import Look, Picture
+
+    frames, picture = clip(8), Picture.read(style_pictures()["paint"])
+    lightness = to_lab(frames)[..., 0]
+    few = Motion.of(lightness[:, ::4, ::4])
+    curve = lightness_curve(lightness[0], few, picture.pixels[:, 0])
+    made = frames.copy()
+    Look.make(picture, frames).apply(made)
+    off = to_lab(made)[..., 0] - np.interp(lightness, LEVELS, curve)
+    assert np.abs(off).mean() < 0.4
+
+
 @pytest.mark.slow
 def test_a_fade_from_black_ends_in_the_look_without_a_jump():
     light = np.clip(np.arange(48) / 24, 0, 1)[:, None, None, None]

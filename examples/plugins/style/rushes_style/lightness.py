@@ -48,15 +48,16 @@ def similarity(frame: Floats, curve: Floats) -> float:
     return _Structure.of(frame).similarity(curve)
 
 
-def lightness_curve(frames: Floats, picture: Floats) -> Floats:
+def lightness_curve(frame: Floats, motion: Motion, picture: Floats) -> Floats:
     """Return the new lightness at each of `LEVELS`.
 
     Args:
-        frames: Lightness of some frames of the clip in their order, [frames, height, width].
+        frame: Lightness of the first frame of the clip, [height, width].
+        motion: What changes from this one to the next ones.
         picture: Lightness of the picture's pixels, [pixels].
     """
-    structure, motion = _Structure.of(frames[0]), _Motion.of(frames)
-    curves = _Curves(frames[0], motion, picture)
+    structure = _Structure.of(frame)
+    curves = _Curves(frame, motion, picture)
     best, least = LEVELS, curves.distance(LEVELS)
     for price in _PRICES:
         first, last = 0, len(_WORTHS)  # around the largest worth that is allowed
@@ -76,7 +77,7 @@ def lightness_curve(frames: Floats, picture: Floats) -> Floats:
 class _Curves:
     """What each lightness may become, and what that costs."""
 
-    def __init__(self, frame: Floats, motion: _Motion, picture: Floats) -> None:
+    def __init__(self, frame: Floats, motion: Motion, picture: Floats) -> None:
         some = frame[::3, ::3]
         self._old, self._new = np.quantile(some, _QUANTILES), np.quantile(picture, _QUANTILES)
         shares = np.bincount(_level(some).ravel(), minlength=len(LEVELS)) / some.size
@@ -96,11 +97,11 @@ class _Curves:
         own, rising = worth * self._off + self._loss, price * self._moving + self._fainter
         chosen = np.zeros((count, count), np.int64)
         before = np.full(count + steepest, np.inf)
+        below = steepest - _RISES[:, None] + np.arange(count)
         total = own[0]
         for level in range(1, count):
             before[steepest:] = total
-            ways = np.stack([before[steepest - rise :][:count] for rise in _RISES])
-            ways += rising[level][:, None]
+            ways = before[below] + rising[level][:, None]
             chosen[level] = ways.argmin(0)
             total = ways.min(0) + own[level]
         place = int(total.argmin())
@@ -143,16 +144,16 @@ def _crossing(some: Floats, others: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Motion:
+class Motion:
     """What changes from one frame to the next."""
 
     before: Floats
     after: Floats
 
     @classmethod
-    def of(cls, frames: Floats) -> Self:
-        some = frames[:, ::4, ::4]
-        return cls(before=some[:-1], after=some[1:])
+    def of(cls, moving: Floats) -> Self:
+        """Find it in the lightness of some pixels of frames, [frames, rows, columns]."""
+        return cls(before=moving[:-1], after=moving[1:])
 
     def growth(self, curve: Floats) -> float:
         """Return how much more changes after a curve; 1 where nothing does."""

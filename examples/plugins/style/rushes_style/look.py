@@ -10,19 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from rushes_style.colour import Floats, from_lab, to_lab
-from rushes_style.lightness import LEVELS, lightness_curve, similarity
+from rushes_style.lightness import LEVELS, Motion, lightness_curve, similarity
 from rushes_style.refinement import Refinement, is_far
 from rushes_style.transport import Palette, Transport
 
 Pixels = npt.NDArray[np.uint8]
 
-_NODES = 33
-"""Of the coarse table along each of red, green and blue."""
+_COARSE = 33
+"""Nodes of the table that colours are moved by, along each of red, green and blue."""
+_NODES = 65
+"""Of the table of changes: what lies between its nodes keeps their lightness, nearly."""
 _FINE = 129
-"""Of the fine one: a node for every other value, so that frames need no interpolation."""
+"""Of the table in use: a node for every other value, so that frames need no interpolation."""
 _SAMPLE = 12_000
 """Pixels that are looked at, of a picture or of frames."""
 _OPAQUE = 128
+_NOISE = 2
+"""Of 255: a pixel that changes by no more keeps its colour."""
 _REFINED_SSIM = 0.895
 """Least SSIM of a clip whose colours are refined: encoded colours are coarser than lightness, so
 that strong ones cost structure, and one at its limit has none to spare."""
@@ -64,7 +68,7 @@ class Look:
     """How every colour changes: what is added to red, green and blue."""
 
     change: Floats
-    """[33, 33, 33, 3], by red, green and blue."""
+    """[65, 65, 65, 3], by red, green and blue."""
     _table: npt.NDArray[np.uint32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,8 +84,9 @@ class Look:
             strength: 0 changes nothing, 1 changes as much as the frames can bear.
         """
         sample = sampled(frames)
-        lightness = to_lab(frames[::2])[..., 0]
-        curve = lightness_curve(lightness, picture.pixels[:, 0])
+        lightness = to_lab(frames[0])[..., 0]
+        motion = Motion.of(to_lab(frames[:, ::4, ::4])[..., 0])
+        curve = lightness_curve(lightness, motion, picture.pixels[:, 0])
         before = to_lab(sample)
         clip = _curved(before, curve)
         source, target = Palette.of(clip), Palette.of(picture.pixels)
@@ -91,12 +96,13 @@ class Look:
         made = np.concatenate([clip[some, :1], transport(clip[some])[:, 1:]], 1)
         if (
             is_far(made, before[some], picture.pixels)
-            and similarity(lightness[0], curve) > _REFINED_SSIM
+            and similarity(lightness, curve) > _REFINED_SSIM
         ):
             recoloured = Refinement.of(transport, source, target)
-        nodes = _grid()
+        coarse = recoloured(_curved(to_lab(_grid(_COARSE)), curve))[:, 1:]
+        nodes = _grid(_NODES)
         lab = _curved(to_lab(nodes), curve)
-        lab[:, 1:] = recoloured(lab)[:, 1:]
+        lab[:, 1:] = _halved(coarse.reshape(_COARSE, _COARSE, _COARSE, 2)).reshape(-1, 2)
         change = strength * (from_lab(lab) - nodes)
         return cls(change=change.reshape(_NODES, _NODES, _NODES, 3))
 
@@ -104,8 +110,13 @@ class Look:
         """Return a look between this one and another."""
         return Look(change=self.change + share * (other.change - self.change))
 
-    def apply(self, frames: Pixels) -> None:
-        """Recolour frames [frames, height, width, 3] in place."""
+    def apply(self, frames: Pixels, steady: Steady | None = None) -> None:
+        """Recolour frames [frames, height, width, 3] in place.
+
+        Args:
+            frames: Consecutive ones.
+            steady: Of the frames before, which had the same look.
+        """
         pattern = _pattern(*frames.shape[1:3])
         for frame in frames:
             # Odd values take the node below or above in turn, so that gradients stay smooth.
@@ -113,7 +124,36 @@ class Look:
             place = index[..., 0] * np.int64(_FINE * _FINE)
             place += index[..., 1] * np.int64(_FINE)
             place += index[..., 2]
-            frame[...] = self._table.take(place).view(np.uint8).reshape(*place.shape, 4)[..., :3]
+            made = self._table.take(place)
+            if steady is not None:
+                made = steady.kept(frame, made)
+            frame[...] = made.view(np.uint8).reshape(*place.shape, 4)[..., :3]
+
+
+class Steady:
+    """What keeps noise still that a look would bring out: pixels change where the clip does."""
+
+    def __init__(self) -> None:
+        self._seen: Pixels | None = None
+        """The frame as it was where each pixel was recoloured last, [3, height, width]."""
+        self._made: npt.NDArray[np.uint32] | None = None
+
+    def kept(self, frame: Pixels, made: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        """Return the new colours of a frame, and the old ones where it is as it was.
+
+        Args:
+            frame: Before the look.
+            made: After it, packed.
+        """
+        planes = np.moveaxis(frame, -1, 0).copy()
+        if self._seen is None or self._made is None:
+            self._seen, self._made = planes, made
+            return made
+        off = np.maximum(planes, self._seen) - np.minimum(planes, self._seen)
+        same = np.maximum(np.maximum(off[0], off[1]), off[2]) <= _NOISE
+        self._seen = np.where(same, self._seen, planes)
+        self._made = np.where(same, self._made, made)
+        return self._made
 
 
 def sampled(frames: Pixels) -> Pixels:
@@ -142,10 +182,10 @@ def _ranked(pixels: Floats, lightness: Floats) -> Floats:
     return ranked
 
 
-@lru_cache(maxsize=1)
-def _grid() -> Pixels:
-    """Return the colours of the coarse table's nodes, [nodes, 3]."""
-    values = np.rint(np.linspace(0, 255, _NODES)).astype(np.uint8)
+@lru_cache(maxsize=2)
+def _grid(nodes: int) -> Pixels:
+    """Return the colours of a table's nodes, [nodes ** 3, 3]; the last stand for 256, or nearly."""
+    values = np.minimum(np.arange(nodes) * (256 // (nodes - 1)), 255).astype(np.uint8)
     return np.stack(np.meshgrid(values, values, values, indexing="ij"), -1).reshape(-1, 3)
 
 
@@ -158,18 +198,23 @@ def _pattern(height: int, width: int) -> Pixels:
 def _fine(change: Floats) -> npt.NDArray[np.uint32]:
     """Return the fine table: a packed colour for every other value, interpolated linearly."""
     values = np.arange(_FINE, dtype=np.float32) * 2
-    position = np.clip(values / 255 * (_NODES - 1), 0, _NODES - 1)
-    low = np.minimum(position.astype(np.int64), _NODES - 2)
-    share = position - low
-    between = np.zeros((_FINE, _NODES), np.float32)
-    between[np.arange(_FINE), low] = 1 - share
-    between[np.arange(_FINE), low + 1] = share
-    fine = change.astype(np.float32)
-    for _ in range(3):  # one axis after the other, each time the first
-        fine = np.moveaxis(np.tensordot(between, fine, (1, 0)), 0, 2)
+    fine = _halved(change.astype(np.float32))
     fine[..., 0] += values[:, None, None]
     fine[..., 1] += values[:, None]
     fine[..., 2] += values
     table = np.zeros((*fine.shape[:3], 4), np.uint8)
     table[..., :3] = np.clip(np.rint(fine), 0, 255)
     return table.view(np.uint32).ravel()
+
+
+def _halved(table: Floats) -> Floats:
+    """Return a table with means between all nodes of its first three axes."""
+    for axis in range(3):
+        old = np.moveaxis(table, axis, 0)
+        shape = list(table.shape)
+        shape[axis] = 2 * len(old) - 1
+        table = np.empty(shape, np.float32)
+        new = np.moveaxis(table, axis, 0)
+        new[::2] = old
+        new[1::2] = (old[:-1] + old[1:]) / 2
+    return table
