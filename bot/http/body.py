@@ -21,7 +21,10 @@ MAX_BODY = 32 * 2**20
 """Bytes: the largest reference image as base64."""
 
 MAX_TEXT = 64 * 2**10
-"""Bytes of one field of a form that is no file."""
+"""Bytes of one field of a form that is no picture."""
+
+_PICTURE = b"data:"
+"""How a picture begins that is written as an address; OpenAI's clients send these as text."""
 
 MAX_FIELDS = 64
 
@@ -34,8 +37,8 @@ READ_SECONDS = 60.0
 LARGE = 2**16
 """Bytes of JSON that are read in a thread."""
 
-_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_]\w{0,63})\])?")
-_ODD_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_]\w{0,63})\])?\[\w{0,64}\].*")
+_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_][\w-]{0,63})\])?")
+_ODD_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_][\w-]{0,63})\])?\[[\w-]{0,64}\].*")
 """How clients write lists, and tables inside tables."""
 
 _PLAIN_ENCODINGS = {"", "identity", "binary", "7bit", "8bit"}
@@ -140,7 +143,8 @@ async def _read_form(request: web.Request) -> dict[str, Any]:
             if match is None or not encodings <= _PLAIN_ENCODINGS:
                 raise UserError("http.multipart")
             is_file = part.filename is not None
-            data = await _read_part(part, match[1], is_file=is_file)
+            name = ".".join(filter(None, match.groups()))
+            data = await _read_part(part, name, is_file=is_file)
             left -= len(data)
             if left < 0:
                 _too_large()
@@ -156,7 +160,7 @@ async def _read_part(part: BodyPartReader, name: str, *, is_file: bool) -> bytes
         data += chunk
         if len(data) > most and is_file:
             raise UserError("image.too_large", field=name, limit_mb=most // 2**20)
-        if len(data) > most:
+        if len(data) > (MAX_BODY if data.startswith(_PICTURE) else most):
             raise UserError("http.field_large", field=name, limit=most)
     return bytes(data)
 

@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict, replace
 from importlib import invalidate_caches
 
+import aiohttp
 import av
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 from bot import factories
 from bot.app import open_app
 from bot.cli.offline_render import written
+from bot.http.body import MAX_TEXT
 from bot.plugins.loader import gather
 from bot.testing import open_terminal
 from commands.actions import Action, ButtonId
@@ -459,6 +461,31 @@ async def test_pictures_of_effects_are_taken_over_http_wherever_they_are_offered
     assert [use.name for use in job.spec.effects] == ["copy"]
     error = wrong.structured_content["error"]
     assert (error["code"], error["param"]) == ("http.reference", "copy")
+
+
+@pytest.mark.process
+async def test_a_form_takes_pictures_as_addresses_and_options_with_a_hyphen(painted, tmp_path):
+    """OpenAI's client sends `extra_body` as a form."""
+    noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    assert len(address) > MAX_TEXT
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("prompt", "a fox")
+    asked = {"copy": address, "paint": 9, "paint-trouble": "keep", **SMALL}
+    for name, value in asked.items():
+        form.add_field(f"rushes[{name}]", str(value))
+    async with serving(http_config(tmp_path / "data")) as house:
+        async with house.session(house.token()) as session:
+            async with session.post("/v1/videos", data=form) as answer:
+                video = await answer.json()
+            assert answer.status == 200, video
+            long = aiohttp.FormData({"prompt": "a" * (MAX_TEXT + 1)}, default_to_multipart=True)
+            async with session.post("/v1/videos", data=long) as answer:
+                assert (await answer.json())["error"]["code"] == "http.field_large"
+            assert (await http_ended(session, video["id"]))["status"] == "completed"
+    assert video["rushes"]["paint-trouble"] == "keep"
 
 
 async def ended(app, call, job_id):
