@@ -21,7 +21,7 @@ import numpy as np
 from measures import Measured, frames_of, measured
 from pictures import Pixels, style_pictures
 from PIL import Image
-from rushes_style.look import Look, Picture, Steady
+from rushes_style.look import Look, NoiseGate, Picture
 
 from bot.cli.offline_render import open_slot, plan, render
 from bot.config.sections import Config
@@ -84,9 +84,9 @@ def cost(frames: Pixels, picture: Pixels) -> float:
     """Return the CPU seconds that the effect takes for frames."""
     frames = frames.copy()
     started = time.process_time()
-    look, steady = Look.make(Picture.read(picture), frames[:8]), Steady()
+    look, gate = Look.make(Picture.read(picture), frames[:8]), NoiseGate()
     for start in range(0, len(frames), 8):
-        look.apply(frames[start : start + 8], steady)
+        look.apply(frames[start : start + 8], gate)
     return time.process_time() - started
 
 

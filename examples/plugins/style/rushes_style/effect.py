@@ -7,7 +7,7 @@ import numpy as np
 from inference.domain.capabilities import ModelOption, OptionKind
 from inference.effects.base import EffectContext, EffectEntry
 from rushes_style.colour import Floats, to_lab
-from rushes_style.look import Look, Picture, Pixels, Steady, sampled
+from rushes_style.look import Look, NoiseGate, Picture, Pixels, sampled
 
 NAME, STRENGTH = "style", "style-strength"
 
@@ -28,7 +28,7 @@ class Style:
         self._picture = Picture.read(context.pictures[NAME])
         self._strength = float(context.values[STRENGTH]) / 100
         self._look: Look | None = None
-        self._steady = Steady()
+        self._gate = NoiseGate()
         self._scene: Floats = np.zeros(3, np.float32)
         self._changing = False
 
@@ -44,9 +44,9 @@ class Style:
             for index in range(len(frames)):
                 look = old.towards(self._look, (index + 1) / len(frames))
                 look.apply(frames[index : index + 1])
-            self._steady = Steady()
+            self._gate = NoiseGate()
             return frames
-        self._look.apply(frames, self._steady)
+        self._look.apply(frames, self._gate)
         return frames
 
     def _made(self, frames: Pixels) -> Look:

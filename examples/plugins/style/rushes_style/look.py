@@ -19,7 +19,7 @@ Pixels = npt.NDArray[np.uint8]
 _COARSE = 33
 """Nodes of the table that colours are moved by, along each of red, green and blue."""
 _NODES = 65
-"""Of the table of changes: what lies between its nodes keeps their lightness, nearly."""
+"""Of the table of changes: fine enough for the lightness of what lies between its nodes."""
 _FINE = 129
 """Of the table in use: a node for every other value, so that frames need no interpolation."""
 _SAMPLE = 12_000
@@ -110,12 +110,12 @@ class Look:
         """Return a look between this one and another."""
         return Look(change=self.change + share * (other.change - self.change))
 
-    def apply(self, frames: Pixels, steady: Steady | None = None) -> None:
+    def apply(self, frames: Pixels, gate: NoiseGate | None = None) -> None:
         """Recolour frames [frames, height, width, 3] in place.
 
         Args:
             frames: Consecutive ones.
-            steady: Of the frames before, which had the same look.
+            gate: That the frames before went through, with the same look.
         """
         pattern = _pattern(*frames.shape[1:3])
         for frame in frames:
@@ -125,21 +125,24 @@ class Look:
             place += index[..., 1] * np.int64(_FINE)
             place += index[..., 2]
             made = self._table.take(place)
-            if steady is not None:
-                made = steady.kept(frame, made)
+            if gate is not None:
+                made = gate.passed(frame, made)
             frame[...] = made.view(np.uint8).reshape(*place.shape, 4)[..., :3]
 
 
-class Steady:
-    """What keeps noise still that a look would bring out: pixels change where the clip does."""
+class NoiseGate:
+    """Keeps the new colour of a pixel until the pixel itself changes by more than noise.
+
+    Otherwise a look that raises contrast would make noise flicker.
+    """
 
     def __init__(self) -> None:
         self._seen: Pixels | None = None
         """The frame as it was where each pixel was recoloured last, [3, height, width]."""
         self._made: npt.NDArray[np.uint32] | None = None
 
-    def kept(self, frame: Pixels, made: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-        """Return the new colours of a frame, and the old ones where it is as it was.
+    def passed(self, frame: Pixels, made: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        """Return the new colours of a frame, and those of before where it has not changed.
 
         Args:
             frame: Before the look.
@@ -184,7 +187,7 @@ def _ranked(pixels: Floats, lightness: Floats) -> Floats:
 
 @lru_cache(maxsize=2)
 def _grid(nodes: int) -> Pixels:
-    """Return the colours of a table's nodes, [nodes ** 3, 3]; the last stand for 256, or nearly."""
+    """Return the colours of a table's nodes, [nodes ** 3, 3]; the last is 255 for 256."""
     values = np.minimum(np.arange(nodes) * (256 // (nodes - 1)), 255).astype(np.uint8)
     return np.stack(np.meshgrid(values, values, values, indexing="ij"), -1).reshape(-1, 3)
 
