@@ -476,15 +476,17 @@ async def test_a_form_takes_pictures_as_addresses_and_options_with_a_hyphen(pain
     asked = {"copy": address, "paint": 9, "paint-trouble": "keep", **SMALL}
     for name, value in asked.items():
         form.add_field(f"rushes[{name}]", str(value))
-    async with serving(http_config(tmp_path / "data")) as house:
-        async with house.session(house.token()) as session:
-            async with session.post("/v1/videos", data=form) as answer:
-                video = await answer.json()
-            assert answer.status == 200, video
-            long = aiohttp.FormData({"prompt": "a" * (MAX_TEXT + 1)}, default_to_multipart=True)
-            async with session.post("/v1/videos", data=long) as answer:
-                assert (await answer.json())["error"]["code"] == "http.field_large"
-            assert (await http_ended(session, video["id"]))["status"] == "completed"
+    async with (
+        serving(http_config(tmp_path / "data")) as house,
+        house.session(house.token()) as session,
+    ):
+        async with session.post("/v1/videos", data=form) as answer:
+            video = await answer.json()
+        assert answer.status == 200, video
+        long = aiohttp.FormData({"prompt": "a" * (MAX_TEXT + 1)}, default_to_multipart=True)
+        async with session.post("/v1/videos", data=long) as answer:
+            assert (await answer.json())["error"]["code"] == "http.field_large"
+        assert (await http_ended(session, video["id"]))["status"] == "completed"
     assert video["rushes"]["paint-trouble"] == "keep"
 
 
