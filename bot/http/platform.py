@@ -102,7 +102,8 @@ class HttpPlatform:
         if self._services is None:
             raise DeliveryError("http.webhook", transient=True, problem="starting")
         token = Address(**message.job.address).token
-        webhook = await tokens.webhook_of(self._services.database, token)
+        now = SystemClock().now()
+        webhook = await tokens.webhook_of(self._services.database, token, now)
         for job in jobs:
             if webhook is not None and job.removed_at is None:
                 await self._webhooks.tell(job, *webhook)

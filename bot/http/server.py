@@ -74,6 +74,7 @@ async def serve(
     await runner.setup()
     try:
         async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(guard.revocation.running())
             await stack.enter_async_context(mcp.running())
             make = connections(
                 runner, guard.refuse, keepalive_timeout=HEADER_SECONDS, auto_decompress=False

@@ -103,13 +103,15 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Return the answer to broken HTTP, or to a request that met a bug."""
         bug_id = ""
+        if isinstance(exc, ConnectionError) and _is_gone(request):
+            cut_off(request)
         if isinstance(exc, HttpProcessingError | web.RequestPayloadError):
             self._broken = True
             status = _status(exc)
         else:
             bug_id = log_bug(_log, "http.connection.bug", exc or TimeoutError())
         if request.writer.output_size > 0:
-            _cut_off()
+            cut_off(request)
         response = self._refuse(request, status, bug_id)
         response.force_close()
         request._version = HttpVersion11  # noqa: SLF001 - aiohttp says 1.0 of what it cannot read
@@ -148,8 +150,15 @@ class Connection(RequestHandler):
                 return
 
 
-def _cut_off() -> NoReturn:
+def _is_gone(request: web.BaseRequest) -> bool:
+    """Return whether the other side has left, which is no bug."""
+    return request.transport is None or request.transport.is_closing()
+
+
+def cut_off(request: web.BaseRequest) -> NoReturn:
     """End a connection on which half an answer is out; aiohttp takes it for its client's end."""
+    if request.transport is not None:
+        request.transport.abort()
     raise ConnectionError
 
 

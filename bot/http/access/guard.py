@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 
 import structlog
@@ -15,10 +14,12 @@ from bot.config.sections import HttpSection
 from bot.http.access import tokens
 from bot.http.access.admission import Admission
 from bot.http.access.proxies import Proxies
+from bot.http.access.revocation import Revocation
 from bot.http.access.tokens import Token
 from bot.http.address import CHANNEL, NAME, Address
 from bot.http.metrics import Metrics
 from bot.http.refusals import protocol_refusal, refusal
+from bot.network.http_connection import cut_off
 from bot.network.http_limits import (
     AddressLimiter,
     LogLimiter,
@@ -59,7 +60,7 @@ class Guard:
         self._clock = clock
         self.admission = Admission(clock, services)
         """Of requests that make jobs."""
-        self._under_way: Counter[str] = Counter()
+        self.revocation = Revocation(services.database, clock)
         self._failures = AddressLimiter(clock)
         self._refusals = LogLimiter(clock)
 
@@ -82,7 +83,7 @@ class Guard:
     ) -> web.StreamResponse:
         locale = self.locale(request)
         try:
-            with self._admitted(await self._token(request)) as token:
+            async with self._admitted(await self._token(request)) as token:
                 if token is not None:
                     request[TOKEN] = token
                 return await handler(request)
@@ -95,10 +96,7 @@ class Guard:
         except web.HTTPNotFound:
             return refusal(NotFound("http.no_route"), locale)
         except UserError as error:
-            if error.code in {"http.unauthorized", "http.too_often"}:
-                self._note(error.code)
-            wait = self._wait(request, error)
-            return refusal(error, locale, options=self._services.installation.options, wait=wait)
+            return self._refused(request, error, locale)
         except RushesError as error:
             _log.warning("http.failed", route=request.match_info.route.name, code=error.code)
             return refusal(error, locale)
@@ -131,25 +129,20 @@ class Guard:
             raise UserError("http.too_often", seconds=wait)
         raise UserError("http.unauthorized")
 
-    @contextlib.contextmanager
-    def _admitted(self, token: Token | None) -> Iterator[Token | None]:
-        """Count a request of a token while it is under way.
+    @contextlib.asynccontextmanager
+    async def _admitted(self, token: Token | None) -> AsyncIterator[Token | None]:
+        """Count a request of a token while it is under way; it ends with its token.
 
         Raises:
-            UserError: `http.connections`.
+            UserError: `http.connections`, or `http.unauthorized`: the token ended.
         """
         if token is None:
             yield None
             return
-        if self._under_way[token.id] >= PER_TOKEN:
+        if self.revocation.under_way(token) >= PER_TOKEN:
             raise UserError("http.connections", limit=PER_TOKEN)
-        self._under_way[token.id] += 1
-        try:
+        async with self.revocation.watched(token):
             yield token
-        finally:
-            self._under_way[token.id] -= 1
-            if not self._under_way[token.id]:
-                del self._under_way[token.id]
 
     def call(
         self,
@@ -199,6 +192,14 @@ class Guard:
         )
 
     # -- what is said ------------------------------------------------------------------------
+
+    def _refused(self, request: web.Request, error: UserError, locale: str) -> web.Response:
+        if request.writer.output_size > 0:  # its token ended in the middle of an answer
+            cut_off(request)
+        if error.code in {"http.unauthorized", "http.too_often"}:
+            self._note(error.code)
+        wait = self._wait(request, error)
+        return refusal(error, locale, options=self._services.installation.options, wait=wait)
 
     def _wait(self, request: web.Request, error: UserError) -> float | None:
         """Return when the tenant's next job starts, in seconds, and makes room, or None."""

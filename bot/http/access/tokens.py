@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -97,12 +97,22 @@ async def find(database: Database, presented: str, now: float) -> Token | None:
     return known if known is not None and same and known.valid(now) else None
 
 
-async def webhook_of(database: Database, key: str) -> tuple[str, str] | None:
-    """Return the webhook of a token, and the secret that signs it."""
+async def valid_among(database: Database, keys: Iterable[str], now: float) -> set[str]:
+    """Return the ids of tokens that are valid now."""
     rows = await database.read(
-        "SELECT webhook_url, webhook_secret FROM http_tokens"
-        " WHERE id = ? AND revoked_at IS NULL AND webhook_secret IS NOT NULL",
-        (key,),
+        "SELECT id FROM http_tokens WHERE id IN (SELECT value FROM json_each(?))"
+        " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
+        (json.dumps(list(keys)), now),
+    )
+    return {row["id"] for row in rows}
+
+
+async def webhook_of(database: Database, key: str, now: float) -> tuple[str, str] | None:
+    """Return the webhook of a token that is valid now, and the secret that signs it."""
+    rows = await database.read(
+        "SELECT webhook_url, webhook_secret FROM http_tokens WHERE id = ? AND revoked_at IS NULL"
+        " AND (expires_at IS NULL OR expires_at > ?) AND webhook_secret IS NOT NULL",
+        (key, now),
     )
     return (rows[0]["webhook_url"], rows[0]["webhook_secret"]) if rows else None
 

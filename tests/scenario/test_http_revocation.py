@@ -1,0 +1,96 @@
+"""Tokens that are revoked, or expire, while an answer to them is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+import aiohttp
+import pytest
+
+from bot.http.access.tokens import open_tokens, webhook_of
+from tests.scenario.http_client import SECONDS, SMALL, http_config, serving
+
+pytestmark = pytest.mark.process
+
+WAITING = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+@pytest.fixture
+async def house(tmp_path):
+    async with serving(http_config(tmp_path / "data", step_seconds=600)) as house:
+        yield house
+
+
+def _revoke(house, token):
+    with open_tokens(house.directory) as table:
+        table.revoke(token, time.time())
+
+
+def _expire(house, token):
+    with open_tokens(house.directory) as table, table._connection as connection:
+        connection.execute(
+            "UPDATE http_tokens SET expires_at = ? WHERE id = ?", (time.time(), token[4:14])
+        )
+
+
+async def _begun(session):
+    video = {"prompt": "a fox", "rushes": SMALL}
+    async with session.post("/v1/videos", json=video) as answer:
+        return (await answer.json())["id"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        ("events", _revoke),
+        ("wait", _revoke),
+        pytest.param("image", _revoke, marks=pytest.mark.slow),
+        pytest.param("events", _expire, marks=pytest.mark.slow),
+    ],
+)
+async def test_a_token_that_ends_receives_nothing_more(house, kind, end, caplog):
+    token = house.token()
+    other = house.token(name="other")
+    async with house.session(token) as session, house.session(other) as watching:
+        video = await _begun(session)
+        if kind == "events":
+            asked = session.get(f"/v1/videos/{video}/events")
+        elif kind == "wait":
+            call = {"name": "wait", "arguments": {"id": video, "seconds": 600}}
+            asked = session.post("/mcp", json={**WAITING, "params": call}, headers=ACCEPT)
+        else:
+            asked = session.post("/v1/images/generations", json={"prompt": "a fox"})
+
+        async def received():
+            with contextlib.suppress(aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError):
+                async with asked as answer:
+                    await answer.read()
+                    return answer.status
+
+        listening = house.app.services.events._queues
+        others = len(listening)
+        reading = asyncio.create_task(received())
+        async with asyncio.timeout(SECONDS):
+            while len(listening) == others:  # noqa: ASYNC110 - an event bus
+                await asyncio.sleep(0.01)
+            with caplog.at_level(logging.ERROR):
+                await asyncio.to_thread(end, house, token)
+                status = await reading
+        assert status in ({401} if kind == "image" else {200, None})
+        async with watching.get(f"/v1/videos/{video}") as answer:
+            assert (await answer.json())["status"] in {"queued", "in_progress"}
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("end", [_revoke, _expire])
+async def test_the_webhook_of_a_token_ends_with_it(house, end):
+    webhook = ("https://hooks.example/rushes", "secret")
+    token = house.token(webhook=webhook)
+    database = house.app.services.database
+    assert await webhook_of(database, token[4:14], time.time()) == webhook
+    await asyncio.to_thread(end, house, token)
+    assert await webhook_of(database, token[4:14], time.time()) is None
