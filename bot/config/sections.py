@@ -303,7 +303,7 @@ class BackupSection(Section):
     """Daily backups of the database."""
 
     keep: Annotated[int, Field(ge=0, le=10_000)] = 14
-    """How many; 0 makes none."""
+    """How many; 0 makes none, and deletes none."""
     directory: Path | None = None
     """`backups` in the data directory, if not said."""
 

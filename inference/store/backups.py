@@ -51,6 +51,9 @@ def newest(folder: Path) -> Path | None:
 def rotate(data_directory: Path, folder: Path, keep: int) -> Path:
     """Back the database up into a folder, and delete the oldest beyond `keep`; return the new one.
 
+    With a `keep` of 0 there are no daily backups, so those in the folder were made by hand: none is
+    deleted.
+
     Raises:
         StoreError: There is nothing to copy, it is damaged, or the folder cannot be written.
             Nothing was deleted then.
@@ -63,7 +66,7 @@ def rotate(data_directory: Path, folder: Path, keep: int) -> Path:
         raise StoreError("store.backup_failed", path=str(folder), problem=problem) from error
     name = _free_name("rushes", ".sqlite3", taken)
     backup(data_directory, folder / name)
-    for old in _backups(folder)[: -max(keep, 1)]:
+    for old in _backups(folder)[:-keep] if keep else ():
         with contextlib.suppress(OSError):
             old.unlink()
             _log.info("backup.removed", copy=old.name)

@@ -63,6 +63,13 @@ def test_the_newest_backups_are_kept_and_nothing_else_is_touched(data, tmp_path)
     assert len(names(folder)) == 5
 
 
+def test_without_daily_backups_one_by_hand_deletes_none(data, tmp_path):
+    folder = tmp_path / "backups"
+    made = [rotate(data, folder, keep=3) for _ in range(3)]
+    made.append(rotate(data, folder, keep=0))
+    assert names(folder) == sorted(path.name for path in made)
+
+
 def test_backups_are_private(data, tmp_path):
     made = rotate(data, tmp_path / "backups", keep=1)
     assert made.stat().st_mode & 0o077 == 0
