@@ -11,6 +11,7 @@ import logging.handlers
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -140,7 +141,11 @@ def _file_handler(style: LogStyle) -> logging.Handler:
 
 
 def log_uncaught() -> None:
-    """Log what ends this process or one of its threads, instead of Python's own report of it."""
+    """Log what ends this process or one of its threads, and warnings, instead of Python's reports.
+
+    Texts of warnings may quote what clients sent: only the category and the place are logged, once
+    for each place.
+    """
 
     def on_error(_: type[BaseException], error: BaseException, __: object) -> None:
         log_bug(_log, "process.bug", error)
@@ -149,6 +154,19 @@ def log_uncaught() -> None:
         if said.exc_value is not None and not isinstance(said.exc_value, SystemExit):
             log_bug(_log, "thread.bug", said.exc_value)
 
+    warned: set[tuple[str, int]] = set()
+
+    def on_warning(
+        _: Warning | str, category: type[Warning], filename: str, lineno: int, *__: Any
+    ) -> None:
+        if (filename, lineno) not in warned:
+            warned.add((filename, lineno))
+            where = f"{Path(filename).stem}:{lineno}"
+            _log.warning("process.warning", category=category.__name__, where=where)
+
+    # Python's default keeps each text for ever, to show it once.
+    warnings.simplefilter("always", append=True)
+    warnings.showwarning = on_warning
     sys.excepthook = on_error
     threading.excepthook = on_thread_error
 

@@ -315,3 +315,28 @@ def leak():
     entry = json.loads(ended.stderr)
     assert (entry["error"], entry["process"]) == ("LookupError", "child")
     assert "canary-prompt" not in ended.stderr
+
+
+WARNS = """
+import warnings
+from aiohttp.multipart import parse_content_disposition
+from inference.log_setup import LogStyle, configure_logging, log_uncaught
+configure_logging(LogStyle(format="json"))
+log_uncaught()
+for number in range(3):
+    parse_content_disposition(f'form-data; name="a"; filename="../../canary-{number}.png')
+    warnings.warn(f"canary-{number}")
+"""
+
+
+def test_a_warning_of_a_library_is_logged_once_and_without_what_a_client_sent():
+    ended = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", WARNS], capture_output=True, text=True, check=True, timeout=180
+    )
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {line["event"] for line in lines} == {"process.warning"}
+    assert sorted(line["category"] for line in lines) == [
+        "BadContentDispositionHeader",
+        "UserWarning",
+    ]
+    assert "canary" not in ended.stderr + ended.stdout
