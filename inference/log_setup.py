@@ -156,9 +156,8 @@ def log_uncaught() -> None:
 
     warned: set[tuple[str, int]] = set()
 
-    def on_warning(
-        _: Warning | str, category: type[Warning], filename: str, lineno: int, *__: Any
-    ) -> None:
+    def on_warning(*said: Any, **_: Any) -> None:
+        _, category, filename, lineno, *_rest = said
         if (filename, lineno) not in warned:
             warned.add((filename, lineno))
             where = f"{Path(filename).stem}:{lineno}"

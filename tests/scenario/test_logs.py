@@ -330,7 +330,7 @@ for number in range(3):
 
 
 def test_a_warning_of_a_library_is_logged_once_and_without_what_a_client_sent():
-    ended = subprocess.run(  # noqa: S603 - our own interpreter
+    ended = subprocess.run(
         [sys.executable, "-c", WARNS], capture_output=True, text=True, check=True, timeout=180
     )
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
