@@ -16,7 +16,7 @@ from inference.domain.job import JobState, is_job_id
 
 if TYPE_CHECKING:
     from bot.config.sections import Config
-    from bot.control.client import ControlClient, Speaker
+    from bot.control.client import ControlClient, JobReport, Speaker
     from commands.text.card import Card
 
 Result = TypeVar("Result")
@@ -82,7 +82,7 @@ def render(options: argparse.Namespace) -> int:
     """Render a clip in this process, without a queue."""
     from bot import factories
     from bot.cli.command_text import command_text
-    from bot.cli.offline_render import each_of, open_slot, plan, render
+    from bot.cli.offline_render import each_of, open_slot, plan, render, tell_unknown
     from bot.cli.progress_bar import progress_bar
     from inference.domain.errors import UserError
 
@@ -95,6 +95,7 @@ def render(options: argparse.Namespace) -> int:
         config, command_text(options.rest, factories.described(config).options), options.output
     )
     factories.check_devices(config)
+    tell_unknown([resolved], language(options.lang))
 
     wanted = each_of(resolved, options.output)
 
@@ -148,13 +149,19 @@ def submit(options: argparse.Namespace) -> int:
         if not answer.accepted or job is None:
             return _show(answer.card, accepted=False)
         ended = 0
-        reports = []
+        reports: list[JobReport] = []
+        told: set[str] = set()
         for each in (await client.job(job, speaker)).together:
             report = await client.past_preparing(each, speaker)
             reports.append(report)
             if report.state not in UNWANTED:
                 _print(each)
-                sys.stderr.write(plain_line(report.card.lines[-1], zone=local_zone()) + "\n")
+                *remarks, standing = (
+                    plain_line(line, zone=local_zone()) for line in report.card.lines
+                )
+                fresh = [remark for remark in remarks if remark not in told]
+                told.update(fresh)  # what holds for several is said once
+                sys.stderr.writelines(f"{line}\n" for line in (*fresh, standing))
         for report in reports:
             if options.wait:
                 report = await client.settled(report.id, speaker)  # noqa: PLW2901 - the newer one

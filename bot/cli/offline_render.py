@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -27,6 +28,7 @@ from commands.specs.resolve import (
     Resolved,
     resolve,
 )
+from commands.text.job_lines import unknown_in
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED, Job, JobState, Requester, new_job_id
 from inference.domain.reference import (
@@ -118,6 +120,13 @@ def decide(installation: Installation, line: str, common: Mapping[str, Value]) -
         Layer(name=TYPED, values=typed.options, asked=True),
     ]
     return resolve(typed.prompt, layers, installation)
+
+
+def tell_unknown(wanted: Iterable[Resolved], locale: str) -> None:
+    """Say on stderr which words of the prompts their models do not know, each sentence once."""
+    said = (unknown_in(one.spec.prompt, locale, one.capabilities) for one in wanted)
+    for sentence in dict.fromkeys(filter(None, said)):
+        sys.stderr.write(f"rushes: {sentence}\n")
 
 
 @contextlib.asynccontextmanager

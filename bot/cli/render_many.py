@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.cli.offline_render import CLIP, STILL, decide, each_of, offline, open_slot, render
+from bot.cli.offline_render import (
+    CLIP,
+    STILL,
+    decide,
+    each_of,
+    offline,
+    open_slot,
+    render,
+    tell_unknown,
+)
 from bot.cli.progress_bar import progress_bar
 from bot.config.sections import Config
 from commands.installation import Installation
@@ -84,6 +93,7 @@ async def render_many(
         raise UserError("many.empty")
     models = list(dict.fromkeys(one.resolved.spec.model for one in planned))
     planned.sort(key=lambda one: models.index(one.resolved.spec.model))  # each is loaded once
+    tell_unknown((one.resolved for one in planned), locale)
     if planned:
         async with open_slot(config, models) as slot:
             for count, one in enumerate(planned, start=1):

@@ -28,7 +28,7 @@ from bot.http.videos.requests import (
     options,
 )
 from bot.http.videos.uploads import Uploads
-from bot.http.videos.video_json import QUEUED, status_of
+from bot.http.videos.video_json import QUEUED, notes, status_of
 from bot.platform import Services
 from commands.context import Call
 from commands.options import COUNT
@@ -85,6 +85,8 @@ class Images:
         images = []
         for job in done:
             image: dict[str, Any] = {"revised_prompt": job.spec.prompt, "rushes": {"id": job.id}}
+            if said := notes(job, self._services.installation, call.locale):
+                image["rushes"]["notes"] = said
             if asked.response_format == "url":
                 image["url"] = f"{self._guard.base_url(request)}/v1/videos/{job.id}/content"
             else:

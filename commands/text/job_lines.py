@@ -36,23 +36,31 @@ def refined(job: Job, locale: str, *, whole: bool = False) -> tuple[Line, ...]:
 
 def unknown_words(job: Job, locale: str, capabilities: Capabilities | None) -> tuple[Line, ...]:
     """Return the line with the words of a prompt that its model does not know, if there are any."""
-    vocabulary = None if capabilities is None else capabilities.vocabulary
-    unknown = () if vocabulary is None else vocabulary.unknown(job.spec.prompt)
-    if vocabulary is None or capabilities is None or not unknown:
-        return ()
+    said = unknown_in(job.spec.prompt, locale, capabilities)
+    return () if said is None else ((said,),)
+
+
+def unknown_in(prompt: str, locale: str, capabilities: Capabilities | None) -> str | None:
+    """Say which words of a prompt a model does not know, or None where it knows them all."""
+    if capabilities is None or capabilities.vocabulary is None:
+        return None
+    vocabulary = capabilities.vocabulary
+    unknown = vocabulary.unknown(prompt)
+    if not unknown:
+        return None
     things = vocabulary.draws.get(language(locale)) or vocabulary.draws[FALLBACK]
-    quoted = [
-        text("note.word", locale, word=cut(word, WORD_LENGTH)) for word in unknown[:WORDS_SHOWN]
-    ]
-    separator = text("list.separator", locale)
-    line = text(
+    # "1 more" takes as much room as the word.
+    count = WORDS_SHOWN if len(unknown) > WORDS_SHOWN + 1 else len(unknown)
+    words = [text("note.word", locale, word=cut(word, WORD_LENGTH)) for word in unknown[:count]]
+    if unknown[count:]:
+        words.append(text("note.more_words", locale, count=len(unknown) - count))
+    return text(
         "note.unknown_words",
         locale,
         model=capabilities.name,
-        words=quoted,
-        things=separator.join(things),
+        words=words,
+        things=text("list.separator", locale).join(things),
     )
-    return ((line,),)
 
 
 def finished(job: Job, locale: str) -> tuple[Line, ...]:

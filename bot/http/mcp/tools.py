@@ -29,7 +29,7 @@ from bot.http.videos.requests import (
     effect_picture_names,
     options,
 )
-from bot.http.videos.video_json import video_json
+from bot.http.videos.video_json import notes, video_json
 from bot.platform import Services
 from commands.context import Call
 from commands.handlers import job_status
@@ -252,7 +252,10 @@ class Tools:
 
     def _standing(self, job: Job, visit: Visit) -> dict[str, Any]:
         """Return how a job stands: its id and a sentence, and all of it as data."""
-        return _answer(f"{job.id}: {_line(job, visit.call)}", video=self._json(job, visit))
+        line = _line(job, visit.call)
+        said = notes(job, self._services.installation, visit.call.locale)
+        more = [note for note in said if note not in line]
+        return _answer(" ".join((f"{job.id}: {line}", *more)), video=self._json(job, visit))
 
     def _json(self, job: Job, visit: Visit) -> dict[str, Any]:
         return video_json(

@@ -9,8 +9,9 @@ from commands.installation import Installation
 from commands.jobs import Read
 from commands.options import PROMPT
 from commands.schema import Kind
+from commands.text.job_lines import unknown_in
 from commands.text.messages import member_text
-from inference.domain.job import Failure, Job, JobState
+from inference.domain.job import UNPREPARED, Failure, Job, JobState
 
 QUEUED = frozenset({JobState.ACCEPTED, JobState.PREPARING, JobState.REVIEW, JobState.QUEUED})
 UNDER_WAY = frozenset({JobState.RUNNING, JobState.FINISHING, JobState.DELIVERING})
@@ -54,11 +55,20 @@ def video_json(
         "progress": 100 if done else _percent(job, jobs),
         "error": _error(job, locale) if status == "failed" else None,
         "remixed_from_video_id": job.parent,
-        "rushes": _ours(job, jobs, installation),
+        "rushes": _ours(job, jobs, installation, locale),
     }
 
 
-def _ours(job: Job, jobs: Read, installation: Installation) -> dict[str, Any]:
+def notes(job: Job, installation: Installation, locale: str) -> list[str]:
+    """Return what a requester should know of the prompt of a job, once it can no longer change."""
+    if job.verdict.reasons or (job.state in UNPREPARED and job.spec.refine):
+        return []
+    known = job_status.capabilities(job, installation)
+    said = unknown_in(job.spec.prompt, locale, known)
+    return [] if said is None else [said]
+
+
+def _ours(job: Job, jobs: Read, installation: Installation, locale: str) -> dict[str, Any]:
     ours: dict[str, Any] = {"state": job.state.value}
     queued = jobs.position(job.id)
     if queued is not None:
@@ -67,6 +77,8 @@ def _ours(job: Job, jobs: Read, installation: Installation) -> dict[str, Any]:
         ours["seconds_left"] = round(outlook.seconds_left, 1)
     if job.spec.original is not None:
         ours["refined_prompt"] = job.spec.prompt
+    if said := notes(job, installation, locale):
+        ours["notes"] = said
     values = {
         option.name: job.spec.value(option.name)
         for option in installation.options.order

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import av
 import pytest
 from PIL import Image
 
+from bot.cli import offline_render, render_many
 from bot.cli.parser import language, main
 from bot.cli.render_many import _slug
 from inference.domain.spec import Aspect, Resolution, Size, Spec
@@ -336,6 +338,26 @@ def test_a_batch_that_cannot_be_says_why(capsys, tmp_path, arguments, parts):
 )
 def test_files_of_a_batch_have_whole_characters_in_their_names(prompt, name):
     assert _slug(prompt) == name
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_render_says_on_stderr_what_the_model_does_not_know(capsys, tmp_path, monkeypatch, many):
+    async def nothing(*_):
+        pass
+
+    @contextlib.asynccontextmanager
+    async def no_slot(*_):
+        yield None
+
+    for module in (offline_render, render_many):
+        monkeypatch.setattr(module, "render", nothing)
+        monkeypatch.setattr(module, "open_slot", no_slot)
+    monkeypatch.setenv("RUSHES_MODELS__INSTALLED", '["nano"]')
+    (tmp_path / "many.txt").write_text("a red fox\na blue fox\na red ball\n")
+    flags = ["--many", "many.txt"] if many else ["a red fox", "-o", "fox.png"]
+    assert main(["render", *flags, "--frames", "1"]) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("rushes: nano does not know ‘fox’.")  # noqa: RUF001 - as printed
 
 
 def test_each_line_of_a_batch_that_cannot_be_is_told(capsys, tmp_path):

@@ -85,6 +85,20 @@ def test_the_clip_says_it_once_more_unless_the_words_were_flagged(job):
     assert "fox" not in plain(cards.clip(flagged, Path("a.mp4"), "en", nano))
 
 
+@pytest.mark.parametrize(
+    ("locale", "prompt", "said"),
+    [
+        ("en", "a fox, a cat, a dog and a cow", "‘fox’, ‘cat’, ‘dog’ or ‘cow’"),  # noqa: RUF001
+        ("en", "fox cat dog cow hen", "‘fox’, ‘cat’, ‘dog’ or 2 more words."),  # noqa: RUF001
+        ("ko", "fox cat dog cow hen", "“fox”, “cat”, “dog” 또는 다른 단어 2개를 몰라요"),
+    ],
+)
+def test_of_many_unknown_words_it_says_that_there_are_more(job, locale, prompt, said):
+    many = replace(job, state=JobState.QUEUED, spec=a_spec(prompt=prompt))
+    card = cards.status(many, Standing(now=NOW), locale, MODELS.capabilities("nano"))
+    assert said in plain(card)
+
+
 def test_what_nano_does_not_know_is_said_in_korean_too(job):
     korean = replace(job, spec=a_spec(prompt="빨간 여우가 눈 속을 달린다"))
     card = cards.status(korean, Standing(now=NOW), "ko", MODELS.capabilities("nano"))

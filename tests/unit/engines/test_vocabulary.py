@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "examples" / "demo.txt", *sorted((ROOT / "docs").glob("*.md"))]
 TYPED = re.compile(r"(?:/generate|/image|@Rushes) +(?P<line>(?:a|the|one) [^`|\n]+)")
 QUOTED = re.compile(r'rushes (?:render|submit) "(?P<line>[^"]+)"')
+POSTED = re.compile(r'prompt"?[=:] ?"(?P<line>[^"]+)"')
 
 
 def test_what_ships_knows_nothing_that_the_world_does_not_say():
@@ -147,7 +148,7 @@ def test_texts_tell_people_to_type_what_nano_can_draw(language):
 
 
 def _check(page):
-    lines = [found["line"] for each in (TYPED, QUOTED) for found in each.finditer(page)]
+    lines = [found["line"] for each in (TYPED, QUOTED, POSTED) for found in each.finditer(page)]
     for line in lines:
         prompt = parse(line.rpartition(";")[0] or line, OPTIONS).prompt
         assert NANO_WORDS.unknown(prompt) == (), line
