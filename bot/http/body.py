@@ -55,8 +55,8 @@ async def read_fields(request: web.Request) -> dict[str, Any]:
     """Return the fields of a body; files are `Upload`s.
 
     Raises:
-        UserError: `http.json`, `http.multipart`, `http.media_type`, `http.too_large`,
-            `http.field_large`, `http.slow` or `image.too_large`.
+        UserError: `http.json`, `http.multipart`, `http.field_twice`, `http.media_type`,
+            `http.too_large`, `http.field_large`, `http.slow` or `image.too_large`.
     """
     if request.headers.get("Content-Encoding", "").lower() not in _PLAIN_ENCODINGS:
         raise UserError("http.media_type")
@@ -105,7 +105,7 @@ async def _read_json(request: web.Request) -> dict[str, Any]:
 
 
 def parse_json(data: bytes) -> Any:
-    """Return JSON data. Raises `UserError`: `http.json`."""
+    """Return JSON data. Raises `UserError`: `http.json` or `http.field_twice`."""
     try:
         return _parsed(data)
     except (ValueError, RecursionError):
@@ -117,9 +117,11 @@ def _parsed(data: bytes) -> Any:
         raise ValueError(constant)
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(members)
-        if len(table) != len(members):  # nobody knows which one counts
-            raise ValueError("a name twice")
+        table: dict[str, Any] = {}
+        for name, value in members:
+            if name in table:  # nobody knows which one counts
+                raise UserError("http.field_twice", field=name[:64])
+            table[name] = value
         return table
 
     return json.loads(data.decode("utf-8"), parse_constant=refuse, object_pairs_hook=pairs)
@@ -171,7 +173,7 @@ def _put(fields: dict[str, Any], name: str, member: str | None, value: str | Upl
     if member is not None:
         table, key = fields.setdefault(name, {}), member
     if not isinstance(table, dict) or key in table:
-        raise UserError("http.multipart")
+        raise UserError("http.field_twice", field=name if member is None else f"{name}.{member}")
     table[key] = value
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from bot.http.access.guard import Guard
 from bot.http.body import read_fields
+from bot.http.mistakes import NO_SWITCH
 from bot.http.refusals import error_json
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
@@ -45,7 +46,7 @@ class ImageRequest(PromptRequest):
 
     model: str | None = None
     size: Size | Literal["auto"] | None = None
-    n: Annotated[int, Field(ge=1, le=MOST)] = 1
+    n: Annotated[int, Field(ge=1, le=MOST), NO_SWITCH] = 1
     """How many, each with the next seed."""
     response_format: Literal["b64_json", "url"] = "b64_json"
     user: str | None = None

@@ -11,14 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.access.guard import Guard
 from bot.http.body import read_fields
-from bot.http.videos.requests import checked
+from bot.http.videos.requests import LONGEST, MAX_INPUTS, checked
 from bot.platform import Services
-from commands.options import MAX_PROMPT
 from inference.domain.verdict import Reason, Verdict
 
 NAME = "rushes-safety"
-
-MAX_INPUTS = 32
 
 CATEGORIES: Mapping[str, Reason | None] = {
     "harassment": Reason.HARASSMENT,
@@ -37,7 +34,7 @@ CATEGORIES: Mapping[str, Reason | None] = {
 }
 """OpenAI's, with our reason for each that we tell apart."""
 
-Words = Annotated[str, Field(min_length=1, max_length=4 * MAX_PROMPT)]
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 
 
 class Part(BaseModel):

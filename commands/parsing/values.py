@@ -125,7 +125,7 @@ def not_a_choice(option: Option, typed: str, guess: str | None) -> UserError:
 
 
 def _choice(option: Option, raw: Value) -> str:
-    typed = str(raw)
+    typed = _typed(raw)
     wanted = fold(typed)
     legal = [str(choice) for choice in option.choices]
     for choice in legal:
@@ -134,9 +134,16 @@ def _choice(option: Option, raw: Value) -> str:
     raise not_a_choice(option, typed, closest(typed, legal))
 
 
+def _typed(raw: Value) -> str:
+    """Return a value as programs and people write it."""
+    return str(raw).lower() if isinstance(raw, bool) else str(raw).strip()
+
+
 def _integer(option: Option, raw: Value) -> int:
-    text = str(raw).strip()
+    text = _typed(raw)
     _check_size(option, raw, text)
+    if isinstance(raw, float) and raw.is_integer():  # JSON knows one kind of number
+        text = str(int(raw))
     if isinstance(raw, bool) or not _INTEGER.fullmatch(text):
         raise UserError("value.not_whole", option=label(option), value=shown(text))
     value = int(text)
@@ -149,7 +156,7 @@ def _integer(option: Option, raw: Value) -> int:
 
 
 def _number(option: Option, raw: Value) -> float:
-    text = str(raw).strip()
+    text = _typed(raw)
     _check_size(option, raw, text)
     if isinstance(raw, float) and math.isfinite(raw):
         value = raw

@@ -460,7 +460,7 @@ async def test_pictures_of_effects_are_taken_over_http_wherever_they_are_offered
     assert tool.input_schema["properties"]["copy"]["description"].startswith("A. (over HTTP")
     assert [use.name for use in job.spec.effects] == ["copy"]
     error = wrong.structured_content["error"]
-    assert (error["code"], error["param"]) == ("http.reference", "copy")
+    assert (error["code"], error["param"]) == ("http.picture", "copy")
 
 
 @pytest.mark.process

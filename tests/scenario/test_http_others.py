@@ -65,7 +65,8 @@ async def test_the_client_makes_several_stills(client, house):
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        ({"n": 5}, "http.field"),
+        ({"n": 5}, "http.range"),
+        ({"n": True}, "http.range"),
         ({"extra_body": {"rushes": {"count": 2}}}, "http.count"),
         ({"size": "1x1"}, "http.size"),
         ({"size": "large"}, "http.form"),

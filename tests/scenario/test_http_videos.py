@@ -267,6 +267,39 @@ async def test_what_cannot_be_is_a_400_that_says_what_can(client, options, code,
     assert [video async for video in client.videos.list()] == []
 
 
+@pytest.mark.parametrize(
+    ("path", "param", "said"),
+    [
+        ("?order=up", "order", "desc or asc"),
+        ("?limit=0", "limit", "1 to 100"),
+        ("/7Q2FK9XDAB/content?variant=x", "variant", "thumbnail"),
+    ],
+)
+async def test_a_wrong_parameter_is_named_with_its_values(client, house, path, param, said):
+    async with (
+        house.session(client.api_key) as session,
+        session.get(f"/v1/videos{path}") as answer,
+    ):
+        error = (await answer.json())["error"]
+    assert (answer.status, error["param"]) == (400, param)
+    assert said in error["message"]
+
+
+async def test_a_field_that_comes_twice_is_named(client, house):
+    fields = [("prompt", "a"), ("rushes[seed]", "1"), ("rushes[seed]", "2")]
+    form = aiohttp.FormData(fields, default_to_multipart=True)
+    async with (
+        house.session(client.api_key) as session,
+        session.post("/v1/videos", data=form) as answer,
+    ):
+        error = (await answer.json())["error"]
+    assert (answer.status, error["code"], error["param"]) == (
+        400,
+        "http.field_twice",
+        "rushes.seed",
+    )
+
+
 async def test_a_refusal_offers_what_works_as_data(client):
     with pytest.raises(openai.BadRequestError) as caught:
         await client.videos.create(prompt="a fox", extra_body={"rushes": {"frames": 100}})

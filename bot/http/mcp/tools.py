@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from bot.http.mistakes import NO_SWITCH
 from bot.http.openapi import options_schema, picture_schemas
 from bot.http.refusals import error_json, retry_seconds
 from bot.http.videos import actions
@@ -76,7 +77,7 @@ class JobArguments(_Arguments):
 class WaitArguments(JobArguments):
     """Arguments of `wait`."""
 
-    seconds: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] = WAIT_SECONDS
+    seconds: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS), NO_SWITCH] = WAIT_SECONDS
 
 
 class ExtendArguments(JobArguments):
@@ -171,9 +172,7 @@ class Tools:
             if picture is None:
                 continue
             if not isinstance(picture, str) or not picture:
-                raise UserError(
-                    "http.field", field=name, problem=text("mcp.no_text", visit.call.locale)
-                )
+                raise UserError("http.not_text", field=name)
             values[name] = await visit.keep_image(picture, name)
         call = replace(visit.call, options=values)
         return self._accepted(await perform(call.commands["/generate"], call), visit)

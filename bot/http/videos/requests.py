@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from bot.http.body import TABLES, Upload, parse_json
+from bot.http.mistakes import mistake
 from commands.installation import Installation
 from commands.option_set import OptionSet
 from commands.options import (
@@ -26,7 +27,7 @@ from commands.options import (
 )
 from commands.parsing.quotes import escape
 from commands.parsing.suggestions import closest
-from commands.parsing.values import accept
+from commands.parsing.values import accept_advising
 from commands.schema import Kind, Option, Value
 from commands.specs.extension import Passes
 from inference.domain.capabilities import Capabilities
@@ -43,8 +44,17 @@ CLOSEST_SECONDS = 1.0
 
 MOST_LOOPS = 20
 
+BEYOND = 1e18
+"""Seconds that no clip has."""
+
 WITHIN = "rushes."
 """Where options of our own are in a request."""
+
+LONGEST = 4 * MAX_PROMPT
+"""Characters of a text to begin with; what models read is counted later."""
+
+MAX_INPUTS = 32
+"""Texts of one request for the safety checks."""
 
 DATA_ADDRESS = "^data:image/[^,]*;base64,.+"
 """Pattern of an address that has the picture in it."""
@@ -56,15 +66,20 @@ _SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 
 
 def _text(value: Any) -> Any:
-    """Take numbers where OpenAI has texts that hold one."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if number else value
+    """Take numbers where OpenAI has texts that hold one; what is out of all range is told so."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return f"{min(max(value, -BEYOND), BEYOND):.9f}"
 
 
 Seconds = Annotated[
     str,
     BeforeValidator(_text),
-    Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=[_EXAMPLES["seconds"]]),
+    Field(
+        pattern=r"^-?[0-9]{1,99}(\.[0-9]{1,9})?$",
+        examples=[_EXAMPLES["seconds"]],
+        json_schema_extra={"pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"},
+    ),
 ]
 Size = Annotated[str, Field(pattern=r"^[0-9]{1,5}x[0-9]{1,5}$", examples=[_EXAMPLES["size"]])]
 Own = dict[str, str | int | float | bool | InstanceOf[Upload] | None]
@@ -75,7 +90,7 @@ class PromptRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    prompt: Annotated[str, Field(min_length=1, max_length=4 * MAX_PROMPT)]
+    prompt: Annotated[str, Field(min_length=1, max_length=LONGEST)]
     rushes: Own = {}
     """Options of Rushes' own by name, such as `{"camera": "pan left", "seed": 7}`."""
 
@@ -131,11 +146,13 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
 
     Raises:
         UserError: `http.field_unknown`, `http.video`, `http.reference`, `http.object`,
-            `http.scalar`, `http.form` or `http.field`.
+            `http.scalar`, `http.form`, `http.moderation`, or as `mistake` returns.
     """
+    given = {name: _unwrapped(name, value) for name, value in fields.items()}
     try:
+        # null is as good as absent
         return model.model_validate(
-            {name: _unwrapped(name, value) for name, value in fields.items()}
+            {name: value for name, value in given.items() if value is not None}
         )
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
@@ -157,8 +174,9 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
             raise UserError(code, field=".".join(place[:2])) from None
         if (example := _EXAMPLES.get(name)) and first["type"].startswith("string"):
             raise UserError("http.form", field=name, example=example) from None
-        problem = first["msg"][:1].lower() + first["msg"][1:]
-        raise UserError("http.field", field=".".join(place[:2]), problem=problem) from None
+        if name == "input" and first["type"] != "missing":
+            raise UserError("http.moderation", field=name, most=MAX_INPUTS, limit=LONGEST) from None
+        raise mistake(first, model) from None
 
 
 def _unwrapped(name: str, value: Any) -> Any:
@@ -166,8 +184,12 @@ def _unwrapped(name: str, value: Any) -> Any:
     if isinstance(value, str) and name == "rushes":
         try:
             return parse_json(value.encode())
-        except UserError:
+        except UserError as error:
+            if error.code != "http.json":
+                raise
             raise UserError("http.object", field=name) from None
+    if isinstance(value, str) and name == "input_reference" and value[:5].lower() == "data:":
+        return {"image_url": value}
     if isinstance(value, str) and name in TABLES and value[:1] == "{":
         return parse_json(value.encode())
     return value
@@ -186,7 +208,9 @@ def options(
     Raises:
         UserError: A value is none, or the model cannot do it; with the nearest it can.
     """
-    asked = own_options(request.rushes, installation.options, within=within)
+    named = request.model or request.rushes.get(MODEL.name) or installation.default_model
+    works = installation.narrowed(str(named))
+    asked = own_options(request.rushes, installation.options, works=works, within=within)
     if request.model is not None:
         _once(asked, MODEL.name, "model", within)
         asked[MODEL.name] = request.model
@@ -203,8 +227,16 @@ def options(
     return {**asked, PROMPT.name: escape(request.prompt)}
 
 
-def own_options(rushes: Own, known: OptionSet, *, within: str = WITHIN) -> dict[str, Value]:
+def own_options(
+    rushes: Own, known: OptionSet, *, works: OptionSet | None = None, within: str = WITHIN
+) -> dict[str, Value]:
     """Return the options under `rushes`, checked; see `options`.
+
+    Args:
+        rushes: What is asked.
+        known: All options.
+        works: Of these, what the model can do: what is refused is told with its values.
+        within: What stands before the name of an option where that is wrong.
 
     Raises:
         UserError: `http.field_unknown`, `http.count`, `flag.*`, `value.*`.
@@ -227,8 +259,9 @@ def own_options(rushes: Own, known: OptionSet, *, within: str = WITHIN) -> dict[
         if option.kind is Kind.FLAG and isinstance(value, str):
             value = _SWITCHES.get(value.lower(), value)  # noqa: PLW2901 - forms have texts only
         if isinstance(value, Upload):
-            raise UserError("http.field", field=f"{within}{name}", problem="it is no picture")
-        asked[option.name] = accept(option, value)
+            raise UserError("http.no_file", field=f"{within}{name}")
+        advised = None if works is None else works.shown.get(option.name)
+        asked[option.name] = accept_advising(option, value, advised)
     return asked
 
 
@@ -302,7 +335,7 @@ def effect_pictures(rushes: Own, known: OptionSet) -> dict[str, bytes]:
     Each is a `data:` address, a file of a form, or null as if it were absent.
 
     Raises:
-        UserError: `http.reference` or `image.too_large`.
+        UserError: `http.picture` or `image.too_large`.
     """
     names = effect_picture_names(known) & rushes.keys()
     given = {name: value for name in names if (value := rushes.pop(name)) is not None}
@@ -319,23 +352,27 @@ def image_bytes(reference: Upload | ImageReference, field: str = "input_referenc
     """Return the bytes of a reference image.
 
     Raises:
-        UserError: `http.reference` or `image.too_large`.
+        UserError: `http.reference`, `http.picture` or `image.too_large`.
     """
     limit = ImageLimits().file_bytes
+    wrong = UserError(
+        "http.reference" if field == "input_reference" else "http.picture", field=field
+    )
     if isinstance(reference, Upload):
         data = reference.data
     else:
         head, comma, body = reference.image_url.partition(",")
-        if not head.lower().startswith("data:image/") or not head.endswith(";base64") or not comma:
-            raise UserError("http.reference", field=field)
+        head = head.lower()
+        if not head.startswith("data:image/") or not head.endswith(";base64") or not comma:
+            raise wrong
         try:
             data = base64.b64decode(body, validate=True)
         except (binascii.Error, ValueError):
-            raise UserError("http.reference", field=field) from None
+            raise wrong from None
     if len(data) > limit:
         raise UserError("image.too_large", field=field, limit_mb=limit // 2**20)
     if not data:
-        raise UserError("http.reference", field=field)
+        raise wrong
     return data
 
 

@@ -123,7 +123,8 @@ class Videos:
         kept: dict[str, Value] = forms.options(
             {field.name: field.value for field in form.fields}, known
         )
-        kept |= own_options(asked.rushes, known)
+        works = self._services.installation.narrowed(job.spec.model)
+        kept |= own_options(asked.rushes, known, works=works)
         del kept[PROMPT.name]
         values = {PROMPT.name: escape(asked.prompt), forms.FLAGS: render_options(kept, known)}
         async with self._uploads.held(files) as pictures, turn:
@@ -230,13 +231,12 @@ async def no_route(_: web.Request) -> web.StreamResponse:
 def _limit(request: web.Request) -> int:
     given = request.query.get("limit", str(PAGE))
     if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_PAGE:
-        problem = f"1 to {MAX_PAGE}"
-        raise UserError("http.field", field="limit", problem=problem)
+        raise UserError("http.range", field="limit", lowest=1, highest=MAX_PAGE)
     return int(given)
 
 
 def _choice(request: web.Request, name: str, legal: tuple[str, ...]) -> str:
     given = request.query.get(name, legal[0])
     if given not in legal:
-        raise UserError("http.field_unknown", field=f"{name}={given[:32]}", known=list(legal))
+        raise UserError("http.choice", field=name, known=[str(one) for one in legal])
     return given

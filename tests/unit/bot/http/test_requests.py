@@ -8,19 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.http.body import Upload
+from bot.http.body import Upload, parse_json
+from bot.http.images import ImageRequest
+from bot.http.moderations import ModerationRequest
 from bot.http.videos.requests import (
     MOST_LOOPS,
     CreateRequest,
     checked,
     effect_pictures,
     image_bytes,
+    options,
     own_options,
     passes_for,
 )
 from bot.http.videos.uploads import Uploads
 from commands.installation import Installation
 from commands.specs.extension import Passes
+from commands.text.messages import error_text
 from inference.domain.capabilities import ModelOption, OptionKind
 from inference.domain.errors import UserError
 from inference.domain.reference import Attached
@@ -188,7 +192,86 @@ def test_the_picture_of_an_effect_is_an_address_a_file_or_null(tinting):
 def test_a_wrong_picture_of_an_effect_is_named_by_its_own_field(tinting):
     with pytest.raises(UserError) as caught:
         effect_pictures({"tint": "https://example.com/a.png"}, tinting)
-    assert (caught.value.code, caught.value.params["field"]) == ("http.reference", "rushes.tint")
+    assert (caught.value.code, caught.value.params["field"]) == ("http.picture", "rushes.tint")
     with pytest.raises(UserError) as caught:
         own_options({"frames": Upload(b"49")}, tinting)
-    assert (caught.value.code, caught.value.params["field"]) == ("http.field", "rushes.frames")
+    assert (caught.value.code, caught.value.params["field"]) == ("http.no_file", "rushes.frames")
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "code", "field"),
+    [
+        (CreateRequest, {}, "http.field_missing", "prompt"),
+        (CreateRequest, {"prompt": None}, "http.field_missing", "prompt"),
+        (CreateRequest, {"prompt": 7}, "http.not_text", "prompt"),
+        (CreateRequest, {"prompt": ""}, "http.text_empty", "prompt"),
+        (CreateRequest, {"prompt": "a" * 8001}, "http.text_too_long", "prompt"),
+        (CreateRequest, {"prompt": "a", "seconds": "1e9"}, "http.form", "seconds"),
+        (
+            CreateRequest,
+            {"prompt": "a", "input_reference": "abc"},
+            "http.reference",
+            "input_reference",
+        ),
+        (ImageRequest, {"prompt": "a", "n": True}, "http.range", "n"),
+        (ImageRequest, {"prompt": "a", "n": "x"}, "http.range", "n"),
+        (ImageRequest, {"prompt": "a", "n": 0}, "http.range", "n"),
+        (ImageRequest, {"prompt": "a", "response_format": "x"}, "http.choice", "response_format"),
+        (ModerationRequest, {}, "http.field_missing", "input"),
+        (ModerationRequest, {"input": ""}, "http.moderation", "input"),
+        (ModerationRequest, {"input": [{"type": "image_url"}]}, "http.moderation", "input"),
+        (ModerationRequest, {"input": [7]}, "http.moderation", "input"),
+        (ModerationRequest, {"": "a", "input": "b"}, "http.field_unknown", ""),
+    ],
+)
+@pytest.mark.parametrize("locale", ["en", "ko"])
+def test_a_wrong_body_is_told_in_plain_words(model, fields, code, field, locale):
+    with pytest.raises(UserError) as caught:
+        checked(model, fields)
+    assert (caught.value.code, caught.value.params["field"]) == (code, field)
+    said = error_text(caught.value, locale)
+    assert code != "http.range" or "4" in said
+    assert not [word for word in ("?", "constrained", "permitted", "None", "True") if word in said]
+
+
+def test_null_is_as_good_as_absent():
+    asked = checked(ImageRequest, {"prompt": "a", "n": None, "size": None, "rushes": None})
+    assert (asked.n, asked.rushes) == (1, {})
+
+
+@pytest.mark.parametrize("value", [1e9, -1, float("inf"), 10**200])
+def test_seconds_out_of_all_range_are_told_the_range(value):
+    asked = checked(CreateRequest, {"prompt": "a", "seconds": value})
+    with pytest.raises(UserError) as caught:
+        passes_for(float(asked.seconds), MODEL)
+    assert caught.value.code == "http.seconds_range"
+
+
+def test_a_picture_may_be_an_address_alone():
+    for address in ("data:image/png;base64,YQ==", "DATA:image/png;BASE64,YQ=="):
+        asked = checked(CreateRequest, {"prompt": "a", "input_reference": address})
+        assert image_bytes(asked.input_reference) == b"a"
+
+
+def test_a_name_twice_is_named():
+    with pytest.raises(UserError) as caught:
+        parse_json(b'{"prompt": "a", "prompt": "b"}')
+    assert (caught.value.code, caught.value.params["field"]) == ("http.field_twice", "prompt")
+
+
+def test_a_whole_number_may_be_written_with_a_fraction():
+    known = Installation(models=(MODEL,), default_model=MODEL.name).options
+    assert own_options({"seed": 1.0}, known) == {"seed": 1}
+    for wrong in (1.5, True):
+        with pytest.raises(UserError) as caught:
+            own_options({"seed": wrong}, known)
+        assert caught.value.code == "value.not_whole"
+    assert caught.value.params["value"] == "true"
+
+
+def test_a_wrong_resolution_is_told_what_the_model_has():
+    here = Installation(models=(MODEL,), default_model=MODEL.name)
+    asked = CreateRequest(prompt="a", rushes={"resolution": "8k"})
+    with pytest.raises(UserError) as caught:
+        options(asked, here)
+    assert set(caught.value.params["legal"]) == {size[0].value for size in MODEL.sizes}
