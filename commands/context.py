@@ -12,7 +12,7 @@ from commands.caller import Caller, Channel
 from commands.directory import Directory, OpenDirectory
 from commands.installation import Installation
 from commands.jobs import Jobs
-from commands.options import IMAGE
+from commands.options import CONFIRM, IMAGE
 from commands.parsing.suggestions import closest
 from commands.parsing.values import shown
 from commands.policy.settings import Rules
@@ -162,6 +162,11 @@ class Command:
         return f"/{self.parent} {self.name}" if self.parent else f"/{self.name}"
 
     @property
+    def help_typed(self) -> str:
+        """What people type for its help, such as `/rushes help generate`."""
+        return f"/{self.parent or 'rushes'} help {self.name}"
+
+    @property
     def help_key(self) -> str:
         """Catalog key of the one-line explanation (100 characters at most)."""
         return f"command.{self.parent}.{self.name}" if self.parent else f"command.{self.name}"
@@ -226,7 +231,12 @@ class CommandSet:
         # "/queue" is guessed as "/rushes queue", and "/generatte" as "/generate".
         # The word in front says nothing about the one after it; of equal names, its own goes first.
         parent, _, verb = wanted.lstrip("/").rpartition(" ")
-        short = {item.name: item.typed for item in reversed(self._by_typed.values())}
+        short = {
+            item.name: item.typed
+            for item in reversed(self._by_typed.values())
+            # Who names somebody else must not be led to delete what is their own.
+            if CONFIRM not in item.options or parent in {"", item.parent}
+        }
         short |= {item.name: item.typed for item in self if item.parent == parent}
         guess = closest(verb, short)
         if guess is None:

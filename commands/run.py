@@ -13,6 +13,7 @@ from commands.actions import Action, ButtonId
 from commands.context import Call, Command, Visibility
 from commands.forms import Form
 from commands.handlers import finish, job_status, message_edit, prompt, queue, repeat
+from commands.handlers.arguments import OWN_HELP
 from commands.offers import error_card, refused
 from commands.policy.permissions import check_press
 from commands.refusal import Refusal
@@ -156,6 +157,8 @@ def _with_command(error: UserError, command: Command, call: Call) -> UserError |
     """Return an error that shows how its command is used, or None where it does so already."""
     if error.code == "command.incomplete":
         return UserError(error.code, **{**error.params, "command": command.typed})
+    if error.code == "flag.unknown" and (command.renders or error.params.get("help") == OWN_HELP):
+        return UserError(error.code, **{**error.params, "help": command.help_typed})
     if error.code == "prompt.empty" and command.typed != _GENERATE:
         return UserError("prompt.no_words", example=_example(command, call))
     return None

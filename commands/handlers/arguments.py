@@ -16,6 +16,9 @@ from inference.domain.errors import UserError
 
 _WORD = re.compile(r"\S+")
 
+OWN_HELP = "…"
+"""Stands for the help of the command that is run, which `run` names."""
+
 
 def arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
     """Return the checked values that were given, by option name.
@@ -54,7 +57,7 @@ def _typed(text: str, options: tuple[Option, ...]) -> dict[str, Value]:
     for word in words:
         option = flags.get(word.casefold())
         if option is None and word.startswith("--"):
-            raise UserError("flag.unknown", flag=shown(word))
+            raise UserError("flag.unknown", flag=shown(word), help=OWN_HELP)
         if option is None:
             plain.append(word)
         elif option.kind is Kind.FLAG:

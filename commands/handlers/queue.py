@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from commands.actions import Action
@@ -106,10 +107,26 @@ async def cancel(call: Call) -> Card:
     own = [job for job in jobs if job.requester.id == call.caller.id]
     if not own:
         raise NotFound("job.none_waiting")
-    asked = list(dict.fromkeys(job.card_of for job in own))
+    asked = {job.card_of: job for job in reversed(own)}
     if len(asked) > 1:
-        raise UserError("job.which", jobs=asked)
+        return _which(call, dict(reversed(asked.items())))
     return await cancel_job(call, own[0])
+
+
+def _which(call: Call, asked: Mapping[str, Job]) -> Card:
+    """Refuse to choose among several jobs: say how each is cancelled, by the id of its card."""
+    card = replies.error(UserError("job.which"), call.locale)
+    lines = [
+        (
+            dotted(
+                [f"/{PARENT} cancel {name}", quoted(job.spec.own_words, LINE_LENGTH)], call.locale
+            ),
+        )
+        for name, job in asked.items()
+    ]
+    more = len(lines) - MAX_LINES
+    rest = [(text("queue.more", call.locale, count=more),)] if more > 0 else []
+    return replace(card, lines=(*card.lines, *lines[:MAX_LINES], *rest))
 
 
 async def cancel_named(call: Call) -> Card:

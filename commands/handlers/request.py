@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from commands.context import Call
 from commands.option_set import OptionSet
 from commands.options import MODEL, MORE, PROMPT, TEXTS
-from commands.parsing.flags import check_no_pictures, parse, parse_options
+from commands.parsing.flags import HELP, check_no_pictures, parse, parse_options
 from commands.parsing.values import accept, accept_offering, label, shown
 from commands.refusal import correcting
 from commands.schema import Value
@@ -66,7 +66,7 @@ def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
         check_no_pictures(typed, call.installation.options)
     for name in form:
         if name not in known:  # of another version's form
-            raise UserError("flag.unknown", flag=shown(name))
+            raise UserError("flag.unknown", flag=shown(name), help=HELP)
         if name in typed:
             raise UserError("flag.repeated", flag=label(known[name]))
     changes = {name: item for name, item in call.changes.items() if name not in TEXTS}

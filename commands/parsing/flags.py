@@ -23,6 +23,9 @@ from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 from inference.text import clean_words, is_blank
 
+HELP = "/rushes help generate"
+"""Lists all flags; the commands that render have a help of their own."""
+
 MAX_TYPED = 8 * MAX_PROMPT
 """Characters that are looked at: prompt and texts with every character escaped, and to spare."""
 
@@ -142,7 +145,7 @@ class _Reader:
             return option
         guess = closest(flag, self._known.typed)
         if guess is None:
-            raise UserError("flag.unknown", flag=f"--{shown(flag)}")
+            raise UserError("flag.unknown", flag=f"--{shown(flag)}", help=HELP)
         if guess not in self._known.switched_off:
             guess = str(self._known.by_flag[guess].flag)  # the long one is the one we show
         error = UserError("flag.mistyped", flag=f"--{shown(flag)}", suggestion=f"--{guess}")

@@ -57,8 +57,9 @@ def batch(
     if standing.queued is not None and left is not None:  # they are ready when the last one is
         standing = replace(standing, queued=replace(standing.queued, ready_in=left))
     card = cards.status(shown, standing, locale, capabilities)
+    alike = all(job.state in UNPREPARED for job in jobs)  # the last line says it of all
     parts = [
-        (_part(job, standing, locale, capabilities, titled=jobs[0]),)
+        (_part(job, standing, locale, capabilities, titled=jobs[0], alike=alike),)
         for job, standing in zip(jobs, standings, strict=True)
     ]
     refused = [job for job in jobs if _hidden(job)]
@@ -171,7 +172,13 @@ def _left(jobs: Sequence[Job], standings: Sequence[Standing]) -> float | None:
 
 
 def _part(
-    job: Job, standing: Standing, locale: str, capabilities: Capabilities | None, *, titled: Job
+    job: Job,
+    standing: Standing,
+    locale: str,
+    capabilities: Capabilities | None,
+    *,
+    titled: Job,
+    alike: bool,
 ) -> str:
     """Say in a line how one of several jobs stands, with what seed, and of what.
 
@@ -180,9 +187,8 @@ def _part(
     words = []
     if job.spec.own_words != titled.spec.own_words and not _hidden(job) and not _hidden(titled):
         words.append(summary.quoted(job.spec.own_words, WORDS_LENGTH))
-    return summary.dotted(
-        [_named(job, locale), *words, _state(job, standing, locale, capabilities)], locale
-    )
+    state = [] if alike else [_state(job, standing, locale, capabilities)]
+    return summary.dotted([_named(job, locale), *words, *state], locale)
 
 
 def _hidden(job: Job) -> bool:

@@ -13,7 +13,10 @@ from inference.text import isolate
     ("error", "said"),
     [
         (NotFound("job.unknown", job="X"), "rushes queue lists"),
-        (UserError("flag.unknown", flag="--aspct"), "rushes submit --help lists"),
+        (
+            UserError("flag.unknown", flag="--aspct", help="/rushes help generate"),
+            "rushes submit --help lists",
+        ),
         (UserError("prompt.empty"), "rushes submit a red ball"),
     ],
 )

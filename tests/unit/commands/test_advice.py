@@ -266,3 +266,32 @@ async def test_the_example_of_every_setting_works(call, jobs, tmp_path):
         for flags in re.findall(r"For one job: (.+)", explained):
             answer = await execute(f"/generate a ball {flags}", here)
             assert answer.kind is not CardKind.ERROR, (key, flags, plain(answer))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("/generate a ball --qqqqqq", "/rushes help generate"),
+        ("/image a ball --qqqqqq", "/rushes help image"),
+        ("/rushes history --qqqqqq", "/rushes help history"),
+        ("/rushes-admin quota bob --qqqqqq", "/rushes-admin help quota"),
+        ("/rushes preset save one --qqqqqq", "/rushes help generate"),  # its options are these
+    ],
+)
+async def test_an_unknown_option_points_to_the_help_that_lists_the_options(call, line, told):
+    admin = replace(call, caller=Caller(id="u1", name="ada", admin=True))
+    said = plain(await execute(line, admin))
+    assert f"--qqqqqq. {told} lists them all." in said
+    assert (await execute(told, admin)).kind is CardKind.INFO
+
+
+@pytest.mark.parametrize("line", ["/rushes-admin forget bob", "/rushes-admin forget-me bob"])
+async def test_who_wants_to_forget_somebody_is_not_led_to_delete_their_own_data(call, line):
+    admin = replace(call, caller=Caller(id="u1", name="ada", admin=True))
+    assert "forget-me?" not in plain(await execute(line, admin))
+    assert "/rushes forget-me" in plain(await execute("/rushes forget", admin))
+
+
+async def test_help_does_not_name_speeds_that_are_not_there(call):
+    nano = replace(call, installation=type(call.installation)(models=(NANO,), default_model="nano"))
+    assert "fast" not in plain(await execute("/rushes help generate", nano)).replace("faster", "")

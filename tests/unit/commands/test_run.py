@@ -145,7 +145,7 @@ async def test_cancel_asks_which_of_several(call, jobs):
     await execute("/generate one", call)
     await execute("/generate two", call)
     card = await execute("/rushes cancel", call)
-    assert plain(card).endswith("/rushes cancel JOB0000001 or JOB0000002.")
+    assert plain(card).endswith("/rushes cancel JOB0000001 · one\n/rushes cancel JOB0000002 · two")
     assert len(await jobs.waiting("test:g1")) == 2
 
 

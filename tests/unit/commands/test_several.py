@@ -20,6 +20,7 @@ from inference.domain.job import Failure, JobState
 from inference.domain.verdict import Outcome, Reason, Verdict
 from inference.jobs.forecast import QueuePosition
 from tests.fakes.orders import a_job, a_spec
+from tests.fakes.readable import readable
 
 
 @pytest.mark.parametrize("how", ["press", "card", "none", "one"])
@@ -122,6 +123,23 @@ def test_every_mix_of_states_has_its_card(states, kind, actions, locale):
     assert card.job == jobs[0].id
     seeds = [text("facts.seed", locale, seed=job.spec.seed) for job in jobs]
     assert [plain(card).count(seed) for seed in seeds] == [1] * len(jobs)
+
+
+@pytest.mark.parametrize("states", ["accepted accepted", "preparing accepted preparing"])
+def test_that_all_are_prepared_is_said_once(states):
+    assert plain(shown(several(*map(JobState, states.split())))).count("preparing") == 1
+
+
+async def test_who_cancels_none_of_several_sees_how_each_is_cancelled(call):
+    red = await execute("/generate a red ball", call)
+    blue = await execute("/generate a blue ball " + "rolling " * 40 + "--count 2", call)
+    card = await execute("/rushes cancel", call)
+    assert card.kind is CardKind.ERROR
+    _, *lines = readable(plain(card)).split("\n")
+    assert lines[0] == f"/rushes cancel {red.job} · a red ball"
+    assert lines[1].startswith(f"/rushes cancel {blue.job} · a blue ball rolling")
+    assert lines[1].endswith("…")
+    assert len(lines) == 2
 
 
 def test_those_that_wait_are_ready_when_the_last_one_is():
