@@ -122,7 +122,7 @@ class Preparer:
         if job is None or job.ended:
             return
         try:
-            prepared = await self._prepared(job)
+            prepared = await self._prepared_unless_ended(job)
         except UserError as error:
             _log.info("job.refused", job=job.id, code=error.code)
             failure = failure_of(error, job.id)
@@ -132,8 +132,30 @@ class Preparer:
             _log.warning("job.preparing_failed", job=job.id, code=error.code)
             await self._fail(job.id, error)
         else:
-            async with self._writes:
-                await self._enqueue(prepared)
+            if prepared is not None:
+                async with self._writes:
+                    await self._enqueue(prepared)
+
+    async def _prepared_unless_ended(self, job: Job) -> Job | None:
+        """Return the prepared job, or None for one that was cancelled or deleted meanwhile.
+
+        Its files may have gone in the middle of a step, so whatever that step fails with means
+        nothing.
+        """
+        try:
+            prepared = await self._prepared(job)
+        except Exception:
+            if not await self._has_ended(job.id):
+                raise
+            return None
+        return None if await self._has_ended(job.id) else prepared
+
+    async def _has_ended(self, job_id: str) -> bool:
+        """Return whether a job has ended; what a step still wrote for a deleted one goes."""
+        job = await self._write(lambda: self._store.get(job_id))
+        if job is None or job.removed_at is not None:
+            await asyncio.to_thread(self._artifacts.remove, job_id)
+        return job is None or job.ended
 
     async def _prepared(self, job: Job) -> Job:
         """Return the job as it will be rendered; a fault of the machine is not the job's."""
@@ -141,7 +163,7 @@ class Preparer:
             try:
                 return await self._prepare(job)
             except EngineError as error:
-                if not error.transient:
+                if not error.transient or await self._has_ended(job.id):
                     raise
                 _log.warning("job.preparing_later", job=job.id, code=error.code)
                 await self._clock.sleep(pause)

@@ -73,6 +73,9 @@ class ResultModerator:
                 return
             verdict = await self._guard.judge_file(file, flagged=job.output.flagged)
         except Exception as error:  # noqa: BLE001 - one bad file must not leave unseen
+            if self._artifacts.finished(job) is None:  # deleted meanwhile; one that has ended stays
+                await self._fail(job.id, Failure(code="file.gone"))
+                return
             log_bug(_log, "job.moderation_bug", error, job=job.id)
             await self._fail(job.id, Failure(code="internal", params={"job": job.id}))
             return

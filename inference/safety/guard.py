@@ -100,7 +100,11 @@ class Guard:
     async def judge_file(
         self, file: Path, *, flagged: Outcome, scope: ModeratorScope = ModeratorScope.EVERYWHERE
     ) -> Verdict:
-        """Return the verdict on stills of a clip or image; see `judge_texts`."""
+        """Return the verdict on stills of a clip or image; see `judge_texts`.
+
+        Raises:
+            EngineError: The file is gone.
+        """
         here = () if scope is ModeratorScope.HOSTED else self._pictures
         asked = [*here, *(() if scope is ModeratorScope.LOCAL else self._hosted_pictures)]
         if not asked:
@@ -115,6 +119,8 @@ class Guard:
                 if verdict.denied:
                     break
         except EngineError as error:
+            if not await asyncio.to_thread(file.is_file):
+                raise
             return Verdict.of(self._unseen("sampler", error.code), flagged)
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)

@@ -80,6 +80,25 @@ async def test_an_image_is_cleaned_in_the_child_which_then_stays(media, photo, t
     assert media.pid == pid != os.getpid()
 
 
+async def test_a_file_that_is_gone_is_told_and_the_child_stays(media, photo, tmp_path, capfd):
+    gone_file, folder = tmp_path / "gone", tmp_path / "gone_folder"
+    await media.clean_image(photo, tmp_path / "clean.png")
+    pid = media.pid
+    for call in (
+        media.clean_image(gone_file, tmp_path / "clean.png"),
+        media.clean_image(photo, folder / "clean.png"),
+        media.first_frame(gone_file, tmp_path / "first.png"),
+        media.stills(gone_file, tmp_path / "stills"),
+        media.stills(photo, folder / "stills"),
+        media.sheet(gone_file, tmp_path / "stills", "sheet.jpg"),
+        media.fit(gone_file, 1000, tmp_path),
+    ):
+        with pytest.raises(EngineError, match=r"file\.unreadable"):
+            await call
+    assert media.pid == pid
+    assert "bug" not in capfd.readouterr().err
+
+
 async def test_what_is_wrong_with_an_image_is_told_and_the_child_stays(media, photo, tmp_path):
     text = tmp_path / "notes.png"
     text.write_text("not a picture")

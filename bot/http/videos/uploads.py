@@ -115,6 +115,8 @@ class Uploads:
         try:
             await asyncio.to_thread(shutil.copyfile, self._directory / name, target)
         except FileNotFoundError as error:
+            if not target.parent.is_dir():  # its job was deleted; others may need the upload
+                raise
             raise UserError("image.expired") from error
 
     async def drop(self, image: str) -> None:

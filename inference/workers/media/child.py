@@ -95,6 +95,8 @@ def _answer(call: Call) -> Message:
         return Returned(result=_OPERATIONS[call.operation](**call.arguments))
     except RushesError as error:
         return Failed.of(error)
+    except FileNotFoundError:  # deleted meanwhile, with its job
+        return Failed.of(EngineError("file.unreadable", path=""))
 
 
 def _limit(config: dict[str, int]) -> None:

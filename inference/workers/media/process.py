@@ -90,7 +90,7 @@ class MediaProcess:
 
         Raises:
             UserError: The image is refused; `image.not_an_image` also if it killed the process.
-            EngineError: `disk.full`, or `media.unavailable`.
+            EngineError: `disk.full`, `media.unavailable`, or `file.unreadable`: it is gone.
         """
         arguments = {"source": source, "target": target}
         try:
@@ -186,7 +186,7 @@ class MediaProcess:
         See `safety.classifier`.
 
         Raises:
-            EngineError: `media.failed` or `media.unavailable`.
+            EngineError: `media.failed`, `media.unavailable`, or `file.unreadable`: one is gone.
         """
         arguments = {"pictures": list(pictures), "model": model}
         try:

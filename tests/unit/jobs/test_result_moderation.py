@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from inference.domain.errors import EngineError
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind
 from inference.domain.output_settings import OutputSettings
@@ -166,6 +167,21 @@ async def test_a_file_that_is_gone_is_not_delivered(bench, core, looking):
     assert failed.failure.code == "file.gone"
     for other in blocking:
         await bench.reached(other.id, JobState.DELIVERING)
+
+
+async def test_a_file_that_goes_while_it_is_looked_at_is_no_bug(bench, core, looking, capsys):
+    looking.gate = asyncio.Event()
+    job = await rendered(bench, core, an_order())
+    await bench.reached(job.id, JobState.FINISHING)
+    core.artifacts.remove(job.id)
+    looking.error = EngineError("file.unreadable")
+    looking.gate.set()
+
+    failed = await bench.reached(job.id, JobState.FAILED)
+
+    assert failed.failure.code == "file.gone"
+    out = capsys.readouterr()
+    assert "bug" not in out.out + out.err
 
 
 async def test_denied_words_never_reach_the_line_nor_the_log(bench, core, reading):

@@ -96,7 +96,13 @@ async def test_a_file_that_cannot_be_read_was_not_looked_at(tmp_path, fail_close
     looking = FakeModerator()
     guard = Guard(pictures=[looking], extractor=sampler, fail_closed=fail_closed)
 
-    verdict = await guard.judge_file(tmp_path / "clip.mp4", flagged=Outcome.ALLOW)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"no clip")
+    verdict = await guard.judge_file(clip, flagged=Outcome.ALLOW)
 
     assert verdict.denied is fail_closed
     assert looking.pictures == []
+
+    clip.unlink()  # one that is gone is no failed check
+    with pytest.raises(EngineError, match=r"file\.unreadable"):
+        await guard.judge_file(clip, flagged=Outcome.ALLOW)
