@@ -96,7 +96,7 @@ def doctor(options: argparse.Namespace) -> int:
         config = _config(options)
         found = run_async(examination.examine(config, locale, offline=options.offline))
     except UserError as error:
-        if config is not None:
+        if config is not None:  # of the examination, which tells what it meets
             raise
         found = [*examination.without_config(), *configuration.unreadable(error)]
     if options.json:

@@ -63,4 +63,4 @@ def _usable(home: Path | None) -> bool:
     if home is None or not home.is_absolute():
         return False
     cache = home / ".cache"
-    return os.access(cache if cache.exists() else home, os.W_OK | os.X_OK)
+    return os.access(cache if os.path.exists(cache) else home, os.W_OK | os.X_OK)  # noqa: PTH110 - pathlib's raises behind a closed one

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from commands.text.card import Card
 from inference.domain.errors import NotFound, UserError
 from inference.domain.job import UNPREPARED
+from inference.store.data_directory import no_permission
 
 TIMEOUT_SECONDS = 60.0
 """For one answer; a command only writes to the database."""
@@ -295,6 +298,10 @@ class ControlClient:
         try:
             yield
         except aiohttp.ClientConnectorError as error:
+            if error.os_error.errno == errno.EACCES:
+                folder = self._data_directory
+                reached = os.access(folder, os.X_OK)
+                raise no_permission(folder / SOCKET_NAME if reached else folder) from error
             raise UserError("control.not_running", path=path) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise UserError("control.lost", path=path) from error

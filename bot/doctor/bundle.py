@@ -100,12 +100,12 @@ def _harmless(value: Any) -> Any:
 def _counts(data_directory: Path) -> dict[str, Any]:
     """Return how many rows each table has, and how many jobs each state."""
     path = data_directory / DATABASE_NAME
-    if not path.exists():
-        return {}
     try:
+        if not path.exists():
+            return {}
         with opened(path) as connection:
             return dict(_table_counts(connection))
-    except (StoreError, sqlite3.Error) as error:
+    except (StoreError, OSError, sqlite3.Error) as error:
         code = error.code if isinstance(error, RushesError) else type(error).__name__
         return {"problem": code}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from bot.config.sections import Config
 from bot.doctor import configuration, machine, network, storage
-from bot.doctor.findings import Finding, ok
-from inference.workers.device_report import read_device
+from bot.doctor.findings import Finding, broken, ok
+from inference.workers.device_report import DeviceReport, read_device
 
 
 async def examine(config: Config, locale: str, *, offline: bool = False) -> list[Finding]:
@@ -20,38 +21,65 @@ async def examine(config: Config, locale: str, *, offline: bool = False) -> list
         offline: Whether nothing outside this machine is asked.
     """
     local = await asyncio.to_thread(lambda: [*_local(config)])
-    running = await configuration.running(config, locale)
+    running = await _asked("running", lambda: configuration.running(config, locale))
     found = [*local, *running]
     if any(one.code == "doctor.running.no" for one in running):
-        found += network.listening(config)
+        found += _guarded("http", lambda: network.listening(config))
     if offline:
         return [*found, ok("network", "doctor.offline")]
     # The libraries of chats are for those who use them.
     from bot.doctor import discord, slack  # noqa: PLC0415
 
     asked = await asyncio.gather(
-        discord.examine(config, locale),
-        slack.examine(config),
-        network.assistant(config),
-        network.reach(config),
+        _asked("discord", lambda: discord.examine(config, locale)),
+        _asked("slack", lambda: slack.examine(config)),
+        _asked("assistant", lambda: network.assistant(config)),
+        _asked("network", lambda: network.reach(config)),
     )
     return [*found, *(one for some in asked for one in some)]
 
 
 def _local(config: Config) -> Iterator[Finding]:
-    device = read_device()
-    yield from machine.python()
-    yield from machine.torch(config, device)
-    yield from machine.gpu(config, device)
-    yield from machine.memory(config, device)
-    yield from storage.model_weights(config)
-    yield from machine.disk(config)
-    yield from storage.data_folder(config)
-    yield from storage.database(config)
-    yield from storage.backups(config)
-    yield from configuration.config(config)
-    yield from network.proxy(config)
-    yield from configuration.plugins(config)
+    device: list[DeviceReport] = []
+    yield from _guarded("python", machine.python)
+    yield from _guarded("torch", lambda: _torch(config, device))
+    for report in device:
+        yield from _guarded("gpu", lambda: machine.gpu(config, report))  # noqa: B023 - run at once
+        yield from _guarded("memory", lambda: machine.memory(config, report))  # noqa: B023
+    checks: dict[str, Callable[[Config], Iterator[Finding]]] = {
+        "weights": storage.model_weights,
+        "disk": machine.disk,
+        "data": storage.data_folder,
+        "database": storage.database,
+        "backup": storage.backups,
+        "config": configuration.config,
+        "proxy": network.proxy,
+        "plugins": configuration.plugins,
+    }
+    for name, check in checks.items():
+        yield from _guarded(name, partial(check, config))
+
+
+def _torch(config: Config, device: list[DeviceReport]) -> Iterator[Finding]:
+    """Check torch, and append what it says about the device."""
+    device.append(read_device())
+    yield from machine.torch(config, device[0])
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds; whatever it raises is a finding too."""
+    try:
+        yield from check()
+    except Exception as error:  # noqa: BLE001 - one check must not hide the others
+        yield broken(name, error)
+
+
+async def _asked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+    """Return what a check finds; whatever it raises is a finding too."""
+    try:
+        return await check()
+    except Exception as error:  # noqa: BLE001 - one check must not hide the others
+        return [broken(name, error)]
 
 
 def without_config() -> Iterator[Finding]:

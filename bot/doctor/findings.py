@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from commands.text.messages import error_text, text
-from inference.domain.errors import RushesError
+from inference.domain.errors import RushesError, UserError
 
 
 class Level(StrEnum):
@@ -53,6 +53,17 @@ def warn(check: str, code: str, /, **params: Any) -> Finding:
 def fail(check: str, code: str, /, **params: Any) -> Finding:
     """Return the finding that something does not work."""
     return Finding(check=check, level=Level.FAIL, code=code, params=params)
+
+
+def broken(check: str, error: Exception) -> Finding:
+    """Return that a check could not be made: the table goes on with the others."""
+    match error:
+        case RushesError():
+            return failed(check, error)
+        case OSError(filename=str(path)):
+            problem = error.strerror or type(error).__name__
+            return failed(check, UserError("cli.os_error", path=path, problem=problem))
+    return fail(check, "doctor.broken", problem=type(error).__name__)
 
 
 def failed(check: str, error: RushesError, level: Level = Level.FAIL) -> Finding:

@@ -115,6 +115,8 @@ def _too_small(
 def disk(config: Config, free: int | None = None) -> Iterator[Finding]:
     """Check the free space where the data lies, and where backups do if that is another disk."""
     folder, backups = _nearest(config.bot.data_dir), _nearest(factories.backup_folder(config))
+    if free is None and not shutil.disk_usage(folder).total:
+        return  # /proc and the like have no room to tell; the data folder is told by its own check
     yield _disk(folder, free)
     if config.backup.keep and not _same_disk(folder, backups):
         yield _disk(backups, free)

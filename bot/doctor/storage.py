@@ -19,7 +19,7 @@ from inference.engines.entry import ModelEntry
 from inference.engines.registry import WEIGHTS_CODES
 from inference.opensora.files import CheckpointError
 from inference.store.backups import HOURS, newest
-from inference.store.data_directory import NETWORK_FILE_SYSTEMS, check_folder, file_system
+from inference.store.data_directory import NETWORK_FILE_SYSTEMS, check_folder, file_system, owner
 from inference.store.maintenance import DATABASE_NAME, check, is_sound, opened
 from inference.store.sqlite.schema import schema_of
 
@@ -75,10 +75,22 @@ def _complete(check_name: str, name: str, entry: ModelEntry, unknown: int) -> It
 def data_folder(config: Config) -> Iterator[Finding]:
     """Check that the data folder can be used, without making it."""
     folder = config.bot.data_dir
-    if not folder.exists():
+    if not _there(folder):
         above = _above(folder)
-        if _obstacle(above):
-            yield fail("data", "doctor.data.no_room", path=str(folder), above=str(above))
+        obstacle = _obstacle(above)
+        if obstacle == errno.ENOTDIR:
+            yield failed("data", StoreError("store.not_a_folder", path=str(above)))
+        elif obstacle:
+            yield fail(
+                "data",
+                "doctor.data.no_room",
+                path=str(folder),
+                above=str(above),
+                owner=owner(above),
+                user=os.geteuid(),
+            )
+        elif not folder.absolute().parent.exists():
+            yield warn("data", "doctor.data.new_far", path=str(folder), above=str(above))
         else:
             yield ok("data", "doctor.data.new", path=str(folder))
         return
@@ -159,9 +171,13 @@ def _restorable(file: Path) -> bool:
         return False
 
 
+def _there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises behind a closed folder
+
+
 def _above(folder: Path) -> Path:
     """Return the folder, or what is there of the path to it."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if _there(path))
 
 
 def _obstacle(folder: Path) -> int:

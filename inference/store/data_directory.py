@@ -41,8 +41,8 @@ def check_folder(directory: Path) -> None:
     """Create the data directory if needed, and check that this process can use it.
 
     Raises:
-        StoreError: `store.not_a_folder`, `store.no_permission` with the owner, `store.read_only`
-            or `store.full`.
+        StoreError: `store.not_a_folder`, what `no_permission` returns, `store.read_only` or
+            `store.full`.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -114,12 +114,19 @@ def _explained(error: OSError, path: Path) -> StoreError:
     if error.errno == errno.EROFS or _read_only(path):
         return StoreError("store.read_only", path=str(path))
     if error.errno in {errno.EACCES, errno.EPERM}:
-        closed = _nearest(path)
-        owner = closed.stat().st_uid
-        return StoreError(
-            "store.no_permission", path=str(closed), owner=_user(owner), user=os.getuid()
-        )
+        return no_permission(path)
     return StoreError("store.unusable", path=str(path), problem=error.strerror or "unknown")
+
+
+def no_permission(path: Path) -> StoreError:
+    """Return that this user may not use `path`, with its owner and what mends it."""
+    closed = _nearest(path)
+    who = {"path": str(closed), "owner": owner(closed), "user": os.geteuid()}
+    if closed != path:  # not ours to change the owner of
+        return StoreError("store.closed_above", **who | {"path": str(path), "above": str(closed)})
+    if closed.stat().st_uid == os.geteuid():
+        return StoreError("store.mode", **who)
+    return StoreError("store.no_permission", **who)
 
 
 def _read_only(path: Path) -> bool:
@@ -137,8 +144,9 @@ def _nearest(path: Path) -> Path:
     return Path("/")
 
 
-def _user(number: int) -> str:
-    """Return how a user is called and numbered; containers run under numbers without a name."""
+def owner(path: Path) -> str:
+    """Return how the owner is called and numbered; containers run under numbers without a name."""
+    number = path.stat().st_uid
     try:
         return f"{pwd.getpwuid(number).pw_name} ({number})"
     except KeyError:

@@ -6,11 +6,14 @@ import ast
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,6 +51,11 @@ NO_CARD = DeviceReport(torch="2.13.0", memory_bytes=10**10, free_bytes=10**10)
 
 OF_ADDRESS = "Basic bWU6cGFzcw=="
 """Of `me` with `pass`."""
+
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+"""Root as anybody else, who may not read what is closed."""
+
+DOCTOR = (sys.executable, "-m", "bot", "doctor", "--offline")
 
 WRONG, WRONG_APP = "wrong", "xapp-wrong"
 
@@ -156,7 +164,10 @@ def test_a_disk_without_room(tmp_path, free, level, code):
 
 
 def test_a_full_disk_of_backups_elsewhere(tmp_path, monkeypatch):
-    usage = {False: SimpleNamespace(free=10**11), True: SimpleNamespace(free=10**8)}
+    usage = {
+        False: SimpleNamespace(free=10**11, total=1),
+        True: SimpleNamespace(free=10**8, total=1),
+    }
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage[Path(path).name == "saved"])
     (tmp_path / "saved").mkdir()
     known = config(tmp_path, backup={"directory": tmp_path / "saved"})
@@ -303,6 +314,65 @@ def test_a_backup_folder_that_cannot_be_made_is_told_before_the_first_start(tmp_
     fine(storage.backups(elsewhere))
     monkeypatch.setattr("os.access", lambda *_: False)
     only(storage.backups(elsewhere), Level.FAIL, "error.store.backup_failed")
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
+@pytest.mark.parametrize("more", [[], ["--json"], ["--bundle", "out/bundle.zip"]])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("foreign", "error.store.no_permission"), ("foreign/sub", "doctor.data.no_room")],
+)
+def test_a_data_folder_of_somebody_else_is_one_line_among_all(name, code, more):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        (Path(place) / "foreign").mkdir(mode=0o700)
+        (Path(place) / "out").mkdir()
+        os.chown(Path(place) / "foreign", 65534, 65534)
+        done = subprocess.run(
+            [*WITHOUT_RIGHTS, *DOCTOR, "--data-dir", name, *more],
+            cwd=place,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "LANG": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    for word in ("nobody (65534)", "user 0", "chown" if name == "foreign" else "-o 0"):
+        assert word in done.stdout
+    for check in ("python", "weights", "database", "plugins", "proxy", "running", "network"):
+        assert check in done.stdout
+    if more == ["--json"]:
+        assert code in {one["code"] for one in json.loads(done.stdout)}
+
+
+async def test_a_check_that_raises_is_one_line_among_all(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    places = {
+        machine: ["disk", "gpu", "memory", "python", "torch"],
+        storage: ["backups", "data_folder", "database", "model_weights"],
+        configuration: ["config", "plugins", "running"],
+        network: ["assistant", "proxy", "reach"],
+    }
+    for module, names in places.items():
+        for name in names:
+            monkeypatch.setattr(module, name, broken)
+    found = await examination.examine(config(tmp_path), "en")
+    raised = [one for one in found if one.code == "doctor.broken"]
+    assert len(raised) == sum(map(len, places.values()))
+    assert all("ZeroDivisionError" in one.text("en") for one in raised)
+
+
+def test_a_data_folder_far_from_any_folder(tmp_path):
+    far = config(tmp_path, bot={"data_dir": tmp_path / "a" / "b"})
+    only(storage.data_folder(far), Level.WARN, "doctor.data.new_far")
+
+
+def test_a_disk_without_blocks_is_not_full(tmp_path):
+    fine(machine.disk(config(tmp_path, bot={"data_dir": Path("/proc/nope")})))
 
 
 # -- the configuration -------------------------------------------------------------------------

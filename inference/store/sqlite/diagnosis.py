@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference.domain.errors import StoreError
+from inference.store.data_directory import no_permission
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.rclone"}
@@ -78,6 +79,7 @@ _ERRNO = {
 }
 CODES = frozenset(
     {*_CODES.values(), *_ERRNO.values(), "store.network", "store.leftover", "store.in_use"}
+    | {"store.closed_above", "store.mode"}
 )
 """Every code that `explain` and its relatives may return."""
 
@@ -204,4 +206,6 @@ def _unescaped(point: str) -> str:
 
 
 def _error(code: str, path: Path) -> StoreError:
+    if code == "store.no_permission":
+        return no_permission(path)
     return StoreError(code, path=str(path))

@@ -125,7 +125,7 @@ async def test_a_locked_database_is_called_locked(data, monkeypatch):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 async def test_a_file_of_somebody_else_is_called_that(data):
     (data / DATABASE_NAME).chmod(0o000)
-    with pytest.raises(StoreError, match=r"store\.no_permission"):
+    with pytest.raises(StoreError, match=r"store\.mode"):
         check(data)
 
 
@@ -142,7 +142,7 @@ def test_a_sound_database_that_cannot_be_written_is_sound_and_says_why(data, mon
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(30, "store.read_only"), (13, "store.no_permission"), (28, "store.full"), (5, "store.io")],
+    [(30, "store.read_only"), (13, "store.mode"), (28, "store.full"), (5, "store.io")],
 )
 def test_what_the_disk_says_has_its_own_code(tmp_path, number, code):
     error = diagnosis.explain(OSError(number, os.strerror(number)), tmp_path)

@@ -55,7 +55,7 @@ def open_path():
 def test_a_folder_behind_a_closed_one_is_a_sentence(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    assert checked_as_nobody(closed / "data").startswith("store.no_permission")
+    assert checked_as_nobody(closed / "data").startswith("store.closed_above")
 
 
 def test_a_new_folder_is_made(tmp_path):
