@@ -328,6 +328,10 @@ class JobService(JobReader):
         await asyncio.to_thread(self._artifacts.remove, job.id)
         return True
 
+    async def release_key(self, job_id: str) -> None:
+        """Let the idempotency key of a removed job make another one."""
+        await self._store.release_key(job_id)
+
     async def withdraw(self, key: str) -> Job | None:
         """Undo the acceptance of an order completely; return its first job, if any.
 

@@ -95,6 +95,16 @@ class JobStore(JobTransitions):
         found = [await decode_job(connection, row, self._clock.now()) for row in rows]
         return [job for job in found if job is not None]
 
+    async def release_key(self, job_id: str) -> None:
+        """Take its idempotency key from a job that was removed."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "UPDATE jobs SET key = NULL WHERE id = ? AND removed_at IS NOT NULL", (job_id,)
+            )
+
+        await self._database.write("release_key", work)
+
     async def withdraw(self, key: str) -> list[Job]:
         """Undo the acceptance under an idempotency key.
 

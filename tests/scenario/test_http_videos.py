@@ -226,9 +226,11 @@ async def test_a_key_is_for_one_body(client):
             await client.videos.create(**other)
         assert caught.value.body["code"] == "http.key_reused"
     assert await made_by(client) == [first.id]
+    with pytest.raises(openai.UnprocessableEntityError):  # also elsewhere
+        await client.images.generate(prompt="a fox", **keys)
     await client.videos.delete(first.id)
-    with pytest.raises(openai.NotFoundError):
-        await client.videos.create(prompt="a fox", **same)
+    second = await client.videos.create(prompt="a fox", **keys)
+    assert await made_by(client) == [second.id]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ class Creation:
         if key is not None:
             large = (request.content_length or LARGE) >= LARGE
             hashed = idempotency.fingerprint
-            body = await asyncio.to_thread(hashed, fields) if large else hashed(fields)
+            path = request.path
+            body = await asyncio.to_thread(hashed, path, fields) if large else hashed(path, fields)
         call = self._guard.call(request, key=key, body=body)
         try:
             await self._check_new(request[TOKEN], key, body)  # before its pictures are decoded
@@ -88,11 +89,13 @@ class Creation:
 
         Raises:
             _Repeated: There is.
-            UserError: `http.key_reused`: there is, and it came with another body.
+            UserError: `http.key_reused`: there is, and it was another request.
         """
-        job = None
-        if key is not None:
-            job = await self._services.jobs.by_key(key, tenant=token.tenant)
-        if job is not None:
+        if key is None:
+            return
+        job = await self._services.jobs.by_key(key, tenant=token.tenant)
+        if job is not None and job.removed_at is not None:  # who deletes it may make it again
+            await self._services.jobs.release_key(job.id)
+        elif job is not None:
             idempotency.check_repeated(job, body)
             raise _Repeated(job)

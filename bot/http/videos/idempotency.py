@@ -15,7 +15,7 @@ from aiohttp import web
 from bot.http.access.guard import TOKEN
 from bot.http.address import NAME, Address
 from bot.http.body import Upload
-from inference.domain.errors import NotFound, UserError
+from inference.domain.errors import UserError
 from inference.domain.job import Job
 
 MAX_KEY = 255
@@ -23,7 +23,7 @@ MAX_KEY = 255
 
 
 def key_of(request: web.Request) -> str | None:
-    """Return the stored form of an idempotency key, which counts for its token and address only.
+    """Return the stored form of an idempotency key, which counts for its token only.
 
     Raises:
         UserError: `http.key`.
@@ -33,28 +33,25 @@ def key_of(request: web.Request) -> str | None:
         return None
     if len(given) > 1 or not 0 < len(given[0]) <= MAX_KEY or not given[0].isprintable():
         raise UserError("http.key", field="Idempotency-Key", limit=MAX_KEY)
-    whole = json.dumps([request[TOKEN].id, request.path, given[0]])
+    whole = json.dumps([request[TOKEN].id, given[0]])
     return f"{NAME}:{hashlib.sha256(whole.encode()).hexdigest()}"
 
 
-def fingerprint(fields: Mapping[str, Any]) -> str:
-    """Return a hash of the fields of a body, the same in JSON and in a form."""
-    whole = json.dumps(fields, sort_keys=True, default=_hashed)
+def fingerprint(path: str, fields: Mapping[str, Any]) -> str:
+    """Return a hash of what is asked: where, and the fields of the body, in JSON or in a form."""
+    whole = json.dumps([path, fields], sort_keys=True, default=_hashed)
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_repeated(job: Job, body: str) -> None:
-    """Check that a repeated request has the body of the first one.
+    """Check that a repeated request has the address and the body of the first one.
 
     Raises:
         UserError: `http.key_reused`: the first one asked for something else.
-        NotFound: `job.unknown`: the job was deleted.
     """
     # Jobs of an older Rushes have none.
     if Address(**job.address).body not in {"", body}:
         raise UserError("http.key_reused", field="Idempotency-Key", job=job.id)
-    if job.removed_at is not None:
-        raise NotFound("job.unknown", job=job.id)
 
 
 def _hashed(upload: Upload) -> str:
