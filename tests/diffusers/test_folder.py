@@ -1,5 +1,6 @@
 """Folders: what they hold is read without torch, and what is wrong with one is said."""
 
+import inspect
 import json
 import os
 import shutil
@@ -11,17 +12,20 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from structlog.testing import capture_logs
 
 from commands.text.messages import error_text
+from inference.diffusers_engine.families import FAMILIES
 from inference.diffusers_engine.weights.folder import FolderError
 from inference.diffusers_engine.weights.headers import HeaderError, read_header
-from inference.diffusers_engine.weights.inspection import inspect_folder
+from inference.diffusers_engine.weights.inspection import PART_NAMES, inspect_folder
 from inference.diffusers_engine.weights.parts import check_tensors, find_class, silence
 from inference.diffusers_engine.weights.suspects import first_bad_value
 from inference.engines.diffusers.capabilities import capabilities_of
@@ -241,12 +245,65 @@ def test_a_part_that_the_index_leaves_out(folder, name):
         ("model_index.json", {"boundary_ratio": True}),
         ("model_index.json", {"boundary_ratio": None}),  # one expert would never be asked
         ("model_index.json", {"expand_timesteps": "no"}),
+        ("model_index.json", {"_class_name": 7}),
+        ("model_index.json", {"transformer_2": "abc"}),
+        ("model_index.json", {"transformer_2": 7}),
+        ("model_index.json", {"image_processor": {}}),
+        ("model_index.json", {"vae": []}),
+        ("model_index.json", {"vae": ["diffusers", 1]}),
+        *(
+            (f"{part}/{file}", {key: value})
+            for part, file, key in [
+                ("vae", "config.json", "_class_name"),
+                ("transformer", "config.json", "_class_name"),
+                ("text_encoder", "config.json", "model_type"),
+                ("scheduler", "scheduler_config.json", "_class_name"),
+                ("tokenizer", "tokenizer_config.json", "tokenizer_class"),
+            ]
+            for value in (["a"], {}, 7, True)
+        ),
     ],
 )
 def test_a_setting_that_cannot_be(folder, file, changes):
     edit(folder / file, **changes)
     found = problem(folder)
-    assert (found.code, found.params) == ("folder.unreadable", {"file": file})
+    assert found.code == "folder.bad_value"
+    assert (found.params["file"], found.params["key"]) == (file, next(iter(changes)))
+
+
+def test_the_names_of_all_parts_are_known():
+    given = {
+        name
+        for family in FAMILIES
+        for kind in family.classes
+        for name in inspect.signature(getattr(diffusers, kind)).parameters
+    }
+    assert given - PART_NAMES == {
+        "boundary_ratio",
+        "expand_timesteps",
+        "force_zeros_for_empty_prompt",
+    }
+    assert given >= PART_NAMES
+
+
+def test_an_unexpected_error_breaks_only_its_own_model(folder, folders, monkeypatch):
+    def check(found, _gguf):
+        if found.path == folder:
+            raise TypeError("unhashable")
+
+    monkeypatch.setattr("inference.diffusers_engine.weights.inspection.check_match", check)
+    tables = {
+        "broken": {"engine": "diffusers", "path": str(folder)},
+        "sound": {"engine": "diffusers", "path": str(folders("wan-5b"))},
+    }
+    models = Models(tables)
+    with capture_logs() as logs:
+        found = models.usable(tables)
+    assert [entry.capabilities.name for entry in found] == ["sound"]
+    error = models.problems["broken"]
+    assert error.code == "folder.bug"
+    assert error.params["bug_id"] in error_text(error, "en")
+    assert [log["error"] for log in logs if log["event"] == "folder.bug"] == ["TypeError"]
 
 
 def shards(folder, names, part="transformer", **changes):

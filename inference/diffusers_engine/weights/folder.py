@@ -30,12 +30,15 @@ _CONFIG_NAMES = {
     "Processor": "tokenizer_config.json",
 }
 """Files that say what a part is like, by what is in the name of its class; config.json else."""
+_LONGEST = 60
+"""Characters of a value that an error shows."""
 
 
 class FolderError(CheckpointError):
     """A folder cannot be used as a video model.
 
     Codes: `folder.missing`, `folder.no_index`, `folder.unreadable`, `folder.bad_value`,
+    `folder.bug`,
     `folder.modular`, `folder.custom_code`, `folder.unknown_class`, `folder.part_missing`,
     `folder.pickle`, `folder.truncated`, `folder.mismatch`, `folder.wrong_part`,
     `folder.no_permission`, `folder.no_torchvision`; `gguf.*` for files of that kind,
@@ -69,6 +72,11 @@ class Part:
         """The part's config; empty without one."""
         path = self.path / self.config_name
         return read_json(path) if path.is_file() else {}
+
+    @property
+    def config_file(self) -> str:
+        """The file of its config, relative to the folder of the model."""
+        return f"{self.name}/{self.config_name}"
 
     @property
     def config_name(self) -> str:
@@ -211,6 +219,13 @@ def read_quantized(path: Path) -> Mapping[str, Tensor]:
         raise FolderError("gguf.unreadable", file=str(path)) from error
     except OSError as error:
         raise FolderError("folder.no_permission", path=str(path)) from error
+
+
+def value_error(file: str, key: str, value: Any) -> FolderError:
+    """Return the error for a value of a config that cannot be used."""
+    text = json.dumps(value, ensure_ascii=False)
+    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return FolderError("folder.bad_value", file=file, key=key, value=shown)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
+from inference.bug_report import log_bug
 from inference.diffusers_engine.families import family_of
 from inference.diffusers_engine.weights.folder import (
     INDEX_NAME,
@@ -15,6 +18,7 @@ from inference.diffusers_engine.weights.folder import (
     FolderError,
     Part,
     read_json,
+    value_error,
 )
 from inference.diffusers_engine.weights.match import check_match
 
@@ -23,6 +27,32 @@ if TYPE_CHECKING:
 
     from inference.diffusers_engine.traits import Family
 
+_log = structlog.get_logger(__name__)
+
+PART_NAMES = frozenset(
+    {
+        "audio_scheduler",
+        "audio_vae",
+        "connectors",
+        "duration_head",
+        "feature_extractor",
+        "guider",
+        "image_encoder",
+        "image_processor",
+        "processor",
+        "prompt_enhancer",
+        "scheduler",
+        "text_encoder",
+        "text_encoder_2",
+        "tokenizer",
+        "tokenizer_2",
+        "transformer",
+        "transformer_2",
+        "vae",
+        "vocoder",
+    }
+)
+"""Names of all parts that the supported pipeline classes have."""
 MODULAR_NAMES = ("modular_model_index.json", "modular_config.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.msgpack", "*.h5")
 _STEM, _TRANSFORMERS_STEM = "diffusion_pytorch_model", "model"
@@ -51,6 +81,11 @@ def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) 
         return _inspected(path, gguf)
     except PermissionError as error:
         raise FolderError("folder.no_permission", path=str(error.filename or path)) from error
+    except FolderError:
+        raise
+    except Exception as error:  # a folder may hold anything, and must not stop other models
+        bug_id = log_bug(_log, "folder.bug", error)
+        raise FolderError("folder.bug", path=str(path), bug_id=bug_id) from error
 
 
 def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
@@ -70,6 +105,8 @@ def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
         if not key.isidentifier():  # used as a folder name and a keyword argument
             raise FolderError("folder.unreadable", file=INDEX_NAME)
         if not isinstance(value, list):
+            if key in PART_NAMES and value is not None:
+                raise value_error(INDEX_NAME, key, value)
             settings[key] = value
         elif len(value) != 2 or value[0] is not None:  # noqa: PLR2004 - library and class
             parts[key] = _part(path, key, value, gguf.get(key))
@@ -83,7 +120,7 @@ def _pipeline_class(path: Path, index: Mapping[str, Any]) -> tuple[str, Family]:
     if isinstance(name, list):
         raise FolderError("folder.custom_code", path=str(path))
     if not isinstance(name, str):
-        raise FolderError("folder.unreadable", file=INDEX_NAME)
+        raise value_error(INDEX_NAME, "_class_name", name)
     if name.endswith(("ModularPipeline", "Blocks")) or "_blocks_class_name" in index:
         raise FolderError("folder.modular", path=str(path))
     family = family_of(name)
@@ -99,7 +136,7 @@ def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
         FolderError: It is missing or incomplete, or its code comes with the folder.
     """
     if len(entry) != 2 or not all(isinstance(value, str) for value in entry):  # noqa: PLR2004 - library and class
-        raise FolderError("folder.unreadable", file=INDEX_NAME)
+        raise value_error(INDEX_NAME, name, entry)
     library, class_name = entry
     if library not in _LIBRARIES and not _of_diffusers(library):
         raise FolderError("folder.custom_code", path=str(folder))

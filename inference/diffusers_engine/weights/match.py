@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from inference.diffusers_engine.weights.folder import INDEX_NAME, FolderError
+from inference.diffusers_engine.weights.folder import INDEX_NAME, FolderError, value_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TRANSFORMERS = ("transformer", "transformer_2")
 _EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
+_NAMES = ("_class_name", "model_type", "tokenizer_class")
+"""Keys of configs with names of classes and models."""
 _TOKENIZERS = re.compile("ByT5|T5|Gemma|Qwen2|CLIP")
 """How the names of tokenizers begin whose text encoders are known."""
 
@@ -33,7 +35,7 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
         gguf: GGUF files that replace the weights of parts, by part.
 
     Raises:
-        FolderError: `folder.part_missing`, `folder.wrong_part`, `folder.unreadable`, `gguf.*`.
+        FolderError: `folder.part_missing`, `folder.wrong_part`, `folder.bad_value`, `gguf.*`.
     """
     family = folder.family
     _need(folder, *_EVERYWHERE, *family.needs.get(folder.pipeline_class, ()))
@@ -42,6 +44,7 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
     if folder.looks_at_pictures:
         _need(folder, "image_encoder", "image_processor")
     _check_settings(folder)
+    _check_names(folder)
     _check_kinds(folder)
     _check_vae(folder)
     for name in TRANSFORMERS:
@@ -59,6 +62,14 @@ def _need(folder: Folder, *names: str) -> None:
 
 def _wrong(folder: Folder, name: str) -> FolderError:
     return FolderError("folder.wrong_part", part=name, name=folder.pipeline_class)
+
+
+def _check_names(folder: Folder) -> None:
+    for part in folder.parts.values():
+        for key in _NAMES:
+            value = part.config.get(key)
+            if not (value is None or isinstance(value, str)):
+                raise value_error(part.config_file, key, value)
 
 
 def _check_kinds(folder: Folder) -> None:
@@ -143,40 +154,42 @@ def _check_predictions(folder: Folder) -> None:
 
 def _check_settings(folder: Folder) -> None:
     """Check the pipeline's settings in the index."""
-    shares = folder.settings.get(folder.family.shared_if or "")
+    for key in (folder.family.shared_if, "force_zeros_for_empty_prompt"):
+        value = folder.settings.get(key or "")
+        if not (value is None or isinstance(value, bool)):
+            raise value_error(INDEX_NAME, str(key), value)
     boundary = folder.settings.get("boundary_ratio")
-    if not (shares is None or isinstance(shares, bool)):
-        raise FolderError("folder.unreadable", file=INDEX_NAME)
+    damaged = value_error(INDEX_NAME, "boundary_ratio", boundary)
     if boundary is None:
         # Without a boundary, the second transformer would never be used.
         if folder.parts.keys() >= set(TRANSFORMERS):
-            raise FolderError("folder.unreadable", file=INDEX_NAME)
+            raise damaged
         return
     if not (_is_number(boundary) and 0 <= boundary <= 1):
-        raise FolderError("folder.unreadable", file=INDEX_NAME)
+        raise damaged
     _need(folder, *TRANSFORMERS)
 
 
 def _check_vae(folder: Folder) -> None:
-    vae = folder.parts["vae"].config
-    damaged = FolderError("folder.unreadable", file="vae/config.json")
+    part = folder.parts["vae"]
+    vae = part.config
     channels = _latent_channels(vae)
     for name, lowest in (("latents_mean", -math.inf), ("latents_std", 0)):
         values = vae.get(name)
         if values is None:
             continue
         if not (isinstance(values, list) and len(values) == channels):
-            raise damaged
+            raise value_error(part.config_file, name, values)
         if not all(_is_number(value) and lowest < value < math.inf for value in values):
-            raise damaged
+            raise value_error(part.config_file, name, values)
     for name in ("scale_factor_spatial", "spatial_compression_ratio"):
         factor = vae.get(name)
         if not (factor is None or (_whole(factor) and factor > 0)):
-            raise damaged
+            raise value_error(part.config_file, name, factor)
     for name in ("scale_factor_temporal", "temporal_compression_ratio"):
         factor = vae.get(name)
         if not (factor is None or factor == folder.family.frames_per_latent):
-            raise damaged
+            raise value_error(part.config_file, name, factor)
 
 
 def _latent_channels(vae: Mapping[str, Any]) -> Any:

@@ -7,22 +7,19 @@ fails only in the first clip, deep inside torch. Defaults tell what a value shou
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from inference.diffusers_engine.weights.folder import FolderError
+from inference.diffusers_engine.weights.folder import value_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inference.diffusers_engine.weights.folder import Part
+    from inference.diffusers_engine.weights.folder import FolderError, Part
 
 HUGE = 10**9
 """Beyond any number in the config of a network but of layers; tables of that size fill memory."""
-_LONGEST = 60
-"""Characters of a value that an error shows."""
 
 
 def bad_value(part: Part, kind: Any) -> FolderError | None:
@@ -46,10 +43,7 @@ def huge_value(part: Part, kind: Any) -> FolderError | None:
 
 
 def _error(part: Part, name: str) -> FolderError:
-    value = json.dumps(part.config[name], ensure_ascii=False)
-    shown = value if len(value) <= _LONGEST else value[:_LONGEST] + "…"
-    file = f"{part.name}/{part.config_name}"
-    return FolderError("folder.bad_value", file=file, key=name, value=shown)
+    return value_error(part.config_file, name, part.config[name])
 
 
 def _defaults(kind: Any) -> Iterator[tuple[str, Any]]:
