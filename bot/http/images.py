@@ -98,8 +98,10 @@ class Images:
         ended = max(job.ended_at or job.created_at for job in done)
         own: dict[str, Any] = {"id": done[0].id}
         if failed := [job for job in jobs if job not in done]:
+            known = self._services.installation.options
             own["failed"] = [
-                {"id": job.id, "error": error_json(_error(job), call.locale)} for job in failed
+                {"id": job.id, "error": error_json(_error(job), call.locale, options=known)}
+                for job in failed
             ]
         return web.json_response({"created": int(ended), "data": images, "rushes": own})
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.http.api_words import HTTP, ApiWords
 from bot.http.body import MAX_BODY
 from bot.network.http_connection import MAX_HEADER, MAX_HEADERS, MAX_LINE
 from commands.option_set import OptionSet
@@ -54,6 +55,12 @@ _STATUS: Mapping[str, int] = {
 }
 _AREAS: Mapping[str, int] = {"queue": 429, "quota": 429, "permission": 403}
 """Statuses of all other codes of an area."""
+
+_SAID: Mapping[str, str] = {
+    "preset.unknown": "api.no_preset",
+    "option.no_assistant": "api.no_assistant",
+}
+"""Sentences in place of those that send people to a command that is only in chats."""
 
 _TYPES: Mapping[int, str] = {
     401: "authentication_error",
@@ -125,14 +132,16 @@ def refusal(
 
 
 def error_json(
-    error: RushesError, locale: str, *, options: OptionSet | None = None
+    error: RushesError, locale: str, *, options: OptionSet | None = None, words: ApiWords = HTTP
 ) -> dict[str, Any]:
-    """Return an error as OpenAI's JSON; see `refusal`."""
+    """Return an error as OpenAI's JSON, in the words of a protocol; see `refusal`."""
     message = member_text(error, locale)
+    if (key := _SAID.get(error.code)) is not None:
+        message = text(key, locale, **error.params)
     if isinstance(error, AdvisedError):
         message = f"{message} {text(error.advice.key, locale, **error.advice.params)}"
     body: dict[str, Any] = {
-        "message": message,
+        "message": words.say(message, options),
         "type": _type_of(status_of(error)),
         "param": _param(error, options),
         "code": error.code,

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from bot.http.api_words import MCP
 from bot.http.mistakes import NO_SWITCH
 from bot.http.openapi import options_schema, picture_schemas
 from bot.http.refusals import error_json, retry_seconds
@@ -263,11 +264,12 @@ class Tools:
             installation=self._services.installation,
             locale=visit.call.locale,
             files_seconds=self._files_seconds,
+            words=MCP,
         )
 
     def _refused(self, error: RushesError, visit: Visit) -> dict[str, Any]:
         known = self._services.installation.options
-        body = error_json(error, visit.call.locale, options=known)
+        body = error_json(error, visit.call.locale, options=known, words=MCP)
         if isinstance(body["param"], str):  # options are arguments here
             body["param"] = body["param"].removeprefix("rushes.")
         wait = None
@@ -304,13 +306,13 @@ class Tools:
 async def _said(command: str, words: str, visit: Visit) -> dict[str, Any]:
     card = await perform(visit.call.commands[command], replace(visit.call, text=words))
     assert isinstance(card, Card)  # noqa: S101 - these commands return nothing else
-    return _answer(plain(card))
+    return _answer(MCP.say(plain(card), visit.call.installation.options))
 
 
 def _line(job: Job, call: Call) -> str:
     """Return how a job stands, in one line."""
     card = replace(job_status.status(call, job), owner=None, title="", facts="")
-    return " ".join(plain(card).split())
+    return " ".join(MCP.say(plain(card), call.installation.options).split())
 
 
 def _schema(arguments: type[BaseModel], locale: str) -> dict[str, Any]:

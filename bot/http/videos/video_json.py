@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot.http.api_words import HTTP, ApiWords
 from commands.handlers import job_status
 from commands.installation import Installation
 from commands.jobs import Read
@@ -27,7 +28,13 @@ def status_of(job: Job) -> str:
 
 
 def video_json(
-    job: Job, *, jobs: Read, installation: Installation, locale: str, files_seconds: float
+    job: Job,
+    *,
+    jobs: Read,
+    installation: Installation,
+    locale: str,
+    files_seconds: float,
+    words: ApiWords = HTTP,
 ) -> dict[str, Any]:
     """Return a job as OpenAI's `Video`, with what we know besides under `rushes`.
 
@@ -37,6 +44,7 @@ def video_json(
         installation: Knows its model.
         locale: Of the sentence that says what went wrong.
         files_seconds: How long finished files are kept.
+        words: Of the protocol.
     """
     status = status_of(job)
     done = status == "completed"
@@ -53,7 +61,7 @@ def video_json(
         "size": _size(job, installation),
         "status": status,
         "progress": 100 if done else _percent(job, jobs),
-        "error": _error(job, locale) if status == "failed" else None,
+        "error": _error(job, installation, locale, words) if status == "failed" else None,
         "remixed_from_video_id": job.parent,
         "rushes": _ours(job, jobs, installation, locale),
     }
@@ -100,9 +108,9 @@ def _percent(job: Job, jobs: Read) -> int:
     return 0 if outlook is None else min(99, int(100 * outlook.fraction))
 
 
-def _error(job: Job, locale: str) -> dict[str, Any]:
+def _error(job: Job, known: Installation, locale: str, words: ApiWords) -> dict[str, Any]:
     if job.state is JobState.CANCELLED:
         failure = Failure(code="job.cancelled")
     else:
         failure = job.failure or Failure(code="internal", params={"job": job.id})
-    return {"code": failure.code, "message": member_text(failure, locale)}
+    return {"code": failure.code, "message": words.say(member_text(failure, locale), known.options)}

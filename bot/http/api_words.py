@@ -1,0 +1,80 @@
+"""Commands and flags of the chats that a text names, as the API and the tools of MCP have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from commands.option_set import OptionSet
+from commands.options import COUNT, IMAGE, MODEL
+from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
+
+_EXAMPLE = "/generate a red ball bouncing in the snow"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiWords:
+    """What commands and options are called over one protocol."""
+
+    commands: Mapping[str, str]
+    """By the command as it is typed; the longer ones first."""
+    options: Mapping[str, str]
+    """Of options that are not called by `within` and their name."""
+    within: str
+    """Before the names of all other options."""
+
+    def say(self, text: str, known: OptionSet | None) -> str:
+        """Return a text of ours in these words.
+
+        Args:
+            text: What is said to people in chats.
+            known: All options; without them, flags stay as they are.
+        """
+        pattern = re.compile(
+            # What is isolated was written by people.
+            f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
+            rf"|(?<![\w./-])(?P<name>{'|'.join(map(re.escape, self.commands))})(?![A-Za-z0-9_/-])"
+            r"|(?<![\w./-])--(?P<flag>[a-z][a-z-]*)"
+        )
+
+        def said(found: re.Match[str]) -> str:
+            if found["name"]:
+                return self.commands[found["name"]]
+            if not found["flag"] or known is None or found["flag"] not in known.typed:
+                return found[0]
+            name = known.typed[found["flag"]].name
+            return self.options.get(name, f"{self.within}{name}")
+
+        return pattern.sub(said, text)
+
+
+HTTP = ApiWords(
+    commands={
+        "/rushes help generate": "/openapi.json",
+        "/rushes queue": "GET /v1/videos",
+        "/rushes cancel": "DELETE /v1/videos/{id}",
+        "/rushes show": "GET /v1/videos/{id}/content",
+        _EXAMPLE: '{"prompt": "a red ball bouncing in the snow"}',
+        "/generate": "POST /v1/videos",
+        "/image": "POST /v1/images/generations",
+        "/animate": "POST /v1/videos (input_reference)",
+    },
+    options={MODEL.name: "model", IMAGE.name: "input_reference", COUNT.name: "n"},
+    within="rushes.",
+)
+
+MCP = ApiWords(
+    commands={
+        "/rushes help generate": "tools/list",
+        "/rushes queue": "queue",
+        "/rushes cancel": "cancel",
+        "/rushes show": "result",
+        _EXAMPLE: 'generate {"prompt": "a red ball bouncing in the snow"}',
+        "/generate": "generate",
+        "/image": "generate",
+        "/animate": "generate (image)",
+    },
+    options={},
+    within="",
+)

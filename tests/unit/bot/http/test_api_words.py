@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from bot.http.api_words import HTTP, MCP
+from bot.http.refusals import error_json
+from commands.installation import Installation
+from inference.domain.errors import NotFound, UserError
+from inference.engines.built_in import TESTCARD
+from inference.text import isolate
+
+MODEL = TESTCARD.capabilities
+KNOWN = Installation(models=(MODEL,), default_model=MODEL.name).options
+
+
+@pytest.mark.parametrize(
+    ("error", "http", "mcp"),
+    [
+        (NotFound("job.unknown", job="X"), "GET /v1/videos", "queue"),
+        (UserError("queue.full_user", limit=2), "DELETE /v1/videos/{id}", "cancel"),
+        (
+            UserError("flag.unknown", flag="--aspct", help="/rushes help generate"),
+            "/openapi.json",
+            "tools/list",
+        ),
+        (UserError("prompt.empty"), '{"prompt": ', '{"prompt": '),
+        (UserError("value.not_whole", option="--seed", value="x"), "rushes.seed", "seed"),
+        (
+            UserError("value.out_of_range", option="--res", value="x", lowest=1, highest=2),
+            "rushes.resolution",
+            "resolution",
+        ),
+        (UserError("model.no_animation", model="A", able=["B"]), "model", "model"),
+        (UserError("preset.unknown", name="dusk"), "dusk", "dusk"),
+        (UserError("option.no_assistant"), "rushes.refine", "refine"),
+    ],
+)
+@pytest.mark.parametrize("locale", ["en", "ko"])
+def test_a_refusal_names_what_a_program_can_send(error, http, mcp, locale):
+    for words, said in ((HTTP, http), (MCP, mcp)):
+        message = error_json(error, locale, options=KNOWN, words=words)["message"]
+        assert said in message
+        assert "--aspct" in message or "--" not in message
+        assert "/generate" not in message
+        assert "/rushes" not in message
+        assert "/refine" not in message
+
+
+def test_what_people_wrote_stays():
+    assert HTTP.say(isolate("a fox on /generate --seed 7"), KNOWN) == isolate(
+        "a fox on /generate --seed 7"
+    )
