@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -87,18 +88,21 @@ def doctor(options: argparse.Namespace) -> int:
     """Examine everything; 1 when something that is configured does not work."""
     import json
 
-    from bot.doctor import bundle, configuration, examination
+    from bot.config.sources import load_usable
+    from bot.doctor import bundle, examination
     from bot.doctor.findings import Level
     from inference.domain.errors import UserError
 
-    locale, config = language(options.lang), None
+    locale, mistake = language(options.lang), None
+    if options.bundle is not None and os.path.lexists(options.bundle):
+        raise UserError("cli.doctor.bundle_exists", path=str(options.bundle))
     try:
         config = _config(options)
-        found = run_async(examination.examine(config, locale, offline=options.offline))
     except UserError as error:
-        if config is not None:  # of the examination, which tells what it meets
-            raise
-        found = [*examination.without_config(), *configuration.unreadable(error)]
+        bot = {} if options.data_dir is None else {"data_dir": options.data_dir}
+        mistake = error
+        config = load_usable(options.config, overrides={"bot": bot} if bot else {})
+    found = run_async(examination.examine(config, locale, offline=options.offline, mistake=mistake))
     if options.json:
         data = [
             {"check": one.check, "level": one.level, "code": one.code, "text": one.text(locale)}
@@ -120,8 +124,7 @@ def doctor(options: argparse.Namespace) -> int:
             )
         )
     if options.bundle is not None:
-        folder = options.data_dir or Path("data") if config is None else config.bot.data_dir
-        bundle.write(options.bundle, found, config, folder)
+        bundle.write(options.bundle, found, config, config.bot.data_dir)
         sys.stderr.write(text("cli.doctor.bundled", locale, path=str(options.bundle)) + "\n")
     return 1 if any(one.level is Level.FAIL for one in found) else 0
 

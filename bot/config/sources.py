@@ -37,6 +37,9 @@ from inference.plugins.registry import Plugins
 PREFIX = "RUSHES_"
 SEPARATOR = "__"
 
+_ROUNDS = 20
+"""Of dropping what is wrong: a value that goes may leave another without its companion."""
+
 CUSTOMARY = {
     "DISCORD_TOKEN": ("discord", "token"),
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
@@ -104,11 +107,7 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     """
     path, text, tables = _read(path)
     sources = Sources(path=path, text=text, overrides=overrides or {})
-    for variable, (section, key) in CUSTOMARY.items():
-        table = tables.setdefault(section, {})
-        if isinstance(table, dict) and (value := os.environ.get(variable)):
-            table.setdefault(key, value)
-
+    _fill_customary(tables)
     problems: list[RushesError] = list(_mistyped_variables())
     config = None
     try:
@@ -127,6 +126,55 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     return config.located(sources.where)
 
 
+def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -> Config:
+    """Read what is right of a configuration that has mistakes; the rest keeps its defaults.
+
+    For examining the machine all the same; nothing may be served with it.
+
+    Args:
+        path: As of `load_config`.
+        overrides: As of `load_config`.
+    """
+    text = ""
+    tables: dict[str, Any] = {}
+    with contextlib.suppress(UserError):  # told with the mistakes
+        path, text, tables = _read(path)
+    sources = Sources(path=path, text=text, overrides=overrides or {})
+    _fill_customary(tables)
+    for environment in (True, False):
+        for _ in range(_ROUNDS):
+            try:
+                config = _sourced(Config, tables, environment=environment)(**(overrides or {}))
+            except ValidationError as error:
+                for one in error.errors(include_url=False):
+                    _drop(tables, one["loc"])
+            except SettingsError:
+                break
+            else:
+                return config.located(sources.where)
+    return _sourced(Config, {}, environment=False)(**(overrides or {}))
+
+
+def _drop(tables: dict[str, Any], location: Location) -> None:
+    """Delete a value, or the innermost table on the way to it that there is."""
+    table, name = tables, None
+    for part in location:
+        below = table if name is None else table[name]
+        if not isinstance(below, dict) or part not in below:
+            break
+        table, name = below, str(part)
+    if name is not None and (name not in Config.model_fields or not isinstance(table[name], dict)):
+        del table[name]
+
+
+def _fill_customary(tables: dict[str, Any]) -> None:
+    """Fill keys that nothing sets from the variables that other tools use too."""
+    for variable, (section, key) in CUSTOMARY.items():
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict) and (value := os.environ.get(variable)):
+            table.setdefault(key, value)
+
+
 class _NamesOnly(BaseSettings):
     """The parts whose names are checked even where other sections are wrong."""
 
@@ -136,8 +184,11 @@ class _NamesOnly(BaseSettings):
     plugins: PluginsSection = PluginsSection()
 
 
-def _sourced(kind: type[Settings], tables: dict[str, Any]) -> type[Settings]:
-    """Return the settings with these tables, of a file, below the environment."""
+def _sourced(
+    kind: type[Settings], tables: dict[str, Any], *, environment: bool = True
+) -> type[Settings]:
+    """Return the settings with these tables, of a file, below the environment if that is read."""
+    with_environment = environment
 
     class Sourced(kind):  # type: ignore[misc, valid-type]  # a class made for these tables
         @classmethod
@@ -149,6 +200,8 @@ def _sourced(kind: type[Settings], tables: dict[str, Any]) -> type[Settings]:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's hook
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if not with_environment:
+                return (init_settings, InitSettingsSource(settings_cls, tables))
             environment = InitSettingsSource(settings_cls, _with_sections(env_settings()))
             return (init_settings, environment, InitSettingsSource(settings_cls, tables))
 

@@ -17,12 +17,24 @@ _ELSEWHERE = ("model.no_weights", "config.proxy", *WEIGHTS_CODES)
 """How the codes begin of mistakes that a check of their own names."""
 
 
-def config(loaded: Config) -> Iterator[Finding]:
-    """Check the values against this machine, as a start would."""
-    found = [one for one in problems(loaded) if not one.code.startswith(_ELSEWHERE)]
-    yield from (failed("config", one) for one in found)
-    if not found:
+def config(loaded: Config, mistake: RushesError | None = None) -> Iterator[Finding]:
+    """Check the values against this machine, as a start would.
+
+    Args:
+        loaded: What is usable of it.
+        mistake: What was found when it was read.
+    """
+    read = [] if mistake is None else [*unreadable(mistake)]
+    yield from read
+    told = {one.code for one in read}
+    found = [failed("config", one) for one in problems(loaded) if not _elsewhere(one)]
+    yield from (one for one in found if one.code not in told)
+    if not read and not found:
         yield ok("config", "doctor.config.fine")
+
+
+def _elsewhere(error: RushesError) -> bool:
+    return error.code.startswith(_ELSEWHERE)
 
 
 def unreadable(error: RushesError) -> Iterator[Finding]:

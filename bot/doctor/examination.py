@@ -9,18 +9,22 @@ from functools import partial
 from bot.config.sections import Config
 from bot.doctor import configuration, machine, network, storage
 from bot.doctor.findings import Finding, broken, ok
+from inference.domain.errors import RushesError
 from inference.workers.device_report import DeviceReport, read_device
 
 
-async def examine(config: Config, locale: str, *, offline: bool = False) -> list[Finding]:
+async def examine(
+    config: Config, locale: str, *, offline: bool = False, mistake: RushesError | None = None
+) -> list[Finding]:
     """Return the findings about everything that a configuration needs.
 
     Args:
-        config: That could be read.
+        config: What is usable of it.
         locale: Names inside sentences are in it.
         offline: Whether nothing outside this machine is asked.
+        mistake: What was found when the configuration was read.
     """
-    local = await asyncio.to_thread(lambda: [*_local(config)])
+    local = await asyncio.to_thread(lambda: [*_local(config, mistake)])
     running = await _asked("running", lambda: configuration.running(config, locale))
     found = [*local, *running]
     if any(one.code == "doctor.running.no" for one in running):
@@ -39,7 +43,7 @@ async def examine(config: Config, locale: str, *, offline: bool = False) -> list
     return [*found, *(one for some in asked for one in some)]
 
 
-def _local(config: Config) -> Iterator[Finding]:
+def _local(config: Config, mistake: RushesError | None) -> Iterator[Finding]:
     device: list[DeviceReport] = []
     yield from _guarded("python", machine.python)
     yield from _guarded("torch", lambda: _torch(config, device))
@@ -52,7 +56,7 @@ def _local(config: Config) -> Iterator[Finding]:
         "data": storage.data_folder,
         "database": storage.database,
         "backup": storage.backups,
-        "config": configuration.config,
+        "config": partial(configuration.config, mistake=mistake),
         "proxy": network.proxy,
         "plugins": configuration.plugins,
     }
@@ -80,9 +84,3 @@ async def _asked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> li
         return await check()
     except Exception as error:  # noqa: BLE001 - one check must not hide the others
         return [broken(name, error)]
-
-
-def without_config() -> Iterator[Finding]:
-    """Yield the findings that need no configuration."""
-    yield from machine.python()
-    yield from configuration.plugins()

@@ -348,7 +348,7 @@ def test_a_data_folder_of_somebody_else_is_one_line_among_all(name, code, more):
 
 
 async def test_a_check_that_raises_is_one_line_among_all(tmp_path, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError
 
     places = {
@@ -395,6 +395,44 @@ def test_a_config_that_cannot_be_read_is_told_with_its_place(tmp_path, monkeypat
         "error.config.not_choice",
     ]
     assert "config.toml:2" in failed[0]["text"]
+    assert {one["check"] for one in told} >= {"data", "database", "disk", "proxy", "running"}
+
+
+@pytest.mark.parametrize(
+    ("written", "variables"),
+    [
+        ('[bot]\ndata_dir = "here"\nlanguage = 5\n', {}),
+        ("bot = 5\n[queue\n", {}),
+        ('[bot]\ndata_dir = "here"\n', {"RUSHES_QUEUE__WAITING_PER_GUILD": "many"}),
+        ('[bot]\ndata_dir = "here"\n[models]\ninstalled = ["nono"]\n', {}),
+        ('[bot]\ndata_dir = "here"\n[queue.weights]\n"x:y" = "z"\n[que]\na = 1\n', {}),
+        ('[bot]\ndata_dir = "here"\nplatforms = [5]\n', {}),
+    ],
+)
+def test_a_config_with_mistakes_hides_no_other_check(
+    tmp_path, monkeypatch, capsys, written, variables
+):
+    monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "config.toml").write_text(written)
+    assert main(["doctor", "--offline", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {one["check"] for one in told if one["level"] == "fail"} == {"config"}
+    assert "doctor.config.fine" not in {one["code"] for one in told}
+    checks = {"python", "torch", "disk", "data", "database", "proxy", "plugins", "running"}
+    assert {one["check"] for one in told} >= checks
+    if "here" in written:
+        assert any("here will be made" in one["text"] for one in told)
+
+
+def test_a_bundle_that_is_there_is_told_before_anything_is_examined(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundle.zip").write_text("mine")
+    assert main(["doctor", "--offline", "--bundle", "bundle.zip"]) == 1
+    said = capsys.readouterr()
+    assert "bundle.zip exists already. Choose another name" in said.err
+    assert said.out == ""
 
 
 @pytest.mark.process
