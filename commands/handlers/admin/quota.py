@@ -12,6 +12,7 @@ from commands.handlers.admin.people import Named
 from commands.handlers.admin.settings_texts import written
 from commands.handlers.arguments import arguments
 from commands.options import PERSON
+from commands.parsing.values import shown
 from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.permissions import within_caps
 from commands.policy.settings import (
@@ -108,7 +109,9 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
             lines.append(_set_line(call, here, own[here.person]))
         else:
             for_all = _amounts_for_all(call, rules)
-            nothing = (text("quota.set_nothing", call.locale, person=here.person),)
+            # The operator's amount stands below: this is not all that there may be.
+            key = "quota.set_nothing" if wide is None else "quota.set_nothing_here"
+            nothing = (text(key, call.locale, person=here.person),)
             lines += for_all or [nothing]
     if wide is not None:
         day, _ = limits.day_of(call.clock.now(), limits.OPERATOR_ZONE)
@@ -151,7 +154,7 @@ async def _set(call: Call, whom: Named, typed: str) -> Card:
     if typed.casefold() == NO_AMOUNT:
         amounts.pop(whom.person, None)
     else:
-        amounts[whom.person] = amount_of(QUOTA_PEOPLE, typed)
+        amounts[whom.person] = _amount(typed)
     limit = MAXIMUM_EVERYWHERE if whom.everywhere else MAXIMUM_NAMES
     if len(amounts) > limit:
         raise UserError("setting.too_many", key=QUOTA_PEOPLE.key, limit=limit)
@@ -159,6 +162,19 @@ async def _set(call: Call, whom: Named, typed: str) -> Card:
     await call.policy.settings.change(whom.tenant, [change], call.caller.requester)
     line = _set_line(call, whom, amounts.get(whom.person, NO_AMOUNT))
     return Card(kind=CardKind.INFO, lines=(line,), private=True)
+
+
+def _amount(typed: str) -> int | None:
+    """Return a typed amount; None is without limit.
+
+    Raises:
+        UserError: `quota.amount`.
+    """
+    try:
+        return amount_of(QUOTA_PEOPLE, typed)
+    except UserError as error:
+        highest = QUOTA_PEOPLE.option.range.highest if QUOTA_PEOPLE.option.range else None
+        raise UserError("quota.amount", value=shown(typed), highest=highest) from error
 
 
 def _set_line(call: Call, whom: Named, amount: int | str | None) -> Line:

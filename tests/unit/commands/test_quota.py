@@ -106,7 +106,10 @@ async def test_admins_see_what_is_used_and_others_do_not(call, admin):
     assert "u1: 0 s used, 80 s in the queue" in shown
     assert "Everybody here: 0 s used, 80 s in the queue" in await say(admin, "/rushes-admin quota")
     assert "You are not allowed to use" in await say(call, "/rushes-admin quota u2")
-    assert "must be a whole number" in await say(admin, "/rushes-admin quota u1 lots")
+    for typed in ("lots", "10m", "1.5", "-1", "9" * 12):
+        said = await say(admin, f"/rushes-admin quota u1 {typed}")
+        assert said.startswith(f"“{typed}” is no amount: type GPU seconds per day")
+        assert "quota.people" not in said
 
 
 @pytest.mark.parametrize(
@@ -164,6 +167,14 @@ async def test_the_operator_sees_what_holds_in_all_servers_too(call, admin):
     for typed in ("test:u1", "u1 --everywhere"):
         assert "together: 600" in await say(operator, f"/rushes-admin quota {typed}")
     assert "600" not in await say(admin, "/rushes-admin quota u1")
+
+
+async def test_the_operators_amount_is_not_denied_by_what_is_set_here(call, admin):
+    operator = replace(admin, caller=replace(admin.caller, operator=True))
+    await say(operator, "/rushes-admin quota u1 600")
+    said = await say(operator, "/rushes-admin quota u1")
+    assert "On this server alone, no daily limit is set for u1." in said
+    assert "No daily limit" not in said
 
 
 async def test_each_amount_says_when_it_is_free_again(call, admin):
