@@ -83,6 +83,15 @@ async def press(button_id: str, call: Call) -> Card | Form:
     return await _answered(_press(button_id, call), call, "button")
 
 
+async def confirm(button_id: str, call: Call) -> Card:
+    """Ask before a button of Delete is carried out, for chats that cannot ask by themselves.
+
+    Returns:
+        The question, whose button says yes; or why there is nothing to ask.
+    """
+    return await _answered(_confirm(button_id, call), call, "button")
+
+
 async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
     """Run a submitted form.
 
@@ -233,6 +242,14 @@ async def _press(button_id: str, call: Call) -> Result | Form:
                 extendable=call.jobs.extendable(job),
                 measured=call.caller.owns(job),
             )
+
+
+async def _confirm(button_id: str, call: Call) -> Result:
+    pressed = ButtonId.decode(button_id)
+    if pressed.action is not Action.DELETE:
+        raise UserError("action.unknown")
+    _check_tenant(call)
+    return await queue.ask_removal(call, await call.job(pressed.job))
 
 
 async def _ask_again(pressed: ButtonId, call: Call) -> Result | Form:

@@ -117,8 +117,14 @@ class Session:
             return self._refused(UserError("chat.no_such_button", highest=len(self._buttons)))
         button = self._buttons[number - 1]
         if button.confirm is not None and button != asked:
-            self._asked = button
-            return Outcome(card=confirmation(button.key.job, self.speaker.language))
+            try:
+                answer = await self._client.confirm(button.id, self.speaker)
+            except UserError:  # of an older version, which cannot ask; or it is gone: see the press
+                card = confirmation(button.key.job, self.speaker.language)
+                answer = Answer(card=card, accepted=True)
+            if answer.accepted:
+                self._asked = button
+            return Outcome(card=answer.card, accepted=answer.accepted)
         return await self._outcome(await self._client.press(button.id, self.speaker, key))
 
     def _refused(self, problem: UserError) -> Outcome:

@@ -180,6 +180,10 @@ class ControlClient:
         body = {**speaker.as_dict(), "custom_id": button_id, "key": key}
         return await self._ask("/v1/buttons", body)
 
+    async def confirm(self, button_id: str, speaker: Speaker) -> Answer:
+        """Return the question before a button that deletes, or why it is refused; see `command`."""
+        return await self._ask("/v1/confirmations", {**speaker.as_dict(), "custom_id": button_id})
+
     async def job(self, job_id: str, speaker: Speaker) -> JobReport:
         """Return how a job of the speaker's guild stands.
 

@@ -3,6 +3,7 @@
 ```
 POST /v1/commands   {"as", "guild", "text", ...}       a typed command, as in any chat
 POST /v1/buttons    {"as", "guild", "custom_id", ...}  a press of a button
+POST /v1/confirmations  {"as", "guild", "custom_id"}  the question before a press of Delete
 POST /v1/words      {"as", "guild", ...}               their jobs and presets, for completion
 GET  /v1/jobs/{id}?guild=                              how a job stands, and what came of it
 GET  /v1/events?guild=                                 what is posted, and the queue as it moves
@@ -45,7 +46,7 @@ from commands.context import Call
 from commands.forms import Form
 from commands.handlers import job_status
 from commands.policy.visibility import Viewer, can_see
-from commands.run import execute, press
+from commands.run import confirm, execute, press
 from commands.text.card import Card, CardKind, plain
 from commands.text.messages import error_text
 from inference.clock import SystemClock
@@ -163,6 +164,7 @@ class _Control:
             [
                 web.post("/v1/commands", self._command),
                 web.post("/v1/buttons", self._button),
+                web.post("/v1/confirmations", self._confirm),
                 web.post("/v1/words", self._words),
                 web.get("/v1/jobs/{job}", self._job),
                 web.get("/v1/events", self._events),
@@ -191,6 +193,10 @@ class _Control:
             answer = as_card(answer, call.installation.options, call.locale)
         return _answer(answer)
 
+    async def _confirm(self, request: web.Request) -> web.Response:
+        body = ButtonRequest.model_validate_json(await request.read())
+        return _answer(await confirm(body.custom_id, self._call(body)))
+
     async def _words(self, request: web.Request) -> web.Response:
         call = self._call(WordsRequest.model_validate_json(await request.read()))
         tenant, person = call.channel.tenant, call.caller.id
@@ -198,7 +204,7 @@ class _Control:
         presets = await call.policy.presets.visible(tenant, person)
         return web.json_response(
             {
-                "jobs": [job.id for job in await call.visible(jobs)],
+                "jobs": [job.id for job in await call.visible(jobs) if job.removed_at is None],
                 "presets": [preset.name for preset in presets],
             }
         )

@@ -178,6 +178,18 @@ async def remove_job(call: Call, job: Job) -> Card:
     return replies.note("remove.removed", call.locale, job=job.id)
 
 
+async def ask_removal(call: Call, job: Job) -> Card:
+    """Ask for confirmation of what `remove_job` does, unless that would refuse it.
+
+    Raises:
+        UserError: `job.not_yours` or `job.nothing_to_remove`.
+    """
+    check_owner(call, job)
+    if job.removed_at is not None:
+        raise UserError("job.nothing_to_remove", job=job.id)
+    return job_buttons.confirmation(job.id, call.locale)
+
+
 async def posted(call: Call, job: Job) -> Job:
     """Return a job once its result is posted: people press as soon as they see the message.
 

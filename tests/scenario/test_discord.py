@@ -103,6 +103,10 @@ async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(plac
             await place.done(more)
         assert len(place.discord.witness.in_channel(card.thread)) == 5
         job = stem(clip)
+        mallory = place.discord.add_person("mallory", place.guild)
+        refused = await mallory.choose(clip, f"v1:more:{job}", f"v1:delete:{job}").response()
+        assert (refused.visible_to, refused.buttons) == (mallory.user, [])
+        assert "Alice" in refused.text
         asking = await alice.choose(clip, f"v1:more:{job}", f"v1:delete:{job}").response()
         assert asking.visible_to is alice.user
         await alice.click(asking, "Delete").response()

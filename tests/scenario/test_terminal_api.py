@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -108,6 +109,23 @@ async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http
     assert any(isinstance(event, QueueChanged) and len(event.cards) == 1 for event in heard)
     assert {event.card.job for event in heard if isinstance(event, Posted)} == {heard[-1].card.job}
     assert heard[-1].card.attachment.path.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_what_is_deleted_is_neither_asked_for_again_nor_completed(http, config, tmp_path):
+    kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
+    async with connect(config.bot.data_dir) as client:
+        job = (await client.command(SMALL, kim)).card.job
+        async with asyncio.timeout(180):
+            await client.settled(job, kim)
+        assert (await client.words(kim)).jobs == (job,)
+        delete = f"v1:delete:{job}"
+        stranger = await client.confirm(delete, replace(kim, name="bo"))
+        assert not stranger.accepted
+        asked = await client.confirm(delete, kim)
+        assert [button.id for button in asked.card.buttons] == [delete]
+        assert (await client.press(delete, kim)).accepted
+        assert not (await client.confirm(delete, kim)).accepted
+        assert (await client.words(kim)).jobs == ()
 
 
 async def test_without_a_socket_the_client_says_how_to_start(tmp_path):

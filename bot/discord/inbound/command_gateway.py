@@ -20,10 +20,9 @@ from commands.actions import Action, ButtonId
 from commands.context import Call, Command, Visibility
 from commands.forms import Form
 from commands.options import MODEL
-from commands.run import invoke, opens_form, press, submit
+from commands.run import confirm, invoke, opens_form, press, submit
 from commands.schema import Option, Value
 from commands.text.card import Card
-from commands.text.job_buttons import confirmation
 from commands.text.messages import FALLBACK
 from commands.text.option_texts import discord_name
 from inference.domain.errors import NotFound, RushesError
@@ -96,8 +95,9 @@ class CommandGateway:
         if chosen is None or chosen.action is not Action.DELETE:
             await self.press(interaction, button_id)
             return
-        card = confirmation(chosen.job, self._calls.locale(interaction))
-        await self._give(interaction, _immediately(card), private=True)
+        call = self._calls.call(interaction)
+        await self._let_others_first(chosen.job, call)
+        await self._give(interaction, confirm(button_id, call), private=True)
 
     async def submit(self, interaction: discord.Interaction) -> None:
         """Run a submitted form."""
@@ -174,10 +174,6 @@ class CommandGateway:
             await asyncio.sleep(OTHERS_SECONDS)
         except RushesError:  # the command itself says so
             return
-
-
-async def _immediately(card: Card) -> Card:
-    return card
 
 
 def _job_of(action_id: str) -> str | None:

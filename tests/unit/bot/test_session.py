@@ -8,8 +8,9 @@ import pytest
 from bot.chat.session import Session
 from bot.control.client import Answer, JobReport, Speaker
 from commands.actions import Action, ButtonId
-from commands.text.card import Button, Card, CardKind, Confirm
-from commands.text.replies import note
+from commands.text.card import Button, Card, CardKind, Confirm, plain
+from commands.text.job_buttons import confirmation
+from commands.text.replies import error, note
 from inference.domain.errors import UserError
 
 ANN = Speaker(name="ann", guild="film", admin=True, language="en", directory=Path("/"))
@@ -26,6 +27,12 @@ class Pressed:
 
     def __init__(self):
         self.ids = []
+        self.refusal = None
+
+    async def confirm(self, button_id, speaker):
+        if self.refusal is not None:
+            return Answer(card=error(self.refusal, "en"), accepted=False)
+        return Answer(card=confirmation(ButtonId.decode(button_id).job, "en"), accepted=True)
 
     async def press(self, button_id, speaker, key):
         self.ids.append(button_id)
@@ -68,6 +75,30 @@ async def test_delete_asks_before_it_deletes(client):
     assert "Delete" in asked.title
     await session.handle(str(number))
     assert client.ids == ["v1:delete:first"]
+
+
+async def test_delete_is_not_asked_where_there_is_nothing_to_delete(client):
+    client.refusal = UserError("job.nothing_to_remove", job="first")
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.DELETE))
+    for _ in range(2):
+        outcome = await session.handle("1")
+        assert not outcome.accepted
+        assert "nothing left" in plain(outcome.card)
+    assert client.ids == []
+
+
+async def test_a_server_that_cannot_ask_is_asked_for(client):
+    client.confirm = lost_question
+    session = Session(client, ANN)
+    session.shown(a_card("first", Action.DELETE))
+    assert "Delete" in (await session.handle("1")).card.title
+    await session.handle("1")
+    assert client.ids == ["v1:delete:first"]
+
+
+async def lost_question(button_id, speaker):
+    raise UserError("control.lost")
 
 
 async def test_delete_pressed_again_says_yes_and_after_anything_else_asks_again(client):

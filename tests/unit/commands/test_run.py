@@ -8,7 +8,7 @@ import pytest
 
 from commands.actions import Action, ButtonId
 from commands.caller import Caller
-from commands.run import execute, press
+from commands.run import confirm, execute, press
 from commands.text.card import CardKind
 from inference.domain.job import JobState
 from inference.domain.render import Progress, Stage
@@ -139,6 +139,21 @@ async def test_cancel_takes_the_only_job(call, jobs):
     assert plain(card) == "Cancelled job JOB0000001. Nothing will be posted."
     assert (await jobs.get("JOB0000001", tenant="test:g1")).state is JobState.CANCELLED
     assert "already finished" in plain(await execute("/rushes cancel JOB0000001", call))
+
+
+async def test_delete_is_confirmed_by_whom_it_obeys_as_long_as_there_is_something(call, jobs):
+    job = (await execute("/generate one", call)).job
+    delete = f"v1:delete:{job}"
+    jobs.put(replace(await jobs.get(job, tenant="test:g1"), state=JobState.DONE, ended_at=1.0))
+    stranger = replace(call, caller=Caller(id="u2", name="bob"))
+    assert plain(await confirm(delete, stranger)).startswith("Only ada")
+    (asked,) = (await confirm(delete, call)).buttons
+    assert asked.id == delete
+    jobs.put(replace(await jobs.get(job, tenant="test:g1"), removed_at=2.0))
+    gone = await confirm(delete, call)
+    assert (gone.kind, gone.buttons) == (CardKind.ERROR, ())
+    assert "nothing left" in plain(gone)
+    assert (await confirm(f"v1:cancel:{job}", call)).kind is CardKind.ERROR
 
 
 async def test_cancel_asks_which_of_several(call, jobs):
