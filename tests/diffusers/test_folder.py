@@ -381,12 +381,35 @@ def test_weights_for_other_shapes(folder):
     assert (found.code, found.params["part"]) == ("folder.mismatch", "transformer")
 
 
-def test_a_config_with_fewer_layers_than_there_are(folder):
-    """The rest would be left out without a word."""
-    edit(folder / "transformer" / "config.json", num_layers=1)
+@pytest.mark.parametrize(
+    ("part", "changes", "tensor"),
+    [
+        ("transformer", {"num_layers": 1}, "blocks.1."),
+        ("transformer", {"num_layers": 0}, "blocks.0."),
+        ("transformer", {"num_layers": -1}, "blocks.0."),
+        ("transformer", {"cross_attn_norm": False}, "blocks.0.norm2"),
+        ("text_encoder", {"num_layers": 1}, "encoder.block.1."),
+        ("text_encoder", {"num_layers": 0}, "encoder.block.0."),
+    ],
+)
+def test_a_config_that_leaves_out_tensors(folder, part, changes, tensor):
+    edit(folder / part / "config.json", **changes)
     found = problem(folder, loaded=True)
-    assert (found.code, found.params["part"]) == ("folder.mismatch", "transformer")
-    assert "blocks.1." in found.params["tensors"]
+    assert (found.code, found.params["part"]) == ("folder.extra_tensors", part)
+    assert tensor in found.params["tensors"]
+    assert "knows nothing of" in error_text(found, "en")
+
+
+def test_a_tensor_of_no_network(folder):
+    tensors = load_file(weights(folder)) | {"blocks.0.extra.weight": torch.zeros(1)}
+    save_file(tensors, weights(folder), metadata={"format": "pt"})
+    assert problem(folder, loaded=True).params["tensors"] == "blocks.0.extra.weight"
+
+
+def test_tensors_that_a_class_ignores_are_no_fault(folder):
+    tensors = load_file(weights(folder)) | {"blocks.0.attn2.norm_added_q.weight": torch.zeros(1)}
+    save_file(tensors, weights(folder), metadata={"format": "pt"})
+    assert load(folder).loaded
 
 
 def test_whole_numbers_are_no_weights(folder):

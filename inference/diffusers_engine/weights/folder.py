@@ -38,10 +38,10 @@ class FolderError(CheckpointError):
     """A folder cannot be used as a video model.
 
     Codes: `folder.missing`, `folder.no_index`, `folder.unreadable`, `folder.bad_value`,
-    `folder.bug`,
-    `folder.modular`, `folder.custom_code`, `folder.unknown_class`, `folder.part_missing`,
-    `folder.pickle`, `folder.truncated`, `folder.mismatch`, `folder.wrong_part`,
-    `folder.no_permission`, `folder.no_torchvision`; `gguf.*` for files of that kind,
+    `folder.bug`, `folder.modular`, `folder.custom_code`, `folder.unknown_class`,
+    `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
+    `folder.extra_tensors`, `folder.wrong_part`, `folder.no_permission`,
+    `folder.no_torchvision`; `gguf.*` for files of that kind,
     `lora.*` for LoRAs. `file` is relative to the folder.
     """
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import diffusers
 import torch
@@ -19,11 +17,9 @@ from torch import nn
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_engine.weights.folder import Folder, FolderError, Part
 from inference.diffusers_engine.weights.suspects import bad_value, huge_value
+from inference.diffusers_engine.weights.tensors import compare_tensors, mismatch_error
 from inference.diffusers_engine.weights.vision_package import torchvision_error
 from inference.domain.errors import RushesError
-
-if TYPE_CHECKING:
-    from inference.diffusers_engine.weights.headers import Tensor
 
 LoadProgress = Callable[[int, int, str], None]
 """Called as (bytes done, bytes in all, part); may raise to stop."""
@@ -33,11 +29,6 @@ _READERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
 _LEAST_KNOWN = 0.25
 """Share of the rows of an embedding that have a word: T5's tokenizer has an eighth of UMT5's."""
 _TRIAL_STEPS = 4
-_FLOATS = ("F", "BF")
-"""Prefixes of the names of floating-point types in files."""
-_NUMBER = re.compile(r"\.\d+(?=\.)")
-_FEW = 3
-"""Most names of tensors in an error."""
 
 
 def load_parts(
@@ -174,7 +165,8 @@ def check_tensors(part: Part) -> None:
     loading compares the names.
 
     Raises:
-        FolderError: `folder.mismatch`, `folder.unreadable`, `folder.bad_value`.
+        FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.unreadable`,
+            `folder.bad_value`.
     """
     kind = find_class(part)
     if too_large := huge_value(part, kind):
@@ -193,66 +185,13 @@ def check_tensors(part: Part) -> None:
     except Exception as error:
         damaged = FolderError("folder.unreadable", file=f"{part.name}/config.json")
         raise bad_value(part, kind) or damaged from error
-    wanted = _by_tensor(model)
-    if issubclass(kind, transformers.PreTrainedModel):
-        numbers = sum(one.numbers for one in wanted)
-        if part.numbers < numbers:
-            raise FolderError(
-                "folder.mismatch", part=part.name, tensors=f"{numbers - part.numbers} numbers"
-            )
-        return
-    _compare(part, wanted)
+    compare_tensors(part, model)
 
 
 def _more_layers_than_tensors(part: Part) -> bool:
     """Return whether a config has more layers than tensors in its files: too slow to build."""
     counts = (part.config.get(name) for name in ("num_layers", "num_hidden_layers"))
     return any(isinstance(count, int) and count > len(part.tensors) for count in counts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A tensor of a network; tied ones have several names."""
-
-    shape: tuple[int, ...]
-    numbers: int
-    is_float: bool
-    names: list[str] = field(default_factory=list)
-
-    def is_like(self, tensor: Tensor | None) -> bool:
-        """Return whether a tensor of a file can be its value."""
-        if tensor is None or tensor.shape != self.shape:
-            return False
-        return tensor.dtype.startswith(_FLOATS) or not self.is_float
-
-
-def _by_tensor(model: nn.Module) -> list[_Wanted]:
-    found: dict[int, _Wanted] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        made = _Wanted(tuple(tensor.shape), tensor.numel(), tensor.is_floating_point())
-        found.setdefault(id(tensor), made).names.append(name)
-    return list(found.values())
-
-
-def _compare(part: Part, wanted: list[_Wanted]) -> None:
-    tensors: Mapping[str, Tensor] = part.tensors
-    wrong = [
-        one.names[0]
-        for one in wanted
-        if not any(one.is_like(tensors.get(name)) for name in one.names)
-    ]
-    known = {name for one in wanted for name in one.names}
-    # Extra members of a known list of layers mean that the config has too few layers.
-    lists = {_NUMBER.sub(".#", name) for name in known}
-    wrong += [name for name in tensors if name not in known and _NUMBER.sub(".#", name) in lists]
-    if wrong:
-        raise _mismatch(part, wrong)
-
-
-def _mismatch(part: Part, names: list[str]) -> FolderError:
-    shown = ", ".join(sorted(names)[:_FEW])
-    more = f" (+{len(names) - _FEW})" if len(names) > _FEW else ""
-    return FolderError("folder.mismatch", part=part.name, tensors=shown + more)
 
 
 def _load_part(part: Part, dtype: torch.dtype) -> Any:
@@ -282,7 +221,7 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
     missing = [str(name) for name in info.get("missing_keys", ())]
     wrong = [str(name[0]) for name in info.get("mismatched_keys", ())]
     if missing or wrong:
-        raise _mismatch(part, [*missing, *wrong])
+        raise mismatch_error(part, [*missing, *wrong])
     _check_tied(part, model)
     network: nn.Module = model
     return network.eval().requires_grad_(requires_grad=False)
@@ -338,7 +277,7 @@ def _check_tied(part: Part, model: Any) -> None:
     if shared is None or embedding is None:
         return
     if embedding.weight.data_ptr() != shared.weight.data_ptr():
-        raise _mismatch(part, ["encoder.embed_tokens.weight"])
+        raise mismatch_error(part, ["encoder.embed_tokens.weight"])
 
 
 @contextmanager
