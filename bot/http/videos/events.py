@@ -79,6 +79,8 @@ async def send_events(
         read: Reads the job.
         show: Makes the data of an event.
     """
+    if request.method == "HEAD":
+        return web.Response(headers=HEADERS)
     response = web.StreamResponse(headers=HEADERS)
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)
