@@ -33,6 +33,8 @@ _STATUS: Mapping[str, int] = {
     "http.ending": 409,
     "http.not_finished": 409,
     "http.address_too_long": 414,
+    "http.precondition": 412,
+    "http.file_range": 416,
     "http.expectation": 417,
     "http.headers_too_large": 431,
     "http.too_large": 413,

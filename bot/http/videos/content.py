@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
+from bot.http.refusals import error_json
 from bot.platform import Services
 from commands.context import Call
 from commands.handlers.queue import check_shown
@@ -76,7 +80,7 @@ class Content:
             "Content-Disposition": f'attachment; filename="{job.id}{file.suffix}"',
             "Cache-Control": "private, no-cache",
         }
-        return web.FileResponse(file, headers=headers)
+        return _File(file, job=job, locale=call.locale, headers=headers)
 
     async def _still(self, job: Job, clip: Path, variant: Variant) -> Path:
         """Return the still or the sheet, made at the first time.
@@ -96,6 +100,35 @@ class Content:
         if not stills:
             raise UserError("job.files_expired", job=job.id)
         return stills[len(stills) // 2]
+
+
+class _File(web.FileResponse):
+    """A file; where aiohttp sends none, with an empty body, the answer is an error as others."""
+
+    def __init__(self, file: Path, *, job: Job, locale: str, headers: dict[str, str]) -> None:
+        super().__init__(file, headers=headers)
+        self._job = job
+        self._locale = locale
+
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Send the headers, and the error if there is one."""
+        if self.status < HTTPStatus.BAD_REQUEST:
+            return await super()._start(request)
+        body = json.dumps({"error": error_json(self._problem(), self._locale)}).encode()
+        del self.headers["Content-Disposition"]
+        self.content_type, self.charset = "application/json", "utf-8"
+        self.content_length = len(body)
+        writer = await super()._start(request)
+        if request.method != "HEAD":
+            await writer.write(body)
+        return writer
+
+    def _problem(self) -> UserError:
+        if self.status == HTTPStatus.PRECONDITION_FAILED:
+            return UserError("http.precondition")
+        if self.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return UserError("http.file_range")
+        return UserError("job.files_expired", job=self._job.id)  # deleted a moment ago
 
 
 def _range(given: list[str]) -> str | None:
