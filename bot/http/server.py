@@ -66,7 +66,7 @@ async def serve(
     application.add_routes(Models(services, section).routes())
     application.add_routes(Probes(services, metrics).routes())
     tools = Tools(services, files_seconds=files_seconds)
-    mcp = McpRoute(section, services, guard, tools, uploads)
+    mcp = McpRoute(services, guard, tools, uploads)
     application.add_routes(mcp.routes())
     runner = web.AppRunner(
         application, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS

@@ -66,7 +66,14 @@ class Served:
         async with self.session(token) as session, session.get("/v1/videos?limit=100") as answer:
             return [video["id"] for video in (await answer.json())["data"]]
 
-    def raw(self, data: bytes, *, end: bool = True, seconds: float = SECONDS) -> bytes:
+    def raw(
+        self,
+        data: bytes,
+        *,
+        end: bool = True,
+        whole: bool = False,
+        seconds: float = SECONDS,
+    ) -> bytes:
         """Send bytes as they are, and return what comes back until the other side closes.
 
         Where there is more to send, the head of the answer is enough: a server lingers for it.
@@ -81,7 +88,7 @@ class Served:
             with contextlib.suppress(ConnectionResetError):
                 while chunk := connection.recv(65536):
                     received += chunk
-                    if not end and b"\r\n\r\n" in received:
+                    if not end and not whole and b"\r\n\r\n" in received:
                         break
         return received
 
@@ -643,6 +650,12 @@ HIDDEN = b"0\r\n\r\nGET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
             ("a length with a sign", ["Content-Length: +2"], b"{}"),
             ("pieces of no length", [CHUNKED], b"zz\r\n{}\r\n0\r\n\r\n"),
             ("a coding nobody knows", [f"{CHUNKED}, cow"], b"0\r\n\r\n"),
+            (
+                "a body that is compressed and in pieces",
+                ["Transfer-Encoding: gzip, chunked"],
+                HIDDEN,
+            ),
+            ("pieces of pieces", [CHUNKED, CHUNKED], HIDDEN),
             ("a folded header", ["X-A: b", " c", "Content-Length: 2"], b"{}"),
             ("a space before the colon", ["Content-Length : 2"], b"{}"),
             ("a header of 100 kB", ["X-A: " + "a" * 100_000], b""),
@@ -824,3 +837,102 @@ async def test_a_page_has_bounds(served, query):
 async def test_other_methods_do_nothing(served, method):
     path = f"/v1/videos/{served.video}"
     assert (await asked(served, method, path, token=served.mine))[0] == 405
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["events", "content", "content?variant=thumbnail"])
+def test_head_answers_headers_only_and_the_connection_goes_on(served, path):
+    asks = f"Host: a\r\nAuthorization: Bearer {served.mine}\r\n"
+    answer = served.raw(
+        f"HEAD /v1/videos/{served.video}/{path} HTTP/1.1\r\n{asks}\r\n"
+        f"GET /v1/models HTTP/1.1\r\n{asks}Connection: close\r\n\r\n".encode(),
+        end=False,
+        whole=True,
+    )
+    first, _, rest = answer.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert rest.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"If-Match": '"other"'}, 412, "http.precondition"),
+        ({"Range": "bytes=999999999-"}, 416, "http.file_range"),
+    ],
+)
+async def test_a_file_that_is_not_sent_is_an_error_as_others(served, headers, status, code):
+    path = f"/v1/videos/{served.video}/content"
+    async with served.session(served.mine) as session:
+        async with session.get(path, headers=headers) as answer:
+            assert (answer.status, answer.content_type) == (status, "application/json")
+            assert (await answer.json())["error"]["code"] == code
+            assert answer.headers.get("Content-Range", "bytes */").startswith("bytes */")
+        async with session.head(path, headers=headers) as answer:
+            assert (answer.status, await answer.read()) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    ("version", "codings"),
+    [
+        ("1.0", "chunked"),
+        ("1.1", "gzip, chunked"),
+        ("1.1", "gzip\r\nTransfer-Encoding: chunked"),
+        ("1.1", "identity, chunked"),
+    ],
+)
+def test_a_body_comes_whole_or_in_pieces_and_not_coded_otherwise(served, version, codings):
+    answer = served.raw(
+        f"POST /v1/videos HTTP/{version}\r\nHost: a\r\nAuthorization: Bearer {served.mine}\r\n"
+        f"Transfer-Encoding: {codings}\r\n"
+        "Content-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n\r\n".encode(),
+        end=False,
+    )
+    assert answer.split(b" ")[1] == b"400"
+    assert b"http.malformed" in answer
+
+
+@pytest.mark.attack("http host", "a link to the Host of the request")
+async def test_no_link_leads_to_where_a_host_header_says(served):
+    body = {"prompt": "a fox", "response_format": "url"}
+    for host, link in (("evil.example", served.url), ("localhost:1234", "http://localhost:1234")):
+        status, answer = await asked(
+            served,
+            "POST",
+            "/v1/images/generations",
+            token=served.mine,
+            json=body,
+            headers={"Host": host},
+        )
+        assert status == 200
+        assert json.loads(answer)["data"][0]["url"].startswith(f"{link}/v1/videos/")
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/v1/videos/{}/events", "/v1/videos/{}/content"])
+async def test_a_client_that_leaves_early_is_no_bug(served, capfd, path):
+    body = json.dumps(
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "status", "arguments": {"id": served.video}},
+        }
+    )
+    method = "POST" if path == "/mcp" else "GET"
+    request = (
+        f"{method} {path.format(served.video)} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {served.mine}\r\nAccept: application/json, text/event-stream\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+    port = int(served.url.rpartition(":")[2])
+    for size in (0, 1, 100):
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+            connection.sendall(request.encode())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            if size:
+                connection.recv(size, socket.MSG_WAITALL)
+    assert (await asked(served, "GET", "/v1/models", token=served.mine))[0] == 200
+    logged = capfd.readouterr()
+    assert not any(word in logged.out + logged.err for word in ("Traceback", "bug", "rror"))

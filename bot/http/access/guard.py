@@ -6,9 +6,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from bot.config.sections import HttpSection
 from bot.http.access import tokens
@@ -55,6 +57,10 @@ class Guard:
     ) -> None:
         self._proxies = Proxies(section.proxies)
         self._public_url = section.public_url
+        self.hosts = {"localhost", "127.0.0.1", "::1", section.host}
+        """Names of this server."""
+        if section.public_url is not None:
+            self.hosts.add(urlsplit(section.public_url).hostname or "")
         self._services = services
         self._metrics = metrics
         self._clock = clock
@@ -82,6 +88,8 @@ class Guard:
         self, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
         locale = self.locale(request)
+        if not _is_plainly_framed(request):
+            return self.refuse(request, 400, "")
         try:
             async with self._admitted(await self._token(request)) as token:
                 if token is not None:
@@ -183,13 +191,21 @@ class Guard:
     def base_url(self, request: web.Request) -> str:
         """Return the address under which the API was asked: the config's, or the request's own.
 
+        A `Host` that does not name this server is not repeated; the address of the socket is.
         A trusted proxy says in `X-Forwarded-Proto` and `X-Forwarded-Host` what it was asked for.
         """
         if self._public_url is not None:
             return self._public_url.rstrip("/")
+        host = request.host
+        if not self.is_own_host(host) and not self._proxies.trusts(request.remote):
+            host = _local_address(request)
         return self._proxies.base_url(
-            request.remote, request.headers, scheme=request.scheme, host=request.host
+            request.remote, request.headers, scheme=request.scheme, host=host
         )
+
+    def is_own_host(self, host: str) -> bool:
+        """Return whether a `Host` names this server: anybody can write anything there."""
+        return hostname(f"//{host}") in self.hosts
 
     # -- what is said ------------------------------------------------------------------------
 
@@ -216,3 +232,25 @@ class Guard:
         if not bug_id:
             self._note("protocol")
         return protocol_refusal(status, bug_id, self.locale(request))
+
+
+def hostname(url: str) -> str | None:
+    """Return the host of a URL, or None if it has none or is none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _local_address(request: web.Request) -> str:
+    """Return the address and port that a request came in at."""
+    found = request.transport and request.transport.get_extra_info("sockname")
+    address, port = found[:2] if found else ("localhost", 0)
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _is_plainly_framed(request: web.Request) -> bool:
+    """Return whether a body has no coding but pieces, which came with HTTP/1.1."""
+    codings = request.headers.getall("Transfer-Encoding", [])
+    plain = [coding.strip().lower() for coding in codings] == ["chunked"]
+    return not codings or (plain and request.version >= HttpVersion11)

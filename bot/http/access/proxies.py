@@ -28,7 +28,7 @@ class Proxies:
         """
         address = _plain(remote or "")
         named = ",".join(headers.getall("X-Forwarded-For", [])).split(",")
-        while named and self._trusts(address):
+        while named and self.trusts(address):
             forwarded = _plain(named.pop())
             if not forwarded:
                 break
@@ -44,16 +44,17 @@ class Proxies:
             scheme: How the request came.
             host: What it says itself.
         """
-        if self._trusts(_plain(remote or "")):
+        if self.trusts(remote):
             forwarded = _last(headers, "X-Forwarded-Proto").lower()
             scheme = forwarded if forwarded in {"http", "https"} else scheme
             forwarded = _last(headers, "X-Forwarded-Host")
             host = forwarded if _HOST.fullmatch(forwarded) else host
         return f"{scheme}://{host}"
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str | None) -> bool:
+        """Return whether an address is that of a trusted proxy."""
         try:
-            found = ipaddress.ip_address(address)
+            found = ipaddress.ip_address(_plain(address or ""))
         except ValueError:
             return False
         return any(found in network for network in self._networks)

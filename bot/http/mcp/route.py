@@ -10,12 +10,10 @@ import contextlib
 from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bot.config.sections import HttpSection
-from bot.http.access.guard import Guard
+from bot.http.access.guard import Guard, hostname
 from bot.http.body import read_body
 from bot.http.mcp.tools import Tools, Visit
 from bot.http.videos.requests import ImageReference, image_bytes
@@ -41,16 +39,11 @@ Message = MutableMapping[str, Any]
 class McpRoute:
     """The route. The SDK is loaded by the first request."""
 
-    def __init__(
-        self, section: HttpSection, services: Services, guard: Guard, tools: Tools, uploads: Uploads
-    ) -> None:
+    def __init__(self, services: Services, guard: Guard, tools: Tools, uploads: Uploads) -> None:
         self._services = services
         self._guard = guard
         self._tools = tools
         self._uploads = uploads
-        self._hosts = {"localhost", "127.0.0.1", "::1", section.host}
-        if section.public_url is not None:
-            self._hosts.add(urlsplit(section.public_url).hostname or "")
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -122,18 +115,11 @@ class McpRoute:
             UserError: `http.host` or `http.origin`.
         """
         host = request.headers.get("Host", "")
-        if _hostname(f"//{host}") not in self._hosts:
+        if not self._guard.is_own_host(host):
             raise UserError("http.host", host=host[:100])
         for origin in request.headers.getall("Origin", []):
-            if _hostname(origin) not in self._hosts:
+            if hostname(origin) not in self._guard.hosts:
                 raise UserError("http.origin", origin=origin[:100])
-
-
-def _hostname(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 async def _answered(
@@ -142,22 +128,25 @@ async def _answered(
     """Run the ASGI application for one request; it ends with the client."""
     response = web.StreamResponse()
     pending = [{"type": "http.request", "body": body, "more_body": False}]
+    left = asyncio.Event()
 
     async def receive() -> Message:
         if pending:
             return pending.pop()
-        # Who leaves cancels this handler; there is no other message.
-        await asyncio.Event().wait()
+        await left.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            response.set_status(message["status"])
-            for name, value in message.get("headers", ()):
-                response.headers.add(name.decode("latin-1"), value.decode("latin-1"))
-            await response.prepare(request)
-        else:
-            await response.write(message.get("body", b""))
+        try:
+            if message["type"] == "http.response.start":
+                response.set_status(message["status"])
+                for name, value in message.get("headers", ()):
+                    response.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+                await response.prepare(request)
+            elif not left.is_set():
+                await response.write(message.get("body", b""))
+        except ConnectionError:  # the SDK would log it as its own bug
+            left.set()
 
     scope = {
         "type": "http",
@@ -175,5 +164,6 @@ async def _answered(
         REQUEST: request,
     }
     await manager.handle_request(scope, receive, send)
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):
+        await response.write_eof()
     return response
