@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.http.images import ImageRequest
 from bot.http.moderations import ModerationRequest
+from bot.http.videos.idempotency import MAX_KEY
 from bot.http.videos.requests import (
     DATA_ADDRESS,
     CreateRequest,
@@ -85,7 +86,15 @@ def document(installation: Installation, locale: str, public_url: str | None) ->
         schemas[body.__name__]["properties"]["model"] = {
             "enum": [model.name for model in installation.offered]
         }
-    schemas["CreateRequest"]["properties"]["input_reference"] = _ref("ImageReference")
+    for body in _BODIES:
+        _let_be_null(schemas[body.__name__])
+    create = schemas["CreateRequest"]
+    address = {**TEXT, "pattern": DATA_ADDRESS}
+    pictures = {"anyOf": [_ref("ImageReference"), address, {"type": "null"}]}
+    schemas["CreateForm"] = create | {
+        "properties": create["properties"] | {"input_reference": {"anyOf": [BINARY, address]}}
+    }
+    create["properties"]["input_reference"] = pictures
     schemas.pop("Upload", None)
     return {
         "openapi": "3.1.0",
@@ -98,6 +107,13 @@ def document(installation: Installation, locale: str, public_url: str | None) ->
         },
         "paths": _paths(),
     }
+
+
+def _let_be_null(body: dict[str, Any]) -> None:
+    """Let every field be null that may be absent, which is as good."""
+    for name, field in body["properties"].items():
+        if name not in body.get("required", []) and {"type": "null"} not in field.get("anyOf", []):
+            body["properties"][name] = {"anyOf": [field, {"type": "null"}]}
 
 
 def options_schema(installation: Installation, locale: str) -> dict[str, Any]:
@@ -136,6 +152,8 @@ def _option(option: Option, installation: Installation, locale: str) -> dict[str
         schema["enum"] = list(option.choices)
     if option.range is not None:
         schema |= {"minimum": option.range.lowest, "maximum": option.range.highest}
+    if option.kind is Kind.TEXT:  # a blank one is none
+        schema |= {"minLength": 1, "pattern": r"\S"}
     if option.max_length is not None:
         schema["maxLength"] = option.max_length
     return schema | {"description": option_help(option, locale)}
@@ -179,7 +197,16 @@ def _error() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     video = [{"name": "video", "in": "path", "required": True, "schema": TEXT}]
     key = [
-        {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_KEY,
+                "pattern": "^[!-~]([ -~]*[!-~])?$",
+            },
+        }
     ]
     page = [
         {"name": "after", "in": "query", "schema": TEXT},
@@ -251,10 +278,7 @@ def _operation(
     if parameters:
         operation["parameters"] = parameters
     if body is not None:
-        form: dict[str, Any] = _ref(body)
-        if body == "CreateRequest":
-            upload = {"type": "object", "properties": {"input_reference": BINARY}}
-            form = {"anyOf": [form, upload]}
+        form = _ref("CreateForm" if body == "CreateRequest" else body)
         operation["requestBody"] = {
             "required": True,
             "content": {

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 
+import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -35,10 +36,45 @@ async def test_the_document_is_openapi_3_1(tmp_path):
     ):
         document = await answer.json()
     OpenAPIV31SpecValidator(document).validate()
-    assert document["components"]["schemas"]["CreateRequest"]["properties"]["model"]["enum"] == [
+    assert document["components"]["schemas"]["CreateRequest"]["properties"]["model"]["anyOf"][0][
+        "enum"
+    ] == [
         "testcard",
         "nano",
     ]
+
+
+async def test_the_document_says_what_is_refused_and_what_is_taken(tmp_path):
+    async with (
+        serving(http_config(tmp_path / "data")) as house,
+        house.session(house.token()) as session,
+    ):
+        async with session.get("/openapi.json") as answer:
+            document = await answer.json()
+        create = document["paths"]["/v1/videos"]["post"]
+        [key] = create["parameters"]
+        bodies = {
+            name: {**document, **document["components"]["schemas"][name]}
+            for name in ("CreateRequest", "CreateForm", "ImageRequest", "ModerationRequest")
+        }
+
+        def legal(body, name="CreateRequest"):
+            return jsonschema.Draft202012Validator(bodies[name]).is_valid(body)
+
+        assert not jsonschema.Draft202012Validator(key["schema"]).is_valid("")
+        assert not jsonschema.Draft202012Validator(key["schema"]).is_valid("a\x00")
+        assert not legal({"prompt": "a", "rushes": {"preset": ""}})
+        assert not legal({"input": ["a" * 8001]}, "ModerationRequest")
+        assert not legal({"prompt": "a", "input_reference": {"a": 1}}, "CreateForm")
+        assert not legal({"prompt": "a", "n": True}, "ImageRequest")
+        for body in (
+            {"prompt": "a", "rushes": {"seed": 1.0, **SMALL}},
+            {"prompt": "a", "seconds": None, "size": None, "rushes": None},
+            {"prompt": "a", "input_reference": None},
+        ):
+            assert legal(body)
+            async with session.post("/v1/videos", json=body) as answer:
+                assert answer.status == 200, await answer.text()
 
 
 async def test_schemathesis_finds_nothing(tmp_path):
