@@ -194,13 +194,17 @@ SHEETS = frozenset({"three clips", "four images", "their sheet"})
 """Cards whose picture is a sheet."""
 
 
-def discord_payload(card: Card, job: Job) -> dict[str, Any]:
+UNSEEN = frozenset({"loading"})
+"""Cards of running jobs of which there is no preview yet."""
+
+
+def discord_payload(name: str, card: Card, job: Job) -> dict[str, Any]:
     """Return the payload for Discord."""
     link = picture = None
     if card.kind is CardKind.DONE:
         url = "https://discord.com/channels/1/2/3"
         link = render.Link(url=url, label=_label(job), markup="→ <#2>")
-    if card.kind is CardKind.DONE or card.progress is not None:
+    if card.kind is CardKind.DONE or (card.progress is not None and name not in UNSEEN):
         hidden = job.verdict.outcome is Outcome.SPOILER
         described = summary.description(job, "en")
         picture = render.Picture(description=described, spoiler=hidden)
@@ -213,6 +217,20 @@ def discord_payload(card: Card, job: Job) -> dict[str, Any]:
         "file": card.attachment and {"spoiler": card.attachment.spoiler},
         "private": card.private,
     }
+
+
+def slack_payloads(name: str, card: Card, job: Job) -> Iterator[Shown]:
+    """Yield what is posted on Slack; what is covered is a file in direct messages, and a link."""
+    if card.attachment is None or not card.attachment.spoiler:
+        yield Shown(name, slack_payload(card, job))
+        return
+    comment = blocks.comment(replace(card, ping=False))
+    alone = {"file": card.attachment.description, "comment": comment, "blocks": []}
+    yield Shown(f"{name}: in direct messages", alone)
+    link = blocks.Link("https://team.slack.com/archives/D1/p2", card.attachment.name)
+    yield Shown(
+        f"{name}: where it was asked for", {"blocks": blocks.message(card, link=link).blocks}
+    )
 
 
 def slack_payload(card: Card, job: Job) -> dict[str, Any]:
@@ -298,8 +316,8 @@ async def main() -> None:
     every = [*states(), *several()]
     picture = still()
     chats = {
-        "discord": (discord_page, [Shown(name, discord_payload(c, j)) for name, c, j in every]),
-        "slack": (slack_page, [Shown(name, slack_payload(c, j)) for name, c, j in every]),
+        "discord": (discord_page, [Shown(n, discord_payload(n, c, j)) for n, c, j in every]),
+        "slack": (slack_page, [s for n, c, j in every for s in slack_payloads(n, c, j)]),
         "terminal": (
             terminal_page,
             [Shown(name, {"html": terminal_html(c)}) for name, c, _ in every],

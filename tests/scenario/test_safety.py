@@ -116,7 +116,7 @@ def test_flagged_results_are_hidden_where_the_guild_wants_that_and_others_are_no
     )
 
     assert ended.code == 0, ended
-    assert ended.out.count("Hidden because a safety check flagged it: violence") == 1
+    assert ended.out.count("Not shown openly because a safety check flagged it: violence") == 1
     logs = [(shell.directory / clip).with_name("thread.jsonl") for clip in posted(ended.out)]
     messages = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
     assert [message["spoiler"] for message in messages if message["file"]] == [True, False]

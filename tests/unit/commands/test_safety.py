@@ -113,7 +113,7 @@ def test_a_spoiler_is_hidden_and_says_why(tmp_path):
     card = cards.clip(finished(verdict=verdict), tmp_path / "clip.mp4", "en")
 
     assert card.attachment.spoiler
-    assert "Hidden because a safety check flagged it: graphic violence" in plain(card)
+    assert "Not shown openly because a safety check flagged it: graphic violence" in plain(card)
 
 
 @pytest.mark.parametrize("reasons", [(), (Reason.GORE,)])
