@@ -8,6 +8,7 @@ import contextlib
 import pytest
 from aiohttp import web
 
+from bot.http.mcp.route import REQUEST, _answered
 from bot.network.http_connection import connections
 
 CANARY = "canary"
@@ -78,3 +79,52 @@ async def test_what_follows_a_whole_request_does_not_break_it():
             writer.write(b"nothing\r\n\r\n")
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
         writer.close()
+
+
+async def test_a_client_that_leaves_in_the_middle_of_an_answer_is_no_bug(capfd, caplog):
+    gone = asyncio.Event()
+
+    async def answer_late(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        assert request.transport is not None
+        request.transport.abort()
+        try:
+            while True:
+                await response.write(b"a" * 2**16)
+        finally:
+            gone.set()
+
+    async with serving(answer_late) as port:
+        with contextlib.suppress(ConnectionError):
+            await asked(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(180):
+            await gone.wait()
+    assert "bug" not in "".join(capfd.readouterr()) + caplog.text
+
+
+async def test_the_sdk_of_mcp_is_told_that_its_client_left(capfd, caplog):
+    left = []
+
+    class Manager:
+        async def handle_request(self, scope, receive, send):
+            await receive()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            scope[REQUEST].transport.abort()
+            while not left:
+                await send({"type": "http.response.body", "body": b"a" * 2**16, "more_body": True})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        left.append((await receive())["type"])
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await _answered(Manager(), request, b"{}")
+
+    async with serving(answer) as port:
+        with contextlib.suppress(ConnectionError):
+            await asked(port, b"POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(180):
+            while not left:  # noqa: ASYNC110 - of a task of the server
+                await asyncio.sleep(0.01)
+    assert left == ["http.disconnect"]
+    assert "bug" not in "".join(capfd.readouterr()) + caplog.text
