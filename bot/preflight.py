@@ -58,7 +58,7 @@ def problems(config: Config) -> Iterator[RushesError]:
     yield from _raised(lambda: factories.installation(config))
     yield from _raised(lambda: check_assistant(config, registry.assistants))
     yield from _raised(lambda: check_moderation(config, registry.moderators))
-    yield from _watermark(config)
+    yield from watermark_problems(config)
     yield from factories.missing_devices(config)
 
 
@@ -126,7 +126,17 @@ def _slack(config: Config) -> Iterator[RushesError]:
         yield UserError("slack.missing", key=key, mode=mode)
 
 
-def _watermark(config: Config) -> Iterator[RushesError]:
+def check_watermark(config: Config) -> None:
+    """Raise what is wrong with the mark, before minutes are spent on a clip.
+
+    Raises:
+        UserError: `config.mark_empty`, `config.mark_characters` or `config.no_logo`.
+    """
+    for problem in watermark_problems(config):
+        raise problem
+
+
+def watermark_problems(config: Config) -> Iterator[RushesError]:
     """Draw the mark once, in a process of its own: the bot loads no imaging library."""
     section = config.watermark
     if section.logo is None and not section.text.strip():

@@ -69,6 +69,11 @@ def check_proxies() -> None:
             _parse(value, "ALL_PROXY")
 
 
+def named_proxies() -> list[str]:
+    """Return the variables that name a proxy, as people write them."""
+    return [f"{name}_proxy".upper() for name in ("https", "http", "all") if getproxies().get(name)]
+
+
 def _parse(value: str, variable: str) -> Proxy:
     text = value.strip()
     try:

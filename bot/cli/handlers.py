@@ -84,6 +84,7 @@ def render(options: argparse.Namespace) -> int:
     from bot.cli.command_text import command_text
     from bot.cli.offline_render import each_of, open_slot, plan, render, tell_unknown
     from bot.cli.progress_bar import progress_bar
+    from bot.preflight import check_watermark
     from inference.domain.errors import UserError
 
     if options.many is None and options.output is None:
@@ -95,6 +96,7 @@ def render(options: argparse.Namespace) -> int:
         config, command_text(options.rest, factories.described(config).options), options.output
     )
     factories.check_devices(config)
+    check_watermark(config)
     tell_unknown([resolved], language(options.lang))
 
     wanted = each_of(resolved, options.output)
@@ -119,10 +121,12 @@ def _render_many(config: Config, options: argparse.Namespace) -> int:
     from bot import factories
     from bot.cli.command_text import command_text
     from bot.cli.render_many import read_lines, render_many
+    from bot.preflight import check_watermark
     from inference.domain.errors import UserError
 
     folder, lines = options.output or Path(), read_lines(options.many)
     factories.check_devices(config)
+    check_watermark(config)
     flags = command_text(options.rest, factories.described(config).options)
     try:
         folder.mkdir(exist_ok=True)

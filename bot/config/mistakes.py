@@ -74,6 +74,12 @@ def _wrong(kind: str, found: Mapping[str, Any], location: Location, where: str) 
         problem = str(context["error"])
         problem = problem[:1].lower() + problem[1:]
         return UserError("config.wrong_type", where=where, key=key, problem=problem)
+    if (
+        isinstance(found["input"], str)
+        and not found["input"].strip()
+        and kind != "string_too_short"
+    ):
+        return UserError("config.empty", where=where, key=key)
     if kind in {"enum", "literal_error"}:
         words = [text or number for text, number in _CHOICE.findall(str(context["expected"]))]
         return UserError("config.not_choice", where=where, key=key, known=words)

@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.config.values import (
     Days,
     DeviceName,
+    DiscordToken,
     GatewayUrl,
     HostPattern,
     ListenAddress,
@@ -91,7 +92,7 @@ class BotSection(Section):
 class DiscordSection(Section):
     """Discord; off without a token."""
 
-    token: SecretStr | None = None
+    token: DiscordToken = None
     guild_ids: list[Annotated[int, Field(gt=0)]] = []
     api_base_url: Url | None = None
     gateway_url: GatewayUrl | None = None

@@ -25,6 +25,9 @@ _TENANT = re.compile(
 
 _DEVICE = re.compile(r"auto|cpu|cuda:\d{1,3}")
 
+_SLACK_TOKENS = ("xoxb-", "xoxp-", "xoxe", "xoxa-", "xapp-")
+_DISCORD_TOKEN = re.compile(r"[\w-]{18,}\.[\w-]{6,7}\.[\w-]{27,}")
+
 _SLACK_PREFIX = re.compile(r"[a-z0-9_-]{0,16}")
 
 _SYNONYMS = {"warn": "warning"}
@@ -119,9 +122,20 @@ def token(begins: str, others: tuple[str, ...]) -> AfterValidator:
     def check(value: SecretStr | None) -> SecretStr | None:
         if value is not None and value.get_secret_value().startswith(others):
             raise ValueError(f"it must be the token that begins with {begins}")
+        if value is not None and _DISCORD_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError(f"it is a token of Discord: Slack's begins with {begins}")
         return value
 
     return AfterValidator(check)
+
+
+def _discord_token(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and value.get_secret_value().startswith(_SLACK_TOKENS):
+        raise ValueError("it is a token of Slack: Discord's is under Bot, Reset Token")
+    return value
+
+
+DiscordToken = Annotated[SecretStr | None, AfterValidator(_discord_token)]
 
 
 def _number(value: object) -> object:

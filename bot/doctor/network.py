@@ -24,7 +24,7 @@ from bot.network.connector import (
 from inference.domain.errors import UserError
 from inference.engines import weights
 from inference.opensora.files import CheckpointError
-from inference.proxies import check_proxies, find_proxy
+from inference.proxies import check_proxies, find_proxy, named_proxies
 
 SECONDS = 15.0
 """For one answer."""
@@ -80,6 +80,8 @@ def proxy(config: Config) -> Iterator[Finding]:
     used = {found.url for host in hosts(config) if (found := find_proxy(host.url))}
     if used:
         yield ok("proxy", "doctor.proxy.used", url=", ".join(sorted(used)))
+    elif named := named_proxies():
+        yield ok("proxy", "doctor.proxy.unneeded", variables=", ".join(named))
     else:
         yield ok("proxy", "doctor.proxy.none")
 

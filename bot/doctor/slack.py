@@ -27,6 +27,8 @@ async def examine(config: Config) -> list[Finding]:
     """Check the tokens and their scopes; nothing is posted."""
     section = config.slack
     if not (section.bot_token or section.client_id):
+        if section.app_token is not None:
+            return [warn("slack", "doctor.slack.no_bot_token")]
         return [ok("slack", "doctor.slack.off")]
     if "slack" not in config.bot.platforms:
         return [warn("slack", "doctor.chat.unlisted", name="slack")]

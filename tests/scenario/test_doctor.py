@@ -596,6 +596,10 @@ def test_a_proxy_that_is_none(tmp_path, monkeypatch):
     fine(network.proxy(config(tmp_path)))
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
     only(network.proxy(config(tmp_path)), Level.FAIL, "error.config.proxy")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    [found] = network.proxy(config(tmp_path))
+    assert found.code == "doctor.proxy.unneeded"
+    assert "HTTPS_PROXY" in found.text("en")
 
 
 @pytest.mark.parametrize(("ahead", "level"), [(60, Level.WARN), (-4000, Level.FAIL)])
@@ -726,6 +730,12 @@ def on_slack(tmp_path, slack, token, **section) -> Config:
         "api_base_url": slack.api_base_url,
     }
     return config(tmp_path, bot={"platforms": ["slack"]}, slack=known | section)
+
+
+async def test_a_slack_without_its_bot_token(tmp_path):
+    known = config(tmp_path, slack={"app_token": "xapp-1"})
+    found = only(await slack_examine(known), Level.WARN, "doctor.slack.no_bot_token")
+    assert "SLACK_BOT_TOKEN" in found.text("en")
 
 
 async def test_a_slack_that_is_well(tmp_path, slack, acme):

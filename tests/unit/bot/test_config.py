@@ -27,6 +27,9 @@ from inference.domain.errors import RushesError, UserError
 from inference.domain.spec import Mode
 from tests.unit.engines.test_memory import SPEC
 
+DISCORD_LIKE = ".".join(("M" * 24, "abc_12", "x" * 38))
+"""Of the shape of Discord's tokens."""
+
 
 @pytest.fixture(autouse=True)
 def empty_place(monkeypatch, tmp_path):
@@ -263,6 +266,11 @@ def test_any_token_is_cleaned_or_refused(value):
     ("name", "value", "parts"),
     [
         ("SLACK_BOT_TOKEN", "xapp-1", ["slack.bot_token", "xoxb-"]),
+        ("DISCORD_TOKEN", "xoxb-1", ["discord.token", "Slack"]),
+        ("DISCORD_TOKEN", "xapp-1", ["discord.token", "Slack"]),
+        ("SLACK_BOT_TOKEN", DISCORD_LIKE, ["slack.bot_token", "Discord", "xoxb-"]),
+        ("SLACK_APP_TOKEN", DISCORD_LIKE, ["slack.app_token", "Discord", "xapp-"]),
+        ("RUSHES_QUEUE__WAITING_PER_GUILD", "", ["queue.waiting_per_guild", "empty"]),
         ("RUSHES_MODELS__TESTCRD__STEPS", "1", ["models.testcrd", "testcard"]),
         ("RUSHES_BOT__DATA_DIR__X", "1", ["bot.data_dir"]),
         ("RUSHES_BOT__DATA_DIR", "", ["bot.data_dir", "empty"]),

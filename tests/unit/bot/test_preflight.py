@@ -69,6 +69,20 @@ def test_a_chat_that_fails_is_told_without_the_words_of_its_error(tmp_path, monk
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("wanted", [["a fox", "-o", "fox.mp4"], ["--many", "many.txt"]])
+def test_a_mark_that_cannot_be_drawn_is_told_before_a_clip_is_made(
+    tmp_path, monkeypatch, capsys, wanted
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text('[watermark]\ntext = "\U00013000"\n')
+    (tmp_path / "many.txt").write_text("a fox\n")
+    assert main(["render", *wanted]) == 1
+    said = capsys.readouterr().err
+    assert "config.toml:2: no font has a glyph for \U00013000" in said
+    assert "posted" not in said
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("content", [None, b"not a picture", "transparent"])
 def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content):
     logo = tmp_path / "logo.png"
