@@ -28,6 +28,7 @@ from inference.diffusers_engine.weights.headers import HeaderError, read_header
 from inference.diffusers_engine.weights.inspection import PART_NAMES, inspect_folder
 from inference.diffusers_engine.weights.parts import check_tensors, find_class, silence
 from inference.diffusers_engine.weights.suspects import first_bad_value
+from inference.domain.errors import UserError
 from inference.engines.diffusers.capabilities import capabilities_of
 from inference.engines.diffusers.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
@@ -177,6 +178,17 @@ def test_an_unknown_class(folder, name):
     edit(folder / "model_index.json", _class_name=name)
     found = problem(folder)
     assert (found.code, found.params) == ("folder.unknown_class", {"name": name})
+
+
+def test_a_path_and_a_preset_that_disagree(folder):
+    with pytest.raises(UserError) as caught:
+        Models({"mine": {"engine": "diffusers", "path": str(folder), "preset": "ltx"}}).entry(
+            "mine"
+        )
+    assert caught.value.code == "folder.other_preset"
+    told = error_text(caught.value, "en")
+    assert str(folder) in told
+    assert "WanPipeline, which is not the preset ltx" in told
 
 
 @pytest.mark.parametrize(

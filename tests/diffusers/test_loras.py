@@ -145,7 +145,7 @@ def test_the_recipe_names_loras_and_their_weights():
 @pytest.mark.parametrize(
     ("name", "part", "file", "code"),
     [
-        ("wan-5b", "transformer", "gone.safetensors", "lora.unreadable"),
+        ("wan-5b", "transformer", "gone.safetensors", "lora.missing"),
         ("wan-5b", "transformer", "pickle.bin", "lora.unreadable"),
         ("wan-5b", "transformer", "other.safetensors", "lora.unreadable"),
         ("wan-5b", "transformer_2", "other.safetensors", "lora.no_part"),

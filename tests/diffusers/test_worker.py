@@ -156,7 +156,7 @@ async def test_a_cancelled_clip_and_a_wrong_folder_leave_the_worker_well(tmp_pat
 
         again = await slot.render(asked(tmp_path, "wan", "c", frames=1), Steps())
 
-        with pytest.raises(RushesError, match=r"folder\.unknown_class"):
+        with pytest.raises(RushesError, match=r"folder\.other_preset"):
             await slot.render(asked(tmp_path, "wan-14b", "d"), Steps())
         await slot.render(asked(tmp_path, "wan", "e", frames=1), Steps())
     # Images, which are kept as they were made: x264 may write the same frames otherwise.

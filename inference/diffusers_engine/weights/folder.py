@@ -40,7 +40,7 @@ class FolderError(CheckpointError):
     Codes: `folder.missing`, `folder.no_index`, `folder.unreadable`, `folder.bad_value`,
     `folder.bug`, `folder.modular`, `folder.custom_code`, `folder.unknown_class`,
     `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
-    `folder.extra_tensors`, `folder.wrong_part`, `folder.no_permission`,
+    `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.no_permission`,
     `folder.no_torchvision`; `gguf.*` for files of that kind,
     `lora.*` for LoRAs. `file` is relative to the folder.
     """

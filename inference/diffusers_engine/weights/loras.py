@@ -40,8 +40,8 @@ def merge_loras(
         loras: LoRAs by part.
 
     Raises:
-        FolderError: `lora.unreadable`, `lora.no_part`, `lora.not_supported`, `lora.no_peft`,
-            `lora.gguf`.
+        FolderError: `lora.missing`, `lora.unreadable`, `lora.no_part`,
+            `lora.not_supported`, `lora.no_peft`, `lora.gguf`.
     """
     for name, files in loras.items():
         for file in files:
@@ -60,8 +60,7 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
     pipeline = make_pipeline(folder, parts, folder.pipeline_class)
     if not hasattr(pipeline, "load_lora_weights"):
         raise FolderError("lora.not_supported", name=folder.pipeline_class)
-    if file.suffix != _SUFFIX or not file.is_file():  # no pickles, no downloads
-        raise FolderError("lora.unreadable", file=str(file))
+    _check_file(file)
     try:
         _check_halves(file)
     except (OSError, SafetensorError, ValueError) as error:
@@ -80,6 +79,13 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
         if is_out_of_memory(error):
             raise
         raise FolderError("lora.unreadable", file=str(file)) from error
+
+
+def _check_file(file: Path) -> None:
+    if not file.is_file():  # no downloads
+        raise FolderError("lora.missing", file=str(file))
+    if file.suffix != _SUFFIX:  # no pickles
+        raise FolderError("lora.unreadable", file=str(file))
 
 
 def _check_halves(file: Path) -> None:

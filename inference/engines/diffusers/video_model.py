@@ -193,7 +193,9 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
     path = Path(table.path)
     folder = inspect_folder(path, gguf)
     if found is not None and folder.family.name != found.family.name:
-        raise FolderError("folder.unknown_class", name=folder.pipeline_class)
+        raise FolderError(
+            "folder.other_preset", path=str(path), name=folder.pipeline_class, preset=found.name
+        )
     entry = VideoModelEntry(
         name=name, preset=found, path=path, folder=folder, table=table, gguf=gguf
     )
@@ -205,7 +207,7 @@ def check_presence(entry: VideoModelEntry) -> None:
     """Check that the configured files exist; their contents are checked when weights are loaded.
 
     Raises:
-        FolderError: `folder.*`, `gguf.missing`, `lora.unreadable`.
+        FolderError: `folder.*`, `gguf.missing`, `lora.missing`.
     """
     if entry.path is not None and not (entry.path / INDEX_NAME).is_file():
         inspect_folder(entry.path)  # raises with the reason
@@ -214,7 +216,7 @@ def check_presence(entry: VideoModelEntry) -> None:
             raise FolderError("gguf.missing", file=str(file))
     for lora in (one for each in entry.table.merged().values() for one in each):
         if not Path(lora.file).is_file():
-            raise FolderError("lora.unreadable", file=lora.file)
+            raise FolderError("lora.missing", file=lora.file)
 
 
 def verify_path(entry: VideoModelEntry) -> Path | None:
