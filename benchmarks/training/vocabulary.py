@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.training.reporting import say
 from inference.nano import korean
 from inference.nano.backgrounds import COLOURS
+from inference.nano.emoji import EMOJI
 from inference.nano.scenes import HIDING, Move
 from inference.nano.words import MOVES, SILENT, THINGS, WHERE, plural
 
@@ -65,6 +66,10 @@ def words(*, without: Collection[str] = ()) -> dict[str, Any]:
         kind: {name: list(stems) for name, stems in each.items() if name in kinds[kind]}
         for kind, each in korean.KOREAN.items()
     }
+    emoji = {
+        kind: {name: list(shown) for name, shown in each.items() if name in kinds[kind]}
+        for kind, each in EMOJI.items()
+    }
     hiding = [list(pair) for pair in sorted(HIDING) if pair[1] in kinds["places"]]
     return {
         "draws": {"en": [english for english, _ in examples], "ko": [one for _, one in examples]},
@@ -73,6 +78,7 @@ def words(*, without: Collection[str] = ()) -> dict[str, Any]:
         "hiding": hiding,
         "still": Move.STILL.value,
         "silent": {"en": list(SILENT), "ko": list(korean.SILENT)},
+        "emoji": emoji,
         "korean": {"names": names, "endings": list(korean.ENDINGS)},
     }
 

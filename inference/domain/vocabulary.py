@@ -9,6 +9,7 @@ camera    phrases about camera and levels
 hiding    pairs of a colour and a place in which it is not seen
 still     name of the move of what stands still
 silent    language -> words that mean nothing to it, and that nobody misses
+emoji     kind -> name -> emoji that show it; may be left out
 korean    names: the kind -> name -> stems of Korean words; endings: what may follow a stem
 ```
 """
@@ -19,7 +20,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -60,6 +61,8 @@ class Vocabulary:
     """Pairs of a colour and a place in which it is not seen."""
     still: str
     """Name of the move of what stands still."""
+    emoji: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Emoji -> kind and name of what it shows."""
 
     @classmethod
     def read(cls, file: Traversable) -> Self:
@@ -96,6 +99,12 @@ class Vocabulary:
             korean=inflected | stems,
             hiding=frozenset((colour, place) for colour, place in data["hiding"]),
             still=data["still"],
+            emoji={
+                emoji: (kind, name)
+                for kind, names in data.get("emoji", {}).items()
+                for name, shown in names.items()
+                for emoji in shown
+            },
         )
 
     def unknown(self, prompt: str) -> tuple[str, ...]:
@@ -106,8 +115,10 @@ class Vocabulary:
     def translated(self, prompt: str) -> str:
         """Return a prompt with Korean words as the English caption of what they say.
 
-        Other prompts, and those of which it knows no word, stay as they are.
+        Emoji become their words. Other prompts, and those of which it knows no word, stay as they
+        are.
         """
+        prompt = self._spelled(prompt)
         if not _HANGUL.search(unicodedata.normalize("NFC", prompt)):
             return prompt
         said: dict[str, str] = {}
@@ -120,6 +131,7 @@ class Vocabulary:
 
         There may be several of a kind: each is said in a caption of its own.
         """
+        words = self._spelled(words)
         if not _HANGUL.search(unicodedata.normalize("NFC", words)):
             return words
         captions: list[dict[str, str]] = []
@@ -153,8 +165,26 @@ class Vocabulary:
             words.insert(0, "an" if words[0][0] in "aeiou" else "a")
         return " ".join(words)
 
+    def _spelled(self, text: str) -> str:
+        """Return a text with words in place of emoji; what is said already is not said twice."""
+        parts = list(graphemes(text))
+        shown = [self.emoji.get(_plain(part)) for part in parts]
+        if not any(shown):
+            return text
+        said = set(self._meanings(_words(text)))
+        spelled = []
+        for part, meaning in zip(parts, shown, strict=True):
+            if meaning is None:
+                spelled.append(part)
+                continue
+            kind, name = meaning
+            spelled.append(" " if meaning in said else f" {self.phrases[kind][name][0]} ")
+            said.add(meaning)
+        return " ".join("".join(spelled).split())
+
     def _knows(self, word: str) -> bool:
-        return word in self.known or word in self.korean or word.isdecimal()
+        known = word in self.known or word in self.korean or _plain(word) in self.emoji
+        return known or word.isdecimal()
 
     def _meanings(self, words: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Yield kind and name of every word that has them, Korean or English."""
@@ -164,6 +194,11 @@ class Vocabulary:
                 yield meaning
             for kind, names in self.phrases.items():
                 yield from ((kind, name) for name, said in names.items() if word in said)
+
+
+def _plain(emoji: str) -> str:
+    """Return an emoji without the selector that asks for its colours."""
+    return emoji.removesuffix("\ufe0f")
 
 
 def _words(text: str) -> list[str]:

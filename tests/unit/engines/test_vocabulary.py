@@ -45,6 +45,7 @@ def test_what_ships_knows_nothing_that_the_world_does_not_say():
         ("a red ball bouncing in the snow", ()),
         ("a cat's ball", ("cat's",)),
         ("🦊", ("🦊",)),
+        ("🐠 and a ⛵, ☀️", ()),
         ("a ball 👨‍👩‍👧‍👦 🏳️‍🌈, 🇰🇷!", ("👨‍👩‍👧‍👦", "🏳️‍🌈", "🇰🇷")),
         ("a hat👍🏽", ("hat", "👍🏽")),
         ("a cafe\u0301 and a ze\u0323\u0308r", ("café", "z\u1eb9\u0308r")),
@@ -73,6 +74,11 @@ def test_what_nano_does_not_know_is_named_once_each(prompt, unknown):
         ("파란 boat", "a blue boat"),
         ("a red ball in the snow", "a red ball in the snow"),
         ("여우", "여우"),
+        ("🐠", "fish"),
+        ("a blue 🐟 in the sea 🐠", "a blue fish in the sea"),
+        ("a red fish 🐠 ❄️", "a red fish in the snow"),
+        ("파란 🐟", "a blue fish"),
+        ("🦊", "🦊"),
     ],
 )
 def test_korean_words_become_the_caption_of_what_they_say(prompt, caption):
