@@ -355,9 +355,9 @@ def image_bytes(reference: Upload | ImageReference, field: str = "input_referenc
         UserError: `http.reference`, `http.picture` or `image.too_large`.
     """
     limit = ImageLimits().file_bytes
-    wrong = UserError(
-        "http.reference" if field == "input_reference" else "http.picture", field=field
-    )
+    wrong = UserError("http.picture", field=field)
+    if field == "input_reference":
+        wrong = UserError("http.reference", field=field)
     if isinstance(reference, Upload):
         data = reference.data
     else:
