@@ -16,6 +16,8 @@ Location = tuple[int | str, ...]
 """Names of sections and keys down to a value, as pydantic tells them."""
 
 _CHOICE = re.compile(r"'([^']*)'|(\d+)")
+_PLAIN_KINDS = ("int_", "float_", "bool_", "enum", "literal_")
+"""Types of errors about a single value."""
 _KEY_OF_TABLE = "[key]"
 """Where pydantic means the key of a table and not its value."""
 
@@ -74,11 +76,7 @@ def _wrong(kind: str, found: Mapping[str, Any], location: Location, where: str) 
         problem = str(context["error"])
         problem = problem[:1].lower() + problem[1:]
         return UserError("config.wrong_type", where=where, key=key, problem=problem)
-    if (
-        isinstance(found["input"], str)
-        and not found["input"].strip()
-        and kind != "string_too_short"
-    ):
+    if found["input"] == "" and kind.startswith(_PLAIN_KINDS):
         return UserError("config.empty", where=where, key=key)
     if kind in {"enum", "literal_error"}:
         words = [text or number for text, number in _CHOICE.findall(str(context["expected"]))]

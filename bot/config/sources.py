@@ -294,8 +294,13 @@ def _mistyped_variables() -> Iterator[UserError]:
         if typed in sections or typed.partition(SEPARATOR)[0] in sections:
             continue
         # A name of somebody else's may begin like ours, so one without a section needs a likeness.
-        least = 0.0 if SEPARATOR in typed else ALMOST_SURE
-        if guess := closest(typed, known, at_least=least):
+        guess = closest(typed, known, at_least=ALMOST_SURE)
+        if guess is None and SEPARATOR in typed:
+            bare = {name.removeprefix(PREFIX): name for name in known}
+            guess = bare.get(closest(typed.removeprefix(PREFIX), bare) or "")
+            if guess is None:
+                yield UserError("config.no_section", name=name, known=sorted(Config.model_fields))
+        if guess is not None:
             yield UserError("config.unknown_variable", name=name, suggestion=guess)
 
 

@@ -271,6 +271,7 @@ def test_any_token_is_cleaned_or_refused(value):
         ("SLACK_BOT_TOKEN", DISCORD_LIKE, ["slack.bot_token", "Discord", "xoxb-"]),
         ("SLACK_APP_TOKEN", DISCORD_LIKE, ["slack.app_token", "Discord", "xapp-"]),
         ("RUSHES_QUEUE__WAITING_PER_GUILD", "", ["queue.waiting_per_guild", "empty"]),
+        ("RUSHES_X__Y", "1", ["no section", "discord", "queue"]),
         ("RUSHES_MODELS__TESTCRD__STEPS", "1", ["models.testcrd", "testcard"]),
         ("RUSHES_BOT__DATA_DIR__X", "1", ["bot.data_dir"]),
         ("RUSHES_BOT__DATA_DIR", "", ["bot.data_dir", "empty"]),
