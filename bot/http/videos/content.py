@@ -93,7 +93,12 @@ class Content:
             raise EngineError("media.unavailable", transient=True)
         async with self._making:  # the media process has one lane anyway
             if not await asyncio.to_thread((folder / SHEET).is_file):
-                await media.sheet(clip, folder, SHEET)
+                try:
+                    await media.sheet(clip, folder, SHEET)
+                except EngineError:
+                    if await asyncio.to_thread(clip.is_file):
+                        raise
+                    raise UserError("job.files_expired", job=job.id) from None
             stills = await asyncio.to_thread(lambda: sorted(folder.glob("[0-9]*.jpg")))
         if variant is Variant.SPRITESHEET:
             return folder / SHEET
