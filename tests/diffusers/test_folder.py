@@ -488,6 +488,43 @@ def test_a_value_that_fails_only_in_a_clip_is_named(folders, tmp_path, name, par
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "changes"),
+    [
+        *(
+            ("ltx2", "vocoder/config.json", {"output_sampling_rate": value})
+            for value in (0, [], -1, None, "x")
+        ),
+        ("ltx2", "audio_vae/config.json", {"sample_rate": 0}),
+        ("ltx2", "vocoder/config.json", {"upsample_factors": [10**5, 2, 2]}),
+        ("ltx2", "vocoder/config.json", {"upsample_factors": []}),
+        ("wan-5b", "scheduler/scheduler_config.json", {"num_train_timesteps": 1e11}),
+        ("wan-5b", "scheduler/scheduler_config.json", {"num_train_timesteps": 0}),
+        ("wan-5b", "scheduler/scheduler_config.json", {"solver_order": 10**5}),
+        ("wan-5b", "vae/config.json", {"num_res_blocks": 10**7}),
+        ("wan-5b", "vae/config.json", {"scale_factor_spatial": 10**5}),
+        ("ltx-video", "vae/config.json", {"layers_per_block": [10**7] * 4}),
+        ("ltx-video", "vae/config.json", {"spatial_compression_ratio": 1e9}),
+        ("ltx-video", "vae/config.json", {"block_out_channels": [8] * 10**5}),
+    ],
+)
+def test_a_number_beyond_all_models_is_named_at_once(folders, tmp_path, name, file, changes):
+    place = shutil.copytree(folders(name), tmp_path / "model")
+    edit(place / file, **changes)
+    found = problem(place)
+    assert found.code == "folder.bad_value"
+    assert (found.params["file"], found.params["key"]) == (file, next(iter(changes)))
+
+
+@pytest.mark.parametrize("value", [10**5, [10**5] * 4])
+def test_more_layers_than_tensors_are_not_built(folders, tmp_path, value):
+    place = shutil.copytree(folders("ltx-video"), tmp_path / "model")
+    edit(place / "vae" / "config.json", layers_per_block=value)
+    with pytest.raises(FolderError) as caught:
+        check_tensors(inspect_folder(place).parts["vae"])
+    assert caught.value.params["key"] == "layers_per_block"
+
+
 @pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
 def test_no_value_of_a_whole_model_is_blamed(folders, name):
     parts = inspect_folder(folders(name)).parts

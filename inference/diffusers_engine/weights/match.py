@@ -10,6 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from inference.diffusers_engine.weights.bounds import check_bounds
 from inference.diffusers_engine.weights.folder import INDEX_NAME, FolderError, value_error
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TRANSFORMERS = ("transformer", "transformer_2")
 _EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
+_MOST_PIXELS = 128
+"""Most pixels per latent pixel, along one side; real models have 32 at most."""
 _NAMES = ("_class_name", "model_type", "tokenizer_class")
 """Keys of configs with names of classes and models."""
 _TOKENIZERS = re.compile("ByT5|T5|Gemma|Qwen2|CLIP")
@@ -43,6 +46,7 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
         _need(folder, "transformer")
     if folder.looks_at_pictures:
         _need(folder, "image_encoder", "image_processor")
+    check_bounds(folder)
     _check_settings(folder)
     _check_names(folder)
     _check_kinds(folder)
@@ -184,7 +188,7 @@ def _check_vae(folder: Folder) -> None:
             raise value_error(part.config_file, name, values)
     for name in ("scale_factor_spatial", "spatial_compression_ratio"):
         factor = vae.get(name)
-        if not (factor is None or (_whole(factor) and factor > 0)):
+        if not (factor is None or (_whole(factor) and 0 < factor <= _MOST_PIXELS)):
             raise value_error(part.config_file, name, factor)
     for name in ("scale_factor_temporal", "temporal_compression_ratio"):
         factor = vae.get(name)

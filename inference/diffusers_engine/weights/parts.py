@@ -15,6 +15,7 @@ import transformers
 from torch import nn
 
 from inference.device_errors import is_out_of_memory
+from inference.diffusers_engine.weights.bounds import check_layers
 from inference.diffusers_engine.weights.folder import Folder, FolderError, Part
 from inference.diffusers_engine.weights.suspects import bad_value, huge_value
 from inference.diffusers_engine.weights.tensors import compare_tensors, mismatch_error
@@ -171,8 +172,7 @@ def check_tensors(part: Part) -> None:
     kind = find_class(part)
     if too_large := huge_value(part, kind):
         raise too_large
-    if _more_layers_than_tensors(part):
-        raise FolderError("folder.unreadable", file=f"{part.name}/config.json")
+    check_layers(part)
     try:
         with torch.device("meta"):
             if issubclass(kind, transformers.PreTrainedModel):
@@ -186,12 +186,6 @@ def check_tensors(part: Part) -> None:
         damaged = FolderError("folder.unreadable", file=f"{part.name}/config.json")
         raise bad_value(part, kind) or damaged from error
     compare_tensors(part, model)
-
-
-def _more_layers_than_tensors(part: Part) -> bool:
-    """Return whether a config has more layers than tensors in its files: too slow to build."""
-    counts = (part.config.get(name) for name in ("num_layers", "num_hidden_layers"))
-    return any(isinstance(count, int) and count > len(part.tensors) for count in counts)
 
 
 def _load_part(part: Part, dtype: torch.dtype) -> Any:
