@@ -94,7 +94,7 @@ def _harmless(value: Any) -> Any:
         return value
     if isinstance(value, Mapping | list | tuple | frozenset):
         return f"{len(value)} values"
-    return f"set ({type(value).__name__})"
+    return "set"
 
 
 def _counts(data_directory: Path) -> dict[str, Any]:

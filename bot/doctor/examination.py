@@ -12,6 +12,8 @@ from bot.doctor.findings import Finding, broken, ok
 from inference.domain.errors import RushesError
 from inference.workers.device_report import DeviceReport, read_device
 
+_AWAY = "doctor.host.unreachable"
+
 
 async def examine(
     config: Config, locale: str, *, offline: bool = False, mistake: RushesError | None = None
@@ -40,7 +42,16 @@ async def examine(
         _asked("assistant", lambda: network.assistant(config)),
         _asked("network", lambda: network.reach(config)),
     )
-    return [*found, *(one for some in asked for one in some)]
+    return [*found, *_once_each([one for some in asked for one in some], config)]
+
+
+def _once_each(found: list[Finding], config: Config) -> Iterator[Finding]:
+    """Leave out that hosts of a chat are away where the chat itself was found to be."""
+    away = {one.params["name"] for one in found if one.code == _AWAY}
+    names = {host.name for host in network.hosts(config) if host.why in away}
+    for one in found:
+        if one.code != _AWAY or one.params["name"] not in names:
+            yield one
 
 
 def _local(config: Config, mistake: RushesError | None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
@@ -184,7 +185,10 @@ def unreachable(check: str, name: str, error: BaseException) -> Finding:
         return fail(check, "doctor.host.proxy", name=name, status=error.status)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
         return fail(check, "doctor.host.certificate", name=name)
-    problem = getattr(error, "strerror", None) or type(error).__name__
+    number = getattr(error, "errno", None) or 0
+    # What asyncio says of a refused connection is a call and an address.
+    problem = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
+    problem = problem or type(error).__name__
     return fail(check, "doctor.host.unreachable", name=name, problem=problem)
 
 

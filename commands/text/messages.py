@@ -88,8 +88,18 @@ def duration(seconds: float, locale: str) -> str:
     return text(key, locale, count=hours, minutes=minutes)
 
 
+_DAY = 86400.0
+_YEAR = 365 * _DAY
+
+
 def about(seconds: float, locale: str) -> str:
-    """Write an estimate no more exactly than it is known: about 40 s, about 3 min."""
+    """Write an estimate no more exactly than it is known: about 40 s, 3 min, 4 years."""
+    if seconds >= _YEAR:
+        shown = text("duration.years", locale, count=round(seconds / _YEAR))
+        return text("duration.about", locale, duration=shown)
+    if seconds >= 2 * _DAY:
+        shown = text("duration.days", locale, count=round(seconds / _DAY))
+        return text("duration.about", locale, duration=shown)
     step = 1 if seconds < 20 else 5 if seconds < 60 else 60 if seconds < 3600 else 600  # noqa: PLR2004
     rounded = round(seconds / step) * step
     return text("duration.about", locale, duration=duration(rounded, locale))

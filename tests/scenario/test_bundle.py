@@ -76,6 +76,7 @@ def test_a_bundle_holds_no_secret_no_prompt_and_no_name(tmp_path):
     assert job in found["log.jsonl"]
     assert json.loads(found["counts.json"])["states"]["done"] == 1
     assert json.loads(found["config.json"])["queue"]["waiting_per_guild"] == 7
+    assert "SecretStr" not in found["config.json"]
     assert "aiohttp" in json.loads(found["versions.json"])["packages"]
 
 

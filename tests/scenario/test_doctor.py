@@ -720,6 +720,14 @@ async def test_a_discord_that_is_away(tmp_path, free_port):
     only(await discord.examine(away, "en"), Level.FAIL, "doctor.host.unreachable")
 
 
+async def test_a_discord_that_is_away_is_one_plain_line(tmp_path, free_port):
+    url = f"http://127.0.0.1:{free_port}"
+    found = await examination.examine(needing(tmp_path, url), "en")
+    [away] = [one for one in found if one.code == "doctor.host.unreachable"]
+    assert away.check == "discord.token"
+    assert "Discord cannot be reached (Connection refused)" in away.text("en")
+
+
 # -- Slack -------------------------------------------------------------------------------------
 
 

@@ -233,6 +233,8 @@ def test_durations_are_in_the_units_of_people(seconds, written):
         (58, "about 1 min"),
         (170, "about 3 min"),
         (4700, "about 1 h 20 min"),
+        (2 * 86400, "about 2 days"),
+        (35838.5 * 3600, "about 4 years"),
     ],
 )
 def test_estimates_do_not_pretend_to_be_exact(seconds, written):
