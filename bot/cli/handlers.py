@@ -212,11 +212,13 @@ def job_or_file(options: argparse.Namespace) -> int:
 
 def models(options: argparse.Namespace) -> int:
     """List the models, download one, or verify one."""
+    from bot import factories
     from bot.cli import models
     from inference.workers.device_report import read_device
 
     config, locale = _config(options), language(options.lang)
     if options.what == "list":
+        factories.check_devices(config)
         for line in models.listed(config, read_device(), locale):
             _print(line)
         return 0

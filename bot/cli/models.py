@@ -186,7 +186,9 @@ def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str
             folder = weights.folder(checkpoint, config.models.directory)
             weights.verify(checkpoint, folder)
         except CheckpointError as error:
-            yield False, f"{checkpoint.source}: {error_text(error, locale)}"
+            absent = error.code == "checkpoint.missing"
+            said = text("cli.models.pull", locale, model=model) if absent else None
+            yield False, f"{checkpoint.source}: {said or error_text(error, locale)}"
         else:
             yield True, _there(checkpoint, folder, locale)
 

@@ -9,6 +9,7 @@ from bot import factories
 from bot.cli.models import listed
 from bot.config.sources import load_config
 from bot.doctor import storage
+from commands.text.messages import error_text
 from inference.diffusers_engine.families import FAMILIES, PRESETS, family_of
 from inference.domain.errors import UserError
 from inference.domain.spec import Mode, Resolution
@@ -254,6 +255,26 @@ def test_a_folder_gets_the_advice_of_its_family(folders):
     assert capabilities_of(entry).prompt_advice == PRESETS["wan"].advice
     other = entry_of("mine", DiffusersTable(path=str(folders("mochi"))))
     assert capabilities_of(other).prompt_advice is None
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "code", "key"),
+    [
+        ("wan", {"path": "/there", "revision": "v1"}, "model.no_revision", "revision"),
+        ("wan", {"path": "/there", "revision_image": "v1"}, "model.no_revision", "revision_image"),
+        ("wan", {"revision_image": "v1"}, "model.no_revision", "revision_image"),
+        ("wan", {"revision": ""}, "model.bad_revision", "revision"),
+        ("wan", {"revision": "../../etc"}, "model.bad_revision", "revision"),
+        ("wan", {"revision": "/etc"}, "model.bad_revision", "revision"),
+        ("wan", {"revision": "a/../../b"}, "model.bad_revision", "revision"),
+        ("wan-14b", {"revision_image": "a b"}, "model.bad_revision", "revision_image"),
+    ],
+)
+def test_a_revision_of_no_download_is_refused(name, table, code, key):
+    with pytest.raises(UserError) as caught:
+        Models({name: table}).entry(name)
+    assert (caught.value.code, caught.value.params["key"]) == (code, key)
+    assert key in error_text(caught.value, "en")
 
 
 def test_a_revision_of_the_config_is_what_is_pulled_and_found(tmp_path, monkeypatch):

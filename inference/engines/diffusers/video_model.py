@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +34,9 @@ _LORA_PARAMETERS = 307_000_000
 """About the parameters of a LoRA of rank 64 for a 14B model."""
 
 _LORA_LICENCE = "Apache-2.0"
+
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+"""Commits, and names of tags and branches."""
 
 DENOISERS = ("transformer", "transformer_2")
 """Names of parts that denoise; the second is for low noise."""
@@ -164,9 +168,11 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
         preset: Default for a table without a preset.
 
     Raises:
-        UserError: `model.unknown_preset`, `model.no_preset`.
+        UserError: `model.unknown_preset`, `model.no_preset`, `model.no_few`,
+            `model.no_revision`, `model.bad_revision`.
         FolderError: The `path` cannot be used, or `gguf` and `loras` exclude each other.
     """
+    _check_revisions(name, table)
     wanted = table.preset or preset
     if wanted is not None and wanted not in PRESETS:
         raise UserError("model.unknown_preset", name=wanted, known=sorted(PRESETS))
@@ -184,6 +190,8 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
     if table.path is None:
         if found is None:
             raise UserError("model.no_preset", name=name, known=sorted(PRESETS))
+        if table.revision_image is not None and "image" not in found.repositories:
+            raise UserError("model.no_revision", key="revision_image", name=name)
         _check_gguf(found, gguf)
         entry = VideoModelEntry(
             name=name, preset=found, path=None, folder=None, table=table, gguf=gguf
@@ -201,6 +209,22 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
     )
     _check_loras(entry, folder.parts)
     return entry
+
+
+def _check_revisions(name: str, table: DiffusersTable) -> None:
+    """Check the revisions of the config.
+
+    Raises:
+        UserError: `model.no_revision`, `model.bad_revision`.
+    """
+    for key in ("revision", "revision_image"):
+        value = getattr(table, key)
+        if value is None:
+            continue
+        if table.path is not None:
+            raise UserError("model.no_revision", key=key, name=name)
+        if not _REVISION.fullmatch(value) or ".." in value:
+            raise UserError("model.bad_revision", key=key, value=value)
 
 
 def check_presence(entry: VideoModelEntry) -> None:

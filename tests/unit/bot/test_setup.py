@@ -145,6 +145,24 @@ def test_a_broken_download_is_found_by_the_check(weights, monkeypatch, capsys):
     assert "broken" in capsys.readouterr().out
 
 
+def test_the_check_of_weights_that_are_not_here_says_how_to_get_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RUSHES_MODELS__DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert main(["models", "check", "wan"]) == 1
+    told = capsys.readouterr().out
+    assert told.count("Wan-AI/Wan2.2-TI2V-5B-Diffusers") == 1
+    assert "Run: rushes models pull wan" in told
+
+
+def test_the_list_of_models_names_a_device_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr(factories, "missing", lambda devices: (list(devices), 0))
+    monkeypatch.setenv("RUSHES_WORKERS__DEVICES", '["cuda:7"]')
+    assert main(["models"]) == 1
+    told = capsys.readouterr()
+    assert "cuda:7" in told.err
+    assert "cpu" not in told.out
+
+
 @pytest.mark.parametrize("what", ["pull", "check"])
 @pytest.mark.parametrize("name", ["nano", "testcard"])
 def test_there_is_nothing_to_pull_or_check_for_what_ships(capsys, what, name):
