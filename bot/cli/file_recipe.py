@@ -14,7 +14,7 @@ from commands.text.messages import text
 from commands.text.option_texts import effect_name, option_name
 from inference.domain.errors import UserError
 from inference.domain.spec import Spec
-from inference.media.provenance import AI_MADE, read_recipe, read_source_type
+from inference.media.provenance import AI_MADE, is_whole, read_recipe, read_source_type
 from inference.text import clean, isolate, isolate_foreign
 
 
@@ -33,6 +33,7 @@ def lines(path: Path, locale: str) -> Iterator[str]:
     source = read_source_type(path)
     if source == AI_MADE:
         yield text("cli.recipe.ai_made", locale, source=source)
+    yield from _damage(path, locale)
     try:
         recipe, spec = _read(path)
     except UserError as error:
@@ -59,6 +60,11 @@ def lines(path: Path, locale: str) -> Iterator[str]:
         )
         yield f"  {made_by}"
     yield text("cli.recipe.again", locale, line=clean(render(written(spec), known)))
+
+
+def _damage(path: Path, locale: str) -> Iterator[str]:
+    if not is_whole(path):
+        yield text("cli.recipe.damaged", locale)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Spec]:

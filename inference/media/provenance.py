@@ -34,7 +34,9 @@ PNG_XMP = "XML:com.adobe.xmp"
 
 _VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _SOURCE_TYPE = re.compile(
-    rb"DigitalSourceType[^<>]{0,200}?[>\"'=]\s*" + _VOCABULARY.encode() + rb"(\w{1,64})"
+    rb"DigitalSourceType(?:[^<>]{0,200}?[>\"'=]\s*"
+    + _VOCABULARY.replace("http:", "https?:").encode()
+    + rb"|\s*[>=]\s*[\"']?\s*(?:digsrctype:)?)(\w{1,64})\s*[\"'<]"
 )
 _MP4_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """Type of the mp4 box with XMP."""
@@ -42,6 +44,7 @@ _MP4_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _MOST_XMP = 1 << 20
 _MOST_BOXES = 1000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _UNREADABLE = (OSError, SyntaxError, ValueError, av.FFmpegError, Image.DecompressionBombError)
 
@@ -87,6 +90,48 @@ def read_source_type(path: Path) -> str | None:
         packet = _mp4_xmp(path) if _head(path)[4:8] == b"ftyp" else _picture_xmp(path)
     found = _SOURCE_TYPE.search(packet)
     return None if found is None else found[1].decode()
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether nothing is missing at the end of a clip or picture.
+
+    Raises:
+        UserError: `file.*`: it is missing, unreadable, or not a clip or picture.
+    """
+    with _errors_for_users(path):
+        if _head(path)[4:8] == b"ftyp":
+            return _mp4_end(path) <= path.stat().st_size
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            try:
+                image.load()
+            except (OSError, SyntaxError):
+                return False
+            return image.format != "PNG" or _PNG_END in _tail(path)  # Pillow reads on without it
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _MOST_XMP, 0))
+        return file.read()
+
+
+def _mp4_end(path: Path) -> int:
+    """Return where the last top-level box of an mp4 ends, as it says itself."""
+    size = path.stat().st_size
+    place = 0
+    with path.open("rb") as file:
+        for _ in range(_MOST_BOXES):
+            file.seek(place)
+            header = file.read(16)
+            if place >= size or len(header) < 8:  # noqa: PLR2004 - length and type
+                return place if place >= size else size + 1
+            length = struct.unpack_from(">I", header)[0]
+            if length == 1 and len(header) == 16:  # noqa: PLR2004 - the length follows
+                length = struct.unpack_from(">Q", header, 8)[0]
+            if length < 8:  # noqa: PLR2004 - 0 is to the end of the file
+                return size
+            place += length
+    return size
 
 
 @contextlib.contextmanager

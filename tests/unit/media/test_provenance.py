@@ -13,7 +13,14 @@ from inference.domain.errors import UserError
 from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
 from inference.media.encode import open_mp4, write_image
-from inference.media.provenance import AI_MADE, read_recipe, read_source_type, recipe_comment
+from inference.media.provenance import (
+    _SOURCE_TYPE,
+    AI_MADE,
+    is_whole,
+    read_recipe,
+    read_source_type,
+    recipe_comment,
+)
 from inference.media.size_ladder import fit, fit_still
 from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import moving, plain
@@ -109,6 +116,26 @@ def test_other_files_are_no_clip(tmp_path, content):
         read_recipe(path)
     assert caught.value.code == "file.no_picture"
     assert caught.value.params == {"path": str(path)}
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.mp4", write_clip), ("a.png", write_png)])
+def test_a_file_without_its_end_is_not_whole(tmp_path, name, write):
+    write(tmp_path / name, {"seed": 1})
+    assert is_whole(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    for missing in (1, 20):
+        (tmp_path / name).write_bytes(content[:-missing])
+        assert not is_whole(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['="trainedAlgorithmicMedia"/>', ">trainedAlgorithmicMedia</x>", "='digsrctype:compositeX'/>"],
+)
+def test_the_short_form_of_the_source_type_counts_too(written):
+    found = _SOURCE_TYPE.search(f"<a Iptc4xmpExt:DigitalSourceType{written}".encode())
+    assert found is not None
+    assert found[1] in {AI_MADE.encode(), b"compositeX"}
 
 
 def test_a_folder_is_unreadable(tmp_path):
