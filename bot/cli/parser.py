@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (RushesError, OSError, BaseExceptionGroup) as error:
+        making = {"verb": options.parser.prog} if options.handler is handlers.render else {}
         for sentence in error_text(_expected(error), locale).splitlines():
-            sys.stderr.write(f"rushes: {in_shell(sentence)}\n")
+            sys.stderr.write(f"rushes: {in_shell(sentence, **making)}\n")
         return 1
 
 

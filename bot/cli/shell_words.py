@@ -11,9 +11,10 @@ from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
 if TYPE_CHECKING:
     from commands.text.card import Card, Line
 
+_SUBMIT = "rushes submit"
 _SAME = {
-    "/rushes help generate": "rushes submit --help",
-    "/generate": "rushes submit",
+    "/rushes help generate": f"{_SUBMIT} --help",
+    "/generate": _SUBMIT,
     **{f"/rushes {name}": f"rushes {name}" for name in ("queue", "cancel", "show", "finish")},
 }
 """What both have; all else is for `rushes chat`, and stays as it is typed there."""
@@ -25,9 +26,18 @@ _NAMED = re.compile(
 )
 
 
-def in_shell(text: str) -> str:
-    """Return a text of ours with its commands as they are typed in a shell."""
-    return _NAMED.sub(lambda found: _SAME[found["name"]] if found["name"] else found[0], text)
+def in_shell(text: str, verb: str = _SUBMIT) -> str:
+    """Return a text of ours with its commands as they are typed in a shell.
+
+    Args:
+        text: The text.
+        verb: Command that was typed to make a clip, if one was.
+    """
+
+    def same(found: re.Match[str]) -> str:
+        return _SAME[found["name"]].replace(_SUBMIT, verb) if found["name"] else found[0]
+
+    return _NAMED.sub(same, text)
 
 
 def card_in_shell(card: Card) -> Card:

@@ -156,6 +156,12 @@ def test_wrong_usage_exits_with_2(capsys, arguments):
     assert "usage: rushes" in capsys.readouterr().err
 
 
+def test_an_unknown_flag_of_a_render_points_to_the_help_of_render(capsys):
+    sentence = refused(capsys, "render", "a fox", "--zzzz", "1", "-o", "a.mp4")
+    assert "rushes render --help" in sentence
+    assert "rushes submit" not in sentence
+
+
 @pytest.mark.parametrize(
     "verb", ["run", "chat", "render", "submit", "queue", "cancel", "show", "models"]
 )
