@@ -387,6 +387,8 @@ def _check_table(models: Models, name: str, sources: Sources) -> Iterator[UserEr
             yield _without_engine(name, models, sources)
         elif error.code != "plugin.broken":
             blamed = _BLAMED.get(error.code)
+            if error.code in {"model.no_revision", "model.bad_revision"}:
+                blamed = str(error.params["key"])
             at = location if blamed is None else (*location, blamed)
             key = ".".join(map(str, at))
             yield UserError("config.model", where=sources.where(at), key=key, problem=error)

@@ -108,6 +108,13 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[models.testcard]\nfail = 'explode'\n", ["mine.toml:2", "testcard.fail"]),
         ("[models.nano]\nspeed = 3\n", ["mine.toml:2", "models.nano.speed"]),
         ("[models]\nnano = 3\n", ["mine.toml", "models.nano", "table"]),
+        ("[models]\ninstalled = ['nano', 'nano']\n", ["mine.toml:2", "nano is there twice"]),
+        ("[models]\ninstalled = ['Foo', 'foo']\n", ["mine.toml:2", "Foo and foo differ only"]),
+        ("[models.wan]\nrevision = ''\n", ["mine.toml:2", "models.wan.revision", "commit"]),
+        (
+            "[models.wan]\nrevision_image = 'v1'\n",
+            ["mine.toml:2", "models.wan.revision_image", "Remove revision_image"],
+        ),
         ("[models]\ninstalled = ['sora']\n", ["mine.toml:2", "sora", "nano"]),
         ("[models]\ndefault = 'opensora'\n", ["mine.toml:2", "opensora", "nano"]),
         (
