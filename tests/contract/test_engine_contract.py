@@ -209,7 +209,6 @@ def test_what_it_cost_is_measured(engine, spec):
     assert meter.forwards >= len(render.steps)
 
 
-@pytest.mark.tour  # through a model: half of what needs torch, in ten seconds
 @pytest.mark.cases(2)
 def test_a_clip_goes_on_from_what_was_kept(engine, spec, capabilities, tmp_path):
     if not capabilities.extends:

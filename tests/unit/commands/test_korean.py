@@ -27,6 +27,7 @@ KEPT = re.compile(
     r"|bash 또는 zsh|rushes models (pull |check )?"
     r"|\broot로|chown -R|chmod u\+rwX|install -d -m 700 -o"
     r"|data:image/png;base64|MODEL|FILE|nvidia-smi|timedatectl set-ntp true"
+    r"|Content-Range|If-Match|If-Unmodified-Since|이 Range에|path나 preset을|config가"
     r"|application/json|multipart/form-data|Idempotency-Key|Authorization: Bearer rsh_"
     r"|rushes token (create|list)( --guild api --name ci)?|video\[id\]|input_reference"
     r"|(discord|slack):\w+|pip install [^.그]+|[a-z_]+\.[a-z_]+|[A-Z]+_[A-Z_]+|\.(png|mp4|json)"
