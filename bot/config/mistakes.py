@@ -75,6 +75,9 @@ def _wrong(kind: str, found: Mapping[str, Any], location: Location, where: str) 
     if kind == "value_error":
         problem = str(context["error"])
         problem = problem[:1].lower() + problem[1:]
+        # One value may stand alone for a list of one; a number would say nothing then.
+        if isinstance(location[-1], int) and str(found["input"]) in problem:
+            key = _dotted(location[:-1])
         return UserError("config.wrong_type", where=where, key=key, problem=problem)
     if found["input"] == "" and kind.startswith(_PLAIN_KINDS):
         return UserError("config.empty", where=where, key=key)

@@ -115,7 +115,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
             "[models.wan]\nrevision_image = 'v1'\n",
             ["mine.toml:2", "models.wan.revision_image", "Remove revision_image"],
         ),
-        ("[models]\ninstalled = ['sora']\n", ["mine.toml:2", "sora", "nano"]),
+        ("[models]\ninstalled = ['sora']\n", ["mine.toml:2", "models.installed", "sora", "nano"]),
+        ("[workers]\ndevices = 'gpu'\n", ["mine.toml:2", "workers.devices is", "gpu"]),
         ("[models]\ndefault = 'opensora'\n", ["mine.toml:2", "opensora", "nano"]),
         (
             "[discord]\nthread_minutes = 90\n",
