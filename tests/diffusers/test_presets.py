@@ -216,7 +216,7 @@ def test_files_that_have_gone_since_are_said_before_a_job_is_taken(folders, tmp_
     check, asked = factories.installation(config).check, spec(model="mine")
     check(asked)
     lora.unlink()
-    with pytest.raises(UserError, match=r"lora\.unreadable"):
+    with pytest.raises(UserError, match=r"lora\.missing"):
         check(asked)
     place.rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"folder\.missing"):
