@@ -165,13 +165,13 @@ async def test_a_repository_without_an_index_is_no_model(files, tmp_path):
     assert "folder.no_index" in out
 
 
-def test_doctor_finds_the_weights_of_a_pulled_model(folders, tmp_path):
+def test_doctor_finds_weights_that_were_copied_and_have_no_checksums(folders, tmp_path):
     shutil.copytree(folders("wan-5b"), tmp_path / "Wan2.2-TI2V-5B-Diffusers")
     config = load_config(
         None, overrides={"models": {"installed": ["wan"], "directory": str(tmp_path)}}
     )
     [found] = storage.model_weights(config)
-    assert found.code == "doctor.weights.fine"
+    assert (found.level, found.code) == (Level.OK, "doctor.weights.unverified")
 
 
 def test_a_folder_that_the_config_names_is_checked_against_its_classes(
