@@ -16,7 +16,9 @@ from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from bot.network.http_limits import LogLimiter
 from inference.bug_report import log_bug
+from inference.clock import SystemClock
 
 MAX_LINE = 8 * 2**10
 """Bytes of a method with an address."""
@@ -54,11 +56,13 @@ def connections(
     server = runner.server
     assert server is not None  # noqa: S101 - it was set up
     loop = asyncio.get_running_loop()
+    bugs = LogLimiter(SystemClock())
 
     def make() -> Connection:
         return Connection(
             server,
             refuse=refuse,
+            bugs=bugs,
             loop=loop,
             access_log=None,
             max_line_size=MAX_LINE,
@@ -73,10 +77,13 @@ def connections(
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_broken", "_gone", "_refuse")
+    __slots__ = ("_broken", "_bugs", "_gone", "_refuse")
 
-    def __init__(self, server: web.Server, *, refuse: Refuse, **options: Any) -> None:
+    def __init__(
+        self, server: web.Server, *, refuse: Refuse, bugs: LogLimiter, **options: Any
+    ) -> None:
         super().__init__(server, **options)
+        self._bugs = bugs
         self._refuse = refuse
         self._broken = False
         self._gone = asyncio.Event()
@@ -92,6 +99,7 @@ class Connection(RequestHandler):
         asked = self._current_request
         broken = bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
         if broken and asked is not None and not asked.content.is_eof():
+            self._broken = True
             asked.content.set_exception(web.RequestPayloadError())
 
     def handle_error(
@@ -118,10 +126,15 @@ class Connection(RequestHandler):
         return response
 
     def log_exception(self, *_: Any, **fields: Any) -> None:
-        """Log a bug of a connection without its message."""
+        """Log a bug of a connection without its message; a broken body is none.
+
+        aiohttp reads on in a body that was answered, and so meets again what broke it.
+        """
         error = fields.get("exc_info")
-        if isinstance(error, BaseException):
-            log_bug(_log, "http.connection.bug", error)
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            return
+        if isinstance(error, BaseException) and (count := self._bugs.count()):
+            log_bug(_log, "http.connection.bug", error, times=count)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
