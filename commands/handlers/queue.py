@@ -185,7 +185,7 @@ async def ask_removal(call: Call, job: Job) -> Card:
         UserError: `job.not_yours` or `job.nothing_to_remove`.
     """
     check_owner(call, job)
-    if job.removed_at is not None:
+    if job.removed_at is not None or (job.ended and job.state is not JobState.DONE):
         raise UserError("job.nothing_to_remove", job=job.id)
     return job_buttons.confirmation(job.id, call.locale)
 

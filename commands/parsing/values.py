@@ -141,7 +141,7 @@ def _typed(raw: Value) -> str:
 
 def _integer(option: Option, raw: Value) -> int:
     text = _typed(raw)
-    _check_size(option, raw, text)
+    _check_size(option, raw, text, "value.not_whole")
     if isinstance(raw, float) and raw.is_integer():  # JSON knows one kind of number
         text = str(int(raw))
     if isinstance(raw, bool) or not _INTEGER.fullmatch(text):
@@ -157,7 +157,7 @@ def _integer(option: Option, raw: Value) -> int:
 
 def _number(option: Option, raw: Value) -> float:
     text = _typed(raw)
-    _check_size(option, raw, text)
+    _check_size(option, raw, text, "value.not_a_number")
     if isinstance(raw, float) and math.isfinite(raw):
         value = raw
     elif not isinstance(raw, bool) and _NUMBER.fullmatch(text):
@@ -168,17 +168,19 @@ def _number(option: Option, raw: Value) -> float:
     return value
 
 
-def _check_size(option: Option, raw: Value, text: str) -> None:
+def _check_size(option: Option, raw: Value, text: str, code: str) -> None:
     """Refuse a number with more digits than are read.
 
     Raises:
-        UserError: `value.out_of_range`.
+        UserError: `value.out_of_range`; `code` where the option has no range.
     """
     if isinstance(raw, float):
         huge = abs(raw) >= 10.0**_MOST_DIGITS
     else:
         huge = bool(_NUMBER.fullmatch(text)) and len(text.partition(".")[0]) > _MOST_DIGITS
-    if huge and option.range is not None:
+    if huge and option.range is None:
+        raise UserError(code, option=label(option), value=shown(text))
+    if huge:
         raise _out_of_range(option, text)
 
 

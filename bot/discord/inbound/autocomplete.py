@@ -96,7 +96,6 @@ async def _jobs(call: Call) -> Mapping[str, str]:
         job.id: dotted([job.id, quoted(job.spec.prompt, PROMPT_LENGTH)], call.locale)
         for job in jobs
         if job.removed_at is None
-        if job.removed_at is None
     }
 
 

@@ -194,15 +194,16 @@ class TokenTable:
     def named_roles(self, guild: str) -> dict[str, list[str]]:
         """Return the keys of the settings of a guild that name a role, by its roles."""
         found: dict[str, set[str]] = {}
-        with contextlib.suppress(sqlite3.OperationalError):  # no settings: Rushes has never run
-            rows = self._connection.execute(
-                "SELECT key, value FROM settings WHERE tenant = ? ORDER BY key",
-                (tenant_named(guild),),
-            )
-            keys = {setting.key for setting in OF_ROLES}
-            for key, value in rows:
-                for role in json.loads(value) if key in keys else ():
-                    found.setdefault(str(role), set()).add(key)
+        tables = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'")
+        if tables.fetchone() is None:  # Rushes has never run
+            return {}
+        rows = self._connection.execute(
+            "SELECT key, value FROM settings WHERE tenant = ? ORDER BY key", (tenant_named(guild),)
+        )
+        keys = {setting.key for setting in OF_ROLES}
+        for key, value in rows:
+            for role in json.loads(value) if key in keys else ():
+                found.setdefault(str(role), set()).add(key)
         return {role: sorted(keys) for role, keys in sorted(found.items())}
 
     def all(self) -> list[Token]:

@@ -153,6 +153,8 @@ async def test_delete_is_confirmed_by_whom_it_obeys_as_long_as_there_is_somethin
     gone = await confirm(delete, call)
     assert (gone.kind, gone.buttons) == (CardKind.ERROR, ())
     assert "nothing left" in plain(gone)
+    jobs.put(replace(await jobs.get(job, tenant="test:g1"), state=JobState.FAILED, removed_at=None))
+    assert "nothing left" in plain(await confirm(delete, call))
     assert (await confirm(f"v1:cancel:{job}", call)).kind is CardKind.ERROR
 
 

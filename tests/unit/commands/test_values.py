@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from commands.parsing.suggestions import closest
 from commands.parsing.values import MAX_SHOWN, accept
+from commands.schema import Kind, Option
 from inference.domain.errors import UserError
 from tests.fakes.options import OPTIONS
 
@@ -55,6 +56,16 @@ def test_values_from_forms_and_from_text_mean_the_same(name, raw, value):
 def test_illegal_values_are_refused(name, raw, code):
     with pytest.raises(UserError) as caught:
         accept(OPTIONS.by_name[name], raw)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(Kind.INTEGER, "value.not_whole"), (Kind.NUMBER, "value.not_a_number")]
+)
+@pytest.mark.parametrize("raw", ["9" * 5000, "-" + "9" * 400, 1e300, float("inf")])
+def test_a_number_without_a_range_is_bounded_too(kind, code, raw):
+    with pytest.raises(UserError) as caught:
+        accept(Option(name="thing", kind=kind), raw)
     assert caught.value.code == code
 
 
