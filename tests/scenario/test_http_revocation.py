@@ -11,6 +11,10 @@ import aiohttp
 import pytest
 
 from bot.http.access.tokens import open_tokens, webhook_of
+from bot.http.videos import actions
+from inference.domain.errors import StoreError, UserError
+from inference.domain.events import JobEvent
+from inference.domain.job import JobState
 from tests.scenario.http_client import SECONDS, SMALL, http_config, serving
 
 pytestmark = pytest.mark.process
@@ -84,6 +88,31 @@ async def test_a_token_that_ends_receives_nothing_more(house, kind, end, caplog)
         async with watching.get(f"/v1/videos/{video}") as answer:
             assert (await answer.json())["status"] in {"queued", "in_progress"}
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "problem", [StoreError("store.unavailable"), RuntimeError(), UserError("http.busy")]
+)
+async def test_an_error_after_an_answer_has_begun_cuts_it_off(house, problem, monkeypatch):
+    async with house.session(house.token()) as session:
+        video = await _begun(session)
+        reads, find = [], actions.find
+
+        async def found(*asked):
+            reads.append(asked)
+            if len(reads) > 2:  # once to find it, and once for the first event
+                raise problem
+            return await find(*asked)
+
+        monkeypatch.setattr(actions, "find", found)
+        moved = JobEvent(job_id=video, tenant="", state=JobState.RUNNING, progress=None)
+        async with asyncio.timeout(SECONDS), session.get(f"/v1/videos/{video}/events") as answer:
+            received = await answer.content.readuntil(b"\n\n")
+            house.app.services.events.publish(moved)
+            with pytest.raises(aiohttp.ClientPayloadError):
+                received += await answer.content.read()
+    assert received.startswith(b"event: video.")
+    assert b"HTTP/" not in received
 
 
 @pytest.mark.parametrize("end", [_revoke, _expire])

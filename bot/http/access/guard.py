@@ -107,14 +107,14 @@ class Guard:
             return self._refused(request, error, locale)
         except RushesError as error:
             _log.warning("http.failed", route=request.match_info.route.name, code=error.code)
-            return refusal(error, locale)
+            return _instead(request, refusal(error, locale))
         except web.RequestPayloadError:
-            return self.refuse(request, 400, "")
+            return _instead(request, self.refuse(request, 400, ""))
         except (ConnectionError, web.HTTPException):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
             bug_id = log_bug(_log, "http.bug", error)
-            return refusal(RushesError("internal", job=bug_id), locale)
+            return _instead(request, refusal(RushesError("internal", job=bug_id), locale))
 
     # -- who ---------------------------------------------------------------------------------
 
@@ -210,12 +210,10 @@ class Guard:
     # -- what is said ------------------------------------------------------------------------
 
     def _refused(self, request: web.Request, error: UserError, locale: str) -> web.Response:
-        if request.writer.output_size > 0:  # its token ended in the middle of an answer
-            cut_off(request)
         if error.code in {"http.unauthorized", "http.too_often"}:
             self._note(error.code)
-        wait = self._wait(request, error)
-        return refusal(error, locale, options=self._services.installation.options, wait=wait)
+        wait, known = self._wait(request, error), self._services.installation.options
+        return _instead(request, refusal(error, locale, options=known, wait=wait))
 
     def _wait(self, request: web.Request, error: UserError) -> float | None:
         """Return when the tenant's next job starts, in seconds, and makes room, or None."""
@@ -232,6 +230,13 @@ class Guard:
         if not bug_id:
             self._note("protocol")
         return protocol_refusal(status, bug_id, self.locale(request))
+
+
+def _instead(request: web.Request, answer: web.Response) -> web.Response:
+    """Return the answer that an error is; one that has begun cannot become it, and is cut off."""
+    if request.writer.output_size > 0:
+        cut_off(request)
+    return answer
 
 
 def hostname(url: str) -> str | None:
