@@ -1,9 +1,9 @@
 """Every text that people see, from gettext catalogs beside this module.
 
 Message ids are stable keys (`error.flag.unknown`), texts have `{placeholders}`, and a placeholder
-may say how its value is written: `{legal:or}`, `{seconds:duration}`, `{seconds:about}`,
-`{position:ordinal}`, `{reason:reason}`, `{problem:error}`. A message with plural forms is chosen by
-its parameter `count`.
+may say how its value is written: `{legal:or}`, `{ids:list}`, `{seconds:duration}`,
+`{seconds:about}`, `{position:ordinal}`, `{reason:reason}`, `{problem:error}`. A message with plural
+forms is chosen by its parameter `count`.
 Where a language bends the text behind a value to it, as Korean does, that is done here.
 A language is one `.po` file, read as it is: there is nothing to compile.
 """
@@ -135,6 +135,11 @@ def any_of(items: Iterable[object], locale: str) -> str:
     return text("list.or", locale, others=separator.join(others), last=last)
 
 
+def all_of(items: Iterable[object], locale: str) -> str:
+    """Write a list: a, b, c."""
+    return text("list.separator", locale).join(str(item) for item in items)
+
+
 def reason(code: str, locale: str) -> str:
     """Return the text of a moderation reason."""
     return text(f"reason.{code}", locale)
@@ -170,6 +175,7 @@ def languages() -> frozenset[str]:
 
 WRITERS: dict[str, Callable[[Any, str], str]] = {
     "or": any_of,
+    "list": all_of,
     "duration": duration,
     "about": about,
     "ordinal": ordinal,

@@ -112,6 +112,7 @@ async def said_later(request, ids):
         error = (await answer.json())["error"]
     assert (answer.status, error["code"]) == (503, "http.stopping")
     assert sorted(error["rushes"]["ids"]) == sorted(ids)
+    assert f": {', '.join(error['rushes']['ids'])}. " in error["message"]
     assert int(answer.headers["Retry-After"]) > 0
 
 
