@@ -79,7 +79,8 @@ class Images:
         asked = checked(ImageRequest, fields)
         first = await self._creation.job(request, fields, self._make)
         call = self._guard.call(request)
-        jobs = await self._ended(call, await call.jobs.together(first))
+        jobs = await call.jobs.together(first)
+        jobs = await self._ended(call, jobs, keyed="Idempotency-Key" in request.headers)
         done = [job for job in jobs if status_of(job) != "failed"]
         if not done:
             raise _error(jobs[0])
@@ -120,8 +121,13 @@ class Images:
             asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
             return await perform(call.commands["/image"], asks)
 
-    async def _ended(self, call: Call, jobs: Sequence[Job]) -> list[Job]:
+    async def _ended(self, call: Call, jobs: Sequence[Job], *, keyed: bool) -> list[Job]:
         """Return jobs once all of them have ended.
+
+        Args:
+            call: Who waits.
+            jobs: What is waited for.
+            keyed: Whether the same request again would find them, and not make new ones.
 
         Raises:
             UserError: `http.stopping`: this process stops before that; the next one makes them.
@@ -137,7 +143,7 @@ class Images:
         try:
             await asyncio.wait((ended, *stops), return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
-                raise UserError("http.stopping", ids=ids)
+                raise UserError("http.stopping", ids=ids, again=keyed)
             return ended.result()
         finally:
             for task in (ended, *stops):

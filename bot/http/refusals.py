@@ -126,6 +126,8 @@ def refusal(
     headers = {}
     if (seconds := retry_seconds(error, wait)) is not None:
         headers["Retry-After"] = str(seconds)
+    if error.params.get("again") is False:  # OpenAI's clients repeat a 503 by themselves
+        headers["x-should-retry"] = "false"
     if status == 401:  # noqa: PLR2004 - unauthorized
         headers["WWW-Authenticate"] = 'Bearer realm="Rushes"'
     if status in {408, 413, 415}:  # the rest of the body is not read
@@ -174,6 +176,8 @@ def retry_seconds(error: RushesError, wait: float | None) -> int | None:
 
     That is what the error knows, such as the end of a quota's day, or the seconds that are given.
     """
+    if error.params.get("again") is False:  # what was asked for would be made twice
+        return None
     if status_of(error) not in {409, 429, 503}:
         return None
     known = error.params.get("seconds", wait)

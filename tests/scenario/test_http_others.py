@@ -95,10 +95,12 @@ async def test_one_key_makes_stills_once(client, house):
         assert len((await answer.json())["data"]) == 2
 
 
-async def stills_to_come(session, ids):
+async def stills_to_come(session, ids, *, keyed=True):
     """Return the answer to a request for stills, once its jobs are there."""
     asked = {"prompt": "a hare", "size": "640x360", "n": 2}
-    request = asyncio.create_task(session.post("/v1/images/generations", json=asked))
+    headers = {"Idempotency-Key": "hare"} if keyed else {}
+    sent = session.post("/v1/images/generations", json=asked, headers=headers)
+    request = asyncio.create_task(sent)
     async with asyncio.timeout(SECONDS):
         while len(ids) < 2:
             async with session.get("/v1/videos") as answer:
@@ -107,24 +109,29 @@ async def stills_to_come(session, ids):
     return request
 
 
-async def said_later(request, ids):
+async def said_later(request, ids, *, keyed=True):
     async with asyncio.timeout(SECONDS), await request as answer:
         error = (await answer.json())["error"]
     assert (answer.status, error["code"]) == (503, "http.stopping")
     assert sorted(error["rushes"]["ids"]) == sorted(ids)
     assert f": {', '.join(error['rushes']['ids'])}. " in error["message"]
-    assert int(answer.headers["Retry-After"]) > 0
+    if keyed:
+        assert int(answer.headers["Retry-After"]) > 0
+    else:  # the same request again would make new ones
+        assert "Retry-After" not in answer.headers
+    assert answer.headers.get("x-should-retry") == (None if keyed else "false")
 
 
-async def test_a_stop_answers_who_waits_for_stills_in_the_queue(tmp_path):
+@pytest.mark.parametrize("keyed", [True, False])
+async def test_a_stop_answers_who_waits_for_stills_in_the_queue(tmp_path, keyed):
     config = http_config(tmp_path / "data", step_seconds=60.0)
     async with serving(config) as house, house.session(house.token()) as session:
         async with session.post("/v1/videos", json={"prompt": "a storm"}) as answer:
             assert answer.status == 200
         ids = []
-        request = await stills_to_come(session, ids)
+        request = await stills_to_come(session, ids, keyed=keyed)
         house.app.core.jobs.stop_accepting()
-        await said_later(request, ids)
+        await said_later(request, ids, keyed=keyed)
         async with session.get(f"/v1/videos/{ids[0]}") as answer:
             assert (await answer.json())["status"] == "queued"
 
