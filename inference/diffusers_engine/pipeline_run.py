@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import structlog
 import torch
 
+from inference.bug_report import log_bug
 from inference.device_errors import diagnose
 from inference.diffusers_engine.call import ClipRequest, build_call, guided, token_limit
 from inference.diffusers_engine.kept_clip import Pass
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from inference.diffusers_engine.weights.folder import Folder
 
     Pixels = npt.NDArray[np.uint8]
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,8 @@ class PipelineRun:
         except BaseException as error:
             self._clean_up()
             if known := self._cause(error):
+                file, key = known.params["file"], known.params["key"]
+                log_bug(_log, "clip.bad_value", error, file=file, key=key)  # a guess hides no bug
                 raise known from error
             raise
         finally:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -477,9 +478,11 @@ def test_a_config_that_makes_no_network(folder, part, changes):
 def test_a_value_that_fails_only_in_a_clip_is_named(folders, tmp_path, name, part, changes):
     place = shutil.copytree(folders(name), tmp_path / "model")
     edit(place / part / "config.json", **changes)
-    with pytest.raises(FolderError) as caught:
+    with capture_logs() as logs, pytest.raises(FolderError) as caught:
         render(load(place), request(name))
     [(key, value)] = changes.items()
+    [logged] = [entry for entry in logs if entry["event"] == "clip.bad_value"]
+    assert (logged["file"], logged["key"]) == (f"{part}/config.json", key)
     assert caught.value.code == "folder.bad_value"
     assert caught.value.params == {
         "file": f"{part}/config.json",
@@ -528,8 +531,35 @@ def test_more_layers_than_tensors_are_not_built(folders, tmp_path, value):
 @pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
 def test_no_value_of_a_whole_model_is_blamed(folders, name):
     parts = inspect_folder(folders(name)).parts
-    kinds = {key: find_class(part) for key, part in parts.items() if "token" not in key}
+    kinds = {key: find_class(part) for key, part in parts.items()}
     assert first_bad_value(parts, kinds) is None
+
+
+def test_no_default_or_unused_value_is_blamed(folders, tmp_path):
+    place = shutil.copytree(folders("hunyuan-1.5"), tmp_path / "model")
+    diffusers.DPMSolverMultistepScheduler().save_pretrained(place / "scheduler")
+    edit(place / "text_encoder" / "config.json", projection_dim=0)  # as files of CLIP have it
+    parts = dict(inspect_folder(folders("hunyuan-1.5")).parts)
+    for name, class_name in (
+        ("scheduler", "DPMSolverMultistepScheduler"),
+        ("text_encoder", "CLIPTextModel"),
+    ):
+        parts[name] = replace(parts[name], path=place / name, class_name=class_name)
+    assert "-Infinity" in (place / "scheduler" / "scheduler_config.json").read_text()
+    for name, part in parts.items():
+        assert first_bad_value({name: part}, {name: find_class(part)}) is None
+
+
+@pytest.mark.parametrize("value", [True, 0, None])
+def test_a_value_other_than_the_default_is_blamed(folders, tmp_path, value):
+    place = shutil.copytree(folders("wan-5b"), tmp_path / "model")
+    edit(place / "scheduler" / "scheduler_config.json", solver_order=value)
+    scheduler = replace(
+        inspect_folder(folders("wan-5b")).parts["scheduler"], path=place / "scheduler"
+    )
+    found = first_bad_value({"scheduler": scheduler}, {"scheduler": find_class(scheduler)})
+    assert found is not None
+    assert found.params["key"] == "solver_order"
 
 
 @pytest.mark.parametrize("changes", [{"patch_size": None}, {"temperal_downsample": [False] * 3}])

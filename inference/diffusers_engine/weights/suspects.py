@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 HUGE = 10**9
 """Beyond any number in the config of a network but of layers; tables of that size fill memory."""
 
+_UNUSED = frozenset({"projection_dim"})
+"""Numbers that no encoder of a video pipeline uses; CLIP's files have zero there."""
+
 
 def bad_value(part: Part, kind: Any) -> FolderError | None:
     """Return the error for the first value of a part's config that cannot be, if there is one."""
+    if not (part.is_network or "Scheduler" in part.class_name):
+        return None  # tokenizers and processors hold any number, and never fail of one
     optional = _optional(kind)
     for name, usual in _defaults(kind):
-        if name.endswith("_id") or (part.config.get(name) is None and name in optional):
-            continue  # zero is a token too
+        if name.endswith("_id") or name in _UNUSED:  # zero is a token too
+            continue
+        if part.config.get(name) is None and name in optional:
+            continue
         if name in part.config and _cannot_be(part.config[name], usual):
             return _error(part, name)
     return None
@@ -71,6 +78,8 @@ def _cannot_be(given: Any, usual: Any) -> bool:
     """Return whether a value is of another kind than the default, or has no size at all."""
     if isinstance(usual, bool):
         return not isinstance(given, bool)
+    if given == usual and not isinstance(given, bool):  # some defaults are zero, or infinite
+        return False
     if _is_number(usual):
         members = given if isinstance(given, list | tuple) and given else [given]
         return any(_is_no(one, usual) for one in members)
@@ -78,9 +87,7 @@ def _cannot_be(given: Any, usual: Any) -> bool:
         if not isinstance(given, list | tuple) or not given:
             return True
         return any(_is_no(one, min(usual)) for one in given)
-    if usual is None:
-        return _is_number(given) and given <= 0
-    return False
+    return usual is None and _is_number(given) and given <= 0
 
 
 def _is_no(given: Any, usual: float) -> bool:
