@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from inference.engines.registry import WEIGHTS_CODES
 from inference.opensora.files import CheckpointError
 from inference.store.backups import HOURS, newest
 from inference.store.data_directory import NETWORK_FILE_SYSTEMS, check_folder, file_system, owner
-from inference.store.maintenance import DATABASE_NAME, check, is_sound, opened
+from inference.store.maintenance import DATABASE_NAME, check, opened, passes_check
 from inference.store.sqlite.schema import schema_of
 
 LATE_SECONDS = 3 * HOURS * 3600
@@ -28,6 +27,9 @@ LATE_SECONDS = 3 * HOURS * 3600
 
 AHEAD_SECONDS = 600.0
 """How far in the future a backup may be from, because two clocks differ a little."""
+
+_WORTHLESS = frozenset({"store.corrupt", "store.empty", "store.foreign"})
+"""Codes of what is wrong with a backup that may be deleted."""
 
 
 def model_weights(config: Config) -> Iterator[Finding]:
@@ -148,8 +150,8 @@ def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
     if last is None:
         yield warn("backup", "doctor.backup.none", path=str(folder))
         return
-    if not _restorable(last):
-        yield fail("backup", "doctor.backup.damaged", path=str(last))
+    if (hindrance := _unrestorable(last)) is not None:
+        yield hindrance
         return
     age = (time.time() if now is None else now) - last.stat().st_mtime
     params = {"path": str(last), "age": max(abs(age), 1.0)}
@@ -161,14 +163,18 @@ def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
         yield ok("backup", "doctor.backup.fine", **params)
 
 
-def _restorable(file: Path) -> bool:
-    """Return whether `rushes db restore` would take a backup."""
+def _unrestorable(file: Path) -> Finding | None:
+    """Return why `rushes db restore` would not take a backup, or None if it would.
+
+    Only one that is worth nothing is called damaged, because that sentence says to delete it.
+    """
+    damaged = fail("backup", "doctor.backup.damaged", path=str(file))
     try:
         with opened(file) as connection:
             schema_of(connection, file)
-        return is_sound(file)
-    except (StoreError, sqlite3.Error):
-        return False
+            return None if passes_check(connection) else damaged
+    except StoreError as error:
+        return damaged if error.code in _WORTHLESS else failed("backup", error)
 
 
 def _there(path: Path) -> bool:

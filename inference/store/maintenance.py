@@ -155,7 +155,12 @@ def _plain(value: object) -> str:
 def is_sound(path: Path) -> bool:
     """Return whether every page of a database file is in order."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        return [row[0] for row in connection.execute("PRAGMA quick_check(1)")] == ["ok"]
+        return passes_check(connection)
+
+
+def passes_check(connection: sqlite3.Connection) -> bool:
+    """Return whether every page of an open database is in order."""
+    return [row[0] for row in connection.execute("PRAGMA quick_check(1)")] == ["ok"]
 
 
 def _undecodable(connection: sqlite3.Connection) -> Iterator[str]:

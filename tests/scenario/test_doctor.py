@@ -294,6 +294,49 @@ def test_a_newest_backup_that_nothing_could_be_restored_from(tmp_path, data):
     fine(storage.backups(config(tmp_path)))
 
 
+def test_a_backup_of_a_later_release_is_not_called_damaged(tmp_path, data):
+    made = rotate(data, data / "backups", keep=14)
+    with contextlib.closing(sqlite3.connect(made)) as connection:
+        connection.execute(f"PRAGMA user_version = {migrations()[-1][0] + 1}")
+    only(storage.backups(config(tmp_path)), Level.FAIL, "error.store.too_new")
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
+@pytest.mark.parametrize(
+    ("mode", "folder_mode", "code"),
+    [
+        pytest.param(0o600, 0o777, "error.store.no_permission", id="closed"),
+        pytest.param(0o444, 0o555, "error.store.backup_failed", id="read-only-folder"),
+    ],
+)
+def test_a_backup_of_somebody_else_is_not_called_damaged(mode, folder_mode, code):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "data"
+        folder.mkdir()
+        with contextlib.closing(sqlite3.connect(folder / DATABASE_NAME)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # as a start does
+            for number, sql in migrations():
+                connection.executescript(sql)
+                connection.execute(f"PRAGMA user_version = {number}")
+        made = rotate(folder, folder / "backups", keep=14)
+        made.chmod(mode)
+        made.parent.chmod(folder_mode)
+        os.chown(made, 65534, 65534)
+        os.chown(made.parent, 65534, 65534)
+        done = subprocess.run(
+            [*WITHOUT_RIGHTS, *DOCTOR, "--data-dir", "data", "--json"],
+            cwd=place,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "LANG": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    told = [one for one in json.loads(done.stdout) if one["check"] == "backup"]
+    assert [one["code"] for one in told] == [code]
+
+
 def test_a_backup_of_the_future_is_none_of_today(tmp_path, data):
     made = rotate(data, data / "backups", keep=14).stat().st_mtime
     yesterday = storage.backups(config(tmp_path), now=made - 86400)
