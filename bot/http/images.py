@@ -133,22 +133,24 @@ class Images:
             UserError: `http.stopping`: this process stops before that; the next one makes them.
         """
         ids = [job.id for job in jobs]
-        ended = asyncio.ensure_future(
-            asyncio.gather(*(self._until_ended(call, id_) for id_ in ids))
-        )
+        renders = [asyncio.create_task(self._until_ended(call, id_)) for id_ in ids]
+        ended = asyncio.gather(*renders)
         stops = (
             asyncio.create_task(self._until_hopeless(call, ids)),
             asyncio.create_task(self._closing.wait()),
         )
         try:
             await asyncio.wait((ended, *stops), return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
-                raise UserError("http.stopping", ids=ids, again=keyed)
-            return ended.result()
+            if ended.done():
+                return ended.result()
+            for stop in stops:
+                if stop.done():
+                    stop.result()  # an error is none of these
+            raise UserError("http.stopping", ids=ids, again=keyed)
         finally:
-            for task in (ended, *stops):
+            for task in (*renders, *stops):
                 task.cancel()
-            await asyncio.gather(ended, *stops, return_exceptions=True)
+            await asyncio.gather(ended, *renders, *stops, return_exceptions=True)
 
     async def _until_hopeless(self, call: Call, ids: Sequence[str]) -> None:
         """Wait until one of these jobs will not begin in this process, because it stops."""
