@@ -73,4 +73,6 @@ class Revocation:
         for key in asked:
             if key not in valid:
                 for limit in self._under_way.get(key, ()):
+                    if limit.expired():  # it ends already, and takes its time
+                        continue
                     limit.reschedule(asyncio.get_running_loop().time())
