@@ -41,6 +41,9 @@ _NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_][\w-]{0,63})\])?")
 _ODD_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_][\w-]{0,63})\])?\[[\w-]{0,64}\].*")
 """How clients write lists, and tables inside tables."""
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""How JSON writes half a character, mostly with the other half behind it."""
+
 _PLAIN_ENCODINGS = {"", "identity", "binary", "7bit", "8bit"}
 
 
@@ -124,7 +127,10 @@ def _parsed(data: bytes) -> Any:
             table[name] = value
         return table
 
-    return json.loads(data.decode("utf-8"), parse_constant=refuse, object_pairs_hook=pairs)
+    found = json.loads(data.decode("utf-8"), parse_constant=refuse, object_pairs_hook=pairs)
+    if _HALF.search(data):
+        json.dumps(found, ensure_ascii=False).encode()  # no text can hold half a character
+    return found
 
 
 async def _read_form(request: web.Request) -> dict[str, Any]:

@@ -234,6 +234,28 @@ def test_a_wrong_body_is_told_in_plain_words(model, fields, code, field, locale)
     assert not [word for word in ("?", "constrained", "permitted", "None", "True") if word in said]
 
 
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"rushes": "\ud800"}, "http.object"),
+        ({"video": "{\ud800"}, "http.json"),
+        ({"input_reference": "{\ud800"}, "http.json"),
+        ({"\ud800": 1}, "http.field"),
+    ],
+)
+def test_half_a_character_is_refused(fields, code):
+    with pytest.raises(UserError) as caught:
+        checked(CreateRequest, {"prompt": "a", **fields})
+    assert caught.value.code == code
+
+
+def test_half_a_character_in_json_is_refused():
+    for body in ('{"rushes": {"negative": "\\ud800"}}', '["\\uDC00\\ud800"]', '{"\\udfff": 1}'):
+        with pytest.raises(UserError, match=r"http\.json"):
+            parse_json(body.encode())
+    assert parse_json(b'["\\ud83e\\udd8a"]') == ["\N{FOX FACE}"]
+
+
 def test_null_is_as_good_as_absent():
     asked = checked(ImageRequest, {"prompt": "a", "n": None, "size": None, "rushes": None})
     assert (asked.n, asked.rushes) == (1, {})
