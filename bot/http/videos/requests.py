@@ -295,7 +295,8 @@ def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) 
         if frames > (overlap if extending or loops > 1 else 1)
     ]
     lowest, highest = min(ends, default=0.0), max(ends, default=0.0)
-    if seconds <= 0 or not lowest - CLOSE_SECONDS <= seconds <= highest + CLOSE_SECONDS:
+    close = max(CLOSE_SECONDS, CLOSE_SHARE * seconds)
+    if seconds <= 0 or not lowest - close <= seconds <= highest + close:
         raise UserError(
             "http.seconds_range",
             field="seconds",
@@ -305,7 +306,6 @@ def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) 
             lowest=float(f"{lowest:.4g}"),
             highest=float(f"{highest:.4g}"),
         )
-    close = max(CLOSE_SECONDS, CLOSE_SHARE * seconds)
     best: tuple[float, Passes] | None = None
     for loops in range(1, MOST_LOOPS + 1):
         least = overlap if extending or loops > 1 else 1

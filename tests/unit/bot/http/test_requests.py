@@ -66,10 +66,7 @@ def test_a_length_is_nearly_met_with_as_few_loops_as_will_do(seconds, model):
         if frames > model.overlap_frames
     }
     near = [passes.loops for passes in off if off[passes] <= min(close(seconds), 1.0)]
-    most = seconds_of(Passes(frames=max(model.lengths), loops=MOST_LOOPS), model)
-    if (
-        min(off.values()) > close(seconds) or seconds > most + 0.5
-    ):  # such as 5.25 s, between one pass and two
+    if min(off.values()) > close(seconds):  # such as 5.25 s, between one pass and two
         with pytest.raises(UserError, match=r"http\.seconds"):
             passes_for(seconds, model)
         return
@@ -91,6 +88,15 @@ def test_a_length_that_is_not_to_be_had_names_the_nearest():
     assert abs(seconds_of(passes_for(60, MODEL), MODEL) - 60) < 1
     for end in (lowest, highest):
         assert abs(seconds_of(passes_for(end, MODEL), MODEL) - end) < 0.01
+
+
+def test_a_length_a_tenth_beyond_the_longest_is_the_longest():
+    longest = Passes(frames=max(MODEL.lengths), loops=MOST_LOOPS)
+    most = seconds_of(longest, MODEL)
+    for seconds in (most + 0.6, most * 1.1):
+        assert passes_for(seconds, MODEL) == longest
+    with pytest.raises(UserError, match=r"http\.seconds_range"):
+        passes_for(most * 1.12, MODEL)
 
 
 def test_what_an_extension_adds_is_counted_without_what_it_shares():
