@@ -139,5 +139,8 @@ class Uploads:
             return
         latest = time.time() - SPARED_SECONDS
         for entry in os.scandir(self._directory):
-            if entry.name not in needed and entry.stat(follow_symlinks=False).st_mtime < latest:
-                Path(entry.path).unlink(missing_ok=True)
+            if entry.name in needed:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # a request dropped it meanwhile
+                if entry.stat(follow_symlinks=False).st_mtime < latest:
+                    Path(entry.path).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -168,6 +169,30 @@ async def test_uploads_go_once_no_waiting_job_needs_them(tmp_path, bench, monkey
         await core.jobs.cancel(job.id, tenant=job.tenant)
         await uploads.sweep(core.database)
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_an_upload_that_vanishes_during_the_sweep_does_not_end_it(
+    tmp_path, bench, monkeypatch
+):
+    monkeypatch.setattr("bot.http.videos.uploads.SPARED_SECONDS", -1.0)
+    folder = tmp_path / "uploads"
+    uploads = Uploads(folder, Copies())
+    left = await uploads.keep(b"two", "input_reference")
+    kept = folder / left.removeprefix("upload:")
+
+    class Vanished:
+        name, path = "gone", str(folder / "gone")
+
+        def stat(self, *, follow_symlinks=True):
+            raise FileNotFoundError(self.path)
+
+    scanned = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda at: [Vanished(), *scanned(at)] if at == folder else scanned(at)
+    )
+    async with bench.open() as core:
+        await uploads.sweep(core.database)
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("name", ["upload:../../x", "upload:", "parent:result", "/etc/passwd"])
