@@ -401,7 +401,11 @@ def test_weights_for_other_shapes(folder):
         ("transformer", {"num_layers": 0}, "blocks.0."),
         ("transformer", {"num_layers": -1}, "blocks.0."),
         ("transformer", {"cross_attn_norm": False}, "blocks.0.norm2"),
-        ("vae", {"temperal_downsample": [False] * 3}, "decoder.up_blocks.0.upsampler.time_conv."),
+        (
+            "vae",
+            {"temperal_downsample": [False] * 3},
+            "decoder.up_blocks.0.upsamplers.0.time_conv.",
+        ),
         ("text_encoder", {"num_layers": 1}, "encoder.block.1."),
         ("text_encoder", {"num_layers": 0}, "encoder.block.0."),
     ],
