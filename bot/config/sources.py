@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -25,6 +26,7 @@ from pydantic_settings import (
 )
 
 from bot.config.mistakes import Location, explain, unknown_key
+from bot.config.removal import drop_wrong
 from bot.config.sections import Config, ModelsSection, PluginsSection
 from bot.config.values import collection
 from bot.plugins.loader import gather
@@ -36,9 +38,6 @@ from inference.plugins.registry import Plugins
 
 PREFIX = "RUSHES_"
 SEPARATOR = "__"
-
-_ROUNDS = 20
-"""Of dropping what is wrong: a value that goes may leave another without its companion."""
 
 CUSTOMARY = {
     "DISCORD_TOKEN": ("discord", "token"),
@@ -141,30 +140,19 @@ def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -
         path, text, tables = _read(path)
     sources = Sources(path=path, text=text, overrides=overrides or {})
     _fill_customary(tables)
-    for environment in (True, False):
-        for _ in range(_ROUNDS):
-            try:
-                config = _sourced(Config, tables, environment=environment)(**(overrides or {}))
-            except ValidationError as error:
-                for one in error.errors(include_url=False):
-                    _drop(tables, one["loc"])
-            except SettingsError:
+    variables: dict[str, Any] = {}
+    with contextlib.suppress(SettingsError):  # told with the mistakes
+        variables = _with_sections(EnvSettingsSource(Config)())
+    usable = _sourced(Config, tables, variables)
+    while True:
+        try:
+            return usable(**(overrides or {})).located(sources.where)
+        except ValidationError as error:
+            wrong = (one["loc"] for one in error.errors(include_url=False))
+            # One at a time: several may be about one value, and the next of the file is right.
+            if not any(drop_wrong(variables, tables, location) for location in wrong):
                 break
-            else:
-                return config.located(sources.where)
-    return _sourced(Config, {}, environment=False)(**(overrides or {}))
-
-
-def _drop(tables: dict[str, Any], location: Location) -> None:
-    """Delete a value, or the innermost table on the way to it that there is."""
-    table, name = tables, None
-    for part in location:
-        below = table if name is None else table[name]
-        if not isinstance(below, dict) or part not in below:
-            break
-        table, name = below, str(part)
-    if name is not None and (name not in Config.model_fields or not isinstance(table[name], dict)):
-        del table[name]
+    return _sourced(Config, {}, {})(**(overrides or {}))
 
 
 def _fill_customary(tables: dict[str, Any]) -> None:
@@ -185,10 +173,15 @@ class _NamesOnly(BaseSettings):
 
 
 def _sourced(
-    kind: type[Settings], tables: dict[str, Any], *, environment: bool = True
+    kind: type[Settings], tables: dict[str, Any], variables: dict[str, Any] | None = None
 ) -> type[Settings]:
-    """Return the settings with these tables, of a file, below the environment if that is read."""
-    with_environment = environment
+    """Return the settings with these tables, of a file, below the environment.
+
+    Args:
+        kind: Of the settings.
+        tables: Of the file.
+        variables: What counts of the environment; None reads all of it.
+    """
 
     class Sourced(kind):  # type: ignore[misc, valid-type]  # a class made for these tables
         @classmethod
@@ -200,9 +193,8 @@ def _sourced(
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's hook
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            if not with_environment:
-                return (init_settings, InitSettingsSource(settings_cls, tables))
-            environment = InitSettingsSource(settings_cls, _with_sections(env_settings()))
+            found = _with_sections(env_settings()) if variables is None else variables
+            environment = InitSettingsSource(settings_cls, found)
             return (init_settings, environment, InitSettingsSource(settings_cls, tables))
 
     return Sourced

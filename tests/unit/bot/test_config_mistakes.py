@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.config.effective import toml
 from bot.config.sections import Config, ModelsSection
-from bot.config.sources import load_config
+from bot.config.sources import load_config, load_usable
 from commands.text.messages import error_text, languages
 from inference.domain.errors import RushesError
 from inference.engines.registry import ENGINE, Models
@@ -162,3 +162,46 @@ def test_a_wrong_variable_is_one_sentence(tmp_path, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     (line,) = told(tmp_path / "mine.toml", "")
     assert line.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "port", "weights"),
+    [
+        ({"HTTP__PROT": "80"}, 81, {"x:a": 2.0}),
+        ({"HTTP__PORT": "abc"}, 81, {"x:a": 2.0}),
+        ({"HTTP__PORT": "82", "HTTP__PROT": "80"}, 82, {"x:a": 2.0}),
+        ({"HTTP": '{"port": 83, "prot": 80}'}, 83, {"x:a": 2.0}),
+        ({"HTTP": "83"}, 81, {"x:a": 2.0}),
+        ({"HTTP": "{"}, 81, {"x:a": 2.0}),
+        ({"QUEUE__WEIGHTS": "x:a=z, b=1"}, 81, {"x:a": 2.0}),
+        ({"QUEUE__WEIGHTS": '{"b": 1, "x:c": 3}'}, 81, {"x:a": 2.0}),
+        ({"QUEUE": '{"weights": {"b": "z", "x:c": 3}}'}, 81, {"x:a": 2.0, "x:c": 3.0}),
+    ],
+)
+def test_a_wrong_variable_hides_neither_another_nor_the_file(
+    tmp_path, monkeypatch, variables, port, weights
+):
+    path = tmp_path / "config.toml"
+    path.write_text('[http]\nport = 81\nport_ = 1\n[queue.weights]\n"x:a" = 2\n[log]\nlevel = 5\n')
+    monkeypatch.setenv("RUSHES_BOT__DATA_DIR", str(tmp_path / "there"))
+    for name, value in variables.items():
+        monkeypatch.setenv(f"RUSHES_{name}", value)
+    with pytest.raises(RushesError):
+        load_config(path)
+    config = load_usable(path)
+    assert config.bot.data_dir == tmp_path / "there"
+    assert config.http.port == port
+    assert config.queue.weights == weights
+
+
+def test_a_variable_keeps_what_it_says_right_where_the_file_is_wrong(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_text('[queue.weights]\n"x:a" = 2\nb = "z"\n')
+    monkeypatch.setenv("RUSHES_QUEUE", '{"weights": {"x:c": 3}}')
+    assert load_usable(path).queue.weights == {"x:a": 2.0, "x:c": 3.0}
+
+
+def test_a_wrong_table_with_the_name_of_a_section_hides_nothing(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("[http]\nport = 81\n[http.log]\na = 1\n")
+    assert load_usable(path).http.port == 81
