@@ -126,13 +126,21 @@ async def test_a_model_in_the_hubs_cache_is_found_though_not_all_of_its_reposito
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae/diffusion_pytorch_model.safetensors", "vae/config.json"])
-async def test_a_file_that_was_damaged_here_is_downloaded_again(files, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "damaged"),
+    [
+        ("vae/diffusion_pytorch_model.safetensors", lambda data: data[:-10]),
+        ("vae/config.json", lambda data: data[:-10]),
+        ("vae/config.json", lambda data: data.replace(b'_temporal": 4', b'_temporal": 9')),
+    ],
+    ids=["cut weights", "cut config", "other value"],
+)
+async def test_a_file_that_was_damaged_here_is_downloaded_again(files, tmp_path, name, damaged):
     async with serving(files) as hub:
         assert (await run(hub, tmp_path))[0] == 0
         path = tmp_path / "weights" / "tiny-video" / name
         before = path.stat()
-        path.write_bytes(path.read_bytes()[:-10])
+        path.write_bytes(damaged(path.read_bytes()))
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a bad disk does it
 
         with pytest.raises(CheckpointError) as caught:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ENDINGS = ("json", "safetensors", "txt", "model", "jinja")
 """Suffixes of a part's files; no pickles and no code."""
 _ABOUT = (INDEX_NAME, "README.md", "LICENSE*")
-_DAMAGED = frozenset({"folder.truncated", "folder.unreadable"})
+_DAMAGED = frozenset({"folder.bad_value", "folder.truncated", "folder.unreadable"})
 _INCOMPLETE = frozenset({"folder.missing", "folder.no_index", "folder.part_missing"})
 
 
