@@ -146,6 +146,23 @@ def test_an_image_encoder_of_another_model_is_named(put_together, name, own, oth
     assert (found.code, found.params["part"]) == ("folder.wrong_part", part)
 
 
+@pytest.mark.parametrize("class_name", ["Gemma3ForCausalLM", "Gemma4ForCausalLM"])
+def test_a_text_encoder_without_the_rest_of_its_model_is_itself(put_together, class_name):
+    place = put_together("ltx2", text_encoder=["transformers", class_name])
+    config = place / "text_encoder" / "config.json"
+    inner = json.loads(config.read_text())["text_config"]
+    told = getattr(transformers, class_name).config_class.model_type
+    config.write_text(json.dumps(inner | {"model_type": told}))
+    assert inspect_folder(place).parts["text_encoder"].class_name == class_name
+
+
+def test_a_whole_encoder_is_not_the_text_model_inside(put_together):
+    place = put_together("ltx2")
+    config = place / "text_encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "gemma3_text"}))
+    assert problem(place).params["part"] == "text_encoder"
+
+
 @pytest.mark.parametrize("words", [16, 4096])
 @pytest.mark.parametrize(("name", "part"), [("wan-5b", "tokenizer"), ("hunyuan-1.5", "tokenizer")])
 def test_a_tokenizer_of_another_model_is_named(put_together, name, part, words):

@@ -104,11 +104,15 @@ def _check_kinds(folder: Folder) -> None:
 def _is_itself(part: Part) -> bool:
     """Return whether a part's config is of the class that the index names for it.
 
-    Transformers names only a type, with which the names of all classes of that model begin.
+    Transformers names only a type, with which the names of all classes of that model begin; that of
+    a language model inside a larger one (Gemma3ForCausalLM) ends with `_text`.
     """
     config = part.config
     if part.library == "transformers":
-        return _plain(part.class_name).startswith(_plain(config.get("model_type")))
+        model_type = _plain(config.get("model_type"))
+        if part.class_name.endswith("ForCausalLM"):
+            model_type = model_type.removesuffix("text")
+        return _plain(part.class_name).startswith(model_type)
     return config.get("_class_name") in {None, part.class_name}
 
 
