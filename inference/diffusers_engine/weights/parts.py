@@ -43,8 +43,9 @@ def load_parts(
         on_progress: Called before each part, and within one after each of its files.
 
     Raises:
-        FolderError: `folder.mismatch`, `folder.truncated`, `folder.unreadable`,
-            `folder.wrong_part`, `folder.no_torchvision`.
+        FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.truncated`,
+            `folder.unreadable`, `folder.bad_value`, `folder.wrong_part`, `folder.unknown_class`,
+            `folder.no_torchvision`; `gguf.mismatch`.
     """
     parts: dict[str, Any] = {}
     total, done = folder.size_bytes, 0

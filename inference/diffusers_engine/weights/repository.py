@@ -111,7 +111,8 @@ def verify_tensors(folder: Folder) -> None:
     """Verify a folder's tensors against their classes. Needs torch.
 
     Raises:
-        FolderError: `folder.mismatch`, `folder.unreadable`, `gguf.mismatch`.
+        FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.unreadable`,
+            `folder.bad_value`, `folder.unknown_class`, `folder.no_torchvision`; `gguf.mismatch`.
     """
     parts = import_module("inference.diffusers_engine.weights.parts")  # imports torch
     for part in folder.parts.values():
