@@ -14,8 +14,8 @@ from inference.opensora.networks import winograd
 from inference.opensora.networks.normalisation import with_past
 
 LARGEST = 2**31 - 1
-"""Most elements of one sample per convolution: kernels index with 32 bits and return wrong results
-beyond (https://github.com/pytorch/pytorch/issues/163539)."""
+"""Most elements of one sample per convolution, as many as 32-bit indices reach; larger inputs are
+convolved in slices."""
 
 _OUTPUTS_AT_ONCE = 16
 """Output channels that oneDNN computes at once: an AVX-512 register of fp32."""
