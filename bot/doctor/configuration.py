@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from bot.config.sections import Config
 from bot.control.client import connect
@@ -26,11 +27,16 @@ def config(loaded: Config, mistake: RushesError | None = None) -> Iterator[Findi
     """
     read = [] if mistake is None else [*unreadable(mistake)]
     yield from read
-    told = {one.code for one in read}
+    told = [_subject(one) for one in read]
     found = [failed("config", one) for one in problems(loaded) if not _elsewhere(one)]
-    yield from (one for one in found if one.code not in told)
+    yield from (one for one in found if _subject(one) not in told)
     if not read and not found:
         yield ok("config", "doctor.config.fine")
+
+
+def _subject(found: Finding) -> tuple[str, dict[str, Any]]:
+    """Return what a finding is about; only reading the file tells on which line that is."""
+    return found.code, {name: value for name, value in found.params.items() if name != "where"}
 
 
 def _elsewhere(error: RushesError) -> bool:

@@ -23,10 +23,12 @@ from aiohttp import web
 
 from bot.cli.parser import main
 from bot.config.sections import Config
+from bot.config.sources import load_config, load_usable
 from bot.doctor import configuration, discord, examination, machine, network, storage
 from bot.doctor.findings import Finding, Level
 from bot.doctor.slack import examine as slack_examine
 from bot.slack.installations import TABLES
+from inference.domain.errors import RushesError
 from inference.engines.diffusers import memory_check
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
@@ -425,6 +427,35 @@ def test_a_value_that_cannot_be_used(tmp_path):
     fine(configuration.config(config(tmp_path)))
     wrong = config(tmp_path, bot={"language": "xx"})
     only(configuration.config(wrong), Level.FAIL, "error.config.language")
+
+
+@pytest.mark.parametrize(
+    ("written", "subjects"),
+    [
+        (
+            '[models]\ninstalled = "testcard"\ndirectory = 5\n[queue.weights]\nb = 1\n"ab:1" = 2\n',
+            {
+                "error.config.not_text models.directory",
+                "error.config.wrong_type queue.weights.b",
+                "error.config.wrong_type queue.weights",
+            },
+        ),
+        (
+            '[models]\ninstalled = ["testcard"]\ntestcard = 5\nnano = 6\n',
+            {
+                "error.config.not_table models.testcard",
+                "error.config.not_table models.nano",
+            },
+        ),
+    ],
+)
+def test_a_mistake_hides_no_other_of_its_kind_and_is_told_once(tmp_path, written, subjects):
+    path = tmp_path / "config.toml"
+    path.write_text(written)
+    with pytest.raises(RushesError) as mistake:
+        load_config(path)
+    found = [*configuration.config(load_usable(path), mistake.value)]
+    assert sorted(f"{one.code} {one.params['key']}" for one in found) == sorted(subjects)
 
 
 def test_a_config_that_cannot_be_read_is_told_with_its_place(tmp_path, monkeypatch, capsys):
