@@ -575,6 +575,31 @@ def test_a_decoder_that_makes_other_frames_is_damaged(folders, tmp_path):
     assert caught.value.params["file"] == "vae/config.json"
 
 
+@pytest.mark.parametrize("class_name", ["ClassifierFreeGuidance", "AnyGuider"])
+def test_a_guider_without_its_config_is_missing(folders, tmp_path, class_name):
+    place = shutil.copytree(folders("hunyuan-1.5"), tmp_path / "model")
+    edit(place / "model_index.json", guider=["diffusers", class_name])
+    (place / "guider" / "guider_config.json").rename(place / "guider" / "other.json")
+    found = problem(place)
+    assert found.code == "folder.part_missing"
+    assert found.params == {"part": "guider", "file": "guider/guider_config.json"}
+
+
+def test_the_config_of_a_picture_processor_is_read(folders, tmp_path):
+    place = shutil.copytree(folders("hunyuan-1.5"), tmp_path / "model")
+    edit(place / "model_index.json", feature_extractor=["transformers", "SiglipImageProcessorPil"])
+    (place / "feature_extractor").mkdir()
+    config = place / "feature_extractor" / "preprocessor_config.json"
+    config.write_text('{"size": {"height": 384}}')
+    assert inspect_folder(place).parts["feature_extractor"].config == {"size": {"height": 384}}
+    config.write_text("{")
+    found = problem(place)
+    assert (found.code, found.params["file"]) == (
+        "folder.unreadable",
+        "feature_extractor/preprocessor_config.json",
+    )
+
+
 def test_a_scheduler_of_another_family(folder):
     edit(folder / "model_index.json", scheduler=["diffusers", "DDIMScheduler"])
     found = problem(folder, loaded=True)

@@ -27,9 +27,11 @@ _CONFIG_NAMES = {
     "Guidance": "guider_config.json",
     "Guider": "guider_config.json",
     "Tokenizer": "tokenizer_config.json",
+    "ImageProcessor": "preprocessor_config.json",
     "Processor": "tokenizer_config.json",
 }
-"""Files that say what a part is like, by what is in the name of its class; config.json else."""
+"""Files that say what a part is like, by the first word that is in the name of its class;
+config.json else."""
 _LONGEST = 60
 """Characters of a value that an error shows."""
 

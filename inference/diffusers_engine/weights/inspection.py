@@ -64,7 +64,8 @@ _TOKENIZER = re.compile(r"(?<!ByT5)Tokenizer(Fast)?$")
 """Classes of tokenizers that need a vocabulary file; without it transformers silently creates an
 empty one."""
 _VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
-_CONFIGS = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
+_REQUIRED = frozenset({"scheduler_config.json", "guider_config.json"})
+"""Configs without which a part that has no weights cannot be made."""
 
 
 def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) -> Folder:
@@ -144,14 +145,16 @@ def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
     if not place.is_dir():
         raise FolderError("folder.part_missing", part=name, file=f"{name}/")
     if _WITHOUT_WEIGHTS.search(class_name):
-        config = next((file for end, file in _CONFIGS.items() if class_name.endswith(end)), None)
-        if (config is not None and not (place / config).is_file()) or not any(place.iterdir()):
-            raise FolderError("folder.part_missing", part=name, file=f"{name}/{config or ''}")
-        if config is not None:
-            read_json(place / config)
+        part = Part(name, library, class_name, place, ())
+        if part.config_name in _REQUIRED and not (place / part.config_name).is_file():
+            raise FolderError("folder.part_missing", part=name, file=part.config_file)
+        if not any(place.iterdir()):
+            raise FolderError("folder.part_missing", part=name, file=f"{name}/")
+        if part.config_name in _REQUIRED:
+            _ = part.config  # raises if the file is damaged
         if _TOKENIZER.search(class_name) and not _has_vocabulary(place):
             raise FolderError("folder.part_missing", part=name, file=f"{name}/tokenizer.json")
-        return Part(name, library, class_name, place, ())
+        return part
     if not (place / "config.json").is_file():
         raise FolderError("folder.part_missing", part=name, file=f"{name}/config.json")
     files = _weight_files(place, library) if gguf is None else (gguf,)
