@@ -177,5 +177,5 @@ def test_loras_come_from_the_config(folders, tmp_path):
         DiffusersTable(path=str(folders("wan-5b")), loras=[str(tmp_path / "gone.safetensors")]),
     )
     engine = DiffusersEngine(entry, {"any": folders("wan-5b")}, capabilities_of(entry))
-    with pytest.raises(EngineError, match=r"lora\.unreadable"):
+    with pytest.raises(EngineError, match=r"lora\.missing"):
         engine.load(lambda *_: None)
