@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
+from commands.text.command_names import command_pattern
 
 if TYPE_CHECKING:
     from commands.text.card import Card, Line
@@ -18,12 +18,6 @@ _SAME = {
     **{f"/rushes {name}": f"rushes {name}" for name in ("queue", "cancel", "show", "finish")},
 }
 """What both have; all else is for `rushes chat`, and stays as it is typed there."""
-
-_NAMED = re.compile(
-    # What is isolated was written by people.
-    f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
-    rf"|(?<![\w./-])(?P<name>{'|'.join(map(re.escape, _SAME))})(?![A-Za-z0-9_/-])"
-)
 
 
 def in_shell(text: str, verb: str = _SUBMIT) -> str:
@@ -37,7 +31,7 @@ def in_shell(text: str, verb: str = _SUBMIT) -> str:
     def same(found: re.Match[str]) -> str:
         return _SAME[found["name"]].replace(_SUBMIT, verb) if found["name"] else found[0]
 
-    return _NAMED.sub(same, text)
+    return command_pattern(tuple(_SAME)).sub(same, text)
 
 
 def card_in_shell(card: Card) -> Card:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from commands.option_set import OptionSet
 from commands.options import COUNT, IMAGE, MODEL
-from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
+from commands.text.command_names import command_pattern
 
+_FLAG = r"(?<![\w./-])--(?P<flag>[a-z][a-z-]*)"
 _EXAMPLE = "/generate a red ball bouncing in the snow"
 
 
@@ -31,12 +32,6 @@ class ApiWords:
             text: What is said to people in chats.
             known: All options; without them, flags stay as they are.
         """
-        pattern = re.compile(
-            # What is isolated was written by people.
-            f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
-            rf"|(?<![\w./-])(?P<name>{'|'.join(map(re.escape, self.commands))})(?![A-Za-z0-9_/-])"
-            r"|(?<![\w./-])--(?P<flag>[a-z][a-z-]*)"
-        )
 
         def said(found: re.Match[str]) -> str:
             if found["name"]:
@@ -46,7 +41,7 @@ class ApiWords:
             name = known.typed[found["flag"]].name
             return self.options.get(name, f"{self.within}{name}")
 
-        return pattern.sub(said, text)
+        return command_pattern(tuple(self.commands), _FLAG).sub(said, text)
 
 
 HTTP = ApiWords(

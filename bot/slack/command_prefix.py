@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from bot.slack.outbound.blocks import MAX_TITLE
 from commands.context import Command
 from commands.text.card import Card, Line
+from commands.text.command_names import command_pattern
 from inference.domain.errors import UserError
-from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE, cut
+from inference.text import cut
 
 RESERVED = frozenset(
     {
@@ -42,12 +42,7 @@ class CommandPrefix:
         self._prefix = prefix
         ours = dict.fromkeys(f"/{command.parent or command.name}" for command in commands)
         self._ours = {self.typed(name): name for name in ours}
-        names = "|".join(re.escape(name) for name in sorted(ours, key=len, reverse=True))
-        self._mention = re.compile(
-            # What is isolated was written by people.
-            f"{FIRST_STRONG_ISOLATE}[^{POP_ISOLATE}]*{POP_ISOLATE}"
-            rf"|(?<![\w./-])(?P<name>{names})(?![A-Za-z0-9_/-])"
-        )
+        self._mention = command_pattern(tuple(sorted(ours, key=len, reverse=True)))
 
     def typed(self, name: str) -> str:
         """Return a command, such as `/image`, as people type it."""
