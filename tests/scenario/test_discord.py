@@ -113,6 +113,25 @@ async def test_buttons_forms_and_menus_work_on_old_messages_after_a_restart(plac
         await place.discord.until(lambda: clip.deleted, SECONDS, "clip taken back")
 
 
+@pytest.mark.parametrize("patience", [60.0, 0.0])
+async def test_the_answer_takes_the_place_of_the_question_and_its_button(
+    place, monkeypatch, patience
+):
+    monkeypatch.setattr(answers, "PROMPT_SECONDS", patience)
+    async with place.bot():
+        alice = place.alice
+        card = await alice.slash(place.general, "generate", prompt=SHORT).response()
+        clip = await place.clip(card)
+        menu = f"v1:more:{stem(clip)}", f"v1:delete:{stem(clip)}"
+        first = await alice.choose(clip, *menu).response()
+        second = await alice.choose(clip, *menu).response()
+        for question, said in ((first, "Deleted job"), (second, "nothing left of job")):
+            assert await alice.click(question, "Delete").response() is question
+            await place.discord.until(lambda shown=question: not shown.buttons, SECONDS, "answer")
+            assert question.visible_to is alice.user
+            assert said.casefold() in question.text.casefold()
+
+
 async def test_what_is_private_is_shown_to_who_asked_only(place):
     async with place.bot(step_seconds=30.0):  # nobody is too late to cancel
         alice, discord = place.alice, place.discord

@@ -295,6 +295,25 @@ async def test_cancelling_is_answered_to_who_pressed(slack, make_house, alice, g
         await slack.until(lambda: "ancelled" in card.words)
 
 
+async def test_the_answer_takes_the_place_of_the_message_whose_button_deletes(
+    house, alice, general
+):
+    await alice.command(general, "/generate", "a fox")
+    await written(house, "SELECT 1 FROM jobs WHERE state = 'done'")
+    [job] = await house.jobs()
+    offers = []
+    for _ in range(2):
+        await alice.command(general, "/rushes", f"cancel {job.id}")
+        offers.append(alice.sees(general)[-1])
+    for offer, said in zip(offers, ("Deleted job", "nothing left of job"), strict=True):
+        assert (offer.only_for, "already finished" in offer.words) == (alice.id, True)
+        seen = alice.sees(general)
+        await alice.click(offer, "Delete")
+        await alice.wait_for(general, lambda m, shown=offer: m is shown and not m.buttons)
+        assert said in offer.words
+        assert all(message in seen for message in alice.sees(general))
+
+
 async def test_home_shows_own_jobs_and_the_line(slack, house, acme, alice, general):
     bob = acme.add_user("bob")
     await alice.command(general, "/generate", "a fox")

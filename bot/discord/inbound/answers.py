@@ -75,6 +75,7 @@ class Answers:
         *,
         form: bool = False,
         private: bool = False,
+        in_place: bool = False,
         withdraw: Callable[[], Awaitable[None]],
     ) -> None:
         """Run a request, and answer the interaction with its card.
@@ -84,16 +85,21 @@ class Answers:
             work: Makes the answer; what went wrong is in the answer.
             form: Whether a form is expected, before which nothing may be said.
             private: Whether an answer for the person alone is expected.
+            in_place: Whether the answer replaces the private message that was pressed, with its
+                buttons.
             withdraw: Takes back what was accepted, where another process has answered.
         """
         with self._expected(interaction.id) as expected:
             making = asyncio.create_task(work, name=f"discord-{interaction.id}")
             try:
                 await asyncio.wait({making}, timeout=None if form else PROMPT_SECONDS)
-                thinking = not making.done() and await _think(interaction, private=private)
+                thinking = not making.done() and await _think(
+                    interaction, private=private, in_place=in_place
+                )
                 answer = await making
                 thought = private if thinking else None
-                expected.set_result(await _answer(interaction, answer, thought=thought))
+                shown = await _answer(interaction, answer, thought=thought, in_place=in_place)
+                expected.set_result(shown)
             except AnsweredElsewhereError:
                 await asyncio.wait({making})  # only then it is known what was accepted
                 await withdraw()
@@ -116,7 +122,11 @@ class Answers:
 
 
 async def _answer(
-    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
+    interaction: discord.Interaction,
+    answer: Card | Form,
+    *,
+    thought: bool | None,
+    in_place: bool,
 ) -> ShownCard | None:
     """Answer, and return what that showed; None where it is not known.
 
@@ -124,7 +134,7 @@ async def _answer(
         AnsweredElsewhereError: Another process answered first.
     """
     try:
-        return await _show(interaction, answer, thought=thought)
+        return await _show(interaction, answer, thought=thought, in_place=in_place)
     except AnsweredElsewhereError:
         raise
     except (discord.HTTPException, *UNREACHABLE) as error:
@@ -133,14 +143,16 @@ async def _answer(
         return None
 
 
-async def _think(interaction: discord.Interaction, *, private: bool) -> bool:
-    """Show "thinking…", and return whether that is what people see.
+async def _think(interaction: discord.Interaction, *, private: bool, in_place: bool) -> bool:
+    """Show "thinking…", or keep the message to be replaced; return whether Discord took that.
 
     Raises:
         AnsweredElsewhereError: Another process answered first.
     """
     try:
-        await _twice(lambda: interaction.response.defer(ephemeral=private, thinking=True))
+        await _twice(
+            lambda: interaction.response.defer(ephemeral=private, thinking=not in_place)
+        )
     except AnsweredElsewhereError:
         raise
     except discord.HTTPException as error:
@@ -151,7 +163,11 @@ async def _think(interaction: discord.Interaction, *, private: bool) -> bool:
 
 
 async def _show(
-    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None
+    interaction: discord.Interaction,
+    answer: Card | Form,
+    *,
+    thought: bool | None,
+    in_place: bool,
 ) -> ShownCard | None:
     """Answer with a form or a card.
 
@@ -159,6 +175,7 @@ async def _show(
         interaction: What asked.
         answer: What it gets.
         thought: How it was answered with "thinking…": for all to see or, if true, privately.
+        in_place: Whether the answer replaces the message that was pressed.
     """
     if isinstance(answer, Form):
         form = answer
@@ -167,7 +184,8 @@ async def _show(
     card = answer
     accepted = card.from_outbox
     if thought is None:
-        posted = await _twice(lambda: _in_some_form(_send, interaction, card))
+        send = _replace if in_place else _send
+        posted = await _twice(lambda: _in_some_form(send, interaction, card))
     elif thought is card.private:
         posted = await _twice(lambda: _in_some_form(_complete, interaction, card))
     else:
@@ -213,6 +231,20 @@ async def _send(interaction: discord.Interaction, card: Card, form: render.Form)
     message_id = sent.message_id or (await interaction.original_response()).id
     channel = interaction.channel_id or 0
     return Posted(channel=channel, message=message_id, layout=drawn.layout)
+
+
+async def _replace(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:
+    """Make a card the answer that replaces the message that was pressed."""
+    drawn = render.message(card, form=form)
+    await interaction.response.edit_message(
+        content=drawn.content,
+        embeds=drawn.embeds,
+        attachments=[],
+        view=drawn.view,
+        allowed_mentions=drawn.allowed_mentions,
+    )
+    message = interaction.message.id if interaction.message is not None else 0
+    return Posted(channel=interaction.channel_id or 0, message=message, layout=drawn.layout)
 
 
 async def _complete(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:

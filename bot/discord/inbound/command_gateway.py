@@ -83,7 +83,11 @@ class CommandGateway:
         call = self._calls.call(interaction)
         await self._let_others_first(_job_of(button_id), call)
         await self._give(
-            interaction, press(button_id, call), form=opens_form(button_id), private=True
+            interaction,
+            press(button_id, call),
+            form=opens_form(button_id),
+            private=True,
+            in_place=_is_used_up(button_id, interaction.message),
         )
 
     async def choose(self, interaction: discord.Interaction, button_id: str) -> None:
@@ -156,10 +160,13 @@ class CommandGateway:
         *,
         form: bool = False,
         private: bool = False,
+        in_place: bool = False,
     ) -> None:
         """Answer an interaction; see `Answers.give`."""
         withdraw = partial(self._two_hosts.withdraw, request_key(interaction.id))
-        await self._answers.give(interaction, work, form=form, private=private, withdraw=withdraw)
+        await self._answers.give(
+            interaction, work, form=form, private=private, in_place=in_place, withdraw=withdraw
+        )
 
     async def _let_others_first(self, job_id: str | None, call: Call) -> None:
         """Wait a moment before an unknown job is called unknown: another process may know it.
@@ -183,3 +190,13 @@ def _job_of(action_id: str) -> str | None:
     except NotFound:
         return None
     return button.job if button.action.about_job else None
+
+
+def _is_used_up(button_id: str, message: discord.Message | None) -> bool:
+    """Whether a button does nothing more once pressed: that of a private question."""
+    try:
+        button = ButtonId.decode(button_id)
+    except NotFound:
+        return False
+    private = message is not None and message.flags.ephemeral
+    return private and button.action is Action.DELETE

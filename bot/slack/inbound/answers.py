@@ -52,26 +52,36 @@ class Answers:
                 raise
             await self.respond(response_url, card)
 
-    async def respond(self, response_url: str, card: Card) -> None:
-        """Answer through the `response_url` that came with a command, which expires.
+    async def respond(self, response_url: str, card: Card, *, in_place: bool = False) -> bool:
+        """Answer through the `response_url` that came with a command or a press, which expires.
 
         Only Slack's own hosts are written to, whatever address a request names.
+
+        Args:
+            response_url: Where to.
+            card: What to say.
+            in_place: Whether it replaces the message that was pressed, with its buttons.
+
+        Returns:
+            Whether Slack took it.
         """
         clients = self._calls.clients
         if not is_response_url(response_url, clients.api_base_url):
             _log.warning("slack.response_url.refused")
-            return
+            return False
         try:
             async with clients.session.post(
                 response_url,
-                json={**payload(self._prefix.card(card)), "replace_original": False},
+                json={**payload(self._prefix.card(card)), "replace_original": in_place},
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as answer:
                 if answer.status != 200:  # noqa: PLR2004 - OK
                     _log.info("slack.not_answered", status=answer.status)
+                return answer.status == 200  # noqa: PLR2004
         except (aiohttp.ClientError, TimeoutError) as error:
             _log.info("slack.not_answered", error=problem(error))
+            return False
 
     async def _say(self, origin: Origin, card: Card) -> None:
         drawn = blocks.message(card)

@@ -10,9 +10,10 @@ from bot.slack.inbound import app_home, modals
 from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
+from commands.actions import Action, ButtonId
 from commands.forms import Form
 from commands.text import replies
-from inference.domain.errors import DeliveryError
+from inference.domain.errors import DeliveryError, NotFound
 
 BUTTON = re.compile(r"v1:")
 
@@ -36,7 +37,25 @@ async def press(body: dict[str, Any], origin: Origin, deps: Dependencies) -> Non
             answer = replies.note("slack.no_form", await deps.gateway.locale(origin))
         else:
             return
+    used_up = _is_used_up(body["actions"][0])
+    response_url = body.get("response_url")
     if not origin.channel:
         await app_home.publish(origin, deps, note=None if answer.from_outbox else answer)
-    else:
-        await deps.answers.give(origin, answer, response_url=body.get("response_url"))
+    elif not (
+        used_up
+        and response_url
+        and await deps.answers.respond(response_url, answer, in_place=True)
+    ):
+        await deps.answers.give(origin, answer, response_url=response_url)
+
+
+def _is_used_up(action: dict[str, Any]) -> bool:
+    """Whether a button does nothing more once pressed: Delete below an answer.
+
+    Where Delete is in the menu of a clip, the clip's message is deleted with it.
+    """
+    try:
+        pressed = ButtonId.decode(str(action["action_id"]))
+    except NotFound:
+        return False
+    return pressed.action is Action.DELETE
