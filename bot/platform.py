@@ -22,6 +22,7 @@ from commands.installation import Installation
 from commands.policy.stores import Policy
 from commands.schema import Value
 from commands.text.card import Card
+from commands.text.job_buttons import open_label
 from inference.domain.events import EventBus
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind, Route
@@ -54,6 +55,9 @@ class Outgoing:
     clip_receipt: Receipt | None = None
     """The posted file of the job, once it is there: the card links to it. Of jobs that were asked
     for together, the sheet or the first file."""
+    clips: Mapping[int, Receipt] = field(default_factory=dict)
+    """Of jobs that were asked for together, the posted file of each by its number; empty where one
+    sheet shows them all."""
     together: Sequence[Job] = ()
     """The jobs that were asked for together, on their card."""
     preview: Path | None = None
@@ -62,6 +66,17 @@ class Outgoing:
     """What an earlier, interrupted try remembered."""
     fleeting: bool = False
     """It may be skipped where the platform has little room: a newer state is sure to come."""
+
+    def clip_links(self, locale: str) -> list[tuple[str, Receipt]]:
+        """Return the label of each link from the card to a posted file, and where that is."""
+        if self.clips:
+            return [
+                (open_label(self.job, locale, number=number), receipt)
+                for number, receipt in self.clips.items()
+            ]
+        if not self.clip_receipt:
+            return []
+        return [(open_label(self.job, locale, sheet=bool(self.together)), self.clip_receipt)]
 
     @property
     def file(self) -> Path | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.delivery.pictures import Pictures
-from bot.platform import Outgoing
+from bot.platform import Outgoing, Receipt
 from commands.text.card import Card
 from inference.domain.job import Job, JobState
 from inference.domain.outbox import Act, ActKind
@@ -43,7 +43,10 @@ class Composer:
         together: tuple[Job, ...] = ()
         if job.batch is not None and act.kind in OF_ALL:
             together = tuple(await self._store.batch(job.batch))
-        clip = await self._clip_or_sheet(job, together)
+        sheet = await self._outbox.get(job.card_of, ActKind.SHEET) if together else None
+        shows_all = sheet is not None and bool(sheet.receipt)
+        clips = {} if shows_all else await self._clips(together)
+        clip = sheet if shows_all else await self._outbox.get(job.id, ActKind.CLIP)
         picture = None
         if act.kind is ActKind.CARD:
             picture = await self._pictures.of_card(job, together)
@@ -54,17 +57,19 @@ class Composer:
             card=self._make_card(job, act.kind, file, together),
             route=act.route,
             card_receipt=card.receipt if card else None,
-            clip_receipt=clip.receipt if clip else None,
+            clip_receipt=next(iter(clips.values()), clip.receipt if clip else None),
+            clips=clips,
             together=together,
             preview=picture,
             trace=act.trace,
         )
 
-    async def _clip_or_sheet(self, job: Job, together: Sequence[Job]) -> Act | None:
-        """Return the message that a job's card leads to: of several, the sheet or the first."""
-        sheet = await self._outbox.get(job.card_of, ActKind.SHEET) if together else None
-        if sheet is not None and sheet.receipt:
-            return sheet
-        made = (one for one in together if one.state is JobState.DONE and one.removed_at is None)
-        shown = next(made, job)
-        return await self._outbox.get(shown.id, ActKind.CLIP)
+    async def _clips(self, together: Sequence[Job]) -> dict[int, Receipt]:
+        """Return the posted file of each of several jobs, by the number of the job."""
+        clips: dict[int, Receipt] = {}
+        for job in together:
+            if job.state is JobState.DONE and job.removed_at is None:
+                act = await self._outbox.get(job.id, ActKind.CLIP)
+                if act is not None and act.receipt:
+                    clips[job.number] = act.receipt
+        return clips

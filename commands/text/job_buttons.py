@@ -90,6 +90,25 @@ def _deletion(locale: str) -> Confirm:
     )
 
 
+def open_label(job: Job, locale: str, *, number: int | None = None, sheet: bool = False) -> str:
+    """Return the label of the link from a card to its file.
+
+    Args:
+        job: The job of the card.
+        locale: Language of the reader.
+        number: Which of several jobs of the card the file is of.
+        sheet: Whether the file shows all of them.
+    """
+    still = job.spec.mode is Mode.TEXT_TO_IMAGE
+    if sheet:
+        return text("button.open_sheet", locale)
+    if number is not None and still:
+        return text("button.open_image_number", locale, number=number)
+    if number is not None:
+        return text("button.open_clip_number", locale, number=number)
+    return text("button.open_image" if still else "button.open_clip", locale)
+
+
 def with_details(buttons: tuple[Button, ...], locale: str) -> tuple[Button, ...]:
     """Call Info by what it is for while a job is rendered."""
     label = text("button.details", locale)

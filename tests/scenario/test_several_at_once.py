@@ -9,12 +9,14 @@ import pytest
 from bot.platform import Outgoing
 from commands.text.card import Card, CardKind
 from inference.domain.outbox import ActKind, Route
+from tests.fakes.discord.component_rules import LINK_STYLE
 from tests.scenario.discord_studio import SECONDS, installation
 from tests.scenario.discord_verdict import stem
 
 pytestmark = pytest.mark.process
 
 BALL = "a red ball"
+ADDRESS = "https://discord.com/channels"
 
 
 @pytest.fixture
@@ -60,6 +62,31 @@ async def test_discord_shows_them_on_one_card_and_posts_each_in_its_thread(place
     assert not sheet.pings
     assert [f"{number} · seed {number + 6}" in sheet.text for number in (1, 2, 3)] == [True] * 3
     assert place.discord.witness.pings(place.alice.user)[:3] == clips
+
+
+def links(message):
+    return [(b["label"], b["url"]) for b in message.buttons if b.get("style") == LINK_STYLE]
+
+
+async def test_the_card_leads_to_each_clip_by_its_number_and_of_stills_to_the_sheet(place):
+    async with place.bot():
+        short = f"{BALL} --res 360p --frames 49"
+        card = await place.alice.slash(place.general, "generate", prompt=short, count=3).response()
+        clips = await clips_of(place, card, 3)
+        await place.discord.until(lambda: len(links(card)) == 3, SECONDS, "links")
+        assert links(card) == [
+            (f"Open clip {number} ↗", f"{ADDRESS}/{place.guild.id}/{card.thread.id}/{clip.id}")
+            for number, clip in enumerate(clips, start=1)
+        ]
+        await place.delete(clips[0])
+        await place.discord.until(lambda: len(links(card)) == 2, SECONDS, "one less")
+        assert [label for label, _ in links(card)] == ["Open clip 2 ↗", "Open clip 3 ↗"]
+        stills = await place.alice.slash(place.general, "image", prompt=BALL, count=2).response()
+        sheet = await sheet_of(place, stills)
+        there = f"{ADDRESS}/{place.guild.id}/{stills.thread.id}/{sheet.id}"
+        await place.discord.until(
+            lambda: links(stills) == [("Open all images ↗", there)], SECONDS, "the sheet"
+        )
 
 
 def labels(message):

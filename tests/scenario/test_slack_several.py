@@ -38,6 +38,8 @@ async def test_one_card_has_all_clips_below_it(house, alice, general):
     assert {file.name for clip in clips for file in clip.files} == {f"{job.id}.mp4" for job in made}
     assert all(clip.pings == {alice.id} for clip in clips)
     assert not [m for m in general.messages if m.files and m not in clips]
+    await house.slack.until(lambda: "Open clip 1 ↗> · <" in str(card.blocks))
+    assert "Open clip 2 ↗>" in str(card.blocks)
 
 
 class FirstIsDenied(FakeModerator):

@@ -150,9 +150,7 @@ async def _think(interaction: discord.Interaction, *, private: bool, in_place: b
         AnsweredElsewhereError: Another process answered first.
     """
     try:
-        await _twice(
-            lambda: interaction.response.defer(ephemeral=private, thinking=not in_place)
-        )
+        await _twice(lambda: interaction.response.defer(ephemeral=private, thinking=not in_place))
     except AnsweredElsewhereError:
         raise
     except discord.HTTPException as error:

@@ -20,7 +20,6 @@ from commands.text.card import Card, CardKind
 from commands.text.messages import text
 from commands.text.summary import description
 from inference.domain.outbox import ActKind
-from inference.domain.spec import Mode
 from inference.domain.verdict import Outcome
 
 Sent = TypeVar("Sent")
@@ -89,7 +88,7 @@ async def send(
     async def post(form: Form, card: Card, **more: Any) -> discord.Message:
         still = None if card.attachment else await _still(message, form)
         drawn = render.message(
-            card, form=form, link=_link(message, locale), picture=_picture(message, still, locale)
+            card, form=form, links=_links(message, locale), picture=_picture(message, still, locale)
         )
         file = await uploads.clip(card.attachment) if card.attachment else still
         return await client.get_partial_messageable(channel).send(
@@ -124,7 +123,7 @@ async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale
         drawn = render.message(
             card,
             form=form,
-            link=_link(message, locale),
+            links=_links(message, locale),
             picture=_picture(message, still, locale),
         )
         await partial(client, posted).edit(
@@ -168,20 +167,20 @@ def _hidden(message: Outgoing) -> bool:
     return message.job.verdict.outcome is Outcome.SPOILER
 
 
-def _link(message: Outgoing, locale: str) -> Link | None:
-    """Return what leads from the card of a finished job to its file."""
-    address = Address(**message.job.address)
-    clip = Posted.from_receipt(message.clip_receipt)
+def _links(message: Outgoing, locale: str) -> list[Link]:
+    """Return what leads from the card of a finished job to its file; of several, to each."""
     card = Posted.from_receipt(message.card_receipt)
-    if clip is None or card is None or message.card.kind is not CardKind.DONE:
-        return None
-    in_thread = clip.channel == card.message
-    elsewhere = not in_thread and clip.channel != card.channel
-    guild = "@me" if address.guild is None or elsewhere else address.guild
-    url = f"https://discord.com/channels/{guild}/{clip.channel}/{clip.message}"
-    still = message.job.spec.mode is Mode.TEXT_TO_IMAGE
-    return Link(
-        url=url,
-        label=text("button.open_image" if still else "button.open_clip", locale),
-        markup=f"→ <#{clip.channel}>" if in_thread else f"→ {url}",
-    )
+    if card is None or message.card.kind is not CardKind.DONE:
+        return []
+    guild = Address(**message.job.address).guild
+    numbers = [f"{number} " for number in message.clips] or [""]
+    links = []
+    for number, (label, receipt) in zip(numbers, message.clip_links(locale), strict=False):
+        clip = Posted(**receipt)
+        in_thread = clip.channel == card.message
+        elsewhere = not in_thread and clip.channel != card.channel
+        place = "@me" if guild is None or elsewhere else guild
+        url = f"https://discord.com/channels/{place}/{clip.channel}/{clip.message}"
+        markup = f"→ <#{clip.channel}>" if in_thread else f"{number}→ {url}"
+        links.append(Link(url=url, label=label, markup=markup))
+    return links

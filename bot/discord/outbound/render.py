@@ -9,6 +9,7 @@ takes a layout for good, and old cards stay embeds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -120,7 +121,7 @@ def message(
     *,
     embeds: bool = True,
     form: Form | None = None,
-    link: Link | None = None,
+    links: Sequence[Link] = (),
     picture: Picture | None = None,
 ) -> Message:
     """Draw a card.
@@ -129,21 +130,21 @@ def message(
         card: What it says.
         embeds: Whether the bot may send embeds in this channel.
         form: How, where that is decided already.
-        link: Where its clip is.
+        links: Where its clip is, or its clips are.
         picture: What goes with it.
     """
     form = form or form_of(card, embeds=embeds)
     view: ui.View | ui.LayoutView | None = None
     if form is Form.LAYOUT:
-        view = _layout(card, link, picture)
+        view = _layout(card, links, picture)
     elif card.buttons:
         view = _view(card)
     if view is not None:
         # A stopped view is not kept in memory: presses are recognised by their ids alone.
         view.stop()
     return Message(
-        content=_content(card, link) if form is Form.TEXT else None,
-        embeds=[_embed(card, link, preview=picture is not None)] if form is Form.EMBED else [],
+        content=_content(card, links) if form is Form.TEXT else None,
+        embeds=[_embed(card, links, preview=picture is not None)] if form is Form.EMBED else [],
         view=view,
         allowed_mentions=_mentions(card),
     )
@@ -162,16 +163,22 @@ def neutral(card: Card) -> Card:
     return replace(card, title="", lines=lines, attachment=attachment)
 
 
-def _content(card: Card, link: Link | None) -> str:
+def _content(card: Card, links: Sequence[Link]) -> str:
     title = [f"**{escape(card.title)}**"] if card.title else []
     footer = [f"{SMALL}{escape(_footer(card))}"] if _footer(card) else []
-    body = cut("\n".join([*title, *_lines(card)]), CONTENT_LENGTH - FOOTER_ROOM)
-    end = [link.markup] if link else []
-    return cut("\n".join([body, *end, *footer]), CONTENT_LENGTH)
+    end = "\n".join([*_markups(links), *footer])
+    room = CONTENT_LENGTH - max(FOOTER_ROOM, len(end) + 1)
+    body = cut("\n".join([*title, *_lines(card)]), room)
+    return cut("\n".join([body, *([end] if end else [])]), CONTENT_LENGTH)
 
 
-def _embed(card: Card, link: Link | None, *, preview: bool) -> discord.Embed:
-    lines = [*_lines(card), *([link.markup] if link else [])]
+def _markups(links: Sequence[Link]) -> list[str]:
+    """Return links as lines of text; several into one thread are one."""
+    return list(dict.fromkeys(link.markup for link in links))
+
+
+def _embed(card: Card, links: Sequence[Link], *, preview: bool) -> discord.Embed:
+    lines = [*_lines(card), *_markups(links)]
     embed = discord.Embed(
         title=cut(escape(card.title), TITLE_LENGTH) or None,
         description=cut("\n".join(lines), DESCRIPTION_LENGTH) or None,
@@ -199,7 +206,7 @@ def _footer(card: Card) -> str:
     return f"{owner.shown} · {card.job}"
 
 
-def _layout(card: Card, link: Link | None, picture: Picture | None) -> ui.LayoutView:
+def _layout(card: Card, links: Sequence[Link], picture: Picture | None) -> ui.LayoutView:
     """Draw the card of a job: title, small print, picture, what is to say now, and buttons."""
     head = [f"### {cut(escape(card.title), TITLE_LENGTH)}"] if card.title else []
     small = [cut(escape(words), FOOTER_ROOM) for words in (card.facts, _footer(card)) if words]
@@ -215,7 +222,7 @@ def _layout(card: Card, link: Link | None, picture: Picture | None) -> ui.Layout
         box.add_item(gallery)
     if body := cut("\n".join(_body(card)), LAYOUT_LENGTH - len(top)):
         box.add_item(ui.TextDisplay(body))
-    for row in _rows(card, link):
+    for row in _rows(card, links):
         box.add_item(row)
     return ui.LayoutView(timeout=None).add_item(box)
 
@@ -230,9 +237,9 @@ def _body(card: Card) -> list[str]:
     return [*before, bar, *([f"{SMALL}{last}"] if last else [])]
 
 
-def _rows(card: Card, link: Link | None) -> list[ui.ActionRow[ui.LayoutView]]:
-    """Return the rows of buttons, the link before them, and the row with the menu."""
-    items: list[ui.Item[ui.LayoutView]] = [] if link is None else [_link_button(link)]
+def _rows(card: Card, links: Sequence[Link]) -> list[ui.ActionRow[ui.LayoutView]]:
+    """Return the rows of buttons, the links before them, and the row with the menu."""
+    items: list[ui.Item[ui.LayoutView]] = [_link_button(link) for link in links]
     items += [_button(button) for button in card.pressed_often[:MAX_BUTTONS]]
     rows = [items[start : start + IN_ROW] for start in range(0, len(items), IN_ROW)]
     if card.pressed_rarely:

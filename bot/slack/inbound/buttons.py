@@ -42,9 +42,7 @@ async def press(body: dict[str, Any], origin: Origin, deps: Dependencies) -> Non
     if not origin.channel:
         await app_home.publish(origin, deps, note=None if answer.from_outbox else answer)
     elif not (
-        used_up
-        and response_url
-        and await deps.answers.respond(response_url, answer, in_place=True)
+        used_up and response_url and await deps.answers.respond(response_url, answer, in_place=True)
     ):
         await deps.answers.give(origin, answer, response_url=response_url)
 

@@ -102,12 +102,12 @@ class Message(NamedTuple):
     blocks: list[Block]
 
 
-def message(card: Card, *, link: Link | None = None, picture: Picture | None = None) -> Message:
-    """Return a card as blocks: title, facts, picture, lines, link and buttons.
+def message(card: Card, *, links: Sequence[Link] = (), picture: Picture | None = None) -> Message:
+    """Return a card as blocks: title, facts, picture, lines, links and buttons.
 
     Args:
         card: What to say.
-        link: Where its file is, if the message does not bring it.
+        links: Where its files are, if the message does not bring them.
         picture: What was made, where Slack shows it in a message of ours.
     """
     head = [*_title(card), *_contexts([(_about(card),)])]
@@ -115,10 +115,11 @@ def message(card: Card, *, link: Link | None = None, picture: Picture | None = N
         head.append(_image(picture))
     large, small = _split(card)
     body = [*_sections(large, ping=card.ping), *_contexts(small)]
-    foot = [*_link(link), *_actions(card)]
+    foot = [*_links(links), *_actions(card)]
     room = MAX_BLOCKS - len(head) - len(foot)
     text = escape(plain(card), MAX_FALLBACK)
-    return Message(text if link is None else f"{text}\n{link.url}", [*head, *body[:room], *foot])
+    text = "\n".join([text, *(link.url for link in links)])
+    return Message(text, [*head, *body[:room], *foot])
 
 
 def comment(card: Card) -> str:
@@ -270,10 +271,11 @@ def _date(instant: Instant) -> str:
     return f"<!date^{int(instant.at)}^{{time}}|{fallback}>"
 
 
-def _link(link: Link | None) -> list[Block]:
-    if link is None:
+def _links(links: Sequence[Link]) -> list[Block]:
+    if not links:
         return []
-    return [_section(_mrkdwn(f"<{link.url}|{escape(link.label)}>"))]
+    written = [f"<{link.url}|{escape(link.label)}>" for link in links]
+    return [_section(_mrkdwn(" · ".join(written)))]
 
 
 def _image(picture: Picture) -> Block:

@@ -7,6 +7,7 @@ a row of buttons whose answer was lost comes twice; the second one is kept up to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,8 +72,8 @@ class Poster:
         target = await self._destination(address, message)
         attachment = message.card.attachment
         if attachment is None:
-            link = await self._link_to_clip(address, target.channel, message)
-            drawn = blocks.message(_explained(message.card, message), link=link)
+            links = await self._links_to_clips(address, target.channel, message)
+            drawn = blocks.message(_explained(message.card, message), links=links)
             return await self._say(address, target, drawn, _metadata(message))
         return await self._bring(address, target, message, attachment, remember)
 
@@ -81,14 +82,14 @@ class Poster:
         if "file" in receipt:
             return
         address, channel = Address(**message.job.address), receipt["channel"]
-        link = await self._link_to_clip(address, channel, message)
+        links = await self._links_to_clips(address, channel, message)
         picture = await self._picture(address, channel, message)
         try:
-            await self._update(receipt, message, link, picture)
+            await self._update(receipt, message, links, picture)
         except DeliveryError as error:
             if picture is None or slack_code(error) != "invalid_blocks":
                 raise
-            await self._update(receipt, message, link, None)
+            await self._update(receipt, message, links, None)
 
     async def find(self, message: Outgoing) -> Receipt | None:  # noqa: ARG002 - the port's signature
         """Return None: only files can be asked after, and `post` goes on with those itself."""
@@ -164,10 +165,10 @@ class Poster:
         self,
         receipt: Receipt,
         message: Outgoing,
-        link: blocks.Link | None,
+        links: Sequence[blocks.Link],
         picture: blocks.Picture | None,
     ) -> None:
-        drawn = blocks.message(message.card, link=link, picture=picture)
+        drawn = blocks.message(message.card, links=links, picture=picture)
         await self._calls.call(
             Address(**message.job.address),
             "chat.update",
@@ -179,22 +180,23 @@ class Poster:
             parse="none",
         )
 
-    async def _link_to_clip(
+    async def _links_to_clips(
         self, address: Address, channel: str, message: Outgoing
-    ) -> blocks.Link | None:
-        """Return what leads from a finished card to its file, where all who read it may go."""
-        clip = _clip_beside(channel, message)
-        if clip is None:
-            return None
-        try:
-            url = await self._link_to(address, clip)
-        except DeliveryError as error:
-            if error.transient:
-                raise
-            return None
-        still = message.job.spec.mode is Mode.TEXT_TO_IMAGE
-        label = text("button.open_image" if still else "button.open_clip", _language(message))
-        return None if url is None else blocks.Link(url, label)
+    ) -> list[blocks.Link]:
+        """Return what leads from a finished card to its files, where all who read it may go."""
+        links = []
+        for label, clip in message.clip_links(_language(message)):
+            if not _is_beside(channel, message, clip):
+                continue
+            try:
+                url = await self._link_to(address, clip)
+            except DeliveryError as error:
+                if error.transient:
+                    raise
+                continue
+            if url is not None:
+                links.append(blocks.Link(url, label))
+        return links
 
     async def _picture(
         self, address: Address, channel: str, message: Outgoing
@@ -273,16 +275,16 @@ class Poster:
         )
         brought: Receipt = {"channel": to.channel, "ts": shared.ts, "file": shared.file_id}
         if shared.ts is None:
-            link = blocks.Link(shared.link, attachment.name) if shared.link else None
-            drawn = blocks.message(shown, link=link)
+            links = [blocks.Link(shared.link, attachment.name)] if shared.link else []
+            drawn = blocks.message(shown, links=links)
             brought["ts"] = (await self._say(address, to, drawn, unfurl=True))["ts"]
         if not hidden and (shared.ts is None or not message.card.buttons):
             return brought
         try:
             if hidden:
                 url = await self._link_to(address, brought)
-                link = blocks.Link(url, attachment.name) if url else None
-                drawn = blocks.message(message.card, link=link)
+                links = [blocks.Link(url, attachment.name)] if url else []
+                drawn = blocks.message(message.card, links=links)
             else:
                 drawn = blocks.controls(message.card)
             crash_points.point("before:slack_buttons")
@@ -327,9 +329,13 @@ def _language(message: Outgoing) -> str:
 def _clip_beside(channel: str, message: Outgoing) -> Receipt | None:
     """Return the posted file of a finished card, if it is in the same channel."""
     clip = message.clip_receipt
-    if message.card.kind is not CardKind.DONE or not clip or clip.get("channel") != channel:
-        return None
-    return clip if clip.get("ts") and clip.get("file") else None
+    return clip if clip is not None and _is_beside(channel, message, clip) else None
+
+
+def _is_beside(channel: str, message: Outgoing, clip: Receipt) -> bool:
+    """Whether a card is finished and a posted file of it is in the same channel."""
+    posted = clip.get("channel") == channel and bool(clip.get("ts") and clip.get("file"))
+    return posted and message.card.kind is CardKind.DONE
 
 
 def _why(route: Route, error: DeliveryError) -> str | None:

@@ -78,7 +78,7 @@ async def test_the_card_of_a_job_is_a_container_in_the_colour_of_its_state():
 async def test_a_finished_card_has_its_link_its_buttons_and_a_menu_for_the_rest():
     every = (Action.REROLL, Action.EDIT, Action.EXTEND, Action.INFO, Action.LARGER, Action.DELETE)
     done = card(kind=CardKind.DONE, buttons=buttons(*every), menu="More…")
-    [container] = message(done, link=LINK).view.to_components()
+    [container] = message(done, links=[LINK]).view.to_components()
     *_, row, menu = container["components"]
     assert [each["label"] for each in row["components"]] == [
         *("Open clip ↗", "Reroll", "Edit", "Extend", "Info")
@@ -125,7 +125,7 @@ async def test_a_card_that_does_not_notify_mentions_nobody():
 
 
 async def test_without_the_right_to_embed_a_card_is_text_with_the_same_words():
-    drawn = message(card(), embeds=False, link=LINK)
+    drawn = message(card(), embeds=False, links=[LINK])
     assert drawn.embeds == []
     assert drawn.content.splitlines() == [
         r"**🎬 a \*red\* fox**",
@@ -173,7 +173,7 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
             menu=menu,
         ),
         form=form,
-        link=LINK,
+        links=[LINK],
         picture=Picture(description=line or "x") if shown and form is Form.LAYOUT else None,
     )
     body = {

@@ -155,7 +155,7 @@ def test_what_cannot_be_undone_is_in_a_menu_that_asks():
 def test_a_finished_card_has_a_link_and_the_picture_that_slack_has():
     card = Card(kind=CardKind.DONE, title="fox", owner=ANN, lines=(("ready in 2 s",),), job=JOB)
     link = blocks.Link("https://a.slack.com/archives/C1/p2", "Open image ↗")
-    text, drawn = blocks.message(card, link=link, picture=blocks.Picture("F1", "a <fox>"))
+    text, drawn = blocks.message(card, links=[link], picture=blocks.Picture("F1", "a <fox>"))
     assert message_problems(text, drawn) == []
     assert [block["type"] for block in drawn] == [
         *("header", "context", "image", "section", "section")
@@ -194,7 +194,7 @@ def test_lists_share_sections_and_long_ones_are_cut():
 
 def test_a_link_stands_before_the_buttons():
     link = blocks.Link("https://a.slack.com/files/F1", "7Q2FK9XDAB.mp4")
-    text, drawn = blocks.message(CLIP, link=link)
+    text, drawn = blocks.message(CLIP, links=[link])
     assert drawn[-2]["text"]["text"] == "<https://a.slack.com/files/F1|7Q2FK9XDAB.mp4>"
     assert text.endswith("https://a.slack.com/files/F1")
 
