@@ -19,9 +19,9 @@ from statistics import median
 
 import torch
 
-from inference.diffusers_engine.call import ClipRequest, build_call
-from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.call import ClipRequest, build_call
+from inference.diffusers_pipelines.pipeline import Settings, VideoModel
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from tests.diffusers import tiny_models
 
 LEAST_SECONDS = 10

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from inference.diffusers_engine.families import PRESETS
-from inference.diffusers_engine.memory import Placement, host_bytes
+from inference.diffusers_pipelines.families import PRESETS
+from inference.diffusers_pipelines.memory import Placement, host_bytes
 from inference.domain.device import Device
 from inference.domain.errors import UserError
 from inference.engines.built_in import ENTRIES
-from inference.engines.diffusers.memory_check import expected_footprint, plan_for
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.memory_check import expected_footprint, plan_for
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.entry import TOO_LONG
 
 TARGET = Path(__file__).parent / "which-model.md"

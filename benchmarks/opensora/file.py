@@ -17,8 +17,8 @@ from inference.domain.spec import Aspect, Resolution, Size, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import Inputs, Monitor
 from inference.engines.built_in import NANO, OPENSORA
-from inference.engines.opensora.engine import OpenSoraEngine
-from inference.engines.opensora.stages import Loaded, ModelVariant
+from inference.engines.opensora_adapter.engine import OpenSoraEngine
+from inference.engines.opensora_adapter.stages import Loaded, ModelVariant
 from inference.media.encode import ClipWriter
 from inference.media.watermark import Stamp
 from inference.opensora.pipeline import OpenSoraPipeline

@@ -33,7 +33,7 @@ from inference.engines.base import Inputs, Monitor
 from inference.engines.built_in import NANO
 from inference.engines.entry import ModelOptions
 from inference.engines.geometry import SIZES
-from inference.engines.opensora.models import nano, nano_from
+from inference.engines.opensora_adapter.models import nano, nano_from
 from inference.media.encode import ClipWriter
 from inference.media.watermark import Stamp
 from inference.nano.backgrounds import PLAIN, UNNAMED

@@ -8,14 +8,14 @@ from importlib import resources
 
 from pydantic import BaseModel
 
-from inference.diffusers_engine.families import PRESETS
+from inference.diffusers_pipelines.families import PRESETS
 from inference.domain.capabilities import Capabilities, Cost, Numbers
 from inference.domain.spec import Mode, Resolution, Spec
 from inference.domain.vocabulary import Vocabulary
 from inference.engines import weights
 from inference.engines.base import Footprint
-from inference.engines.diffusers.registration import ENGINE as DIFFUSERS
-from inference.engines.diffusers.registration import PATH_ENTRY, preset_entry
+from inference.engines.diffusers_adapter.registration import ENGINE as DIFFUSERS
+from inference.engines.diffusers_adapter.registration import PATH_ENTRY, preset_entry
 from inference.engines.entry import ModelEntry, imported
 from inference.engines.geometry import LENGTHS, SIZES
 from inference.engines.memory import saving_for as check_memory
@@ -83,7 +83,7 @@ NANO = ModelEntry(
         vocabulary=NANO_WORDS,
         native_note="upscaled",
     ),
-    factory=imported("inference.engines.opensora.models:nano"),
+    factory=imported("inference.engines.opensora_adapter.models:nano"),
     options=NanoTable,
     configure=_with_speed,
     random_prompt=NANO_WORDS.draw,
@@ -127,7 +127,7 @@ _OPENSORA = Capabilities(
 
 OPENSORA = ModelEntry(
     capabilities=_OPENSORA,
-    factory=imported("inference.engines.opensora.models:official"),
+    factory=imported("inference.engines.opensora_adapter.models:official"),
     check_memory=lambda spec, device: check_memory(spec, _OPENSORA, OPENSORA_FOOTPRINT, device),
     checkpoints=weights.OPENSORA,
     options=OpensoraTable,

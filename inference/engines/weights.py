@@ -8,8 +8,8 @@ from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 
-from inference.diffusers_engine.weights import repository
-from inference.diffusers_engine.weights.folder import INDEX_NAME
+from inference.diffusers_pipelines.weights import repository
+from inference.diffusers_pipelines.weights.folder import INDEX_NAME
 from inference.hub.download import Selection, describe, download, verify_checksums
 from inference.opensora.files import (
     CONFIG_NAME,

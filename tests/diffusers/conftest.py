@@ -11,9 +11,9 @@ pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
 
 from inference.domain.spec import Aspect, Resolution, Size, Spec  # noqa: E402
-from inference.engines.diffusers.capabilities import capabilities_of  # noqa: E402
-from inference.engines.diffusers.engine import DiffusersEngine  # noqa: E402
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of  # noqa: E402
+from inference.engines.diffusers_adapter.capabilities import capabilities_of  # noqa: E402
+from inference.engines.diffusers_adapter.engine import DiffusersEngine  # noqa: E402
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of  # noqa: E402
 from tests.diffusers import tiny_models  # noqa: E402
 from tests.diffusers.renders import load  # noqa: E402
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference.diffusers_engine.call import ClipRequest
-from inference.diffusers_engine.memory import PLANS
-from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.pipeline_run import Hooks
-from inference.diffusers_engine.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.call import ClipRequest
+from inference.diffusers_pipelines.memory import PLANS
+from inference.diffusers_pipelines.pipeline import Settings, VideoModel
+from inference.diffusers_pipelines.pipeline_run import Hooks
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from tests.diffusers.tiny_models import FRAMES, SIDE
 
 STEPS = 3

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from inference.diffusers_engine import watch
-from inference.diffusers_engine.families import FAMILIES
-from inference.diffusers_engine.memory import Placement, Plan
+from inference.diffusers_pipelines import watch
+from inference.diffusers_pipelines.families import FAMILIES
+from inference.diffusers_pipelines.memory import Placement, Plan
 from inference.domain.errors import Cancelled
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from tests.diffusers.renders import load, render, request
 
 pytestmark = [

@@ -7,10 +7,10 @@ import pytest
 import structlog
 import torch
 
-from inference.diffusers_engine import compilation
-from inference.diffusers_engine.families import FAMILIES
-from inference.diffusers_engine.memory import Placement, Plan
-from inference.diffusers_engine.pipeline import Settings
+from inference.diffusers_pipelines import compilation
+from inference.diffusers_pipelines.families import FAMILIES
+from inference.diffusers_pipelines.memory import Placement, Plan
+from inference.diffusers_pipelines.pipeline import Settings
 from inference.domain.errors import Cancelled
 from inference.domain.reference import Prepared
 from inference.domain.render import LATENTS_NAME
@@ -142,5 +142,5 @@ def test_a_file_names_it_only_where_it_worked(files, monkeypatch):
 @pytest.mark.slow
 def test_a_file_does_not_name_it_where_layers_came_one_by_one(files, monkeypatch):
     plan = Plan(placement=Placement.GROUP_OFFLOAD)
-    monkeypatch.setattr("inference.engines.diffusers.engine._on_cpu", lambda *_: plan)
+    monkeypatch.setattr("inference.engines.diffusers_adapter.engine._on_cpu", lambda *_: plan)
     assert files() is None

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from inference.diffusers_engine.pipeline import VideoModel
+from inference.diffusers_pipelines.pipeline import VideoModel
 from inference.domain.errors import Cancelled, EngineError
 from inference.domain.spec import Aspect, Resolution, Size, Spec
 from inference.engines.base import CancelToken, Inputs, Monitor
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.engine import DiffusersEngine
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.engine import DiffusersEngine
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import picture
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from inference.diffusers_engine.kept_clip import KeptClip, Pass
-from inference.diffusers_engine.sound import Waveform, join_sound
+from inference.diffusers_pipelines.kept_clip import KeptClip, Pass
+from inference.diffusers_pipelines.sound import Waveform, join_sound
 from inference.domain.errors import Cancelled, EngineError
 from inference.domain.reference import Prepared
 from inference.domain.spec import Aspect, Mode, Resolution, Size, Spec
 from inference.engines.base import CancelToken, Inputs, Monitor
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.engine import DiffusersEngine
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.engine import DiffusersEngine
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from tests.diffusers import tiny_models
 
 KEY = (Resolution.P360, Aspect.WIDE)

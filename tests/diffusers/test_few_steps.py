@@ -7,16 +7,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from inference.diffusers_engine.call import ClipRequest
-from inference.diffusers_engine.families import PRESETS
-from inference.diffusers_engine.pipeline import Settings
+from inference.diffusers_pipelines.call import ClipRequest
+from inference.diffusers_pipelines.families import PRESETS
+from inference.diffusers_pipelines.pipeline import Settings
 from inference.domain.errors import UserError
 from inference.domain.spec import Aspect, Resolution, Size, Spec
 from inference.engines import weights
 from inference.engines.base import Inputs, Monitor
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.engine import DiffusersEngine
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.engine import DiffusersEngine
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 from inference.opensora.files import CheckpointError
 from tests.diffusers.renders import load, picture, render, request

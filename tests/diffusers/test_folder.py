@@ -23,15 +23,15 @@ from safetensors.torch import load_file, save_file
 from structlog.testing import capture_logs
 
 from commands.text.messages import error_text
-from inference.diffusers_engine.families import FAMILIES
-from inference.diffusers_engine.weights.folder import FolderError
-from inference.diffusers_engine.weights.headers import HeaderError, read_header
-from inference.diffusers_engine.weights.inspection import PART_NAMES, inspect_folder
-from inference.diffusers_engine.weights.parts import check_tensors, find_class, silence
-from inference.diffusers_engine.weights.suspects import first_bad_value
+from inference.diffusers_pipelines.families import FAMILIES
+from inference.diffusers_pipelines.weights.folder import FolderError
+from inference.diffusers_pipelines.weights.headers import HeaderError, read_header
+from inference.diffusers_pipelines.weights.inspection import PART_NAMES, inspect_folder
+from inference.diffusers_pipelines.weights.parts import check_tensors, find_class, silence
+from inference.diffusers_pipelines.weights.suspects import first_bad_value
 from inference.domain.errors import UserError
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import load, render, request
@@ -141,8 +141,8 @@ def test_a_folder_of_wan_has_the_rate_of_its_model(folders, name, fps):
 def test_looking_at_a_folder_needs_no_torch(folders):
     code = (
         "import sys; from pathlib import Path;"
-        "from inference.diffusers_engine.weights.inspection import inspect_folder;"
-        "from inference.diffusers_engine.memory import choose_plan, footprint_of;"
+        "from inference.diffusers_pipelines.weights.inspection import inspect_folder;"
+        "from inference.diffusers_pipelines.memory import choose_plan, footprint_of;"
         f"footprint_of(inspect_folder(Path({str(folders('ltx2'))!r})));"
         "sys.exit(bool({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
     )
@@ -304,7 +304,7 @@ def test_an_unexpected_error_breaks_only_its_own_model(folder, folders, monkeypa
         if found.path == folder:
             raise TypeError("unhashable")
 
-    monkeypatch.setattr("inference.diffusers_engine.weights.inspection.check_match", check)
+    monkeypatch.setattr("inference.diffusers_pipelines.weights.inspection.check_match", check)
     tables = {
         "broken": {"engine": "diffusers", "path": str(folder)},
         "sound": {"engine": "diffusers", "path": str(folders("wan-5b"))},
@@ -670,7 +670,7 @@ def test_a_torchvision_that_does_not_match_is_named(folder, tmp_path):
 
 
 def test_loading_tells_its_progress_and_can_be_stopped(folder):
-    from inference.diffusers_engine.pipeline import Settings, VideoModel
+    from inference.diffusers_pipelines.pipeline import Settings, VideoModel
 
     seen = []
     model = VideoModel(inspect_folder(folder), torch.device("cpu"), Settings())

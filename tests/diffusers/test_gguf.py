@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from inference.diffusers_engine.families import PRESETS
-from inference.diffusers_engine.memory import (
+from inference.diffusers_pipelines.families import PRESETS
+from inference.diffusers_pipelines.memory import (
     Memory,
     Placement,
     Plan,
@@ -19,13 +19,13 @@ from inference.diffusers_engine.memory import (
     plans_of,
     stronger,
 )
-from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.weights.folder import FolderError
-from inference.diffusers_engine.weights.inspection import inspect_folder
-from inference.diffusers_engine.weights.loras import LoraFile
+from inference.diffusers_pipelines.pipeline import Settings, VideoModel
+from inference.diffusers_pipelines.weights.folder import FolderError
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.loras import LoraFile
 from inference.domain.errors import UserError
-from inference.engines.diffusers.memory_check import expected_footprint
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.memory_check import expected_footprint
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import render, request

@@ -6,9 +6,9 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from inference.diffusers_engine.pipeline import Settings
-from inference.diffusers_engine.weights.folder import FolderError
-from inference.diffusers_engine.weights.loras import LoraFile
+from inference.diffusers_pipelines.pipeline import Settings
+from inference.diffusers_pipelines.weights.folder import FolderError
+from inference.diffusers_pipelines.weights.loras import LoraFile
 from inference.engines.registry import Models
 from tests.diffusers.renders import load, render, request
 

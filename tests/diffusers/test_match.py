@@ -7,8 +7,8 @@ import pytest
 import transformers
 
 from commands.text.messages import error_text
-from inference.diffusers_engine.weights.folder import FolderError
-from inference.diffusers_engine.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.folder import FolderError
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import load, render, request
 

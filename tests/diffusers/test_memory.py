@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from commands.text.messages import error_text
-from inference.diffusers_engine.families import PRESETS
-from inference.diffusers_engine.memory import (
+from inference.diffusers_pipelines.families import PRESETS
+from inference.diffusers_pipelines.memory import (
     PLANS,
     Memory,
     Placement,
@@ -24,10 +24,10 @@ from inference.diffusers_engine.memory import (
 from inference.domain.device import Device
 from inference.domain.errors import UserError
 from inference.domain.spec import Aspect, Resolution, Spec
-from inference.engines.diffusers import memory_check
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.memory_check import expected_footprint, plan_for
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter import memory_check
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.memory_check import expected_footprint, plan_for
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 
 GB = 1_000_000_000
@@ -104,7 +104,7 @@ def test_plans_get_stronger_until_there_is_none():
 
 
 def test_the_weights_that_are_there_are_counted(folders):
-    from inference.diffusers_engine.weights.inspection import inspect_folder
+    from inference.diffusers_pipelines.weights.inspection import inspect_folder
 
     folder = inspect_folder(folders("wan-14b"))
     footprint = footprint_of(folder, on_cpu=True)

@@ -10,11 +10,11 @@ from bot.cli.models import listed
 from bot.config.sources import load_config
 from bot.doctor import storage
 from commands.text.messages import error_text
-from inference.diffusers_engine.families import FAMILIES, PRESETS, family_of
+from inference.diffusers_pipelines.families import FAMILIES, PRESETS, family_of
 from inference.domain.errors import UserError
 from inference.domain.spec import Mode, Resolution
-from inference.engines.diffusers.capabilities import capabilities_of
-from inference.engines.diffusers.video_model import DiffusersTable, entry_of
+from inference.engines.diffusers_adapter.capabilities import capabilities_of
+from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 from inference.opensora.files import CheckpointError, find_folder
 from inference.workers.device_report import DeviceReport
@@ -230,7 +230,9 @@ def test_a_machine_without_a_card_is_told_that_it_needs_one(monkeypatch):
     from inference.domain.device import CPU, Device
     from inference.engines.registry import Models
 
-    monkeypatch.setattr("inference.engines.diffusers.memory_check.host_memory", lambda: 64 * 10**9)
+    monkeypatch.setattr(
+        "inference.engines.diffusers_adapter.memory_check.host_memory", lambda: 64 * 10**9
+    )
     entry = Models().entry("wan")
     asked = spec(model="wan", resolution=Resolution.P480, options={})
     with pytest.raises(UserError, match=r"gpu\.needed") as caught:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from inference.diffusers_engine.call import build_call, guided
-from inference.diffusers_engine.latent_previews import LearnedPreviews
-from inference.diffusers_engine.memory import PLANS, Placement, Plan
-from inference.diffusers_engine.pipeline import Settings, VideoModel
-from inference.diffusers_engine.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.call import build_call, guided
+from inference.diffusers_pipelines.latent_previews import LearnedPreviews
+from inference.diffusers_pipelines.memory import PLANS, Placement, Plan
+from inference.diffusers_pipelines.pipeline import Settings, VideoModel
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import STEPS, load, picture, render, request

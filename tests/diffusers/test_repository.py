@@ -18,7 +18,7 @@ from bot.config.sources import load_config
 from bot.doctor import storage
 from bot.doctor.findings import Level
 from commands.text.messages import error_text
-from inference.diffusers_engine.weights import repository
+from inference.diffusers_pipelines.weights import repository
 from inference.opensora.files import CheckpointError
 from tests.fakes.hub import serving
 
@@ -29,7 +29,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from commands.text.messages import error_text
-from inference.diffusers_engine.weights import repository
+from inference.diffusers_pipelines.weights import repository
 from inference.domain.errors import RushesError
 
 try:

@@ -14,8 +14,8 @@ from inference.domain.errors import EngineError  # noqa: E402
 from inference.domain.spec import Aspect  # noqa: E402
 from inference.engines.base import Inputs, Monitor  # noqa: E402
 from inference.engines.memory import Saving  # noqa: E402
-from inference.engines.opensora.engine import OpenSoraEngine  # noqa: E402
-from inference.engines.opensora.stages import Loaded, ModelVariant  # noqa: E402
+from inference.engines.opensora_adapter.engine import OpenSoraEngine  # noqa: E402
+from inference.engines.opensora_adapter.stages import Loaded, ModelVariant  # noqa: E402
 from inference.engines.registry import Models  # noqa: E402
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE  # noqa: E402
 from inference.opensora import checkpoint  # noqa: E402

@@ -29,7 +29,7 @@ from bot.doctor.findings import Finding, Level
 from bot.doctor.slack import examine as slack_examine
 from bot.slack.installations import TABLES
 from inference.domain.errors import RushesError
-from inference.engines.diffusers import memory_check
+from inference.engines.diffusers_adapter import memory_check
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
 from inference.store.backups import rotate

@@ -31,8 +31,8 @@ from inference.engines.memory import (
     stage_bytes,
 )
 from inference.engines.meter import Meter
-from inference.engines.opensora import engine, models, stages
-from inference.engines.opensora.engine import OpenSoraEngine
+from inference.engines.opensora_adapter import engine, models, stages
+from inference.engines.opensora_adapter.engine import OpenSoraEngine
 from inference.opensora import checkpoint, weight_swap
 from inference.opensora.checkpoint import Placement
 from inference.opensora.config import CoderConfig, TransformerConfig, VaeConfig

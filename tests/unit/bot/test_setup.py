@@ -14,7 +14,7 @@ from inference.domain.events import EventBus
 from inference.domain.outbox import ActKind
 from inference.domain.spec import Resolution
 from inference.domain.verdict import Verdict
-from inference.engines.diffusers import memory_check
+from inference.engines.diffusers_adapter import memory_check
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
 from inference.store.jobs import JobStore

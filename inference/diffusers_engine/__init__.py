@@ -1,1 +1,0 @@
-"""Video models in Diffusers layout: folders with weights, model families, and their pipelines."""

@@ -1,0 +1,1 @@
+"""Video models in Diffusers layout, without the engine port: families, weights, pipelines."""

@@ -1,0 +1,213 @@
+"""Inspection of folders in Diffusers layout: checks that a model is complete. No torch."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from inference.bug_report import log_bug
+from inference.diffusers_pipelines.families import family_of
+from inference.diffusers_pipelines.weights.folder import (
+    INDEX_NAME,
+    Folder,
+    FolderError,
+    Part,
+    read_json,
+    value_error,
+)
+from inference.diffusers_pipelines.weights.match import check_match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference.diffusers_pipelines.traits import Family
+
+_log = structlog.get_logger(__name__)
+
+PART_NAMES = frozenset(
+    {
+        "audio_scheduler",
+        "audio_vae",
+        "connectors",
+        "duration_head",
+        "feature_extractor",
+        "guider",
+        "image_encoder",
+        "image_processor",
+        "processor",
+        "prompt_enhancer",
+        "scheduler",
+        "text_encoder",
+        "text_encoder_2",
+        "tokenizer",
+        "tokenizer_2",
+        "transformer",
+        "transformer_2",
+        "vae",
+        "vocoder",
+    }
+)
+"""Names of all parts that the supported pipeline classes have."""
+MODULAR_NAMES = ("modular_model_index.json", "modular_config.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.msgpack", "*.h5")
+_STEM, _TRANSFORMERS_STEM = "diffusion_pytorch_model", "model"
+_WITHOUT_WEIGHTS = re.compile(
+    r"(Tokenizer(Fast)?|Processor(Pil|Fast)?|Extractor|Scheduler|Guidance|Guider)$"
+)
+_LIBRARIES = frozenset({"diffusers", "transformers", "tokenizers"})
+_TOKENIZER = re.compile(r"(?<!ByT5)Tokenizer(Fast)?$")
+"""Classes of tokenizers that need a vocabulary file; without it transformers silently creates an
+empty one."""
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+_REQUIRED = frozenset({"scheduler_config.json", "guider_config.json"})
+"""Configs without which a part that has no weights cannot be made."""
+
+
+def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) -> Folder:
+    """Read the description of a folder, and check that it is complete.
+
+    Args:
+        path: The folder.
+        gguf: GGUF files that replace the weights of parts, by part.
+
+    Raises:
+        FolderError: The folder cannot be used; see its codes.
+    """
+    try:
+        return _inspected(path, gguf)
+    except PermissionError as error:
+        raise FolderError("folder.no_permission", path=str(error.filename or path)) from error
+    except FolderError:
+        raise
+    except Exception as error:  # a folder may hold anything, and must not stop other models
+        bug_id = log_bug(_log, "folder.bug", error)
+        raise FolderError("folder.bug", path=str(path), bug_id=bug_id) from error
+
+
+def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
+    if not path.is_dir():
+        raise FolderError("folder.missing", path=str(path))
+    if not (path / INDEX_NAME).is_file():
+        if any((path / name).is_file() for name in MODULAR_NAMES):
+            raise FolderError("folder.modular", path=str(path))
+        raise FolderError("folder.no_index", path=str(path))
+    index = read_json(path / INDEX_NAME)
+    name, family = _pipeline_class(path, index)
+    parts: dict[str, Part] = {}
+    settings: dict[str, Any] = {}
+    for key, value in index.items():
+        if key.startswith("_"):
+            continue
+        if not key.isidentifier():  # used as a folder name and a keyword argument
+            raise FolderError("folder.unreadable", file=INDEX_NAME)
+        if not isinstance(value, list):
+            if key in PART_NAMES and value is not None:
+                raise value_error(INDEX_NAME, key, value)
+            settings[key] = value
+        elif len(value) != 2 or value[0] is not None:  # noqa: PLR2004 - library and class
+            parts[key] = _part(path, key, value, gguf.get(key))
+    found = Folder(path, name, family, parts, settings)
+    check_match(found, gguf)
+    return found
+
+
+def _pipeline_class(path: Path, index: Mapping[str, Any]) -> tuple[str, Family]:
+    name = index.get("_class_name")
+    if isinstance(name, list):
+        raise FolderError("folder.custom_code", path=str(path))
+    if not isinstance(name, str):
+        raise value_error(INDEX_NAME, "_class_name", name)
+    if name.endswith(("ModularPipeline", "Blocks")) or "_blocks_class_name" in index:
+        raise FolderError("folder.modular", path=str(path))
+    family = family_of(name)
+    if family is None:
+        raise FolderError("folder.unknown_class", name=name)
+    return name, family
+
+
+def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
+    """Return a part of the folder.
+
+    Raises:
+        FolderError: It is missing or incomplete, or its code comes with the folder.
+    """
+    if len(entry) != 2 or not all(isinstance(value, str) for value in entry):  # noqa: PLR2004 - library and class
+        raise value_error(INDEX_NAME, name, entry)
+    library, class_name = entry
+    if library not in _LIBRARIES and not _of_diffusers(library):
+        raise FolderError("folder.custom_code", path=str(folder))
+    place = folder / name
+    if not place.is_dir():
+        raise FolderError("folder.part_missing", part=name, file=f"{name}/")
+    if _WITHOUT_WEIGHTS.search(class_name):
+        part = Part(name, library, class_name, place, ())
+        if part.config_name in _REQUIRED and not (place / part.config_name).is_file():
+            raise FolderError("folder.part_missing", part=name, file=part.config_file)
+        if not any(place.iterdir()):
+            raise FolderError("folder.part_missing", part=name, file=f"{name}/")
+        if part.config_name in _REQUIRED:
+            _ = part.config  # raises if the file is damaged
+        if _TOKENIZER.search(class_name) and not _has_vocabulary(place):
+            raise FolderError("folder.part_missing", part=name, file=f"{name}/tokenizer.json")
+        return part
+    if not (place / "config.json").is_file():
+        raise FolderError("folder.part_missing", part=name, file=f"{name}/config.json")
+    files = _weight_files(place, library) if gguf is None else (gguf,)
+    part = Part(name, library, class_name, place, files)
+    _ = part.config, part.tensors  # both raise if a file is damaged
+    return part
+
+
+def _has_vocabulary(place: Path) -> bool:
+    return any(next(place.glob(pattern), None) for pattern in _VOCABULARIES)
+
+
+def _of_diffusers(library: str) -> bool:
+    """Return whether a library is a pipeline package inside diffusers."""
+    spec = find_spec("diffusers")
+    if spec is None or spec.origin is None or not library.isidentifier():
+        return False
+    return (Path(spec.origin).parent / "pipelines" / library).is_dir()
+
+
+def _weight_files(place: Path, library: str) -> tuple[Path, ...]:
+    """Return the weight files of a part.
+
+    Raises:
+        FolderError: `folder.part_missing`, `folder.pickle` or `folder.unreadable`.
+    """
+    of_transformers = library == "transformers"
+    stem = _TRANSFORMERS_STEM if of_transformers else _STEM
+    single, index = place / f"{stem}.safetensors", place / f"{stem}.safetensors.index.json"
+    # If both exist, transformers reads the single file, and diffusers the files of the index.
+    if single.is_file() and (of_transformers or not index.is_file()):
+        return (single,)
+    if index.is_file():
+        return _shards(place, index)
+    if any(next(place.glob(pattern), None) for pattern in _PICKLES):
+        raise FolderError("folder.pickle", part=place.name)
+    raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{single.name}")
+
+
+def _shards(place: Path, index: Path) -> tuple[Path, ...]:
+    """Return the files that an index names.
+
+    Raises:
+        FolderError: `folder.part_missing` or `folder.unreadable`.
+    """
+    found = read_json(index)
+    shards = found.get("weight_map")
+    # Both libraries require the metadata.
+    if not (isinstance(shards, dict) and shards and isinstance(found.get("metadata"), dict)):
+        raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
+    names = sorted({str(shard) for shard in shards.values()})
+    for name in names:
+        # No paths, which could lead out of the folder.
+        if Path(name).name != name or not (place / name).is_file():
+            raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{name}")
+    return tuple(place / name for name in names)

@@ -1,0 +1,112 @@
+"""Comparison of the tensors in a part's files with those of its network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import transformers
+from torch import nn
+
+from inference.diffusers_pipelines.weights.folder import FolderError, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inference.diffusers_pipelines.weights.headers import Tensor
+
+_FLOATS = ("F", "BF")
+"""Prefixes of the names of floating-point types in files."""
+_FEW = 3
+"""Most names of tensors in an error."""
+
+
+def compare_tensors(part: Part, model: nn.Module) -> None:
+    """Compare the tensors in a part's files with those of its network on the meta device.
+
+    Networks of transformers may have other names in files than in memory, so only their size and
+    lists of layers are compared.
+
+    Raises:
+        FolderError: `folder.mismatch`, `folder.extra_tensors`.
+    """
+    wanted = _by_tensor(model)
+    if isinstance(model, transformers.PreTrainedModel):
+        numbers = sum(one.numbers for one in wanted)
+        if part.numbers < numbers:
+            raise FolderError(
+                "folder.mismatch", part=part.name, tensors=f"{numbers - part.numbers} numbers"
+            )
+        extra = list(_extra_layers(part, model))
+    else:
+        tensors = part.tensors
+        wrong = [
+            one.names[0]
+            for one in wanted
+            if not any(one.is_like(tensors.get(name)) for name in one.names)
+        ]
+        if wrong:
+            raise mismatch_error(part, wrong)
+        extra = list(_extra_tensors(part, model, wanted))
+    if extra:
+        raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
+
+
+def mismatch_error(part: Part, names: list[str]) -> FolderError:
+    """Return the error for tensors that are missing or of another shape."""
+    return FolderError("folder.mismatch", part=part.name, tensors=_shown(names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A tensor of a network; tied ones have several names."""
+
+    shape: tuple[int, ...]
+    numbers: int
+    is_float: bool
+    names: list[str] = field(default_factory=list)
+
+    def is_like(self, tensor: Tensor | None) -> bool:
+        """Return whether a tensor of a file can be its value."""
+        if tensor is None or tensor.shape != self.shape:
+            return False
+        return tensor.dtype.startswith(_FLOATS) or not self.is_float
+
+
+def _by_tensor(model: nn.Module) -> list[_Wanted]:
+    found: dict[int, _Wanted] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        made = _Wanted(tuple(tensor.shape), tensor.numel(), tensor.is_floating_point())
+        found.setdefault(id(tensor), made).names.append(name)
+    return list(found.values())
+
+
+def _extra_tensors(part: Part, model: Any, wanted: list[_Wanted]) -> Iterator[str]:
+    """Yield the tensors of files that a network of diffusers would leave out without a word.
+
+    Older versions of a class may have saved buffers that the present one computes, and classes name
+    what else their files may hold.
+    """
+    known = {name for one in wanted for name in one.names}
+    known |= {name for name, _ in model.named_buffers()}
+    ignored = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
+    for name in part.tensors:
+        if name not in known and not any(re.search(pattern, name) for pattern in ignored):
+            yield name
+
+
+def _extra_layers(part: Part, model: nn.Module) -> Iterator[str]:
+    """Yield the tensors of files for which a network's lists of layers are too short."""
+    for list_name, layers in model.named_modules():
+        if not isinstance(layers, nn.ModuleList):
+            continue
+        member = re.compile(rf"{re.escape(list_name)}\.(\d+)\.")
+        for name in part.tensors:
+            if (found := member.match(name)) and int(found[1]) >= len(layers):
+                yield name
+
+
+def _shown(names: list[str]) -> str:
+    more = f" (+{len(names) - _FEW})" if len(names) > _FEW else ""
+    return ", ".join(sorted(names)[:_FEW]) + more

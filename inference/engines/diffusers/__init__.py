@@ -1,1 +1,0 @@
-"""Engine for video models in Diffusers layout, with its registry entries."""

@@ -1,0 +1,1 @@
+"""Adapter of diffusers pipelines to the engine port, with its registry entries."""

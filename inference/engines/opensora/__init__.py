@@ -1,1 +1,0 @@
-"""Engine for models of the Open-Sora architecture."""

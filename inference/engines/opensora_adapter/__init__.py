@@ -1,0 +1,1 @@
+"""Adapter of the Open-Sora models to the engine port, with its model variants."""
