@@ -15,6 +15,7 @@ from importlib import resources
 from bot import factories
 from bot.assistant import check_assistant
 from bot.config.sections import Config
+from bot.config.tables import check_tables, without_mistakes
 from bot.moderation import check_moderation
 from bot.registry import Registry
 from commands.text.messages import language
@@ -47,6 +48,15 @@ def preflight(config: Config) -> None:
 
 def problems(config: Config) -> Iterator[RushesError]:
     """Yield every mistake in a config; nothing is changed on this machine."""
+    checked = check_tables(
+        config.models, config.plugins, lambda location: config.where(*map(str, location))
+    )
+    yield from (wrong for _, wrong in checked.mistakes)
+    yield from _of_values(without_mistakes(config, checked))
+
+
+def _of_values(config: Config) -> Iterator[RushesError]:
+    """Yield the mistakes in a config whose tables are right."""
     registry = Registry.load(factories.load_plugins(config))
     yield from _bot(config)
     for name in config.bot.platforms:

@@ -6,14 +6,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from bot.config.sections import ModelsSection
+from bot.config.sections import Config, ModelsSection
 from commands.parsing.suggestions import closest
 from inference.domain.errors import UserError
 
 Location = tuple[int | str, ...]
 """Names of sections and keys down to a value, as pydantic tells them."""
+
+Mistake = tuple[Location, UserError]
+"""The value that is wrong, or its table, and what is wrong with it."""
 
 _CHOICE = re.compile(r"'([^']*)'|(\d+)")
 _PLAIN_KINDS = ("int_", "float_", "bool_", "enum", "literal_")
@@ -27,7 +30,7 @@ def explain(
     where: Callable[[Location], str],
     known: Callable[[Location], list[str]],
     at: Location = (),
-) -> Iterator[UserError]:
+) -> Iterator[Mistake]:
     """Yield what is wrong in a table.
 
     Args:
@@ -46,18 +49,30 @@ def explain(
             continue
         told.add(location)
         if one["type"] == "extra_forbidden":
-            yield unknown_key(location, known(location[:-1]), where(location))
+            yield location, unknown_key(location, known(location[:-1]), where(location))
         elif one["type"] == "missing":
             # A table with an unknown key is told what is possible: most likely one is mistyped.
             if one["loc"][:-1] not in unknown:
                 missing.setdefault(location[:-1], []).append(str(one["loc"][-1]))
         else:
-            yield _wrong(one["type"], one, location, where(location))
+            yield location, _wrong(one["type"], one, location, where(location))
     for location, keys in missing.items():
-        key = _dotted(location)
-        yield UserError(
-            "config.missing_key", where=where(location), key=key, missing=", ".join(keys)
-        )
+        params = {"where": where(location), "key": _dotted(location), "missing": ", ".join(keys)}
+        yield location, UserError("config.missing_key", **params)
+
+
+def known_keys(path: Location) -> list[str]:
+    """Return the legal keys of a section, or the sections."""
+    model: type[BaseModel] = Config
+    for name in path:
+        known = model.model_fields.get(str(name))
+        if known is None:
+            return []
+        annotation = known.annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return sorted(model.model_fields)
 
 
 def unknown_key(location: Location, known: list[str], where: str) -> UserError:

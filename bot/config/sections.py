@@ -240,7 +240,7 @@ class WorkersSection(Section):
 class AssistantSection(Section):
     """The prompt assistant; off without a model or a plugin."""
 
-    engine: str = "openai"
+    engine: Annotated[str, Field(min_length=1)] = "openai"
     """`openai` for every server that speaks its protocol, or the name of a plugin."""
     base_url: Url | None = None
     api_key: SecretStr | None = None

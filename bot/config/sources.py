@@ -11,11 +11,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -25,16 +24,14 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from bot.config.mistakes import Location, explain, unknown_key
+from bot.config.mistakes import Location, explain, known_keys
 from bot.config.removal import drop_wrong
 from bot.config.sections import Config, ModelsSection, PluginsSection
+from bot.config.tables import check_tables, without_mistakes
 from bot.config.values import collection
-from bot.plugins.loader import gather
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from inference import crash_points
 from inference.domain.errors import RushesError, UserError, UserErrors
-from inference.engines.registry import ENGINE, WEIGHTS_CODES, Models
-from inference.plugins.registry import Plugins
 
 PREFIX = "RUSHES_"
 SEPARATOR = "__"
@@ -52,15 +49,6 @@ _TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(
     r"""\s*(?P<name>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
-_MODEL_NAME = re.compile(r"[\w.-]{1,64}")
-_BLAMED = {
-    "model.unknown_engine": ENGINE,
-    "model.engine_not_text": ENGINE,
-    "model.taken": ENGINE,
-    "model.unknown_preset": "preset",
-    "model.no_few": "few",
-}
-"""Key of `[models.<name>]` that an error is about."""
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -112,14 +100,13 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     try:
         config = _sourced(Config, tables)(**(overrides or {}))
     except ValidationError as error:
-        problems += explain(error, sources.where, _known)
+        problems += (wrong for _, wrong in explain(error, sources.where, known_keys))
     except SettingsError as error:
         problems.append(UserError("config.environment", problem=str(error)))
     with contextlib.suppress(ValidationError, SettingsError):  # told above
         checked = _sourced(_NamesOnly, tables)()
-        plugins, wrong = _check_plugins(checked.plugins, sources)
-        problems += wrong
-        problems += _check_models(checked.models, sources, plugins)
+        found = check_tables(checked.models, checked.plugins, sources.where)
+        problems += (wrong for _, wrong in found.mistakes)
     if problems or config is None:
         raise UserErrors.of(problems)
     return config.located(sources.where)
@@ -146,7 +133,7 @@ def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     usable = _sourced(Config, tables, variables)
     while True:
         try:
-            return usable(**(overrides or {})).located(sources.where)
+            return without_mistakes(usable(**(overrides or {})).located(sources.where))
         except ValidationError as error:
             wrong = (one["loc"] for one in error.errors(include_url=False))
             # One at a time: several may be about one value, and the next of the file is right.
@@ -254,20 +241,6 @@ def _parts(name: str) -> list[str]:
     return [part.strip("\"'") for part in _PART.findall(name)]
 
 
-def _known(path: Location) -> list[str]:
-    """Return the legal keys of a section, or the sections."""
-    model: type[BaseModel] = Config
-    for name in path:
-        known = model.model_fields.get(str(name))
-        if known is None:
-            return []
-        annotation = known.annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return sorted(model.model_fields)
-
-
 def _mistyped_variables() -> Iterator[UserError]:
     """Yield the variables that look like ours and set nothing.
 
@@ -276,7 +249,7 @@ def _mistyped_variables() -> Iterator[UserError]:
     known = [
         f"{PREFIX}{section}{SEPARATOR}{key}".upper()
         for section in Config.model_fields
-        for key in _known((section,))
+        for key in known_keys((section,))
     ]
     sections = {f"{PREFIX}{section}".upper() for section in Config.model_fields}
     for name in sorted(os.environ):
@@ -294,102 +267,3 @@ def _mistyped_variables() -> Iterator[UserError]:
                 yield UserError("config.no_section", name=name, known=sorted(Config.model_fields))
         if guess is not None:
             yield UserError("config.unknown_variable", name=name, suggestion=guess)
-
-
-def _check_plugins(section: PluginsSection, sources: Sources) -> tuple[Plugins, list[UserError]]:
-    """Return the plugins, and what is wrong with their tables.
-
-    A table of a plugin that is not installed stops nothing: it is told by `rushes plugins`.
-    """
-    tables: dict[str, dict[str, Any]] = {}
-    problems: list[UserError] = []
-    for name in section.model_extra or {}:
-        try:
-            tables[name] = section.options(name)
-        except UserError as error:
-            where = sources.where(("plugins", name))
-            problems.append(UserError(error.code, **error.params | {"where": where}))
-    plugins = gather(section.disabled, tables)
-    for package in plugins.packages:
-        descriptor = plugins.descriptors.get(package.name)
-        if descriptor is None or descriptor.config is None:
-            continue
-        try:
-            plugins.config_of(package)
-        except ValidationError as error:
-            location = ("plugins", str(package.section))
-            known = partial(_fields, descriptor.config)
-            problems += explain(error, sources.where, known, location)
-    return plugins, problems
-
-
-def _fields(model: type[BaseModel], _path: Location) -> list[str]:
-    return sorted(model.model_fields)
-
-
-def _check_models(models: ModelsSection, sources: Sources, plugins: Plugins) -> Iterator[UserError]:
-    """Yield what is wrong with the names of models and with their tables; of each name once."""
-    problems: dict[str, list[UserError]] = {}
-    tables = {}
-    for key in models.model_extra or {}:
-        try:
-            tables[key] = models.options(key)
-        except UserError:
-            location = ("models", key)
-            where, known = sources.where(location), Models(plugins=plugins).names()
-            wrong = unknown_key(location, [*_known(("models",)), *known], where)
-            if key in known:
-                wrong = UserError("config.not_table", where=where, key=f"models.{key}")
-            problems[key] = [wrong]
-    made = Models(tables, plugins=plugins)
-    for key in tables:
-        problems[key] = list(_check_table(made, key, sources))
-    for each in problems.values():
-        yield from each
-    told = {name for name, each in problems.items() if each}
-    names = made.names()
-    for name in models.installed:
-        if name not in names and name not in told:
-            where = sources.where(("models", "installed"))
-            yield UserError("config.unknown_model", where=where, name=name, known=list(names))
-    default = models.default
-    if default is not None and default not in {*models.installed, *told}:
-        where = sources.where(("models", "default"))
-        yield UserError("config.default_model", where=where, name=default, known=models.installed)
-
-
-def _check_table(models: Models, name: str, sources: Sources) -> Iterator[UserError]:
-    """Yield what is wrong with `[models.<name>]`; a plugin that is broken is told elsewhere."""
-    location = ("models", name)
-    if not _MODEL_NAME.fullmatch(name):
-        yield UserError("config.model_name", where=sources.where(location), name=name)
-        return
-    try:
-        models.entry(name)
-    except ValidationError as error:
-
-        def known(path: Location) -> list[str]:
-            return models.table_keys(name, *map(str, path[len(location) :]))
-
-        yield from explain(error, sources.where, known, location)
-    except UserError as error:
-        if error.code.startswith(WEIGHTS_CODES):
-            return  # that model's problem: the others go on
-        if error.code == "model.not_known":
-            yield _without_engine(name, models, sources)
-        elif error.code != "plugin.broken":
-            blamed = _BLAMED.get(error.code)
-            if error.code in {"model.no_revision", "model.bad_revision"}:
-                blamed = str(error.params["key"])
-            at = location if blamed is None else (*location, blamed)
-            key = ".".join(map(str, at))
-            yield UserError("config.model", where=sources.where(at), key=key, problem=error)
-
-
-def _without_engine(name: str, models: Models, sources: Sources) -> UserError:
-    """Return the error for a table of a model that is not there and that no engine makes."""
-    location = ("models", name)
-    where, known = sources.where(location), [*_known(("models",)), *models.names()]
-    if closest(name, known) is not None:
-        return unknown_key(location, known, where)
-    return UserError("config.no_engine", where=where, name=name, known=models.engines())

@@ -25,7 +25,7 @@ OF_LIBRARIES = (
 """What only Python and its libraries say."""
 
 
-def _settings():
+def settings():
     for section, field in Config.model_fields.items():
         yield from ((section, key) for key in field.annotation.model_fields)
     for model in ("nano", "opensora", "testcard", "wan"):
@@ -60,7 +60,7 @@ def check(path, section, key, value):
 
 
 @pytest.mark.cases(10)
-@pytest.mark.parametrize(("section", "key"), list(_settings()), ids=".".join)
+@pytest.mark.parametrize(("section", "key"), list(settings()), ids=".".join)
 def test_a_wrong_value_of_a_setting_is_one_sentence(tmp_path, section, key):
     for value in WRONG:
         check(tmp_path / "mine.toml", section, key, value)
@@ -105,7 +105,7 @@ VALUES = st.recursive(
 )
 
 
-@given(setting=st.sampled_from(list(_settings())), value=VALUES)
+@given(setting=st.sampled_from(list(settings())), value=VALUES)
 def test_any_value_of_any_setting_is_taken_or_told(tmp_path_factory, setting, value):
     path = tmp_path_factory.getbasetemp() / "any.toml"
     told(path, f"[{setting[0]}]\n{setting[1]} = {toml(value)}\n")
