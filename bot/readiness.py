@@ -53,6 +53,8 @@ async def unready(services: Services, locale: str) -> dict[str, str]:
         reasons["database"] = text("health.database_slow", locale)
     except StoreError as error:
         reasons["database"] = error_text(error, locale)
+    if (damage := services.database.damage) is not None:
+        reasons["database"] = error_text(damage, locale)
     return reasons
 
 

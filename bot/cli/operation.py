@@ -7,15 +7,20 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from bot.cli.handlers import CliHandler, _config, _print, language, run_async
 from commands.schema import Option
-from commands.text.messages import text
-from inference.domain.errors import RushesError
+from commands.text.messages import error_text, text
+from inference.domain.errors import RushesError, UserError
+
+if TYPE_CHECKING:
+    from bot.config.sections import Config
+    from bot.control.client import Health
 
 SHELLS = ("bash", "zsh")
 
@@ -53,11 +58,13 @@ def add_subcommands(
     examining.add_argument("--offline", action="store_true", help=help_of("cli.doctor.offline"))
     examining.add_argument("--bundle", type=Path, metavar="FILE", help=help_of("cli.doctor.bundle"))
     asking = add(known, "cli.verb.health", health)
+    asking.add_argument("--json", action="store_true", help=help_of("cli.health.json"))
     exit_code = asking.add_mutually_exclusive_group()
     exit_code.add_argument("--strict", action="store_true", help=help_of("cli.health.strict"))
     exit_code.add_argument("--live", action="store_true", help=help_of("cli.health.live"))
     configuring = add(known, "cli.verb.config", None).add_subparsers(metavar="WHAT", required=True)
-    add(configuring, "cli.verb.config.show", config_show)
+    showing = add(configuring, "cli.verb.config.show", config_show)
+    showing.add_argument("--json", action="store_true", help=help_of("cli.config.json"))
     completing = add(known, "cli.verb.completion", partial(completion, whole))
     completing.add_argument("shell", choices=SHELLS, help=help_of("cli.completion.shell"))
 
@@ -65,23 +72,74 @@ def add_subcommands(
 def health(options: argparse.Namespace) -> int:
     """Print whether the running Rushes is ready, and its problems; 1 where `/readyz` says 503."""
     from bot.control.client import connect
+    from inference.domain.errors import UserErrors
 
     locale = language(options.lang)
     config = _config(options)
 
-    async def ask() -> int:
+    async def ask() -> Health:
         async with connect(config.bot.data_dir) as client:
-            found = await client.health(locale)
-        for problem in {**found.problems, **found.reasons}.values():
-            _print(problem)
-        if found.ready:
-            _print(text("cli.health.ready", locale, platforms=", ".join(found.platforms)))
-        else:
-            _print(text("cli.health.not_ready", locale))
-        fine = options.live or (found.ready and not (options.strict and found.problems))
-        return 0 if fine else 1
+            return await client.health(locale)
 
-    return run_async(ask())
+    try:
+        found = run_async(ask())
+    except UserError as error:
+        causes = _causes(error, config)
+        if not options.json:
+            raise UserErrors.of(list(causes.values())) from error
+        reasons = {key: error_text(cause, locale) for key, cause in causes.items()}
+        return _health_json(running=error.code == "control.lost", reasons=reasons)
+    fine = options.live or (found.ready and not (options.strict and found.problems))
+    if options.json:
+        _health_json(
+            running=True,
+            ready=found.ready,
+            platforms=found.platforms,
+            reasons=found.reasons,
+            problems=found.problems,
+        )
+        return 0 if fine else 1
+    for problem in {**found.problems, **found.reasons}.values():
+        _print(problem)
+    if found.ready:
+        _print(text("cli.health.ready", locale, platforms=", ".join(found.platforms)))
+    else:
+        _print(text("cli.health.not_ready", locale))
+    return 0 if fine else 1
+
+
+def _causes(error: UserError, config: Config) -> dict[str, RushesError]:
+    """Return why nobody answers, by key: what keeps Rushes from starting belongs to it."""
+    from inference.store.maintenance import hindrance
+
+    causes: dict[str, RushesError] = {"process": error}
+    if error.code == "control.not_running":
+        found = hindrance(config.bot.data_dir)
+        if found is not None:
+            causes["database"] = found
+    return causes
+
+
+def _health_json(
+    *,
+    running: bool,
+    ready: bool = False,
+    platforms: Sequence[str] = (),
+    reasons: Mapping[str, str],
+    problems: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Print the state as JSON, and return the exit code of one that is not ready."""
+    import json
+
+    data = {
+        "running": running,
+        "ready": ready,
+        "platforms": list(platforms),
+        "reasons": dict(reasons),
+        "problems": dict(problems),
+    }
+    _print(json.dumps(data, indent=2, ensure_ascii=False))
+    return 1
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -91,7 +149,6 @@ def doctor(options: argparse.Namespace) -> int:
     from bot.config.sources import load_usable
     from bot.doctor import bundle, examination
     from bot.doctor.findings import Level
-    from inference.domain.errors import UserError
 
     locale, mistake = language(options.lang), None
     if options.bundle is not None and os.path.lexists(options.bundle):
@@ -160,9 +217,16 @@ def db_restore(options: argparse.Namespace) -> int:
 
 def config_show(options: argparse.Namespace) -> int:
     """Print the effective configuration."""
-    from bot.config.effective import shown
+    import json
 
-    for line in shown(_config(options)):
+    from bot.config.effective import shown, values
+
+    config = _config(options)
+    if options.json:
+        found = [one.as_dict() for one in values(config)]
+        _print(json.dumps(found, indent=2, ensure_ascii=False))
+        return 0
+    for line in shown(config):
         _print(line)
     return 0
 

@@ -1,10 +1,12 @@
-"""The effective configuration as TOML: each value with its origin, secrets masked."""
+"""The effective configuration, as TOML or data: each value with its origin, secrets masked."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from pydantic import SecretStr
@@ -26,26 +28,69 @@ _LETS_IN = (
 """What lets one in at an address: a password, the path of a webhook, and what is asked for."""
 
 
-def shown(config: Config) -> Iterator[str]:
-    """Yield the effective configuration as lines of config.toml, each value with its origin."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A value of the effective configuration, with its secrets masked."""
+
+    section: str
+    """Of config.toml, such as `queue` or `models.wan`."""
+    key: str
+    value: Any
+    """None where nothing is set."""
+    origin: str
+    """Where it was set, or `default`."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {
+            "section": self.section,
+            "key": self.key,
+            "value": _plain(self.value),
+            "origin": self.origin,
+        }
+
+
+def values(config: Config) -> Iterator[Value]:
+    """Yield every value of the effective configuration, section by section."""
     for name in Config.model_fields:
         section: Section = getattr(config, name)
-        yield f"[{name}]"
         for key in type(section).model_fields:
             origin = config.where(name, key) if key in section.model_fields_set else DEFAULT
-            yield _line(key, getattr(section, key), origin)
+            yield _value(name, key, getattr(section, key), origin)
         if isinstance(section, TablesSection):
             for model in section.model_extra or {}:
-                yield f"[{name}.{_key(model)}]"
                 for option, value in section.options(model).items():
-                    yield _line(option, value, config.where(name, model, option))
+                    origin = config.where(name, model, option)
+                    yield _value(f"{name}.{_key(model)}", option, value, origin)
+
+
+def shown(config: Config) -> Iterator[str]:
+    """Yield the effective configuration as lines of config.toml, each value with its origin."""
+    for section, found in groupby(values(config), key=lambda value: value.section):
+        yield f"[{section}]"
+        for one in found:
+            if one.value is None:
+                yield f"# {_key(one.key)} is not set"
+            else:
+                yield f"{_key(one.key)} = {toml(one.value)}  # {one.origin}"
         yield ""
 
 
-def _line(key: str, value: Any, origin: str) -> str:
-    if value is None:
-        return f"# {_key(key)} is not set"
-    return f"{_key(key)} = {toml(_masked(key, value))}  # {origin}"
+def _value(section: str, key: str, value: Any, origin: str) -> Value:
+    return Value(section=section, key=key, value=_masked(key, value), origin=origin)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON data."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(key): _plain(one) for key, one in value.items()}
+        case frozenset() | list() | tuple():
+            ordered = sorted(value) if isinstance(value, frozenset) else value
+            return [_plain(one) for one in ordered]
+    return str(value)
 
 
 def _masked(key: str, value: Any) -> Any:

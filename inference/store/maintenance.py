@@ -89,6 +89,19 @@ def backup(data_directory: Path, target: Path) -> int:
             part.unlink(missing_ok=True)
 
 
+def hindrance(data_directory: Path) -> StoreError | None:
+    """Return why a start would refuse the database, or None; does not read all of it."""
+    path = data_directory / DATABASE_NAME
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib's raises behind a closed folder
+        return None
+    try:
+        with opened(path) as connection:
+            schema_of(connection, path)
+    except StoreError as error:
+        return error
+    return None
+
+
 def check(data_directory: Path) -> Health:
     """Check the integrity of the whole database; changes nothing.
 

@@ -20,6 +20,7 @@ from bot.cli.parser import main
 from bot.control.server import serve_control
 from bot.doctor import configuration
 from bot.doctor.findings import Level
+from inference.domain.errors import StoreError
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
 from tests.fakes.discord import LoopbackDiscord
@@ -70,6 +71,22 @@ async def test_ready_means_that_everything_is(house, monkeypatch):
         other.execute("ROLLBACK")
     other.close()
     await until(house)
+
+
+async def test_damage_that_was_met_is_a_reason_until_the_next_start(house):
+    database = house.app.services.database
+    await database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    [[page]] = await database.read("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs'")
+    [[size]] = await database.read("PRAGMA page_size")
+    with (house.directory / "rushes.sqlite3").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    await database.read("PRAGMA shrink_memory")  # it may know the page from before
+    with pytest.raises(StoreError):
+        await database.read("SELECT * FROM jobs")
+    status, reasons = await asked(house)
+    assert status == 503
+    assert "damaged" in reasons["database"]
 
 
 async def test_the_command_line_and_metrics_say_what_readyz_says(house, monkeypatch, capsys):

@@ -63,6 +63,8 @@ class Database:
         self._replacing = asyncio.Lock()
         self._work: asyncio.Queue[_Entry | None] = asyncio.Queue()
         self._closed = False
+        self.damage: StoreError | None = None
+        """That the file is damaged, once anything has met it; only another file mends that."""
 
     async def write(self, name: str, work: Work[T]) -> T:
         """Run `work` in a transaction and return its result.
@@ -306,7 +308,10 @@ class Database:
     async def _explained(self, error: BaseException) -> StoreError | None:
         if isinstance(error, OSError):  # of what the caller's work did with files
             return None
-        return await asyncio.to_thread(explain, error, self._path)
+        found = await asyncio.to_thread(explain, error, self._path)
+        if found is not None and found.code == "store.corrupt":
+            self.damage = found
+        return found
 
 
 def _settle(future: asyncio.Future[Any], *, result: Any = None, error: Any = None) -> None:
