@@ -160,6 +160,11 @@ class Setting:
         return self.option.name
 
     @property
+    def in_gpu_seconds(self) -> bool:
+        """Whether its amounts are GPU time a day."""
+        return self.topic is Topic.QUOTA
+
+    @property
     def topic(self) -> Topic:
         """The group in which it is listed."""
         return _TOPICS.get(self.key.partition(".")[0], Topic.PEOPLE)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from commands.installation import Installation
 from commands.options import KEY
+from commands.parsing import amounts
 from commands.parsing.suggestions import closest
 from commands.parsing.values import accept, accept_advising, fold, restored, shown
 from commands.policy.legality import check_options
@@ -135,13 +136,13 @@ def _restored_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | 
     if not isinstance(stored, dict):
         return None
     _check_names(setting, list(stored), limit=None)  # the operator's own list is long
-    amounts = {
+    found = {
         name: None if amount is None else _restored_value(setting.option, amount)
         for name, amount in stored.items()
     }
-    if any(amounts[name] is None for name, amount in stored.items() if amount is not None):
+    if any(found[name] is None for name, amount in stored.items() if amount is not None):
         return None
-    return cast("dict[str, int | None]", amounts)
+    return cast("dict[str, int | None]", found)
 
 
 def _check_use(
@@ -177,6 +178,8 @@ def _read_value(
     setting: Setting, typed: str, installation: Installation, model: str | None
 ) -> Value:
     option = setting.option
+    if setting.in_gpu_seconds:
+        return _gpu_seconds(setting, typed)
     if option.kind is Kind.FLAG:
         return accept(option, _SWITCH.get(fold(typed), typed))
     works = None
@@ -203,26 +206,43 @@ def _names(setting: Setting, typed: str) -> list[str]:
 
 
 def _amounts(setting: Setting, typed: str) -> dict[str, int | None]:
-    amounts: dict[str, int | None] = {}
-    for pair in filter(None, re.split(r"[,\s]+", re.sub(r"\s*=\s*", "=", typed))):
-        name, _, amount = pair.rpartition("=")
-        if not name:
-            example = "ann=7200" if setting.naming is Naming.PEOPLE else "editors=7200"
-            raise UserError("setting.no_pair", key=setting.key, value=shown(pair), pair=example)
-        amounts[plain_id(name)] = amount_of(setting, amount)
-    _check_names(setting, list(amounts))
-    return amounts
+    given: dict[str, int | None] = {}
+    for name, amount in amounts.pairs(typed):
+        if not name or not amount:
+            example = "ann=2h" if setting.naming is Naming.PEOPLE else "editors=2h"
+            value = shown(name or amount)
+            raise UserError("setting.no_pair", key=setting.key, value=value, pair=example)
+        given[plain_id(name)] = amount_of(setting, amount)
+    _check_names(setting, list(given))
+    return given
 
 
 def amount_of(setting: Setting, typed: str) -> int | None:
     """Return one amount of a setting of amounts; None is without limit.
 
     Raises:
-        UserError: `value.*`.
+        UserError: `setting.no_amount`, `value.out_of_range`.
     """
-    if fold(typed) == UNLIMITED:
-        return None
-    return int(accept(setting.option, typed))
+    return None if fold(typed) in amounts.NO_LIMIT else _gpu_seconds(setting, typed)
+
+
+def _gpu_seconds(setting: Setting, typed: str) -> int:
+    """Return an amount of GPU time.
+
+    Raises:
+        UserError: `setting.no_amount`, `setting.no_limit`, `value.out_of_range`.
+    """
+    try:
+        return int(accept(setting.option, amounts.in_seconds(typed)))
+    except UserError as error:
+        if error.code == "value.out_of_range":
+            raise
+        key, several = setting.key, setting.shape is Shape.AMOUNTS
+        if fold(typed) in amounts.NO_LIMIT:
+            command = f"/rushes-admin settings reset {key}"
+            raise UserError("setting.no_limit", key=key, command=command) from error
+        legal = ["600", "10m", "2h", *([UNLIMITED] if several else [])]
+        raise UserError("setting.no_amount", key=key, value=shown(typed), legal=legal) from error
 
 
 def _check_names(setting: Setting, names: list[str], *, limit: int | None = MAXIMUM_NAMES) -> None:

@@ -107,9 +107,10 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
             call, setting, read(setting, typed, call.installation, model=model)
         )
         await _change(call, Change(scope=scope, subject=subject, setting=setting, value=value))
-        return replies.note(
-            "setting.done", call.locale, key=setting.key, value=written(value, call.locale)
-        )
+        said = written(value, call.locale)
+        if setting.in_gpu_seconds:
+            return replies.note("setting.done_seconds", call.locale, key=setting.key, value=said)
+        return replies.note("setting.done", call.locale, key=setting.key, value=said)
     if not key and action != "show":
         raise incomplete(*((KEY, VALUE) if action == "set" else (KEY,)), after=str(action))
     if action == "reset":

@@ -40,10 +40,10 @@ LIST_LENGTH = 3700
 _EXAMPLES = {
     "timezone": "Asia/Seoul",
     "watermark.suffix": "film team",
-    "quota.guild": "36000",
-    "quota.user": "3600",
-    "quota.people": "ann=7200",
-    "quota.roles": f"editors=7200, staff={UNLIMITED}",
+    "quota.guild": "10h",
+    "quota.user": "1h",
+    "quota.people": "ann=2h",
+    "quota.roles": f"editors=2h, staff={UNLIMITED}",
 }
 _NAMES = {Naming.ROLES: "editors", Naming.CHANNELS: "film", Naming.PEOPLE: "ann"}
 _TEXT = "blurry"
@@ -218,7 +218,9 @@ def _legal(setting: Setting, call: Call) -> str:
     if setting.sets is not None:
         option = call.installation.options.shown.get(setting.sets.name, option)
     if setting.shape is not Shape.VALUE:
-        return text(f"setting.shape.{setting.shape}", locale)
+        return text(f"setting.shape.{setting.shape}", locale, example=_EXAMPLES.get(setting.key))
+    if setting.in_gpu_seconds:
+        return text("setting.shape.gpu_time", locale)
     if option.kind is Kind.FLAG:
         return text("setting.shape.switch", locale)
     values = legal(option, call.installation.offered, locale)

@@ -106,9 +106,9 @@ async def test_admins_see_what_is_used_and_others_do_not(call, admin):
     assert "u1: 0 s used, 80 s in the queue" in shown
     assert "Everybody here: 0 s used, 80 s in the queue" in await say(admin, "/rushes-admin quota")
     assert "You are not allowed to use" in await say(call, "/rushes-admin quota u2")
-    for typed in ("lots", "10m", "1.5", "-1", "9" * 12):
+    for typed in ("lots", "10x", "1.5", "-1", "9" * 12):
         said = await say(admin, f"/rushes-admin quota u1 {typed}")
-        assert said.startswith(f"“{typed}” is no amount: type GPU seconds per day")
+        assert said.startswith(f"“{typed}” is no amount of GPU time a day. Write seconds")
         assert "quota.people" not in said
 
 
@@ -117,6 +117,7 @@ async def test_admins_see_what_is_used_and_others_do_not(call, admin):
     [
         ([], ["No daily limit is set for u1."]),
         (["quota <@u1> 500"], ["Daily GPU seconds for u1: 500"]),
+        (["quota <@u1> 1h 30 min"], ["Daily GPU seconds for u1: 5400"]),
         (["quota u1 unlimited"], ["Daily GPU seconds for u1: unlimited"]),
         (["settings set quota.user 10"], ["Daily GPU seconds for each person: 10"]),
         (
