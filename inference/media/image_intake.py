@@ -18,6 +18,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageCms
 
 from inference.domain.errors import UserError
 from inference.media.atomic_files import write_bytes
+from inference.media.colour_profiles import profile_of
 from inference.media.results import CleanImage, ImageLimits
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def clean_image(source: Path, target: Path, limits: ImageLimits) -> CleanImage:
             image.load()
         except _DAMAGE as error:
             raise UserError("image.truncated") from error
-        clean = _plain_rgb(image)
+        clean = _plain_rgb(image, profile_of(image, file))
     clean.thumbnail((limits.max_side, limits.max_side), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     clean.save(data, "PNG", compress_level=3)
@@ -107,7 +108,7 @@ def _check_size(image: Image.Image, limits: ImageLimits) -> None:
         raise UserError("image.too_small", min_side=limits.min_side)
 
 
-def _plain_rgb(image: Image.Image) -> Image.Image:
+def _plain_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return upright, opaque sRGB pixels without metadata."""
     upright = _upright(image)
     if upright.mode.startswith("I;16"):
@@ -119,7 +120,7 @@ def _plain_rgb(image: Image.Image) -> Image.Image:
         opaque.paste(rgba, mask=rgba)
     else:
         opaque = upright if upright.mode in _PROFILED_MODES else upright.convert("RGB")
-    plain = _to_srgb(opaque, image.info.get("icc_profile"))
+    plain = _to_srgb(opaque, profile)
     plain.info = {}
     return plain
 
@@ -135,7 +136,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to sRGB with the embedded profile; without it, photos from phones look pale."""
+    """Convert to sRGB with the profile of a file; without it, photos from phones look pale."""
     if not profile:
         return image.convert("RGB")
     try:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from inference.domain.errors import EngineError, UserError
+from inference.media.colour_profiles import profile_of
 from inference.media.image_intake import clean_image
 from inference.media.results import CleanImage, ImageLimits
 
@@ -265,6 +266,89 @@ def test_the_wide_colours_of_phones_become_srgb(clean, kind, orientation):
     picture = Image.new("RGB", (60, 40), (200, 100, 50))
     _, pixels = clean(encoded(picture, kind, icc_profile=_display_p3(), exif=exif.tobytes()))
     assert near(pixels[20, 20], (215, 93, 31), 5)
+
+
+XY = {
+    "sRGB": ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+    "P3": ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+    "BT.2020": ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+}
+"""Chromaticities of the primaries; all have the white D65."""
+
+
+def _to_xyz(primaries):
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in XY[primaries]]).T
+    white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+    return columns * np.linalg.solve(columns, white)
+
+
+def _in_srgb(colour, primaries):
+    """What a colour of other primaries is in sRGB, by the definition of both."""
+    value = np.array(colour) / 255
+    light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    light = np.clip(np.linalg.solve(_to_xyz("sRGB"), _to_xyz(primaries) @ light), 0, 1)
+    value = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return [round(255 * each) for each in value]
+
+
+def _with_code(picture, kind, primaries, curve):
+    """The picture in a file that names its colours by numbers, without a profile."""
+    if kind == "PNG":
+        chunk = PngImagePlugin.PngInfo()
+        chunk.add(b"cICP", bytes([primaries, curve, 0, 1]))
+        return encoded(picture, kind, pnginfo=chunk)
+    if kind == "AVIF":
+        data = encoded(picture, kind, quality=100, subsampling="4:4:4")
+        plain, named = (b"colrnclx" + bytes([0, p, 0, c]) for p, c in ((1, 13), (primaries, curve)))
+        assert data.count(plain) == 1
+        return data.replace(plain, named)
+    code = {"color_primaries": primaries, "transfer_characteristics": curve}
+    code |= {"matrix_coefficients": 6, "full_range_flag": 1}
+    return encoded(picture, kind, quality=100, chroma="444", **code)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "HEIF", "AVIF"])
+@pytest.mark.parametrize(
+    ("code", "primaries"),
+    [
+        ((12, 13), "P3"),
+        ((12, 1), "P3"),
+        ((9, 13), "BT.2020"),
+        ((1, 13), "sRGB"),
+        ((22, 13), "sRGB"),
+    ],
+)
+@pytest.mark.parametrize("colour", [(200, 100, 50), (60, 160, 90), (128, 128, 128)])
+def test_colours_that_a_file_names_by_numbers_become_srgb(clean, kind, code, primaries, colour):
+    data = _with_code(Image.new("RGB", (60, 40), colour), kind, *code)
+    assert near(clean(data)[1][20, 20], _in_srgb(colour, primaries), 4)
+
+
+def test_a_picture_in_hdr_is_taken_as_it_is(clean):
+    data = _with_code(Image.new("RGB", (60, 40), (200, 100, 50)), "PNG", 12, 16)
+    assert near(clean(data)[1][20, 20], (200, 100, 50), 0)
+
+
+@pytest.mark.parametrize("primaries", [1, 12])
+def test_in_a_png_the_numbers_count_more_than_the_profile(clean, primaries):
+    chunk = PngImagePlugin.PngInfo()
+    chunk.add(b"cICP", bytes([primaries, 13, 0, 1]))
+    picture = Image.new("RGB", (60, 40), (200, 100, 50))
+    data = encoded(picture, "PNG", pnginfo=chunk, icc_profile=_profile_with_gamma_one())
+    expected = _in_srgb((200, 100, 50), "P3" if primaries == 12 else "sRGB")
+    assert near(clean(data)[1][20, 20], expected, 4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "AVIF"])
+@pytest.mark.parametrize("size", [0, 1, 7, 2**31])
+def test_a_code_in_a_box_of_a_wrong_size_breaks_nothing(kind, size):
+    data = bytearray(_with_code(halves(), kind, 12, 13))
+    name = b"cICP" if kind == "PNG" else b"colr"
+    at = data.index(name) - 4
+    data[at : at + 4] = size.to_bytes(4)
+    image = Image.new("RGB", (1, 1))
+    image.format = kind
+    profile_of(image, io.BytesIO(bytes(data)))
 
 
 def _display_p3():
