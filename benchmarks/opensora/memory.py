@@ -1,29 +1,37 @@
 """Memory and time of Open-Sora v1.3 on GPUs, by a dry run without one (`tests/opensora/dry_run`).
 
-    python -m benchmarks.opensora.memory             peak memory beside the plan, by card and mode
-    python -m benchmarks.opensora.memory --derive    coefficients for `inference/engines/memory.py`
-    python -m benchmarks.opensora.memory --roofline  seconds by kind of work, if each operation took
-                                                     what one H100 needs for it at best
-    --plain                                          as on a card where Triton does not work
+    python -m benchmarks.opensora.memory        all tables for RESULTS.md, with the Triton kernels
+                                                and as on a card where Triton does not work
+    --tables peaks      peak memory beside the plan, by mode and card
+             speeds     the same for `balanced` and `fast`
+             savings    the same for the savings that no card of the list needs
+             roofline   seconds by kind of work, if each operation took what one H100 needs for it
+                        at best
+             derive     coefficients for `inference/engines/memory.py`
+    --kernels with | without                    one half of it
 
 Devices, types, shapes and the order of operations are those of a real run; workspaces of kernels
-and fragmentation are unknown. CUDA graphs are planned for but not recorded. Each case takes about
-ten seconds.
+and fragmentation are unknown. CUDA graphs are planned for but not recorded. Each case takes three
+to fifteen seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from unittest import mock
 
 from inference.domain.spec import Resolution
 from inference.engines import memory
 from inference.engines.memory import Saving
+from inference.opensora.controls import Speed
 from tests.opensora.dry_run.engine import FULL, Case, DryEngine, Report, case
 
 CARDS = (85, 48, 24)
 """Memory of GPUs in GB, as advertised; programs get slightly less or more."""
+
+ENDLESS = 10**12
+"""Memory of a GPU on which everything fits."""
 
 STEPS = 1
 """Steps of a case for its memory; further steps take no more."""
@@ -53,24 +61,34 @@ MODES: dict[str, dict[str, object]] = {
 }
 
 
+SPREAD = ("text", "between two images")
+"""Modes of the tables of speeds and savings: the fewest and the most branches and references."""
+
+SPEEDS = {Speed.BALANCED: 3, Speed.FAST: STEPS}
+"""Speeds beside `exact`, with the steps of a case. The third step is evaluated beside two
+velocities of each branch. `fast` keeps them too, but a step of it takes a minute here: its peak is
+without them."""
+
 Row = Sequence[str]
 
 
 def main() -> None:
-    """Run the dry run from the command line, and print a table for RESULTS.md row by row."""
+    """Run the dry run from the command line, and print tables for RESULTS.md row by row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--derive", action="store_true", help="the planner's coefficients")
-    parser.add_argument("--roofline", action="store_true", help="seconds by kind of work")
-    parser.add_argument("--plain", action="store_true", help="without the Triton kernels")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES)[:-1])
+    parser.add_argument("--kernels", choices=("with", "without"))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     options = parser.parse_args()
-    dry = DryEngine(FULL, with_kernels=not options.plain)
-    if options.derive:
-        rows = coefficients(dry, options.modes)
-    elif options.roofline:
-        rows = roofline(dry)
-    else:
-        rows = peaks(dry, options.modes)
+    for kernels in ("with", "without"):
+        if options.kernels in {None, kernels}:
+            dry = DryEngine(FULL, with_kernels=kernels == "with")
+            for name in options.tables:
+                print(f"\n{name}, {kernels} kernels\n")
+                dry.ledger.memory_bytes = ENDLESS
+                _print(TABLES[name](dry, options.modes))
+
+
+def _print(rows: Iterator[Row]) -> None:
     for number, row in enumerate(rows):
         print("|", " | ".join(row), "|", flush=True)
         if not number:
@@ -79,29 +97,59 @@ def main() -> None:
 
 def peaks(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
     """Run every mode on every GPU; yields peak and planned memory in GB."""
-    yield ("peak / plan, GB", *(f"{card} GB" for card in CARDS))
-    for name, wanted in _cases(modes):
+    yield _CARDS
+    yield from _on_cards(dry, _cases(modes))
+
+
+def speeds(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
+    """Run the speeds that change the result on every GPU; yields what `peaks` does."""
+    yield _CARDS
+    for speed, steps in SPEEDS.items():
+        found = _cases(_spread(modes), steps=steps, speed=speed)
+        yield from _on_cards(dry, ((f"{name}, {speed}", wanted) for name, wanted in found))
+
+
+def savings(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
+    """Run every saving; yields peak and planned memory in GB."""
+    yield ("peak / plan, GB", *(_title(saving) for saving in Saving))
+    for name, wanted in _cases(_spread(modes)):
+        yield (name, *(_cell(dry.render(wanted, one, chunks=CHUNKS), "") for one in Saving))
+
+
+_CARDS = ("peak / plan, GB", *(f"{card} GB" for card in CARDS))
+
+
+def _on_cards(dry: DryEngine, cases: Iterable[tuple[str, Case]]) -> Iterator[Row]:
+    for name, wanted in cases:
         found: dict[Saving | None, str] = {None: "does not fit"}
         planned = []
         for card in CARDS:
             dry.ledger.memory_bytes = card * 10**9
             planned.append(memory.plan(dry.footprint, wanted.shape, dry.ledger.memory_bytes))
-            if planned[-1] not in found:
-                found[planned[-1]] = _cell(dry.render(wanted, chunks=CHUNKS))
+            if (saving := planned[-1]) is not None and saving not in found:
+                found[saving] = _cell(dry.render(wanted, chunks=CHUNKS), _title(saving))
         yield (name, *(found[saving] for saving in planned))
 
 
-def _cell(report: Report) -> str:
+def _title(saving: Saving) -> str:
+    return saving.name.lower().replace("_", " ")
+
+
+def _spread(modes: Sequence[str]) -> Sequence[str]:
+    return [mode for mode in modes if mode in SPREAD]
+
+
+def _cell(report: Report, saving: str) -> str:
     exceeded = any(size > report.planned[stage] for stage, (size, _) in report.peaks.items())
-    wrong = " EXCEEDED" if exceeded or report.savings else ""
-    saving = report.saving.name.lower().replace("_", " ")
-    return f"{report.peak / 1e9:.1f} / {report.plan / 1e9:.1f} {saving}{wrong}"
+    wrong = "EXCEEDED" if exceeded or report.savings else ""
+    numbers = f"{report.peak / 1e9:.1f} / {report.plan / 1e9:.1f}"
+    return " ".join(filter(None, (numbers, saving, wrong)))
 
 
 def coefficients(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
     """Run every mode with every saving; yields the coefficients that predict its peaks exactly."""
     fused = "_FUSED" if dry.footprint.fused else ""
-    names = ("_ENCODING", f"_EVALUATION{fused}", f"_DECODING{fused}", f"_DECODING_SLICED{fused}")
+    names = ("_ENCODING", "_EVALUATION", f"_DECODING{fused}", f"_DECODING_SLICED{fused}")
     yield ("", *names)
     largest = dict.fromkeys(names, 0.0)
     for label, wanted in _cases(modes):
@@ -129,7 +177,7 @@ def _needed(name: str, stage: str, dry: DryEngine, wanted: Case, report: Report)
     return (report.peaks[stage][0] - predicted(0)) / (predicted(1) - predicted(0))
 
 
-def roofline(dry: DryEngine) -> Iterator[Row]:
+def roofline(dry: DryEngine, _modes: Sequence[str]) -> Iterator[Row]:
     """Yield the seconds of a job by kind of work, its steps scaled from two to thirty."""
     yield ("seconds", *KINDS, "sum")
     for label, wanted in _timed():
@@ -145,11 +193,20 @@ def _timed() -> Iterator[tuple[str, Case]]:
         yield f"{resolution.value} x {frames}", wanted
 
 
-def _cases(modes: Sequence[str]) -> Iterator[tuple[str, Case]]:
+def _cases(modes: Sequence[str], **changes: object) -> Iterator[tuple[str, Case]]:
     for resolution in (Resolution.P720, Resolution.P360):
         for name in modes:
-            wanted = case(**{"resolution": resolution, "frames": 97, "steps": STEPS} | MODES[name])
-            yield f"{resolution.value} {name}", wanted
+            given = {"resolution": resolution, "frames": 97, "steps": STEPS} | changes
+            yield f"{resolution.value} {name}", case(**given | MODES[name])
+
+
+TABLES = {
+    "peaks": peaks,
+    "speeds": speeds,
+    "savings": savings,
+    "roofline": roofline,
+    "derive": coefficients,
+}
 
 
 if __name__ == "__main__":

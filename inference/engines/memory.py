@@ -1,7 +1,8 @@
 """Memory plans of Open-Sora models: predicted peak memory, and the savings that lower it.
 
-The coefficients come from a dry run of the whole engine (`benchmarks/opensora/memory.py --derive`);
-they hold for all sizes, because everything large is linear in tokens or in pixels.
+The coefficients come from a dry run of the whole engine (table `derive` of
+`benchmarks/opensora/memory.py`); they hold for all sizes, because everything large is linear in
+tokens or in pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from inference.domain.device import Device
 from inference.domain.errors import EngineError, UserError
 from inference.domain.spec import Mode, Resolution
-from inference.opensora.config import GRAPHS_BYTES, GRAPHS_TOKENS
+from inference.opensora.config import FP8_ROWS, GRAPHS_BYTES, GRAPHS_TOKENS
 from inference.opensora.controls import Speed
 from inference.opensora.geometry import SPACE_FACTOR, latent_frames
 
@@ -36,11 +37,12 @@ TEXT_TOKENS = 300
 
 _ENCODING = 50_000_000
 """Peak bytes of encoding the longest caption."""
-_EVALUATION, _EVALUATION_FP32 = 9.0, 9.7
-"""Peak of one transformer evaluation per branch, in tokens x hidden size: in 16 bits, and in
-fp32."""
-_EVALUATION_FUSED = 6.9
-"""As `_EVALUATION`, with fused kernels, in 16 bits."""
+_EVALUATION = 6.9
+"""Peak of one transformer evaluation per branch, in tokens x hidden size: the same in fp32 and in
+16 bits, with fused kernels and without."""
+_FP8_ROW, _FP8_WEIGHTS = 9, 4
+"""Further bytes of the MLP in FP8: per row in hidden sizes, and of its weights in their squares.
+The 16-bit product of some rows is held beside all of them, and both factors in FP8."""
 _POSITIONS = 3
 """Data kept per position of a frame, in hidden sizes."""
 _DECODING, _DECODING_SLICED = 6.2, 3.52
@@ -87,10 +89,13 @@ class ClipShape:
     """Whether a pass has reference frames."""
     skips: bool = False
     """Whether steps are skipped."""
+    fp8: bool = False
+    """Whether linear layers compute in FP8."""
 
     @classmethod
     def of(cls, spec: Spec, capabilities: Capabilities) -> ClipShape:
         """Return the shape of a render."""
+        speed = spec.options.get("speed", Speed.EXACT)
         return cls(
             size=capabilities.sizes[spec.resolution, spec.aspect],
             frames=spec.frames,
@@ -98,7 +103,8 @@ class ClipShape:
             references=(
                 spec.mode is Mode.IMAGE_TO_VIDEO or spec.latents is not None or spec.loops > 1
             ),
-            skips=spec.options.get("speed", Speed.EXACT) != Speed.EXACT,
+            skips=speed != Speed.EXACT,
+            fp8=speed == Speed.FAST,
         )
 
     @property
@@ -171,10 +177,7 @@ def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) 
     frames = latent_frames(shape.frames)
     tokens = shape.tokens
     places = tokens // frames
-    peak = _EVALUATION_FUSED if footprint.fused else _EVALUATION
-    if footprint.itemsize == _FP32:
-        peak = _EVALUATION_FP32
-    activations = peak * at_once * tokens + _POSITIONS * places
+    activations = _EVALUATION * at_once * tokens + _POSITIONS * places
     captions = branches
     if shape.references:
         activations += branches * tokens  # the embedded references
@@ -185,9 +188,16 @@ def sampling_bytes(footprint: Footprint, shape: ClipShape, *, sequential: bool) 
         copies += _KNOWN_VELOCITIES * branches
     latents = copies * _LATENT_CHANNELS * frames * rows * columns
     passed = _CLIP_COPIES * shape.latents
+    fp8 = _fp8_bytes(footprint.hidden_size, at_once * tokens) if shape.fp8 else 0
     return (
-        int(activations * footprint.hidden_size * footprint.itemsize) + (latents + passed) * _FP32
+        int(activations * footprint.hidden_size * footprint.itemsize)
+        + (latents + passed) * _FP32
+        + fp8
     )
+
+
+def _fp8_bytes(hidden_size: int, rows: int) -> int:
+    return (_FP8_ROW * min(rows, FP8_ROWS) + _FP8_WEIGHTS * hidden_size) * hidden_size
 
 
 def decoding_bytes(footprint: Footprint, shape: ClipShape, *, sliced: bool) -> int:

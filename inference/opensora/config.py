@@ -15,6 +15,9 @@ GPU computes for longer than the host needs to launch kernels, and a graph saves
 GRAPHS_BYTES = 1_000_000_000
 """Memory limit of all CUDA graphs with their inputs."""
 
+FP8_ROWS = 16_384
+"""Rows per product in FP8, which bounds the memory of quantised rows."""
+
 LATENT_MEAN = (
     -0.19016949832439423,
     -0.04480062797665596,

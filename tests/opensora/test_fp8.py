@@ -45,7 +45,7 @@ def test_torch_multiplies_as_defined():
 @pytest.mark.parametrize("rows", [5, 40, 41])
 def test_a_layer_is_nearly_the_same_in_fp8(monkeypatch, rows):
     monkeypatch.setattr(fp8, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(fp8, "_ROWS", 20)
+    monkeypatch.setattr(fp8, "FP8_ROWS", 20)
     layer = FP8Linear(96, 64).requires_grad_(requires_grad=False)
     x = numbers(rows, 2, 96)
     expected = layer(x)

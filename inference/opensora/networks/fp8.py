@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from inference.opensora.config import FP8_ROWS
+
 FIRST_CAPABILITY = (8, 9)
 """Lowest compute capability with FP8 matrix products."""
 
@@ -18,8 +20,6 @@ _FP8 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(_FP8).max
 _LEAST_ROWS = 8192
 """With fewer rows, quantising the weights costs more time than the product saves."""
-_ROWS = 16384
-"""Rows per product, which bounds the memory of quantised rows."""
 _TOLERANCE = 0.05
 """Largest allowed relative error of a product of random numbers."""
 
@@ -37,9 +37,9 @@ class FP8Linear(nn.Linear):
         out = flat.new_empty(len(flat), self.out_features)
         multiply = multiplied if x.is_cuda else defined
         weight, weight_scale = scaled_rows(self.weight)
-        for start in range(0, len(flat), _ROWS):
-            rows, scale = scaled_rows(flat[start : start + _ROWS])
-            out[start : start + _ROWS] = multiply(rows, scale, weight, weight_scale, out.dtype)
+        for start in range(0, len(flat), FP8_ROWS):
+            rows, scale = scaled_rows(flat[start : start + FP8_ROWS])
+            out[start : start + FP8_ROWS] = multiply(rows, scale, weight, weight_scale, out.dtype)
         return torch.unflatten(out.add_(self.bias), 0, x.shape[:-1])
 
 

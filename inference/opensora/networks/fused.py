@@ -156,7 +156,11 @@ def linear_gelu(linear: FP8Linear, x: Tensor) -> Tensor:
                 x, weight, bias, "gelu", [], "tanh"
             )
             return found
-    return functional.gelu(linear(x), approximate="tanh")
+    out = linear(x)
+    if torch.is_grad_enabled():
+        return functional.gelu(out, approximate="tanh")
+    activated: Tensor = torch.ops.aten.gelu_(out, approximate="tanh")
+    return activated
 
 
 def _in_order(x: Tensor, regions: Regions) -> Tensor:
