@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from bot.delivery.erasures import ErasureNotices
 from bot.delivery.live_updates import LiveUpdates
 from bot.health import Health
 from bot.http.access.tokens import TABLES as HTTP_TABLES
+from bot.http.address import NAME as HTTP
 from bot.moderation import moderation
 from bot.platform import Platform, Services
 from bot.plugins.tables import migrate, tables
@@ -29,7 +30,7 @@ from commands.installation import Installation
 from commands.jobs import Read
 from commands.policy.stores import TABLES, make_policy
 from commands.text import batch_cards, cards
-from commands.text.card import Card
+from commands.text.card import Card, CardKind
 from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import RushesError, UserError
@@ -119,7 +120,9 @@ async def open_app(config: Config) -> AsyncIterator[App]:
             artifacts=core.artifacts,
             events=core.events,
             platforms=platforms,
-            card_factory=make_card_factory(core.jobs, installation, config.bot.language, clock),
+            card_factory=make_card_factory(
+                core.jobs, installation, config.bot.language, clock, without={HTTP}
+            ),
             compressor=media,
             previews=not config.safety.sees_pictures,
             clock=clock,
@@ -172,7 +175,12 @@ async def _migrate(plugins: Plugins, data_directory: Path) -> None:
 
 
 def make_card_factory(
-    jobs: Read, installation: Installation, language: str, clock: Clock
+    jobs: Read,
+    installation: Installation,
+    language: str,
+    clock: Clock,
+    *,
+    without: Collection[str] = (),
 ) -> CardFactory:
     """Return what draws the messages of jobs, in the language that goes with each job.
 
@@ -181,6 +189,7 @@ def make_card_factory(
         installation: Knows their models.
         language: Of jobs that go with none.
         clock: For what is said of time.
+        without: Platforms that show no cards: those of their jobs stay empty.
     """
 
     def paint(job: Job, kind: ActKind, file: Path | None, together: Sequence[Job] = (), /) -> Card:
@@ -192,6 +201,8 @@ def make_card_factory(
         if file is not None:
             capabilities = job_status.capabilities(job, installation)
             return cards.clip(job, file, locale, capabilities)
+        if job.platform in without:
+            return Card(kind=CardKind.INFO)
         return job_status.card(together or (job,), jobs, installation, clock, locale)
 
     return paint

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -235,7 +236,10 @@ class Terminal:
                     raise AssertionError(f"the job is {event.job.state}: {plain(event.card)}")
 
     def _call(self, person: str, locale: str) -> Call:
-        return self.app.services.call(
+        services, platform = self.app.services, self.app.platforms[NAME]
+        assert isinstance(platform, TerminalPlatform)  # noqa: S101 - `open_terminal` looked
+        assert services.media is not None  # noqa: S101 - an app has one
+        call = services.call(
             caller=Caller(id=person, name=person, admin=True, operator=True),
             channel=Channel(
                 platform=NAME,
@@ -250,6 +254,7 @@ class Terminal:
             locale=locale,
             key=None,
         )
+        return replace(call, check_picture=partial(platform.images.check, cleaner=services.media))
 
 
 @contextlib.asynccontextmanager

@@ -51,6 +51,9 @@ class Call:
     """What the chat knows about its people, roles and channels."""
     commands: CommandSet
     """All commands that there are."""
+    check_picture: Callable[[str, str], Awaitable[None]] | None = None
+    """Raises `UserError` unless the file of a path, as typed in a folder, can be used as a picture;
+    see `Channel.local_folder`."""
     database: Database | None = None
     """For the tables of plugins; None where commands run without one."""
     plugin_configs: Mapping[str, BaseModel] = field(default_factory=dict)

@@ -21,8 +21,9 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -178,6 +179,7 @@ class _Control:
     def stop_streams(self) -> None:
         """End the streams: by themselves they go on for ever."""
         self._stopping.set()
+        self._tools.close()
 
     # -- routes ------------------------------------------------------------------------------
 
@@ -228,6 +230,8 @@ class _Control:
             queue=lambda: self._queue(tenant, locale),
         )
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        if request.method == "HEAD":
+            return response
         # Subscribed before the headers go out: who has those misses nothing from then on.
         with stream.subscribed():
             await response.prepare(request)
@@ -263,8 +267,9 @@ class _Control:
         async def send(data: dict[str, Any]) -> None:
             await response.write(json.dumps(data).encode() + b"\n")
 
-        async def keep(image: str, _: str) -> str:
-            return image  # a path, which the terminal reads
+        @contextlib.asynccontextmanager
+        async def turn(pictures: Mapping[str, str]) -> AsyncIterator[Mapping[str, str]]:
+            yield pictures  # paths, which the terminal reads
 
         async def link(job: Job, file: Path) -> str:
             return (await posted_file(self._app, job) or file).absolute().as_uri()
@@ -272,7 +277,7 @@ class _Control:
         async def report(percent: float, line: str) -> None:
             await send({"percent": percent, "line": line})
 
-        visit = Visit(call=self._call(body), keep_image=keep, link=link, report=report)
+        visit = Visit(call=self._call(body), turn=turn, link=link, report=report)
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the client has gone
             answer = await self._tools.run(request.match_info["name"], body.arguments, visit)
@@ -288,9 +293,9 @@ class _Control:
         Raises:
             UserError: `control.no_terminal`: nobody would deliver what they order.
         """
-        self._terminal()
+        images, media = self._terminal().images, self._app.services.media
         tenant = tenant_of(body.guild)
-        return self._app.services.call(
+        call = self._app.services.call(
             # Who can open the socket runs this machine, so their admins may do everything.
             caller=Caller(
                 id=body.person,
@@ -313,6 +318,8 @@ class _Control:
             locale=self._locale(body.language),
             key=None if body.key is None else json.dumps([tenant, body.key]),
         )
+        check = None if media is None else partial(images.check, cleaner=media)
+        return replace(call, check_picture=check)
 
     def _terminal(self) -> TerminalPlatform:
         platform = self._app.platforms.get(NAME)

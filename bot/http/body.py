@@ -37,6 +37,9 @@ READ_SECONDS = 60.0
 LARGE = 2**16
 """Bytes of JSON that are read in a thread."""
 
+SMALL = 2**20
+"""Bytes of a body that may be in memory for each request under way."""
+
 _NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_][\w-]{0,63})\])?")
 _ODD_NAME = re.compile(r"([A-Za-z_]\w{0,63})(?:\[([A-Za-z_][\w-]{0,63})\])?\[[\w-]{0,64}\].*")
 """How clients write lists, and tables inside tables."""
@@ -54,8 +57,17 @@ class Upload:
     data: bytes
 
 
-async def read_fields(request: web.Request) -> dict[str, Any]:
+def may_be_large(request: web.Request) -> bool:
+    """Return whether a body has more bytes than `SMALL`, or does not say how many."""
+    return request.body_exists and (request.content_length or MAX_BODY) > SMALL
+
+
+async def read_fields(request: web.Request, most: int = MAX_BODY) -> dict[str, Any]:
     """Return the fields of a body; files are `Upload`s.
+
+    Args:
+        request: What it comes with.
+        most: Bytes.
 
     Raises:
         UserError: `http.json`, `http.multipart`, `http.field_twice`, `http.media_type`,
@@ -63,18 +75,18 @@ async def read_fields(request: web.Request) -> dict[str, Any]:
     """
     if request.headers.get("Content-Encoding", "").lower() not in _PLAIN_ENCODINGS:
         raise UserError("http.media_type")
-    if request.content_length is not None and request.content_length > MAX_BODY:
-        _too_large()
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            if request.content_type == "application/json":
-                return await _read_json(request)
-            if request.content_type == "multipart/form-data":
-                return await _read_form(request)
-    except TimeoutError:
-        raise UserError("http.slow", seconds=READ_SECONDS) from None
-    except web.HTTPRequestEntityTooLarge:
-        _too_large()
+    if request.content_length is not None and request.content_length > most:
+        raise _too_large(most)
+    if request.content_type == "application/json":
+        return await _read_json(request, most)
+    if request.content_type == "multipart/form-data":
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await _read_form(request, most)
+        except TimeoutError:
+            raise UserError("http.slow", seconds=READ_SECONDS) from None
+        except web.HTTPRequestEntityTooLarge:
+            raise _too_large(most) from None
     raise UserError("http.media_type")
 
 
@@ -90,14 +102,14 @@ async def read_body(request: web.Request, most: int) -> bytes:
             async for chunk in request.content.iter_any():
                 data += chunk
                 if len(data) > most:
-                    raise UserError("http.too_large", limit_mb=most // 2**20)
+                    raise _too_large(most)
     except TimeoutError:
         raise UserError("http.slow", seconds=READ_SECONDS) from None
     return bytes(data)
 
 
-async def _read_json(request: web.Request) -> dict[str, Any]:
-    data = await request.read()
+async def _read_json(request: web.Request, most: int) -> dict[str, Any]:
+    data = await read_body(request, most)  # aiohttp's own `read` keeps it as long as the request
     if len(data) > LARGE:
         found = await asyncio.to_thread(parse_json, data)
     else:
@@ -133,9 +145,9 @@ def _parsed(data: bytes) -> Any:
     return found
 
 
-async def _read_form(request: web.Request) -> dict[str, Any]:
+async def _read_form(request: web.Request, most: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    left = MAX_BODY
+    left = most
     try:
         reader = await request.multipart()
         async for part in reader:
@@ -155,7 +167,7 @@ async def _read_form(request: web.Request) -> dict[str, Any]:
             data = await _read_part(part, name, is_file=is_file)
             left -= len(data)
             if left < 0:
-                _too_large()
+                raise _too_large(most)
             _put(fields, match[1], match[2], Upload(data) if is_file else data.decode("utf-8"))
     except (ValueError, AssertionError, RuntimeError, LookupError, HttpProcessingError):
         raise UserError("http.multipart") from None
@@ -190,5 +202,5 @@ def _misplaced(name: str, member: str | None) -> UserError:
     return UserError("http.object" if name in TABLES else "http.scalar", field=name)
 
 
-def _too_large() -> NoReturn:
-    raise UserError("http.too_large", limit_mb=MAX_BODY // 2**20)
+def _too_large(most: int) -> UserError:
+    return UserError("http.too_large", limit_mb=most // 2**20)

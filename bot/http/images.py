@@ -13,12 +13,11 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.http.access.guard import Guard
-from bot.http.body import read_fields
 from bot.http.mistakes import NO_SWITCH
 from bot.http.refusals import error_json
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
-from bot.http.videos.creation import Creation, Turn
+from bot.http.videos.creation import Creating, Creation
 from bot.http.videos.events import changes
 from bot.http.videos.requests import (
     CreateRequest,
@@ -28,7 +27,6 @@ from bot.http.videos.requests import (
     effect_pictures,
     options,
 )
-from bot.http.videos.uploads import Uploads
 from bot.http.videos.video_json import QUEUED, notes, status_of
 from bot.platform import Services
 from commands.context import Call
@@ -56,13 +54,10 @@ class ImageRequest(PromptRequest):
 class Images:
     """Route of stills."""
 
-    def __init__(
-        self, services: Services, guard: Guard, uploads: Uploads, creation: Creation
-    ) -> None:
+    def __init__(self, services: Services, guard: Guard, creation: Creation) -> None:
         self._services = services
         self._creation = creation
         self._guard = guard
-        self._uploads = uploads
         self._content = Content(services)
         self._closing = asyncio.Event()
 
@@ -75,9 +70,7 @@ class Images:
         self._closing.set()
 
     async def _generate(self, request: web.Request) -> web.Response:
-        fields = await read_fields(request)
-        asked = checked(ImageRequest, fields)
-        first = await self._creation.job(request, fields, self._make)
+        first, form = await self._begin(request)
         call = self._guard.call(request)
         jobs = await call.jobs.together(first)
         jobs = await self._ended(call, jobs, keyed="Idempotency-Key" in request.headers)
@@ -89,11 +82,10 @@ class Images:
             image: dict[str, Any] = {"revised_prompt": job.spec.prompt, "rushes": {"id": job.id}}
             if said := notes(job, self._services.installation, call.locale):
                 image["rushes"]["notes"] = said
-            if asked.response_format == "url":
+            if form == "url":
                 image["url"] = f"{self._guard.base_url(request)}/v1/videos/{job.id}/content"
             else:
-                file = await self._content.file(call, job, Variant.VIDEO)
-                data = await asyncio.to_thread(file.read_bytes)
+                data = await self._content.read(call, job, Variant.VIDEO)
                 image["b64_json"] = base64.b64encode(data).decode()
             images.append(image)
         ended = max(job.ended_at or job.created_at for job in done)
@@ -106,7 +98,13 @@ class Images:
             ]
         return web.json_response({"created": int(ended), "data": images, "rushes": own})
 
-    async def _make(self, fields: dict[str, Any], call: Call, turn: Turn) -> Result:
+    async def _begin(self, request: web.Request) -> tuple[Job, str]:
+        """Return the first job of a request and the form of its answer; its body is let go."""
+        async with self._creation.begun(request) as creating:
+            asked = checked(ImageRequest, creating.fields)
+            return await creating.job(self._make), asked.response_format
+
+    async def _make(self, fields: dict[str, Any], call: Call, creating: Creating) -> Result:
         asked = checked(ImageRequest, fields)
         video = CreateRequest(
             prompt=asked.prompt,
@@ -117,7 +115,7 @@ class Images:
         installation = self._services.installation
         files = effect_pictures(video.rushes, installation.options)
         values = options(video, installation)
-        async with self._uploads.held(files) as pictures, turn:
+        async with creating.turn(files) as pictures:
             asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
             return await perform(call.commands["/image"], asks)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.http.access.guard import Guard
-from bot.http.body import read_fields
+from bot.http.access.guard import TOKEN, Guard
+from bot.http.body import may_be_large, read_fields
 from bot.http.videos.requests import LONGEST, MAX_INPUTS, checked
 from bot.platform import Services
 from inference.domain.verdict import Reason, Verdict
 
 NAME = "rushes-safety"
+
+MAX_BODY = 4 * 2**20
+"""Bytes: all texts that one request may have, each character written as `\\u…` twice."""
 
 CATEGORIES: Mapping[str, Reason | None] = {
     "harassment": Reason.HARASSMENT,
@@ -68,13 +72,15 @@ class Moderations:
         return [web.post("/v1/moderations", self._create)]
 
     async def _create(self, request: web.Request) -> web.Response:
-        asked = checked(ModerationRequest, await read_fields(request))
+        token, admission, results = request[TOKEN], self._guard.admission, []
+        async with admission.upload(request, token) if may_be_large(request) else nullcontext():
+            asked = checked(ModerationRequest, await read_fields(request, MAX_BODY))
         given = [asked.input] if isinstance(asked.input, str) else asked.input
-        tenant = self._guard.call(request).channel.tenant
-        results = []
-        for one in given:
-            words = one if isinstance(one, str) else one.text
-            results.append(_result(await self._services.jobs.judge(words, tenant=tenant)))
+        async with admission.check(token):
+            for one in given:
+                words = one if isinstance(one, str) else one.text
+                verdict = await self._services.jobs.judge(words, tenant=token.tenant)
+                results.append(_result(verdict))
         return web.json_response(
             {"id": f"modr-{secrets.token_hex(8)}", "model": NAME, "results": results}
         )

@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -31,6 +32,7 @@ from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind
+from inference.jobs.input_files import ImageCleaner
 from inference.media.atomic_files import part_file, write_bytes
 from inference.media.results import ImageLimits
 
@@ -88,6 +90,19 @@ class TerminalImages:
         """
         directory = Address(**job.address).directory
         await asyncio.to_thread(self._copy, image, directory, target)
+
+    async def check(self, directory: str, typed: str, *, cleaner: ImageCleaner) -> None:
+        """Check that the person's file is a picture that a job can use, before there is one.
+
+        Raises:
+            UserError: `image.*`.
+        """
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rushes-"))
+        try:
+            await asyncio.to_thread(self._copy, typed, directory, folder / "source")
+            await cleaner.clean_image(folder / "source", folder / "picture.png")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _copy(self, typed: str, directory: str, target: Path) -> None:
         source = Path(directory, os.path.expanduser(typed))  # noqa: PTH111 - pathlib raises where a home is unknown

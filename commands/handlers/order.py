@@ -52,7 +52,7 @@ async def place_order(
         review: Whether the requester is asked before a refined prompt is rendered.
 
     Raises:
-        UserError: `image.not_found`, `queue.*`, `quota.*` or `model.*`: it is not taken; an
+        UserError: `image.*`, `queue.*`, `quota.*` or `model.*`: it is not taken; an
             `AdvisedError` says what would be.
     """
     await _check_local_images(call, resolved.spec)
@@ -96,16 +96,20 @@ async def place_order(
 
 
 async def _check_local_images(call: Call, spec: Spec) -> None:
-    """Refuse a file of this machine that is not there, before there is a job.
+    """Refuse a file of this machine that is not there or is no picture, before there is a job.
 
     Raises:
-        UserError: `image.not_found`.
+        UserError: `image.*`.
     """
-    if call.channel.local_folder is None:
+    folder = call.channel.local_folder
+    if folder is None:
         return
-    for reference in (spec.image, spec.last):
+    of_effects = (picture for use in spec.effects for picture in use.pictures.values())
+    for reference in (spec.image, spec.last, *of_effects):
         if isinstance(reference, Attached):
-            await asyncio.to_thread(_check_file, call.channel.local_folder, reference.url)
+            await asyncio.to_thread(_check_file, folder, reference.url)
+            if call.check_picture is not None:
+                await call.check_picture(folder, reference.url)
 
 
 def _check_file(folder: str, typed: str) -> None:

@@ -102,6 +102,13 @@ class JobService(JobReader):
 
     # -- asking ------------------------------------------------------------------------------
 
+    def check_accepting(self) -> None:
+        """Check that orders are taken. Raises `UserError`: `queue.draining` or `queue.stopping`."""
+        if self.stopping.is_set():
+            raise UserError("queue.stopping")
+        if self.draining:
+            raise UserError("queue.draining")
+
     async def submit(self, order: Order) -> Job:
         """Accept an order; once this returns, its jobs are on disk. Return the first of them.
 
@@ -111,10 +118,7 @@ class JobService(JobReader):
                 jobs only the first `fits` would be taken.
             StoreError: The disk did not take it; nothing was accepted.
         """
-        if self.stopping.is_set():
-            raise UserError("queue.stopping")
-        if self.draining:
-            raise UserError("queue.draining")
+        self.check_accepting()
         now = self._clock.now()
         cost = self.cost(order.spec)
         admit_length(cost, self._limits)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import aiohttp
 import httpx2
 import jsonschema
 import pytest
@@ -269,6 +270,36 @@ async def until(true) -> None:
     async with asyncio.timeout(SECONDS):
         while not true():  # noqa: ASYNC110 - a state of the server
             await asyncio.sleep(0.02)
+
+
+async def test_who_waits_when_the_server_closes_is_told_how_the_video_stands(tmp_path):
+    config = http_config(tmp_path / "data", step_seconds=600)
+    async with contextlib.AsyncExitStack() as stack:
+        house = await stack.enter_async_context(serving(config))
+        http = aiohttp.ClientSession(
+            house.url,
+            headers={
+                "Authorization": f"Bearer {house.token()}",
+                "Accept": "application/json, text/event-stream",
+            },
+        )
+        async with http:
+            async with http.post("/v1/videos", json={"prompt": "a fox"}) as answer:
+                video = (await answer.json())["id"]
+            call = {"name": "wait", "arguments": {"id": video, "seconds": 600}}
+            message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+            listening = house.app.services.events._queues
+            others = len(listening)
+
+            async def asked():
+                async with http.post("/mcp", json=message) as answer:
+                    return await answer.text()
+
+            waiting = asyncio.create_task(asked())
+            await until(lambda: len(listening) > others)
+            await stack.aclose()
+            answer = await waiting
+    assert '"in_progress"' in answer or '"queued"' in answer
 
 
 # -- stdio -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from bot.http.videos import actions
 from inference.domain.errors import StoreError, UserError
 from inference.domain.events import JobEvent
 from inference.domain.job import JobState
-from tests.scenario.http_client import SECONDS, SMALL, http_config, serving
+from tests.scenario.http_client import SECONDS, SMALL, ended, http_config, serving
 
 pytestmark = pytest.mark.process
 
@@ -88,6 +88,33 @@ async def test_a_token_that_ends_receives_nothing_more(house, kind, end, caplog)
         async with watching.get(f"/v1/videos/{video}") as answer:
             assert (await answer.json())["status"] in {"queued", "in_progress"}
     assert not caplog.records
+
+
+async def test_a_download_ends_with_its_token(tmp_path, caplog):
+    async with serving(http_config(tmp_path / "data")) as house:
+        token, jobs = house.token(), house.app.services.jobs
+        async with house.session(token) as session:
+            video = await _begun(session)
+            await ended(session, video)
+            job = await jobs.get(video, tenant="terminal:api")
+            file = await asyncio.to_thread(jobs.files, job)
+            with file.open("ab") as clip:
+                clip.truncate(2**28)  # more than the buffers of a connection take
+            async with (
+                asyncio.timeout(SECONDS),
+                session.get(f"/v1/videos/{video}/content") as answer,
+            ):
+                assert await answer.content.readany()
+                with caplog.at_level(logging.ERROR):
+                    await asyncio.to_thread(_revoke, house, token)
+                    with pytest.raises(aiohttp.ClientPayloadError):
+                        await _read_slowly(answer)
+    assert not caplog.records
+
+
+async def _read_slowly(answer):
+    while await answer.content.readany():  # noqa: ASYNC110 - the pace of a slow client
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

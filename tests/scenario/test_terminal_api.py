@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from dataclasses import replace
 
 import aiohttp
@@ -87,6 +89,61 @@ async def test_the_same_key_is_the_same_job_in_one_guild_only(http):
 async def test_a_forged_button_presses_nothing(http):
     status, data = await ask(http, "/v1/buttons", {**KIM, "custom_id": "v1:cancel:7Q2FK9XDAB"})
     assert (status, data["card"]["kind"]) == (422, "error")
+
+
+async def test_head_of_the_events_answers_headers_only(http):
+    async with asyncio.timeout(180), http.head("/v1/events", params={"guild": "studio"}) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/x-ndjson")
+        assert await answer.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("flag", "data", "said"),
+    [
+        ("--image", b"nothing", "not a readable image"),
+        ("--image", b"\x89PNG\r\n\x1a\n....", "incomplete or damaged"),
+        ("--image", None, "There is no image at"),
+    ],
+)
+async def test_a_bad_picture_is_refused_before_there_is_a_job(http, tmp_path, flag, data, said):
+    if data is not None:
+        (tmp_path / "bad.png").write_bytes(data)
+    me = {**KIM, "directory": str(tmp_path)}
+    text = f"/generate a fox {flag} bad.png --res 360p --frames 49"
+    status, answer = await ask(http, "/v1/commands", {**me, "text": text})
+    assert (status, answer["job"]) == (422, None)
+    assert said in answer["error"]["text"]
+    arguments = {"prompt": "a fox", "image": "bad.png", "resolution": "360p", "frames": 49}
+    async with http.post("/v1/tools/generate", json={**me, "arguments": arguments}) as response:
+        told = json.loads((await response.text()).splitlines()[-1])["answer"]
+    assert told["isError"]
+    assert said in told["content"][0]["text"]
+    _, words = await ask(http, "/v1/words", KIM)
+    assert words["jobs"] == []
+
+
+async def test_a_tool_that_waits_is_answered_when_rushes_stops(config, tmp_path):
+    slow = {"installed": ["testcard"], "testcard": {"step_seconds": 600}}
+    config = config.model_copy(update={"models": type(config.models)(**slow)})
+    async with contextlib.AsyncExitStack() as stack:
+        app = await stack.enter_async_context(open_app(config))
+        serving = await stack.enter_async_context(contextlib.AsyncExitStack())
+        await serving.enter_async_context(serve_control(app))
+        kim = Speaker(name="kim", guild="studio", language="en", directory=tmp_path)
+        client = await stack.enter_async_context(connect(config.bot.data_dir))
+        job = (await client.command(SMALL, kim)).card.job
+        reported = asyncio.Event()
+
+        async def report(percent, line):
+            reported.set()
+
+        arguments = {"id": job, "seconds": 600}
+        waiting = asyncio.create_task(client.tool("wait", arguments, report, kim))
+        async with asyncio.timeout(180):
+            await reported.wait()
+            await serving.aclose()
+            answer = await waiting
+    assert answer["structuredContent"]["video"]["status"] in {"queued", "in_progress"}
 
 
 @pytest.mark.tour

@@ -42,6 +42,8 @@ SCHEME = "bearer"
 OPEN = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
 """Routes that need no token."""
 
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+
 TOKEN = web.RequestKey("token", Token)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -81,7 +83,7 @@ class Guard:
             route = request.match_info.route.resource
             name = "none" if route is None else route.canonical
             self._metrics.request(name, request.method, status, time.perf_counter() - began)
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault(*NO_SNIFFING)
         return response
 
     async def _answered(  # noqa: PLR0911 - one for each kind of error
@@ -94,7 +96,7 @@ class Guard:
             async with self._admitted(await self._token(request)) as token:
                 if token is not None:
                     request[TOKEN] = token
-                return await handler(request)
+                return await _sent(request, await handler(request))
         except web.HTTPMethodNotAllowed as error:
             method = request.method if request.method in error.allowed_methods else "this method"
             shown = request.method if len(request.method) < 10 else method  # noqa: PLR2004
@@ -230,6 +232,15 @@ class Guard:
         if not bug_id:
             self._note("protocol")
         return protocol_refusal(status, bug_id, self.locale(request))
+
+
+async def _sent(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Send an answer here and not in aiohttp, so that also a long one ends with its token."""
+    if not response.prepared:
+        response.headers.setdefault(*NO_SNIFFING)
+        await response.prepare(request)
+        await response.write_eof()
+    return response
 
 
 def _instead(request: web.Request, answer: web.Response) -> web.Response:

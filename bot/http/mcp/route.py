@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, MutableMapping
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bot.http.access.guard import Guard, hostname
-from bot.http.body import read_body
+from bot.http.access.guard import TOKEN, Guard, hostname
+from bot.http.body import SMALL, may_be_large, read_body
 from bot.http.mcp.tools import Tools, Visit
+from bot.http.videos.creation import Creation
 from bot.http.videos.requests import ImageReference, image_bytes
-from bot.http.videos.uploads import Uploads
 from bot.platform import Services
 from inference.domain.errors import UserError
 from inference.domain.job import Job
@@ -30,6 +32,9 @@ PATH = "/mcp"
 MAX_BODY = 4 * 2**20
 """Bytes: a message with a picture of 3 MB."""
 
+CLOSE_SECONDS = 1.0
+"""How long answers may take when the server closes."""
+
 REQUEST = "rushes"
 """Key of aiohttp's request in the scope."""
 
@@ -39,11 +44,14 @@ Message = MutableMapping[str, Any]
 class McpRoute:
     """The route. The SDK is loaded by the first request."""
 
-    def __init__(self, services: Services, guard: Guard, tools: Tools, uploads: Uploads) -> None:
+    def __init__(self, services: Services, guard: Guard, tools: Tools, creation: Creation) -> None:
         self._services = services
         self._guard = guard
         self._tools = tools
-        self._uploads = uploads
+        self._creation = creation
+        self._answering = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -58,6 +66,10 @@ class McpRoute:
         try:
             yield
         finally:
+            self._tools.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._idle.wait()
             self._stop.set()
             if self._task is not None:
                 await self._task
@@ -89,24 +101,60 @@ class McpRoute:
                 return f"{self._guard.base_url(asked)}/v1/videos/{job.id}/content"
 
             visit = Visit(
-                call=self._guard.call(asked), keep_image=self._keep, link=link, report=report
+                call=self._guard.call(asked),
+                turn=partial(self._turn, asked),
+                link=link,
+                report=report,
             )
             return await self._tools.run(name, arguments, visit)
 
         return make_manager(make_server(listed, run, locale=self._services.language))
 
-    async def _keep(self, image: str, argument: str) -> str:
-        data = image_bytes(ImageReference(image_url=image), argument)
-        return await self._uploads.keep(data, argument)
+    @contextlib.asynccontextmanager
+    async def _turn(
+        self, request: web.Request, pictures: Mapping[str, str]
+    ) -> AsyncIterator[Mapping[str, str]]:
+        """Keep pictures and wait for the turn of a tool that makes a job; see `Creation.turn`."""
+        files = {
+            name: image_bytes(ImageReference(image_url=picture), name)
+            for name, picture in pictures.items()
+        }
+        fields = {name: name for name in files}
+        async with self._creation.turn(request, files, fields=fields) as images:
+            yield images
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)
-        body = await read_body(request, MAX_BODY)
+        async with contextlib.AsyncExitStack() as stack:
+            if may_be_large(request):
+                upload = self._guard.admission.upload(request, request[TOKEN])
+                await stack.enter_async_context(upload)
+            body = await read_body(request, MAX_BODY)
+            if len(body) <= SMALL:
+                await stack.aclose()
+            elif not _brings_picture(body):
+                raise UserError("http.too_large", limit_mb=SMALL // 2**20)
+            manager = await self._ready()
+            with self._counted():
+                return await _answered(manager, request, [body])
+
+    async def _ready(self) -> StreamableHTTPSessionManager:
         if self._manager is None:
             self._manager = asyncio.get_running_loop().create_future()
             self._task = asyncio.create_task(self._run(self._manager), name="http-mcp")
-        manager = await asyncio.shield(self._manager)
-        return await _answered(manager, request, body)
+        return await asyncio.shield(self._manager)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the block as a request that is being answered."""
+        self._answering += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            if not self._answering:
+                self._idle.set()
 
     def _check_origin(self, request: web.Request) -> None:
         """Keep out pages that got a browser to talk to this server (DNS rebinding).
@@ -122,17 +170,30 @@ class McpRoute:
                 raise UserError("http.origin", origin=origin[:100])
 
 
+def _brings_picture(body: bytes) -> bool:
+    """Return whether a message calls the one tool that needs a large one."""
+    try:
+        return bool(json.loads(body)["params"]["name"] == "generate")
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
 async def _answered(
-    manager: StreamableHTTPSessionManager, request: web.Request, body: bytes
+    manager: StreamableHTTPSessionManager, request: web.Request, pending: list[bytes]
 ) -> web.StreamResponse:
-    """Run the ASGI application for one request; it ends with the client."""
+    """Run the ASGI application for one request; it ends with the client.
+
+    Args:
+        manager: Makes the answer.
+        request: What is answered.
+        pending: Its body; taken out, so that an answer that takes long does not hold it.
+    """
     response = web.StreamResponse()
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
     left = asyncio.Event()
 
     async def receive() -> Message:
         if pending:
-            return pending.pop()
+            return {"type": "http.request", "body": pending.pop(), "more_body": False}
         await left.wait()
         return {"type": "http.disconnect"}
 

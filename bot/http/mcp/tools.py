@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from bot.http.mistakes import NO_SWITCH
 from bot.http.openapi import options_schema, picture_schemas
 from bot.http.refusals import error_json, retry_seconds
 from bot.http.videos import actions
-from bot.http.videos.content import TYPES, Content, Variant
+from bot.http.videos.content import STILL, TYPES, Content, Variant
 from bot.http.videos.events import changes
 from bot.http.videos.requests import (
     CreateRequest,
@@ -57,8 +58,9 @@ class Visit:
     """One call of a tool, with what depends on its transport."""
 
     call: Call
-    keep_image: Callable[[str, str], Awaitable[str]]
-    """Returns what a spec names an image by, from the value and the name of an argument."""
+    turn: Callable[[Mapping[str, str]], AbstractAsyncContextManager[Mapping[str, str]]]
+    """Block in which a job may be made. It has the pictures among the arguments, and yields what a
+    spec names them by."""
     link: Callable[[Job, Path], Awaitable[str]]
     """Returns the address of a finished file."""
     report: Callable[[float, str], Awaitable[None]]
@@ -104,6 +106,8 @@ class Tools:
         self._services = services
         self._files_seconds = files_seconds
         self._content = Content(services)
+        self._waits: set[asyncio.Timeout] = set()
+        self._closed = False
         # What runs it, and the key of what it is for.
         self._tools: Mapping[str, tuple[Tool, str]] = {
             "generate": (self._generate, "mcp.generate"),
@@ -114,6 +118,13 @@ class Tools:
             "queue": (self._queue, "mcp.queue"),
             "cancel": (self._cancel, "mcp.cancel"),
         }
+
+    def close(self) -> None:
+        """Answer the calls of `wait` that are under way, because the server closes."""
+        self._closed = True
+        for limit in self._waits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
 
     def listed(self, locale: str) -> list[dict[str, Any]]:
         """Return the tools with their schemas, for the models that are installed."""
@@ -166,17 +177,20 @@ class Tools:
         }
         installation = self._services.installation
         names = {IMAGE.name, *effect_picture_names(installation.options)}
-        pictures = {name: own.pop(name) for name in names & own.keys()}
+        pictures = {
+            name: given
+            for name in names & own.keys()
+            if (given := own.pop(name)) is not None  # as if it were absent
+        }
         asked = checked(CreateRequest, {**fields, "rushes": own})
         values = options(asked, installation, within="")
         for name, picture in pictures.items():
-            if picture is None:
-                continue
             if not isinstance(picture, str) or not picture:
                 raise UserError("http.not_text", field=name)
-            values[name] = await visit.keep_image(picture, name)
-        call = replace(visit.call, options=values)
-        return self._accepted(await perform(call.commands["/generate"], call), visit)
+        async with visit.turn(pictures) as named:
+            call = replace(visit.call, options={**values, **named})
+            made = await perform(call.commands["/generate"], call)
+        return self._accepted(made, visit)
 
     async def _status(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         asked = checked(JobArguments, arguments)
@@ -193,7 +207,7 @@ class Tools:
             show=lambda job: self._json(job, visit),
         )
         with contextlib.suppress(TimeoutError):
-            async with contextlib.aclosing(found), asyncio.timeout(asked.seconds):
+            async with contextlib.aclosing(found), self._limited(asked.seconds):
                 async for change in found:
                     if change is not None:
                         job, data = change
@@ -202,11 +216,21 @@ class Tools:
                         await visit.report(reported, _line(job, visit.call))
         return self._standing(await actions.find(visit.call, job.id), visit)
 
+    @contextlib.asynccontextmanager
+    async def _limited(self, seconds: float) -> AsyncIterator[None]:
+        """Raise `TimeoutError` in the block after some seconds, or once the server closes."""
+        async with asyncio.timeout(0 if self._closed else seconds) as limit:
+            self._waits.add(limit)
+            try:
+                yield
+            finally:
+                self._waits.discard(limit)
+
     async def _result(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         asked = checked(JobArguments, arguments)
         job = await actions.find_finished(visit.call, asked.id)
         file = await self._content.file(visit.call, job, Variant.VIDEO)
-        size = await asyncio.to_thread(lambda: file.stat().st_size)
+        size = await self._content.size(visit.call, job)
         answer = self._standing(job, visit)
         answer["content"].append(
             {
@@ -217,14 +241,13 @@ class Tools:
                 "size": size,
             }
         )
-        with contextlib.suppress(EngineError, UserError, OSError):  # the clip is there without it
-            still = await self._content.file(visit.call, job, Variant.THUMBNAIL)
-            data = await asyncio.to_thread(still.read_bytes)
+        with contextlib.suppress(EngineError, UserError):  # the clip is there without it
+            still = await self._content.read(visit.call, job, Variant.THUMBNAIL)
             answer["content"].append(
                 {
                     "type": "image",
-                    "data": base64.b64encode(data).decode(),
-                    "mimeType": TYPES[still.suffix],
+                    "data": base64.b64encode(still).decode(),
+                    "mimeType": TYPES[STILL],
                 }
             )
         return answer
@@ -232,7 +255,8 @@ class Tools:
     async def _extend(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         asked = checked(ExtendArguments, arguments)
         job = await actions.find_finished(visit.call, asked.id)
-        made = await actions.extend(visit.call, job, prompt=asked.prompt, seconds=asked.seconds)
+        async with visit.turn({}):
+            made = await actions.extend(visit.call, job, prompt=asked.prompt, seconds=asked.seconds)
         return self._accepted(made, visit)
 
     async def _queue(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:

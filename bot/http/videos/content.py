@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -25,12 +27,17 @@ FOLDER = "stills"
 
 SHEET = "sheet.jpg"
 
+STILL = ".jpg"
+"""Suffix of stills."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FEW_RANGES = 8
 """So many at once are no attack."""
 
-TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+Found = TypeVar("Found")
+
+TYPES = {".mp4": "video/mp4", ".png": "image/png", STILL: "image/jpeg"}
 
 
 class Variant(StrEnum):
@@ -61,13 +68,22 @@ class Content:
         check_shown(call, job)
         return file if variant is Variant.VIDEO else await self._still(job, file, variant)
 
+    async def read(self, call: Call, job: Job, variant: Variant) -> bytes:
+        """Return the bytes of a file of a finished job. Raises as `file`."""
+        return await _present(job, (await self.file(call, job, variant)).read_bytes)
+
+    async def size(self, call: Call, job: Job) -> int:
+        """Return how many bytes the file of a finished job has. Raises as `file`."""
+        file = await self.file(call, job, Variant.VIDEO)
+        return await _present(job, lambda: file.stat().st_size)
+
     async def response(
         self, request: web.Request, call: Call, job: Job, variant: Variant
     ) -> web.StreamResponse:
         """Return a file of a finished job; Range and ETag are honoured. Raises as `file`."""
         file = await self.file(call, job, variant)
         if (wanted := request.headers.get("If-Range", "")).startswith(('"', "W/")):
-            found = await asyncio.to_thread(file.stat)
+            found = await _present(job, file.stat)
             if wanted != f'"{found.st_mtime_ns:x}-{found.st_size:x}"':
                 # aiohttp knows dates only: it sends all of what was changed since.
                 request._cache["if_range"] = EPOCH  # noqa: SLF001 - nothing public says so
@@ -99,12 +115,24 @@ class Content:
                     if await asyncio.to_thread(clip.is_file):
                         raise
                     raise UserError("job.files_expired", job=job.id) from None
-            stills = await asyncio.to_thread(lambda: sorted(folder.glob("[0-9]*.jpg")))
+            stills = await asyncio.to_thread(lambda: sorted(folder.glob(f"[0-9]*{STILL}")))
         if variant is Variant.SPRITESHEET:
             return folder / SHEET
         if not stills:
             raise UserError("job.files_expired", job=job.id)
         return stills[len(stills) // 2]
+
+
+async def _present(job: Job, read: Callable[[], Found]) -> Found:
+    """Return what is read of a file that may be deleted meanwhile.
+
+    Raises:
+        UserError: `job.files_expired`.
+    """
+    try:
+        return await asyncio.to_thread(read)
+    except FileNotFoundError:
+        raise UserError("job.files_expired", job=job.id) from None
 
 
 class _File(web.FileResponse):
@@ -114,6 +142,10 @@ class _File(web.FileResponse):
         super().__init__(file, headers=headers)
         self._job = job
         self._locale = locale
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the file, unless it was sent: aiohttp asks for each answer once more."""
+        return None if self.prepared else await super().prepare(request)
 
     async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Send the headers, and the error if there is one."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -15,87 +16,141 @@ from aiohttp import web
 
 from bot.http.access.guard import TOKEN, Guard
 from bot.http.access.tokens import Token
-from bot.http.body import LARGE
+from bot.http.body import LARGE, may_be_large, read_fields
 from bot.http.videos import idempotency
+from bot.http.videos.uploads import Uploads
 from bot.platform import Services
 from commands.context import Call
 from commands.results import Accepted, Result
 from inference.domain.job import Job
 
-Turn = contextlib.AbstractAsyncContextManager[None]
-"""Block in which a job may be made; decoding pictures, which takes time, comes before it."""
-
-Make = Callable[[dict[str, Any], Call, Turn], Awaitable[Result]]
-"""Makes a job of the fields of a body."""
-
-
-class _Repeated(Exception):
-    """The job of an idempotency key is there already."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self.job = job
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Creation:
     """Makes the jobs of requests."""
 
-    def __init__(self, services: Services, guard: Guard) -> None:
+    def __init__(self, services: Services, guard: Guard, uploads: Uploads) -> None:
         self._services = services
         self._guard = guard
+        self._uploads = uploads
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """Idempotency keys of requests under way; the second one waits for the first."""
 
-    async def job(self, request: web.Request, fields: dict[str, Any], make: Make) -> Job:
-        """Return the first job that a request makes, or that its key made before.
+    @contextlib.asynccontextmanager
+    async def begun(self, request: web.Request) -> AsyncIterator[Creating]:
+        """Read the body of a request that makes a job.
+
+        A large one is only read if its job may be taken, and together with few others. A request
+        whose key is known, or that of another one under way, is never refused for want of room:
+        it gets that job.
 
         Raises:
-            UserError: `http.key`, `http.key_reused`, `http.busy`, or what `make` raises.
+            UserError: `http.key`, `http.busy`, `queue.*`, `quota.*`, or as `read_fields`.
         """
-        key, body = idempotency.key_of(request), ""
-        if key is not None:
-            large = (request.content_length or LARGE) >= LARGE
-            hashed = idempotency.fingerprint
-            path = request.path
-            body = await asyncio.to_thread(hashed, path, fields) if large else hashed(path, fields)
-        call = self._guard.call(request, key=key, body=body)
-        try:
-            await self._check_new(request[TOKEN], key, body)  # before its pictures are decoded
-            made = await make(fields, call, self._turn(request[TOKEN], key, body))
-        except _Repeated as known:
-            return known.job
+        token, admission = request[TOKEN], self._guard.admission
+        key = idempotency.key_of(request)
+        async with contextlib.AsyncExitStack() as stack:
+            known = None
+            if key is not None:
+                await stack.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
+                known = await self._known(token, key)
+            if may_be_large(request):
+                if known is None:
+                    admission.check_room(token)
+                upload = admission.upload(request, token, patient=known is not None)
+                await stack.enter_async_context(upload)
+            fields = await read_fields(request)
+            yield Creating(self, self._guard, request, fields, key=key, known=known)
+
+    async def _known(self, token: Token, key: str) -> Job | None:
+        """Return the job of a key. One that was deleted frees it."""
+        job = await self._services.jobs.by_key(key, tenant=token.tenant)
+        if job is not None and job.removed_at is not None:
+            await self._services.jobs.release_key(job.id)
+            return None
+        return job
+
+    @contextlib.asynccontextmanager
+    async def turn(
+        self,
+        request: web.Request,
+        files: Mapping[str, bytes] = NO_FILES,
+        *,
+        fields: Mapping[str, str] = NO_FIELDS,
+    ) -> AsyncIterator[dict[str, str]]:
+        """Keep pictures and wait for the turn of a request; a job may be made in the block.
+
+        Args:
+            request: That makes one.
+            files: Pictures by option; what a spec names them by is yielded.
+            fields: See `Uploads.held`.
+
+        Raises:
+            UserError: `http.busy`, `image.*`, or that the queue is full.
+        """
+        token, admission = request[TOKEN], self._guard.admission
+        async with contextlib.AsyncExitStack() as stack:
+            if files:
+                admission.check_room(token)
+                await stack.enter_async_context(admission.upload(request, token))
+            held = self._uploads.held(files, admission.turn(token), fields=fields)
+            images = await stack.enter_async_context(held)
+            stack.enter_context(admission.place(token))
+            yield images
+
+
+class Creating:
+    """One request for a job, with its body."""
+
+    def __init__(
+        self,
+        creation: Creation,
+        guard: Guard,
+        request: web.Request,
+        fields: dict[str, Any],
+        *,
+        key: str | None,
+        known: Job | None,
+    ) -> None:
+        self.fields = fields
+        self._creation = creation
+        self._guard = guard
+        self._request = request
+        self._key = key
+        self._known = known
+
+    async def job(self, make: Make) -> Job:
+        """Return the first job that the request makes, or that its key made before.
+
+        Raises:
+            UserError: `http.key_reused`, or what `make` raises.
+        """
+        body = await self._fingerprint()
+        if self._known is not None:
+            idempotency.check_repeated(self._known, body)
+            return self._known
+        call = self._guard.call(self._request, key=self._key, body=body)
+        made = await make(self.fields, call, self)
         assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
         return made.job
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, token: Token, key: str | None, body: str) -> AsyncIterator[None]:
-        """Wait for the turn of a request that makes a job; of one key there is one at a time.
+    async def _fingerprint(self) -> str:
+        """Return the fingerprint of the request, if it has a key."""
+        if self._key is None:
+            return ""
+        path, hashed = self._request.path, idempotency.fingerprint
+        if (self._request.content_length or LARGE) < LARGE:
+            return hashed(path, self.fields)
+        return await asyncio.to_thread(hashed, path, self.fields)
 
-        Raises:
-            UserError: `http.busy`, `http.key_reused`, or that the queue is full.
-            _Repeated: The job is there already.
-        """
-        admission = self._guard.admission
-        async with contextlib.AsyncExitStack() as stack:
-            if key is not None:
-                await stack.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
-            await stack.enter_async_context(admission.turn(token.id))
-            await self._check_new(token, key, body)
-            stack.enter_context(admission.place(token.id))
-            yield
+    def turn(
+        self, files: Mapping[str, bytes] = NO_FILES, *, fields: Mapping[str, str] = NO_FIELDS
+    ) -> contextlib.AbstractAsyncContextManager[dict[str, str]]:
+        """Return the block in which the job may be made; see `Creation.turn`."""
+        return self._creation.turn(self._request, files, fields=fields)
 
-    async def _check_new(self, token: Token, key: str | None, body: str) -> None:
-        """Check that there is no job of a key yet.
 
-        Raises:
-            _Repeated: There is.
-            UserError: `http.key_reused`: there is, and it was another request.
-        """
-        if key is None:
-            return
-        job = await self._services.jobs.by_key(key, tenant=token.tenant)
-        if job is not None and job.removed_at is not None:  # who deletes it may make it again
-            await self._services.jobs.release_key(job.id)
-        elif job is not None:
-            idempotency.check_repeated(job, body)
-            raise _Repeated(job)
+Make = Callable[[dict[str, Any], Call, Creating], Awaitable[Result]]
+"""Makes a job of the fields of a body."""

@@ -8,10 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from bot.http.access.guard import Guard
-from bot.http.body import read_fields
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
-from bot.http.videos.creation import Creation, Make, Turn
+from bot.http.videos.creation import Creating, Creation, Make
 from bot.http.videos.events import deletion, send_events
 from bot.http.videos.requests import (
     CreateRequest,
@@ -24,7 +23,6 @@ from bot.http.videos.requests import (
     options,
     own_options,
 )
-from bot.http.videos.uploads import Uploads
 from bot.http.videos.video_json import video_json
 from bot.platform import Services
 from commands import forms
@@ -53,7 +51,6 @@ class Videos:
         self,
         services: Services,
         guard: Guard,
-        uploads: Uploads,
         creation: Creation,
         *,
         files_seconds: float,
@@ -61,7 +58,6 @@ class Videos:
         self._services = services
         self._creation = creation
         self._guard = guard
-        self._uploads = uploads
         self._files_seconds = files_seconds
         self._content = Content(services)
 
@@ -84,7 +80,7 @@ class Videos:
     # -- making ------------------------------------------------------------------------------
 
     async def _create(self, request: web.Request) -> web.Response:
-        async def create(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
+        async def create(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(CreateRequest, fields)
             installation = self._services.installation
             files = effect_pictures(asked.rushes, installation.options)
@@ -92,28 +88,28 @@ class Videos:
             if asked.input_reference is not None:
                 files[IMAGE.name] = image_bytes(asked.input_reference)
             named = {IMAGE.name: "input_reference"}
-            async with self._uploads.held(files, fields=named) as images, turn:
+            async with creating.turn(files, fields=named) as images:
                 asks = replace(call, options={**values, **images})
                 return await perform(call.commands["/generate"], asks)
 
         return await self._made(request, create)
 
     async def _remix(self, request: web.Request) -> web.Response:
-        async def remix(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
+        async def remix(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(RemixRequest, fields)
-            return await self._changed(call, turn, self._id(request), asked)
+            return await self._changed(call, creating, self._id(request), asked)
 
         return await self._made(request, remix)
 
     async def _edit(self, request: web.Request) -> web.Response:
-        async def edit(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
+        async def edit(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(EditRequest, fields)
-            return await self._changed(call, turn, asked.video.id, asked)
+            return await self._changed(call, creating, asked.video.id, asked)
 
         return await self._made(request, edit)
 
     async def _changed(
-        self, call: Call, turn: Turn, video: str, asked: RemixRequest | EditRequest
+        self, call: Call, creating: Creating, video: str, asked: RemixRequest | EditRequest
     ) -> Result:
         """Make a finished video again with other words and options."""
         job = await actions.find_finished(call, video)
@@ -127,22 +123,23 @@ class Videos:
         kept |= own_options(asked.rushes, known, works=works)
         del kept[PROMPT.name]
         values = {PROMPT.name: escape(asked.prompt), forms.FLAGS: render_options(kept, known)}
-        async with self._uploads.held(files) as pictures, turn:
+        async with creating.turn(files) as pictures:
             return await repeat.edit(call, job, values, pictures=pictures)
 
     async def _extend(self, request: web.Request) -> web.Response:
-        async def extend(fields: dict[str, Any], call: Call, turn: Turn) -> Result:
+        async def extend(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(ExtendRequest, fields)
             if asked.rushes:
                 raise UserError("extend.fixed")
             job = await actions.find_finished(call, asked.video.id)
-            async with turn:
+            async with creating.turn():
                 return await actions.extend(call, job, prompt=asked.prompt, seconds=asked.seconds)
 
         return await self._made(request, extend)
 
     async def _made(self, request: web.Request, make: Make) -> web.Response:
-        job = await self._creation.job(request, await read_fields(request), make)
+        async with self._creation.begun(request) as creating:
+            job = await creating.job(make)
         return self._video(request, job)
 
     # -- looking -----------------------------------------------------------------------------

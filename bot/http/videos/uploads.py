@@ -70,33 +70,46 @@ class Uploads:
             await asyncio.to_thread(self._write, raw, data)
             async with self._turns:
                 await self.cleaner.clean_image(raw, self._directory / name)
-        except UserError as error:
-            raise UserError(error.code, **error.params, field=field) from error
+        except BaseException as error:  # also where the client has left
+            await self.drop(name)
+            if isinstance(error, UserError):
+                raise UserError(error.code, **error.params, field=field) from error
+            raise
         finally:
             await asyncio.to_thread(raw.unlink, missing_ok=True)
         return PREFIX + name
 
     @contextlib.asynccontextmanager
     async def held(
-        self, files: Mapping[str, bytes], *, fields: Mapping[str, str] = MappingProxyType({})
+        self,
+        files: Mapping[str, bytes],
+        turn: contextlib.AbstractAsyncContextManager[None],
+        *,
+        fields: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[dict[str, str]]:
         """Keep files for a job that is accepted within, and drop them where it is not.
 
         Args:
             files: By option; what a spec names them by is yielded.
+            turn: Entered once they are kept.
             fields: Of the request, by option, where that is not its member under `rushes`.
 
         Raises:
             UserError: `image.*`: one of them is no picture that can be used.
         """
         kept: dict[str, str] = {}
+        entered = False
         try:
             for name, data in files.items():
                 kept[name] = await self.keep(data, fields.get(name, f"rushes.{name}"))
-            yield kept
-        except Exception:  # a client that leaves may have its job accepted all the same
-            for image in kept.values():
-                await self.drop(image)
+            async with turn:
+                entered = True
+                yield kept
+        except BaseException as error:
+            # A client that leaves within may have its job accepted all the same.
+            if not entered or isinstance(error, Exception):
+                for image in kept.values():
+                    await self.drop(image)
             raise
 
     def _write(self, file: Path, data: bytes) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from bot.http.access import admission
 from bot.http.access.admission import Admission
+from commands.results import Advice, AdvisedError
 from inference.domain.errors import UserError
 from inference.domain.events import EventBus, JobEvent
 from inference.domain.job import JobState
@@ -29,24 +34,66 @@ def clock():
 
 @pytest.fixture
 def gate(clock, events):
-    return Admission(clock, SimpleNamespace(events=events, jobs=SimpleNamespace(draining=False)))
+    return make_gate(clock, events)
 
 
-async def test_a_token_leaves_turns_for_others(gate, monkeypatch):
-    monkeypatch.setattr(admission, "TURN_SECONDS", 0.01)
+def make_gate(clock, events):
+    return Admission(clock, SimpleNamespace(events=events, jobs=Jobs()))
+
+
+class Jobs:
+    """A queue that takes orders."""
+
+    draining = False
+
+    def check_accepting(self):
+        pass
+
+
+def token(name, tenant=None):
+    return SimpleNamespace(id=name, tenant=tenant or f"of {name}")
+
+
+def a_request():
+    return make_mocked_request("POST", "/v1/videos")
+
+
+def works(gate):
+    """Return the limits, each with what enters it."""
+    return {
+        "TURNS": gate.turn,
+        "UPLOADS": lambda who: gate.upload(a_request(), who),
+        "CHECKS": gate.check,
+    }
+
+
+@pytest.mark.parametrize("work", ["TURNS", "UPLOADS", "CHECKS"])
+@pytest.mark.parametrize("whose", ["token", "tenant"])
+async def test_a_token_and_a_tenant_leave_work_for_others(clock, events, monkeypatch, work, whose):
+    limit = replace(getattr(admission, work), seconds=0.01)
+    monkeypatch.setattr(admission, work, limit)
+    gate = make_gate(clock, events)
+    enter = works(gate)[work]
+    names = itertools.count()
+
+    def greedy():
+        if whose == "token":
+            return token("greedy")
+        return token(f"greedy {next(names)}", "greedy")
+
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(admission.PER_TOKEN):
-            await stack.enter_async_context(gate.turn("greedy"))
+        for _ in range(getattr(limit, whose)):
+            await stack.enter_async_context(enter(greedy()))
         seconds = set()
         for _ in range(3):
             with pytest.raises(UserError) as refused:
-                await stack.enter_async_context(gate.turn("greedy"))
+                await stack.enter_async_context(enter(greedy()))
             assert refused.value.code == "http.busy"
             seconds.add(refused.value.params["seconds"])
         assert len(seconds) == 3  # they do not come back together
-        async with gate.turn("modest"):
+        async with enter(token("modest")):
             pass
-    async with gate.turn("greedy"):
+    async with enter(greedy()):
         pass
 
 
@@ -54,12 +101,12 @@ async def test_the_next_one_has_the_turn_of_one_that_ends(gate):
     entered = asyncio.Event()
 
     async def wait():
-        async with gate.turn("mine"):
+        async with gate.turn(token("mine")):
             entered.set()
 
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(admission.PER_TOKEN):
-            await stack.enter_async_context(gate.turn("mine"))
+        for _ in range(admission.TURNS.token):
+            await stack.enter_async_context(gate.turn(token("mine")))
         waiting = asyncio.create_task(wait())
         await asyncio.sleep(0)
         assert not entered.is_set()
@@ -67,13 +114,43 @@ async def test_the_next_one_has_the_turn_of_one_that_ends(gate):
     assert entered.is_set()
 
 
+async def test_a_request_is_one_upload_from_its_body_to_its_pictures(gate):
+    request, mine = a_request(), token("mine")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(admission.UPLOADS.token - 1):
+            await stack.enter_async_context(gate.upload(a_request(), mine))
+        async with gate.upload(request, mine), gate.upload(request, mine):
+            pass
+        async with gate.upload(request, mine):
+            pass
+
+
+async def test_a_patient_upload_waits_for_as_long_as_it_takes(clock, events, monkeypatch):
+    monkeypatch.setattr(admission, "UPLOADS", replace(admission.UPLOADS, seconds=0.0))
+    gate, mine = make_gate(clock, events), token("mine")
+    entered = asyncio.Event()
+
+    async def wait():
+        async with gate.upload(a_request(), mine, patient=True):
+            entered.set()
+
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(admission.UPLOADS.token):
+            await stack.enter_async_context(gate.upload(a_request(), mine, patient=True))
+        waiting = asyncio.create_task(wait())
+        with pytest.raises(UserError, match=r"http\.busy"):
+            await stack.enter_async_context(gate.upload(a_request(), mine))
+        assert not entered.is_set()
+    await waiting
+
+
 def test_a_full_queue_is_full_until_a_job_leaves_it_or_a_second_is_over(gate, clock, events):
     def refuse(who="mine"):
-        with gate.place(who):
+        with gate.place(token(who)):
             raise UserError("queue.full_user", limit=3, count=3)
 
     def ask(who="mine"):
-        with gate.place(who):
+        with gate.place(token(who)):
             pass
 
     for leave in (
@@ -95,10 +172,50 @@ def test_a_full_queue_is_full_until_a_job_leaves_it_or_a_second_is_over(gate, cl
 
 
 def test_another_refusal_is_not_remembered(gate):
-    with pytest.raises(UserError), gate.place("mine"):
+    with pytest.raises(UserError), gate.place(token("mine")):
         raise UserError("queue.cooldown", seconds=3)
-    with gate.place("mine"):
+    with gate.place(token("mine")):
         pass
+
+
+def refuse_for_quota(gate, changes):
+    error = AdvisedError(
+        UserError("quota.requester", limit=60, seconds=3600.0), Advice("quota.fits", {}, changes)
+    )
+    with pytest.raises(UserError), gate.place(token("mine")):
+        raise error
+
+
+def test_a_spent_quota_refuses_uploads_before_they_are_read(gate, clock):
+    refuse_for_quota(gate, changes={"frames": 1})
+    gate.check_room(token("mine"))  # something smaller fits
+    refuse_for_quota(gate, changes=None)
+    with pytest.raises(UserError, match="quota") as refused:
+        gate.check_room(token("mine"))
+    assert refused.value.params["limit"] == 60
+    gate.check_room(token("somebody else"))
+    with gate.place(token("mine")):  # what brings no picture is judged anew
+        pass
+    clock.advance(admission.FULL_SECONDS)
+    gate.check_room(token("mine"))
+
+
+def test_what_is_remembered_of_a_refusal_holds_nothing_of_its_request(gate):
+    class Body:
+        pass
+
+    def refuse():
+        body = Body()
+        with gate.place(token("mine")):
+            raise UserError("queue.full_user", limit=3, count=3)
+        return body
+
+    with pytest.raises(UserError):
+        refuse()
+    with pytest.raises(UserError):
+        gate.check_room(token("mine"))
+    gc.collect()
+    assert not [one for one in gc.get_objects() if isinstance(one, Body)]
 
 
 def a_move(state, progress=None):

@@ -1,10 +1,11 @@
-"""Stills of a video whose files are deleted meanwhile."""
+"""Files of a video that are deleted meanwhile."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from bot.http.videos.content import Content, Variant
 from inference.domain.errors import EngineError, UserError
@@ -28,3 +29,23 @@ async def test_a_clip_that_goes_while_its_still_is_made_has_expired(tmp_path, de
     with pytest.raises(kind) as caught:
         await content._still(SimpleNamespace(id="ABC"), clip, Variant.THUMBNAIL)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("read", ["read", "size", "response"])
+async def test_a_file_that_goes_before_it_is_read_has_expired(tmp_path, monkeypatch, read):
+    content = Content(SimpleNamespace())
+
+    async def file(*_):
+        return tmp_path / "clip.mp4"
+
+    monkeypatch.setattr(content, "file", file)
+    job, call = SimpleNamespace(id="ABC"), SimpleNamespace(locale="en")
+    asks = {
+        "read": lambda: content.read(call, job, Variant.VIDEO),
+        "size": lambda: content.size(call, job),
+        "response": lambda: content.response(
+            make_mocked_request("GET", "/", headers={"If-Range": '"a"'}), call, job, Variant.VIDEO
+        ),
+    }
+    with pytest.raises(UserError, match=r"job\.files_expired"):
+        await asks[read]()

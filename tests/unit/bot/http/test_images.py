@@ -15,7 +15,7 @@ JOBS = (SimpleNamespace(id="one"), SimpleNamespace(id="two"))
 
 @pytest.fixture
 def images():
-    return Images(SimpleNamespace(), None, None, None)
+    return Images(SimpleNamespace(), None, None)
 
 
 async def forever(*_):

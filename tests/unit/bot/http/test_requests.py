@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 from hypothesis import given
@@ -146,10 +148,43 @@ class Copies:
 async def test_of_two_pictures_of_which_one_is_none_nothing_stays(tmp_path):
     uploads = Uploads(tmp_path / "uploads", Copies())
     with pytest.raises(UserError, match=r"image\.truncated") as refused:
-        async with uploads.held({"image": b"one", "style": b""}):
+        async with uploads.held({"image": b"one", "style": b""}, nullcontext()):
             pytest.fail("it was held")
     assert refused.value.params["field"] == "rushes.style"
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("within", ["picture", "turn", "block"])
+async def test_who_leaves_before_a_job_can_be_accepted_leaves_no_picture(tmp_path, within):
+    reached = asyncio.Event()
+
+    async def reach():
+        reached.set()
+        await asyncio.Event().wait()
+
+    class Slow(Copies):
+        async def clean_image(self, source, target):
+            await super().clean_image(source, target)
+            if within == "picture" and source.read_bytes() == b"two":
+                await reach()
+
+    @asynccontextmanager
+    async def turn():
+        if within == "turn":
+            await reach()
+        yield
+
+    async def ask():
+        async with uploads.held({"image": b"one", "style": b"two"}, turn()):
+            await reach()
+
+    uploads = Uploads(tmp_path / "uploads", Slow())
+    asking = asyncio.create_task(ask())
+    await reached.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    # Within the block a job may have been accepted: these go later.
+    assert len(list((tmp_path / "uploads").iterdir())) == (2 if within == "block" else 0)
 
 
 async def test_uploads_go_once_no_waiting_job_needs_them(tmp_path, bench, monkeypatch):

@@ -1,0 +1,144 @@
+"""Pictures of one token that hold what others need for theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import socket
+
+import pytest
+
+from bot.http.access import admission
+from bot.http.access.guard import PER_TOKEN
+from tests.attacks.http.target import FORM, PROMPT, asked, field, form, head, picture
+from tests.scenario.http_client import SECONDS
+
+pytestmark = pytest.mark.process
+
+LARGE = form(PROMPT, field("input_reference", picture(64) + b"0" * 6 * 2**20, '; filename="a"'))
+"""A picture with more after it: too much for the buffers of a connection that nobody reads."""
+
+HELD_BACK = 100
+"""Bytes of a body that come later, or never."""
+
+
+class Upload:
+    """An upload by hand."""
+
+    def __init__(self, served, *more: str, token: str | None = None) -> None:
+        begun = head(served, f"Content-Length: {len(LARGE)}", *more)
+        begun = begun.replace(b"application/json", FORM.encode())
+        self.begun = begun if token is None else begun.replace(served.mine.encode(), token.encode())
+        self.port = int(served.url.rpartition(":")[2])
+        self.sent = asyncio.Event()
+        self.answer = b""
+
+    async def send(self) -> None:
+        """Send all but the last bytes, and keep what comes back."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
+        reader, self.writer = await asyncio.open_connection(sock=connection)
+        reading = asyncio.create_task(self._read(reader))
+        try:
+            self.writer.write(self.begun + LARGE[:-HELD_BACK])
+            await self.writer.drain()
+            while self.writer.transport.get_write_buffer_size():  # noqa: ASYNC110 - no event says so
+                await asyncio.sleep(0.01)
+            if not self.answer:
+                self.sent.set()
+            await reading
+        finally:
+            reading.cancel()
+            self.writer.transport.abort()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            top = await reader.readuntil(b"\r\n\r\n")
+            length = int(re.search(rb"Content-Length: (\d+)", top)[1])
+            self.answer = top + await reader.readexactly(length)
+
+    def finish(self) -> None:
+        """Send the rest."""
+        self.writer.write(LARGE[-HELD_BACK:])
+
+
+@contextlib.asynccontextmanager
+async def uploading(uploads):
+    """Send all within the block, and drop them at its end."""
+    tasks = [asyncio.create_task(upload.send()) for upload in uploads]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def first_sent(uploads, count):
+    """Wait until so many uploads were read, but for their last bytes."""
+    async with asyncio.timeout(SECONDS):
+        while sum(upload.sent.is_set() for upload in uploads) < count:  # noqa: ASYNC110 - many events
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.attack("http uploads", "64 pictures of one token that never end")
+async def test_uploads_of_one_token_leave_those_of_others_alone(served):
+    mine = [Upload(served) for _ in range(PER_TOKEN)]
+    async with uploading(mine):
+        await first_sent(mine, admission.UPLOADS.token)
+        small = form(PROMPT, field("input_reference", picture(64), '; filename="a"'))
+        for data in (LARGE, small):
+            status, answer = await asked(
+                served,
+                "POST",
+                "/v1/videos",
+                token=served.other,
+                data=io.BytesIO(data),
+                headers={"Content-Type": FORM},
+            )
+            assert status == 200, answer
+        read = [upload for upload in mine if upload.sent.is_set() and not upload.answer]
+        assert len(read) == admission.UPLOADS.token
+        for refused in (upload.answer for upload in mine if upload.answer):
+            assert b" 429 " in refused
+            assert b"http.busy" in refused
+            assert b"Retry-After" in refused
+
+
+@pytest.mark.slow
+@pytest.mark.attack("http uploads", "more pictures of one token at once than are worked off")
+async def test_an_upload_that_waits_for_too_long_is_told_when_to_come_back(served):
+    first = [Upload(served) for _ in range(admission.UPLOADS.token)]
+    async with uploading(first):
+        await first_sent(first, len(first))
+        status, answer = await asked(
+            served,
+            "POST",
+            "/v1/videos",
+            token=served.mine,
+            data=io.BytesIO(LARGE),
+            headers={"Content-Type": FORM},
+        )
+    assert (status, json.loads(answer)["error"]["code"]) == (429, "http.busy")
+
+
+async def test_a_repeated_request_waits_for_the_first_one_and_is_not_refused(served):
+    key = "Idempotency-Key: one-picture"
+    first, other = Upload(served, key), Upload(served)
+    async with uploading([first, other]) as tasks:
+        await first_sent([first, other], 2)  # nothing more of this token is let in
+        repeated = Upload(served, key)
+        async with uploading([repeated]) as more:
+            first.finish()
+            async with asyncio.timeout(SECONDS):
+                await tasks[0]
+                await repeated.sent.wait()
+                repeated.finish()
+                await more[0]
+    answers = [upload.answer.partition(b"\r\n\r\n")[2] for upload in (first, repeated)]
+    assert json.loads(answers[0])["id"] == json.loads(answers[1])["id"]
