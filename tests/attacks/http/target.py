@@ -123,3 +123,12 @@ def picture(side: int, mode="RGB") -> bytes:
     file = io.BytesIO()
     Image.new(mode, (side, side)).save(file, "PNG")
     return file.getvalue()
+
+
+def tool(name, arguments):
+    """Return what calls a tool of MCP."""
+    call = {"name": name, "arguments": arguments}
+    return {
+        "json": {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
+        "headers": {"Accept": "application/json, text/event-stream"},
+    }

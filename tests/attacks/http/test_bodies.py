@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from bot.http.body import MAX_BODY
-from tests.attacks.http.target import FORM, JSON, PROMPT, asked, attacks, field, form, head
+from tests.attacks.http.target import FORM, JSON, PROMPT, asked, attacks, field, form, head, tool
 from tests.scenario.http_client import SECONDS
 
 pytestmark = pytest.mark.process
@@ -181,3 +181,17 @@ def test_a_slow_body_is_given_up(served, monkeypatch):
     monkeypatch.setattr("bot.http.body.READ_SECONDS", 0.3)
     answer = served.raw(head(served, "Content-Length: 100") + b"{", end=False)
     assert b" 408 " in answer.split(b"\r\n")[0]
+
+
+@pytest.mark.attack("http bodies", "a call of MCP that is held in memory while it waits")
+async def test_only_a_tool_that_takes_pictures_takes_a_large_message(served):
+    call = tool("wait", {"id": served.video, "seconds": 600, "more": "a" * 2**20})
+    status, answer = await asked(
+        served,
+        "POST",
+        "/mcp",
+        token=served.mine,
+        data=io.BytesIO(json.dumps(call["json"]).encode()),
+        headers={**call["headers"], "Content-Type": JSON},
+    )
+    assert (status, json.loads(answer)["error"]["code"]) == (413, "http.too_large")

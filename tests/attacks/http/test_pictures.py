@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.attacks.http.target import FORM, GOOD, PROMPT, asked, attacks, field, form, picture
+from tests.attacks.http.target import FORM, GOOD, PROMPT, asked, attacks, field, form, picture, tool
 
 pytestmark = pytest.mark.process
 
@@ -16,15 +16,6 @@ pytestmark = pytest.mark.process
 def uploads(served) -> set[str]:
     folder = served.directory / "uploads"
     return {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-
-
-def tool(name, arguments):
-    """Return what calls a tool of MCP."""
-    call = {"name": name, "arguments": arguments}
-    return {
-        "json": {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
-        "headers": {"Accept": "application/json, text/event-stream"},
-    }
 
 
 @pytest.mark.parametrize(
@@ -74,15 +65,6 @@ async def test_a_picture_of_a_request_that_is_refused_does_not_stay(served):
     assert b"preset.unknown" in answer
     assert await served.jobs(served.other) == before
     assert uploads(served) <= left
-
-
-@pytest.mark.attack("http bodies", "a call of MCP that is held in memory while it waits")
-async def test_only_a_tool_that_takes_pictures_takes_a_large_message(served):
-    arguments = {"id": served.video, "seconds": 600, "more": "a" * 2**20}
-    status, answer = await asked(
-        served, "POST", "/mcp", token=served.mine, **tool("wait", arguments)
-    )
-    assert (status, json.loads(answer)["error"]["code"]) == (413, "http.too_large")
 
 
 @pytest.mark.parametrize(
