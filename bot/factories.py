@@ -18,6 +18,7 @@ from inference.domain.spec import Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.effects.base import EffectEntry
 from inference.effects.registry import Effects
+from inference.engines.built_in import ENTRIES
 from inference.engines.entry import ModelEntry
 from inference.engines.registry import Models
 from inference.engines.weights import folder, is_installed
@@ -113,6 +114,7 @@ def _described(config: Config, entries: Mapping[str, ModelEntry], known: Models)
     return Installation(
         models=tuple(entry.capabilities for entry in entries.values()),
         default_model=config.models.default or next(iter(entries)),
+        others=tuple(one.capabilities for name, one in ENTRIES.items() if name not in entries),
         broken=frozenset(known.problems),
         effects=tuple(_usable_effects(entries, known.plugins)),
         assistant=config.assistant.on,

@@ -31,6 +31,8 @@ class Installation:
     What the model can do is not known then, so this is asked before any option is judged."""
     broken: frozenset[str] = frozenset()
     """Names of the models that were broken at the start."""
+    others: tuple[Capabilities, ...] = ()
+    """Models that are known and not installed, whose options are told from mistyped ones."""
     effects: tuple[EffectEntry, ...] = ()
     """The installed effects, in the order in which they are applied."""
     random_prompts: Mapping[str, Callable[[Spec], str]] = field(default_factory=dict)
@@ -42,7 +44,8 @@ class Installation:
 
     def __post_init__(self) -> None:
         more = [own_option(option) for entry in self.effects for option in effect_options(entry)]
-        object.__setattr__(self, "options", OptionSet(self.models, *more, shown=self.offered))
+        known = OptionSet(self.models, *more, shown=self.offered, others=self.others)
+        object.__setattr__(self, "options", known)
         by_model = {model.name: OptionSet([model], *more) for model in self.offered}
         object.__setattr__(self, "_by_model", by_model)
 

@@ -52,6 +52,7 @@ class OptionSet:
         models: Iterable[Capabilities],
         *more: Option,
         shown: Iterable[Capabilities] | None = None,
+        others: Iterable[Capabilities] = (),
     ) -> None:
         """Collect them.
 
@@ -59,6 +60,7 @@ class OptionSet:
             models: The installed ones; without any, all that is neutral is there.
             more: Further options, such as those of effects.
             shown: Those of the models that forms and help are about; all without it.
+            others: Models that are not installed: their options are known by name only.
         """
         installed = tuple(models)
         offered = installed if shown is None else tuple(shown)
@@ -94,6 +96,24 @@ class OptionSet:
             }
         )
         """What forms and help show, in their order: only what one of the models can do."""
+
+        self.elsewhere: frozenset[str] = frozenset(
+            str(option.flag) for option in _own_options(tuple(others)) if option.flag is not None
+        )
+        """The flags of models that are not installed."""
+        only = offered[0] if len(offered) == 1 else None
+        self.title: str | None = None if only is None else only.title
+        """The title of the model, if there is only one."""
+        self.fixed: Mapping[str, Value] = MappingProxyType(
+            {}
+            if only is None
+            else {
+                name: numbers(only).default
+                for name, numbers in _NUMBERS.items()
+                if numbers(only).is_fixed
+            }
+        )
+        """The numbers that this model always uses, by option."""
 
     @property
     def order(self) -> tuple[Option, ...]:

@@ -39,6 +39,7 @@ def model_weights(config: Config) -> Iterator[Finding]:
         try:
             entry = factories.models(config).entry(name)
             entry.check_files()
+            entry.check_parts()
             unknown = sum(
                 weights.verify_files(each, weights.folder(each, config.models.directory))
                 for each in entry.checkpoints

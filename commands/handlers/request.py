@@ -71,10 +71,7 @@ def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
             raise UserError("flag.repeated", flag=label(known[name]))
     changes = {name: item for name, item in call.changes.items() if name not in TEXTS}
     form = {name: item for name, item in form.items() if name not in changes}
-    offered = {
-        name: accept_offering(known[name], item, works.shown.get(name))
-        for name, item in form.items()
-    }
+    offered = {name: accept_offering(known[name], item, works) for name, item in form.items()}
     given = {**offered, **typed}
     for name, changed in changes.items():
         if changed is None:

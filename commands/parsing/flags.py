@@ -17,7 +17,15 @@ from commands.option_set import NO, OptionSet
 from commands.options import MAX_PROMPT
 from commands.parsing import quotes
 from commands.parsing.suggestions import ALMOST_SURE, closest
-from commands.parsing.values import OFF, ON, accept_advising, fold, label, not_a_choice, shown
+from commands.parsing.values import (
+    OFF,
+    ON,
+    accept_for,
+    fold,
+    label,
+    not_a_choice,
+    shown,
+)
 from commands.refusal import Mistyped
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
@@ -81,7 +89,7 @@ def _read(
     text = clean_words(text)
     if len(text) > MAX_TYPED:
         raise UserError("prompt.too_long", limit=MAX_PROMPT, length=len(text))
-    reader = _Reader(text, known, {} if advised is None else advised.shown)
+    reader = _Reader(text, known, advised)
     pieces: list[str] = []
     options: dict[str, Value] = {}
     while reader.skip_space():
@@ -116,10 +124,11 @@ def render(typed: Typed, known: OptionSet) -> str:
 class _Reader:
     """Moves through a line from left to right."""
 
-    def __init__(self, text: str, known: OptionSet, advised: Mapping[str, Option]) -> None:
+    def __init__(self, text: str, known: OptionSet, advised: OptionSet | None) -> None:
         self._text = text
         self._known = known
-        self._advised = advised
+        self._works = advised
+        self._advised: Mapping[str, Option] = {} if advised is None else advised.shown
         self._position = 0
         self._unclosed: set[str] = set()
         """Marks that nothing closes from here on; looking again would make long lines slow."""
@@ -143,6 +152,13 @@ class _Reader:
         option = self._known.typed.get(flag.casefold())
         if option is not None:
             return option
+        if flag.casefold() in self._known.elsewhere:
+            title = self._known.title if self._works is None else self._works.title
+            if title is not None:
+                raise UserError(
+                    "model.no_option_at_all", model=title, option=f"--{flag.casefold()}"
+                )
+            raise UserError("flag.unknown", flag=f"--{flag.casefold()}", help=HELP)
         guess = closest(flag, self._known.typed)
         if guess is None:
             raise UserError("flag.unknown", flag=f"--{shown(flag)}", help=HELP)
@@ -195,7 +211,7 @@ class _Reader:
                     return self._accept(option, self._text[start : self._position])
 
     def _accept(self, option: Option, text: str) -> Value:
-        return accept_advising(option, text, self._advised.get(option.name))
+        return accept_for(option, text, self._works)
 
     def _accept_text(self, option: Option, written: str) -> Value:
         text = quotes.unescape(written)

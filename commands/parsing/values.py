@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
 from commands.parsing.suggestions import closest
 from commands.refusal import Refusal
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 from inference.text import clean, clean_words, cut, is_blank
+
+if TYPE_CHECKING:
+    from commands.option_set import OptionSet
 
 ON, OFF = "on", "off"
 """How a switch is written where a value is wanted."""
@@ -67,15 +71,31 @@ def accept_advising(option: Option, raw: Value, advised: Option | None) -> Value
         raise
 
 
-def accept_offering(option: Option, raw: Value, advised: Option | None = None) -> Value:
-    """Return as `accept_advising`, for a request that can be made again with the likeliest value.
+def accept_for(option: Option, raw: Value, works: OptionSet | None) -> Value:
+    """Return as `accept_advising`, with the options of a model; some have one fixed number.
+
+    Raises:
+        UserError: `value.*`, `model.fixed`.
+    """
+    try:
+        return accept_advising(option, raw, None if works is None else works.shown.get(option.name))
+    except UserError as error:
+        if works is None or option.name not in works.fixed or error.code != "value.out_of_range":
+            raise
+        about = {"model": works.title, "fixed": tidy(float(works.fixed[option.name]))}
+        named = {"option": label(option), "value": error.params["value"]}
+        raise UserError("model.fixed", **about, **named) from error
+
+
+def accept_offering(option: Option, raw: Value, works: OptionSet | None = None) -> Value:
+    """Return as `accept_for`, for a request that can be made again with the likeliest value.
 
     Raises:
         Refusal: `value.mistyped`.
-        UserError: `value.*`.
+        UserError: `value.*`, `model.fixed`.
     """
     try:
-        return accept_advising(option, raw, advised)
+        return accept_for(option, raw, works)
     except UserError as error:
         if error.code != "value.mistyped":
             raise

@@ -128,7 +128,7 @@ def host_memory() -> int:
 def footprint_of(folder: Folder, *, on_cpu: bool = False) -> Footprint:
     """Return the footprint of the weights in a folder."""
     numbers = {name: part.numbers for name, part in folder.parts.items() if part.is_network}
-    quantized = {name: part.size_bytes for name, part in folder.parts.items() if part.is_quantized}
+    quantized = {name: part.size_bytes for name, part in folder.parts.items() if part.is_compressed}
     widths = _widths_of(folder)
     return _footprint(numbers, folder.family, widths, on_cpu=on_cpu, quantized=quantized)
 

@@ -51,7 +51,8 @@ class Settings:
     dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     """Types by part; "default" for all others. Empty: bfloat16 on a GPU, fp32 on the CPU."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
-    """Scheduler settings that replace the checkpoint's."""
+    """Scheduler settings that replace the checkpoint's; those that its class has not are left
+    out."""
     loras: Mapping[str, tuple[LoraFile, ...]] = field(default_factory=dict)
     """LoRAs to merge, by transformer."""
     compiled: bool = False
@@ -115,12 +116,7 @@ class VideoModel:
         if self.loaded:
             return
         parts = load_parts(self.folder, self._dtypes(), on_progress)
-        changes: dict[str, Any] = dict(self._settings.scheduler)
-        if self._settings.shift is not None:
-            changes |= _shift(parts, self._settings.shift)
-        if changes:
-            scheduler = parts["scheduler"]
-            parts["scheduler"] = type(scheduler).from_config(scheduler.config, **changes)
+        parts["scheduler"] = _changed_scheduler(parts["scheduler"], self._settings)
         merge_loras(self.folder, parts, self._settings.loras)
         self._parts = parts
 
@@ -198,7 +194,7 @@ class VideoModel:
         raise EngineError("worker.out_of_memory")
 
     def _stronger(self, plan: Plan) -> Plan | None:
-        quantized = any(part.is_quantized for part in self.folder.parts.values())
+        quantized = any(part.is_compressed for part in self.folder.parts.values())
         return stronger(self.placer.lowest(plan), quantized=quantized)
 
     def _check_latents(self, passes: Sequence[Pass]) -> None:
@@ -288,7 +284,12 @@ def check_grid(folder: Folder, request: ClipRequest) -> None:
         )
 
 
-def _shift(parts: Mapping[str, Any], shift: float) -> dict[str, float]:
-    """Return the flow shift as a setting of the scheduler, whose name for it varies."""
-    config = parts["scheduler"].config
-    return {"flow_shift" if "flow_shift" in config else "shift": shift}
+def _changed_scheduler(scheduler: Any, settings: Settings) -> Any:
+    """Return a scheduler with the settings that replace the checkpoint's."""
+    changes = {
+        name: value for name, value in settings.scheduler.items() if name in scheduler.config
+    }
+    if settings.shift is not None:  # its name varies
+        name = "flow_shift" if "flow_shift" in scheduler.config else "shift"
+        changes[name] = settings.shift
+    return type(scheduler).from_config(scheduler.config, **changes) if changes else scheduler

@@ -19,6 +19,23 @@ class Layout(StrEnum):
     TOKENS_LAST = "batch, tokens, channels; the tokens of given frames come first"
 
 
+PLAIN_LEVELS: Mapping[str, Any] = MappingProxyType(
+    {
+        "use_flow_sigmas": True,
+        "use_karras_sigmas": False,
+        "use_exponential_sigmas": False,
+        "use_beta_sigmas": False,
+        "use_dynamic_shifting": False,
+        "shift_terminal": None,
+        "final_sigmas_type": "zero",
+        "predict_x0": True,
+        "thresholding": False,
+        "stochastic_sampling": False,
+    }
+)
+"""Scheduler settings of flow matching with noise levels as they are, but for the flow shift."""
+
+
 class Images(StrEnum):
     """How a pipeline takes reference frames."""
 
@@ -77,6 +94,10 @@ class Family:
     """Whether its scheduler inverts the noise levels."""
     schedulers: tuple[str, ...] = ("FlowMatch",)
     """Name prefixes of supported scheduler classes, besides those configured for flow matching."""
+    prediction: str | None = None
+    """What its transformers predict, if a scheduler's config must say so."""
+    distilled_scheduler: str | None = None
+    """Name prefix of the scheduler of distilled weights, if no others use it."""
     ends_scheduler: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Scheduler settings that `ends` requires, which replace the checkpoint's."""
     shared: bool = False
@@ -216,6 +237,8 @@ class Preset:
     """Flow shift of the scheduler, if different from the checkpoint's."""
     shift_image: float | None = None
     """Flow shift for clips from an image, if different."""
+    scheduler: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Scheduler settings that replace the checkpoint's: the noise levels of its training."""
     few: Few | None = None
     advice: str
     """Instructions for the prompt assistant."""

@@ -70,6 +70,9 @@ class ModelEntry:
     """Raises `UserError` if a render does not fit a device, with the nearest that does."""
     check_files: Callable[[], None] = _none_needed
     """Raises `UserError` if configured files are missing; called before each job."""
+    check_parts: Callable[[], None] = _none_needed
+    """Raises `UserError` if the parts of configured files do not fit each other. No torch; it may
+    take a second."""
     verify_files: Callable[[], Path | None] = _none_named
     """Verifies the contents of configured files and returns their folder, or None without one.
     Imports torch and takes seconds; raises `UserError`."""

@@ -180,11 +180,13 @@ def verify_files(checkpoint: Checkpoint, path: Path) -> int:
         How many files have no checksum, because they did not come from the hub.
 
     Raises:
-        CheckpointError: `checkpoint.checksum`, `checkpoint.missing`, `checkpoint.unreadable`.
+        CheckpointError: `checkpoint.checksum`, `checkpoint.missing`, `checkpoint.unreadable`;
+            `folder.*` for a pipeline whose parts do not fit each other.
     """
     files: Callable[[Path], list[Path]] = weight_files
     if checkpoint.kind is Kind.PIPELINE:
         files = repository.weight_files
+        repository.verify_vocabularies(path)
     elif checkpoint.kind is Kind.LORAS:
         files = _selection(checkpoint).weights
     return verify_checksums(checkpoint.source, path, files)

@@ -30,6 +30,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _TOKEN_REFUSED = frozenset({401, 403})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _CUT_OFF = re.compile(
     r"consistency check failed|incomplete|peer closed|connection (was )?(reset|aborted|broken)"
     r"|disconnected|ended prematurely",
@@ -294,11 +295,40 @@ def _checksum(folder: Path, path: Path) -> str | None:
     """Return the SHA-256 that the hub gave for a file; large files have one."""
     found = path.resolve().name  # the hub's cache names the file itself by it
     if not _SHA256.fullmatch(found):
-        try:
-            found = _metadata(folder, path).read_text(encoding="utf-8").splitlines()[1].strip()
-        except (OSError, UnicodeDecodeError, IndexError):
-            return None
+        found = (_record(folder, path) or ["", ""])[1]
     return found if _SHA256.fullmatch(found) else None
+
+
+def recorded_commit(folder: Path, path: Path) -> str | None:
+    """Return the commit that a file of a plain folder was downloaded at, if it is known."""
+    found = (_record(folder, path) or [""])[0]
+    return found if _COMMIT.fullmatch(found) else None
+
+
+def is_as_downloaded(folder: Path, path: Path) -> bool | None:
+    """Return whether a small file is still what the hub has; None if that is not known."""
+    wanted = path.resolve().name  # see `_checksum`
+    if not (_SHA256.fullmatch(wanted) or _COMMIT.fullmatch(wanted)):
+        wanted = (_record(folder, path) or ["", ""])[1]
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if _SHA256.fullmatch(wanted):
+        return hashlib.sha256(data).hexdigest() == wanted
+    if _COMMIT.fullmatch(wanted):  # git's name of a file
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        return blob.hexdigest() == wanted
+    return None
+
+
+def _record(folder: Path, path: Path) -> list[str] | None:
+    """Return the hub client's note of a file: its commit, its checksum, and when it came."""
+    try:
+        lines = _metadata(folder, path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return [line.strip() for line in lines] if len(lines) > 1 else None
 
 
 def _digest(path: Path) -> str:

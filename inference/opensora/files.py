@@ -20,6 +20,8 @@ class CheckpointError(EngineError):
     Codes: `checkpoint.missing` (no such folder or file), `checkpoint.unreadable` (broken file or
     config), `checkpoint.damaged` (the same of a file that can be downloaded again),
     `checkpoint.mismatch` (keys, shapes or values are not those of the network),
+    `checkpoint.other_revision` (of another commit than the config names),
+    `checkpoint.bad_value` and `checkpoint.bad_file` (the hub has the same file),
     `checkpoint.no_permission`, and those of `hub` for what cannot be downloaded.
     """
 

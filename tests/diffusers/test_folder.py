@@ -24,9 +24,9 @@ from structlog.testing import capture_logs
 
 from commands.text.messages import error_text
 from inference.diffusers_pipelines.families import FAMILIES
-from inference.diffusers_pipelines.weights.folder import FolderError
+from inference.diffusers_pipelines.weights.folder import PART_NAMES, FolderError
 from inference.diffusers_pipelines.weights.headers import HeaderError, read_header
-from inference.diffusers_pipelines.weights.inspection import PART_NAMES, inspect_folder
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.parts import check_tensors, find_class, silence
 from inference.diffusers_pipelines.weights.suspects import first_bad_value
 from inference.domain.errors import UserError
@@ -600,6 +600,15 @@ def test_the_config_of_a_picture_processor_is_read(folders, tmp_path):
     )
 
 
+def test_a_part_of_another_pipeline_is_left_alone(folders, tmp_path):
+    """LTX-2.5 names a second decoder, which has a pipeline of its own."""
+    place = shutil.copytree(folders("ltx2"), tmp_path / "model")
+    edit(place / "model_index.json", diffusion_decoder=["ltx2", "LTX2VideoDiffusionDecoderModel"])
+    folder = inspect_folder(place)
+    assert "diffusion_decoder" not in folder.parts
+    assert load(place).loaded
+
+
 def test_a_scheduler_of_another_family(folder):
     edit(folder / "model_index.json", scheduler=["diffusers", "DDIMScheduler"])
     found = problem(folder, loaded=True)
@@ -620,7 +629,11 @@ def test_a_scheduler_of_another_family(folder):
 def test_a_scheduler_with_values_that_cannot_be(folder, values):
     edit(folder / "scheduler" / "scheduler_config.json", **values)
     found = problem(folder, loaded=True)
-    assert found.params == {"file": "scheduler/scheduler_config.json"}
+    assert found.params["file"] == "scheduler/scheduler_config.json"
+    if found.code == "folder.bad_value":
+        assert found.params["key"] in values
+    else:
+        assert found.code == "folder.unreadable"
 
 
 def test_a_tokenizer_that_is_damaged(folder):

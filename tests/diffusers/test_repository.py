@@ -1,6 +1,7 @@
 """Whole repositories from a hub on the loopback, with the real client in a process of its own."""
 
 import asyncio
+import hashlib
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from aiohttp import web
 
 pytest.importorskip("huggingface_hub")
 
+import transformers
 from safetensors.torch import load_file, save_file
 
 from bot.cli.parser import main
@@ -204,3 +206,126 @@ def test_a_folder_that_the_config_names_is_checked_against_its_classes(
 
     assert main(["models", "check", "mine"]) == 1
     assert "vae" in capsys.readouterr().err
+
+
+OURS, THEIRS = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def downloaded(folders, tmp_path):
+    """A folder as the hub's client leaves it, with its note of each file."""
+    place = shutil.copytree(folders("wan-5b"), tmp_path / "weights" / "tiny-video")
+    for path in [one for one in place.rglob("*") if one.is_file()]:
+        note(place, path)
+    return place
+
+
+def note(place, path, commit=OURS):
+    """Write what the hub's client notes of a file: small ones have git's name of them."""
+    data = path.read_bytes()
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    name = f"{path.relative_to(place).as_posix()}.metadata"
+    kept = place / ".cache" / "huggingface" / "download" / name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(f"{commit}\n{blob}\n1.0\n")
+
+
+def find(place, revision=None):
+    return repository.find(SOURCE, place.parent, revision)
+
+
+@pytest.mark.parametrize(
+    "file", ["model_index.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+)
+def test_a_folder_of_another_revision_says_what_to_type(downloaded, file):
+    assert find(downloaded, OURS) == downloaded
+    note(downloaded, downloaded / file, THEIRS)
+    with pytest.raises(CheckpointError) as caught:
+        find(downloaded, OURS)
+    assert caught.value.code == "checkpoint.other_revision"
+    assert caught.value.params == {"source": SOURCE, "found": THEIRS, "wanted": OURS}
+    assert "rushes models pull" in error_text(caught.value, "en")
+
+
+@pytest.mark.parametrize("revision", [None, "v1.0", "main", THEIRS[:8]])
+def test_a_revision_that_is_no_commit_is_not_compared(downloaded, revision):
+    assert find(downloaded, revision) == downloaded
+
+
+def test_a_folder_that_was_copied_is_of_no_known_revision(downloaded):
+    shutil.rmtree(downloaded / ".cache")
+    assert find(downloaded, THEIRS) == downloaded
+
+
+def test_a_file_that_is_gone_from_the_repository_does_not_count(downloaded):
+    old = downloaded / "transformer" / "diffusion_pytorch_model-00001-of-00009.safetensors"
+    old.write_bytes(b"")
+    note(downloaded, old, THEIRS)
+    assert find(downloaded, OURS) == downloaded
+
+
+def test_the_models_that_are_listed_name_another_revision(downloaded, tmp_path, capsys):
+    downloaded.rename(downloaded.with_name("Wan2.2-TI2V-5B-Diffusers"))
+    (tmp_path / "config.toml").write_text(
+        f'[models]\ninstalled = ["wan"]\ndirectory = "{downloaded.parent}"\n'
+        f'[models.wan]\nrevision = "{THEIRS}"\n'
+    )
+    config = load_config(tmp_path / "config.toml")
+    [found] = storage.model_weights(config)
+    assert (found.level, found.code) == (Level.FAIL, "error.checkpoint.other_revision")
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "as_on_hub"),
+    [
+        ('"scale_factor_temporal": 9', "checkpoint.bad_value", True),
+        ('"scale_factor_temporal": 9', "checkpoint.damaged", False),
+        ('"scale_factor_temporal": ', "checkpoint.bad_file", True),
+        ('"scale_factor_temporal": ', "checkpoint.damaged", False),
+    ],
+)
+def test_a_config_that_is_bad_on_the_hub_is_not_called_damaged(
+    downloaded, written, code, as_on_hub
+):
+    file = downloaded / "vae" / "config.json"
+    file.write_text(file.read_text().replace('"scale_factor_temporal": 4', written))
+    if as_on_hub:
+        note(downloaded, file)
+    with pytest.raises(CheckpointError) as caught:
+        find(downloaded)
+    assert caught.value.code == code
+    assert caught.value.params["source"] == SOURCE
+    assert caught.value.params["file"] == "vae/config.json"
+    text = error_text(caught.value, "en")
+    assert ("the hub has the same" in text) == as_on_hub
+
+
+@pytest.mark.slow
+async def test_a_config_that_is_bad_on_the_hub_is_not_downloaded_again(files, tmp_path):
+    name = "vae/config.json"
+    files[name] = files[name].replace(b'_temporal": 4', b'_temporal": 9')
+    async with serving(files) as hub:
+        code, out, _ = await run(hub, tmp_path)
+        asked = [path for method, path in hub.asked if method == "GET" and path.endswith(name)]
+    assert code == 1
+    assert "checkpoint.bad_value" in out
+    assert "the hub has the same" in out
+    assert len(asked) == 1
+
+
+def test_a_vocabulary_of_another_model_is_named_by_the_check(
+    folders, tmp_path, monkeypatch, capsys
+):
+    place = shutil.copytree(folders("wan-5b"), tmp_path / "mine")
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    pieces += [(f"word{number}", -3.0) for number in range(4096)]
+    shutil.rmtree(place / "tokenizer")
+    transformers.T5Tokenizer(vocab=pieces, extra_ids=0).save_pretrained(place / "tokenizer")
+    (tmp_path / "config.toml").write_text(
+        f'[models]\ninstalled = ["mine"]\n[models.mine]\nengine = "diffusers"\npath = "{place}"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", "check", "mine"]) == 1
+    assert "tokenizer" in capsys.readouterr().err
+    [found] = storage.model_weights(load_config(tmp_path / "config.toml"))
+    assert (found.level, found.code) == (Level.FAIL, "error.folder.wrong_part")

@@ -435,7 +435,12 @@ def cogvideox():
             temporal_compression_ratio=4,
             max_text_seq_length=226,
         ),
-        scheduler=diffusers.CogVideoXDDIMScheduler(),
+        scheduler=diffusers.CogVideoXDDIMScheduler(
+            prediction_type="v_prediction",
+            clip_sample=False,
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+        ),
     )
 
 

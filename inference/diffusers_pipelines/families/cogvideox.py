@@ -18,6 +18,7 @@ FAMILY = Family(
     kinds=MappingProxyType({"text_encoder": ("T5",), "tokenizer": ("T5",)}),
     widths_of=MappingProxyType({"text_encoder": "text_embed_dim"}),
     schedulers=("CogVideoX",),
+    prediction="v_prediction",
     layout=Layout.FRAMES_FIRST,
     multiple=16,
     latents_at_once=2,  # a clip of 5 frames would decode to 8

@@ -25,6 +25,7 @@ FAMILY = Family(
     ),
     widths_of=MappingProxyType({"text_encoder": "in_text_dim", "text_encoder_2": "in_text_dim2"}),
     schedulers=("FlowMatch", "Piflow"),
+    distilled_scheduler="Piflow",
     shared=True,
     layout=Layout.CHANNELS_LAST,
     multiple=16,
@@ -40,7 +41,7 @@ PRESET = Preset(
     repositories={
         "any": Repository(
             source="kandinskylab/Kandinsky-6.0-Lite-distill-5s-Diffusers",
-            size_bytes=23_500_000_000,
+            size_bytes=26_700_000_000,
         )
     },
     licence="MIT, second hand: check its page",
@@ -53,6 +54,7 @@ PRESET = Preset(
     lengths=Lengths(step=4, most=121, usual=121),
     steps=10,
     guidance=1.0,
+    shift=5.0,
     advice=(
         "It makes sound with the picture and was trained on long, filmic captions. Write 60 to 120"
         " words in English that describe one continuous shot: what is seen and happens, the camera"

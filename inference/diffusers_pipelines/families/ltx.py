@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from inference.diffusers_pipelines.traits import (
+    PLAIN_LEVELS,
     Channels,
     Family,
     Images,
@@ -103,6 +104,8 @@ PRESET = Preset(
     # DISTILLED_SIGMA_VALUES of diffusers.pipelines.ltx2.utils, which imports torch
     sigmas=(1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875),
     guidance=1.0,
+    shift=1.0,  # the noise levels above, as they are
+    scheduler=PLAIN_LEVELS,
     advice=(
         "It makes sound with the picture and was trained on long, filmic captions. Write 60 to 120"
         " words in English that describe one continuous shot: what is seen and happens, in order,"

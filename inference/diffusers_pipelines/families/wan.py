@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from inference.diffusers_pipelines.traits import (
+    PLAIN_LEVELS,
     Channels,
     Family,
     Few,
@@ -106,6 +107,7 @@ WAN = Preset(
     guidance=5.0,
     negative=_NEGATIVE,
     shift=5.0,
+    scheduler=PLAIN_LEVELS,
     advice=_ADVICE,
     parameters={"transformer": 5.0, "text_encoder": _TEXT_ENCODER, "vae": 0.7},
     widths=Widths(hidden=3072, tokens_per_pixel=1 / 1024, decoder=96, frames_at_once=4),
@@ -158,6 +160,7 @@ WAN_14B = Preset(
     negative=_NEGATIVE,
     shift=12.0,
     shift_image=5.0,
+    scheduler=PLAIN_LEVELS,
     few=Few(
         loras={
             _T2V: _pair("Wan2.2-T2V-A14B-4steps-lora-rank64-Seko-V1.1"),
@@ -194,6 +197,7 @@ WAN_SMALL = Preset(
     guidance=6.0,
     negative=_NEGATIVE,
     shift=8.0,
+    scheduler=PLAIN_LEVELS,
     advice=_ADVICE,
     parameters={"transformer": 1.42, "text_encoder": _TEXT_ENCODER, "vae": _VAE_21},
     widths=Widths(hidden=1536, tokens_per_pixel=1 / 256, decoder=96, frames_at_once=4),

@@ -26,7 +26,33 @@ if TYPE_CHECKING:
     from inference.diffusers_pipelines.traits import Family
 
 GGUF = ".gguf"
+QUANTIZATION = "quantization_config"
+"""Key of a config with the method by which weights were quantized."""
 INDEX_NAME = "model_index.json"
+PART_NAMES = frozenset(
+    {
+        "audio_scheduler",
+        "audio_vae",
+        "connectors",
+        "duration_head",
+        "feature_extractor",
+        "guider",
+        "image_encoder",
+        "image_processor",
+        "processor",
+        "prompt_enhancer",
+        "scheduler",
+        "text_encoder",
+        "text_encoder_2",
+        "tokenizer",
+        "tokenizer_2",
+        "transformer",
+        "transformer_2",
+        "vae",
+        "vocoder",
+    }
+)
+"""Names of all parts that the supported pipeline classes have; others are left alone."""
 _CONFIG_NAMES = {
     "Scheduler": "scheduler_config.json",
     "Guidance": "guider_config.json",
@@ -48,8 +74,8 @@ class FolderError(CheckpointError):
     `folder.bug`, `folder.modular`, `folder.custom_code`, `folder.unknown_class`,
     `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
     `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.no_permission`,
-    `folder.no_torchvision`; `gguf.*` for files of that kind,
-    `lora.*` for LoRAs. `file` is relative to the folder.
+    `folder.not_distilled`, `folder.no_torchvision`, `folder.no_package`; `gguf.*` for files
+    of that kind, `lora.*` for LoRAs. `file` is relative to the folder.
     """
 
 
@@ -73,6 +99,11 @@ class Part:
     def is_quantized(self) -> bool:
         """Whether the weights come from a GGUF file."""
         return any(file.suffix == GGUF for file in self.files)
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the weights have fewer bits than floats, in a GGUF file or as its config says."""
+        return self.is_quantized or (self.is_network and bool(self.config.get(QUANTIZATION)))
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
@@ -203,6 +234,13 @@ class Folder:
     def sound(self) -> bool:
         """Whether it generates sound."""
         return self.family.sound and {"audio_vae", "vocoder"} <= self.parts.keys()
+
+    @property
+    def distilled(self) -> bool | None:
+        """Whether the weights are distilled, as the scheduler tells; None if it does not."""
+        if self.family.distilled_scheduler is None or "scheduler" not in self.parts:
+            return None
+        return self.parts["scheduler"].class_name.startswith(self.family.distilled_scheduler)
 
     @property
     def size_bytes(self) -> int:

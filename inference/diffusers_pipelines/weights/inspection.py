@@ -14,6 +14,7 @@ from inference.bug_report import log_bug
 from inference.diffusers_pipelines.families import family_of
 from inference.diffusers_pipelines.weights.folder import (
     INDEX_NAME,
+    PART_NAMES,
     Folder,
     FolderError,
     Part,
@@ -29,30 +30,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-PART_NAMES = frozenset(
-    {
-        "audio_scheduler",
-        "audio_vae",
-        "connectors",
-        "duration_head",
-        "feature_extractor",
-        "guider",
-        "image_encoder",
-        "image_processor",
-        "processor",
-        "prompt_enhancer",
-        "scheduler",
-        "text_encoder",
-        "text_encoder_2",
-        "tokenizer",
-        "tokenizer_2",
-        "transformer",
-        "transformer_2",
-        "vae",
-        "vocoder",
-    }
-)
-"""Names of all parts that the supported pipeline classes have."""
 MODULAR_NAMES = ("modular_model_index.json", "modular_config.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.msgpack", "*.h5")
 _STEM, _TRANSFORMERS_STEM = "diffusion_pytorch_model", "model"
@@ -98,6 +75,20 @@ def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
         raise FolderError("folder.no_index", path=str(path))
     index = read_json(path / INDEX_NAME)
     name, family = _pipeline_class(path, index)
+    parts, settings = _entries(path, index, gguf)
+    found = Folder(path, name, family, parts, settings)
+    check_match(found, gguf)
+    return found
+
+
+def _entries(
+    path: Path, index: Mapping[str, Any], gguf: Mapping[str, Path]
+) -> tuple[dict[str, Part], dict[str, Any]]:
+    """Return the parts that an index names, and the settings of the pipeline.
+
+    Raises:
+        FolderError: A part is missing or incomplete, or the index is damaged.
+    """
     parts: dict[str, Part] = {}
     settings: dict[str, Any] = {}
     for key, value in index.items():
@@ -109,11 +100,11 @@ def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
             if key in PART_NAMES and value is not None:
                 raise value_error(INDEX_NAME, key, value)
             settings[key] = value
+        elif key not in PART_NAMES:
+            continue  # of another pipeline: LTX-2.5 comes with a second decoder
         elif len(value) != 2 or value[0] is not None:  # noqa: PLR2004 - library and class
             parts[key] = _part(path, key, value, gguf.get(key))
-    found = Folder(path, name, family, parts, settings)
-    check_match(found, gguf)
-    return found
+    return parts, settings
 
 
 def _pipeline_class(path: Path, index: Mapping[str, Any]) -> tuple[str, Family]:

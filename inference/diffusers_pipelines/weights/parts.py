@@ -16,19 +16,17 @@ from torch import nn
 
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_pipelines.weights.bounds import check_layers
-from inference.diffusers_pipelines.weights.folder import Folder, FolderError, Part
+from inference.diffusers_pipelines.weights.folder import Folder, FolderError, Part, value_error
+from inference.diffusers_pipelines.weights.quantization import check_package
 from inference.diffusers_pipelines.weights.suspects import bad_value, huge_value
 from inference.diffusers_pipelines.weights.tensors import compare_tensors, mismatch_error
 from inference.diffusers_pipelines.weights.vision_package import torchvision_error
+from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.domain.errors import RushesError
 
 LoadProgress = Callable[[int, int, str], None]
 """Called as (bytes done, bytes in all, part); may raise to stop."""
 
-_READERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
-"""Text encoders and what prompts are read with for them."""
-_LEAST_KNOWN = 0.25
-"""Share of the rows of an embedding that have a word: T5's tokenizer has an eighth of UMT5's."""
 _TRIAL_STEPS = 4
 
 
@@ -50,6 +48,7 @@ def load_parts(
     parts: dict[str, Any] = {}
     total, done = folder.size_bytes, 0
     silence()
+    check_vocabularies(folder)
     for name, part in folder.parts.items():
 
         def report(share: float, part: Part = part, done: int = done) -> None:
@@ -60,7 +59,6 @@ def load_parts(
             parts[name] = _load_part(part, dtypes.get(name, dtypes["default"]))
         done += part.size_bytes
     check_scheduler(folder, parts["scheduler"])
-    _check_vocabularies(folder, parts)
     on_progress(done, total, "")
     return parts
 
@@ -69,19 +67,20 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
     """Check that a scheduler fits the family, and run it once, because it validates few settings.
 
     Raises:
-        FolderError: `folder.wrong_part`, or `folder.unreadable` for its config.
+        FolderError: `folder.wrong_part`; `folder.bad_value` or `folder.unreadable` for its config.
     """
-    kind = type(scheduler)
-    damaged = FolderError("folder.unreadable", file="scheduler/scheduler_config.json")
+    kind, file = type(scheduler), folder.parts["scheduler"].config_file
+    damaged = FolderError("folder.unreadable", file=file)
     if not kind.__name__.startswith(folder.family.schedulers):
         if "use_flow_sigmas" not in inspect.signature(kind).parameters:
             raise FolderError("folder.wrong_part", part="scheduler", name=folder.pipeline_class)
         if not scheduler.config.use_flow_sigmas:
-            raise damaged
-    if scheduler.config.get("use_flow_sigmas") and not (
-        scheduler.config.prediction_type == "flow_prediction"
-    ):
-        raise damaged
+            raise value_error(file, "use_flow_sigmas", scheduler.config.use_flow_sigmas)
+    wanted = "flow_prediction" if scheduler.config.get("use_flow_sigmas") else None
+    wanted = folder.family.prediction or wanted
+    predicted = scheduler.config.get("prediction_type")
+    if wanted is not None and predicted != wanted:
+        raise value_error(file, "prediction_type", predicted)
     if _strings_for_numbers(kind, scheduler.config):
         raise damaged
     required = {
@@ -105,22 +104,15 @@ def check_scheduler(folder: Folder, scheduler: Any) -> None:
         raise damaged from error
 
 
-def _check_vocabularies(folder: Folder, parts: Mapping[str, Any]) -> None:
-    """Check that the vocabulary of each tokenizer has the size of its text encoder's embedding.
-
-    Another model's tokenizer loads without an error, and gives token ids of other words.
+def verify_scheduler(folder: Folder) -> None:
+    """Load a folder's scheduler and check it.
 
     Raises:
-        FolderError: `folder.wrong_part`.
+        FolderError: `folder.wrong_part`, `folder.bad_value`, `folder.unreadable`,
+            `folder.unknown_class`.
     """
-    for encoder, tokenizer in _READERS.items():
-        if not (encoder in folder.parts and tokenizer in folder.parts):
-            continue
-        embedding = parts[encoder].get_input_embeddings()
-        reader = getattr(parts[tokenizer], "tokenizer", parts[tokenizer])
-        known, words = embedding.num_embeddings, len(reader)
-        if not known * _LEAST_KNOWN <= words <= known:
-            raise FolderError("folder.wrong_part", part=tokenizer, name=folder.pipeline_class)
+    silence()
+    check_scheduler(folder, _load_part(folder.parts["scheduler"], torch.float32))
 
 
 def _strings_for_numbers(kind: Any, config: Mapping[str, Any]) -> bool:
@@ -168,9 +160,10 @@ def check_tensors(part: Part) -> None:
 
     Raises:
         FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.unreadable`,
-            `folder.bad_value`.
+            `folder.bad_value`, `folder.no_package`.
     """
     kind = find_class(part)
+    check_package(part)
     if too_large := huge_value(part, kind):
         raise too_large
     check_layers(part)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.diffusers_pipelines.weights.folder import INDEX_NAME, Folder, FolderError
+from inference.diffusers_pipelines.weights.folder import (
+    INDEX_NAME,
+    PART_NAMES,
+    Folder,
+    FolderError,
+)
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.hub.download import (
     Offer,
     Selection,
     describe,
     discard,
     download,
+    is_as_downloaded,
+    recorded_commit,
     verify_checksums,
 )
 from inference.opensora.files import CheckpointError, find_folder
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 
 _ENDINGS = ("json", "safetensors", "txt", "model", "jinja")
 """Suffixes of a part's files; no pickles and no code."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _ABOUT = (INDEX_NAME, "README.md", "LICENSE*")
 _DAMAGED = frozenset({"folder.bad_value", "folder.truncated", "folder.unreadable"})
 _INCOMPLETE = frozenset({"folder.missing", "folder.no_index", "folder.part_missing"})
@@ -47,7 +57,8 @@ def pull(source: str, directory: Path | None, revision: str | None = None) -> Pa
     client does not notice, is downloaded again once.
 
     Raises:
-        CheckpointError: It cannot be downloaded; codes are those of `inference.hub`.
+        CheckpointError: It cannot be downloaded; codes are those of `inference.hub`. Or the hub's
+            own file cannot be used: `checkpoint.bad_value`, `checkpoint.bad_file`.
         FolderError: The folder cannot be used.
     """
     renewed: set[str] = set()
@@ -55,11 +66,13 @@ def pull(source: str, directory: Path | None, revision: str | None = None) -> Pa
         path = download(source, directory, _index(revision))
         try:
             path = download(source, directory, _selection(_part_names(path), revision))
-            inspect_folder(path)
+            verify_vocabularies(path)
         except CheckpointError as error:
             file = str(error.params.get("file"))
             if error.code not in {*_DAMAGED, "checkpoint.checksum"} or file in renewed:
                 raise
+            if isinstance(error, FolderError) and _is_of_hub(path, error):
+                raise _hub_error(source, error) from error
             renewed.add(file)
             discard(path, path / file)
         else:
@@ -70,20 +83,57 @@ def find(source: str, directory: Path | None, revision: str | None = None) -> Pa
     """Return the folder of a repository that is completely on this machine.
 
     Raises:
-        CheckpointError: `checkpoint.missing`, `checkpoint.damaged`.
+        CheckpointError: `checkpoint.missing`, `checkpoint.damaged`, `checkpoint.bad_value`,
+            `checkpoint.bad_file`, `checkpoint.other_revision`.
         FolderError: The folder cannot be used.
     """
     path = find_folder(source, directory, revision)
     try:
-        inspect_folder(path)
+        _check_revision(source, inspect_folder(path), revision)
     except FolderError as error:
         if error.code in _INCOMPLETE:
             raise CheckpointError("checkpoint.missing", source=source) from error
         if error.code in _DAMAGED:
+            if _is_of_hub(path, error):
+                raise _hub_error(source, error) from error
             file = error.params["file"]
             raise CheckpointError("checkpoint.damaged", source=source, file=file) from error
         raise
     return path
+
+
+def _is_of_hub(path: Path, error: FolderError) -> bool:
+    """Return whether a config that cannot be used is known to be what the hub has."""
+    small = error.code in {"folder.bad_value", "folder.unreadable"}
+    return small and is_as_downloaded(path, path / str(error.params["file"])) is True
+
+
+def _hub_error(source: str, error: FolderError) -> CheckpointError:
+    """Return the error for a file that would be no better if it were downloaded again."""
+    if error.code == "folder.bad_value":
+        return CheckpointError("checkpoint.bad_value", source=source, **error.params)
+    return CheckpointError("checkpoint.bad_file", source=source, **error.params)
+
+
+def _check_revision(source: str, folder: Folder, revision: str | None) -> None:
+    """Check that no file of a folder is known to be of another commit than the config names.
+
+    The hub's client notes commits only, so tags and branches are not checked.
+
+    Raises:
+        CheckpointError: `checkpoint.other_revision`.
+    """
+    if revision is None or not _COMMIT.fullmatch(revision):
+        return
+    files = [folder.path / INDEX_NAME]
+    for part in folder.parts.values():
+        files += [part.path / part.config_name, *part.files]
+    for file in files:
+        found = recorded_commit(folder.path, file) if file.is_file() else None
+        if found not in {None, revision}:
+            raise CheckpointError(
+                "checkpoint.other_revision", source=source, found=found, wanted=revision
+            )
 
 
 def has_parts(path: Path) -> bool:
@@ -107,14 +157,26 @@ def verify(source: str, path: Path) -> Folder:
     return folder
 
 
+def verify_vocabularies(path: Path) -> None:
+    """Verify that the tokenizers of a folder belong to its text encoders. No torch.
+
+    Raises:
+        FolderError: `folder.wrong_part`, or the folder cannot be used.
+    """
+    check_vocabularies(inspect_folder(path))
+
+
 def verify_tensors(folder: Folder) -> None:
-    """Verify a folder's tensors against their classes. Needs torch.
+    """Verify a folder's tensors, vocabularies and scheduler against their classes. Needs torch.
 
     Raises:
         FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.unreadable`,
-            `folder.bad_value`, `folder.unknown_class`, `folder.no_torchvision`; `gguf.mismatch`.
+            `folder.bad_value`, `folder.wrong_part`, `folder.unknown_class`,
+            `folder.no_torchvision`; `gguf.mismatch`.
     """
+    check_vocabularies(folder)
     parts = import_module("inference.diffusers_pipelines.weights.parts")  # imports torch
+    parts.verify_scheduler(folder)
     for part in folder.parts.values():
         if part.is_quantized:
             parts.check_quantized(part)
@@ -128,7 +190,7 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def _part_names(path: Path) -> list[str]:
-    """Return the parts that an index names.
+    """Return the parts that an index names, without those of other pipelines.
 
     Raises:
         FolderError: `folder.no_index`, `folder.unreadable`.
@@ -143,7 +205,7 @@ def _part_names(path: Path) -> list[str]:
     return [
         name
         for name, value in entries
-        if isinstance(value, list) and value and value[0] is not None and name.isidentifier()
+        if isinstance(value, list) and value and value[0] is not None and name in PART_NAMES
     ]
 
 

@@ -34,11 +34,14 @@ def compare_tensors(part: Part, model: nn.Module) -> None:
     wanted = _by_tensor(model)
     if isinstance(model, transformers.PreTrainedModel):
         numbers = sum(one.numbers for one in wanted)
-        if part.numbers < numbers:
+        if part.numbers < numbers and not part.is_compressed:
             raise FolderError(
                 "folder.mismatch", part=part.name, tensors=f"{numbers - part.numbers} numbers"
             )
         extra = list(_extra_layers(part, model))
+    elif part.is_compressed:
+        _compare_compressed(part, wanted)
+        return
     else:
         tensors = part.tensors
         wrong = [
@@ -51,6 +54,29 @@ def compare_tensors(part: Part, model: nn.Module) -> None:
         extra = list(_extra_tensors(part, model, wanted))
     if extra:
         raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
+
+
+def _compare_compressed(part: Part, wanted: list[_Wanted]) -> None:
+    """Compare the names of quantized tensors, which have other shapes and others beside them.
+
+    Raises:
+        FolderError: `folder.mismatch`, `folder.extra_tensors`.
+    """
+    stored = {parent for name in part.tensors for parent in _parents(name)} | part.tensors.keys()
+    if wrong := [one.names[0] for one in wanted if not stored.intersection(one.names)]:
+        raise mismatch_error(part, wrong)
+    names = {name for one in wanted for name in one.names}
+    known = names | {name.rpartition(".")[0] for name in names}
+    extra = [name for name in part.tensors if not known.intersection([name, *_parents(name)])]
+    if extra:
+        raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
+
+
+def _parents(name: str) -> Iterator[str]:
+    """Yield what stands before each dot of a name."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def mismatch_error(part: Part, names: list[str]) -> FolderError:

@@ -176,7 +176,9 @@ def _cost(preset: Preset, steps: int, branches: int) -> Cost:
 def _from_folder(entry: VideoModelEntry, folder: Folder, modes: frozenset[Mode]) -> Capabilities:
     """Return the capabilities of a model without a preset, from its class and configs."""
     family = folder.family
-    distilled = any(word in str(folder.path).lower() for word in _DISTILLED)
+    distilled = folder.distilled
+    if distilled is None:
+        distilled = any(word in str(folder.path).lower() for word in _DISTILLED)
     sizes = {
         (resolution, aspect): _size(pixels, ratio, folder.multiple)
         for resolution, pixels in _SIDES.items()

@@ -190,7 +190,10 @@ class DiffusersEngine:
             loras[name].append(LoraFile(file))
         settings = Settings(
             loras={name: tuple(files) for name, files in loras.items()},
-            scheduler={} if entry.few is None else entry.few.scheduler,
+            scheduler={
+                **({} if preset is None else preset.scheduler),
+                **({} if entry.few is None else entry.few.scheduler),
+            },
             compiled=entry.table.compile,
         )
         if preset is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.vision_package import torchvision_error
+from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.domain.errors import UserError
 from inference.engines.diffusers_adapter.capabilities import capabilities_of
 from inference.engines.diffusers_adapter.memory_check import check_fit
@@ -53,6 +54,11 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
         with _folder_errors_for_users():
             check_presence(entry)
 
+    def check_parts() -> None:
+        with _folder_errors_for_users():
+            if entry.folder is not None:
+                check_vocabularies(entry.folder)
+
     def verify_files() -> Path | None:
         with _folder_errors_for_users():
             return verify_path(entry)
@@ -61,6 +67,7 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
         capabilities=capabilities,
         factory=partial(_make_engine, preset),
         check_files=check_files,
+        check_parts=check_parts,
         verify_files=verify_files,
         checkpoints=checkpoints_of(entry),
         options=DiffusersTable,

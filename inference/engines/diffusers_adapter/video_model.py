@@ -204,6 +204,10 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
         raise FolderError(
             "folder.other_preset", path=str(path), name=folder.pipeline_class, preset=found.name
         )
+    if found is not None and found.distilled and folder.distilled is False:
+        raise FolderError(
+            "folder.not_distilled", path=str(path), preset=found.name, steps=found.steps
+        )
     entry = VideoModelEntry(
         name=name, preset=found, path=path, folder=folder, table=table, gguf=gguf
     )

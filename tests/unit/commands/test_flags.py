@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.installation import Installation
 from commands.options import MAX_PROMPT
 from commands.parsing.flags import MAX_TYPED, Typed, parse, render
 from commands.schema import Kind
+from commands.text.messages import error_text
 from inference.domain.errors import UserError
+from inference.engines.registry import Models
 from inference.text import clean_words
 from tests.fakes.options import OPTIONS
 
@@ -235,3 +238,46 @@ def test_a_long_malicious_line_is_read_quickly(unit):
 def test_options_have_the_names_that_forms_and_settings_show():
     long = parse("a --aspect 9:16 --resolution 360p --negative rain", OPTIONS)
     assert long == parse("a --ar 9:16 --res 360p --no rain", OPTIONS)
+
+
+@pytest.fixture
+def silent():
+    """An installation whose only model makes no sound, beside models that are not installed."""
+    models = Models()
+    names = ("ltx", "wan")
+    ltx, wan = (models.capabilities(name) for name in names)
+    return Installation(models=(wan,), default_model="wan", others=(ltx,))
+
+
+@pytest.mark.parametrize("typed", ["a fox --sound off", "a fox --SOUND=on"])
+def test_an_option_of_other_models_is_no_spelling_mistake(silent, typed):
+    with pytest.raises(UserError) as caught:
+        parse(typed, silent.options, silent.narrowed("wan"))
+    assert caught.value.code == "model.no_option_at_all"
+    assert error_text(caught.value, "en") == "Wan 2.2 5B has no --sound. Leave it out."
+
+
+def test_an_option_of_other_models_is_still_a_guess_for_none(silent):
+    with pytest.raises(UserError) as caught:
+        parse("a fox --sond off", silent.options)
+    assert "--sound" not in error_text(caught.value, "en")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("--steps 500", "LTX-2.5 always uses --steps 8, not 500. Leave --steps out."),
+        ("--cfg 99", "LTX-2.5 always uses --cfg 1, not 99. Leave --cfg out."),
+        ("--cfg 0.5", "LTX-2.5 always uses --cfg 1, not 0.5. Leave --cfg out."),
+    ],
+)
+def test_a_number_out_of_all_ranges_is_told_with_the_models(typed, said):
+    models = Models()
+    ltx, wan = models.capabilities("ltx"), models.capabilities("wan")
+    both = Installation(models=(wan, ltx), default_model="wan")
+    with pytest.raises(UserError) as caught:
+        parse(f"a fox {typed}", both.options, both.narrowed("ltx"))
+    assert error_text(caught.value, "en") == said
+    with pytest.raises(UserError) as caught:
+        parse(f"a fox {typed}", both.options, both.narrowed("wan"))
+    assert ("100" if "steps" in typed else "15") in error_text(caught.value, "en")
