@@ -328,4 +328,5 @@ def test_a_vocabulary_of_another_model_is_named_by_the_check(
     assert main(["models", "check", "mine"]) == 1
     assert "tokenizer" in capsys.readouterr().err
     [found] = storage.model_weights(load_config(tmp_path / "config.toml"))
-    assert (found.level, found.code) == (Level.FAIL, "error.folder.wrong_part")
+    assert found.level is Level.FAIL
+    assert found.params["problem"].code == "folder.wrong_part"
