@@ -13,6 +13,7 @@ from commands.directory import Directory, OpenDirectory
 from commands.installation import Installation
 from commands.jobs import Jobs
 from commands.options import CONFIRM, IMAGE
+from commands.parsing import other_words
 from commands.parsing.suggestions import closest
 from commands.parsing.values import shown
 from commands.policy.settings import Rules
@@ -241,10 +242,26 @@ class CommandSet:
             if CONFIRM not in item.options or parent in {"", item.parent}
         }
         short |= {item.name: item.typed for item in self if item.parent == parent}
+        if verb not in short and parent in {"", "rushes"}:
+            _check_other_words(verb, wanted)
         guess = closest(verb, short)
         if guess is None:
             raise UserError("command.unknown", command=shown(wanted))
         raise UserError("command.mistyped", command=shown(wanted), suggestion=short[guess])
+
+
+def _check_other_words(verb: str, wanted: str) -> None:
+    """Refuse a command that is a button here, of a plugin, or of another tool.
+
+    Raises:
+        UserError: `command.is_button`, `command.of_plugin` or `command.other_word`.
+    """
+    if verb in other_words.BUTTONS:
+        raise UserError("command.is_button", command=shown(wanted))
+    if folder := other_words.BUNDLED_COMMANDS.get(verb):
+        raise UserError("command.of_plugin", command=shown(wanted), folder=folder)
+    if meant := other_words.COMMANDS.get(verb):
+        raise UserError("command.other_word", command=shown(wanted), meant=meant)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -166,6 +166,8 @@ def _with_command(error: UserError, command: Command, call: Call) -> UserError |
     """Return an error that shows how its command is used, or None where it does so already."""
     if error.code == "command.incomplete":
         return UserError(error.code, **{**error.params, "command": command.typed})
+    if error.code == "flag.other_word":
+        return UserError(error.code, **{**error.params, "help": command.help_typed})
     if error.code == "flag.unknown" and (command.renders or error.params.get("help") == OWN_HELP):
         return UserError(error.code, **{**error.params, "help": command.help_typed})
     if error.code == "prompt.empty" and command.typed != _GENERATE:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from bot.control.client import Answer, ControlClient, Speaker
+from commands.parsing.greetings import is_greeting
 from commands.text.card import Button, Card, CardKind
 from commands.text.job_buttons import confirmation
 from commands.text.replies import error, note
@@ -81,6 +82,8 @@ class Session:
             return self._switch_speaker(match["words"].split())
         if match := _PRESS.fullmatch(line):
             return await self._press(int(match["number"]), key, asked)
+        if is_greeting(line):
+            line = "/rushes help"
         if not line.startswith("/"):
             return self._refused(UserError("chat.no_command"))
         return await self._outcome(await self._client.command(line, self.speaker, key))

@@ -27,6 +27,7 @@ from typing import Any
 
 from bot.network.image_download import too_large
 from bot.platform import Outgoing, Receipt, Remember, Services
+from commands.parsing.values import shown
 from commands.text.card import Card, plain
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError, UserError
@@ -76,6 +77,9 @@ class MessageEvent:
     edited: bool = False
 
 
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+
+
 class TerminalImages:
     """Reads reference images from this machine's disk."""
 
@@ -86,7 +90,7 @@ class TerminalImages:
         """Copy the person's file; see `ImageSource`.
 
         Raises:
-            UserError: `image.not_found` or `image.too_large`.
+            UserError: `image.not_found`, `image.not_an_address` or `image.too_large`.
         """
         directory = Address(**job.address).directory
         await asyncio.to_thread(self._copy, image, directory, target)
@@ -105,6 +109,8 @@ class TerminalImages:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _copy(self, typed: str, directory: str, target: Path) -> None:
+        if _ADDRESS.match(typed):
+            raise UserError("image.not_an_address", url=shown(typed))
         source = Path(directory, os.path.expanduser(typed))  # noqa: PTH111 - pathlib raises where a home is unknown
         try:
             # Without O_NONBLOCK, a named pipe that nobody writes to holds the thread for ever.

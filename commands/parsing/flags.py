@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from commands.option_set import NO, OptionSet
 from commands.options import MAX_PROMPT
-from commands.parsing import quotes
+from commands.parsing import other_words, quotes
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from commands.parsing.values import (
     OFF,
@@ -160,6 +160,7 @@ class _Reader:
                 )
             raise UserError("flag.unknown", flag=f"--{flag.casefold()}", help=HELP)
         guess = closest(flag, self._known.typed)
+        self._check_other_words(flag, guess)
         if guess is None:
             raise UserError("flag.unknown", flag=f"--{shown(flag)}", help=HELP)
         if guess not in self._known.switched_off:
@@ -168,6 +169,20 @@ class _Reader:
         value = flag.partition(":")[2]  # --seed:7
         corrected = f"{guess} {value}" if value else guess
         raise self._mistyped(error, self._position - len(flag), self._position, corrected)
+
+    def _check_other_words(self, flag: str, guess: str | None) -> None:
+        """Refuse a flag of a plugin that is not installed, or of another tool.
+
+        Raises:
+            UserError: `flag.of_plugin` or `flag.other_word`.
+        """
+        name = flag.partition(":")[0].casefold()
+        if folder := other_words.BUNDLED_OPTIONS.get(name):
+            raise UserError("flag.of_plugin", flag=f"--{shown(flag)}", folder=folder)
+        meant = other_words.OPTION_NAMES.get(name)
+        if meant != guess and meant in self._known.by_flag:
+            known = f"--{self._known.by_flag[meant].flag}"
+            raise UserError("flag.other_word", flag=f"--{shown(flag)}", meant=known, help=HELP)
 
     def read_piece(self) -> str:
         """Read the word that begins here, together with the quotation it opens."""

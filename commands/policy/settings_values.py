@@ -45,7 +45,8 @@ def named(typed: str, known: SettingSet) -> Setting:
         wanted = known.defaults[parts[0]].key
     if wanted in known.by_key:
         return known.by_key[wanted]
-    guess = closest(wanted, known.by_key)
+    short = {name: setting.key for name, setting in known.defaults.items()}
+    guess = closest(wanted, known.by_key) or short.get(closest(wanted, short) or "")
     if guess is None:
         raise UserError("setting.unknown", key=shown(typed))
     raise Refusal("setting.mistyped", {KEY.name: guess}, key=shown(typed), suggestion=guess)

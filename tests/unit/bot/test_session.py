@@ -34,6 +34,10 @@ class Pressed:
             return Answer(card=error(self.refusal, "en"), accepted=False)
         return Answer(card=confirmation(ButtonId.decode(button_id).job, "en"), accepted=True)
 
+    async def command(self, line, speaker, key):
+        self.ids.append(line)
+        return Answer(card=note("chat.idle", "en"), accepted=True)
+
     async def press(self, button_id, speaker, key):
         self.ids.append(button_id)
         return Answer(card=note("chat.idle", "en"), accepted=True)
@@ -64,6 +68,12 @@ async def test_a_number_stays_with_its_card_when_another_one_comes_in(client):
         await session.handle(number)
     assert client.ids == ["v1:cancel:first", "v1:reroll:second", "v1:edit:first"]
     assert not (await session.handle("4")).accepted
+
+
+@pytest.mark.parametrize("said", ["help", "hello", "안녕"])
+async def test_a_greeting_is_answered_with_help(client, said):
+    assert (await Session(client, ANN).handle(said)).accepted
+    assert client.ids == ["/rushes help"]
 
 
 async def test_delete_asks_before_it_deletes(client):

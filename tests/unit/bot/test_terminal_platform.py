@@ -9,6 +9,7 @@ import pytest
 from bot.platform import Outgoing
 from bot.terminal.platform import Address, TerminalPlatform
 from commands.text.card import Attachment, Card, CardKind
+from commands.text.messages import error_text
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.outbox import ActKind, Route
 from inference.media.results import ImageLimits
@@ -181,6 +182,14 @@ async def test_an_image_below_the_home_folder_is_found(terminal, tmp_path, monke
     (tmp_path / "fox.png").write_bytes(b"pixels")
     await terminal.images.fetch(job_in("studio"), "~/fox.png", tmp_path / "source")
     assert (tmp_path / "source").read_bytes() == b"pixels"
+
+
+async def test_an_address_is_no_file_here_and_the_answer_says_what_to_do(terminal, tmp_path):
+    with pytest.raises(UserError) as caught:
+        await terminal.images.fetch(
+            job_in("studio"), "https://a.example/x.png", tmp_path / "source"
+        )
+    assert "Save https://a.example/x.png as a file first" in error_text(caught.value, "en")
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "", ".", "pipe", "nul\0.png"])

@@ -87,6 +87,26 @@ async def test_the_largest_that_fits_waits_for_a_word(call, jobs, code, largest,
     assert order.review
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("/generate a fox --style photo.png", "no installed plugin has styles"),
+        ("/style a fox", "pip install ./examples/plugins/style"),
+        ("/generate a fox --seconds 3", "Use --frames; /rushes help generate explains it."),
+        ("/image a fox --size 720p", "Use --resolution; /rushes help image explains it."),
+        ("/generate a fox --guidance 3", "Use --cfg"),
+        ("/generate a fox --aspect-ratio 1:1", "Did you mean --aspect?"),
+        ("/rushes extend", "It is a button below the finished clip"),
+        ("/extend 7Q2FK9XDAB", "It is a button below the finished clip"),
+        ("/rushes models", "Use /rushes settings default.model"),
+        ("/rushes settings modell nano", "Did you mean default.model?"),
+    ],
+)
+async def test_words_of_other_tools_and_of_plugins_lead_to_what_there_is(call, jobs, line, said):
+    assert said in plain(await execute(line, call))
+    assert jobs.orders == []
+
+
 async def test_image_makes_a_still(call, jobs):
     card = await execute("/image a fox", call)
     assert jobs.orders[0].spec.frames == 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bot.testing import apply_effect
+from commands.parsing import other_words
 from tests.fakes.installs import STYLE
 
 
@@ -35,6 +36,14 @@ def styled(frames, picture, strength=100):
 
 def plain(*colour, height=8, width=8):
     return np.full((height, width, 3), colour, np.uint8)
+
+
+def test_the_words_of_who_lacks_the_plugin_name_its_options_and_its_folder():
+    from rushes_style.effect import STYLE as EFFECT
+
+    assert set(other_words.BUNDLED_OPTIONS) == {option.name for option in EFFECT.options}
+    folders = {*other_words.BUNDLED_OPTIONS.values(), *other_words.BUNDLED_COMMANDS.values()}
+    assert [str(STYLE).endswith(folder) for folder in folders] == [True]
 
 
 def test_a_clip_comes_near_the_palette_of_a_picture_and_keeps_its_drawing():
