@@ -15,7 +15,8 @@ KEPT = re.compile(
     r'|[a-z]+_[a-z]+|platforms에 ("http"|)|mode를 http로|https 주소|data: 주소|host[나와] port'
     r'|preset\(\{[^}]*\}\) 또는 path|loras[를나]|gguf를|few를|path로|\btoken의 (값|토큰)|"auto"'
     r"|api 같은 이름|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
-    r"|--gpus all|pip install \./|jobs 폴더|gguf 패키지|hf auth logout|rushes doctor|rushes models pull"
+    r"|--gpus all|pip install \./|jobs 폴더|gguf 패키지|hf auth logout|rushes doctor"
+    r"|rushes models pull"
     r"|`installed`|installed =|zip 파일|peft 패키지|pickle 파일|docs/\w+\.md"
     r"|\[plugins\.|generate는|wait로|result로|stdio"  # sections, tools and ways in
     r"|Expect에는 100-continue|true나 false|true, false|engine[을은]|설정의 path를|models\.\{name\}"
