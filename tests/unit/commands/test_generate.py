@@ -99,7 +99,7 @@ async def test_the_largest_that_fits_waits_for_a_word(call, jobs, code, largest,
         ("/rushes extend", "It is a button below the finished clip"),
         ("/extend 7Q2FK9XDAB", "It is a button below the finished clip"),
         ("/rushes models", "Use /rushes settings default.model"),
-        ("/rushes settings modell nano", "Did you mean default.model?"),
+        ("/rushes settings models nano", "Did you mean default.model?"),
     ],
 )
 async def test_words_of_other_tools_and_of_plugins_lead_to_what_there_is(call, jobs, line, said):
