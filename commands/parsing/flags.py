@@ -180,7 +180,7 @@ class _Reader:
         if folder := other_words.BUNDLED_OPTIONS.get(name):
             raise UserError("flag.of_plugin", flag=f"--{shown(flag)}", folder=folder)
         meant = other_words.OPTION_NAMES.get(name)
-        if meant != guess and meant in self._known.by_flag:
+        if meant is not None and meant != guess and meant in self._known.by_flag:
             known = f"--{self._known.by_flag[meant].flag}"
             raise UserError("flag.other_word", flag=f"--{shown(flag)}", meant=known, help=HELP)
 
