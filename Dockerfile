@@ -54,6 +54,8 @@ USER 10001
 
 FROM runtime AS full
 # Kernels for the GPU are compiled where they run, which needs a C compiler.
+# Their versions are those of the base, and move with it.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*

@@ -23,6 +23,8 @@ class Shot(NamedTuple):
     width: int
     dark: bool
     columns: int = 1
+    menus: bool = True
+    """Whether a closed menu says what it opens."""
 
 
 SHOTS = {
@@ -38,8 +40,8 @@ SHOTS = {
     ],
     "terminal": [Shot("dark", 1240, dark=True, columns=2)],
     "readme": [
-        Shot("dark", 1240, dark=True, columns=2),
-        Shot("light", 1240, dark=False, columns=2),
+        Shot("dark", 1240, dark=True, columns=2, menus=False),
+        Shot("light", 1240, dark=False, columns=2, menus=False),
     ],
 }
 
@@ -52,6 +54,8 @@ body { margin: 0; padding: 16px; font: 15px/1.4 "gg sans", "Noto Sans", "Noto Sa
 .name { font-size: 12px; opacity: .6; margin-bottom: 4px; }
 img { display: block; max-width: 100%; }
 """
+_PLAIN = ".open { display: none; } .name { font-size: 15px; opacity: .85; }"
+"""For the first page, where captions are read and menus are not explained."""
 _DISCORD = """
 .box { border: 1px solid var(--line); border-left: 4px solid; border-radius: 8px;
        padding: 12px 16px; background: var(--box); max-width: 560px; }
@@ -139,7 +143,7 @@ def _page(chat: str, style: str, shown: Iterable[tuple[str, str]], shot: Shot) -
     )
     return (
         f'<!doctype html><meta charset="utf-8"><style>:root{{{colours}}}{_COMMON}{style}'
-        f"body{{background:var(--bg);color:var(--ink)}}</style>"
+        f"body{{background:var(--bg);color:var(--ink)}}{'' if shot.menus else _PLAIN}</style>"
         f'<div class="columns" style="column-count:{shot.columns}">{drawn}</div>'
     )
 

@@ -1,6 +1,6 @@
 """Draws pictures of every state of a card, from the payloads that are sent to each chat.
 
-    python -m benchmarks.cards [--out docs/cards] [--browser chromium]
+    python -m benchmarks.cards [--out docs/cards] [--browser chromium] [--clip CLIP.mp4]
 
 Payloads of `bot.discord.outbound.render` and `bot.slack.outbound.blocks` are laid out in HTML as by
 the chats' clients; the terminal's are drawn by rich. A headless Chromium takes screenshots: dark,
@@ -21,6 +21,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+import av
 from PIL import Image, ImageChops
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
@@ -45,8 +46,8 @@ from inference.media.stills import write_numbered
 from tests.fakes.orders import a_job, a_spec
 
 ROOT = Path(__file__).parent.parent
-NANO = (172, 34, 332, 124)
-"""Crop box of a clip's still in docs/nano.jpg: left, top, right, bottom."""
+STILL = ROOT / "docs" / "cards" / "still.jpg"
+"""From nano's clip of the prompt, with the seed of the cards; `--clip` takes it from another."""
 PROMPT = "a red ball rolling through the snow"
 LONG = "a blue star zooming across the night sky over a village 👨‍👩‍👧‍👦 " * 4
 NOW = 1_790_000_000.0
@@ -61,8 +62,11 @@ COLOURS = 256
 """Palette size of saved pictures, which saves two thirds of the bytes."""
 COLUMNS = 66
 """Width of the terminal."""
-FIRST_PAGE = ("rendering", "done")
-"""States that the README shows for Discord, dark and light."""
+FIRST_PAGE = {
+    "rendering": f"You type /generate {PROMPT}",
+    "done": "The same message, 47 seconds later",
+}
+"""States that the README shows for Discord, dark and light, with their captions."""
 
 
 LOADING = Progress(stage=Stage.LOADING, done=40, total=100)
@@ -200,16 +204,16 @@ UNSEEN = frozenset({"loading"})
 
 def discord_payload(name: str, card: Card, job: Job) -> dict[str, Any]:
     """Return the payload for Discord."""
-    link = picture = None
+    links, picture = [], None
     if card.kind is CardKind.DONE:
         url = "https://discord.com/channels/1/2/3"
-        link = render.Link(url=url, label=_label(job), markup="→ <#2>")
+        links.append(render.Link(url=url, label=_label(job), markup="→ <#2>"))
     if card.kind is CardKind.DONE or (card.progress is not None and name not in UNSEEN):
         hidden = job.verdict.outcome is Outcome.SPOILER
         described = summary.description(job, "en")
         picture = render.Picture(description=described, spoiler=hidden)
     form = render.Form.TEXT if card.attachment is not None else None
-    drawn = render.message(card, form=form, link=link, picture=picture)
+    drawn = render.message(card, form=form, links=links, picture=picture)
     return {
         "content": drawn.content,
         "embeds": [embed.to_dict() for embed in drawn.embeds],
@@ -229,7 +233,7 @@ def slack_payloads(name: str, card: Card, job: Job) -> Iterator[Shown]:
     yield Shown(f"{name}: in direct messages", alone)
     link = blocks.Link("https://team.slack.com/archives/D1/p2", card.attachment.name)
     yield Shown(
-        f"{name}: where it was asked for", {"blocks": blocks.message(card, link=link).blocks}
+        f"{name}: where it was asked for", {"blocks": blocks.message(card, links=[link]).blocks}
     )
 
 
@@ -239,12 +243,12 @@ def slack_payload(card: Card, job: Job) -> dict[str, Any]:
         below = blocks.controls(card).blocks
         title = card.attachment.description
         return {"file": title, "comment": blocks.comment(card), "blocks": below}
-    link = picture = None
+    links, picture = [], None
     if card.kind is CardKind.DONE:
-        link = blocks.Link("https://team.slack.com/archives/C1/p2", _label(job))
+        links.append(blocks.Link("https://team.slack.com/archives/C1/p2", _label(job)))
         if job.spec.frames == 1:
             picture = blocks.Picture("F1", summary.description(job, "en"))
-    return {"blocks": blocks.message(card, link=link, picture=picture).blocks}
+    return {"blocks": blocks.message(card, links=links, picture=picture).blocks}
 
 
 def _label(job: Job) -> str:
@@ -266,22 +270,22 @@ def terminal_html(card: Card) -> str:
 
 def still() -> str:
     """Return a still of a real clip as a data URL."""
-    data = io.BytesIO()
-    with Image.open(ROOT / "docs" / "nano.jpg") as picture:
-        picture.crop(NANO).resize((640, 360), Image.Resampling.BICUBIC).save(
-            data, "JPEG", quality=85
-        )
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(STILL.read_bytes()).decode()}"
 
 
 def sheet(count: int) -> str:
     """Return a sheet with stills of a clip as a data URL."""
-    with tempfile.TemporaryDirectory() as folder, Image.open(ROOT / "docs" / "nano.jpg") as picture:
-        first = Path(folder, "1.png")
-        picture.crop(NANO).resize((640, 360), Image.Resampling.BICUBIC).save(first)
-        write_numbered(dict.fromkeys(range(1, count + 1), first), Path(folder, "sheet.jpg"))
+    with tempfile.TemporaryDirectory() as folder:
+        write_numbered(dict.fromkeys(range(1, count + 1), STILL), Path(folder, "sheet.jpg"))
         data = Path(folder, "sheet.jpg").read_bytes()
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def keep_still(clip: Path) -> None:
+    """Keep the middle frame of a clip as the still, in its own size: its mark has to be legible."""
+    with av.open(str(clip)) as opened:
+        frames = list(opened.decode(video=0))
+    frames[len(frames) // 2].to_image().save(STILL, "JPEG", quality=88)
 
 
 def photograph(browser: str, page: str, width: int, target: Path) -> None:
@@ -311,7 +315,10 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "cards")
     parser.add_argument("--browser", default="chromium")
+    parser.add_argument("--clip", type=Path, help="take the still from this clip first")
     wanted = parser.parse_args()
+    if wanted.clip is not None:
+        keep_still(wanted.clip)
     wanted.out.mkdir(parents=True, exist_ok=True)
     every = [*states(), *several()]
     picture = still()
@@ -328,7 +335,10 @@ async def main() -> None:
             if name in SHEETS:
                 payload["picture"] = sheet(3 if name == "three clips" else 4)
     by_name = {shown.name: shown for shown in chats["discord"][1]}
-    chats["readme"] = (discord_page, [by_name[name] for name in FIRST_PAGE])
+    chats["readme"] = (
+        discord_page,
+        [Shown(told, by_name[name].payload) for name, told in FIRST_PAGE.items()],
+    )
     for chat, (page, shown) in chats.items():
         for shot in SHOTS[chat]:
             target = wanted.out / f"{chat}-{shot.name}.png"

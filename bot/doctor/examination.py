@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from bot.config.sections import Config
 from bot.doctor import configuration, machine, network, storage
-from bot.doctor.findings import Finding, broken, ok
+from bot.doctor.findings import Finding, broken, ok, warn
 from inference.domain.errors import RushesError
 from inference.workers.device_report import DeviceReport, read_device
 
 _AWAY = "doctor.host.unreachable"
+
+_CLOSED = frozenset(
+    {f"error.store.{code}" for code in ("no_permission", "closed_above", "mode", "read_only")}
+    | {"doctor.data.no_room", "error.store.not_a_folder"}
+)
+"""What is wrong with a folder in which nothing can be checked."""
+
+_REPEATED = _CLOSED | {"error.store.backup_failed", "error.cli.os_error"}
+"""What the checks of its contents then meet."""
 
 
 async def examine(
@@ -28,7 +38,7 @@ async def examine(
     """
     local = await asyncio.to_thread(lambda: [*_local(config, mistake)])
     running = await _asked("running", lambda: configuration.running(config, locale))
-    found = [*local, *running]
+    found = [*_cause_once([*local, *running], config.bot.data_dir)]
     if any(one.code == "doctor.running.no" for one in running):
         found += _guarded("http", lambda: network.listening(config))
     if offline:
@@ -43,6 +53,18 @@ async def examine(
         _asked("network", lambda: network.reach(config)),
     )
     return [*found, *_once_each([one for some in asked for one in some], config)]
+
+
+def _cause_once(found: list[Finding], folder: Path) -> Iterator[Finding]:
+    """Let the checks of what is in the data folder refer to what is wrong with the folder."""
+    closed = any(one.check == "data" and one.code in _CLOSED for one in found)
+    for one in found:
+        path = Path(str(one.params.get("path", "")))
+        inside = path.is_relative_to(folder)
+        if closed and inside and one.check != "data" and one.code in _REPEATED:
+            yield warn(one.check, "doctor.data.see", path=str(folder))
+        else:
+            yield one
 
 
 def _once_each(found: list[Finding], config: Config) -> Iterator[Finding]:

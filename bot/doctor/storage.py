@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,13 @@ from inference.engines.entry import ModelEntry
 from inference.engines.registry import WEIGHTS_CODES
 from inference.opensora.files import CheckpointError
 from inference.store.backups import HOURS, newest
-from inference.store.data_directory import NETWORK_FILE_SYSTEMS, check_folder, file_system, owner
+from inference.store.data_directory import (
+    NETWORK_FILE_SYSTEMS,
+    check_folder,
+    file_system,
+    open_to_others,
+    owner,
+)
 from inference.store.maintenance import DATABASE_NAME, check, opened, passes_check
 from inference.store.sqlite.schema import schema_of
 
@@ -102,10 +109,14 @@ def data_folder(config: Config) -> Iterator[Finding]:
     except StoreError as error:
         yield failed("data", error)
         return
+    found = []
     if (kind := file_system(folder)) in NETWORK_FILE_SYSTEMS:
-        yield warn("data", "doctor.data.network", path=str(folder), kind=kind)
-    else:
-        yield ok("data", "doctor.data.fine", path=str(folder))
+        found.append(warn("data", "doctor.data.network", path=str(folder), kind=kind))
+    # Access of the group is left to the operator: containers under any number need it.
+    if (seen := open_to_others(folder)) is not None:
+        command = shlex.join(["chmod", "o-rwx", str(seen)])
+        found.append(warn("data", "doctor.data.open", path=str(seen), command=command))
+    yield from found or [ok("data", "doctor.data.fine", path=str(folder))]
 
 
 def database(config: Config) -> Iterator[Finding]:

@@ -93,7 +93,9 @@ def read_source_type(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether nothing is missing at the end of a clip or picture.
+    """Return whether a picture can be read in full, and a clip has its end.
+
+    The frames inside a clip have no checksum, so that damage in its middle is not noticed.
 
     Raises:
         UserError: `file.*`: it is missing, unreadable, or not a clip or picture.

@@ -153,6 +153,25 @@ def owner(path: Path) -> str:
         return str(number)
 
 
+def open_to_others(directory: Path) -> Path | None:
+    """Return what users beside owner and group can look into: the folder, or a file of ours in it.
+
+    Where the folder belongs to everybody, as /tmp does, its files are what can be closed.
+    """
+    mode = directory.stat().st_mode
+    if not mode & stat.S_IRWXO:
+        return None
+    if not mode & stat.S_ISVTX:
+        return directory
+    ours = (*sorted(directory.glob(_FILES)), *(directory / name for name in _FOLDERS))
+    for path in ours:
+        with contextlib.suppress(OSError):
+            found = path.lstat().st_mode
+            if found & stat.S_IRWXO and _plain(found):
+                return path
+    return None
+
+
 def make_private(directory: Path) -> None:
     """Take all permissions of group and others away from what an older version left open.
 

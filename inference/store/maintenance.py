@@ -99,7 +99,7 @@ def hindrance(data_directory: Path) -> StoreError | None:
             schema_of(connection, path)
     except StoreError as error:
         return error
-    return None
+    return obstacle(path)
 
 
 def check(data_directory: Path) -> Health:

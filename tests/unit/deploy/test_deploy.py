@@ -65,6 +65,13 @@ def test_compose_takes_the_file():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_dockerfile_is_clean():
+    done = subprocess.run(
+        [tool("hadolint"), ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_the_scripts_are_valid():
     done = subprocess.run(
         ["bash", "-n", ROOT / "deploy" / "image.sh"], capture_output=True, text=True, check=False

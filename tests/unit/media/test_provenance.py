@@ -123,9 +123,18 @@ def test_a_file_without_its_end_is_not_whole(tmp_path, name, write):
     write(tmp_path / name, {"seed": 1})
     assert is_whole(tmp_path / name)
     content = (tmp_path / name).read_bytes()
-    for missing in (1, 20):
+    for missing in (1, 12, 13, 20, len(content) // 3):
         (tmp_path / name).write_bytes(content[:-missing])
         assert not is_whole(tmp_path / name)
+
+
+def test_a_png_with_a_damaged_middle_is_not_whole(tmp_path):
+    write_png(tmp_path / "a.png", {"seed": 1})
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    middle = content.index(b"IDAT") + 8
+    content[middle : middle + 8] = bytes(8)
+    (tmp_path / "a.png").write_bytes(content)
+    assert not is_whole(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
