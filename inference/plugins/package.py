@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distribution, distributions
 
 PLUGINS = "rushes.plugins"
 """Group whose entry points name a `Plugin`."""
@@ -46,20 +46,23 @@ Point = tuple[str, str, str]
 
 def installed_packages() -> list[Package]:
     """Return the installed distributions with entry points for Rushes, by name."""
-    points: dict[str, list[EntryPoint]] = {}
-    versions: dict[str, str] = {}
-    found = entry_points()
-    for group in GROUPS:
-        for point in found.select(group=group):
-            if point.dist is None:
-                continue
-            name = point.dist.name or point.module
-            versions[name] = point.dist.version or "?"
-            points.setdefault(name, []).append(point)
-    return [
-        Package(name=name, version=versions[name], points=tuple(sorted(points[name], key=_order)))
-        for name in sorted(points, key=_folded)
-    ]
+    found: dict[str, Package] = {}
+    for one in _candidates():
+        points = sorted((point for point in one.entry_points if point.group in GROUPS), key=_order)
+        if points:
+            name = one.name or points[0].module
+            found[name] = Package(name=name, version=one.version or "?", points=tuple(points))
+    return sorted(found.values(), key=lambda package: _folded(package.name))
+
+
+def _candidates() -> Iterator[Distribution]:
+    """Yield what may have entry points for Rushes; of two with one name, the first on the path.
+
+    Nothing of the others is parsed: a machine with torch has a hundred, and every command looks.
+    """
+    for one in distributions():
+        if "rushes." in (one.read_text("entry_points.txt") or ""):
+            yield distribution(one.name) if one.name else one
 
 
 def _order(point: EntryPoint) -> tuple[int, str]:

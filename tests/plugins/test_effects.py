@@ -305,6 +305,8 @@ async def test_a_queued_job_keeps_its_values_when_its_effect_is_upgraded_before_
     assert manifest.effects == {"paint": "rushes_paint 2.0"}
 
 
+@pytest.mark.tour
+@pytest.mark.process
 def test_an_effect_is_chosen_by_its_option_and_counted(painted, config_of):
     installation = factories.described(config_of())
     assert {"paint", "paint-trouble", "copy"} <= set(installation.options.by_name)
@@ -339,6 +341,8 @@ def commands(*named):
 """
 
 
+@pytest.mark.process
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("needed", "folder", "example"),
     [
@@ -360,6 +364,7 @@ async def test_a_command_without_words_shows_how_it_is_used_itself(
         assert said == f"Describe the clip, for example: {example}"
 
 
+@pytest.mark.process
 async def test_help_says_what_the_options_of_effects_are_when_nothing_is_set(painted, config_of):
     async with open_app(config_of()) as app:
         call = call_of(app)
@@ -372,6 +377,7 @@ async def test_help_says_what_the_options_of_effects_are_when_nothing_is_set(pai
         assert trouble.endswith("default keep")
 
 
+@pytest.mark.process
 def test_a_preset_or_default_may_hold_what_an_effect_takes_beside_its_switch(painted, config_of):
     installation = factories.described(config_of())
     kept = {"paint-trouble": "keep"}

@@ -329,6 +329,7 @@ for number in range(3):
 """
 
 
+@pytest.mark.process
 def test_a_warning_of_a_library_is_logged_once_and_without_what_a_client_sent():
     ended = subprocess.run(
         [sys.executable, "-c", WARNS], capture_output=True, text=True, check=True, timeout=180

@@ -72,6 +72,7 @@ async def test_a_discord_that_is_away(tmp_path, free_port):
     only(await discord.examine(away, "en"), Level.FAIL, "doctor.host.unreachable")
 
 
+@pytest.mark.process
 async def test_a_discord_that_is_away_is_one_plain_line(tmp_path, free_port):
     url = f"http://127.0.0.1:{free_port}"
     found = await examination.examine(needing(tmp_path, url), "en")

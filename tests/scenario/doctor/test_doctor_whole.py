@@ -8,11 +8,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from bot.doctor import configuration, examination, machine, network, storage
 from bot.doctor.findings import Level
 from tests.scenario.doctor.findings import config
 
 
+@pytest.mark.process
 async def test_a_check_that_raises_is_one_line_among_all(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
