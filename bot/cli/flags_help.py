@@ -29,7 +29,7 @@ def flags_help(words: Sequence[str], locale: str) -> str:
     from commands.handlers.help import manual  # noqa: PLC0415
 
     log_to_stderr()
-    named, config = _value(words, f"--{MODEL.flag}"), _value(words, "--config")
+    named, config = flag_value(words, f"--{MODEL.flag}"), flag_value(words, "--config")
     try:
         installation = factories.described(load_config(Path(config) if config else None))
         model = None if named is None else installation.model(named)
@@ -42,7 +42,8 @@ def flags_help(words: Sequence[str], locale: str) -> str:
     return "\n".join(lines)
 
 
-def _value(words: Sequence[str], flag: str) -> str | None:
+def flag_value(words: Sequence[str], flag: str) -> str | None:
+    """Return what a command line gives a flag, before the line is parsed."""
     for word, following in pairwise([*words, ""]):
         if word == flag:
             return following

@@ -380,11 +380,11 @@ def _show(card: Card, *, accepted: bool) -> int:
     """Print a card; a refusal goes to stderr as one sentence."""
     from rich.console import Console
 
-    from bot.cli.shell_words import card_in_shell
+    from bot.cli.shell_words import in_shell
     from bot.terminal.render import CardView, local_zone
     from commands.text.card import plain
 
-    card = card_in_shell(card)
+    card = card.reworded(in_shell)
     if not accepted:
         sys.stderr.write(f"rushes: {plain(card)}\n")
         return 1

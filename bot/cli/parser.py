@@ -11,12 +11,11 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bot.cli import handlers, mcp, operation, tokens
-from bot.cli.flags_help import flags_help
+from bot.cli.flags_help import flag_value, flags_help
 from bot.cli.handlers import CliHandler, language
 from bot.cli.shell_words import in_shell
 from commands.schema import Option
@@ -35,7 +34,7 @@ LANG = "--lang"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    asked = _asked(words)
+    asked = flag_value(words, LANG)  # help has to know it
     locale = language(asked)
     parser = _parser(locale, words)
     if asked == "":
@@ -79,16 +78,6 @@ def _expected(error: BaseException) -> RushesError:
     if isinstance(leaf, RushesError):
         return leaf
     raise error
-
-
-def _asked(words: Sequence[str]) -> str | None:
-    """Return the language that a command line asks for: help has to know before it is read."""
-    for word, following in pairwise([*words, ""]):
-        if word == LANG:
-            return following
-        if word.startswith(f"{LANG}="):
-            return word.removeprefix(f"{LANG}=")
-    return None
 
 
 def _add_flags(parser: _Parser, flags: Sequence[Option], locale: str) -> None:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from commands.text.command_names import command_pattern
-
-if TYPE_CHECKING:
-    from commands.text.card import Card, Line
 
 _SUBMIT = "rushes submit"
 _SAME = {
@@ -32,12 +27,3 @@ def in_shell(text: str, verb: str = _SUBMIT) -> str:
         return _SAME[found["name"]].replace(_SUBMIT, verb) if found["name"] else found[0]
 
     return command_pattern(tuple(_SAME)).sub(same, text)
-
-
-def card_in_shell(card: Card) -> Card:
-    """Return a card with the commands that it names as they are typed in a shell."""
-    return replace(card, lines=tuple(_line(line) for line in card.lines))
-
-
-def _line(line: Line) -> Line:
-    return tuple(in_shell(part) if isinstance(part, str) else part for part in line)

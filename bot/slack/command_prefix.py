@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.slack.outbound.blocks import MAX_TITLE
 from commands.context import Command
-from commands.text.card import Card, Line
+from commands.text.card import Card
 from commands.text.command_names import command_pattern
 from inference.domain.errors import UserError
 from inference.text import cut
@@ -76,8 +76,7 @@ class CommandPrefix:
         """Return a card with the commands that it names as people type them."""
         if not self._prefix:
             return card
-        lines = tuple(self._line(line) for line in card.lines)
-        return replace(card, title=self.text(card.title), lines=lines)
+        return replace(card.reworded(self.text), title=self.text(card.title))
 
     def view(self, view: dict[str, Any]) -> dict[str, Any]:
         """Return a modal with the commands that it names as people type them.
@@ -98,6 +97,3 @@ class CommandPrefix:
         if part.get("type") in {"plain_text", "mrkdwn"}:
             return {**part, "text": self.text(part["text"])}
         return {key: self._named(each) for key, each in part.items()}
-
-    def _line(self, line: Line) -> Line:
-        return tuple(self.text(part) if isinstance(part, str) else part for part in line)

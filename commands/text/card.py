@@ -7,7 +7,8 @@ what people typed.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
@@ -172,6 +173,14 @@ class Card:
     def pressed_rarely(self) -> tuple[Button, ...]:
         """The buttons in the menu."""
         return tuple(each for each in self.buttons if self.menu and each.action in MENU)
+
+    def reworded(self, change: Callable[[str], str]) -> Card:
+        """Return a copy whose lines say the same in other words; times and people stay."""
+        lines = (
+            tuple(change(part) if isinstance(part, str) else part for part in line)
+            for line in self.lines
+        )
+        return replace(self, lines=tuple(lines))
 
 
 def bar_text(bar: Bar) -> str:

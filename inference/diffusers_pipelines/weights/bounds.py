@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from inference.diffusers_pipelines.weights.folder import value_error
 
@@ -72,7 +72,7 @@ def _is_possible(key: str, value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST
+    return is_whole(value) and 0 < value <= _MOST
 
 
 def _numbers(value: Any) -> Iterator[int | float]:
@@ -82,5 +82,15 @@ def _numbers(value: Any) -> Iterator[int | float]:
         one = pending.pop()
         if isinstance(one, list | tuple):
             pending.extend(one)
-        elif isinstance(one, int | float) and not isinstance(one, bool):
+        elif is_number(one):
             yield one
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether a value of a config is a number: true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Return whether a value of a config is a whole number: true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)

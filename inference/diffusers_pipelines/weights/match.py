@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from inference.diffusers_pipelines.weights.bounds import check_bounds
+from inference.diffusers_pipelines.weights.bounds import check_bounds, is_number, is_whole
 from inference.diffusers_pipelines.weights.folder import INDEX_NAME, FolderError, value_error
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _check_predictions(folder: Folder) -> None:
     scheduler = folder.parts["scheduler"]
     channels = _latent_channels(folder.parts["vae"].config)
     taken = scheduler.config.get("n_grid", None if "Piflow" in scheduler.class_name else 1)
-    if _whole(channels) and _whole(taken):
+    if is_whole(channels) and is_whole(taken):
         for name in TRANSFORMERS:
             if name in folder.parts and _differ(
                 folder.parts[name].config.get("out_visual_dim"), channels * taken
@@ -173,7 +173,7 @@ def _check_settings(folder: Folder) -> None:
         if folder.parts.keys() >= set(TRANSFORMERS):
             raise damaged
         return
-    if not (_is_number(boundary) and 0 <= boundary <= 1):
+    if not (is_number(boundary) and 0 <= boundary <= 1):
         raise damaged
     _need(folder, *TRANSFORMERS)
 
@@ -188,11 +188,11 @@ def _check_vae(folder: Folder) -> None:
             continue
         if not (isinstance(values, list) and len(values) == channels):
             raise value_error(part.config_file, name, values)
-        if not all(_is_number(value) and lowest < value < math.inf for value in values):
+        if not all(is_number(value) and lowest < value < math.inf for value in values):
             raise value_error(part.config_file, name, values)
     for name in ("scale_factor_spatial", "spatial_compression_ratio"):
         factor = vae.get(name)
-        if not (factor is None or (_whole(factor) and 0 < factor <= _MOST_PIXELS)):
+        if not (factor is None or (is_whole(factor) and 0 < factor <= _MOST_PIXELS)):
             raise value_error(part.config_file, name, factor)
     for name in ("scale_factor_temporal", "temporal_compression_ratio"):
         factor = vae.get(name)
@@ -214,7 +214,7 @@ def _check_widths(folder: Folder, name: str) -> None:
     rule = family.channels.get(own or "")
     latent = _latent_channels(folder.parts["vae"].config)
     if rule is not None and _differ(
-        config.get("in_channels"), rule.times * latent + rule.plus if _whole(latent) else None
+        config.get("in_channels"), rule.times * latent + rule.plus if is_whole(latent) else None
     ):
         raise _wrong(folder, name)
     for encoder, member in family.widths_of.items():
@@ -232,15 +232,7 @@ def _width(config: Mapping[str, Any]) -> Any:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    return _whole(one) and _whole(other) and one != other
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return is_whole(one) and is_whole(other) and one != other
 
 
 def _check_gguf(folder: Folder, files: Mapping[str, Path]) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
+from inference.diffusers_pipelines.weights.bounds import is_number
 from inference.diffusers_pipelines.weights.folder import value_error
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def huge_value(part: Part, kind: Any) -> FolderError | None:
     """Return the error for a number that would fill memory before it fails, if there is one."""
     for name, usual in _defaults(kind):
         given = part.config.get(name)
-        if _is_number(given) and _is_number(usual) and abs(given) >= HUGE > abs(usual):
+        if is_number(given) and is_number(usual) and abs(given) >= HUGE > abs(usual):
             return _error(part, name)
     return None
 
@@ -80,25 +81,21 @@ def _cannot_be(given: Any, usual: Any) -> bool:
         return not isinstance(given, bool)
     if given == usual and not isinstance(given, bool):  # some defaults are zero, or infinite
         return False
-    if _is_number(usual):
+    if is_number(usual):
         members = given if isinstance(given, list | tuple) and given else [given]
         return any(_is_no(one, usual) for one in members)
-    if isinstance(usual, list | tuple) and usual and all(map(_is_number, usual)):
+    if isinstance(usual, list | tuple) and usual and all(map(is_number, usual)):
         if not isinstance(given, list | tuple) or not given:
             return True
         return any(_is_no(one, min(usual)) for one in given)
-    return usual is None and _is_number(given) and given <= 0
+    return usual is None and is_number(given) and given <= 0
 
 
 def _is_no(given: Any, usual: float) -> bool:
     """Return whether a value is no number, or not one where the default has a size."""
-    if not _is_number(given) or not math.isfinite(given):
+    if not is_number(given) or not math.isfinite(given):
         return True
     return usual > 0 and (given <= 0 or given >= HUGE > usual)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def first_bad_value(parts: Mapping[str, Part], kinds: Mapping[str, Any]) -> FolderError | None:

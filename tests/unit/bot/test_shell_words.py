@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.cli.shell_words import card_in_shell, in_shell
+from bot.cli.shell_words import in_shell
 from commands.text.card import Card, CardKind, Person, plain
 from commands.text.messages import error_text
 from inference.domain.errors import NotFound, UserError
@@ -46,7 +46,7 @@ def test_what_only_the_chat_has_and_what_people_wrote_stays(text):
 def test_a_card_names_them_too():
     ada = Person(id="ada", name="ada")
     lines = ((ada, " /generate starts right away."), (isolate("/generate"),))
-    card = card_in_shell(Card(kind=CardKind.INFO, title="/generate", lines=lines))
+    card = Card(kind=CardKind.INFO, title="/generate", lines=lines).reworded(in_shell)
     assert "rushes submit starts right away." in plain(card)
     assert card.lines[0][0] is ada
     assert card.lines[1] == lines[1]
