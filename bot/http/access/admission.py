@@ -38,8 +38,9 @@ class Limit:
 TURNS = Limit(everybody=16, tenant=8, token=4, seconds=0.15)
 """Requests that make a job; each waits for the others' turns of the event loop."""
 
-UPLOADS = Limit(everybody=16, tenant=8, token=2, seconds=10.0)
-"""Requests with a large body or with pictures. A body may have 32 MB."""
+UPLOADS = Limit(everybody=16, tenant=8, token=2, seconds=60.0)
+"""Requests with a large body or with pictures. A body may have 32 MB, and take this long too; the
+first picture also waits for the media process to start."""
 
 CHECKS = Limit(everybody=8, tenant=4, token=2, seconds=10.0)
 """Requests for the safety checks of text, which jobs wait for as well."""

@@ -110,23 +110,6 @@ async def test_uploads_of_one_token_leave_those_of_others_alone(served):
             assert b"Retry-After" in refused
 
 
-@pytest.mark.slow
-@pytest.mark.attack("http uploads", "more pictures of one token at once than are worked off")
-async def test_an_upload_that_waits_for_too_long_is_told_when_to_come_back(served):
-    first = [Upload(served) for _ in range(admission.UPLOADS.token)]
-    async with uploading(first):
-        await first_sent(first, len(first))
-        status, answer = await asked(
-            served,
-            "POST",
-            "/v1/videos",
-            token=served.mine,
-            data=io.BytesIO(LARGE),
-            headers={"Content-Type": FORM},
-        )
-    assert (status, json.loads(answer)["error"]["code"]) == (429, "http.busy")
-
-
 async def test_a_repeated_request_waits_for_the_first_one_and_is_not_refused(served):
     key = "Idempotency-Key: one-picture"
     first, other = Upload(served, key), Upload(served)
