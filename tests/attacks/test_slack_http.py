@@ -4,84 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import io
 import json
-import re
 import time
 from urllib.parse import quote_plus, urlencode
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from bot.network import http_limits
-from bot.network.http_limits import (
-    MAX_ADDRESSES,
-    PER_MINUTE,
-    AddressLimiter,
-)
 from bot.slack import web as slack_web
 from bot.slack.hosts import is_response_url
-from bot.slack.oauth import STATE_SECONDS, OAuthStates
-from tests.fakes.clock import ManualClock
-from tests.scenario.slack_house import House, card_of, listening
+from tests.attacks.slack_attacker import FORM, KIND, Attacker, attack
+from tests.scenario.slack_house import card_of, listening
 
 pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated")  # slack_sdk's, of aiohttp
 
-KIND = "slack-http"
-FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-
-
-def attack(what, *values, marks=()):
-    return pytest.param(*values, id=what, marks=[pytest.mark.attack(KIND, what), *marks])
-
-
-class Attacker:
-    """Somebody who can reach the bot's port, with or without the signing secret."""
-
-    def __init__(self, slack, house, port, capfd):
-        self.slack = slack
-        self.house = house
-        self.url = f"http://127.0.0.1:{port}"
-        self._capfd = capfd
-
-    def signature(self, raw, *, secret=None, at=None):
-        stamp = str(int(time.time()) if at is None else at)
-        key = (secret or self.slack.signing_secret).encode()
-        digest = hmac.new(key, b"v0:" + stamp.encode() + b":" + raw, hashlib.sha256).hexdigest()
-        return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={digest}"}
-
-    async def post(self, raw, content_type=FORM, *, signed=True, headers=None, path="events"):
-        sent = {**(self.signature(raw) if signed else {}), "Content-Type": content_type}
-        if isinstance(headers, dict):
-            sent |= headers
-        elif headers is not None:
-            sent = [*sent.items(), *headers]
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.url}/slack/{path}", data=raw, headers=sent) as response,
-        ):
-            return response.status
-
-    async def get(self, path, *, cookie="", **headers):
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(
-                f"{self.url}/slack/{path}", headers={"Cookie": cookie, **headers}
-            ) as response,
-        ):
-            return response.status, await response.text(), response.headers
-
-    async def jobs(self):
-        return await self.house.jobs()
-
-    def logged(self):
-        """Return what was written since the last call."""
-        written = self._capfd.readouterr()
-        return written.out + written.err
 
 
 @pytest.fixture
@@ -90,20 +29,6 @@ async def attacker(slack, acme, make_house, free_port, capfd):
     slack.post_to(f"http://127.0.0.1:{free_port}/slack/events")
     async with make_house(section=section).open(connected=False) as house:
         await listening(free_port)
-        capfd.readouterr()
-        yield Attacker(slack, house, free_port, capfd)
-
-
-@pytest.fixture
-async def oauth(slack, tmp_path, free_port, patient, capfd):
-    """A bot that anybody may install."""
-    section = {
-        "client_id": slack.client_id,
-        "client_secret": slack.client_secret,
-        "port": free_port,
-    }
-    house = House(slack=slack, directory=tmp_path / "data", section=section)
-    async with house.open():
         capfd.readouterr()
         yield Attacker(slack, house, free_port, capfd)
 
@@ -612,142 +537,6 @@ async def test_answers_follow_no_redirect(attacker, alice, general):
 def test_only_slacks_hosts_are_answered(url):
     assert not is_response_url(url, None)
     assert is_response_url("https://hooks.slack.com/commands/T1/1/x", None)
-
-
-# -- installing ------------------------------------------------------------------------------
-
-
-async def rows(house):
-    read = house.core.database.read
-    tables = await read("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    return [(t["name"], len(await read(f"SELECT 1 FROM {t['name']}"))) for t in tables]  # noqa: S608 - names of our own tables
-
-
-@pytest.mark.attack(KIND, "ten thousand installations begun to fill the database")
-async def test_installations_that_are_only_begun_leave_nothing(oauth):
-    before = await rows(oauth.house)
-    answers = [(await oauth.get("install"))[0] for _ in range(2 * PER_MINUTE)]
-    assert answers[:PER_MINUTE] == [200] * PER_MINUTE
-    assert 429 in answers[PER_MINUTE:]
-    assert await rows(oauth.house) == before
-    assert len(oauth.logged()) < 300
-
-
-@pytest.mark.attack(KIND, "a flood behind made-up X-Forwarded-For entries")
-async def test_only_what_the_proxy_says_counts(oauth):
-    async def ask(forwarded):
-        return (await oauth.get("install", **{"X-Forwarded-For": forwarded}))[0]
-
-    answers = [await ask(f"10.0.0.{n}, 192.0.2.1") for n in range(2 * PER_MINUTE)]
-    assert 429 in answers
-    assert await ask("192.0.2.2") == 200
-
-
-@pytest.mark.attack(KIND, "a flood from a million addresses to fill the memory")
-def test_addresses_are_remembered_within_bounds():
-    limiter = AddressLimiter(ManualClock())
-    for number in range(3 * MAX_ADDRESSES):
-        limiter.take(f"2001:db8:{number // 65536:x}:{number % 65536:x}::1")
-    assert len(limiter._buckets) == MAX_ADDRESSES
-
-
-@pytest.mark.attack(KIND, "a flood from many addresses of one IPv6 network")
-def test_addresses_of_one_network_are_one():
-    limiter = AddressLimiter(ManualClock())
-    waits = [limiter.take(f"2001:db8::{number:x}") for number in range(PER_MINUTE + 1)]
-    assert waits[-1] > 0
-    assert not any(waits[:-1])
-
-
-def the_state(page):
-    return re.search(r"state=([\w-]+)", page)[1]
-
-
-@pytest.mark.attack(KIND, "the state of somebody else's installation")
-async def test_a_state_is_good_in_its_own_browser_only(oauth):
-    _, page, _ = await oauth.get("install")
-    back = f"oauth_redirect?code=x&state={the_state(page)}"
-    assert (await oauth.get(back))[0] == 400
-    assert (await oauth.get(back, cookie="slack-app-oauth-state=other"))[0] == 400
-
-
-@pytest.mark.attack(KIND, "a state that was used before")
-async def test_a_state_is_good_once(oauth):
-    _, page, headers = await oauth.get("install")
-    cookie = headers["Set-Cookie"].partition(";")[0]
-    back = f"oauth_redirect?code=x&state={the_state(page)}"
-    assert "invalid_code" in (await oauth.get(back, cookie=cookie))[1]
-    assert "invalid_state" in (await oauth.get(back, cookie=cookie))[1]
-
-
-def without_end(state):
-    return state[:-1]
-
-
-def with_more(state):
-    return f"{state}AAAA"
-
-
-def with_another_time(state):
-    return f"{'A' * 11}{state[11:]}"
-
-
-def in_other_letters(state):
-    return f"{state[:-1]}é"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        attack("a state without its end", without_end),
-        attack("a state with something behind it", with_more),
-        attack("a state with another time", with_another_time),
-        attack("a state in letters that are none of it", in_other_letters),
-        attack("an empty state", lambda _: ""),
-    ],
-)
-async def test_a_changed_state_is_worth_nothing(change):
-    states = OAuthStates("secret", ManualClock())
-    state = await states.async_issue()
-    assert not await states.async_consume(change(state))
-    assert await states.async_consume(state)
-
-
-@pytest.mark.attack(KIND, "a state signed with another secret")
-async def test_a_state_of_another_app_is_worth_nothing():
-    clock = ManualClock()
-    state = await OAuthStates("guessed", clock).async_issue()
-    assert not await OAuthStates("secret", clock).async_consume(state)
-
-
-@pytest.mark.attack(KIND, "a state kept for later")
-async def test_a_state_is_not_good_for_long():
-    clock = ManualClock()
-    states = OAuthStates("secret", clock)
-    state = await states.async_issue()
-    clock.advance(STATE_SECONDS + 1)
-    assert not await states.async_consume(state)
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        attack("a script as the error of an installation", "error=<script>alert(1)</script>"),
-        attack("a script as the code of an installation", "code=<script>&state=<script>"),
-        attack("a script as the workspace to install to", 'team="><script>alert(1)</script>'),
-        attack("a state twice", "code=x&state=a&state=b"),
-        attack("a null byte in an address", "code=%00&state=%00"),
-    ],
-)
-async def test_pages_show_nothing_of_what_was_asked(oauth, query):
-    for path in ("install", "oauth_redirect"):
-        status, page, headers = await oauth.get(f"{path}?{query}")
-        assert status < 500
-        assert "<script" not in page
-        assert headers.get("X-Frame-Options") == "DENY" or status == 400
-    said = oauth.logged()
-    assert "raceback" not in said
-    assert len(said) < 600
 
 
 @pytest.mark.attack(KIND, "a log line for every minute of a flood")
