@@ -34,7 +34,7 @@ SCHEDULES = [
     ("wan", "wan-5b", {"flow_shift": 3.0}),
     ("wan", "wan-5b", {"use_karras_sigmas": True}),
     ("wan", "wan-5b", {"use_dynamic_shifting": True}),
-    ("wan", "wan-5b", {"final_sigmas_type": "sigma_min", "predict_x0": False}),
+    ("wan", "wan-5b", {"final_sigmas_type": "sigma_min"}),
     ("ltx", "ltx2", {"use_dynamic_shifting": True, "shift_terminal": 0.1}),  # as before distilling
     ("ltx", "ltx2", {"shift": 3.0}),
     ("ltx", "ltx2", {"stochastic_sampling": True, "use_karras_sigmas": True}),
