@@ -158,7 +158,7 @@ async def test_a_terminal_may_name_a_file_that_is_there(call, jobs, tmp_path):
         ("/queue", "There is no command /queue. Did you mean /rushes queue?"),
         ("/rushes quue", "There is no command /rushes quue. Did you mean /rushes queue?"),
         ("/rushes set", "There is no command /rushes set. Did you mean /rushes settings?"),
-        ("/rushes delete", "There is no command /rushes delete. /rushes help lists them all."),
+        ("/rushes destroy", "There is no command /rushes destroy. /rushes help lists them all."),
         ("/rushes pause", "There is no command /rushes pause. Did you mean /rushes-admin pause?"),
         ("/rushes generate a", "There is no command /rushes generate. Did you mean /generate?"),
         (
