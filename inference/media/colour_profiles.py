@@ -25,6 +25,9 @@ PRIMARIES: dict[int, Colours] = {
 }
 """Red, green and blue as XYZ for the white D50, by their number. All others count as sRGB."""
 
+SRGB = 1
+"""Number of the primaries of sRGB."""
+
 CURVES = frozenset({1, 2, 6, 13, 14, 15})
 """Numbers of tone curves that are shown like that of sRGB; PQ and HLG (HDR) are not."""
 
@@ -46,9 +49,10 @@ def profile_of(image: Image.Image, file: BinaryIO) -> bytes | None:
         file: Read from its beginning.
     """
     embedded: bytes | None = image.info.get("icc_profile")
-    if image.format == "PNG":  # where both are there, the code counts
+    if image.format == "PNG":  # where both are there, a code that is known counts
         code = _png_code(_beginning(file))
-        return embedded if code is None or code[1] not in CURVES else _named(code)
+        known = code is not None and code[0] in {SRGB, *PRIMARIES} and code[1] in CURVES
+        return _named(code) if known else embedded
     if embedded:
         return embedded
     if image.format == "AVIF":

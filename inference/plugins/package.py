@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distribution, distributions
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    PackageNotFoundError,
+    distribution,
+    distributions,
+)
 
 PLUGINS = "rushes.plugins"
 """Group whose entry points name a `Plugin`."""
@@ -62,7 +68,15 @@ def _candidates() -> Iterator[Distribution]:
     """
     for one in distributions():
         if "rushes." in (one.read_text("entry_points.txt") or ""):
-            yield distribution(one.name) if one.name else one
+            yield _first(one)
+
+
+def _first(one: Distribution) -> Distribution:
+    """Return the first on the path with the name of `one`."""
+    try:
+        return distribution(one.name) if one.name else one
+    except PackageNotFoundError:  # its folder has another name, as an upgrade of pip leaves one
+        return one
 
 
 def _order(point: EntryPoint) -> tuple[int, str]:

@@ -9,6 +9,7 @@ import transformers
 from commands.text.messages import error_text
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import load, render, request
 
@@ -228,3 +229,15 @@ def test_a_scheduler_for_weights_that_predict_otherwise(put_together):
     with pytest.raises(FolderError) as caught:
         load(place)
     assert (caught.value.code, caught.value.params["part"]) == ("folder.wrong_part", "scheduler")
+
+
+def test_a_vocabulary_that_cannot_be_read_is_named(put_together):
+    folder = inspect_folder(put_together("wan-5b"))
+    place = folder.parts["tokenizer"].path
+    for file in place.iterdir():
+        file.unlink()
+    (place / "spiece.model").symlink_to("/proc/self/mem")  # fails when it is read
+    with pytest.raises(FolderError) as caught:
+        check_vocabularies(folder)
+    assert caught.value.code == "folder.no_permission"
+    assert str(place) in caught.value.params["path"]

@@ -35,12 +35,12 @@ def check_vocabularies(folder: Folder) -> None:
     """Check that each vocabulary is about as large as its text encoder's embedding.
 
     Raises:
-        FolderError: `folder.wrong_part`, `folder.unreadable`.
+        FolderError: `folder.wrong_part`, `folder.unreadable`, `folder.no_permission`.
     """
     for encoder, tokenizer in _READERS.items():
         if not (encoder in folder.parts and tokenizer in folder.parts):
             continue
-        rows, words = _rows(folder.parts[encoder]), _words(folder.parts[tokenizer])
+        rows, words = _rows(folder.parts[encoder]), _readable_words(folder.parts[tokenizer])
         if rows is None or words is None:
             continue
         if not rows * _LEAST_KNOWN <= words <= rows * _MOST_KNOWN:
@@ -51,6 +51,19 @@ def _rows(encoder: Part) -> int | None:
     """Return the rows of an encoder's embedding; None if no tensor has them."""
     shapes = [tensor.shape for name, tensor in encoder.tensors.items() if _EMBEDDING.search(name)]
     return max((shape[0] for shape in shapes if len(shape) == _TWO_AXES), default=None)
+
+
+def _readable_words(tokenizer: Part) -> int | None:
+    """Return the size of a tokenizer's vocabulary, as `_words` does.
+
+    Raises:
+        FolderError: `folder.unreadable`, `folder.no_permission`.
+    """
+    try:
+        return _words(tokenizer)
+    except OSError as error:
+        place = str(error.filename or tokenizer.path)
+        raise FolderError("folder.no_permission", path=place) from error
 
 
 def _words(tokenizer: Part) -> int | None:

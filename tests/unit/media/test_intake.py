@@ -339,6 +339,17 @@ def test_in_a_png_the_numbers_count_more_than_the_profile(clean, primaries):
     assert near(clean(data)[1][20, 20], expected, 4)
 
 
+@pytest.mark.parametrize("code", [(2, 13), (22, 13), (12, 16)])
+def test_in_a_png_the_profile_counts_more_than_numbers_that_say_nothing(clean, code):
+    chunk = PngImagePlugin.PngInfo()
+    chunk.add(b"cICP", bytes([*code, 0, 1]))
+    profile = _profile_with_gamma_one()
+    picture = Image.new("RGB", (60, 40), (200, 100, 50))
+    _, expected = clean(encoded(picture, "PNG", icc_profile=profile))
+    _, pixels = clean(encoded(picture, "PNG", pnginfo=chunk, icc_profile=profile))
+    assert near(pixels[20, 20], expected[20, 20], 0)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "AVIF"])
 @pytest.mark.parametrize("size", [0, 1, 7, 2**31])
 def test_a_code_in_a_box_of_a_wrong_size_breaks_nothing(kind, size):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from inference.plugins.package import installed_packages
 from tests.fakes import packages
 
@@ -32,3 +34,27 @@ def test_of_two_distributions_with_one_name_the_first_on_the_path_counts(tmp_pat
     assert "mine" not in versions()
     monkeypatch.syspath_prepend(tmp_path / "old")
     assert versions().get("mine") == "1.0"
+
+
+@pytest.mark.parametrize("folder", ["~ine-1.0.dist-info", "other-1.0.dist-info"])
+def test_a_distribution_in_a_folder_of_another_name_is_found(tmp_path, monkeypatch, folder):
+    packages.make(tmp_path, "mine", "", effects={"mine": "effect"})
+    (tmp_path / "mine-1.0.dist-info").rename(tmp_path / folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert versions().get("mine") == "1.0"
+
+
+def test_what_an_interrupted_upgrade_left_is_not_what_counts(tmp_path, monkeypatch):
+    packages.make(tmp_path, "mine", "", effects={"mine": "effect"})
+    (tmp_path / "mine-1.0.dist-info").rename(tmp_path / "~ine-1.0.dist-info")
+    packages.make(tmp_path, "mine", "", version="2.0", effects={"mine": "effect"})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert versions().get("mine") == "2.0"
+
+
+def test_a_distribution_without_metadata_breaks_nothing(tmp_path, monkeypatch):
+    packages.make(tmp_path, "mine", "", effects={"mine": "effect"})
+    (tmp_path / "mine-1.0.dist-info" / "METADATA").unlink()
+    packages.make(tmp_path, "other", "", effects={"other": "effect"})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert versions().get("other") == "1.0"
