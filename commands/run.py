@@ -19,7 +19,7 @@ from commands.policy.permissions import check_press
 from commands.refusal import Refusal
 from commands.results import Accepted, Result, Revised
 from commands.schema import Kind
-from commands.text import batch_cards, cards, replies
+from commands.text import batch_cards, cards, job_buttons, replies
 from commands.text.card import Card
 from commands.text.messages import text
 from inference.bug_report import log_bug
@@ -234,7 +234,7 @@ async def _press(button_id: str, call: Call) -> Result | Form:
         case Action.ACCEPT | Action.REWORD | Action.KEEP:
             return await prompt.answer(call, job, pressed.action)
         case Action.DELETE:
-            return await queue.remove_job(call, job)
+            return await _remove(call, job)
         case Action.INFO:
             return cards.info(
                 job,
@@ -270,6 +270,20 @@ async def _ask_again(pressed: ButtonId, call: Call) -> Result | Form:
         return await _press(refused.asked, call)
     values = {name: str(value) for name, value in refused.options.items()}
     return await _submit(refused.asked, values, call)
+
+
+async def _remove(call: Call, job: Job) -> Result:
+    """Delete a job's file; where that is too early, the answer has the button again.
+
+    The answer may have taken the place of the question, with its button.
+    """
+    try:
+        return await queue.remove_job(call, job)
+    except UserError as error:
+        if error.code != "job.posting_now":
+            raise
+        again = job_buttons.buttons(job, (Action.DELETE,), call.locale)
+        return replace(error_card(error, call), buttons=again)
 
 
 async def _make_again(call: Call, job: Job, pressed: ButtonId) -> Result | Form:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from bot.cli.handlers import CliHandler, _config, _print, language, run_async
 from commands.schema import Option
 from commands.text.messages import error_text, text
-from inference.domain.errors import RushesError, UserError
+from inference.domain.errors import RushesError, StoreError, UserError
 
 if TYPE_CHECKING:
     from bot.config.sections import Config
     from bot.control.client import Health
 
 SHELLS = ("bash", "zsh")
+
+_ANSWERED = frozenset({"control.lost", "control.refused"})
+"""Errors of a process that runs: it was reached, but gave no answer or refused."""
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -75,7 +78,12 @@ def health(options: argparse.Namespace) -> int:
     from inference.domain.errors import UserErrors
 
     locale = language(options.lang)
-    config = _config(options)
+    try:
+        config = _config(options)
+    except UserError as error:
+        if not options.json:
+            raise
+        return _health_json(running=False, reasons={"config": error_text(error, locale)})
 
     async def ask() -> Health:
         async with connect(config.bot.data_dir) as client:
@@ -83,12 +91,12 @@ def health(options: argparse.Namespace) -> int:
 
     try:
         found = run_async(ask())
-    except UserError as error:
+    except (UserError, StoreError) as error:
         causes = _causes(error, config)
         if not options.json:
             raise UserErrors.of(list(causes.values())) from error
         reasons = {key: error_text(cause, locale) for key, cause in causes.items()}
-        return _health_json(running=error.code == "control.lost", reasons=reasons)
+        return _health_json(running=error.code in _ANSWERED, reasons=reasons)
     fine = options.live or (found.ready and not (options.strict and found.problems))
     if options.json:
         _health_json(
@@ -108,7 +116,7 @@ def health(options: argparse.Namespace) -> int:
     return 0 if fine else 1
 
 
-def _causes(error: UserError, config: Config) -> dict[str, RushesError]:
+def _causes(error: RushesError, config: Config) -> dict[str, RushesError]:
     """Return why nobody answers, by key: what keeps Rushes from starting belongs to it."""
     from inference.store.maintenance import hindrance
 

@@ -107,8 +107,9 @@ async def _check_local_images(call: Call, spec: Spec) -> None:
     of_effects = (picture for use in spec.effects for picture in use.pictures.values())
     for reference in (spec.image, spec.last, *of_effects):
         if isinstance(reference, Attached):
-            await asyncio.to_thread(_check_file, folder, reference.url)
-            if call.check_picture is not None:
+            if call.check_picture is None:
+                await asyncio.to_thread(_check_file, folder, reference.url)
+            else:  # says more, also of what is no file
                 await call.check_picture(folder, reference.url)
 
 

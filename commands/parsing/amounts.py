@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 NO_LIMIT = frozenset({"unlimited", "무제한"})
 """Typed for no limit."""
@@ -37,7 +38,8 @@ def in_seconds(typed: str) -> str:
     if _WHOLE.fullmatch(text) or not _PARTS.fullmatch(text):
         return text
     found = _EACH.finditer(text)
-    return str(math.ceil(sum(float(p["number"]) * _UNITS[p["unit"].casefold()] for p in found)))
+    # Exact, because 1.1 h would be a second more in binary fractions.
+    return str(math.ceil(sum(Decimal(p["number"]) * _UNITS[p["unit"].casefold()] for p in found)))
 
 
 def pairs(typed: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -250,13 +251,30 @@ async def test_a_child_that_died_between_calls_is_replaced_and_blamed_on_nobody(
 
 
 @pytest.mark.slow
-async def test_an_image_that_hangs_the_child_is_no_image(photo, tmp_path):
+async def test_an_image_that_takes_too_long_without_cpu_time_is_no_fault_of_the_image(
+    photo, tmp_path
+):
     pipe = tmp_path / "endless.png"
-    os.mkfifo(pipe)
+    os.mkfifo(pipe)  # waits as an image does whose process gets no turn
     async with MediaProcess(replace(LIMITS, image_seconds=15)) as media:
-        with pytest.raises(UserError, match=r"image\.not_an_image"):
+        with pytest.raises(EngineError, match=r"media\.busy") as caught:
             await media.clean_image(pipe, tmp_path / "clean.png")
+        assert caught.value.transient
         assert media.pid is None
+        await media.clean_image(photo, tmp_path / "clean.png")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a call has a process of its own")
+async def test_an_image_that_takes_too_much_cpu_time_is_no_image(photo, tmp_path):
+    bomb = tmp_path / "bomb.jpg"
+    Image.new("L", (8000, 5000)).save(bomb, progressive=True)
+    data = bomb.read_bytes()
+    last = data.rindex(b"\xff\xda")  # a scan of the picture, of many; each costs as much again
+    bomb.write_bytes(data[:last] + data[last:-2] * 3000 + data[-2:])
+    async with MediaProcess(replace(LIMITS, image_cpu_seconds=1, image_seconds=600)) as media:
+        with pytest.raises(UserError, match=r"image\.not_an_image"):
+            await media.clean_image(bomb, tmp_path / "clean.png")
         await media.clean_image(photo, tmp_path / "clean.png")
 
 

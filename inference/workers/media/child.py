@@ -1,8 +1,8 @@
 """The media process, `python -m inference.workers.media.child`: opens untrusted files.
 
 It has limits on memory and file size, no core dumps, no network and low priority; the parent
-enforces time limits. Each call runs in a forked process that can access the files of that call
-only, so that a malicious file cannot affect anything else.
+enforces time limits, except that of an image's CPU time. Each call runs in a forked process that
+can access the files of that call only, so that a malicious file cannot affect anything else.
 """
 
 from __future__ import annotations
@@ -109,6 +109,13 @@ def _limit(config: dict[str, int]) -> None:
     os.nice(_NICENESS)
 
 
+def _limit_cpu(call: Call, config: dict[str, int]) -> None:
+    """Limit the CPU time of an image that somebody sent, in the fork for it."""
+    if call.operation == "clean_image":
+        seconds = config["image_cpu_seconds"]
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+
 def _confine(call: Call) -> None:
     """Restrict this process to the files of a call.
 
@@ -133,11 +140,12 @@ def _confine(call: Call) -> None:
     confine(readable=readable, writable=writable)
 
 
-def _serve(call: Call, answer: int) -> NoReturn:
+def _serve(call: Call, answer: int, config: dict[str, int]) -> NoReturn:
     """Handle a call in a forked process: write the answer to a pipe and exit."""
     status = 1
     try:
         die_with_parent()
+        _limit_cpu(call, config)
         with os.fdopen(answer, "wb") as pipe:
             pipe.write(encode(_answer(call)))
         status = 0
@@ -148,7 +156,7 @@ def _serve(call: Call, answer: int) -> NoReturn:
         os._exit(status)
 
 
-def _answered(call: Call, link: Link) -> bool:
+def _answered(call: Call, link: Link, config: dict[str, int]) -> bool:
     """Handle a call in a fork and send its answer; returns False if the fork died without one."""
     if call.operation == "rate":
         classifier.load(Path(call.arguments["model"]))  # once, shared by all later forks
@@ -160,7 +168,7 @@ def _answered(call: Call, link: Link) -> bool:
     if pid == 0:
         link.close()
         os.close(reader)
-        _serve(call, writer)
+        _serve(call, writer, config)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         frame = pipe.read(MAX_FRAME_BYTES)
@@ -191,7 +199,7 @@ def main() -> None:
     link.listen(on_message)
     device = cpu()
     link.send(Hello(device=device.name, memory_bytes=device.memory_bytes))
-    while _answered(calls.get(), link):
+    while _answered(calls.get(), link, config):
         pass
     os._exit(1)
 

@@ -1,12 +1,17 @@
 """`rushes health` and `rushes config show` for people and for scripts."""
 
+import contextlib
 import json
+import os
+import socket
 import sqlite3
+import threading
 
 import pytest
 
 from bot.cli.parser import main
 from bot.config.effective import MASK
+from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from inference.store.maintenance import DATABASE_NAME
 
 HEALTH_FIELDS = {"running", "ready", "platforms", "reasons", "problems"}
@@ -54,6 +59,62 @@ def test_where_nothing_is_wrong_only_that_it_is_not_running_is_told(data, capsys
     assert set(json.loads(capsys.readouterr().out)["reasons"]) == {"process"}
     assert main(["health"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_config_with_mistakes_is_told_as_data(data, capsys):
+    (data.parent / "config.toml").write_text("[queue]\nnothing = 1\n[http]\nport = 'x'\n")
+    assert main(["health", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == HEALTH_FIELDS
+    assert (told["running"], told["ready"]) == (False, False)
+    assert "nothing" in told["reasons"]["config"]
+    assert "port" in told["reasons"]["config"]
+
+
+@contextlib.contextmanager
+def listening(data, answer):
+    """Serve one answer on the control socket."""
+    with short_socket_path(data / SOCKET_NAME) as address, socket.socket(socket.AF_UNIX) as server:
+        server.bind(address)
+        server.listen()
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(answer)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        yield
+        serving.join(timeout=60)
+
+
+def test_a_process_that_refuses_to_answer_runs(data, capsys):
+    body = json.dumps({"error": {"code": "control.version", "text": "Another version."}}).encode()
+    head = f"HTTP/1.1 400 Bad Request\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\nConnection: close\r\n\r\n"
+    with listening(data, head.encode() + body):
+        assert main(["health", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["running"], told["ready"]) == (True, False)
+    assert "Another version." in told["reasons"]["process"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
+@pytest.mark.parametrize("closed", ["socket", "folder"])
+def test_that_nobody_may_ask_is_told_as_data(data, capsys, closed):
+    with socket.socket(socket.AF_UNIX) as server, short_socket_path(data / SOCKET_NAME) as address:
+        server.bind(address)
+    closing = data / SOCKET_NAME if closed == "socket" else data
+    closing.chmod(0)
+    try:
+        assert main(["health", "--json"]) == 1
+    finally:
+        closing.chmod(0o700)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["running"], told["ready"]) == (False, False)
+    assert str(closing) in told["reasons"]["process"]
 
 
 def test_the_configuration_as_data_has_every_value_with_its_origin(data, capsys, monkeypatch):

@@ -106,6 +106,17 @@ async def test_what_takes_longer_to_post_is_said(call, action, impatient):
     assert (await call.job(job.id)).removed_at is None
 
 
+async def test_delete_pressed_too_early_can_be_pressed_again(call, impatient):
+    """The answer takes the place of the question on Discord and Slack, with its button."""
+    job = await made(call, JobState.DELIVERING)
+    card = await press(button(Action.DELETE, job), call)
+    assert card.kind is CardKind.ERROR
+    call.jobs.put(replace(job, state=JobState.DONE))
+    [again] = card.buttons
+    assert (await press(again.id, call)).kind is not CardKind.ERROR
+    assert (await call.job(job.id)).removed_at is not None
+
+
 async def test_nobody_waits_who_may_not_delete_it(call):
     job = await made(call, JobState.DELIVERING)
     bob = replace(call, caller=replace(call.caller, id="u2", name="bob"))

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from bot.terminal.platform import TerminalImages
 from commands.caller import Caller
 from commands.run import execute, invoke, press
 from commands.text.card import CardKind
 from inference.domain.errors import UserError
 from inference.domain.reference import Attached
 from inference.domain.spec import Resolution
+from inference.media.results import ImageLimits
+from inference.workers.media.process import MediaProcess
 from tests.fakes.commands import COMMANDS, with_pictures
 from tests.fakes.readable import plain
 
@@ -118,6 +122,16 @@ async def test_animate_takes_the_attached_image(call, jobs):
     options = {"image": "https://cdn/fox.png"}
     await execute("/animate it runs", replace(call, options=options))
     assert jobs.orders[0].spec.mode == "i2v"
+
+
+@pytest.mark.parametrize("line", ["/generate it runs --image", "/animate it runs --image"])
+async def test_an_address_as_a_file_of_a_terminal_is_told_as_one(call, jobs, tmp_path, line):
+    local = with_pictures(call, tmp_path)
+    images = TerminalImages(ImageLimits())
+    local = replace(local, check_picture=partial(images.check, cleaner=MediaProcess()))
+    card = await execute(f"{line} https://a.example/x.png", local)
+    assert "Save https://a.example/x.png as a file first" in plain(card)
+    assert jobs.orders == []
 
 
 async def test_a_terminal_may_name_a_file_that_is_there(call, jobs, tmp_path):

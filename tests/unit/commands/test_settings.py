@@ -64,6 +64,8 @@ async def say(call, line):
         ("quota.user", "10m", 600),
         ("quota.user", "1시간 30분", 5400),
         ("quota.guild", "1.5 hours", 5400),
+        ("quota.guild", "1.1h", 3960),
+        ("quota.guild", "2.2 hours 0.1 s", 7921),
         ("quota.people", "bob=10m", {"bob": 600}),
         ("quota.people", "bob 10 min", {"bob": 600}),
         ("quota.people", "bob: 600", {"bob": 600}),
