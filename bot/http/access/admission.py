@@ -90,7 +90,7 @@ class Admission:
         self._turns, self._uploads, self._checks = map(_Gate, (TURNS, UPLOADS, CHECKS))
         self._full: dict[str, _Refused] = {}
         self._spent: dict[str, _Refused] = {}
-        """Quotas of which too little is left for anything like what was asked for."""
+        """Quotas of which nothing is left."""
         self._retry = itertools.cycle(RETRY_SECONDS)
 
     @contextlib.asynccontextmanager
@@ -180,7 +180,7 @@ class Admission:
             known = self._clock.monotonic() + FULL_SECONDS, departures, again
             if error.code.startswith("queue.full"):
                 self._full[token.id] = known
-            elif isinstance(error, AdvisedError) and error.advice.changes is None:
+            elif isinstance(error, AdvisedError) and error.advice.params.get("left") == 0:
                 self._spent[token.id] = known
             raise
 

@@ -79,6 +79,10 @@ class Guard:
         try:
             response = await self._answered(request, handler)
             status = response.status
+        except ConnectionError:
+            if request.writer.output_size > 0:  # sendfile says so before the transport does
+                cut_off(request)
+            raise
         finally:
             route = request.match_info.route.resource
             name = "none" if route is None else route.canonical

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import itertools
 import socket
 import threading
 
@@ -12,11 +13,24 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from tests.scenario.http_client import SECONDS, SMALL, ended, http_config, serving
+from tests.scenario.http_client import SECONDS, SMALL, ended, http_config, make_token, serving
 
 GOOD = {"prompt": "a fox", "rushes": SMALL}
 JSON, FORM = "application/json", "multipart/form-data; boundary=x"
 CHUNKED = "Transfer-Encoding: chunked"
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop whose connections have small buffers, which the kernel does not let grow.
+
+    So a client that has sent a large body knows that it was read.
+    """
+
+    async def create_server(self, *arguments, **options):
+        server = await super().create_server(*arguments, **options)
+        for listening in server.sockets:  # what it accepts has its buffers
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**17)
+        return server
 
 
 class Served:
@@ -24,8 +38,13 @@ class Served:
 
     def __init__(self, directory):
         self.directory = directory
+        self.names = itertools.count()
         self.ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()))
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(self.serve())
 
     async def serve(self):
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
@@ -49,6 +68,10 @@ class Served:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         async with aiohttp.ClientSession(self.url, headers=headers) as session:
             yield session
+
+    def token(self, name: str) -> str:
+        """Return a token of a guild of its own: what it leaves under way is in nobody's way."""
+        return make_token(self.directory, guild=name, name=f"{name} {next(self.names)}")
 
     async def jobs(self, token):
         async with self.session(token) as session, session.get("/v1/videos?limit=100") as answer:
@@ -108,11 +131,11 @@ def field(name: str, value: bytes, more: str = "") -> bytes:
 PROMPT = field("prompt", b"a fox")
 
 
-def head(served, *more: str, path="/v1/videos") -> bytes:
+def head(served, *more: str, path="/v1/videos", token: str | None = None) -> bytes:
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: a",
-        f"Authorization: Bearer {served.mine}",
+        f"Authorization: Bearer {token or served.mine}",
         "Content-Type: application/json",
         *more,
     ]

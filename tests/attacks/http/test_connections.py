@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
 import socket
 
 import pytest
 
 from bot.http import server
-from tests.attacks.http.target import asked, attacks, head
-from tests.scenario.http_client import SECONDS
+from tests.attacks.http.target import GOOD, asked, attacks, head
+from tests.scenario.http_client import SECONDS, ended
 
 pytestmark = pytest.mark.process
 
@@ -52,13 +55,48 @@ async def test_a_client_that_leaves_early_is_no_bug(served, capfd, path):
         f"Authorization: Bearer {served.mine}\r\nAccept: application/json, text/event-stream\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     )
-    port = int(served.url.rpartition(":")[2])
     for size in (0, 1, 100):
-        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
-            connection.sendall(request.encode())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            if size:
-                connection.recv(size, socket.MSG_WAITALL)
+        leave(served, request.encode(), after=size)
     assert (await asked(served, "GET", "/v1/models", token=served.mine))[0] == 200
+    assert_no_bug(capfd)
+
+
+async def test_a_client_that_leaves_a_long_download_is_no_bug(served, capfd):
+    token = served.token("downloads")
+    async with served.session(token) as session:
+        async with session.post("/v1/videos", json=GOOD) as answer:
+            video = (await answer.json())["id"]
+        assert (await ended(session, video))["status"] == "completed"
+        clip = next((served.directory / "jobs" / video).glob("*/clip.mp4"))
+        os.truncate(clip, 256 * 2**20)  # more than the buffers of sockets hold
+        path = f"/v1/videos/{video}/content"
+        request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+        for size in (1, 2**16):
+            before = await cut_downloads(session)
+            leave(served, request.encode(), after=size)
+            async with asyncio.timeout(SECONDS):
+                while await cut_downloads(session) == before:  # noqa: ASYNC110 - no event says so
+                    await asyncio.sleep(0.02)
+    assert_no_bug(capfd)
+
+
+async def cut_downloads(session) -> int:
+    """Return how many clients left while they were sent a clip."""
+    async with session.get("/metrics") as answer:
+        counts = re.findall(r'_count\{.*/content",status="499"\} (\d+)', await answer.text())
+    return int(counts[0]) if counts else 0
+
+
+def leave(served, request: bytes, *, after: int) -> None:
+    """Ask, and reset the connection after so many bytes of the answer."""
+    port = int(served.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        connection.sendall(request)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if after:
+            connection.recv(after, socket.MSG_WAITALL)
+
+
+def assert_no_bug(capfd) -> None:
     logged = capfd.readouterr()
     assert not any(word in logged.out + logged.err for word in ("Traceback", "bug", "rror"))

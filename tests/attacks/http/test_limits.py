@@ -29,7 +29,7 @@ async def test_a_key_is_short_and_printable(served, key):
 @pytest.mark.attack("http limits", "a hundred requests of one token at once")
 async def test_a_token_has_so_many_requests_at_once(served, monkeypatch):
     monkeypatch.setattr(guard, "PER_TOKEN", 2)
-    async with served.session(served.mine) as session:
+    async with served.session(served.token("at once")) as session:
         async with session.post("/v1/videos", json={"prompt": "a"}) as answer:
             video = (await answer.json())["id"]
         path = f"/v1/videos/{video}/events"

@@ -28,10 +28,9 @@ HELD_BACK = 100
 class Upload:
     """An upload by hand."""
 
-    def __init__(self, served, *more: str, token: str | None = None) -> None:
-        begun = head(served, f"Content-Length: {len(LARGE)}", *more)
-        begun = begun.replace(b"application/json", FORM.encode())
-        self.begun = begun if token is None else begun.replace(served.mine.encode(), token.encode())
+    def __init__(self, served, *more: str, token: str) -> None:
+        begun = head(served, f"Content-Length: {len(LARGE)}", *more, token=token)
+        self.begun = begun.replace(b"application/json", FORM.encode())
         self.port = int(served.url.rpartition(":")[2])
         self.sent = asyncio.Event()
         self.answer = b""
@@ -49,7 +48,7 @@ class Upload:
             await self.writer.drain()
             while self.writer.transport.get_write_buffer_size():  # noqa: ASYNC110 - no event says so
                 await asyncio.sleep(0.01)
-            if not self.answer:
+            if not self.answer and not self.writer.transport.is_closing():
                 self.sent.set()
             await reading
         finally:
@@ -88,7 +87,8 @@ async def first_sent(uploads, count):
 
 @pytest.mark.attack("http uploads", "64 pictures of one token that never end")
 async def test_uploads_of_one_token_leave_those_of_others_alone(served):
-    mine = [Upload(served) for _ in range(PER_TOKEN)]
+    token = served.token("uploads")
+    mine = [Upload(served, token=token) for _ in range(PER_TOKEN)]
     async with uploading(mine):
         await first_sent(mine, admission.UPLOADS.token)
         small = form(PROMPT, field("input_reference", picture(64), '; filename="a"'))
@@ -102,9 +102,10 @@ async def test_uploads_of_one_token_leave_those_of_others_alone(served):
                 headers={"Content-Type": FORM},
             )
             assert status == 200, answer
+        answers = [upload.answer for upload in mine if upload.answer]
         read = [upload for upload in mine if upload.sent.is_set() and not upload.answer]
-        assert len(read) == admission.UPLOADS.token
-        for refused in (upload.answer for upload in mine if upload.answer):
+        assert len(read) == admission.UPLOADS.token, answers
+        for refused in answers:
             assert b" 429 " in refused
             assert b"http.busy" in refused
             assert b"Retry-After" in refused
@@ -112,10 +113,11 @@ async def test_uploads_of_one_token_leave_those_of_others_alone(served):
 
 async def test_a_repeated_request_waits_for_the_first_one_and_is_not_refused(served):
     key = "Idempotency-Key: one-picture"
-    first, other = Upload(served, key), Upload(served)
+    token = served.token("repeats")
+    first, other = Upload(served, key, token=token), Upload(served, token=token)
     async with uploading([first, other]) as tasks:
         await first_sent([first, other], 2)  # nothing more of this token is let in
-        repeated = Upload(served, key)
+        repeated = Upload(served, key, token=token)
         async with uploading([repeated]) as more:
             first.finish()
             async with asyncio.timeout(SECONDS):

@@ -178,18 +178,21 @@ def test_another_refusal_is_not_remembered(gate):
         pass
 
 
-def refuse_for_quota(gate, changes):
+def refuse_for_quota(gate, left, changes=None):
     error = AdvisedError(
-        UserError("quota.requester", limit=60, seconds=3600.0), Advice("quota.fits", {}, changes)
+        UserError("quota.requester", limit=60, seconds=3600.0),
+        Advice("quota.nothing_fits" if changes is None else "quota.fits", {"left": left}, changes),
     )
     with pytest.raises(UserError), gate.place(token("mine")):
         raise error
 
 
 def test_a_spent_quota_refuses_uploads_before_they_are_read(gate, clock):
-    refuse_for_quota(gate, changes={"frames": 1})
+    refuse_for_quota(gate, 9, changes={"frames": 1})
     gate.check_room(token("mine"))  # something smaller fits
-    refuse_for_quota(gate, changes=None)
+    refuse_for_quota(gate, 9)
+    gate.check_room(token("mine"))  # something of another kind may fit: only this one was tried
+    refuse_for_quota(gate, 0)
     with pytest.raises(UserError, match="quota") as refused:
         gate.check_room(token("mine"))
     assert refused.value.params["limit"] == 60
