@@ -260,7 +260,7 @@ def db_check(options: argparse.Namespace) -> int:
             "cli.db.damaged" if health.problems else "cli.db.sound",
             language(options.lang),
             schema=health.schema,
-            jobs=health.jobs,
+            count=health.jobs,
             unfinished=health.unfinished,
             undelivered=health.undelivered,
         )

@@ -184,7 +184,7 @@ def doctor(options: argparse.Namespace) -> int:
                 "cli.doctor.summary",
                 locale,
                 fails=numbers[Level.FAIL],
-                warnings=numbers[Level.WARN],
+                count=numbers[Level.WARN],
                 oks=numbers[Level.OK],
             )
         )

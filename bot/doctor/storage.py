@@ -133,13 +133,13 @@ def database(config: Config) -> Iterator[Finding]:
         yield fail("database", "cli.db.damaged")
     elif found.damaged or found.quarantined:
         count = len(found.damaged) + len(found.quarantined)
-        yield warn("database", "doctor.database.rows", rows=count)
+        yield warn("database", "doctor.database.rows", count=count)
     elif found.obstacle is not None:
         yield failed("database", found.obstacle)
     elif found.schema < found.latest:
         yield ok("database", "doctor.database.older", schema=found.schema, latest=found.latest)
     else:
-        numbers = {"schema": found.schema, "jobs": found.jobs, "unfinished": found.unfinished}
+        numbers = {"schema": found.schema, "count": found.jobs, "unfinished": found.unfinished}
         yield ok("database", "doctor.database.fine", **numbers)
 
 

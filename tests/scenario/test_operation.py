@@ -117,4 +117,4 @@ def test_what_is_accepted_after_a_backup_outlives_a_kill(shell, tmp_path):
     assert "a red fox" in shell.settled(job)
     stop(process)
     assert shell.rushes("db", "restore", "after.sqlite3", "--data-dir", "again").code == 0
-    assert "1 jobs" in shell.rushes("db", "check", "--data-dir", "again").out
+    assert "1 job," in shell.rushes("db", "check", "--data-dir", "again").out

@@ -285,3 +285,19 @@ def test_an_option_is_shown_by_the_word_that_its_setting_has():
     for page in pages:
         shown = re.findall(rf"--(?:{short})(?![a-z-]).*", page.read_text(encoding="utf-8"))
         assert page.name == "CHANGELOG.md" or shown == [], page
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "many"),
+    [
+        ("cli.doctor.summary", "1 warning,", "2 warnings,"),
+        ("cli.db.sound", "1 job,", "2 jobs,"),
+        ("doctor.database.fine", "1 job,", "2 jobs,"),
+        ("doctor.database.rows", "1 row cannot", "2 rows cannot"),
+        ("doctor.weights.fine", "1 checkpoint is", "2 checkpoints are"),
+        ("doctor.weights.unverified", "1 checkpoint is", "2 checkpoints are"),
+    ],
+)
+def test_one_of_a_thing_is_in_the_singular(key, one, many):
+    assert one in text(key, "en", count=1)
+    assert many in text(key, "en", count=2)
