@@ -44,7 +44,7 @@ async def run(config: Config) -> int:
     async with open_app(config) as app, serve_control(app), running() as tasks:
         tasks.start(notify_watchdog(), name="watchdog")
         if config.backup.keep:
-            tasks.start(_backups(app).run(), name="backups")
+            tasks.start(daily_backups(app).run(), name="backups")
         connecting = asyncio.create_task(_announce(app))
         number = await stop
         connecting.cancel()
@@ -62,13 +62,15 @@ async def _be_seen(app: App, number: signal.Signals) -> None:
         await asyncio.sleep(app.config.http.drain_seconds)
 
 
-def _backups(app: App) -> DailyBackups:
+def daily_backups(app: App) -> DailyBackups:
+    """Return the daily backups of the app; health tells of those that fail."""
     health, config = app.services.health, app.config
 
     def report(problem: StoreError | None) -> None:
         if problem is None:
             health.clear("backup")
         else:
+            app.services.database.remember(problem)
             health.report("backup", error_text(problem, config.bot.language))
 
     return DailyBackups(

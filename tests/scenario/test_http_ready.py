@@ -15,7 +15,7 @@ import aiohttp
 import psutil
 import pytest
 
-from bot import readiness, supervision
+from bot import readiness, serve, supervision
 from bot.cli.parser import main
 from bot.control.server import serve_control
 from bot.doctor import configuration
@@ -73,14 +73,39 @@ async def test_ready_means_that_everything_is(house, monkeypatch):
     await until(house)
 
 
-async def test_damage_that_was_met_is_a_reason_until_the_next_start(house):
+async def damage(house, table: str) -> None:
+    """Overwrite a page of the database in the file."""
     database = house.app.services.database
     await database.read("PRAGMA wal_checkpoint(TRUNCATE)")
-    [[page]] = await database.read("SELECT rootpage FROM sqlite_schema WHERE name = 'jobs'")
+    [[page]] = await database.read(
+        "SELECT rootpage FROM sqlite_schema WHERE name = :table", {"table": table}
+    )
     [[size]] = await database.read("PRAGMA page_size")
     with (house.directory / "rushes.sqlite3").open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
+
+
+async def test_damage_that_a_backup_found_is_a_reason_until_the_next_start(house):
+    """Nothing reads the table: only the check of the copy finds it."""
+    await damage(house, "quarantine")
+    health = house.app.services.health
+    backups = asyncio.create_task(serve.daily_backups(house.app).run())
+    try:
+        async with asyncio.timeout(20):
+            while "backup" not in health.problems:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    finally:
+        backups.cancel()
+    health.clear("backup")
+    status, reasons = await asked(house)
+    assert status == 503
+    assert "damaged" in reasons["database"]
+
+
+async def test_damage_that_was_met_is_a_reason_until_the_next_start(house):
+    database = house.app.services.database
+    await damage(house, "jobs")
     await database.read("PRAGMA shrink_memory")  # it may know the page from before
     with pytest.raises(StoreError):
         await database.read("SELECT * FROM jobs")

@@ -147,6 +147,11 @@ class Database:
             await asyncio.sleep(PURGE_PAUSE_SECONDS)
         _log.warning("store.not_purged")
 
+    def remember(self, error: StoreError) -> None:
+        """Remember an error if it says that this file is damaged; a backup may find that too."""
+        if error.code == "store.corrupt":
+            self.damage = error
+
     async def serve(self) -> None:
         """Run the writer until `close` was called and everything is written.
 
@@ -309,8 +314,8 @@ class Database:
         if isinstance(error, OSError):  # of what the caller's work did with files
             return None
         found = await asyncio.to_thread(explain, error, self._path)
-        if found is not None and found.code == "store.corrupt":
-            self.damage = found
+        if found is not None:
+            self.remember(found)
         return found
 
 
