@@ -127,6 +127,7 @@ class McpRoute:
         self._check_origin(request)
         async with contextlib.AsyncExitStack() as stack:
             if may_be_large(request):
+                self._guard.admission.check_room(request[TOKEN])
                 upload = self._guard.admission.upload(request, request[TOKEN])
                 await stack.enter_async_context(upload)
             body = await read_body(request, MAX_BODY)

@@ -52,16 +52,20 @@ class Creation:
         token, admission = request[TOKEN], self._guard.admission
         key = idempotency.key_of(request)
         async with contextlib.AsyncExitStack() as stack:
-            known = None
+            known: Job | None = None
+            repeats, turn = False, asyncio.Lock()
             if key is not None:
-                await stack.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
-                known = await self._known(token, key)
+                repeats = key in self._keys or await self._known(token, key) is not None
+                turn = self._keys.setdefault(key, turn)
             if may_be_large(request):
-                if known is None:
+                if not repeats:
                     admission.check_room(token)
-                upload = admission.upload(request, token, patient=known is not None)
-                await stack.enter_async_context(upload)
+                await stack.enter_async_context(admission.upload(request, token, patient=repeats))
             fields = await read_fields(request)
+            if key is not None:
+                # Not before the body is there: who never sends it would keep all others waiting.
+                await stack.enter_async_context(turn)
+                known = await self._known(token, key)
             yield Creating(self, self._guard, request, fields, key=key, known=known)
 
     async def _known(self, token: Token, key: str) -> Job | None:

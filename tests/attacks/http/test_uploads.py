@@ -13,7 +13,7 @@ import pytest
 
 from bot.http.access import admission
 from bot.http.access.guard import PER_TOKEN
-from tests.attacks.http.target import FORM, PROMPT, asked, field, form, head, picture
+from tests.attacks.http.target import FORM, GOOD, PROMPT, asked, field, form, head, picture
 from tests.scenario.http_client import SECONDS
 
 pytestmark = pytest.mark.process
@@ -127,3 +127,27 @@ async def test_a_repeated_request_waits_for_the_first_one_and_is_not_refused(ser
                 await more[0]
     answers = [upload.answer.partition(b"\r\n\r\n")[2] for upload in (first, repeated)]
     assert json.loads(answers[0])["id"] == json.loads(answers[1])["id"]
+
+
+@pytest.mark.attack("http uploads", "a first request that never ends, to keep its key")
+async def test_a_first_request_that_stalls_holds_up_no_repeat(served):
+    token, key = served.token("stalls"), "Idempotency-Key: stalled"
+    port = int(served.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(head(served, "Content-Length: 100", key, token=token) + b"{")
+        await writer.drain()
+        assert (await asked(served, "GET", "/v1/models", token=token))[0] == 200  # it was read
+        status, answer = await asked(
+            served,
+            "POST",
+            "/v1/videos",
+            token=token,
+            json=GOOD,
+            headers={"Idempotency-Key": "stalled"},
+        )
+        assert status == 200, answer
+        with pytest.raises(TimeoutError):  # and the first one still waits
+            await asyncio.wait_for(reader.read(1), 0.1)
+    finally:
+        writer.transport.abort()
