@@ -70,8 +70,9 @@ async def read_fields(request: web.Request, most: int = MAX_BODY) -> dict[str, A
         most: Bytes.
 
     Raises:
-        UserError: `http.json`, `http.multipart`, `http.field_twice`, `http.media_type`,
-            `http.too_large`, `http.field_large`, `http.slow` or `image.too_large`.
+        UserError: `http.json`, `http.multipart`, `http.fields`, `http.field_twice`,
+            `http.media_type`, `http.too_large`, `http.field_large`, `http.slow` or
+            `image.too_large`.
     """
     if request.headers.get("Content-Encoding", "").lower() not in _PLAIN_ENCODINGS:
         raise UserError("http.media_type")
@@ -151,8 +152,10 @@ async def _read_form(request: web.Request, most: int) -> dict[str, Any]:
     try:
         reader = await request.multipart()
         async for part in reader:
-            if not isinstance(part, BodyPartReader) or len(fields) >= MAX_FIELDS:
+            if not isinstance(part, BodyPartReader):
                 raise UserError("http.multipart")
+            if len(fields) >= MAX_FIELDS:
+                raise UserError("http.fields", limit=MAX_FIELDS)
             match = _NAME.fullmatch(part.name or "")
             if match is None and (odd := _ODD_NAME.fullmatch(part.name or "")):
                 raise _misplaced(odd[1], odd[2])

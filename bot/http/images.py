@@ -24,8 +24,8 @@ from bot.http.videos.requests import (
     PromptRequest,
     Size,
     checked,
-    effect_pictures,
     options,
+    pictures_of,
 )
 from bot.http.videos.video_json import QUEUED, notes, status_of
 from bot.platform import Services
@@ -113,7 +113,7 @@ class Images:
             rushes=asked.rushes,
         )
         installation = self._services.installation
-        files = effect_pictures(video.rushes, installation.options)
+        files = pictures_of(video.rushes, installation.options)
         values = options(video, installation)
         async with creating.turn(files) as pictures:
             asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})

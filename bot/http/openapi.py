@@ -13,7 +13,7 @@ from bot.http.videos.requests import (
     EditRequest,
     ExtendRequest,
     RemixRequest,
-    effect_picture_names,
+    picture_names,
 )
 from commands.installation import Installation
 from commands.options import COUNT, PROMPT
@@ -131,7 +131,7 @@ def picture_schemas(installation: Installation, locale: str) -> dict[str, dict[s
     known = installation.options
     return {
         name: {**TEXT, "description": option_help(known.by_name[name], locale)}
-        for name in sorted(effect_picture_names(known))
+        for name in sorted(picture_names(known))
     }
 
 

@@ -20,6 +20,12 @@ from inference.domain.errors import NotFound, RushesError, UserError
 RETRY_SECONDS = 5
 """Said where nobody knows when."""
 
+_RETRY: Mapping[str, int] = {"queue.stopping": 60, "queue.draining": 60}
+"""Said instead of `RETRY_SECONDS`, as in their sentences."""
+
+MAX_PARAM = 200
+"""Characters of a field's name in `param` and in the sentence; no name of ours is as long."""
+
 LONGEST_RETRY_SECONDS = 3600
 """Most that is said of a full queue."""
 
@@ -59,10 +65,19 @@ _AREAS: Mapping[str, int] = {"queue": 429, "quota": 429, "permission": 403}
 """Statuses of all other codes of an area."""
 
 _SAID: Mapping[str, str] = {
+    "job.unknown": "api.no_job",
     "preset.unknown": "api.no_preset",
     "option.no_assistant": "api.no_assistant",
 }
 """Sentences in place of those that send people to a command that is only in chats."""
+
+_FIELDS: Mapping[str, str] = {
+    "prompt.empty": "prompt",
+    "prompt.no_words": "prompt",
+    "prompt.too_long": "prompt",
+    "model.no_negative": "rushes.negative",
+}
+"""Fields that errors are about which know none."""
 
 _TYPES: Mapping[int, str] = {
     401: "authentication_error",
@@ -139,6 +154,8 @@ def error_json(
     error: RushesError, locale: str, *, options: OptionSet | None = None, words: ApiWords = HTTP
 ) -> dict[str, Any]:
     """Return an error as OpenAI's JSON, in the words of a protocol; see `refusal`."""
+    if "field" in error.params:  # as long as whoever asks likes
+        error.params["field"] = str(error.params["field"])[:MAX_PARAM]
     message = member_text(error, locale)
     if (key := _SAID.get(error.code)) is not None:
         message = text(key, locale, **error.params)
@@ -163,6 +180,8 @@ def error_json(
 def _param(error: RushesError, options: OptionSet | None) -> str | None:
     if "field" in error.params:
         return str(error.params["field"])
+    if error.code in _FIELDS:
+        return _FIELDS[error.code]
     flag = str(error.params.get("option", error.params.get("flag", ""))).removeprefix("--")
     if options is not None and flag in options.typed:
         return f"rushes.{options.typed[flag].name}"
@@ -182,7 +201,7 @@ def retry_seconds(error: RushesError, wait: float | None) -> int | None:
         return None
     known = error.params.get("seconds", wait)
     if not isinstance(known, int | float) or not math.isfinite(known):
-        return RETRY_SECONDS
+        return _RETRY.get(error.code, RETRY_SECONDS)
     if error.code.startswith("quota."):
         return max(1, math.ceil(known))
     return min(max(1, math.ceil(known)), LONGEST_RETRY_SECONDS)

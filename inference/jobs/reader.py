@@ -153,7 +153,9 @@ class JobReader:
         return bool(there - {tenant}) and (len(self._queue) > 0 or self._dispatcher.full)
 
     def next_start_in(self, tenant: str) -> float | None:
-        """Return the seconds until the next job of a tenant starts; None where none is queued."""
+        """Return the seconds until the next job of a tenant starts; None where nobody knows."""
+        if self.paused:
+            return None
         first = next(iter(self._forecast.in_tenant(tenant)), None)
         position = None if first is None else self.position(first)
         return None if position is None else position.start_in

@@ -53,6 +53,15 @@ class Artifacts:
         """Return the folder of the job's current attempt; the worker makes it."""
         return self._root / job.id / str(job.attempt)
 
+    def remove_earlier(self, job: Job) -> None:
+        """Delete what attempts before the current one left: one that was killed tidies nothing."""
+        folder = self._root / job.id
+        with contextlib.suppress(OSError):  # the folder may be gone with its job
+            for entry in folder.iterdir() if _is_folder(folder) else ():
+                earlier = entry.name.isdecimal() and int(entry.name) < job.attempt
+                if earlier and _is_folder(entry):
+                    shutil.rmtree(entry, ignore_errors=True)
+
     def input(self, job: Job, reference: Reference | None) -> Path | None:
         """Return the file that a job starts from; None for one that is not prepared."""
         if not isinstance(reference, Prepared):

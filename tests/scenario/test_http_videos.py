@@ -247,6 +247,7 @@ async def test_a_key_is_for_one_body(client):
             "http.field_unknown",
             "rushes.image",
         ),
+        ({"extra_body": {"rushes": {"last": "/etc/passwd"}}}, "http.picture", "rushes.last"),
         ({"extra_body": {"rushes": {"preset": "dusk"}}}, "preset.unknown", "rushes.preset"),
         ({"extra_body": {"second": 4}}, "http.field_unknown", "second"),
         ({"seconds": "soon"}, "http.form", "seconds"),

@@ -28,9 +28,10 @@ from bot.http.videos.events import changes
 from bot.http.videos.requests import (
     CreateRequest,
     Seconds,
+    check_arguments,
     checked,
-    effect_picture_names,
     options,
+    picture_names,
 )
 from bot.http.videos.video_json import notes, video_json
 from bot.platform import Services
@@ -172,21 +173,21 @@ class Tools:
 
     async def _generate(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         own = {**arguments}
-        fields = {
-            name: own.pop(name) for name in ("prompt", "model", "seconds", "size") & own.keys()
-        }
+        common = ("prompt", "model", "seconds", "size")
+        fields = {name: own.pop(name) for name in common & own.keys()}
         installation = self._services.installation
-        names = {IMAGE.name, *effect_picture_names(installation.options)}
+        names = {IMAGE.name, *picture_names(installation.options)}
         pictures = {
             name: given
             for name in names & own.keys()
             if (given := own.pop(name)) is not None  # as if it were absent
         }
+        check_arguments(own.keys(), installation.options, (*common, *sorted(names)))
         asked = checked(CreateRequest, {**fields, "rushes": own})
         values = options(asked, installation, within="")
         for name, picture in pictures.items():
             if not isinstance(picture, str) or not picture:
-                raise UserError("http.not_text", field=name)
+                raise UserError("mcp.picture", field=name)
         async with visit.turn(pictures) as named:
             call = replace(visit.call, options={**values, **named})
             made = await perform(call.commands["/generate"], call)

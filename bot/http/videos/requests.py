@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from bot.http.body import TABLES, Upload, parse_json
 from bot.http.mistakes import mistake
+from bot.http.refusals import MAX_PARAM
 from commands.installation import Installation
 from commands.option_set import OptionSet
 from commands.options import (
@@ -18,7 +20,6 @@ from commands.options import (
     COUNT,
     FRAME_COUNT,
     IMAGE,
-    LAST,
     LOOPS,
     MAX_PROMPT,
     MODEL,
@@ -61,6 +62,9 @@ DATA_ADDRESS = "^data:image/[^,]*;base64,.+"
 
 _EXAMPLES = {"seconds": "4", "size": "1280x720"}
 """Of fields whose patterns nobody should have to read."""
+
+NEAR = 75.0
+"""Similarity in percent from which the one field is named instead of all: programs guess less."""
 
 _SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -161,10 +165,7 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
         place = [str(part) for part in first["loc"]]
         name = place[0] if place else "body"
         if first["type"] == "extra_forbidden" and len(place) == 1:
-            known = list(model.model_fields)
-            guess = closest(name, known)
-            known = known if guess is None else [guess]
-            raise UserError("http.field_unknown", field=name, known=known) from None
+            raise unknown_field(name, list(model.model_fields)) from None
         if name == "video":
             raise UserError("http.video", field=name) from None
         if name == "input_reference":
@@ -177,6 +178,15 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
         if name == "input" and first["type"] != "missing":
             raise UserError("http.moderation", field=name, most=MAX_INPUTS, limit=LONGEST) from None
         raise mistake(first, model) from None
+
+
+def unknown_field(name: str, known: Sequence[str], *, within: str = "") -> UserError:
+    """Return that there is no such field, with the one that is meant or else all."""
+    field = f"{within}{name}"[:MAX_PARAM]
+    if not known:
+        return UserError("http.field_none", field=field)
+    guess = closest(name[:MAX_PARAM], known, at_least=NEAR)
+    return UserError("http.field_unknown", field=field, known=[guess] if guess else list(known))
 
 
 def _unwrapped(name: str, value: Any) -> Any:
@@ -196,9 +206,12 @@ def _unwrapped(name: str, value: Any) -> Any:
 
 
 def options(
-    request: CreateRequest, installation: Installation, *, within: str = WITHIN
+    request: CreateRequest,
+    installation: Installation,
+    *,
+    within: str = WITHIN,
 ) -> dict[str, Value]:
-    """Return the options that a request sets, all but the image.
+    """Return the options that a request sets, all but the pictures.
 
     Args:
         request: What is asked.
@@ -210,7 +223,13 @@ def options(
     """
     named = request.model or request.rushes.get(MODEL.name) or installation.default_model
     works = installation.narrowed(str(named))
-    asked = own_options(request.rushes, installation.options, works=works, within=within)
+    asked = own_options(
+        request.rushes,
+        installation.options,
+        works=works,
+        within=within,
+        instead={IMAGE.name: "input_reference"},
+    )
     if request.model is not None:
         _once(asked, MODEL.name, "model", within)
         asked[MODEL.name] = request.model
@@ -228,7 +247,12 @@ def options(
 
 
 def own_options(
-    rushes: Own, known: OptionSet, *, works: OptionSet | None = None, within: str = WITHIN
+    rushes: Own,
+    known: OptionSet,
+    *,
+    works: OptionSet | None = None,
+    within: str = WITHIN,
+    instead: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Value]:
     """Return the options under `rushes`, checked; see `options`.
 
@@ -237,9 +261,10 @@ def own_options(
         known: All options.
         works: Of these, what the model can do: what is refused is told with its values.
         within: What stands before the name of an option where that is wrong.
+        instead: Fields of the request for what is none of its options.
 
     Raises:
-        UserError: `http.field_unknown`, `http.count`, `flag.*`, `value.*`.
+        UserError: `http.field_unknown`, `http.count`, `mcp.count`, `flag.*`, `value.*`.
     """
     legal = {option.name: option for option in known.by_name.values() if _is_plain(option)}
     asked: dict[str, Value] = {}
@@ -247,15 +272,15 @@ def own_options(
         if value is None:
             continue
         if name == COUNT.name:
+            if not within:  # a tool
+                raise UserError("mcp.count", field=name)
             raise UserError("http.count", field=f"{within}{name}")
         option = legal.get(name) or known.by_flag.get(name)
         if option is None or not _is_plain(option):
-            guess = closest(name, legal)
-            raise UserError(
-                "http.field_unknown",
-                field=f"{within}{name}",
-                known=[guess] if guess else list(legal),
-            )
+            if name in instead:
+                known_instead = [instead[name]]
+                raise UserError("http.field_unknown", field=f"{within}{name}", known=known_instead)
+            raise unknown_field(name, [*legal, *picture_names(known)], within=within)
         if option.kind is Kind.FLAG and isinstance(value, str):
             value = _SWITCHES.get(value.lower(), value)  # noqa: PLW2901 - forms have texts only
         if isinstance(value, Upload):
@@ -263,6 +288,19 @@ def own_options(
         advised = None if works is None else works.shown.get(option.name)
         asked[option.name] = accept_advising(option, value, advised)
     return asked
+
+
+def check_arguments(names: Collection[str], known: OptionSet, others: Collection[str]) -> None:
+    """Check the names of a tool's arguments: options, or others that it has.
+
+    Raises:
+        UserError: `http.field_unknown`.
+    """
+    legal = [option.name for option in known.by_name.values() if _is_plain(option)]
+    for name in names:
+        plain = name in legal or name in known.by_flag or name == COUNT.name
+        if not plain and name not in others:
+            raise unknown_field(name, [*others, *legal])
 
 
 def _is_plain(option: Option) -> bool:
@@ -324,20 +362,23 @@ def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) 
     )
 
 
-def effect_picture_names(known: OptionSet) -> frozenset[str]:
-    """Return the names of the options that are pictures of effects."""
-    return known.pictures - {IMAGE.name, LAST.name}
+def picture_names(known: OptionSet) -> frozenset[str]:
+    """Return the names of the options that are pictures, but the first frame's.
+
+    They are the last frame and the pictures of effects.
+    """
+    return known.pictures - {IMAGE.name}
 
 
-def effect_pictures(rushes: Own, known: OptionSet) -> dict[str, bytes]:
-    """Take the pictures of effects out of what is under `rushes`.
+def pictures_of(rushes: Own, known: OptionSet) -> dict[str, bytes]:
+    """Take the pictures out of what is under `rushes`.
 
     Each is a `data:` address, a file of a form, or null as if it were absent.
 
     Raises:
         UserError: `http.picture` or `image.too_large`.
     """
-    names = effect_picture_names(known) & rushes.keys()
+    names = picture_names(known) & rushes.keys()
     given = {name: value for name in names if (value := rushes.pop(name)) is not None}
     return {
         name: image_bytes(

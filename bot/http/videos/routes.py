@@ -18,10 +18,10 @@ from bot.http.videos.requests import (
     ExtendRequest,
     RemixRequest,
     checked,
-    effect_pictures,
     image_bytes,
     options,
     own_options,
+    pictures_of,
 )
 from bot.http.videos.video_json import video_json
 from bot.platform import Services
@@ -83,7 +83,7 @@ class Videos:
         async def create(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(CreateRequest, fields)
             installation = self._services.installation
-            files = effect_pictures(asked.rushes, installation.options)
+            files = pictures_of(asked.rushes, installation.options)
             values = options(asked, installation)
             if asked.input_reference is not None:
                 files[IMAGE.name] = image_bytes(asked.input_reference)
@@ -114,7 +114,7 @@ class Videos:
         """Make a finished video again with other words and options."""
         job = await actions.find_finished(call, video)
         known = self._services.installation.options
-        files = effect_pictures(asked.rushes, known)
+        files = pictures_of(asked.rushes, known)
         form = forms.edit(job, self._services.installation, call.locale)
         kept: dict[str, Value] = forms.options(
             {field.name: field.value for field in form.fields}, known

@@ -35,9 +35,13 @@ async def test_a_job_on_the_gpu_of_a_killed_process_runs_again_before_all_others
     other = await bench.queued()
 
     after = bench.crashed()
+    left = after.directory / "jobs" / job.id / "1" / "clip.mp4.part"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()
     async with after.open():
         task = await after.executor.started()
         assert (task.job_id, task.attempt) == (job.id, 2)
+        assert not left.parent.exists()
         assert (await after.now(job)).losses == 0
         after.executor.finish()
         assert (await after.executor.started()).job_id == other.id

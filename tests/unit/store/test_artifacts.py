@@ -90,3 +90,21 @@ def test_a_sheet_is_removed_but_not_one_that_was_drawn_anew_meanwhile(artifacts,
 
     assert not artifacts.sheet(job).exists()
     assert artifacts.sheet(other).read_bytes() == b"without it"
+
+
+def test_what_killed_attempts_left_goes_and_the_rest_stays(artifacts, job):
+    parts = [
+        artifacts.attempt_directory(replace(job, attempt=n)) / "clip.mp4.part" for n in (1, 10)
+    ]
+    kept = [
+        artifacts.input_directory(job.id) / "image.png",
+        artifacts.attempt_directory(job) / "clip.mp4",
+        artifacts.attempt_directory(replace(job, attempt=3)) / "clip.mp4",
+    ]
+    for path in (*parts, *kept):
+        write(path)
+    artifacts.remove_earlier(replace(job, attempt=2))
+    assert not parts[0].parent.exists()
+    assert parts[1].exists()
+    assert all(path.exists() for path in kept)
+    artifacts.remove_earlier(replace(job, id="JOB0000009"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.http.api_words import HTTP, MCP
-from bot.http.refusals import error_json
+from bot.http.refusals import MAX_PARAM, error_json, retry_seconds
 from commands.installation import Installation
 from inference.domain.errors import NotFound, UserError
 from inference.engines.built_in import TESTCARD
@@ -50,3 +50,28 @@ def test_what_people_wrote_stays():
     assert HTTP.say(isolate("a fox on /generate --seed 7"), KNOWN) == isolate(
         "a fox on /generate --seed 7"
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "param"),
+    [
+        ("prompt.empty", "prompt"),
+        ("prompt.too_long", "prompt"),
+        ("model.no_negative", "rushes.negative"),
+        ("model.unknown", "model"),
+    ],
+)
+def test_a_refusal_names_the_field_that_it_is_about(code, param):
+    error = UserError(code, model="A", limit=2000, length=3000, name="a", known=["b"], example="c")
+    assert error_json(error, "en", options=KNOWN)["param"] == param
+
+
+def test_a_long_name_of_a_field_is_cut():
+    body = error_json(UserError("http.field_unknown", field="x" * 100_000, known=["a"]), "en")
+    assert len(body["param"]) == MAX_PARAM
+    assert len(body["message"]) < 2 * MAX_PARAM
+
+
+@pytest.mark.parametrize("code", ["queue.stopping", "queue.draining"])
+def test_who_is_told_to_wait_a_minute_waits_one(code):
+    assert retry_seconds(UserError(code), None) == 60

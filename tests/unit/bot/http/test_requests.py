@@ -18,11 +18,11 @@ from bot.http.videos.requests import (
     MOST_LOOPS,
     CreateRequest,
     checked,
-    effect_pictures,
     image_bytes,
     options,
     own_options,
     passes_for,
+    pictures_of,
 )
 from bot.http.videos.uploads import Uploads
 from commands.installation import Installation
@@ -251,13 +251,13 @@ def test_the_picture_of_an_effect_is_an_address_a_file_or_null(tinting):
         (None, {}),
     ):
         asked = checked(CreateRequest, {"prompt": "a", "rushes": {"tint": value, "frames": 49}})
-        assert effect_pictures(asked.rushes, tinting) == data
+        assert pictures_of(asked.rushes, tinting) == data
         assert own_options(asked.rushes, tinting) == {"frames": 49}
 
 
 def test_a_wrong_picture_of_an_effect_is_named_by_its_own_field(tinting):
     with pytest.raises(UserError) as caught:
-        effect_pictures({"tint": "https://example.com/a.png"}, tinting)
+        pictures_of({"tint": "https://example.com/a.png"}, tinting)
     assert (caught.value.code, caught.value.params["field"]) == ("http.picture", "rushes.tint")
     with pytest.raises(UserError) as caught:
         own_options({"frames": Upload(b"49")}, tinting)
@@ -363,3 +363,25 @@ def test_a_wrong_resolution_is_told_what_the_model_has():
     with pytest.raises(UserError) as caught:
         options(asked, here)
     assert set(caught.value.params["legal"]) == {size[0].value for size in MODEL.sizes}
+
+
+INSTALLATION = Installation(models=(MODEL,), default_model=MODEL.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("camra", ["camera"]), ("image", ["input_reference"]), ("style", None), ("mood", None)],
+)
+def test_only_what_is_near_is_a_guess_and_else_all_are_named(name, known):
+    asked = checked(CreateRequest, {"prompt": "a", "rushes": {name: "x"}})
+    with pytest.raises(UserError) as caught:
+        options(asked, INSTALLATION)
+    told = caught.value.params["known"]
+    assert told == known or (known is None and {"last", "camera", "seed"} <= set(told))
+
+
+def test_the_last_frame_is_a_picture_under_rushes():
+    last = "data:image/png;base64,AAEC"
+    asked = checked(CreateRequest, {"prompt": "a", "rushes": {"last": last}})
+    assert pictures_of(asked.rushes, INSTALLATION.options) == {"last": b"\0\1\2"}
+    assert asked.rushes == {}
