@@ -1,5 +1,8 @@
 """LoRAs of the config, merged into the weights; a file that is none is said."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from inference.diffusers_pipelines.pipeline import Settings
 from inference.diffusers_pipelines.weights.folder import FolderError
-from inference.diffusers_pipelines.weights.loras import LoraFile
+from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.loras import LoraFile, merge_loras
 from inference.engines.registry import Models
 from tests.diffusers.renders import load, render, request
 
@@ -158,3 +162,17 @@ def test_what_is_no_lora_of_the_model_is_said(folders, tmp_path, name, part, fil
     with pytest.raises(FolderError) as caught:
         load(folders(name), Settings(loras={part: (LoraFile(tmp_path / file),)}))
     assert caught.value.code == code
+
+
+def test_a_lora_is_not_merged_into_quantized_weights(folders, tmp_path):
+    folder = shutil.copytree(folders("wan-5b"), tmp_path / "model")
+    config = folder / "transformer" / "config.json"
+    quantization = {"quantization_config": {"quant_method": "torchao"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | quantization))
+    models = Models({"wan": {"path": str(folder), "loras": ["a.safetensors"]}})
+    assert models.usable(["wan"]) == []
+    assert models.problems["wan"].code == "lora.quantized"
+    loras = {"transformer": (LoraFile(tmp_path / "a.safetensors"),)}
+    with pytest.raises(FolderError) as caught:
+        merge_loras(inspect_folder(folder), {"transformer": None}, loras)
+    assert caught.value.code == "lora.quantized"

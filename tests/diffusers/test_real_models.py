@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.parts import load_parts
 from inference.diffusers_pipelines.weights.repository import verify_tensors
+from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from tests.diffusers import real_models
 from tests.diffusers.real_models import MODELS, write_json, write_weights, written
 
@@ -131,8 +134,95 @@ def test_quantized_weights_name_the_package_that_they_need(quantized):
     assert caught.value.params == {"part": "transformer", "package": "bitsandbytes"}
 
 
-@pytest.mark.parametrize("method", [None, 4, "sharq"])
-def test_an_unknown_way_of_quantizing_is_named(quantized, method):
+@pytest.fixture
+def torchao(small):
+    """A transformer in 8 bits, as torchao stores it."""
+    part = inspect_folder(small).parts["transformer"]
+    tensors = []
+    for name, tensor in part.tensors.items():
+        if len(tensor.shape) != 2 or not name.endswith(".weight"):
+            tensors.append((name, tensor.dtype, tensor.shape))
+            continue
+        stem = name.removesuffix("weight")
+        tensors += [
+            (f"{stem}_weight_qdata", "I8", tensor.shape),
+            (f"{stem}_weight_scale", "BF16", (tensor.shape[0], 1)),
+        ]
+    for file in part.path.glob("diffusion_pytorch_model*"):
+        file.unlink()
+    write_weights(part.path, "diffusers", tensors)
+    config = {"quant_method": "torchao", "quant_type": {"default": {}}}
+    _edit(part.path / "config.json", quantization_config=config)
+    return small, tensors
+
+
+def test_weights_of_torchao_pass(torchao, monkeypatch):
+    _installed(monkeypatch)
+    assert check(torchao[0]).parts["transformer"].is_compressed
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (
+            lambda tensors: [one for one in tensors if "blocks.3.attn1.to_q" not in one[0]],
+            "mismatch",
+        ),
+        (
+            lambda tensors: [*tensors, ("blocks.99.ffn._weight_qdata", "I8", (8, 1))],
+            "extra_tensors",
+        ),
+    ],
+)
+def test_weights_of_torchao_of_another_model_are_refused(torchao, monkeypatch, changed, code):
+    _installed(monkeypatch)
+    folder, tensors = torchao
+    write_weights(folder / "transformer", "diffusers", changed(tensors))
+    with pytest.raises(FolderError) as caught:
+        check(folder)
+    assert caught.value.code == f"folder.{code}"
+
+
+def test_weights_of_bitsandbytes_are_recognised_without_its_name(quantized):
+    folder, _ = quantized
+    _edit(folder / "transformer/config.json", quantization_config={"load_in_8bit": True})
+    with pytest.raises(FolderError) as caught:
+        check(folder)
+    assert caught.value.params == {"part": "transformer", "package": "bitsandbytes"}
+
+
+@pytest.mark.parametrize(
+    ("part", "config"), [("transformer", None), ("text_encoder", None), ("text_encoder", {})]
+)
+def test_weights_whose_config_says_that_they_are_not_quantized_pass(small, part, config):
+    _edit(small / part / "config.json", quantization_config=config)
+    assert not check(small).parts[part].is_compressed
+
+
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [("transformer", "sharq"), ("text_encoder", "fp8"), ("text_encoder", "modelopt")],
+)
+def test_a_way_of_quantizing_that_is_not_supported_is_named(small, part, method):
+    _edit(small / part / "config.json", quantization_config={"quant_method": method})
+    with pytest.raises(FolderError) as caught:
+        check(small)
+    assert caught.value.code == "folder.no_method"
+    assert (caught.value.params["part"], caught.value.params["method"]) == (part, method)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_weights_of_bitsandbytes_need_a_gpu_only_to_load(quantized, monkeypatch):
+    _installed(monkeypatch)
+    found = check(quantized[0])
+    transformer = {name: found.parts[name] for name in ("transformer", "scheduler")}
+    with pytest.raises(FolderError) as caught:
+        load_parts(replace(found, parts=transformer), {"default": torch.bfloat16}, lambda *_: None)
+    assert (caught.value.code, caught.value.params) == ("folder.needs_gpu", {"part": "transformer"})
+
+
+@pytest.mark.parametrize("method", [None, 4])
+def test_a_config_without_a_way_of_quantizing_is_named(quantized, method):
     folder, _ = quantized
     _edit(folder / "transformer/config.json", quantization_config={"quant_method": method})
     with pytest.raises(FolderError) as caught:
@@ -186,3 +276,11 @@ def test_a_vocabulary_that_cannot_be_read_is_damaged(small, file):
         check(small)
     assert caught.value.code == "folder.unreadable"
     assert caught.value.params == {"file": f"tokenizer/{file}"}
+
+
+def test_a_vocabulary_that_cannot_be_opened_is_named(small):
+    (small / "tokenizer" / "tokenizer.json").unlink()
+    (small / "tokenizer" / "vocab.txt").symlink_to("/proc/self/mem")  # fails for root, too
+    with pytest.raises(FolderError) as caught:
+        check_vocabularies(inspect_folder(small))
+    assert caught.value.code == "folder.no_permission"

@@ -74,8 +74,9 @@ class FolderError(CheckpointError):
     `folder.bug`, `folder.modular`, `folder.custom_code`, `folder.unknown_class`,
     `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
     `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.no_permission`,
-    `folder.not_distilled`, `folder.no_torchvision`, `folder.no_package`; `gguf.*` for files
-    of that kind, `lora.*` for LoRAs. `file` is relative to the folder.
+    `folder.not_distilled`, `folder.no_torchvision`, `folder.no_package`, `folder.no_method`,
+    `folder.needs_gpu`; `gguf.*` for files of that kind, `lora.*` for LoRAs.
+    `file` is relative to the folder.
     """
 
 

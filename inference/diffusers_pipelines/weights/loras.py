@@ -41,7 +41,7 @@ def merge_loras(
 
     Raises:
         FolderError: `lora.missing`, `lora.unreadable`, `lora.no_part`,
-            `lora.not_supported`, `lora.no_peft`, `lora.gguf`.
+            `lora.not_supported`, `lora.no_peft`, `lora.gguf`, `lora.quantized`.
     """
     for name, files in loras.items():
         for file in files:
@@ -54,6 +54,8 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
         raise FolderError("lora.no_part", file=file.name)
     if folder.parts[name].is_quantized:
         raise FolderError("lora.gguf", file=file.name)
+    if folder.parts[name].is_compressed:
+        raise FolderError("lora.quantized", file=file.name)
     if find_spec("peft") is None:
         raise FolderError("lora.no_peft")
     # The pipeline's loader translates the names of other programs.

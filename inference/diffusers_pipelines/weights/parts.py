@@ -17,7 +17,7 @@ from torch import nn
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_pipelines.weights.bounds import check_layers
 from inference.diffusers_pipelines.weights.folder import Folder, FolderError, Part, value_error
-from inference.diffusers_pipelines.weights.quantization import check_package
+from inference.diffusers_pipelines.weights.quantization import check_package, method_of
 from inference.diffusers_pipelines.weights.suspects import bad_value, huge_value
 from inference.diffusers_pipelines.weights.tensors import compare_tensors, mismatch_error
 from inference.diffusers_pipelines.weights.vision_package import torchvision_error
@@ -33,7 +33,7 @@ _TRIAL_STEPS = 4
 def load_parts(
     folder: Folder, dtypes: Mapping[str, torch.dtype], on_progress: LoadProgress
 ) -> dict[str, Any]:
-    """Read all parts of a folder into host memory.
+    """Read all parts of a folder into host memory; those of bitsandbytes go to the GPU at once.
 
     Args:
         folder: Folder, inspected.
@@ -191,6 +191,8 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
         if not part.is_network:
             return kind.from_pretrained(place, local_files_only=True)
         check_tensors(part)
+        if method_of(part) == "bitsandbytes" and not torch.cuda.is_available():
+            raise FolderError("folder.needs_gpu", part=part.name)  # noqa: TRY301
         model, info = kind.from_pretrained(
             place,
             dtype=dtype,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _FLOATS = ("F", "BF")
 """Prefixes of the names of floating-point types in files."""
+_PIECE = re.compile(r"_(weight|bias)_\w+")
+"""Last words of the names of a quantized tensor's pieces."""
 _FEW = 3
 """Most names of tensors in an error."""
 
@@ -62,18 +64,25 @@ def _compare_compressed(part: Part, wanted: list[_Wanted]) -> None:
     Raises:
         FolderError: `folder.mismatch`, `folder.extra_tensors`.
     """
-    stored = {parent for name in part.tensors for parent in _parents(name)} | part.tensors.keys()
+    stored = {parent for name in part.tensors for parent in _parents(name)}
     if wrong := [one.names[0] for one in wanted if not stored.intersection(one.names)]:
         raise mismatch_error(part, wrong)
     names = {name for one in wanted for name in one.names}
     known = names | {name.rpartition(".")[0] for name in names}
-    extra = [name for name in part.tensors if not known.intersection([name, *_parents(name)])]
+    extra = [name for name in part.tensors if not known.intersection(_parents(name))]
     if extra:
         raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
 
 
 def _parents(name: str) -> Iterator[str]:
-    """Yield what stands before each dot of a name."""
+    """Yield a name, what stands before each of its dots, and the tensor that it is a piece of.
+
+    torchao stores the pieces of `to_q.weight` as `to_q._weight_qdata` and `to_q._weight_scale`.
+    """
+    yield name
+    place, _, last = name.rpartition(".")
+    if piece := _PIECE.fullmatch(last):
+        yield f"{place}.{piece[1]}" if place else piece[1]
     while "." in name:
         name = name.rpartition(".")[0]
         yield name

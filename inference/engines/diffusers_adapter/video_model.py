@@ -266,7 +266,7 @@ def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
     """Check the configured LoRAs; their files are read with the weights.
 
     Raises:
-        FolderError: `lora.no_part`, `lora.gguf`.
+        FolderError: `lora.no_part`, `lora.gguf`, `lora.quantized`.
     """
     files = [
         (part, Path(one.file).name) for part, each in entry.table.merged().items() for one in each
@@ -278,6 +278,8 @@ def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
             raise FolderError("lora.no_part", file=name)
         if part in entry.gguf:
             raise FolderError("lora.gguf", file=name)
+        if entry.folder is not None and entry.folder.parts[part].is_compressed:
+            raise FolderError("lora.quantized", file=name)
 
 
 def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:

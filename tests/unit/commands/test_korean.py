@@ -40,7 +40,7 @@ WORDS = {
     *("torch", "CUDA", "Python", "SQLite", "README", "TOML", "PNG", "JPEG", "WebP", "GIF"),
     *("HEIC", "AVIF", "GGUF", "safetensors", "LoRA", "JSON", "UTF", "IPTC"),
     *("digitalSourceType", "AI", "API", "CPU", "DNS", "GPU", "HTTP", "ID", "MCP", "TLS"),
-    *("MB", "GB", "kB", "Ctrl", "Tab", "torchvision"),
+    *("MB", "GB", "kB", "Ctrl", "Tab", "torchvision", "bitsandbytes"),
 }
 """Names, kinds of files, units and short forms; a word of a setting belongs into KEPT."""
 
