@@ -300,7 +300,7 @@ def check_arguments(names: Collection[str], known: OptionSet, others: Collection
     for name in names:
         plain = name in legal or name in known.by_flag or name == COUNT.name
         if not plain and name not in others:
-            raise unknown_field(name, [*others, *legal])
+            raise unknown_field(name, [*dict.fromkeys((*others, *legal))])
 
 
 def _is_plain(option: Option) -> bool:
