@@ -191,7 +191,9 @@ def _folders(entry: ModelEntry, directory: Path | None) -> list[Path]:
 
 def placed(config: Config, model: str, problem: UserError) -> UserError:
     """Return the problem of a model's folder with the place in the config that names it."""
-    blamed = ("path",) if problem.code.startswith("folder.") else ()
+    blamed: tuple[str, ...] = ("path",) if problem.code.startswith("folder.") else ()
+    if problem.code.startswith(("gguf.", "lora.")) and "key" in problem.params:
+        blamed = (str(problem.params["key"]),)
     at = ("models", model, *blamed)
     return UserError("config.model", where=config.where(*at), key=".".join(at), problem=problem)
 

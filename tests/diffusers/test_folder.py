@@ -193,6 +193,26 @@ def test_a_path_and_a_preset_that_disagree(folder):
 
 
 @pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("wan-5b", "wan-small", "wan"),
+        ("wan-5b", "wan-14b", "wan"),
+        ("wan-14b", "wan", "wan-14b"),
+        ("wan-14b", "wan-small", "wan-14b"),
+        ("wan-14b-image", "wan", "wan-14b"),
+    ],
+)
+def test_a_preset_of_another_model_of_the_family(folders, name, wrong, right):
+    table = {"engine": "diffusers", "path": str(folders(name)), "preset": wrong}
+    with pytest.raises(UserError) as caught:
+        Models({"mine": table}).entry("mine")
+    assert caught.value.code == "folder.other_model"
+    told = error_text(caught.value, "en")
+    assert f"the preset {right}, not of {wrong}. Set preset to {right}" in told
+    Models({"mine": table | {"preset": right}}).entry("mine")
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"_class_name": ["pipeline", "WanPipeline"]},
@@ -259,6 +279,18 @@ def test_a_part_that_the_index_leaves_out(folder, name):
         ("model_index.json", {"boundary_ratio": None}),  # one expert would never be asked
         ("model_index.json", {"expand_timesteps": "no"}),
         ("model_index.json", {"_class_name": 7}),
+        ("model_index.json", {"_class_name": ""}),
+        *(("vae/config.json", {"scaling_factor": value}) for value in (0, float("nan"), "x")),
+        *(
+            (file, {key: value})
+            for value in (float("nan"), float("inf"))
+            for file, key in [
+                ("transformer/config.json", "eps"),
+                ("text_encoder/config.json", "layer_norm_epsilon"),
+                ("tokenizer/tokenizer_config.json", "model_max_length"),
+            ]
+        ),
+        ("scheduler/scheduler_config.json", {"flow_shift": float("nan")}),
         ("model_index.json", {"transformer_2": "abc"}),
         ("model_index.json", {"transformer_2": 7}),
         ("model_index.json", {"image_processor": {}}),
@@ -353,6 +385,12 @@ def test_an_index_beside_a_whole_file_counts_where_the_library_reads_it(folder):
     shards(folder, {"a": gone})
     found = problem(folder)
     assert (found.code, found.params["file"]) == ("folder.part_missing", f"transformer/{gone}")
+
+
+def test_an_index_of_pickles(folder):
+    weights(folder).rename(weights(folder).with_suffix(".bin"))
+    shards(folder, {"a": "diffusion_pytorch_model.bin"})
+    assert problem(folder).code == "folder.pickle"
 
 
 def test_a_shard_outside_of_the_folder(folder, tmp_path):

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from bot import factories
+from bot.config.sources import load_config
+from commands.text.messages import error_text
 from inference.diffusers_pipelines.families import PRESETS
 from inference.diffusers_pipelines.memory import (
     Memory,
@@ -157,15 +160,43 @@ def test_what_is_wrong_with_a_file_is_said(folders, tmp_path):
     assert problem(folder, {"transformer": tmp_path / "gone.gguf"}) == "gguf.missing"
     whole = written(tmp_path / "a.gguf", "wan-5b")
     data = whole.read_bytes()
-    for number, damaged in enumerate([b"", b"GGUF", data[:100], data[:-1000], b"junk" * 1000]):
+    for number, damaged in enumerate([b"", b"GGUF", data[:100], data[:-1000]]):
         file = tmp_path / f"{number}.gguf"
         file.write_bytes(damaged)
         assert problem(folder, {"transformer": file}) == "gguf.unreadable"
+    file.write_bytes(b"junk" * 1000)
+    assert problem(folder, {"transformer": file}) == "gguf.other_kind"
+    assert problem(folders("kandinsky"), {"transformer": file}) == "gguf.not_supported"
     assert problem(folder, {"transformer_2": whole}) == "gguf.no_part"
     assert problem(folders("cogvideox"), {"transformer": whole}) == "gguf.not_supported"
     for name in ("ltx-video", "wan-14b-image"):  # another architecture, other shapes
         other = written(tmp_path / f"{name}.gguf", name)
         assert problem(folder, {"transformer": other}, loaded=True) == "gguf.mismatch"
+
+
+@pytest.mark.parametrize("name", ["a.GGUF", "a-Q8.bin"])
+def test_a_file_is_known_by_what_it_holds(folders, loaded, tmp_path, name):
+    file = written(tmp_path / "a.gguf", "wan-5b").rename(tmp_path / name)
+    model = loaded("wan-5b", {"transformer": file})
+    assert model.folder.parts["transformer"].is_quantized
+    assert render(model, request("wan-5b")).frames.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("gguf", "transformer"), ("gguf_low_noise", "transformer_2")]
+)
+def test_the_key_of_the_config_is_named(folders, tmp_path, name, part):
+    place = folders("wan-14b")
+    weights = next((place / part).glob("*.safetensors"))
+    for file, code in ((weights, "gguf.other_kind"), (tmp_path / "gone.gguf", "gguf.missing")):
+        table = {"path": str(place), name: str(file)}
+        with pytest.raises(UserError) as caught:
+            Models({"wan-14b": table}).entry("wan-14b")
+        assert caught.value.code == code
+        assert f"Correct {name} in" in error_text(caught.value, "en")
+        config = load_config(None, overrides={"models": {"wan-14b": table}})
+        told = factories.placed(config, "wan-14b", caught.value)
+        assert told.params["key"] == f"models.wan-14b.{name}"
 
 
 def test_without_the_package_it_is_named(folders, tmp_path, monkeypatch):

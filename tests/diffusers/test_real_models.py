@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from inference.diffusers_pipelines.families import PRESETS
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.parts import load_parts
+from inference.diffusers_pipelines.weights.preset_fit import better_preset
 from inference.diffusers_pipelines.weights.repository import verify_tensors
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from tests.diffusers import real_models
@@ -284,3 +286,12 @@ def test_a_vocabulary_that_cannot_be_opened_is_named(small):
     with pytest.raises(FolderError) as caught:
         check_vocabularies(inspect_folder(small))
     assert caught.value.code == "folder.no_permission"
+
+
+@pytest.mark.parametrize("name", ["Wan2.1-T2V-1.3B", "Wan2.2-TI2V-5B", "Wan2.2-T2V-A14B"])
+def test_of_the_presets_of_wan_one_fits(place, name):
+    folder = inspect_folder(written(name, place / "model"))
+    right = {"Wan2.1-T2V-1.3B": "wan-small", "Wan2.2-TI2V-5B": "wan", "Wan2.2-T2V-A14B": "wan-14b"}
+    for preset in (PRESETS[each] for each in ("wan", "wan-14b", "wan-small")):
+        expected = None if preset.name == right[name] else right[name]
+        assert better_preset(preset, folder) == expected

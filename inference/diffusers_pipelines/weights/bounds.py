@@ -27,17 +27,23 @@ _COUNTS = re.compile(r"(sampl(e|ing)_rate|num_train_timesteps)$")
 """Keys of values that are whole numbers above zero."""
 _FACTORS = re.compile("upsample_(factors|rates)$")
 _LAYERS = re.compile(r"(num_\w*layers|layers_per_block|num_res_blocks)$")
+_INFINITE = frozenset({math.inf, -math.inf})
 _MOST_ORDER = 3
 """Highest order of a solver."""
 
 
 def check_bounds(folder: Folder) -> None:
-    """Check the numbers in the configs of networks and schedulers of diffusers.
+    """Check the numbers in the configs of all parts: the bounds are for those of diffusers.
 
     Raises:
         FolderError: `folder.bad_value`.
     """
     for part in folder.parts.values():
+        for key, value in part.config.items():
+            # Schedulers have infinite bounds.
+            bounds = _INFINITE if "Scheduler" in part.class_name else frozenset()
+            if any(not math.isfinite(one) and one not in bounds for one in _numbers(value)):
+                raise value_error(part.config_file, key, value)
         if part.library != "transformers":
             for key, value in part.config.items():
                 if not _is_possible(key, value):
@@ -65,7 +71,6 @@ def _is_possible(key: str, value: Any) -> bool:
         numbers and all(map(_is_count, numbers)) and math.prod(numbers) <= _FACTORS_MOST
     ):
         return False
-    # Schedulers have infinite bounds.
     return len(numbers) <= _LONGEST and all(
         abs(one) <= _MOST or (isinstance(one, float) and not math.isfinite(one)) for one in numbers
     )
@@ -76,12 +81,14 @@ def _is_count(value: Any) -> bool:
 
 
 def _numbers(value: Any) -> Iterator[int | float]:
-    """Yield the numbers in a value and in its lists."""
+    """Yield the numbers in a value and in its lists and objects."""
     pending = [value]
     while pending:
         one = pending.pop()
         if isinstance(one, list | tuple):
             pending.extend(one)
+        elif isinstance(one, dict):
+            pending.extend(one.values())
         elif is_number(one):
             yield one
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference.diffusers_pipelines.weights.headers import (
+    GGUF_MAGIC,
     HeaderError,
     Tensor,
     read_gguf,
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
     from inference.diffusers_pipelines.traits import Family
 
-GGUF = ".gguf"
+GGUF_KEYS = {"transformer": "gguf", "transformer_2": "gguf_low_noise"}
+"""Keys of the config with GGUF files, by the part that they are for."""
+LORA_KEYS = {"transformer": "loras", "transformer_2": "loras_low_noise"}
+"""Keys of the config with LoRAs, by the part that they are for."""
 QUANTIZATION = "quantization_config"
 """Key of a config with the method by which weights were quantized."""
 INDEX_NAME = "model_index.json"
@@ -73,10 +77,10 @@ class FolderError(CheckpointError):
     Codes: `folder.missing`, `folder.no_index`, `folder.unreadable`, `folder.bad_value`,
     `folder.bug`, `folder.modular`, `folder.custom_code`, `folder.unknown_class`,
     `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
-    `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.no_permission`,
-    `folder.not_distilled`, `folder.no_torchvision`, `folder.no_package`, `folder.no_method`,
-    `folder.needs_gpu`; `gguf.*` for files of that kind, `lora.*` for LoRAs.
-    `file` is relative to the folder.
+    `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.other_model`,
+    `folder.no_permission`, `folder.not_distilled`, `folder.no_torchvision`,
+    `folder.no_package`, `folder.no_method`, `folder.needs_gpu`; `gguf.*` for files of that kind,
+    `lora.*` for LoRAs. `file` is relative to the folder.
     """
 
 
@@ -90,16 +94,13 @@ class Part:
     path: Path
     files: tuple[Path, ...]
     """Weight files; none for parts that are not networks."""
+    is_quantized: bool = False
+    """Whether the weights come from a GGUF file."""
 
     @property
     def is_network(self) -> bool:
         """Whether it has weights."""
         return bool(self.files)
-
-    @property
-    def is_quantized(self) -> bool:
-        """Whether the weights come from a GGUF file."""
-        return any(file.suffix == GGUF for file in self.files)
 
     @property
     def is_compressed(self) -> bool:
@@ -131,7 +132,7 @@ class Part:
             FolderError: `folder.truncated` or `folder.no_permission`.
         """
         if self.is_quantized:
-            return read_quantized(self.files[0])
+            return read_quantized(self.files[0], self.name)
         found: dict[str, Tensor] = {}
         for file in self.files:
             try:
@@ -215,6 +216,20 @@ class Folder:
         return self._transformer.get("image_dim") is not None
 
     @property
+    def transformers(self) -> frozenset[str]:
+        """Names of its transformers."""
+        return frozenset({"transformer", "transformer_2"} & self.parts.keys())
+
+    @property
+    def hidden(self) -> int | None:
+        """Hidden size of its transformer, if the config has it as heads and their size."""
+        sizes = [
+            self._transformer.get(key) for key in ("num_attention_heads", "attention_head_dim")
+        ]
+        heads, each = (one if isinstance(one, int) else None for one in sizes)
+        return None if heads is None or each is None else heads * each
+
+    @property
     def _transformer(self) -> Mapping[str, Any]:
         return self.parts["transformer"].config if "transformer" in self.parts else {}
 
@@ -249,20 +264,29 @@ class Folder:
         return sum(part.size_bytes for part in self.parts.values())
 
 
-def read_quantized(path: Path) -> Mapping[str, Tensor]:
+def read_quantized(path: Path, part: str) -> Mapping[str, Tensor]:
     """Return the tensors of a GGUF file, from its header.
 
+    Args:
+        path: The file; its name may have any ending.
+        part: The part that it is for.
+
     Raises:
-        FolderError: `gguf.missing`, `gguf.unreadable`, `gguf.no_package`, `folder.no_permission`.
+        FolderError: `gguf.missing`, `gguf.other_kind`, `gguf.unreadable`, `gguf.no_package`,
+            `folder.no_permission`.
     """
+    key = GGUF_KEYS[part]
     if not path.is_file():
-        raise FolderError("gguf.missing", file=str(path))
+        raise FolderError("gguf.missing", file=str(path), key=key)
     try:
+        with path.open("rb") as file:
+            if file.read(len(GGUF_MAGIC)) not in {GGUF_MAGIC, b""}:
+                raise FolderError("gguf.other_kind", file=str(path), key=key)
         return read_gguf(path)
     except ImportError as error:
         raise FolderError("gguf.no_package") from error
     except HeaderError as error:
-        raise FolderError("gguf.unreadable", file=str(path)) from error
+        raise FolderError("gguf.unreadable", file=str(path), key=key) from error
     except OSError as error:
         raise FolderError("folder.no_permission", path=str(path)) from error
 

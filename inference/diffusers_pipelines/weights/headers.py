@@ -22,6 +22,10 @@ _MOST_BYTES = 100_000_000
 """Largest header, as in the safetensors library."""
 
 
+GGUF_MAGIC = b"GGUF"
+"""First bytes of a GGUF file."""
+
+
 class HeaderError(ValueError):
     """A file is not a complete safetensors or GGUF file."""
 

@@ -13,6 +13,7 @@ import structlog
 from inference.bug_report import log_bug
 from inference.diffusers_pipelines.families import family_of
 from inference.diffusers_pipelines.weights.folder import (
+    GGUF_KEYS,
     INDEX_NAME,
     PART_NAMES,
     Folder,
@@ -75,6 +76,8 @@ def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
         raise FolderError("folder.no_index", path=str(path))
     index = read_json(path / INDEX_NAME)
     name, family = _pipeline_class(path, index)
+    if gguf and not family.gguf:  # first, as no other file would do
+        raise FolderError("gguf.not_supported", name=name, key=GGUF_KEYS[next(iter(gguf))])
     parts, settings = _entries(path, index, gguf)
     found = Folder(path, name, family, parts, settings)
     check_match(found, gguf)
@@ -111,7 +114,7 @@ def _pipeline_class(path: Path, index: Mapping[str, Any]) -> tuple[str, Family]:
     name = index.get("_class_name")
     if isinstance(name, list):
         raise FolderError("folder.custom_code", path=str(path))
-    if not isinstance(name, str):
+    if not (isinstance(name, str) and name):
         raise value_error(INDEX_NAME, "_class_name", name)
     if name.endswith(("ModularPipeline", "Blocks")) or "_blocks_class_name" in index:
         raise FolderError("folder.modular", path=str(path))
@@ -149,7 +152,7 @@ def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
     if not (place / "config.json").is_file():
         raise FolderError("folder.part_missing", part=name, file=f"{name}/config.json")
     files = _weight_files(place, library) if gguf is None else (gguf,)
-    part = Part(name, library, class_name, place, files)
+    part = Part(name, library, class_name, place, files, is_quantized=gguf is not None)
     _ = part.config, part.tensors  # both raise if a file is damaged
     return part
 
@@ -197,6 +200,8 @@ def _shards(place: Path, index: Path) -> tuple[Path, ...]:
     if not (isinstance(shards, dict) and shards and isinstance(found.get("metadata"), dict)):
         raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
     names = sorted({str(shard) for shard in shards.values()})
+    if any(Path(name).match(pickle) for name in names for pickle in _PICKLES):
+        raise FolderError("folder.pickle", part=place.name)
     for name in names:
         # No paths, which could lead out of the folder.
         if Path(name).name != name or not (place / name).is_file():

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from inference.device_errors import is_out_of_memory
-from inference.diffusers_pipelines.weights.folder import Folder, FolderError
+from inference.diffusers_pipelines.weights.folder import (
+    GGUF_KEYS,
+    LORA_KEYS,
+    Folder,
+    FolderError,
+)
 from inference.diffusers_pipelines.weights.parts import make_pipeline
 
 if TYPE_CHECKING:
@@ -49,11 +54,11 @@ def merge_loras(
 
 
 def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) -> None:
-    file = lora.path
+    file, key = lora.path, LORA_KEYS[name]
     if name not in parts:
-        raise FolderError("lora.no_part", file=file.name)
+        raise FolderError("lora.no_part", file=file.name, key=key)
     if folder.parts[name].is_quantized:
-        raise FolderError("lora.gguf", file=file.name)
+        raise FolderError("lora.gguf", file=file.name, key=key, gguf=GGUF_KEYS[name])
     if folder.parts[name].is_compressed:
         raise FolderError("lora.quantized", file=file.name)
     if find_spec("peft") is None:
@@ -61,12 +66,12 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
     # The pipeline's loader translates the names of other programs.
     pipeline = make_pipeline(folder, parts, folder.pipeline_class)
     if not hasattr(pipeline, "load_lora_weights"):
-        raise FolderError("lora.not_supported", name=folder.pipeline_class)
-    _check_file(file)
+        raise FolderError("lora.not_supported", name=folder.pipeline_class, key=key)
+    _check_file(file, key)
     try:
         _check_halves(file)
     except (OSError, SafetensorError, ValueError) as error:
-        raise FolderError("lora.unreadable", file=str(file)) from error
+        raise FolderError("lora.unreadable", file=str(file), key=key) from error
     second = {"load_into_transformer_2": True} if name == "transformer_2" else {}
     try:
         pipeline.load_lora_weights(
@@ -80,14 +85,14 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise FolderError("lora.unreadable", file=str(file)) from error
+        raise FolderError("lora.unreadable", file=str(file), key=key) from error
 
 
-def _check_file(file: Path) -> None:
+def _check_file(file: Path, key: str) -> None:
     if not file.is_file():  # no downloads
-        raise FolderError("lora.missing", file=str(file))
+        raise FolderError("lora.missing", file=str(file), key=key)
     if file.suffix != _SUFFIX:  # no pickles
-        raise FolderError("lora.unreadable", file=str(file))
+        raise FolderError("lora.unreadable", file=str(file), key=key)
 
 
 def _check_halves(file: Path) -> None:

@@ -11,7 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from inference.diffusers_pipelines.weights.bounds import check_bounds, is_number, is_whole
-from inference.diffusers_pipelines.weights.folder import INDEX_NAME, FolderError, value_error
+from inference.diffusers_pipelines.weights.folder import (
+    GGUF_KEYS,
+    INDEX_NAME,
+    FolderError,
+    value_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,6 +195,9 @@ def _check_vae(folder: Folder) -> None:
             raise value_error(part.config_file, name, values)
         if not all(is_number(value) and lowest < value < math.inf for value in values):
             raise value_error(part.config_file, name, values)
+    factor = vae.get("scaling_factor")  # latents are divided by it
+    if not (factor is None or (is_number(factor) and factor > 0)):
+        raise value_error(part.config_file, "scaling_factor", factor)
     for name in ("scale_factor_spatial", "spatial_compression_ratio"):
         factor = vae.get(name)
         if not (factor is None or (is_whole(factor) and 0 < factor <= _MOST_PIXELS)):
@@ -238,6 +246,4 @@ def _differ(one: Any, other: Any) -> bool:
 def _check_gguf(folder: Folder, files: Mapping[str, Path]) -> None:
     for name, file in files.items():
         if name not in folder.parts:
-            raise FolderError("gguf.no_part", file=file.name)
-        if not folder.family.gguf:
-            raise FolderError("gguf.not_supported", name=folder.pipeline_class)
+            raise FolderError("gguf.no_part", file=file.name, key=GGUF_KEYS[name])

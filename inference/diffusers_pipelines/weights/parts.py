@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -16,7 +18,13 @@ from torch import nn
 
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_pipelines.weights.bounds import check_layers
-from inference.diffusers_pipelines.weights.folder import Folder, FolderError, Part, value_error
+from inference.diffusers_pipelines.weights.folder import (
+    GGUF_KEYS,
+    Folder,
+    FolderError,
+    Part,
+    value_error,
+)
 from inference.diffusers_pipelines.weights.quantization import check_package, method_of
 from inference.diffusers_pipelines.weights.suspects import bad_value, huge_value
 from inference.diffusers_pipelines.weights.tensors import compare_tensors, mismatch_error
@@ -27,6 +35,7 @@ from inference.domain.errors import RushesError
 LoadProgress = Callable[[int, int, str], None]
 """Called as (bytes done, bytes in all, part); may raise to stop."""
 
+_GGUF = ".gguf"
 _TRIAL_STEPS = 4
 
 
@@ -238,23 +247,38 @@ def _load_quantized(part: Part, kind: Any, dtype: torch.dtype) -> Any:
     file = part.files[0]
     config: Any = diffusers.GGUFQuantizationConfig
     try:
-        network = kind.from_single_file(
-            str(file),
-            config=str(part.path.parent),
-            subfolder=part.name,
-            quantization_config=config(compute_dtype=dtype),
-            dtype=dtype,
-            local_files_only=True,
-        )
+        with _with_suffix(file) as known:
+            network = kind.from_single_file(
+                str(known),
+                config=str(part.path.parent),
+                subfolder=part.name,
+                quantization_config=config(compute_dtype=dtype),
+                dtype=dtype,
+                local_files_only=True,
+            )
         complete = not any(tensor.is_meta for tensor in network.state_dict().values())
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise FolderError("gguf.mismatch", file=file.name, part=part.name) from error
+        raise FolderError(
+            "gguf.mismatch", file=file.name, part=part.name, key=GGUF_KEYS[part.name]
+        ) from error
     if not complete:
-        raise FolderError("gguf.mismatch", file=file.name, part=part.name)
+        raise FolderError("gguf.mismatch", file=file.name, part=part.name, key=GGUF_KEYS[part.name])
     found: nn.Module = network.eval().requires_grad_(requires_grad=False)
     return found
+
+
+@contextmanager
+def _with_suffix(file: Path) -> Iterator[Path]:
+    """Yield a GGUF file under a name that diffusers takes for one: it goes by the ending."""
+    if file.suffix == _GGUF:
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place) / f"weights{_GGUF}"
+        link.symlink_to(file.resolve())
+        yield link
 
 
 def _check_tied(part: Part, model: Any) -> None:

@@ -12,12 +12,15 @@ from pydantic import BeforeValidator, Field
 
 from inference.diffusers_pipelines.families import PRESETS
 from inference.diffusers_pipelines.weights.folder import (
+    GGUF_KEYS,
     INDEX_NAME,
+    LORA_KEYS,
     Folder,
     FolderError,
     read_quantized,
 )
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.preset_fit import better_preset
 from inference.diffusers_pipelines.weights.repository import find, verify_tensors
 from inference.domain.errors import UserError
 from inference.engines.options import ConfiguredPath, ModelTable
@@ -204,6 +207,8 @@ def entry_of(name: str, table: DiffusersTable, preset: str | None = None) -> Vid
         raise FolderError(
             "folder.other_preset", path=str(path), name=folder.pipeline_class, preset=found.name
         )
+    if found is not None and (right := better_preset(found, folder)) is not None:
+        raise FolderError("folder.other_model", path=str(path), preset=found.name, right=right)
     if found is not None and found.distilled and folder.distilled is False:
         raise FolderError(
             "folder.not_distilled", path=str(path), preset=found.name, steps=found.steps
@@ -239,12 +244,13 @@ def check_presence(entry: VideoModelEntry) -> None:
     """
     if entry.path is not None and not (entry.path / INDEX_NAME).is_file():
         inspect_folder(entry.path)  # raises with the reason
-    for file in entry.gguf.values():
+    for part, file in entry.gguf.items():
         if not file.is_file():
-            raise FolderError("gguf.missing", file=str(file))
-    for lora in (one for each in entry.table.merged().values() for one in each):
-        if not Path(lora.file).is_file():
-            raise FolderError("lora.missing", file=lora.file)
+            raise FolderError("gguf.missing", file=str(file), key=GGUF_KEYS[part])
+    for part, loras in entry.table.merged().items():
+        for lora in loras:
+            if not Path(lora.file).is_file():
+                raise FolderError("lora.missing", file=lora.file, key=LORA_KEYS[part])
 
 
 def verify_path(entry: VideoModelEntry) -> Path | None:
@@ -275,9 +281,9 @@ def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
     files += [(one.transformer, Path(one.file).name) for pair in pairs for one in pair]
     for part, name in files:
         if part not in parts:
-            raise FolderError("lora.no_part", file=name)
+            raise FolderError("lora.no_part", file=name, key=LORA_KEYS[part])
         if part in entry.gguf:
-            raise FolderError("lora.gguf", file=name)
+            raise FolderError("lora.gguf", file=name, key=LORA_KEYS[part], gguf=GGUF_KEYS[part])
         if entry.folder is not None and entry.folder.parts[part].is_compressed:
             raise FolderError("lora.quantized", file=name)
 
@@ -293,11 +299,12 @@ def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:
     if len(preset.repositories) > 1:
         raise FolderError("gguf.needs_path", name=preset.name)
     if not preset.family.gguf:
-        raise FolderError("gguf.not_supported", name=preset.family.text)
+        key = GGUF_KEYS[next(iter(files))]
+        raise FolderError("gguf.not_supported", name=preset.family.text, key=key)
     for part, file in files.items():
         if part not in preset.parameters:
-            raise FolderError("gguf.no_part", file=file.name)
-        read_quantized(file)
+            raise FolderError("gguf.no_part", file=file.name, key=GGUF_KEYS[part])
+        read_quantized(file, part)
 
 
 def checkpoints_of(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:

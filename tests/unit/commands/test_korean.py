@@ -19,7 +19,8 @@ KEPT = re.compile(
     r"|rushes models pull"
     r"|`installed`|installed =|zip 파일|peft 패키지|pickle 파일|docs/\w+\.md"
     r"|\[plugins\.|generate는|wait로|result로|stdio"  # sections, tools and ways in
-    r"|Expect에는 100-continue|true나 false|true, false|engine[을은]|설정의 path를|models\.\{name\}"
+    r"|Expect에는 100-continue|true나 false|true, false|engine[을은]|설정의 p(ath|reset)[를을]"
+    r"|거나 path를|models\.\{name\}"
     r"|multipart에서는|video는 완성된|xoxb-|xapp-|Bot, Reset Token|OAuth & Permissions"
     r"|Basic Information|Settings, Socket Mode|Socket Mode"  # what Discord and Slack call it
     r"|--camera pan left|--preset none|editors=600, ann=unlimited|Europe/Berlin|Asia/Seoul"
