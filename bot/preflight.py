@@ -11,6 +11,8 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 from bot import factories
 from bot.assistant import check_assistant
@@ -22,7 +24,7 @@ from commands.text.messages import language
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.domain.watermark import WatermarkSettings
 from inference.proxies import check_proxies
-from inference.store.data_directory import check_folder
+from inference.store.data_directory import check_folder, check_place
 from inference.workers.environment import command, minimal
 
 OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
@@ -34,16 +36,45 @@ MARK_SECONDS = 60.0
 """Longest that drawing a mark may take; it is 0.3 s on an idle machine."""
 
 
-def preflight(config: Config) -> None:
-    """Check a config against this machine.
+def preflight(config: Config, mistake: RushesError | None = None) -> None:
+    """Check a config against this machine; make the data directory if all is well.
+
+    Args:
+        config: What is usable of it.
+        mistake: What was found when it was read.
 
     Raises:
         UserError: `config.*`, `model.*` or `slack.missing`; several together are `UserErrors`.
-        StoreError: The data directory cannot be used.
     """
-    found = [*problems(config), *_raised(lambda: check_folder(config.bot.data_dir))]
+    found = [*all_problems(config, mistake), *_data_folder(config, check_place)]
     if found:
         raise UserErrors.of(found)
+    for problem in _data_folder(config, check_folder):
+        raise problem
+
+
+def all_problems(config: Config, mistake: RushesError | None = None) -> Iterator[RushesError]:
+    """Yield what was found when a config was read, and what else is wrong; each of it once.
+
+    Args:
+        config: What is usable of it.
+        mistake: What was found when it was read.
+    """
+    read = mistake.errors if isinstance(mistake, UserErrors) else (mistake,) if mistake else ()
+    yield from read
+    told = [_subject(one) for one in read]
+    yield from (one for one in problems(config) if _subject(one) not in told)
+
+
+def _subject(error: RushesError) -> tuple[str, dict[str, Any]]:
+    """Return what an error is about; only reading the file tells on which line that is."""
+    return error.code, {name: value for name, value in error.params.items() if name != "where"}
+
+
+def _data_folder(config: Config, check: Callable[[Path], None]) -> Iterator[RushesError]:
+    where = config.where("bot", "data_dir")
+    for error in _raised(lambda: check(config.bot.data_dir)):
+        yield UserError("config.folder", where=where, problem=error)
 
 
 def problems(config: Config) -> Iterator[RushesError]:

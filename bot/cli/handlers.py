@@ -52,14 +52,23 @@ def log_to_stderr() -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
+    from bot.config.sources import UNREADABLE, load_usable
     from bot.preflight import preflight
     from bot.serve import run
+    from inference.domain.errors import UserError
     from inference.log_setup import configure_logging, keep_log, log_uncaught
 
-    config = _config(options)
+    mistake = None
+    try:
+        config = _config(options)
+    except UserError as error:
+        if error.code in UNREADABLE:  # nothing in it is known
+            raise
+        bot = {} if options.data_dir is None else {"data_dir": options.data_dir}
+        config, mistake = load_usable(options.config, overrides={"bot": bot} if bot else {}), error
     configure_logging(config.log.style())
     log_uncaught()
-    preflight(config)
+    preflight(config, mistake)
     keep_log(config.bot.data_dir)
     return run_async(run(config))
 

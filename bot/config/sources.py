@@ -51,6 +51,9 @@ _KEY = re.compile(
 )
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
+UNREADABLE = frozenset({"config.unreadable", "config.encoding", "config.syntax"})
+"""Codes of a file of which nothing can be used."""
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 

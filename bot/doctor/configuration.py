@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from bot.config.sections import Config
 from bot.control.client import connect
 from bot.doctor.findings import Finding, fail, failed, ok, warn
 from bot.plugin_report import PluginState, report
-from bot.preflight import problems
+from bot.preflight import all_problems
 from bot.readiness import ON_PURPOSE
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.engines.registry import WEIGHTS_CODES
@@ -25,18 +24,10 @@ def config(loaded: Config, mistake: RushesError | None = None) -> Iterator[Findi
         loaded: What is usable of it.
         mistake: What was found when it was read.
     """
-    read = [] if mistake is None else [*unreadable(mistake)]
-    yield from read
-    told = [_subject(one) for one in read]
-    found = [failed("config", one) for one in problems(loaded) if not _elsewhere(one)]
-    yield from (one for one in found if _subject(one) not in told)
-    if not read and not found:
+    found = [one for one in all_problems(loaded, mistake) if not _elsewhere(one)]
+    yield from (failed("config", one) for one in found)
+    if not found:
         yield ok("config", "doctor.config.fine")
-
-
-def _subject(found: Finding) -> tuple[str, dict[str, Any]]:
-    """Return what a finding is about; only reading the file tells on which line that is."""
-    return found.code, {name: value for name, value in found.params.items() if name != "where"}
 
 
 def _elsewhere(error: RushesError) -> bool:

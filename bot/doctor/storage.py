@@ -22,6 +22,7 @@ from inference.store.backups import HOURS, newest
 from inference.store.data_directory import (
     NETWORK_FILE_SYSTEMS,
     check_folder,
+    check_place,
     file_system,
     open_to_others,
     owner,
@@ -99,6 +100,8 @@ def data_folder(config: Config) -> Iterator[Finding]:
                 owner=owner(above),
                 user=os.geteuid(),
             )
+        elif (error := _refusal(folder)) is not None:
+            yield failed("data", error)
         elif not folder.absolute().parent.exists():
             yield warn("data", "doctor.data.new_far", path=str(folder), above=str(above))
         else:
@@ -191,6 +194,15 @@ def _unrestorable(file: Path) -> Finding | None:
 
 def _there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - pathlib's raises behind a closed folder
+
+
+def _refusal(folder: Path) -> StoreError | None:
+    """Return why a folder that is not there could not be made."""
+    try:
+        check_place(folder)
+    except StoreError as error:
+        return error
+    return None
 
 
 def _above(folder: Path) -> Path:

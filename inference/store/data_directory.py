@@ -50,19 +50,47 @@ def check_folder(directory: Path) -> None:
         raise StoreError("store.not_a_folder", path=str(directory)) from error
     except OSError as error:
         raise _explained(error, directory) from error
+    _check_contents(directory)
+
+
+def check_place(directory: Path) -> None:
+    """Check that this process can use the data directory, or make it; does not make it.
+
+    Raises:
+        StoreError: As of `check_folder`.
+    """
+    if os.path.exists(directory):  # noqa: PTH110 - pathlib's raises behind a closed folder
+        if not directory.is_dir():
+            raise StoreError("store.not_a_folder", path=str(directory))
+        _check_contents(directory)
+        return
+    try:
+        _write_into(_nearest(directory.absolute()))
+    except NotADirectoryError as error:
+        raise StoreError("store.not_a_folder", path=str(directory)) from error
+    except OSError as error:
+        raise _explained(error, directory) from error
+
+
+def _check_contents(directory: Path) -> None:
     for path in _contents(directory):
         needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
         if not os.access(path, needed):
             raise _explained(PermissionError(errno.EACCES, ""), path)
     try:
-        with tempfile.TemporaryFile(dir=directory) as probe:
-            probe.write(b"Rushes")
-            probe.flush()
-            os.fsync(probe.fileno())
+        _write_into(directory)
     except OSError as error:
         raise _explained(error, directory) from error
     if (kind := file_system(directory)) in NETWORK_FILE_SYSTEMS:
         _log.warning("store.network_file_system", path=str(directory), kind=kind)
+
+
+def _write_into(folder: Path) -> None:
+    """Write a file that is gone at once: some file systems, such as /proc, take none."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(b"Rushes")
+        probe.flush()
+        os.fsync(probe.fileno())
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:

@@ -117,6 +117,14 @@ def test_a_data_folder_far_from_any_folder(tmp_path):
     only(storage.data_folder(far), Level.WARN, "doctor.data.new_far")
 
 
+def test_a_data_folder_on_a_file_system_that_takes_no_files(tmp_path):
+    """Its permissions let root make what the file system then refuses."""
+    for name in ("/proc/nope", "/proc/nope/data"):
+        there = config(tmp_path, bot={"data_dir": Path(name)})
+        code = "doctor.data.no_room" if os.getuid() else "error.store.unusable"
+        only(storage.data_folder(there), Level.FAIL, code)
+
+
 def test_a_disk_without_blocks_is_not_full(tmp_path):
     fine(machine.disk(config(tmp_path, bot={"data_dir": Path("/proc/nope")})))
 

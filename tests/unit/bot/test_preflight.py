@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -21,6 +23,31 @@ def refused(config: Config) -> list[str]:
     with pytest.raises(RushesError) as caught:
         preflight(config)
     return error_text(caught.value, "en").splitlines()
+
+
+@pytest.mark.process
+def test_run_tells_what_is_wrong_with_the_rest_of_a_config_that_has_mistakes(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("config.toml").write_text(
+        "[bot]\ndata_dir = '/proc/nope/x'\nplatforms = ['terminal', 'matrix']\n"
+        "operators = ['bob']\n"
+        "[watermark]\nlogo = 'missing.png'\ncorner = 'middle'\n[queue]\nwaitng = 3\n"
+    )
+    assert main(["run"]) == 1
+    told = capsys.readouterr().err
+    for line, word in ((2, "/proc/nope"), (3, "matrix"), (4, "bob"), (6, "missing.png")):
+        assert re.search(rf"config\.toml:{line}: .*{word}", told), told
+    assert re.search(r"config\.toml:7: .*watermark\.corner", told), told
+    assert re.search(r"config\.toml:9: .*queue\.waitng", told), told
+    assert told.count("\n") == 6
+
+
+@pytest.mark.process
+def test_nothing_is_made_for_a_config_with_mistakes(tmp_path):
+    refused(config(tmp_path, bot={"operators": {"kim"}}))
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_sound_config_passes(tmp_path):

@@ -85,7 +85,7 @@ def test_what_is_the_same_in_both_languages_has_no_words():
         *("help.line", "help.choices", "queue.running", "audit.line", "form.flags_hint"),
         *("error.control.refused", "discord.command.rushes", "slack.home.title"),
         *("cli.models.size", "doctor.python.fine", "doctor.plugins.fine"),
-        *("doctor.running.problem", "error.config.model"),
+        *("doctor.running.problem", "error.config.folder", "error.config.model"),
     }
 
 
