@@ -35,6 +35,9 @@ Things are large and visible even at a level of 0.96, where the noisy clip alrea
 direction of motion. Only at higher levels does the network have to learn it from the caption.
 """
 
+_IMAGE_SHIFT = _SHIFT / 2
+"""The same for still images, which teach outlines: these are decided at lower levels."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -115,7 +118,8 @@ class Batches:
         data = torch.stack([shard.latents[index] for shard, index in chosen]).float()
         cover = torch.stack([shard.cover[index] for shard, index in chosen]).float()
         weights = 1 + (self._thing_weight - 1) * cover[:, None]
-        level = torch.rand(count, generator=self._random).apply_(lambda one: shifted(one, _SHIFT))
+        shift = _IMAGE_SHIFT if shape.frames == 1 else _SHIFT
+        level = torch.rand(count, generator=self._random).apply_(lambda one: shifted(one, shift))
         noise = torch.randn(data.shape, generator=self._random)
         share = level[:, None, None, None, None]
         references, given = None, tuple[int, ...]()
