@@ -9,7 +9,7 @@ from tests.attacks.http.target import Served
 from tests.scenario.http_client import SECONDS
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     before, http_limits.PER_MINUTE = http_limits.PER_MINUTE, 10**6
     served = Served(tmp_path_factory.mktemp("http") / "data")
