@@ -340,9 +340,9 @@ class Dispatcher:
         job = render.job
         try:
             self._capabilities(job.spec.model)  # a plugin may have been taken away meanwhile
+            await asyncio.to_thread(self._artifacts.remove_earlier, job)
             if render.cancelled:
                 raise Cancelled  # noqa: TRY301 - as from the slot, which cannot know of it yet
-            await asyncio.to_thread(self._artifacts.remove_earlier, job)
             async with asyncio.timeout(_longest(render)):
                 report = partial(self._report, render)
                 manifest = await render.slot.render(self._task(job), report)
