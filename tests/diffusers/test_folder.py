@@ -706,8 +706,8 @@ def test_a_torchvision_that_does_not_match_is_named(folder, tmp_path):
     code = (
         "from inference.engines.registry import Models;"
         "from inference.domain.errors import EngineError;"
-        f"models = Models({{'wan': {{'path': {str(folder)!r}}}}});"
-        "\ntry: models.create('wan').load(lambda *_: None)"
+        f"models = Models({{'wan-14b': {{'path': {str(folder)!r}}}}});"
+        "\ntry: models.create('wan-14b').load(lambda *_: None)"
         "\nexcept EngineError as error: print(error.code)"
     )
     done = subprocess.run(
