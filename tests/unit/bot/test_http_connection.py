@@ -118,7 +118,7 @@ async def test_the_sdk_of_mcp_is_told_that_its_client_left(capfd, caplog):
                         left.append((await receive())["type"])
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await _answered(Manager(), request, b"{}")
+        return await _answered(Manager(), request, [b"{}"])
 
     async with serving(answer) as port:
         with contextlib.suppress(ConnectionError):
