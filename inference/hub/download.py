@@ -30,7 +30,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _TOKEN_REFUSED = frozenset({401, 403})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+"""A full commit; git also names files so."""
+
 _CUT_OFF = re.compile(
     r"consistency check failed|incomplete|peer closed|connection (was )?(reset|aborted|broken)"
     r"|disconnected|ended prematurely",
@@ -302,13 +304,13 @@ def _checksum(folder: Path, path: Path) -> str | None:
 def recorded_commit(folder: Path, path: Path) -> str | None:
     """Return the commit that a file of a plain folder was downloaded at, if it is known."""
     found = (_record(folder, path) or [""])[0]
-    return found if _COMMIT.fullmatch(found) else None
+    return found if COMMIT.fullmatch(found) else None
 
 
 def is_as_downloaded(folder: Path, path: Path) -> bool | None:
     """Return whether a small file is still what the hub has; None if that is not known."""
     wanted = path.resolve().name  # see `_checksum`
-    if not (_SHA256.fullmatch(wanted) or _COMMIT.fullmatch(wanted)):
+    if not (_SHA256.fullmatch(wanted) or COMMIT.fullmatch(wanted)):
         wanted = (_record(folder, path) or ["", ""])[1]
     try:
         data = path.read_bytes()
@@ -316,7 +318,7 @@ def is_as_downloaded(folder: Path, path: Path) -> bool | None:
         return None
     if _SHA256.fullmatch(wanted):
         return hashlib.sha256(data).hexdigest() == wanted
-    if _COMMIT.fullmatch(wanted):  # git's name of a file
+    if COMMIT.fullmatch(wanted):  # git's name of a file
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
         return blob.hexdigest() == wanted
     return None

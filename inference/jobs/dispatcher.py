@@ -340,7 +340,8 @@ class Dispatcher:
         job = render.job
         try:
             self._capabilities(job.spec.model)  # a plugin may have been taken away meanwhile
-            await asyncio.to_thread(self._artifacts.remove_earlier, job)
+            if job.attempt > 1:
+                await asyncio.to_thread(self._artifacts.remove_earlier, job)
             if render.cancelled:
                 raise Cancelled  # noqa: TRY301 - as from the slot, which cannot know of it yet
             async with asyncio.timeout(_longest(render)):

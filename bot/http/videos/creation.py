@@ -53,11 +53,12 @@ class Creation:
         key = idempotency.key_of(request)
         async with contextlib.AsyncExitStack() as stack:
             known: Job | None = None
-            repeats, turn = False, asyncio.Lock()
+            turn, large, repeats = asyncio.Lock(), may_be_large(request), False
             if key is not None:
-                repeats = key in self._keys or await self._known(token, key) is not None
+                if large:
+                    repeats = key in self._keys or await self._known(token, key) is not None
                 turn = self._keys.setdefault(key, turn)
-            if may_be_large(request):
+            if large:
                 if not repeats:
                     admission.check_room(token)
                 await stack.enter_async_context(admission.upload(request, token, patient=repeats))

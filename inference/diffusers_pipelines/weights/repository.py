@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from inference.diffusers_pipelines.weights.folder import (
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.hub.download import (
+    COMMIT,
     Offer,
     Selection,
     describe,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _ENDINGS = ("json", "safetensors", "txt", "model", "jinja")
 """Suffixes of a part's files; no pickles and no code."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _ABOUT = (INDEX_NAME, "README.md", "LICENSE*")
 _DAMAGED = frozenset({"folder.bad_value", "folder.truncated", "folder.unreadable"})
 _INCOMPLETE = frozenset({"folder.missing", "folder.no_index", "folder.part_missing"})
@@ -123,7 +122,7 @@ def _check_revision(source: str, folder: Folder, revision: str | None) -> None:
     Raises:
         CheckpointError: `checkpoint.other_revision`.
     """
-    if revision is None or not _COMMIT.fullmatch(revision):
+    if revision is None or not COMMIT.fullmatch(revision):
         return
     files = [folder.path / INDEX_NAME]
     for part in folder.parts.values():

@@ -37,14 +37,6 @@ def check_vocabularies(folder: Folder) -> None:
     Raises:
         FolderError: `folder.wrong_part`, `folder.unreadable`, `folder.no_permission`.
     """
-    try:
-        _check_vocabularies(folder)
-    except OSError as error:
-        place = str(error.filename or folder.path)
-        raise FolderError("folder.no_permission", path=place) from error
-
-
-def _check_vocabularies(folder: Folder) -> None:
     for encoder, tokenizer in _READERS.items():
         if not (encoder in folder.parts and tokenizer in folder.parts):
             continue
