@@ -72,6 +72,14 @@ class ButtonId:
         return f"v1:{self.action}:{self.job}{choice}"
 
     @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Read a button's id as `decode` does; None where that raises."""
+        try:
+            return cls.decode(text)
+        except NotFound:
+            return None
+
+    @classmethod
     def decode(cls, text: str) -> Self:
         """Read a button's id, which anybody may have forged.
 

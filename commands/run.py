@@ -106,10 +106,8 @@ async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
 
 def opens_form(button_id: str) -> bool:
     """Whether the answer to a button's press is a form."""
-    try:
-        return ButtonId.decode(button_id).action.opens_form
-    except UserError:
-        return False
+    button = ButtonId.read(button_id)
+    return button is not None and button.action.opens_form
 
 
 def _cleaned(call: Call) -> Call:

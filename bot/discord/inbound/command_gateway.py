@@ -92,10 +92,7 @@ class CommandGateway:
 
     async def choose(self, interaction: discord.Interaction, button_id: str) -> None:
         """Run the action chosen in a menu; a deletion asks for confirmation first."""
-        try:
-            chosen = ButtonId.decode(button_id)
-        except NotFound:
-            chosen = None
+        chosen = ButtonId.read(button_id)
         if chosen is None or chosen.action is not Action.DELETE:
             await self.press(interaction, button_id)
             return
@@ -185,18 +182,12 @@ class CommandGateway:
 
 def _job_of(action_id: str) -> str | None:
     """Return the job that a button or a form is about, if it is one of this version."""
-    try:
-        button = ButtonId.decode(action_id)
-    except NotFound:
-        return None
-    return button.job if button.action.about_job else None
+    button = ButtonId.read(action_id)
+    return button.job if button is not None and button.action.about_job else None
 
 
 def _is_used_up(button_id: str, message: discord.Message | None) -> bool:
     """Whether a button does nothing more once pressed: that of a private question."""
-    try:
-        button = ButtonId.decode(button_id)
-    except NotFound:
-        return False
+    button = ButtonId.read(button_id)
     private = message is not None and message.flags.ephemeral
-    return private and button.action is Action.DELETE
+    return private and button is not None and button.action is Action.DELETE

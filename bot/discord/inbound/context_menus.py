@@ -17,7 +17,7 @@ from commands.schema import Value
 from commands.text import replies
 from commands.text.card import Card
 from commands.text.messages import text
-from inference.domain.errors import NotFound, UserError
+from inference.domain.errors import UserError
 
 ANIMATE = "v1:animate-image"
 """Id of the form that asks what to make of an image."""
@@ -82,11 +82,8 @@ async def outdated(locale: str) -> Card:
 def _jobs(message: discord.Message) -> Iterator[str]:
     for part in parts(message):
         for component in _walk(part.components):
-            try:
-                button = ButtonId.decode(getattr(component, "custom_id", None) or "")
-            except NotFound:
-                continue
-            if button.action.about_job:
+            button = ButtonId.read(getattr(component, "custom_id", None) or "")
+            if button is not None and button.action.about_job:
                 yield button.job
 
 

@@ -76,9 +76,10 @@ class Answers:
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as answer:
-                if answer.status != 200:  # noqa: PLR2004 - OK
+                taken = answer.status == 200  # noqa: PLR2004 - OK
+                if not taken:
                     _log.info("slack.not_answered", status=answer.status)
-                return answer.status == 200  # noqa: PLR2004
+                return taken
         except (aiohttp.ClientError, TimeoutError) as error:
             _log.info("slack.not_answered", error=problem(error))
             return False

@@ -13,7 +13,7 @@ from bot.slack.outbound import blocks
 from commands.actions import Action, ButtonId
 from commands.forms import Form
 from commands.text import replies
-from inference.domain.errors import DeliveryError, NotFound
+from inference.domain.errors import DeliveryError
 
 BUTTON = re.compile(r"v1:")
 
@@ -52,8 +52,5 @@ def _is_used_up(action: dict[str, Any]) -> bool:
 
     Where Delete is in the menu of a clip, the clip's message is deleted with it.
     """
-    try:
-        pressed = ButtonId.decode(str(action["action_id"]))
-    except NotFound:
-        return False
-    return pressed.action is Action.DELETE
+    pressed = ButtonId.read(str(action["action_id"]))
+    return pressed is not None and pressed.action is Action.DELETE

@@ -232,7 +232,5 @@ class CommandGateway:
 
 
 def _posts(button_id: str) -> bool:
-    try:
-        return ButtonId.decode(button_id).action not in _QUIET
-    except UserError:
-        return False
+    button = ButtonId.read(button_id)
+    return button is not None and button.action not in _QUIET
