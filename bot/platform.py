@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from bot.health import Health
 from commands.caller import Caller, Channel
-from commands.context import Call, CommandSet
+from commands.context import Call, CommandSet, PictureCheck
 from commands.directory import Directory, OpenDirectory
 from commands.installation import Installation
 from commands.policy.stores import Policy
@@ -124,6 +124,7 @@ class Services:
         key: str | None,
         options: Mapping[str, Value] = MappingProxyType({}),
         directory: Directory = OpenDirectory(),  # noqa: B008 - it has no state
+        check_picture: PictureCheck | None = None,
     ) -> Call:
         """Return a call of the commands; see `Call` for the arguments."""
         return Call(
@@ -137,6 +138,7 @@ class Services:
             locale=locale,
             key=key,
             directory=directory,
+            check_picture=check_picture,
             database=self.database,
             plugin_configs=self.plugin_configs,
         )

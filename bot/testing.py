@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -238,8 +237,7 @@ class Terminal:
     def _call(self, person: str, locale: str) -> Call:
         services, platform = self.app.services, self.app.platforms[NAME]
         assert isinstance(platform, TerminalPlatform)  # noqa: S101 - `open_terminal` looked
-        assert services.media is not None  # noqa: S101 - an app has one
-        call = services.call(
+        return services.call(
             caller=Caller(id=person, name=person, admin=True, operator=True),
             channel=Channel(
                 platform=NAME,
@@ -253,8 +251,8 @@ class Terminal:
             ),
             locale=locale,
             key=None,
+            check_picture=platform.images.checking(services.media),
         )
-        return replace(call, check_picture=partial(platform.images.check, cleaner=services.media))
 
 
 @contextlib.asynccontextmanager

@@ -28,6 +28,9 @@ from inference.domain.errors import NotFound, UserError
 from inference.domain.job import Job
 from inference.store.sqlite.database import Database
 
+PictureCheck = Callable[[str, str], Awaitable[None]]
+"""Raises `UserError` unless the file of a path, as typed in a folder, can be used as a picture."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -52,9 +55,8 @@ class Call:
     """What the chat knows about its people, roles and channels."""
     commands: CommandSet
     """All commands that there are."""
-    check_picture: Callable[[str, str], Awaitable[None]] | None = None
-    """Raises `UserError` unless the file of a path, as typed in a folder, can be used as a picture;
-    see `Channel.local_folder`."""
+    check_picture: PictureCheck | None = None
+    """Checks pictures of this machine; see `Channel.local_folder`."""
     database: Database | None = None
     """For the tables of plugins; None where commands run without one."""
     plugin_configs: Mapping[str, BaseModel] = field(default_factory=dict)

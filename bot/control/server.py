@@ -22,8 +22,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -293,9 +292,9 @@ class _Control:
         Raises:
             UserError: `control.no_terminal`: nobody would deliver what they order.
         """
-        images, media = self._terminal().images, self._app.services.media
+        check = self._terminal().images.checking(self._app.services.media)
         tenant = tenant_of(body.guild)
-        call = self._app.services.call(
+        return self._app.services.call(
             # Who can open the socket runs this machine, so their admins may do everything.
             caller=Caller(
                 id=body.person,
@@ -317,9 +316,8 @@ class _Control:
             ),
             locale=self._locale(body.language),
             key=None if body.key is None else json.dumps([tenant, body.key]),
+            check_picture=check,
         )
-        check = None if media is None else partial(images.check, cleaner=media)
-        return replace(call, check_picture=check)
 
     def _terminal(self) -> TerminalPlatform:
         platform = self._app.platforms.get(NAME)

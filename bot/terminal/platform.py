@@ -22,11 +22,13 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from bot.network.image_download import too_large
 from bot.platform import Outgoing, Receipt, Remember, Services
+from commands.context import PictureCheck
 from commands.parsing.values import shown
 from commands.text.card import Card, plain
 from inference.clock import Clock, SystemClock
@@ -95,12 +97,11 @@ class TerminalImages:
         directory = Address(**job.address).directory
         await asyncio.to_thread(self._copy, image, directory, target)
 
-    async def check(self, directory: str, typed: str, *, cleaner: ImageCleaner) -> None:
-        """Check that the person's file is a picture that a job can use, before there is one.
+    def checking(self, cleaner: ImageCleaner | None) -> PictureCheck | None:
+        """Return what checks a picture before there is a job; None without a cleaner."""
+        return None if cleaner is None else partial(self._check, cleaner)
 
-        Raises:
-            UserError: `image.*`.
-        """
+    async def _check(self, cleaner: ImageCleaner, directory: str, typed: str) -> None:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rushes-"))
         try:
             await asyncio.to_thread(self._copy, typed, directory, folder / "source")
