@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bot.config.sections import Config
     from bot.control.client import ControlClient, JobReport, Speaker
     from commands.text.card import Card
+    from inference.domain.errors import UserError
 
 Result = TypeVar("Result")
 
@@ -52,20 +53,14 @@ def log_to_stderr() -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal."""
-    from bot.config.sources import UNREADABLE, load_usable
+    from bot.config.sources import UNREADABLE
     from bot.preflight import preflight
     from bot.serve import run
-    from inference.domain.errors import UserError
     from inference.log_setup import configure_logging, keep_log, log_uncaught
 
-    mistake = None
-    try:
-        config = _config(options)
-    except UserError as error:
-        if error.code in UNREADABLE:  # nothing in it is known
-            raise
-        bot = {} if options.data_dir is None else {"data_dir": options.data_dir}
-        config, mistake = load_usable(options.config, overrides={"bot": bot} if bot else {}), error
+    config, mistake = _usable_config(options)
+    if mistake is not None and mistake.code in UNREADABLE:  # nothing in it is known
+        raise mistake
     configure_logging(config.log.style())
     log_uncaught()
     preflight(config, mistake)
@@ -357,11 +352,27 @@ def _config(options: argparse.Namespace, **bot: object) -> Config:
     from bot.config.caches import provide_caches
     from bot.config.sources import load_config
 
-    if options.data_dir is not None:
-        bot["data_dir"] = options.data_dir
-    config = load_config(options.config, overrides={"bot": bot} if bot else {})
+    config = load_config(options.config, overrides=_overrides(options, **bot))
     provide_caches(config.bot.data_dir)
     return config
+
+
+def _usable_config(options: argparse.Namespace) -> tuple[Config, UserError | None]:
+    """Read as `_config` does, but leave out what is wrong, and return it beside the rest."""
+    from bot.config.sources import load_usable
+    from inference.domain.errors import UserError
+
+    try:
+        return _config(options), None
+    except UserError as error:
+        return load_usable(options.config, overrides=_overrides(options)), error
+
+
+def _overrides(options: argparse.Namespace, **bot: object) -> dict[str, object]:
+    """Return what the command line says of the config."""
+    if options.data_dir is not None:
+        bot["data_dir"] = options.data_dir
+    return {"bot": bot} if bot else {}
 
 
 def _speaker(options: argparse.Namespace, default_language: str) -> Speaker:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bot.cli.handlers import CliHandler, _config, _print, language, run_async
+from bot.cli.handlers import CliHandler, _config, _print, _usable_config, language, run_async
 from commands.schema import Option
 from commands.text.messages import error_text, text
 from inference.domain.errors import RushesError, StoreError, UserError
@@ -83,7 +83,8 @@ def health(options: argparse.Namespace) -> int:
     except UserError as error:
         if not options.json:
             raise
-        return _health_json(running=False, reasons={"config": error_text(error, locale)})
+        _health_json(running=False, reasons={"config": error_text(error, locale)})
+        return 1
 
     async def ask() -> Health:
         async with connect(config.bot.data_dir) as client:
@@ -96,7 +97,8 @@ def health(options: argparse.Namespace) -> int:
         if not options.json:
             raise UserErrors.of(list(causes.values())) from error
         reasons = {key: error_text(cause, locale) for key, cause in causes.items()}
-        return _health_json(running=error.code in _ANSWERED, reasons=reasons)
+        _health_json(running=error.code in _ANSWERED, reasons=reasons)
+        return 1
     fine = options.live or (found.ready and not (options.strict and found.problems))
     if options.json:
         _health_json(
@@ -106,13 +108,13 @@ def health(options: argparse.Namespace) -> int:
             reasons=found.reasons,
             problems=found.problems,
         )
-        return 0 if fine else 1
-    for problem in {**found.problems, **found.reasons}.values():
-        _print(problem)
-    if found.ready:
-        _print(text("cli.health.ready", locale, platforms=", ".join(found.platforms)))
     else:
-        _print(text("cli.health.not_ready", locale))
+        for problem in {**found.problems, **found.reasons}.values():
+            _print(problem)
+        if found.ready:
+            _print(text("cli.health.ready", locale, platforms=", ".join(found.platforms)))
+        else:
+            _print(text("cli.health.not_ready", locale))
     return 0 if fine else 1
 
 
@@ -135,8 +137,8 @@ def _health_json(
     platforms: Sequence[str] = (),
     reasons: Mapping[str, str],
     problems: Mapping[str, str] = MappingProxyType({}),
-) -> int:
-    """Print the state as JSON, and return the exit code of one that is not ready."""
+) -> None:
+    """Print the state as JSON."""
     import json
 
     data = {
@@ -147,26 +149,19 @@ def _health_json(
         "problems": dict(problems),
     }
     _print(json.dumps(data, indent=2, ensure_ascii=False))
-    return 1
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Examine everything; 1 when something that is configured does not work."""
     import json
 
-    from bot.config.sources import load_usable
     from bot.doctor import bundle, examination
     from bot.doctor.findings import Level
 
-    locale, mistake = language(options.lang), None
+    locale = language(options.lang)
     if options.bundle is not None and os.path.lexists(options.bundle):
         raise UserError("cli.doctor.bundle_exists", path=str(options.bundle))
-    try:
-        config = _config(options)
-    except UserError as error:
-        bot = {} if options.data_dir is None else {"data_dir": options.data_dir}
-        mistake = error
-        config = load_usable(options.config, overrides={"bot": bot} if bot else {})
+    config, mistake = _usable_config(options)
     found = run_async(examination.examine(config, locale, offline=options.offline, mistake=mistake))
     if options.json:
         data = [

@@ -20,11 +20,10 @@ _UNITS = {
     )
     for unit in units.split()
 }
-_PART = r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(?P<unit>" + (
-    "|".join(sorted(_UNITS, key=len, reverse=True)) + ")"
-)
-_PARTS = re.compile(f"(?:{re.sub(r'[?]P<[a-z]+>', '?:', _PART)}\\s*)+", re.IGNORECASE)
-_EACH = re.compile(_PART, re.IGNORECASE)
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
+_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_PARTS = re.compile(rf"(?:{_NUMBER}\s*(?:{_UNIT})\s*)+", re.IGNORECASE)
+_EACH = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>{_UNIT})", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _AMOUNT = f"(?:{_PARTS.pattern}|[0-9]+|{'|'.join(sorted(NO_LIMIT))})"
 _PAIR = re.compile(rf"[^\s,=]*=\s*{_AMOUNT}(?=[\s,]|$)|[^\s,]+", re.IGNORECASE)
