@@ -37,6 +37,7 @@ _STATUS: Mapping[str, int] = {
     "http.method": 405,
     "http.slow": 408,
     "http.ending": 409,
+    "http.key_busy": 409,
     "http.not_finished": 409,
     "http.address_too_long": 414,
     "http.precondition": 412,
@@ -145,9 +146,10 @@ def refusal(
         headers["x-should-retry"] = "false"
     if status == 401:  # noqa: PLR2004 - unauthorized
         headers["WWW-Authenticate"] = 'Bearer realm="Rushes"'
+    response = web.json_response({"error": body}, status=status, headers=headers)
     if status in {408, 413, 415}:  # the rest of the body is not read
-        headers["Connection"] = "close"
-    return web.json_response({"error": body}, status=status, headers=headers)
+        response.force_close()
+    return response
 
 
 def error_json(

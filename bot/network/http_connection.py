@@ -6,6 +6,8 @@ aiohttp answers broken HTTP with the line that is broken, and logs it: it may ho
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import select
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -29,8 +31,13 @@ MAX_HEADER = 16 * 2**10
 MAX_HEADERS = 128
 
 LINGER_SECONDS = 1.0
-"""After broken HTTP, how long what still arrives is read: unread, it would reset the connection
-before the client has read why."""
+"""After broken HTTP, or a body that is refused, how long what still arrives is read: unread, it
+would reset the connection before the client has read why."""
+
+WATCH_SECONDS = 0.25
+"""How often a connection that is not read is asked whether its client is still there."""
+
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # Linux has it; elsewhere POLLHUP, always told, says so
 
 Refuse = Callable[[web.BaseRequest, int, str], web.Response]
 """Makes the answer to a request that no route answers, from its status and the id of a bug."""
@@ -77,7 +84,7 @@ def connections(
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_broken", "_bugs", "_gone", "_refuse")
+    __slots__ = ("_broken", "_bugs", "_gone", "_refuse", "_watched")
 
     def __init__(
         self, server: web.Server, *, refuse: Refuse, bugs: LogLimiter, **options: Any
@@ -87,6 +94,7 @@ class Connection(RequestHandler):
         self._refuse = refuse
         self._broken = False
         self._gone = asyncio.Event()
+        self._watched = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
@@ -101,6 +109,26 @@ class Connection(RequestHandler):
         if broken and asked is not None and not asked.content.is_eof():
             self._broken = True
             asked.content.set_exception(web.RequestPayloadError())
+
+    def _pause_transport_reading(self) -> None:
+        """Stop reading; asyncio does not see then that the client leaves."""
+        super()._pause_transport_reading()
+        if not self._watched:
+            self._watched = True
+            self._loop.call_later(WATCH_SECONDS, self._watch)
+
+    def _watch(self) -> None:
+        """End the connection if its client left, as far as the data before that allows to see."""
+        self._watched = False
+        if self.transport is None or self.transport.is_closing() or self.transport.is_reading():
+            return
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket"), _HUNG_UP)
+        if poll.poll(0):
+            self.transport.abort()
+        else:
+            self._watched = True
+            self._loop.call_later(WATCH_SECONDS, self._watch)
 
     def handle_error(
         self,
@@ -147,7 +175,7 @@ class Connection(RequestHandler):
             made.force_close()
             resp = made
         sent = await super().finish_response(request, resp, start_time)
-        if self._broken:
+        if self._broken or not (resp.keep_alive or request.content.is_eof()):
             await self._linger()
         return sent
 
@@ -156,11 +184,10 @@ class Connection(RequestHandler):
         self.close()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_SECONDS):
                     await self._gone.wait()
-            except TimeoutError:
-                return
+        self.force_close()
 
 
 def _is_gone(request: web.BaseRequest) -> bool:

@@ -65,12 +65,12 @@ class _Gate:
         self._tokens: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
-    async def entered(self, token: Token, *, patient: bool) -> AsyncIterator[None]:
-        """Count the block. Raises `TimeoutError`: the others take too long for an impatient one."""
+    async def entered(self, token: Token) -> AsyncIterator[None]:
+        """Count the block. Raises `TimeoutError`: the others take too long."""
         own = self._tokens.setdefault(token.id, asyncio.Semaphore(self._limit.token))
         tenant = self._tenants.setdefault(token.tenant, asyncio.Semaphore(self._limit.tenant))
         async with contextlib.AsyncExitStack() as stack:
-            async with asyncio.timeout(None if patient else self._limit.seconds):
+            async with asyncio.timeout(self._limit.seconds):
                 for semaphore in (own, tenant, self._everybody):
                     await stack.enter_async_context(semaphore)
             yield
@@ -107,15 +107,12 @@ class Admission:
             yield
 
     @contextlib.asynccontextmanager
-    async def upload(
-        self, request: web.Request, token: Token, *, patient: bool = False
-    ) -> AsyncIterator[None]:
+    async def upload(self, request: web.Request, token: Token) -> AsyncIterator[None]:
         """Count the block as an upload; a request that is one already goes on.
 
         Args:
             request: That brings something.
             token: That it comes with.
-            patient: Whether it waits as long as it takes.
 
         Raises:
             UserError: `http.busy`: other uploads take too long.
@@ -123,7 +120,7 @@ class Admission:
         if _UPLOADING in request:
             yield
             return
-        async with self._entered(self._uploads, token, patient=patient):
+        async with self._entered(self._uploads, token):
             request[_UPLOADING] = True
             try:
                 yield
@@ -141,12 +138,10 @@ class Admission:
             yield
 
     @contextlib.asynccontextmanager
-    async def _entered(
-        self, gate: _Gate, token: Token, *, patient: bool = False
-    ) -> AsyncIterator[None]:
+    async def _entered(self, gate: _Gate, token: Token) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(gate.entered(token, patient=patient))
+                await stack.enter_async_context(gate.entered(token))
             except TimeoutError:
                 raise UserError("http.busy", seconds=next(self._retry)) from None
             yield

@@ -22,7 +22,12 @@ from bot.http.videos.uploads import Uploads
 from bot.platform import Services
 from commands.context import Call
 from commands.results import Accepted, Result
+from inference.domain.errors import UserError
 from inference.domain.job import Job
+
+KEY_SECONDS = 30.0
+"""How long a request waits for another one with its key: for less than that one waits itself for
+other uploads, which these two may be."""
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
@@ -43,11 +48,12 @@ class Creation:
         """Read the body of a request that makes a job.
 
         A large one is only read if its job may be taken, and together with few others. A request
-        whose key is known, or that of another one under way, is never refused for want of room:
-        it gets that job.
+        whose key is known, or that of another one under way, is not refused because the queue is
+        full: it gets that job.
 
         Raises:
-            UserError: `http.key`, `http.busy`, `queue.*`, `quota.*`, or as `read_fields`.
+            UserError: `http.key`, `http.key_busy`, `http.busy`, `queue.*`, `quota.*`, or as
+                `read_fields`.
         """
         token, admission = request[TOKEN], self._guard.admission
         key = idempotency.key_of(request)
@@ -61,11 +67,15 @@ class Creation:
             if large:
                 if not repeats:
                     admission.check_room(token)
-                await stack.enter_async_context(admission.upload(request, token, patient=repeats))
+                await stack.enter_async_context(admission.upload(request, token))
             fields = await read_fields(request)
             if key is not None:
                 # Not before the body is there: who never sends it would keep all others waiting.
-                await stack.enter_async_context(turn)
+                try:
+                    async with asyncio.timeout(KEY_SECONDS):
+                        await stack.enter_async_context(turn)
+                except TimeoutError:
+                    raise UserError("http.key_busy", field="Idempotency-Key") from None
                 known = await self._known(token, key)
             yield Creating(self, self._guard, request, fields, key=key, known=known)
 

@@ -60,6 +60,7 @@ class Served:
                 async with session.post("/v1/videos", json=GOOD) as response:
                     self.video = (await response.json())["id"]
                 assert (await ended(session, self.video))["status"] == "completed"
+            self._jobs = house.app.core.jobs
             self.ready.set()
             await self.stop.wait()
 
@@ -72,6 +73,13 @@ class Served:
     def token(self, name: str) -> str:
         """Return a token of a guild of its own: what it leaves under way is in nobody's way."""
         return make_token(self.directory, guild=name, name=f"{name} {next(self.names)}")
+
+    async def drain(self) -> None:
+        """Take no new jobs until `resume`."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._jobs.drain(), self.loop))
+
+    async def resume(self) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._jobs.resume(), self.loop))
 
     async def jobs(self, token):
         async with self.session(token) as session, session.get("/v1/videos?limit=100") as answer:

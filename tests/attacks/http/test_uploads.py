@@ -13,6 +13,7 @@ import pytest
 
 from bot.http.access import admission
 from bot.http.access.guard import PER_TOKEN
+from bot.http.videos import creation
 from tests.attacks.http.target import FORM, GOOD, PROMPT, asked, field, form, head, picture
 from tests.scenario.http_client import SECONDS
 
@@ -111,22 +112,58 @@ async def test_uploads_of_one_token_leave_those_of_others_alone(served):
             assert b"Retry-After" in refused
 
 
-async def test_a_repeated_request_waits_for_the_first_one_and_is_not_refused(served):
+async def test_a_repeated_upload_is_not_refused_for_what_refuses_new_ones(served):
     key = "Idempotency-Key: one-picture"
     token = served.token("repeats")
-    first, other = Upload(served, key, token=token), Upload(served, token=token)
-    async with uploading([first, other]) as tasks:
-        await first_sent([first, other], 2)  # nothing more of this token is let in
-        repeated = Upload(served, key, token=token)
-        async with uploading([repeated]) as more:
-            first.finish()
+    first, repeated = (Upload(served, key, token=token) for _ in range(2))
+    async with uploading([first]) as tasks:
+        await first_sent([first], 1)
+        await served.drain()
+        async with uploading([Upload(served, token=token), repeated]) as (refused, more):
+            await refused
             async with asyncio.timeout(SECONDS):
-                await tasks[0]
-                await repeated.sent.wait()
-                repeated.finish()
-                await more[0]
-    answers = [upload.answer.partition(b"\r\n\r\n")[2] for upload in (first, repeated)]
-    assert json.loads(answers[0])["id"] == json.loads(answers[1])["id"]
+                await repeated.sent.wait()  # it was let in
+            await served.resume()
+            first.finish()
+            repeated.finish()
+            async with asyncio.timeout(SECONDS):
+                await asyncio.gather(tasks[0], more)
+    await served.drain()
+    again = Upload(served, key, token=token)
+    async with uploading([again]) as tasks, asyncio.timeout(SECONDS):
+        await first_sent([again], 1)
+        again.finish()
+        await tasks[0]
+    await served.resume()
+    answers = [upload.answer.partition(b"\r\n\r\n")[2] for upload in (first, repeated, again)]
+    assert len({json.loads(answer)["id"] for answer in answers}) == 1
+
+
+async def test_a_request_waits_for_another_one_with_its_key_not_for_ever(served, monkeypatch):
+    monkeypatch.setattr(creation, "KEY_SECONDS", 0.2)
+    token = served.token("one key")
+    held = [Upload(served, token=token) for _ in range(admission.UPLOADS.token)]
+    body = form(PROMPT, field("input_reference", picture(64), '; filename="a"'))
+
+    async def ask():
+        headers = {"Content-Type": FORM, "Idempotency-Key": "one key"}
+        async with (
+            served.session(token) as session,
+            session.post("/v1/videos", data=body, headers=headers) as answer,
+        ):
+            return answer.status, answer.headers.get("Retry-After"), await answer.json()
+
+    async with uploading(held) as tasks, asyncio.timeout(SECONDS):
+        await first_sent(held, len(held))
+        asking = [asyncio.create_task(ask()) for _ in range(2)]  # one waits for its share
+        refused, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        status, retry, answer = await refused.pop()
+        assert (status, answer["error"]["code"]) == (409, "http.key_busy")
+        assert int(retry) > 0
+        for upload in held:
+            upload.finish()
+        assert (await asking.pop())[0] == 200
+        await asyncio.gather(*tasks)
 
 
 @pytest.mark.attack("http uploads", "a first request that never ends, to keep its key")

@@ -15,12 +15,14 @@ CANARY = "canary"
 
 
 @contextlib.asynccontextmanager
-async def serving(handler):
+async def serving(handler, **options):
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, handler_cancellation=True)
     await runner.setup()
-    server = await asyncio.get_running_loop().create_server(connections(runner), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(
+        connections(runner, **options), "127.0.0.1", 0
+    )
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -101,6 +103,46 @@ async def test_a_client_that_leaves_in_the_middle_of_an_answer_is_no_bug(capfd, 
         async with asyncio.timeout(180):
             await gone.wait()
     assert "bug" not in "".join(capfd.readouterr()) + caplog.text
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_handler_that_reads_nothing_ends_with_its_client(reset):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: web.Request) -> web.Response:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with serving(wait) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n")
+        writer.write(b"a" * 300_000)  # aiohttp holds half of it, and reads no further
+        async with asyncio.timeout(180):
+            await begun.wait()
+            await writer.drain()
+            if reset:
+                writer.transport.abort()
+            else:
+                writer.write_eof()
+            await ended.wait()
+        writer.transport.abort()
+
+
+async def test_the_rest_of_a_refused_body_is_not_waited_for():
+    async def refuse(request: web.Request) -> web.Response:
+        await request.content.readany()
+        response = web.Response(status=413)
+        response.force_close()
+        return response
+
+    async with serving(refuse, lingering_time=10**6) as port:
+        begun = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = await asked(port, begun + b"10000\r\n" + b"a" * 2**16 + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nConnection: close\r\n" in answer
 
 
 async def test_the_sdk_of_mcp_is_told_that_its_client_left(capfd, caplog):

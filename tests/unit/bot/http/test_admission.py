@@ -125,25 +125,6 @@ async def test_a_request_is_one_upload_from_its_body_to_its_pictures(gate):
             pass
 
 
-async def test_a_patient_upload_waits_for_as_long_as_it_takes(clock, events, monkeypatch):
-    monkeypatch.setattr(admission, "UPLOADS", replace(admission.UPLOADS, seconds=0.0))
-    gate, mine = make_gate(clock, events), token("mine")
-    entered = asyncio.Event()
-
-    async def wait():
-        async with gate.upload(a_request(), mine, patient=True):
-            entered.set()
-
-    async with contextlib.AsyncExitStack() as stack:
-        for _ in range(admission.UPLOADS.token):
-            await stack.enter_async_context(gate.upload(a_request(), mine, patient=True))
-        waiting = asyncio.create_task(wait())
-        with pytest.raises(UserError, match=r"http\.busy"):
-            await stack.enter_async_context(gate.upload(a_request(), mine))
-        assert not entered.is_set()
-    await waiting
-
-
 def test_a_full_queue_is_full_until_a_job_leaves_it_or_a_second_is_over(gate, clock, events):
     def refuse(who="mine"):
         with gate.place(token(who)):
