@@ -31,7 +31,7 @@ def check_assistant(config: Config, known: Mapping[str, AssistantFactory]) -> No
             "config.assistant_unknown", where=where, name=section.engine, known=list(known)
         )
     if section.engine == OPENAI and section.api_key is None and section.base_url is None:
-        raise UserError("config.no_assistant_key")
+        raise UserError("config.no_assistant_key", where=config.where("assistant", "model"))
 
 
 @contextlib.asynccontextmanager

@@ -65,7 +65,7 @@ def check_moderation(config: Config, known: Mapping[str, ModeratorFactory]) -> N
             where = config.where("safety", "moderators")
             raise UserError("config.safety_unknown", where=where, name=name, known=list(known))
     if config.safety.classifier:
-        _model()
+        _model(config)
     if config.safety.openai:
         _account(config)
 
@@ -80,8 +80,8 @@ def _names(config: Config) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _classifier(_: Config, media: MediaProcess) -> AsyncIterator[Moderators]:
-    yield Moderators(pictures=(ClassifierModerator(model=_model(), rater=media),))
+async def _classifier(config: Config, media: MediaProcess) -> AsyncIterator[Moderators]:
+    yield Moderators(pictures=(ClassifierModerator(model=_model(config), rater=media),))
 
 
 @contextlib.asynccontextmanager
@@ -97,10 +97,11 @@ async def _openai(config: Config, _: MediaProcess) -> AsyncIterator[Moderators]:
 BUILT_IN: Mapping[str, ModeratorFactory] = {"classifier": _classifier, "openai": _openai}
 
 
-def _model() -> Path:
+def _model(config: Config) -> Path:
     model = find_model()
     if model is None:
-        raise UserError("config.safety_no_classifier")
+        where = config.where("safety", "classifier")
+        raise UserError("config.safety_no_classifier", where=where)
     return model
 
 
@@ -108,5 +109,5 @@ def _account(config: Config) -> tuple[str, str | None]:
     """Return key and server: those of the safety section, else the assistant's."""
     section = config.safety if config.safety.api_key else config.assistant
     if section.api_key is None:
-        raise UserError("config.safety_no_key")
+        raise UserError("config.safety_no_key", where=config.where("safety", "openai"))
     return section.api_key.get_secret_value(), config.safety.base_url or section.base_url

@@ -164,14 +164,14 @@ def _slack(config: Config) -> Iterator[RushesError]:
     ):
         return
     for key, mode in section.missing():
-        yield UserError("slack.missing", key=key, mode=mode)
+        yield UserError("slack.missing", where=config.where("slack", key), key=key, mode=mode)
 
 
 def check_watermark(config: Config) -> None:
     """Raise what is wrong with the mark, before minutes are spent on a clip.
 
     Raises:
-        UserError: `config.mark_empty`, `config.mark_characters` or `config.no_logo`.
+        UserError: `config.mark_empty`, `config.mark_characters` or `config.*logo*`.
     """
     for problem in watermark_problems(config):
         raise problem
@@ -204,9 +204,11 @@ def watermark_problems(config: Config) -> Iterator[RushesError]:
         where = config.where("watermark", "text")
         yield UserError("config.mark_characters", where=where, characters=characters)
     else:
-        yield UserError(
-            "config.no_logo",
-            where=config.where("watermark", "logo"),
-            path=str(section.logo),
-            problem=failure["reason"],
-        )
+        named = {"where": config.where("watermark", "logo"), "path": str(section.logo)}
+        match failure["reason"]:
+            case "missing logo":
+                yield UserError("config.logo_missing", **named)
+            case "transparent logo":
+                yield UserError("config.logo_transparent", **named)
+            case _:
+                yield UserError("config.no_logo", **named)

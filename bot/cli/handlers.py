@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from commands.text.messages import error_text, text
+from commands.text.messages import text
 from inference.domain.job import JobState, is_job_id
 
 if TYPE_CHECKING:
@@ -250,33 +250,6 @@ def plugins(options: argparse.Namespace) -> int:
         for line in plugin_report.lines(found, language(options.lang)):
             _print(line)
     return 1 if found.failed else 0
-
-
-def db_check(options: argparse.Namespace) -> int:
-    """Check the database for damage."""
-    from inference.store.maintenance import check
-
-    health = check(_config(options).bot.data_dir)
-    for problem in health.problems:
-        _print(problem)
-    _print(
-        text(
-            "cli.db.damaged" if health.problems else "cli.db.sound",
-            language(options.lang),
-            schema=health.schema,
-            count=health.jobs,
-            unfinished=health.unfinished,
-            undelivered=health.undelivered,
-        )
-    )
-    if health.schema < health.latest:
-        _print(text("cli.db.older", language(options.lang), latest=health.latest))
-    for key, rows in (("cli.db.undecodable", health.damaged), ("cli.db.aside", health.quarantined)):
-        for row in rows:
-            _print(text(key, language(options.lang), row=row))
-    if health.obstacle is not None and not health.problems:
-        _print(error_text(health.obstacle, language(options.lang)))
-    return 1 if health.problems else 0
 
 
 def slack_manifest(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bot.config.sections import Config
     from bot.control.client import Health
 
-SHELLS = ("bash", "zsh")
+SHELLS = ("bash", "zsh", "fish")
 
 _ANSWERED = frozenset({"control.lost", "control.refused"})
 """Errors of a process that runs: it was reached, but gave no answer or refused."""
@@ -187,35 +187,6 @@ def doctor(options: argparse.Namespace) -> int:
         bundle.write(options.bundle, found, config, config.bot.data_dir)
         sys.stderr.write(text("cli.doctor.bundled", locale, path=str(options.bundle)) + "\n")
     return 1 if any(one.level is Level.FAIL for one in found) else 0
-
-
-def db_backup(options: argparse.Namespace) -> int:
-    """Copy the database while it is in use: to a file, or among the daily backups."""
-    from bot.factories import backup_folder
-    from inference.store.backups import rotate
-    from inference.store.maintenance import backup
-
-    config = _config(options)
-    target = options.file
-    if target is None:
-        target = rotate(config.bot.data_dir, backup_folder(config), config.backup.keep)
-    else:
-        backup(config.bot.data_dir, target)
-    size = target.stat().st_size // 1024
-    _print(text("cli.db.saved", language(options.lang), path=str(target), kilobytes=size))
-    return 0
-
-
-def db_restore(options: argparse.Namespace) -> int:
-    """Restore a backup, and keep the old database."""
-    from inference.store.backups import restore
-
-    config, locale = _config(options), language(options.lang)
-    kept = restore(config.bot.data_dir, options.file)
-    _print(text("cli.db.restored", locale, path=str(config.bot.data_dir)))
-    if kept is not None:
-        _print(text("cli.db.kept", locale, path=str(kept)))
-    return 0
 
 
 def config_show(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bot.cli import handlers, mcp, operation, tokens
+from bot.cli import database, handlers, mcp, operation, tokens
 from bot.cli.flags_help import flag_value, flags_help
 from bot.cli.handlers import CliHandler, language
 from bot.cli.shell_words import in_shell
@@ -176,11 +176,11 @@ def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> 
     add("cli.verb.plugins", handlers.plugins).add_argument(
         "--json", action="store_true", help=help_of("cli.plugins_json")
     )
-    database = add_group("cli.verb.db")
-    backup = add("cli.verb.db.backup", operation.db_backup, among=database)
+    databases = add_group("cli.verb.db")
+    backup = add("cli.verb.db.backup", database.backup, among=databases)
     backup.add_argument("file", type=Path, nargs="?", metavar="FILE", help=help_of("cli.db.file"))
-    add("cli.verb.db.check", handlers.db_check, among=database)
-    restore = add("cli.verb.db.restore", operation.db_restore, among=database)
+    add("cli.verb.db.check", database.check, among=databases)
+    restore = add("cli.verb.db.restore", database.restore, among=databases)
     restore.add_argument("file", type=Path, metavar="FILE", help=help_of("cli.db.backup_file"))
     manifest = add(
         "cli.verb.slack.manifest", handlers.slack_manifest, among=add_group("cli.verb.slack")

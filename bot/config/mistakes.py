@@ -80,8 +80,18 @@ def unknown_key(location: Location, known: list[str], where: str) -> UserError:
     if location == ("http", "token"):
         return UserError("config.http_token", where=where)
     guess = closest(str(location[-1]), known)
-    possible = known if guess is None else [guess]
-    return UserError("config.unknown_key", where=where, key=_dotted(location), known=possible)
+    possible = [] if guess is None else [guess]
+    if guess is None or len(location) == 1:
+        possible += _elsewhere(location)
+    known = possible or known
+    return UserError("config.unknown_key", where=where, key=_dotted(location), known=known)
+
+
+def _elsewhere(location: Location) -> list[str]:
+    """Return the settings of other sections with the name of a key, as `[bot] data_dir`."""
+    *table, key = location
+    others = (section for section in Config.model_fields if [section] != table)
+    return [f"[{section}] {key}" for section in others if key in known_keys((section,))]
 
 
 def _wrong(kind: str, found: Mapping[str, Any], location: Location, where: str) -> UserError:

@@ -172,16 +172,6 @@ class ModelsSection(TablesSection):
     def _check_installed(cls, names: list[str]) -> list[str]:
         if not names:
             raise ValueError("name at least one")
-        seen: dict[str, str] = {}
-        for name in names:
-            first = seen.setdefault(name.casefold(), name)
-            if first != name:
-                raise ValueError(
-                    f"the names {first} and {name} differ only in upper and lower case"
-                )
-        if len(seen) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the name {twice} is there twice")
         return names
 
     def tables(self) -> dict[str, dict[str, Any]]:

@@ -49,6 +49,7 @@ _TABLE = re.compile(r"\s*\[\[?\s*(?P<name>[^\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(
     r"""\s*(?P<name>(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 )
+_NUMBER = re.compile(r"\d+")
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 UNREADABLE = frozenset({"config.unreadable", "config.encoding", "config.syntax"})
@@ -217,7 +218,15 @@ def _read(path: Path | None) -> tuple[Path | None, str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise UserError("config.encoding", path=str(path)) from error
     except tomllib.TOMLDecodeError as error:
-        raise UserError("config.syntax", path=str(path), problem=str(error)) from error
+        raise _syntax_error(path, text, str(error)) from error
+
+
+def _syntax_error(path: Path, text: str, told: str) -> UserError:
+    """Return the error for what is no TOML; the library tells its line only in its message."""
+    problem, _, place = told.partition(" (at ")
+    number = _NUMBER.search(place)
+    line = number[0] if number else max(len(text.splitlines()), 1)
+    return UserError("config.syntax", where=f"{path}:{line}", problem=problem)
 
 
 def _line(text: str, location: list[str]) -> int | None:

@@ -101,9 +101,12 @@ def _with_known_names(written: dict[str, Any], plugins: Plugins) -> dict[str, An
     tables = {key: each for key, each in written.items() if key not in ModelsSection.model_fields}
     names = Models(tables, plugins=plugins).names()
     kept = {key: each for key, each in written.items() if key not in {"installed", "default"}}
-    installed = [name for name in written.get("installed", ()) if name in names]
-    if installed:
-        kept["installed"] = installed
+    first: dict[str, str] = {}
+    for name in written.get("installed", ()):
+        if name in names:
+            first.setdefault(name.casefold(), name)
+    if first:
+        kept["installed"] = list(first.values())
     if written.get("default") in ModelsSection(**kept).installed:
         kept["default"] = written["default"]
     return kept
@@ -165,14 +168,32 @@ def _check_models(models: ModelsSection, where: Where, plugins: Plugins) -> Iter
         yield from each
     told = {name for name, each in mistakes.items() if each}
     names = made.names()
-    for name in models.installed:
+    for name in dict.fromkeys(models.installed):
         if name not in names and name not in told:
             params = {"where": where(_INSTALLED), "name": name, "known": list(names)}
             yield _INSTALLED, UserError("config.unknown_model", **params)
+    yield from _repeated([name for name in models.installed if name in names], where)
     default = models.default
     if default is not None and default not in {*models.installed, *told}:
         params = {"where": where(_DEFAULT), "name": default, "known": models.installed}
         yield _DEFAULT, UserError("config.default_model", **params)
+
+
+def _repeated(installed: list[str], where: Where) -> Iterator[Mistake]:
+    """Yield the names of models that are there more than once; of each name once."""
+    spelt: dict[str, list[str]] = {}
+    for name in installed:
+        spelt.setdefault(name.casefold(), []).append(name)
+    for names in spelt.values():
+        first, *others = dict.fromkeys(names)
+        if others:
+            problem = f"the names {first} and {others[0]} differ only in upper and lower case"
+        elif len(names) > 1:
+            problem = f"the name {first} is there twice"
+        else:
+            continue
+        params = {"where": where(_INSTALLED), "key": _dotted(_INSTALLED), "problem": problem}
+        yield _INSTALLED, UserError("config.wrong_type", **params)
 
 
 def _check_table(models: Models, name: str, where: Where) -> Iterator[Mistake]:

@@ -18,7 +18,7 @@ from inference.engines import weights
 from inference.engines.entry import ModelEntry
 from inference.engines.registry import WEIGHTS_CODES
 from inference.opensora.files import CheckpointError
-from inference.store.backups import HOURS, newest
+from inference.store.backups import HOURS, newest, opened_backup
 from inference.store.data_directory import (
     NETWORK_FILE_SYSTEMS,
     check_folder,
@@ -26,18 +26,15 @@ from inference.store.data_directory import (
     file_system,
     open_to_others,
     owner,
+    write_into,
 )
-from inference.store.maintenance import DATABASE_NAME, check, opened, passes_check
-from inference.store.sqlite.schema import schema_of
+from inference.store.maintenance import DATABASE_NAME, check
 
 LATE_SECONDS = 3 * HOURS * 3600
 """Age of the newest backup that is worth a warning: two were missed."""
 
 AHEAD_SECONDS = 600.0
 """How far in the future a backup may be from, because two clocks differ a little."""
-
-_WORTHLESS = frozenset({"store.corrupt", "store.empty", "store.foreign"})
-"""Codes of what is wrong with a backup that may be deleted."""
 
 
 def model_weights(config: Config) -> Iterator[Finding]:
@@ -150,7 +147,10 @@ def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
     """Check the age of the newest backup."""
     folder = backup_folder(config)
     try:
-        number, last = _obstacle(_above(folder)), newest(folder)
+        above = _above(folder)
+        number, last = _obstacle(above), newest(folder)
+        if config.backup.keep and not number:
+            write_into(above)  # root may write to /proc, which takes nothing
     except OSError as error:
         number, last = error.errno or errno.EIO, None
     if number and config.backup.keep:
@@ -183,13 +183,13 @@ def _unrestorable(file: Path) -> Finding | None:
 
     Only one that is worth nothing is called damaged, because that sentence says to delete it.
     """
-    damaged = fail("backup", "doctor.backup.damaged", path=str(file))
     try:
-        with opened(file) as connection:
-            schema_of(connection, file)
-            return None if passes_check(connection) else damaged
+        with opened_backup(file):
+            return None
     except StoreError as error:
-        return damaged if error.code in _WORTHLESS else failed("backup", error)
+        if error.code in {"store.backup_damaged", "store.no_backup"}:
+            return fail("backup", "doctor.backup.damaged", path=str(file))
+        return failed("backup", error)
 
 
 def _there(path: Path) -> bool:

@@ -162,7 +162,7 @@ def _read_logo(path: Path, box: tuple[int, int]) -> Image.Image:
         with Image.open(path) as image:
             mark = image.convert("RGBA")
     except (OSError, SyntaxError, ValueError) as error:
-        reason = "unreadable logo"
+        reason = "missing logo" if isinstance(error, FileNotFoundError) else "unreadable logo"
         raise EngineError("watermark.failed", reason=reason, logo=str(path)) from error
     if np.asarray(mark)[..., 3].max() < 128:  # noqa: PLR2004 - half opaque
         raise EngineError("watermark.failed", reason="transparent logo", logo=str(path))

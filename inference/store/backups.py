@@ -7,8 +7,9 @@ import contextlib
 import os
 import re
 import shutil
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -17,7 +18,13 @@ from inference.clock import Clock
 from inference.domain.errors import StoreError
 from inference.loops import repeat
 from inference.store.data_directory import own
-from inference.store.maintenance import DATABASE_NAME, backup, is_sound, opened
+from inference.store.maintenance import (
+    DATABASE_NAME,
+    backup,
+    is_sound,
+    opened,
+    passes_check,
+)
 from inference.store.sqlite.diagnosis import explained
 from inference.store.sqlite.migrate import copy_database
 from inference.store.sqlite.schema import schema_of
@@ -30,6 +37,9 @@ HOURS = 24
 
 LOOK_SECONDS = 600.0
 """Longest pause between two looks at the age: a clock may be set, and a full disk emptied."""
+
+_NO_BACKUP = frozenset({"store.empty", "store.foreign", "store.incomplete", "store.not_a_file"})
+"""Codes of what is no backup of this Rushes, whole or damaged."""
 
 _NAME = re.compile(r"rushes-\d{8}T\d{6}Z(-\d+)?\.sqlite3")
 _PARTS = ("", "-wal", "-shm")
@@ -83,22 +93,43 @@ def restore(data_directory: Path, file: Path) -> Path | None:
     """
     database = data_directory / DATABASE_NAME
     part = data_directory / f"{DATABASE_NAME}.restore.part"
-    with opened(file) as source:  # before a folder is made for it
-        schema_of(source, file)
+    with opened_backup(file):  # before anything is made in the folder
+        pass
     with own(data_directory), explained(database):
         part.unlink(missing_ok=True)
         try:
-            with opened(file) as source:
-                schema_of(source, file)
-                with explained(database):  # not the backup's disk
-                    copy_database(source, part)
+            with opened_backup(file) as source, explained(database):  # not the backup's disk
+                copy_database(source, part)
             if not is_sound(part):
-                raise StoreError("store.corrupt", path=str(file))
+                raise StoreError("store.backup_damaged", path=str(file))
             kept = _set_aside(database)
             part.replace(database)
         finally:
             part.unlink(missing_ok=True)
     return kept
+
+
+@contextlib.contextmanager
+def opened_backup(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a backup that is whole, to restore it.
+
+    Raises:
+        StoreError: Why it cannot be restored, in words about a backup.
+    """
+    try:
+        with opened(file) as connection:
+            schema_of(connection, file)
+            sound = passes_check(connection)
+            if sound:
+                yield connection
+    except StoreError as error:
+        if error.code == "store.corrupt":
+            raise StoreError("store.backup_damaged", path=str(file)) from error
+        if error.code in _NO_BACKUP:
+            raise StoreError("store.no_backup", path=str(file)) from error
+        raise
+    if not sound:
+        raise StoreError("store.backup_damaged", path=str(file))
 
 
 def _set_aside(database: Path) -> Path | None:

@@ -65,7 +65,7 @@ def check_place(directory: Path) -> None:
         _check_contents(directory)
         return
     try:
-        _write_into(_nearest(directory.absolute()))
+        write_into(_nearest(directory.absolute()))
     except NotADirectoryError as error:
         raise StoreError("store.not_a_folder", path=str(directory)) from error
     except OSError as error:
@@ -78,15 +78,19 @@ def _check_contents(directory: Path) -> None:
         if not os.access(path, needed):
             raise _explained(PermissionError(errno.EACCES, ""), path)
     try:
-        _write_into(directory)
+        write_into(directory)
     except OSError as error:
         raise _explained(error, directory) from error
     if (kind := file_system(directory)) in NETWORK_FILE_SYSTEMS:
         _log.warning("store.network_file_system", path=str(directory), kind=kind)
 
 
-def _write_into(folder: Path) -> None:
-    """Write a file that is gone at once: some file systems, such as /proc, take none."""
+def write_into(folder: Path) -> None:
+    """Write a file that is gone at once: some file systems, such as /proc, take none.
+
+    Raises:
+        OSError: Why it cannot be written.
+    """
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(b"Rushes")
         probe.flush()
@@ -150,10 +154,10 @@ def no_permission(path: Path) -> StoreError:
     """Return that this user may not use `path`, with its owner and what mends it."""
     closed = _nearest(path)
     who = {"path": str(closed), "owner": owner(closed), "user": os.geteuid()}
-    if closed != path:  # not ours to change the owner of
-        return StoreError("store.closed_above", **who | {"path": str(path), "above": str(closed)})
     if closed.stat().st_uid == os.geteuid():
         return StoreError("store.mode", **who)
+    if closed != path:  # not ours to change the owner of
+        return StoreError("store.closed_above", **who | {"path": str(path), "above": str(closed)})
     return StoreError("store.no_permission", **who)
 
 

@@ -65,6 +65,7 @@ def test_completion_knows_verbs_and_options(shell):
     assert "--camera" in script
     assert "16:9" in script
     assert shell.rushes("completion", "zsh").out.startswith("#compdef rushes")
+    assert "complete -c rushes" in shell.rushes("completion", "fish").out
 
 
 def wait_for_backup(folder, process) -> None:

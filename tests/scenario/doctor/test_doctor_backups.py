@@ -101,6 +101,8 @@ def test_a_backup_folder_that_cannot_be_made_is_told_before_the_first_start(tmp_
     (tmp_path / "file").write_text("")
     below = config(tmp_path, backup={"directory": tmp_path / "file" / "backups"})
     only(storage.backups(below), Level.FAIL, "error.store.backup_failed")
+    nowhere = config(tmp_path, backup={"directory": "/proc/nope"})
+    only(storage.backups(nowhere), Level.FAIL, "error.store.backup_failed")
     elsewhere = config(tmp_path, backup={"directory": tmp_path / "backups"})
     fine(storage.backups(elsewhere))
     monkeypatch.setattr("os.access", lambda *_: False)

@@ -109,7 +109,10 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[models.nano]\nspeed = 3\n", ["mine.toml:2", "models.nano.speed"]),
         ("[models]\nnano = 3\n", ["mine.toml", "models.nano", "table"]),
         ("[models]\ninstalled = ['nano', 'nano']\n", ["mine.toml:2", "nano is there twice"]),
-        ("[models]\ninstalled = ['Foo', 'foo']\n", ["mine.toml:2", "Foo and foo differ only"]),
+        (
+            "[models]\ninstalled = ['Foo', 'foo']\nFoo.engine='testcard'\nfoo.engine='testcard'\n",
+            ["mine.toml:2", "Foo and foo differ only"],
+        ),
         ("[models.wan]\nrevision = ''\n", ["mine.toml:2", "models.wan.revision", "commit"]),
         (
             "[models.wan]\nrevision_image = 'v1'\n",
@@ -162,7 +165,12 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path, monkeypatch)
         ("[slack]\nhost = 'exa mple'\n", ["mine.toml:2", "slack.host"]),
         ("[slack]\nbot_token = 'xoxp-1'\n", ["mine.toml:2", "slack.bot_token", "xoxb-"]),
         ("[slack]\napp_token = 'xoxb-1'\n", ["mine.toml:2", "slack.app_token", "xapp-"]),
-        ("x = [", ["mine.toml", "TOML"]),
+        ("x = [", ["mine.toml:1: this is not valid TOML: Invalid value."]),
+        ("[bot]\n\nlanguage\n", ["mine.toml:3: this is not valid TOML: Expected"]),
+        ("data_dir = 'x'\n", ["mine.toml:1: there", "data_dir. Possible: [bot] data_dir."]),
+        ("model = 'gpt'\n", ["mine.toml:1: there", "[assistant] model"]),
+        ("[queue]\ndata_dir = 'x'\n", ["mine.toml:2: there", "Possible: [bot] data_dir."]),
+        ("[models.wan]\nhost = 'x'\n", ["Possible: [slack] host or [http] host."]),
         ("[log]\nlevel='info'\n".encode("utf-16"), ["mine.toml", "UTF-8"]),
     ],
 )

@@ -111,6 +111,17 @@ def test_any_value_of_any_setting_is_taken_or_told(tmp_path_factory, setting, va
     told(path, f"[{setting[0]}]\n{setting[1]} = {toml(value)}\n")
 
 
+def test_a_name_that_is_there_twice_hides_no_other_mistake(tmp_path):
+    text = "[models]\ninstalled = ['nano', 'nano', 'foo', 'foo']\ndefault = 'bar'\n"
+    told = "\n".join(refused(tmp_path, text))
+    for said in ("nano is there twice", "no model foo", "default is bar"):
+        assert told.count(said) == 1, told
+    assert told.count("\n") == 2
+    path = tmp_path / "mine.toml"
+    path.write_text("[models]\ninstalled = ['nano', 'nano', 'testcard']\n")
+    assert load_usable(path).models.installed == ["nano", "testcard"]
+
+
 @pytest.mark.parametrize("name", list(ModelsSection.model_fields))
 def test_a_setting_is_no_name_of_a_model(tmp_path, name):
     table = f"[models.{name}]\nengine = 'diffusers'\npath = '/x'\n"

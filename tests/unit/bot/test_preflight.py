@@ -31,9 +31,10 @@ def test_run_tells_what_is_wrong_with_the_rest_of_a_config_that_has_mistakes(
 ):
     monkeypatch.chdir(tmp_path)
     Path("config.toml").write_text(
-        "[bot]\ndata_dir = '/proc/nope/x'\nplatforms = ['terminal', 'matrix']\n"
+        "[bot]\ndata_dir = '/proc/nope/x'\nplatforms = ['slack', 'matrix']\n"
         "operators = ['bob']\n"
         "[watermark]\nlogo = 'missing.png'\ncorner = 'middle'\n[queue]\nwaitng = 3\n"
+        "[slack]\nbot_token = 'xoxb-1'\n[safety]\nopenai = true\n[assistant]\nmodel = 'gpt'\n"
     )
     assert main(["run"]) == 1
     told = capsys.readouterr().err
@@ -41,7 +42,10 @@ def test_run_tells_what_is_wrong_with_the_rest_of_a_config_that_has_mistakes(
         assert re.search(rf"config\.toml:{line}: .*{word}", told), told
     assert re.search(r"config\.toml:7: .*watermark\.corner", told), told
     assert re.search(r"config\.toml:9: .*queue\.waitng", told), told
-    assert told.count("\n") == 6
+    assert re.search(r"config\.toml:10: .*app_token is missing", told), told
+    assert re.search(r"config\.toml:13: safety\.openai is on", told), told
+    assert re.search(r"config\.toml:15: the prompt assistant has a model but no server", told), told
+    assert told.count("\n") == 9
 
 
 @pytest.mark.process
@@ -110,8 +114,15 @@ def test_a_mark_that_cannot_be_drawn_is_told_before_a_clip_is_made(
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("content", [None, b"not a picture", "transparent"])
-def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no file"),
+        (b"not a picture", "cannot be read. Use a PNG"),
+        ("transparent", "is transparent"),
+    ],
+)
+def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content, said):
     logo = tmp_path / "logo.png"
     if content == "transparent":
         Image.new("RGBA", (40, 20)).save(logo)
@@ -120,6 +131,7 @@ def test_a_logo_that_cannot_be_drawn_is_told_at_start(tmp_path, content):
     (told,) = refused(config(tmp_path, watermark={"logo": logo}))
     assert "watermark.logo" in told
     assert str(logo) in told
+    assert said in told
 
 
 @pytest.mark.process

@@ -26,7 +26,7 @@ KEPT = re.compile(
     r"|--camera pan left|--preset none|editors=600, ann=unlimited|Europe/Berlin|Asia/Seoul"
     r"|/generate a red ball[^.“]*|/(rushes|as|[a-z]+)[a-z -]*[A-Z #+]*|--[a-z-]+"  # what is typed
     r"|rushes (run|chat|plugins|db (backup|check)|discord invite|slack manifest)"
-    r"|bash 또는 zsh|rushes models (pull |check )?"
+    r"|bash, zsh 또는 fish|rushes models (pull |check )?"
     r"|\broot로|chown -R|chmod u\+rwX|install -d -m 700 -o"
     r"|data:image/png;base64|MODEL|FILE|nvidia-smi|timedatectl set-ntp true"
     r"|Content-Range|If-Match|If-Unmodified-Since|이 Range에|path나 preset을|config가"

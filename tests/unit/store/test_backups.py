@@ -141,15 +141,39 @@ def gone(saved, data):
     saved.unlink()
 
 
-@pytest.mark.parametrize("damage", [not_a_database, too_new, empty, gone])
-def test_what_is_no_backup_changes_nothing(data, tmp_path, damage):
+def damaged(saved, data):
+    """Overwrite pages in the middle, which only a check of every page finds."""
+    content = bytearray(saved.read_bytes())
+    content[8192:-8192] = b"x" * (len(content) - 16384)
+    saved.write_bytes(content)
+
+
+def incomplete(saved, data):
+    with contextlib.closing(sqlite3.connect(saved)) as connection:
+        connection.execute("DROP TABLE outbox")
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (not_a_database, "store.backup_damaged"),
+        (damaged, "store.backup_damaged"),
+        (incomplete, "store.no_backup"),
+        (empty, "store.no_backup"),
+        (too_new, "store.too_new"),
+        (gone, "store.missing"),
+    ],
+)
+def test_what_is_no_backup_changes_nothing(data, tmp_path, damage, code):
     set_count(data, 41)
     saved = rotate(data, tmp_path / "backups", keep=1)
     damage(saved, data)
-    with pytest.raises(StoreError):
+    before = names(data)
+    with pytest.raises(StoreError) as caught:
         restore(data, saved)
+    assert (caught.value.code, caught.value.params["path"]) == (code, str(saved))
     assert count(data) == 41
-    assert not [name for name in names(data) if "replaced" in name or "part" in name]
+    assert names(data) == before
 
 
 FILLED = """
