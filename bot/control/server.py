@@ -35,6 +35,7 @@ from bot.control.card_json import card_to_json
 from bot.control.events import EventStream
 from bot.control.job_report import job_report, posted_file
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
+from bot.http.closing import Closing
 from bot.http.mcp.tools import Tools, Visit
 from bot.http.platform import SECONDS_PER_DAY
 from bot.network.http_connection import connections
@@ -154,7 +155,8 @@ class _Control:
         self._jobs = app.core.jobs
         self._clock = SystemClock()
         files_seconds = app.config.retention.files_days * SECONDS_PER_DAY
-        self._tools = Tools(app.services, files_seconds=files_seconds)
+        self._closing = Closing()
+        self._tools = Tools(app.services, files_seconds=files_seconds, closing=self._closing)
         self._stopping = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -178,7 +180,7 @@ class _Control:
     def stop_streams(self) -> None:
         """End the streams: by themselves they go on for ever."""
         self._stopping.set()
-        self._tools.close()
+        self._closing.close()
 
     # -- routes ------------------------------------------------------------------------------
 

@@ -13,20 +13,15 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.http.access.guard import Guard
+from bot.http.closing import Closing
 from bot.http.mistakes import NO_SWITCH
 from bot.http.refusals import error_json
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
 from bot.http.videos.creation import Creating, Creation
 from bot.http.videos.events import changes
-from bot.http.videos.requests import (
-    CreateRequest,
-    PromptRequest,
-    Size,
-    checked,
-    options,
-    pictures_of,
-)
+from bot.http.videos.option_values import options
+from bot.http.videos.requests import CreateRequest, PromptRequest, Size, checked, pictures_of
 from bot.http.videos.video_json import QUEUED, notes, status_of
 from bot.platform import Services
 from commands.context import Call
@@ -54,20 +49,18 @@ class ImageRequest(PromptRequest):
 class Images:
     """Route of stills."""
 
-    def __init__(self, services: Services, guard: Guard, creation: Creation) -> None:
+    def __init__(
+        self, services: Services, guard: Guard, creation: Creation, closing: Closing
+    ) -> None:
         self._services = services
         self._creation = creation
         self._guard = guard
         self._content = Content(services)
-        self._closing = asyncio.Event()
+        self._closing = closing
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route."""
         return [web.post("/v1/images/generations", self._generate)]
-
-    async def close(self, _: web.Application) -> None:
-        """Answer the requests that still wait: the server closes."""
-        self._closing.set()
 
     async def _generate(self, request: web.Request) -> web.Response:
         first, form = await self._begin(request)
@@ -133,22 +126,20 @@ class Images:
         ids = [job.id for job in jobs]
         renders = [asyncio.create_task(self._until_ended(call, id_)) for id_ in ids]
         ended = asyncio.gather(*renders)
-        stops = (
-            asyncio.create_task(self._until_hopeless(call, ids)),
-            asyncio.create_task(self._closing.wait()),
-        )
+        hopeless = asyncio.create_task(self._until_hopeless(call, ids))
         try:
-            await asyncio.wait((ended, *stops), return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(TimeoutError):
+                async with self._closing.limited():
+                    await asyncio.wait((ended, hopeless), return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return ended.result()
-            for stop in stops:
-                if stop.done():
-                    stop.result()  # an error is none of these
+            if hopeless.done():
+                hopeless.result()  # an error is no answer
             raise UserError("http.stopping", ids=ids, again=keyed)
         finally:
-            for task in (*renders, *stops):
+            for task in (*renders, hopeless):
                 task.cancel()
-            await asyncio.gather(ended, *renders, *stops, return_exceptions=True)
+            await asyncio.gather(ended, *renders, hopeless, return_exceptions=True)
 
     async def _until_hopeless(self, call: Call, ids: Sequence[str]) -> None:
         """Wait until one of these jobs will not begin in this process, because it stops."""

@@ -22,7 +22,7 @@ NO_SWITCH = BeforeValidator(_no_switch)
 """Of a whole number: it is neither true nor false."""
 
 
-def mistake(found: Mapping[str, Any], model: type[BaseModel]) -> UserError:  # noqa: PLR0911 - one each
+def mistake(found: Mapping[str, Any], model: type[BaseModel]) -> UserError:
     """Return the error for a field that is not as it has to be.
 
     Args:
@@ -39,8 +39,6 @@ def mistake(found: Mapping[str, Any], model: type[BaseModel]) -> UserError:  # n
             return UserError("http.not_text", field=field)
         case "string_too_short":
             return UserError("http.text_empty", field=field)
-        case "string_too_long":
-            return UserError("http.text_too_long", field=field, limit=context["max_length"])
         case "enum" | "literal_error":
             known = schema.get("enum") or [schema.get("const", context.get("expected", ""))]
             return UserError("http.choice", field=field, known=[str(one) for one in known])

@@ -11,6 +11,7 @@ from aiohttp import web
 from bot.config.sections import HttpSection
 from bot.http.access.guard import Guard
 from bot.http.body import MAX_BODY
+from bot.http.closing import Closing
 from bot.http.images import Images
 from bot.http.mcp.route import McpRoute
 from bot.http.mcp.tools import Tools
@@ -57,15 +58,14 @@ async def serve(
     guard = Guard(section, services, metrics, clock)
     application = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY)
     creation = Creation(services, guard, uploads)
-    videos = Videos(services, guard, creation, files_seconds=files_seconds)
+    closing = Closing()
+    videos = Videos(services, guard, creation, files_seconds=files_seconds, closing=closing)
     application.add_routes(videos.routes())
-    images = Images(services, guard, creation)
-    application.add_routes(images.routes())
-    application.on_shutdown.append(images.close)
+    application.add_routes(Images(services, guard, creation, closing).routes())
     application.add_routes(Moderations(services, guard).routes())
     application.add_routes(Models(services, section).routes())
     application.add_routes(Probes(services, metrics).routes())
-    tools = Tools(services, files_seconds=files_seconds)
+    tools = Tools(services, files_seconds=files_seconds, closing=closing)
     mcp = McpRoute(services, guard, tools, creation)
     application.add_routes(mcp.routes())
     runner = web.AppRunner(
@@ -89,6 +89,7 @@ async def serve(
                     address=f"{section.host}:{section.port}",
                     problem=error.strerror or type(error).__name__,
                 ) from error
+            stack.callback(closing.close)
             stack.callback(server.close)
             yield server.sockets[0].getsockname()[1]
     finally:

@@ -300,11 +300,17 @@ async def test_who_waits_when_the_server_closes_is_told_how_the_video_stands(tmp
                 async with http.post("/mcp", json=message) as answer:
                     return await answer.text()
 
-            waiting = asyncio.create_task(asked())
-            await until(lambda: len(listening) > others)
+            async def listened():
+                async with http.get(f"/v1/videos/{video}/events") as answer:
+                    return await answer.text()
+
+            waiting = asyncio.gather(asked(), listened())
+            await until(lambda: len(listening) > others + 1)
             await stack.aclose()
-            answer = await waiting
+            answer, events = await waiting
     assert '"in_progress"' in answer or '"queued"' in answer
+    assert events.startswith("event: video.")
+    assert events.endswith(": restarting\n\n")
 
 
 # -- stdio -------------------------------------------------------------------------------------

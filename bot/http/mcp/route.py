@@ -66,7 +66,6 @@ class McpRoute:
         try:
             yield
         finally:
-            self._tools.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._idle.wait()

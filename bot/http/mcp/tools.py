@@ -6,10 +6,9 @@ socket serves the tools as well; see `bot.http.mcp.server`.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,20 +18,15 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.api_words import MCP
+from bot.http.closing import Closing
 from bot.http.mistakes import NO_SWITCH
 from bot.http.openapi import options_schema, picture_schemas
 from bot.http.refusals import error_json, retry_seconds
 from bot.http.videos import actions
 from bot.http.videos.content import STILL, TYPES, Content, Variant
 from bot.http.videos.events import changes
-from bot.http.videos.requests import (
-    CreateRequest,
-    Seconds,
-    check_arguments,
-    checked,
-    options,
-    picture_names,
-)
+from bot.http.videos.option_values import check_arguments, options
+from bot.http.videos.requests import CreateRequest, Prompt, Seconds, checked, picture_names
 from bot.http.videos.video_json import notes, video_json
 from bot.platform import Services
 from commands.context import Call
@@ -87,7 +81,7 @@ class WaitArguments(JobArguments):
 class ExtendArguments(JobArguments):
     """Arguments of `extend`."""
 
-    prompt: Annotated[str, Field(min_length=1)] | None = None
+    prompt: Prompt | None = None
     seconds: Seconds | None = None
 
 
@@ -103,12 +97,11 @@ _READ_ONLY = frozenset({"status", "wait", "result", "queue"})
 class Tools:
     """Lists the tools and runs them."""
 
-    def __init__(self, services: Services, *, files_seconds: float) -> None:
+    def __init__(self, services: Services, *, files_seconds: float, closing: Closing) -> None:
         self._services = services
+        self._closing = closing
         self._files_seconds = files_seconds
         self._content = Content(services)
-        self._waits: set[asyncio.Timeout] = set()
-        self._closed = False
         # What runs it, and the key of what it is for.
         self._tools: Mapping[str, tuple[Tool, str]] = {
             "generate": (self._generate, "mcp.generate"),
@@ -119,13 +112,6 @@ class Tools:
             "queue": (self._queue, "mcp.queue"),
             "cancel": (self._cancel, "mcp.cancel"),
         }
-
-    def close(self) -> None:
-        """Answer the calls of `wait` that are under way, because the server closes."""
-        self._closed = True
-        for limit in self._waits:
-            if not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time())
 
     def listed(self, locale: str) -> list[dict[str, Any]]:
         """Return the tools with their schemas, for the models that are installed."""
@@ -208,7 +194,7 @@ class Tools:
             show=lambda job: self._json(job, visit),
         )
         with contextlib.suppress(TimeoutError):
-            async with contextlib.aclosing(found), self._limited(asked.seconds):
+            async with contextlib.aclosing(found), self._closing.limited(asked.seconds):
                 async for change in found:
                     if change is not None:
                         job, data = change
@@ -216,16 +202,6 @@ class Tools:
                         reported = max(float(data["progress"]), reported + 0.01)
                         await visit.report(reported, _line(job, visit.call))
         return self._standing(await actions.find(visit.call, job.id), visit)
-
-    @contextlib.asynccontextmanager
-    async def _limited(self, seconds: float) -> AsyncIterator[None]:
-        """Raise `TimeoutError` in the block after some seconds, or once the server closes."""
-        async with asyncio.timeout(0 if self._closed else seconds) as limit:
-            self._waits.add(limit)
-            try:
-                yield
-            finally:
-                self._waits.discard(limit)
 
     async def _result(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         asked = checked(JobArguments, arguments)

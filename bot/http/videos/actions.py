@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.http.videos.requests import passes_for
+from bot.http.videos.option_values import passes_for
 from bot.http.videos.video_json import status_of
 from commands.actions import Action
 from commands.context import Call

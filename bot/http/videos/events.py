@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.http.closing import Closing
 from inference.domain.errors import NotFound
 from inference.domain.events import EventBus, next_move
 from inference.domain.job import Job
@@ -69,8 +70,9 @@ async def send_events(
     events: EventBus,
     read: Callable[[], Awaitable[Job]],
     show: Show,
+    closing: Closing,
 ) -> web.StreamResponse:
-    """Answer with a stream that ends with the job, with its deletion, or with its listener.
+    """Answer with a stream that ends with the job, its deletion, its listener, or the server.
 
     Args:
         request: What is answered.
@@ -78,6 +80,7 @@ async def send_events(
         events: Say that something changed.
         read: Reads the job.
         show: Makes the data of an event.
+        closing: Ends it with the server.
     """
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
@@ -85,15 +88,17 @@ async def send_events(
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)
         found = changes(job.id, events=events, read=read, show=show)
-        async with contextlib.aclosing(found):
-            try:
+        try:
+            async with contextlib.aclosing(found), closing.limited():
                 async for change in found:
                     if change is None:
                         await response.write(b": waiting\n\n")
                     else:
                         await _send(response, change[1]["status"], change[1])
-            except NotFound:
-                await _send(response, "deleted", deletion(job.id))
+        except NotFound:
+            await _send(response, "deleted", deletion(job.id))
+        except TimeoutError:
+            await response.write(b": restarting\n\n")
         await response.write_eof()
     return response
 

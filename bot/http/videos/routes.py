@@ -8,10 +8,12 @@ from typing import Any
 from aiohttp import web
 
 from bot.http.access.guard import Guard
+from bot.http.closing import Closing
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
 from bot.http.videos.creation import Creating, Creation, Make
 from bot.http.videos.events import deletion, send_events
+from bot.http.videos.option_values import options, own_options
 from bot.http.videos.requests import (
     CreateRequest,
     EditRequest,
@@ -19,8 +21,6 @@ from bot.http.videos.requests import (
     RemixRequest,
     checked,
     image_bytes,
-    options,
-    own_options,
     pictures_of,
 )
 from bot.http.videos.video_json import video_json
@@ -54,8 +54,10 @@ class Videos:
         creation: Creation,
         *,
         files_seconds: float,
+        closing: Closing,
     ) -> None:
         self._services = services
+        self._closing = closing
         self._creation = creation
         self._guard = guard
         self._files_seconds = files_seconds
@@ -188,6 +190,7 @@ class Videos:
             events=self._services.events,
             read=lambda: actions.find(call, job.id),
             show=lambda job: self.json(job, locale),
+            closing=self._closing,
         )
 
     # -- ending ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bot.http.closing import Closing
 from bot.http.images import Images
 from inference.domain.errors import NotFound, StoreError
 
@@ -15,7 +16,7 @@ JOBS = (SimpleNamespace(id="one"), SimpleNamespace(id="two"))
 
 @pytest.fixture
 def images():
-    return Images(SimpleNamespace(), None, None)
+    return Images(SimpleNamespace(), None, None, Closing())
 
 
 async def forever(*_):
