@@ -87,20 +87,25 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-build: $(VENV)/.torch
+build: $(BIN)/python
 	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-# Not in this folder: an update is `git pull && make install`, and nothing breaks in between.
+# An update is `git pull && make install`, and nothing breaks in between. Nothing is left in this
+# folder, because `sudo make install` would leave what nobody else may change.
 PREFIX ?= $(HOME)/.local
-install: build
+INSTALL := $(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt
+install:
+	@test -n "$(PYTHON)" || { echo "Rushes needs Python 3.11 or newer."; exit 1; }
 	$(PYTHON) -m venv $(PREFIX)/share/rushes
-	$(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --force-reinstall --no-deps dist/rushes-*.whl
-	$(PREFIX)/share/rushes/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt "rushes[inference,safety]"
+	@echo "Installing torch (the largest part; once) ..."
+	$(INSTALL) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@echo "Installing Rushes ..."
+	rm -rf build *.egg-info
+	$(INSTALL) --force-reinstall --no-deps .
+	rm -rf build *.egg-info
+	$(INSTALL) "rushes[inference,safety]"
 	mkdir -p $(PREFIX)/bin
 	ln -sf $(PREFIX)/share/rushes/bin/rushes $(PREFIX)/bin/rushes
 	@$(PREFIX)/bin/rushes --version
@@ -113,9 +118,11 @@ image:
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info
 
-$(VENV)/.torch: constraints.txt
+$(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Rushes needs Python 3.11 or newer."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: constraints.txt | $(BIN)/python
 	@echo "Installing torch (the largest part; once) ..."
 	$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	@touch $@

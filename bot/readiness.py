@@ -19,6 +19,7 @@ from inference.domain.capabilities import Capabilities
 from inference.domain.errors import StoreError, UserError
 from inference.domain.reference import FromParent, Kept
 from inference.domain.spec import Mode
+from inference.store.maintenance import DATABASE_NAME
 
 CONNECTION = ".connection"
 """How the key of a platform's problem ends that cannot be reached; see `bot.supervision`."""
@@ -53,6 +54,9 @@ async def unready(services: Services, locale: str) -> dict[str, str]:
         reasons["database"] = text("health.database_slow", locale)
     except StoreError as error:
         reasons["database"] = error_text(error, locale)
+    if await services.database.is_full():  # a change that changes nothing would take no room
+        full = StoreError("store.full", path=DATABASE_NAME)
+        reasons["database"] = error_text(full, locale)
     if (damage := services.database.damage) is not None:
         reasons["database"] = error_text(damage, locale)
     return reasons

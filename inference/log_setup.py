@@ -131,13 +131,27 @@ def _prepared(
     return handler
 
 
+class _Forgiving(logging.Handler):
+    """Drops what a full disk does not take: standard error has the same, without a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
+class _Rotating(_Forgiving, logging.handlers.RotatingFileHandler):
+    pass
+
+
+class _Watched(_Forgiving, logging.handlers.WatchedFileHandler):
+    pass
+
+
 def _file_handler(style: LogStyle) -> logging.Handler:
     os.close(os.open(style.file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if style.process:  # the file is renamed by the process above
-        return logging.handlers.WatchedFileHandler(style.file, encoding="utf-8")
-    return logging.handlers.RotatingFileHandler(
-        style.file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"
-    )
+        return _Watched(style.file, encoding="utf-8")
+    return _Rotating(style.file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
 
 
 def log_uncaught() -> None:

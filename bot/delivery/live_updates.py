@@ -13,7 +13,7 @@ import structlog
 from bot.delivery.delivery import Delivery
 from inference.bug_report import log_bug
 from inference.clock import Clock
-from inference.domain.errors import DeliveryError
+from inference.domain.errors import RushesError
 from inference.domain.events import EventBus
 from inference.domain.job import JobState
 from inference.jobs.forecast import EXACT
@@ -133,7 +133,7 @@ class LiveUpdates:
     async def _refresh(self, job_id: str) -> None:
         try:
             await self._delivery.refresh(job_id)
-        except DeliveryError as error:
+        except RushesError as error:
             _log.info("live.skipped", job=job_id, code=error.code)
         except TimeoutError:
             _log.info("live.skipped", job=job_id, code="timeout")

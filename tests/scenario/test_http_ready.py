@@ -23,6 +23,7 @@ from bot.doctor.findings import Level
 from inference.domain.errors import StoreError
 from inference.engines.weights import OPENSORA
 from inference.opensora.files import kept_in
+from inference.store.sqlite import diagnosis
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.http_client import SECONDS, http_config, serving
 from tests.scenario.terminal_process import Shell
@@ -71,6 +72,10 @@ async def test_ready_means_that_everything_is(house, monkeypatch):
         other.execute("ROLLBACK")
     other.close()
     await until(house)
+    monkeypatch.setattr(diagnosis, "_ROOM_LEAST", 1 << 60)
+    reasons = (await asked(house))[1]
+    assert list(reasons) == ["database"]
+    assert "is full" in reasons["database"]
 
 
 async def damage(house, table: str) -> None:

@@ -21,6 +21,7 @@ from bot import supervision
 from bot.delivery.live_updates import LiveUpdates
 from bot.health import Health
 from bot.supervision import Supervisor
+from inference.domain.errors import EngineError
 from inference.domain.events import EventBus
 from inference.domain.job import JobState
 from inference.jobs.durable_write import end_job
@@ -212,8 +213,15 @@ async def test_a_delivery(log, bench):
 
 
 async def test_live_updates(log):
+    outcomes = iter([EngineError("disk.full")])
+
+    async def refresh(job):
+        for expected in outcomes:
+            raise expected
+        await leak_later(job)
+
     live = LiveUpdates(
-        delivery=SimpleNamespace(refresh=leak_later),
+        delivery=SimpleNamespace(refresh=refresh),
         jobs=SimpleNamespace(front=list, position=lambda _: None),
         events=(events := EventBus()),
         clock=(clock := ManualClock()),
@@ -224,6 +232,7 @@ async def test_live_updates(log):
         events.publish(progress("J1"))
         await asyncio.sleep(0)
         clock.advance(5)
+    assert log.text.count("live.skipped") == 1  # a full disk is no bug
     running.cancel()
     await asyncio.wait({running})
 

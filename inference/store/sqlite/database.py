@@ -22,7 +22,7 @@ import structlog
 from inference import crash_points
 from inference.domain.errors import StoreError
 from inference.store.sqlite.connection import close, connect, is_broken, prepare
-from inference.store.sqlite.diagnosis import explain, explained, leaves_unsound
+from inference.store.sqlite.diagnosis import explain, explained, is_full, leaves_unsound
 from inference.store.sqlite.migrate import (
     PackageMigrations,
     copy_before,
@@ -65,6 +65,10 @@ class Database:
         self._closed = False
         self.damage: StoreError | None = None
         """That the file is damaged, once anything has met it; only another file mends that."""
+
+    async def is_full(self) -> bool:
+        """Return whether the disk has no room left for a change."""
+        return await asyncio.to_thread(is_full, self._path)
 
     async def write(self, name: str, work: Work[T]) -> T:
         """Run `work` in a transaction and return its result.

@@ -185,10 +185,11 @@ def _of_disk(extended: int, path: Path) -> StoreError:
             return found
         read_only = primary == sqlite3.SQLITE_READONLY
         return _error("store.read_only" if read_only else "store.no_permission", path)
-    return _error("store.full" if _is_full(path) else "store.io", path)
+    return _error("store.full" if is_full(path) else "store.io", path)
 
 
-def _is_full(path: Path) -> bool:
+def is_full(path: Path) -> bool:
+    """Return whether the disk of a database has no room left; looks at the disk."""
     with contextlib.suppress(OSError):
         at = os.statvfs(path.parent)
         return at.f_bavail * at.f_frsize < _ROOM_LEAST

@@ -96,3 +96,10 @@ def stage(dockerfile: str, name: str) -> str:
     """Return one stage of a Dockerfile."""
     [found] = [part for part in dockerfile.split("\nFROM ") if f" AS {name}\n" in part]
     return found
+
+
+def test_an_installation_leaves_nothing_in_the_folder_that_belongs_to_root():
+    make = [tool("make"), "--dry-run", "install", "PREFIX=/opt/x"]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    made = [line for line in done.stdout.splitlines() if not line.startswith("rm -rf build ")]
+    assert not re.findall(r"\.venv|\bbuild\b|\bdist\b", "\n".join(made))
