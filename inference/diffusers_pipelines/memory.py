@@ -14,8 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from inference.diffusers_pipelines.weights.quantization import BITSANDBYTES, method_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from inference.diffusers_pipelines.traits import Family, Preset, Widths
     from inference.diffusers_pipelines.weights.folder import Folder
@@ -89,7 +91,9 @@ class Footprint:
     itemsize: int = 2
     vae_itemsize: int = 2
     quantized: bool = False
-    """Whether a transformer comes from a GGUF file, which cannot be stored in FP8."""
+    """Whether weights have fewer bits than floats, so that they cannot be stored in FP8."""
+    fixed: bool = False
+    """Whether weights cannot leave the device: bitsandbytes puts them there while loading."""
 
     @property
     def total_bytes(self) -> int:
@@ -130,7 +134,9 @@ def footprint_of(folder: Folder, *, on_cpu: bool = False) -> Footprint:
     numbers = {name: part.numbers for name, part in folder.parts.items() if part.is_network}
     quantized = {name: part.size_bytes for name, part in folder.parts.items() if part.is_compressed}
     widths = _widths_of(folder)
-    return _footprint(numbers, folder.family, widths, on_cpu=on_cpu, quantized=quantized)
+    fixed = any(method_of(part) == BITSANDBYTES for part in folder.parts.values())
+    found = _footprint(numbers, folder.family, widths, on_cpu=on_cpu, quantized=quantized)
+    return replace(found, fixed=fixed)
 
 
 def _widths_of(folder: Folder) -> Widths:
@@ -173,17 +179,19 @@ def _footprint(
 ) -> Footprint:
     itemsize = 4 if on_cpu else 2
     vae_itemsize = 4 if on_cpu or family.fp32_vae else 2
-    text = sum(count for name, count in numbers.items() if name.startswith("text_encoder"))
-    denoisers = {name: count for name, count in numbers.items() if name.startswith("transformer")}
-    other = sum(numbers.values()) - text - sum(denoisers.values()) - numbers.get("vae", 0)
+    sizes = {
+        name: quantized.get(name, count * (vae_itemsize if name == "vae" else itemsize))
+        for name, count in numbers.items()
+    }
+    text = sum(size for name, size in sizes.items() if name.startswith("text_encoder"))
+    denoisers = tuple(size for name, size in sizes.items() if name.startswith("transformer"))
+    vae = sizes.get("vae", 0)
     return Footprint(
-        text_bytes=text * itemsize,
-        transformers=tuple(
-            quantized.get(name, count * itemsize) for name, count in denoisers.items()
-        ),
+        text_bytes=text,
+        transformers=denoisers,
         quantized=bool(quantized),
-        vae_bytes=numbers.get("vae", 0) * vae_itemsize,
-        other_bytes=other * itemsize,
+        vae_bytes=vae,
+        other_bytes=sum(sizes.values()) - text - sum(denoisers) - vae,
         widths=widths,
         itemsize=itemsize,
         vae_itemsize=vae_itemsize,
@@ -254,10 +262,12 @@ def choose_plan(footprint: Footprint, family: Family, shape: Shape, memory: Memo
 
 def plans_of(footprint: Footprint) -> tuple[Plan, ...]:
     """Return the plans that a model supports, from most to least memory."""
+    if footprint.fixed:
+        return PLANS[:1]
     return tuple(plan for plan in PLANS if not (plan.fp8 and footprint.quantized))
 
 
-def stronger(plan: Plan, *, quantized: bool = False) -> Plan | None:
+def stronger(plan: Plan, plans: Sequence[Plan] = PLANS) -> Plan | None:
     """Return the plan to try after memory ran out with another, or None."""
-    later = [one for one in PLANS[PLANS.index(plan) + 1 :] if not (one.fp8 and quantized)]
+    later = [one for one in PLANS[PLANS.index(plan) + 1 :] if one in plans]
     return next((one for one in later if one.placement >= plan.placement), None)

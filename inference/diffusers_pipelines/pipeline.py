@@ -16,7 +16,7 @@ from inference.device_errors import is_out_of_memory
 from inference.diffusers_pipelines.call import ClipRequest, class_for
 from inference.diffusers_pipelines.compilation import BlockCompiler
 from inference.diffusers_pipelines.latent_previews import LearnedPreviews
-from inference.diffusers_pipelines.memory import PLANS, Plan, stronger
+from inference.diffusers_pipelines.memory import PLANS, Plan, footprint_of, plans_of, stronger
 from inference.diffusers_pipelines.pipeline_run import (
     Hooks,
     Piece,
@@ -194,8 +194,7 @@ class VideoModel:
         raise EngineError("worker.out_of_memory")
 
     def _stronger(self, plan: Plan) -> Plan | None:
-        quantized = any(part.is_compressed for part in self.folder.parts.values())
-        return stronger(self.placer.lowest(plan), quantized=quantized)
+        return stronger(self.placer.lowest(plan), plans_of(footprint_of(self.folder)))
 
     def _check_latents(self, passes: Sequence[Pass]) -> None:
         """Check that latents have the shape of this model's VAE.

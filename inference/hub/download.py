@@ -20,7 +20,7 @@ from inference.opensora.files import PATTERNS, CheckpointError, kept_in, weight_
 from inference.proxies import find_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
@@ -51,6 +51,8 @@ class Selection:
 
     patterns: tuple[str, ...] = PATTERNS
     """Of file names, as in the shell; "*" also stands for folders."""
+    left_out: Callable[[Iterable[str]], Collection[str]] = lambda _names: ()
+    """Returns which files are not wanted, of all in a repository that have such a name."""
     revision: str | None = None
     """Commit, tag or branch; None: the main branch."""
     weights: Callable[[Path], list[Path]] = weight_files
@@ -182,6 +184,7 @@ def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: b
             source,
             revision=wanted.revision,
             allow_patterns=list(wanted.patterns),
+            ignore_patterns=sorted(_left_out(info, wanted)),
             local_dir=None if directory is None else kept_in(source, directory),
             token=token,
         )
@@ -197,6 +200,16 @@ def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: b
 
 def _selected(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
     """Yield what the hub says of the files that are wanted."""
+    left_out = _left_out(info, selection)
+    return (file for file in _named(info, selection) if file.rfilename not in left_out)
+
+
+def _left_out(info: ModelInfo, selection: Selection) -> Collection[str]:
+    return selection.left_out(file.rfilename for file in _named(info, selection))
+
+
+def _named(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
+    """Yield what the hub says of the files that have a wanted name."""
     for file in info.siblings or ():
         if any(fnmatch(file.rfilename, pattern) for pattern in selection.patterns):
             yield file

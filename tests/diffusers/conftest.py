@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,12 @@ def folders(tmp_path_factory):
         return made[name]
 
     return folder
+
+
+@pytest.fixture
+def folder(folders, tmp_path):
+    """Return a copy of a model's folder that a test may damage."""
+    return shutil.copytree(folders("wan-14b"), tmp_path / "model")
 
 
 @pytest.fixture(scope="session")

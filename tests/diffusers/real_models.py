@@ -830,7 +830,7 @@ def write_weights(folder, library, tensors, variant=""):
 
 def _bytes(tensor):
     _, dtype, shape = tensor
-    return torch.Size(shape).numel() * {"F32": 4, "I64": 8, "U8": 1}.get(dtype, 2)
+    return torch.Size(shape).numel() * {"F32": 4, "I64": 8, "U8": 1, "I8": 1}.get(dtype, 2)
 
 
 def _write_sparse(path, tensors):

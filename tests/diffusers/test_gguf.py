@@ -239,4 +239,4 @@ def test_its_size_counts_and_it_is_never_kept_in_eight_bits_besides(tmp_path):
         plan = choose_plan(footprint, family, shape, memory)
         while plan is not None:
             assert not plan.fp8
-            plan = stronger(plan, quantized=True)
+            plan = stronger(plan, plans_of(footprint))

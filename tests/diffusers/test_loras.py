@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
+from commands.text.messages import error_text
 from inference.diffusers_pipelines.pipeline import Settings
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
@@ -172,6 +173,7 @@ def test_a_lora_is_not_merged_into_quantized_weights(folders, tmp_path):
     models = Models({"wan": {"path": str(folder), "loras": ["a.safetensors"]}})
     assert models.usable(["wan"]) == []
     assert models.problems["wan"].code == "lora.quantized"
+    assert "Remove loras from the config" in error_text(models.problems["wan"], "en")
     loras = {"transformer": (LoraFile(tmp_path / "a.safetensors"),)}
     with pytest.raises(FolderError) as caught:
         merge_loras(inspect_folder(folder), {"transformer": None}, loras)

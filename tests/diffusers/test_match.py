@@ -210,6 +210,20 @@ def test_a_part_that_the_class_needs_is_named(put_together, name, part):
     assert (found.code, found.params["part"]) == ("folder.part_missing", part)
 
 
+@pytest.mark.parametrize("name", ["ltx2", "kandinsky"])
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [("audio_vae", ("mel_bins", "latent_channels")), ("vocoder", ("in_channels", "num_mels"))],
+)
+def test_a_part_for_sound_of_another_model_is_named(put_together, name, part, keys):
+    place = put_together(name)
+    config = place / part / "config.json"
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps(values | {key: 2 * values[key] for key in keys if key in values}))
+    found = problem(place)
+    assert (found.code, found.params["part"]) == ("folder.wrong_part", part)
+
+
 def test_kandinsky_without_its_sound_is_silent(put_together):
     place = put_together("kandinsky", audio_vae=[None, None], vocoder=[None, None])
     assert not inspect_folder(place).sound

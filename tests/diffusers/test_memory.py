@@ -1,5 +1,7 @@
 """Memory plans: the mildest that fits is taken, and what does not fit is said with what does."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from commands.text.messages import error_text
 from inference.diffusers_pipelines.families import PRESETS
 from inference.diffusers_pipelines.memory import (
     PLANS,
+    RESERVE_BYTES,
     Memory,
     Placement,
     Plan,
@@ -19,6 +22,7 @@ from inference.diffusers_pipelines.memory import (
     footprint_of,
     host_bytes,
     host_memory,
+    plans_of,
     stronger,
 )
 from inference.domain.device import Device
@@ -111,6 +115,26 @@ def test_the_weights_that_are_there_are_counted(folders):
     assert footprint.total_bytes == 4 * sum(part.numbers for part in folder.parts.values())
     assert len(footprint.transformers) == 2
     assert footprint_of(folder).text_bytes * 2 == footprint.text_bytes
+
+
+def test_weights_that_cannot_leave_the_gpu_are_counted_as_they_are(folders, tmp_path):
+    """Those of bitsandbytes are put there by loading, before there is a plan."""
+    from inference.diffusers_pipelines.weights.inspection import inspect_folder
+
+    place = shutil.copytree(folders("wan-14b"), tmp_path / "model")
+    config = place / "text_encoder" / "config.json"
+    quantized = {"quantization_config": {"load_in_8bit": True}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | quantized))
+    folder = inspect_folder(place)
+    footprint = footprint_of(folder)
+    assert footprint.text_bytes == folder.parts["text_encoder"].size_bytes
+    assert plans_of(footprint) == PLANS[:1]
+    assert stronger(PLANS[0], plans_of(footprint)) is None
+    shape = Shape(width=832, height=480, frames=81)
+    needed = device_bytes(footprint, folder.family, shape, PLANS[0]) + RESERVE_BYTES
+    for there, plan in ((needed, PLANS[0]), (needed - 1, None)):
+        memory = Memory(device_bytes=there, host_bytes=10**12)
+        assert choose_plan(footprint, folder.family, shape, memory) == plan
 
 
 def asked(capabilities, **changes):

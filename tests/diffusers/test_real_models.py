@@ -31,6 +31,17 @@ def check(folder):
     return found
 
 
+PRESET_OF = {
+    "Wan2.2-TI2V-5B": "wan",
+    "Wan2.2-T2V-A14B": "wan-14b",
+    "Wan2.1-T2V-1.3B": "wan-small",
+    "Wan2.1-VACE-1.3B": "wan-vace",
+    "LTX-2.5": "ltx",
+    "Kandinsky-6-Lite-distill": "kandinsky",
+}
+"""Presets of published models."""
+
+
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=() if name == "LTX-2.5" else pytest.mark.slow) for name in MODELS],
@@ -39,6 +50,9 @@ def test_a_published_model_passes_all_checks(place, name):
     found = check(written(name, place / "model"))
     assert found.pipeline_class == MODELS[name][0]
     assert "diffusion_decoder" not in found.parts
+    if preset := PRESETS.get(PRESET_OF.get(name)):
+        billions = {part.name: part.numbers / 1e9 for part in found.parts.values() if part.files}
+        assert preset.parameters == pytest.approx(billions, rel=0.02, abs=0.006)
 
 
 @pytest.mark.slow

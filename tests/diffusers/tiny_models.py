@@ -96,7 +96,7 @@ WAN_SHAPE = {
     "num_layers": 2,
     "cross_attn_norm": True,
     "qk_norm": "rms_norm_across_heads",
-    "rope_max_seq_len": 64,
+    "rope_max_seq_len": 128,
 }
 
 

@@ -41,7 +41,7 @@ PRESET = Preset(
     repositories={
         "any": Repository(
             source="kandinskylab/Kandinsky-6.0-Lite-distill-5s-Diffusers",
-            size_bytes=26_700_000_000,
+            size_bytes=24_600_000_000,
         )
     },
     licence="MIT, second hand: check its page",
@@ -61,6 +61,13 @@ PRESET = Preset(
         " and how it moves, the light. Put speech between <S> and <E>, other sounds between"
         " <AUDCAP> and <ENDAUDCAP>."
     ),
-    parameters={"transformer": 3.2, "text_encoder": 8.3, "vae": 0.25},
+    parameters={
+        "transformer": 3.18,
+        "text_encoder": 8.29,
+        "text_encoder_2": 0.12,
+        "vae": 0.25,
+        "audio_vae": 0.31,
+        "vocoder": 0.12,
+    },
     petaflops=0.2,
 )

@@ -112,6 +112,13 @@ PRESET = Preset(
         " the camera and the light, and what is heard: voices with their words in quotation marks,"
         " noises, music."
     ),
-    parameters={"transformer": 21.0, "text_encoder": 13.0, "vae": 1.25},
+    parameters={
+        "transformer": 18.99,
+        "connectors": 3.17,
+        "text_encoder": 12.14,
+        "vae": 0.73,
+        "audio_vae": 0.05,
+        "vocoder": 0.13,
+    },
     petaflops=0.23,
 )

@@ -214,6 +214,6 @@ WAN_VACE = replace(
     },
     guidance=5.0,
     shift=16.0,
-    parameters={"transformer": 1.79, "text_encoder": _TEXT_ENCODER, "vae": _VAE_21},
+    parameters={"transformer": 2.15, "text_encoder": _TEXT_ENCODER, "vae": _VAE_21},
     petaflops=0.28,
 )

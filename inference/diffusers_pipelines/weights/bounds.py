@@ -42,12 +42,30 @@ def check_bounds(folder: Folder) -> None:
         for key, value in part.config.items():
             # Schedulers have infinite bounds.
             bounds = _INFINITE if "Scheduler" in part.class_name else frozenset()
+            if key.endswith("_heads") and not (value is None or _is_count(value)):
+                raise value_error(part.config_file, key, value)
             if any(not math.isfinite(one) and one not in bounds for one in _numbers(value)):
                 raise value_error(part.config_file, key, value)
+        if part.name.startswith("tokenizer"):
+            _check_tokenizer(part)
         if part.library != "transformers":
             for key, value in part.config.items():
                 if not _is_possible(key, value):
                     raise value_error(part.config_file, key, value)
+
+
+def _check_tokenizer(part: Part) -> None:
+    """Check what a tokenizer would use only with a prompt.
+
+    Raises:
+        FolderError: `folder.bad_value`.
+    """
+    for key, value in part.config.items():
+        wrong = (key.endswith("_token") and not isinstance(value, str | dict | bool | None)) or (
+            key == "model_max_length" and not (value is None or (is_number(value) and value > 0))
+        )
+        if wrong:
+            raise value_error(part.config_file, key, value)
 
 
 def check_layers(part: Part) -> None:

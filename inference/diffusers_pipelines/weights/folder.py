@@ -22,7 +22,7 @@ from inference.diffusers_pipelines.weights.headers import (
 from inference.opensora.files import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from inference.diffusers_pipelines.traits import Family
 
@@ -96,6 +96,8 @@ class Part:
     """Weight files; none for parts that are not networks."""
     is_quantized: bool = False
     """Whether the weights come from a GGUF file."""
+    variant: str | None = None
+    """Variant of the weight files, such as "fp16", where there are no others."""
 
     @property
     def is_network(self) -> bool:
@@ -133,16 +135,7 @@ class Part:
         """
         if self.is_quantized:
             return read_quantized(self.files[0], self.name)
-        found: dict[str, Tensor] = {}
-        for file in self.files:
-            try:
-                found |= read_header(file)
-            except HeaderError as error:
-                name = f"{self.name}/{file.name}"
-                raise FolderError("folder.truncated", part=self.name, file=name) from error
-            except OSError as error:
-                raise FolderError("folder.no_permission", path=str(file)) from error
-        return found
+        return read_tensors(self.name, self.files)
 
     @cached_property
     def numbers(self) -> int:
@@ -262,6 +255,24 @@ class Folder:
     def size_bytes(self) -> int:
         """Size of all weight files."""
         return sum(part.size_bytes for part in self.parts.values())
+
+
+def read_tensors(part: str, files: Iterable[Path]) -> Mapping[str, Tensor]:
+    """Return the tensors in the safetensors files of a part, from their headers.
+
+    Raises:
+        FolderError: `folder.truncated` or `folder.no_permission`.
+    """
+    found: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            found |= read_header(file)
+        except HeaderError as error:
+            name = f"{part}/{file.name}"
+            raise FolderError("folder.truncated", part=part, file=name) from error
+        except OSError as error:
+            raise FolderError("folder.no_permission", path=str(file)) from error
+    return found
 
 
 def read_quantized(path: Path, part: str) -> Mapping[str, Tensor]:

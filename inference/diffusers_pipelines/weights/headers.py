@@ -10,9 +10,10 @@ import json
 import math
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,20 @@ _LENGTH_BYTES = 8
 _MOST_BYTES = 100_000_000
 """Largest header, as in the safetensors library."""
 
+
+_BITS = MappingProxyType(
+    {
+        "BOOL": 8,
+        "F4": 4,
+        **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+        **dict.fromkeys(("U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+        **dict.fromkeys(("F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+        **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+        **dict.fromkeys(("U32", "I32", "F32"), 32),
+        **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+    }
+)
+"""Bits of a value, by the name of its type."""
 
 GGUF_MAGIC = b"GGUF"
 """First bytes of a GGUF file."""
@@ -43,10 +58,13 @@ class Tensor:
         return math.prod(self.shape)
 
 
+_Count = Annotated[int, Field(ge=0, strict=True)]
+
+
 class _Entry(BaseModel):
     dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
+    shape: tuple[_Count, ...]
+    data_offsets: tuple[_Count, _Count]
 
 
 _ENTRIES = TypeAdapter(dict[str, _Entry])
@@ -56,7 +74,8 @@ def read_header(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file by name.
 
     Raises:
-        HeaderError: It is not a safetensors file, or it is truncated.
+        HeaderError: It is not a safetensors file, or it is truncated, or its tensors are not one
+            after the other.
         OSError: It cannot be read.
     """
     size = path.stat().st_size
@@ -65,7 +84,11 @@ def read_header(path: Path) -> dict[str, Tensor]:
         if size < _LENGTH_BYTES or length > min(_MOST_BYTES, size - _LENGTH_BYTES):
             raise HeaderError("the file is shorter than its header")
         entries = _parse(file.read(length))
-    end = max((entry.data_offsets[1] for entry in entries.values()), default=0)
+    end = 0
+    for entry in sorted(entries.values(), key=lambda entry: entry.data_offsets):
+        if entry.data_offsets != (end, end + _size(entry)):
+            raise HeaderError("the tensors overlap, or have a gap between them")
+        end = entry.data_offsets[1]
     if size != _LENGTH_BYTES + length + end:
         raise HeaderError(f"{size} bytes instead of {_LENGTH_BYTES + length + end}")
     return {name: Tensor(entry.dtype, entry.shape) for name, entry in entries.items()}
@@ -88,6 +111,18 @@ def read_gguf(path: Path) -> dict[str, Tensor]:
         }
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise HeaderError("no whole GGUF file") from error
+
+
+def _size(entry: _Entry) -> int:
+    """Return the bytes of a tensor.
+
+    Raises:
+        HeaderError: Its type is not known.
+    """
+    bits = _BITS.get(entry.dtype)
+    if bits is None:
+        raise HeaderError("the type of a tensor is not known")
+    return math.prod(entry.shape) * bits // 8
 
 
 def _parse(data: bytes) -> dict[str, _Entry]:

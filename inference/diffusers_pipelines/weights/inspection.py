@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -20,9 +21,12 @@ from inference.diffusers_pipelines.weights.folder import (
     FolderError,
     Part,
     read_json,
+    read_tensors,
     value_error,
 )
 from inference.diffusers_pipelines.weights.match import check_match
+from inference.diffusers_pipelines.weights.quantization import method_of
+from inference.diffusers_pipelines.weights.variants import best_variants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,11 +153,24 @@ def _part(folder: Path, name: str, entry: list[Any], gguf: Path | None) -> Part:
         if _TOKENIZER.search(class_name) and not _has_vocabulary(place):
             raise FolderError("folder.part_missing", part=name, file=f"{name}/tokenizer.json")
         return part
+    return _network(Part(name, library, class_name, place, ()), gguf)
+
+
+def _network(part: Part, gguf: Path | None) -> Part:
+    """Return a part with its weight files, which are read as far as their headers.
+
+    Raises:
+        FolderError: It is incomplete, or a file is damaged.
+    """
+    name, place = part.name, part.path
     if not (place / "config.json").is_file():
         raise FolderError("folder.part_missing", part=name, file=f"{name}/config.json")
-    files = _weight_files(place, library) if gguf is None else (gguf,)
-    part = Part(name, library, class_name, place, files, is_quantized=gguf is not None)
-    _ = part.config, part.tensors  # both raise if a file is damaged
+    if gguf is not None:
+        part = replace(part, files=(gguf,), is_quantized=True)
+    else:
+        files, variant = _weight_files(place, part.library)
+        part = replace(part, files=files, variant=variant)
+    _ = part.config, part.tensors, method_of(part)  # all raise if a file is damaged
     return part
 
 
@@ -169,26 +186,31 @@ def _of_diffusers(library: str) -> bool:
     return (Path(spec.origin).parent / "pipelines" / library).is_dir()
 
 
-def _weight_files(place: Path, library: str) -> tuple[Path, ...]:
-    """Return the weight files of a part.
+def _weight_files(place: Path, library: str) -> tuple[tuple[Path, ...], str | None]:
+    """Return the weight files of a part, and their variant if there are no others.
 
     Raises:
         FolderError: `folder.part_missing`, `folder.pickle` or `folder.unreadable`.
     """
     of_transformers = library == "transformers"
     stem = _TRANSFORMERS_STEM if of_transformers else _STEM
-    single, index = place / f"{stem}.safetensors", place / f"{stem}.safetensors.index.json"
-    # If both exist, transformers reads the single file, and diffusers the files of the index.
-    if single.is_file() and (of_transformers or not index.is_file()):
-        return (single,)
-    if index.is_file():
-        return _shards(place, index)
+    for variant in (None, *best_variants(file.name for file in place.glob(f"{stem}*"))):
+        dotted = "" if variant is None else f".{variant}"
+        single = place / f"{stem}{dotted}.safetensors"
+        index = place / f"{stem}.safetensors.index{dotted}.json"
+        # If both exist, transformers reads the single file, and diffusers the files of the index.
+        if single.is_file() and (of_transformers or not index.is_file()):
+            return (single,), variant
+        if index.is_file():
+            return _shards(place, index, library), variant
     if any(next(place.glob(pattern), None) for pattern in _PICKLES):
         raise FolderError("folder.pickle", part=place.name)
-    raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{single.name}")
+    raise FolderError(
+        "folder.part_missing", part=place.name, file=f"{place.name}/{stem}.safetensors"
+    )
 
 
-def _shards(place: Path, index: Path) -> tuple[Path, ...]:
+def _shards(place: Path, index: Path, library: str) -> tuple[Path, ...]:
     """Return the files that an index names.
 
     Raises:
@@ -206,4 +228,8 @@ def _shards(place: Path, index: Path) -> tuple[Path, ...]:
         # No paths, which could lead out of the folder.
         if Path(name).name != name or not (place / name).is_file():
             raise FolderError("folder.part_missing", part=place.name, file=f"{place.name}/{name}")
-    return tuple(place / name for name in names)
+    files = tuple(place / name for name in names)
+    # diffusers goes by the names of tensors in the index, transformers by those in the files.
+    if library != "transformers" and shards.keys() != read_tensors(place.name, files).keys():
+        raise FolderError("folder.unreadable", file=f"{place.name}/{index.name}")
+    return files

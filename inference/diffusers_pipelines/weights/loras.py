@@ -60,7 +60,7 @@ def _merge(folder: Folder, parts: Mapping[str, Any], name: str, lora: LoraFile) 
     if folder.parts[name].is_quantized:
         raise FolderError("lora.gguf", file=file.name, key=key, gguf=GGUF_KEYS[name])
     if folder.parts[name].is_compressed:
-        raise FolderError("lora.quantized", file=file.name)
+        raise FolderError("lora.quantized", file=file.name, key=key)
     if find_spec("peft") is None:
         raise FolderError("lora.no_peft")
     # The pipeline's loader translates the names of other programs.

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 TRANSFORMERS = ("transformer", "transformer_2")
 _EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
+_COLOURS = 3
 _MOST_PIXELS = 128
 """Most pixels per latent pixel, along one side; real models have 32 at most."""
+_WIDEST = 1280
+"""Width of the widest clips that are offered, in pixels."""
 _NAMES = ("_class_name", "model_type", "tokenizer_class")
 """Keys of configs with names of classes and models."""
 _TOKENIZERS = re.compile("ByT5|T5|Gemma|Qwen2|CLIP")
@@ -56,10 +59,13 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
     _check_names(folder)
     _check_kinds(folder)
     _check_vae(folder)
+    _check_patches(folder.parts["vae"])
     for name in TRANSFORMERS:
         if name in folder.parts:
             _check_widths(folder, name)
+            _check_positions(folder, folder.parts[name])
     _check_predictions(folder)
+    _check_sound(folder)
     _check_gguf(folder, gguf)
 
 
@@ -165,6 +171,27 @@ def _check_predictions(folder: Folder) -> None:
                 raise _wrong(folder, "scheduler")
 
 
+def _check_sound(folder: Folder) -> None:
+    """Check the parts for sound against the transformer, and each other.
+
+    LTX-2 has spectrograms with a fourth of the bins, in two channels.
+    """
+    if not (folder.sound and "transformer" in folder.parts):
+        return
+    transformer, audio, vocoder = (
+        folder.parts[name].config for name in ("transformer", "audio_vae", "vocoder")
+    )
+    bins, channels = audio.get("mel_bins"), audio.get("latent_channels")
+    if not (is_whole(bins) and is_whole(channels)):
+        return
+    if _differ(transformer.get("audio_in_channels"), channels * bins // 4) or _differ(
+        transformer.get("in_audio_dim"), channels
+    ):
+        raise _wrong(folder, "audio_vae")
+    if _differ(vocoder.get("in_channels"), 2 * bins) or _differ(vocoder.get("num_mels"), bins):
+        raise _wrong(folder, "vocoder")
+
+
 def _check_settings(folder: Folder) -> None:
     """Check the pipeline's settings in the index."""
     for key in (folder.family.shared_if, "force_zeros_for_empty_prompt"):
@@ -208,6 +235,16 @@ def _check_vae(folder: Folder) -> None:
             raise value_error(part.config_file, name, factor)
 
 
+def _check_patches(part: Part) -> None:
+    """Check that a Wan VAE takes as many channels as the pixels of a patch have colours."""
+    patch = part.config.get("patch_size")
+    side = 1 if patch is None else patch
+    if part.class_name == "AutoencoderKLWan" and not (
+        is_whole(side) and part.config.get("in_channels", _COLOURS) == _COLOURS * side**2
+    ):
+        raise value_error(part.config_file, "patch_size", patch)
+
+
 def _latent_channels(vae: Mapping[str, Any]) -> Any:
     return vae.get("z_dim", vae.get("latent_channels"))
 
@@ -230,6 +267,13 @@ def _check_widths(folder: Folder, name: str) -> None:
             config.get(member), _width(folder.parts[encoder].config)
         ):
             raise _wrong(folder, encoder)
+
+
+def _check_positions(folder: Folder, part: Part) -> None:
+    """Check that a transformer has a position for each latent along the widest clips."""
+    most = part.config.get("rope_max_seq_len")
+    if not (most is None or (is_whole(most) and most >= _WIDEST // folder.multiple)):
+        raise value_error(part.config_file, "rope_max_seq_len", most)
 
 
 def _width(config: Mapping[str, Any]) -> Any:

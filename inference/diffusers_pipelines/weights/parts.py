@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,22 +12,24 @@ from typing import Any
 
 import diffusers
 import torch
-import transformers
 from torch import nn
 
 from inference.device_errors import is_out_of_memory
-from inference.diffusers_pipelines.weights.bounds import check_layers
+from inference.diffusers_pipelines.weights.classes import find_class, silence, torchvision_error
 from inference.diffusers_pipelines.weights.folder import (
     GGUF_KEYS,
     Folder,
     FolderError,
     Part,
-    value_error,
 )
-from inference.diffusers_pipelines.weights.quantization import check_package, method_of
-from inference.diffusers_pipelines.weights.suspects import bad_value, huge_value
-from inference.diffusers_pipelines.weights.tensors import compare_tensors, mismatch_error
-from inference.diffusers_pipelines.weights.vision_package import torchvision_error
+from inference.diffusers_pipelines.weights.quantization import BITSANDBYTES, method_of
+from inference.diffusers_pipelines.weights.suspects import bad_value
+from inference.diffusers_pipelines.weights.tensors import mismatch_error
+from inference.diffusers_pipelines.weights.trials import (
+    check_scheduler,
+    check_tensors,
+    check_tokenizer,
+)
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.domain.errors import RushesError
 
@@ -36,7 +37,6 @@ LoadProgress = Callable[[int, int, str], None]
 """Called as (bytes done, bytes in all, part); may raise to stop."""
 
 _GGUF = ".gguf"
-_TRIAL_STEPS = 4
 
 
 def load_parts(
@@ -72,47 +72,6 @@ def load_parts(
     return parts
 
 
-def check_scheduler(folder: Folder, scheduler: Any) -> None:
-    """Check that a scheduler fits the family, and run it once, because it validates few settings.
-
-    Raises:
-        FolderError: `folder.wrong_part`; `folder.bad_value` or `folder.unreadable` for its config.
-    """
-    kind, file = type(scheduler), folder.parts["scheduler"].config_file
-    damaged = FolderError("folder.unreadable", file=file)
-    if not kind.__name__.startswith(folder.family.schedulers):
-        if "use_flow_sigmas" not in inspect.signature(kind).parameters:
-            raise FolderError("folder.wrong_part", part="scheduler", name=folder.pipeline_class)
-        if not scheduler.config.use_flow_sigmas:
-            raise value_error(file, "use_flow_sigmas", scheduler.config.use_flow_sigmas)
-    wanted = "flow_prediction" if scheduler.config.get("use_flow_sigmas") else None
-    wanted = folder.family.prediction or wanted
-    predicted = scheduler.config.get("prediction_type")
-    if wanted is not None and predicted != wanted:
-        raise value_error(file, "prediction_type", predicted)
-    if _strings_for_numbers(kind, scheduler.config):
-        raise damaged
-    required = {
-        name
-        for name, parameter in inspect.signature(scheduler.step).parameters.items()
-        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-    }
-    if required != {"model_output", "timestep", "sample"} or "n_grid" in scheduler.config:
-        return  # the schedulers CogVideoXDPM and Piflow have other step arguments
-    shifts = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
-    try:
-        trial = kind.from_config(scheduler.config)
-        trial.set_timesteps(_TRIAL_STEPS, **shifts)
-        levels = getattr(trial, "sigmas", torch.zeros(1))
-        if not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError("levels of noise are shares")  # noqa: TRY301 - as what it raises itself
-        sample = torch.zeros(1, 1, 1, 1, 1)
-        for time in trial.timesteps:
-            sample = trial.step(sample, time, sample, return_dict=False)[0]
-    except Exception as error:
-        raise damaged from error
-
-
 def verify_scheduler(folder: Folder) -> None:
     """Load a folder's scheduler and check it.
 
@@ -124,71 +83,17 @@ def verify_scheduler(folder: Folder) -> None:
     check_scheduler(folder, _load_part(folder.parts["scheduler"], torch.float32))
 
 
-def _strings_for_numbers(kind: Any, config: Mapping[str, Any]) -> bool:
-    """Return whether a config has strings where its class has numbers.
-
-    Many classes use such a value only in the first clip, where it would fail.
-    """
-    for name, parameter in inspect.signature(kind.__init__).parameters.items():
-        usual, given = parameter.default, config.get(name)
-        if isinstance(usual, int | float):
-            if isinstance(given, str | dict):
-                return True
-        elif isinstance(usual, tuple | list) and all(isinstance(one, int | float) for one in usual):
-            members = given if isinstance(given, tuple | list) else [given]
-            if any(isinstance(one, str | dict) for one in members):
-                return True
-    return False
-
-
-def find_class(part: Part) -> Any:
-    """Return the class of a part.
+def verify_tokenizers(folder: Folder) -> None:
+    """Load a folder's tokenizers and try them.
 
     Raises:
-        FolderError: `folder.unknown_class`, `folder.no_torchvision`.
+        FolderError: `folder.bad_value`, `folder.unreadable`, `folder.unknown_class`,
+            `folder.no_torchvision`.
     """
-    if part.library in {"diffusers", "transformers"}:
-        module: Any = importlib.import_module(part.library)
-    else:
-        module = importlib.import_module(f"diffusers.pipelines.{part.library}")
-    try:
-        found = getattr(module, part.class_name)
-    except (AttributeError, ImportError, RuntimeError) as error:
-        name = part.class_name
-        unknown = FolderError("folder.unknown_class", name=name)
-        raise torchvision_error(error, name) or unknown from error
-    return found
-
-
-def check_tensors(part: Part) -> None:
-    """Compare the tensors in a part's files with those of its class, built on the meta device.
-
-    diffusers does not report missing tensors and leaves them uninitialised. Networks of
-    transformers may have other names in files than in memory, so only their size is compared here;
-    loading compares the names.
-
-    Raises:
-        FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.unreadable`,
-            `folder.bad_value`, `folder.no_package`.
-    """
-    kind = find_class(part)
-    check_package(part)
-    if too_large := huge_value(part, kind):
-        raise too_large
-    check_layers(part)
-    try:
-        with torch.device("meta"):
-            if issubclass(kind, transformers.PreTrainedModel):
-                model = kind(kind.config_class.from_dict(dict(part.config)))
-                model.tie_weights()
-            else:
-                if _strings_for_numbers(kind, part.config):
-                    raise ValueError(part.name)  # noqa: TRY301 - as what classes raise themselves
-                model = kind.from_config(dict(part.config))
-    except Exception as error:
-        damaged = FolderError("folder.unreadable", file=f"{part.name}/config.json")
-        raise bad_value(part, kind) or damaged from error
-    compare_tensors(part, model)
+    silence()
+    for name, part in folder.parts.items():
+        if name.startswith("tokenizer"):
+            _load_part(part, torch.float32)
 
 
 def _load_part(part: Part, dtype: torch.dtype) -> Any:
@@ -198,15 +103,19 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
         return _load_quantized(part, kind, dtype)
     try:
         if not part.is_network:
-            return kind.from_pretrained(place, local_files_only=True)
+            made = kind.from_pretrained(place, local_files_only=True)
+            if part.name.startswith("tokenizer"):
+                check_tokenizer(part, made)
+            return made
         check_tensors(part)
-        if method_of(part) == "bitsandbytes" and not torch.cuda.is_available():
+        if method_of(part) == BITSANDBYTES and not torch.cuda.is_available():
             raise FolderError("folder.needs_gpu", part=part.name)  # noqa: TRY301
         model, info = kind.from_pretrained(
             place,
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
+            variant=part.variant,
             output_loading_info=True,
         )
     except RushesError:
@@ -319,16 +228,6 @@ def _counted(report: Callable[[float], None]) -> Iterator[None]:
     finally:
         for module, bar in bars:
             module.tqdm = bar
-
-
-def silence() -> None:
-    """Disable progress bars and warnings of the libraries, which may quote prompts."""
-    for name in ("diffusers", "transformers", "accelerate", "peft", "torch"):
-        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
-    for name in ("transformers", "diffusers"):
-        logging: Any = importlib.import_module(f"{name}.utils.logging")
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
 
 
 def make_pipeline(folder: Folder, parts: Mapping[str, Any], class_name: str) -> Any:

@@ -10,8 +10,10 @@ from inference.diffusers_pipelines.weights.folder import QUANTIZATION, FolderErr
 if TYPE_CHECKING:
     from inference.diffusers_pipelines.weights.folder import Part
 
+BITSANDBYTES = "bitsandbytes"
+"""Method whose weights go to the GPU while they are loaded, and stay there."""
 _PACKAGES = {
-    "bitsandbytes": "bitsandbytes",
+    BITSANDBYTES: "bitsandbytes",
     "torchao": "torchao",
     "quanto": "optimum-quanto",
     "modelopt": "nvidia-modelopt",
@@ -19,7 +21,7 @@ _PACKAGES = {
 """Packages by the method that a config names."""
 _OF_DIFFUSERS = frozenset({"modelopt"})
 """Methods that transformers does not have."""
-_BITSANDBYTES = ("load_in_4bit", "load_in_8bit")
+_BITSANDBYTES_KEYS = ("load_in_4bit", "load_in_8bit")
 """Keys by which the libraries recognise bitsandbytes without its name."""
 
 
@@ -34,8 +36,8 @@ def method_of(part: Part) -> str | None:
         return None
     if not isinstance(config, dict):
         raise value_error(part.config_file, QUANTIZATION, config)
-    if any(config.get(key) for key in _BITSANDBYTES):
-        return "bitsandbytes"
+    if any(config.get(key) for key in _BITSANDBYTES_KEYS):
+        return BITSANDBYTES
     method = config.get("quant_method")
     if not isinstance(method, str):
         raise value_error(part.config_file, "quant_method", method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.diffusers_pipelines.weights.folder import (
     INDEX_NAME,
@@ -14,6 +14,7 @@ from inference.diffusers_pipelines.weights.folder import (
     FolderError,
 )
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.variants import twins
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.hub.download import (
     COMMIT,
@@ -152,7 +153,7 @@ def verify(source: str, path: Path) -> Folder:
     """
     folder = inspect_folder(path)
     verify_checksums(source, path, weight_files)
-    verify_tensors(folder)
+    verify_parts(folder)
     return folder
 
 
@@ -165,6 +166,16 @@ def verify_vocabularies(path: Path) -> None:
     check_vocabularies(inspect_folder(path))
 
 
+def verify_parts(folder: Folder) -> None:
+    """Verify all parts of a folder as far as it is possible without their weights. Needs torch.
+
+    Raises:
+        FolderError: As `verify_tensors`; a tokenizer cannot be used.
+    """
+    verify_tensors(folder)
+    import_module("inference.diffusers_pipelines.weights.parts").verify_tokenizers(folder)
+
+
 def verify_tensors(folder: Folder) -> None:
     """Verify a folder's tensors, vocabularies and scheduler against their classes. Needs torch.
 
@@ -174,13 +185,14 @@ def verify_tensors(folder: Folder) -> None:
             `folder.no_torchvision`; `gguf.mismatch`.
     """
     check_vocabularies(folder)
-    parts = import_module("inference.diffusers_pipelines.weights.parts")  # imports torch
+    parts: Any = import_module("inference.diffusers_pipelines.weights.parts")  # imports torch
+    trials: Any = import_module("inference.diffusers_pipelines.weights.trials")
     parts.verify_scheduler(folder)
     for part in folder.parts.values():
         if part.is_quantized:
             parts.check_quantized(part)
         elif part.is_network:
-            parts.check_tensors(part)
+            trials.check_tensors(part)
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -215,4 +227,6 @@ def _index(revision: str | None) -> Selection:
 
 def _selection(parts: Iterable[str], revision: str | None) -> Selection:
     patterns = [f"{folder}/*.{ending}" for folder in parts for ending in _ENDINGS]
-    return Selection(patterns=(*_ABOUT, *patterns), revision=revision, weights=weight_files)
+    return Selection(
+        patterns=(*_ABOUT, *patterns), left_out=twins, revision=revision, weights=weight_files
+    )

@@ -31,7 +31,7 @@ def bad_value(part: Part, kind: Any) -> FolderError | None:
     if not (part.is_network or "Scheduler" in part.class_name):
         return None  # tokenizers and processors hold any number, and never fail of one
     optional = _optional(kind)
-    for name, usual in _defaults(kind):
+    for name, usual in defaults(kind):
         if name.endswith("_id") or name in _UNUSED:  # zero is a token too
             continue
         if part.config.get(name) is None and name in optional:
@@ -43,7 +43,7 @@ def bad_value(part: Part, kind: Any) -> FolderError | None:
 
 def huge_value(part: Part, kind: Any) -> FolderError | None:
     """Return the error for a number that would fill memory before it fails, if there is one."""
-    for name, usual in _defaults(kind):
+    for name, usual in defaults(kind):
         given = part.config.get(name)
         if is_number(given) and is_number(usual) and abs(given) >= HUGE > abs(usual):
             return _error(part, name)
@@ -54,7 +54,7 @@ def _error(part: Part, name: str) -> FolderError:
     return value_error(part.config_file, name, part.config[name])
 
 
-def _defaults(kind: Any) -> Iterator[tuple[str, Any]]:
+def defaults(kind: Any) -> Iterator[tuple[str, Any]]:
     """Yield the values of a class's config and their defaults."""
     configured = getattr(kind, "config_class", None)
     if configured is not None:

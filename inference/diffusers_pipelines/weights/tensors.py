@@ -20,6 +20,8 @@ _FLOATS = ("F", "BF")
 """Prefixes of the names of floating-point types in files."""
 _PIECE = re.compile(r"_(weight|bias)_\w+")
 """Last words of the names of a quantized tensor's pieces."""
+_LAYER = re.compile(r"(?P<list>(?:\w+\.)*?)(?P<layer>\w+\.\d+\..+)")
+"""Name of a tensor in a list of layers: where the list is, its own name, and what is in it."""
 _FEW = 3
 """Most names of tensors in an error."""
 
@@ -27,14 +29,16 @@ _FEW = 3
 def compare_tensors(part: Part, model: nn.Module) -> None:
     """Compare the tensors in a part's files with those of its network on the meta device.
 
-    Networks of transformers may have other names in files than in memory, so only their size and
-    lists of layers are compared.
+    Networks of transformers may have other names in files than in memory, so only their size, their
+    lists of layers and the shapes of tensors with the same name are compared.
 
     Raises:
         FolderError: `folder.mismatch`, `folder.extra_tensors`.
     """
     wanted = _by_tensor(model)
     if isinstance(model, transformers.PreTrainedModel):
+        if wrong := [*_misshapen(part, wanted), *_missing_layers(part, wanted)]:
+            raise mismatch_error(part, wrong)
         numbers = sum(one.numbers for one in wanted)
         if part.numbers < numbers and not part.is_compressed:
             raise FolderError(
@@ -56,6 +60,35 @@ def compare_tensors(part: Part, model: nn.Module) -> None:
         extra = list(_extra_tensors(part, model, wanted))
     if extra:
         raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
+
+
+def _misshapen(part: Part, wanted: list[_Wanted]) -> Iterator[str]:
+    """Yield the tensors that have another shape in the files; quantized ones always have."""
+    if part.is_compressed:
+        return
+    for one in wanted:
+        found = [part.tensors[name].shape for name in one.names if name in part.tensors]
+        if found and one.shape not in found:
+            yield one.names[0]
+
+
+def _missing_layers(part: Part, wanted: list[_Wanted]) -> Iterator[str]:
+    """Yield the tensors in lists of layers that the files lack.
+
+    A list may be elsewhere in the files, so that only its last name counts then; lists of which
+    they have less than half have other names there.
+    """
+    stored = {parent for name in part.tensors for parent in _parents(name)}
+    anywhere = {found["layer"] for name in stored if (found := _LAYER.fullmatch(name))}
+    lists: dict[str, dict[str, bool]] = {}
+    for name in (name for one in wanted for name in one.names):
+        if found := _LAYER.fullmatch(name):
+            own = found["list"] + found["layer"].partition(".")[0]
+            there = name in stored if own in stored else found["layer"] in anywhere
+            lists.setdefault(own, {})[name] = there
+    for found_of in lists.values():
+        if 2 * sum(found_of.values()) >= len(found_of):
+            yield from (name for name, there in found_of.items() if not there)
 
 
 def _compare_compressed(part: Part, wanted: list[_Wanted]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from inference.diffusers_pipelines.weights.classes import torchvision_error
 from inference.diffusers_pipelines.weights.folder import FolderError
-from inference.diffusers_pipelines.weights.vision_package import torchvision_error
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.domain.errors import UserError
 from inference.engines.diffusers_adapter.capabilities import capabilities_of

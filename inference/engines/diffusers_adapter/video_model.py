@@ -21,7 +21,7 @@ from inference.diffusers_pipelines.weights.folder import (
 )
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.preset_fit import better_preset
-from inference.diffusers_pipelines.weights.repository import find, verify_tensors
+from inference.diffusers_pipelines.weights.repository import find, verify_parts
 from inference.domain.errors import UserError
 from inference.engines.options import ConfiguredPath, ModelTable
 from inference.engines.weights import Checkpoint, Kind
@@ -264,7 +264,7 @@ def verify_path(entry: VideoModelEntry) -> Path | None:
     """
     if entry.path is not None:
         check_presence(entry)
-        verify_tensors(inspect_folder(entry.path, entry.gguf))
+        verify_parts(inspect_folder(entry.path, entry.gguf))
     return entry.path
 
 
@@ -285,7 +285,7 @@ def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
         if part in entry.gguf:
             raise FolderError("lora.gguf", file=name, key=LORA_KEYS[part], gguf=GGUF_KEYS[part])
         if entry.folder is not None and entry.folder.parts[part].is_compressed:
-            raise FolderError("lora.quantized", file=name)
+            raise FolderError("lora.quantized", file=name, key=LORA_KEYS[part])
 
 
 def _check_gguf(preset: Preset, files: Mapping[str, Path]) -> None:
