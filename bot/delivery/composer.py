@@ -39,7 +39,9 @@ class Composer:
 
     async def compose(self, act: Act, job: Job, file: Path | None = None) -> Outgoing:
         """Return the message of an act, with its file if it has one."""
-        card = await self._outbox.get(job.card_of, ActKind.CARD)
+        card: Act | None = act
+        if act.kind is not ActKind.CARD:
+            card = await self._outbox.get(job.card_of, ActKind.CARD)
         together: tuple[Job, ...] = ()
         if job.batch is not None and act.kind in OF_ALL:
             together = tuple(await self._store.batch(job.batch))

@@ -113,13 +113,10 @@ class LiveUpdates:
         now = self._clock.monotonic()
         waiting, crowded = self._jobs.front(), self._crowded
         self._crowded = len(waiting) == EXACT
-        for job_id in waiting:
-            queued = self._jobs.position(job_id)
-            if queued is None:
-                continue
+        for position, job_id in enumerate(waiting, 1):
             at, shown = self._shown.get(job_id, (now - WAITING_SECONDS, -1))
-            if band(queued.position) != shown and now - at >= WAITING_SECONDS:
-                self._shown[job_id] = (now, band(queued.position))
+            if band(position) != shown and now - at >= WAITING_SECONDS:
+                self._shown[job_id] = (now, band(position))
                 # The outbox has just posted the card of a job that is new here, unless it has
                 # moved up from behind the front.
                 if shown != -1 or crowded:

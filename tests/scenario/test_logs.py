@@ -222,7 +222,7 @@ async def test_live_updates(log):
 
     live = LiveUpdates(
         delivery=SimpleNamespace(refresh=refresh),
-        jobs=SimpleNamespace(front=list, position=lambda _: None),
+        jobs=SimpleNamespace(front=list),
         events=(events := EventBus()),
         clock=(clock := ManualClock()),
     )

@@ -240,8 +240,7 @@ class Database:
                 except Exception as error:  # noqa: BLE001 - as above
                     await self._writer.execute("ROLLBACK TO one")
                     outcomes.append((entry, None, error))
-                await self._writer.execute("RELEASE one")
-            await self._writer.execute("COMMIT")
+            await self._writer.execute("COMMIT")  # of all savepoints as well
         except (Exception, asyncio.CancelledError) as error:
             await self._roll_back(error)
             task = asyncio.current_task()

@@ -152,7 +152,7 @@ async def test_a_card_that_hangs_or_fails_holds_up_no_other():
 
     live = LiveUpdates(
         delivery=SimpleNamespace(refresh=refresh),
-        jobs=SimpleNamespace(front=list, position=lambda _: None),
+        jobs=SimpleNamespace(front=list),
         events=events,
         clock=clock,
     )
@@ -174,7 +174,7 @@ async def test_two_running_jobs_are_both_told_at_their_own_pace():
 
     live = LiveUpdates(
         delivery=SimpleNamespace(refresh=refresh),
-        jobs=SimpleNamespace(front=list, position=lambda _: None),
+        jobs=SimpleNamespace(front=list),
         events=events,
         clock=clock,
     )
@@ -199,7 +199,7 @@ async def test_a_line_that_cannot_be_told_does_not_end_the_live_cards():
 
     live = LiveUpdates(
         delivery=None,
-        jobs=SimpleNamespace(front=front, position=lambda _: None),
+        jobs=SimpleNamespace(front=front),
         events=EventBus(),
         clock=clock,
     )
