@@ -1,6 +1,6 @@
 # make demo      a clip from the shipped model, through the whole path, on any machine
 # make chat      talk to it in this terminal
-# make fast      make test without torch, child processes, attacks and lint (1 minute)
+# make fast      make test without torch, child processes and lint (1 minute)
 # make coverage  make fast, and which lines it did not reach
 # make lint      format, lint, spelling, types, import rules
 # make test      lint and every test that is not slow (6 minutes on two cores)

@@ -84,7 +84,10 @@ def pytest_ignore_collect(collection_path, config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark the further cases of a test slow; in tests/process each is another fault."""
+    """Mark attacks and the further cases of a test slow; in tests/process each is another fault."""
+    for item in items:
+        if "tests/attacks/" in item.nodeid:
+            item.add_marker(pytest.mark.slow)
     families: defaultdict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
     for item in sorted(items, key=lambda item: (_dear(item), item.nodeid)):  # they come shuffled
         if (count := _cases(item)) and item.get_closest_marker("slow") is None:

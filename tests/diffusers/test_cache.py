@@ -14,6 +14,7 @@ from tests.diffusers.renders import load, render, request
 pytestmark = [
     pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning"),
     pytest.mark.filterwarnings("ignore:CPU Autocast:UserWarning"),
+    pytest.mark.slow,
 ]
 
 

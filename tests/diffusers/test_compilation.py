@@ -22,6 +22,8 @@ from tests.diffusers import tiny_models
 from tests.diffusers.renders import load, render, request
 from tests.process.worker_samples import task
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def graphs(monkeypatch):

@@ -19,7 +19,10 @@ from tests.diffusers import tiny_models
 
 KEY = (Resolution.P360, Aspect.WIDE)
 FRAMES = {"ltx-video": 17, "ltx2": 17}
-pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # LTX's conditions
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"),  # LTX's conditions
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from inference.engines.registry import Models
 from inference.opensora.files import CheckpointError
 from tests.diffusers.renders import load, picture, render, request
 
+pytestmark = pytest.mark.slow
+
 FEW = PRESETS["wan-14b"].few
 KEY = (Resolution.P360, Aspect.WIDE)
 

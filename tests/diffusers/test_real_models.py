@@ -17,6 +17,8 @@ from inference.diffusers_pipelines.weights.vocabularies import check_vocabularie
 from tests.diffusers import real_models
 from tests.diffusers.real_models import MODELS, write_json, write_weights, written
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(tmp_path):

@@ -76,6 +76,7 @@ def test_a_perfect_engine_gets_full_marks(tmp_path):
     assert float(lines["last frame, PSNR in dB"].value) > 22
 
 
+@pytest.mark.slow
 def test_an_engine_that_moves_the_wrong_way_gets_none_for_direction(tmp_path):
     lines = table(ContraryStudio(tmp_path), tmp_path, lines=5)
     assert lines["direction"].value == "0 (0 %)"

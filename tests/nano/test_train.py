@@ -175,6 +175,7 @@ def test_learning_a_few_clips_by_heart_lowers_the_loss(pool):
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
+@pytest.mark.slow
 def test_a_wrong_place_explains_clips_worse_than_the_right_one():
     model = load_transformer(WEIGHTS / "transformer")
     encoder = load_text_encoder(WEIGHTS / "text_encoder")

@@ -45,6 +45,7 @@ def test_shorter_clips_are_pieces_of_whole_ones():
         assert -1 <= clip.min() < clip.max() <= 1
 
 
+@pytest.mark.slow
 def test_a_fitted_encoder_gives_uncorrelated_latents_of_the_variance_its_config_says():
     vae = load_vae(VAE)
     lines = []

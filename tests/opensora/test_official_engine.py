@@ -305,6 +305,7 @@ def test_a_map_for_previews_that_cannot_be_fitted_fails_nothing_and_is_tried_ane
     assert engine._preview.sound
 
 
+@pytest.mark.slow
 def test_every_saving_gives_the_same_clip(directory):
     engine = Watched(load(directory))
     wanted, _ = render(engine)

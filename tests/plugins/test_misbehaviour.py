@@ -13,7 +13,7 @@ from bot.testing import open_terminal
 from commands.text.card import plain
 from tests.fakes import packages
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 BAD = """
     import asyncio, contextlib

@@ -10,7 +10,7 @@ from commands.text.card import plain
 from tests.fakes import packages
 from tests.plugins.test_survival import COMMANDS, call_of, problems
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 DESCRIPTOR = """
     from pydantic import BaseModel, model_validator

@@ -120,6 +120,7 @@ async def test_a_device_that_fails_is_told_and_its_worker_replaced(tmp_path, fai
     assert not list(tmp_path.rglob("first*/" + LATENTS_NAME))
 
 
+@pytest.mark.slow
 async def test_a_job_behind_a_broken_device_is_not_given_to_the_broken_worker(tmp_path):
     async with executor(fail="sticky:1") as worker:
         first = asyncio.create_task(worker.render(task(tmp_path, job_id="a"), Steps()))
@@ -175,6 +176,7 @@ async def test_a_worker_that_does_not_start_is_no_reason_to_wait_at_the_end(tmp_
     await waiting
 
 
+@pytest.mark.slow
 async def test_a_model_that_had_a_card_is_not_rendered_without_it(tmp_path, card):
     problems = Problems()
     async with with_stub(tmp_path, problems) as worker:

@@ -81,6 +81,7 @@ async def test_an_image_is_cleaned_in_the_child_which_then_stays(media, photo, t
     assert media.pid == pid != os.getpid()
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_gone_is_told_and_the_child_stays(media, photo, tmp_path, capfd):
     gone_file, folder = tmp_path / "gone", tmp_path / "gone_folder"
     await media.clean_image(photo, tmp_path / "clean.png")
@@ -126,6 +127,7 @@ async def test_a_clip_that_fits_no_way_is_the_engines_error(media, clip, tmp_pat
         await media.fit(clip, 10, tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_clip_whose_encoding_takes_too_long_becomes_a_still(clip, tmp_path):
     limit = clip.stat().st_size // 3
     async with MediaProcess(replace(LIMITS, rung_seconds=0.001)) as media:
@@ -144,6 +146,7 @@ async def test_a_later_try_begins_at_a_smaller_rung(media, clip, tmp_path):
     assert (await media.fit(clip, limit, tmp_path, first=9)).rung is Rung.STILL
 
 
+@pytest.mark.slow
 async def test_a_result_that_cannot_be_read_is_made_again(media, clip, tmp_path):
     limit = clip.stat().st_size // 3
     broken = tmp_path / f"{clip.stem}.fit-{limit}.mp4"
@@ -155,6 +158,7 @@ async def test_a_result_that_cannot_be_read_is_made_again(media, clip, tmp_path)
     assert read_recipe(broken) == {"seed": 1}
 
 
+@pytest.mark.slow
 async def test_a_file_that_takes_the_ladder_down_at_every_rung_is_the_engines_error(tmp_path):
     pipe = tmp_path / "endless.mp4"
     os.mkfifo(pipe)
@@ -291,6 +295,7 @@ async def test_an_image_that_needs_too_much_memory_is_no_image(photo, tmp_path):
         await media.clean_image(photo, tmp_path / "clean.png")
 
 
+@pytest.mark.slow
 async def test_the_largest_legal_image_fits_into_the_default_memory(media, tmp_path):
     large = tmp_path / "large.png"
     Image.new("RGBA", (8000, 5000), (10, 20, 30, 40)).save(large)

@@ -220,6 +220,7 @@ async def test_cancelling_the_caller_stops_the_worker_too(tmp_path):
         assert worker.pid == pid
 
 
+@pytest.mark.slow
 async def test_a_worker_that_does_not_obey_is_killed_after_the_grace(tmp_path):
     steps = Steps()
     limits = replace(LIMITS, cancel_grace_seconds=0.3)

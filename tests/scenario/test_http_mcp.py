@@ -206,6 +206,7 @@ async def test_what_is_no_message_is_refused(house, data):
         assert "Traceback" not in await answer.text()
 
 
+@pytest.mark.slow
 async def test_a_clip_of_another_tenant_is_unknown(house):
     mine, other = house.token(), house.token(guild="other", name="other")
     async with over_http(house, mine) as client:

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.process, needs_node]
 SCRIPT = Path(__file__).parents[1] / "node" / "videos.js"
 
 
+@pytest.mark.slow
 async def test_the_node_client_makes_polls_and_downloads(tmp_path):
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(file, "PNG")

@@ -220,6 +220,7 @@ async def test_a_chat_that_is_gone_is_a_reason(tmp_path, monkeypatch):
             await until(house, "discord.connection")
 
 
+@pytest.mark.slow
 async def test_a_stop_is_seen_over_http_before_the_port_closes(tmp_path, free_port, request):
     (tmp_path / "config.toml").write_text(
         f'[bot]\nplatforms = ["http"]\n[http]\nport = {free_port}\ndrain_seconds = 30\n'

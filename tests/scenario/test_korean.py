@@ -106,6 +106,7 @@ async def test_on_slack_everything_is_in_the_language_of_whoever_asks(slack, hou
 # -- the terminal ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_in_the_terminal_everything_is_in_the_language_that_was_asked_for(tmp_path):
     shell = Shell(directory=tmp_path)

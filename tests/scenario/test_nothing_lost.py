@@ -50,6 +50,7 @@ async def stopped_clean(living, **what):
     return tally
 
 
+@pytest.mark.slow
 async def test_an_undisturbed_story_ends_well_and_passes_every_kind_of_fault_point(tmp_path):
     points, tally = await discover(tmp_path / "story")
     assert not tally.problems
@@ -90,6 +91,7 @@ async def test_damaged_rows_jumping_clocks_and_dying_workers_lose_and_repeat_not
     assert tally.accepted == tally.delivered_once + tally.cancelled + tally.told > 0
 
 
+@pytest.mark.slow
 async def test_a_verdict_sees_what_was_lost_and_what_came_twice(living):
     lost = living.seen.say("nonce", f"/generate lost {STILL}")
     twice = living.seen.say("nonce", f"/generate twice {STILL}")

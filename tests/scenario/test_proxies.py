@@ -108,6 +108,7 @@ async def test_a_chat_without_tls_takes_the_proxy_of_the_one_with_it(place, envi
         assert len(proxy.seen) == sent + place.discord.gateway.identifies
 
 
+@pytest.mark.slow
 async def test_discord_on_no_proxy_is_reached_directly(place, environ):
     environ("HTTP_PROXY", DEAD)
     environ("HTTPS_PROXY", DEAD)

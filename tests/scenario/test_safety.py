@@ -149,6 +149,7 @@ def test_what_nobody_can_be_asked_about_is_denied_where_the_operator_wants_that(
     assert jobs(shell) == [("refused", 0)]
 
 
+@pytest.mark.slow
 def test_a_check_that_cannot_work_is_told_in_one_sentence_at_the_start(shell):
     shell.write_config(more="[safety]\nopenai = true\n")
 

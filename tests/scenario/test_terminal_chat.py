@@ -51,6 +51,7 @@ def test_two_people_in_two_guilds_each_get_their_clip(shell, tmp_path):
     assert "a red fox" not in queue.split("\n\n")[0]
 
 
+@pytest.mark.slow
 def test_several_of_one_request_come_into_one_thread_with_their_sheet(shell, tmp_path):
     script = "/image a red fox --res 360p --count 2 --seed 7\n"
     ended = shell.rushes("chat", script=script)
@@ -64,6 +65,7 @@ def test_several_of_one_request_come_into_one_thread_with_their_sheet(shell, tmp
     assert (tmp_path / sheet).is_file()
 
 
+@pytest.mark.slow
 def test_a_script_goes_on_after_its_jobs_were_forgotten(shell):
     shell.write_config(step_seconds=0.3)
     lines = ("/image a red fox --count 2", "/rushes forget-me yes", "/image a blue ball")

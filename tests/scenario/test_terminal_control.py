@@ -86,6 +86,7 @@ def test_a_submit_may_wait_for_its_clip(shell, serving, tmp_path):
     assert (tmp_path / path).is_file()
 
 
+@pytest.mark.slow
 def test_a_submit_of_several_names_each_and_waits_for_all(shell, serving, tmp_path):
     made = shell.rushes("submit", "a ball", *SMALL[:2], "--frames", "1", "--count", "2", "--wait")
     assert made.code == 0, made
@@ -96,6 +97,7 @@ def test_a_submit_of_several_names_each_and_waits_for_all(shell, serving, tmp_pa
     assert {path.stem for path in paths} == set(jobs)
 
 
+@pytest.mark.slow
 def test_a_submit_whose_job_fails_fails(shell):
     shell.write_config(more='fail = "error"\n')
     serving = shell.serve()
@@ -188,6 +190,7 @@ def test_an_interrupt_ends_a_chat_without_a_trace(shell):
     assert (process.returncode, err) == (130, "")
 
 
+@pytest.mark.slow
 def test_a_chat_whose_other_side_ends_goes_on_without_it(shell, serving):
     with shell.start("chat", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -207,6 +210,7 @@ def test_a_render_needs_no_running_process_and_leaves_only_the_file(shell, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ball.mp4", "config.toml"]
 
 
+@pytest.mark.slow
 def test_a_render_of_several_numbers_its_files(shell, tmp_path):
     (tmp_path / "made").mkdir()
     common = (*SMALL[:2], "--seed", "7", "-o")
@@ -219,6 +223,7 @@ def test_a_render_of_several_numbers_its_files(shell, tmp_path):
     assert [read_recipe(path)["seed"] for path in files] == [7, 8, 7, 8]
 
 
+@pytest.mark.slow
 def test_many_renders_share_one_worker_and_a_bad_line_stops_none(shell, tmp_path):
     (tmp_path / "made").mkdir()
     lines = "# a batch\na red ball\n\na star --frams 3\na still --frames 1\n 파란 공\n"

@@ -106,6 +106,7 @@ class Screen:
         return words.encode() in _INVISIBLE.sub(b"", self._shown)
 
 
+@pytest.mark.slow
 def test_who_types_goes_on_with_what_was_typed_and_loses_no_job(shell, first):
     with Screen(shell) as second:
         wait_for(lambda: second.shows("kim@"))

@@ -59,6 +59,7 @@ def test_the_command_line_explains_it_and_renders_it(shell, tmp_path, monkeypatc
     assert '--paint "deep blue" --shine 1' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_terminal_offers_it_and_what_it_can(shell, tmp_path):
     ended = shell.rushes(
         "chat",

@@ -11,7 +11,7 @@ import pytest
 
 from tests.scenario.terminal_process import Shell, stop
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 OLD = sorted((Path(__file__).parent / "upgrades").glob("*.sqlite3.gz"))
 STUDIO = ("--guild", "studio", "--as", "kim", "--lang", "en")

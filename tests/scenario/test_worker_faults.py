@@ -93,6 +93,7 @@ async def test_a_worker_that_fails_once_costs_nobody_anything(tmp_path, fault):
         assert tally.delivered_once == 2
 
 
+@pytest.mark.slow
 @pytest.mark.cases(1)
 @pytest.mark.parametrize("fault", ALWAYS)
 async def test_a_worker_that_always_fails_ends_every_job_with_a_sentence(tmp_path, fault):

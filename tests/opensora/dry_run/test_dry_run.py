@@ -239,6 +239,7 @@ def test_a_wait_that_nobody_asked_for_is_found(dry, monkeypatch, name, fault):
     assert [one.split(":")[0] for one in found] == [name]
 
 
+@pytest.mark.slow
 def test_a_leak_of_precision_is_found_and_its_operation_named(dry, monkeypatch):
     wide = torch.float32
     before_each_block(monkeypatch, lambda x: (x * x.new_ones(288, dtype=wide)).to(torch.bfloat16))
@@ -267,6 +268,7 @@ def test_a_kernel_that_is_given_what_is_not_on_the_gpu_raises(with_kernels, monk
         rendered(with_kernels, SHORT, Saving.RESIDENT)
 
 
+@pytest.mark.slow
 def test_a_convolution_that_sees_too_much_is_found(monkeypatch):
     monkeypatch.setattr(convolution, "LARGEST", 10**12)
     with dry_vae(FULL) as (vae, ledger):
@@ -274,6 +276,7 @@ def test_a_convolution_that_sees_too_much_is_found(monkeypatch):
     assert ledger.overlong
 
 
+@pytest.mark.slow
 def test_a_host_that_runs_ahead_is_found(dry, monkeypatch):
     monkeypatch.setattr(sampler._Pace, "step", lambda _: None)
     assert rendered(dry, case(frames=1, steps=8), Saving.RESIDENT).ahead > 1

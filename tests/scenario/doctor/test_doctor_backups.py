@@ -26,6 +26,8 @@ from tests.scenario.doctor.findings import (
     only,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_backups_that_are_off_missing_or_old(tmp_path, data):
     only(storage.backups(config(tmp_path, backup={"keep": 0})), Level.WARN, "doctor.backup.off")

@@ -50,6 +50,7 @@ def test_a_mistake_hides_no_other_of_its_kind_and_is_told_once(tmp_path, written
     assert sorted(f"{one.code} {one.params['key']}" for one in found) == sorted(subjects)
 
 
+@pytest.mark.slow
 @pytest.mark.tour
 @pytest.mark.process
 def test_a_config_that_cannot_be_read_is_told_with_its_place(tmp_path, monkeypatch, capsys):

@@ -28,6 +28,8 @@ from tests.scenario.doctor.findings import (
     only,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_data_folder_that_is_not_one(tmp_path):
     (tmp_path / "data").write_text("")

@@ -37,6 +37,7 @@ def test_a_port_of_http_that_is_taken(tmp_path, free_port):
     assert not [*network.listening(config(tmp_path, http={"port": free_port}))]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 async def test_the_port_of_a_running_rushes_is_its_own(tmp_path, free_port):
     known = config(tmp_path, bot={"platforms": ["http"]}, http={"port": free_port})

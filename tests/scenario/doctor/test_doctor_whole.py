@@ -15,6 +15,7 @@ from bot.doctor.findings import Level
 from tests.scenario.doctor.findings import config
 
 
+@pytest.mark.slow
 @pytest.mark.process
 async def test_a_check_that_raises_is_one_line_among_all(tmp_path, monkeypatch):
     def broken(*_, **__):

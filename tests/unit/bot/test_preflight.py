@@ -193,6 +193,7 @@ def test_a_tenant_of_a_chat_that_does_not_exist_is_told_at_start(tmp_path, secti
     assert ("dicord" in told) or ("discrod" in told)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_card_that_is_not_there_is_told_at_start_unless_it_got_lost(tmp_path):
     made = config(tmp_path, workers={"devices": ["cuda:98", "cpu", "cuda:99"]})

@@ -50,6 +50,7 @@ async def hub():
         yield served
 
 
+@pytest.mark.slow
 async def test_all_checkpoints_are_pulled_once(hub, tmp_path):
     code, out, err = await pull(hub.endpoint, tmp_path)
     assert code == 0, err

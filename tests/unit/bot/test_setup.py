@@ -70,6 +70,7 @@ def test_memory_is_asked_about_once_the_device_is_known(weights):
     assert refused(installation.check, SPEC) == "memory.too_large"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_models_are_listed_with_size_licence_and_place(weights, monkeypatch, capsys):
     monkeypatch.setenv("RUSHES_MODELS__DIRECTORY", str(weights))
