@@ -156,7 +156,7 @@ class SlackPlatform:
             UserError: `slack.missing`, naming the key.
         """
         for key, mode in self._section.missing():
-            raise UserError("slack.missing", key=key, mode=mode)
+            raise UserError("slack.missing", where="config.toml", key=key, mode=mode)
 
     def _register(
         self,

@@ -14,6 +14,7 @@ import pytest
 from slack_sdk.signature import SignatureVerifier
 
 from bot.slack.socket_mode import socket
+from commands.text.messages import error_text
 from inference.domain.errors import UserError
 from inference.store.maintenance import DATABASE_NAME
 from tests.scenario.slack_house import (
@@ -114,7 +115,7 @@ async def test_a_missing_key_is_named(make_house, section, key):
         with pytest.raises(UserError) as caught:
             await house.running
         assert caught.value.code == "slack.missing"
-        assert caught.value.params["key"] == key
+        assert f"config.toml: [slack] {key} is missing" in error_text(caught.value, "en")
 
 
 # -- many workspaces -------------------------------------------------------------------------
