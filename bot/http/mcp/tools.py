@@ -25,7 +25,7 @@ from bot.http.refusals import error_json, retry_seconds
 from bot.http.videos import actions
 from bot.http.videos.content import STILL, TYPES, Content, Variant
 from bot.http.videos.events import changes
-from bot.http.videos.option_values import check_arguments, options
+from bot.http.videos.option_values import WITHIN, check_arguments, options
 from bot.http.videos.requests import CreateRequest, Prompt, Seconds, checked, picture_names
 from bot.http.videos.video_json import notes, video_json
 from bot.platform import Services
@@ -270,9 +270,11 @@ class Tools:
 
     def _refused(self, error: RushesError, visit: Visit) -> dict[str, Any]:
         known = self._services.installation.options
+        if "field" in error.params:  # options are arguments here
+            error.params["field"] = str(error.params["field"]).removeprefix(WITHIN)
         body = error_json(error, visit.call.locale, options=known, words=MCP)
-        if isinstance(body["param"], str):  # options are arguments here
-            body["param"] = body["param"].removeprefix("rushes.")
+        if isinstance(body["param"], str):
+            body["param"] = body["param"].removeprefix(WITHIN)
         wait = None
         if error.code.startswith("queue.full"):
             wait = self._services.jobs.next_start_in(visit.call.channel.tenant)
