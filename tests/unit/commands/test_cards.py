@@ -18,6 +18,7 @@ from inference.domain.errors import UserError
 from inference.domain.job import Failure, Job, JobState, Requester
 from inference.domain.render import Manifest, Progress, Stage
 from inference.domain.verdict import Outcome, Reason, Verdict
+from inference.engines.built_in import NANO_WORDS
 from inference.jobs.estimates.progress import Outlook
 from inference.jobs.forecast import QueuePosition
 from tests.fakes.models import MODELS
@@ -50,9 +51,10 @@ def shown(card):
     return [*plain(card).split("\n"), *(f"[{button.label}]" for button in card.buttons)]
 
 
+STRANGE = "a red elephant singing in the snow"
 UNKNOWN = (
-    "nano does not know ‘fox’ or ‘running’."  # noqa: RUF001 - as printed
-    " It draws balls, stars, fish, boats, trees, houses…"
+    "nano does not know ‘elephant’ or ‘singing’."  # noqa: RUF001 - as printed
+    f" It draws {', '.join(NANO_WORDS.draws['en'])}…"
 )
 
 
@@ -70,27 +72,29 @@ UNKNOWN = (
 def test_a_model_of_few_words_says_before_the_render_what_it_does_not_know(job, state, said):
     standing = Standing(now=NOW, progress=Progress(stage=Stage.RENDERING, done=1, total=14))
     nano = MODELS.capabilities("nano")
-    card = cards.status(replace(job, state=state), standing, "en", nano)
+    strange = replace(job, state=state, spec=a_spec(prompt=STRANGE))
+    card = cards.status(strange, standing, "en", nano)
     assert (UNKNOWN in plain(card).split("\n")) is said
-    for drawn in (replace(job, state=state), replace(job, state=state, spec=a_spec(prompt="공"))):
+    for drawn in (strange, replace(job, state=state, spec=a_spec(prompt="공"))):
         capable = nano if drawn.spec.prompt == "공" else MODELS.capabilities("testcard")
         assert "does not know" not in plain(cards.status(drawn, standing, "en", capable))
 
 
 def test_the_clip_says_it_once_more_unless_the_words_were_flagged(job):
     nano = MODELS.capabilities("nano")
-    clip = cards.clip(job, Path("a.mp4"), "en", nano)
+    strange = replace(job, spec=a_spec(prompt=STRANGE))
+    clip = cards.clip(strange, Path("a.mp4"), "en", nano)
     assert UNKNOWN in plain(clip)
-    flagged = replace(job, verdict=Verdict(outcome=Outcome.SPOILER, reasons=(Reason.SEXUAL,)))
-    assert "fox" not in plain(cards.clip(flagged, Path("a.mp4"), "en", nano))
+    flagged = replace(strange, verdict=Verdict(outcome=Outcome.SPOILER, reasons=(Reason.SEXUAL,)))
+    assert "elephant" not in plain(cards.clip(flagged, Path("a.mp4"), "en", nano))
 
 
 @pytest.mark.parametrize(
     ("locale", "prompt", "said"),
     [
-        ("en", "a fox, a cat, a dog and a cow", "‘fox’, ‘cat’, ‘dog’ or ‘cow’"),  # noqa: RUF001
-        ("en", "fox cat dog cow hen", "‘fox’, ‘cat’, ‘dog’ or 2 more words."),  # noqa: RUF001
-        ("ko", "fox cat dog cow hen", "“fox”, “cat”, “dog” 또는 다른 단어 2개를 몰라요"),
+        ("en", "a yak, an ape, a pig and a cow", "‘yak’, ‘ape’, ‘pig’ or ‘cow’"),  # noqa: RUF001
+        ("en", "yak ape pig cow hen", "‘yak’, ‘ape’, ‘pig’ or 2 more words."),  # noqa: RUF001
+        ("ko", "yak ape pig cow hen", "“yak”, “ape”, “pig” 또는 다른 단어 2개를 몰라요"),
     ],
 )
 def test_of_many_unknown_words_it_says_that_there_are_more(job, locale, prompt, said):
@@ -100,12 +104,12 @@ def test_of_many_unknown_words_it_says_that_there_are_more(job, locale, prompt, 
 
 
 def test_what_nano_does_not_know_is_said_in_korean_too(job):
-    korean = replace(job, spec=a_spec(prompt="빨간 여우가 눈 속을 달린다"))
+    korean = replace(job, spec=a_spec(prompt="빨간 코끼리가 눈 속에서 노래한다"))
     card = cards.status(korean, Standing(now=NOW), "ko", MODELS.capabilities("nano"))
     assert (
-        "nano 모델은 “여우” 또는 “달린다”를 몰라요. 그릴 수 있는 것: 공, 별, 물고기, 배, 나무, 집…"
-        in plain(card)
-    )
+        "nano 모델은 “코끼리” 또는 “노래한다”를 몰라요."
+        f" 그릴 수 있는 것: {', '.join(NANO_WORDS.draws['ko'])}…"
+    ) in plain(card)
 
 
 FOX = "🎬 a red fox running through snow  @ada"

@@ -40,22 +40,22 @@ def test_what_ships_knows_nothing_that_the_world_does_not_say():
 @pytest.mark.parametrize(
     ("prompt", "unknown"),
     [
-        ("a red fox", ("fox",)),
-        ("A RED FOX, and a Fox!", ("fox",)),
+        ("a red dragon", ("dragon",)),
+        ("A RED DRAGON, and a Dragon!", ("dragon",)),
         ("a red ball bouncing in the snow", ()),
-        ("a cat's ball", ("cat's",)),
-        ("🦊", ("🦊",)),
+        ("a dragon's ball", ("dragon's",)),
+        ("🐉", ("🐉",)),
         ("🐠 and a ⛵, ☀️", ()),
         ("a ball 👨‍👩‍👧‍👦 🏳️‍🌈, 🇰🇷!", ("👨‍👩‍👧‍👦", "🏳️‍🌈", "🇰🇷")),
         ("a hat👍🏽", ("hat", "👍🏽")),
         ("a cafe\u0301 and a ze\u0323\u0308r", ("café", "z\u1eb9\u0308r")),
         ("हिन्दी ball", ("हिन्दी",)),
         ("ใหญ่ น้ำ", ("ใหญ่", "น้ำ")),
-        ("'ball' of \u2019cats\u2019", ("cats",)),
-        ("여우가", ("여우",)),
+        ("'ball' of \u2019dragons\u2019", ("dragons",)),
+        ("코끼리가", ("코끼리",)),
         ("빨간 공이", ()),
-        ("3 balls", ("balls",)),
-        ("빨간 여우가 눈 속을 달린다", ("여우", "달린다")),
+        ("3 dragons", ("dragons",)),
+        ("빨간 코끼리가 눈 속에서 노래한다", ("코끼리", "노래한다")),
         ("빨간 공이 왼쪽으로 움직인다", ()),
         ("ein roter Fuchs", ("ein", "roter", "fuchs")),
         ("...", ()),
@@ -73,12 +73,12 @@ def test_what_nano_does_not_know_is_named_once_each(prompt, unknown):
         ("주황색 집", "an orange house"),
         ("파란 boat", "a blue boat"),
         ("a red ball in the snow", "a red ball in the snow"),
-        ("여우", "여우"),
+        ("코끼리", "코끼리"),
         ("🐠", "fish"),
         ("a blue 🐟 in the sea 🐠", "a blue fish in the sea"),
         ("a red fish 🐠 ❄️", "a red fish in the snow"),
         ("파란 🐟", "a blue fish"),
-        ("🦊", "🦊"),
+        ("🐉", "🐉"),
     ],
 )
 def test_korean_words_become_the_caption_of_what_they_say(prompt, caption):
@@ -107,12 +107,12 @@ def test_the_assistant_is_told_every_word_that_the_file_names():
 
 def test_other_words_beside_the_weights_give_other_advice(tmp_path):
     kept = json.loads(resources.files("inference").joinpath(*WORDS).read_text("utf-8"))
-    kept["things"]["fox"] = ["fox"]
+    kept["things"]["dragon"] = ["dragon"]
     (tmp_path / "vocabulary.json").write_text(json.dumps(kept))
     other = Vocabulary.read(tmp_path / "vocabulary.json")
     assert "Things: ball, square" in other.advice()
-    assert "fox" in other.advice()
-    assert "fox" not in NANO_WORDS.advice()
+    assert "dragon" in other.advice()
+    assert "dragon" not in NANO_WORDS.advice()
 
 
 @given(st.text())
