@@ -185,7 +185,8 @@ def _folders(entry: ModelEntry, directory: Path | None) -> list[Path]:
         return [folder(one, directory) for one in entry.checkpoints]
     except CheckpointError as error:
         if error.code != "checkpoint.missing":
-            raise UserError(error.code, **error.params) from error
+            found = error.for_model(entry.capabilities.name)
+            raise UserError(found.code, **found.params) from error
         raise UserError("model.no_weights", model=entry.capabilities.name) from error
 
 

@@ -59,7 +59,7 @@ def listed(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
         yield f"{name}  {_joined(facts, locale)}"
         yield f"  {machine.fit(entry)}"
         for checkpoint in entry.checkpoints:
-            yield f"  {_described(checkpoint, config.models.directory, locale)}"
+            yield f"  {_described(checkpoint, name, config.models.directory, locale)}"
     yield machine.line
 
 
@@ -159,7 +159,10 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
             size_text = text("cli.models.size", locale, size=_gigabytes(size))
             facts = (checkpoint.source, size_text, licence)
             yield text("cli.models.download", locale, facts=_joined(facts, locale))
-        folder = weights.pull(checkpoint, config.models.directory)
+        try:
+            folder = weights.pull(checkpoint, config.models.directory)
+        except CheckpointError as error:
+            raise error.for_model(model) from error
         yield _there(checkpoint, folder, locale)
     if model not in config.models.installed:
         installed = ", ".join(f'"{name}"' for name in (model, *config.models.installed))
@@ -188,7 +191,8 @@ def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str
         except CheckpointError as error:
             absent = error.code == "checkpoint.missing"
             said = text("cli.models.pull", locale, model=model) if absent else None
-            yield False, f"{checkpoint.source}: {said or error_text(error, locale)}"
+            said = said or error_text(error.for_model(model), locale)
+            yield False, f"{checkpoint.source}: {said}"
         else:
             yield True, _there(checkpoint, folder, locale)
 
@@ -209,12 +213,12 @@ def _placed(config: Config, model: str) -> Iterator[None]:
         raise
 
 
-def _described(checkpoint: Checkpoint, directory: Path | None, locale: str) -> str:
+def _described(checkpoint: Checkpoint, model: str, directory: Path | None, locale: str) -> str:
     try:
         return _there(checkpoint, weights.folder(checkpoint, directory), locale)
     except CheckpointError as error:
         if error.code != "checkpoint.missing":
-            return f"{checkpoint.source}: {error_text(error, locale)}"
+            return f"{checkpoint.source}: {error_text(error.for_model(model), locale)}"
         bytes_, key = checkpoint.parameters * _LOADED_BYTES, "cli.models.absent"
         if checkpoint.download_bytes is not None:
             bytes_, key = checkpoint.download_bytes, "cli.models.absent_download"

@@ -54,7 +54,9 @@ def model_weights(config: Config) -> Iterator[Finding]:
                 yield failed(check_name, factories.placed(config, name, error))
         except CheckpointError as error:
             missing = UserError("model.no_weights", model=name)
-            yield failed(check_name, missing if error.code == "checkpoint.missing" else error)
+            yield failed(
+                check_name, missing if error.code == "checkpoint.missing" else error.for_model(name)
+            )
         else:
             yield from _complete(check_name, name, entry, unknown)
 

@@ -11,7 +11,7 @@ from commands.installation import Installation
 from commands.options import KEY
 from commands.parsing import amounts
 from commands.parsing.suggestions import closest
-from commands.parsing.values import accept, accept_advising, fold, restored, shown
+from commands.parsing.values import accept, accept_advising, accept_for, fold, restored, shown
 from commands.policy.legality import check_options
 from commands.policy.settings import (
     MAXIMUM_NAME,
@@ -185,7 +185,10 @@ def _read_value(
         return accept(option, _SWITCH.get(fold(typed), typed))
     works = None
     if setting.sets is not None:
-        shown_here = installation.narrowed(model).shown.get(setting.sets.name, setting.sets)
+        narrowed = installation.narrowed(model)
+        if setting.sets.name in narrowed.fixed:
+            return accept_for(setting.sets, typed, narrowed)
+        shown_here = narrowed.shown.get(setting.sets.name, setting.sets)
         works = replace(option, choices=shown_here.choices, range=shown_here.range)
     value = accept_advising(option, typed, works)
     if option.kind is Kind.MODEL:

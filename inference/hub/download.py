@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from inference.domain.errors import UserError
 from inference.hub.large_files import LEAST_BYTES, MOST_BYTES, fetch_large
-from inference.opensora.files import PATTERNS, CheckpointError, kept_in, weight_files
+from inference.opensora.files import ANY_MODEL, PATTERNS, CheckpointError, kept_in, weight_files
 from inference.proxies import find_proxy
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def verify_checksums(
         try:
             if wanted is not None and _digest(path) != wanted:
                 name = path.relative_to(folder).as_posix()
-                raise CheckpointError("checkpoint.checksum", source=source, file=name)
+                raise CheckpointError(
+                    "checkpoint.checksum", source=source, file=name, model=ANY_MODEL
+                )
         except OSError as error:
             raise CheckpointError(
                 "checkpoint.unreadable", source=path.name, reason=error.strerror or "unreadable"

@@ -14,6 +14,10 @@ PATTERNS = ("*.json", "model*.safetensors", "pytorch_model*.bin", "spiece.model"
 """Files of a hub repository that are downloaded as its checkpoint."""
 
 
+ANY_MODEL = "MODEL"
+"""In errors that say what to type, until the name of the model is known."""
+
+
 class CheckpointError(EngineError):
     """A checkpoint cannot be used.
 
@@ -24,6 +28,10 @@ class CheckpointError(EngineError):
     `checkpoint.bad_value` and `checkpoint.bad_file` (the hub has the same file),
     `checkpoint.no_permission`, and those of `hub` for what cannot be downloaded.
     """
+
+    def for_model(self, name: str) -> CheckpointError:
+        """Return the error with the name of the model, for sentences that say what to type."""
+        return type(self)(self.code, **{**self.params, "model": name})
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ pytest.importorskip("huggingface_hub")
 import transformers
 from safetensors.torch import load_file, save_file
 
+from bot.cli.models import checked, listed
 from bot.cli.parser import main
 from bot.config.sources import load_config
 from bot.doctor import storage
@@ -22,6 +23,7 @@ from bot.doctor.findings import Level
 from commands.text.messages import error_text
 from inference.diffusers_pipelines.weights import repository
 from inference.opensora.files import CheckpointError
+from inference.workers.device_report import DeviceReport
 from tests.fakes.hub import serving
 
 pytestmark = pytest.mark.process
@@ -150,7 +152,7 @@ async def test_a_file_that_was_damaged_here_is_downloaded_again(files, tmp_path,
         with pytest.raises(CheckpointError) as caught:
             repository.find(SOURCE, tmp_path / "weights")
         assert caught.value.code == "checkpoint.damaged"
-        assert caught.value.params == {"source": SOURCE, "file": name}
+        assert caught.value.params == {"source": SOURCE, "file": name, "model": "MODEL"}
         assert "rushes models pull" in error_text(caught.value, "en")
 
         code, out, err = await run(hub, tmp_path)
@@ -245,7 +247,8 @@ def test_a_folder_of_another_revision_says_what_to_type(downloaded, file):
     with pytest.raises(CheckpointError) as caught:
         find(downloaded, OURS)
     assert caught.value.code == "checkpoint.other_revision"
-    assert caught.value.params == {"source": SOURCE, "found": THEIRS, "wanted": OURS}
+    told = {"source": SOURCE, "found": THEIRS, "wanted": OURS, "model": "MODEL"}
+    assert caught.value.params == told
     assert "rushes models pull" in error_text(caught.value, "en")
 
 
@@ -275,6 +278,11 @@ def test_the_models_that_are_listed_name_another_revision(downloaded, tmp_path, 
     config = load_config(tmp_path / "config.toml")
     [found] = storage.model_weights(config)
     assert (found.level, found.code) == (Level.FAIL, "error.checkpoint.other_revision")
+    [(is_fine, told)] = checked(config, "wan", "en")
+    assert not is_fine
+    assert told.endswith("run: rushes models pull wan")
+    report = DeviceReport(name="cpu", memory_bytes=10**10)
+    assert any(line.endswith(told) for line in listed(config, report, "en"))
 
 
 @pytest.mark.parametrize(

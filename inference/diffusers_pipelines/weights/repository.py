@@ -27,7 +27,7 @@ from inference.hub.download import (
     recorded_commit,
     verify_checksums,
 )
-from inference.opensora.files import CheckpointError, find_folder
+from inference.opensora.files import ANY_MODEL, CheckpointError, find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,9 @@ def find(source: str, directory: Path | None, revision: str | None = None) -> Pa
             if _is_of_hub(path, error):
                 raise _hub_error(source, error) from error
             file = error.params["file"]
-            raise CheckpointError("checkpoint.damaged", source=source, file=file) from error
+            raise CheckpointError(
+                "checkpoint.damaged", source=source, file=file, model=ANY_MODEL
+            ) from error
         raise
     return path
 
@@ -132,7 +134,11 @@ def _check_revision(source: str, folder: Folder, revision: str | None) -> None:
         found = recorded_commit(folder.path, file) if file.is_file() else None
         if found not in {None, revision}:
             raise CheckpointError(
-                "checkpoint.other_revision", source=source, found=found, wanted=revision
+                "checkpoint.other_revision",
+                source=source,
+                found=found,
+                wanted=revision,
+                model=ANY_MODEL,
             )
 
 

@@ -25,7 +25,7 @@ from inference.diffusers_pipelines.weights.repository import find, verify_parts
 from inference.domain.errors import UserError
 from inference.engines.options import ConfiguredPath, ModelTable
 from inference.engines.weights import Checkpoint, Kind
-from inference.opensora.files import find_folder
+from inference.opensora.files import CheckpointError, find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -371,4 +371,9 @@ def folders_of(entry: VideoModelEntry, directory: Path | None) -> dict[str, Path
     """
     if entry.path is not None:
         return {"any": entry.path}
-    return {use: find(one.source, directory, one.revision) for use, one in entry.sources().items()}
+    try:
+        return {
+            use: find(one.source, directory, one.revision) for use, one in entry.sources().items()
+        }
+    except CheckpointError as error:
+        raise error.for_model(entry.name) from error

@@ -7,6 +7,7 @@ import pytest
 
 from commands.caller import Caller
 from commands.handlers.admin.settings_texts import LIST_LENGTH
+from commands.installation import Installation
 from commands.policy.blocks import Block, BlockStore
 from commands.policy.settings import Scope
 from commands.policy.settings_store import Change, SettingsStore
@@ -15,6 +16,7 @@ from commands.policy.stores import TABLES
 from commands.run import execute, invoke, press
 from commands.text.card import CardKind, plain
 from commands.text.messages import error_text
+from inference.domain.capabilities import Numbers
 from inference.domain.errors import UserError
 from inference.domain.job import Requester
 from inference.store.sqlite.database import open_database
@@ -84,6 +86,17 @@ def test_a_legal_value_is_kept_as_it_is_meant(installation, key, typed, value):
     setting = named(key, SETTINGS)
     assert read(setting, typed, installation) == value
     assert restore(setting, value) is not None
+
+
+@pytest.mark.parametrize("typed", ["0", "150", "500"])
+def test_a_number_that_the_model_always_uses_is_said(small, typed):
+    model = replace(small, steps=Numbers.fixed(8))
+    installation = Installation(models=(model,), default_model=model.name)
+    setting = SETTINGS.by_key["default.steps"]
+    with pytest.raises(UserError) as caught:
+        read(setting, typed, installation)
+    assert f"Nano always uses --steps 8, not {typed}." in error_text(caught.value, "en")
+    assert read(setting, "8", installation) == 8
 
 
 @pytest.mark.parametrize(
