@@ -215,7 +215,7 @@ def operator_rules(config: Config) -> OperatorRules:
 
 
 def watermark(config: Config) -> WatermarkSettings:
-    """Return the mark on every clip."""
+    """Return the watermark settings."""
     return WatermarkSettings(**dict(config.watermark))
 
 

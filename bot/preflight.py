@@ -125,7 +125,7 @@ def _bot(config: Config) -> Iterator[RushesError]:
 
 
 def _tenants(config: Config, registry: Registry) -> Iterator[RushesError]:
-    """Check that tenants are of chats there are; a chat of one's own may call itself anything."""
+    """Check that tenants are of known chats; a plugin's chat may have any name."""
     if any(":" in name for name in config.bot.platforms):
         return
     named = (
@@ -168,7 +168,7 @@ def _slack(config: Config) -> Iterator[RushesError]:
 
 
 def check_watermark(config: Config) -> None:
-    """Raise what is wrong with the mark, before minutes are spent on a clip.
+    """Check the watermark, before minutes are spent on a clip.
 
     Raises:
         UserError: `config.mark_empty`, `config.mark_characters` or `config.*logo*`.
@@ -178,7 +178,7 @@ def check_watermark(config: Config) -> None:
 
 
 def watermark_problems(config: Config) -> Iterator[RushesError]:
-    """Draw the mark once, in a process of its own: the bot loads no imaging library."""
+    """Draw the watermark once in a child process: the bot loads no imaging library."""
     section = config.watermark
     if section.logo is None and not section.text.strip():
         yield UserError("config.mark_empty", where=config.where("watermark", "text"))

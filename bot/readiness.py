@@ -71,7 +71,7 @@ def lasting(services: Services, locale: str) -> dict[str, str]:
 
 
 def _unable(model: Capabilities, services: Services) -> UserError | None:
-    """Return what keeps the workers from the least that a model makes."""
+    """Return what keeps the workers from making even a model's smallest render."""
     installation = services.installation
     if problem := installation.problem(model.name):
         return problem
@@ -95,5 +95,5 @@ def _from_words(model: Capabilities) -> bool:
 
 
 async def _touch(connection: aiosqlite.Connection) -> None:
-    """Write what changes nothing: SQLite takes the lock and says if it cannot."""
+    """Make a write that changes nothing: SQLite takes the lock, or raises."""
     await connection.execute("UPDATE counters SET value = value WHERE name = 'no such counter'")

@@ -84,7 +84,7 @@ class Call:
         return UserError("command.not_allowed", command=command)
 
     def person_named(self, person: str) -> str:
-        """Return the same of another person of the tenant."""
+        """Return another person of the tenant, named as in `person`."""
         return self.directory.person(person) or f"{self.channel.platform}:{person}"
 
     async def job(self, job_id: str, *, at_least: Sight = Sight.ALL) -> Job:

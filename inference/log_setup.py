@@ -132,7 +132,7 @@ def _prepared(
 
 
 class _Forgiving(logging.Handler):
-    """Drops what a full disk does not take: standard error has the same, without a traceback."""
+    """Drops lines that a full disk does not take; stderr has them as well."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         if not isinstance(sys.exception(), OSError):

@@ -121,7 +121,7 @@ class Conversation:
             self._say(text("chat.kept", locale, count=len(self._queue)))
 
     async def _talk_on(self) -> bool:
-        """Talk as `_talk`; go on when the other process has gone, which loses no job."""
+        """Run `_talk`, and connect again when the serving process has ended; no job is lost."""
         try:
             return await self._talk()
         except ExceptionGroup as group:
@@ -132,7 +132,7 @@ class Conversation:
         return True
 
     async def _talk(self) -> bool:
-        """Talk in one guild; return whether the conversation goes on in another."""
+        """Handle the input of one guild; return whether to continue in another."""
         guild = self._session.speaker.guild
         async with running() as tasks:
             tasks.start(self._follow(), name="chat-events")
@@ -229,13 +229,13 @@ def _keys() -> KeyBindings:
 
 
 def _is_gone(group: ExceptionGroup[Exception]) -> bool:
-    """Return whether all that went wrong is that nobody serves any more."""
+    """Return whether the only errors are that the serving process has ended."""
     _gone, others = group.split(lambda each: isinstance(each, UserError) and each.code in GONE)
     return others is None
 
 
 def _newsworthy(posted: Posted) -> bool:
-    """Say whether a message is for the scrollback: cards in motion are in the toolbar."""
+    """Return whether to print a message: the toolbar shows cards of unfinished jobs."""
     if posted.kind in {ActKind.CLIP, ActKind.NOTICE, ActKind.SHEET}:
         return not posted.edited
     return posted.edited and posted.card.kind is CardKind.STOPPED

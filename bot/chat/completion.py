@@ -78,7 +78,7 @@ class CommandCompleter(Completer):
         return [str(choice) for choice in option.choices]
 
     def _positional(self, line: str) -> Iterator[str]:
-        """Yield what may follow a command without a flag; a prompt is everybody's own."""
+        """Yield completions for arguments without a flag; a prompt has none."""
         try:
             command, rest = self._known.find(line)
         except UserError:

@@ -99,7 +99,7 @@ class Script:
         return well
 
     async def _asked(self, ask: Callable[[], Awaitable[Answered]]) -> Answered:
-        """Ask whoever serves; when they have gone, again of who takes over."""
+        """Ask the serving process; if it has ended, ask the one that takes over."""
         while True:
             try:
                 return await ask()

@@ -113,7 +113,7 @@ class Session:
         return Outcome(card=note("chat.speaking_as", self.speaker.language, name=name, guild=guild))
 
     async def _press(self, number: int, key: str | None, asked: Button | None) -> Outcome:
-        """Press a button; the same one again says yes to what it asked."""
+        """Press a button; a second press confirms its question."""
         if not self._buttons:
             return self._refused(UserError("chat.no_buttons"))
         if not 1 <= number <= len(self._buttons):

@@ -342,7 +342,7 @@ def _usable_config(options: argparse.Namespace) -> tuple[Config, UserError | Non
 
 
 def _overrides(options: argparse.Namespace, **bot: object) -> dict[str, object]:
-    """Return what the command line says of the config."""
+    """Return the config values that the command line sets."""
     if options.data_dir is not None:
         bot["data_dir"] = options.data_dir
     return {"bot": bot} if bot else {}

@@ -65,7 +65,7 @@ def listed(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Machine:
-    """What the models would run on, and how long renders took there."""
+    """The device that models would run on, and the measured times of renders there."""
 
     device: Device
     has_torch: bool

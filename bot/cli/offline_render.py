@@ -225,7 +225,7 @@ def written(spec: Spec) -> Typed:
 
 
 def _move(made: Path, output: Path) -> None:
-    """Move a finished file where it was wanted, readable for whom the person's umask allows."""
+    """Move a finished file to its target, with permissions by the person's umask."""
     umask = os.umask(0)
     os.umask(umask)
     made.chmod(0o666 & ~umask)
@@ -233,7 +233,7 @@ def _move(made: Path, output: Path) -> None:
 
 
 async def _image(typed: Reference | None, target: Path) -> Path | None:
-    """Clean the image that somebody named, if they did."""
+    """Write the cleaned image of `--image` to `target`; None without one."""
     if not isinstance(typed, Attached):
         return None
     source = await asyncio.to_thread(_local, typed.url)

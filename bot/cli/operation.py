@@ -119,7 +119,7 @@ def health(options: argparse.Namespace) -> int:
 
 
 def _causes(error: RushesError, config: Config) -> dict[str, RushesError]:
-    """Return why nobody answers, by key: what keeps Rushes from starting belongs to it."""
+    """Return why no process answers, by key, including what keeps Rushes from starting."""
     from inference.store.maintenance import hindrance
 
     causes: dict[str, RushesError] = {"process": error}

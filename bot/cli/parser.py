@@ -1,4 +1,4 @@
-"""The command line: `rushes run`, and everything one can ask of a running Rushes from a shell.
+"""The argument parser of `rushes` and all its subcommands.
 
 Exit codes: 0 done, 1 refused or failed (one sentence on stderr), 2 wrong usage, 130 interrupted.
 """
@@ -198,7 +198,7 @@ def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> 
 
 
 class _Version(argparse.Action):
-    """Prints the version, which takes long to look up."""
+    """Action that prints the version, looked up only then because it takes long."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version  # noqa: PLC0415 - help must be instant
@@ -213,7 +213,7 @@ _NO_VALUE = re.compile(r"argument (?P<option>\S+): expected one argument")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Speaks the person's language where argparse lets it.
+    """Argument parser with messages in the person's language, where argparse allows it.
 
     It takes no abbreviations: `--ad` must not become `--admin` in front of a prompt.
     """

@@ -1,4 +1,4 @@
-"""The progress bar of `rushes render`: on stderr, and only where somebody watches."""
+"""The progress bar of `rushes render`: on stderr, and only in a terminal."""
 
 from __future__ import annotations
 

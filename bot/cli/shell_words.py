@@ -1,4 +1,4 @@
-"""Commands of the chats that a text names, as the command line has them."""
+"""Converts the chat commands named in a text to commands of the shell."""
 
 from __future__ import annotations
 

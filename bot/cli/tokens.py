@@ -77,7 +77,7 @@ def create(options: argparse.Namespace) -> int:
 
 
 def _about_role(role: str, guild: str, named: Mapping[str, Sequence[str]], locale: str) -> str:
-    """Return what a role is good for: roles are words, and the settings of a guild name some."""
+    """Return a note on the settings of the guild that name a role: any word may be a role."""
     separator = text("list.separator", locale)
     if role in named:
         keys = separator.join(named[role])
@@ -122,7 +122,7 @@ def revoke(options: argparse.Namespace) -> int:
 
 
 def _prepare(config: Config) -> None:
-    """Make the table where Rushes has never run; a running one has made it."""
+    """Create the table if Rushes has never run here."""
     from bot.http.access.tokens import prepare
     from inference.domain.errors import StoreError
     from inference.log_setup import configure_logging

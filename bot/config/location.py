@@ -1,4 +1,4 @@
-"""Where the data is, read without the rest of the config: who only asks starts faster."""
+"""The data directory, read without the rest of the config so that commands start faster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Location:
 
 
 def find_location(path: Path | None, data_directory: Path | None) -> Location | None:
-    """Return the location that a config names in plain words; None where the whole must be read.
+    """Return the location if the config states it plainly; None if all of it must be read.
 
     Whether the rest of the config is right is judged by the process that serves.
 

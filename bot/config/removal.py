@@ -9,7 +9,7 @@ from bot.config.sections import Config
 
 
 def drop_wrong(variables: dict[str, Any], tables: dict[str, Any], location: Location) -> bool:
-    """Delete a wrong value from where it was set; what a variable hid in the file counts again.
+    """Delete a wrong value where it was set; a file's value that a variable overrode counts again.
 
     Args:
         variables: Tables of the environment.

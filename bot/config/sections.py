@@ -61,7 +61,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_leniently(cls, value: Any, info: ValidationInfo) -> Any:
-        """Take what people write for a key of this kind: see `lenient`."""
+        """Accept the spellings that people use for a value: see `lenient`."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         return lenient(value, annotation) if isinstance(value, str) else value
 
@@ -265,7 +265,7 @@ class SafetySection(Section):
 
 
 class WatermarkSection(Section):
-    """The mark on every clip."""
+    """The watermark on every clip."""
 
     text: Annotated[str, Field(max_length=40)] = "Rushes"
     logo: Path | None = None
@@ -345,11 +345,11 @@ class Config(BaseSettings):
     _locate: Callable[[tuple[str, ...]], str] = PrivateAttr(default=".".join)
 
     def where(self, *names: str) -> str:
-        """Return what to open to mend a value: `config.toml:12`, a variable, or its name."""
+        """Return where to correct a value: `config.toml:12`, a variable, or its name."""
         return self._locate(names)
 
     def located(self, locate: Callable[[tuple[str, ...]], str]) -> Self:
-        """Return the config, which from now on says by `locate` where its values come from."""
+        """Return the config with `locate` as the source of its values' locations."""
         self._locate = locate
         return self
 

@@ -68,7 +68,7 @@ class Sources:
     """Sections from the command line."""
 
     def where(self, location: Location) -> str:
-        """Return what to open to mend a value: `config.toml:12`, a variable, or `--data-dir`."""
+        """Return where to correct a value: `config.toml:12`, a variable, or `--data-dir`."""
         names = [str(part).lower() for part in location]
         if len(names) > 1 and names[1] in self.overrides.get(names[0], {}):
             return f"--{names[1].replace('_', '-')}"
@@ -117,7 +117,7 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
 
 
 def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -> Config:
-    """Read what is right of a configuration that has mistakes; the rest keeps its defaults.
+    """Read a configuration that has mistakes; wrong values get their defaults.
 
     For examining the machine all the same; nothing may be served with it.
 
@@ -147,7 +147,7 @@ def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -
 
 
 def _fill_customary(tables: dict[str, Any]) -> None:
-    """Fill keys that nothing sets from the variables that other tools use too."""
+    """Fill unset keys from environment variables that other tools use too."""
     for variable, (section, key) in CUSTOMARY.items():
         table = tables.setdefault(section, {})
         if isinstance(table, dict) and (value := os.environ.get(variable)):
@@ -222,7 +222,7 @@ def _read(path: Path | None) -> tuple[Path | None, str, dict[str, Any]]:
 
 
 def _syntax_error(path: Path, text: str, told: str) -> UserError:
-    """Return the error for what is no TOML; the library tells its line only in its message."""
+    """Return the error for invalid TOML, with the line that is only in the library's message."""
     problem, _, place = told.partition(" (at ")
     number = _NUMBER.search(place)
     line = number[0] if number else max(len(text.splitlines()), 1)

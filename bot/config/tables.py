@@ -86,7 +86,7 @@ def without_mistakes(config: Config, checked: Checked | None = None) -> Config:
 
 
 def _written(section: TablesSection) -> dict[str, Any]:
-    """Return what somebody set of a section, without what should be a table and is none."""
+    """Return the values set in a section, without those that should be tables and are not."""
     written = {key: getattr(section, key) for key in section.model_fields_set}
     for name in section.model_extra or {}:
         try:
@@ -97,7 +97,7 @@ def _written(section: TablesSection) -> dict[str, Any]:
 
 
 def _with_known_names(written: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
-    """Return `[models]` without names of models that nothing makes."""
+    """Return `[models]` without names of unknown models."""
     tables = {key: each for key, each in written.items() if key not in ModelsSection.model_fields}
     names = Models(tables, plugins=plugins).names()
     kept = {key: each for key, each in written.items() if key not in {"installed", "default"}}
@@ -225,7 +225,7 @@ def _check_table(models: Models, name: str, where: Where) -> Iterator[Mistake]:
 
 
 def _without_engine(name: str, models: Models, where: str) -> UserError:
-    """Return the error for a table of a model that is not there and that no engine makes."""
+    """Return the error for a table of an unknown model that names no engine."""
     known = [*known_keys(("models",)), *models.names()]
     if closest(name, known) is not None:
         return unknown_key(("models", name), known, where)

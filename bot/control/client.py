@@ -153,7 +153,7 @@ class ControlClient:
         )
 
     async def ready(self) -> bool:
-        """Return whether somebody answers."""
+        """Return whether the process answers."""
         try:
             await self.health()
         except UserError as error:
@@ -185,7 +185,7 @@ class ControlClient:
         return await self._ask("/v1/confirmations", {**speaker.as_dict(), "custom_id": button_id})
 
     async def job(self, job_id: str, speaker: Speaker) -> JobReport:
-        """Return how a job of the speaker's guild stands.
+        """Return the status of a job of the speaker's guild.
 
         Raises:
             NotFound: There is no such job (any more).
@@ -209,7 +209,7 @@ class ControlClient:
         return Words(jobs=tuple(data["jobs"]), presets=tuple(data["presets"]))
 
     async def past_preparing(self, job_id: str, speaker: Speaker) -> JobReport:
-        """Return how a new job stands, once it has a position if that is soon; see `job`."""
+        """Return the status of a new job, after a short wait for its queue position; see `job`."""
         report = await self.job(job_id, speaker)
         for _ in range(LOOKS):
             if report.state not in UNPREPARED:
@@ -219,7 +219,7 @@ class ControlClient:
         return report
 
     async def settled(self, job_id: str, speaker: Speaker) -> JobReport:
-        """Return how a job stands once it has ended and its requester was told; see `job`."""
+        """Return the status of a job once it has ended and its requester was told; see `job`."""
         while True:
             report = await self.job(job_id, speaker)
             if report.settled:

@@ -20,7 +20,7 @@ _UNMADE = frozenset({JobState.FAILED, JobState.REFUSED, JobState.EXPIRED})
 
 
 async def job_report(app: App, job: Job, locale: str) -> dict[str, Any]:
-    """Return how a job stands, as JSON data: `bot.control.client.JobReport` says what it is."""
+    """Return the status of a job as JSON data, described by `bot.control.client.JobReport`."""
     jobs = app.core.jobs
     result, sheet = await _result(app, job, locale), await _sheet(app, job, locale)
     shown = await job_status.of_card(jobs, job)
@@ -37,7 +37,7 @@ async def job_report(app: App, job: Job, locale: str) -> dict[str, Any]:
 
 
 async def posted_file(app: App, job: Job) -> Path | None:
-    """Return the posted file: it is the person's to keep, while the job's own expires."""
+    """Return the posted file, which does not expire like the job's own."""
     if job.manifest is None:
         return None
     return await _in_thread(app, job, f"{job.id}{PurePath(job.manifest.name).suffix}")
@@ -67,7 +67,7 @@ async def _result(app: App, job: Job, locale: str) -> Card | None:
 
 
 async def _sheet(app: App, job: Job, locale: str) -> Card | None:
-    """Return the posted picture of all stills that were asked for together."""
+    """Return the posted sheet of a batch's stills."""
     if job.batch is None:
         return None
     together = await app.core.jobs.together(job)
@@ -76,7 +76,7 @@ async def _sheet(app: App, job: Job, locale: str) -> Card | None:
 
 
 async def _is_settled(app: App, job: Job) -> bool:
-    """Return whether a job has ended and its requester has what there is to have."""
+    """Return whether a job has ended and its result, if any, is posted."""
     if not job.ended:
         return False
     told = await app.core.outbox.get(job.id, ActKind.NOTICE)

@@ -74,7 +74,7 @@ CHANNEL = "general"
 
 
 class _Request(BaseModel):
-    """What every request says of the person."""
+    """The fields about the person in every request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -178,7 +178,7 @@ class _Control:
         return application
 
     def stop_streams(self) -> None:
-        """End the streams: by themselves they go on for ever."""
+        """End the event streams, which do not end by themselves."""
         self._stopping.set()
         self._closing.close()
 

@@ -55,7 +55,7 @@ TRY_SECONDS: Mapping[Pool, float] = {
 
 
 class ActiveJobs:
-    """Jobs under way, each once, and the room that is left for more."""
+    """Jobs that are being delivered, and how many more each pool takes."""
 
     def __init__(self) -> None:
         self._taken: dict[str, tuple[str, Pool]] = {}
@@ -68,15 +68,15 @@ class ActiveJobs:
 
     @property
     def pools(self) -> Mapping[str, Pool]:
-        """Jobs under way, each with its pool: nothing else may be sent for them now."""
+        """The pools of jobs that are being delivered; nothing else is sent for these now."""
         return {job_id: pool for job_id, (_, pool) in self._taken.items()}
 
     def take(self, job_id: str, platform: str, pool: Pool) -> None:
-        """Put a job under way, or move it to another pool."""
+        """Count a job in a pool, or move it to another one."""
         self._taken[job_id] = (platform, pool)
 
     def free(self, job_id: str) -> None:
-        """Note that a job is no longer under way."""
+        """Note that a job is no longer being delivered."""
         self._taken.pop(job_id, None)
 
     def room(self, platforms: Iterable[str]) -> dict[tuple[str, ActKind], tuple[Pool, int, int]]:

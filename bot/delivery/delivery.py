@@ -167,7 +167,7 @@ class Delivery:
         self._wake.set()
 
     async def _pause(self) -> None:
-        """Wait for the next thing to do that there is room for."""
+        """Wait until an act is due that its pool has room for."""
         room = self._active.room(self._platforms)
         at = await self._outbox.next_by_pool(room, busy=self._active.pools)
         timeout = None if at is None else max(0.0, at - self._outbox.now())
@@ -263,7 +263,7 @@ class Delivery:
         return None
 
     async def _send_sheet(self, platform: Platform, act: Act, job: Job) -> None:
-        """Post the picture of all stills that were asked for together, while there are several.
+        """Post the sheet of a batch's stills, while there are several.
 
         One that shows what was deleted meanwhile is deleted first.
         """

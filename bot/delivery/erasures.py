@@ -109,4 +109,4 @@ def _message(erasure: Erasure) -> Outgoing:
 
 
 async def _remember_nothing(trace: dict[str, object]) -> None:
-    """Take what a platform wants remembered of a file: there is none."""
+    """Ignore a platform's trace of a file: notices have none."""

@@ -31,7 +31,7 @@ class Pictures:
         self._previews = previews
 
     async def of_card(self, job: Job, together: Sequence[Job] = ()) -> Path | None:
-        """Return the picture of a job's card, or of that of all that were asked for together."""
+        """Return the picture of a job's card, or of its batch's card."""
         shown = leading(together) if together else job
         if shown.removed_at is not None:
             return None
@@ -41,7 +41,7 @@ class Pictures:
         return await asyncio.to_thread(self._of_finished, together or (job,))
 
     async def sheet(self, jobs: Sequence[Job]) -> Path | None:
-        """Return one picture of all that was made and was not flagged; None of fewer than two."""
+        """Return one picture of a batch's unflagged results; None for fewer than two."""
         return await asyncio.to_thread(self._sheet, jobs)
 
     def _of_finished(self, jobs: Sequence[Job]) -> Path | None:
@@ -64,7 +64,7 @@ class Pictures:
         return target
 
     def _posters(self, jobs: Sequence[Job]) -> dict[int, Path]:
-        """Return the posters of what was made and was not flagged, by number."""
+        """Return the posters of a batch's unflagged results, by number."""
         made = [job for job in jobs if job.state is JobState.DONE and job.removed_at is None]
         return {
             job.number: poster

@@ -68,5 +68,5 @@ def created_at(snowflake: int) -> datetime:
 
 
 def tenant_of(guild: int | None, user: int) -> str:
-    """Return the key of fair sharing: the guild, or the person where there is none."""
+    """Return the tenant: the guild, or the person in direct messages."""
     return f"{NAME}:{guild}" if guild is not None else f"{NAME}:dm-{user}"

@@ -75,7 +75,7 @@ class _Adapter(AsyncWebhookAdapter):
 
 
 class _Retrying:
-    """A session that repeats what failed on the other side.
+    """HTTP session that retries requests after errors of the server.
 
     Args:
         session: Sends.

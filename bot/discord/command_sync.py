@@ -108,7 +108,7 @@ class CommandSync:
             event.set()
 
     def ready(self, guilds: Iterable[int]) -> None:
-        """Try those at once that refused and that the bot turns out to be in."""
+        """Retry at once in guilds that refused and that the bot is in."""
         for guild_id in guilds:
             if str(guild_id) in self._refused:
                 self.joined(guild_id)
@@ -140,7 +140,7 @@ class CommandSync:
         await self._remember(target, None)
 
     async def _overwrite_somehow(self, target: str, commands: Commands) -> None:
-        """Try until Discord takes the commands; at once when the bot is invited to the guild."""
+        """Retry until Discord accepts the commands; at once when a guild invites the bot."""
         joined = self._joined.setdefault(target, asyncio.Event())
         for failures in itertools.count():
             joined.clear()

@@ -159,7 +159,7 @@ def make_client(shards: int | None) -> discord.Client:
 
 
 def _redirect(section: DiscordSection) -> None:
-    """Talk to another server than Discord's own, where the config says so.
+    """Use another server than Discord's own, if the config names one.
 
     Discord.py keeps both addresses in class attributes only; there is one Discord in a process.
     """

@@ -56,7 +56,7 @@ async def examine(
 
 
 def _cause_once(found: list[Finding], folder: Path) -> Iterator[Finding]:
-    """Let the checks of what is in the data folder refer to what is wrong with the folder."""
+    """Replace errors inside an unusable data folder by a reference to the folder's own error."""
     closed = any(one.check == "data" and one.code in _CLOSED for one in found)
     for one in found:
         path = Path(str(one.params.get("path", "")))
@@ -68,7 +68,7 @@ def _cause_once(found: list[Finding], folder: Path) -> Iterator[Finding]:
 
 
 def _once_each(found: list[Finding], config: Config) -> Iterator[Finding]:
-    """Leave out that hosts of a chat are away where the chat itself was found to be."""
+    """Leave out unreachable hosts of a chat that is reported as unreachable itself."""
     away = {one.params["name"] for one in found if one.code == _AWAY}
     names = {host.name for host in network.hosts(config) if host.why in away}
     for one in found:
@@ -104,7 +104,7 @@ def _torch(config: Config, device: list[DeviceReport]) -> Iterator[Finding]:
 
 
 def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield what a check finds; whatever it raises is a finding too."""
+    """Yield the findings of a check; an exception becomes one too."""
     try:
         yield from check()
     except Exception as error:  # noqa: BLE001 - one check must not hide the others
@@ -112,7 +112,7 @@ def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
 
 
 async def _asked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
-    """Return what a check finds; whatever it raises is a finding too."""
+    """Return the findings of a check; an exception becomes one too."""
     try:
         return await check()
     except Exception as error:  # noqa: BLE001 - one check must not hide the others

@@ -1,4 +1,4 @@
-"""Commands and flags of the chats that a text names, as the API and the tools of MCP have them."""
+"""Converts the chat commands and flags named in a text to those of the API and of MCP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXAMPLE = "/generate a red ball bouncing in the snow"
 
 @dataclass(frozen=True, slots=True)
 class ApiWords:
-    """What commands and options are called over one protocol."""
+    """The names of commands and options in one protocol."""
 
     commands: Mapping[str, str]
     """By the command as it is typed; the longer ones first."""
@@ -26,7 +26,7 @@ class ApiWords:
     """Before the names of all other options."""
 
     def say(self, text: str, known: OptionSet | None) -> str:
-        """Return a text of ours in these words.
+        """Return a text of the catalog with these names.
 
         Args:
             text: What is said to people in chats.

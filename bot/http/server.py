@@ -97,7 +97,7 @@ async def serve(
 
 
 def _impatient(make: Callable[[], Connection]) -> Callable[[], Connection]:
-    """Return what makes a connection, and closes one that never says anything.
+    """Return a factory of connections that are closed if the client sends nothing.
 
     aiohttp's own limit begins after the first request.
     """

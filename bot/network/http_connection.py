@@ -53,7 +53,7 @@ def plain_refusal(_request: web.BaseRequest, status: int, _bug_id: str) -> web.R
 def connections(
     runner: web.AppRunner, refuse: Refuse = plain_refusal, **options: Any
 ) -> Callable[[], Connection]:
-    """Return what makes the connections of a runner that is set up.
+    """Return the factory of connections of a runner that is set up.
 
     Args:
         runner: Its server has the routes.
@@ -180,7 +180,7 @@ class Connection(RequestHandler):
         return sent
 
     async def _linger(self) -> None:
-        """Say that nothing more comes, and drop what does until the other side closes as well."""
+        """Close our half of the connection, and discard input until the client closes the other."""
         self.close()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
@@ -191,12 +191,12 @@ class Connection(RequestHandler):
 
 
 def _is_gone(request: web.BaseRequest) -> bool:
-    """Return whether the other side has left, which is no bug."""
+    """Return whether an error only means that the client has disconnected."""
     return request.transport is None or request.transport.is_closing()
 
 
 def cut_off(request: web.BaseRequest) -> NoReturn:
-    """End a connection on which half an answer is out; aiohttp takes it for its client's end."""
+    """Abort a connection with a half-sent response; aiohttp sees it as a disconnect."""
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionError

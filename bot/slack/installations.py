@@ -43,12 +43,12 @@ class Installation:
 
     @property
     def workspace(self) -> str:
-        """What it is known by: the id of the workspace, or of the organisation."""
+        """Its id: that of the workspace, or of the organisation."""
         return self.team or self.enterprise or ""
 
     @property
     def tenant(self) -> str:
-        """The key of fair sharing and of ownership."""
+        """The tenant of its jobs."""
         return f"{NAME}:{self.workspace}"
 
     def may(self, scope: str) -> bool:

@@ -95,7 +95,7 @@ class OAuthStates(AsyncOAuthStateStore):
 
 
 class _Flow(AsyncOAuthFlow):
-    """Lets only those workspaces in that the operator serves."""
+    """OAuth flow that admits only workspaces that the operator serves."""
 
     def __init__(
         self,

@@ -151,7 +151,7 @@ def _check_form(text: str) -> None:
 
 
 def _check_text(found: Mapping[str, Any]) -> None:
-    """Refuse text that cannot be stored, and bottomless nesting."""
+    """Refuse text that cannot be stored, and too deep nesting."""
     level: list[Any] = [found]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []

@@ -150,7 +150,7 @@ class SlackPlatform:
             services.health.clear(key)
 
     def _check(self) -> None:
-        """See that there is what the mode needs.
+        """Check that everything that the mode needs is configured.
 
         Raises:
             UserError: `slack.missing`, naming the key.

@@ -55,7 +55,7 @@ _MAX_NAME = 40
 
 
 def tenant_of(guild: str) -> str:
-    """Return the key of fair sharing for a guild of the terminal."""
+    """Return the tenant of a guild of the terminal."""
     return f"{NAME}:{guild}"
 
 

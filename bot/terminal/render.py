@@ -199,5 +199,5 @@ def _buttons(buttons: Iterable[Button], first: int | None, columns: int) -> Text
 
 
 def _clean(text: str) -> str:
-    """Keep what people typed from steering the reader's terminal."""
+    """Remove control characters, which could control the reader's terminal."""
     return _CONTROL.sub("", text)

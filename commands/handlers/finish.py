@@ -87,7 +87,7 @@ async def _made_draft(call: Call, job: Job) -> Job:
 
 
 def _resolved(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:
-    """Return the draft without what made it cheaper; that is decided as if nobody had said it."""
+    """Return the draft's full version: what made it cheaper is resolved anew."""
     drafted = {name for name, origin in job.origins.items() if origin == FROM_DRAFT}
     left_out = {*drafted, DRAFT.name, IMAGE.name, LAST.name}
     said = {

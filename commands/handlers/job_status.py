@@ -48,7 +48,7 @@ def capabilities(job: Job, installation: Installation) -> Capabilities | None:
 def card(
     jobs: Sequence[Job], known: Read, installation: Installation, clock: Clock, locale: str
 ) -> Card:
-    """Show a job, or all that were asked for together, as they stand."""
+    """Show the current status of a job, or of its batch."""
     standings = [standing(job, known, clock) for job in jobs]
     model = capabilities(jobs[0], installation)
     if len(jobs) > 1:
@@ -57,10 +57,10 @@ def card(
 
 
 def status(call: Call, *jobs: Job) -> Card:
-    """Show a job, or all that were asked for together, in the language of the caller."""
+    """Show a job, or its batch, in the caller's language."""
     return card(jobs, call.jobs, call.installation, call.clock, call.locale)
 
 
 async def of_card(known: Read, job: Job) -> list[Job]:
-    """Return the jobs that are meant by the id of a job: that of a card stands for all on it."""
+    """Return the jobs that an id means: that of a batch's card means the whole batch."""
     return await known.together(job) if job.id == job.card_of else [job]

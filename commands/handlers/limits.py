@@ -135,7 +135,7 @@ def fitting(
 
 
 def what_fits(call: Call, resolved: Resolved, left: int) -> Advice:
-    """Name the nearest thing that so many milliseconds still cover."""
+    """Describe the nearest render that so many milliseconds cover."""
     changes = _nearest(call, resolved, left)
     if changes is None:
         return Advice("quota.nothing_fits", {"left": left // 1000})
@@ -144,7 +144,7 @@ def what_fits(call: Call, resolved: Resolved, left: int) -> Advice:
 
 
 def what_is_short_enough(call: Call, resolved: Resolved, seconds: float) -> Advice | None:
-    """Name the nearest job that takes no longer, if there is one."""
+    """Describe the nearest render that is within the limit for one job, if there is one."""
     changes = _nearest(call, resolved, milliseconds(seconds))
     if changes is None:
         return None

@@ -88,7 +88,7 @@ async def my_data(call: Call) -> Card:
 
 
 def _told(job: Job) -> dict[str, Any]:
-    """Return what is kept of a job, in the words of the database."""
+    """Return the stored data of a job, with the names of the database."""
     return {
         "id": job.id,
         "state": job.state.value,
@@ -106,7 +106,7 @@ def _told(job: Job) -> dict[str, Any]:
 
 
 def remove_copies() -> None:
-    """Remove the files of this process, and of killed ones those whose hour is over."""
+    """Remove this process's exports, and those of killed processes after an hour."""
     _remove(list(_copies))
     with contextlib.suppress(OSError):
         for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):

@@ -272,7 +272,7 @@ def _placed(call: Call, job: Job, line: str, *, named: bool) -> Line:
 
 
 def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
-    """Return what is said of a job that may be seen and of one that may not, and the numbers."""
+    """Return the message keys for a visible and for a hidden job, and their values."""
     if job.state is JobState.RUNNING and job.cancel_requested_at is not None:
         return "queue.cancelling", "queue.private.running", {}
     if job.state in _RUNNING:

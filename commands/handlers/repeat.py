@@ -105,7 +105,7 @@ async def again(
 
 
 async def _fruitless(call: Call, job: Job) -> int:
-    """Return how many are to be made again: all that were asked for together if none was made."""
+    """Return how many jobs to repeat: the whole batch if none of it was made."""
     together = await call.jobs.together(job)
     made = any(each.state is JobState.DONE or not each.ended for each in together)
     return 1 if made or job.number != 1 else len(together)
@@ -164,7 +164,7 @@ async def edit(
 
 
 async def prepared(call: Call, job: Job, *, seconds: float) -> Job:
-    """Return a job once it and those that were asked for with it are prepared, or time is up."""
+    """Return a job once its whole batch is prepared, or time is up."""
     together = await call.jobs.together(job)
     together = await call.jobs.wait_past(together, UNPREPARED, seconds=seconds)
     return next(each for each in together if each.id == job.id)
@@ -204,7 +204,7 @@ async def revise(call: Call, job: Job, resolved: Resolved, rules: Rules) -> Revi
 
 
 def _final(resolved: Resolved, job: Job) -> Resolved:
-    """Return what came out of a review: not to be refined again, beside what was first asked."""
+    """Return the spec after a review: not refined again, with the original prompt kept."""
     spec = replace(resolved.spec, refine=False, original=job.spec.original)
     return replace(resolved, spec=spec, origins={**resolved.origins, REFINE.name: TYPED})
 
@@ -229,7 +229,7 @@ async def animate_still(call: Call, job: Job) -> Accepted:
 
 
 async def place_repeat(call: Call, resolved: Resolved, rules: Rules, job: Job) -> Accepted:
-    """Hand a render in that starts from what another job started from.
+    """Submit a render that starts from the references of another job.
 
     A job that ended before it was prepared never had its own copy of its parent's files.
     """

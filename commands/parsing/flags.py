@@ -269,7 +269,7 @@ class _Reader:
         return Mistyped(error, f"{self._text[:start]}{corrected}{self._text[end:]}")
 
     def _end_word(self) -> int:
-        """Move behind the word, or the rest of one, that is here."""
+        """Move behind the current word, or the rest of it."""
         word = _WORD.match(self._text, self._position)
         if word is not None:
             self._position = word.end()
@@ -291,7 +291,7 @@ class _Reader:
 
 
 def check_no_pictures(typed: Iterable[str], known: OptionSet) -> None:
-    """Refuse pictures that are named in a text: paths of the machine are nobody's business.
+    """Refuse pictures named in a text: chats must not read files of this machine.
 
     Raises:
         UserError: `image.not_by_flag`.

@@ -58,7 +58,7 @@ def accept(option: Option, raw: Value) -> Value:
 
 
 def accept_advising(option: Option, raw: Value, advised: Option | None) -> Value:
-    """Return as `accept`; what is refused is told with the values of `advised`, which are fewer.
+    """Do as `accept`; errors list the values of `advised`, which are fewer.
 
     Raises:
         UserError: `value.*`.
@@ -72,7 +72,7 @@ def accept_advising(option: Option, raw: Value, advised: Option | None) -> Value
 
 
 def accept_for(option: Option, raw: Value, works: OptionSet | None) -> Value:
-    """Return as `accept_advising`, with the options of a model; some have one fixed number.
+    """Do as `accept_advising`, with the options of a model; some have one fixed number.
 
     Raises:
         UserError: `value.*`, `model.fixed`.
@@ -88,7 +88,7 @@ def accept_for(option: Option, raw: Value, works: OptionSet | None) -> Value:
 
 
 def accept_offering(option: Option, raw: Value, works: OptionSet | None = None) -> Value:
-    """Return as `accept_for`, for a request that can be made again with the likeliest value.
+    """Do as `accept_for`; the error offers a button with the likeliest value.
 
     Raises:
         Refusal: `value.mistyped`.
@@ -107,7 +107,7 @@ def restored(option: Option, stored: Value) -> Value:
     """Return the legal value that a stored one means; a number out of range becomes the nearest.
 
     Raises:
-        UserError: `value.*`: it means none, as a choice that is gone.
+        UserError: `value.*`: it is no longer legal, such as a choice that was removed.
     """
     limits = option.range
     if limits is not None and isinstance(stored, int | float) and not isinstance(stored, bool):

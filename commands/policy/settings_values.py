@@ -149,7 +149,7 @@ def _restored_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | 
 def _check_use(
     setting: Setting, value: Value, installation: Installation, model: str | None
 ) -> None:
-    """Refuse a value that would be refused, or passed over, whenever something is made.
+    """Refuse a value that every render would refuse or ignore.
 
     Raises:
         UserError: `option.*`, `model.*`.

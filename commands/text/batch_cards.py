@@ -118,7 +118,7 @@ def sheet_name(jobs: Sequence[Job]) -> str:
 
 
 def _buttons_of_all(jobs: Sequence[Job], card: Card, locale: str) -> tuple[Button, ...]:
-    """Return what can be done while some of them have not ended: to all that have not."""
+    """Return the buttons while some jobs have not ended; they apply to all of those."""
     if any(job.state in UNPREPARED for job in jobs):
         return job_buttons.buttons(jobs[0], (Action.CANCEL,), locale)
     cancel = () if any(b.action is Action.CANCEL for b in card.buttons) else (Action.CANCEL,)
@@ -128,7 +128,7 @@ def _buttons_of_all(jobs: Sequence[Job], card: Card, locale: str) -> tuple[Butto
 def _buttons_of_each(
     jobs: Sequence[Job], locale: str, capabilities: Capabilities | None
 ) -> Iterator[Button]:
-    """Yield what can be done with each of them once all have ended."""
+    """Yield the buttons for each job once all have ended."""
     if not any(job.state is JobState.DONE and job.removed_at is None for job in jobs):
         if any(Action.RETRY in job_buttons.after_failure(job) for job in jobs):
             yield from job_buttons.buttons(jobs[0], (Action.RETRY,), locale)
@@ -180,7 +180,7 @@ def _part(
     titled: Job,
     alike: bool,
 ) -> str:
-    """Say in a line how one of several jobs stands, with what seed, and of what.
+    """Return the line of one job of a batch: its status, seed and prompt.
 
     An edit changes those that wait. Whatever is made of other words than the title's says so.
     """

@@ -1,4 +1,4 @@
-"""Jobs as cards: pure functions from a job and where it stands to what people see."""
+"""Cards of jobs: pure functions of a job and its status."""
 
 from __future__ import annotations
 

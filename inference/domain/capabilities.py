@@ -27,7 +27,7 @@ class OptionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOption:
-    """An option of a model's own: typed as `--name`, shown in forms and help."""
+    """An option that a model declares: typed as `--name`, shown in forms and help."""
 
     name: str
     kind: OptionKind

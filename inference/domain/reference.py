@@ -1,4 +1,4 @@
-"""References: what a render starts from, before and after it is prepared."""
+"""References: the images, clips and latents that a render starts from."""
 
 from __future__ import annotations
 

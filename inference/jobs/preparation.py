@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class _Request:
-    """Jobs that were asked for together, while one of them is being prepared."""
+    """A batch while its jobs are being prepared."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     images: Images = field(default_factory=dict)
@@ -170,7 +170,7 @@ class Preparer:
         return await self._prepare(job)
 
     async def _enqueue(self, job: Job) -> None:
-        """Let a prepared job wait for the GPU, or for its requester's word on what it became."""
+        """Queue a prepared job, or put it in review until its requester approves it."""
         if job.review and (job.made_to_fit or job.origins.get("prompt") == ASSISTANT):
             await self._write(lambda: self._store.review(job))
             return
@@ -188,7 +188,7 @@ class Preparer:
         return await write_with_retry(write, self._clock)
 
     async def _prepare(self, job: Job) -> Job:
-        """Return the job as it will be rendered: image, last words, what the checks say of both.
+        """Return the job as it will be rendered: with its image, final prompt and verdict.
 
         Raises:
             UserError: The job must be refused, with the sentence for its requester.
@@ -202,14 +202,14 @@ class Preparer:
         return await self._judged(job, ModeratorScope.HOSTED)
 
     async def _refine(self, job: Job) -> Job:
-        """Let the assistant at the prompt, and keep what came of it with the job at once."""
+        """Refine the prompt, and store the result with the job at once."""
         refined = await self._refine_checked(job)
         if refined != job:
             await self._write(lambda: self._store.keep_refinement(refined))
         return refined
 
     async def _refine_checked(self, job: Job) -> Job:
-        """Let the assistant at a prompt that was judged, and drop an answer that is denied.
+        """Refine a prompt that passed moderation, and drop an answer that does not.
 
         What the person asked for is judged already: they are not refused for what somebody else
         made of it.
@@ -230,7 +230,7 @@ class Preparer:
         return refined
 
     async def _judged(self, job: Job, scope: ModeratorScope) -> Job:
-        """Return the job with what the checks say of its words, in both versions, and its image.
+        """Return the job with the verdict on its texts, original and refined, and its image.
 
         Raises:
             UserError: `safety.prompt` or `safety.image`: it may not be made.

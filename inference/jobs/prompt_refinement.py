@@ -106,7 +106,7 @@ class PromptRefinement:
         )
 
     async def _noted(self, job: Job, *notes: str) -> Job:
-        """Remark on a prompt that stays as it is.
+        """Return the job with notes why its prompt was not changed.
 
         Where the model has a vocabulary, the card says which words it does not know.
         """

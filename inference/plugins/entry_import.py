@@ -1,4 +1,4 @@
-"""Import of entry points; code of a plugin never writes between our own answers."""
+"""Import of entry points, with stdout protected from the plugins' code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 def loaded(point: EntryPoint) -> Any:
-    """Import what an entry point names; our streams stay ours."""
+    """Import the object of an entry point, with stdout protected."""
     with streams_kept():
         return point.load()
 
 
 @contextmanager
 def streams_kept() -> Iterator[None]:
-    """Keep stdout for our own answers while code of a plugin runs.
+    """Protect stdout from a plugin's code, which runs in the block.
 
     What it prints goes to stderr, also below Python, as programs that it starts do. What it puts
     in place of stdout or stderr is taken away.

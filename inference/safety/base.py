@@ -47,7 +47,7 @@ class PictureModerator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moderators:
-    """What one source of moderation asks; those that are hosted send what they judge elsewhere."""
+    """The moderators of one source; hosted ones send what they judge to a service."""
 
     texts: Sequence[TextModerator] = ()
     pictures: Sequence[PictureModerator] = ()
@@ -61,7 +61,7 @@ class Moderators:
 
 
 class _Unavailable:
-    """Cannot be asked: the config says whether that denies everything."""
+    """Placeholder for an unavailable moderator; the config says whether all is then denied."""
 
     name = "unavailable"
 

@@ -133,6 +133,6 @@ class Guard:
             return self._unseen(name, error.code)
 
     def _unseen(self, name: str, code: str) -> frozenset[Reason]:
-        """Return what it means that somebody could not look."""
+        """Return the reasons against content that a moderator could not check."""
         _log.warning("safety.unchecked", moderator=name, code=code, denied=self._fail_closed)
         return frozenset({Reason.UNCHECKED} if self._fail_closed else ())

@@ -72,7 +72,7 @@ async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> No
 
 
 async def request_sheet(connection: aiosqlite.Connection, job: Job, now: float) -> None:
-    """Request the sheet of stills that were asked for together, once the last of them has ended."""
+    """Request the sheet of a batch's stills, once the last of them has ended."""
     if job.batch is None or job.spec.mode is not Mode.TEXT_TO_IMAGE:
         return
     rows = await connection.execute_fetchall(

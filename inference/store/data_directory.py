@@ -86,7 +86,7 @@ def _check_contents(directory: Path) -> None:
 
 
 def write_into(folder: Path) -> None:
-    """Write a file that is gone at once: some file systems, such as /proc, take none.
+    """Write a test file and delete it: some file systems, such as /proc, take none.
 
     Raises:
         OSError: Why it cannot be written.
@@ -140,7 +140,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _explained(error: OSError, path: Path) -> StoreError:
-    """Return what keeps `path` from being used, with what mends it."""
+    """Return the error for a `path` that cannot be used, with the remedy."""
     if error.errno in _FULL:
         return StoreError("store.full", path=str(path))
     if error.errno == errno.EROFS or _read_only(path):
@@ -151,7 +151,7 @@ def _explained(error: OSError, path: Path) -> StoreError:
 
 
 def no_permission(path: Path) -> StoreError:
-    """Return that this user may not use `path`, with its owner and what mends it."""
+    """Return the error for a `path` that this user may not use, with its owner and the remedy."""
     closed = _nearest(path)
     who = {"path": str(closed), "owner": owner(closed), "user": os.geteuid()}
     if closed.stat().st_uid == os.geteuid():

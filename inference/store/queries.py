@@ -43,7 +43,7 @@ class JobQueries:
         return next(iter(await self._decoded(rows)), None)
 
     async def batch(self, batch: str) -> list[Job]:
-        """Return the jobs that were asked for together, by the id of the first (jobs_batch)."""
+        """Return the jobs of a batch, by the id of the first (jobs_batch)."""
         rows = await self._database.read(
             "SELECT * FROM jobs WHERE batch = ? AND forget = 0 ORDER BY number", (batch,)
         )
@@ -60,7 +60,7 @@ class JobQueries:
         return [job for job in await self._decoded(rows) if not job.ended]
 
     async def in_review(self) -> list[str]:
-        """Return the jobs that wait for their requester's word (index jobs_unfinished)."""
+        """Return the jobs that wait for their requester's approval (index jobs_unfinished)."""
         rows = await self._database.read(
             f"SELECT id FROM jobs WHERE state = 'review' AND {UNFINISHED}"
         )
@@ -174,7 +174,7 @@ class JobQueries:
         return await decode_jobs(self._database, rows, self._clock, self._set_aside)
 
     def _set_aside(self, job: Job) -> None:
-        """Hear of a job that failed just now because its row could not be decoded."""
+        """Called with each job that failed because its row could not be decoded."""
 
 
 def _is_virtual_time(value: object) -> bool:

@@ -109,7 +109,7 @@ class Answers:
 
     @contextlib.contextmanager
     def _expected(self, interaction_id: int) -> Iterator[asyncio.Future[ShownCard | None]]:
-        """Yield what whoever waits for the card gets: the result set in the block, or None."""
+        """Yield the future of an interaction's card: set in the block, or else None."""
         expected = asyncio.get_running_loop().create_future()
         self._shown[interaction_id] = expected
         if len(self._shown) > KEPT:
@@ -283,7 +283,7 @@ async def _files(interaction: discord.Interaction, card: Card) -> list[discord.F
 
 
 async def _twice(send: Callable[[], Awaitable[Answered]]) -> Answered:
-    """Send an answer again that may be lost, or was not taken: Discord takes the first one."""
+    """Send an answer again after an error: Discord keeps the first one that arrived."""
     try:
         return await send()
     except (discord.DiscordServerError, *UNREACHABLE):

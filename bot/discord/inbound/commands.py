@@ -59,7 +59,7 @@ def make_tree(
 
 
 class _Tree(app_commands.CommandTree[discord.Client]):
-    """Tells people whose Discord has commands of another version so."""
+    """Command tree that answers outdated commands with a notice."""
 
     def __init__(self, client: discord.Client, gateway: CommandGateway) -> None:
         super().__init__(client, allowed_contexts=_CONTEXTS, allowed_installs=_INSTALLS)

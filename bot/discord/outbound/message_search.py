@@ -28,7 +28,7 @@ SLACK_SECONDS = 300.0
 
 
 class SearchInconclusive(Exception):
-    """Whether a message is there cannot be seen: reading is forbidden, or it is too much."""
+    """It is unknown whether a message exists: reading is forbidden, or there are too many."""
 
 
 class ForeignAnswer(Exception):
@@ -67,7 +67,7 @@ async def original(client: discord.Client, address: Address, job: Job) -> Posted
 
 
 def _texts(components: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield what a layout says."""
+    """Yield the texts of a layout."""
     for component in components:
         yield str(component.get("content", ""))
         yield from _texts(component.get("components", []))
@@ -131,7 +131,7 @@ async def _look(
 
 
 async def _check_sight(client: discord.Client, channel: int, message: int) -> None:
-    """Make sure that an empty channel is empty: to whom it is closed, Discord shows no messages.
+    """Check that an empty channel is readable: Discord shows no messages of a closed one.
 
     Raises:
         discord.Forbidden: It is closed.
@@ -141,7 +141,7 @@ async def _check_sight(client: discord.Client, channel: int, message: int) -> No
 
 
 def _is(candidate: discord.Message, message: Outgoing) -> bool:
-    """Tell a job's card, file and notice apart, from each other and from those of others."""
+    """Return whether a message is the job's one of this kind: card, file, sheet or notice."""
     job = message.job.id
     named = [file.filename for file in candidate.attachments if job in file.filename]
     if named:

@@ -47,7 +47,7 @@ def _may_embed(client: discord.Client, message: Outgoing, channel: int) -> bool:
 
 
 async def _worded(card: Card, locale: str, send: Callable[[Card], Awaitable[Sent]]) -> Sent:
-    """Send a card; where a server takes no such words, once more without them."""
+    """Send a card; if a server refuses its words, retry without them."""
     try:
         return await send(card)
     except discord.HTTPException as error:
@@ -168,7 +168,7 @@ def _hidden(message: Outgoing) -> bool:
 
 
 def _links(message: Outgoing, locale: str) -> list[Link]:
-    """Return what leads from the card of a finished job to its file; of several, to each."""
+    """Return the links from the card of a finished job to its file, or to each file of a batch."""
     card = Posted.from_receipt(message.card_receipt)
     if card is None or message.card.kind is not CardKind.DONE:
         return []

@@ -78,7 +78,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Leads from the card of a finished job to its file."""
+    """Link from the card of a finished job to its file."""
 
     url: str
     label: str

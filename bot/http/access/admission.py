@@ -26,7 +26,7 @@ from inference.domain.errors import UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """How many requests may be within the same kind of work at once."""
+    """Limits on concurrent requests of one kind of work."""
 
     everybody: int
     tenant: int

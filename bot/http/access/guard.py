@@ -248,7 +248,7 @@ async def _sent(request: web.Request, response: web.StreamResponse) -> web.Strea
 
 
 def _instead(request: web.Request, answer: web.Response) -> web.Response:
-    """Return the answer that an error is; one that has begun cannot become it, and is cut off."""
+    """Return the response for an error; a response that has begun is cut off."""
     if request.writer.output_size > 0:
         cut_off(request)
     return answer
@@ -270,7 +270,7 @@ def _local_address(request: web.Request) -> str:
 
 
 def _is_plainly_framed(request: web.Request) -> bool:
-    """Return whether a body has no coding but pieces, which came with HTTP/1.1."""
+    """Return whether a body has no transfer coding, or only that of HTTP/1.1: chunked."""
     codings = request.headers.getall("Transfer-Encoding", [])
     plain = [coding.strip().lower() for coding in codings] == ["chunked"]
     return not codings or (plain and request.version >= HttpVersion11)

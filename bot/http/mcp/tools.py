@@ -252,7 +252,7 @@ class Tools:
         return self._standing(made.job, visit)
 
     def _standing(self, job: Job, visit: Visit) -> dict[str, Any]:
-        """Return how a job stands: its id and a sentence, and all of it as data."""
+        """Return the status of a job: its id and a sentence, and all of it as data."""
         line = _line(job, visit.call)
         said = notes(job, self._services.installation, visit.call.locale)
         more = [note for note in said if note not in line]
@@ -313,7 +313,7 @@ async def _said(command: str, words: str, visit: Visit) -> dict[str, Any]:
 
 
 def _line(job: Job, call: Call) -> str:
-    """Return how a job stands, in one line."""
+    """Return the status of a job in one line."""
     card = replace(job_status.status(call, job), owner=None, title="", facts="")
     return " ".join(MCP.say(plain(card), call.installation.options).split())
 

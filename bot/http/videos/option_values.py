@@ -153,7 +153,7 @@ def _is_plain(option: Option) -> bool:
 
 
 def passes_for(seconds: float, model: Capabilities, *, extending: bool = False) -> Passes:
-    """Return the frames and loops that come near a length, with few loops, or else nearest to it.
+    """Return frames and loops for a length: with few loops if that is close, else the closest.
 
     Args:
         seconds: Of the new clip, or of what an extension adds.

@@ -38,7 +38,7 @@ NEAR = 75.0
 
 
 def _text(value: Any) -> Any:
-    """Take numbers where OpenAI has texts that hold one; what is out of all range is told so."""
+    """Accept numbers where OpenAI's type is text with a number; refuse those out of all range."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return f"{min(max(value, -BEYOND), BEYOND):.9f}"

@@ -1,4 +1,4 @@
-"""`/v1/videos`, as the `videos` resource of OpenAI's clients speaks it."""
+"""Routes of `/v1/videos`, compatible with the `videos` resource of OpenAI's clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs as OpenAI's clients know videos."""
+"""JSON of jobs, compatible with `Video` of OpenAI's clients."""
 
 from __future__ import annotations
 

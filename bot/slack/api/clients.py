@@ -108,7 +108,7 @@ class Clients:
         return self._client(installation, team, self.session)
 
     async def asking(self, team: str, enterprise: str | None = None) -> AsyncWebClient:
-        """Return a client for questions, which are asked again after a failure.
+        """Return a client for reads, which are retried after a failure.
 
         Raises:
             DeliveryError: As `of`.

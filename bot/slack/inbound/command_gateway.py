@@ -178,7 +178,7 @@ class CommandGateway:
         return {command.picture: image}
 
     def _makes(self, text: str) -> bool:
-        """Whether a text is a command that posts what it makes for all to see."""
+        """Whether a text is a command whose result everybody sees."""
         try:
             command, _ = self._services.commands.find(text)
         except UserError:
@@ -186,7 +186,7 @@ class CommandGateway:
         return command.parent is None and command.visibility is Visibility.EVERYONE
 
     async def _refusal(self, call: Call, *, for_everybody: bool) -> UserError | None:
-        """Say no to somebody of another company: what is listed is the installing company's."""
+        """Return why a person of another company is refused: lists show the installer's jobs."""
         if not for_everybody:
             return UserError("permission.external")
         try:

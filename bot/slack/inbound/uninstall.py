@@ -1,4 +1,4 @@
-"""Handles uninstalls, revoked tokens, and channels that begin or end to be shared."""
+"""Handles uninstalls, revoked tokens and changes of channel sharing."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ _USER = re.compile(r"[UW][A-Z0-9]+")
 
 
 class Link(NamedTuple):
-    """Leads from a message to a file that another one brings."""
+    """Link from a message to a file in another message."""
 
     url: str
     label: str
@@ -95,7 +95,7 @@ class Picture(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What the methods that post want: both, always."""
+    """Text and blocks of a message; methods that post always need both."""
 
     text: str
     """For notifications and for readers of the screen."""

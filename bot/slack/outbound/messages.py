@@ -183,7 +183,7 @@ class Poster:
     async def _links_to_clips(
         self, address: Address, channel: str, message: Outgoing
     ) -> list[blocks.Link]:
-        """Return what leads from a finished card to its files, where all who read it may go."""
+        """Return the links from a finished card to its files that all its readers may open."""
         links = []
         for label, clip in message.clip_links(_language(message)):
             if not _is_beside(channel, message, clip):
@@ -229,7 +229,7 @@ class Poster:
         *,
         unfurl: bool = False,
     ) -> Receipt:
-        """Post a text; what it links to is shown with it if it unfurls."""
+        """Post a text; with `unfurl`, Slack also shows what it links to."""
         posted = await self._calls.call(
             address,
             "chat.postMessage",
@@ -339,7 +339,7 @@ def _is_beside(channel: str, message: Outgoing, clip: Receipt) -> bool:
 
 
 def _why(route: Route, error: DeliveryError) -> str | None:
-    """Return the catalog key of half a sentence for whoever gets a refused message elsewhere."""
+    """Return the catalog key of why a message is posted elsewhere."""
     code = slack_code(error)
     if error.transient:
         return None

@@ -136,7 +136,7 @@ def _amounts_here(call: Call, rules: Rules) -> list[Line]:
 
 
 def _amounts_for_all(call: Call, rules: Rules) -> list[Line]:
-    """Say what is set for who has no amount of their own."""
+    """Return the amounts for people without one of their own."""
     return [
         (text(key, call.locale, amounts=written(rules.value(setting), call.locale)),)
         for key, setting in (("quota.set_roles", QUOTA_ROLES), ("quota.set_each", QUOTA_USER))

@@ -72,7 +72,7 @@ async def _listed(call: Call) -> Card:
 
 
 def _word(typed: str, action: str) -> str:
-    """Return the spelling that stands for all."""
+    """Return the canonical spelling of a word."""
     word = normal(typed)
     if not word:
         raise incomplete(_WORD, after=action)

@@ -1,4 +1,4 @@
-"""Cost models by kind of device: what a card takes says nothing about another one."""
+"""Cost models by kind of device, because times differ between devices."""
 
 from __future__ import annotations
 

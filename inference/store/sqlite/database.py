@@ -221,7 +221,7 @@ class Database:
             _settle(future, result=result)
 
     async def _written_together(self, entries: Sequence[_Entry]) -> bool:
-        """Commit several writes at once; one that fails takes back only what it did itself.
+        """Commit several writes in one transaction; one that fails rolls back only its own changes.
 
         Returns:
             False when the database did not take them together: then nothing was written.

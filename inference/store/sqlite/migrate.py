@@ -190,7 +190,7 @@ def statements(sql: str) -> Iterator[str]:
 
 
 async def _sign(connection: aiosqlite.Connection, version: int) -> None:
-    """Note which release has brought the schema here, for those that come too late to know it."""
+    """Record the release that made this schema, for the errors of older releases."""
     with contextlib.suppress(sqlite3.Error):  # a schema without that table is one of a test
         await connection.execute(
             "INSERT OR REPLACE INTO releases (schema, release, at) VALUES (?, ?, ?)",
