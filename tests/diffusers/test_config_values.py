@@ -163,6 +163,8 @@ def test_a_value_that_fails_only_in_a_clip_is_named(folders, tmp_path, name, par
             for value in (0, [], -1, None, "x")
         ),
         ("ltx2", "audio_vae/config.json", {"sample_rate": 0}),
+        ("ltx2", "audio_vae/config.json", {"mel_hop_length": -1}),
+        ("ltx2", "vocoder/config.json", {"hop_length": 0}),
         ("ltx2", "vocoder/config.json", {"upsample_factors": [10**5, 2, 2]}),
         ("ltx2", "vocoder/config.json", {"upsample_factors": []}),
         ("wan-5b", "scheduler/scheduler_config.json", {"num_train_timesteps": 1e11}),
@@ -308,6 +310,21 @@ def test_a_config_of_no_model_is_found_by_the_check(folders, tmp_path, name, fil
 @pytest.mark.parametrize("name", list(tiny_models.BUILDERS))
 def test_a_whole_model_passes_every_trial(folders, name):
     verify_parts(inspect_folder(folders(name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "changes"),
+    [
+        # a thousand of its steps rounds to more than one
+        ("ltx-video", "scheduler/scheduler_config.json", {"shift": 1.82}),
+        # old versions of transformers saved it
+        ("ltx-video", "text_encoder/config.json", {"pruned_heads": {}}),
+    ],
+)
+def test_a_rare_value_of_a_whole_model_passes_every_trial(folders, tmp_path, name, file, changes):
+    place = shutil.copytree(folders(name), tmp_path / "model")
+    edit(place / file, **changes)
+    verify_parts(inspect_folder(place))
 
 
 def test_a_tokenizer_that_is_damaged(folder):

@@ -23,8 +23,9 @@ _LONGEST = 10**4
 """Most members of a list; the longest of real models has a number per channel of latents."""
 _FACTORS_MOST = 10**4
 """Most samples of sound per step of a spectrogram."""
-_COUNTS = re.compile(r"(sampl(e|ing)_rate|num_train_timesteps)$")
+_COUNTS = re.compile(r"(sampl(e|ing)_rate|hop_length|num_train_timesteps)$")
 """Keys of values that are whole numbers above zero."""
+_HEADS = re.compile(r"num_(\w+_)?heads$")
 _FACTORS = re.compile("upsample_(factors|rates)$")
 _LAYERS = re.compile(r"(num_\w*layers|layers_per_block|num_res_blocks)$")
 _INFINITE = frozenset({math.inf, -math.inf})
@@ -42,7 +43,7 @@ def check_bounds(folder: Folder) -> None:
         for key, value in part.config.items():
             # Schedulers have infinite bounds.
             bounds = _INFINITE if "Scheduler" in part.class_name else frozenset()
-            if key.endswith("_heads") and not (value is None or _is_count(value)):
+            if _HEADS.search(key) and not (value is None or _is_count(value)):
                 raise value_error(part.config_file, key, value)
             if any(not math.isfinite(one) and one not in bounds for one in _numbers(value)):
                 raise value_error(part.config_file, key, value)
