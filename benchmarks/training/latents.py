@@ -7,6 +7,7 @@ in advance saves the VAE, the most expensive part of a training step on a CPU.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.training.reporting import say
+from inference.nano.backgrounds import PLAIN
 from inference.nano.captions import Caption, describe, draw_scene
 from inference.nano.scenes import WIDE, Move, Scene, cover, render
 from inference.opensora.checkpoint import load_vae
@@ -176,6 +178,7 @@ def build_pool(
     clips: int,
     shapes: Sequence[ClipShape] = _SHAPES,
     held_out: bool = False,
+    plain: bool = False,
 ) -> Iterator[Path]:
     """Write shards of `clips` clips each, yielding their paths; existing shards are kept.
 
@@ -187,6 +190,8 @@ def build_pool(
         clips: Clips per shard.
         shapes: Shapes of shards, repeated in order.
         held_out: Use only scenes that are held out from training.
+        plain: Use only scenes with a plain background, in which things and backgrounds have
+            colours to be told apart.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(seed, seed + shards):
@@ -194,7 +199,9 @@ def build_pool(
         if not path.exists():
             random = np.random.default_rng(number)
             shape = shapes[number * 7 % len(shapes)]
-            scenes = [draw_scene(random, held_out=held_out) for _ in range(clips)]
+            drawn = (draw_scene(random, held_out=held_out) for _ in itertools.count())
+            suitable = (scene for scene in drawn if scene.place in PLAIN or not plain)
+            scenes = list(itertools.islice(suitable, clips))
             encode_scenes(vae, scenes, shape, random).save(path)
         yield path
 
@@ -221,6 +228,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=24, help="per shard")
     parser.add_argument("--images", action="store_true", help="only still images")
     parser.add_argument("--held-out", action="store_true", help="only pairs never trained on")
+    parser.add_argument("--plain", action="store_true", help="only plain backgrounds")
     options = parser.parse_args()
     vae = load_vae(options.weights / "vae")
     written = build_pool(
@@ -231,6 +239,7 @@ def main() -> None:
         clips=options.clips,
         shapes=(_STILL,) if options.images else _SHAPES,
         held_out=options.held_out,
+        plain=options.plain,
     )
     for path in written:
         say(str(path))

@@ -13,9 +13,16 @@ torch = pytest.importorskip("torch")
 import numpy as np  # noqa: E402
 
 from benchmarks.training.batches import Batches  # noqa: E402
-from benchmarks.training.latents import ClipShape, Shard, encode_scenes, load_pool  # noqa: E402
+from benchmarks.training.latents import (  # noqa: E402
+    ClipShape,
+    Shard,
+    build_pool,
+    encode_scenes,
+    load_pool,
+)
 from benchmarks.training.objective import caption_gaps  # noqa: E402
 from benchmarks.training.train import Recipe, Trainer, train  # noqa: E402
+from inference.nano.backgrounds import PLAIN  # noqa: E402
 from inference.nano.captions import draw_scene  # noqa: E402
 from inference.nano.scenes import Move, cover  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
@@ -88,6 +95,16 @@ def test_the_cover_of_a_latent_is_that_of_the_frames_it_stands_for():
     for latent, moment in zip(shard.cover[0], moments, strict=True):
         cells = hidden[moment].max(0).reshape(8, 8, 14, 8).max((1, 3))
         assert np.allclose(latent, cells, atol=1e-3)
+
+
+def test_a_pool_of_plain_backgrounds_has_no_others(tmp_path):
+    shapes = (ClipShape(size=SMALL, frames=1, fps=120),)
+    (path,) = build_pool(
+        load_vae(WEIGHTS / "vae"), tmp_path, seed=0, shards=1, clips=4, shapes=shapes, plain=True
+    )
+    places = [scene.place for scene in Shard.load(path).scenes]
+    assert len(places) == 4
+    assert PLAIN.keys() >= set(places)
 
 
 def test_latents_count_more_where_the_thing_is(pool):
