@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from inference.domain.errors import UserError
@@ -21,12 +21,20 @@ MAX_BODY = 32 * 2**20
 """Bytes: the largest reference image as base64."""
 
 MAX_TEXT = 64 * 2**10
-"""Bytes of one field of a form that is no picture."""
+"""Bytes of one field of a form that is no picture, and characters of a value in JSON."""
 
 _PICTURE = b"data:"
 """How a picture begins that is written as an address; OpenAI's clients send these as text."""
 
 MAX_FIELDS = 64
+"""Fields of a form, or members of a table: each costs as much time as many bytes."""
+
+MAX_COMMAS = 2**17
+"""In JSON, whose parser keeps all threads waiting: members cost a hundred times as much time as
+characters. No text that is taken has as many."""
+
+MAX_LINES = 2 * MAX_FIELDS
+"""Lines of a form outside its fields: one before each, and what may stand before all."""
 
 TABLES = frozenset({"rushes", "video", "input_reference"})
 """Fields that are tables."""
@@ -92,10 +100,10 @@ async def read_fields(request: web.Request, most: int = MAX_BODY) -> dict[str, A
 
 
 async def read_body(request: web.Request, most: int) -> bytes:
-    """Return a body as it is.
+    """Return a body of JSON as it is.
 
     Raises:
-        UserError: `http.too_large` or `http.slow`.
+        UserError: `http.too_large`, `http.fields` or `http.slow`.
     """
     data = bytearray()
     try:
@@ -106,6 +114,8 @@ async def read_body(request: web.Request, most: int) -> bytes:
                     raise _too_large(most)
     except TimeoutError:
         raise UserError("http.slow", seconds=READ_SECONDS) from None
+    if data.count(b",") > MAX_COMMAS:
+        raise UserError("http.fields", limit=MAX_FIELDS)
     return bytes(data)
 
 
@@ -121,7 +131,7 @@ async def _read_json(request: web.Request, most: int) -> dict[str, Any]:
 
 
 def parse_json(data: bytes) -> Any:
-    """Return JSON data. Raises `UserError`: `http.json` or `http.field_twice`."""
+    """Return JSON data. Raises `UserError`: `http.json`, `http.fields` or `http.field_twice`."""
     try:
         return _parsed(data)
     except (ValueError, RecursionError):
@@ -134,6 +144,8 @@ def _parsed(data: bytes) -> Any:
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         table: dict[str, Any] = {}
+        if len(members) > MAX_FIELDS:
+            raise UserError("http.fields", limit=MAX_FIELDS)
         for name, value in members:
             if name in table:  # nobody knows which one counts
                 raise UserError("http.field_twice", field=name[:64])
@@ -146,15 +158,27 @@ def _parsed(data: bytes) -> Any:
     return found
 
 
+class _FormReader(MultipartReader):
+    """Reads a form of few lines: a million empty ones would keep the event loop for seconds."""
+
+    _lines = 0
+
+    async def _readline(self) -> bytes:
+        """Return the next line that is outside of all fields. Raises `ValueError`: too many."""
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise ValueError
+        return await super()._readline()
+
+
 async def _read_form(request: web.Request, most: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    left = most
+    left, count = most, 0
     try:
-        reader = await request.multipart()
-        async for part in reader:
+        async for part in _FormReader(request.headers, request.content):
             if not isinstance(part, BodyPartReader):
                 raise UserError("http.multipart")
-            if len(fields) >= MAX_FIELDS:
+            if (count := count + 1) > MAX_FIELDS:
                 raise UserError("http.fields", limit=MAX_FIELDS)
             match = _NAME.fullmatch(part.name or "")
             if match is None and (odd := _ODD_NAME.fullmatch(part.name or "")):

@@ -17,6 +17,9 @@ ALMOST_SURE = 85.0
 SHORTENED = 3
 """Letters from which the beginning of a name stands for all of it."""
 
+LONGEST = 200
+"""Characters of a word that is compared; no name is as long, and programs may send megabytes."""
+
 _SIZE = re.compile(
     r"(?P<size>[1-9][0-9]{0,5})(?:p|\s*[:x×/]\s*(?P<to>[1-9][0-9]{0,5}))?",  # noqa: RUF001 - people type it
     re.IGNORECASE,
@@ -30,6 +33,8 @@ def closest(word: str, known: Iterable[str], *, at_least: float = LIKELY) -> str
     A beginning means the whole word: `set` is `settings`, though it looks more like `preset`.
     Of sizes it is the nearest: 3:2 is meant to be 4:3, though it looks like 3:4.
     """
+    if len(word) > LONGEST:
+        return None
     known = list(known)
     longer = [each for each in known if each.casefold().startswith(word.casefold())]
     if len(longer) == 1 and len(word) >= SHORTENED and at_least <= LIKELY:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
-from bot.http.body import TABLES, Upload, parse_json
+from bot.http.body import MAX_TEXT, TABLES, Upload, parse_json
 from bot.http.mistakes import mistake
 from bot.http.refusals import MAX_PARAM
 from commands.option_set import OptionSet
@@ -119,9 +119,11 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
 
     Raises:
         UserError: `http.field_unknown`, `prompt.too_long`, `http.video`, `http.reference`,
-            `http.object`, `http.scalar`, `http.form`, `http.moderation`, or as `mistake` returns.
+            `http.object`, `http.scalar`, `http.form`, `http.moderation`, `http.field_large`, or as
+            `mistake` returns.
     """
     given = {name: _unwrapped(name, value) for name, value in fields.items()}
+    _check_lengths(given)
     try:
         # null is as good as absent
         return model.model_validate(
@@ -150,6 +152,21 @@ def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
         if name == "input" and first["type"] != "missing":
             raise UserError("http.moderation", field=name, most=MAX_INPUTS, limit=LONGEST) from None
         raise mistake(first, model) from None
+
+
+def _check_lengths(fields: Mapping[str, Any]) -> None:
+    """Refuse a text that no option has, before time is spent on it; the models limit all others.
+
+    Raises:
+        UserError: `http.field_large`.
+    """
+    rushes = fields.get("rushes")
+    texts = {"model": fields.get("model")}
+    if isinstance(rushes, dict):
+        texts |= {f"rushes.{name}": value for name, value in rushes.items()}
+    for name, value in texts.items():
+        if isinstance(value, str) and len(value) > MAX_TEXT and value[:5].lower() != "data:":
+            raise UserError("http.field_large", field=name, limit=MAX_TEXT)
 
 
 def unknown_field(name: str, known: Sequence[str], *, within: str = "") -> UserError:

@@ -103,6 +103,10 @@ def test_of_sizes_the_nearest_is_meant(typed, meant):
     assert closest(typed, ["16:9", "wide"]) != "4:3"
 
 
+def test_a_word_of_a_megabyte_is_like_none():
+    assert closest("a" * 2**20, ["a" * 2**20 + "b"]) is None
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("480p", "360p"), ("1080", "720p"), ("720", "720p")])
 def test_of_heights_the_nearest_is_meant(typed, meant):
     assert closest(typed, ["240p", "360p", "720p"]) == meant

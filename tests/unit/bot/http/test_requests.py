@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from contextlib import asynccontextmanager, nullcontext
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.http.body import Upload, parse_json
+from bot.http.body import MAX_FIELDS, Upload, parse_json, read_fields
 from bot.http.images import ImageRequest
 from bot.http.moderations import ModerationRequest
 from bot.http.videos.option_values import MOST_LOOPS, options, own_options, passes_for
@@ -345,6 +349,49 @@ def test_a_name_twice_is_named():
     with pytest.raises(UserError) as caught:
         parse_json(b'{"prompt": "a", "prompt": "b"}')
     assert (caught.value.code, caught.value.params["field"]) == ("http.field_twice", "prompt")
+
+
+def sent(data, kind):
+    loop = asyncio.get_running_loop()
+    body = StreamReader(BaseProtocol(loop), 2**23, loop=loop)
+    body.feed_data(data)
+    body.feed_eof()
+    return make_mocked_request("POST", "/", headers={"Content-Type": kind}, payload=body)
+
+
+def member(number):
+    head = f'--x\r\nContent-Disposition: form-data; name="rushes[a{number}]"'
+    return head.encode() + b"\r\n\r\n1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        (b"".join(map(member, range(MAX_FIELDS + 1))), "http.fields"),
+        (b"\n" * 1000 + member(0), "http.multipart"),
+    ],
+)
+async def test_a_form_that_would_keep_the_loop_is_refused(form, code):
+    with pytest.raises(UserError) as caught:
+        await read_fields(sent(form + b"--x--\r\n", "multipart/form-data; boundary=x"))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("fields", [{"model": "a" * 65537}, {"rushes": {"camera": "a" * 65537}}])
+def test_a_value_of_a_megabyte_is_not_looked_at(fields):
+    with pytest.raises(UserError, match=r"http\.field_large"):
+        checked(CreateRequest, {"prompt": "a", **fields})
+
+
+async def test_json_with_a_million_members_is_not_parsed():
+    with pytest.raises(UserError, match=r"http\.fields"):
+        await read_fields(sent(b'{"prompt": [0' + b",0" * 2**20 + b"]}", "application/json"))
+
+
+def test_a_table_has_so_many_members():
+    names = [f"a{number}" for number in range(MAX_FIELDS + 1)]
+    with pytest.raises(UserError, match=r"http\.fields"):
+        parse_json(json.dumps({"rushes": dict.fromkeys(names, 1)}).encode())
 
 
 def test_a_whole_number_may_be_written_with_a_fraction():
