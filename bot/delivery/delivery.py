@@ -44,6 +44,9 @@ LONGEST_SECONDS = 300.0
 RETRY_AFTER_SECONDS_MOST = 3600.0
 """A platform that asks for a longer wait is asked again after this one."""
 
+LONGEST_UNWRITTEN_SECONDS = 60.0
+"""Between two tries whose outcome the database did not take: it may have room again soon."""
+
 FAILURES = 9
 """Unexpected failures of one message before it is given up: about five minutes."""
 
@@ -89,6 +92,7 @@ class Delivery:
         self._composer = Composer(outbox, store, self._pictures, card_factory)
         self._clock = clock
         self._active = ActiveJobs()
+        self._unwritten: dict[str, int] = {}  # tries in a row, by the key of the act
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -185,6 +189,7 @@ class Delivery:
                 limit = await self._send(act)
             if limit is not None:
                 await self._shrink(act, limit)
+            self._unwritten.pop(act.key, None)
         except DeliveryError as error:
             if error.transient:
                 log.info("delivery.later", code=error.code, attempts=act.attempts)
@@ -199,13 +204,13 @@ class Delivery:
             await self._later(act, None)
         except RushesError as error:
             log.warning("delivery.failed", code=error.code)
-            await self._noted(self._failed(act))
+            await self._noted(act, self._failed(act))
         except OSError as error:  # a connection or a disk that comes back
             log_bug(log, "delivery.failed", error)
             await self._later(act, None)
         except Exception as error:  # noqa: BLE001 - one message must not stop the others
             log_bug(log, "delivery.bug", error)
-            await self._noted(self._failed(act))
+            await self._noted(act, self._failed(act))
 
     async def _failed(self, act: Act) -> None:
         """Try again after an unexpected failure, or give the message up after too many.
@@ -347,7 +352,7 @@ class Delivery:
             pause = backoff(act.attempts, first=FIRST_SECONDS, longest=LONGEST_SECONDS)
         else:
             pause = backoff(0, first=retry_after, longest=RETRY_AFTER_SECONDS_MOST)
-        await self._noted(self._outbox.retry(act, at=self._outbox.now() + pause))
+        await self._noted(act, self._outbox.retry(act, at=self._outbox.now() + pause))
 
     async def _closed(self, act: Act, error: DeliveryError) -> None:
         """Take the next step after a refusal."""
@@ -361,15 +366,20 @@ class Delivery:
             else:
                 await self._outbox.reroute(current, step.route, trace=step.trace, at=step.at)
 
-        await self._noted(take())
+        await self._noted(act, take())
 
-    async def _noted(self, write: Awaitable[None]) -> None:
-        """Write the outcome of a try; if that fails, the row stays as it was."""
+    async def _noted(self, act: Act, write: Awaitable[None]) -> None:
+        """Write the outcome of a try; if that fails, the row stays as it was, and due later."""
         try:
             await write
-        except StoreError as error:
-            _log.error("delivery.store", code=error.code)
-            await self._clock.sleep(FIRST_SECONDS)
         except Exception as error:  # noqa: BLE001 - one row must not stop the others
-            log_bug(_log, "delivery.bug", error)
-            await self._clock.sleep(FIRST_SECONDS)
+            if isinstance(error, StoreError):
+                _log.error("delivery.store", code=error.code)
+            else:
+                log_bug(_log, "delivery.bug", error)
+            failures = self._unwritten.get(act.key, 0)
+            self._unwritten[act.key] = failures + 1
+            longest = LONGEST_UNWRITTEN_SECONDS
+            await self._clock.sleep(backoff(failures, first=FIRST_SECONDS, longest=longest))
+        else:
+            self._unwritten.pop(act.key, None)

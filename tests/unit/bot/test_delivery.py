@@ -12,12 +12,13 @@ from bot.delivery.delivery import Delivery
 from bot.delivery.fallback import PASSING_SECONDS
 from commands.text import cards
 from commands.text.cards import Standing
-from inference.domain.errors import DeliveryError
+from inference.domain.errors import DeliveryError, StoreError
 from inference.domain.events import JobEvent
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind, Route
 from inference.domain.output_settings import OutputSettings
 from inference.domain.verdict import Outcome, Reason
+from tests.fakes.clock import ManualClock
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order
 
@@ -60,8 +61,7 @@ async def delivering(bench, board=None, **wishes):
         platforms={"test": board},
         card_factory=paint,
         compressor=None,
-        clock=bench.clock,
-        **wishes,
+        **{"clock": bench.clock, **wishes},
     )
     task = asyncio.create_task(delivery.run())
     try:
@@ -229,3 +229,46 @@ async def test_a_message_that_was_certainly_refused_is_not_looked_for(bench):
 
         assert clip.route is Route.THREAD
         assert looked == []
+
+
+class Hasty(ManualClock):
+    """A clock whose sleepers are woken at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.pauses = asyncio.Queue()
+
+    async def sleep(self, seconds):
+        self.pauses.put_nowait(seconds)
+        await asyncio.sleep(0)
+
+
+async def test_a_card_is_edited_ever_more_rarely_while_the_database_takes_no_writes(
+    bench, monkeypatch
+):
+    class Posted(Board):
+        async def post(self, message, remember):
+            monkeypatch.setattr(core.outbox._database, "write", refused)
+            return await super().post(message, remember)
+
+        async def find(self, message):
+            return {"message": message.key}
+
+    async def refused(*_, **__):
+        raise StoreError("store.full", path="")
+
+    clock = Hasty()
+    async with bench.open() as core, delivering(bench, Posted(), clock=clock) as (board, _):
+        await core.jobs.submit(an_order())
+        async with asyncio.timeout(180):
+            pauses = [await clock.pauses.get() for _ in range(10)]
+            edits = board.edited.qsize()
+            monkeypatch.undo()
+            while await core.outbox.next_at(["test"], busy=[]) is not None:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0)
+
+    assert board.posted.qsize() == 1
+    assert edits <= len(pauses)
+    assert pauses[0] < 2
+    assert sum(pauses) > 200
+    assert max(pauses) < 120
