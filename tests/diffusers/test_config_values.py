@@ -97,7 +97,7 @@ def test_a_config_that_leaves_out_tensors(folder, part, changes, tensor):
     found = problem(folder, loaded=True)
     assert (found.code, found.params["part"]) == ("folder.extra_tensors", part)
     assert tensor in found.params["tensors"]
-    assert "knows nothing of" in error_text(found, "en")
+    assert "not in its config" in error_text(found, "en")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_who_types_goes_on_with_what_was_typed_and_loses_no_job(shell, first):
         second.until(lambda: list((shell.directory / "data" / "threads").glob("*/*/card.txt")))
         leave(first)
         second.until(
-            lambda: second.shows("queue has ended. This chat\ngoes on with it; no job is\n")
+            lambda: second.shows("queue has ended. This chat\ntakes over; no job is lost.")
         )
         second.until(lambda: clips(shell))
         second.type("/quit")
