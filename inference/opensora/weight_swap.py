@@ -15,7 +15,7 @@ import structlog
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from torch import Tensor, nn
 
@@ -45,12 +45,13 @@ class Resident:
         self._sets: dict[str, dict[str, Tensor]] = {}
         self._present: str | None = None
         self.add(name, module)
-        self.leave()  # frees the memory that the weights were read into
 
     def add(self, name: str, other: nn.Module) -> None:
-        """Add the weights of another module of the same shape as a set."""
-        weights = other.state_dict()
-        self._sets[name] = page_locked(weights) if self.device.type == "cuda" else weights
+        """Take the weights of another module of the same shape as a set, and its memory."""
+        if self.device.type == "cuda":
+            self._sets[name] = page_locked(other.state_dict(keep_vars=True))
+        else:
+            self._sets[name] = other.state_dict()
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -89,24 +90,37 @@ class Resident:
             parameter.data = waiting[key]
 
 
+@torch.no_grad()
 def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to one page-locked allocation, keeping their layouts; shared ones once.
+    """Move tensors to one page-locked allocation, keeping their layouts; shared ones once.
 
-    If the system refuses page-locking, the memory is ordinary and slower to copy from.
+    Each leaves the memory that it was in as soon as it is copied, and pages are locked at the end:
+    a machine that has room for the weights once can load them. If the system refuses page-locking,
+    the memory is ordinary and slower to copy from.
     """
-    unique = {tensor.data_ptr(): tensor for tensor in weights.values()}
-    starts: dict[int, int] = {}
+    identities = {key: _identity(tensor) for key, tensor in weights.items()}
+    starts: dict[Hashable, int] = {}
     length = 0
-    for pointer, tensor in unique.items():
-        starts[pointer] = length
-        length += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
+    for key, tensor in weights.items():
+        if identities[key] not in starts:
+            starts[identities[key]] = length
+            length += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
     piece = torch.empty(length, dtype=torch.uint8)
+    copies: dict[Hashable, Tensor] = {}
+    for key, tensor in weights.items():
+        identity = identities[key]
+        if identity not in copies:
+            flat = piece[starts[identity] : starts[identity] + tensor.nbytes].view(tensor.dtype)
+            copies[identity] = flat.as_strided(tensor.shape, tensor.stride()).copy_(tensor)
+        tensor.data = copies[identity]
     lock(piece)
-    copies: dict[int, Tensor] = {}
-    for pointer, tensor in unique.items():
-        flat = piece[starts[pointer] : starts[pointer] + tensor.nbytes].view(tensor.dtype)
-        copies[pointer] = flat.as_strided(tensor.shape, tensor.stride()).copy_(tensor)
-    return {key: copies[tensor.data_ptr()] for key, tensor in weights.items()}
+    return {key: copies[identity] for key, identity in identities.items()}
+
+
+def _identity(tensor: Tensor) -> Hashable:
+    """Return a key that two tensors have in common if they are the same numbers in memory."""
+    storage = tensor.untyped_storage()._cdata  # noqa: SLF001 - as torch compares storages
+    return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 def lock(piece: Tensor) -> None:
