@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 import torch
 from torch import nn
+from torch._dynamo import config as dynamo
 
 from inference.device_errors import is_out_of_memory
 
@@ -58,7 +59,9 @@ class BlockCompiler:
                 if not self.active:
                     return eager(*args, **options)
                 try:
-                    return compiled(*args, **options)
+                    # without it torch runs a block eagerly once there are too many graphs of it
+                    with dynamo.patch(fail_on_recompile_limit_hit=True):
+                        return compiled(*args, **options)
                 except Exception as error:
                     if is_out_of_memory(error):
                         raise

@@ -81,6 +81,36 @@ def test_a_compiler_that_fails_is_a_warning_once(folders, models, monkeypatch):
     torch._dynamo.reset()
 
 
+def test_a_block_of_too_many_graphs_runs_eagerly_with_a_warning(graphs):
+    """torch gives a block up after so many graphs, and only its own log says so."""
+
+    class Block(torch.nn.Module):
+        def forward(self, x):
+            return x * 2
+
+    class Network(torch.nn.Module):
+        _repeated_blocks = ("Block",)
+
+        def __init__(self):
+            super().__init__()
+            self.block = Block()
+
+    network, compiler = Network(), compilation.BlockCompiler(wanted=True)
+    types = [torch.float32, torch.float64, torch.int32]
+    with (
+        torch._dynamo.config.patch(recompile_limit=2),
+        structlog.testing.capture_logs() as logs,
+        compiler.over([network]),
+    ):
+        for dtype in (*types, *types):
+            assert torch.equal(
+                network.block(torch.ones(2, dtype=dtype)), torch.full((2,), 2.0).to(dtype)
+            )
+    assert [one["event"] for one in logs] == ["compile.not_used"]
+    assert not compiler.active
+    assert len(graphs) == 2
+
+
 def test_a_class_without_such_blocks_runs_as_it_is(folders, models, graphs):
     model = load(folders("cogvideox"), Settings(compiled=True))
     with structlog.testing.capture_logs() as logs:
