@@ -137,7 +137,7 @@ class Conversation:
         async with running() as tasks:
             tasks.start(self._follow(), name="chat-events")
             while self._session.speaker.guild == guild:
-                with contextlib.suppress(UserError):  # of an older version, which knows no words
+                with contextlib.suppress(UserError):  # an older version lacks them
                     self._words = await self._server.client.words(self._session.speaker)
                 if self._unanswered is None:
                     try:

@@ -84,7 +84,7 @@ class Script:
                     except NotFound:  # a later line of the script made it forgotten
                         del self._awaited[job_id]
                         continue
-                    # Nobody is left to say the word that a review waits for.
+                    # In a script, nobody can approve a prompt in review.
                     if report.settled or report.state == JobState.REVIEW:
                         del self._awaited[job_id]
                         well = well and report.state in WENT_WELL

@@ -45,7 +45,7 @@ class Server:
             UserError: The config cannot work.
             StoreError: Another process owns the data and does not answer.
         """
-        # Only who serves needs all of it.
+        # Imported late: a chat that only connects does not need them.
         from bot.app import open_app  # noqa: PLC0415
         from bot.control.server import serve_control  # noqa: PLC0415
 

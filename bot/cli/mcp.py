@@ -17,7 +17,7 @@ def serve(options: argparse.Namespace) -> int:
     log_to_stderr()
 
     async def serve(client: ControlClient, speaker: Speaker) -> int:
-        await client.health()  # nobody waits for an assistant that nobody answers
+        await client.health()  # fail at once if nothing is running
 
         from bot.http.mcp.server import make_server, serve_stdio
 

@@ -293,7 +293,7 @@ class Delivery:
             await compress(act, file, limit, outbox=self._outbox, compressor=self._compressor)
 
     async def _post(self, platform: Platform, act: Act, message: Outgoing) -> Receipt:
-        unsent = True  # as far as is known, no earlier try has arrived
+        unsent = True  # as far as known, no earlier try was posted
         if act.sending:
             try:
                 found = await platform.find(message)
@@ -336,7 +336,7 @@ class Delivery:
         except DeliveryError as error:
             if error.transient or fallback.reopens(act, error, self._outbox.now()):
                 raise
-            await self._outbox.drop(act)  # somebody deleted the card: it is not forced on them
+            await self._outbox.drop(act)  # somebody deleted the card: it is not posted again
         else:
             await self._outbox.sent(act, receipt)
 

@@ -78,7 +78,7 @@ def document(installation: Installation, locale: str, public_url: str | None) ->
         )
         schemas |= schema.pop("$defs", {})
         if "rushes" in schema["properties"]:
-            # What goes on from a video keeps all of its options.
+            # An extension keeps all options of its video.
             fixed = {"type": "object", "additionalProperties": False}
             schema["properties"]["rushes"] = fixed if body is ExtendRequest else _ref("Options")
         schemas[body.__name__] = schema

@@ -130,7 +130,7 @@ def _made_to_fit(call: Call, resolved: Resolved) -> Resolved:
     except UserError as error:
         values = {"frames": error.params.get("longest"), "resolution": error.params.get("smaller")}
         changes = {name: value for name, value in values.items() if value is not None}
-        # What goes on from a clip has to have its size, and a change needs somebody's word.
+        # An extension keeps the size of its clip, and a change needs the requester's approval.
         bound = resolved.spec.latents is not None and "resolution" in changes
         if not changes or bound or not call.channel.asks:
             raise

@@ -56,7 +56,7 @@ async def forget_me(call: Call) -> Card:
     try:
         await call.policy.forget(tenant, person)
         count = await call.jobs.forget(tenant=tenant, requester_id=person)
-    except RushesError:  # they are told, and no later start does it behind their back
+    except RushesError:  # the person sees the error; no later start erases after all
         await call.policy.erasures.settle(erasure.id)
         raise
     if await call.jobs.erasing(tenant=tenant, requester_id=person):

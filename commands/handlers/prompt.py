@@ -24,7 +24,7 @@ from commands.specs.resolve import resolve
 from commands.text import replies
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
-from inference.assist import offline
+from inference.assist import random_prompts
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, Job, JobState
 from inference.text import isolate
@@ -75,7 +75,7 @@ async def random(call: Call) -> Accepted:
     defaults = await presets.layers_of(call, asked, rules)
     layers = (*defaults, Layer(name=TYPED, values=asked, asked=True))
     resolved = within_caps(resolve("", layers, call.installation), call.caller, rules)
-    draw = call.installation.random_prompts.get(resolved.spec.model, offline.draw)
+    draw = call.installation.random_prompts.get(resolved.spec.model, random_prompts.draw)
     drawn = await asyncio.to_thread(draw, resolved.spec)
     resolved = replace(
         resolved,

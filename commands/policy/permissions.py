@@ -131,7 +131,7 @@ def possible(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
     Empty where the model has no list of them.
     """
     if cap.option is RESOLUTION and spec.latents is not None:
-        return [spec.resolution]  # what goes on from a clip has its size
+        return [spec.resolution]  # an extension keeps its clip's size
     if cap.option is RESOLUTION:
         return [
             resolution

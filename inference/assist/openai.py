@@ -86,7 +86,7 @@ class OpenAIAssistant:
         except (OpenAIError, ValueError) as error:  # cut off, or not in the form asked for
             raise AssistantError("assistant.unusable") from error
         except Exception as error:  # a server that only resembles OpenAI's may break the client
-            _log.warning("assistant.strange", error=type(error).__name__)
+            _log.warning("assistant.invalid_answer", error=type(error).__name__)
             raise AssistantError("assistant.unusable") from error
         if message.refusal:
             raise AssistantError("assistant.declined")

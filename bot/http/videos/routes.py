@@ -70,7 +70,7 @@ class Videos:
             web.get("/v1/videos", self._list),
             web.post("/v1/videos/edits", self._edit),
             web.post("/v1/videos/extensions", self._extend),
-            # OpenAI's characters are none of what models here know.
+            # OpenAI's characters are not supported.
             web.route("*", "/v1/videos/characters", no_route),
             web.get(_VIDEO, self._retrieve),
             web.delete(_VIDEO, self._delete),

@@ -70,7 +70,7 @@ class Clients:
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
         # A kept-alive connection may die unnoticed, and then nobody knows whether a message was
-        # posted: posting opens a fresh one each time. Questions can simply be asked again.
+        # posted: posting opens a fresh one each time. Reads are just retried.
         async with (
             open_session(force_close=True, timeout=timeout) as session,
             open_session(timeout=timeout) as asking,

@@ -171,7 +171,7 @@ class Inbox:
 async def _dispatch(app: AsyncApp, request: InboundRequest) -> None:
     again = AsyncBoltRequest(mode="socket_mode", body=request.body, context={INBOUND: request})
     await app.async_dispatch(again)
-    if not request.taken:  # there is nobody any more who would
+    if not request.taken:  # no listener takes it any more
         await request.settle()
 
 

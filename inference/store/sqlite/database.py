@@ -215,7 +215,7 @@ class Database:
                 raise
             # A cancellation inside the work must not end the writer.
             _settle(future, error=StoreError("store.interrupted", path=str(self._path)))
-        except Exception as error:  # noqa: BLE001 - also the caller's bug is the caller's to see
+        except Exception as error:  # noqa: BLE001 - a caller's bug is raised in the caller
             _settle(future, error=await self._explained(error) or error)
         else:
             _settle(future, result=result)

@@ -1,4 +1,4 @@
-"""Vocabulary of random prompts: subjects with the actions and places that suit them."""
+"""Words of random prompts: subjects with the actions and places that suit them."""
 
 from __future__ import annotations
 

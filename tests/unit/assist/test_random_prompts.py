@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from inference.assist.offline import draw
-from inference.assist.vocabulary import CAMERAS, CASTS
+from inference.assist.random_prompts import draw
+from inference.assist.random_words import CAMERAS, CASTS
 from inference.engines.built_in import NANO_WORDS
 from tests.fakes.orders import a_spec, with_options
 
@@ -63,7 +63,8 @@ def test_a_still_of_nano_moves_nowhere():
 @pytest.mark.process
 def test_drawing_takes_no_model():
     program = (
-        "import sys; from inference.nano import captions; from inference.assist import offline;"
+        "import sys; from inference.nano import captions;"
+        "from inference.assist import random_prompts;"
         "print([m for m in ('torch', 'openai', 'PIL', 'py3langid') if m in sys.modules])"
     )
     result = subprocess.run(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-from inference.assist.vocabulary import CAMERAS, CASTS, LENSES, LIGHTS, STYLES
+from inference.assist.random_words import CAMERAS, CASTS, LENSES, LIGHTS, STYLES
 from inference.domain.spec import Mode, Spec
 from inference.opensora.controls import Camera
 
