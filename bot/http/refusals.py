@@ -69,8 +69,9 @@ _SAID: Mapping[str, str] = {
     "job.unknown": "api.no_job",
     "preset.unknown": "api.no_preset",
     "option.no_assistant": "api.no_assistant",
+    "extend.gone": "api.extend_gone",
 }
-"""Sentences in place of those that send people to a command that is only in chats."""
+"""Sentences in place of those that send people to a command or a button of chats."""
 
 _FIELDS: Mapping[str, str] = {
     "prompt.empty": "prompt",

@@ -44,10 +44,13 @@ async def find_finished(call: Call, video: str) -> Job:
 
     Raises:
         NotFound: `job.unknown`.
-        UserError: `http.not_finished`.
+        UserError: `http.not_finished`, or `http.not_made`: it never will.
     """
     job = await find(call, video)
-    if status_of(job) != "completed":
+    status = status_of(job)
+    if status == "failed":
+        raise UserError("http.not_made", job=job.id)
+    if status != "completed":
         raise UserError("http.not_finished", job=job.id)
     return job
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import formatdate
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
@@ -48,6 +50,10 @@ class Variant(StrEnum):
     SPRITESHEET = "spritesheet"
 
 
+ENDS = {Variant.VIDEO: "", Variant.THUMBNAIL: "", Variant.SPRITESHEET: "-sheet"}
+"""Of the names of files, so that the two pictures of a video are not saved as one."""
+
+
 class Content:
     """Finds or makes the files."""
 
@@ -82,18 +88,21 @@ class Content:
     ) -> web.StreamResponse:
         """Return a file of a finished job; Range and ETag are honoured. Raises as `file`."""
         file = await self.file(call, job, variant)
-        if (wanted := request.headers.get("If-Range", "")).startswith(('"', "W/")):
+        if (wanted := request.headers.get("If-Range")) is not None:
             found = await _present(job, file.stat)
-            if wanted != f'"{found.st_mtime_ns:x}-{found.st_size:x}"':
-                # aiohttp knows dates only: it sends all of what was changed since.
+            changed = formatdate(math.ceil(found.st_mtime), usegmt=True)
+            if wanted not in (f'"{found.st_mtime_ns:x}-{found.st_size:x}"', changed):
+                # aiohttp takes any later date, and what is none: it sends all of what was
+                # changed since.
                 request._cache["if_range"] = EPOCH  # noqa: SLF001 - nothing public says so
         asked = request.headers.copy()
-        if (ranges := _range(asked.popall("Range", []))) is not None:
+        ranges = _range(asked.popall("Range", []))
+        if ranges is not None and request.method == "GET":  # HEAD has none
             asked["Range"] = ranges
         request._headers = request.clone(headers=asked).headers  # noqa: SLF001 - as above
         headers = {
             "Content-Type": TYPES.get(file.suffix, "application/octet-stream"),
-            "Content-Disposition": f'attachment; filename="{job.id}{file.suffix}"',
+            "Content-Disposition": f'attachment; filename="{job.id}{ENDS[variant]}{file.suffix}"',
             "Cache-Control": "private, no-cache",
         }
         return _File(file, job=job, locale=call.locale, headers=headers)

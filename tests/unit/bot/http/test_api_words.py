@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from bot.http.api_words import HTTP, MCP
 from bot.http.refusals import MAX_PARAM, error_json, retry_seconds
+from bot.http.videos import actions
 from commands.installation import Installation
+from commands.text.messages import error_text, text
 from inference.domain.errors import NotFound, UserError
+from inference.domain.job import JobState
 from inference.engines.built_in import TESTCARD
 from inference.text import isolate
+from tests.fakes.orders import a_job
 
 MODEL = TESTCARD.capabilities
 KNOWN = Installation(models=(MODEL,), default_model=MODEL.name).options
@@ -70,6 +76,32 @@ def test_a_long_name_of_a_field_is_cut():
     body = error_json(UserError("http.field_unknown", field="x" * 100_000, known=["a"]), "en")
     assert len(body["param"]) == MAX_PARAM
     assert len(body["message"]) < 2 * MAX_PARAM
+
+
+@pytest.mark.parametrize("locale", ["en", "ko"])
+def test_nobody_is_sent_to_a_button(locale):
+    error = UserError("extend.gone", job="X")
+    assert "Reroll" in error_text(error, "en")
+    assert error_json(error, locale)["message"] == text("api.extend_gone", locale, job="X")
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "retry"),
+    [
+        (JobState.RUNNING, "http.not_finished", 5),
+        (JobState.FAILED, "http.not_made", None),
+        (JobState.CANCELLED, "http.not_made", None),
+    ],
+)
+async def test_only_what_may_still_be_made_is_asked_for_again(state, code, retry):
+    job = a_job(state=state)
+
+    async def found(_):
+        return job
+
+    with pytest.raises(UserError) as caught:
+        await actions.find_finished(SimpleNamespace(job=found), "7Q2FK9XDAB")
+    assert (caught.value.code, retry_seconds(caught.value, None)) == (code, retry)
 
 
 @pytest.mark.parametrize("code", ["queue.stopping", "queue.draining"])
