@@ -19,8 +19,9 @@ from structlog.testing import capture_logs
 from commands.text.messages import error_text
 from inference.diffusers_pipelines.families import FAMILIES
 from inference.diffusers_pipelines.weights.classes import silence
-from inference.diffusers_pipelines.weights.folder import PART_NAMES
+from inference.diffusers_pipelines.weights.folder import PART_NAMES, FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.repository import verify_parts
 from inference.domain.errors import UserError
 from inference.engines.diffusers_adapter.capabilities import capabilities_of
 from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
@@ -301,6 +302,19 @@ def test_a_processor_names_the_torchvision_that_it_needs(folders, tmp_path):
     assert (found.code, found.params["name"]) == ("folder.no_torchvision", "Qwen2_5_VLProcessor")
     minor = int(torch.__version__.split(".")[1])
     assert found.params["version"] == f"0.{minor + 15}.*"
+
+
+def test_without_diffusers_a_folder_is_read_and_a_check_names_what_is_missing(folders, monkeypatch):
+    place = folders("ltx2")  # its connectors are of a package in diffusers
+    monkeypatch.delitem(sys.modules, "inference.diffusers_pipelines.weights.parts")
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    folder = inspect_folder(place)
+    with pytest.raises(FolderError) as caught:
+        verify_parts(folder)
+    assert (caught.value.code, caught.value.params) == (
+        "folder.no_library",
+        {"package": "diffusers"},
+    )
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from inference.diffusers_pipelines.weights.folder import Part
 
+_LIBRARIES = frozenset({"accelerate", "diffusers", "torch", "transformers"})
 _NAME = "torchvision"
 _MINOR_APART = 15
 """Difference of minor versions: torch 2.13 needs torchvision 0.28, torch 2.9 needs 0.24."""
@@ -38,7 +39,7 @@ def find_class(part: Part) -> Any:
     except (AttributeError, ImportError, RuntimeError) as error:
         name = part.class_name
         unknown = FolderError("folder.unknown_class", name=name)
-        raise torchvision_error(error, name) or unknown from error
+        raise package_error(error, name) or unknown from error
     return found
 
 
@@ -52,13 +53,16 @@ def silence() -> None:
         logging.set_verbosity_error()
 
 
-def torchvision_error(error: BaseException, name: str) -> FolderError | None:
-    """Return an error with the release to install if torchvision is missing or wrong, else None.
+def package_error(error: BaseException, name: str) -> FolderError | None:
+    """Return an error with what to install if a package is missing or wrong, else None.
 
     Args:
         error: Error of an import, or of a class that needs torchvision.
         name: Name of the part that was loaded.
     """
+    for one in _chain(error):
+        if isinstance(one, ModuleNotFoundError) and one.name in _LIBRARIES:
+            return FolderError("folder.no_library", package=one.name)
     if not any(_NAME in str(one).lower() for one in _chain(error)):
         return None
     torch = version("torch").partition("+")[0]

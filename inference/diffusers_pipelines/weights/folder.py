@@ -79,8 +79,8 @@ class FolderError(CheckpointError):
     `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
     `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.other_model`,
     `folder.no_permission`, `folder.not_distilled`, `folder.no_torchvision`,
-    `folder.no_package`, `folder.no_method`, `folder.needs_gpu`; `gguf.*` for files of that kind,
-    `lora.*` for LoRAs. `file` is relative to the folder.
+    `folder.no_package`, `folder.no_library`, `folder.no_method`, `folder.needs_gpu`; `gguf.*` for
+    files of that kind, `lora.*` for LoRAs. `file` is relative to the folder.
     """
 
 

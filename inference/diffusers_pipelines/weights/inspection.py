@@ -179,11 +179,15 @@ def _has_vocabulary(place: Path) -> bool:
 
 
 def _of_diffusers(library: str) -> bool:
-    """Return whether a library is a pipeline package inside diffusers."""
+    """Return whether a library is a pipeline package inside diffusers.
+
+    Without diffusers, which is not installed where only the bot runs, any may be one: a class is
+    never imported from elsewhere.
+    """
     spec = find_spec("diffusers")
-    if spec is None or spec.origin is None or not library.isidentifier():
-        return False
-    return (Path(spec.origin).parent / "pipelines" / library).is_dir()
+    if spec is None or spec.origin is None:
+        return library.isidentifier()
+    return library.isidentifier() and (Path(spec.origin).parent / "pipelines" / library).is_dir()
 
 
 def _weight_files(place: Path, library: str) -> tuple[tuple[Path, ...], str | None]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from inference.device_errors import is_out_of_memory
-from inference.diffusers_pipelines.weights.classes import find_class, silence, torchvision_error
+from inference.diffusers_pipelines.weights.classes import find_class, package_error, silence
 from inference.diffusers_pipelines.weights.folder import (
     GGUF_KEYS,
     Folder,
@@ -124,7 +124,7 @@ def _load_part(part: Part, dtype: torch.dtype) -> Any:
         if is_out_of_memory(error):
             raise
         damaged = FolderError("folder.unreadable", file=f"{part.name}/")
-        known = torchvision_error(error, part.class_name) or bad_value(part, kind)
+        known = package_error(error, part.class_name) or bad_value(part, kind)
         raise known or damaged from error
     missing = [str(name) for name in info.get("missing_keys", ())]
     wrong = [str(name[0]) for name in info.get("mismatched_keys", ())]

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference.diffusers_pipelines.weights.classes import package_error
 from inference.diffusers_pipelines.weights.folder import (
     INDEX_NAME,
     PART_NAMES,
@@ -188,11 +189,17 @@ def verify_tensors(folder: Folder) -> None:
     Raises:
         FolderError: `folder.mismatch`, `folder.extra_tensors`, `folder.unreadable`,
             `folder.bad_value`, `folder.wrong_part`, `folder.unknown_class`,
-            `folder.no_torchvision`; `gguf.mismatch`.
+            `folder.no_torchvision`, `folder.no_library`; `gguf.mismatch`.
     """
     check_vocabularies(folder)
-    parts: Any = import_module("inference.diffusers_pipelines.weights.parts")  # imports torch
-    trials: Any = import_module("inference.diffusers_pipelines.weights.trials")
+    try:
+        parts: Any = import_module("inference.diffusers_pipelines.weights.parts")  # imports torch
+        trials: Any = import_module("inference.diffusers_pipelines.weights.trials")
+    except (ImportError, RuntimeError) as error:
+        known = package_error(error, folder.pipeline_class)
+        if known is None:
+            raise
+        raise known from error
     parts.verify_scheduler(folder)
     for part in folder.parts.values():
         if part.is_quantized:

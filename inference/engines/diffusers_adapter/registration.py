@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from inference.diffusers_pipelines.weights.classes import torchvision_error
+from inference.diffusers_pipelines.weights.classes import package_error
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
 from inference.domain.errors import UserError
@@ -81,12 +81,12 @@ def _make_engine(preset: str | None, options: ModelOptions) -> Engine:
     """Import diffusers and create an engine.
 
     Raises:
-        FolderError: `folder.no_torchvision`, or the weights cannot be used.
+        FolderError: `folder.no_torchvision`, `folder.no_library`, or the weights cannot be used.
     """
     try:
         engine: Engine = imported(_FACTORY)(preset, options)
     except (ImportError, RuntimeError) as error:
-        found = torchvision_error(error, options.capabilities.title)
+        found = package_error(error, options.capabilities.title)
         if found is None:
             raise
         raise found from error
