@@ -22,8 +22,8 @@ from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.buttons import press_handler
 from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
+from bot.discord.shared_token import SharedToken
 from bot.discord.thread_memory import ThreadMemory
-from bot.discord.two_hosts import TwoHosts
 from bot.network.connector import (
     REFUSED,
     Connector,
@@ -67,7 +67,7 @@ async def serve(
     answers: Answers,
     *,
     fingerprint_path: Path,
-    two_hosts: TwoHosts,
+    shared_token: SharedToken,
 ) -> None:
     """Serve interactions from Discord, through all reconnects, until cancelled.
 
@@ -77,13 +77,13 @@ async def serve(
         services: Take calls.
         answers: Remembers which cards answered them.
         fingerprint_path: Keeps the fingerprint of the commands that Discord knows.
-        two_hosts: Gives way to another process with the same token.
+        shared_token: Gives way to another process with the same token.
 
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
-    answer_fast(two_hosts.seen)
-    gateway = CommandGateway(services, client, answers, two_hosts, section.cdn_hosts)
+    answer_fast(shared_token.seen)
+    gateway = CommandGateway(services, client, answers, shared_token, section.cdn_hosts)
     tree = make_tree(
         client,
         gateway,
@@ -121,7 +121,7 @@ async def serve(
         for name, work in {
             "discord.sync": sync.run,
             "discord.ready": greet,
-            "discord.two_hosts": two_hosts.run,
+            "discord.two_hosts": shared_token.run,
         }.items()
     }
     try:

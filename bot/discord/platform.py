@@ -31,7 +31,7 @@ from bot.discord.outbound.message_search import (
     search,
 )
 from bot.discord.outbound.threads import Threads
-from bot.discord.two_hosts import TwoHosts
+from bot.discord.shared_token import SharedToken
 from bot.platform import Outgoing, Receipt, Remember, Services
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError
@@ -77,7 +77,7 @@ class DiscordPlatform:
         self._threads = Threads(section.thread_minutes, clock)
         self._language = "en"
         self._answers = Answers()
-        self._two_hosts: TwoHosts | None = None
+        self._shared_token: SharedToken | None = None
         self._connected: discord.Client | None = None
 
     @property
@@ -97,8 +97,8 @@ class DiscordPlatform:
             UserError: `discord.token_rejected`.
         """
         self._language = services.language
-        two_hosts = TwoHosts(services.jobs, services.health, services.language, self._clock)
-        self._two_hosts = two_hosts
+        shared_token = SharedToken(services.jobs, services.health, services.language, self._clock)
+        self._shared_token = shared_token
         async with connection.logged_in(self._section, self._token) as client:
             self._connected = client
             try:
@@ -108,7 +108,7 @@ class DiscordPlatform:
                     services,
                     self._answers,
                     fingerprint_path=self._fingerprint_path,
-                    two_hosts=two_hosts,
+                    shared_token=shared_token,
                 )
             finally:
                 self._connected = None
@@ -204,9 +204,9 @@ class DiscordPlatform:
             try:
                 posted = await original(self._client, address, message.job)
             except ForeignAnswer as error:
-                if self._two_hosts is not None and message.job.key is not None:
-                    self._two_hosts.seen()
-                    await self._two_hosts.withdraw(message.job.key)
+                if self._shared_token is not None and message.job.key is not None:
+                    self._shared_token.seen()
+                    await self._shared_token.withdraw(message.job.key)
                 raise DeliveryError(
                     "delivery.closed", transient=False, reason="two_hosts"
                 ) from error

@@ -14,7 +14,7 @@ from bot.discord.address import tenant_of
 from bot.discord.inbound import autocomplete, context_menus, modals
 from bot.discord.inbound.answers import Answers
 from bot.discord.inbound.call_factory import CallFactory, request_key
-from bot.discord.two_hosts import TwoHosts
+from bot.discord.shared_token import SharedToken
 from bot.platform import Services
 from commands.actions import Action, ButtonId
 from commands.context import Call, Command, Visibility
@@ -44,7 +44,7 @@ class CommandGateway:
         services: Services,
         client: discord.Client,
         answers: Answers,
-        two_hosts: TwoHosts,
+        shared_token: SharedToken,
         image_hosts: Collection[str],
     ) -> None:
         """Wire it up.
@@ -53,13 +53,13 @@ class CommandGateway:
             services: Take calls.
             client: Whose interactions they are.
             answers: Answer them.
-            two_hosts: Gives way to another process with the same token.
+            shared_token: Gives way to another process with the same token.
             image_hosts: Where images may be fetched from.
         """
         self._services = services
         self._image_hosts = image_hosts
         self._answers = answers
-        self._two_hosts = two_hosts
+        self._shared_token = shared_token
         self._calls = CallFactory(services, client)
 
     def agrees_on(self, option: Option) -> bool:
@@ -160,7 +160,7 @@ class CommandGateway:
         in_place: bool = False,
     ) -> None:
         """Answer an interaction; see `Answers.give`."""
-        withdraw = partial(self._two_hosts.withdraw, request_key(interaction.id))
+        withdraw = partial(self._shared_token.withdraw, request_key(interaction.id))
         await self._answers.give(
             interaction, work, form=form, private=private, in_place=in_place, withdraw=withdraw
         )

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from bot.discord.two_hosts import HEALTH_KEY, QUIET_SECONDS, TwoHosts
+from bot.discord.shared_token import HEALTH_KEY, QUIET_SECONDS, SharedToken
 from bot.health import Health
 
 
 @pytest.fixture
-async def two_hosts(clock):
+async def shared_token(clock):
     health = Health()
-    two_hosts = TwoHosts(None, health, "en", clock)
-    running = asyncio.create_task(two_hosts.run())
-    yield two_hosts, health
+    shared_token = SharedToken(None, health, "en", clock)
+    running = asyncio.create_task(shared_token.run())
+    yield shared_token, health
     running.cancel()
 
 
@@ -25,8 +25,8 @@ async def passes(clock, seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-async def test_another_host_is_reported_until_it_has_been_quiet(two_hosts, clock):
-    rival, health = two_hosts
+async def test_another_host_is_reported_until_it_has_been_quiet(shared_token, clock):
+    rival, health = shared_token
     assert health.problems == {}
     rival.seen()
     assert "same Discord token" in health.problems[HEALTH_KEY]

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bot.discord.inbound import answers
-from bot.discord.two_hosts import HEALTH_KEY
+from bot.discord.shared_token import HEALTH_KEY
 from commands.actions import Action, ButtonId
 from tests.scenario.discord_studio import SECONDS, eventually, installation
 from tests.scenario.discord_verdict import stem
@@ -28,7 +28,7 @@ async def place(tmp_path):
 
 
 @contextlib.asynccontextmanager
-async def two_hosts(place, **models):
+async def shared_token(place, **models):
     """Run a second bot beside the first, both connected."""
     other = replace(place, directory=place.directory.with_name("other"))
     async with place.bot(**models) as one, other.bot(**models) as two:
@@ -65,7 +65,7 @@ def seen(*apps) -> bool:
 async def test_three_requests_make_three_cards_and_three_clips(place, monkeypatch, thinking):
     if thinking:
         monkeypatch.setattr(answers, "PROMPT_SECONDS", 0.0)
-    async with two_hosts(place) as apps:
+    async with shared_token(place) as apps:
         for number in range(3):
             asked = place.alice.slash(place.general, "generate", prompt=f"{number} foxes {FOX}")
             card = await asked.response()
@@ -82,14 +82,14 @@ async def test_three_requests_make_three_cards_and_three_clips(place, monkeypatc
         assert {job["state"] for job in await kept()} == {"done"}
     assert len(cards(place)) == len(clips(place)) == 3
     # Nothing was left for a next start either.
-    async with two_hosts(place):
+    async with shared_token(place):
         pass
     assert len(cards(place)) == len(clips(place)) == 3
 
 
 @pytest.mark.slow
 async def test_presses_reach_the_host_that_knows_the_job(place):
-    async with two_hosts(place) as apps:
+    async with shared_token(place) as apps:
         for number in range(4):
             asked = place.alice.slash(place.general, "image", prompt=f"{number} foxes")
             clip = await place.clip(await asked.response())

@@ -20,7 +20,7 @@ QUIET_SECONDS = 1800.0
 _log = structlog.get_logger(__name__)
 
 
-class TwoHosts:
+class SharedToken:
     """Reports answers of another process, until there have been none for a while."""
 
     def __init__(self, jobs: JobService, health: Health, language: str, clock: Clock) -> None:
