@@ -27,6 +27,7 @@ from bot.network.connector import Connector
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
+from inference.proxies import Proxy, find_proxy
 
 SECRET = "whsec_"  # noqa: S105 - what every secret begins with
 SECRET_BYTES = 32
@@ -117,7 +118,7 @@ class Webhooks:
             "webhook-signature": signature(secret, message, timestamp, body),
         }
         timeout = aiohttp.ClientTimeout(total=TRY_SECONDS)
-        resolver = _PublicOnly(self._section.webhook_networks)
+        resolver = _PublicOnly(self._section.webhook_networks, find_proxy(url, stand_in=True))
         connector = Connector(resolver=resolver, ssl=ssl.create_default_context())
         try:
             resolver.check(urlsplit(url).hostname or "")
@@ -136,10 +137,14 @@ class Webhooks:
 
 
 class _PublicOnly(aiohttp.ThreadedResolver):
-    """Resolves names to public addresses, and to those of networks that the config names."""
+    """Resolves names to public addresses, and to those of networks that the config names.
 
-    def __init__(self, networks: Iterable[str]) -> None:
+    A proxy of the environment may be anywhere; it resolves the name of the receiver itself.
+    """
+
+    def __init__(self, networks: Iterable[str], proxy: Proxy | None = None) -> None:
         super().__init__()
+        self._proxy = None if proxy is None else urlsplit(proxy.url).hostname
         self._networks = [ipaddress.ip_network(network) for network in networks]
 
     def check(self, host: str) -> None:
@@ -164,6 +169,8 @@ class _PublicOnly(aiohttp.ThreadedResolver):
             OSError: There are none.
         """
         found = await super().resolve(host, port, family)
+        if host == self._proxy:
+            return found
         allowed = [one for one in found if self._allows(one["host"])]
         if not allowed:
             raise OSError("private addresses only")

@@ -13,6 +13,7 @@ from inference.clock import SystemClock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import JobState
 from tests.fakes.orders import a_job
+from tests.fakes.proxy import LoopbackProxy
 from tests.fakes.webhook_receiver import Receiver, make_certificate
 from tests.scenario.http_client import SECONDS, SMALL, http_config, make_token, serving
 
@@ -158,6 +159,16 @@ async def test_only_the_checked_addresses_of_a_name_are_connected_to(monkeypatch
     resolver = _PublicOnly(["10.0.0.0/24"])
     allowed = [one["host"] for one in await resolver.resolve("ci.example.com", 443)]
     assert allowed == ["93.184.215.14", "10.0.0.1"]
+
+
+async def test_a_proxy_may_have_a_name_of_a_private_network(files, monkeypatch):
+    job = a_job(state=JobState.FAILED)
+    async with LoopbackProxy() as proxy, Receiver(*files) as receiver:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("127.0.0.1", "localhost"))
+        section = HttpSection(webhook_hosts=[f"localhost:{receiver.port}"])
+        await Webhooks(section, SystemClock()).tell(job, receiver.url, new_secret())
+    assert proxy.seen == [f"CONNECT localhost:{receiver.port}"]
+    assert len(receiver.came) == 1
 
 
 async def test_a_receiver_that_is_gone_is_left_alone(files):
