@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.config.mistakes import Location
 from bot.config.sections import Config
+from bot.config.validation_errors import Location
 
 
 def drop_wrong(variables: dict[str, Any], tables: dict[str, Any], location: Location) -> bool:

@@ -24,10 +24,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from bot.config.mistakes import Location, explain, known_keys
 from bot.config.removal import drop_wrong
 from bot.config.sections import Config, ModelsSection, PluginsSection
 from bot.config.tables import check_tables, without_mistakes
+from bot.config.validation_errors import Location, explain, known_keys
 from bot.config.values import collection
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from inference import crash_points

@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bot.config.mistakes import Location, Mistake, explain, known_keys, unknown_key
 from bot.config.removal import drop_wrong
 from bot.config.sections import Config, ModelsSection, PluginsSection, TablesSection
+from bot.config.validation_errors import Location, Mistake, explain, known_keys, unknown_key
 from bot.plugins.loader import gather
 from commands.parsing.suggestions import closest
 from inference.domain.errors import UserError

@@ -1,4 +1,4 @@
-"""Errors for request bodies that do not validate: one for each kind of mistake."""
+"""Errors for pydantic's validation errors of request bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences for validation errors of the config: one for each mistake, in words of the config."""
+"""Error sentences for pydantic's validation errors of the config, one for each wrong value."""
 
 from __future__ import annotations
 
