@@ -68,6 +68,9 @@ def rotate(data_directory: Path, folder: Path, keep: int) -> Path:
         StoreError: There is nothing to copy, it is damaged, or the folder cannot be written.
             Nothing was deleted then.
     """
+    source = data_directory / DATABASE_NAME
+    with explained(source):
+        source.stat()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         taken = {path.name for path in folder.iterdir()}

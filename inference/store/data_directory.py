@@ -45,7 +45,7 @@ def check_folder(directory: Path) -> None:
             `store.full`.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o777 & ~UMASK)
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError("store.not_a_folder", path=str(directory)) from error
     except OSError as error:

@@ -44,6 +44,14 @@ def test_a_stop_has_more_time_than_rushes_takes():
     assert int(grace.removesuffix("s")) > GRACE_SECONDS + 10
 
 
+def test_a_start_is_tried_until_it_succeeds_and_a_killed_worker_ends_no_bot():
+    unit = UNIT.read_text()
+    [pause] = re.findall(r"^RestartSec=(\d+)s$", unit, re.MULTILINE)
+    assert 24 * 3600 / int(pause) < 1000  # logins a day that Discord allows
+    assert re.findall(r"^StartLimit.*", unit, re.MULTILINE) == ["StartLimitIntervalSec=0"]
+    assert "\nOOMPolicy=continue\n" in unit
+
+
 def test_prometheus_asks_where_the_container_answers():
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     [mounted] = [v for v in compose["services"]["prometheus"]["volumes"] if v.startswith("./")]

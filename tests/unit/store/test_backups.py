@@ -85,6 +85,12 @@ def test_a_backup_that_fails_deletes_none(data, tmp_path):
     assert names(folder) == [first.name]
 
 
+def test_without_a_database_nothing_is_made(tmp_path):
+    with pytest.raises(StoreError, match="missing"):
+        rotate(tmp_path / "data", tmp_path / "data" / "backups", keep=1)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_told(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="backup_failed"):

@@ -61,6 +61,7 @@ def test_a_folder_behind_a_closed_one_is_a_sentence(tmp_path):
 def test_a_new_folder_is_made(tmp_path):
     check_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
