@@ -22,7 +22,8 @@ Without = Callable[[Model], AbstractContextManager[Model]]
 
 
 @contextmanager
-def _every_branch(model: Model) -> Iterator[Model]:
+def every_branch(model: Model) -> Iterator[Model]:
+    """Evaluate branches whose guidance is 1 too."""
     yield replace(model, sampler=slow.EveryBranch)
 
 
@@ -80,7 +81,7 @@ def short_cuts(model: Model) -> Mapping[str, Without]:
     """Return the optimisations of a model by name, each with its switch."""
     rows = "VAE attention by rows" if on_gpu(model) else "VAE attention in one piece"
     found: dict[str, Without] = {
-        "skipping branches whose guidance is 1": _every_branch,
+        "skipping branches whose guidance is 1": every_branch,
         "keys, values and tables once a request": _prepared_each_time,
         "windows without masks": _padded_windows,
         rows: _other_rows,
