@@ -188,7 +188,7 @@ class DryEngine:
             self._engine.load(lambda *_: None)
             loaded = self._engine._loaded
             assert loaded is not None
-            self.footprint = loaded.footprint()
+            self.footprint, self.text = loaded.footprint(), loaded.text
             channels = loaded.pipeline.transformer.config.in_channels
             preview = LatentPreview(weight=torch.zeros(48, channels), bias=torch.zeros(48))
         self._engine._loaded, self._engine._preview = replace(loaded, preview=preview), preview
@@ -335,7 +335,7 @@ def _without_weights(networks: Networks, ledger: Ledger) -> Iterator[None]:
         model.requires_grad_(requires_grad=False).eval()
 
     def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: ledger.pin(tensor) for name, tensor in weights.items()}
+        return {name: ledger.pin(tensor.detach()) for name, tensor in weights.items()}
 
     stand_ins: list[tuple[object, str, object]] = [
         (checkpoint, "read_config", lambda _folder, parse: networks.of(parse.__self__)),

@@ -198,6 +198,16 @@ def decoded(vae):
     return torch.cat((chunk, last), 2).shape
 
 
+def test_weights_that_leave_and_come_back_are_counted(dry):
+    text, ledger = dry.text, dry.ledger
+    with dry.card.present():
+        for _ in range(2):
+            text.leave()
+            without = ledger.alive
+            text.bring()
+            assert ledger.alive - without == dry.footprint.text_bytes
+
+
 def test_kernels_are_chosen_when_the_model_is_loaded(dry, with_kernels):
     assert with_kernels.kernels is not None
     assert dry.kernels is None
