@@ -77,10 +77,21 @@ def test_a_spec_becomes_frames(make, name, tmp_path):
     assert not np.array_equal(frames, animated)
 
 
-def test_long_prompts_are_noted(make):
-    engine, spec = make("ltx-video")
+@pytest.mark.filterwarnings("ignore:In CPU autocast:UserWarning")  # Mochi
+@pytest.mark.filterwarnings("ignore:CPU Autocast:UserWarning")  # Mochi
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "ltx-video" else pytest.mark.slow)
+        for name in tiny_models.BUILDERS
+        if name != "wan-14b-image"
+    ],
+)
+def test_long_prompts_are_noted(make, name):
+    engine, spec = make(name)
     engine.load(lambda *_: None)
-    _, chunks = frames_of(engine, replace(spec, prompt="a fox " * 50))
+    words = 50 if name == "ltx-video" else 900
+    _, chunks = frames_of(engine, replace(spec, prompt="a fox " * words, steps=2))
     assert chunks[0].notes == ("shortened",)
 
 

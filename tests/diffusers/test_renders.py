@@ -12,9 +12,10 @@ from inference.diffusers_pipelines.latent_previews import LearnedPreviews
 from inference.diffusers_pipelines.memory import PLANS, Placement, Plan
 from inference.diffusers_pipelines.pipeline import Settings, VideoModel
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
+from inference.diffusers_pipelines.weights.repository import verify_parts
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
-from tests.diffusers.renders import STEPS, load, picture, render, request
+from tests.diffusers.renders import STEPS, Stop, load, picture, render, request
 
 FAMILIES = list(tiny_models.BUILDERS)
 QUICK = [
@@ -113,6 +114,32 @@ def test_a_first_frame_changes_the_clip(models, name):
     assert not np.array_equal(red, blue)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(tiny_models.IMAGE_BUILDERS))
+def test_weights_for_images_alone_make_clips_of_the_size_that_is_asked_for(tmp_path, name):
+    tiny_models.build(name, builders=tiny_models.IMAGE_BUILDERS).save_pretrained(tmp_path)
+    verify_parts(inspect_folder(tmp_path))
+    model = load(tmp_path)
+
+    def seen(colour="red", width=32):
+        return render(model, request(name, image=picture(colour), width=width))
+
+    first = seen()
+    assert first.frames.shape == (request(name).frames, 16, 32, 3)
+    assert seen(width=16).frames.shape[2] == 16
+    with pytest.raises(Stop):
+        render(model, request(name, image=picture()), on_step=stop)
+    again = seen()
+    assert np.array_equal(first.frames, again.frames)
+    assert len(again.steps) == STEPS
+    assert again.stills
+    assert not np.array_equal(first.frames, seen("blue").frames)
+
+
+def stop(_done):
+    raise Stop
+
+
 @pytest.mark.parametrize("name", ["ltx-video", "ltx2", "wan-14b-image"])
 def test_a_last_frame_changes_the_clip(models, name):
     red, blue = (
@@ -203,7 +230,13 @@ def test_both_experts_of_wan_14b_are_used(models):
 
 
 @pytest.mark.parametrize("placement", [Placement.MODEL_OFFLOAD, Placement.GROUP_OFFLOAD])
-@pytest.mark.parametrize("name", ["wan-14b", "ltx2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in {"wan-14b", "ltx2"} else pytest.mark.slow)
+        for name in FAMILIES
+    ],
+)
 def test_offloading_changes_nothing(folders, models, name, placement):
     plain = render(models(name), request(name)).frames
     model = load(folders(name))

@@ -7,6 +7,7 @@ part by part. Tokenizers know single characters only, so a prompt has as many to
 from __future__ import annotations
 
 import string
+from types import MappingProxyType
 
 import diffusers
 import torch
@@ -467,6 +468,34 @@ def mochi():
     )
 
 
+def hunyuan_15_image():
+    """HunyuanVideo-1.5 for clips from images alone, with an encoder for them."""
+    pipeline = hunyuan_15()
+    pipeline.transformer.register_to_config(task_type="i2v")
+    encoder = transformers.SiglipVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+    )
+    return diffusers.HunyuanVideo15ImageToVideoPipeline(
+        **pipeline.components,
+        image_encoder=transformers.SiglipVisionModel(encoder),
+        feature_extractor=transformers.SiglipImageProcessorPil(size={"height": 28, "width": 28}),
+    )
+
+
+def cogvideox_image():
+    """CogVideoX for clips from images alone: it has the image beside the noise."""
+    parts = cogvideox().components
+    changes = {"in_channels": 8, "attention_head_dim": 16, "use_rotary_positional_embeddings": True}
+    kind = diffusers.CogVideoXTransformer3DModel
+    parts["transformer"] = kind.from_config(parts["transformer"].config, **changes)
+    return diffusers.CogVideoXImageToVideoPipeline(**parts)
+
+
 BUILDERS = {
     "wan-5b": wan_5b,
     "wan-14b": wan_14b,
@@ -480,17 +509,20 @@ BUILDERS = {
     "mochi": mochi,
 }
 
+IMAGE_BUILDERS = {"hunyuan-1.5": hunyuan_15_image, "cogvideox": cogvideox_image}
+"""Those of families that have other weights for clips from images."""
+
 SIDE = {"wan-5b": 32, "ltx-video": 64, "ltx2": 64}
 """Of the smallest clip of each; 16 for all others."""
 FRAMES = {"mochi": 7, "hunyuan-1.5": 5}
 """Of a short clip of each; 9 for all others."""
 
 
-def build(name, seed=0):
+def build(name, seed=0, builders=MappingProxyType(BUILDERS)):
     """Return a tiny pipeline, always the same one."""
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
-    pipeline = BUILDERS[name]()
+    pipeline = builders[name]()
     if name == "kandinsky":  # its gates start at zero, so that its blocks would do nothing
         for tensor in pipeline.transformer.parameters():
             if not tensor.any():

@@ -247,4 +247,16 @@ def make_pipeline(folder: Folder, parts: Mapping[str, Any], class_name: str) -> 
             given[name] = known[name]
         elif parameter.default is inspect.Parameter.empty:
             given[name] = None  # such as Wan's image encoder, removed in 2.2
-    return kind(**given)
+    made = kind(**given)
+    processor: Any = getattr(made, "video_processor", None)
+    if hasattr(processor, "calculate_default_height_width"):
+        processor.calculate_default_height_width = _own_size
+    return made
+
+
+def _own_size(height: int, width: int, **_options: Any) -> tuple[int, int]:
+    """Return the size of a picture, which is that of the clip.
+
+    HunyuanVideo-1.5 would make clips from images in the nearest size of a list.
+    """
+    return height, width
