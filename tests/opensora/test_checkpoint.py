@@ -343,13 +343,17 @@ def test_vae_variants_with_other_factors_are_refused(data):
         VaeConfig.from_dict(data)
 
 
-def test_the_table_of_words_is_in_memory_once_and_is_the_trained_one():
-    folder = Path(str(resources.files("inference").joinpath("weights", "nano", "text_encoder")))
+@pytest.mark.parametrize("twice", [False, True])
+def test_the_table_of_words_is_in_memory_once_and_is_the_trained_one(tmp_path, twice):
+    shipped = Path(str(resources.files("inference").joinpath("weights", "nano", "text_encoder")))
+    folder = shutil.copytree(shipped, tmp_path / "text_encoder")
+    stored = load_file(folder / "model.safetensors")
+    trained = stored["shared.weight"]
+    if twice:  # as transformers stored it once, with the other table left as it was drawn
+        stored |= {"encoder.embed_tokens.weight": trained, "shared.weight": trained + 1}
+        save_file(stored, folder / "model.safetensors", {"format": "pt"})
     model = load_text_encoder(folder).model
     assert model.encoder.embed_tokens.weight is model.shared.weight
-    stored = load_file(folder / "model.safetensors")
-    trained = stored["encoder.embed_tokens.weight"]
-    assert not torch.equal(trained, stored["shared.weight"])  # left as it was drawn
     torch.testing.assert_close(model.encoder.embed_tokens.weight, trained.float())
 
 

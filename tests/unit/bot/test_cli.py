@@ -359,11 +359,11 @@ def test_a_render_says_on_stderr_what_the_model_does_not_know(capsys, tmp_path, 
         monkeypatch.setattr(module, "render", nothing)
         monkeypatch.setattr(module, "open_slot", no_slot)
     monkeypatch.setenv("RUSHES_MODELS__INSTALLED", '["nano"]')
-    (tmp_path / "many.txt").write_text("a red fox\na blue fox\na red ball\n")
-    flags = ["--many", "many.txt"] if many else ["a red fox", "-o", "fox.png"]
+    (tmp_path / "many.txt").write_text("a red dragon\na blue dragon\na red ball\n")
+    flags = ["--many", "many.txt"] if many else ["a red dragon", "-o", "one.png"]
     assert main(["render", *flags, "--frames", "1"]) == 0
     (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("rushes: nano does not know ‘fox’.")  # noqa: RUF001 - as printed
+    assert told.startswith("rushes: nano does not know ‘dragon’.")  # noqa: RUF001 - as printed
 
 
 def test_each_line_of_a_batch_that_cannot_be_is_told(capsys, tmp_path):

@@ -14,10 +14,10 @@ INSTALLATION = SimpleNamespace(model=lambda _: MODELS.capabilities("nano"))
 @pytest.mark.parametrize(
     ("state", "refine", "prompt", "said"),
     [
-        (JobState.ACCEPTED, False, "a red fox", True),
-        (JobState.ACCEPTED, True, "a red fox", False),  # the assistant may still change it
-        (JobState.QUEUED, True, "a red fox", True),
-        (JobState.DONE, False, "a red fox", True),
+        (JobState.ACCEPTED, False, "a red dragon", True),
+        (JobState.ACCEPTED, True, "a red dragon", False),  # the assistant may still change it
+        (JobState.QUEUED, True, "a red dragon", True),
+        (JobState.DONE, False, "a red dragon", True),
         (JobState.QUEUED, False, "a red ball", False),
     ],
 )
@@ -25,4 +25,4 @@ def test_an_answer_says_which_words_the_model_does_not_know(state, refine, promp
     spec = a_spec(prompt=prompt, refine=refine)
     job = SimpleNamespace(state=state, spec=spec, verdict=Verdict())
     told = notes(job, INSTALLATION, "en")
-    assert [note.startswith("nano does not know ‘fox’.") for note in told] == [True] * said  # noqa: RUF001
+    assert [note.startswith("nano does not know ‘dragon’.") for note in told] == [True] * said  # noqa: RUF001
