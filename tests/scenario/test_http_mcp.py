@@ -133,7 +133,7 @@ async def test_an_assistant_makes_a_clip_over_http(house, mode):
         ("generate", {"prompt": "a", "count": 3}, "mcp.count", "Call once per video"),
         ("generate", {"prompt": "a", "mood": {}}, "http.field_unknown", "prompt, model, seconds"),
         ("generate", {"prompt": "a", "seed": {"a": 1}}, "http.scalar", "seed must be"),
-        ("queue", {"x": 1}, "http.field_none", "none is taken"),
+        ("queue", {"x": 1}, "http.field_none", "This request takes no fields"),
         ("status", {"id": "7Q2FK9XDAB"}, "job.unknown", "7Q2FK9XDAB"),
         ("status", {"id": "../../etc"}, "job.unknown", ""),
         ("status", {"job": "7Q2FK9XDAB"}, "http.field_unknown", "job"),
