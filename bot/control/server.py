@@ -35,9 +35,9 @@ from bot.control.card_json import card_to_json
 from bot.control.events import EventStream
 from bot.control.job_report import job_report, posted_file
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
-from bot.http.closing import Closing
 from bot.http.mcp.tools import Tools, Visit
 from bot.http.platform import SECONDS_PER_DAY
+from bot.http.shutdown import Shutdown
 from bot.network.http_connection import connections
 from bot.readiness import lasting, unready
 from bot.terminal.form import as_card
@@ -155,8 +155,8 @@ class _Control:
         self._jobs = app.core.jobs
         self._clock = SystemClock()
         files_seconds = app.config.retention.files_days * SECONDS_PER_DAY
-        self._closing = Closing()
-        self._tools = Tools(app.services, files_seconds=files_seconds, closing=self._closing)
+        self._shutdown = Shutdown()
+        self._tools = Tools(app.services, files_seconds=files_seconds, shutdown=self._shutdown)
         self._stopping = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -180,7 +180,7 @@ class _Control:
     def stop_streams(self) -> None:
         """End the event streams, which do not end by themselves."""
         self._stopping.set()
-        self._closing.close()
+        self._shutdown.begin()
 
     # -- routes ------------------------------------------------------------------------------
 

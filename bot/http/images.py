@@ -13,9 +13,9 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.http.access.guard import Guard
-from bot.http.closing import Closing
 from bot.http.mistakes import NO_SWITCH
 from bot.http.refusals import error_json
+from bot.http.shutdown import Shutdown
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
 from bot.http.videos.creation import Creating, Creation
@@ -50,13 +50,13 @@ class Images:
     """Route of stills."""
 
     def __init__(
-        self, services: Services, guard: Guard, creation: Creation, closing: Closing
+        self, services: Services, guard: Guard, creation: Creation, shutdown: Shutdown
     ) -> None:
         self._services = services
         self._creation = creation
         self._guard = guard
         self._content = Content(services)
-        self._closing = closing
+        self._shutdown = shutdown
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route."""
@@ -129,7 +129,7 @@ class Images:
         hopeless = asyncio.create_task(self._until_hopeless(call, ids))
         try:
             with contextlib.suppress(TimeoutError):
-                async with self._closing.limited():
+                async with self._shutdown.limited():
                     await asyncio.wait((ended, hopeless), return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return ended.result()

@@ -11,7 +11,6 @@ from aiohttp import web
 from bot.config.sections import HttpSection
 from bot.http.access.guard import Guard
 from bot.http.body import MAX_BODY
-from bot.http.closing import Closing
 from bot.http.images import Images
 from bot.http.mcp.route import McpRoute
 from bot.http.mcp.tools import Tools
@@ -19,6 +18,7 @@ from bot.http.metrics import Metrics
 from bot.http.models import Models
 from bot.http.moderations import Moderations
 from bot.http.probes import Probes
+from bot.http.shutdown import Shutdown
 from bot.http.videos.creation import Creation
 from bot.http.videos.routes import Videos
 from bot.http.videos.uploads import Uploads
@@ -58,14 +58,14 @@ async def serve(
     guard = Guard(section, services, metrics, clock)
     application = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY)
     creation = Creation(services, guard, uploads)
-    closing = Closing()
-    videos = Videos(services, guard, creation, files_seconds=files_seconds, closing=closing)
+    shutdown = Shutdown()
+    videos = Videos(services, guard, creation, files_seconds=files_seconds, shutdown=shutdown)
     application.add_routes(videos.routes())
-    application.add_routes(Images(services, guard, creation, closing).routes())
+    application.add_routes(Images(services, guard, creation, shutdown).routes())
     application.add_routes(Moderations(services, guard).routes())
     application.add_routes(Models(services, section).routes())
     application.add_routes(Probes(services, metrics).routes())
-    tools = Tools(services, files_seconds=files_seconds, closing=closing)
+    tools = Tools(services, files_seconds=files_seconds, shutdown=shutdown)
     mcp = McpRoute(services, guard, tools, creation)
     application.add_routes(mcp.routes())
     runner = web.AppRunner(
@@ -89,7 +89,7 @@ async def serve(
                     address=f"{section.host}:{section.port}",
                     problem=error.strerror or type(error).__name__,
                 ) from error
-            stack.callback(closing.close)
+            stack.callback(shutdown.begin)
             stack.callback(server.close)
             yield server.sockets[0].getsockname()[1]
     finally:

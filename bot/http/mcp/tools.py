@@ -18,10 +18,10 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.api_words import MCP
-from bot.http.closing import Closing
 from bot.http.mistakes import NO_SWITCH
 from bot.http.openapi import options_schema, picture_schemas
 from bot.http.refusals import error_json, retry_seconds
+from bot.http.shutdown import Shutdown
 from bot.http.videos import actions
 from bot.http.videos.content import STILL, TYPES, Content, Variant
 from bot.http.videos.events import changes
@@ -97,9 +97,9 @@ _READ_ONLY = frozenset({"status", "wait", "result", "queue"})
 class Tools:
     """Lists the tools and runs them."""
 
-    def __init__(self, services: Services, *, files_seconds: float, closing: Closing) -> None:
+    def __init__(self, services: Services, *, files_seconds: float, shutdown: Shutdown) -> None:
         self._services = services
-        self._closing = closing
+        self._shutdown = shutdown
         self._files_seconds = files_seconds
         self._content = Content(services)
         # What runs it, and the key of what it is for.
@@ -194,7 +194,7 @@ class Tools:
             show=lambda job: self._json(job, visit),
         )
         with contextlib.suppress(TimeoutError):
-            async with contextlib.aclosing(found), self._closing.limited(asked.seconds):
+            async with contextlib.aclosing(found), self._shutdown.limited(asked.seconds):
                 async for change in found:
                     if change is not None:
                         job, data = change

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.http.closing import Closing
+from bot.http.shutdown import Shutdown
 from inference.domain.errors import NotFound
 from inference.domain.events import EventBus, next_move
 from inference.domain.job import Job
@@ -70,7 +70,7 @@ async def send_events(
     events: EventBus,
     read: Callable[[], Awaitable[Job]],
     show: Show,
-    closing: Closing,
+    shutdown: Shutdown,
 ) -> web.StreamResponse:
     """Answer with a stream that ends with the job, its deletion, its listener, or the server.
 
@@ -80,7 +80,7 @@ async def send_events(
         events: Say that something changed.
         read: Reads the job.
         show: Makes the data of an event.
-        closing: Ends it with the server.
+        shutdown: Ends it with the server.
     """
     if request.method == "HEAD":
         return web.Response(headers=HEADERS)
@@ -89,7 +89,7 @@ async def send_events(
         await response.prepare(request)
         found = changes(job.id, events=events, read=read, show=show)
         try:
-            async with contextlib.aclosing(found), closing.limited():
+            async with contextlib.aclosing(found), shutdown.limited():
                 async for change in found:
                     if change is None:
                         await response.write(b": waiting\n\n")

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.http.access.guard import Guard
-from bot.http.closing import Closing
+from bot.http.shutdown import Shutdown
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
 from bot.http.videos.creation import Creating, Creation, Make
@@ -54,10 +54,10 @@ class Videos:
         creation: Creation,
         *,
         files_seconds: float,
-        closing: Closing,
+        shutdown: Shutdown,
     ) -> None:
         self._services = services
-        self._closing = closing
+        self._shutdown = shutdown
         self._creation = creation
         self._guard = guard
         self._files_seconds = files_seconds
@@ -190,7 +190,7 @@ class Videos:
             events=self._services.events,
             read=lambda: actions.find(call, job.id),
             show=lambda job: self.json(job, locale),
-            closing=self._closing,
+            shutdown=self._shutdown,
         )
 
     # -- ending ------------------------------------------------------------------------------

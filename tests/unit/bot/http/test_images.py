@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot.http.closing import Closing
 from bot.http.images import Images
+from bot.http.shutdown import Shutdown
 from inference.domain.errors import NotFound, StoreError
 
 JOBS = (SimpleNamespace(id="one"), SimpleNamespace(id="two"))
@@ -16,7 +16,7 @@ JOBS = (SimpleNamespace(id="one"), SimpleNamespace(id="two"))
 
 @pytest.fixture
 def images():
-    return Images(SimpleNamespace(), None, None, Closing())
+    return Images(SimpleNamespace(), None, None, Shutdown())
 
 
 async def forever(*_):

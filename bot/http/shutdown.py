@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator
 
 
-class Closing:
-    """The answers that wait, until the server closes."""
+class Shutdown:
+    """Shutdown of the server, as the answers that wait see it."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Timeout] = set()
         self._closed = False
 
-    def close(self) -> None:
+    def begin(self) -> None:
         """End what waits, and what will."""
         self._closed = True
         for limit in self._waiting:
