@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.training.latents import ClipShape, Shard
-from inference.nano.captions import Caption, brief
+from inference.nano.captions import Caption, brief, distracted
 from inference.nano.scenes import STRAIGHT_MOVES, Scene
 from inference.opensora.controls import Camera
 from inference.opensora.geometry import CHUNK_LATENTS, shifted
@@ -25,6 +25,7 @@ _LAST_SHARE = 0.3
 _UNSEEING_SHARE = 0.1
 _LARGEST_BATCH = 64
 _BRIEF_SHARE = 0.25
+_ODD_SHARE = 0.2
 _MOVING_SHARE = 3
 """Frequency of clips with a direction of motion, relative to others."""
 
@@ -140,9 +141,11 @@ class Batches:
     def _caption(self, shard: Shard, index: int) -> tuple[int, ...]:
         several = shard.captions[index]
         caption = several[self._index(len(several))]
+        random = np.random.default_rng(self._index(2**31))
         if self._chance(_BRIEF_SHARE):
-            random = np.random.default_rng(self._index(2**31))
             caption = brief(shard.scenes[index], random, image=shard.shape.frames == 1)
+        if self._chance(_ODD_SHARE):
+            caption = distracted(caption, random)
         return token_ids(caption, self._encoder, self._ids)
 
     def _references(

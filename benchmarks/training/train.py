@@ -165,7 +165,7 @@ class Trainer:
                 ("text_encoder", self.encoder.model),
             ):
                 path = part / name / "model.safetensors"
-                save_file(_stored(network), path, {"format": "pt"})
+                save_file(stored(network), path, {"format": "pt"})
         write_vocabulary(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
@@ -192,17 +192,17 @@ class _swapped:  # noqa: N801 - used like a function
         self._swap()
 
 
-def _stored(network: nn.Module) -> dict[str, Tensor]:
+def stored(network: nn.Module) -> dict[str, Tensor]:
     """Return a state dict for release: fp16, tied tensors once, rotary frequencies in fp32."""
-    stored: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in network.state_dict().items():
         if tensor.data_ptr() in seen:
             continue
         seen.add(tensor.data_ptr())
         exact = name == "rope.freqs"
-        stored[name] = tensor.detach().to("cpu", torch.float32 if exact else torch.float16)
-    return {name: tensor.contiguous() for name, tensor in stored.items()}
+        kept[name] = tensor.detach().to("cpu", torch.float32 if exact else torch.float16)
+    return {name: tensor.contiguous() for name, tensor in kept.items()}
 
 
 def _optimisers(model: nn.Module, text: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:

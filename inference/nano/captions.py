@@ -25,7 +25,10 @@ from inference.nano.words import (
     MOVES,
     ODD_ADJECTIVES,
     ODD_ENDINGS,
+    ODD_LINKS,
+    ODD_WORDS,
     OPENINGS,
+    SYLLABLES,
     THINGS,
     UNDIRECTED,
     USUAL_COLOURS,
@@ -47,6 +50,9 @@ _PAIRS = (
     (Camera.TILT_UP, Camera.TILT_DOWN),
     (Camera.ZOOM_IN, Camera.ZOOM_OUT),
 )
+_MADE_UP_SHARE = 0.4
+"""Share of added words that are in no dictionary."""
+
 _PLAIN_SHARE = 0.4
 """Share of scenes with a plain background or the default place, which are frequent requests."""
 
@@ -109,6 +115,19 @@ def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> 
         said += [phrase, phrase, f"something {phrase}", f"a thing {phrase}"]
     prompt = choose(said)
     return Caption(prompt=prompt, suffix=suffix_of(prompt, scene, image=image))
+
+
+def distracted(caption: Caption, random: np.random.Generator) -> Caption:
+    """Add words to a prompt that say nothing about a scene: unknown ones, and made-up ones."""
+    choose = _Chooser(random)
+    words = [
+        "".join(choose(SYLLABLES) for _ in range(choose((2, 2, 3))))
+        if choose.chance(_MADE_UP_SHARE)
+        else choose(ODD_WORDS)
+        for _ in range(choose((1, 2, 2, 3)))
+    ]
+    odd = " ".join(f"{choose(ODD_LINKS)} {word}" for word in words)
+    return replace(caption, prompt=f"{caption.prompt.rstrip('.')} {odd}")
 
 
 def plain(scene: Scene) -> Caption:
@@ -191,7 +210,10 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
         place = choose(named)
         if choose.chance(_PLAIN_SHARE):
             place = choose([*PLAIN, *[UNNAMED] * _UNNAMED_FACTOR])
-        if (colour, place) not in HIDING and is_held_out(colour, thing) == held_out:
+        if (colour, place) in HIDING or is_held_out(colour, thing) != held_out:
+            continue
+        # else a pair that is never seen would tell that the other colour must be the thing's
+        if held_out or place not in PLAIN or not is_held_out(PLAIN[place], thing):
             break
     camera = Camera.NONE
     if choose.chance(0.35):

@@ -191,6 +191,28 @@ ODD_ENDINGS = (
 """Unknown words in some captions, so that the model learns to ignore such words."""
 
 
+ODD_LINKS = (
+    *("near the", "and a", "with my", "under the", "while the", "like a", "for the", "behind our"),
+    *("because of the", "beside a", "without any", "after the", "around two", ","),
+)
+ODD_WORDS = (
+    *("table", "river", "guitar", "castle", "teacher", "kitchen", "bottle", "window", "garden"),
+    *("market", "engine", "morning", "forest", "bridge", "letter", "doctor", "summer", "island"),
+    *("piano", "ladder", "blanket", "lantern", "pirate", "dragon", "robot", "painting", "story"),
+    *("breakfast", "hospital", "museum", "candle", "carpet", "mirror", "whistle", "village"),
+    *("volcano", "statue", "holiday", "secret", "neighbour", "weather", "century", "argument"),
+    *("realistic", "vintage", "dramatic", "sharp focus", "close-up", "wide shot", "soft shadows"),
+    *("watercolour", "documentary", "fantasy", "portrait", "minimalist", "award-winning", "hdr"),
+    *("tomorrow", "seventeen", "suddenly", "carefully", "forever", "together", "nobody", "always"),
+)
+SYLLABLES = (
+    *("ba", "cre", "dil", "fo", "gru", "hem", "jin", "ka", "lor", "mip", "nu", "pel", "quo", "rix"),
+    *("sta", "tur", "vo", "wex", "yam", "zi", "blo", "chun", "dra", "fle", "gno", "tle", "ous"),
+    *("ing", "ers", "ment", "th", "ble"),
+)
+"""What unknown words that are added to captions in training are made of."""
+
+
 def plural(noun: str) -> str:
     """Return the plural of a thing's noun; scenes draw one thing in any case."""
     head, space, last = noun.rpartition(" ")

@@ -8,14 +8,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from transformers import T5Config, T5EncoderModel  # noqa: E402
+
 from benchmarks.training.batches import Batches  # noqa: E402
 from benchmarks.training.latents import ClipShape, encode_scenes  # noqa: E402
 from benchmarks.training.objective import velocity_loss  # noqa: E402
-from benchmarks.training.start import install_clock, turn_up_captions  # noqa: E402
+from benchmarks.training.start import (  # noqa: E402
+    install_clock,
+    turn_up_captions,
+    watch_neighbours,
+)
 from inference.nano.captions import draw_scene  # noqa: E402
 from inference.opensora.checkpoint import load_text_encoder, load_transformer, load_vae  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.networks.transformer import STDiT3  # noqa: E402
+from inference.opensora.text import TextEncoder  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -75,3 +82,27 @@ def test_louder_captions_change_no_answer():
         other = model(noisy, level, 2 * caption, **asked)
     torch.testing.assert_close(after, before, rtol=0, atol=1e-4)
     assert not torch.allclose(other, after, atol=1e-4)
+
+
+def test_heads_of_the_text_encoder_look_at_the_words_beside_a_word():
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=50, d_model=48, d_kv=8, d_ff=32, num_heads=6, num_layers=1)
+    model = T5EncoderModel(config).eval()
+    attention = model.encoder.block[0].layer[0].SelfAttention
+    torch.nn.init.normal_(attention.q.weight, std=0.3)
+    torch.nn.init.normal_(attention.k.weight, std=0.3)
+    model.set_attn_implementation("eager")
+    words = torch.arange(2, 42)[None]
+
+    def beside():
+        """How much of each head's attention goes to the words before and after, on average."""
+        with torch.inference_mode():
+            weights = model(input_ids=words, output_attentions=True).attentions[0][0]
+        return [
+            weights[head].diagonal(offset).mean().item()
+            for head, offset in enumerate((-1, -2, 1, 2))
+        ]
+
+    assert max(beside()) < 0.2
+    watch_neighbours(TextEncoder(model, tokenizer=None))
+    assert min(beside()) > 0.9
