@@ -124,7 +124,8 @@ def teach(
         moved = (words - known)[present].square().mean()
         misread = [functional.cross_entropy(found[name], wanted[name]) for name in ATTRIBUTES]
         optimiser.zero_grad()
-        (_KEEP * moved + torch.stack(misread).sum()).backward()
+        loss = _KEEP * moved + torch.stack(misread).sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         right = {name: share_right(found[name], wanted[name]) for name in ATTRIBUTES}

@@ -6,7 +6,7 @@ Training can find all three, but not within a short budget.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -123,7 +123,7 @@ def watch_neighbours(encoder: TextEncoder) -> None:
     longer count, and captions become bags of words: "a yellow diamond on orange" and "an orange
     diamond on yellow" had the same embeddings. Small queries make the position decide.
     """
-    attention = encoder.model.encoder.block[0].layer[0].SelfAttention
+    attention: Any = encoder.model.get_submodule("encoder.block.0.layer.0.SelfAttention")
     bias = attention.relative_attention_bias.weight
     later = len(bias) // 2  # T5: buckets of later words come after those of earlier ones
     width = attention.q.weight.shape[0] // bias.shape[1]
