@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.training.latents import ClipShape, Shard
-from inference.nano.captions import Caption, brief, distracted
-from inference.nano.scenes import STRAIGHT_MOVES, Scene
+from benchmarks.training.world.captions import Caption, brief, distracted
+from benchmarks.training.world.scenes import STRAIGHT_MOVES, Scene
 from inference.opensora.controls import Camera
 from inference.opensora.geometry import CHUNK_LATENTS, shifted
 from inference.opensora.presets import NANO

@@ -27,10 +27,10 @@ from benchmarks.training.objective import encode_tokens
 from benchmarks.training.reporting import Report, say
 from benchmarks.training.start import watch_neighbours
 from benchmarks.training.train import stored
-from inference.nano.backgrounds import COLOURS, PLACES, PLAIN
-from inference.nano.captions import Caption, describe, distracted, draw_scene
-from inference.nano.scenes import Move, Scene
-from inference.nano.shapes import OUTLINES
+from benchmarks.training.world.backgrounds import COLOURS, PLACES, PLAIN
+from benchmarks.training.world.captions import Caption, describe, distracted, draw_scene
+from benchmarks.training.world.scenes import Move, Scene
+from benchmarks.training.world.shapes import OUTLINES
 from inference.opensora.checkpoint import Placement, load_text_encoder
 from inference.opensora.controls import Camera
 from inference.opensora.text import TextEncoder

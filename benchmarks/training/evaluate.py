@@ -25,6 +25,10 @@ from benchmarks.training import measure
 from benchmarks.training.measure import Frames
 from benchmarks.training.prompts import COUNT, NAMED, NEW_THINGS, Question, held_out, typed
 from benchmarks.training.reporting import Report, say
+from benchmarks.training.world.backgrounds import PLAIN, UNNAMED
+from benchmarks.training.world.captions import plain
+from benchmarks.training.world.scenes import HIDING, MOTION_LEVELS, Move, Scene, render
+from benchmarks.training.world.shapes import OUTLINES
 from inference.domain.reference import Prepared
 from inference.domain.render import LATENTS_NAME
 from inference.domain.spec import Aspect, Resolution, Spec
@@ -36,10 +40,6 @@ from inference.engines.geometry import SIZES
 from inference.engines.opensora_adapter.models import nano, nano_from
 from inference.media.encode import ClipWriter
 from inference.media.watermark import Stamp
-from inference.nano.backgrounds import PLAIN, UNNAMED
-from inference.nano.captions import plain
-from inference.nano.scenes import HIDING, MOTION_LEVELS, Move, Scene, render
-from inference.nano.shapes import OUTLINES
 from inference.opensora.controls import Aesthetic, Camera
 from inference.opensora.geometry import PixelSize
 from inference.opensora.presets import NANO as PRESET

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.training.reporting import say
-from inference.nano.captions import draw_scene
-from inference.nano.scenes import WIDE, render
+from benchmarks.training.world.captions import draw_scene
+from benchmarks.training.world.scenes import WIDE, render
 from inference.opensora.checkpoint import load_vae
 from inference.opensora.geometry import CHUNK_FRAMES
 from inference.opensora.preview import FILE_NAME, fit

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.training.reporting import say
-from inference.nano.backgrounds import PLAIN
-from inference.nano.captions import Caption, describe, draw_scene
-from inference.nano.scenes import WIDE, Move, Scene, cover, render
+from benchmarks.training.world.backgrounds import PLAIN
+from benchmarks.training.world.captions import Caption, describe, draw_scene
+from benchmarks.training.world.scenes import WIDE, Move, Scene, cover, render
 from inference.opensora.checkpoint import load_vae
 from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import (

@@ -15,11 +15,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from inference.nano.backgrounds import COLOURS, PLACES, Array
-from inference.nano.captions import draw_scene
-from inference.nano.scenes import PHASES, WIDE, Move, render, tones_of
-from inference.nano.shapes import OUTLINES
-from inference.nano.silhouettes import FACING, Tone
+from benchmarks.training.world.backgrounds import COLOURS, PLACES, Array
+from benchmarks.training.world.captions import draw_scene
+from benchmarks.training.world.scenes import PHASES, WIDE, Move, render, tones_of
+from benchmarks.training.world.shapes import OUTLINES
+from benchmarks.training.world.silhouettes import FACING, Tone
 from inference.opensora.controls import Aesthetic, Camera
 from inference.opensora.geometry import PixelSize
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from benchmarks.training.batches import Batch, token_ids
 from benchmarks.training.latents import Shard
-from inference.nano.captions import Caption, contradicted, plain
+from benchmarks.training.world.captions import Caption, contradicted, plain
 from inference.opensora.networks.transformer import STDiT3
 from inference.opensora.text import TextEncoder
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.training.reporting import say
-from inference.nano.backgrounds import COLOURS, PLAIN, UNNAMED
-from inference.nano.captions import plain
-from inference.nano.scenes import HIDING, STRAIGHT_MOVES, Move, Scene, is_held_out
-from inference.nano.shapes import OUTLINES
-from inference.nano.silhouettes import SILHOUETTES
-from inference.nano.words import WHERE
+from benchmarks.training.world.backgrounds import COLOURS, PLAIN, UNNAMED
+from benchmarks.training.world.captions import plain
+from benchmarks.training.world.scenes import HIDING, STRAIGHT_MOVES, Move, Scene, is_held_out
+from benchmarks.training.world.shapes import OUTLINES
+from benchmarks.training.world.silhouettes import SILHOUETTES
+from benchmarks.training.world.words import WHERE
 from inference.opensora.controls import Aesthetic, Camera, Motion
 
 COUNT = 104

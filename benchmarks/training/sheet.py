@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.training.evaluate import Installation
 from benchmarks.training.measure import Frames
 from benchmarks.training.prompts import scene_of
-from inference.nano.backgrounds import UNNAMED
-from inference.nano.captions import plain
-from inference.nano.scenes import Move
+from benchmarks.training.world.backgrounds import UNNAMED
+from benchmarks.training.world.captions import plain
+from benchmarks.training.world.scenes import Move
 from inference.opensora.controls import Camera
 
 _SHOWN = 4

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from benchmarks.training.rates import rate_share
 from benchmarks.training.reader import LinearReader, arrange
 from benchmarks.training.reporting import Report, say
-from inference.nano.captions import draw_scene
-from inference.nano.scenes import WIDE, render
+from benchmarks.training.world.captions import draw_scene
+from benchmarks.training.world.scenes import WIDE, render
 from inference.opensora.checkpoint import load_vae
 from inference.opensora.config import VaeConfig
 from inference.opensora.geometry import CHUNK_FRAMES, NANO_SIZES

@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmarks.training.reporting import say
-from inference.nano import korean
-from inference.nano.backgrounds import COLOURS
-from inference.nano.emoji import EMOJI
-from inference.nano.scenes import HIDING, Move
-from inference.nano.words import MOVES, SILENT, THINGS, WHERE, plural
+from benchmarks.training.world import korean
+from benchmarks.training.world.backgrounds import COLOURS
+from benchmarks.training.world.emoji import EMOJI
+from benchmarks.training.world.scenes import HIDING, Move
+from benchmarks.training.world.words import MOVES, SILENT, THINGS, WHERE, plural
 
 FILE_NAME = "vocabulary.json"
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.nano.backgrounds import COLOURS, UNNAMED
-from inference.nano.captions import contradicted, describe, draw_scene, plain
-from inference.nano.scenes import HIDING, Move, is_held_out
-from inference.nano.words import ODD_ENDINGS, UNDIRECTED, USUAL_COLOURS, WHERE
+from benchmarks.training.world.backgrounds import COLOURS, UNNAMED
+from benchmarks.training.world.captions import contradicted, describe, draw_scene, plain
+from benchmarks.training.world.scenes import HIDING, Move, is_held_out
+from benchmarks.training.world.words import ODD_ENDINGS, UNDIRECTED, USUAL_COLOURS, WHERE
 from inference.opensora.controls import Aesthetic, Camera, Motion
 
 seeds = st.integers(0, 2**32 - 1)

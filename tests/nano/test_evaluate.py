@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks.training.evaluate import evaluate  # noqa: E402
-from inference.nano.scenes import Move, render  # noqa: E402
+from benchmarks.training.world.scenes import Move, render  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 
 pytestmark = pytest.mark.model

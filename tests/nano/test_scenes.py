@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.training import measure
 from benchmarks.training.prompts import COUNT, held_out, typed
-from inference.nano.backgrounds import COLOURS, PLACES
-from inference.nano.scenes import (
+from benchmarks.training.world.backgrounds import COLOURS, PLACES
+from benchmarks.training.world.scenes import (
     HIDING,
     MOTION_LEVELS,
     WIDE,
@@ -18,8 +18,8 @@ from inference.nano.scenes import (
     is_held_out,
     render,
 )
-from inference.nano.shapes import OUTLINES
-from inference.nano.silhouettes import SILHOUETTES
+from benchmarks.training.world.shapes import OUTLINES
+from benchmarks.training.world.silhouettes import SILHOUETTES
 from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import NANO_SIZES
 

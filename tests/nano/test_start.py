@@ -18,7 +18,7 @@ from benchmarks.training.start import (  # noqa: E402
     turn_up_captions,
     watch_neighbours,
 )
-from inference.nano.captions import draw_scene  # noqa: E402
+from benchmarks.training.world.captions import draw_scene  # noqa: E402
 from inference.opensora.checkpoint import load_text_encoder, load_transformer, load_vae  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.networks.transformer import STDiT3  # noqa: E402

@@ -22,9 +22,9 @@ from benchmarks.training.latents import (  # noqa: E402
 )
 from benchmarks.training.objective import caption_gaps  # noqa: E402
 from benchmarks.training.train import Recipe, Trainer, train  # noqa: E402
-from inference.nano.backgrounds import PLAIN  # noqa: E402
-from inference.nano.captions import draw_scene  # noqa: E402
-from inference.nano.scenes import Move, cover  # noqa: E402
+from benchmarks.training.world.backgrounds import PLAIN  # noqa: E402
+from benchmarks.training.world.captions import draw_scene  # noqa: E402
+from benchmarks.training.world.scenes import Move, cover  # noqa: E402
 from inference.opensora.checkpoint import (  # noqa: E402
     Placement,
     load_text_encoder,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.training.vocabulary import write
+from benchmarks.training.world.captions import brief, describe, draw_scene, plain
+from benchmarks.training.world.words import ODD_ADJECTIVES, ODD_ENDINGS
 from inference.domain.vocabulary import Vocabulary
-from inference.nano.captions import brief, describe, draw_scene, plain
-from inference.nano.words import ODD_ADJECTIVES, ODD_ENDINGS
 from tests.fakes.orders import a_spec
 
 ODD = set(" ".join((*ODD_ADJECTIVES, *ODD_ENDINGS)).split())

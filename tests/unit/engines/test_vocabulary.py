@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.training.vocabulary import words
+from benchmarks.training.world import korean
 from commands.parsing.flags import parse
 from inference.domain.vocabulary import Vocabulary
 from inference.engines.built_in import NANO, NANO_WORDS
-from inference.nano import korean
 from tests.fakes.options import OPTIONS
 from tests.fakes.orders import a_spec
 

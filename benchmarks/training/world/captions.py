@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from inference.nano.backgrounds import COLOURS, PLACES, PLAIN, UNNAMED
-from inference.nano.scenes import (
+from benchmarks.training.world.backgrounds import COLOURS, PLACES, PLAIN, UNNAMED
+from benchmarks.training.world.scenes import (
     HIDING,
     MOTION_LEVELS,
     STRAIGHT_MOVES,
@@ -18,8 +18,8 @@ from inference.nano.scenes import (
     Scene,
     is_held_out,
 )
-from inference.nano.shapes import OUTLINES
-from inference.nano.words import (
+from benchmarks.training.world.shapes import OUTLINES
+from benchmarks.training.world.words import (
     DIRECTED,
     HARMLESS,
     MOVES,

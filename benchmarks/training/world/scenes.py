@@ -12,9 +12,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from inference.nano.backgrounds import COLOURS, PLACES, PLAIN, Array, mix
-from inference.nano.shapes import OUTLINES
-from inference.nano.silhouettes import FACING, SILHOUETTES, Tone
+from benchmarks.training.world.backgrounds import COLOURS, PLACES, PLAIN, Array, mix
+from benchmarks.training.world.shapes import OUTLINES
+from benchmarks.training.world.silhouettes import FACING, SILHOUETTES, Tone
 from inference.opensora.controls import Aesthetic, Camera, Motion
 from inference.opensora.geometry import NANO_SIZES, PixelSize
 

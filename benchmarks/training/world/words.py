@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from inference.nano.backgrounds import PLACES, PLAIN
-from inference.nano.scenes import Move
-from inference.nano.shapes import OUTLINES
+from benchmarks.training.world.backgrounds import PLACES, PLAIN
+from benchmarks.training.world.scenes import Move
+from benchmarks.training.world.shapes import OUTLINES
 
 Words = MappingProxyType[str, tuple[str, ...]]
 """Synonyms by name."""

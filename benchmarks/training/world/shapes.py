@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from inference.nano.silhouettes import SILHOUETTES, Array, Outline, whole
+from benchmarks.training.world.silhouettes import SILHOUETTES, Array, Outline, whole
 
 
 def _both(one: Array, other: Array) -> Array:

@@ -1,0 +1,1 @@
+"""The drawn world that nano is trained on: scenes, and how people say them."""

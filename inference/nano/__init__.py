@@ -1,1 +1,0 @@
-"""nano, the bundled model: the drawn scenes that it is trained on. See README.md in this folder."""
