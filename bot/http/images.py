@@ -13,9 +13,9 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.http.access.guard import Guard
-from bot.http.mistakes import NO_SWITCH
 from bot.http.refusals import error_json
 from bot.http.shutdown import Shutdown
+from bot.http.validation_errors import NO_SWITCH
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
 from bot.http.videos.creation import Creating, Creation

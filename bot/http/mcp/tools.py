@@ -18,10 +18,10 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.api_words import MCP
-from bot.http.mistakes import NO_SWITCH
 from bot.http.openapi import options_schema, picture_schemas
 from bot.http.refusals import error_json, retry_seconds
 from bot.http.shutdown import Shutdown
+from bot.http.validation_errors import NO_SWITCH
 from bot.http.videos import actions
 from bot.http.videos.content import STILL, TYPES, Content, Variant
 from bot.http.videos.events import changes

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from bot.http.body import MAX_TEXT, TABLES, Upload, parse_json
-from bot.http.mistakes import mistake
 from bot.http.refusals import MAX_PARAM
+from bot.http.validation_errors import mistake
 from commands.option_set import OptionSet
 from commands.options import IMAGE, MAX_PROMPT, PROMPT
 from commands.parsing.suggestions import closest
