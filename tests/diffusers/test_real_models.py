@@ -14,8 +14,8 @@ from inference.diffusers_pipelines.weights.parts import load_parts
 from inference.diffusers_pipelines.weights.preset_fit import better_preset
 from inference.diffusers_pipelines.weights.repository import verify_tensors
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies
-from tests.diffusers import real_models
-from tests.diffusers.real_models import MODELS, write_json, write_weights, written
+from tests.diffusers.real_models.folders import write_json, write_tokenizer, write_weights, written
+from tests.diffusers.real_models.published import MODELS
 
 pytestmark = pytest.mark.slow
 
@@ -279,7 +279,7 @@ def test_the_real_vocabulary_of_another_model_is_refused(place, name, reader, wo
     folder = written(name, place / "model")
     for file in (folder / "tokenizer").iterdir():
         file.unlink()
-    real_models.write_tokenizer(folder / "tokenizer", reader, words)
+    write_tokenizer(folder / "tokenizer", reader, words)
     with pytest.raises(FolderError) as caught:
         check(folder)
     assert (caught.value.code, caught.value.params["part"]) == ("folder.wrong_part", "tokenizer")
