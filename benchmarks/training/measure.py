@@ -55,14 +55,23 @@ _NEAR = 0.15
 """Scale of similarity: share of differing pixels at which silhouettes are still similar."""
 
 
-def colour_shares(frames: Frames) -> dict[str, float]:
-    """Return the share of pixels whose nearest colour, within tolerance, is each colour."""
-    return {name: float(mask.mean()) for name, mask in _coloured(_sampled(frames)).items()}
+def colour_shares(frames: Frames, place: str) -> dict[str, float]:
+    """Return the share of pixels whose nearest colour, within tolerance, is each colour.
+
+    Pixels nearer to the empty place do not count: in front of light grey, a soft edge is not white.
+    """
+    sampled = _sampled(frames)
+    pixels = _reduced(sampled)
+    from_place = np.linalg.norm(pixels - _empty(place, PixelSize(*pixels.shape[1:3])), axis=-1)
+    return {
+        name: float((mask & (_distance(pixels, name) < from_place)).mean())
+        for name, mask in _coloured(sampled).items()
+    }
 
 
 def colour_of_thing(frames: Frames, place: str) -> str:
     """Return the colour of the thing: the one most above its share in the empty place."""
-    shares, usual = colour_shares(frames), _usual_shares(place)
+    shares, usual = colour_shares(frames, place), _usual_shares(place)
     return max(shares, key=lambda name: shares[name] - usual[name])
 
 
@@ -180,15 +189,16 @@ def _sampled(frames: Frames) -> Frames:
 def _coloured(frames: Frames) -> dict[str, Mask]:
     """Return masks of pixels of each colour, scaled down: [frames, height, width] each."""
     pixels = _reduced(frames)
-    distances = np.stack(
-        [
-            np.linalg.norm(pixels - np.array(colour, np.float32), axis=-1)
-            for colour in COLOURS.values()
-        ]
-    )
+    distances = np.stack([_distance(pixels, name) for name in COLOURS])
     nearest = distances.argmin(0)
     near = distances.min(0) < _COLOUR_TOLERANCE
     return {name: (nearest == index) & near for index, name in enumerate(COLOURS)}
+
+
+def _distance(pixels: Array, colour: str) -> Array:
+    """Return the distance of pixels [..., 3] from a colour in RGB 0..1, [...]."""
+    distance: Array = np.linalg.norm(pixels - np.array(COLOURS[colour], np.float32), axis=-1)
+    return distance
 
 
 @cache
@@ -208,7 +218,7 @@ def _empty(place: str, size: PixelSize) -> Array:
 
 @cache
 def _usual_shares(place: str) -> dict[str, float]:
-    return colour_shares((_usual(place) * 255).astype(np.uint8))
+    return colour_shares((_usual(place) * 255).astype(np.uint8), place)
 
 
 @cache
