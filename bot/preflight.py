@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +18,11 @@ from bot.config.sections import Config
 from bot.config.tables import check_tables, without_mistakes
 from bot.moderation import check_moderation
 from bot.registry import Registry
-from commands.text.messages import language
 from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.domain.watermark import WatermarkSettings
 from inference.proxies import check_proxies
 from inference.store.data_directory import check_folder, check_place
 from inference.workers.environment import command, minimal
-
-OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
-"""Who runs the machine, as a platform names people."""
-
-OPERATOR_EXAMPLES = ("discord:123456789", "slack:T012AB:U345CD", "terminal:kim")
 
 MARK_SECONDS = 60.0
 """Longest that drawing a mark may take; it is 0.3 s on an idle machine."""
@@ -63,7 +55,22 @@ def all_problems(config: Config, mistake: RushesError | None = None) -> Iterator
     read = mistake.errors if isinstance(mistake, UserErrors) else (mistake,) if mistake else ()
     yield from read
     told = [_subject(one) for one in read]
-    yield from (one for one in problems(config) if _subject(one) not in told)
+    wrong = {str(one.params.get("key")) for one in read}
+    for one in problems(config):
+        if _subject(one) not in told and wrong.isdisjoint(_missing(one)):
+            yield one
+
+
+def _missing(error: RushesError) -> set[str]:
+    """Return the settings that are missing by an error: one told to be wrong was not left out."""
+    match error.code:
+        case "config.no_assistant_key":
+            return {"assistant.api_key", "assistant.base_url"}
+        case "config.safety_no_key":
+            return {"safety.api_key", "assistant.api_key"}
+        case "slack.missing":
+            return {f"slack.{error.params['key']}"}
+    return set()
 
 
 def _subject(error: RushesError) -> tuple[str, dict[str, Any]]:
@@ -89,7 +96,6 @@ def problems(config: Config) -> Iterator[RushesError]:
 def _of_values(config: Config) -> Iterator[RushesError]:
     """Yield the mistakes in a config whose tables are right."""
     registry = Registry.load(factories.load_plugins(config))
-    yield from _bot(config)
     for name in config.bot.platforms:
         yield from _raised(lambda name=name: registry.platform(name, config))  # type: ignore[misc]
     yield from _raised(check_proxies)
@@ -108,20 +114,6 @@ def _raised(check: Callable[[], object]) -> Iterator[RushesError]:
         check()
     except RushesError as error:
         yield error
-
-
-def _bot(config: Config) -> Iterator[RushesError]:
-    known = sorted(path.name for path in (resources.files("commands") / "locales").iterdir())
-    asked = config.bot.language
-    if language(asked) != re.split("[-_.@]", asked)[0].lower():
-        where = config.where("bot", "language")
-        yield UserError("config.language", where=where, name=asked, known=known)
-    for operator in sorted(config.bot.operators):
-        if not OPERATOR.fullmatch(operator):
-            where = config.where("bot", "operators")
-            yield UserError(
-                "config.operator", where=where, name=operator, examples=OPERATOR_EXAMPLES
-            )
 
 
 def _tenants(config: Config, registry: Registry) -> Iterator[RushesError]:

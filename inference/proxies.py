@@ -59,9 +59,12 @@ def check_proxies() -> None:
     """Validate the variables at start.
 
     Raises:
-        UserError: `config.proxy`.
+        UserError: `config.proxy`, or `config.proxy_exception` for an entry of NO_PROXY.
     """
     named = getproxies()
+    for entry in _entries(named.get("no", "")):
+        if "/" in entry and _network(entry) is None:  # anything else may be the name of a host
+            raise UserError("config.proxy_exception", entry=entry)
     for scheme in _PORTS:
         if value := named.get(scheme):
             _parse(value, f"{scheme}_proxy".upper())
@@ -99,7 +102,7 @@ def _location(parts: SplitResult) -> str:
 
 def _is_direct(host: str, port: int, no_proxy: str) -> bool:
     """Whether NO_PROXY exempts a host: by name, suffix, address, network, with a port, or `*`."""
-    entries = [entry for entry in re.split(r"[\s,]+", no_proxy) if entry]
+    entries = _entries(no_proxy)
     if "*" in entries:
         return True
     address = _address(host)
@@ -111,15 +114,26 @@ def _is_direct(host: str, port: int, no_proxy: str) -> bool:
 
 def _covers(entry: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bool:
     """Whether an entry of NO_PROXY is an address or a network with this address in it."""
+    found = _network(entry)
+    return found is not None and address in found[0] and found[1] in {None, str(port)}
+
+
+def _entries(no_proxy: str) -> list[str]:
+    return [entry for entry in re.split(r"[\s,]+", no_proxy) if entry]
+
+
+def _network(
+    entry: str,
+) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str | None] | None:
+    """Return the network of an entry of NO_PROXY, and its port; None where it is none."""
     found = re.fullmatch(r"(?:\[(?P<v6>[^]]+)\]|(?P<plain>[^:]+))(?::(?P<port>\d+))?", entry)
     network, wanted = entry, None
     if found is not None:
         network, wanted = found["v6"] or found["plain"], found["port"]
     try:
-        inside = address in ipaddress.ip_network(network, strict=False)
+        return ipaddress.ip_network(network, strict=False), wanted
     except ValueError:
-        return False
-    return inside and wanted in {None, str(port)}
+        return None
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -29,8 +29,10 @@ from bot.config.values import (
     DiscordToken,
     GatewayUrl,
     HostPattern,
+    Language,
     ListenAddress,
     Network,
+    Operator,
     Port,
     Positive,
     PositiveSeconds,
@@ -70,10 +72,10 @@ class BotSection(Section):
     """The process itself."""
 
     data_dir: Path = Path("data")
-    language: str = "en"
+    language: Language = "en"
     platforms: list[str] = ["discord", "slack"]
     """`discord`, `slack`, `terminal`, the name of a plugin, or `module:factory`."""
-    operators: frozenset[str] = frozenset()
+    operators: frozenset[Operator] = frozenset()
     """Who may stop the GPU for everybody: `discord:<user>`, `slack:<team>:<user>`."""
     direct_messages: DirectMessages = DirectMessages.OPEN
     """Whether anything is made in direct messages with the bot."""

@@ -16,7 +16,14 @@ from pydantic import BaseModel, ValidationError
 
 from bot.config.removal import drop_wrong
 from bot.config.sections import Config, ModelsSection, PluginsSection, TablesSection
-from bot.config.validation_errors import Location, Mistake, explain, known_keys, unknown_key
+from bot.config.validation_errors import (
+    Location,
+    Mistake,
+    explain,
+    known_keys,
+    not_table,
+    unknown_key,
+)
 from bot.plugins.loader import gather
 from commands.parsing.suggestions import closest
 from inference.domain.errors import UserError
@@ -127,9 +134,8 @@ def _check_plugins(section: PluginsSection, where: Where) -> tuple[Plugins, list
         location = ("plugins", name)
         try:
             tables[name] = section.options(name)
-        except UserError as error:
-            params = error.params | {"where": where(location)}
-            mistakes.append((location, UserError(error.code, **params)))
+        except UserError:
+            mistakes.append((location, not_table(where(location), f"plugins.{name}")))
     plugins = gather(section.disabled, tables)
     for package in plugins.packages:
         descriptor = plugins.descriptors.get(package.name)
@@ -159,7 +165,7 @@ def _check_models(models: ModelsSection, where: Where, plugins: Plugins) -> Iter
             known = Models(plugins=plugins).names()
             wrong = unknown_key(location, [*known_keys(("models",)), *known], where(location))
             if key in known:
-                wrong = UserError("config.not_table", where=where(location), key=f"models.{key}")
+                wrong = not_table(where(location), f"models.{key}")
             mistakes[key] = [(location, wrong)]
     made = Models(tables, plugins=plugins)
     for key in tables:

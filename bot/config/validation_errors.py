@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -129,8 +130,15 @@ def _of_type(kind: str, where: str, key: str) -> UserError | None:  # noqa: PLR0
         case "dict_type" | "model_type" | "model_attributes_type":
             if key.rpartition(".")[2].isdecimal():
                 return UserError("config.not_entry", where=where, key=key)
-            return UserError("config.not_table", where=where, key=key)
+            return not_table(where, key)
     return None
+
+
+def not_table(where: str, key: str) -> UserError:
+    """Return the error for a single value in the place of a table, in the file or a variable."""
+    if where in os.environ:
+        return UserError("config.not_table_variable", where=where, key=key)
+    return UserError("config.not_table", where=where, key=key)
 
 
 def _beyond(  # noqa: PLR0911 - one each

@@ -13,6 +13,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticKnownError
+
+from commands.text.messages import language, languages
 
 _BLANK = re.compile(r"[\s\x00-\x1f]")
 
@@ -22,6 +25,8 @@ _HOST = re.compile(r"[A-Za-z0-9.*_-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5}
 _TENANT = re.compile(
     r"discord:(?:\d+|dm(?:-\d+)?)|slack:[A-Z][A-Z0-9]*|(?!discord:|slack:)[\w.-]+:.+"
 )
+
+_OPERATOR = re.compile(r"discord:\d+|slack:[A-Z0-9]+:[A-Z0-9]+|(?!discord:|slack:)[\w.-]+:.+")
 
 _DEVICE = re.compile(r"auto|cpu|cuda:\d{1,3}")
 
@@ -103,6 +108,28 @@ def _tenant(value: str) -> str:
 
 Tenant = Annotated[str, AfterValidator(_tenant)]
 """A server or workspace as `policy.operator_rules` knows it."""
+
+
+def _operator(value: str) -> str:
+    if not _OPERATOR.fullmatch(value):
+        examples = "discord:123456789, slack:T012AB:U345CD or terminal:kim"
+        raise ValueError(f"{value} is not a person; write it like {examples}")
+    return value
+
+
+Operator = Annotated[str, AfterValidator(_operator)]
+"""A person as a platform names people."""
+
+
+def _language(value: str) -> str:
+    if language(value) != re.split("[-_.@]", value)[0].lower():
+        expected = " or ".join(map(repr, sorted(languages())))
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return value
+
+
+Language = Annotated[str, AfterValidator(_language)]
+"""A language that there is, as environments write it too: `ko`, `ko_KR.UTF-8`."""
 
 
 def _device(value: str) -> str:

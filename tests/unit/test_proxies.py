@@ -95,6 +95,14 @@ def test_no_proxy_exempts_hosts_suffixes_ports_and_networks(environ, no_proxy, u
     assert (find_proxy(url) is None) is direct
 
 
+@pytest.mark.parametrize("entry", ["10.0.0.0/99", "10.0.0/8", "https://example.com", "a.b/"])
+def test_an_entry_of_no_proxy_that_exempts_nothing_is_told(environ, entry):
+    environ(NO_PROXY=f"localhost,.example.com,10.0.0.0/8,[fd00::/8]:80,{entry}")
+    with pytest.raises(UserError) as caught:
+        check_proxies()
+    assert (caught.value.code, caught.value.params) == ("config.proxy_exception", {"entry": entry})
+
+
 @pytest.mark.parametrize(
     "value",
     [

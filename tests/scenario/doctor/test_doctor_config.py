@@ -17,8 +17,8 @@ from tests.scenario.doctor.findings import answering, config, fine, only
 
 def test_a_value_that_cannot_be_used(tmp_path):
     fine(configuration.config(config(tmp_path)))
-    wrong = config(tmp_path, bot={"language": "xx"})
-    only(configuration.config(wrong), Level.FAIL, "error.config.language")
+    wrong = config(tmp_path, bot={"platforms": ["xx"]})
+    only(configuration.config(wrong), Level.FAIL, "error.config.platform_unknown")
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ def test_a_home_that_does_not_exist_is_told(tmp_path, monkeypatch):
 
 
 def test_a_later_check_knows_where_a_value_stands(tmp_path):
-    config = loaded(tmp_path, "[bot]\n\nlanguage = 'xx'\n")
+    config = loaded(tmp_path, "[bot]\n\nlanguage = 'ko'\n")
     assert config.where("bot", "language").endswith("mine.toml:3")
     assert Config().where("bot", "language") == "bot.language"
 

@@ -167,12 +167,25 @@ def test_one_mistake_in_a_table_is_one_sentence(tmp_path, table, parts):
         ("RUSHES_DISCORD__GUILD_IDS", "x"),
         ("RUSHES_HTTP__PROXIES", "x"),
         ("RUSHES_HTTP__PUBLIC_URL", "http://["),
+        ("RUSHES_BOT__LANGUAGE", "fr"),
+        ("RUSHES_BOT__OPERATORS", "kim"),
     ],
 )
 def test_a_wrong_variable_is_one_sentence(tmp_path, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     (line,) = told(tmp_path / "mine.toml", "")
     assert line.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["RUSHES_QUEUE", "RUSHES_MODELS__NANO", "RUSHES_PLUGINS", "RUSHES_PLUGINS__A"]
+)
+def test_a_variable_in_the_place_of_a_table_is_told_the_names_of_those_in_it(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.setenv(name, "3")
+    (line,) = told(tmp_path / "mine.toml", "")
+    assert f"begins with {name}__" in line
 
 
 @pytest.mark.parametrize(

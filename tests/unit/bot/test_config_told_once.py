@@ -116,6 +116,24 @@ def test_a_mistake_in_a_variable_is_one_line(tmp_path, monkeypatch, variable, va
 
 
 @pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("[assistant]\nmodel = 'x'", "base_url = 'foo'"),
+        ("[assistant]\nmodel = 'x'", "api_key = 5"),
+        ("[safety]\nopenai = true", "api_key = 5"),
+        ("[slack]\nbot_token = 'xoxb-1'", "app_token = 'xoxp-1'"),
+        ("[slack]\nbot_token = 'xoxb-1'\nmode = 'http'", "signing_secret = 5"),
+        ("[slack]\nclient_id = '1'\napp_token = 'xapp-1'", "client_secret = 5"),
+    ],
+)
+def test_a_wrong_value_is_not_told_to_be_missing_as_well(tmp_path, section, line):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{section}\n{line}\n")
+    (told_line,), _ = told(path)
+    assert line.partition(" ")[0] in told_line
+
+
+@pytest.mark.parametrize(
     ("sections", "codes"),
     [
         ({"models": {"wan": {"stepz": 3}}}, ["config.unknown_key"]),
@@ -123,8 +141,8 @@ def test_a_mistake_in_a_variable_is_one_line(tmp_path, monkeypatch, variable, va
         ({"models": {"installed": ["nono"]}}, ["config.unknown_model"]),
         ({"plugins": {"a": 5}}, ["config.not_table"]),
         (
-            {"plugins": {"a": 5}, "bot": {"language": "xx"}},
-            ["config.not_table", "config.language"],
+            {"plugins": {"a": 5}, "queue": {"weights": {"chat:x": 1}}},
+            ["config.not_table", "config.wrong_type"],
         ),
     ],
 )
