@@ -26,6 +26,7 @@ from bot.registry import Registry, make_terminal
 from bot.supervision import Supervisor
 from bot.terminal.platform import NAME as TERMINAL
 from commands.handlers import job_status
+from commands.handlers.privacy import expire_copies
 from commands.installation import Installation
 from commands.jobs import Read
 from commands.policy.stores import TABLES, make_policy
@@ -146,6 +147,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         tasks = await stack.enter_async_context(running())
         tasks.start(delivery.run(), name="delivery")
         tasks.start(live.run(), name="live")
+        tasks.start(expire_copies(), name="exports")
         erasures = ErasureNotices(
             policy=services.policy, jobs=core.jobs, platforms=platforms, clock=clock
         )

@@ -38,7 +38,6 @@ async def run(config: Config) -> int:
     from bot.control.server import serve_control  # noqa: PLC0415 - the web server is not for everybody
 
     hide()
-    remove_copies()
     stop: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
     _on_signals(stop)
     async with open_app(config) as app, serve_control(app), running() as tasks:

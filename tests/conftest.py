@@ -24,6 +24,7 @@ from pytest_socket import socket_allow_hosts
 
 from bot.http.access.tokens import TABLES as HTTP_TABLES
 from bot.slack.installations import TABLES as SLACK_TABLES
+from commands.handlers.privacy import remove_copies
 from commands.policy.stores import TABLES
 from inference.store.sqlite import database
 from inference.store.sqlite.connection import close, connect, prepare
@@ -115,6 +116,13 @@ def _cases(item: pytest.Item) -> int:
 
 def _dear(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in ("model", "process"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exports():
+    """Remove what `my-data` wrote, as a server does when it stops."""
+    yield
+    remove_copies()
 
 
 def pytest_runtest_setup():

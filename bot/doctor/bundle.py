@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import re
 import sqlite3
 import sys
 import zipfile
@@ -35,6 +36,13 @@ PLAIN_FIELDS = frozenset(
 
 _NAMED = frozenset({"host", "weights", "memory", "workspace"})
 """Areas whose checks end with the name of a host, a model or a workspace."""
+
+_OF_OTHERS = frozenset({"level", "logger", "timestamp", "where"})
+"""Those of lines that libraries and plugins wrote."""
+
+_OURS = frozenset({"bot", "commands", "inference"})
+_EVENT = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
+"""`area.event`; a plugin may log a sentence, which may quote a prompt."""
 
 _HIDDEN = "…"
 
@@ -142,8 +150,12 @@ def _plain(line: str) -> dict[str, Any]:
         return {"event": _HIDDEN}
     if not isinstance(event, dict):
         return {"event": _HIDDEN}
+    logger = str(event.get("logger", "")).partition(".")[0]
+    plain = set(PLAIN_FIELDS if logger in _OURS else _OF_OTHERS)
+    if _EVENT.fullmatch(str(event.get("event"))):
+        plain.add("event")
     return {
-        str(key): _without_home(value) if key in PLAIN_FIELDS | {"event"} else _hidden(value)
+        str(key): _without_home(value) if key in plain else _hidden(value)
         for key, value in event.items()
     }
 

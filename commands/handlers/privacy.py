@@ -77,9 +77,11 @@ async def my_data(call: Call) -> Card:
         "settings": await call.policy.settings.personal(tenant, person),
         "presets": {one.name: dict(one.options) for one in presets if one.owner == person},
     }
-    path = await asyncio.to_thread(_written, data)
-    _copies[path.parent] = (tenant, person)
-    asyncio.get_running_loop().call_later(KEEP_SECONDS, _remove, [path.parent])
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # its owner's only: mode 0700
+    _copies[folder] = (tenant, person)
+    asyncio.get_running_loop().call_later(KEEP_SECONDS, _remove, [folder])
+    path = folder / DATA_NAME
+    await asyncio.to_thread(_write, path, data)
     about = text("my_data.about", call.locale)
     attachment = Attachment(path=path, name=DATA_NAME, description=about)
     return replace(
@@ -106,8 +108,18 @@ def _told(job: Job) -> dict[str, Any]:
 
 
 def remove_copies() -> None:
-    """Remove this process's exports, and those of killed processes after an hour."""
+    """Remove this process's exports."""
     _remove(list(_copies))
+
+
+async def expire_copies(*, every: float = KEEP_SECONDS) -> None:
+    """Remove the exports of processes that ended, an hour after they were made."""
+    while True:
+        await asyncio.to_thread(_remove_expired)
+        await asyncio.sleep(every)
+
+
+def _remove_expired() -> None:
     with contextlib.suppress(OSError):
         for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             found = folder.lstat()
@@ -121,11 +133,8 @@ def _remove(folders: Iterable[Path]) -> None:
         _copies.pop(folder, None)
 
 
-def _written(data: dict[str, Any]) -> Path:
-    # The folder is its owner's only: mode 0700.
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX)) / DATA_NAME
+def _write(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False), encoding="utf-8")
-    return path
 
 
 def commands() -> tuple[Command, ...]:

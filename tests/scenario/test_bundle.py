@@ -85,6 +85,9 @@ def test_lines_that_others_wrote_are_left_out(tmp_path):
         "canary: not JSON",
         json.dumps(["canary"]),
         json.dumps({"event": "slack.refused", "tenant": "canary", "count": 3, "text": "canary"}),
+        json.dumps({"event": "a canary", "logger": "bot.app", "error": "KeyError"}),
+        json.dumps({"event": "a canary", "logger": "a_plugin", "reason": "canary"}),
+        json.dumps({"event": "library.message", "logger": "discord.client", "where": "client:7"}),
     ]
     (tmp_path / LOG_NAME).write_text("\n".join(lines))
     found = [
@@ -92,12 +95,15 @@ def test_lines_that_others_wrote_are_left_out(tmp_path):
         fail("weights.canary", "error.model.no_weights", model="canary"),
         failed("workspace.canary", UserError("slack.token_rejected", problem="canary")),
         fail("memory.canary", "doctor.memory.too_small", model="canary", free="1", size="1"),
-        failed("config", UserError("config.operator", where="canary", name="canary", examples=[])),
+        failed("config", UserError("config.no_section", name="canary", known=[])),
     ]
     bundle.write(tmp_path / "bundle.zip", found, Config(), tmp_path)
     written = contents(tmp_path / "bundle.zip")
     assert "canary" not in "".join(written.values())
-    assert json.loads(written["log.jsonl"].splitlines()[2])["count"] == 3
+    log = [json.loads(line) for line in written["log.jsonl"].splitlines()]
+    assert log[2]["count"] == 3
+    assert log[3]["error"] == "KeyError"
+    assert (log[5]["event"], log[5]["where"]) == ("library.message", "client:7")
     assert json.loads(written["findings.json"])[0]["code"] == "doctor.host.unreachable"
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -13,6 +15,7 @@ from commands.handlers import privacy
 from commands.run import execute
 from commands.text.card import CardKind, plain
 from inference.domain.errors import StoreError
+from inference.tasks import running
 
 
 async def test_forgetting_asks_first_and_deletes_nothing(call, jobs):
@@ -46,6 +49,23 @@ async def test_forgetting_deletes_the_copy_that_my_data_made(call, temporary):
     assert theirs.attachment.path.exists()
 
 
+async def _gone(folder):
+    while folder.exists():  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(0.01)
+
+
+async def test_a_copy_that_was_not_written_to_its_end_is_removed_too(call, temporary, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr(json, "dumps", full)
+    with contextlib.suppress(OSError):
+        await execute("/rushes my-data", call)
+    assert list(temporary.glob("rushes-data-*"))
+    privacy.remove_copies()
+    assert not list(temporary.glob("rushes-data-*"))
+
+
 async def test_no_copy_outlives_its_hour_or_the_process(call, temporary):
     card = await execute("/rushes my-data", call)
     killed = temporary / "rushes-data-of-a-killed-process"
@@ -56,10 +76,14 @@ async def test_no_copy_outlives_its_hour_or_the_process(call, temporary):
     (temporary / "rushes-data-link").symlink_to(foreign)
     for folder in (killed, foreign):
         os.utime(folder, (1, 1))
+    async with running() as tasks:
+        tasks.start(privacy.expire_copies(every=0.01), name="exports")
+        await _gone(killed)
+        assert recent.exists()  # a second Rushes on this machine may be sending it
+        os.utime(recent, (1, 1))
+        await _gone(recent)
     privacy.remove_copies()
-    assert not killed.exists()
     assert not card.attachment.path.parent.exists()
-    assert recent.exists()  # a second Rushes on this machine may be sending it
     assert (foreign / "my-data.json").exists()
 
 
