@@ -251,9 +251,15 @@ async def test_a_full_queue_says_when_and_leaving_stops_waiting_only(tmp_path):
             body = {"name": "wait", "arguments": {"id": waiting, "seconds": 600}}
             message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": body}
             headers = {"Accept": "application/json, text/event-stream"}
-            asked = asyncio.create_task(session.post("/mcp", json=message, headers=headers))
+
+            async def asked():
+                async with session.post("/mcp", json=message, headers=headers) as answer:
+                    await answer.read()
+
+            asking = asyncio.create_task(asked())
             await until(lambda: len(listening) > others)
-            asked.cancel()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
         await until(lambda: len(listening) == others)
         async with over_http(house, token) as client:
             assert not (await client.call_tool("cancel", {"id": waiting})).is_error
