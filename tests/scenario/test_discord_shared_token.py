@@ -147,8 +147,10 @@ async def answer_as_another_host(place, interaction) -> None:
     button = {"type": 2, "style": 2, "label": "Cancel", "custom_id": cancel}
     data = {"content": "OTHERJOB01", "components": [{"type": 1, "components": [button]}]}
     url = f"{place.discord.api_url}/interactions/{interaction.id}/{interaction.token}/callback"
-    async with aiohttp.ClientSession() as session:
-        answered = await session.post(url, json={"type": 4, "data": data})
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, json={"type": 4, "data": data}) as answered,
+    ):
         assert answered.status == 204
 
 
