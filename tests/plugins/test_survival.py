@@ -259,6 +259,7 @@ async def test_the_texts_of_a_plugin_are_found_in_both_languages(place, config_o
         assert (command.help("en"), command.help("ko")) == ("Dances well.", "잘 춰요.")
 
 
+@pytest.mark.tour
 async def test_a_handler_that_raises_answers_with_a_reference_and_nothing_else(place, config_of):
     packages.make(place, "bad", COMMANDS, commands={"fall": "falls"})
     async with open_app(config_of()) as app:
@@ -485,6 +486,7 @@ async def test_a_plugin_whose_tables_cannot_be_migrated_here_is_left_out_as_a_wh
         assert ("counter", "rushes.effects", "darker") in slot._config()["left_out"]
 
 
+@pytest.mark.tour
 async def test_pending_migrations_are_tried_on_a_copy_of_the_database(place, config_of, tmp_path):
     counter(place, "CREATE TABLE plugin_counter_presses (id INTEGER PRIMARY KEY)")
     async with open_app(config_of()) as app:

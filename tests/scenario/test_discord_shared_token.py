@@ -106,6 +106,7 @@ async def test_presses_reach_the_host_that_knows_the_job(place):
     assert len(clips(place)) == 8
 
 
+@pytest.mark.tour
 async def test_a_job_that_runs_already_is_stopped_and_leaves_nothing(place):
     async with place.bot(step_seconds=30.0) as app:
         # As if another process had been faster, and Discord slow to say so.
@@ -154,6 +155,7 @@ async def answer_as_another_host(place, interaction) -> None:
         assert answered.status == 204
 
 
+@pytest.mark.tour
 async def test_an_own_answer_that_never_arrived_gives_way_to_the_one_that_did(place):
     async with place.bot() as app:
         # Our first try is lost on its way; the second one finds the other host's answer.

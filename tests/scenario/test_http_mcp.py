@@ -101,7 +101,13 @@ async def check_all_tools(client) -> str:
     return link.uri
 
 
-@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("auto", marks=pytest.mark.tour),
+        pytest.param("legacy", marks=pytest.mark.slow),
+    ],
+)
 async def test_an_assistant_makes_a_clip_over_http(house, mode):
     token = house.token()
     async with over_http(house, token, mode=mode) as client:

@@ -83,6 +83,7 @@ async def test_a_still_that_cannot_be_is_refused(client, options, code):
     assert caught.value.body["code"] == code
 
 
+@pytest.mark.tour
 async def test_one_key_makes_stills_once(client, house):
     keys = {"extra_headers": {"Idempotency-Key": "once"}}
     asked = {"prompt": "a fox", "size": "640x360", "n": 2, "response_format": "url", **keys}
@@ -149,6 +150,7 @@ async def test_a_server_that_closes_answers_who_waits_for_stills(tmp_path):
         await stack.__aexit__(None, None, None)
 
 
+@pytest.mark.tour
 async def test_the_client_asks_the_safety_checks(client):
     found = await client.moderations.create(input=["a red fox", "a HERON by the lake"])
     assert [one.flagged for one in found.results] == [False, True]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
+import sys
 from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from bot.app import open_app
+from bot.cli.parser import main
 from bot.config.sources import load_config
 from bot.control.client import Posted, QueueChanged, Speaker, connect
 from bot.control.server import serve_control
 from inference.domain.errors import UserError
+from tests.fakes.readable import readable
 
 pytestmark = pytest.mark.process
 
@@ -101,7 +105,9 @@ async def test_head_of_the_events_answers_headers_only(http):
     ("flag", "data", "said"),
     [
         ("--image", b"nothing", "not a readable image"),
-        ("--image", b"\x89PNG\r\n\x1a\n....", "incomplete or damaged"),
+        pytest.param(
+            *("--image", b"\x89PNG\r\n\x1a\n....", "incomplete or damaged"), marks=pytest.mark.tour
+        ),
         ("--image", None, "There is no image at"),
     ],
 )
@@ -122,6 +128,7 @@ async def test_a_bad_picture_is_refused_before_there_is_a_job(http, tmp_path, fl
     assert words["jobs"] == []
 
 
+@pytest.mark.tour
 async def test_a_tool_that_waits_is_answered_when_rushes_stops(config, tmp_path):
     slow = {"installed": ["testcard"], "testcard": {"step_seconds": 600}}
     config = config.model_copy(update={"models": type(config.models)(**slow)})
@@ -166,6 +173,37 @@ async def test_a_listener_hears_the_line_move_and_the_clip_of_its_own_guild(http
     assert any(isinstance(event, QueueChanged) and len(event.cards) == 1 for event in heard)
     assert {event.card.job for event in heard if isinstance(event, Posted)} == {heard[-1].card.job}
     assert heard[-1].card.attachment.path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.tour
+async def test_the_command_line_and_a_script_ask_the_process_that_runs(
+    http, config, monkeypatch, capsys
+):
+    monkeypatch.setenv("RUSHES_BOT__DATA_DIR", str(config.bot.data_dir))
+    monkeypatch.setenv("RUSHES_MODELS__INSTALLED", '["testcard"]')
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+    async def rushes(*arguments, script="") -> tuple[int, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(script))
+        code = await asyncio.to_thread(main, [*arguments, "--as", "kim", "--guild", "studio"])
+        return code, readable(capsys.readouterr().out)
+
+    code, out = await rushes("submit", "--wait", "a red fox", "--res", "360p", "--frames", "1")
+    job, _, result = out.partition("\n")
+    assert (code, len(job)) == (0, 10)
+    assert "a red fox" in result
+    code, shown = await rushes("show", job)
+    assert code == 0
+    assert shown.strip() == result.strip()
+    code, out = await rushes("submit", "a red fox", "--frames", "9999")
+    assert (code, out) == (1, "")
+    code, out = await rushes("cancel", job)
+    assert (code, out.splitlines()[0]) == (0, f"Job {job} already finished.")
+    code, out = await rushes("chat", script=f"# twice\n{SMALL}\n\n/generate\n/quit\nnever\n")
+    assert (code, "Describe the clip" in out, "never" in out) == (1, True, False)
+    assert out.count("▶ ") == 1  # it waited for its clip
+    code, out = await rushes("queue")
+    assert (code, "a red fox" in out) == (0, False)
 
 
 async def test_what_is_deleted_is_neither_asked_for_again_nor_completed(http, config, tmp_path):

@@ -26,8 +26,6 @@ from tests.scenario.doctor.findings import (
     only,
 )
 
-pytestmark = pytest.mark.slow
-
 
 def test_backups_that_are_off_missing_or_old(tmp_path, data):
     only(storage.backups(config(tmp_path, backup={"keep": 0})), Level.WARN, "doctor.backup.off")
@@ -55,6 +53,7 @@ def test_a_backup_of_a_later_release_is_not_called_damaged(tmp_path, data):
     only(storage.backups(config(tmp_path)), Level.FAIL, "error.store.too_new")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
 @pytest.mark.parametrize(

@@ -28,8 +28,6 @@ from tests.scenario.doctor.findings import (
     only,
 )
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_data_folder_that_is_not_one(tmp_path):
     (tmp_path / "data").write_text("")
@@ -83,6 +81,7 @@ def test_a_database_of_somebody_else(tmp_path):
     only(storage.database(config(tmp_path)), Level.FAIL, "error.store.foreign")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
 @pytest.mark.parametrize("more", [[], ["--json"], ["--bundle", "out/bundle.zip"]])
@@ -156,6 +155,7 @@ def test_files_that_others_can_read_in_a_folder_of_everybody(tmp_path, data):
     assert found.params["path"] == str(data / DATABASE_NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to act as somebody else")
 @pytest.mark.parametrize(("mode", "database_mode"), [(0o700, 0o600), (0o755, 0o644)])

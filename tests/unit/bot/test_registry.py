@@ -144,6 +144,7 @@ async def test_the_moderator_of_a_plugin_is_asked_where_the_config_names_it(good
     assert not (await judged(config_of(tmp_path), known, "a cat")).denied
 
 
+@pytest.mark.tour
 async def test_the_assistant_of_a_plugin_is_asked_where_the_config_names_it(good, tmp_path):
     config = config_of(tmp_path, assistant={"engine": "shouter"})
     async with assistant(config, Registry.load().assistants) as made:
