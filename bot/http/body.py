@@ -130,15 +130,25 @@ async def _read_json(request: web.Request, most: int) -> dict[str, Any]:
     return found
 
 
-def parse_json(data: bytes) -> Any:
-    """Return JSON data. Raises `UserError`: `http.json`, `http.fields` or `http.field_twice`."""
+def parse_json(data: bytes, within: str = "") -> Any:
+    """Return JSON data.
+
+    Args:
+        data: As it was sent.
+        within: The field that it is in.
+
+    Raises:
+        UserError: `http.json`, `http.fields` or `http.field_twice`.
+    """
     try:
-        return _parsed(data)
+        return _parsed(data, within)
     except (ValueError, RecursionError):
         raise UserError("http.json") from None
 
 
-def _parsed(data: bytes) -> Any:
+def _parsed(data: bytes, within: str) -> Any:
+    twice: list[tuple[dict[str, Any], str]] = []
+
     def refuse(constant: str) -> NoReturn:
         raise ValueError(constant)
 
@@ -148,11 +158,15 @@ def _parsed(data: bytes) -> Any:
             raise UserError("http.fields", limit=MAX_FIELDS)
         for name, value in members:
             if name in table:  # nobody knows which one counts
-                raise UserError("http.field_twice", field=name[:64])
+                twice.append((table, name[:64]))
             table[name] = value
         return table
 
     found = json.loads(data.decode("utf-8"), parse_constant=refuse, object_pairs_hook=pairs)
+    for table, name in twice:
+        members = found.items() if isinstance(found, dict) else ()
+        outer = [member[:64] for member, value in members if value is table]
+        raise UserError("http.field_twice", field=".".join(filter(None, [within, *outer, name])))
     if _HALF.search(data):
         json.dumps(found, ensure_ascii=False).encode()  # no text can hold half a character
     return found

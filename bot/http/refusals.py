@@ -147,10 +147,7 @@ def refusal(
         headers["x-should-retry"] = "false"
     if status == 401:  # noqa: PLR2004 - unauthorized
         headers["WWW-Authenticate"] = 'Bearer realm="Rushes"'
-    response = web.json_response({"error": body}, status=status, headers=headers)
-    if status in {408, 413, 415}:  # the rest of the body is not read
-        response.force_close()
-    return response
+    return web.json_response({"error": body}, status=status, headers=headers)
 
 
 def error_json(

@@ -174,6 +174,8 @@ class Connection(RequestHandler):
                 made.headers["Allow"] = resp.headers["Allow"]
             made.force_close()
             resp = made
+        if not request.content.is_eof():  # what was answered before it was sent is not read on
+            resp.force_close()
         sent = await super().finish_response(request, resp, start_time)
         if self._broken or not (resp.keep_alive or request.content.is_eof()):
             await self._linger()

@@ -37,6 +37,8 @@ def extended(job: Job, capabilities: Capabilities, passes: Passes | None = None)
     """
     if not capabilities.extends:
         raise UserError("extend.model", model=capabilities.title)
+    if job.spec.frames == 1:
+        raise UserError("extend.still", job=job.id)
     if job.manifest is None or job.manifest.latents_sha256 is None or job.removed_at is not None:
         raise UserError("extend.gone", job=job.id)
     spec = replace(

@@ -118,6 +118,12 @@ async def test_remix_and_extend_start_from_a_finished_clip(client, house):
         given |= {"prompt": "it runs", "seconds": "1"}
         longer = await client.post("/videos/extensions", body=given, cast_to=Video)
         with pytest.raises(openai.BadRequestError) as caught:
+            await client.post(
+                "/videos/extensions", body=given | {"rushes": {"seed": 7}}, cast_to=Video
+            )
+        assert (caught.value.param, caught.value.code) == ("rushes.seed", "http.field_unknown")
+        assert "seconds" in caught.value.message
+        with pytest.raises(openai.BadRequestError) as caught:
             await client.videos.extend(video=b"a file", prompt="it runs", seconds="1")
         assert caught.value.body["code"] == "http.video"
         done = await ended(session, longer.id)

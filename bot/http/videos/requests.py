@@ -182,7 +182,7 @@ def _unwrapped(name: str, value: Any) -> Any:
     """Read a table that a form holds as JSON."""
     if isinstance(value, str) and name == "rushes":
         try:
-            return parse_json(value.encode("utf-8", "surrogatepass"))
+            return parse_json(value.encode("utf-8", "surrogatepass"), name)
         except UserError as error:
             if error.code != "http.json":
                 raise
@@ -190,7 +190,7 @@ def _unwrapped(name: str, value: Any) -> Any:
     if isinstance(value, str) and name == "input_reference" and value[:5].lower() == "data:":
         return {"image_url": value}
     if isinstance(value, str) and name in TABLES and value[:1] == "{":
-        return parse_json(value.encode("utf-8", "surrogatepass"))
+        return parse_json(value.encode("utf-8", "surrogatepass"), name)
     return value
 
 

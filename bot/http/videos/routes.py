@@ -22,6 +22,7 @@ from bot.http.videos.requests import (
     checked,
     image_bytes,
     pictures_of,
+    unknown_field,
 )
 from bot.http.videos.video_json import video_json
 from bot.platform import Services
@@ -131,8 +132,8 @@ class Videos:
     async def _extend(self, request: web.Request) -> web.Response:
         async def extend(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(ExtendRequest, fields)
-            if asked.rushes:
-                raise UserError("extend.fixed")
+            for name in asked.rushes:  # all else is as in the clip before
+                raise unknown_field(name, ["prompt", "video", "seconds"], within="rushes.")
             job = await actions.find_finished(call, asked.video.id)
             async with creating.turn():
                 return await actions.extend(call, job, prompt=asked.prompt, seconds=asked.seconds)

@@ -131,17 +131,16 @@ async def test_a_handler_that_reads_nothing_ends_with_its_client(reset):
         writer.transport.abort()
 
 
-async def test_the_rest_of_a_refused_body_is_not_waited_for():
+@pytest.mark.parametrize("status", [401, 413, 429, 503])
+async def test_the_rest_of_a_refused_body_is_not_waited_for(status):
     async def refuse(request: web.Request) -> web.Response:
         await request.content.readany()
-        response = web.Response(status=413)
-        response.force_close()
-        return response
+        return web.Response(status=status)
 
     async with serving(refuse, lingering_time=10**6) as port:
         begun = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         answer = await asked(port, begun + b"10000\r\n" + b"a" * 2**16 + b"\r\n")
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b"\r\nConnection: close\r\n" in answer
 
 

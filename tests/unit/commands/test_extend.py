@@ -51,6 +51,13 @@ def actions(card):
     return [button.action for button in card.buttons]
 
 
+async def test_a_still_is_told_to_be_none(call, jobs, clip):
+    still = replace(clip, spec=replace(clip.spec, frames=1))
+    jobs.put(replace(still, manifest=replace(MANIFEST, frames=1, latents_sha256=None)))
+    card = await press(extend(clip), call)
+    assert f"{clip.id} is a still image" in plain(card)
+
+
 async def test_extending_asks_for_the_clip_and_one_pass_more(call, jobs, clip):
     card = await press(extend(clip), call)
 

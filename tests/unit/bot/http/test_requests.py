@@ -345,10 +345,20 @@ def test_a_picture_may_be_an_address_alone():
         assert image_bytes(asked.input_reference) == b"a"
 
 
-def test_a_name_twice_is_named():
+@pytest.mark.parametrize(
+    ("fields", "twice"),
+    [
+        (b'{"prompt": "a", "prompt": "b"}', "prompt"),
+        (b'{"prompt": "a", "rushes": {"seed": 1, "seed": 2}}', "rushes.seed"),
+        (b'{"prompt": "a", "rushes": "{\\"seed\\": 1, \\"seed\\": 2}"}', "rushes.seed"),
+        (b'{"prompt": "a", "video": "{\\"id\\": 1, \\"id\\": 2}"}', "video.id"),
+        (b'[{"prompt": "a", "prompt": "b"}]', "prompt"),
+    ],
+)
+def test_a_name_twice_is_named(fields, twice):
     with pytest.raises(UserError) as caught:
-        parse_json(b'{"prompt": "a", "prompt": "b"}')
-    assert (caught.value.code, caught.value.params["field"]) == ("http.field_twice", "prompt")
+        checked(CreateRequest, parse_json(fields))
+    assert (caught.value.code, caught.value.params["field"]) == ("http.field_twice", twice)
 
 
 def sent(data, kind):
