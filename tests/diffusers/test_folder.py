@@ -1,5 +1,6 @@
 """Folders: what they hold is read without torch, and what is wrong with one is said."""
 
+import codecs
 import inspect
 import json
 import os
@@ -115,6 +116,14 @@ def test_looking_at_a_folder_needs_no_torch(folders):
 
 def test_no_folder(tmp_path):
     assert problem(tmp_path / "none").code == "folder.missing"
+
+
+@pytest.mark.parametrize("name", ["model_index.json", "transformer/config.json"])
+def test_a_byte_order_mark_is_told(folder, name):
+    path = folder / name
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    found = problem(folder)
+    assert (found.code, found.params) == ("folder.byte_order_mark", {"file": name})
 
 
 def test_no_index(folder):

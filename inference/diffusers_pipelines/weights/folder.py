@@ -75,10 +75,10 @@ class FolderError(CheckpointError):
     """A folder cannot be used as a video model.
 
     Codes: `folder.missing`, `folder.no_index`, `folder.unreadable`, `folder.bad_value`,
-    `folder.bug`, `folder.modular`, `folder.custom_code`, `folder.unknown_class`,
-    `folder.part_missing`, `folder.pickle`, `folder.truncated`, `folder.mismatch`,
-    `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`, `folder.other_model`,
-    `folder.no_permission`, `folder.not_distilled`, `folder.no_torchvision`,
+    `folder.bug`, `folder.byte_order_mark`, `folder.modular`, `folder.custom_code`,
+    `folder.unknown_class`, `folder.part_missing`, `folder.pickle`, `folder.truncated`,
+    `folder.mismatch`, `folder.extra_tensors`, `folder.wrong_part`, `folder.other_preset`,
+    `folder.other_model`, `folder.no_permission`, `folder.not_distilled`, `folder.no_torchvision`,
     `folder.no_package`, `folder.no_library`, `folder.no_method`, `folder.needs_gpu`; `gguf.*` for
     files of that kind, `lora.*` for LoRAs. `file` is relative to the folder.
     """
@@ -313,11 +313,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file with an object.
 
     Raises:
-        FolderError: `folder.unreadable`.
+        FolderError: `folder.unreadable`, `folder.byte_order_mark`.
     """
     name = path.name if path.name == INDEX_NAME else f"{path.parent.name}/{path.name}"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):  # diffusers and transformers take none either
+            raise FolderError("folder.byte_order_mark", file=name)
+        found = json.loads(text)
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
