@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.config.sections import Config
 from bot.doctor import configuration, machine, network, storage
 from bot.doctor.findings import Finding, broken, ok, warn
-from inference.domain.errors import RushesError
+from inference.domain.errors import RushesError, UserErrors
 from inference.workers.device_report import DeviceReport, read_device
 
 _AWAY = "doctor.host.unreachable"
@@ -46,13 +46,23 @@ async def examine(
     # The libraries of chats are for those who use them.
     from bot.doctor import discord, slack  # noqa: PLC0415
 
-    asked = await asyncio.gather(
-        _asked("discord", lambda: discord.examine(config, locale)),
-        _asked("slack", lambda: slack.examine(config)),
-        _asked("assistant", lambda: network.assistant(config)),
-        _asked("network", lambda: network.reach(config)),
-    )
+    checks = {
+        "discord": lambda: discord.examine(config, locale),
+        "slack": lambda: slack.examine(config),
+        "assistant": lambda: network.assistant(config),
+        "network": lambda: network.reach(config),
+    }
+    for section in _misdirected(mistake):
+        checks.pop("assistant" if section == "safety" else section, None)
+    asked = await asyncio.gather(*(_asked(area, check) for area, check in checks.items()))
     return [*found, *_once_each([one for some in asked for one in some], config)]
+
+
+def _misdirected(mistake: RushesError | None) -> set[str]:
+    """Return the sections with a wrong address: their keys belong to no other server."""
+    errors = mistake.errors if isinstance(mistake, UserErrors) else (mistake,) if mistake else ()
+    keys = (str(one.params.get("key")).partition(".") for one in errors)
+    return {section for section, _, key in keys if key.endswith("_url")}
 
 
 def _cause_once(found: list[Finding], folder: Path) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import pytest
 from bot.cli.parser import main
 from bot.config.sources import load_config, load_usable
 from bot.doctor import configuration
+from bot.doctor.examination import examine
 from bot.doctor.findings import Level
 from inference.domain.errors import RushesError
 from tests.fakes import packages
@@ -19,6 +20,27 @@ def test_a_value_that_cannot_be_used(tmp_path):
     fine(configuration.config(config(tmp_path)))
     wrong = config(tmp_path, bot={"platforms": ["xx"]})
     only(configuration.config(wrong), Level.FAIL, "error.config.platform_unknown")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "[assistant]\nmodel = 'x'\napi_key = 'key'\nbase_url = 'foo'",
+        "[safety]\nopenai = true\napi_key = 'key'\nbase_url = 'foo'",
+    ],
+)
+async def test_a_key_for_a_server_with_a_wrong_address_is_sent_to_no_other(tmp_path, wrong):
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f"[bot]\ndata_dir = '{tmp_path}'\nplatforms = ['terminal']\n"
+        f"[models]\ninstalled = ['testcard']\n{wrong}\n"
+    )
+    with pytest.raises(RushesError) as caught:
+        load_config(path)
+    found = await examine(load_usable(path), "en", mistake=caught.value)
+    told = [one.check for one in found if one.level is Level.FAIL]
+    assert told.count("config") == 1
+    assert not [one for one in found if one.check in {"assistant", "moderation"}]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ KEPT = re.compile(
 WORDS = {
     *("Rushes", "rushes", "nano", "Discord", "Slack", "OpenAI", "Diffusers", "PyTorch"),
     *("torch", "CUDA", "Python", "SQLite", "README", "TOML", "PNG", "JPEG", "WebP", "GIF"),
-    *("HEIC", "AVIF", "GGUF", "safetensors", "LoRA", "JSON", "UTF", "IPTC"),
+    *("HEIC", "AVIF", "GGUF", "safetensors", "LoRA", "JSON", "UTF", "BOM", "IPTC"),
     *("digitalSourceType", "AI", "API", "CPU", "DNS", "GPU", "HTTP", "ID", "MCP", "TLS"),
     *("MB", "GB", "kB", "Ctrl", "Tab", "torchvision", "bitsandbytes"),
 }
