@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.training.batches import token_ids
-from benchmarks.training.objective import encode_tokens
+from benchmarks.training.objective import encode_padded
 from benchmarks.training.reporting import Report, say
 from benchmarks.training.start import watch_neighbours
 from benchmarks.training.train import stored
@@ -160,10 +160,7 @@ def answers(scenes: Sequence[Scene]) -> dict[str, Tensor]:
 
 def embedded(encoder: TextEncoder, captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
     """Return the embeddings of captions, [B, tokens, channels], and which are not padding."""
-    states = encode_tokens(encoder, [token_ids(caption, encoder, {}) for caption in captions])
-    lengths = torch.tensor([len(state) for state in states])
-    words = nn.utils.rnn.pad_sequence(states, batch_first=True)
-    return words, torch.arange(words.shape[1]) < lengths[:, None]
+    return encode_padded(encoder, [token_ids(caption, encoder, {}) for caption in captions])
 
 
 def share_right(logits: Tensor, wanted: Tensor) -> float:

@@ -60,13 +60,9 @@ def colour_shares(frames: Frames, place: str) -> dict[str, float]:
 
     Pixels nearer to the empty place do not count: in front of light grey, a soft edge is not white.
     """
-    sampled = _sampled(frames)
-    pixels = _reduced(sampled)
-    from_place = np.linalg.norm(pixels - _empty(place, PixelSize(*pixels.shape[1:3])), axis=-1)
-    return {
-        name: float((mask & (_distance(pixels, name) < from_place)).mean())
-        for name, mask in _coloured(sampled).items()
-    }
+    pixels = _reduced(_sampled(frames))
+    masks = _coloured(pixels, _distance_limit(pixels, place))
+    return {name: float(mask.mean()) for name, mask in masks.items()}
 
 
 def colour_of_thing(frames: Frames, place: str) -> str:
@@ -87,7 +83,7 @@ def movement(frames: Frames, colour: str) -> tuple[float, float]:
     Pixels that always have the colour are ignored. The camera must be still, and displacements
     shorter than the thing itself are overestimated.
     """
-    mask = _coloured(frames)[colour].astype(np.float32)
+    mask = _coloured(_reduced(frames))[colour].astype(np.float32)
     changing = mask - mask.mean(0) * (mask.min(0) > 0)
     weight = changing.sum((1, 2))
     seen = weight > max(weight.max() * 0.15, 1)
@@ -186,13 +182,19 @@ def _sampled(frames: Frames) -> Frames:
     return np.take(frames, steps, axis=0)
 
 
-def _coloured(frames: Frames) -> dict[str, Mask]:
-    """Return masks of pixels of each colour, scaled down: [frames, height, width] each."""
-    pixels = _reduced(frames)
+def _coloured(pixels: Array, within: Array | float = _COLOUR_TOLERANCE) -> dict[str, Mask]:
+    """Return masks of pixels of each colour, within a distance: [frames, height, width] each."""
     distances = np.stack([_distance(pixels, name) for name in COLOURS])
     nearest = distances.argmin(0)
-    near = distances.min(0) < _COLOUR_TOLERANCE
+    near = distances.min(0) < within
     return {name: (nearest == index) & near for index, name in enumerate(COLOURS)}
+
+
+def _distance_limit(pixels: Array, place: str) -> Array:
+    """Return how near each pixel must be to a colour: nearer than to the place, and within tolerance."""
+    empty = _empty(place, PixelSize(*pixels.shape[1:3]))
+    limit: Array = np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
+    return limit
 
 
 def _distance(pixels: Array, colour: str) -> Array:
@@ -262,7 +264,6 @@ def _smoothed(grey: Array, axis: int) -> Array:
 def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | None]:
     """Yield the silhouette of the thing in each frame, or None."""
     pixels = _reduced(frames)
-    empty = _empty(place, PixelSize(*pixels.shape[1:3]))
     away = np.min(
         [
             np.linalg.norm(pixels - tone, axis=-1) * (1 if name is Tone.BODY else _SHADY)
@@ -270,7 +271,7 @@ def _silhouettes(frames: Frames, colour: str, place: str) -> Iterator[Mask | Non
         ],
         axis=0,
     )
-    masks = away < np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
+    masks = away < _distance_limit(pixels, place)
     for mask in masks:
         yield _cut_out(_in_one_piece(mask))
 

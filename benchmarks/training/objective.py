@@ -20,15 +20,25 @@ ATTRIBUTES = ("thing", "colour", "place", "move", "motion", "camera")
 _GAP_LEVELS = (0.99, 0.96, 0.85)
 
 
-def encode_tokens(encoder: TextEncoder, tokens: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Encode captions with gradients, without padding: [tokens, caption_channels] each."""
+def encode_padded(encoder: TextEncoder, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Encode captions with gradients.
+
+    Returns:
+        Embeddings, [B, tokens, caption_channels], and which are not padding, [B, tokens] bool.
+    """
     device = encoder.model.device
     rows = [torch.tensor(row, device=device) for row in tokens]
     ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    mask = torch.arange(ids.shape[1], device=device) < lengths[:, None]
-    states = encoder.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-    return [state[: len(row)] for state, row in zip(states, rows, strict=True)]
+    present = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+    states = encoder.model(input_ids=ids, attention_mask=present.long()).last_hidden_state
+    return states, present
+
+
+def encode_tokens(encoder: TextEncoder, tokens: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Encode captions with gradients, without padding: [tokens, caption_channels] each."""
+    states, _ = encode_padded(encoder, tokens)
+    return [state[: len(row)] for state, row in zip(states, tokens, strict=True)]
 
 
 def velocity_loss(model: STDiT3, encoder: TextEncoder, batch: Batch) -> Tensor:
