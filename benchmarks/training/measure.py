@@ -191,7 +191,7 @@ def _coloured(pixels: Array, within: Array | float = _COLOUR_TOLERANCE) -> dict[
 
 
 def _distance_limit(pixels: Array, place: str) -> Array:
-    """Return how near each pixel must be to a colour: nearer than to the place, and within tolerance."""
+    """Return how near pixels must be to a colour: nearer than to the place, within tolerance."""
     empty = _empty(place, PixelSize(*pixels.shape[1:3]))
     limit: Array = np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
     return limit
