@@ -65,7 +65,7 @@ settings.load_profile("quick")
 CASES = 2
 """Of a test of models or of real processes, where its mark `cases` says nothing else."""
 
-DEAR = re.compile(r"^pytestmark = (?:\[[^\]]*|.*)\bmark\.(model|process)\b", re.MULTILINE)
+DEAR = re.compile(r"^pytestmark = (?:\[[^\]]*|.*)\bmark\.(model|process|deep)\b", re.MULTILINE)
 DIFFUSERS = Path(__file__).parent / "diffusers"
 """All model tests, which its conftest marks."""
 

@@ -29,6 +29,16 @@ Mask = npt.NDArray[np.bool_]
 _COLOUR_TOLERANCE = 0.3
 """Largest distance in RGB 0..1 at which a pixel counts as having a colour."""
 
+_PLACE_TOLERANCE = 0.08
+"""Distance from any picture of the empty place at which a pixel still belongs to it."""
+
+_TYPICAL_TOLERANCE = 0.2
+"""The same for the typical picture. A model draws nights a little darker than they are, which would
+make them black."""
+
+_PICTURES = 24
+"""Pictures of each empty place."""
+
 _SHADY = 2.0
 """Factor by which darker and lighter tones must be nearer than the colour itself, because places
 may have these tones too."""
@@ -191,9 +201,17 @@ def _coloured(pixels: Array, within: Array | float = _COLOUR_TOLERANCE) -> dict[
 
 
 def _distance_limit(pixels: Array, place: str) -> Array:
-    """Return how near pixels must be to a colour: nearer than to the place, within tolerance."""
-    empty = _empty(place, PixelSize(*pixels.shape[1:3]))
-    limit: Array = np.minimum(np.linalg.norm(pixels - empty, axis=-1), _COLOUR_TOLERANCE)
+    """Return how near pixels must be to a colour: nearer than to the place, within tolerance.
+
+    It is zero for pixels that are nearly those of the empty place: of any of its pictures, which
+    have lights and stars elsewhere, and of the typical one.
+    """
+    size = PixelSize(*pixels.shape[1:3])
+    away = np.min([np.linalg.norm(pixels - one, axis=-1) for one in _usual(place, size)], axis=0)
+    typical = np.linalg.norm(pixels - _empty(place, size), axis=-1)
+    near = np.minimum(np.minimum(away, typical), _COLOUR_TOLERANCE)
+    apart = (away > _PLACE_TOLERANCE) & (typical > _TYPICAL_TOLERANCE)
+    limit: Array = np.where(apart, near, 0)
     return limit
 
 
@@ -208,7 +226,7 @@ def _usual(place: str, size: PixelSize = WIDE) -> Array:
     """Return pictures of an empty place with different seeds, 0..1."""
     across = np.linspace(-1, 1, size.width, dtype=np.float32) * size.width / size.height
     x, y = np.meshgrid(across, np.linspace(1, -1, size.height, dtype=np.float32))
-    return np.stack([PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, 6)])
+    return np.stack([PLACES[place](x, y, phase) for phase in np.linspace(0, PHASES, _PICTURES)])
 
 
 @cache

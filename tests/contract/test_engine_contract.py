@@ -14,6 +14,8 @@ from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import Models
 from tests.fakes.models import MODELS
 
+pytestmark = pytest.mark.deep
+
 
 @dataclass(frozen=True)
 class Case:

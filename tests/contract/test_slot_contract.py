@@ -14,6 +14,8 @@ from tests.fakes.executor import FakeSlot
 from tests.fakes.in_process_slot import InProcessSlot
 from tests.process.worker_samples import Steps, executor, task
 
+pytestmark = pytest.mark.deep
+
 LONG = 10_000
 """Steps of a render that ends only when it is stopped."""
 

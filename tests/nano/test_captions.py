@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.training.world.backgrounds import COLOURS, UNNAMED
-from benchmarks.training.world.captions import contradicted, describe, draw_scene, plain
+from benchmarks.training.world.captions import brief, contradicted, describe, draw_scene, plain
 from benchmarks.training.world.scenes import HIDING, Move, is_held_out
-from benchmarks.training.world.words import ODD_ENDINGS, UNDIRECTED, USUAL_COLOURS, WHERE
+from benchmarks.training.world.words import MOVES, ODD_ENDINGS, UNDIRECTED, USUAL_COLOURS, WHERE
 from inference.opensora.controls import Aesthetic, Camera, Motion
 
 seeds = st.integers(0, 2**32 - 1)
@@ -62,11 +62,20 @@ def test_opposite_scenes_differ_in_nothing_but_the_way(seed):
     assert words[0].replace("left", "right") == words[1] or (silent and "right" not in words[1])
 
 
-def test_most_captions_of_a_moving_thing_say_which_way_it_goes():
+def test_captions_of_a_moving_thing_say_which_way_it_goes():
     scene = drawn(1, move=Move.LEFT)
     random = np.random.default_rng(0)
-    said = ["left" in describe(scene, random).prompt for _ in range(300)]
-    assert 0.85 < np.mean(said) < 1
+    assert all("left" in describe(scene, random).prompt for _ in range(300))
+    assert all("left" in brief(scene, random).prompt for _ in range(300))
+
+
+def test_a_caption_that_names_no_move_is_that_of_a_still_thing():
+    scene = drawn(1, move=Move.STILL)
+    random = np.random.default_rng(0)
+    for caption in (describe, brief):
+        told = [caption(scene, random).prompt for _ in range(300)]
+        still = [any(words in one for words in MOVES[Move.STILL]) for one in told]
+        assert 0.2 < np.mean(still) < 0.8
 
 
 def test_a_scene_is_said_in_many_ways():

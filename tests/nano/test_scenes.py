@@ -200,7 +200,18 @@ def test_the_ruler_reads_drawn_answers_to_its_own_questions():
         right["place"] += measure.place_of(frames) == asked.place
         right["move"] += measure.direction_of(frames, asked.colour) is asked.move
     for aspect, count in right.items():
-        assert count >= 0.97 * len(questions), aspect
+        assert count >= 0.99 * len(questions), aspect
+
+
+@pytest.mark.parametrize("place", ["night", "city", "checkerboard"])
+def test_the_colour_of_a_thing_is_read_in_a_place_that_is_a_little_darker(place):
+    """A model's nights are never quite those of the drawn world."""
+    shown = scene(thing="plane", colour="blue", place=place, move=Move.UP)
+    frames = render(shown, WIDE, 49).astype(np.float32)
+    covered = cover(shown, WIDE, 49)[..., None] > 0
+    darker = np.where(covered, frames, frames * 0.7).astype(np.uint8)
+    assert measure.colour_of_thing(darker, place) == "blue"
+    assert measure.thing_of(darker, "blue", place) == "plane"
 
 
 def test_questions_are_held_out_and_cover_every_thing_and_background():

@@ -190,11 +190,11 @@ def test_weights_that_changed_in_place_count_at_once():
 
 def test_nothing_of_a_finished_job_is_kept_beside_the_copies_that_are_counted(model):
     gc.collect()
-    before = sum(isinstance(each, Conditions) for each in gc.get_objects())
+    before = sum(type(each) is Conditions for each in gc.get_objects())
     graphs = GraphCache(Replayed())
 
     sample(model, graphs, steps=4)
 
     gc.collect()
-    kept = sum(isinstance(each, Conditions) for each in gc.get_objects()) - before
+    kept = sum(type(each) is Conditions for each in gc.get_objects()) - before
     assert kept == len(graphs) == 1

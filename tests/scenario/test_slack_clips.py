@@ -10,6 +10,8 @@ from bot.slack.address import Address
 from tests.fakes.slack.model import walk
 from tests.scenario.slack_office import CLIP, Killed, carded, hidden, open_office, refusal, uploaded
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 async def office(tmp_path):

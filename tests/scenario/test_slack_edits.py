@@ -12,7 +12,10 @@ from tests.fakes.executor import FakeSlot
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.scenario.slack_house import card_of, clip_below, written
 
-pytestmark = pytest.mark.cases(1)  # a channel and a direct message mostly go the same way
+pytestmark = [
+    pytest.mark.cases(1),  # a channel and a direct message mostly go the same way
+    pytest.mark.deep,
+]
 
 PICTURE = ("fox.png", b"\x89PNG not really a picture")
 

@@ -11,6 +11,8 @@ from tests.fakes.executor import FakeSlot
 from tests.scenario.slack_house import card_of, clip_below, written
 from tests.scenario.slack_office import carded, open_office, refusal
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):

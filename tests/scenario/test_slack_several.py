@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import pytest
 from PIL import Image
 
 from inference.domain.errors import EngineError
@@ -12,6 +13,8 @@ from inference.domain.verdict import Reason
 from tests.fakes.executor import FakeSlot
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.scenario.slack_house import card_of, written
+
+pytestmark = pytest.mark.deep
 
 
 class DrawingSlot(FakeSlot):

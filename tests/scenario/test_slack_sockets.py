@@ -11,6 +11,8 @@ from bot.slack.socket_mode import socket
 from inference.clock import SystemClock
 from tests.scenario.slack_house import card_of
 
+pytestmark = pytest.mark.deep
+
 TOKEN_CODES = ("invalid_auth", "account_inactive", "token_revoked", "not_allowed_token_type")
 
 

@@ -62,6 +62,10 @@ _UNNAMED_FACTOR = 4
 _USUAL_SHARE = 0.1
 """Share of scenes in which the thing has its default colour."""
 
+_UNTOLD_SHARE = 0.5
+"""Share of captions that do not say of a still thing that it is still. Captions always name a
+motion: were it left out of some, those without one would mean all motions at once."""
+
 _OPPOSITES = MappingProxyType(dict(_PAIRS) | {second: first for first, second in _PAIRS})
 
 
@@ -88,9 +92,9 @@ def describe(scene: Scene, random: np.random.Generator, *, image: bool = False) 
     opening = choose(OPENINGS) + " " if choose.chance(0.12) else ""
     subject = _subject(scene, choose)
     where, phrase = _where(scene, choose), _phrase(scene, choose)
-    silent_move, silent_place, place_first = (choose.chance(p) for p in (0.06, 0.03, 0.08))
+    untold, silent_place, place_first = (choose.chance(p) for p in (_UNTOLD_SHARE, 0.03, 0.08))
     parts = [subject]
-    if not (image or silent_move):
+    if not (image or (untold and scene.move is Move.STILL)):
         parts.append(phrase)
     if where and not silent_place:
         parts.insert(0 if place_first else len(parts), where + "," * place_first)
@@ -108,8 +112,10 @@ def brief(scene: Scene, random: np.random.Generator, *, image: bool = False) -> 
     Small details have little effect on training in captions that also name large ones.
     """
     choose = _Chooser(random)
-    said, phrase = [f"{scene.colour} {choose(THINGS[scene.thing])}"], _phrase(scene, choose)
-    if scene.place != UNNAMED:
+    subject, phrase = f"{scene.colour} {choose(THINGS[scene.thing])}", _phrase(scene, choose)
+    still = image or scene.move is Move.STILL
+    said = [subject] if still else [f"{subject} {phrase}"]
+    if still and scene.place != UNNAMED:
         said.append(_where(scene, choose))
     if not image:
         said += [phrase, phrase, f"something {phrase}", f"a thing {phrase}"]
@@ -218,8 +224,9 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
     camera = Camera.NONE
     if choose.chance(0.35):
         camera = choose([camera for camera in Camera if camera is not Camera.NONE])
-    others = (Move.STILL, Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK, Move.SPIN)
-    move = choose(STRAIGHT_MOVES) if choose.chance(0.75) else choose(others)
+    curved = (Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK, Move.SPIN)
+    others = (*[Move.STILL] * len(curved), *curved)
+    move = choose(STRAIGHT_MOVES) if choose.chance(0.7) else choose(others)
     if camera not in (Camera.NONE, Camera.STATIC) and choose.chance(0.8):
         move = Move.STILL
     return Scene(

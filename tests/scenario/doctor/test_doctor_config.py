@@ -22,6 +22,7 @@ def test_a_value_that_cannot_be_used(tmp_path):
     only(configuration.config(wrong), Level.FAIL, "error.config.platform_unknown")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "wrong",
     [

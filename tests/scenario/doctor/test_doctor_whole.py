@@ -14,6 +14,8 @@ from bot.doctor import configuration, examination, machine, network, storage
 from bot.doctor.findings import Level
 from tests.scenario.doctor.findings import config
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.mark.slow
 @pytest.mark.process

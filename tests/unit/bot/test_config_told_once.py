@@ -13,6 +13,8 @@ from inference.workers.device_report import DeviceReport
 from tests.unit.bot.test_config import empty_place
 from tests.unit.bot.test_config_mistakes import WRONG, settings
 
+pytestmark = pytest.mark.deep
+
 __all__ = ["empty_place"]
 
 CARD = DeviceReport(torch="2.13.0", cuda="13.0", memory_bytes=80 * 10**9, free_bytes=79 * 10**9)

@@ -16,6 +16,8 @@ from inference.domain.outbox import ActKind
 from tests.fakes.executor import FakeSlot
 from tests.fakes.orders import an_order
 
+pytestmark = pytest.mark.deep
+
 MANY = sum(LIMITS.values()) + 1
 
 

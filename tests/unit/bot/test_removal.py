@@ -12,6 +12,8 @@ from inference.domain.errors import DeliveryError
 from inference.domain.job import JobState
 from inference.domain.outbox import ActKind
 
+pytestmark = pytest.mark.deep
+
 
 class Board:
     """A platform that shows its messages on a board; `trouble` is raised by what comes next."""

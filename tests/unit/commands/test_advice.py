@@ -14,6 +14,8 @@ from inference.domain.spec import Mode
 from tests.fakes.commands import with_pictures
 from tests.fakes.models import MODELS
 
+pytestmark = pytest.mark.deep
+
 NANO, TESTCARD = MODELS.capabilities("nano"), MODELS.capabilities("testcard")
 CLIPS = replace(
     TESTCARD,

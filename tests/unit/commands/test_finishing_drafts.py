@@ -12,6 +12,8 @@ from inference.domain.job import DRAFT, JobState
 from inference.domain.reference import FromParent, Kept
 from inference.domain.spec import Mode, Resolution
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture
 def drafting(big):

@@ -36,6 +36,8 @@ from inference.store.sqlite import diagnosis
 from tests.fakes.models import MODELS
 from tests.fakes.sources import modules
 
+pytestmark = pytest.mark.deep
+
 ROOT = Path(__file__).parents[3]
 OPTIONS = OptionSet(MODELS.capabilities(name) for name in MODELS.names())
 """Of every model that ships."""

@@ -19,6 +19,8 @@ from inference.media.provenance import read_recipe
 from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import decode, moving, plain
 
+pytestmark = pytest.mark.deep
+
 WIDE = Size(640, 360)
 RECIPE = {"prompt": "여우 🦊", "seed": 7}
 

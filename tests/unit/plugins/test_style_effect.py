@@ -9,6 +9,8 @@ from bot.testing import apply_effect
 from commands.parsing import other_words
 from tests.fakes.installs import STYLE
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture(autouse=True)
 def package(monkeypatch):
