@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def watermark_problems(config: Config) -> Iterator[RushesError]:
     drawn = subprocess.run(  # noqa: S603 - a module of ours
         command("inference.media.watermark_check"),
         env=minimal(os.environ),
-        input=json.dumps(settings.as_dict()),
+        input=json.dumps(asdict(settings), default=str),
         capture_output=True,
         text=True,
         check=False,

@@ -13,9 +13,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -61,15 +61,6 @@ class LogStyle:
     """Name of a child process; it stands on each of its lines."""
     file: str = ""
     """Where JSON lines are kept as well, for bug reports; see `keep_log`."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the style that `as_dict` made the values of."""
-        return cls(**values)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return asdict(self)
 
 
 class _Current:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
 
 from inference.domain.verdict import Outcome
 from inference.domain.watermark import MAXIMUM_TEXT, Corner, WatermarkSettings
@@ -37,21 +36,3 @@ class OutputSettings:
         text = beginning(f"{settings.text} {self.suffix}".strip(), MAXIMUM_TEXT)
         corner = self.corner or settings.corner
         return replace(settings, text=text, corner=corner, images=self.mark_images)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `from_dict` is the inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `as_dict`; missing keys take the defaults.
-
-        Raises:
-            TypeError: A member is unknown.
-            ValueError: There is no such corner or outcome.
-        """
-        corner = data.get("corner")
-        flagged = Outcome(data.get("flagged", Outcome.DENY))
-        return cls(
-            **data | {"corner": None if corner is None else Corner(corner), "flagged": flagged}
-        )

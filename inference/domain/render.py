@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
 
 LATENTS_NAME = "latents.bin"
 """File beside a clip with what its model needs to go on from it."""
@@ -69,16 +68,3 @@ class Manifest:
     """Effects that changed the frames -> their package and its release."""
     latents_sha256: str | None = None
     """Of `LATENTS_NAME` in the same directory; None where nothing was kept."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `from_dict` is the inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild a manifest from `as_dict`.
-
-        Raises:
-            TypeError: A member is missing or unknown.
-        """
-        return cls(**{**data, "notes": tuple(data.get("notes", ()))})

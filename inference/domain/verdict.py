@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -79,19 +79,3 @@ class Verdict:
     def denied(self) -> bool:
         """Whether the outcome is `DENY`; then there is a reason."""
         return self.outcome is Outcome.DENY
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `from_dict` is the inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `as_dict`; missing keys take the defaults.
-
-        Raises:
-            ValueError: There is no such outcome or reason.
-        """
-        return cls(
-            outcome=Outcome(data.get("outcome", Outcome.ALLOW)),
-            reasons=tuple(Reason(reason) for reason in data.get("reasons", ())),
-        )

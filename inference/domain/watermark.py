@@ -6,10 +6,9 @@ no image library for that.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
 
 MINIMUM_OPACITY = 0.2
 """Below this the mark would not be one."""
@@ -49,21 +48,3 @@ class WatermarkSettings:
             raise ValueError(f"a watermark has at most {MAXIMUM_TEXT} characters")
         if not MINIMUM_OPACITY <= self.opacity <= 1:
             raise ValueError(f"watermark opacity is {MINIMUM_OPACITY} to 1, not {self.opacity}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `from_dict` is the inverse."""
-        return asdict(self) | {"logo": None if self.logo is None else str(self.logo)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild settings from `as_dict`.
-
-        Raises:
-            TypeError: A member is unknown.
-            ValueError: A value is not legal.
-        """
-        logo = data["logo"]
-        return cls(
-            **data
-            | {"corner": Corner(data["corner"]), "logo": None if logo is None else Path(logo)}
-        )

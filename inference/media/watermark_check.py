@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import sys
 
+from pydantic import TypeAdapter
+
 from inference.domain.errors import EngineError
 from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
@@ -19,7 +21,9 @@ SMALLEST = Size(width=360, height=640)
 
 def main() -> None:
     """Draw the mark, and print the error if it cannot be drawn."""
-    settings = WatermarkSettings.from_dict(json.loads(sys.stdin.read()))
+    # Not `validate_json`: it refuses paths that are not UTF-8.
+    data = json.loads(sys.stdin.read())
+    settings = TypeAdapter(WatermarkSettings).validate_python(data, extra="forbid")
     try:
         Stamp.draw(settings, SMALLEST)
     except EngineError as error:

@@ -47,7 +47,7 @@ class Link:
         parser.add_argument("--config", type=json.loads, required=True)
         parser.add_argument("--log", type=json.loads, default={})
         arguments = parser.parse_args()
-        configure_logging(LogStyle.from_dict(arguments.log))
+        configure_logging(LogStyle(**arguments.log))
         log_uncaught()
         _obey_the_parent_only()
         return cls(socket.socket(fileno=arguments.fd)), arguments.config

@@ -8,6 +8,7 @@ import os
 import socket
 from collections import deque
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.domain.errors import WorkerLost
@@ -130,9 +131,9 @@ async def spawn(
         OSError: The system cannot start another process.
     """
     inherited = minimal(os.environ) if strangers else without_secrets(os.environ)
-    style = {**current_style().as_dict(), "process": module}
+    style = replace(current_style(), process=module)
     if strangers:  # it may open only the files of its calls
-        style["file"] = ""
+        style = replace(style, file="")
     ours, theirs = socket.socketpair()
     with theirs:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -140,7 +141,7 @@ async def spawn(
             process = await asyncio.create_subprocess_exec(
                 *command(module, plugins=not strangers),
                 *("--fd", str(theirs.fileno()), "--config", json.dumps(config)),
-                *("--log", json.dumps(style)),
+                *("--log", json.dumps(asdict(style))),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=(theirs.fileno(),),

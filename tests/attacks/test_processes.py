@@ -6,6 +6,7 @@ import platform
 import stat
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -481,7 +482,7 @@ def test_the_check_of_the_watermark_imports_nothing_from_the_working_folder(tmp_
     for module in MODULES:
         plant(tmp_path / "here", module, proof)
     monkeypatch.chdir(tmp_path / "here")
-    settings = json.dumps(WatermarkSettings(text="Studio").as_dict())
+    settings = json.dumps(asdict(WatermarkSettings(text="Studio")))
 
     ended = subprocess.run(
         command("inference.media.watermark_check"),

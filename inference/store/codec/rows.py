@@ -7,7 +7,9 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from inference.domain.job import ENDED, Audience, Failure, Job, JobState, Requester
 from inference.domain.outbox import Act, ActKind, Route
@@ -148,7 +150,7 @@ def row_from_job(job: Job) -> dict[str, object]:
         "manifest": dump_manifest(job.manifest),
         "slot": job.slot,
         "device": job.device,
-        "presentation": json.dumps(job.output.as_dict()),
+        "presentation": json.dumps(asdict(job.output)),
         "notes": json.dumps(job.notes),
         "review": job.review,
         "channel": job.audience.channel,
@@ -219,12 +221,12 @@ def dump_failure(failure: Failure | None) -> str | None:
 
 def dump_manifest(manifest: Manifest | None) -> str | None:
     """Return the JSON column of a manifest."""
-    return None if manifest is None else json.dumps(manifest.as_dict())
+    return None if manifest is None else json.dumps(asdict(manifest))
 
 
 def dump_verdict(verdict: Verdict) -> str:
     """Return the JSON column of a verdict."""
-    return json.dumps(verdict.as_dict())
+    return json.dumps(asdict(verdict))
 
 
 # -- columns ---------------------------------------------------------------------------------
@@ -237,11 +239,18 @@ def _plain(name: str) -> _Decode:
 
 
 def _json(name: str) -> _Decode:
-    def decode(row: sqlite3.Row) -> Any:
-        text = row[name]
-        return json.loads(text.raw if isinstance(text, UndecodableText) else text)
+    return lambda row: json.loads(_stored(row, name))
 
-    return decode
+
+def _stored(row: sqlite3.Row, name: str) -> Any:
+    text = row[name]
+    return text.raw if isinstance(text, UndecodableText) else text
+
+
+def _object(kind: type, name: str, *, unknown: Literal["ignore", "forbid"]) -> _Decode:
+    """Decode a JSON column to a dataclass; members that are missing take their defaults."""
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    return lambda row: adapter.validate_json(_stored(row, name), strict=True, extra=unknown)
 
 
 def _optional(decode: _Decode, name: str) -> _Decode:
@@ -269,12 +278,12 @@ _COLUMNS: Mapping[str, _Decode] = {
     "requester": lambda row: Requester(id=row["requester_id"], name=row["requester_name"]),
     "address": _json("address"),
     "failure": _optional(_failure, "failure"),
-    "manifest": _optional(lambda row: Manifest.from_dict(_json("manifest")(row)), "manifest"),
-    "output": lambda row: OutputSettings.from_dict(_json("presentation")(row)),
+    "manifest": _optional(_object(Manifest, "manifest", unknown="forbid"), "manifest"),
+    "output": _object(OutputSettings, "presentation", unknown="forbid"),
     "notes": lambda row: tuple(_json("notes")(row)),
     "review": lambda row: bool(row["review"]),
     "audience": lambda row: Audience(channel=row["channel"], private=bool(row["private"])),
-    "verdict": lambda row: Verdict.from_dict(_json("verdict")(row)),
+    "verdict": _object(Verdict, "verdict", unknown="ignore"),
 }
 """Member of `Job` -> how it is read. A new column that is one plain value needs no entry."""
 

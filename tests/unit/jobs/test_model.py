@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from inference.domain.job import ENDED, TRANSITIONS, WAITING, JobState, new_job_id
 from inference.domain.outbox import ActKind
-from inference.domain.render import Manifest
 from inference.domain.spec import Spec
+from inference.store.codec.rows import job_from_row, row_from_job
 from tests.fakes.orders import a_job, a_spec
 
 
@@ -70,7 +71,8 @@ def test_rows_of_earlier_versions_stay_readable():
     for name in ("options", "texts", "file_fps", "overlap_frames"):
         flat.pop(name, None)
     assert Spec.from_dict(flat) == spec
-    manifest = Manifest.from_dict({**old, "timings": {"render": 2.0, "total": 3.0}})
+    stored = json.dumps({**old, "timings": {"render": 2.0, "total": 3.0}})
+    manifest = job_from_row({**row_from_job(a_job()), "manifest": stored}).manifest
     assert (manifest.latents_sha256, manifest.forwards, manifest.peak_bytes) == (None, None, None)
 
 

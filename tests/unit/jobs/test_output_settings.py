@@ -7,6 +7,7 @@ import pytest
 from inference.domain.output_settings import OutputSettings
 from inference.domain.watermark import Corner, WatermarkSettings
 from inference.jobs.renders.recipe import recipe
+from inference.store.codec.rows import job_from_row, row_from_job
 from tests.fakes.orders import a_job, a_spec, an_order
 
 HIDDEN = OutputSettings(prompt_in_recipe=False)
@@ -34,11 +35,13 @@ def test_a_long_word_and_a_suffix_still_make_a_legal_mark():
     [OutputSettings(), OutputSettings(corner=Corner.TOP_LEFT, suffix="x", language="ko"), HIDDEN],
 )
 def test_it_survives_being_stored(presentation):
-    assert OutputSettings.from_dict(presentation.as_dict()) == presentation
+    job = a_job(output=presentation)
+    assert job_from_row(row_from_job(job)) == job
 
 
 def test_jobs_from_before_there_were_presentations_have_the_usual_one():
-    assert OutputSettings.from_dict({}) == OutputSettings()
+    row = {**row_from_job(a_job(output=HIDDEN)), "presentation": "{}"}
+    assert job_from_row(row).output == OutputSettings()
 
 
 def test_the_words_stay_out_of_the_recipe_where_the_guild_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ class Replay:
         assert bars[-1] <= FULLEST
         start = max(0.0, progress.seconds_to_first - timings["load"])
         timings |= {"start": start, "total": took - timings["load"] - start}
-        manifest = Manifest(**{**MANIFEST.as_dict(), "timings": timings, "notes": ()})
+        manifest = replace(MANIFEST, timings=timings)
         self.done.append(a_job(spec=spec, state=JobState.DONE, manifest=manifest))
         self.costs.learn(spec, capabilities(model), timings, None)
         self.warm = model
@@ -161,7 +162,7 @@ def test_a_restart_forgets_nothing():
 def test_what_posting_takes_is_learned_by_platform_also_from_before_a_restart(took, learned):
     costs, spec = DeviceCosts(), spec_of("nano", {"frames": 49})
     timings = {"load": 5.0, "start": 1.0, "sample": 8.0, "total": 20.0}
-    manifest = Manifest(**{**MANIFEST.as_dict(), "timings": timings, "notes": ()})
+    manifest = replace(MANIFEST, timings=timings)
     job = a_job(
         spec=spec,
         state=JobState.DONE,

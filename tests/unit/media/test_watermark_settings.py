@@ -1,7 +1,9 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from inference.domain.watermark import Corner, WatermarkSettings
 
@@ -12,10 +14,12 @@ from inference.domain.watermark import Corner, WatermarkSettings
         WatermarkSettings(),
         WatermarkSettings(text="러쉬", corner=Corner.TOP_LEFT, opacity=0.5),
         WatermarkSettings(logo=Path("/srv/logo.png")),
+        WatermarkSettings(logo=Path("/srv/\udcff.png")),
     ],
 )
 def test_settings_survive_json(settings):
-    assert WatermarkSettings.from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+    data = json.loads(json.dumps(asdict(settings), default=str))
+    assert TypeAdapter(WatermarkSettings).validate_python(data, extra="forbid") == settings
 
 
 @pytest.mark.parametrize(

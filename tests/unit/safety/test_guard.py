@@ -8,7 +8,9 @@ from structlog.testing import capture_logs
 from inference.domain.errors import EngineError
 from inference.domain.verdict import NEVER, Outcome, Reason, Verdict
 from inference.safety.guard import Guard
+from inference.store.codec.rows import job_from_row, row_from_job
 from tests.fakes.moderators import FakeModerator, FakeStillExtractor, a_guard
+from tests.fakes.orders import a_job
 
 TENANT = "guild:a"
 
@@ -24,11 +26,12 @@ def test_some_reasons_deny_whatever_a_guild_wants(reason, flagged):
 
     assert verdict.outcome is (Outcome.DENY if reason in NEVER else flagged)
     assert verdict.reasons == (reason,)
-    assert Verdict.from_dict(verdict.as_dict()) == verdict
+    assert job_from_row(row_from_job(a_job(verdict=verdict))).verdict == verdict
 
 
 def test_nothing_found_is_allowed_and_so_is_what_was_stored_before_anybody_looked():
-    assert Verdict.of([], Outcome.DENY) == Verdict.from_dict({}) == Verdict()
+    before = job_from_row({**row_from_job(a_job()), "verdict": "{}"})
+    assert Verdict.of([], Outcome.DENY) == before.verdict == Verdict()
 
 
 def test_the_stricter_of_two_verdicts_counts_with_the_weightiest_reason_first():
