@@ -29,6 +29,10 @@ class Directory(Protocol):
         """
         ...
 
+    def plain_id(self, typed: str) -> str:
+        """Return the id in a mention as the chat writes it; else what was typed `without_sign`."""
+        ...
+
     async def find_person(self, typed: str) -> str | None:
         """Return the id of the person that somebody typed, or None if it cannot be one."""
         ...
@@ -40,6 +44,11 @@ class Directory(Protocol):
     async def find_channel(self, typed: str) -> str | None:
         """Return the id of the channel that somebody typed, or None if there is none."""
         ...
+
+
+def without_sign(typed: str) -> str:
+    """Return a typed id or name without the `@` or `#` that people write in front."""
+    return typed.strip().lstrip("@#")
 
 
 class OpenDirectory:
@@ -56,6 +65,10 @@ class OpenDirectory:
     def person(self, person: str) -> str:  # noqa: ARG002
         """Return nothing; see `Directory`."""
         return ""
+
+    def plain_id(self, typed: str) -> str:
+        """Return the name without a sign in front; see `Directory`."""
+        return without_sign(typed)
 
     async def find_person(self, typed: str) -> str | None:
         """Return the name as it is; see `Directory`."""

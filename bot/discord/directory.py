@@ -8,7 +8,10 @@ from collections.abc import Iterable
 import discord
 from discord.abc import GuildChannel
 
+from commands.directory import without_sign
+
 _SNOWFLAKE = re.compile(r"[0-9]{1,20}")
+_MENTION = re.compile(r"<(@!?|@&|#)(?P<id>[0-9]+)>")
 
 _WITH_VOICE = frozenset({discord.ChannelType.voice, discord.ChannelType.stage_voice})
 
@@ -51,6 +54,11 @@ class DiscordDirectory:
     def person(self, person: str) -> str:  # noqa: ARG002 - the port's signature
         """Return nothing: ids of Discord are the same everywhere."""
         return ""
+
+    def plain_id(self, typed: str) -> str:
+        """Return the id in `<@1>`, `<@!1>`, `<@&1>` or `<#1>`, or what was typed."""
+        mention = _MENTION.fullmatch(typed.strip())
+        return mention["id"] if mention else without_sign(typed)
 
     async def find_person(self, typed: str) -> str | None:
         """Return what looks like the id of an account: the bot knows no list of members."""

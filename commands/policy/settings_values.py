@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from commands.directory import without_sign
 from commands.installation import Installation
 from commands.options import KEY
 from commands.parsing import amounts
@@ -53,7 +55,12 @@ def named(typed: str, known: SettingSet) -> Setting:
 
 
 def read(
-    setting: Setting, typed: str, installation: Installation, *, model: str | None = None
+    setting: Setting,
+    typed: str,
+    installation: Installation,
+    *,
+    model: str | None = None,
+    plain_id: Callable[[str], str] = without_sign,
 ) -> Stored:
     """Return the value of a setting from typed text.
 
@@ -63,6 +70,7 @@ def read(
         installation: What is installed here.
         model: The model that was chosen where the setting holds; otherwise the value must be legal
             for one of those installed.
+        plain_id: `Directory.plain_id` of the chat in which it was typed.
 
     Raises:
         UserError: `value.*`, `setting.*`, `model.*`, `option.*`: it is not legal.
@@ -74,9 +82,9 @@ def read(
             _check_use(setting, value, installation, model)
             return value
         case Shape.NAMES:
-            return _names(setting, typed)
+            return _names(setting, typed, plain_id)
         case Shape.AMOUNTS:
-            return _amounts(setting, typed)
+            return _amounts(setting, typed, plain_id)
         case Shape.ZONE:
             return _zone(typed)
 
@@ -160,13 +168,6 @@ def _check_use(
         check_options({setting.sets.name: value}, installation, model=model)
 
 
-def plain_id(typed: str) -> str:
-    """Return the id in a mention as chats write it, `<@123>` or `<!subteam^S1|@film>`."""
-    mention = _MENTION.fullmatch(typed.strip())
-    return mention["id"] if mention else typed.strip().lstrip("@#")
-
-
-_MENTION = re.compile(r"<(@!?|@&|#|!subteam\^)(?P<id>[A-Za-z0-9]+)(\|[^>]*)?>")
 _SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 _DRAWABLE = re.compile(r"[ -~ㄱ-ㆎ가-힣]*")
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}")
@@ -203,13 +204,13 @@ def _check_drawable(option: Option, value: Value) -> None:
         raise UserError("setting.not_drawable", value=shown(str(value)))
 
 
-def _names(setting: Setting, typed: str) -> list[str]:
+def _names(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> list[str]:
     names = list(dict.fromkeys(filter(None, map(plain_id, re.split(r"[,\s]+", typed)))))
     _check_names(setting, names)
     return names
 
 
-def _amounts(setting: Setting, typed: str) -> dict[str, int | None]:
+def _amounts(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> dict[str, int | None]:
     given: dict[str, int | None] = {}
     for name, amount in amounts.pairs(typed):
         if not name or not amount:

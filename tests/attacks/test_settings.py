@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from commands.caller import Caller
-from commands.directory import OpenDirectory
 from commands.installation import Installation
 from commands.parsing.flags import render_options
 from commands.policy.settings import Scope
@@ -17,6 +16,7 @@ from commands.schema import Kind
 from commands.text.card import CardKind, plain
 from tests.attacks.asking import a_call
 from tests.fakes.commands import COMMANDS
+from tests.fakes.mentions import MentionDirectory
 from tests.fakes.models import MODELS
 from tests.fakes.options import OPTIONS, SETTINGS
 
@@ -236,7 +236,7 @@ async def test_with_several_models_it_is_enough_that_one_can(call):
     assert (await execute(wanted, both)).kind is CardKind.ERROR
 
 
-class Known(OpenDirectory):
+class Known(MentionDirectory):
     """A chat with one role, one channel and one person."""
 
     async def find_role(self, typed):

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from bot.slack.address import NAME, home_of, user_id
 from bot.slack.lookups.channels import Channels
 from bot.slack.origin import Origin
+from commands.directory import without_sign
 
 _USER = re.compile(r"[UW][A-Z0-9]{1,20}(@[ET][A-Z0-9]{1,20})?")
 _GROUP = re.compile(r"S[A-Z0-9]{1,20}")
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{1,20}")
+_MENTION = re.compile(r"<(@|#|!subteam\^)(?P<id>[A-Z0-9]+)(\|[^>]*)?>")
 
 
 class SlackDirectory:
@@ -38,6 +40,11 @@ class SlackDirectory:
         home = home_of(person)
         tenant = self._origin.installation.tenant
         return f"{NAME}:{home}:{user_id(person)}" if home else f"{tenant}:{person}"
+
+    def plain_id(self, typed: str) -> str:
+        """Return the id in `<@U1>`, `<#C1|film>` or `<!subteam^S1|@film>`, or what was typed."""
+        mention = _MENTION.fullmatch(typed.strip())
+        return mention["id"] if mention else without_sign(typed)
 
     async def find_person(self, typed: str) -> str | None:
         """Return what looks like a user id, as mentions carry it."""

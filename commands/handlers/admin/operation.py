@@ -16,7 +16,6 @@ from commands.handlers.arguments import arguments
 from commands.options import JOB_TO_CANCEL, PERSON, REASON
 from commands.parsing.values import shown
 from commands.policy.blocks import Block
-from commands.policy.settings_values import plain_id
 from commands.schema import Permission
 from commands.text import replies
 from commands.text.card import Card
@@ -60,7 +59,7 @@ async def unblock(call: Call) -> Card:
     whom = await people.named(call, typed, given)
     lifted = await call.policy.blocks.lift(whom.tenant, whom.person, actor)
     if whom.everywhere:  # also one that an admin had set here
-        here = plain_id(typed)
+        here = call.directory.plain_id(typed)
         lifted |= await call.policy.blocks.lift(call.channel.tenant, here, actor)
     if not lifted:
         raise NotFound("admin.not_blocked", person=shown(whom.person))

@@ -10,7 +10,6 @@ from commands.context import Call
 from commands.parsing.values import shown
 from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.settings import MAXIMUM_NAME
-from commands.policy.settings_values import plain_id
 from commands.schema import Kind, Option, Permission, Value
 from inference.domain.errors import UserError
 
@@ -55,7 +54,7 @@ async def named(call: Call, typed: str, given: Mapping[str, Value]) -> Named:
     if given.get(EVERYWHERE_FLAG.name) and not operator:
         raise call.not_allowed(f"--{EVERYWHERE_FLAG.flag}", Permission.OPERATOR)
     everywhere = operator and not given.get(HERE_FLAG.name)
-    person = plain_id(typed)
+    person = call.directory.plain_id(typed)
     if everywhere and _FULL_NAME.fullmatch(person) and len(person) <= 2 * MAXIMUM_NAME:
         return Named(tenant=EVERYWHERE, person=person)
     found = await call.directory.find_person(person)

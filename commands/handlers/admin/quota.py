@@ -27,7 +27,7 @@ from commands.policy.settings import (
     Scope,
 )
 from commands.policy.settings_store import Change
-from commands.policy.settings_values import amount_of, plain_id
+from commands.policy.settings_values import amount_of
 from commands.schema import Kind, Option, Permission
 from commands.specs.resolve import (
     Resolved,
@@ -99,7 +99,8 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
     """Say what a person used, and the amount that holds for them; the operator hears of both."""
     wide = await people.named(call, typed, {}) if call.caller.operator else None
     lines: list[Line] = []
-    if wide is None or wide.person != plain_id(typed):  # it is not a name of all servers
+    plain_id = call.directory.plain_id(typed)
+    if wide is None or wide.person != plain_id:  # it is not a name of all servers
         here = await people.named(call, typed, {people.HERE_FLAG.name: True})
         usage = await call.jobs.usage(call.channel.tenant, here.person, since=since)
         spent, reserved = usage.requester_spent, usage.requester_reserved

@@ -103,9 +103,9 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
     if action == "set" and typed:
         setting = _settable(key, scope, call.policy.known)
         model = _model_in_force(await call.rules(), scope, call.installation)
-        value = await _with_known_names(
-            call, setting, read(setting, typed, call.installation, model=model)
-        )
+        plain_id = call.directory.plain_id
+        value = read(setting, typed, call.installation, model=model, plain_id=plain_id)
+        value = await _with_known_names(call, setting, value)
         await _change(call, Change(scope=scope, subject=subject, setting=setting, value=value))
         said = written(value, call.locale)
         if setting.in_gpu_seconds:

@@ -14,6 +14,7 @@ from inference.opensora.controls import CONTROLS
 from inference.store.sqlite.database import open_database
 from tests.fakes.commands import COMMANDS
 from tests.fakes.jobs import FakeJobs
+from tests.fakes.mentions import MentionDirectory
 from tests.fakes.options import OPTIONS
 
 NOW = 1_790_000_000.0
@@ -100,5 +101,6 @@ def call(jobs, installation, policy):
         installation=installation,
         policy=policy,
         commands=COMMANDS,
+        directory=MentionDirectory(),
         clock=StoppedClock(),
     )

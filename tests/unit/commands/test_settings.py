@@ -11,7 +11,7 @@ from commands.installation import Installation
 from commands.policy.blocks import Block, BlockStore
 from commands.policy.settings import Scope
 from commands.policy.settings_store import Change, SettingsStore
-from commands.policy.settings_values import named, plain_id, read, restore
+from commands.policy.settings_values import named, read, restore
 from commands.policy.stores import TABLES
 from commands.run import execute, invoke, press
 from commands.text.card import CardKind, plain
@@ -21,6 +21,7 @@ from inference.domain.errors import UserError
 from inference.domain.job import Requester
 from inference.store.sqlite.database import open_database
 from tests.fakes.commands import COMMANDS
+from tests.fakes.mentions import MentionDirectory
 from tests.fakes.options import SETTINGS
 
 ANN = Requester(id="ann", name="Ann")
@@ -53,7 +54,7 @@ async def say(call, line):
         ("cap.res", "360p", "360p"),
         ("cap.res.except", "editors, staff", ["editors", "staff"]),
         ("channels", "<#123> #film film", ["123", "film"]),
-        ("roles", "<@&77>, <!subteam^S12|@edit>", ["77", "S12"]),
+        ("roles", "<@&77>, @edit", ["77", "edit"]),
         ("buttons", "Requester", "requester"),
         ("recipe.prompt", "NO", False),
         ("watermark.corner", "top left", "top-left"),
@@ -84,7 +85,8 @@ async def say(call, line):
 )
 def test_a_legal_value_is_kept_as_it_is_meant(installation, key, typed, value):
     setting = named(key, SETTINGS)
-    assert read(setting, typed, installation) == value
+    plain_id = MentionDirectory().plain_id
+    assert read(setting, typed, installation, plain_id=plain_id) == value
     assert restore(setting, value) is not None
 
 
@@ -153,23 +155,6 @@ def test_what_is_not_legal_is_refused_with_a_sentence(installation, key, typed, 
 def test_every_default_of_a_setting_is_legal(setting, installation):
     assert setting.default is None or restore(setting, setting.default) is not None
     assert named(setting.key, SETTINGS) is setting
-
-
-@pytest.mark.parametrize(
-    ("mention", "found"),
-    [
-        ("<@1>", "1"),
-        ("<@!1>", "1"),
-        ("<@&1>", "1"),
-        ("<#1>", "1"),
-        ("<@U1|ann>", "U1"),
-        ("@ann", "ann"),
-        (" ann ", "ann"),
-        ("<@>", "<@>"),
-    ],
-)
-def test_mentions_are_read_as_ids(mention, found):
-    assert plain_id(mention) == found
 
 
 async def test_the_stronger_scope_wins_and_info_tells_which_it_was(call, admin, jobs):
