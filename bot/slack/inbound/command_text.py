@@ -1,4 +1,4 @@
-"""Converts text from Slack's markup to what people typed: mentions, links, emoji codes."""
+"""Inbound text: converts Slack's markup to what people typed: mentions, links, emoji codes."""
 
 from __future__ import annotations
 

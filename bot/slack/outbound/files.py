@@ -1,20 +1,26 @@
-"""Uploads files to Slack: reserve, send the bytes, complete, check that they were shared."""
+"""Uploads files to Slack, and shares each exactly once, also after crashes and lost answers.
+
+The id of a file is kept before the call that shares it; afterwards Slack is asked whether the file
+is there. A try that was interrupted is taken up where its trace says that it was.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import structlog
 
+from bot.platform import Remember
 from bot.slack.address import Address
 from bot.slack.api.calls import Calls, slack_code
 from bot.slack.api.errors import WIRE_ERRORS, by_status, delivery_error
 from commands.text.card import Attachment
+from inference import crash_points
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError
 from inference.text import cut
@@ -27,6 +33,9 @@ SETTLE_SECONDS = (0.3, 0.7, 1, 2, 3, 5, 8, 10)
 
 UNSEEN = ""
 """Instead of a message's `ts`: shared as far as Slack said, but it does not let us look."""
+
+MOST_COMPLETIONS = 2
+"""A file that was not shared is completed once again; after that only its link is of use."""
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 """Suffixes of files that Slack keeps a description of, for people who do not see them."""
@@ -48,8 +57,19 @@ class Destination:
     """The message that the thread hangs on; never a reply's."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A file that Slack has."""
+
+    file_id: str
+    ts: str | None
+    """Of the message that shows it, `UNSEEN` where Slack lets nobody look; None: no message
+    does, and people need the link."""
+    link: str | None = None
+
+
 class Files:
-    """The calls around files."""
+    """Uploads, shares and deletes files."""
 
     def __init__(
         self, calls: Calls, clock: Clock, *, settle_seconds: Sequence[float] = SETTLE_SECONDS
@@ -57,6 +77,65 @@ class Files:
         self._calls = calls
         self._clock = clock
         self._settle_seconds = settle_seconds
+
+    async def share(
+        self,
+        address: Address,
+        target: Destination,
+        attachment: Attachment,
+        comment: str,
+        *,
+        trace: Mapping[str, Any],
+        remember: Remember,
+    ) -> Shared:
+        """Share a file with a comment, and see that it is there.
+
+        Args:
+            address: Whose workspace it is.
+            target: Where to.
+            attachment: The file.
+            comment: Shown with it; markup.
+            trace: What earlier tries remembered: `file_id`, how often completing it was `asked`
+                for and may have worked, and once it was seen the `shared_ts` of its message.
+            remember: Commits the trace.
+
+        Raises:
+            DeliveryError: To be called again with what was remembered, if `transient`.
+        """
+        file_id: str | None = trace.get("file_id")
+        if file_id is not None and trace.get("shared_ts") is not None:
+            return Shared(file_id=file_id, ts=trace["shared_ts"])
+        asked: int = trace.get("asked", 0)
+        if file_id is None:
+            file_id, asked = await self.upload(address, attachment), 0
+            crash_points.point("after:slack_upload")
+        completed = False
+        for count in range(asked, MOST_COMPLETIONS + 1):
+            ts = None
+            if count:
+                ts = await self._shared_ts(address, file_id, target.channel, completed=completed)
+            if ts is not None:
+                await remember({"file_id": file_id, "asked": count, "shared_ts": ts})
+                return Shared(file_id=file_id, ts=ts)
+            if count == MOST_COMPLETIONS:
+                break
+            await remember({"file_id": file_id, "asked": count + 1})
+            crash_points.point("before:slack_complete")
+            try:
+                await self.complete(
+                    address, file_id, title=attachment.description, target=target, comment=comment
+                )
+            except DeliveryError as error:
+                if count and not error.transient:  # the reservation was good for once
+                    break
+                await self._stopped(file_id, count, error, remember)
+            completed = True
+            crash_points.point("after:slack_complete")
+        try:
+            link = await self._permalink(address, file_id)
+        except DeliveryError as error:
+            await self._stopped(file_id, MOST_COMPLETIONS, error, remember)
+        return Shared(file_id=file_id, ts=None, link=link)
 
     async def upload(self, address: Address, attachment: Attachment) -> str:
         """Put a file onto Slack, seen by nobody yet, and return its id.
@@ -100,7 +179,31 @@ class Files:
             initial_comment=comment,
         )
 
-    async def shared(
+    async def is_shown_in(self, address: Address, file_id: str, channel: str) -> bool:
+        """Whether a file is a picture that Slack has processed and shows in a channel.
+
+        Only such a one can be part of another message there.
+
+        Raises:
+            DeliveryError: Slack does not say.
+        """
+        file = await self._info(address, file_id)
+        is_picture = str(file.get("mimetype") or "").startswith("image/")
+        return is_picture and any(True for _ in _shares(file, channel))
+
+    async def delete(self, address: Address, file_id: str) -> None:
+        """Delete a file everywhere; one that is gone already is fine.
+
+        Raises:
+            DeliveryError: It stays.
+        """
+        try:
+            await self._calls.call(address, "files.delete", file=file_id)
+        except DeliveryError as error:
+            if slack_code(error) not in {"file_not_found", "file_deleted"}:
+                raise
+
+    async def _shared_ts(
         self, address: Address, file_id: str, channel: str, *, completed: bool
     ) -> str | None:
         """Wait for a completed file to be in a channel.
@@ -140,19 +243,7 @@ class Files:
                 named = channel in _channels(file)
         return UNSEEN if named else None
 
-    async def is_shown_in(self, address: Address, file_id: str, channel: str) -> bool:
-        """Whether a file is a picture that Slack has processed and shows in a channel.
-
-        Only such a one can be part of another message there.
-
-        Raises:
-            DeliveryError: Slack does not say.
-        """
-        file = await self._info(address, file_id)
-        is_picture = str(file.get("mimetype") or "").startswith("image/")
-        return is_picture and any(True for _ in _shares(file, channel))
-
-    async def permalink(self, address: Address, file_id: str) -> str:
+    async def _permalink(self, address: Address, file_id: str) -> str:
         """Return the link under which those who may see a file find it.
 
         Raises:
@@ -160,17 +251,17 @@ class Files:
         """
         return str((await self._info(address, file_id)).get("permalink", ""))
 
-    async def delete(self, address: Address, file_id: str) -> None:
-        """Delete a file everywhere; one that is gone already is fine.
-
-        Raises:
-            DeliveryError: It stays.
-        """
-        try:
-            await self._calls.call(address, "files.delete", file=file_id)
-        except DeliveryError as error:
-            if slack_code(error) not in {"file_not_found", "file_deleted"}:
-                raise
+    async def _stopped(
+        self, file_id: str, asked: int, error: DeliveryError, remember: Remember
+    ) -> NoReturn:
+        """Note how many completions may have worked, and raise what stopped it."""
+        if error.code == "slack.unreachable":  # it may have: that is what is noted already
+            raise error
+        if slack_code(error) == "file_not_found":  # the reservation ran out: start again
+            await remember({"file_id": None, "asked": 0})
+            raise DeliveryError("slack.upload_lost", transient=True) from error
+        await remember({"file_id": file_id, "asked": asked})
+        raise error
 
     async def _info(self, address: Address, file_id: str) -> dict[str, Any]:
         answer = await self._calls.call(

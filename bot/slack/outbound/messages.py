@@ -1,7 +1,7 @@
 """Posts, edits and removes the messages of jobs through Slack's Web API.
 
 Slack gives no means to ask for a message by anything but its `ts`, and channel history is not
-read. So what must not come twice, the clip with its ping, is a file (see `file_shares`). A card or
+read. So what must not come twice, the clip with its ping, is a file (see `files`). A card or
 a row of buttons whose answer was lost comes twice; the second one is kept up to date.
 """
 
@@ -18,7 +18,6 @@ from bot.platform import Outgoing, Receipt, Remember
 from bot.slack.address import Address
 from bot.slack.api.calls import Calls, slack_code
 from bot.slack.outbound import blocks
-from bot.slack.outbound.file_shares import FileShares
 from bot.slack.outbound.files import Destination, Files
 from commands.text.card import Attachment, Card, CardKind
 from commands.text.messages import FALLBACK, text
@@ -47,7 +46,6 @@ class Poster:
     def __init__(self, calls: Calls, files: Files) -> None:
         self._calls = calls
         self._files = files
-        self._file_shares = FileShares(files)
 
     async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
         """Return what Slack takes at most."""
@@ -265,7 +263,7 @@ class Poster:
         if not hidden:
             to = target
         shown = _explained(replace(message.card, ping=False) if hidden else message.card, message)
-        shared = await self._file_shares.share(
+        shared = await self._files.share(
             address,
             to,
             attachment,

@@ -1,4 +1,4 @@
-"""Text that people typed, made safe for Slack: no markup, no links and no mentions by accident."""
+"""Outbound text: escapes what people typed, so that Slack sees no markup, link or mention in it."""
 
 from __future__ import annotations
 
