@@ -19,6 +19,7 @@ from inference.domain.events import EventBus
 from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
 from inference.jobs.dispatcher import Dispatcher
+from inference.jobs.erasure import Erasure
 from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
 from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.expiry import Expiry
@@ -158,7 +159,13 @@ async def open_core(
             preparer=preparer,
             dispatcher=dispatcher,
             refiner=refiner,
-            refinements=refinements,
+            erasure=Erasure(
+                store=store,
+                artifacts=artifacts,
+                queue=queue,
+                dispatcher=dispatcher,
+                refinements=refinements,
+            ),
             guard=judge,
             capabilities=capabilities,
             events=events,

@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 
-import structlog
-
 from inference.assist.base import RefinementRequest
-from inference.assist.cache import Asker, RefinementCache
+from inference.assist.cache import Asker
 from inference.assist.refiner import Refiner
 from inference.clock import Clock
 from inference.domain.capabilities import Capabilities
-from inference.domain.errors import AssistantError, StoreError, UserError
+from inference.domain.errors import AssistantError, UserError
 from inference.domain.events import EventBus
 from inference.domain.job import WAITING, Job, JobState, Order
 from inference.domain.limits import Counts, QueueLimits, admit_length
@@ -26,6 +24,7 @@ from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome, Verdict
 from inference.jobs.admission import admission, jobs_of
 from inference.jobs.dispatcher import Dispatcher
+from inference.jobs.erasure import Erasure
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.preparation import Preparer
@@ -36,8 +35,6 @@ from inference.store.artifacts import Artifacts
 from inference.store.history import History
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger
-
-_log = structlog.get_logger(__name__)
 
 CANCELLABLE = WAITING | {JobState.RUNNING}
 """States in which changing one's mind still helps."""
@@ -70,7 +67,7 @@ class JobService(JobReader):
         preparer: Preparer,
         dispatcher: Dispatcher,
         refiner: Refiner | None,
-        refinements: RefinementCache,
+        erasure: Erasure,
         guard: Guard,
         capabilities: Callable[[str], Capabilities],
         events: EventBus,
@@ -92,7 +89,7 @@ class JobService(JobReader):
         self._store = store
         self._preparer = preparer
         self._refiner = refiner
-        self._refinements = refinements
+        self._erasure = erasure
         self._guard = guard
         self._limits = limits
         self._clock = clock
@@ -358,34 +355,11 @@ class JobService(JobReader):
         Nothing of theirs can be read any more once this returns, whatever could not be delivered
         or is just being stopped. Return how many jobs there were.
         """
-        # Shielded: a started erasure must finish.
-        return await asyncio.shield(self._forget(tenant, requester_id))
+        return await self._erasure.erase(tenant, requester_id)
 
     async def erasing(self, *, tenant: str, requester_id: str) -> bool:
         """Return whether a job of a person who was erased is still being stopped."""
         return await self._store.erasing(tenant, requester_id)
-
-    async def _forget(self, tenant: str, requester_id: str) -> int:
-        # First, so that no pending answer is cached after the erasure.
-        await self._refinements.forget(tenant, requester_id)
-        erased = await self._store.forget(tenant, requester_id)
-        for job_id in erased.unfinished:
-            self._queue.discard(job_id, tenant)
-        for job_id in erased.running:
-            await self._dispatcher.cancel(job_id)
-        for job_id in erased.unfinished:  # more may come: expiry removes them for a while
-            await asyncio.to_thread(self._artifacts.remove, job_id)
-        gone = [
-            job_id
-            for job_id in erased.ended
-            if await asyncio.to_thread(self._artifacts.remove, job_id)
-        ]
-        try:
-            await self._store.settle_removals(gone)
-            await self._store.purge()
-        except StoreError as error:  # the rows are gone; only free pages may still hold words
-            _log.error("store.not_purged", code=error.code)
-        return erased.count
 
     # -- operating ---------------------------------------------------------------------------
 
