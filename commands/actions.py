@@ -52,7 +52,7 @@ class Action(StrEnum):
 
     @property
     def about_job(self) -> bool:
-        """Whether it is about a job; only `CHANGE` is about a draft."""
+        """Whether it is about a job; only `CHANGE` is about a refused request."""
         return self is not Action.CHANGE
 
 
@@ -62,9 +62,9 @@ class ButtonId:
 
     action: Action
     job: str
-    """Id of the job; for `Action.CHANGE`, that of the draft."""
+    """Id of the job; for `Action.CHANGE`, that of the refused request."""
     choice: int | None = None
-    """Which of the draft's changes, for `Action.CHANGE` alone."""
+    """Which of the refused request's changes, for `Action.CHANGE` alone."""
 
     def encode(self) -> str:
         """Return the button's id; `decode` is the inverse."""

@@ -261,7 +261,7 @@ async def _ask_again(pressed: ButtonId, call: Call) -> Result | Form:
         call = replace(call, text=refused.text, changes=refused.offers[pressed.choice or 0])
         command = call.commands[refused.asked] if refused.asked.startswith("/") else None
     except (IndexError, KeyError) as error:  # of another version, or forged
-        raise NotFound("draft.gone") from error
+        raise NotFound("request.gone") from error
     if command is not None:
         return await _invoke(command, replace(call, options=refused.options))
     if not opens_form(refused.asked):

@@ -35,7 +35,10 @@ class RefusedRequest:
 
 
 class RefusedRequestStore:
-    """The table `drafts`."""
+    """The store of refused requests.
+
+    Its table is called `drafts`, because released databases have it by that name.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -76,7 +79,7 @@ class RefusedRequestStore:
         """Return a refused request of a person.
 
         Raises:
-            NotFound: `draft.gone`: unknown, foreign, expired or damaged.
+            NotFound: `request.gone`: unknown, foreign, expired or damaged.
         """
         rows = await self._database.read(
             "SELECT request FROM drafts WHERE id = ? AND tenant = ? AND person = ?"
@@ -93,7 +96,7 @@ class RefusedRequestStore:
                 offers=tuple(kept["offers"]),
             )
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise NotFound("draft.gone") from error
+            raise NotFound("request.gone") from error
 
     async def forget(self, tenant: str, person: str) -> None:
         """Delete the refused requests of a person."""
