@@ -16,7 +16,7 @@ from slack_bolt.response import BoltResponse
 
 from bot.slack.api.clients import Clients
 from bot.slack.hosts import is_response_url
-from bot.slack.installations import Installations
+from bot.slack.installations import WorkspaceInstallations
 from bot.slack.origin import answering_team
 from bot.slack.payloads import response_urls
 from inference.bug_report import log_bug
@@ -37,7 +37,7 @@ def quiet_logger() -> logging.Logger:
 def make_app(
     *,
     clients: Clients,
-    installations: Installations,
+    installations: WorkspaceInstallations,
     signing_secret: str | None,
     logger: logging.Logger,
 ) -> AsyncApp:

@@ -20,11 +20,11 @@ from inference.store.sqlite.database import Database
 from inference.store.sqlite.migrate import PackageMigrations
 
 TABLES = PackageMigrations(name="slack", package="bot.slack")
-"""Installations, and files that were shared."""
+"""Installations in workspaces, and files that were shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class WorkspaceInstallation:
     """One workspace, or one whole organisation, that has the app."""
 
     team: str = ""
@@ -56,12 +56,12 @@ class Installation:
         return not self.scopes or scope in self.scopes
 
 
-class Installations(AsyncInstallationStore):
+class WorkspaceInstallations(AsyncInstallationStore):
     """The table `slack_installations`, and the workspace of the configured token."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, Installation] = {}
+        self._known: dict[str, WorkspaceInstallation] = {}
 
     async def load(self) -> None:
         """Read what is kept."""
@@ -69,7 +69,7 @@ class Installations(AsyncInstallationStore):
         rows = await self._database.read("SELECT * FROM slack_installations")
         for row in rows:
             installation = _from_row(row)
-            if fits(Installation, installation):
+            if fits(WorkspaceInstallation, installation):
                 self._known[row["workspace"]] = installation
             else:
                 key = {"workspace": row["workspace"]}
@@ -77,22 +77,22 @@ class Installations(AsyncInstallationStore):
                     self._database, "slack_installations", key, "token", SystemClock().now()
                 )
 
-    def find(self, team: str | None, enterprise: str | None) -> Installation | None:
+    def find(self, team: str | None, enterprise: str | None) -> WorkspaceInstallation | None:
         """Return the installation of a workspace: its own, or its organisation's."""
         own = self._known.get(team) if team else None
         if own is not None or not enterprise:
             return own
         return self._known.get(enterprise)
 
-    def all(self) -> list[Installation]:
+    def all(self) -> list[WorkspaceInstallation]:
         """Return every installation."""
         return list(self._known.values())
 
-    def configure(self, installation: Installation) -> None:
+    def configure(self, installation: WorkspaceInstallation) -> None:
         """Add the workspace of the configured token; that token is never written down."""
         self._known[installation.workspace] = installation
 
-    async def keep(self, installation: Installation) -> None:
+    async def keep(self, installation: WorkspaceInstallation) -> None:
         """Add or replace an installation."""
         row = {
             **asdict(installation),
@@ -111,7 +111,7 @@ class Installations(AsyncInstallationStore):
         await self._database.write("slack_installed", work)
         self._known[installation.workspace] = installation
 
-    async def remove(self, installation: Installation) -> None:
+    async def remove(self, installation: WorkspaceInstallation) -> None:
         """Forget an installation and its token."""
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -132,7 +132,7 @@ class Installations(AsyncInstallationStore):
             raise ValueError("an installation without a bot")
         wide = bool(installation.is_enterprise_install)
         await self.keep(
-            Installation(
+            WorkspaceInstallation(
                 team="" if wide else installation.team_id or "",
                 enterprise=installation.enterprise_id,
                 bot_id=installation.bot_id,
@@ -145,7 +145,7 @@ class Installations(AsyncInstallationStore):
         )
 
 
-def _from_row(row: aiosqlite.Row) -> Installation:
+def _from_row(row: aiosqlite.Row) -> WorkspaceInstallation:
     scopes = frozenset(filter(None, str(row["scopes"]).split(",")))
     values = {name: row[name] for name in row.keys() if name != "workspace"}  # noqa: SIM118 - a row iterates over values
-    return Installation(**{**values, "scopes": scopes})
+    return WorkspaceInstallation(**{**values, "scopes": scopes})

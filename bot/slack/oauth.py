@@ -24,7 +24,7 @@ from yarl import URL
 from bot.slack.address import NAME
 from bot.slack.api.clients import Clients
 from bot.slack.api.errors import WIRE_ERRORS
-from bot.slack.installations import Installations
+from bot.slack.installations import WorkspaceInstallations
 from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH, SCOPES
 from commands.text.messages import FALLBACK, error_text
 from inference.clock import Clock
@@ -140,7 +140,7 @@ def make_flow(
     client_id: str,
     client_secret: str,
     clients: Clients,
-    installations: Installations,
+    installations: WorkspaceInstallations,
     states: OAuthStates,
     allows: Callable[[str], bool],
     logger: logging.Logger,

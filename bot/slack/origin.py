@@ -15,7 +15,7 @@ from typing import Any
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack.address import NAME, Address
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 
 Payload = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ Payload = Mapping[str, Any]
 class Origin:
     """Origin of a request: person, channel, and the installation that answers."""
 
-    installation: Installation
+    installation: WorkspaceInstallation
     """Who answers; jobs, settings and history are those of its tenant."""
     team: str
     """The workspace in which it answers; empty where only the organisation is known."""
@@ -68,7 +68,7 @@ class Origin:
         return replace(self, channel=channel, channel_name="", thread_ts=thread_ts)
 
 
-def of_command(body: Payload, installation: Installation) -> Origin:
+def of_command(body: Payload, installation: WorkspaceInstallation) -> Origin:
     """Read a slash command. They are offered to people of the installing side only."""
     return Origin(
         installation=installation,
@@ -82,7 +82,9 @@ def of_command(body: Payload, installation: Installation) -> Origin:
     )
 
 
-def of_event(body: Payload, context: AsyncBoltContext, installation: Installation) -> Origin:
+def of_event(
+    body: Payload, context: AsyncBoltContext, installation: WorkspaceInstallation
+) -> Origin:
     """Read a message or a mention.
 
     In a channel shared between companies, slack-bolt knows the person's own workspace, or says
@@ -103,7 +105,9 @@ def of_event(body: Payload, context: AsyncBoltContext, installation: Installatio
     )
 
 
-def of_interaction(body: Payload, context: AsyncBoltContext, installation: Installation) -> Origin:
+def of_interaction(
+    body: Payload, context: AsyncBoltContext, installation: WorkspaceInstallation
+) -> Origin:
     """Read a press, a shortcut or a submitted form."""
     user = body["user"]
     home = user.get("team_id")
@@ -159,5 +163,5 @@ def answering_team(body: Payload) -> str | None:
     return posted_by or message.get("team") if message.get("bot_id") else None
 
 
-def _is_other(home: str | None, installation: Installation) -> bool:
+def _is_other(home: str | None, installation: WorkspaceInstallation) -> bool:
     return home is None or home not in {installation.team, installation.enterprise}

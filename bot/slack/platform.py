@@ -27,7 +27,7 @@ from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.images import ImageFetcher, ImageFinder
 from bot.slack.inbound.inbox import Inbox
-from bot.slack.installations import Installations
+from bot.slack.installations import WorkspaceInstallations
 from bot.slack.lookups.channels import Channels
 from bot.slack.lookups.people import People
 from bot.slack.oauth import OAuthStates, make_flow
@@ -162,7 +162,7 @@ class SlackPlatform:
         self,
         app: AsyncApp,
         services: Services,
-        installations: Installations,
+        installations: WorkspaceInstallations,
         background: BackgroundTasks,
         inbox: Inbox,
     ) -> None:
@@ -188,7 +188,7 @@ class SlackPlatform:
         self,
         app: AsyncApp,
         services: Services,
-        installations: Installations,
+        installations: WorkspaceInstallations,
         logger: logging.Logger,
     ) -> AsyncIterator[None]:
         """Serve what comes over HTTP, if anything does, inside the block."""

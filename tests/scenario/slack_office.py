@@ -15,7 +15,7 @@ from bot.slack.api.calls import Calls
 from bot.slack.api.clients import Clients, Credentials
 from bot.slack.api.rate_limits import Limiter
 from bot.slack.inbound.images import ImageFetcher
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 from bot.slack.outbound.files import Files
 from bot.slack.outbound.messages import Poster
 from commands.text import cards
@@ -65,7 +65,7 @@ class Office:
         ):
             for team, installed in self.installed.items():
                 await installations.keep(
-                    Installation(
+                    WorkspaceInstallation(
                         team=team,
                         bot_id=installed.bot_id,
                         bot_user=installed.bot.id,

@@ -20,7 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.network.connector import open_session
 from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS
-from bot.slack.installations import Installation, Installations
+from bot.slack.installations import WorkspaceInstallation, WorkspaceInstallations
 from inference.domain.errors import DeliveryError, UserError
 from inference.store.sqlite.database import Database
 
@@ -54,14 +54,14 @@ class Clients:
         self.api_base_url = api_base_url
         """Overrides Slack's own address."""
         self._credentials = credentials
-        self._installations: Installations | None = None
+        self._installations: WorkspaceInstallations | None = None
         self._session: aiohttp.ClientSession | None = None
         self._asking: aiohttp.ClientSession | None = None
         self._rotating: dict[str, asyncio.Lock] = {}
         self._expiries: dict[str, float] = {}
 
     @contextlib.asynccontextmanager
-    async def connected(self, database: Database) -> AsyncIterator[Installations]:
+    async def connected(self, database: Database) -> AsyncIterator[WorkspaceInstallations]:
         """Open the connections and learn who has the app.
 
         Raises:
@@ -75,7 +75,7 @@ class Clients:
             open_session(force_close=True, timeout=timeout) as session,
             open_session(timeout=timeout) as asking,
         ):
-            installations = Installations(database)
+            installations = WorkspaceInstallations(database)
             await installations.load()
             self._session, self._asking = session, asking
             try:
@@ -131,7 +131,7 @@ class Clients:
         )
 
     def _client(
-        self, installation: Installation, team: str, session: aiohttp.ClientSession
+        self, installation: WorkspaceInstallation, team: str, session: aiohttp.ClientSession
     ) -> AsyncWebClient:
         return AsyncWebClient(
             token=installation.token,
@@ -143,7 +143,7 @@ class Clients:
             retry_handlers=[],
         )
 
-    async def _usable(self, team: str, enterprise: str | None) -> Installation:
+    async def _usable(self, team: str, enterprise: str | None) -> WorkspaceInstallation:
         if self._installations is None:
             raise _not_connected()
         installation = self._installations.find(team, enterprise)
@@ -157,8 +157,8 @@ class Clients:
             return await self._rotated(current, self._installations)
 
     async def _rotated(
-        self, installation: Installation, installations: Installations
-    ) -> Installation:
+        self, installation: WorkspaceInstallation, installations: WorkspaceInstallations
+    ) -> WorkspaceInstallation:
         expires_at, refresh_token = installation.expires_at, installation.refresh_token
         client_id, client_secret = self._credentials.client_id, self._credentials.client_secret
         if expires_at is None or refresh_token is None or not (client_id and client_secret):
@@ -189,7 +189,7 @@ class Clients:
         await asyncio.shield(installations.keep(renewed))
         return renewed
 
-    def _lifetime(self, installation: Installation, expires_at: float) -> float:
+    def _lifetime(self, installation: WorkspaceInstallation, expires_at: float) -> float:
         """Return the seconds that a token is still good for.
 
         By the monotonic clock if it was granted to this process: the wall clock may jump.
@@ -197,7 +197,7 @@ class Clients:
         expiry = self._expiries.get(installation.token)
         return expires_at - time.time() if expiry is None else expiry - time.monotonic()
 
-    async def _configured(self, token: str) -> Installation:
+    async def _configured(self, token: str) -> WorkspaceInstallation:
         """Ask Slack whose token it is."""
         client = self.anonymous()
         client.token = token
@@ -210,7 +210,7 @@ class Clients:
             raise DeliveryError("slack.unreachable", transient=True, error=code) from error
         wide = bool(told.get("is_enterprise_install"))
         scopes = re.split(r",\s*", _header(told.headers, "x-oauth-scopes"))
-        return Installation(
+        return WorkspaceInstallation(
             team="" if wide else str(told["team_id"]),
             enterprise=told.get("enterprise_id"),
             bot_id=str(told.get("bot_id") or ""),

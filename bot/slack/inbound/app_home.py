@@ -9,7 +9,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from bot.slack.command_prefix import CommandPrefix
 from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.modals import GENERATE
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 from bot.slack.origin import Origin
 from bot.slack.outbound import blocks
 from commands import run
@@ -28,7 +28,10 @@ PATIENCE_SECONDS = 5.0
 
 
 async def opened(
-    body: dict[str, Any], context: AsyncBoltContext, installation: Installation, deps: Dependencies
+    body: dict[str, Any],
+    context: AsyncBoltContext,
+    installation: WorkspaceInstallation,
+    deps: Dependencies,
 ) -> None:
     """Draw the tab for somebody who opens it."""
     event = body["event"]

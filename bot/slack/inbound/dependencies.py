@@ -13,7 +13,7 @@ from bot.slack.inbound.command_gateway import CommandGateway
 from bot.slack.inbound.images import ImageFinder
 from bot.slack.inbound.inbox import Inbox
 from bot.slack.inbound.messages import LatestEdits
-from bot.slack.installations import Installations
+from bot.slack.installations import WorkspaceInstallations
 from bot.slack.lookups.channels import Channels
 
 
@@ -22,7 +22,7 @@ class Dependencies:
     """Injected into listeners as `deps`."""
 
     services: Services
-    installations: Installations
+    installations: WorkspaceInstallations
     channels: Channels
     gateway: CommandGateway
     answers: Answers

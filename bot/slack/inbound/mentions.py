@@ -12,7 +12,7 @@ from bot.slack.inbound import command_text
 from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.inbox import InboundRequest
 from bot.slack.inbound.messages import UserMessage
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 from bot.slack.origin import Origin, of_event
 from commands.parsing.greetings import is_greeting
 from commands.text import replies
@@ -47,7 +47,9 @@ async def accept(
         await next()
 
 
-async def note_file(body: dict[str, Any], installation: Installation, deps: Dependencies) -> None:
+async def note_file(
+    body: dict[str, Any], installation: WorkspaceInstallation, deps: Dependencies
+) -> None:
     """Keep the id of a shared file, which may be meant by "the last image of this thread"."""
     event = body["event"]
     channel, file = event.get("channel_id"), event.get("file_id")

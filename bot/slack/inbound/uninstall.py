@@ -8,7 +8,7 @@ import structlog
 from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.slack.inbound.dependencies import Dependencies
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 
 _log = structlog.get_logger(__name__)
 
@@ -29,13 +29,13 @@ async def tokens_revoked(
 
 
 async def sharing_changed(
-    body: dict[str, Any], installation: Installation, deps: Dependencies
+    body: dict[str, Any], installation: WorkspaceInstallation, deps: Dependencies
 ) -> None:
     """Drop the cached facts of a channel."""
     deps.channels.forget(installation.workspace, body["event"].get("channel", ""))
 
 
-async def _forget(installation: Installation, deps: Dependencies) -> None:
+async def _forget(installation: WorkspaceInstallation, deps: Dependencies) -> None:
     """Delete the token and cancel the jobs, whose results could not be posted any more."""
     await deps.installations.remove(installation)
     await deps.services.cancel_all(installation.tenant)

@@ -13,7 +13,7 @@ from bot.platform import Services
 from bot.slack.address import NAME, person_id
 from bot.slack.api.clients import Clients, problem
 from bot.slack.api.errors import WIRE_ERRORS
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 from bot.slack.origin import Origin
 from commands.caller import Caller
 from commands.text.messages import language
@@ -98,7 +98,7 @@ class People:
             external=external,
         )
 
-    async def profile(self, installation: Installation, team: str, user: str) -> Profile:
+    async def profile(self, installation: WorkspaceInstallation, team: str, user: str) -> Profile:
         """Return what Slack says of somebody, as the installing side sees them."""
         key = (installation.workspace, user)
         until, kept = self._kept.get(key, (0.0, Profile()))
@@ -119,7 +119,7 @@ class People:
         self._kept[key] = (now + seconds, found)
         return found
 
-    async def _groups_of(self, installation: Installation, team: str) -> Groups:
+    async def _groups_of(self, installation: WorkspaceInstallation, team: str) -> Groups:
         """Return who is in which user group, where the app may know."""
         if GROUPS_SCOPE not in installation.scopes:
             return {}

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from bot.platform import Services
 from bot.slack.api.clients import Clients, Credentials
-from bot.slack.installations import Installation
+from bot.slack.installations import WorkspaceInstallation
 from bot.slack.lookups.people import (
     KEPT_SECONDS,
     People,
@@ -16,14 +16,14 @@ from bot.slack.lookups.people import (
 from bot.slack.origin import Origin, answering_team
 from inference.store.sqlite.database import open_database
 
-HOME = Installation(
+HOME = WorkspaceInstallation(
     team="T1",
     bot_id="B1",
     bot_user="UBOT",
     token="xoxb-one",  # noqa: S106 - of nobody
     scopes=frozenset({"users:read", "usergroups:read"}),
 )
-GRID = Installation(
+GRID = WorkspaceInstallation(
     team="T1",
     enterprise="E1",
     bot_id="B1",
