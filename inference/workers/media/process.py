@@ -59,9 +59,9 @@ class MediaProcess:
 
     def __init__(self, limits: MediaLimits = MediaLimits()) -> None:
         self._limits = limits
-        self._intake = _ChildSlot(limits)
-        self._moderation = _ChildSlot(limits)
-        self._ladder = _ChildSlot(limits)
+        self._intake = _MediaChild(limits)
+        self._moderation = _MediaChild(limits)
+        self._ladder = _MediaChild(limits)
 
     @property
     def pid(self) -> int | None:
@@ -71,8 +71,8 @@ class MediaProcess:
     @property
     def pids(self) -> list[int]:
         """Process ids of all children."""
-        slots = (self._intake, self._moderation, self._ladder)
-        return [slot.pid for slot in slots if slot.pid is not None]
+        children = (self._intake, self._moderation, self._ladder)
+        return [child.pid for child in children if child.pid is not None]
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,8 +84,8 @@ class MediaProcess:
         traceback: TracebackType | None,
     ) -> None:
         async with asyncio.TaskGroup() as closing:
-            for slot in (self._intake, self._moderation, self._ladder):
-                closing.create_task(slot.close())
+            for child in (self._intake, self._moderation, self._ladder):
+                closing.create_task(child.close())
 
     async def clean_image(self, source: Path, target: Path) -> CleanImage:
         """Check an untrusted image and re-encode it; see `inference.media.image_intake`.
@@ -203,7 +203,7 @@ class MediaProcess:
         return scores
 
 
-class _ChildSlot:
+class _MediaChild:
     """Child process for one kind of call, used by one caller at a time."""
 
     def __init__(self, limits: MediaLimits) -> None:
