@@ -26,7 +26,7 @@ from inference.opensora.files import CheckpointError
 from inference.plugins.problem import PluginError
 from inference.plugins.registry import Plugins
 from inference.store.backups import FOLDER as BACKUPS
-from inference.workers.devices import AUTO, CARD, binding, missing, slot_names
+from inference.workers.devices import AUTO, GPU, binding, missing, slot_names
 from inference.workers.local import LocalSlot, Report
 from inference.workers.pool import Pool
 
@@ -235,7 +235,7 @@ def pool(
     tables = {
         name: {**known.tables.get(name, {}), **entry.values} for name, entry in entries.items()
     }
-    card = next((device for device in devices if device.startswith(CARD)), "")
+    gpu = next((device for device in devices if device.startswith(GPU)), "")
 
     def slot(name: str, device: str) -> LocalSlot:
         def tell(key: str, problem: RushesError | None) -> None:
@@ -245,7 +245,7 @@ def pool(
         return LocalSlot(
             name,
             device=device,
-            card=card,
+            gpu=gpu,
             environment=binding(device, devices, os.environ),
             models=tables,
             plugins=known.plugins,

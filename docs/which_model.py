@@ -17,8 +17,8 @@ from inference.engines.diffusers_adapter.video_model import DiffusersTable, entr
 from inference.engines.entry import TOO_LONG
 
 TARGET = Path(__file__).parent / "which-model.md"
-CARDS = (8, 12, 16, 24, 48, 80)
-"""GB of memory."""
+SIZES = (8, 12, 16, 24, 48, 80)
+"""Memory of the GPUs in the table, in GB."""
 
 _PLENTY = 10**15
 _MARKS = {
@@ -30,13 +30,13 @@ _MARKS = {
 _HEAD = """# Which model?
 
 Written from the presets by `python -m docs.which_model`. `rushes models` says the same for the
-card that you have.
+GPU that you have.
 
 `wan` is the advice to begin with: one set of weights for clips from text and from images, under a
 free licence. `ltx` is by far the quickest, with sound and a last frame; its licence costs large
 companies, and its weights are many. `kandinsky` is small, has sound and needs few steps.
 `wan-14b` moves best and takes longest; with `few = true` it takes 4 steps instead of 40.
-`wan-small` goes on small cards, and `wan-vace` with it, which takes reference images: with the
+`wan-small` goes on small GPUs, and `wan-vace` with it, which takes reference images: with the
 plugin `style`, a clip follows the style picture while it is made.
 
 ```toml
@@ -46,7 +46,7 @@ installed = ["wan"]
 
 ## What they are
 """
-_CARDS_HEAD = """
+_SIZES_HEAD = """
 ## The largest clip by memory of the GPU
 
 Resolution and frames; where a smaller resolution can be longer, `rushes models` lists it.
@@ -57,7 +57,7 @@ GPU: seconds more a clip. ³ The layers come one by one while others compute: sl
 frames there are. ⁴ The VAE works in tiles, or the weights are kept in eight bits: slightly other
 pictures.
 
-These are predictions from the sizes of the weights, and none of them was measured on such a card
+These are predictions from the sizes of the weights, and none of them was measured on such a GPU
 yet. The memory of the machine counts as well, for all weights pass through it: see the first
 table.
 
@@ -101,20 +101,20 @@ def _lines() -> Iterator[str]:
             f"| `{name}` | {preset.title} | {taken} | {sound} | {preset.fps} | {preset.licence} |"
             f" {host} GB |"
         )
-    yield _CARDS_HEAD
+    yield _SIZES_HEAD
     yield "| GPU memory | " + " | ".join(f"`{name}`" for name in PRESETS) + " |"
     yield "| --- |" + " --- |" * len(PRESETS)
-    for size in CARDS:
+    for size in SIZES:
         cells = " | ".join(_largest(name, size) for name in PRESETS)
         yield f"| {size} GB | {cells} |"
     yield _TAIL.rstrip("\n")
 
 
 def _largest(name: str, gigabytes: int) -> str:
-    """Return the largest clip of a preset on a card, and a mark for how."""
+    """Return the largest clip of a preset on a GPU, and a mark for how."""
     entry = entry_of(name, DiffusersTable(), name)
     served = ENTRIES[name]
-    device = Device(name="card", memory_bytes=gigabytes * 10**9)
+    device = Device(name="gpu", memory_bytes=gigabytes * 10**9)
     for resolution in reversed(served.capabilities.resolutions):
         spec = served.largest_spec(resolution)
         for frames in reversed(tuple(served.capabilities.lengths)):

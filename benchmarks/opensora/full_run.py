@@ -30,7 +30,7 @@ from inference.opensora.step_plan import branch_counts, skipped
 FEW_STEPS = 4
 """Steps in runs of the original's work, which are scaled up to all steps, and in ablations."""
 
-_SMALL_CARD = 24_000_000_000
+_SMALL_GPU = 24_000_000_000
 """Memory limit in bytes for the row of a small GPU."""
 _MARGIN = 1.2
 """Safety factor on the calculated time when deciding whether a part fits."""
@@ -169,7 +169,7 @@ def _parts(run: Run, model: Model, cases: list[Case]) -> Iterator[Part]:
         yield _original(run, model, case)
     yield from _ablations(run, model, headline)
     if on_gpu(model):
-        yield _small_card(run, model, headline)
+        yield _small_gpu(run, model, headline)
     for name, single in micro.parts(model.transformer.device, model.transformer.dtype):
         yield Part(name=name, needs=lambda: 1.0, measure=single)
     yield _file(run, model, headline)
@@ -251,14 +251,14 @@ def _ablations(run: Run, model: Model, case: Case) -> Iterator[Part]:
         yield Part(name=f"{whole}, without {name}", needs=needs, measure=run_it)
 
 
-def _small_card(run: Run, model: Model, case: Case) -> Part:
+def _small_gpu(run: Run, model: Model, case: Case) -> Part:
     """Return the job with the memory of a small GPU, with one network on it at a time."""
     turns = replace(model, steps=FEW_STEPS, sequential=True, turns=True)
 
     def run_it() -> dict[str, Any]:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(min(1.0, _SMALL_CARD / total))
+        torch.cuda.set_per_process_memory_fraction(min(1.0, _SMALL_GPU / total))
         model.vae.work_in_slices(frames=1, rows=1024)
         try:
             return _values(measure(turns, case, check=run.check))
@@ -330,7 +330,7 @@ def machine(model: Model, peak: float) -> dict[str, Any]:
     }
     if not on_gpu(model):
         return found
-    card = torch.cuda.get_device_properties(0)
+    gpu = torch.cuda.get_device_properties(0)
     heads = model.transformer.config.num_heads
     width = model.transformer.config.head_channels
     query = torch.empty(
@@ -338,9 +338,9 @@ def machine(model: Model, peak: float) -> dict[str, Any]:
     )
     return {
         **found,
-        "card": card.name,
-        "memory": card.total_memory,
-        "capability": f"{card.major}.{card.minor}",
+        "card": gpu.name,
+        "memory": gpu.total_memory,
+        "capability": f"{gpu.major}.{gpu.minor}",
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "attention": micro.backend(query),

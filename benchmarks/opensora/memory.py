@@ -1,10 +1,10 @@
 """Memory and time of Open-Sora v1.3 on GPUs, by a dry run without one (`tests/opensora/dry_run`).
 
     python -m benchmarks.opensora.memory        all tables for RESULTS.md, with the Triton kernels
-                                                and as on a card where Triton does not work
-    --tables peaks      peak memory beside the plan, by mode and card
+                                                and as on a GPU where Triton does not work
+    --tables peaks      peak memory beside the plan, by mode and GPU
              speeds     the same for `balanced` and `fast`
-             savings    the same for the savings that no card of the list needs
+             savings    the same for the savings that no GPU of the list needs
              roofline   seconds by kind of work, if each operation took what one H100 needs for it
                         at best
              derive     coefficients for `inference/engines/memory.py`
@@ -27,7 +27,7 @@ from inference.engines.memory import Saving
 from inference.opensora.controls import Speed
 from tests.opensora.dry_run.engine import FULL, Case, DryEngine, Report, case
 
-CARDS = (85, 48, 24)
+GPU_GIGABYTES = (85, 48, 24)
 """Memory of GPUs in GB, as advertised; programs get slightly less or more."""
 
 ENDLESS = 10**12
@@ -97,16 +97,16 @@ def _print(rows: Iterator[Row]) -> None:
 
 def peaks(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
     """Run every mode on every GPU; yields peak and planned memory in GB."""
-    yield _CARDS
-    yield from _on_cards(dry, _cases(modes))
+    yield _HEAD
+    yield from _on_gpus(dry, _cases(modes))
 
 
 def speeds(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
     """Run the speeds that change the result on every GPU; yields what `peaks` does."""
-    yield _CARDS
+    yield _HEAD
     for speed, steps in SPEEDS.items():
         found = _cases(_spread(modes), steps=steps, speed=speed)
-        yield from _on_cards(dry, ((f"{name}, {speed}", wanted) for name, wanted in found))
+        yield from _on_gpus(dry, ((f"{name}, {speed}", wanted) for name, wanted in found))
 
 
 def savings(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
@@ -116,15 +116,15 @@ def savings(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
         yield (name, *(_cell(dry.render(wanted, one, chunks=CHUNKS), "") for one in Saving))
 
 
-_CARDS = ("peak / plan, GB", *(f"{card} GB" for card in CARDS))
+_HEAD = ("peak / plan, GB", *(f"{gigabytes} GB" for gigabytes in GPU_GIGABYTES))
 
 
-def _on_cards(dry: DryEngine, cases: Iterable[tuple[str, Case]]) -> Iterator[Row]:
+def _on_gpus(dry: DryEngine, cases: Iterable[tuple[str, Case]]) -> Iterator[Row]:
     for name, wanted in cases:
         found: dict[Saving | None, str] = {None: "does not fit"}
         planned = []
-        for card in CARDS:
-            dry.ledger.memory_bytes = card * 10**9
+        for gigabytes in GPU_GIGABYTES:
+            dry.ledger.memory_bytes = gigabytes * 10**9
             planned.append(memory.plan(dry.footprint, wanted.shape, dry.ledger.memory_bytes))
             if (saving := planned[-1]) is not None and saving not in found:
                 found[saving] = _cell(dry.render(wanted, chunks=CHUNKS), _title(saving))

@@ -217,7 +217,7 @@ class WorkersSection(Section):
 
     executor: Literal["local"] = "local"
     devices: Annotated[list[DeviceName], Field(max_length=MOST_DEVICES)] = ["auto"]
-    """`auto` alone: the first card that there is, else the CPU."""
+    """`auto` alone: the first GPU that there is, else the CPU."""
 
     @field_validator("devices")
     @classmethod

@@ -73,7 +73,7 @@ def gpu(config: Config, report: DeviceReport) -> Iterator[Finding]:
 
 
 def memory(config: Config, report: DeviceReport) -> Iterator[Finding]:
-    """Compare the free memory of the card with what each installed model takes at most."""
+    """Compare the free memory of the GPU with what each installed model takes at most."""
     if report.name == "cpu":
         return
     for entry in _models(config):
@@ -103,7 +103,7 @@ def memory(config: Config, report: DeviceReport) -> Iterator[Finding]:
 def _too_small(
     entry: ModelEntry, device: Device, check: str, numbers: Mapping[str, str]
 ) -> Finding:
-    """Say which memory is too small: the card's, or the machine's."""
+    """Say which memory is too small: the GPU's, or the machine's."""
     try:
         entry.check_memory(entry.largest_spec(entry.capabilities.resolutions[0]), device)
     except UserError as error:

@@ -190,7 +190,7 @@ class VideoModel:
             else:
                 return
             # Outside the `except`, because the exception keeps the tensors alive.
-            current = self._stronger(current) if self._on_card else None
+            current = self._stronger(current) if self._on_gpu else None
         raise EngineError("worker.out_of_memory")
 
     def _stronger(self, plan: Plan) -> Plan | None:
@@ -211,13 +211,13 @@ class VideoModel:
                 raise EngineError("latents.unreadable")
 
     @property
-    def _on_card(self) -> bool:
+    def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
 
     def _dtypes(self) -> Mapping[str, torch.dtype]:
         if self._settings.dtypes:
             return self._settings.dtypes
-        if not self._on_card:
+        if not self._on_gpu:
             return {"default": torch.float32}
         vae = torch.float32 if self.folder.family.fp32_vae else torch.bfloat16
         return {"vae": vae, "default": torch.bfloat16}

@@ -103,17 +103,17 @@ class Placer:
             return
         streamed = [*denoisers(pipeline), *text_encoders(pipeline)]
         _move([one for one in networks(pipeline) if one not in streamed], self.device)
-        on_card = self.device.type == "cuda"
+        on_gpu = self.device.type == "cuda"
         for module in streamed:
             apply_group_offloading(
                 module,
                 onload_device=self.device,
                 offload_device=_CPU,
                 offload_type="leaf_level",
-                use_stream=on_card,
-                low_cpu_mem_usage=on_card,  # False copies all weights to pinned memory
+                use_stream=on_gpu,
+                low_cpu_mem_usage=on_gpu,  # False copies all weights to pinned memory
             )
-        self.complete = not on_card
+        self.complete = not on_gpu
 
 
 def _move(modules: list[nn.Module], device: torch.device) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CPU = "cpu"
-"""Name of the device of a machine without a card."""
+"""Name of the device of a machine without a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +16,11 @@ class Device:
     """As its maker calls it; "cpu" without one. Devices of one name are of one kind: estimates
     that were learned on one hold on the other."""
     memory_bytes: int
-    """The card's memory, or the machine's."""
+    """The GPU's memory, or the machine's."""
     problem: str | None = None
-    """Catalog code of why no card is seen, where that is known."""
+    """Catalog code of why no GPU is seen, where that is known."""
 
     @property
     def is_cpu(self) -> bool:
-        """Whether there is no card."""
+        """Whether there is no GPU."""
         return self.name == CPU

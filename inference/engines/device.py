@@ -33,8 +33,8 @@ def probe() -> Device:
             warnings.simplefilter("always")
             try:
                 if torch.cuda.is_available():
-                    card = torch.cuda.get_device_properties(0)
-                    return Device(name=card.name, memory_bytes=card.total_memory)
+                    gpu = torch.cuda.get_device_properties(0)
+                    return Device(name=gpu.name, memory_bytes=gpu.total_memory)
             except (RuntimeError, AssertionError) as error:  # the driver failed
                 return replace(cpu(), problem=_problem(str(error)))
         return replace(cpu(), problem=_problem(" ".join(str(one.message) for one in said)))
@@ -53,7 +53,7 @@ def available() -> Device:
     That is the free memory and what this process holds already; other programs have the rest.
     """
     device = probe()
-    if torch := _torch_on_a_card():
+    if torch := _torch_on_gpu():
         free, total = torch.cuda.mem_get_info(0)
         mine = torch.cuda.memory_reserved(0)
         return replace(device, memory_bytes=min(int(total), int(free) + int(mine)))
@@ -68,7 +68,7 @@ def cpu() -> Device:
 
 def reset_peak() -> None:
     """Reset the peak memory counter."""
-    if torch := _torch_on_a_card():
+    if torch := _torch_on_gpu():
         torch.cuda.reset_peak_memory_stats()
         return
     with suppress(OSError):  # Linux only
@@ -80,7 +80,7 @@ def peak_bytes() -> int | None:
 
     On a GPU, memory that torch allocated for tensors; on the CPU, the process's resident memory.
     """
-    if torch := _torch_on_a_card():
+    if torch := _torch_on_gpu():
         return int(torch.cuda.max_memory_allocated())
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
@@ -89,7 +89,7 @@ def peak_bytes() -> int | None:
     return None
 
 
-def _torch_on_a_card() -> Any:
+def _torch_on_gpu() -> Any:
     """Return torch if this process has imported it and has a GPU, else None."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and torch.cuda.is_available() else None

@@ -79,7 +79,8 @@ class ModelEntry:
     random_prompt: Callable[[Spec], str] | None = None
     """Draws a prompt by the spec's seed, for models with a small vocabulary; None for others."""
     needs_card: bool = True
-    """Whether a machine with a GPU must not fall back to the CPU."""
+    """Whether a machine with a GPU must not fall back to the CPU. Plugins use the
+    name, which is why it does not say `gpu`."""
     uses_torch: bool = True
     """Whether the engine uses torch, and the worker therefore probes for a GPU."""
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -285,12 +285,12 @@ class _Pace:
     """Limits the host to one step ahead of the GPU, so that reported progress is real."""
 
     def __init__(self, device: torch.device) -> None:
-        self._on_card = device.type == "cuda"
+        self._on_gpu = device.type == "cuda"
         self._last: torch.cuda.Event | None = None
 
     def step(self) -> None:
         """Record the end of a step, and wait for the end of the one before."""
-        if not self._on_card:
+        if not self._on_gpu:
             return
         last, self._last = self._last, torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         self._last.record()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """Device setting for the first GPU, or the CPU without one."""
 
-CARD = "cuda:"
+GPU = "cuda:"
 """Prefix of a GPU's name; its number follows."""
 
 _VISIBLE, _THREADS = "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"
@@ -50,7 +50,7 @@ def binding(device: str, devices: Sequence[str], environment: Mapping[str, str])
     if device == AUTO:
         return {}
     if device != CPU:
-        number = int(device.removeprefix(CARD))
+        number = int(device.removeprefix(GPU))
         visible = [name for name in environment.get(_VISIBLE, "").split(",") if name.strip()]
         return {_VISIBLE: visible[number] if number < len(visible) else str(number)}
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -61,7 +61,7 @@ def binding(device: str, devices: Sequence[str], environment: Mapping[str, str])
 
 def missing(devices: Sequence[str]) -> tuple[list[str], int]:
     """Return which of these GPUs do not exist, and the number of GPUs. Takes seconds."""
-    if not any(device.startswith(CARD) for device in devices):
+    if not any(device.startswith(GPU) for device in devices):
         return [], 0
     try:
         counted = subprocess.run(  # noqa: S603 - a module of ours
@@ -76,8 +76,8 @@ def missing(devices: Sequence[str]) -> tuple[list[str], int]:
         return [], 0
     # No number if a library fails to import, which counts as no GPU.
     count = int(counted.stdout) if counted.stdout.strip().isdecimal() else 0
-    cards = {f"{CARD}{number}" for number in range(count)}
-    absent = [one for one in devices if one.startswith(CARD) and one not in cards]
+    gpus = {f"{GPU}{number}" for number in range(count)}
+    absent = [one for one in devices if one.startswith(GPU) and one not in gpus]
     return list(dict.fromkeys(absent)), count
 
 

@@ -78,7 +78,7 @@ class LocalSlot:
     Args:
         name: Name of the slot.
         device: `auto`, `cpu`, or the GPU that its workers must have.
-        card: GPU of another slot; if this slot is on the CPU, models that need a GPU are refused.
+        gpu: GPU of another slot; if this slot is on the CPU, models that need a GPU are refused.
         environment: Variables that bind workers to the device (`inference.workers.devices`).
         models: Tables `[models.<name>]` of all installed models.
         models_directory: Directory of downloaded weights.
@@ -93,7 +93,7 @@ class LocalSlot:
         name: str = AUTO,
         *,
         device: str = AUTO,
-        card: str = "",
+        gpu: str = "",
         environment: Mapping[str, str] | None = None,
         models: Mapping[str, Mapping[str, Any]],
         models_directory: Path | None = None,
@@ -110,7 +110,7 @@ class LocalSlot:
         self._models = Models(models, directory=models_directory, plugins=plugins)
         self._report = report
         self._on_cpu = device == CPU
-        self._gpu = KnownGpu(gpu_file, card if device in {AUTO, CPU} else device)
+        self._gpu = KnownGpu(gpu_file, gpu if device in {AUTO, CPU} else device)
         self._started = asyncio.Event()
         self._limits = limits
         self._hello: Hello | None = None
@@ -146,10 +146,10 @@ class LocalSlot:
         Raises:
             EngineError: `gpu.lost`.
         """
-        if self.device is not None and self._needs_card(model):
+        if self.device is not None and self._needs_gpu(model):
             self._gpu.check(self.device)
 
-    def _needs_card(self, model: str) -> bool:
+    def _needs_gpu(self, model: str) -> bool:
         try:
             return self._models.entry(model).needs_card
         except (UserError, ValidationError):  # the child reports the problem

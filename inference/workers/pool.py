@@ -75,13 +75,13 @@ class Pool:
         known = {slot.name: slot.device for slot in self.slots if slot.device is not None}
         if len(set(known.values())) < 2:  # noqa: PLR2004 - all alike
             return True
-        cards = spec.model not in self._on_cpu and any(
+        gpus = spec.model not in self._on_cpu and any(
             not device.is_cpu for device in known.values()
         )
         able = {
             name
             for name, device in known.items()
-            if not (cards and device.is_cpu) and self._fits_device(spec, device)
+            if not (gpus and device.is_cpu) and self._fits_device(spec, device)
         }
         return name in able or not able
 
@@ -97,8 +97,8 @@ class Pool:
     def device(self) -> Device | None:
         """The device with the most memory, which limits what can be rendered."""
         devices = [slot.device for slot in self.slots if slot.device is not None]
-        cards = [device for device in devices if not device.is_cpu]
-        return max(cards or devices, key=lambda device: device.memory_bytes, default=None)
+        gpus = [device for device in devices if not device.is_cpu]
+        return max(gpus or devices, key=lambda device: device.memory_bytes, default=None)
 
     def check_gpu(self, model: str) -> None:
         """Check that at least one slot has not lost its GPU, for a model that needs one.

@@ -264,9 +264,9 @@ def test_after_out_of_memory_in_any_phase_frames_are_those_of_a_fresh_process(fo
         assert np.array_equal(render(model, request(name)).frames, fresh), part
 
 
-def test_out_of_memory_leads_to_a_stronger_plan_on_a_card(folders, monkeypatch):
+def test_out_of_memory_leads_to_a_stronger_plan_on_a_gpu(folders, monkeypatch):
     model = load(folders("wan-5b"))
-    monkeypatch.setattr(type(model), "_on_card", property(lambda _self: True))
+    monkeypatch.setattr(type(model), "_on_gpu", property(lambda _self: True))
     used = []
     apply = model.placer.apply
     monkeypatch.setattr(

@@ -234,8 +234,8 @@ def test_its_size_counts_and_it_is_never_kept_in_eight_bits_besides(tmp_path):
     assert not [plan for plan in plans_of(footprint) if plan.fp8]
     family = PRESETS["wan"].family
     shape = Shape(width=1280, height=704, frames=121)
-    for card in range(2, 30):
-        memory = Memory(device_bytes=card * 10**9, host_bytes=10**12)
+    for gigabytes in range(2, 30):
+        memory = Memory(device_bytes=gigabytes * 10**9, host_bytes=10**12)
         plan = choose_plan(footprint, family, shape, memory)
         while plan is not None:
             assert not plan.fp8

@@ -37,19 +37,19 @@ from inference.engines.registry import Models
 GB = 1_000_000_000
 
 
-def planned(name, *, card, host=256, shape=None):
+def planned(name, *, gpu, host=256, shape=None):
     preset = PRESETS[name]
     width, height = max(preset.sizes.values(), key=lambda size: size[0] * size[1])
     shape = shape or Shape(width=width, height=height, frames=preset.lengths.usual)
-    memory = Memory(device_bytes=card * GB, host_bytes=host * GB)
+    memory = Memory(device_bytes=gpu * GB, host_bytes=host * GB)
     return choose_plan(footprint_expected(preset), preset.family, shape, memory)
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_less_memory_never_gives_a_milder_plan(name):
     ranks = []
-    for card in (200, 141, 80, 48, 24, 16, 12, 8, 4, 2):
-        plan = planned(name, card=card)
+    for gpu in (200, 141, 80, 48, 24, 16, 12, 8, 4, 2):
+        plan = planned(name, gpu=gpu)
         ranks.append(len(PLANS) if plan is None else PLANS.index(plan))
     assert ranks[0] == 0
     assert ranks == sorted(ranks)
@@ -57,7 +57,7 @@ def test_less_memory_never_gives_a_milder_plan(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "card", "placement"),
+    ("name", "gpu", "placement"),
     [
         ("wan", 80, Placement.RESIDENT),
         ("wan", 24, Placement.MODEL_OFFLOAD),
@@ -69,16 +69,16 @@ def test_less_memory_never_gives_a_milder_plan(name):
         ("kandinsky", 80, Placement.RESIDENT),
     ],
 )
-def test_presets_on_the_cards_that_people_have(name, card, placement):
-    plan = planned(name, card=card)
+def test_presets_on_the_gpus_that_people_have(name, gpu, placement):
+    plan = planned(name, gpu=gpu)
     assert plan is not None
     assert plan.placement is placement
 
 
 def test_all_weights_pass_through_the_memory_of_the_machine():
-    assert planned("wan-14b", card=80, host=128) is not None
-    assert planned("wan-14b", card=80, host=64) is None
-    assert planned("wan", card=24, host=32) is not None
+    assert planned("wan-14b", gpu=80, host=128) is not None
+    assert planned("wan-14b", gpu=80, host=64) is None
+    assert planned("wan", gpu=24, host=32) is not None
     assert host_bytes(footprint_expected(PRESETS["wan"])) > 22.8 * GB
     assert 10**8 < host_memory() < 10**14
 
@@ -154,10 +154,10 @@ def asked(capabilities, **changes):
 
 
 @pytest.mark.parametrize(
-    ("card", "code"),
+    ("gpu", "code"),
     [(80, None), (9, "memory.too_long"), (2, "memory.too_small")],
 )
-def test_what_does_not_fit_is_refused_with_the_nearest_that_does(card, code):
+def test_what_does_not_fit_is_refused_with_the_nearest_that_does(gpu, code):
     entry = entry_of("wan", DiffusersTable(), "wan")
     capabilities = capabilities_of(entry)
 
@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_refused_with_the_nearest_that_does(card, code):
             capabilities,
             entry.family,
             expected_footprint(entry),
-            device=Device(name="card", memory_bytes=int(card * GB)),
+            device=Device(name="gpu", memory_bytes=int(gpu * GB)),
             host=256 * GB,
         )
 
@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_refused_with_the_nearest_that_does(card, code):
         assert plan(asked(capabilities, resolution=smaller, frames=longest)) in PLANS
 
 
-def test_a_machine_with_too_little_memory_beside_its_card_is_told_so():
+def test_a_machine_with_too_little_memory_beside_its_gpu_is_told_so():
     entry = entry_of("wan-14b", DiffusersTable(), "wan-14b")
     capabilities = capabilities_of(entry)
     with pytest.raises(UserError) as caught:
@@ -192,7 +192,7 @@ def test_a_machine_with_too_little_memory_beside_its_card_is_told_so():
             capabilities,
             entry.family,
             expected_footprint(entry),
-            device=Device(name="card", memory_bytes=80 * GB),
+            device=Device(name="gpu", memory_bytes=80 * GB),
             host=64 * GB,
         )
     assert caught.value.code == "memory.machine"
@@ -201,28 +201,28 @@ def test_a_machine_with_too_little_memory_beside_its_card_is_told_so():
 
 @pytest.mark.parametrize("name", ["wan", "wan-14b", "ltx"])
 def test_at_submit_a_clip_that_is_too_large_is_offered_smaller(name, monkeypatch):
-    """From card to card: fits, too long, too large, too small; what is offered fits."""
+    """From GPU to GPU: fits, too long, too large, too small; what is offered fits."""
     monkeypatch.setattr(memory_check, "host_memory", lambda: 10**12)
     entry = Models().entry(name)
     largest = max(entry.capabilities.lengths)
     spec = asked(entry.capabilities, frames=largest, steps=8, cfg=1.0)
     codes = {}
     for tenths in range(10, 900):
-        card = Device(name="card", memory_bytes=tenths * GB // 10)
+        gpu = Device(name="gpu", memory_bytes=tenths * GB // 10)
         try:
-            entry.check_memory(spec, card)
+            entry.check_memory(spec, gpu)
         except UserError as error:
-            codes.setdefault(error.code, (card, error.params))
+            codes.setdefault(error.code, (gpu, error.params))
             if "longest" in error.params:
                 smaller = Resolution(error.params.get("smaller", spec.resolution))
                 offered = replace(spec, resolution=smaller, frames=error.params["longest"])
-                entry.check_memory(offered, card)
+                entry.check_memory(offered, gpu)
                 longer = [one for one in entry.capabilities.lengths if one > offered.frames]
                 if longer and offered.frames < spec.frames:
                     with pytest.raises(UserError):
-                        entry.check_memory(replace(offered, frames=longer[0]), card)
+                        entry.check_memory(replace(offered, frames=longer[0]), gpu)
     assert list(codes) == ["memory.too_small", "memory.too_large", "memory.too_long"]
-    card, params = codes["memory.too_large"]
+    gpu, params = codes["memory.too_large"]
     sentence = error_text(UserError("memory.too_large", **params), "en")
     assert "480p" in sentence
     assert str(params["longest"]) in sentence

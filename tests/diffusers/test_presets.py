@@ -226,7 +226,7 @@ def test_files_that_have_gone_since_are_said_before_a_job_is_taken(folders, tmp_
     check(asked)
 
 
-def test_a_machine_without_a_card_is_told_that_it_needs_one(monkeypatch):
+def test_a_machine_without_a_gpu_is_told_that_it_needs_one(monkeypatch):
     from inference.domain.device import CPU, Device
     from inference.engines.registry import Models
 
@@ -238,7 +238,7 @@ def test_a_machine_without_a_card_is_told_that_it_needs_one(monkeypatch):
     with pytest.raises(UserError, match=r"gpu\.needed") as caught:
         entry.check_memory(asked, Device(name=CPU, memory_bytes=16 * 10**9))
     assert caught.value.params["needed"] < 12  # as the layers can come one by one
-    entry.check_memory(asked, Device(name="card", memory_bytes=80 * 10**9))
+    entry.check_memory(asked, Device(name="gpu", memory_bytes=80 * 10**9))
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -39,7 +39,7 @@ def test_without_cuda_the_definitions_run(monkeypatch):
 
 @pytest.fixture
 def with_triton(monkeypatch):
-    """A machine that has Triton; the CPU plays the card."""
+    """A machine that has Triton; the CPU plays the GPU."""
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(backends, "find_spec", lambda name: name)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _device: None)

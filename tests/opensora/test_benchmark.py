@@ -1,4 +1,4 @@
-"""The benchmark for a card runs on a CPU too, so that it works when there is a card."""
+"""The benchmark for a GPU runs on a CPU too, so that it works when there is a GPU."""
 
 import io
 import json

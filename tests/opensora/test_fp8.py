@@ -82,9 +82,9 @@ def test_a_cpu_does_not_multiply_it():
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, NotImplementedError])
-def test_a_card_whose_library_refuses_does_not_multiply_it(monkeypatch, error):
+def test_a_gpu_whose_library_refuses_does_not_multiply_it(monkeypatch, error):
     def refused(*_args, **_how):
-        raise error("scaling by rows is not for this card")
+        raise error("scaling by rows is not for this GPU")
 
     randn = torch.randn
     monkeypatch.setattr(torch, "randn", lambda *shape, **how: randn(*shape, dtype=how["dtype"]))

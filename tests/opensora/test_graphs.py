@@ -1,6 +1,6 @@
 """Recorded evaluations give what the network gives, and keep no more memory than they may.
 
-A stand-in records by running the same function again on the same inputs, as a card does.
+A stand-in records by running the same function again on the same inputs, as a GPU does.
 """
 
 import gc
@@ -83,48 +83,48 @@ def test_replayed_runs_give_the_same_whatever_they_are_about(model, given):
 
 
 def test_each_shape_and_number_of_branches_is_recorded_once(model):
-    card = Replayed()
-    graphs = GraphCache(card)
+    gpu = Replayed()
+    graphs = GraphCache(gpu)
 
     for seed in (3, 4):
         sample(model, graphs, text=caption(4, seed))
-    assert card.recorded == 2  # both branches, and the prompt alone at the steps without guidance
-    assert card.replayed == 2 * 14 - 2  # all but the first of each
+    assert gpu.recorded == 2  # both branches, and the prompt alone at the steps without guidance
+    assert gpu.replayed == 2 * 14 - 2  # all but the first of each
 
     sample(model, graphs, text=caption(6, 3))
-    assert card.recorded == 4
+    assert gpu.recorded == 4
 
 
 def test_a_single_evaluation_is_not_recorded(model):
-    card = Replayed()
-    sample(model, GraphCache(card), steps=1)
-    assert not card.recorded
+    gpu = Replayed()
+    sample(model, GraphCache(gpu), steps=1)
+    assert not gpu.recorded
 
 
 def test_the_graphs_that_were_not_used_for_longest_go_first(model):
-    card = Replayed()
-    graphs = GraphCache(card, limit_bytes=int(2.5 * GRAPH_BYTES))
+    gpu = Replayed()
+    graphs = GraphCache(gpu, limit_bytes=int(2.5 * GRAPH_BYTES))
     shapes = [(*SHAPE[:3], 4, width) for width in (6, 8, 10)]
 
     for shape in (*shapes[:2], shapes[0], shapes[2]):  # the second is the oldest then
         sample(model, graphs, shape=shape, steps=4)
         assert graphs.nbytes <= 2.5 * GRAPH_BYTES
-    assert (len(graphs), card.recorded) == (2, 3)
+    assert (len(graphs), gpu.recorded) == (2, 3)
 
     sample(model, graphs, shape=shapes[0], steps=4)
-    assert card.recorded == 3
+    assert gpu.recorded == 3
     sample(model, graphs, shape=shapes[1], steps=4)
-    assert card.recorded == 4
+    assert gpu.recorded == 4
 
 
 def test_a_graph_beyond_the_limit_is_tried_once_and_not_kept(model):
-    card = Replayed()
-    graphs = GraphCache(card, limit_bytes=GRAPH_BYTES)
+    gpu = Replayed()
+    graphs = GraphCache(gpu, limit_bytes=GRAPH_BYTES)
 
     for _ in range(2):
         found = sample(model, graphs, steps=5)
     assert torch.equal(found, sample(model, None, steps=5))
-    assert (len(graphs), card.recorded) == (0, 1)
+    assert (len(graphs), gpu.recorded) == (0, 1)
 
 
 def test_large_shapes_run_without_and_get_the_memory(model):
@@ -144,10 +144,10 @@ def test_large_shapes_run_without_and_get_the_memory(model):
     [(RuntimeError("operation not permitted when stream is capturing"), 1), (MemoryError(), 0)],
 )
 def test_what_cannot_be_recorded_runs_as_usual(model, error, kept):
-    card, refused = Replayed(), []
-    graphs = GraphCache(card, on_refused=refused.append)
+    gpu, refused = Replayed(), []
+    graphs = GraphCache(gpu, on_refused=refused.append)
     sample(model, graphs, steps=4)
-    card._fails_with = torch.OutOfMemoryError("out of memory") if not kept else error
+    gpu._fails_with = torch.OutOfMemoryError("out of memory") if not kept else error
 
     text = caption(6, 3)
     for _ in range(2):
@@ -160,8 +160,8 @@ def test_what_cannot_be_recorded_runs_as_usual(model, error, kept):
 
 def test_weights_that_moved_are_recorded_anew():
     model = vectors.random_transformer()
-    card = Replayed()
-    graphs = GraphCache(card)
+    gpu = Replayed()
+    graphs = GraphCache(gpu)
     sample(model, graphs, steps=4)
 
     with torch.no_grad():
@@ -170,13 +170,13 @@ def test_weights_that_moved_are_recorded_anew():
     found = sample(model, graphs, steps=4)
 
     assert torch.equal(found, sample(model, None, steps=4))
-    assert card.recorded == 2
+    assert gpu.recorded == 2
 
 
 def test_weights_that_changed_in_place_count_at_once():
     model = vectors.random_transformer()
-    card = Replayed()
-    graphs = GraphCache(card)
+    gpu = Replayed()
+    graphs = GraphCache(gpu)
     sample(model, graphs, steps=4)
 
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_weights_that_changed_in_place_count_at_once():
     found = sample(model, graphs, steps=4)
 
     assert torch.equal(found, sample(model, None, steps=4))
-    assert card.recorded == 1
+    assert gpu.recorded == 1
 
 
 def test_nothing_of_a_finished_job_is_kept_beside_the_copies_that_are_counted(model):

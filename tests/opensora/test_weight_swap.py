@@ -20,7 +20,7 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture
 def locked(monkeypatch):
-    """Sizes of what was page-locked; there is no card to do it."""
+    """Sizes of what was page-locked; there is no GPU to do it."""
     sizes = []
     monkeypatch.setattr(weight_swap, "lock", lambda piece: sizes.append(piece.nbytes))
     return sizes
@@ -41,7 +41,7 @@ def test_weights_take_little_more_page_locked_memory_than_they_need(locked):
 
 
 def test_the_official_weights_take_little_more_than_they_need(locked):
-    """All five sets as a card gets them: in bf16, and T5's embedding under both of its names."""
+    """All five sets as a GPU gets them: in bf16, and T5's embedding under both of its names."""
     sets = ["keys_stdit_v4"] * 3 + ["keys_vae_v1_3", "keys_t5_xxl_encoder"]
     needed = 0
     with torch.device("meta"):

@@ -20,14 +20,14 @@ import os
 from types import SimpleNamespace
 
 class cuda:
-    is_available = staticmethod(lambda: os.path.exists({card!r}))
+    is_available = staticmethod(lambda: os.path.exists({gpu!r}))
     get_device_properties = staticmethod(
         lambda _: SimpleNamespace(name="NVIDIA Stub", total_memory=24 << 30)
     )
     reset_peak_memory_stats = staticmethod(lambda: None)
     max_memory_allocated = staticmethod(lambda: 1 << 30)
 
-with open({card!r} + ".memory", "a") as noted:
+with open({gpu!r} + ".memory", "a") as noted:
     print(os.environ.get("PYTORCH_ALLOC_CONF"), file=noted)
 """
 
@@ -62,9 +62,9 @@ class Problems(dict):
 
 
 @pytest.fixture
-def card(tmp_path, monkeypatch):
-    """A file that is there while the stub of torch sees a card."""
-    path = tmp_path / "card"
+def gpu(tmp_path, monkeypatch):
+    """A file that is there while the stub of torch sees a GPU."""
+    path = tmp_path / "gpu"
     path.touch()
     code = tmp_path / "code"
     metadata = code / "stub-1.0.dist-info"
@@ -72,7 +72,7 @@ def card(tmp_path, monkeypatch):
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stub\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[rushes.models]\nstub = stub_model:ENTRY\n")
     (code / "stub_model.py").write_text(STUB)
-    (code / "torch.py").write_text(TORCH.format(card=str(path)))
+    (code / "torch.py").write_text(TORCH.format(gpu=str(path)))
     monkeypatch.setenv("PYTHONPATH", str(code))
     monkeypatch.syspath_prepend(str(code))
     return path
@@ -177,12 +177,12 @@ async def test_a_worker_that_does_not_start_is_no_reason_to_wait_at_the_end(tmp_
 
 
 @pytest.mark.slow
-async def test_a_model_that_had_a_card_is_not_rendered_without_it(tmp_path, card):
+async def test_a_model_that_had_a_gpu_is_not_rendered_without_it(tmp_path, gpu):
     problems = Problems()
     async with with_stub(tmp_path, problems) as worker:
         await worker.render(task(tmp_path, model="stub"), Steps())
         assert worker.device.name == "NVIDIA Stub"
-        card.unlink()
+        gpu.unlink()
         await killed(worker)
 
         for attempt in (2, 3):
@@ -191,19 +191,19 @@ async def test_a_model_that_had_a_card_is_not_rendered_without_it(tmp_path, card
             assert (caught.value.code, caught.value.transient) == ("gpu.lost", True)
             assert caught.value.params == {"name": "NVIDIA Stub"}
         assert problems["worker.gpu"].code == "gpu.lost"
-        await worker.render(task(tmp_path, "card"), Steps())  # it never needed one
+        await worker.render(task(tmp_path, "gpu"), Steps())  # it never needed one
 
-        card.touch()
+        gpu.touch()
         await killed(worker)
         await until(lambda: "worker.gpu" not in problems)
         await worker.render(task(tmp_path, model="stub", attempt=4), Steps())
 
 
 @pytest.mark.slow
-async def test_a_card_that_is_gone_after_a_restart_is_missed_too(tmp_path, card):
+async def test_a_gpu_that_is_gone_after_a_restart_is_missed_too(tmp_path, gpu):
     async with with_stub(tmp_path) as worker:
         await worker.render(task(tmp_path, model="stub"), Steps())
-    card.unlink()
+    gpu.unlink()
 
     async with with_stub(tmp_path) as worker:
         with pytest.raises(EngineError, match=r"gpu\.lost"):
@@ -214,39 +214,39 @@ async def test_a_card_that_is_gone_after_a_restart_is_missed_too(tmp_path, card)
 
 
 @pytest.mark.slow
-async def test_a_machine_that_never_had_a_card_serves_everything(tmp_path, card):
-    card.unlink()
+async def test_a_machine_that_never_had_a_gpu_serves_everything(tmp_path, gpu):
+    gpu.unlink()
     async with with_stub(tmp_path) as worker:
         await worker.render(task(tmp_path, model="stub"), Steps())
 
 
 @pytest.mark.slow
 async def test_torch_is_told_how_to_divide_memory_before_a_worker_imports_it(
-    tmp_path, card, monkeypatch
+    tmp_path, gpu, monkeypatch
 ):
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.delenv(name, raising=False)
-    noted = tmp_path / "card.memory"
+    noted = tmp_path / "gpu.memory"
     async with with_stub(tmp_path) as worker:
         await until(lambda: worker.pid and noted.exists() and noted.read_text())
     assert set(noted.read_text().splitlines()) == {"expandable_segments:True"}
 
 
-async def test_beside_a_card_the_cpu_renders_no_model_that_needs_one(tmp_path, card):
+async def test_beside_a_gpu_the_cpu_renders_no_model_that_needs_one(tmp_path, gpu):
     problems = Problems()
     models = {"testcard": {"step_seconds": 0.01}, "stub": {}}
     async with LocalSlot(
-        "cpu", device="cpu", card="cuda:0", models=models, limits=LIMITS, report=problems
+        "cpu", device="cpu", gpu="cuda:0", models=models, limits=LIMITS, report=problems
     ) as worker:
         await worker.render(task(tmp_path), Steps())
-        assert worker.device.name == "cpu"  # though torch sees the card
+        assert worker.device.name == "cpu"  # though torch sees the GPU
         with pytest.raises(EngineError, match=r"gpu\.lost.*cuda:0"):
             await worker.render(task(tmp_path, model="stub", attempt=2), Steps())
         assert problems == {}
 
 
-async def test_a_worker_of_a_named_card_that_sees_none_says_so(tmp_path, card):
-    card.unlink()
+async def test_a_worker_of_a_named_gpu_that_sees_none_says_so(tmp_path, gpu):
+    gpu.unlink()
     problems = Problems()
     models = {"testcard": {"step_seconds": 0.01}, "stub": {}}
     async with LocalSlot(

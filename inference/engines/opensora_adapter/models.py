@@ -93,9 +93,9 @@ def _official_set(spec: Spec, references: bool) -> str:  # noqa: FBT001 - the va
 def _load_official(
     directory: Path | None, values: Mapping[str, Any], on_progress: LoadProgress
 ) -> Loaded:
-    on_card = torch.cuda.is_available()
-    device = torch.device("cuda" if on_card else "cpu")
-    placement = Placement(dtype=torch.bfloat16 if on_card else torch.float32)
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    placement = Placement(dtype=torch.bfloat16 if on_gpu else torch.float32)
     parts = (T2V_360P, T2V_720P, I2V, VAE, TEXT_ENCODER)
     total = sum(part.parameters for part in parts)
     before = 0
@@ -118,11 +118,11 @@ def _load_official(
         transformer.add(part.source, load(part, checkpoint.load_transformer))
     vae = load(VAE, checkpoint.load_vae)
     text_encoder = load(TEXT_ENCODER, checkpoint.load_text_encoder)
-    records = on_card and torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]  # a dry run has no card
-    if on_card:
+    records = on_gpu and torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]  # a dry run has no GPU
+    if on_gpu:
         choose_kernels(device, first.config)
         require_fused_attention(device, first.config)
-    rows = values.get("attention_rows", _ATTENTION_ROWS if on_card else 0)
+    rows = values.get("attention_rows", _ATTENTION_ROWS if on_gpu else 0)
     return Loaded(
         pipeline=OpenSoraPipeline(
             transformer=first,

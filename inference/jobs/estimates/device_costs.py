@@ -29,7 +29,7 @@ class DeviceCosts:
     """Predicts GPU seconds per kind of device, by its name.
 
     A kind that is new begins with what is known of unknown devices: on a machine that never had
-    another card, these are its own renders.
+    another GPU, these are its own renders.
 
     Args:
         present: Kinds of the slots that there are, as far as that is known.

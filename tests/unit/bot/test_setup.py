@@ -66,7 +66,7 @@ def test_memory_is_asked_about_once_the_device_is_known(weights):
     devices = [None]
     installation = factories.installation(config(weights), device=lambda: devices[-1])
     installation.check(SPEC)
-    devices.append(Device(name="a card", memory_bytes=16 * 10**9))
+    devices.append(Device(name="a gpu", memory_bytes=16 * 10**9))
     assert refused(installation.check, SPEC) == "memory.too_large"
 
 
@@ -81,7 +81,7 @@ def test_models_are_listed_with_size_licence_and_place(weights, monkeypatch, cap
     assert "not downloaded" in told
 
 
-CARD = DeviceReport(
+GPU = DeviceReport(
     torch="2.13.0", cuda="13.0", name="NVIDIA L4", memory_bytes=24 * 10**9, free_bytes=23 * 10**9
 )
 CPU = DeviceReport(torch="2.13.0", memory_bytes=32 * 10**9, free_bytes=32 * 10**9)
@@ -97,19 +97,19 @@ def told_of(weights, report, **bot):
 
 def test_models_are_listed_with_what_fits_the_machine(weights, monkeypatch):
     monkeypatch.setattr(memory_check, "host_memory", lambda: 64 * 10**9)
-    told = told_of(weights, CARD)
+    told = told_of(weights, GPU)
     assert told["last"] == ["This machine renders on: NVIDIA L4, 24.0 GB"]
     assert told["wan"][1] == (
         "  fits here · 480p up to 121 frames · 720p up to 121 frames · a clip of 720p with 121"
         " frames: about 3 min, an estimate for a large GPU, not measured here yet"
     )
     assert "Wan 2.2 14B needs about 73 GB of system memory" in told["wan-14b"][1]
-    small = told_of(weights, replace(CARD, memory_bytes=4 * 10**9))
+    small = told_of(weights, replace(GPU, memory_bytes=4 * 10**9))
     assert "This does not fit the GPU" in small["wan"][1]
     assert "fits here · 360p" in small["nano"][1]
 
 
-def test_without_a_card_models_that_want_one_get_no_time(weights):
+def test_without_a_gpu_models_that_want_one_get_no_time(weights):
     told = told_of(weights, CPU)
     assert "it needs a GPU" in told["wan-small"][1]
     assert "No GPU was found on this machine" in told["wan"][1]
@@ -129,12 +129,12 @@ async def test_times_that_were_measured_here_are_told_as_such(weights, tmp_path,
         await store.begin_preparing(job)
         await store.enqueue(job, spec=spec, verdict=Verdict())
         await store.claim(job, CHARGE)
-        await store.finish(job, manifest, CHARGE, CARD.name)
+        await store.finish(job, manifest, CHARGE, GPU.name)
         await store.deliver(job, Verdict())
         await outbox.sent(await outbox.get(job, ActKind.CLIP), {})
-    told = told_of(weights, CARD, data_dir=tmp_path)
+    told = told_of(weights, GPU, data_dir=tmp_path)
     assert "about 20 min, measured here" in told["wan"][1]
-    other = told_of(weights, replace(CARD, name="other"), data_dir=tmp_path)
+    other = told_of(weights, replace(GPU, name="other"), data_dir=tmp_path)
     assert "not measured here yet" in other["wan"][1]
 
 

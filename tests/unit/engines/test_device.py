@@ -1,4 +1,4 @@
-"""What a worker knows of its card, with a stub in the place of torch."""
+"""What a worker knows of its GPU, with a stub in the place of torch."""
 
 import sys
 
@@ -52,7 +52,7 @@ def torch(tmp_path, monkeypatch):
     sys.modules.pop("torch", None)
 
 
-def test_what_others_use_of_the_card_is_not_available(torch):
+def test_what_others_use_of_the_gpu_is_not_available(torch):
     torch("return True")
     assert probe() == Device(name="NVIDIA Stub", memory_bytes=24 * GB)
     assert available() == Device(name="NVIDIA Stub", memory_bytes=14 * GB)
@@ -73,13 +73,13 @@ def test_what_others_use_of_the_card_is_not_available(torch):
         ),
     ],
 )
-def test_a_card_that_torch_does_not_see_is_explained_as_torch_does(torch, asked, problem):
+def test_a_gpu_that_torch_does_not_see_is_explained_as_torch_does(torch, asked, problem):
     torch(asked)
     device = probe()
     assert (device.name, device.problem) == (CPU, problem)
 
 
-def test_a_missing_card_is_not_a_clip_that_does_not_fit():
+def test_a_missing_gpu_is_not_a_clip_that_does_not_fit():
     small = Device(name=CPU, memory_bytes=8 * GB)
     spec = a_spec(model="opensora", frames=97)
     with pytest.raises(UserError) as caught:
@@ -92,15 +92,13 @@ def test_a_missing_card_is_not_a_clip_that_does_not_fit():
 
 
 def test_memory_is_planned_from_what_is_free():
-    card = Device(name="NVIDIA Stub", memory_bytes=80 * GB)
+    gpu = Device(name="NVIDIA Stub", memory_bytes=80 * GB)
     model, spec = MODELS.capabilities("opensora"), a_spec(model="opensora", frames=97)
     footprint = OPENSORA_FOOTPRINT
     assert isinstance(footprint, Footprint)
 
     def planned(free):
-        return saving_in(
-            spec, model, footprint, card, Device(name=card.name, memory_bytes=free * GB)
-        )
+        return saving_in(spec, model, footprint, gpu, Device(name=gpu.name, memory_bytes=free * GB))
 
     plans = [planned(free) for free in (80, 30, 20, 18, 16)]
     assert plans == sorted(plans)
@@ -113,22 +111,22 @@ def test_memory_is_planned_from_what_is_free():
 
 
 @pytest.mark.parametrize("saving", Saving)
-def test_what_just_fits_an_empty_card_fits_beside_the_driver_too(saving):
+def test_what_just_fits_an_empty_gpu_fits_beside_the_driver_too(saving):
     model, spec = MODELS.capabilities("opensora"), a_spec(model="opensora", frames=97)
     needed = peak_bytes(OPENSORA_FOOTPRINT, ClipShape.of(spec, model), saving) + RESERVE_BYTES
-    card = Device(name="NVIDIA Stub", memory_bytes=needed)
+    gpu = Device(name="NVIDIA Stub", memory_bytes=needed)
     free = Device(name="NVIDIA Stub", memory_bytes=needed - DRIVER_BYTES)
-    planned = saving_for(spec, model, OPENSORA_FOOTPRINT, card)
-    assert saving_in(spec, model, OPENSORA_FOOTPRINT, card, free) is planned <= saving
+    planned = saving_for(spec, model, OPENSORA_FOOTPRINT, gpu)
+    assert saving_in(spec, model, OPENSORA_FOOTPRINT, gpu, free) is planned <= saving
 
 
-def test_what_fits_no_empty_card_either_is_the_persons_to_change():
-    card = Device(name="NVIDIA Stub", memory_bytes=4 * GB)
+def test_what_fits_no_empty_gpu_either_is_the_persons_to_change():
+    gpu = Device(name="NVIDIA Stub", memory_bytes=4 * GB)
     with pytest.raises(UserError, match=r"memory\."):
         saving_in(
             a_spec(model="opensora", frames=97),
             MODELS.capabilities("opensora"),
             OPENSORA_FOOTPRINT,
-            card,
-            card,
+            gpu,
+            gpu,
         )

@@ -102,7 +102,7 @@ def test_a_device_that_broke_is_replaced_and_the_job_tried_again(error):
     ],
     ids=str,
 )
-def test_a_card_that_is_not_seen_is_told_with_its_cause(error, code):
+def test_a_gpu_that_is_not_seen_is_told_with_its_cause(error, code):
     assert diagnose(error).code == code
 
 

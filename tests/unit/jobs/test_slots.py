@@ -136,13 +136,13 @@ def by_memory(spec, device):
 
 @pytest.fixture
 def uneven(bench, second, monkeypatch):
-    """A large card and a small one, that long clips do not fit."""
+    """A large GPU and a small one, that long clips do not fit."""
     second.device = SMALL
     monkeypatch.setattr("tests.fakes.bench.Pool", lambda slots: Pool(slots, by_memory))
     return bench
 
 
-async def test_what_does_not_fit_a_small_card_waits_for_the_large_one(uneven, second):
+async def test_what_does_not_fit_a_small_gpu_waits_for_the_large_one(uneven, second):
     async with uneven.open():
         await uneven.submit(frames=97)
         large = await uneven.submit(frames=97)
@@ -154,7 +154,7 @@ async def test_what_does_not_fit_a_small_card_waits_for_the_large_one(uneven, se
         assert (await uneven.executor.started()).job_id == large.id
 
 
-async def test_what_fits_no_card_is_for_the_engine_to_refuse(uneven, second):
+async def test_what_fits_no_gpu_is_for_the_engine_to_refuse(uneven, second):
     second.device = uneven.executor.device = SMALL
     async with uneven.open():
         jobs = {(await uneven.submit(frames=97)).id, (await uneven.submit(frames=97)).id}
@@ -174,7 +174,7 @@ async def test_a_model_whose_memory_check_breaks_holds_up_nobody(bench, second, 
         assert {(await bench.executor.started()).job_id, (await second.started()).job_id} == jobs
 
 
-def test_where_there_is_a_card_the_cpu_takes_only_models_made_for_it():
+def test_where_there_is_a_gpu_the_cpu_takes_only_models_made_for_it():
     slots = [FakeSlot("cuda:0"), FakeSlot("cpu", device=Device(name=CPU, memory_bytes=1 << 40))]
     pool = Pool(slots, on_cpu={"fox"})
     assert pool.fits(a_spec(model="fox"), "cpu")

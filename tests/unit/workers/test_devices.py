@@ -41,14 +41,14 @@ def test_slots_on_the_cpu_share_its_cores(monkeypatch):
 
 
 @pytest.mark.process
-def test_a_card_that_is_not_there_is_missing_and_named_once():
+def test_a_gpu_that_is_not_there_is_missing_and_named_once():
     absent, count = missing(["cuda:99", "cpu", "cuda:99"])
     assert absent == ["cuda:99"]
     assert count < 99
     assert missing(["cpu", "auto"]) == ([], 0)
 
 
-def test_a_named_card_is_needed_though_it_was_never_seen(tmp_path):
+def test_a_named_gpu_is_needed_though_it_was_never_seen(tmp_path):
     gpu = KnownGpu(tmp_path / "gpu-cuda-1", "cuda:1")
     there = Device(name="cpu", memory_bytes=1)
     gpu.note(there)
