@@ -105,7 +105,7 @@ class Services:
     health: Health = field(default_factory=Health)
     """Where a platform reports what keeps it from working."""
     events: EventBus = field(default_factory=EventBus)
-    """What becomes of jobs, while it happens."""
+    """Events of jobs, as they happen."""
     media: MediaProcess | None = None
     """Makes stills of finished clips."""
     plugin_configs: Mapping[str, BaseModel] = field(default_factory=dict)

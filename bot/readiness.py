@@ -81,7 +81,7 @@ def _unable(model: Capabilities, services: Services) -> UserError | None:
     references = {} if _from_words(model) else {IMAGE.name: FromParent(Kept.RESULT)}
     try:
         spec = resolve("a", (replace(layer, references=references),), installation).spec
-    except UserError:  # no default of its own: nothing is known of its memory
+    except UserError:  # no default of this model: nothing is known of its memory
         return None
     try:
         installation.check(spec)

@@ -48,7 +48,7 @@ class Caller:
                 return self.operator
 
     def owns(self, job: Job) -> bool:
-        """Whether the caller may change a job of their own tenant."""
+        """Whether the caller may change a job of this tenant."""
         return job.requester.id == self.id or self.may(Permission.ADMIN)
 
 

@@ -29,7 +29,7 @@ from inference.domain.job import RANDOM, TYPED, Job
 from inference.text import beginning
 
 FLAGS = "flags"
-"""Name of the field for every option that has none of its own."""
+"""Name of the field in which options without a separate field are typed."""
 
 MAX_LENGTH = 3000
 """Characters of a field: Slack takes no more, Discord 4000."""

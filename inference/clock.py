@@ -31,7 +31,7 @@ class SteadyTime:
     """Unix time that ignores clock jumps: wall time at start plus monotonic time.
 
     For due times within one process. Those that an earlier process wrote may lie in any future
-    or past, so whoever reads them must bound them.
+    or past, so readers must bound them.
     """
 
     def __init__(self, clock: Clock) -> None:

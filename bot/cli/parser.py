@@ -108,7 +108,7 @@ def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> 
 
     parser_of = partial(_Parser, locale=locale)
     language_option = parser_of(add_help=False)
-    # Without a default of its own: that of a subcommand would undo what was said in front of it.
+    # Without a default: that of a subcommand would undo what was said in front of it.
     language_option.add_argument(
         LANG, dest="lang", metavar="CODE", default=argparse.SUPPRESS, help=help_of("cli.lang")
     )

@@ -52,7 +52,7 @@ from inference.domain.watermark import Corner
 from inference.log_setup import LogStyle
 
 MOST_DEVICES = 64
-"""Each has a process of its own."""
+"""Most devices that can be named; each has a separate process."""
 
 
 class Section(BaseModel):

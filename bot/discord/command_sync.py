@@ -159,7 +159,7 @@ class CommandSync:
 
     async def _overwrite(self, target: str, commands: Commands) -> None:
         http, application = self._tree.client.http, self._application
-        told: Any = commands  # the library's types are those of its own objects
+        told: Any = commands  # the library's types are those of its objects
         if target == GLOBAL:
             await http.bulk_upsert_global_commands(application, payload=told)
         else:

@@ -38,7 +38,7 @@ MAX_SECONDS = 3600.0
 """Nothing waits longer for a limit than this; then Discord is asked again."""
 
 IDLE_SECONDS = 60.0
-"""A bucket that was not used for so long is forgotten: every job has some of its own."""
+"""A bucket that was not used for so long is forgotten: every job has separate ones."""
 
 SWEEP_SECONDS = 15.0
 """Between two looks for such buckets, which go through all of them."""

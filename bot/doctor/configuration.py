@@ -14,7 +14,7 @@ from inference.domain.errors import RushesError, UserError, UserErrors
 from inference.engines.registry import WEIGHTS_CODES
 
 _ELSEWHERE = ("model.no_weights", "config.proxy", *WEIGHTS_CODES)
-"""How the codes begin of mistakes that a check of their own names."""
+"""Prefixes of the codes that separate checks report."""
 
 
 def config(loaded: Config, mistake: RushesError | None = None) -> Iterator[Finding]:

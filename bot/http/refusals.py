@@ -154,7 +154,7 @@ def error_json(
     error: RushesError, locale: str, *, options: OptionSet | None = None, words: ApiWords = HTTP
 ) -> dict[str, Any]:
     """Return an error as OpenAI's JSON, in the words of a protocol; see `refusal`."""
-    if "field" in error.params:  # as long as whoever asks likes
+    if "field" in error.params:  # the client chose its length
         error.params["field"] = str(error.params["field"])[:MAX_PARAM]
     message = member_text(error, locale)
     if (key := _SAID.get(error.code)) is not None:

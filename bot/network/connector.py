@@ -69,7 +69,7 @@ def open_session(*, force_close: bool = False, **options: Any) -> aiohttp.Client
     """Return a session that honours the environment's proxies.
 
     Args:
-        force_close: Whether each request gets a connection of its own.
+        force_close: Whether each request gets a separate connection.
         options: As `aiohttp.ClientSession` takes them.
     """
     return aiohttp.ClientSession(connector=Connector(force_close=force_close), **options)

@@ -86,7 +86,7 @@ def check_tables(package: Package, descriptor: Plugin) -> None:
         if action == sqlite3.SQLITE_ALTER_TABLE:
             names = names[1:]  # the database comes first
         own = [name.startswith((prefix, "sqlite_")) for name in names]
-        # An index or a trigger has a name of its own beside its table's.
+        # An index or a trigger has a name beside its table's.
         if names and (all(own) if action in _TWO_NAMES else own[0]):
             return sqlite3.SQLITE_OK
         foreign.append(" ".join(names) or f"action {action}")

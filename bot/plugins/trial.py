@@ -100,7 +100,7 @@ def _files(top: str) -> Iterator[Path]:
 
 
 def _try(package: Package) -> Mapping[Point, Problem]:
-    """Import a package in a child of its own."""
+    """Import a package in a separate child process."""
     wanted = [(point.group, point.name, point.value) for point in package.points]
     path = json.dumps([entry for entry in sys.path if entry])
     *start, _ = command("bot.plugins.trial_child", plugins=True)

@@ -135,7 +135,7 @@ def message_key(message: Payload, channel: str, workspace: str) -> str | None:
 
 
 def trigger_key(body: Payload, workspace: str) -> str | None:
-    """Return the key of a slash command, a press or a shortcut: each has a trigger of its own."""
+    """Return the key of a slash command, a press or a shortcut: each has a trigger."""
     return _key("trigger", workspace, body.get("trigger_id"))
 
 

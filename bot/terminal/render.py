@@ -106,7 +106,7 @@ class CardView:
         return made
 
     def _file(self, style: Style) -> RenderResult:
-        """Write the path on a line of its own without the edge: it can be clicked and copied."""
+        """Write the path on a separate line without the edge: it can be clicked and copied."""
         if self._card.attachment is None:
             return
         path = self._card.attachment.path

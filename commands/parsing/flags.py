@@ -32,7 +32,7 @@ from inference.domain.errors import UserError
 from inference.text import clean_words, is_blank
 
 HELP = "/rushes help generate"
-"""Lists all flags; the commands that render have a help of their own."""
+"""Lists all flags; the commands that render have a help each."""
 
 MAX_TYPED = 8 * MAX_PROMPT
 """Characters that are looked at: prompt and texts with every character escaped, and to spare."""

@@ -12,7 +12,7 @@ LIKELY = 60.0
 """Similarity in percent from which a guess helps more than it confuses."""
 
 ALMOST_SURE = 85.0
-"""Similarity in percent from which a word is a mistyped name rather than a word of its own."""
+"""Similarity in percent from which a word is a mistyped name rather than another word."""
 
 SHORTENED = 3
 """Letters from which the beginning of a name stands for all of it."""

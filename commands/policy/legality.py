@@ -41,7 +41,7 @@ def check_options(
     refusals: list[UserError] = []
     for candidate in candidates:
         if installation.problem(candidate.name) is not None:
-            return  # nobody knows what it can do; whoever asks for a clip of it is told why
+            return  # nobody knows what it can do; who asks for a clip of it gets the reason
         refusal = _refusal(options, candidate, installation)
         if refusal is None:
             return

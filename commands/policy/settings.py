@@ -282,7 +282,7 @@ class SettingSet:
             if option not in (PROMPT, SEED, PRESET, COUNT) and option.kind is not Kind.IMAGE
         }
         """By the name of the option whose default it sets. Images come with each request: a kept
-        one would be read, or fetched, for whoever asks next."""
+        one would be read, or fetched, for the next person who asks."""
         self.by_key: Mapping[str, Setting] = {
             setting.key: setting for setting in (*_COMMON, *self.defaults.values())
         }

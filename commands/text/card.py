@@ -48,7 +48,7 @@ class Instant:
     """IANA time zone in which it is written where a chat cannot show each reader their own."""
 
     def written(self, zone: tzinfo = UTC) -> str:
-        """Write it as hours and minutes, in `zone` if it has no zone of its own that is known."""
+        """Write it as hours and minutes, in `zone` if it has no zone, or one that is not known."""
         with contextlib.suppress(KeyError, ValueError, OSError):  # the zone database may change
             zone = ZoneInfo(self.zone) if self.zone else zone
         return datetime.fromtimestamp(self.at, tz=zone).strftime("%H:%M")
@@ -213,7 +213,7 @@ def plain_line(line: Line, *, zone: tzinfo = UTC) -> str:
 
     Args:
         line: What is written.
-        zone: Of times that have no zone of their own.
+        zone: Time zone of times that have none.
     """
     return "".join(_plain_part(part, zone) for part in line)
 

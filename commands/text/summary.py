@@ -77,7 +77,7 @@ def thread_name(job: Job, length: int) -> str:
 
 
 def _alone(prompt: str, length: int) -> str:
-    """Return a prompt that stands in a field of its own, where only its direction could leak."""
+    """Return a prompt that stands alone in a field, where only its direction could leak."""
     words = cut(" ".join(clean(prompt).split()), length - ISOLATES)
     return isolate_foreign(words)
 

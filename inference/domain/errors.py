@@ -75,7 +75,7 @@ class DeliveryError(RushesError):
         retry_after: Seconds the platform asked us to wait, if it did.
         unsent: True when the platform certainly did not take the message.
         passing: The route is closed, but may open again soon, such as after a bot's time-out.
-        why: Catalog key of half a sentence for whoever gets the message by the next route.
+        why: Catalog key of half a sentence for those who get the message by the next route.
         repeatable: Whether a message that may be there already can be posted again all the same:
             the platform would know it by its key.
     """

@@ -25,7 +25,7 @@ class OutputSettings:
     prompt_in_recipe: bool = True
     """Whether the words that made the file can be read in it."""
     flagged: Outcome = Outcome.DENY
-    """What becomes of it when a safety check flags it."""
+    """What to do with it when a safety check flags it."""
     language: str | None = None
     """Of its card and of the message that brings it, if not the installation's."""
     zone: str | None = None

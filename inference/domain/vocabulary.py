@@ -129,7 +129,7 @@ class Vocabulary:
     def translated_words(self, words: str) -> str:
         """Translate a negative prompt as `translated` does, keeping every word.
 
-        There may be several of a kind: each is said in a caption of its own.
+        There may be several of a kind: each is said in a separate caption.
         """
         words = self._spelled(words)
         if not _HANGUL.search(unicodedata.normalize("NFC", words)):

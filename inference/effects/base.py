@@ -1,7 +1,7 @@
 """The effect port: what a plugin implements to change frames. Needs numpy, no torch.
 
 An effect runs in the worker, after decoding and before the watermark, on chunks of frames. It is
-chosen by an option of its own name: `--style` switches the effect `style` on.
+chosen by the option of the same name: `--style` switches the effect `style` on.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class EffectEntry:
     name: str
     """Also the name of the option that switches it on, which is in `options`."""
     options: tuple[ModelOption, ...]
-    """Its options; people type them as `--NAME`, so names of its own are best: `style-strength`.
+    """Its options; people type them as `--NAME`, so unique names are best: `style-strength`.
 
     The effect is applied where the option of its name is set: a picture is given, a switch is on,
     a number or choice is another than the default. Free text is no option of an effect: prompts

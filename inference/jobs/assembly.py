@@ -95,8 +95,8 @@ async def open_core(
 
     Leaving the block puts the running job back in the queue. The pool is entered only once the
     directory is ours: a second process must not even start a worker. `guard` makes the judge of
-    words and pictures over the opened database, in which guilds keep words of their own. `packages`
-    have tables of their own in it.
+    words and pictures over the opened database, in which guilds keep their words. `packages`
+    have tables in it.
 
     Raises:
         StoreError: Another process owns the directory, or the disk or file is not usable.

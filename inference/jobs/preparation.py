@@ -1,7 +1,7 @@
 """Preparation of accepted jobs: image download, moderation, prompt refinement.
 
 Durable and resumable: every step can be done again, so a job found in `preparing` after a restart
-simply starts over. Each kind of work has a concurrency limit of its own.
+simply starts over. Each kind of work has a separate concurrency limit.
 """
 
 from __future__ import annotations

@@ -319,7 +319,7 @@ class JobService(JobReader):
         Raises:
             NotFound: `job.unknown`.
         """
-        # Whoever hears that it has ended finds it deleted already.
+        # Removed in the same step, so that who hears of its end finds it deleted already.
         await self._cancel(job_id, tenant, removed=True)
         if await self.remove(job_id, tenant=tenant):
             return True

@@ -49,7 +49,7 @@ def pixels(path: Path) -> NDArray[np.float32]:
 
 @cache
 def _session(model: Path) -> Any:
-    runtime = import_module("onnxruntime")  # an extra: whoever calls has found it installed
+    runtime = import_module("onnxruntime")  # an extra; callers have checked that it is installed
     options = runtime.SessionOptions()
     # Its threads would each reserve memory that counts against the process's limit.
     options.intra_op_num_threads = options.inter_op_num_threads = 1

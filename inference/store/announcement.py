@@ -12,7 +12,7 @@ OF_ALL = frozenset({ActKind.CARD, ActKind.SHEET})
 """Acts of which jobs that were asked for together have one, which is the first job's."""
 
 _TOLD = ENDED - {JobState.DONE, JobState.CANCELLED}
-"""Ends that a message of their own tells of."""
+"""Final states that a separate message reports."""
 
 FEWEST = 2
 """Stills on a sheet."""

@@ -261,7 +261,7 @@ async def _complete(interaction: discord.Interaction, card: Card, form: render.F
 
 async def _follow(interaction: discord.Interaction, card: Card) -> None:
     """Send a card to the right people after "thinking…" was shown to others."""
-    # The first message after it would take its place, and be seen by whoever saw it.
+    # The first message after it would take its place, and be seen by everybody who saw it.
     await interaction.edit_original_response(content="…")
     drawn = render.message(card, embeds=access.may_embed(interaction))
     await interaction.followup.send(

@@ -92,7 +92,7 @@ class Threads:
     async def _open_somehow(
         self, client: discord.Client, card: Posted, message: Outgoing, lang: str
     ) -> None:
-        """Open a thread; where a server has too many, one of our own makes room."""
+        """Open a thread; where a server has too many, one of ours makes room."""
         try:
             await self._open_named(client, card, message, lang)
         except discord.HTTPException as error:
@@ -123,7 +123,7 @@ class Threads:
     async def _make_room(
         self, client: discord.Client, card: Posted, message: Outgoing, lang: str
     ) -> None:
-        """Archive the oldest finished thread of our own in the server, and try once more."""
+        """Archive the oldest finished thread of ours in the server, and try once more."""
         guild = Address(**message.job.address).guild
         async with self._rooms[guild]:
             try:

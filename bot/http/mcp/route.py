@@ -80,7 +80,7 @@ class McpRoute:
             async with manager.run():
                 ready.set_result(manager)
                 await self._stop.wait()
-        except Exception as error:  # noqa: BLE001 - whoever waits for it says so
+        except Exception as error:  # noqa: BLE001 - the waiting request reports it
             if not ready.done():
                 ready.set_exception(error)
                 self._manager = None

@@ -37,7 +37,7 @@ CLOSEST_SECONDS = 1.0
 MOST_LOOPS = 20
 
 WITHIN = "rushes."
-"""Where options of our own are in a request."""
+"""Prefix of the options that OpenAI's API does not have."""
 
 _SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -148,7 +148,7 @@ def _plain_names(known: OptionSet) -> list[str]:
 
 
 def _is_plain(option: Option) -> bool:
-    """Whether an option is no file, has no field of its own, and is of one video."""
+    """Whether an option is no file, has no field in OpenAI's API, and is of one video."""
     return option not in (PROMPT, COUNT) and option.kind is not Kind.IMAGE
 
 

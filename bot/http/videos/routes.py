@@ -42,7 +42,7 @@ MAX_PAGE = 100
 PAGE = 20
 
 _VIDEO = r"/v1/videos/{video:(?!(?:edits|extensions)$)[^{}/]+}"
-"""One that is not a route of its own, so that `Allow` tells the truth about those."""
+"""Path of one video; other routes are left out, so that `Allow` tells the truth about those."""
 
 
 class Videos:

@@ -88,7 +88,7 @@ class Clients:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """For uploads and downloads: every request on a connection of its own.
+        """For uploads and downloads: every request has a separate connection.
 
         Raises:
             DeliveryError: `delivery.not_connected`.

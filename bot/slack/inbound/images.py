@@ -289,7 +289,7 @@ def _files(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _thread(file: Mapping[str, Any], channel: str) -> str:
-    """Return the thread that a file was shared in; a message is the beginning of its own."""
+    """Return the thread that a file was shared in; a message that is in none begins one."""
     shares = file.get("shares") or {}
     for places in shares.values():
         for share in places.get(channel, ()):

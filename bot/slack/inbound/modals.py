@@ -26,7 +26,7 @@ from commands.text.messages import text
 from inference.domain.errors import DeliveryError
 
 CALLBACK = "rushes:form"
-"""Of the form of a command; forms of buttons have ids of their own."""
+"""Of the form of a command; forms of buttons have other ids."""
 
 GENERATE = "rushes:generate"
 """The shortcut and the button that open the form of /generate from nowhere."""

@@ -32,7 +32,7 @@ from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE, beginning, isolate
 Block = dict[str, Any]
 
 MAX_BLOCKS = 48
-"""Slack takes 50 in a message; two are left to whoever adds a line of their own."""
+"""Slack takes 50 in a message; two are left for lines that callers add."""
 
 MAX_FALLBACK = 3000
 """Characters; Slack takes 4000."""

@@ -122,7 +122,7 @@ class Poster:
             card: What to say.
 
         Raises:
-            DeliveryError: It may be tried again by whoever asked.
+            DeliveryError: The caller may try it again.
         """
         alone = card.private or (card.attachment is not None and card.attachment.spoiler)
         target = await self._direct(address) if alone else _asked_in(address)

@@ -34,7 +34,7 @@ CROWDED_SECONDS = 300.0
 CROWDED = "crowded"
 
 _SIGNS = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING})
-"""What Slack sends of its own accord; answers to our pings are none."""
+"""What Slack sends unasked; answers to our pings do not count."""
 
 _ENDS = frozenset({aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR})
 

@@ -1,7 +1,7 @@
 """The commands of admins and operators: /rushes-admin pause, resume, drain, cancel, block, unblock.
 
 The GPU and its queue are shared by all tenants, so stopping them is for the operator; an admin
-cancels jobs and blocks people of their own tenant. The operator's blocks hold everywhere.
+cancels jobs and blocks people in one tenant. The operator's blocks hold everywhere.
 """
 
 from __future__ import annotations

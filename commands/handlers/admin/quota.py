@@ -45,7 +45,7 @@ _AMOUNT = Option(name="amount", kind=Kind.TEXT, max_length=32)
 _ADMIN_OPTIONS = (PERSON, _AMOUNT, *people.REACH)
 
 MAXIMUM_EVERYWHERE = 1000
-"""People to whom the operator gave amounts of their own."""
+"""People to whom the operator gave individual amounts."""
 
 
 async def own(call: Call) -> Card:
@@ -137,7 +137,7 @@ def _amounts_here(call: Call, rules: Rules) -> list[Line]:
 
 
 def _amounts_for_all(call: Call, rules: Rules) -> list[Line]:
-    """Return the amounts for people without one of their own."""
+    """Return the amounts for people without an individual one."""
     return [
         (text(key, call.locale, amounts=written(rules.value(setting), call.locale)),)
         for key, setting in (("quota.set_roles", QUOTA_ROLES), ("quota.set_each", QUOTA_USER))

@@ -338,7 +338,7 @@ async def open_database(path: Path, *packages: PackageMigrations) -> AsyncIterat
 
     Args:
         path: Its file; made where there is none.
-        packages: Have tables of their own in it.
+        packages: Migrations of packages that have tables in it.
 
     Raises:
         StoreError: It cannot be opened, written or understood, or is not one of Rushes.

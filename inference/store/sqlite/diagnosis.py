@@ -1,7 +1,7 @@
 """Translation of SQLite and disk errors into `StoreError`.
 
-"Damaged" is said of what SQLite calls damaged and of nothing else: every other cause has a code,
-and so a sentence, of its own.
+"Damaged" is said of what SQLite calls damaged and of nothing else: every other cause has
+another code, and so another sentence.
 """
 
 from __future__ import annotations

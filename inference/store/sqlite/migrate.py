@@ -1,6 +1,6 @@
 """Numbered, forward-only migrations.
 
-Those of the job core are applied on `PRAGMA user_version`. A package with tables of its own brings
+Those of the job core are applied on `PRAGMA user_version`. A package with tables brings
 `PackageMigrations`, whose version is in the table `packages`.
 """
 
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageMigrations:
-    """The migrations of a package that has tables of its own."""
+    """The migrations of a package that has tables."""
 
     name: str
     """Of the package in the table `packages`."""

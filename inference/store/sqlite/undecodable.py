@@ -6,8 +6,8 @@ from __future__ import annotations
 class UndecodableText(str):
     """Text with U+FFFD in place of what could not be decoded.
 
-    A query must not fail because of one value, so it is text like any other; whoever decodes a
-    row can tell.
+    A query must not fail because of one value, so it is text like any other; the
+    code that decodes a row can tell.
     """
 
     __slots__ = ("raw",)
