@@ -31,7 +31,7 @@ from inference.domain.watermark import WatermarkSettings
 from inference.engines.registry import Models
 from inference.jobs.assembly import Core, open_core
 from inference.safety.guard import Guard
-from inference.workers.devices import binding, slot_names
+from inference.workers.devices import device_environment, slot_names
 from inference.workers.local import LocalSlot
 from inference.workers.media.process import MediaProcess
 from inference.workers.pool import Pool
@@ -64,7 +64,10 @@ def pool(model: str, slots: int, step_seconds: float) -> Pool:
             LocalSlot(
                 name,
                 device="cpu",
-                environment={**binding("cpu", devices, os.environ), "OMP_NUM_THREADS": "1"},
+                environment={
+                    **device_environment("cpu", devices, os.environ),
+                    "OMP_NUM_THREADS": "1",
+                },
                 models={model: options},
             )
             for name in slot_names(devices)

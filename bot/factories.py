@@ -26,7 +26,7 @@ from inference.opensora.files import CheckpointError
 from inference.plugins.problem import PluginError
 from inference.plugins.registry import Plugins
 from inference.store.backups import FOLDER as BACKUPS
-from inference.workers.devices import AUTO, GPU, binding, missing, slot_names
+from inference.workers.devices import AUTO, GPU, device_environment, missing, slot_names
 from inference.workers.local import LocalSlot, Report
 from inference.workers.pool import Pool
 
@@ -246,7 +246,7 @@ def pool(
             name,
             device=device,
             gpu=gpu,
-            environment=binding(device, devices, os.environ),
+            environment=device_environment(device, devices, os.environ),
             models=tables,
             plugins=known.plugins,
             models_directory=config.models.directory,

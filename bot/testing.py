@@ -251,7 +251,7 @@ class Terminal:
             ),
             locale=locale,
             key=None,
-            check_picture=platform.images.checking(services.media),
+            check_picture=platform.images.make_check(services.media),
         )
 
 

@@ -16,7 +16,7 @@ from commands.options import (
 )
 from commands.parsing.flags import Typed, check_no_pictures, parse_options, render, render_options
 from commands.parsing.values import accept_offering, label
-from commands.refusal import correcting
+from commands.refusal import offer_correction
 from commands.schema import Kind, Option, Value
 from commands.specs.layers import (
     COMMAND,
@@ -122,7 +122,7 @@ def options(values: Mapping[str, str], known: OptionSet) -> dict[str, Value]:
         Refusal: `value.mistyped` or `flag.mistyped`; its changes are of fields.
         UserError: `value.*`, `flag.*`: what is wrong, and with which field.
     """
-    with correcting(FLAGS):
+    with offer_correction(FLAGS):
         asked = parse_options(values.get(FLAGS, ""), known)
     # The images of the job stay; others need the command.
     check_no_pictures(asked, known)

@@ -74,7 +74,7 @@ class Submit(Protocol):
         """Cancel and delete everything of a person; return how many jobs there were."""
         ...
 
-    async def erasing(self, *, tenant: str, requester_id: str) -> bool:
+    async def is_erasing(self, *, tenant: str, requester_id: str) -> bool:
         """Return whether a job of a person who was deleted is still being stopped."""
         ...
 

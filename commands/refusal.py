@@ -40,7 +40,7 @@ class Mistyped(UserError):
 
 
 @contextlib.contextmanager
-def correcting(name: str) -> Iterator[None]:
+def offer_correction(name: str) -> Iterator[None]:
     """Offer the corrected text when a word parsed in the block is mistyped.
 
     Args:

@@ -294,7 +294,7 @@ class _Control:
         Raises:
             UserError: `control.no_terminal`: nobody would deliver what they order.
         """
-        check = self._terminal().images.checking(self._app.services.media)
+        check = self._terminal().images.make_check(self._app.services.media)
         tenant = tenant_of(body.guild)
         return self._app.services.call(
             # Who can open the socket runs this machine, so their admins may do everything.

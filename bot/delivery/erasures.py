@@ -67,7 +67,7 @@ class ErasureNotices:
         await self._policy.erasures.mark_erased(erasure.id)
 
     async def _tell(self, erasure: Erasure) -> None:
-        if await self._jobs.erasing(tenant=erasure.tenant, requester_id=erasure.person.id):
+        if await self._jobs.is_erasing(tenant=erasure.tenant, requester_id=erasure.person.id):
             return
         platform = self._platforms.get(erasure.platform)
         if platform is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from commands.text.batch_cards import leading
+from commands.text.batch_cards import pick_shown_job
 from inference.domain.errors import EngineError
 from inference.domain.job import Job, JobState
 from inference.store.announcement import FEWEST
@@ -32,7 +32,7 @@ class Pictures:
 
     async def of_card(self, job: Job, together: Sequence[Job] = ()) -> Path | None:
         """Return the picture of a job's card, or of its batch's card."""
-        shown = leading(together) if together else job
+        shown = pick_shown_job(together) if together else job
         if shown.removed_at is not None:
             return None
         if shown.state is JobState.RUNNING:

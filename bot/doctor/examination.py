@@ -50,7 +50,7 @@ async def examine(
         "discord": lambda: discord.examine(config, locale),
         "slack": lambda: slack.examine(config),
         "assistant": lambda: network.assistant(config),
-        "network": lambda: network.reach(config),
+        "network": lambda: network.check_hosts(config),
     }
     for section in _misdirected(mistake):
         checks.pop("assistant" if section == "safety" else section, None)

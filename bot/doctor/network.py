@@ -105,7 +105,7 @@ def listening(config: Config) -> Iterator[Finding]:
         yield ok("http", "doctor.http.fine", address=address)
 
 
-async def reach(config: Config) -> list[Finding]:
+async def check_hosts(config: Config) -> list[Finding]:
     """Check that every needed host answers, and compare its clock with ours."""
     found, skews = [], []
     async with _session() as session:

@@ -97,7 +97,7 @@ class TerminalImages:
         directory = Address(**job.address).directory
         await asyncio.to_thread(self._copy, image, directory, target)
 
-    def checking(self, cleaner: ImageCleaner | None) -> PictureCheck | None:
+    def make_check(self, cleaner: ImageCleaner | None) -> PictureCheck | None:
         """Return what checks a picture before there is a job; None without a cleaner."""
         return None if cleaner is None else partial(self._check, cleaner)
 

@@ -21,7 +21,7 @@ from inference.domain.job import Job
 _log = structlog.get_logger(__name__)
 
 
-def standing(job: Job, jobs: Read, clock: Clock) -> Standing:
+def describe_state(job: Job, jobs: Read, clock: Clock) -> Standing:
     """Return the status of a job at this moment."""
     return Standing(
         now=clock.now(),
@@ -49,7 +49,7 @@ def card(
     jobs: Sequence[Job], known: Read, installation: Installation, clock: Clock, locale: str
 ) -> Card:
     """Show the current status of a job, or of its batch."""
-    standings = [standing(job, known, clock) for job in jobs]
+    standings = [describe_state(job, known, clock) for job in jobs]
     model = capabilities(jobs[0], installation)
     if len(jobs) > 1:
         return batch_cards.batch(jobs, standings, locale, model)

@@ -113,7 +113,7 @@ def _own(caller: Caller, rules: Rules) -> tuple[int | None] | tuple[()]:
     return (None if None in amounts else max(amount for amount in amounts if amount is not None),)
 
 
-def fitting(
+def find_largest_fit(
     spec: Spec, capabilities: Capabilities, left: int, cost: Callable[[Spec], float]
 ) -> Spec | None:
     """Return the largest render like this one, and no larger, that `left` milliseconds cover."""
@@ -154,7 +154,7 @@ def what_is_short_enough(call: Call, resolved: Resolved, seconds: float) -> Advi
 
 def _nearest(call: Call, resolved: Resolved, left: int) -> dict[str, Value] | None:
     """Return the options of the largest render like this one that the milliseconds cover."""
-    fits = fitting(resolved.spec, resolved.capabilities, left, call.jobs.cost)
+    fits = find_largest_fit(resolved.spec, resolved.capabilities, left, call.jobs.cost)
     if fits is None:
         return None
     loops: dict[str, Value] = {} if resolved.spec.loops == 1 else {LOOPS.name: fits.loops}

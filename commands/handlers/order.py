@@ -89,7 +89,7 @@ async def place_order(
         raise AdvisedError(error, advice) from error
     return Accepted(
         job=job,
-        standing=job_status.standing(job, call.jobs, call.clock),
+        standing=job_status.describe_state(job, call.jobs, call.clock),
         locale=_language(rules, call),
         together=() if job.batch is None else tuple(await call.jobs.together(job)),
     )

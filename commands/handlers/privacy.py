@@ -59,7 +59,7 @@ async def forget_me(call: Call) -> Card:
     except RushesError:  # the person sees the error; no later start erases after all
         await call.policy.erasures.settle(erasure.id)
         raise
-    if await call.jobs.erasing(tenant=tenant, requester_id=person):
+    if await call.jobs.is_erasing(tenant=tenant, requester_id=person):
         await call.policy.erasures.mark_erased(erasure.id)
         return replies.note("forget.under_way", call.locale, count=count)
     await call.policy.erasures.settle(erasure.id)

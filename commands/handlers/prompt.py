@@ -17,7 +17,7 @@ from commands.option_set import OptionSet
 from commands.options import PROMPT, REFINE
 from commands.parsing.flags import Typed, parse_options, render
 from commands.policy.permissions import within_caps
-from commands.refusal import correcting
+from commands.refusal import offer_correction
 from commands.results import Accepted
 from commands.specs.layers import Layer
 from commands.specs.resolve import resolve
@@ -66,7 +66,7 @@ async def refine(call: Call) -> Card:
 async def random(call: Call) -> Accepted:
     """Queue a render of a random prompt, refined by the assistant if that is allowed."""
     rules = await generate.allowed(call)
-    with correcting(PROMPT.name):
+    with offer_correction(PROMPT.name):
         words = str(call.changes.get(PROMPT.name, call.text))
         typed = parse_options(words, call.installation.options, advised(call, words))
     asked = merged(call, typed)

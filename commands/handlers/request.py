@@ -10,7 +10,7 @@ from commands.option_set import OptionSet
 from commands.options import MODEL, MORE, PROMPT, TEXTS
 from commands.parsing.flags import HELP, check_no_pictures, parse, parse_options
 from commands.parsing.values import accept, accept_offering, label, shown
-from commands.refusal import correcting
+from commands.refusal import offer_correction
 from commands.schema import Value
 from inference.domain.errors import UserError
 
@@ -25,7 +25,7 @@ def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
         UserError: `flag.*`, `value.*`, `prompt.*` or `image.*`.
     """
     words = {PROMPT.name: call.text, **call.options, **call.changes}[PROMPT.name]
-    with correcting(PROMPT.name):
+    with offer_correction(PROMPT.name):
         typed = parse(str(words), call.installation.options, advised(call, str(words)))
     return typed.prompt, merged(call, typed.options)
 
@@ -56,7 +56,7 @@ def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
     more = form.pop(MORE.name, "")
     words = str(call.changes.get(MORE.name, more))
     works = advised(call, words)
-    with correcting(MORE.name):
+    with offer_correction(MORE.name):
         flags = parse_options(words, call.installation.options, works)
     for name, value in flags.items():
         if name in form:

@@ -189,7 +189,7 @@ class _Reader:
         start = self._position
         mark = self._text[start]
         if mark in quotes.DOUBLE and mark not in self._unclosed:
-            closed = quotes.closing(self._text, start)
+            closed = quotes.find_closing_quote(self._text, start)
             if closed is None:
                 self._unclosed.add(mark)
             else:
@@ -209,7 +209,7 @@ class _Reader:
             raise UserError("value.missing", option=label(option))
         self._position = start
         if self._text[start] in quotes.DOUBLE + quotes.SINGLE:
-            closed = quotes.closing(self._text, start)
+            closed = quotes.find_closing_quote(self._text, start)
             if closed is not None:
                 self._position = closed + 1
                 with self._correcting(start, closed + 1):

@@ -28,7 +28,7 @@ _PLAIN = re.compile(r"\w[\w.:/-]*")
 _NEEDS_ESCAPE = re.compile(rf"[\\{DOUBLE}]|(?:(?<=\s)|^)[{re.escape(DASHES)}]")
 
 
-def closing(text: str, start: int) -> int | None:
+def find_closing_quote(text: str, start: int) -> int | None:
     """Return where the quotation opened at `start` closes, or None if no mark opens or closes it.
 
     Marks after a backslash do not close, nor does an apostrophe inside a word.

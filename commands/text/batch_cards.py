@@ -33,7 +33,7 @@ _OF_ONE = (Action.FINISH, Action.REROLL, Action.EXTEND, Action.ANIMATE, Action.R
 """What can be done with each of them from the card of all, in this order."""
 
 
-def leading(jobs: Sequence[Job]) -> Job:
+def pick_shown_job(jobs: Sequence[Job]) -> Job:
     """Return the job of a batch to show first: running, then waiting, then finished."""
     return min(jobs, key=lambda job: 4 if job.removed_at is not None else _RANKS.get(job.state, 1))
 
@@ -52,7 +52,7 @@ def batch(
         locale: Language of the reader.
         capabilities: Of their model, if that is still installed.
     """
-    shown, left = leading(jobs), _left(jobs, standings)
+    shown, left = pick_shown_job(jobs), _left(jobs, standings)
     standing = standings[jobs.index(shown)]
     if standing.queued is not None and left is not None:  # they are ready when the last one is
         standing = replace(standing, queued=replace(standing.queued, ready_in=left))

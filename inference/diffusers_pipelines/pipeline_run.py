@@ -17,7 +17,7 @@ from inference.diffusers_pipelines.call import ClipRequest, build_call, guided, 
 from inference.diffusers_pipelines.kept_clip import Pass
 from inference.diffusers_pipelines.latent_previews import LearnedPreview, States
 from inference.diffusers_pipelines.memory import Placement, Plan
-from inference.diffusers_pipelines.pixels import decoding
+from inference.diffusers_pipelines.pixels import intercept_decoder
 from inference.diffusers_pipelines.prompts import is_too_long
 from inference.diffusers_pipelines.sound import Waveform, read_waveform
 from inference.diffusers_pipelines.watch import (
@@ -177,7 +177,7 @@ class PipelineRun:
             enter(model.memory.over(pipeline, lambda encoding: placer.encode(pipeline, encoding)))
             streams = family.streams and not plan.tiled
             enter(
-                decoding(
+                intercept_decoder(
                     pipeline.vae,
                     streams=streams,
                     on_frames=self._on_frames,
@@ -317,7 +317,7 @@ def decode_again(
                 stage,
                 torch.no_grad(),
                 stoppable([vae], check),
-                decoding(vae, streams=streams, on_frames=take, before=check),
+                intercept_decoder(vae, streams=streams, on_frames=take, before=check),
             ):
                 timestep = () if one.timestep is None else (one.timestep.to(device),)
                 vae.decode(one.latents.to(device), *timestep, return_dict=False)

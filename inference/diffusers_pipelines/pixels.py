@@ -50,7 +50,7 @@ def to_uint8(piece: Tensor) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def decoding(
+def intercept_decoder(
     vae: Any,
     *,
     streams: bool,
@@ -69,7 +69,7 @@ def decoding(
     """
     decode = vae.decode
 
-    def taking(latents: Tensor, *args: Any, **options: Any) -> Any:
+    def intercepted(latents: Tensor, *args: Any, **options: Any) -> Any:
         if not latents.isfinite().all():
             raise not_finite("latents")
         before()
@@ -92,7 +92,7 @@ def decoding(
         first = video[:, :, :1]
         return (first,) if isinstance(result, tuple) else type(result)(sample=first)
 
-    vae.decode = taking
+    vae.decode = intercepted
     try:
         yield
     finally:

@@ -47,8 +47,8 @@ class FreeSlot:
     model: str | None = field(default=None, compare=False)
     """What is warm there then."""
 
-    def taking(self, head: Head, stages: Stages) -> FreeSlot:
-        """Return the slot after another job."""
+    def with_job(self, head: Head, stages: Stages) -> FreeSlot:
+        """Return the slot as it is after one more job."""
         return FreeSlot(self.ready(head, stages), head.model)
 
     def ready(self, head: Head, stages: Stages) -> float:
@@ -109,7 +109,7 @@ class QueueForecast:
             first = FreeSlot(after, head.model)
         else:
             for ahead, its in islice(self.front().items(), entry.position - 1):
-                taken = free[0].taking(self._queue.ticket(ahead).head, its.stages)
+                taken = free[0].with_job(self._queue.ticket(ahead).head, its.stages)
                 heapq.heapreplace(free, taken)
             first = free[0]
         return QueuePosition(

@@ -357,9 +357,9 @@ class JobService(JobReader):
         """
         return await self._erasure.erase(tenant, requester_id)
 
-    async def erasing(self, *, tenant: str, requester_id: str) -> bool:
+    async def is_erasing(self, *, tenant: str, requester_id: str) -> bool:
         """Return whether a job of a person who was erased is still being stopped."""
-        return await self._store.erasing(tenant, requester_id)
+        return await self._store.is_erasing(tenant, requester_id)
 
     # -- operating ---------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ class JobQueries:
         )
         return [row["id"] for row in rows]
 
-    async def erasing(self, tenant: str, requester_id: str) -> bool:
+    async def is_erasing(self, tenant: str, requester_id: str) -> bool:
         """Return whether shells of a person's jobs are left."""
         key = key_in(await self._database.read(TOMBSTONE_KEY))
         if key is None:

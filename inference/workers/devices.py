@@ -39,7 +39,9 @@ def slot_names(devices: Sequence[str]) -> list[str]:
     ]
 
 
-def binding(device: str, devices: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+def device_environment(
+    device: str, devices: Sequence[str], environment: Mapping[str, str]
+) -> dict[str, str]:
     """Return the environment variables that bind a worker to its device.
 
     Args:

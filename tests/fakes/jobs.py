@@ -284,7 +284,7 @@ class FakeJobs:
             self._events.publish(JobEvent(job_id=job.id, tenant=tenant, state=JobState.CANCELLED))
         return len(own)
 
-    async def erasing(self, *, tenant: str, requester_id: str) -> bool:
+    async def is_erasing(self, *, tenant: str, requester_id: str) -> bool:
         return (tenant, requester_id) in self.being_erased
 
     async def pause(self) -> None:

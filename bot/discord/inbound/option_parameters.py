@@ -122,11 +122,11 @@ def parameters(command: Command, gateway: CommandGateway) -> dict[Option, inspec
             default=inspect.Parameter.empty if option.required else None,
             annotation=_transformer(option, gateway),
         )
-        for option in fitting(command, offered)
+        for option in fit_options(command, offered)
     }
 
 
-def fitting(command: Command, offered: Sequence[Option]) -> list[Option]:
+def fit_options(command: Command, offered: Sequence[Option]) -> list[Option]:
     """Return the options that Discord takes, in their order, with `MORE` for the others."""
     for most in range(min(MAX_OPTIONS, len(offered)), 1, -1):
         found = within(most, offered)

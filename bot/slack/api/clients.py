@@ -56,7 +56,7 @@ class Clients:
         self._credentials = credentials
         self._installations: WorkspaceInstallations | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._asking: aiohttp.ClientSession | None = None
+        self._read_session: aiohttp.ClientSession | None = None
         self._rotating: dict[str, asyncio.Lock] = {}
         self._expiries: dict[str, float] = {}
 
@@ -73,18 +73,18 @@ class Clients:
         # posted: posting opens a fresh one each time. Reads are just retried.
         async with (
             open_session(force_close=True, timeout=timeout) as session,
-            open_session(timeout=timeout) as asking,
+            open_session(timeout=timeout) as read_session,
         ):
             installations = WorkspaceInstallations(database)
             await installations.load()
-            self._session, self._asking = session, asking
+            self._session, self._read_session = session, read_session
             try:
                 if self._credentials.bot_token is not None:
                     installations.configure(await self._configured(self._credentials.bot_token))
                 self._installations = installations
                 yield installations
             finally:
-                self._installations = self._session = self._asking = None
+                self._installations = self._session = self._read_session = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -107,16 +107,18 @@ class Clients:
         installation = await self._usable(team, enterprise)
         return self._client(installation, team, self.session)
 
-    async def asking(self, team: str, enterprise: str | None = None) -> AsyncWebClient:
+    async def connect_with_retries(
+        self, team: str, enterprise: str | None = None
+    ) -> AsyncWebClient:
         """Return a client for reads, which are retried after a failure.
 
         Raises:
             DeliveryError: As `of`.
         """
         installation = await self._usable(team, enterprise)
-        if self._asking is None:
+        if self._read_session is None:
             raise _not_connected()
-        client = self._client(installation, team, self._asking)
+        client = self._client(installation, team, self._read_session)
         client.retry_handlers.append(AsyncConnectionErrorRetryHandler())
         client.retry_handlers.append(AsyncRateLimitErrorRetryHandler())
         return client

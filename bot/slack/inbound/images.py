@@ -191,7 +191,7 @@ class ImageFinder:
         """
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                client = await self._clients.asking(origin.team, origin.enterprise)
+                client = await self._clients.connect_with_retries(origin.team, origin.enterprise)
                 told = await client.files_info(file=file)
         except WIRE_ERRORS as error:
             reason = refusal_by_code(problem(error))

@@ -103,7 +103,7 @@ class Channels:
         """
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                client = await self._clients.asking(origin.team, origin.enterprise)
+                client = await self._clients.connect_with_retries(origin.team, origin.enterprise)
                 opened = await client.conversations_open(users=origin.user)
         except (*WIRE_ERRORS, DeliveryError) as error:
             raise UserError("slack.not_here") from error
@@ -130,7 +130,7 @@ class Channels:
         return facts.private
 
     async def _info(self, origin: Origin, channel: str) -> Mapping[str, Any]:
-        client = await self._clients.asking(origin.team, origin.enterprise)
+        client = await self._clients.connect_with_retries(origin.team, origin.enterprise)
         told: Mapping[str, Any] = (await client.conversations_info(channel=channel))["channel"]
         return told
 
@@ -149,7 +149,7 @@ class Channels:
         scopes = origin.installation.scopes
         if not public or "channels:join" not in scopes:
             return False
-        client = await self._clients.asking(origin.team, origin.enterprise)
+        client = await self._clients.connect_with_retries(origin.team, origin.enterprise)
         await client.conversations_join(channel=origin.channel)
         return True
 

@@ -107,7 +107,7 @@ class People:
             return kept
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                client = await self._clients.asking(team, installation.enterprise)
+                client = await self._clients.connect_with_retries(team, installation.enterprise)
                 told = await client.users_info(user=user, include_locale=True)
             found, seconds = _profile(told["user"]), KEPT_SECONDS
         except (*WIRE_ERRORS, DeliveryError) as error:
@@ -129,7 +129,7 @@ class People:
             return kept
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                client = await self._clients.asking(team, installation.enterprise)
+                client = await self._clients.connect_with_retries(team, installation.enterprise)
                 told = await client.usergroups_list(include_users=True)
             found, seconds = _groups(told["usergroups"]), KEPT_SECONDS
         except (*WIRE_ERRORS, DeliveryError) as error:

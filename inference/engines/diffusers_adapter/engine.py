@@ -134,7 +134,7 @@ class DiffusersEngine:
             yield from clip.taken(self._decoded(kept, spec, monitor))
             clip.check_begun()
         for number in range(spec.loops):
-            yield from clip.following(self._pass(clip, spec, inputs, monitor, number))
+            yield from clip.skip_repeated(self._pass(clip, spec, inputs, monitor, number))
         if self._capabilities.extends and spec.frames > 1:
             monitor.keep(clip.pack())
 
@@ -293,7 +293,7 @@ class _Clip:
             self._tail = [*self._tail, *piece.frames][-self._overlap :]
             yield replace(piece, sound=None)
 
-    def following(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    def skip_repeated(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """Yield the pieces of a pass without the frames that it repeats."""
         before, skipped = self.frames, self._overlap if self.frames else 0
         fps = self._spec.file_fps

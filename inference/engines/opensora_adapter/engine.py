@@ -104,7 +104,7 @@ class OpenSoraEngine:
         learning = loaded.preview is None
         while True:
             with meter.stage("decode"):
-                frames = retry.run(decoding.following)
+                frames = retry.run(decoding.next_frames)
                 if frames is None:
                     return
                 if learning:

@@ -178,7 +178,7 @@ class Decoding:
         self._chunks: Iterator[Frames] | None = None
         self._done = 0
 
-    def following(self, saving: Saving) -> Frames | None:
+    def next_frames(self, saving: Saving) -> Frames | None:
         """Return the next frames, or None at the end."""
         chunks, self._chunks = self._chunks, None  # a generator that raised cannot resume
         if chunks is None:

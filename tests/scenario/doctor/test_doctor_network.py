@@ -52,7 +52,7 @@ async def test_the_port_of_a_running_rushes_is_its_own(tmp_path, free_port):
 
 
 async def test_a_host_that_is_away(tmp_path, free_port):
-    found = await network.reach(needing(tmp_path, f"http://127.0.0.1:{free_port}"))
+    found = await network.check_hosts(needing(tmp_path, f"http://127.0.0.1:{free_port}"))
     only(found[:1], Level.FAIL, "doctor.host.unreachable")
 
 
@@ -82,14 +82,14 @@ async def test_a_host_whose_certificate_is_not_trusted(tmp_path):
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     async with serving(answers({}), tls) as url:
-        found = await network.reach(needing(tmp_path, url))
+        found = await network.check_hosts(needing(tmp_path, url))
     only(found[:1], Level.FAIL, "doctor.host.certificate")
 
 
 async def test_a_proxy_that_lets_nobody_through(tmp_path, monkeypatch):
     async with LoopbackProxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("p%40ss", "wrong"))
-        found = await network.reach(needing(tmp_path, "https://discord.example"))
+        found = await network.check_hosts(needing(tmp_path, "https://discord.example"))
     only(found[:1], Level.FAIL, "doctor.host.proxy")
 
 
@@ -106,10 +106,10 @@ def test_a_proxy_that_is_none(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("ahead", "level"), [(60, Level.WARN), (-4000, Level.FAIL)])
 async def test_a_clock_that_is_wrong(tmp_path, monkeypatch, ahead, level):
     async with serving(answers({})) as url:
-        fine(await network.reach(needing(tmp_path, url)))
+        fine(await network.check_hosts(needing(tmp_path, url)))
         now = network.time.time
         monkeypatch.setattr(network, "time", SimpleNamespace(time=lambda: now() + ahead))
-        only(await network.reach(needing(tmp_path, url)), level, "doctor.clock.wrong")
+        only(await network.check_hosts(needing(tmp_path, url)), level, "doctor.clock.wrong")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ async def test_a_check_that_raises_is_one_line_among_all(tmp_path, monkeypatch):
         machine: ["disk", "gpu", "memory", "python", "torch"],
         storage: ["backups", "data_folder", "database", "model_weights"],
         configuration: ["config", "plugins", "running"],
-        network: ["assistant", "proxy", "reach"],
+        network: ["assistant", "proxy", "check_hosts"],
     }
     for module, names in places.items():
         for name in names:

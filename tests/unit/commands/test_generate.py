@@ -127,7 +127,7 @@ async def test_animate_takes_the_attached_image(call, jobs):
 async def test_an_address_as_a_file_of_a_terminal_is_told_as_one(call, jobs, tmp_path, line):
     local = with_pictures(call, tmp_path)
     images = TerminalImages(ImageLimits())
-    local = replace(local, check_picture=images.checking(MediaProcess()))
+    local = replace(local, check_picture=images.make_check(MediaProcess()))
     card = await execute(f"{line} https://a.example/x.png", local)
     assert "Save https://a.example/x.png as a file first" in plain(card)
     assert jobs.orders == []

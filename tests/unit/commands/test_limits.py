@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.caller import Caller
-from commands.handlers.limits import day_of, fitting, quota
+from commands.handlers.limits import day_of, find_largest_fit, quota
 from commands.policy.settings import Rules
 from inference.domain.quota import milliseconds
 from tests.fakes.orders import a_spec
@@ -89,14 +89,14 @@ def by_size(spec):
     ],
 )
 def test_the_largest_that_still_fits_is_offered(big, left, fits):
-    found = fitting(a_spec(resolution="720p", frames=97), big, left, by_size)
+    found = find_largest_fit(a_spec(resolution="720p", frames=97), big, left, by_size)
     assert (found and (found.resolution, found.frames)) == fits
 
 
 @given(st.integers(0, 100_000), st.sampled_from([1, 49, 65, 81, 97, 113]))
 def test_what_is_offered_fits_and_is_the_same_kind_of_thing(big, left, frames):
     spec = a_spec(resolution="720p", frames=frames)
-    found = fitting(spec, big, left, by_size)
+    found = find_largest_fit(spec, big, left, by_size)
     if found is not None:
         assert milliseconds(by_size(found)) <= left
         assert found.mode is spec.mode

@@ -168,7 +168,7 @@ def test_what_was_made_is_shown_before_what_failed_and_unflagged():
     jobs = several(JobState.FAILED, JobState.DONE, JobState.CANCELLED)
     flagged = Verdict(outcome=Outcome.SPOILER, reasons=(Reason.SEXUAL,))
 
-    assert batch_cards.leading([replace(jobs[0], verdict=flagged), *jobs[1:]]) is jobs[1]
+    assert batch_cards.pick_shown_job([replace(jobs[0], verdict=flagged), *jobs[1:]]) is jobs[1]
 
 
 async def test_what_made_nothing_is_tried_again_whole_and_a_failed_one_alone(call, jobs):

@@ -224,8 +224,8 @@ async def test_who_wants_to_be_forgotten_is_at_once(bench, core, expiry):
     assert await core.outbox.get(job.id, ActKind.CARD) is None
 
     whose = {"tenant": job.tenant, "requester_id": job.requester.id}
-    assert await core.jobs.erasing(**whose)
-    assert not await core.jobs.erasing(tenant="elsewhere", requester_id=job.requester.id)
+    assert await core.jobs.is_erasing(**whose)
+    assert not await core.jobs.is_erasing(tenant="elsewhere", requester_id=job.requester.id)
     task.directory.mkdir(parents=True)  # a worker that was not done yet
     await expiry.forget()
     assert not task.directory.exists()

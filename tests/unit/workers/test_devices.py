@@ -5,7 +5,7 @@ import pytest
 from inference.domain.device import Device
 from inference.domain.errors import EngineError
 from inference.workers.child import divide_memory
-from inference.workers.devices import KnownGpu, binding, missing, slot_names
+from inference.workers.devices import KnownGpu, device_environment, missing, slot_names
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ def test_every_slot_has_a_name_of_its_own(devices, names):
     ],
 )
 def test_a_worker_sees_its_own_device_only(device, environment, bound):
-    assert binding(device, [device, "cpu"], environment) == bound
+    assert device_environment(device, [device, "cpu"], environment) == bound
 
 
 def test_slots_on_the_cpu_share_its_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert binding("cpu", ["cpu", "cpu", "cuda:0"], {})["OMP_NUM_THREADS"] == "4"
-    assert binding("cpu", ["cpu"] * 9, {})["OMP_NUM_THREADS"] == "1"
-    assert "OMP_NUM_THREADS" not in binding("cpu", ["cpu"], {})
+    assert device_environment("cpu", ["cpu", "cpu", "cuda:0"], {})["OMP_NUM_THREADS"] == "4"
+    assert device_environment("cpu", ["cpu"] * 9, {})["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in device_environment("cpu", ["cpu"], {})
 
 
 @pytest.mark.process
