@@ -406,7 +406,7 @@ def test_info_shows_every_value_and_whence_it_came(job):
     lines = shown(cards.info(job, "en", options=OPTIONS))
     assert lines[0] == job.spec.prompt
     assert "resolution: 720p (built-in)" in lines
-    assert "length: 97 frames (model default)" in lines
+    assert "frames: 97 frames (model default)" in lines
     assert "seed: 48151623 (chosen)" in lines
     assert "refine: no (installation default)" in lines
     assert "model: opensora (installation default)" in lines
@@ -426,7 +426,7 @@ def test_info_says_how_long_a_clip_of_several_passes_is_in_all(job, changes, who
     assert longer.spec.total_frames == (97 if whole is None else 177)
     lines = shown(cards.info(longer, "en", options=OPTIONS))
     assert (lines[1] if whole else None) == whole
-    assert "length: 97 frames (model default)" in lines
+    assert "frames: 97 frames (model default)" in lines
 
 
 def test_a_long_prompt_is_cut_in_titles_and_whole_in_info(job):
