@@ -64,7 +64,7 @@ class Problems(dict):
 @pytest.fixture
 def gpu(tmp_path, monkeypatch):
     """A file that is there while the stub of torch sees a GPU."""
-    path = tmp_path / "gpu"
+    path = tmp_path / "seen-gpu"
     path.touch()
     code = tmp_path / "code"
     metadata = code / "stub-1.0.dist-info"
@@ -191,7 +191,7 @@ async def test_a_model_that_had_a_gpu_is_not_rendered_without_it(tmp_path, gpu):
             assert (caught.value.code, caught.value.transient) == ("gpu.lost", True)
             assert caught.value.params == {"name": "NVIDIA Stub"}
         assert problems["worker.gpu"].code == "gpu.lost"
-        await worker.render(task(tmp_path, "gpu"), Steps())  # it never needed one
+        await worker.render(task(tmp_path, "drawn"), Steps())  # it never needed one
 
         gpu.touch()
         await killed(worker)
@@ -226,7 +226,7 @@ async def test_torch_is_told_how_to_divide_memory_before_a_worker_imports_it(
 ):
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.delenv(name, raising=False)
-    noted = tmp_path / "gpu.memory"
+    noted = tmp_path / "seen-gpu.memory"
     async with with_stub(tmp_path) as worker:
         await until(lambda: worker.pid and noted.exists() and noted.read_text())
     assert set(noted.read_text().splitlines()) == {"expandable_segments:True"}
