@@ -8,7 +8,7 @@ from typing import Any
 from commands.schema import Permission
 from inference.domain.errors import UserError
 from inference.domain.job import Audience, Job, Requester
-from inference.text import clean, is_blank
+from inference.domain.untrusted_text import clean, is_blank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from commands.text.messages import any_of, text
 from commands.text.option_texts import field_label
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, Job
-from inference.text import beginning
+from inference.domain.untrusted_text import beginning
 
 FLAGS = "flags"
 """Name of the field in which options without a separate field are typed."""

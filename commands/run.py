@@ -25,7 +25,7 @@ from commands.text.messages import text
 from inference.bug_report import log_bug
 from inference.domain.errors import NotFound, RushesError, UserError
 from inference.domain.job import Job
-from inference.text import clean
+from inference.domain.untrusted_text import clean
 
 Other = TypeVar("Other", Card, Form, None)
 

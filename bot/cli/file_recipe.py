@@ -14,8 +14,8 @@ from commands.text.messages import text
 from commands.text.option_texts import effect_name, option_name
 from inference.domain.errors import UserError
 from inference.domain.spec import Spec
+from inference.domain.untrusted_text import clean, isolate, isolate_foreign
 from inference.media.provenance import AI_MADE, is_whole, read_recipe, read_source_type
-from inference.text import clean, isolate, isolate_foreign
 
 
 def lines(path: Path, locale: str) -> Iterator[str]:

@@ -27,7 +27,7 @@ from commands.schema import Value
 from commands.specs.resolve import Resolved
 from commands.text.messages import error_text, text
 from inference.domain.errors import EngineError, RushesError, UserError, WorkerLost
-from inference.text import beginning, graphemes
+from inference.domain.untrusted_text import beginning, graphemes
 
 STDIN = "-"
 

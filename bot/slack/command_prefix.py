@@ -11,7 +11,7 @@ from commands.context import Command
 from commands.text.card import Card
 from commands.text.command_names import command_pattern
 from inference.domain.errors import UserError
-from inference.text import cut
+from inference.domain.untrusted_text import cut
 
 RESERVED = frozenset(
     {

@@ -24,7 +24,7 @@ from commands.text.card import (
     bar_text,
     plain_line,
 )
-from inference.text import graphemes
+from inference.domain.untrusted_text import graphemes
 
 STYLES = {
     CardKind.WAITING: "yellow",

@@ -27,7 +27,7 @@ from commands.text.messages import text
 from inference.assist import random_prompts
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, Job, JobState
-from inference.text import isolate
+from inference.domain.untrusted_text import isolate
 
 
 async def refine(call: Call) -> Card:

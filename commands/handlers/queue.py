@@ -20,9 +20,9 @@ from commands.text.messages import text
 from commands.text.summary import dotted, quoted
 from inference.domain.errors import NotFound, UserError
 from inference.domain.job import Job, JobState
+from inference.domain.untrusted_text import isolate
 from inference.domain.verdict import Outcome
 from inference.jobs.service import CancelOutcome
-from inference.text import isolate
 
 PARENT = "rushes"
 

@@ -29,7 +29,7 @@ from commands.parsing.values import (
 from commands.refusal import Mistyped
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
-from inference.text import clean_words, is_blank
+from inference.domain.untrusted_text import clean_words, is_blank
 
 HELP = "/rushes help generate"
 """Lists all flags; the commands that render have a help each."""
@@ -53,7 +53,8 @@ class Typed:
 def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> Typed:
     """Read a typed line.
 
-    The text is cleaned (`inference.text`), and runs of spaces in the prompt count as one.
+    The text is cleaned (`inference.domain.untrusted_text`), and runs of spaces in the prompt count
+    as one.
 
     Args:
         text: What was typed.

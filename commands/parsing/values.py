@@ -10,7 +10,7 @@ from commands.parsing.suggestions import closest
 from commands.refusal import Refusal
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
-from inference.text import clean, clean_words, cut, is_blank
+from inference.domain.untrusted_text import clean, clean_words, cut, is_blank
 
 if TYPE_CHECKING:
     from commands.option_set import OptionSet

@@ -33,7 +33,7 @@ from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED, Job
 from inference.domain.spec import Spec
-from inference.text import isolate
+from inference.domain.untrusted_text import isolate
 
 
 def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:

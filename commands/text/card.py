@@ -15,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from commands.actions import Action, ButtonId
-from inference.text import clean, isolate
+from inference.domain.untrusted_text import clean, isolate
 
 BAR_WIDTH = 15
 """Characters of a progress bar in plain text."""

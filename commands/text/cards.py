@@ -23,10 +23,10 @@ from commands.text.messages import parts, text
 from inference.domain.capabilities import Capabilities
 from inference.domain.job import Job, JobState
 from inference.domain.render import Progress, Stage
+from inference.domain.untrusted_text import isolate
 from inference.domain.verdict import Outcome
 from inference.jobs.estimates.progress import Outlook
 from inference.jobs.forecast import QueuePosition
-from inference.text import isolate
 
 TITLE_LENGTH = 120
 """Characters of the prompt in a title; the whole of it is behind Info."""

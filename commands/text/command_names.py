@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
+from inference.domain.untrusted_text import FIRST_STRONG_ISOLATE, POP_ISOLATE
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from commands.text.card import Line
 from commands.text.messages import FALLBACK, language, member_text, text
 from inference.domain.capabilities import Capabilities
 from inference.domain.job import DRAFT, KEPT_CLOSED, KEPT_TOO_LARGE, KEPT_UNSEEN, Failure, Job
-from inference.text import ISOLATES, cut
+from inference.domain.untrusted_text import ISOLATES, cut
 
 REFINED_LENGTH = 400
 """Characters of a refined prompt below the requester's own words; in review it is there whole."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from commands.text import particles
 from inference.domain.errors import RushesError, UserErrors
 from inference.domain.job import Failure
-from inference.text import isolate_foreign
+from inference.domain.untrusted_text import isolate_foreign
 
 if TYPE_CHECKING:
     from babel.messages.catalog import Catalog

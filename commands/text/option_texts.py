@@ -9,7 +9,7 @@ from commands.schema import Kind, Option
 from commands.text.messages import FALLBACK, language, template, text
 from inference.domain.capabilities import Capabilities
 from inference.domain.effect_use import EffectUse
-from inference.text import isolate
+from inference.domain.untrusted_text import isolate
 
 MAX_CHOICES = 20
 """Values that are listed."""

@@ -12,7 +12,7 @@ from commands.text.option_texts import effect_name, option_name, written
 from inference.domain.capabilities import Capabilities
 from inference.domain.job import Job
 from inference.domain.spec import Mode, Spec
-from inference.text import ISOLATES, clean, cut, is_blank, isolate, isolate_foreign
+from inference.domain.untrusted_text import ISOLATES, clean, cut, is_blank, isolate, isolate_foreign
 
 DESCRIPTION_LENGTH = 1000
 """Characters of the prompt in the alternative text of a file (Discord takes 1024)."""

@@ -6,7 +6,7 @@ import re
 
 from inference.assist.base import RefinementRequest
 from inference.domain.spec import Mode
-from inference.text import clean_words
+from inference.domain.untrusted_text import clean_words
 
 MAXIMUM_SENTENCES = 6
 

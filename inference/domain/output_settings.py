@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from inference.domain.untrusted_text import beginning
 from inference.domain.verdict import Outcome
 from inference.domain.watermark import MAXIMUM_TEXT, Corner, WatermarkSettings
-from inference.text import beginning
 
 MAXIMUM_SUFFIX = 20
 """Characters behind the installation's own word."""

@@ -25,7 +25,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 from inference.domain.spec import Mode, Spec
-from inference.text import graphemes
+from inference.domain.untrusted_text import graphemes
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from inference.domain.errors import EngineError
-from inference.text import beginning, graphemes
+from inference.domain.untrusted_text import beginning, graphemes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from inference.text import beginning
+from inference.domain.untrusted_text import beginning
 
 _AESTHETIC_STEPS = (4, 4.5, 5, 5.5, 6, 6.5)
 _AESTHETIC_LABELS = ("terrible", "very poor", "poor", "fair", "good", "very good", "excellent")

@@ -26,8 +26,8 @@ from commands.text.cards import Standing
 from commands.text.messages import text
 from inference.domain.job import Failure, JobState, Requester
 from inference.domain.render import Manifest
+from inference.domain.untrusted_text import clean, clean_words, is_blank, isolate, isolate_foreign
 from inference.domain.verdict import Outcome, Reason, Verdict
-from inference.text import clean, clean_words, is_blank, isolate, isolate_foreign
 from tests.attacks.asking import a_call
 from tests.fakes.options import OPTIONS
 from tests.fakes.orders import a_job, a_spec

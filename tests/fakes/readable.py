@@ -6,7 +6,7 @@ from datetime import UTC, tzinfo
 
 from commands.text.card import Card
 from commands.text.card import plain as card_text
-from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE
+from inference.domain.untrusted_text import FIRST_STRONG_ISOLATE, POP_ISOLATE
 
 _MARKS = str.maketrans("", "", FIRST_STRONG_ISOLATE + POP_ISOLATE)
 

@@ -19,9 +19,9 @@ from commands.parsing.values import shown
 from commands.text import summary
 from commands.text.card import Bar, Card, CardKind
 from inference.domain.output_settings import OutputSettings
+from inference.domain.untrusted_text import POP_ISOLATE, beginning, clean, cut, graphemes
 from inference.domain.watermark import MAXIMUM_TEXT, WatermarkSettings
 from inference.opensora.prompts import shortened
-from inference.text import POP_ISOLATE, beginning, clean, cut, graphemes
 from tests.fakes.orders import a_job, a_spec, capabilities
 
 FOXES = Installation(models=(capabilities("fox"),), default_model="fox")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from commands.text.card import Instant, Line, Person
-from inference.text import FIRST_STRONG_ISOLATE, beginning, close_isolate
+from inference.domain.untrusted_text import FIRST_STRONG_ISOLATE, beginning, close_isolate
 
 _MARKUP = re.compile(
     r"""

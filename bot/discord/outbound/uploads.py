@@ -10,7 +10,7 @@ import discord
 
 from bot.discord.outbound.render import FILE_DESCRIPTION_LENGTH, PREVIEW_NAME
 from commands.text.card import Attachment
-from inference.text import cut
+from inference.domain.untrusted_text import cut
 
 
 async def clip(attachment: Attachment) -> discord.File:

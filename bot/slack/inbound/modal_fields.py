@@ -18,7 +18,7 @@ from commands.text.messages import error_text, text
 from commands.text.option_texts import field_label, length_text, option_help, written
 from inference.domain.capabilities import Lengths
 from inference.domain.errors import UserError
-from inference.text import cut
+from inference.domain.untrusted_text import cut
 
 Block = dict[str, Any]
 

@@ -27,7 +27,12 @@ from commands.text.card import (
     plain,
     plain_line,
 )
-from inference.text import FIRST_STRONG_ISOLATE, POP_ISOLATE, beginning, isolate_foreign
+from inference.domain.untrusted_text import (
+    FIRST_STRONG_ISOLATE,
+    POP_ISOLATE,
+    beginning,
+    isolate_foreign,
+)
 
 Block = dict[str, Any]
 

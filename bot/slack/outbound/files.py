@@ -23,7 +23,7 @@ from commands.text.card import Attachment
 from inference import crash_points
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError
-from inference.text import cut
+from inference.domain.untrusted_text import cut
 
 PATIENCE_SECONDS = 60.0
 """An upload is worth waiting for room in the middle of it."""

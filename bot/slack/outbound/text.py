@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.text import FIRST_STRONG_ISOLATE, close_isolate, graphemes
+from inference.domain.untrusted_text import FIRST_STRONG_ISOLATE, close_isolate, graphemes
 
 _CONTROL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MARKUP = str.maketrans(

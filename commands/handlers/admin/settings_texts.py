@@ -26,7 +26,7 @@ from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
 from commands.text.option_texts import legal, option_help
 from inference.domain.errors import UserError
-from inference.text import cut
+from inference.domain.untrusted_text import cut
 
 VALUE_LENGTH = 80
 """Characters of a value."""

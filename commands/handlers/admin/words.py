@@ -14,9 +14,9 @@ from commands.text import replies
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
 from inference.domain.errors import NotFound, UserError
+from inference.domain.untrusted_text import isolate_foreign
 from inference.domain.verdict import Outcome
 from inference.safety.terms import normal
-from inference.text import isolate_foreign
 
 _ACTION = Option(
     name="action",

@@ -6,7 +6,7 @@ from bot.cli.shell_words import in_shell
 from commands.text.card import Card, CardKind, Person, plain
 from commands.text.messages import error_text
 from inference.domain.errors import NotFound, UserError
-from inference.text import isolate
+from inference.domain.untrusted_text import isolate
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from commands.parsing.flags import MAX_TYPED, Typed, parse, render
 from commands.schema import Kind
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
+from inference.domain.untrusted_text import clean_words
 from inference.engines.registry import Models
-from inference.text import clean_words
 from tests.fakes.options import OPTIONS
 
 

@@ -11,8 +11,8 @@ from commands.installation import Installation
 from commands.text.messages import error_text, text
 from inference.domain.errors import NotFound, UserError
 from inference.domain.job import JobState
+from inference.domain.untrusted_text import isolate
 from inference.engines.built_in import TESTCARD
-from inference.text import isolate
 from tests.fakes.orders import a_job
 
 MODEL = TESTCARD.capabilities

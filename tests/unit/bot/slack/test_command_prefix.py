@@ -9,7 +9,7 @@ from bot.slack.command_prefix import CommandPrefix
 from bot.slack.manifest import manifest
 from bot.slack.outbound.blocks import plain_text
 from inference.domain.errors import UserError
-from inference.text import isolate
+from inference.domain.untrusted_text import isolate
 from tests.fakes.commands import COMMANDS
 
 ACME = CommandPrefix(COMMANDS, "acme-")
