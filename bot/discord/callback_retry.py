@@ -18,9 +18,12 @@ import discord
 from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from bot.discord.errors import ACKNOWLEDGED
+from inference.loops import backoff
 
-PAUSES = (0.05, 0.15, 0.4)
-"""Seconds between tries after an error of Discord's servers; the library waits 1, 3, 5."""
+TRIES = 4
+FIRST_SECONDS = 0.1
+LONGEST_SECONDS = 0.4
+"""Of the pauses after errors of Discord's servers; the library waits 1, 3 and 5 seconds."""
 
 KEPT = 5000
 """Interactions whose answers are remembered as ours, far more than arrive in three seconds."""
@@ -91,8 +94,8 @@ class _Retrying:
         self, method: str, url: str, *, data: Any, **how: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         # A form can be sent once: its files are read while it is.
-        pauses = () if isinstance(data, aiohttp.FormData) else PAUSES
-        for pause in (*pauses, None):
+        tries = 1 if isinstance(data, aiohttp.FormData) else TRIES
+        for failures in range(tries):
             async with contextlib.AsyncExitStack() as stack:
                 request = self._session.request(method, url, data=data, **how)
                 try:
@@ -103,7 +106,8 @@ class _Retrying:
                 failed = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 if failed or response.ok:
                     self._arrived()
-                if not failed or pause is None:
+                if not failed or failures + 1 == tries:
                     yield response
                     return
+            pause = backoff(failures, first=FIRST_SECONDS, longest=LONGEST_SECONDS)
             await asyncio.sleep(pause)

@@ -21,6 +21,7 @@ from inference.domain.verdict import Verdict
 from inference.jobs.durable_write import end_job, failure_of, write_with_retry
 from inference.jobs.input_files import ImageCleaner, Images, ImageSource, InputFiles
 from inference.jobs.prompt_refinement import UNANSWERED, PromptRefinement
+from inference.loops import backoff
 from inference.safety.guard import Guard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
@@ -31,8 +32,12 @@ CHECKS = 8
 WRITES = 8
 """Jobs whose state is changed at once."""
 
-MACHINE_RETRY_SECONDS = (1, 5, 15, 60)
-"""Waits after a fault of this machine, before the job is tried once more."""
+MACHINE_TRIES = 8
+"""Of a job that meets faults of this machine, before it fails: over a minute and a half."""
+
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 30.0
+"""Between these tries."""
 
 _log = structlog.get_logger(__name__)
 
@@ -159,14 +164,21 @@ class Preparer:
 
     async def _prepared(self, job: Job) -> Job:
         """Return the job as it will be rendered; a fault of the machine is not the job's."""
-        for pause in MACHINE_RETRY_SECONDS:
+        for failures in range(MACHINE_TRIES - 1):
             try:
                 return await self._prepare(job)
             except EngineError as error:
                 if not error.transient or await self._has_ended(job.id):
                     raise
                 _log.warning("job.preparing_later", job=job.id, code=error.code)
-                await self._clock.sleep(pause)
+                await self._clock.sleep(
+                    backoff(
+                        failures,
+                        first=FIRST_RETRY_SECONDS,
+                        longest=LONGEST_RETRY_SECONDS,
+                        jitter=0.0,  # the limits on what runs at once spread the tries
+                    )
+                )
         return await self._prepare(job)
 
     async def _enqueue(self, job: Job) -> None:

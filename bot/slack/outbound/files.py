@@ -29,7 +29,10 @@ PATIENCE_SECONDS = 60.0
 """An upload is worth waiting for room in the middle of it."""
 
 SETTLE_SECONDS = (0.3, 0.7, 1, 2, 3, 5, 8, 10)
-"""Waits between looks at a completed file: Slack shares it some time after saying so."""
+"""Waits between looks at a completed file: Slack shares it some time after saying so.
+
+No `backoff`: nothing failed, and the looks are to end after half a minute.
+"""
 
 UNSEEN = ""
 """Instead of a message's `ts`: shared as far as Slack said, but it does not let us look."""

@@ -20,6 +20,7 @@ import aiosqlite
 import structlog
 
 from inference import crash_points
+from inference.bug_report import log_bug
 from inference.domain.errors import StoreError
 from inference.store.sqlite.connection import close, connect, is_broken, prepare
 from inference.store.sqlite.diagnosis import explain, explained, is_full, leaves_unsound
@@ -200,7 +201,7 @@ class Database:
                     await self._written(single)
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the writer
             self._writer_sound = False
-            _log.error("store.writer_bug", error=type(error).__name__)
+            log_bug(_log, "store.writer_bug", error)
         finally:
             for _, _, future in entries:
                 _settle(future, error=StoreError("store.interrupted", path=str(self._path)))

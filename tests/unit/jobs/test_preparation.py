@@ -11,7 +11,7 @@ from inference.domain.outbox import ActKind
 from inference.domain.reference import IMAGE_NAME, LAST_NAME, FromParent, Kept, Prepared
 from inference.domain.render import LATENTS_NAME
 from inference.jobs.input_files import DOWNLOADS, DOWNLOADS_OF_TENANT
-from inference.jobs.preparation import MACHINE_RETRY_SECONDS
+from inference.jobs.preparation import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, MACHINE_TRIES
 from inference.jobs.service import CancelOutcome
 from tests.fakes.orders import an_order
 
@@ -133,11 +133,23 @@ async def test_a_download_without_end_is_given_up(bench, core, monkeypatch):
 async def test_a_fault_of_the_machine_is_not_the_jobs(bench, core, clock):
     bench.cleaner.error = EngineError("media.unavailable", transient=True)
     job = await bench.submit(image=URL)
-    await clock.asleep(MACHINE_RETRY_SECONDS[0])
+    await clock.asleep(FIRST_RETRY_SECONDS)
     bench.cleaner.error = None
-    clock.advance(MACHINE_RETRY_SECONDS[0])
+    clock.advance(FIRST_RETRY_SECONDS)
 
     await bench.reached(job.id, JobState.QUEUED)
+
+
+async def test_a_fault_of_the_machine_that_stays_ends_the_job(bench, core, clock):
+    bench.cleaner.error = EngineError("media.unavailable", transient=True)
+    job = await bench.submit(image=URL)
+    for failures in range(MACHINE_TRIES - 1):
+        pause = min(FIRST_RETRY_SECONDS * 2**failures, LONGEST_RETRY_SECONDS)
+        await clock.asleep(pause)
+        clock.advance(pause)
+
+    job = await bench.reached(job.id, JobState.FAILED)
+    assert job.failure.code == "media.unavailable"
 
 
 async def test_a_job_made_from_another_inherits_its_image(bench, core):
