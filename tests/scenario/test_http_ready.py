@@ -97,7 +97,7 @@ async def test_damage_that_a_backup_found_is_a_reason_until_the_next_start(house
     health = house.app.services.health
     backups = asyncio.create_task(serve.daily_backups(house.app).run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             while "backup" not in health.problems:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     finally:
