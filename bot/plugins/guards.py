@@ -44,6 +44,18 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+class BadAnswerError(PluginError):
+    """A plugin answered too late, or with a wrong type.
+
+    Its words are ours. Any other message, also of a `PluginError`, may be a plugin's and quote a
+    prompt.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class PluginFailed(Exception):
     """A plugin raised, hung or returned something else than it should."""
 
@@ -77,7 +89,7 @@ async def answered(
         cancelled = isinstance(error, asyncio.CancelledError) and task and task.cancelling()
         if cancelled or isinstance(error, expected):
             raise
-        late = PluginError(f"it did not answer within {seconds:.0f} s")
+        late = BadAnswerError(f"it did not answer within {seconds:.0f} s")
         raise PluginFailed(late if limit.expired() else error) from error
 
 
@@ -94,9 +106,15 @@ class Named:
         question: Callable[[], Awaitable[T]],
         seconds: float,
         expected: tuple[type[RushesError], ...] = (),
-        **fields: object,
+        command: str = "",
     ) -> T:
         """Return what the plugin answers in time; see `answered`. A failure is logged.
+
+        Args:
+            question: As of `answered`.
+            seconds: As of `answered`.
+            expected: As of `answered`.
+            command: Whose handler is asked, for the log.
 
         Raises:
             PluginFailed: There is no answer.
@@ -104,10 +122,12 @@ class Named:
         try:
             return await answered(question, seconds, expected)
         except PluginFailed as failed:
-            names = {"group": self.group, "plugin": self.plugin, "package": self.package}
-            ours = isinstance(failed.reason, PluginError)  # other messages may quote a prompt
-            said = {"problem": str(failed.reason)} if ours else {}
-            log_bug(_log, "plugin.failed", failed.reason, **names, **said, **fields)
+            log = _log.bind(group=self.group, plugin=self.plugin, package=self.package)
+            if command:
+                log = log.bind(command=command)
+            if isinstance(failed.reason, BadAnswerError):
+                log = log.bind(problem=failed.reason.problem)
+            log_bug(log, "plugin.failed", failed.reason)
             raise
 
 
@@ -118,7 +138,7 @@ def command(made: Command, named: Named) -> Command:
         async def answer() -> Result:
             result = await made.handler(call)
             if not isinstance(result, Card | Accepted | Revised):
-                raise PluginError(f"its handler returned {type(result).__name__}, no Card")
+                raise BadAnswerError(f"its handler returned {type(result).__name__}, no Card")
             return result
 
         return await named.ask(answer, HANDLER_SECONDS, (RushesError,), command=made.typed)
@@ -144,9 +164,9 @@ class _Moderator:
         async def answer() -> frozenset[Reason]:
             found = await question()
             if not isinstance(found, set | frozenset | list | tuple):
-                raise PluginError(f"it returned {type(found).__name__}, no frozenset of Reason")
+                raise BadAnswerError(f"it returned {type(found).__name__}, no frozenset of Reason")
             if wrong := [each for each in found if not isinstance(each, Reason)]:
-                raise PluginError(f"it returned {type(wrong[0]).__name__}, which is no Reason")
+                raise BadAnswerError(f"it returned {type(wrong[0]).__name__}, which is no Reason")
             return frozenset(found)
 
         try:
@@ -167,7 +187,7 @@ class _Assistant:
         async def answer() -> str:
             found = await self.inner.refine(request)
             if not isinstance(found, str):
-                raise PluginError(f"it returned {type(found).__name__}, no text")
+                raise BadAnswerError(f"it returned {type(found).__name__}, no text")
             return found
 
         try:

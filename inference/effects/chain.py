@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import structlog
@@ -135,7 +135,8 @@ class EffectChain:
         with self._meter.stage("effects"):
             made = self._guarded(use, partial(effect.apply, given, context))
         if problem := _problem(made, frames):
-            _log.error("effect.failed", **self._named(use), problem=problem)
+            log = self._log_of(use)
+            log.error("effect.failed", problem=problem)
             raise _failed(use, problem)
         return np.ascontiguousarray(made)
 
@@ -159,18 +160,18 @@ class EffectChain:
                 raise EngineError("worker.out_of_memory", transient=True) from error
             if isinstance(error, RushesError):
                 raise
-            log_bug(_log, "effect.failed", error, **self._named(use))
+            log_bug(self._log_of(use), "effect.failed", error)
             raise _failed(use, type(error).__name__) from error
         finally:
             watch.cancel()
 
-    def _named(self, use: EffectUse) -> dict[str, object]:
-        """Return the fields of a log entry about an effect."""
-        names = {"effect": use.name, "package": use.package, "version": use.version}
-        return {"job": self._job, **names}
+    def _log_of(self, use: EffectUse) -> Any:
+        """Return a logger whose entries name the job and an effect."""
+        return _log.bind(job=self._job, effect=use.name, package=use.package, version=use.version)
 
     def _give_up(self, use: EffectUse) -> None:
-        _log.error("effect.hung", **self._named(use), seconds=LIMIT_SECONDS)
+        log = self._log_of(use)
+        log.error("effect.hung", seconds=LIMIT_SECONDS)
         seconds = round(LIMIT_SECONDS)
         self._hung(
             EngineError("effect.hung", effect=use.name, package=use.package, seconds=seconds)
