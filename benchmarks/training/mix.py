@@ -52,11 +52,8 @@ def main() -> None:
     options = parser.parse_args()
     if len(options.states) % 2:
         parser.error("each folder needs a share")
-    mix(options.new, [(Path(one), float(share)) for one, share in _pairs(options.states)])
-
-
-def _pairs(values: Sequence[str]) -> list[tuple[str, str]]:
-    return list(zip(values[::2], values[1::2], strict=True))
+    pairs = zip(options.states[::2], options.states[1::2], strict=True)
+    mix(options.new, [(Path(weights), float(share)) for weights, share in pairs])
 
 
 if __name__ == "__main__":

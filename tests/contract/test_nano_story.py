@@ -5,22 +5,17 @@ import pytest
 from PIL import Image
 
 from inference.domain.reference import Prepared
-from inference.domain.spec import Aspect, Resolution, Spec
 from inference.engines.base import CancelToken, Inputs, Monitor
 from inference.engines.registry import Models
+from tests.fakes.orders import a_spec
 
-SPEC = Spec(
-    prompt="a red fox running through snow",
+SPEC = a_spec(
     model="nano",
-    resolution=Resolution.P360,
-    aspect=Aspect.WIDE,
     frames=17,
-    options={"motion": "fair", "aesthetic": "excellent", "camera": "pan left", "fps": 24},
-    refine=False,
     seed=42,
     steps=2,
     cfg=4.0,
-    loops=1,
+    camera="pan left",
     image=Prepared("image.png"),
 )
 
