@@ -136,7 +136,7 @@ async def test_an_assistant_makes_a_clip_over_http(house, mode):
         ("generate", {"prompt": "a", "image": 7}, "mcp.picture", "data:image/png"),
         ("generate", {"prompt": "a", "image": ""}, "mcp.picture", "data:image/png"),
         ("generate", {"prompt": "a", "last": "a.png"}, "http.picture", "data:"),
-        ("generate", {"prompt": "a", "count": 3}, "mcp.count", "Call once per video"),
+        ("generate", {"prompt": "a", "count": 3}, "mcp.count", "Call once per clip"),
         ("generate", {"prompt": "a", "mood": {}}, "http.field_unknown", "prompt, model, seconds"),
         ("generate", {"prompt": "a", "seed": {"a": 1}}, "http.scalar", "seed must be"),
         ("queue", {"x": 1}, "http.field_none", "This request takes no fields"),
