@@ -8,20 +8,12 @@ from dataclasses import dataclass
 from commands.actions import Action, ButtonId
 from commands.installation import Installation
 from commands.option_set import OptionSet
-from commands.options import (
-    ASPECT,
-    NEGATIVE,
-    PROMPT,
-    RESOLUTION,
-)
+from commands.options import ASPECT, NEGATIVE, PROMPT, RESOLUTION
 from commands.parsing.flags import Typed, check_no_pictures, parse_options, render, render_options
 from commands.parsing.values import accept_offering, label
 from commands.refusal import offer_correction
 from commands.schema import Kind, Option, Value
-from commands.specs.layers import (
-    COMMAND,
-    FROM_PRESET,
-)
+from commands.specs.layers import COMMAND, FROM_PRESET
 from commands.text.messages import any_of, text
 from commands.text.option_texts import field_label
 from inference.domain.errors import UserError

@@ -16,10 +16,7 @@ from commands.policy.permissions import check_press, within_caps
 from commands.results import Accepted
 from commands.specs.extension import carried_over
 from commands.specs.layers import Layer
-from commands.specs.resolve import (
-    Resolved,
-    resolve,
-)
+from commands.specs.resolve import Resolved, resolve
 from inference.domain.errors import UserError
 from inference.domain.job import DRAFT as FROM_DRAFT
 from inference.domain.job import Job, JobState

@@ -11,13 +11,7 @@ from commands.handlers import presets
 from commands.handlers.order import place_order
 from commands.handlers.request import asked_for
 from commands.option_set import OptionSet
-from commands.options import (
-    FRAME_COUNT,
-    IMAGE,
-    LAST,
-    MODEL,
-    PROMPT,
-)
+from commands.options import FRAME_COUNT, IMAGE, LAST, MODEL, PROMPT
 from commands.parsing.values import label
 from commands.policy.operator_rules import DirectMessages
 from commands.policy.permissions import check_making, within_caps
@@ -25,14 +19,8 @@ from commands.policy.settings import REVIEW, Rules
 from commands.refusal import Changes, Refusal
 from commands.results import Accepted
 from commands.schema import Value
-from commands.specs.layers import (
-    COMMAND,
-    Layer,
-)
-from commands.specs.resolve import (
-    Resolved,
-    resolve,
-)
+from commands.specs.layers import COMMAND, Layer
+from commands.specs.resolve import Resolved, resolve
 from commands.text.messages import text
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED

@@ -14,10 +14,7 @@ from commands.parsing.suggestions import closest
 from commands.parsing.values import shown, tidy
 from commands.schema import Kind, Option, Permission
 from commands.specs.layers import Layer
-from commands.specs.resolve import (
-    Resolved,
-    resolve,
-)
+from commands.specs.resolve import Resolved, resolve
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
 from commands.text.option_texts import legal, option_help

@@ -18,10 +18,7 @@ from commands.policy.settings import Rules, Scope
 from commands.policy.settings_store import Change
 from commands.refusal import Refusal
 from commands.schema import Kind, Option, Permission, Value
-from commands.specs.layers import (
-    FROM_PRESET,
-    Layer,
-)
+from commands.specs.layers import FROM_PRESET, Layer
 from commands.text import replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text

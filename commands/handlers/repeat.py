@@ -14,33 +14,13 @@ from commands.handlers import limits, presets
 from commands.handlers.generate import allowed, pressed_layer
 from commands.handlers.order import place_order
 from commands.handlers.request import asked_for
-from commands.options import (
-    FRAME_COUNT,
-    IMAGE,
-    LAST,
-    LOOPS,
-    PROMPT,
-    REFINE,
-    RESOLUTION,
-)
+from commands.options import FRAME_COUNT, IMAGE, LAST, LOOPS, PROMPT, REFINE, RESOLUTION
 from commands.policy.permissions import check_caps, check_press, within_caps
 from commands.policy.settings import Rules
 from commands.results import Accepted, Revised
-from commands.specs.extension import (
-    Passes,
-    carried_over,
-    extended,
-)
-from commands.specs.layers import (
-    COMMAND,
-    Layer,
-)
-from commands.specs.resolve import (
-    Resolved,
-    draw_seed,
-    enlarged,
-    resolve,
-)
+from commands.specs.extension import Passes, carried_over, extended
+from commands.specs.layers import COMMAND, Layer
+from commands.specs.resolve import Resolved, draw_seed, enlarged, resolve
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, UNPREPARED, WAITING, Job, JobState
 from inference.domain.reference import FromParent, Kept, Reference, inherited

@@ -17,15 +17,7 @@ from commands.option_set import NO, OptionSet
 from commands.options import MAX_PROMPT
 from commands.parsing import other_words, quotes
 from commands.parsing.suggestions import ALMOST_SURE, closest
-from commands.parsing.values import (
-    OFF,
-    ON,
-    accept_for,
-    fold,
-    label,
-    not_a_choice,
-    shown,
-)
+from commands.parsing.values import OFF, ON, accept_for, fold, label, not_a_choice, shown
 from commands.refusal import Mistyped
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError

@@ -9,10 +9,7 @@ from commands.installation import Installation
 from commands.options import IMAGE, MODEL
 from commands.refusal import Refusal
 from commands.schema import Value
-from commands.specs.layers import (
-    COMMAND,
-    Layer,
-)
+from commands.specs.layers import COMMAND, Layer
 from commands.specs.resolve import resolve
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError

@@ -24,10 +24,7 @@ from commands.policy.settings import (
 )
 from commands.refusal import Refusal
 from commands.schema import Permission
-from commands.specs.layers import (
-    CAPPED,
-    COMMAND,
-)
+from commands.specs.layers import CAPPED, COMMAND
 from commands.specs.resolve import Resolved
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError

@@ -11,13 +11,7 @@ from typing import Any, cast
 from commands.option_set import OptionSet
 from commands.options import COUNT, FRAME_COUNT, LOOPS, PRESET, PROMPT, RESOLUTION, SEED, STEPS
 from commands.schema import Kind, Option, Range, Value
-from commands.specs.layers import (
-    BUILT_IN,
-    CHANNEL,
-    GUILD,
-    USER,
-    Layer,
-)
+from commands.specs.layers import BUILT_IN, CHANNEL, GUILD, USER, Layer
 from inference.domain.output_settings import MAXIMUM_SUFFIX
 from inference.domain.watermark import Corner
 

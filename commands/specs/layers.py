@@ -14,12 +14,7 @@ from typing import Any
 
 from commands.installation import Installation, effect_options
 from commands.option_set import own_option
-from commands.options import (
-    CFG,
-    FRAME_COUNT,
-    MODEL,
-    STEPS,
-)
+from commands.options import CFG, FRAME_COUNT, MODEL, STEPS
 from commands.parsing.values import accept, label
 from commands.refusal import Refusal
 from commands.schema import Kind, Option, Value

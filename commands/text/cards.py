@@ -10,15 +10,7 @@ from commands.actions import Action
 from commands.option_set import OptionSet
 from commands.specs.extension import can_extend
 from commands.text import job_buttons, job_lines, summary
-from commands.text.card import (
-    Attachment,
-    Bar,
-    Card,
-    CardKind,
-    Instant,
-    Line,
-    Person,
-)
+from commands.text.card import Attachment, Bar, Card, CardKind, Instant, Line, Person
 from commands.text.messages import parts, text
 from inference.domain.capabilities import Capabilities
 from inference.domain.job import Job, JobState

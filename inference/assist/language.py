@@ -63,9 +63,7 @@ def _identifier() -> LanguageIdentifier:
     """Load the model, without the tables of languages that are not asked about: 50 MB, 1 s."""
     import numpy as np  # noqa: PLC0415 - most processes never need either
     from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
-    from py3langid.modelio import (  # type: ignore[import-untyped] # noqa: PLC0415
-        load_model,
-    )
+    from py3langid.modelio import load_model  # type: ignore[import-untyped] # noqa: PLC0415
 
     features, priors, names, next_states, rows, outputs = load_model(MODEL_DIR / MODEL_FILE)
     kept = [index for index, name in enumerate(names) if name in LANGUAGES]

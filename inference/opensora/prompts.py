@@ -60,9 +60,7 @@ def clean(text: str) -> str:
     function. The import is local because it takes half a second.
     """
     from bs4 import MarkupResemblesLocatorWarning  # noqa: PLC0415 - see above
-    from diffusers.pipelines.pixart_alpha.pipeline_pixart_alpha import (  # noqa: PLC0415
-        PixArtAlphaPipeline,
-    )
+    from diffusers.pipelines.pixart_alpha.pipeline_pixart_alpha import PixArtAlphaPipeline  # noqa: PLC0415
 
     pipeline = PixArtAlphaPipeline.__new__(PixArtAlphaPipeline)  # without its models
     once: Callable[[str], str] = pipeline._clean_caption  # noqa: SLF001 - the public way loads models

@@ -18,13 +18,7 @@ from inference.clock import Clock
 from inference.domain.errors import StoreError
 from inference.loops import repeat
 from inference.store.data_directory import own
-from inference.store.maintenance import (
-    DATABASE_NAME,
-    backup,
-    is_sound,
-    opened,
-    passes_check,
-)
+from inference.store.maintenance import DATABASE_NAME, backup, is_sound, opened, passes_check
 from inference.store.sqlite.diagnosis import explained
 from inference.store.sqlite.migrate import copy_database
 from inference.store.sqlite.schema import schema_of

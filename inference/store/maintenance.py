@@ -14,12 +14,7 @@ from pathlib import Path
 
 from inference.domain.errors import StoreError
 from inference.domain.job import Job
-from inference.store.codec.rows import (
-    DamagedRow,
-    act_repairs,
-    job_from_row,
-    shown_key,
-)
+from inference.store.codec.rows import DamagedRow, act_repairs, job_from_row, shown_key
 from inference.store.sqlite.diagnosis import explain, explained, obstacle
 from inference.store.sqlite.migrate import copy_database, migrations
 from inference.store.sqlite.schema import schema_of

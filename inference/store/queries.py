@@ -9,14 +9,8 @@ from collections.abc import Iterable
 from inference.clock import Clock
 from inference.domain.fairness import Shares
 from inference.domain.job import Job
-from inference.store.codec.quarantine import (
-    decode_jobs,
-    take_out,
-)
-from inference.store.codec.rows import (
-    LATEST_TIME,
-    is_safe_id,
-)
+from inference.store.codec.quarantine import decode_jobs, take_out
+from inference.store.codec.rows import LATEST_TIME, is_safe_id
 from inference.store.ledger import UNFINISHED
 from inference.store.sqlite.database import Database
 from inference.store.tombstones import QUERY as TOMBSTONE_KEY

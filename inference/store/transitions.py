@@ -33,11 +33,7 @@ from inference.domain.verdict import Verdict
 from inference.store import ledger
 from inference.store.announcement import announce, request_act
 from inference.store.codec.quarantine import decode_job
-from inference.store.codec.rows import (
-    dump_failure,
-    dump_manifest,
-    dump_verdict,
-)
+from inference.store.codec.rows import dump_failure, dump_manifest, dump_verdict
 from inference.store.ledger import usage_inside
 from inference.store.queries import JobQueries
 from inference.store.queue import next_sequence, save_charge

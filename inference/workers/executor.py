@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from inference.domain.render import (
-    LATENTS_NAME,
-    Manifest,
-    ProgressCallback,
-)
+from inference.domain.render import LATENTS_NAME, Manifest, ProgressCallback
 from inference.domain.spec import Spec
 from inference.domain.watermark import WatermarkSettings
 

@@ -29,10 +29,7 @@ from commands.policy.settings import (
 from commands.policy.settings_store import Change
 from commands.policy.settings_values import amount_of
 from commands.schema import Kind, Option, Permission
-from commands.specs.resolve import (
-    Resolved,
-    resolve,
-)
+from commands.specs.resolve import Resolved, resolve
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
 from inference.domain.errors import UserError

@@ -16,15 +16,7 @@ from commands.installation import Installation
 from commands.options import HERE, KEY, MODEL, VALUE
 from commands.parsing.values import shown
 from commands.policy.operator_rules import EVERYWHERE
-from commands.policy.settings import (
-    TIMEZONE,
-    Naming,
-    Rules,
-    Scope,
-    Setting,
-    SettingSet,
-    Stored,
-)
+from commands.policy.settings import TIMEZONE, Naming, Rules, Scope, Setting, SettingSet, Stored
 from commands.policy.settings_store import Change
 from commands.policy.settings_values import named, read
 from commands.refusal import Refusal

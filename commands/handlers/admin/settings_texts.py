@@ -9,15 +9,7 @@ from commands.context import Call
 from commands.options import CFG, FRAME_COUNT, STEPS
 from commands.parsing.flags import render_options
 from commands.parsing.values import tidy
-from commands.policy.settings import (
-    UNLIMITED,
-    Naming,
-    Rules,
-    Scope,
-    Setting,
-    Shape,
-    Topic,
-)
+from commands.policy.settings import UNLIMITED, Naming, Rules, Scope, Setting, Shape, Topic
 from commands.policy.settings_values import read
 from commands.schema import Kind, Value
 from commands.specs.layers import BUILT_IN

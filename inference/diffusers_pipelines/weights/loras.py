@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from inference.device_errors import is_out_of_memory
-from inference.diffusers_pipelines.weights.folder import (
-    GGUF_KEYS,
-    LORA_KEYS,
-    Folder,
-    FolderError,
-)
+from inference.diffusers_pipelines.weights.folder import GGUF_KEYS, LORA_KEYS, Folder, FolderError
 from inference.diffusers_pipelines.weights.parts import make_pipeline
 
 if TYPE_CHECKING:

@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference.diffusers_pipelines.weights.classes import package_error
-from inference.diffusers_pipelines.weights.folder import (
-    INDEX_NAME,
-    PART_NAMES,
-    Folder,
-    FolderError,
-)
+from inference.diffusers_pipelines.weights.folder import INDEX_NAME, PART_NAMES, Folder, FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.variants import twins
 from inference.diffusers_pipelines.weights.vocabularies import check_vocabularies

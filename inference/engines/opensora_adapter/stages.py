@@ -16,11 +16,7 @@ from inference.device_errors import is_out_of_memory
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import EngineError
 from inference.domain.spec import Spec
-from inference.engines.base import (
-    Footprint,
-    Inputs,
-    Monitor,
-)
+from inference.engines.base import Footprint, Inputs, Monitor
 from inference.engines.memory import Saving
 from inference.opensora.checkpoint import LoadProgress
 from inference.opensora.controls import Aesthetic, Camera, Motion, Speed

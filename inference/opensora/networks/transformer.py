@@ -17,12 +17,7 @@ from torch import Tensor, nn
 
 from inference.opensora.config import TransformerConfig
 from inference.opensora.geometry import WINDOW, PixelSize
-from inference.opensora.networks.attention import (
-    CrossAttention,
-    Look,
-    SelfAttention,
-    TextContext,
-)
+from inference.opensora.networks.attention import CrossAttention, Look, SelfAttention, TextContext
 from inference.opensora.networks.embeddings import (
     CaptionEmbedding,
     Mlp,

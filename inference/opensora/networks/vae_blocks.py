@@ -10,17 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.opensora.networks.convolution import (
-    added,
-    convolved,
-    padded_in_time,
-    upsampled,
-)
-from inference.opensora.networks.normalisation import (
-    measured,
-    norm_activate_pad,
-    norm_skip,
-)
+from inference.opensora.networks.convolution import added, convolved, padded_in_time, upsampled
+from inference.opensora.networks.normalisation import measured, norm_activate_pad, norm_skip
 from inference.opensora.networks.slices import Prepare, causal_attention, sliced_causal, spans
 
 _GROUPS = 32

@@ -18,13 +18,7 @@ from inference.clock import Clock
 from inference.domain.errors import StoreError
 from inference.domain.job import Job
 from inference.store.announcement import announce
-from inference.store.codec.rows import (
-    DamagedRow,
-    job_from_row,
-    repair,
-    row_from_job,
-    shown_key,
-)
+from inference.store.codec.rows import DamagedRow, job_from_row, repair, row_from_job, shown_key
 from inference.store.sqlite.database import Database
 from inference.store.sqlite.undecodable import UndecodableText
 
