@@ -57,14 +57,11 @@ class Audit:
 
     async def forget(self, tenant: str, person: str) -> None:
         """Remove a person's name from their entries; the entries stay."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "UPDATE audit SET actor_id = '', actor_name = '' WHERE tenant = ? AND actor_id = ?",
-                (tenant, person),
-            )
-
-        await self._database.write("forget_audit", work)
+        await self._database.execute(
+            "forget_audit",
+            "UPDATE audit SET actor_id = '', actor_name = '' WHERE tenant = ? AND actor_id = ?",
+            (tenant, person),
+        )
 
 
 async def record(connection: aiosqlite.Connection, entry: Entry) -> None:

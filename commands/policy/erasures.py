@@ -40,40 +40,33 @@ class ErasureStore:
 
     async def begin(self, erasure: Erasure) -> None:
         """Store a request before anything is deleted; a repeated one replaces it."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "INSERT OR REPLACE INTO erasures"
-                " (id, tenant, person, name, platform, address, locale)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    erasure.id,
-                    erasure.tenant,
-                    erasure.person.id,
-                    erasure.person.name,
-                    erasure.platform,
-                    json.dumps(erasure.address),
-                    erasure.locale,
-                ),
-            )
-
-        await self._database.write("begin_erasure", work)
+        await self._database.execute(
+            "begin_erasure",
+            "INSERT OR REPLACE INTO erasures"
+            " (id, tenant, person, name, platform, address, locale)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                erasure.id,
+                erasure.tenant,
+                erasure.person.id,
+                erasure.person.name,
+                erasure.platform,
+                json.dumps(erasure.address),
+                erasure.locale,
+            ),
+        )
 
     async def mark_erased(self, erasure_id: str) -> None:
         """Record that only what is being stopped is still there."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute("UPDATE erasures SET erased = 1 WHERE id = ?", (erasure_id,))
-
-        await self._database.write("erased", work)
+        await self._database.execute(
+            "erased", "UPDATE erasures SET erased = 1 WHERE id = ?", (erasure_id,)
+        )
 
     async def settle(self, erasure_id: str) -> None:
         """Delete an erasure whose person has been told."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute("DELETE FROM erasures WHERE id = ?", (erasure_id,))
-
-        await self._database.write("settle_erasure", work)
+        await self._database.execute(
+            "settle_erasure", "DELETE FROM erasures WHERE id = ?", (erasure_id,)
+        )
 
     async def leave_untold(self, erasure: Erasure) -> None:
         """Leave the notice to the person's next command; a keyed hash is kept of them."""

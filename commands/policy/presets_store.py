@@ -105,13 +105,9 @@ class PresetStore:
 
     async def forget(self, tenant: str, person: str) -> None:
         """Delete a person's own presets."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "DELETE FROM presets WHERE tenant = ? AND owner = ?", (tenant, person)
-            )
-
-        await self._database.write("forget_presets", work)
+        await self._database.execute(
+            "forget_presets", "DELETE FROM presets WHERE tenant = ? AND owner = ?", (tenant, person)
+        )
 
     def _entry(
         self, tenant: str, name: str, actor: Requester, *, before: _Options, after: _Options

@@ -100,10 +100,8 @@ class RefusedRequestStore:
 
     async def forget(self, tenant: str, person: str) -> None:
         """Delete the refused requests of a person."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "DELETE FROM drafts WHERE tenant = ? AND person = ?", (tenant, person)
-            )
-
-        await self._database.write("forget_refused_requests", work)
+        await self._database.execute(
+            "forget_refused_requests",
+            "DELETE FROM drafts WHERE tenant = ? AND person = ?",
+            (tenant, person),
+        )

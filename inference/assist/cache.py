@@ -107,14 +107,11 @@ class RefinementCache:
     async def forget(self, tenant: str, requester_id: str) -> None:
         """Delete the answers that only this person asked for."""
         self._forgotten[tenant, requester_id] += 1
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "DELETE FROM refinements WHERE tenant = ? AND requester_id = ?",
-                (tenant, requester_id),
-            )
-
-        await self._database.write("forget_refinements", work)
+        await self._database.execute(
+            "forget_refinements",
+            "DELETE FROM refinements WHERE tenant = ? AND requester_id = ?",
+            (tenant, requester_id),
+        )
 
 
 async def digest(request: RefinementRequest, assistant: str) -> str:

@@ -97,13 +97,11 @@ class JobStore(JobTransitions):
 
     async def release_key(self, job_id: str) -> None:
         """Take its idempotency key from a job that was removed."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "UPDATE jobs SET key = NULL WHERE id = ? AND removed_at IS NOT NULL", (job_id,)
-            )
-
-        await self._database.write("release_key", work)
+        await self._database.execute(
+            "release_key",
+            "UPDATE jobs SET key = NULL WHERE id = ? AND removed_at IS NOT NULL",
+            (job_id,),
+        )
 
     async def withdraw(self, key: str) -> list[Job]:
         """Undo the acceptance under an idempotency key.
@@ -171,11 +169,10 @@ class JobStore(JobTransitions):
 
     async def forget(self, tenant: str, requester_id: str) -> Erased:
         """Erase a person's jobs; see `erase`."""
-
-        async def work(connection: aiosqlite.Connection) -> Erased:
-            return await erase(connection, tenant, requester_id, self._clock.now())
-
-        erased = await self._database.write("forget", work)
+        erased = await self._database.write(
+            "forget",
+            lambda connection: erase(connection, tenant, requester_id, self._clock.now()),
+        )
         for job_id in erased.unfinished:
             self._events.publish(JobEvent(job_id=job_id, tenant=tenant, state=JobState.CANCELLED))
         return erased
@@ -187,36 +184,24 @@ class JobStore(JobTransitions):
     async def settle_removals(self, job_ids: Iterable[str]) -> None:
         """Record that the files of erased jobs are deleted."""
         settled = list(job_ids)
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await settle_removals(connection, settled)
-
-        await self._database.write("settle_removals", work)
+        await self._database.write(
+            "settle_removals", lambda connection: settle_removals(connection, settled)
+        )
 
     async def delete(self, job_id: str) -> None:
         """Delete a job with its outbox rows."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-
-        await self._database.write("delete", work)
+        await self._database.execute("delete", "DELETE FROM jobs WHERE id = ?", (job_id,))
 
     async def switch(self, name: str, *, on: bool) -> None:
         """Set an operator switch, `paused` or `draining`; it survives a restart."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "UPDATE counters SET value = ? WHERE name = ?", (float(on), name)
-            )
-
-        await self._database.write(name, work)
+        await self._database.execute(
+            name, "UPDATE counters SET value = ? WHERE name = ?", (float(on), name)
+        )
 
     async def note_time(self, at: float) -> None:
         """Store a trusted wall time; see `last_seen`."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "INSERT OR REPLACE INTO counters (name, value) VALUES ('seen_at', ?)", (at,)
-            )
-
-        await self._database.write("note_time", work)
+        await self._database.execute(
+            "note_time",
+            "INSERT OR REPLACE INTO counters (name, value) VALUES ('seen_at', ?)",
+            (at,),
+        )

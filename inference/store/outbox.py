@@ -121,14 +121,11 @@ class OutboxStore:
     async def restart(self) -> None:
         """Limit the waits that an earlier process wrote; its clock may have differed."""
         latest = self.now() + LONGEST_WAIT_SECONDS
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "UPDATE outbox SET next_at = ?1 WHERE next_at > ?1 AND shown < wanted AND dead = 0",
-                (latest,),
-            )
-
-        await self._database.write("restart_outbox", work)
+        await self._database.execute(
+            "restart_outbox",
+            "UPDATE outbox SET next_at = ?1 WHERE next_at > ?1 AND shown < wanted AND dead = 0",
+            (latest,),
+        )
 
     async def due(self, platforms: Iterable[str], *, busy: Iterable[str], limit: int) -> list[Act]:
         """Return due acts, cards first, oldest first.
@@ -368,10 +365,8 @@ class OutboxStore:
         await self._database.write("orphans", work)
 
     async def _update(self, name: str, act: Act, assignment: str, value: Any = None) -> None:
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                f"UPDATE outbox SET {assignment} WHERE key = :key",
-                {"key": act.key, "value": value},
-            )
-
-        await self._database.write(f"{name}_{act.kind}", work)
+        await self._database.execute(
+            f"{name}_{act.kind}",
+            f"UPDATE outbox SET {assignment} WHERE key = :key",
+            {"key": act.key, "value": value},
+        )

@@ -89,6 +89,10 @@ class Database:
         self._work.put_nowait((name, work, future))
         return await asyncio.shield(future)
 
+    async def execute(self, name: str, sql: str, parameters: Parameters = ()) -> None:
+        """Run one statement in a transaction of its own; see `write`."""
+        await self.write(name, lambda connection: connection.execute(sql, parameters))
+
     async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """Return all rows of a query on the reading connection (sees every commit).
 
