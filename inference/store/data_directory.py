@@ -18,7 +18,8 @@ import structlog
 from inference.domain.errors import StoreError
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs"}
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph"}
+    | {"fuse.sshfs", "fuse.rclone", "fuse.glusterfs"}
 )
 """Where locks and SQLite's write-ahead log are not to be relied on: https://sqlite.org/wal.html"""
 

@@ -15,14 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference.domain.errors import StoreError
-from inference.store.data_directory import no_permission
-
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.rclone"}
-)
-"""Types in `/proc/self/mountinfo` whose locks SQLite cannot rely on."""
-
-_MOUNTS = Path("/proc/self/mountinfo")
+from inference.store.data_directory import NETWORK_FILE_SYSTEMS, file_system, no_permission
 
 _PRIMARY = 0xFF
 """The part of a result code that names its kind; the rest names the case."""
@@ -159,25 +152,9 @@ def obstacle(path: Path) -> StoreError | None:
     return None
 
 
-def network_kind(path: Path) -> str | None:
-    """Return the type of the network file system that holds `path`, or None on a local disk."""
-    try:
-        lines = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
-        target = path.resolve()
-    except OSError:
-        return None
-    best, kind = -1, ""
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        point, found = Path(_unescaped(before.split()[4])), after.split()[0]
-        if target.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), found
-    return kind if kind in NETWORK_FILE_SYSTEMS else None
-
-
 def _of_disk(extended: int, path: Path) -> StoreError:
     primary = extended & _PRIMARY
-    if extended in _LOCKS and (kind := network_kind(path)) is not None:
+    if extended in _LOCKS and (kind := file_system(path)) in NETWORK_FILE_SYSTEMS:
         return StoreError("store.network", path=str(path), kind=kind)
     if primary in _ACCESS:
         found = obstacle(path)
@@ -198,12 +175,6 @@ def is_full(path: Path) -> bool:
 
 def _named(error: OSError, path: Path) -> Path:
     return Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-
-
-def _unescaped(point: str) -> str:
-    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        point = point.replace(code, letter)
-    return point
 
 
 def _error(code: str, path: Path) -> StoreError:

@@ -150,15 +150,14 @@ def test_what_the_disk_says_has_its_own_code(tmp_path, number, code):
     assert error.code == code
 
 
-def test_a_network_file_system_is_recognised_by_its_mount(tmp_path, monkeypatch):
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        "22 1 0:21 / / rw - ext4 /dev/sda rw\n"
-        f"40 22 0:50 / {tmp_path}/share\\040one rw - nfs4 server:/x rw\n"
-    )
-    monkeypatch.setattr(diagnosis, "_MOUNTS", mounts)
-    assert diagnosis.network_kind(tmp_path / "share one" / "db") == "nfs4"
-    assert diagnosis.network_kind(tmp_path / "db") is None
+@pytest.mark.parametrize(("kind", "code"), [("nfs4", "store.network"), ("ext4", "store.io")])
+def test_a_lock_that_fails_on_a_network_file_system_is_told_as_that(
+    tmp_path, monkeypatch, kind, code
+):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_LOCK
+    monkeypatch.setattr(diagnosis, "file_system", lambda _: kind)
+    assert diagnosis.explain(error, tmp_path / "db").code == code
 
 
 # -- the copy before a migration -------------------------------------------------------------
