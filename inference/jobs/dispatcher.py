@@ -141,11 +141,6 @@ class Dispatcher:
         render = self._active.get(job_id)
         return None if render is None else render.progress.latest
 
-    def seconds_left(self, job_id: str) -> float | None:
-        """Return the expected seconds until a job is done, or None when it is not running."""
-        render = self._active.get(job_id)
-        return None if render is None else render.seconds_left
-
     def slot(self, job_id: str) -> str | None:
         """Return the name of the slot that renders a job, if there are several slots."""
         render = self._active.get(job_id)

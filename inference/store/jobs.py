@@ -23,20 +23,6 @@ from inference.store.transitions import JobTransitions
 class JobStore(JobTransitions):
     """The table `jobs`, with shares and counters in the same transactions."""
 
-    async def accept(
-        self,
-        job: Job,
-        admit: Callable[[Counts], None],
-        *,
-        since: float | None = None,
-        person_since: float | None = None,
-    ) -> Job:
-        """Persist a new job; see `accept_all`."""
-        jobs = await self.accept_all(
-            [job], lambda _, counts: admit(counts), since=since, person_since=person_since
-        )
-        return jobs[0]
-
     async def accept_all(
         self,
         jobs: Sequence[Job],

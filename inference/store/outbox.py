@@ -9,6 +9,7 @@ Due times ignore jumps of the wall clock: they are `SteadyTime`, and 0 for "now"
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -101,10 +102,6 @@ def _fitting(room: Room, busy: Mapping[str, str]) -> dict[str, Any]:
     return {**_selection(room, busy), **pools}
 
 
-def _all_kinds(platforms: Iterable[str]) -> list[tuple[str, ActKind]]:
-    return [(platform, kind) for platform in platforms for kind in ActKind]
-
-
 class OutboxStore:
     """The table `outbox`; the posting itself is done by the delivery."""
 
@@ -137,14 +134,11 @@ class OutboxStore:
             busy: Jobs already being worked on.
             limit: At most so many.
         """
+        kinds = itertools.product(platforms, ActKind)
         rows = await self._database.read(
             f"SELECT act.* FROM {_OPEN} AND act.next_at <= :now"
             " ORDER BY act.kind <> 'card', act.rowid LIMIT :limit",
-            {
-                **_selection(_all_kinds(platforms), busy),
-                "now": self.now(),
-                "limit": limit,
-            },
+            {**_selection(kinds, busy), "now": self.now(), "limit": limit},
         )
         return await self._acts(rows)
 
@@ -166,20 +160,6 @@ class OutboxStore:
             busy: As for `due_by_pool`.
         """
         [row] = await self._database.read(_NEXT_BY_POOL, _fitting(room, busy))
-        at: float | None = row["at"]
-        return at
-
-    async def next_at(self, platforms: Iterable[str], *, busy: Iterable[str]) -> float | None:
-        """Return when the next act becomes due, as `now` counts, or None when nothing waits.
-
-        Args:
-            platforms: Only theirs.
-            busy: Jobs already being worked on.
-        """
-        [row] = await self._database.read(
-            f"SELECT min(act.next_at) AS at FROM {_OPEN}",
-            _selection(_all_kinds(platforms), busy),
-        )
         at: float | None = row["at"]
         return at
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from inference.domain.capabilities import Capabilities, Cost
 from inference.domain.errors import UserError
 from inference.domain.job import Audience, Job, JobState, Order, Requester
+from inference.domain.limits import Counts
+from inference.domain.outbox import ActKind
 from inference.domain.reference import read_reference
 from inference.domain.spec import Aspect, Mode, Resolution, Spec
 from inference.engines.geometry import LENGTHS, SIZES
 from inference.opensora.controls import CONTROLS
+from inference.store.jobs import JobStore
+from inference.store.outbox import OutboxStore
 
 JOB_SECONDS = 10.0
 """What every job is estimated at, whatever is in it."""
@@ -39,6 +44,22 @@ def capabilities(name: str) -> Capabilities:
             seconds_per_megapixel_frame_step=0.0,
         ),
     )
+
+
+async def accept(
+    store: JobStore, job: Job, admit: Callable[[Counts], None] = lambda _: None, **since: float
+) -> Job:
+    """Persist a job of an order of its own."""
+    [accepted] = await store.accept_all([job], lambda _, counts: admit(counts), **since)
+    return accepted
+
+
+async def next_at(
+    outbox: OutboxStore, platforms: Collection[str] = ("test",), busy: Collection[str] = ()
+) -> float | None:
+    """Return when the next act becomes due if there is room for every one, or None."""
+    room = dict.fromkeys(itertools.product(platforms, ActKind), ("all", 99, 99))
+    return await outbox.next_by_pool(room, busy=dict.fromkeys(busy, "all"))
 
 
 def a_spec(**changes: Any) -> Spec:

@@ -20,7 +20,7 @@ from inference.domain.output_settings import OutputSettings
 from inference.domain.verdict import Outcome, Reason
 from tests.fakes.clock import ManualClock
 from tests.fakes.moderators import FakeModerator, a_guard
-from tests.fakes.orders import an_order
+from tests.fakes.orders import an_order, next_at
 
 
 class Board:
@@ -154,7 +154,7 @@ async def delivered_clip(bench, board):
                     return await message(board.posted, lambda each: each.file is not None)
             if board.opens_at is not None and bench.clock.now() >= board.opens_at:
                 board.refusals = {}
-            due = await bench.core.outbox.next_at(["test"], busy=[])
+            due = await next_at(bench.core.outbox)
             if due is None or due <= bench.clock.now():  # it is being done: no time passes
                 continue
             bench.clock.advance(max(due - bench.clock.now(), 0.01))
@@ -264,7 +264,7 @@ async def test_a_card_is_edited_ever_more_rarely_while_the_database_takes_no_wri
             pauses = [await clock.pauses.get() for _ in range(10)]
             edits = board.edited.qsize()
             monkeypatch.undo()
-            while await core.outbox.next_at(["test"], busy=[]) is not None:  # noqa: ASYNC110 - it tells nobody
+            while await next_at(core.outbox) is not None:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0)
 
     assert board.posted.qsize() == 1

@@ -23,7 +23,7 @@ from inference.store.outbox import OutboxStore
 from inference.store.sqlite.database import open_database
 from inference.workers.device_report import DeviceReport
 from tests.fakes.clock import ManualClock
-from tests.fakes.orders import a_job
+from tests.fakes.orders import a_job, accept
 from tests.unit.engines.test_memory import SPEC
 from tests.unit.store.test_jobs import CHARGE, MANIFEST
 
@@ -125,7 +125,7 @@ async def test_times_that_were_measured_here_are_told_as_such(weights, tmp_path,
     clock, events = ManualClock(), EventBus()
     async with open_database(tmp_path / DATABASE_NAME) as database:
         store, outbox = JobStore(database, clock, events), OutboxStore(database, clock, events)
-        job = (await store.accept(a_job(spec=spec), lambda _: None)).id
+        job = (await accept(store, a_job(spec=spec))).id
         await store.begin_preparing(job)
         await store.enqueue(job, spec=spec, verdict=Verdict())
         await store.claim(job, CHARGE)

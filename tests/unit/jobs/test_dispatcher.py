@@ -318,7 +318,6 @@ async def test_progress_is_known_for_the_running_job_only(bench, core):
     assert (event.job_id, event.progress.done) == (job.id, 3)
     assert core.jobs.progress(job.id).done == 3
     assert core.jobs.progress(other.id) is None
-    assert core.dispatcher.seconds_left(other.id) is None
 
 
 async def test_the_time_left_trusts_the_pace_more_the_further_the_render_is(bench, core):

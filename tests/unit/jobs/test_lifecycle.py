@@ -20,6 +20,7 @@ from inference.jobs.expiry import TICK_SECONDS
 from tests.fakes.bench import Bench
 from tests.fakes.executor import FakeSlot
 from tests.fakes.moderators import FakeModerator, a_guard
+from tests.fakes.orders import next_at
 
 AUDIT = """
 CREATE TABLE moves (job_id TEXT, before TEXT, after TEXT);
@@ -297,7 +298,7 @@ class JobLife(RuleBasedStateMachine):
             await self.deliver()
         await self.rest()
         assert await core.store.unfinished() == []
-        assert await core.outbox.next_at(["test"], busy=[]) is None
+        assert await next_at(core.outbox) is None
 
 
 JobLife.TestCase.settings = settings(

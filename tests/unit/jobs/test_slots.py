@@ -34,6 +34,10 @@ def bench(bench, second):
     return replace(bench, more=[second])
 
 
+def seconds_left(core):
+    return {render.job.id: render.seconds_left for render in core.dispatcher.active}
+
+
 async def share(core, tenant="guild:a"):
     return (await core.store.shares()).tenants[tenant]
 
@@ -354,8 +358,7 @@ async def test_progress_and_time_left_are_those_of_each_job(bench, core, second)
     second.report(8, 10)
 
     assert (core.jobs.progress(first.id).done, core.jobs.progress(other.id).done) == (5, 8)
-    assert core.dispatcher.seconds_left(first.id) == pytest.approx(10)
-    assert core.dispatcher.seconds_left(other.id) == pytest.approx(2.5)
+    assert seconds_left(core) == {first.id: pytest.approx(10), other.id: pytest.approx(2.5)}
 
 
 async def test_a_waiting_job_is_told_when_the_first_slot_is_free_for_it(bench, core, second):
@@ -366,9 +369,7 @@ async def test_a_waiting_job_is_told_when_the_first_slot_is_free_for_it(bench, c
     second.report(0, 10)
     bench.clock.advance(4)
     waiting = [await bench.queued() for _ in range(3)]
-    assert [core.dispatcher.seconds_left(job.id) for job in running] == pytest.approx(
-        [6, 6], abs=0.1
-    )
+    assert seconds_left(core) == pytest.approx({job.id: 6 for job in running}, abs=0.1)
 
     told = [core.jobs.position(job.id) for job in waiting]
 
@@ -411,8 +412,6 @@ async def test_each_kind_of_device_teaches_its_own_estimate(bench, second):
         first, other = await bench.submit(), await bench.submit()
         await bench.executor.started()
         await second.started()
-        left = {
-            job.slot: core.dispatcher.seconds_left(job.id)
-            for job in [await bench.now(first), await bench.now(other)]
-        }
+        jobs = [await bench.now(first), await bench.now(other)]
+        left = {job.slot: seconds_left(core)[job.id] for job in jobs}
         assert left == {"one": pytest.approx(20, rel=0.1), "two": pytest.approx(60, rel=0.1)}

@@ -17,7 +17,7 @@ from inference.store.ledger import Ledger
 from inference.store.outbox import LONGEST_WAIT_SECONDS, OutboxStore
 from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
-from tests.fakes.orders import a_job
+from tests.fakes.orders import a_job, accept, next_at
 
 DAY = 86_400.0
 JUMPS = st.sampled_from([-400 * DAY, -DAY, -3600.0, -200.0, -1.0, 1.0, 200.0, DAY, 400 * DAY])
@@ -34,7 +34,7 @@ STEPS = st.lists(
 
 
 async def accepted(store, **changes):
-    return await store.accept(a_job(**changes), lambda _: None)
+    return await accept(store, a_job(**changes))
 
 
 @pytest.mark.parametrize("seconds", [-400 * DAY, -DAY, DAY, 400 * DAY])
@@ -58,7 +58,7 @@ async def test_what_is_new_is_due_at_once_whatever_the_clock_says(store, outbox,
     clock.jump(-seconds)
 
     assert [act.job_id for act in await outbox.due(["test"], busy=[], limit=9)] == [job.id]
-    assert await outbox.next_at(["test"], busy=[]) <= outbox.now()
+    assert await next_at(outbox) <= outbox.now()
 
 
 async def test_acts_keep_their_order_when_the_clock_is_set_back(store, outbox, clock):
@@ -133,7 +133,7 @@ async def test_a_job_of_the_future_starts_no_cooldown_and_hides_no_other(store, 
     await accepted(store, created_at=clock.now() + DAY)
     present = await accepted(store, created_at=clock.now() - 5)
 
-    await store.accept(a_job(created_at=clock.now()), seen.append)
+    await accept(store, a_job(created_at=clock.now()), seen.append)
 
     assert seen[0].newest_at == present.created_at
 

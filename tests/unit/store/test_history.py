@@ -15,13 +15,9 @@ from inference.store.jobs import JobStore
 from inference.store.sqlite.database import open_database
 from inference.store.sqlite.migrate import migrations
 from tests.fakes.clock import ManualClock
-from tests.fakes.orders import a_job, a_spec
+from tests.fakes.orders import a_job, a_spec, accept
 
 MANY = 3_000
-
-
-def admit(counts):
-    pass
 
 
 class Past:
@@ -34,7 +30,7 @@ class Past:
     async def add(self, prompt, tenant="guild:a", person="ada"):
         self.at += 1
         job = a_job(tenant, person, spec=a_spec(prompt=prompt), created_at=self.at)
-        return await self.store.accept(job, admit)
+        return await accept(self.store, job)
 
     async def find(self, words="", tenant="guild:a", person="ada", limit=10, offset=0):
         jobs = await self.history.page(tenant, person, words=words, limit=limit, offset=offset)

@@ -14,17 +14,13 @@ from inference.domain.outbox import ActKind
 from inference.domain.render import Manifest
 from inference.domain.verdict import Outcome, Reason, Verdict
 from inference.store.queue import count_waiting
-from tests.fakes.orders import a_job, a_spec
+from tests.fakes.orders import a_job, a_spec, accept
 
 CHARGE = Charge(tenant="guild:a", tenant_virtual_time=12.5, virtual_time=2.5)
 FAILURE = Failure(code="encode.failed", params={"frames": 3})
 MANIFEST = Manifest(
     name="clip.mp4", size=9, sha256="ab", width=640, height=360, frames=49, timings={"load": 1.5}
 )
-
-
-def anything(_):
-    """Admit everybody."""
 
 
 ROAD = {
@@ -46,7 +42,7 @@ SIDEWAYS = {
 
 
 async def a_stored_job(store, state=JobState.ACCEPTED, **changes):
-    job = await store.accept(a_job(**changes), anything)
+    job = await accept(store, a_job(**changes))
     branch, leave = SIDEWAYS.get(state, (state, None))
     for step, move in ROAD.items():
         if job.state is not branch:
@@ -118,7 +114,7 @@ async def test_a_job_comes_back_as_it_went_in(store):
         address={"channel": 1, "thread": None, "names": ["a"]},
     )
 
-    await store.accept(job, anything)
+    await accept(store, job)
 
     assert await store.get(job.id) == job
     assert await store.get("NOSUCHJOB") is None
@@ -154,7 +150,7 @@ async def test_refusing_to_admit_stores_nothing_at_all(store, outbox):
         raise UserError("queue.full_total")
 
     with pytest.raises(UserError):
-        await store.accept(job := a_job(), refuse)
+        await accept(store, job := a_job(), refuse)
 
     assert await store.get(job.id) is None
     assert await outbox.get(job.id, ActKind.CARD) is None
@@ -170,7 +166,7 @@ async def test_admission_sees_who_waits_and_when_the_person_last_asked(store, cl
     newest = await a_stored_job(store, JobState.CANCELLED, created_at=clock.now() + 5)
     seen = []
 
-    await store.accept(a_job(), seen.append)
+    await accept(store, a_job(), seen.append)
 
     [counts] = seen
     assert (counts.requester, counts.tenant, counts.total) == (3, 4, 5)
@@ -181,7 +177,7 @@ async def test_two_tenants_may_use_the_same_names(store):
     await a_stored_job(store, tenant="guild:a", requester="ada")
     seen = []
 
-    await store.accept(a_job(tenant="guild:b", requester="ada"), seen.append)
+    await accept(store, a_job(tenant="guild:b", requester="ada"), seen.append)
 
     assert (seen[0].requester, seen[0].newest_at) == (0, None)
 
@@ -397,13 +393,13 @@ async def test_no_look_reads_the_whole_history(store, database, look, index):
 async def test_two_jobs_cannot_have_the_same_key_even_by_way_of_two_tenants(store):
     first = await a_stored_job(store, key="click")
 
-    again = await store.accept(replace(a_job(key="click"), tenant="guild:b"), anything)
+    again = await accept(store, replace(a_job(key="click"), tenant="guild:b"))
 
     assert again.id == first.id
 
 
 async def test_a_failure_that_an_older_version_stored_reads_by_its_present_name(store):
-    job = await store.accept(a_job(), lambda _: None)
+    job = await accept(store, a_job())
     await store.fail(job.id, Failure(code="worker.lied", params={"reason": "size"}))
 
     found = await store.get(job.id)

@@ -23,7 +23,7 @@ from inference.store.ledger import RESERVED, SPENT, Ledger
 from inference.store.outbox import OutboxStore
 from inference.store.sqlite.database import open_database
 from tests.fakes.clock import NOON, ManualClock
-from tests.fakes.orders import a_job
+from tests.fakes.orders import a_job, accept
 
 HOUR = 3600.0
 FREE = Charge(tenant="guild:a", tenant_virtual_time=0.0, virtual_time=0.0)
@@ -50,7 +50,7 @@ class Books:
         def admit(counts):
             admit_cost(counts.usage, quota, job.cost, now=self.clock.now())
 
-        return await self.store.accept(job, admit, since=quota.since)
+        return await accept(self.store, job, admit, since=quota.since)
 
     async def render(self, job, seconds):
         await self.store.begin_preparing(job.id)

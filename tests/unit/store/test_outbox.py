@@ -16,7 +16,7 @@ from inference.store.jobs import JobStore
 from inference.store.outbox import OutboxStore
 from inference.store.sqlite.database import open_database
 from tests.fakes.clock import ManualClock
-from tests.fakes.orders import a_job, a_spec
+from tests.fakes.orders import a_job, a_spec, accept, next_at
 
 CHARGE = Charge(tenant="guild:a", tenant_virtual_time=1, virtual_time=0)
 MANIFEST = Manifest(name="clip.mp4", size=1, sha256="0", width=2, height=2, frames=49)
@@ -24,7 +24,7 @@ RECEIPT = {"message": 1}
 
 
 async def accepted(store, **changes):
-    return await store.accept(a_job(**changes), lambda _: None)
+    return await accept(store, a_job(**changes))
 
 
 async def delivering(store):
@@ -39,7 +39,7 @@ async def delivering(store):
 async def due(outbox, *, platforms=("test",), busy=(), limit=99):
     """Return what is due as (job, kind), and check that `next_at` says the same."""
     acts = await outbox.due(platforms, busy=busy, limit=limit)
-    at = await outbox.next_at(platforms, busy=busy)
+    at = await next_at(outbox, platforms, busy)
     assert bool(acts) == (at is not None and at <= outbox._clock.now())
     return [(act.job_id, act.kind) for act in acts]
 
@@ -169,7 +169,7 @@ async def test_a_retry_comes_at_its_time_and_counts(store, outbox, clock):
         await outbox.begin(act)
         await outbox.retry(act, at=clock.now() + 30)
         assert await due(outbox) == []
-        assert await outbox.next_at(["test"], busy=[]) == clock.now() + 30
+        assert await next_at(outbox) == clock.now() + 30
         clock.advance(30)
         [act] = await outbox.due(["test"], busy=[], limit=9)
         assert (act.attempts, act.sending) == (attempt, True)
@@ -221,7 +221,7 @@ async def test_a_dropped_act_never_comes_back(store, outbox):
     await store.begin_preparing(job.id)
 
     assert await due(outbox) == []
-    assert await outbox.next_at(["test"], busy=[]) is None
+    assert await next_at(outbox) is None
 
 
 # -- the end ---------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ async def test_whatever_happened_the_next_time_is_when_something_is_due(tmp_path
                 case "drop", [act]:
                     await outbox.drop(act)
             await due(outbox)
-            at = await outbox.next_at(["test"], busy=[])
+            at = await next_at(outbox)
             if at is not None and at > clock.now():
                 clock.advance(at - clock.now())
                 assert await due(outbox)

@@ -30,7 +30,7 @@ from inference.domain.errors import UserError
 from inference.domain.reference import Attached
 from inference.effects.base import EffectEntry
 from inference.engines.built_in import OPENSORA, TESTCARD
-from tests.fakes.orders import a_job, a_spec
+from tests.fakes.orders import a_job, a_spec, accept
 
 MODEL = TESTCARD.capabilities
 
@@ -191,7 +191,7 @@ async def test_uploads_go_once_no_waiting_job_needs_them(tmp_path, bench, monkey
     left = await uploads.keep(b"two", "input_reference")
     job = a_job(spec=a_spec(image=Attached(needed)), platform="http")
     async with bench.open() as core:
-        await core.store.accept(job, lambda _: None)
+        await accept(core.store, job)
         await uploads.sweep(core.database)
         target = tmp_path / "image"
         await uploads.fetch(job, needed, target)
