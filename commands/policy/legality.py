@@ -15,8 +15,6 @@ from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED
 
-_ANY_SEED = 0
-
 
 def check_options(
     options: Mapping[str, Value], installation: Installation, *, model: str | None = None
@@ -72,7 +70,7 @@ def _resolve_error(layers: Sequence[Layer], installation: Installation) -> UserE
     """
     while True:
         try:
-            resolve("-", layers, installation, seed=lambda: _ANY_SEED)
+            resolve("-", layers, installation)
         except Refusal as refusal:
             if refusal.code != "effect.off":
                 return refusal

@@ -116,8 +116,6 @@ class Memory:
 
     device_bytes: int
     host_bytes: int
-    apart: bool = True
-    """Whether the device's memory is separate from the host's; offloading needs that."""
 
 
 def host_memory() -> int:
@@ -244,9 +242,6 @@ def decoding_bytes(footprint: Footprint, shape: Shape, *, tiled: bool) -> int:
 
 def choose_plan(footprint: Footprint, family: Family, shape: Shape, memory: Memory) -> Plan | None:
     """Return the first plan with which a render fits, or None."""
-    if not memory.apart:
-        needed = device_bytes(footprint, family, shape, PLANS[0])
-        return PLANS[0] if needed + RESERVE_BYTES <= memory.device_bytes else None
     if host_bytes(footprint) > memory.host_bytes:
         return None
     usable = memory.device_bytes - RESERVE_BYTES

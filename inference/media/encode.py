@@ -66,21 +66,14 @@ class ClipWriter:
     """
 
     def __init__(
-        self,
-        path: Path,
-        size: Size,
-        recipe: dict[str, Any],
-        stamp: Stamp,
-        *,
-        fps: int,
-        crf: int = CRF,
+        self, path: Path, size: Size, recipe: dict[str, Any], stamp: Stamp, *, fps: int
     ) -> None:
         self._path = path
         self._size = size
         self._fps = fps
         self._comment = recipe_comment(recipe)
         self._stamp = stamp
-        self._options = {"preset": PRESET, "crf": str(crf)}
+        self._options = {"preset": PRESET, "crf": str(CRF)}
         self._stack = ExitStack()
         self._encoded: Encoded | None = None
 

@@ -35,10 +35,10 @@ _BROKEN = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, Rec
 
 
 class DamagedRow(ValueError):
-    """A row that cannot be decoded because of one column."""
+    """A row of `jobs` that cannot be decoded because of one column."""
 
-    def __init__(self, source: str, key: object, column: str) -> None:
-        super().__init__(f"{source} {shown_key(key)} {column}")
+    def __init__(self, key: object, column: str) -> None:
+        super().__init__(f"jobs {shown_key(key)} {column}")
         self.column = column
 
 
@@ -58,6 +58,13 @@ def shown_key(key: object) -> str:
     return "?"
 
 
+def _decoded(name: str, row: sqlite3.Row) -> Any:
+    value = _COLUMNS[name](row)
+    if not _SOUND[name](value):
+        raise ValueError(name)
+    return value
+
+
 def job_from_row(row: sqlite3.Row) -> Job:
     """Rebuild a job from `SELECT * FROM jobs`.
 
@@ -65,15 +72,11 @@ def job_from_row(row: sqlite3.Row) -> Job:
         DamagedRow: A column does not hold what it should.
     """
     values = {}
-    for name, decode in _COLUMNS.items():
+    for name in _COLUMNS:
         try:
-            value = decode(row)
-            sound = _SOUND[name](value)
+            values[name] = _decoded(name, row)
         except _BROKEN as error:
-            raise DamagedRow("jobs", row["id"], _RENAMED.get(name, name)) from error
-        if not sound:
-            raise DamagedRow("jobs", row["id"], _RENAMED.get(name, name))
-        values[name] = value
+            raise DamagedRow(row["id"], _RENAMED.get(name, name)) from error
     return Job(**values)
 
 
@@ -100,17 +103,13 @@ def repair(row: sqlite3.Row, now: float) -> Repaired | None:
     """
     values: dict[str, Any] = {}
     damaged = []
-    for name, decode in _COLUMNS.items():
+    for name in _COLUMNS:
         try:
-            value = decode(row)
-            sound = _SOUND[name](value)
+            values[name] = _decoded(name, row)
         except _BROKEN:
-            value, sound = None, False
-        if not sound:
             damaged.append(name)
             substitute = _SUBSTITUTES.get(name)
-            value = None if substitute is None else substitute(row)
-        values[name] = value
+            values[name] = None if substitute is None else substitute(row)
     if "id" in damaged:
         return None
     known_end = "state" not in damaged and values["state"] in ENDED

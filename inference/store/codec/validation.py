@@ -6,7 +6,6 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from enum import Enum
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -37,15 +36,9 @@ def _check_of(hint: Any) -> Check:
     if origin in {Union, types.UnionType}:
         checks = [_check_of(each) for each in arguments]
         return lambda value: any(check(value) for check in checks)
-    if origin is tuple:
+    if origin in {tuple, list, frozenset}:
         each = _check_of(arguments[0])
-        return lambda value: isinstance(value, tuple) and all(map(each, value))
-    if origin is list:
-        each = _check_of(arguments[0])
-        return lambda value: isinstance(value, list) and all(map(each, value))
-    if origin is frozenset:
-        each = _check_of(arguments[0])
-        return lambda value: isinstance(value, frozenset) and all(map(each, value))
+        return lambda value: isinstance(value, origin) and all(map(each, value))
     if origin is dict or (isinstance(origin, type) and issubclass(origin, Mapping)):
         key, each = map(_check_of, arguments)
         return lambda value: (
@@ -59,8 +52,6 @@ def _check_of_class(hint: Any) -> Check:
         return _is_plain
     if is_dataclass(hint):
         return lambda value: fits(hint, value)
-    if issubclass(hint, Enum):
-        return lambda value: isinstance(value, hint)
     return lambda value: isinstance(value, hint)
 
 
