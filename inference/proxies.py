@@ -122,9 +122,7 @@ def _entries(no_proxy: str) -> list[str]:
     return [entry for entry in re.split(r"[\s,]+", no_proxy) if entry]
 
 
-def _network(
-    entry: str,
-) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str | None] | None:
+def _network(entry: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str | None] | None:
     """Return the network of an entry of NO_PROXY, and its port; None where it is none."""
     found = re.fullmatch(r"(?:\[(?P<v6>[^]]+)\]|(?P<plain>[^:]+))(?::(?P<port>\d+))?", entry)
     network, wanted = entry, None

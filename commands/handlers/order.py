@@ -35,12 +35,7 @@ from inference.domain.watermark import Corner
 
 
 async def place_order(
-    call: Call,
-    resolved: Resolved,
-    rules: Rules,
-    *,
-    parent: str | None = None,
-    review: bool = False,
+    call: Call, resolved: Resolved, rules: Rules, *, parent: str | None = None, review: bool = False
 ) -> Accepted:
     """Submit a resolved request as a job.
 

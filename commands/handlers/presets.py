@@ -149,12 +149,7 @@ async def _use(call: Call, name: str, flags: str) -> Card:
     check_options(options, call.installation)
     kept = await _keep_before(call, options)
     changes = [
-        Change(
-            scope=Scope.USER,
-            subject=call.caller.id,
-            setting=setting,
-            value=options.get(option),
-        )
+        Change(scope=Scope.USER, subject=call.caller.id, setting=setting, value=options.get(option))
         for option, setting in call.policy.known.defaults.items()
     ]
     await call.policy.settings.change(call.channel.tenant, changes, call.caller.requester)

@@ -31,12 +31,7 @@ PREPARED_SECONDS = 10.0
 
 
 async def again(
-    call: Call,
-    job: Job,
-    action: Action,
-    *,
-    prompt: str | None = None,
-    passes: Passes | None = None,
+    call: Call, job: Job, action: Action, *, prompt: str | None = None, passes: Passes | None = None
 ) -> Accepted:
     """Queue an earlier job again, for the caller.
 

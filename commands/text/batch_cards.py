@@ -104,9 +104,7 @@ def sheet(jobs: Sequence[Job], file: Path, locale: str) -> Card:
         title="" if flagged else summary.quoted(jobs[0].spec.own_words, cards.TITLE_LENGTH),
         lines=tuple((_named(job, locale),) for job in made),
         attachment=Attachment(
-            path=file,
-            name=sheet_name(jobs),
-            description=summary.description(jobs[0], locale),
+            path=file, name=sheet_name(jobs), description=summary.description(jobs[0], locale)
         ),
         job=jobs[0].id,
     )

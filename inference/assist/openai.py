@@ -99,9 +99,7 @@ class OpenAIAssistant:
 
     async def _ask(self, request: RefinementRequest) -> ParsedChatCompletionMessage[Answer]:
         completion = await self._client.chat.completions.parse(
-            model=self._settings.model,
-            messages=await _messages(request),
-            response_format=Answer,
+            model=self._settings.model, messages=await _messages(request), response_format=Answer
         )
         return completion.choices[0].message
 

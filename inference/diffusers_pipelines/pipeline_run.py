@@ -257,11 +257,7 @@ class PipelineRun:
         for index, frames in enumerate(held):
             self._learn(frames)
             self._put(
-                Piece(
-                    frames=frames,
-                    sound=None if index else sound,
-                    shortened=self._shortened,
-                )
+                Piece(frames=frames, sound=None if index else sound, shortened=self._shortened)
             )
 
     def _clean_up(self) -> None:

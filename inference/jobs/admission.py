@@ -45,11 +45,7 @@ def jobs_of(order: Order, *, cost: float, now: float) -> list[Job]:
     seeds = [(first.spec.seed + place) % SEEDS for place in range(1, order.count)]
     others = [
         replace(
-            first,
-            id=new_job_id(),
-            key=None,
-            number=number,
-            spec=replace(first.spec, seed=seed),
+            first, id=new_job_id(), key=None, number=number, spec=replace(first.spec, seed=seed)
         )
         for number, seed in enumerate(seeds, 2)
     ]

@@ -91,11 +91,7 @@ class ClipWriter:
     def __enter__(self) -> Self:
         self._mp4 = self._stack.enter_context(
             open_mp4(
-                self._path,
-                self._size,
-                rate=self._fps,
-                comment=self._comment,
-                options=self._options,
+                self._path, self._size, rate=self._fps, comment=self._comment, options=self._options
             )
         )
         return self
@@ -225,12 +221,7 @@ class Mp4:
 
 @contextmanager
 def open_mp4(
-    target: Path,
-    size: Size,
-    *,
-    rate: Fraction | int,
-    comment: str,
-    options: Mapping[str, str],
+    target: Path, size: Size, *, rate: Fraction | int, comment: str, options: Mapping[str, str]
 ) -> Iterator[Mp4]:
     """Open an H.264 file for writing, in yuv420p, with the AI mark and with its index first.
 

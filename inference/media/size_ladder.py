@@ -168,12 +168,7 @@ def _encode(limit: int, original: _Source, clip: Path, size: Size, bits: int) ->
     Raises:
         _TooLargeError: The result exceeds the limit; it is deleted.
     """
-    options = {
-        "preset": _PRESET,
-        "b": str(bits),
-        "maxrate": str(bits),
-        "bufsize": str(bits),
-    }
+    options = {"preset": _PRESET, "b": str(bits), "maxrate": str(bits), "bufsize": str(bits)}
     with part_file(clip) as part:
         with open_mp4(
             part, size, rate=original.rate, comment=original.comment, options=options

@@ -140,12 +140,7 @@ class GraphCache:
         return self._record(key, model, x, timestep, conditions)
 
     def _record(
-        self,
-        key: Hashable,
-        model: STDiT3,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Conditions,
+        self, key: Hashable, model: STDiT3, x: Tensor, timestep: Tensor, conditions: Conditions
     ) -> _Graph | None:
         try:
             graph = _Graph(self._recorder, model, x, timestep, conditions)
@@ -174,12 +169,7 @@ class _Graph:
     """A recorded transformer evaluation with its input buffers."""
 
     def __init__(
-        self,
-        recorder: Recorder,
-        model: STDiT3,
-        x: Tensor,
-        timestep: Tensor,
-        conditions: Conditions,
+        self, recorder: Recorder, model: STDiT3, x: Tensor, timestep: Tensor, conditions: Conditions
     ) -> None:
         self._x, self._timestep = x.clone(), timestep.clone()
         self._conditions = _copied(conditions)

@@ -151,12 +151,7 @@ class Sampler:
         self._trends: list[_Trend] = []
         """Velocity extrapolation of each branch; empty if no steps are skipped."""
 
-    def run(
-        self,
-        latents: Tensor,
-        levels: Sequence[float],
-        noise: NoiseSource,
-    ) -> Tensor:
+    def run(self, latents: Tensor, levels: Sequence[float], noise: NoiseSource) -> Tensor:
         """Sample latents.
 
         Args:

@@ -49,8 +49,7 @@ async def _renew_sheet(connection: aiosqlite.Connection, job: Job) -> None:
     """Request that a sheet that shows a deleted still is replaced by one of what is left."""
     owner = await _card_owner(connection, job)
     await connection.execute(
-        f"UPDATE outbox SET {_WANT_AGAIN} WHERE key = ?",
-        (f"{owner}:{ActKind.SHEET}",),
+        f"UPDATE outbox SET {_WANT_AGAIN} WHERE key = ?", (f"{owner}:{ActKind.SHEET}",)
     )
 
 

@@ -156,8 +156,7 @@ class JobStore(JobTransitions):
     async def forget(self, tenant: str, requester_id: str) -> Erased:
         """Erase a person's jobs; see `erase`."""
         erased = await self._database.write(
-            "forget",
-            lambda connection: erase(connection, tenant, requester_id, self._clock.now()),
+            "forget", lambda connection: erase(connection, tenant, requester_id, self._clock.now())
         )
         for job_id in erased.unfinished:
             self._events.publish(JobEvent(job_id=job_id, tenant=tenant, state=JobState.CANCELLED))

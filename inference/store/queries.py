@@ -145,8 +145,7 @@ class JobQueries:
         rows = await self._database.read("SELECT value FROM counters WHERE name = 'virtual_time'")
         now = next((row["value"] for row in rows if _is_virtual_time(row["value"])), None)
         return Shares(
-            virtual_time=max(tenants.values(), default=0.0) if now is None else now,
-            tenants=tenants,
+            virtual_time=max(tenants.values(), default=0.0) if now is None else now, tenants=tenants
         )
 
     async def last_served(self) -> dict[tuple[str, str], float]:

@@ -72,10 +72,7 @@ class JobTransitions(JobQueries):
         """Preparing -> review, with the prepared spec, image and verdict."""
 
         async def changes(_: aiosqlite.Connection, __: Job) -> dict[str, Any]:
-            return {
-                "spec": json.dumps(job.spec.as_dict()),
-                "verdict": dump_verdict(job.verdict),
-            }
+            return {"spec": json.dumps(job.spec.as_dict()), "verdict": dump_verdict(job.verdict)}
 
         return await self._move("review", job.id, {JobState.PREPARING}, JobState.REVIEW, changes)
 

@@ -153,10 +153,7 @@ def main() -> None:
     entries = models.usable(tables)
     for entry in entries:
         Fault.parse(str(entry.values.get("fail", ""))).at_attempt(config["start"]).at_start()
-    engines = Engines(
-        models,
-        on_warm=lambda name: link.send(Heartbeat(warm_model=name)),
-    )
+    engines = Engines(models, on_warm=lambda name: link.send(Heartbeat(warm_model=name)))
     no_card = config["on_cpu"] or not any(entry.uses_torch for entry in entries)
     RenderWorker(link, engines, cpu if no_card else probe).run(config["heartbeat_seconds"])
     # Skips interpreter shutdown, which would wait forever for blocked threads.

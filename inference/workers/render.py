@@ -54,10 +54,7 @@ class Engines:
     """
 
     def __init__(
-        self,
-        models: Models,
-        *,
-        on_warm: Callable[[str], None] = lambda _name: None,
+        self, models: Models, *, on_warm: Callable[[str], None] = lambda _name: None
     ) -> None:
         self._models = models
         self._on_warm = on_warm

@@ -42,11 +42,7 @@ class DeviceCosts:
         """By platform."""
 
     def learn(
-        self,
-        spec: Spec,
-        capabilities: Capabilities,
-        timings: Mapping[str, float],
-        kind: str | None,
+        self, spec: Spec, capabilities: Capabilities, timings: Mapping[str, float], kind: str | None
     ) -> None:
         """Learn from a finished job; see `CostModel.learn`."""
         self.on(kind).learn(spec, capabilities, timings)
@@ -77,12 +73,7 @@ class DeviceCosts:
         return delivery.at(megapixel_frames(spec, capabilities))
 
     def stages(
-        self,
-        job: Job,
-        capabilities: Capabilities,
-        kind: str | None,
-        *,
-        warm: bool,
+        self, job: Job, capabilities: Capabilities, kind: str | None, *, warm: bool
     ) -> Stages:
         """Predict the stages of a job on a kind of device, its delivery included."""
         stages = self.on(kind).stages(job.spec, capabilities, warm=warm)
