@@ -20,6 +20,8 @@ from inference.opensora.controls import Speed
 from inference.opensora.geometry import SPACE_FACTOR, latent_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inference.domain.capabilities import Capabilities
     from inference.domain.spec import Size, Spec
     from inference.engines.base import Footprint
@@ -30,7 +32,7 @@ RESERVE_BYTES = 1_000_000_000
 DRIVER_BYTES = 400_000_000
 """Part of the reserve that is in use before a process reads how much memory is free."""
 
-_GIGABYTE = 1e9
+GIGABYTE = 1e9
 
 TEXT_TOKENS = 300
 """Tokens of the longest caption."""
@@ -270,8 +272,8 @@ def memory_in_use(device: Device, available: Device) -> EngineError:
     return EngineError(
         "memory.in_use",
         transient=True,
-        free=int(available.memory_bytes / _GIGABYTE),
-        there=int(device.memory_bytes / _GIGABYTE),
+        free=int(available.memory_bytes / GIGABYTE),
+        there=int(device.memory_bytes / GIGABYTE),
     )
 
 
@@ -291,25 +293,54 @@ def _on(device: Device, footprint: Footprint) -> Footprint:
 def _too_large(
     spec: Spec, capabilities: Capabilities, footprint: Footprint, device: Device
 ) -> UserError:
-    """Return the error with the missing memory and the nearest clip (shorter, smaller) to fit."""
-    shape = ClipShape.of(spec, capabilities)
     if device.is_cpu:
         return _no_card(spec, capabilities, footprint, device)
-    needed = peak_bytes(footprint, shape, max(Saving)) + RESERVE_BYTES
+    needed = peak_bytes(footprint, ClipShape.of(spec, capabilities), max(Saving)) + RESERVE_BYTES
+
+    def fits(clip: Spec) -> bool:
+        return _planned(clip, capabilities, footprint, device) is not None
+
+    return too_large(spec, capabilities, device, needed, fits)
+
+
+def too_large(
+    spec: Spec,
+    capabilities: Capabilities,
+    device: Device,
+    needed: int,
+    fits: Callable[[Spec], bool],
+) -> UserError:
+    """Return the error with the missing memory and the nearest clip (shorter, smaller) to fit.
+
+    Args:
+        spec: The render.
+        capabilities: The model's capabilities.
+        device: The device that it does not fit.
+        needed: Memory that it needs at least, in bytes.
+        fits: Returns whether another clip fits.
+    """
     params = {
         "resolution": spec.resolution.value,
         "count": spec.frames,
-        "needed": math.ceil(needed / _GIGABYTE),
-        "there": int(device.memory_bytes / _GIGABYTE),
+        "needed": math.ceil(needed / GIGABYTE),
+        "there": int(device.memory_bytes / GIGABYTE),
     }
-    longest = _longest(spec, spec.resolution, capabilities, footprint, device)
-    if longest is not None:
-        return UserError("memory.too_long", longest=longest, **params)
+    lengths = [
+        frames
+        for frames in capabilities.lengths
+        if frames <= spec.frames and (frames > 1 or spec.frames == 1)
+    ]
     order = list(Resolution)
-    for resolution in reversed(order[: order.index(spec.resolution)]):
-        longest = _longest(spec, resolution, capabilities, footprint, device)
-        if longest is not None:
-            return UserError("memory.too_large", smaller=resolution, longest=longest, **params)
+    for resolution in reversed(order[: order.index(spec.resolution) + 1]):
+        if (resolution, spec.aspect) not in capabilities.sizes:
+            continue
+        clips = (replace(spec, resolution=resolution, frames=each) for each in reversed(lengths))
+        longest = next((clip.frames for clip in clips if fits(clip)), None)
+        if longest is None:
+            continue
+        if resolution is spec.resolution:
+            return UserError("memory.too_long", longest=longest, **params)
+        return UserError("memory.too_large", smaller=resolution, longest=longest, **params)
     return UserError("memory.too_small", **params)
 
 
@@ -320,30 +351,4 @@ def _no_card(
     if device.problem is not None:
         return UserError(device.problem)
     needed = peak_bytes(footprint, ClipShape.of(spec, capabilities), max(Saving)) + RESERVE_BYTES
-    return UserError("gpu.needed", model=capabilities.title, needed=math.ceil(needed / _GIGABYTE))
-
-
-def _longest(
-    spec: Spec,
-    resolution: Resolution,
-    capabilities: Capabilities,
-    footprint: Footprint,
-    device: Device,
-) -> int | None:
-    """Return the most frames up to the spec's that fit at a resolution; None if none do."""
-    if (resolution, spec.aspect) not in capabilities.sizes:
-        return None
-    lengths = [
-        frames
-        for frames in capabilities.lengths
-        if frames <= spec.frames and (frames > 1 or spec.frames == 1)
-    ]
-    fitting = (
-        frames
-        for frames in reversed(lengths)
-        if _planned(
-            replace(spec, resolution=resolution, frames=frames), capabilities, footprint, device
-        )
-        is not None
-    )
-    return next(fitting, None)
+    return UserError("gpu.needed", model=capabilities.title, needed=math.ceil(needed / GIGABYTE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -59,7 +60,7 @@ class WordModerator:
         self._minors = Terms(shipped["together"]["minors"])
         self._sexual = Terms(shipped["together"]["sexual"])
         self._naked_people = naked_people(**shipped["naked_people"])
-        self._house = Terms(house)
+        self._house = _compiled(tuple(house))
         self._guilds = guilds
         lists = (*self._lists.values(), self._minors, self._sexual)
         people = (word for words in shipped["naked_people"].values() for word in words)
@@ -67,8 +68,6 @@ class WordModerator:
         self._splits = Splits(words)
         self._masks = Masks(words)
         self._compounds = Compounds(words, beside=shipped["beside"])
-        self._house_splits = Splits(self._house.words)
-        self._house_masks = Masks(self._house.words)
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
         """Return which lists have something in these texts; see `TextModerator`."""
@@ -84,34 +83,20 @@ class WordModerator:
     async def read_own(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
         """Return whether the operator's or the guild's words are in these texts."""
         words = tuple(await self._guilds.of(tenant))
-        return await asyncio.to_thread(self._read_own, texts, words)
+        return await asyncio.to_thread(self._read, texts, words, shipped=False)
 
-    def _read_own(self, texts: Sequence[str], words: tuple[str, ...]) -> frozenset[Reason]:
-        return frozenset(
-            reason
-            for text in texts
-            for reading in readings(text)
-            for reason in self._found_own(reading, *_compiled(words))
-        )
-
-    def _read(self, texts: Sequence[str], words: tuple[str, ...]) -> frozenset[Reason]:
-        return frozenset(
-            reason
-            for text in texts
-            for reading in readings(text)
-            for reason in (
-                *self._found_own(reading, *_compiled(words)),
-                *self._found_shipped(reading),
-            )
-        )
-
-    def _found_own(
-        self, reading: Reading, own: Terms, splits: Splits, masks: Masks
-    ) -> Iterable[Reason]:
-        if _found_in(self._house, self._house_splits, self._house_masks, reading):
-            yield Reason.HOUSE_WORDS
-        if _found_in(own, splits, masks, reading):
-            yield Reason.GUILD_WORDS
+    def _read(
+        self, texts: Sequence[str], words: tuple[str, ...], *, shipped: bool = True
+    ) -> frozenset[Reason]:
+        found: set[Reason] = set()
+        for reading in itertools.chain.from_iterable(map(readings, texts)):
+            if _found_in(*self._house, reading):
+                found.add(Reason.HOUSE_WORDS)
+            if _found_in(*_compiled(words), reading):
+                found.add(Reason.GUILD_WORDS)
+            if shipped:
+                found.update(self._found_shipped(reading))
+        return frozenset(found)
 
     def _found_shipped(self, reading: Reading) -> Iterable[Reason]:
         if (joined := self._splits.undone(reading)) is not None:

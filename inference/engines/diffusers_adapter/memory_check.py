@@ -20,15 +20,14 @@ from inference.diffusers_pipelines.memory import (
     plans_of,
 )
 from inference.domain.errors import UserError
-from inference.domain.spec import Resolution, Spec
+from inference.engines.memory import GIGABYTE, too_large
 
 if TYPE_CHECKING:
     from inference.diffusers_pipelines.traits import Family
     from inference.domain.capabilities import Capabilities
     from inference.domain.device import Device
+    from inference.domain.spec import Spec
     from inference.engines.diffusers_adapter.video_model import VideoModelEntry
-
-_GIGABYTE = 1e9
 
 
 def expected_footprint(entry: VideoModelEntry, *, on_cpu: bool = False) -> Footprint:
@@ -62,7 +61,7 @@ def check_fit(
         raise UserError(device.problem)
     if expected_footprint(entry, on_cpu=True).total_bytes > device.memory_bytes:
         least = least_bytes(spec, capabilities, entry.family, expected_footprint(entry))
-        needed = math.ceil(least / _GIGABYTE)
+        needed = math.ceil(least / GIGABYTE)
         raise UserError("gpu.needed", model=capabilities.title, needed=needed)
 
 
@@ -70,10 +69,14 @@ def least_bytes(
     spec: Spec, capabilities: Capabilities, family: Family, footprint: Footprint
 ) -> int:
     """Return the memory of the smallest GPU that a render fits, in bytes."""
-    size = capabilities.sizes[spec.resolution, spec.aspect]
-    shape = Shape(width=size.width, height=size.height, frames=spec.frames)
+    shape = _shape(spec, capabilities)
     least = min(device_bytes(footprint, family, shape, one) for one in plans_of(footprint))
     return least + RESERVE_BYTES
+
+
+def _shape(spec: Spec, capabilities: Capabilities) -> Shape:
+    size = capabilities.sizes[spec.resolution, spec.aspect]
+    return Shape(width=size.width, height=size.height, frames=spec.frames)
 
 
 def plan_for(
@@ -100,38 +103,15 @@ def plan_for(
     """
     memory = Memory(device_bytes=device.memory_bytes, host_bytes=host)
 
-    def plan(resolution: Resolution, frames: int) -> Plan | None:
-        size = capabilities.sizes.get((resolution, spec.aspect))
-        if size is None:
-            return None
-        shape = Shape(width=size.width, height=size.height, frames=frames)
-        return choose_plan(footprint, family, shape, memory)
+    def plan(clip: Spec) -> Plan | None:
+        return choose_plan(footprint, family, _shape(clip, capabilities), memory)
 
     in_host = host_bytes(footprint)
     if in_host > host:
-        gigabytes = {"needed": math.ceil(in_host / _GIGABYTE), "there": int(host / _GIGABYTE)}
+        gigabytes = {"needed": math.ceil(in_host / GIGABYTE), "there": int(host / GIGABYTE)}
         raise UserError("memory.machine", model=capabilities.title, **gigabytes)
-    found = plan(spec.resolution, spec.frames)
+    found = plan(spec)
     if found is not None:
         return found
     needed = least_bytes(spec, capabilities, family, footprint)
-    params = {
-        "resolution": spec.resolution.value,
-        "count": spec.frames,
-        "needed": math.ceil(needed / _GIGABYTE),
-        "there": int(device.memory_bytes / _GIGABYTE),
-    }
-    order = list(Resolution)
-    for resolution in reversed(order[: order.index(spec.resolution) + 1]):
-        lengths = [
-            frames
-            for frames in capabilities.lengths
-            if frames <= spec.frames and (frames > 1 or spec.frames == 1)
-        ]
-        longest = next((one for one in reversed(lengths) if plan(resolution, one)), None)
-        if longest is None:
-            continue
-        if resolution is spec.resolution:
-            raise UserError("memory.too_long", longest=longest, **params)
-        raise UserError("memory.too_large", smaller=resolution, longest=longest, **params)
-    raise UserError("memory.too_small", **params)
+    raise too_large(spec, capabilities, device, needed, lambda clip: plan(clip) is not None)

@@ -16,7 +16,7 @@ from inference.domain.errors import Cancelled, EngineError, RushesError, StoreEr
 from inference.domain.fairness import Charge
 from inference.domain.job import Failure, Job
 from inference.domain.render import Manifest
-from inference.jobs.durable_write import write_with_retry
+from inference.jobs.durable_write import failure_of, write_with_retry
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.renders.active_render import ActiveRender
 from inference.jobs.renders.charges import Charges
@@ -89,7 +89,8 @@ class RenderOutcomes:
             case Cancelled():
                 if not await self._end_cancelled(render, seconds=render.seconds_run):
                     log.warning("job.stopped_unasked")
-                    await self._requeue(render, _internal(job), lost=True)
+                    failure = Failure(code="internal", params={"job": job.id})
+                    await self._requeue(render, failure, lost=True)
             case WorkerLost(code="worker.silent"):
                 log.warning("job.without_worker", **error.params)
                 await self._unclaim(render)
@@ -100,11 +101,10 @@ class RenderOutcomes:
                 await self._requeue(render, failure, lost=code != "worker.closed")
             case EngineError(transient=True):
                 log.warning("job.engine_error", code=error.code, transient=True)
-                failure = Failure(code=error.code, params=error.params)
-                await self._requeue(render, failure, lost=True)
+                await self._requeue(render, failure_of(error, job.id), lost=True)
             case RushesError():
                 log.warning("job.engine_error", code=error.code, transient=False)
-                await self._end_failed(render, Failure(code=error.code, params=error.params))
+                await self._end_failed(render, failure_of(error, job.id))
             case TimeoutError():
                 log.warning("job.ran_too_long")
                 failure = Failure(code="job.ran_too_long")
@@ -113,7 +113,7 @@ class RenderOutcomes:
                     await write_with_retry(expire, self._clock)
             case _:
                 log_bug(log, "job.bug", error)
-                await self._end_failed(render, _internal(job))
+                await self._end_failed(render, failure_of(error, job.id))
 
     async def requeue_at_stop(self, render: ActiveRender) -> None:
         """Requeue the job of a stopping process, or end it if a cancel was requested."""
@@ -185,7 +185,3 @@ class RenderOutcomes:
     def _spent(self, render: ActiveRender) -> Charge:
         """Return the charge of a job without a clip: what it used, and never over its estimate."""
         return self._correction(render.job, min(0.0, render.elapsed - render.job.cost))
-
-
-def _internal(job: Job) -> Failure:
-    return Failure(code="internal", params={"job": job.id})
