@@ -59,6 +59,8 @@ class Plan:
     faults: Faults
     seed: int = 7
     mode: Mode = "socket"
+    strict: bool = False
+    """Whether Slack waits three real seconds for a modal, which a busy machine may miss."""
 
     @classmethod
     def full(cls, *, seed: int, mode: Mode) -> Plan:
@@ -71,6 +73,7 @@ class Plan:
             kills=2,
             seed=seed,
             mode=mode,
+            strict=True,
             faults=_bad(seed),
         )
 
@@ -247,6 +250,7 @@ async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
 @contextlib.asynccontextmanager
 async def _open(plan: Plan, directory: Path) -> AsyncIterator[tuple[LoopbackSlack, SlackBot]]:
     async with LoopbackSlack(application=await declared(plan.mode), faults=plan.faults) as slack:
+        slack.world.strict = plan.strict
         bot = SlackBot(directory, slack, mode=plan.mode)
         try:
             yield slack, bot

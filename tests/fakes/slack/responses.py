@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.fakes.slack.blocks import message_problems
 from tests.fakes.slack.hub import Hub
 from tests.fakes.slack.model import Channel, Installation, Json, Message, State
-from tests.fakes.slack.world import ResponseUrl
+from tests.fakes.slack.world import Age, ResponseUrl
 
 
 def new_response_url(
@@ -27,7 +27,12 @@ def new_response_url(
     """Return a place to answer an act."""
     key = secrets.token_hex(12)
     hub.world.response_urls[key] = ResponseUrl(
-        installation=installation, channel=channel, user=user, thread_ts=thread_ts, message=message
+        installation=installation,
+        channel=channel,
+        user=user,
+        thread_ts=thread_ts,
+        message=message,
+        age=Age(hub.world),
     )
     return f"{hub.url}actions/{installation.team.id}/{key}"
 

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import secrets
-import time
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +16,7 @@ from tests.fakes.slack.limits import Meter
 from tests.fakes.slack.mail import ACK_SECONDS, BUSY_SECONDS
 from tests.fakes.slack.model import APP_ID, Json
 from tests.fakes.slack.records import SlackError
-from tests.fakes.slack.world import World
+from tests.fakes.slack.world import Age, World
 
 MOST_CONNECTIONS = 10
 
@@ -67,7 +66,7 @@ class SocketMode:
         self.opens_per_minute = OPENS_PER_MINUTE
         self._world = world
         self._ping_seconds = ping_seconds
-        self._tickets: dict[str, float] = {}
+        self._tickets: dict[str, Age] = {}
         self._turns = itertools.count()
         self._meter = Meter()
 
@@ -152,13 +151,13 @@ class SocketMode:
         if wait:
             raise SlackError("ratelimited", retry_after=wait)
         ticket = secrets.token_hex(16)
-        self._tickets[ticket] = time.monotonic()
+        self._tickets[ticket] = Age(self._world)
         return ticket
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Talk to one connection until it ends."""
-        at = self._tickets.pop(request.query.get("ticket", ""), None)
-        if at is None or time.monotonic() - at > TICKET_SECONDS:
+        age = self._tickets.pop(request.query.get("ticket", ""), None)
+        if age is None or age.seconds > TICKET_SECONDS:
             raise web.HTTPForbidden(text="the ticket was used, or is too old")
         stream = web.WebSocketResponse(autoping=False)
         await stream.prepare(request)

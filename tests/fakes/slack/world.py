@@ -48,6 +48,11 @@ class World:
         self.calls: list[Call] = []
         self.deliveries: list[Delivery] = []
         self.violations: list[str] = []
+        self.ahead = 0.0
+        """Seconds that tests let pass."""
+        self.strict = False
+        """Whether triggers, tickets and response URLs expire in real time; else only when a test
+        moves the clock, because the app shares this machine with others."""
         self._ids = itertools.count(1)
         self._changed = asyncio.Event()
 
@@ -72,6 +77,10 @@ class World:
         raise AssertionError(f"did not happen in {seconds} s; violations: {self.violations}")
 
     # -- making ------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for what expires; rate limits stay on real time."""
+        self.ahead += seconds
 
     def identity(self, prefix: str) -> str:
         """Return a fresh id as Slack forms them."""
@@ -132,7 +141,7 @@ class World:
     def trigger(self, installation: Installation, user: str) -> str:
         """Return a fresh `trigger_id` for an act of a person."""
         identity = f"{next(self._ids)}.{next(self._ids)}.{secrets.token_hex(16)}"
-        self.triggers[identity] = Trigger(installation=installation, user=user)
+        self.triggers[identity] = Trigger(installation=installation, user=user, age=Age(self))
         return identity
 
     # -- looking -----------------------------------------------------------------------------
@@ -179,17 +188,32 @@ class World:
         return shown
 
 
+class Age:
+    """Time since something was made: what tests let pass, in a strict world real seconds too."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._made_at = time.monotonic()
+        self._made_ahead = world.ahead
+
+    @property
+    def seconds(self) -> float:
+        """Return the age."""
+        real = time.monotonic() - self._made_at if self._world.strict else 0.0
+        return real + self._world.ahead - self._made_ahead
+
+
 class Trigger:
     """An act of a person that lets the app open one modal within three seconds."""
 
     SECONDS = 3.0
 
-    def __init__(self, *, installation: Installation, user: str) -> None:
+    def __init__(self, *, installation: Installation, user: str, age: Age) -> None:
         self.installation = installation
         self.user = user
         self.parent: View | None = None
         """The modal in which the act happened."""
-        self._at = time.monotonic()
+        self._age = age
         self._used = False
 
     def exchange(self) -> None:
@@ -200,7 +224,7 @@ class Trigger:
         """
         if self._used:
             raise SlackError("exchanged_trigger_id")
-        if time.monotonic() - self._at > self.SECONDS:
+        if self._age.seconds > self.SECONDS:
             raise SlackError("expired_trigger_id")
         self._used = True
 
@@ -218,6 +242,7 @@ class ResponseUrl:
         channel: Channel,
         user: str,
         thread_ts: str | None,
+        age: Age,
         message: Message | None = None,
     ) -> None:
         self.installation = installation
@@ -226,10 +251,10 @@ class ResponseUrl:
         self.thread_ts = thread_ts
         self.message = message
         """The message with the button that was pressed."""
-        self._at = time.monotonic()
+        self._age = age
         self._uses = 0
 
     def use(self) -> bool:
         """Count an answer; return whether it is still taken."""
         self._uses += 1
-        return self._uses <= self.USES and time.monotonic() - self._at <= self.SECONDS
+        return self._uses <= self.USES and self._age.seconds <= self.SECONDS

@@ -1,9 +1,14 @@
 """What the loopback Slack refuses, as Slack does."""
 
+import math
+import time
+from types import SimpleNamespace
+
 import aiohttp
 import pytest
 from slack_sdk.errors import SlackApiError
 
+from tests.fakes.slack import world
 from tests.fakes.slack.api import METHODS
 from tests.fakes.slack.contract import Contract
 from tests.fakes.slack.responses import new_response_url
@@ -127,3 +132,35 @@ async def test_a_modal_has_to_be_opened_in_time_and_only_once(slack, acme, alice
     with pytest.raises(SlackApiError, match="hash_conflict"):
         await client.views_update(view_id=alice.modal.id, view=MODAL, hash="old")
     await client.views_update(view_id=alice.modal.id, view=MODAL, hash=alice.modal.hash)
+
+
+async def test_a_modal_is_too_late_after_three_seconds_that_a_test_let_pass(
+    slack, acme, alice, client
+):
+    in_time = slack.world.trigger(acme.installation, alice.id)
+    slack.world.advance(2.9)
+    await client.views_open(trigger_id=in_time, view=MODAL)
+    late = slack.world.trigger(acme.installation, alice.id)
+    slack.world.advance(3.1)
+    with pytest.raises(SlackApiError, match="expired_trigger_id"):
+        await client.views_open(trigger_id=late, view=MODAL)
+
+
+async def test_real_seconds_count_in_a_strict_world_only(slack, acme, alice, client, monkeypatch):
+    trigger = slack.world.trigger(acme.installation, alice.id)
+    monkeypatch.setattr(world, "time", SimpleNamespace(monotonic=lambda: math.inf, time=time.time))
+    slack.world.strict = True
+    with pytest.raises(SlackApiError, match="expired_trigger_id"):
+        await client.views_open(trigger_id=trigger, view=MODAL)
+    slack.world.strict = False
+    await client.views_open(trigger_id=trigger, view=MODAL)
+
+
+async def test_a_response_url_is_good_for_half_an_hour(slack, acme, alice, general):
+    url = new_response_url(slack.hub, acme.installation, general, alice.id)
+    async with aiohttp.ClientSession() as session:
+        for seconds, status in ((29 * 60, 200), (2 * 60, 404)):
+            slack.world.advance(seconds)
+            async with session.post(url, json={"text": "again"}) as response:
+                assert response.status == status
+    assert slack.violations == ["a response URL was used too often or too late"]
