@@ -33,14 +33,14 @@ def log_bug(log: _Logger, event: str, error: BaseException, **fields: Any) -> st
 
 def describe(error: BaseException) -> dict[str, str]:
     """Return types and stack frames of an exception and of its causes."""
-    chain = list(_chain(error))
+    links = list(chain(error))
     return {
-        "error": " < ".join(type(link).__name__ for link in chain),
-        "trace": "".join("".join(traceback.format_tb(link.__traceback__)) for link in chain),
+        "error": " < ".join(type(link).__name__ for link in links),
+        "trace": "".join("".join(traceback.format_tb(link.__traceback__)) for link in links),
     }
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception, the members of a group, and what each of them was raised from."""
     seen: set[int] = set()
     pending = [error]

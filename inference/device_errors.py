@@ -6,12 +6,9 @@ Libraries raise `RuntimeError` for nearly everything, so the words have to tell.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from inference.bug_report import chain
 from inference.domain.errors import EngineError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BROKEN = frozenset({"worker.device_failed", "worker.not_finite", "gpu.missing", "effect.hung"})
 """Codes after which the worker process is not to be trusted any more: it has to be replaced."""
@@ -62,10 +59,10 @@ def diagnose(error: BaseException) -> EngineError | None:
     """Return the error for a library's exception, or None when it is a bug."""
     if is_out_of_memory(error):
         return EngineError("worker.out_of_memory", transient=True)
-    words = " ".join(_words(one) for one in _chain(error))
+    words = " ".join(_words(one) for one in chain(error))
     if (unseen := unseen_gpu(words)) is not None:
         return unseen
-    named = any(type(one).__name__ == "AcceleratorError" for one in _chain(error))
+    named = any(type(one).__name__ == "AcceleratorError" for one in chain(error))
     if named or _DEVICE_FAILED.search(words):
         return EngineError("worker.device_failed", transient=True)
     return None
@@ -77,7 +74,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(one, MemoryError)
         or type(one).__name__ == "OutOfMemoryError"
         or _OUT_OF_MEMORY.search(_words(one)) is not None
-        for one in _chain(error)
+        for one in chain(error)
     )
 
 
@@ -104,15 +101,3 @@ def _words(error: BaseException) -> str:
     """Return what a library says; other exceptions may quote a prompt and mean nothing."""
     loading = isinstance(error, AssertionError) and "CUDA" in str(error)
     return str(error) if loading or isinstance(error, (RuntimeError, OSError)) else ""
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from."""
-    seen: set[int] = set()
-    following: BaseException | None = error
-    while following is not None and id(following) not in seen:
-        seen.add(id(following))
-        yield following
-        following = following.__cause__ or (
-            None if following.__suppress_context__ else following.__context__
-        )

@@ -48,8 +48,6 @@ class Settings:
 
     shift: float | None = None
     """Flow shift of the scheduler."""
-    dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
-    """Types by part; "default" for all others. Empty: bfloat16 on a GPU, fp32 on the CPU."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     """Scheduler settings that replace the checkpoint's; those that its class has not are left
     out."""
@@ -215,8 +213,6 @@ class VideoModel:
         return self.device.type == "cuda"
 
     def _dtypes(self) -> Mapping[str, torch.dtype]:
-        if self._settings.dtypes:
-            return self._settings.dtypes
         if not self._on_gpu:
             return {"default": torch.float32}
         vae = torch.float32 if self.folder.family.fp32_vae else torch.bfloat16

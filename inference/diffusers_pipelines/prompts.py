@@ -18,10 +18,9 @@ Wrapped = Callable[[Callable[[], Any]], Any]
 
 
 class PromptMemory:
-    """LRU cache of encoded prompts, up to `most` bytes."""
+    """LRU cache of encoded prompts, up to `MOST_BYTES`."""
 
-    def __init__(self, most: int = MOST_BYTES) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
@@ -70,11 +69,11 @@ class PromptMemory:
     def _put(self, key: str, value: Any) -> None:
         kept = _moved(value, torch.device("cpu"))
         size = _size(kept)
-        if size > self._most or not _is_finite(kept):
+        if size > MOST_BYTES or not _is_finite(kept):
             return  # a broken device's result would break every later clip of the prompt
         self._known[key] = kept, size
         self._bytes += size
-        while self._bytes > self._most:
+        while self._bytes > MOST_BYTES:
             _, (_, freed) = self._known.popitem(last=False)
             self._bytes -= freed
 

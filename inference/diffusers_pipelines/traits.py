@@ -8,6 +8,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+DENOISERS = ("transformer", "transformer_2")
+"""Names of parts that denoise; the second is for low noise."""
+
 
 class Layout(StrEnum):
     """Axis order of a pipeline's latents during sampling."""

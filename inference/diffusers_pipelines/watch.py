@@ -9,6 +9,8 @@ from typing import Any, Self
 from diffusers import FirstBlockCacheConfig
 from torch import nn
 
+from inference.diffusers_pipelines.traits import DENOISERS
+
 OnStep = Callable[[int, int], None]
 """Called as (steps done, steps in all) after each step; may raise."""
 
@@ -18,8 +20,6 @@ Check = Callable[[], None]
 CACHE_THRESHOLD = 0.08
 """Relative change of the first block's output below which the other blocks are skipped. The
 documentation of FirstBlockCache in diffusers advises 0.05 to 0.2."""
-
-DENOISERS = ("transformer", "transformer_2")
 
 
 class _Bar:

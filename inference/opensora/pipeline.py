@@ -110,7 +110,6 @@ class OpenSoraPipeline:
         text_encoder: TextEncoder,
         preset: SamplingPreset = OFFICIAL_T2V,
         reference_preset: SamplingPreset = OFFICIAL_I2V,
-        sequential: bool = False,
         graphs: GraphCache | None = None,
     ) -> None:
         """Create a pipeline from loaded networks.
@@ -122,7 +121,6 @@ class OpenSoraPipeline:
             text_encoder: Text encoder.
             preset: Sampling preset for text.
             reference_preset: Sampling preset for passes with references.
-            sequential: Evaluate guidance branches one by one, to save memory.
             graphs: Cache of CUDA graphs for small shapes.
         """
         self.transformer = transformer
@@ -130,7 +128,8 @@ class OpenSoraPipeline:
         self.text_encoder = text_encoder
         self.preset = preset
         self.reference_preset = reference_preset
-        self.sequential = sequential
+        self.sequential = False
+        """Whether guidance branches are evaluated one by one, to save memory."""
         self.graphs = graphs
 
     @classmethod

@@ -10,6 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from inference.diffusers_pipelines.traits import DENOISERS
 from inference.diffusers_pipelines.weights.bounds import check_bounds, is_number, is_whole
 from inference.diffusers_pipelines.weights.folder import (
     GGUF_KEYS,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from inference.diffusers_pipelines.traits import Family
     from inference.diffusers_pipelines.weights.folder import Folder, Part
 
-TRANSFORMERS = ("transformer", "transformer_2")
 _EVERYWHERE = ("vae", "scheduler", "tokenizer", "text_encoder")
 _COLOURS = 3
 _MOST_PIXELS = 128
@@ -50,7 +50,7 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
     """
     family = folder.family
     _need(folder, *_EVERYWHERE, *family.needs.get(folder.pipeline_class, ()))
-    if not any(name in folder.parts for name in TRANSFORMERS):
+    if not any(name in folder.parts for name in DENOISERS):
         _need(folder, "transformer")
     if folder.looks_at_pictures:
         _need(folder, "image_encoder", "image_processor")
@@ -60,7 +60,7 @@ def check_match(folder: Folder, gguf: Mapping[str, Path]) -> None:
     _check_kinds(folder)
     _check_vae(folder)
     _check_patches(folder.parts["vae"])
-    for name in TRANSFORMERS:
+    for name in DENOISERS:
         if name in folder.parts:
             _check_widths(folder, name)
             _check_positions(folder, folder.parts[name])
@@ -93,7 +93,7 @@ def _check_kinds(folder: Folder) -> None:
     Only then is it told which part is foreign where two do not fit.
     """
     family = folder.family
-    classes = {**dict.fromkeys(TRANSFORMERS, family.transformer), "vae": family.vae}
+    classes = {**dict.fromkeys(DENOISERS, family.transformer), "vae": family.vae}
     for name in sorted(folder.parts, key=lambda name: (name not in classes, name)):
         part = folder.parts[name]
         if part.class_name != classes.get(name, part.class_name):
@@ -164,7 +164,7 @@ def _check_predictions(folder: Folder) -> None:
     channels = _latent_channels(folder.parts["vae"].config)
     taken = scheduler.config.get("n_grid", None if "Piflow" in scheduler.class_name else 1)
     if is_whole(channels) and is_whole(taken):
-        for name in TRANSFORMERS:
+        for name in DENOISERS:
             if name in folder.parts and _differ(
                 folder.parts[name].config.get("out_visual_dim"), channels * taken
             ):
@@ -202,12 +202,12 @@ def _check_settings(folder: Folder) -> None:
     damaged = value_error(INDEX_NAME, "boundary_ratio", boundary)
     if boundary is None:
         # Without a boundary, the second transformer would never be used.
-        if folder.parts.keys() >= set(TRANSFORMERS):
+        if folder.parts.keys() >= set(DENOISERS):
             raise damaged
         return
     if not (is_number(boundary) and 0 <= boundary <= 1):
         raise damaged
-    _need(folder, *TRANSFORMERS)
+    _need(folder, *DENOISERS)
 
 
 def _check_vae(folder: Folder) -> None:

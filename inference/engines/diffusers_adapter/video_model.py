@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from inference.diffusers_pipelines.families import PRESETS
+from inference.diffusers_pipelines.traits import DENOISERS
 from inference.diffusers_pipelines.weights.folder import (
     GGUF_KEYS,
     INDEX_NAME,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from inference.diffusers_pipelines.traits import Family, Few, Lora, Preset, Repository
 
-
 _LORA_PARAMETERS = 307_000_000
 """About the parameters of a LoRA of rank 64 for a 14B model."""
 
@@ -40,9 +40,6 @@ _LORA_LICENCE = "Apache-2.0"
 
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 """Commits, and names of tags and branches."""
-
-DENOISERS = ("transformer", "transformer_2")
-"""Names of parts that denoise; the second is for low noise."""
 
 
 class LoraTable(ModelTable):
