@@ -20,8 +20,6 @@ from bot.slack.manifest import SCOPES
 from inference.domain.errors import StoreError, UserError
 from inference.store.maintenance import DATABASE_NAME, opened
 
-_SCOPES_HEADER = "x-oauth-scopes"
-
 
 async def examine(config: Config) -> list[Finding]:
     """Check the tokens and their scopes; nothing is posted."""
@@ -75,8 +73,7 @@ async def _bot_token(
     except WIRE_ERRORS as error:
         return [_failed(check, error)]
     found = [ok(check, "doctor.slack.token", team=said.get("team", "?"))]
-    headers = {name.lower(): value for name, value in said.headers.items()}
-    if granted := headers.get(_SCOPES_HEADER):
+    if granted := said.headers.get("x-oauth-scopes"):
         missing = sorted(set(SCOPES) - {scope.strip() for scope in granted.split(",")})
         if missing:
             found.append(fail(scopes_check, "doctor.slack.scopes", missing=", ".join(missing)))

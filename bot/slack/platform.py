@@ -40,6 +40,9 @@ from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
 
+UPLOAD_LIMIT = 10**9
+"""Bytes of a file; workspaces may take less, and say so when it is announced."""
+
 
 class SlackPlatform:
     """One app in any number of workspaces; see `bot.platform.Platform`."""
@@ -87,7 +90,8 @@ class SlackPlatform:
         Raises:
             UserError: `slack.*`: a token is missing or rejected.
         """
-        self._check()
+        for key, mode in self._section.missing():
+            raise UserError("slack.missing", where="config.toml", key=key, mode=mode)
         self._services = services
         self._prefix = CommandPrefix(services.commands, self._section.command_prefix)
         logger = quiet_logger()
@@ -108,9 +112,9 @@ class SlackPlatform:
                 async with self._serving(app, services, installations, logger):
                     await self._connect(app, services, logger)
 
-    async def upload_limit(self, job: Job) -> int:
-        """Return how many bytes a file may have."""
-        return await self._poster.upload_limit(job)
+    async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
+        """Return what Slack takes at most."""
+        return UPLOAD_LIMIT
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message; see `Platform`."""
@@ -126,9 +130,9 @@ class SlackPlatform:
         """Delete a message, with its file; see `Platform`."""
         await self._poster.remove(receipt, job)
 
-    async def find(self, message: Outgoing) -> Receipt | None:
-        """Find the message of an interrupted try; see `Platform`."""
-        return await self._poster.find(message)
+    async def find(self, message: Outgoing) -> Receipt | None:  # noqa: ARG002 - the port's signature
+        """Return None: only files can be asked after, and `post` goes on with those itself."""
+        return None
 
     def _named(self, message: Outgoing) -> Outgoing:
         """Return a message with the commands that it names as they are called here."""
@@ -148,15 +152,6 @@ class SlackPlatform:
             raise
         if services is not None:
             services.health.clear(key)
-
-    def _check(self) -> None:
-        """Check that everything that the mode needs is configured.
-
-        Raises:
-            UserError: `slack.missing`, naming the key.
-        """
-        for key, mode in self._section.missing():
-            raise UserError("slack.missing", where="config.toml", key=key, mode=mode)
 
     def _register(
         self,

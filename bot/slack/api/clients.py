@@ -211,7 +211,7 @@ class Clients:
                 raise UserError("slack.token_rejected", problem=code) from error
             raise DeliveryError("slack.unreachable", transient=True, error=code) from error
         wide = bool(told.get("is_enterprise_install"))
-        scopes = re.split(r",\s*", _header(told.headers, "x-oauth-scopes"))
+        scopes = re.split(r",\s*", told.headers.get("x-oauth-scopes", ""))
         return WorkspaceInstallation(
             team="" if wide else str(told["team_id"]),
             enterprise=told.get("enterprise_id"),
@@ -230,12 +230,6 @@ def problem(error: BaseException) -> str:
     if isinstance(data, dict):
         return str(data.get("error", "unknown"))
     return f"http_{getattr(error.response, 'status_code', 'unknown')}"
-
-
-def _header(headers: object, name: str) -> str:
-    """Return a response header whose spelling nobody promises, or an empty text."""
-    found = headers.items() if hasattr(headers, "items") else ()
-    return next((str(value) for key, value in found if str(key).lower() == name), "")
 
 
 def _not_connected() -> DeliveryError:

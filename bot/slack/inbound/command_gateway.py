@@ -130,10 +130,6 @@ class CommandGateway:
             raise UserError("permission.external")
         return self._call(origin, known, {})
 
-    async def look_ahead(self, origin: Origin) -> None:
-        """Fetch profile and channel ahead, while a form is filled in."""
-        await self._channels.refusal(origin)
-
     async def locale(self, origin: Origin) -> str:
         """Return somebody's language, or the default if it cannot be learned in time for a form."""
         try:

@@ -37,7 +37,8 @@ async def answer(
             origin, deps, form_state, trigger_id=body["trigger_id"], response_url=response_url
         )
         deps.background.start(opening, name="open")
-        deps.background.start(deps.gateway.look_ahead(origin), name="look-ahead")
+        # The channel is looked up ahead, while the form is filled in.
+        deps.background.start(deps.channels.refusal(origin), name="look-ahead")
         await ack()
         return
     answering = deps.background.start(

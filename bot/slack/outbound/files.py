@@ -135,7 +135,7 @@ class Files:
             completed = True
             crash_points.point("after:slack_complete")
         try:
-            link = await self._permalink(address, file_id)
+            link = str((await self._info(address, file_id)).get("permalink", ""))
         except DeliveryError as error:
             await self._stopped(file_id, MOST_COMPLETIONS, error, remember)
         return Shared(file_id=file_id, ts=None, link=link)
@@ -245,14 +245,6 @@ class Files:
                     return str(share.get("ts", UNSEEN))
                 named = channel in _channels(file)
         return UNSEEN if named else None
-
-    async def _permalink(self, address: Address, file_id: str) -> str:
-        """Return the link under which those who may see a file find it.
-
-        Raises:
-            DeliveryError: Slack does not say.
-        """
-        return str((await self._info(address, file_id)).get("permalink", ""))
 
     async def _stopped(
         self, file_id: str, asked: int, error: DeliveryError, remember: Remember

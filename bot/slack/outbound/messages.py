@@ -28,9 +28,6 @@ from inference.domain.job import Job
 from inference.domain.outbox import ActKind, Route
 from inference.domain.spec import Mode
 
-UPLOAD_LIMIT = 10**9
-"""Bytes of a file; workspaces may take less, and say so when it is announced."""
-
 PATIENCE_SECONDS = 2.0
 """For a message's turn; after that the outbox comes again with its newest state."""
 
@@ -46,10 +43,6 @@ class Poster:
     def __init__(self, calls: Calls, files: Files) -> None:
         self._calls = calls
         self._files = files
-
-    async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
-        """Return what Slack takes at most."""
-        return UPLOAD_LIMIT
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message, or go on where an earlier try was interrupted.
@@ -88,10 +81,6 @@ class Poster:
             if picture is None or slack_code(error) != "invalid_blocks":
                 raise
             await self._update(receipt, message, links, None)
-
-    async def find(self, message: Outgoing) -> Receipt | None:  # noqa: ARG002 - the port's signature
-        """Return None: only files can be asked after, and `post` goes on with those itself."""
-        return None
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
         """Delete a message, with its file."""
@@ -206,8 +195,10 @@ class Poster:
         no video, and the frame that Slack makes of one has an address that needs our token, which
         `image_url` cannot bring.
         """
-        clip = _clip_beside(channel, message)
-        if clip is None or message.job.spec.mode is not Mode.TEXT_TO_IMAGE:
+        clip = message.clip_receipt
+        if clip is None or not _is_beside(channel, message, clip):
+            return None
+        if message.job.spec.mode is not Mode.TEXT_TO_IMAGE:
             return None
         try:
             shown = await self._files.is_shown_in(address, clip["file"], channel)
@@ -322,12 +313,6 @@ def _explained(card: Card, message: Outgoing) -> Card:
 
 def _language(message: Outgoing) -> str:
     return message.job.output.language or FALLBACK
-
-
-def _clip_beside(channel: str, message: Outgoing) -> Receipt | None:
-    """Return the posted file of a finished card, if it is in the same channel."""
-    clip = message.clip_receipt
-    return clip if clip is not None and _is_beside(channel, message, clip) else None
 
 
 def _is_beside(channel: str, message: Outgoing, clip: Receipt) -> bool:
