@@ -195,13 +195,11 @@ class CommandSync:
 
 async def payload(tree: app_commands.CommandTree[Any]) -> list[dict[str, Any]]:
     """Return the payload that registers the commands globally."""
-    translator = tree.translator
+    translator = CatalogTranslator()
     commands = [
         *tree.get_commands(type=discord.AppCommandType.chat_input),
         *tree.get_commands(type=discord.AppCommandType.message),
     ]
-    if translator is None:
-        return [command.to_dict(tree) for command in commands]
     return [await command.get_translated_payload(tree, translator) for command in commands]
 
 

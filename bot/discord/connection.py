@@ -23,7 +23,7 @@ from bot.discord.inbound.buttons import press_handler
 from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.discord.shared_token import SharedToken
-from bot.discord.thread_memory import ThreadMemory
+from bot.discord.thread_memory import limit_threads
 from bot.network.connector import (
     REFUSED,
     Connector,
@@ -111,7 +111,7 @@ async def serve(
     async def on_guild_remove(guild: discord.Guild) -> None:
         await gateway.left(guild)
 
-    ThreadMemory(client).install()
+    limit_threads(client)
     client.event(on_error)
     client.event(on_interaction)
     client.event(on_guild_join)

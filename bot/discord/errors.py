@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import aiohttp
 import discord
@@ -65,13 +66,6 @@ OUTAGE_SECONDS = 15.0
 
 OLD_EDIT_SECONDS = 60.0
 """Until an old message is edited again, where Discord does not say when that is allowed."""
-
-_UNAUTHORIZED = 401
-_FORBIDDEN = 403
-_NOT_FOUND = 404
-_PAYLOAD_TOO_LARGE = 413
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERRORS = 500
 
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 """What a request raises that got no answer; whether it was carried out is not known."""
@@ -138,12 +132,13 @@ def _is_final(
 def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryError:
     """Return what an answer other than success means; `why` as for `translate_errors`."""
     status, code = error.status, error.code
-    if status == _PAYLOAD_TOO_LARGE or code == TOO_LARGE:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or code == TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, unsent=True)
-    if status == _TOO_MANY_REQUESTS or code in SLOWED:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or code in SLOWED:
         wait = asked_wait(error.response.headers, OLD_EDIT_SECONDS)
         return DeliveryError("delivery.busy", transient=True, retry_after=wait, unsent=True)
-    if status >= _SERVER_ERRORS or status == _UNAUTHORIZED or code == OVERLOADED:
+    down = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.UNAUTHORIZED
+    if down or code == OVERLOADED:
         return DeliveryError("delivery.unreachable", transient=True)
     return DeliveryError(
         "delivery.closed",
@@ -170,8 +165,8 @@ def refuses_layout(error: discord.HTTPException) -> bool:
 
 def refuses_files(error: discord.HTTPException) -> bool:
     """Whether the same message without its picture may be taken."""
-    too_large = error.status == _PAYLOAD_TOO_LARGE or error.code == TOO_LARGE
-    return too_large or error.status == _FORBIDDEN
+    too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or error.code == TOO_LARGE
+    return too_large or error.status == HTTPStatus.FORBIDDEN
 
 
 def _wrong_fields(error: discord.HTTPException) -> set[str]:
@@ -182,6 +177,6 @@ def _wrong_fields(error: discord.HTTPException) -> set[str]:
 def _may_open_again(status: int, code: int) -> bool:
     if code in LOCKED:
         return True
-    if status == _FORBIDDEN:
+    if status == HTTPStatus.FORBIDDEN:
         return code not in NO_DIRECT_MESSAGES | WORDS
-    return status == _NOT_FOUND and not code  # not Discord's own: something on the way
+    return status == HTTPStatus.NOT_FOUND and not code  # not Discord's own: something on the way

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 import discord
 
@@ -36,7 +35,7 @@ def application_of(token: str) -> int:
     first, *others = token.split(".")
     try:
         written = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
-    except (binascii.Error, ValueError):
+    except ValueError:
         written = ""
     if len(others) != 2 or not written.isdecimal():  # noqa: PLR2004 - time and signature
         raise UserError("discord.token_malformed")

@@ -15,6 +15,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Iterable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -35,9 +36,6 @@ SECRET_BYTES = 32
 TRY_SECONDS = 15.0
 GIVE_UP_SECONDS = 3 * 86_400.0
 """After the end of a job."""
-
-GONE = 410
-"""The receiver wants no more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -104,7 +102,7 @@ class Webhooks:
             "data": {"id": job.id},
         }
         status = await self._post(url, secret, message, json.dumps(event).encode())
-        if status == GONE:
+        if status == HTTPStatus.GONE:  # the receiver wants no more
             log.warning("http.webhook_given_up", reason="gone")
         elif status // 100 != 2:  # noqa: PLR2004 - all kinds of "taken"
             raise DeliveryError("http.webhook", transient=True, problem=str(status))

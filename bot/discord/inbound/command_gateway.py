@@ -61,14 +61,8 @@ class CommandGateway:
         self._answers = answers
         self._shared_token = shared_token
         self._calls = CallFactory(services, client)
-
-    def agrees_on(self, option: Option) -> bool:
-        """Whether all models take the same values of an option."""
-        return self._services.installation.agrees_on(option)
-
-    def offers(self, option: Option) -> bool:
-        """Whether this installation has a use for an option."""
-        return self._services.installation.offers(option)
+        self.installation = services.installation
+        """Says which options commands have here, and with which values."""
 
     async def command(
         self, interaction: discord.Interaction, command: Command, options: Mapping[str, Value]

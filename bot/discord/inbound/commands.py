@@ -135,13 +135,8 @@ def _group(command: Command) -> app_commands.Group:
 def _menus(
     gateway: CommandGateway, contexts: app_commands.AppCommandContext | None
 ) -> Iterator[app_commands.ContextMenu]:
-    async def animate(interaction: discord.Interaction, message: discord.Message) -> None:
-        await gateway.animate(interaction, message)
-
-    async def settings(interaction: discord.Interaction, message: discord.Message) -> None:
-        await gateway.settings(interaction, message)
-
-    for key, callback in (("discord.menu.animate", animate), ("discord.menu.settings", settings)):
+    callbacks = {"discord.menu.animate": gateway.animate, "discord.menu.settings": gateway.settings}
+    for key, callback in callbacks.items():
         yield app_commands.ContextMenu(
             name=_localised(key), callback=callback, allowed_contexts=contexts
         )

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,9 +28,6 @@ TRIES = 5
 FIRST_SECONDS = 0.5
 """After a try that found the host busy or away."""
 
-_OK = 200
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERRORS = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=20)
 
 READABLE = frozenset({"png", "jpeg", "jpg", "jpe", "jfif", "webp", "gif", "heic", "heif", "avif"})
@@ -90,9 +88,10 @@ class ImageFetcher:
             # A redirect could lead anywhere, also into our own network.
             session.get(url, allow_redirects=False) as response,
         ):
-            if response.status == _TOO_MANY_REQUESTS or response.status >= _SERVER_ERRORS:
+            busy = response.status == HTTPStatus.TOO_MANY_REQUESTS
+            if busy or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 response.raise_for_status()
-            if response.status != _OK:  # an address that has expired answers 403 or 404
+            if response.status != HTTPStatus.OK:  # an address that has expired answers 403 or 404
                 raise UserError("image.fetch_failed")
             await save(response, target, self._limits)
 

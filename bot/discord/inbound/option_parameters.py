@@ -71,7 +71,7 @@ class OptionTransformer(app_commands.Transformer[Any]):
         if not self._option.choices:
             return None
         return [
-            app_commands.Choice(name=_shown(self._option, value), value=value)
+            app_commands.Choice(name=localised(partial(_choice, self._option, value)), value=value)
             for value in self._option.choices
         ]
 
@@ -113,7 +113,7 @@ def parameters(command: Command, gateway: CommandGateway) -> dict[Option, inspec
     offered = [
         option
         for option in command.options
-        if option.name not in command.fixed and gateway.offers(option)
+        if option.name not in command.fixed and gateway.installation.offers(option)
     ]
     return {
         option: inspect.Parameter(
@@ -173,7 +173,7 @@ def _closed(option: Option) -> tuple[str | int, ...]:
 
 def _transformer(option: Option, gateway: CommandGateway) -> OptionTransformer:
     if option.choices:
-        if _closed(option) and gateway.agrees_on(option):
+        if _closed(option) and gateway.installation.agrees_on(option):
             return OptionTransformer(option)
         return SuggestingTransformer(option, autocomplete.values_of(option), gateway)
     source = autocomplete.source(option)
@@ -190,7 +190,3 @@ def _description(option: Option, locale: str) -> str:
 
 def _choice(option: Option, value: str | int, locale: str) -> str:
     return cut(written(option, value, locale), CHOICE_LENGTH)
-
-
-def _shown(option: Option, value: str | int) -> app_commands.locale_str:
-    return localised(partial(_choice, option, value))

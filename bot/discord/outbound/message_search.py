@@ -124,20 +124,11 @@ async def _look(
             return Posted(channel=channel, message=candidate.id, layout=layout)
         seen, oldest = seen + 1, candidate.created_at
     if not seen:
-        await _check_sight(client, channel, after)
+        # Discord shows no messages of a closed channel; asked for one, it refuses.
+        await client.http.get_message(channel, after)
     elif seen >= SEARCHED and oldest.timestamp() > since - SLACK_SECONDS:
         raise SearchInconclusive
     return None
-
-
-async def _check_sight(client: discord.Client, channel: int, message: int) -> None:
-    """Check that an empty channel is readable: Discord shows no messages of a closed one.
-
-    Raises:
-        discord.Forbidden: It is closed.
-        discord.NotFound: There is nothing.
-    """
-    await client.http.get_message(channel, message)
 
 
 def _is(candidate: discord.Message, message: Outgoing) -> bool:

@@ -239,7 +239,9 @@ def _body(card: Card) -> list[str]:
 
 def _rows(card: Card, links: Sequence[Link]) -> list[ui.ActionRow[ui.LayoutView]]:
     """Return the rows of buttons, the links before them, and the row with the menu."""
-    items: list[ui.Item[ui.LayoutView]] = [_link_button(link) for link in links]
+    items: list[ui.Item[ui.LayoutView]] = [
+        ui.Button(style=discord.ButtonStyle.link, label=link.label, url=link.url) for link in links
+    ]
     items += [_button(button) for button in card.pressed_often[:MAX_BUTTONS]]
     rows = [items[start : start + IN_ROW] for start in range(0, len(items), IN_ROW)]
     if card.pressed_rarely:
@@ -263,22 +265,14 @@ def _button(button: Button) -> ui.Button[ui.LayoutView]:
     return ui.Button(style=style, label=cut(button.label, LABEL_LENGTH), custom_id=button.id)
 
 
-def _link_button(link: Link) -> ui.Button[ui.LayoutView]:
-    return ui.Button(style=discord.ButtonStyle.link, label=link.label, url=link.url)
-
-
 def _menu(card: Card) -> ui.Select[ui.LayoutView]:
-    """Return the menu of what is pressed less often; each value is the id of a button."""
+    """Return the menu of what is pressed less often; its values are ids of buttons."""
     options = [
         discord.SelectOption(label=cut(button.label, OPTION_LENGTH), value=button.id)
         for button in card.pressed_rarely
     ]
-    return ui.Select(custom_id=menu_id(card.job or ""), placeholder=card.menu, options=options)
-
-
-def menu_id(job: str) -> str:
-    """Return the id of the menu of a job's message; what is chosen says what to do."""
-    return f"v1:more:{job}"
+    menu_id = f"v1:more:{card.job or ''}"
+    return ui.Select(custom_id=menu_id, placeholder=card.menu, options=options)
 
 
 def _mentions(card: Card) -> discord.AllowedMentions:

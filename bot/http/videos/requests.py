@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -228,9 +227,8 @@ def image_bytes(reference: Upload | ImageReference, field: str = "input_referenc
         UserError: `http.reference`, `http.picture` or `image.too_large`.
     """
     limit = ImageLimits().file_bytes
-    wrong = UserError("http.picture", field=field)
-    if field == "input_reference":
-        wrong = UserError("http.reference", field=field)
+    code = "http.reference" if field == "input_reference" else "http.picture"
+    wrong = UserError(code, field=field)
     if isinstance(reference, Upload):
         data = reference.data
     else:
@@ -240,7 +238,7 @@ def image_bytes(reference: Upload | ImageReference, field: str = "input_referenc
             raise wrong
         try:
             data = base64.b64decode(body, validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             raise wrong from None
     if len(data) > limit:
         raise UserError("image.too_large", field=field, limit_mb=limit // 2**20)

@@ -10,7 +10,7 @@ import pytest
 from bot.discord import rate_limits
 from bot.discord.connection import make_client
 from bot.discord.rate_limits import RateLimitedClient
-from bot.discord.thread_memory import KEPT, ThreadMemory
+from bot.discord.thread_memory import KEPT, limit_threads
 
 BOT, PERSON = 1, 2
 GUILD, CHANNEL = 10, 11
@@ -56,7 +56,7 @@ async def hear(client: discord.Client, numbers, owner: int) -> None:
 
 
 async def test_threads_of_ten_thousand_jobs_do_not_stay_in_memory(client):
-    ThreadMemory(client).install()
+    limit_threads(client)
     await hear(client, range(1000, 1010), PERSON)
     await hear(client, range(2000, 2000 + JOBS), BOT)
     kept = {known.id for known in client.get_guild(GUILD).threads}
