@@ -45,9 +45,17 @@ def document(installation: Installation, locale: str, public_url: str | None) ->
         public_url: Where the API is reached, if that is known.
     """
     schemas: dict[str, Any] = {
-        "Options": _nullable(_with_pictures(installation, locale)),
+        "Options": _with_pictures(installation, locale),
         "Video": _video(),
-        "VideoList": _list_of("Video"),
+        "VideoList": _object(
+            {
+                "object": {"const": "list"},
+                "data": {"type": "array", "items": _ref("Video")},
+                "first_id": MAYBE_TEXT,
+                "last_id": MAYBE_TEXT,
+                "has_more": {"type": "boolean"},
+            }
+        ),
         "Deleted": _object(
             {"id": TEXT, "object": {"const": "video.deleted"}, "deleted": {"type": "boolean"}}
         ),
@@ -86,8 +94,8 @@ def document(installation: Installation, locale: str, public_url: str | None) ->
         schemas[body.__name__]["properties"]["model"] = {
             "enum": [model.name for model in installation.offered]
         }
-    for body in _BODIES:
-        _let_be_null(schemas[body.__name__])
+    for name in ("Options", *(body.__name__ for body in _BODIES)):
+        _let_be_null(schemas[name])
     create = schemas["CreateRequest"]
     address = {**TEXT, "pattern": DATA_ADDRESS}
     pictures = {"anyOf": [_ref("ImageReference"), address, {"type": "null"}]}
@@ -157,15 +165,6 @@ def _option(option: Option, installation: Installation, locale: str) -> dict[str
     if option.max_length is not None:
         schema["maxLength"] = option.max_length
     return schema | {"description": option_help(option, locale)}
-
-
-def _nullable(options: dict[str, Any]) -> dict[str, Any]:
-    """Let every option be null, which is as good as absent."""
-    properties = {
-        name: {"anyOf": [option, {"type": "null"}]}
-        for name, option in options["properties"].items()
-    }
-    return options | {"properties": properties}
 
 
 def _video() -> dict[str, Any]:
@@ -295,15 +294,3 @@ def _ref(name: str) -> dict[str, str]:
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _list_of(name: str) -> dict[str, Any]:
-    return _object(
-        {
-            "object": {"const": "list"},
-            "data": {"type": "array", "items": _ref(name)},
-            "first_id": MAYBE_TEXT,
-            "last_id": MAYBE_TEXT,
-            "has_more": {"type": "boolean"},
-        }
-    )

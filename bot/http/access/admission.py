@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -58,21 +59,25 @@ _UPLOADING = web.RequestKey("uploading", bool)
 class _Gate:
     """The limit of one kind of work."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: Limit, retry: Iterator[int]) -> None:
         self._limit = limit
+        self._retry = retry
         self._everybody = asyncio.Semaphore(limit.everybody)
         self._tenants: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._tokens: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def entered(self, token: Token) -> AsyncIterator[None]:
-        """Count the block. Raises `TimeoutError`: the others take too long."""
+        """Count the block. Raises `UserError`: `http.busy`: the others take too long."""
         own = self._tokens.setdefault(token.id, asyncio.Semaphore(self._limit.token))
         tenant = self._tenants.setdefault(token.tenant, asyncio.Semaphore(self._limit.tenant))
         async with contextlib.AsyncExitStack() as stack:
-            async with asyncio.timeout(self._limit.seconds):
-                for semaphore in (own, tenant, self._everybody):
-                    await stack.enter_async_context(semaphore)
+            try:
+                async with asyncio.timeout(self._limit.seconds):
+                    for semaphore in (own, tenant, self._everybody):
+                        await stack.enter_async_context(semaphore)
+            except TimeoutError:
+                raise UserError("http.busy", seconds=next(self._retry)) from None
             yield
 
 
@@ -87,15 +92,16 @@ class Admission:
         self._clock = clock
         self._events = services.events
         self._jobs = services.jobs
-        self._turns, self._uploads, self._checks = map(_Gate, (TURNS, UPLOADS, CHECKS))
+        retry = itertools.cycle(RETRY_SECONDS)
+        self._turns, self._uploads, self._checks = (
+            _Gate(limit, retry) for limit in (TURNS, UPLOADS, CHECKS)
+        )
         self._full: dict[str, _Refused] = {}
         self._spent: dict[str, _Refused] = {}
         """Quotas of which nothing is left."""
-        self._retry = itertools.cycle(RETRY_SECONDS)
 
-    @contextlib.asynccontextmanager
-    async def turn(self, token: Token) -> AsyncIterator[None]:
-        """Count the block as a request that makes a job.
+    def turn(self, token: Token) -> AbstractAsyncContextManager[None]:
+        """Return a block that counts as a request that makes a job.
 
         Args:
             token: That asks.
@@ -103,8 +109,7 @@ class Admission:
         Raises:
             UserError: `http.busy`: its turn does not come soon.
         """
-        async with self._entered(self._turns, token):
-            yield
+        return self._turns.entered(token)
 
     @contextlib.asynccontextmanager
     async def upload(self, request: web.Request, token: Token) -> AsyncIterator[None]:
@@ -120,31 +125,20 @@ class Admission:
         if _UPLOADING in request:
             yield
             return
-        async with self._entered(self._uploads, token):
+        async with self._uploads.entered(token):
             request[_UPLOADING] = True
             try:
                 yield
             finally:
                 del request[_UPLOADING]
 
-    @contextlib.asynccontextmanager
-    async def check(self, token: Token) -> AsyncIterator[None]:
-        """Count the block as a safety check.
+    def check(self, token: Token) -> AbstractAsyncContextManager[None]:
+        """Return a block that counts as a safety check.
 
         Raises:
             UserError: `http.busy`: other checks take too long.
         """
-        async with self._entered(self._checks, token):
-            yield
-
-    @contextlib.asynccontextmanager
-    async def _entered(self, gate: _Gate, token: Token) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(gate.entered(token))
-            except TimeoutError:
-                raise UserError("http.busy", seconds=next(self._retry)) from None
-            yield
+        return self._checks.entered(token)
 
     def check_room(self, token: Token) -> None:
         """Check that a job would be taken, as far as that is known before its body is read.

@@ -65,8 +65,6 @@ class Token:
     """Unix seconds, as all times here."""
     expires_at: float | None
     revoked_at: float | None = None
-    webhook_url: str | None = None
-    webhook_secret: str | None = None
 
     def valid(self, now: float) -> bool:
         """Whether it is valid at a time."""

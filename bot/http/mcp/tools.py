@@ -261,8 +261,7 @@ class Tools:
     def _json(self, job: Job, visit: Visit) -> dict[str, Any]:
         return video_json(
             job,
-            jobs=self._services.jobs,
-            installation=self._services.installation,
+            self._services,
             locale=visit.call.locale,
             files_seconds=self._files_seconds,
             words=MCP,

@@ -100,7 +100,7 @@ class Videos:
     async def _remix(self, request: web.Request) -> web.Response:
         async def remix(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
             asked = checked(RemixRequest, fields)
-            return await self._changed(call, creating, self._id(request), asked)
+            return await self._changed(call, creating, request.match_info["video"], asked)
 
         return await self._made(request, remix)
 
@@ -148,7 +148,7 @@ class Videos:
     # -- looking -----------------------------------------------------------------------------
 
     async def _retrieve(self, request: web.Request) -> web.Response:
-        job = await actions.find(self._guard.call(request), self._id(request))
+        job = await actions.find(self._guard.call(request), request.match_info["video"])
         return self._video(request, job)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -165,7 +165,7 @@ class Videos:
             oldest_first=order == "asc",
             limit=limit + 1,
         )
-        page = [self._json(request, job) for job in jobs[:limit]]
+        page = [self._json(job, call.locale) for job in jobs[:limit]]
         return web.json_response(
             {
                 "object": "list",
@@ -179,18 +179,18 @@ class Videos:
     async def _download(self, request: web.Request) -> web.StreamResponse:
         variant = Variant(_choice(request, "variant", tuple(Variant)))
         call = self._guard.call(request)
-        job = await actions.find_finished(call, self._id(request))
+        job = await actions.find_finished(call, request.match_info["video"])
         return await self._content.response(request, call, job, variant)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        call, locale = self._guard.call(request), self._guard.locale(request)
-        job = await actions.find(call, self._id(request))
+        call = self._guard.call(request)
+        job = await actions.find(call, request.match_info["video"])
         return await send_events(
             request,
             job,
             events=self._services.events,
             read=lambda: actions.find(call, job.id),
-            show=lambda job: self.json(job, locale),
+            show=lambda job: self._json(job, call.locale),
             shutdown=self._shutdown,
         )
 
@@ -198,30 +198,17 @@ class Videos:
 
     async def _delete(self, request: web.Request) -> web.Response:
         call = self._guard.call(request)
-        job = await actions.find(call, self._id(request))
+        job = await actions.find(call, request.match_info["video"])
         await actions.delete(call, job, self._services.jobs)
         return web.json_response(deletion(job.id))
 
     # -- how ---------------------------------------------------------------------------------
 
-    def _id(self, request: web.Request) -> str:
-        return actions.job_id(request.match_info["video"])
-
     def _video(self, request: web.Request, job: Job) -> web.Response:
-        return web.json_response(self._json(request, job))
+        return web.json_response(self._json(job, self._guard.locale(request)))
 
-    def _json(self, request: web.Request, job: Job) -> dict[str, Any]:
-        return self.json(job, self._guard.locale(request))
-
-    def json(self, job: Job, locale: str) -> dict[str, Any]:
-        """Return a job as `video_json` has it."""
-        return video_json(
-            job,
-            jobs=self._services.jobs,
-            installation=self._services.installation,
-            locale=locale,
-            files_seconds=self._files_seconds,
-        )
+    def _json(self, job: Job, locale: str) -> dict[str, Any]:
+        return video_json(job, self._services, locale=locale, files_seconds=self._files_seconds)
 
 
 async def no_route(_: web.Request) -> web.StreamResponse:

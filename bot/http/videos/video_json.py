@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.http.api_words import HTTP, ApiWords
+from bot.platform import Services
 from commands.handlers import job_status
 from commands.installation import Installation
 from commands.jobs import Read
@@ -28,24 +29,18 @@ def status_of(job: Job) -> str:
 
 
 def video_json(
-    job: Job,
-    *,
-    jobs: Read,
-    installation: Installation,
-    locale: str,
-    files_seconds: float,
-    words: ApiWords = HTTP,
+    job: Job, services: Services, *, locale: str, files_seconds: float, words: ApiWords = HTTP
 ) -> dict[str, Any]:
     """Return a job as OpenAI's `Video`, with what we know besides under `rushes`.
 
     Args:
         job: The job.
-        jobs: Knows where it stands.
-        installation: Knows its model.
+        services: Know where it stands, and its model.
         locale: Of the sentence that says what went wrong.
         files_seconds: How long finished files are kept.
         words: Of the protocol.
     """
+    jobs, installation = services.jobs, services.installation
     status = status_of(job)
     done = status == "completed"
     ended = None if job.ended_at is None else int(job.ended_at)
