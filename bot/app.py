@@ -83,7 +83,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         else:
             health.report(key, error_text(problem, config.bot.language))
 
-    models = registry.models(config)
+    models = factories.models(config, plugins)
     pool = factories.pool(config, models, names=config.models.installed, report=report)
     installation = factories.installation(config, models, lambda: pool.device, pool.check_gpu)
     async with contextlib.AsyncExitStack() as stack:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import EntryPoint
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -70,30 +69,19 @@ class PluginReport:
         """Whether anything is left out."""
         return any(package.state is PluginState.FAILED for package in self.packages)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return asdict(self)
 
-
-def report(config: Config | None) -> PluginReport:
-    """Use every plugin as a start would, and report on them.
-
-    Args:
-        config: Says which are disabled; None where it cannot be read.
-    """
-    if config is None:
-        registry = Registry.load()
-    else:
-        plugins = factories.load_plugins(config)
-        reject_unmigratable(plugins, config.bot.data_dir)
-        registry = Registry.load(plugins)
-        models = registry.models(config)
-        for name in registry.plugins.names(MODELS):
-            with suppress(UserError, ValidationError):
-                models.entry(name)
+def report(config: Config) -> PluginReport:
+    """Use every plugin as a start would, and report on them."""
+    plugins = factories.load_plugins(config)
+    reject_unmigratable(plugins, config.bot.data_dir)
+    registry = Registry.load(plugins)
+    models = factories.models(config, plugins)
+    for name in plugins.names(MODELS):
         with suppress(UserError, ValidationError):
-            registry.commands(factories.described(config, models).options)
-    return described(registry.plugins)
+            models.entry(name)
+    with suppress(UserError, ValidationError):
+        registry.commands(factories.described(config, models).options)
+    return described(plugins)
 
 
 def described(plugins: Plugins) -> PluginReport:

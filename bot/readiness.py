@@ -78,7 +78,8 @@ def _unable(model: Capabilities, services: Services) -> UserError | None:
     resolution, aspect = min(model.sizes, key=lambda key: model.sizes[key].width)
     least = {"resolution": resolution.value, "aspect": aspect.value}
     layer = Layer(name=COMMAND, values={"model": model.name, **least})
-    references = {} if _from_words(model) else {IMAGE.name: FromParent(Kept.RESULT)}
+    from_words = model.modes & {Mode.TEXT_TO_VIDEO, Mode.TEXT_TO_IMAGE}
+    references = {} if from_words else {IMAGE.name: FromParent(Kept.RESULT)}
     try:
         spec = resolve("a", (replace(layer, references=references),), installation).spec
     except UserError:  # no default of this model: nothing is known of its memory
@@ -88,10 +89,6 @@ def _unable(model: Capabilities, services: Services) -> UserError | None:
     except UserError as error:
         return error
     return None
-
-
-def _from_words(model: Capabilities) -> bool:
-    return bool(model.modes & {Mode.TEXT_TO_VIDEO, Mode.TEXT_TO_IMAGE})
 
 
 async def _touch(connection: aiosqlite.Connection) -> None:

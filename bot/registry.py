@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from bot import assistant, factories, moderation
+from bot import assistant, moderation
 from bot.assistant import AssistantFactory
 from bot.config.sections import Config
 from bot.moderation import ModeratorFactory
@@ -42,7 +42,6 @@ from commands.context import Command, CommandSet
 from commands.option_set import OptionSet
 from inference.assist.base import UnavailableAssistant
 from inference.domain.errors import UserError
-from inference.engines.registry import Models
 from inference.plugins.entry_import import streams_kept
 from inference.plugins.problem import BROKEN, PluginError, Problem
 from inference.plugins.registry import Plugins
@@ -63,7 +62,7 @@ CommandFactory = Callable[[OptionSet], Iterable[Command]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """Platforms, commands, models, moderators and assistants by name; built once."""
+    """Platforms, commands, moderators and assistants by name; built once."""
 
     platforms: Mapping[str, PlatformFactory]
     moderators: Mapping[str, ModeratorFactory]
@@ -126,10 +125,6 @@ class Registry:
             for package in self.plugins.packages
             if package.section and (config := self.plugins.config_of(package)) is not None
         }
-
-    def models(self, config: Config) -> Models:
-        """Return the models that ship, those of a config, and those of plugins."""
-        return factories.models(config, self.plugins)
 
     def platform(self, name: str, config: Config) -> Platform | None:
         """Make a platform, or nothing where it has no token.

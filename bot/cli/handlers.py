@@ -8,17 +8,18 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from commands.text.messages import text
+from inference.domain.errors import UserError
 from inference.domain.job import JobState, is_job_id
 
 if TYPE_CHECKING:
     from bot.config.sections import Config
     from bot.control.client import ControlClient, JobReport, Speaker
     from commands.text.card import Card
-    from inference.domain.errors import UserError
 
 Result = TypeVar("Result")
 
@@ -89,7 +90,6 @@ def render(options: argparse.Namespace) -> int:
     from bot.cli.offline_render import each_of, open_slot, plan, render, tell_unknown
     from bot.cli.progress_bar import progress_bar
     from bot.preflight import check_watermark
-    from inference.domain.errors import UserError
 
     if options.many is None and options.output is None:
         options.parser.error(text("cli.no_output", language(options.lang)))
@@ -126,7 +126,6 @@ def _render_many(config: Config, options: argparse.Namespace) -> int:
     from bot.cli.command_text import command_text
     from bot.cli.render_many import read_lines, render_many
     from bot.preflight import check_watermark
-    from inference.domain.errors import UserError
 
     folder, lines = options.output or Path(), read_lines(options.many)
     factories.check_devices(config)
@@ -245,7 +244,7 @@ def plugins(options: argparse.Namespace) -> int:
 
     found = plugin_report.report(_config(options))
     if options.json:
-        _print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        _print_json(asdict(found))
     else:
         for line in plugin_report.lines(found, language(options.lang)):
             _print(line)
@@ -265,10 +264,8 @@ def slack_manifest(options: argparse.Namespace) -> int:
     commands = Registry.load(factories.load_plugins(config)).commands(
         factories.described(config).options
     )
-    written = manifest(
-        commands, url=url, install_url=options.url, prefix=config.slack.command_prefix
-    )
-    _print(json.dumps(written, indent=2, ensure_ascii=False))
+    prefix = config.slack.command_prefix
+    _print_json(manifest(commands, url=url, install_url=options.url, prefix=prefix))
     return 0
 
 
@@ -290,7 +287,6 @@ def ask_running(
     from bot.config.caches import provide_caches
     from bot.config.location import Location, find_location
     from bot.control.client import connect
-    from inference.domain.errors import UserError
 
     found = find_location(options.config, options.data_dir)
     if found is None:
@@ -333,7 +329,6 @@ def _config(options: argparse.Namespace, **bot: object) -> Config:
 def _usable_config(options: argparse.Namespace) -> tuple[Config, UserError | None]:
     """Read as `_config` does, but leave out what is wrong, and return it beside the rest."""
     from bot.config.sources import load_usable
-    from inference.domain.errors import UserError
 
     try:
         return _config(options), None
@@ -383,6 +378,10 @@ def _show(card: Card, *, accepted: bool) -> int:
         return 1
     Console(soft_wrap=True, highlight=False).print(CardView(card, zone=local_zone()))
     return 0
+
+
+def _print_json(data: object) -> None:
+    _print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _print(line: str) -> None:

@@ -7,16 +7,16 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bot.cli.handlers import CliHandler, _config, _print, _usable_config, language, run_async
+from bot.cli.handlers import _config, _print, _print_json, _usable_config, language, run_async
 from commands.schema import Option
 from commands.text.messages import error_text, text
-from inference.domain.errors import RushesError, StoreError, UserError
+from inference.domain.errors import RushesError, StoreError, UserError, UserErrors
 
 if TYPE_CHECKING:
     from bot.config.sections import Config
@@ -27,13 +27,15 @@ SHELLS = ("bash", "zsh", "fish")
 _ANSWERED = frozenset({"control.lost", "control.refused"})
 """Errors of a process that runs: it was reached, but gave no answer or refused."""
 
+_SILENT = {"running": False, "ready": False, "platforms": [], "reasons": {}, "problems": {}}
+"""What `rushes health --json` says where nobody answers."""
+
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 def add_subcommands(
-    known: argparse._SubParsersAction[Any],
-    where: argparse.ArgumentParser,
-    language_option: argparse.ArgumentParser,
+    add: Callable[..., Any],
+    add_group: Callable[[str], Any],
     help_of: Callable[[str], str],
     *,
     whole: Callable[[Sequence[Option]], argparse.ArgumentParser],
@@ -41,41 +43,29 @@ def add_subcommands(
     """Add the subcommands to the command line.
 
     Args:
-        known: Takes them.
-        where: The options that say which config and data directory.
-        language_option: The option that says which language.
+        add: Adds a subcommand.
+        add_group: Adds a word in front of several.
         help_of: Returns the help for a key.
         whole: Returns the whole command line with these flags of prompts, for completion.
     """
-
-    def add(among: argparse._SubParsersAction[Any], key: str, handler: CliHandler | None) -> Any:
-        told, name = help_of(key), key.rpartition(".")[2]
-        parents = [language_option if handler is None else where]
-        added = among.add_parser(name, parents=parents, help=told, description=told)
-        if handler is not None:
-            added.set_defaults(handler=handler, parser=added)
-        return added
-
-    examining = add(known, "cli.verb.doctor", doctor)
+    examining = add("cli.verb.doctor", doctor)
     examining.add_argument("--json", action="store_true", help=help_of("cli.doctor.json"))
     examining.add_argument("--offline", action="store_true", help=help_of("cli.doctor.offline"))
     examining.add_argument("--bundle", type=Path, metavar="FILE", help=help_of("cli.doctor.bundle"))
-    asking = add(known, "cli.verb.health", health)
+    asking = add("cli.verb.health", health)
     asking.add_argument("--json", action="store_true", help=help_of("cli.health.json"))
     exit_code = asking.add_mutually_exclusive_group()
     exit_code.add_argument("--strict", action="store_true", help=help_of("cli.health.strict"))
     exit_code.add_argument("--live", action="store_true", help=help_of("cli.health.live"))
-    configuring = add(known, "cli.verb.config", None).add_subparsers(metavar="WHAT", required=True)
-    showing = add(configuring, "cli.verb.config.show", config_show)
+    showing = add("cli.verb.config.show", config_show, among=add_group("cli.verb.config"))
     showing.add_argument("--json", action="store_true", help=help_of("cli.config.json"))
-    completing = add(known, "cli.verb.completion", partial(completion, whole))
+    completing = add("cli.verb.completion", partial(completion, whole))
     completing.add_argument("shell", choices=SHELLS, help=help_of("cli.completion.shell"))
 
 
 def health(options: argparse.Namespace) -> int:
     """Print whether the running Rushes is ready, and its problems; 1 where `/readyz` says 503."""
     from bot.control.client import connect
-    from inference.domain.errors import UserErrors
 
     locale = language(options.lang)
     try:
@@ -83,7 +73,7 @@ def health(options: argparse.Namespace) -> int:
     except UserError as error:
         if not options.json:
             raise
-        _health_json(running=False, reasons={"config": error_text(error, locale)})
+        _print_json(_SILENT | {"reasons": {"config": error_text(error, locale)}})
         return 1
 
     async def ask() -> Health:
@@ -97,17 +87,11 @@ def health(options: argparse.Namespace) -> int:
         if not options.json:
             raise UserErrors.of(list(causes.values())) from error
         reasons = {key: error_text(cause, locale) for key, cause in causes.items()}
-        _health_json(running=error.code in _ANSWERED, reasons=reasons)
+        _print_json(_SILENT | {"running": error.code in _ANSWERED, "reasons": reasons})
         return 1
     fine = options.live or (found.ready and not (options.strict and found.problems))
     if options.json:
-        _health_json(
-            running=True,
-            ready=found.ready,
-            platforms=found.platforms,
-            reasons=found.reasons,
-            problems=found.problems,
-        )
+        _print_json(_SILENT | {"running": True, **asdict(found)})
     else:
         for problem in {**found.problems, **found.reasons}.values():
             _print(problem)
@@ -130,31 +114,8 @@ def _causes(error: RushesError, config: Config) -> dict[str, RushesError]:
     return causes
 
 
-def _health_json(
-    *,
-    running: bool,
-    ready: bool = False,
-    platforms: Sequence[str] = (),
-    reasons: Mapping[str, str],
-    problems: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Print the state as JSON."""
-    import json
-
-    data = {
-        "running": running,
-        "ready": ready,
-        "platforms": list(platforms),
-        "reasons": dict(reasons),
-        "problems": dict(problems),
-    }
-    _print(json.dumps(data, indent=2, ensure_ascii=False))
-
-
 def doctor(options: argparse.Namespace) -> int:
     """Examine everything; 1 when something that is configured does not work."""
-    import json
-
     from bot.doctor import bundle, examination
     from bot.doctor.findings import Level
 
@@ -168,7 +129,7 @@ def doctor(options: argparse.Namespace) -> int:
             {"check": one.check, "level": one.level, "code": one.code, "text": one.text(locale)}
             for one in found
         ]
-        _print(json.dumps(data, indent=2, ensure_ascii=False))
+        _print_json(data)
     else:
         width = max(len(one.check) for one in found)
         for one in found:
@@ -184,21 +145,18 @@ def doctor(options: argparse.Namespace) -> int:
             )
         )
     if options.bundle is not None:
-        bundle.write(options.bundle, found, config, config.bot.data_dir)
+        bundle.write(options.bundle, found, config)
         sys.stderr.write(text("cli.doctor.bundled", locale, path=str(options.bundle)) + "\n")
     return 1 if any(one.level is Level.FAIL for one in found) else 0
 
 
 def config_show(options: argparse.Namespace) -> int:
     """Print the effective configuration."""
-    import json
-
     from bot.config.effective import shown, values
 
     config = _config(options)
     if options.json:
-        found = [one.as_dict() for one in values(config)]
-        _print(json.dumps(found, indent=2, ensure_ascii=False))
+        _print_json([one.as_dict() for one in values(config)])
         return 0
     for line in shown(config):
         _print(line)

@@ -192,7 +192,7 @@ def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> 
     add("cli.verb.discord.invite", handlers.discord_invite, among=add_group("cli.verb.discord"))
     tokens.add_subcommands(add, add_group("cli.verb.token"), help_of)
     operation.add_subcommands(
-        known, where, language_option, help_of, whole=lambda flags: _parser(locale, (), flags)
+        add, add_group, help_of, whole=lambda flags: _parser(locale, (), flags)
     )
     return parser
 

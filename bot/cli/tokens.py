@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from bot.cli.handlers import _config, _print, language, run_async
 from commands.text.messages import text
+from inference.domain.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bot.config.sections import Config
+    from bot.http.access.tokens import TokenTable
 
 
 def add_subcommands(add: Callable[..., Any], group: Any, help_of: Callable[[str], str]) -> None:
@@ -44,7 +47,6 @@ def add_subcommands(add: Callable[..., Any], group: Any, help_of: Callable[[str]
 
 def create(options: argparse.Namespace) -> int:
     """Make a token and print it: the only time that it can be read."""
-    from bot.http.access.tokens import open_tokens
     from bot.http.webhooks import check_url, new_secret
     from inference.clock import SystemClock
 
@@ -52,8 +54,7 @@ def create(options: argparse.Namespace) -> int:
     if options.webhook is not None:
         check_url(options.webhook, config.http)
         webhook = (options.webhook, new_secret())
-    _prepare(config)
-    with open_tokens(config.bot.data_dir) as tokens:
+    with _open_tokens(config) as tokens:
         made = tokens.create(
             guild=options.guild,
             name=options.name,
@@ -88,13 +89,11 @@ def _about_role(role: str, guild: str, named: Mapping[str, Sequence[str]], local
 
 def show(options: argparse.Namespace) -> int:
     """List the tokens, without their secrets."""
-    from bot.http.access.tokens import open_tokens
     from inference.clock import SystemClock
 
     config, locale = _config(options), language(options.lang)
-    _prepare(config)
     now = SystemClock().now()
-    with open_tokens(config.bot.data_dir) as tokens:
+    with _open_tokens(config) as tokens:
         for token in tokens.all():
             roles = ", ".join(sorted(token.roles)) or "-"
             if token.valid(now):
@@ -110,21 +109,18 @@ def show(options: argparse.Namespace) -> int:
 
 def revoke(options: argparse.Namespace) -> int:
     """Revoke a token, also in a Rushes that is running."""
-    from bot.http.access.tokens import open_tokens
     from inference.clock import SystemClock
 
-    config = _config(options)
-    _prepare(config)
-    with open_tokens(config.bot.data_dir) as tokens:
+    with _open_tokens(_config(options)) as tokens:
         token = tokens.revoke(options.token, SystemClock().now())
     _print(text("cli.token.is_revoked", language(options.lang), name=token.name))
     return 0
 
 
-def _prepare(config: Config) -> None:
-    """Create the table if Rushes has never run here."""
-    from bot.http.access.tokens import prepare
-    from inference.domain.errors import StoreError
+@contextlib.contextmanager
+def _open_tokens(config: Config) -> Iterator[TokenTable]:
+    """Open the tokens; their table is created if Rushes has never run here."""
+    from bot.http.access.tokens import open_tokens, prepare
     from inference.log_setup import configure_logging
     from inference.store.data_directory import own
 
@@ -136,6 +132,8 @@ def _prepare(config: Config) -> None:
     except StoreError as error:
         if error.code != "store.locked":
             raise
+    with open_tokens(data_directory) as tokens:
+        yield tokens
 
 
 def _day(seconds: float) -> str:

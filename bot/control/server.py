@@ -74,7 +74,7 @@ CHANNEL = "general"
 
 
 class _Request(BaseModel):
-    """The fields about the person in every request."""
+    """The fields about the person in every request; `/v1/words` and `/v1/tools` have no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -100,14 +100,6 @@ class ButtonRequest(_Request):
     """The body of `POST /v1/buttons`."""
 
     custom_id: str
-
-
-class WordsRequest(_Request):
-    """The body of `POST /v1/words`."""
-
-
-class ToolsRequest(_Request):
-    """The body of `POST /v1/tools`."""
 
 
 class ToolRequest(_Request):
@@ -201,7 +193,7 @@ class _Control:
         return _answer(await confirm(body.custom_id, self._call(body)))
 
     async def _words(self, request: web.Request) -> web.Response:
-        call = self._call(WordsRequest.model_validate_json(await request.read()))
+        call = self._call(_Request.model_validate_json(await request.read()))
         tenant, person = call.channel.tenant, call.caller.id
         jobs = await call.jobs.recent(tenant, person, limit=WORDS)
         presets = await call.policy.presets.visible(tenant, person)
@@ -258,7 +250,7 @@ class _Control:
         )
 
     async def _list_tools(self, request: web.Request) -> web.Response:
-        body = ToolsRequest.model_validate_json(await request.read())
+        body = _Request.model_validate_json(await request.read())
         return web.json_response({"tools": self._tools.listed(self._locale(body.language))})
 
     async def _tool(self, request: web.Request) -> web.StreamResponse:

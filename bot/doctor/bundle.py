@@ -47,9 +47,7 @@ _EVENT = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
 _HIDDEN = "…"
 
 
-def write(
-    target: Path, findings: Sequence[Finding], config: Config | None, data_directory: Path
-) -> None:
+def write(target: Path, findings: Sequence[Finding], config: Config) -> None:
     """Write the bundle, readable by its owner only.
 
     Raises:
@@ -61,10 +59,9 @@ def write(
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
             bundle.writestr("versions.json", _json(_versions()))
             bundle.writestr("findings.json", _json([_bare(finding) for finding in findings]))
-            if config is not None:
-                bundle.writestr("config.json", _json(_settings(config)))
-            bundle.writestr("counts.json", _json(_counts(data_directory)))
-            bundle.writestr("log.jsonl", "".join(_log(data_directory)))
+            bundle.writestr("config.json", _json(_settings(config)))
+            bundle.writestr("counts.json", _json(_counts(config.bot.data_dir)))
+            bundle.writestr("log.jsonl", "".join(_log(config.bot.data_dir)))
 
 
 def _versions() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from bot.doctor.findings import Finding, fail, failed, ok, warn
 from bot.plugin_report import PluginState, report
 from bot.preflight import all_problems
 from bot.readiness import ON_PURPOSE
-from inference.domain.errors import RushesError, UserError, UserErrors
+from inference.domain.errors import RushesError, UserError
 from inference.engines.registry import WEIGHTS_CODES
 
 _ELSEWHERE = ("model.no_weights", "config.proxy", *WEIGHTS_CODES)
@@ -34,18 +34,8 @@ def _elsewhere(error: RushesError) -> bool:
     return error.code.startswith(_ELSEWHERE)
 
 
-def unreadable(error: RushesError) -> Iterator[Finding]:
-    """Yield every mistake of a configuration that cannot be used."""
-    for one in error.errors if isinstance(error, UserErrors) else (error,):
-        yield failed("config", one)
-
-
-def plugins(config: Config | None = None) -> Iterator[Finding]:
-    """Load the plugins, as a start would.
-
-    Args:
-        config: Says which are disabled; None where it cannot be read.
-    """
+def plugins(config: Config) -> Iterator[Finding]:
+    """Load the plugins, as a start would."""
     found = report(config)
     for package in found.packages:
         for entry in package.entries:

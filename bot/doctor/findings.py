@@ -66,6 +66,6 @@ def broken(check: str, error: Exception) -> Finding:
     return fail(check, "doctor.broken", problem=type(error).__name__)
 
 
-def failed(check: str, error: RushesError, level: Level = Level.FAIL) -> Finding:
-    """Return an error as a finding."""
-    return Finding(check=check, level=level, code=f"error.{error.code}", params=error.params)
+def failed(check: str, error: RushesError) -> Finding:
+    """Return an error as a finding that something does not work."""
+    return fail(check, f"error.{error.code}", **error.params)

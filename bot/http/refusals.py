@@ -62,14 +62,6 @@ _STATUS: Mapping[str, int] = {
     "job.not_yours": 403,
     "preset.unknown": 400,
 }
-_PROTOCOL: Mapping[int, tuple[str, dict[str, int]]] = {
-    413: ("http.too_large", {"limit_mb": MAX_BODY // 2**20}),
-    414: ("http.address_too_long", {"limit_kb": MAX_LINE // 2**10}),
-    417: ("http.expectation", {}),
-    431: ("http.headers_too_large", {"limit_kb": MAX_HEADER // 2**10, "most": MAX_HEADERS}),
-}
-"""What is broken about a request that no route answers, by the server's status."""
-
 _AREAS: Mapping[str, int] = {"queue": 429, "quota": 429, "permission": 403}
 """Statuses of all other codes of an area."""
 
@@ -119,9 +111,16 @@ def protocol_refusal(status: int, bug_id: str, locale: str) -> web.Response:
     error: RushesError
     if bug_id:
         error = RushesError("internal", job=bug_id)
+    elif status == 413:  # noqa: PLR2004 - content too large
+        error = UserError("http.too_large", limit_mb=MAX_BODY // 2**20)
+    elif status == 414:  # noqa: PLR2004 - URI too long
+        error = UserError("http.address_too_long", limit_kb=MAX_LINE // 2**10)
+    elif status == 417:  # noqa: PLR2004 - expectation failed
+        error = UserError("http.expectation")
+    elif status == 431:  # noqa: PLR2004 - request header fields too large
+        error = UserError("http.headers_too_large", limit_kb=MAX_HEADER // 2**10, most=MAX_HEADERS)
     else:
-        code, params = _PROTOCOL.get(status, ("http.malformed", {}))
-        error = UserError(code, **params)
+        error = UserError("http.malformed")
     response = refusal(error, locale)
     response.force_close()
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -97,7 +97,7 @@ def test_lines_that_others_wrote_are_left_out(tmp_path):
         fail("memory.canary", "doctor.memory.too_small", model="canary", free="1", size="1"),
         failed("config", UserError("config.no_section", name="canary", known=[])),
     ]
-    bundle.write(tmp_path / "bundle.zip", found, Config(), tmp_path)
+    bundle.write(tmp_path / "bundle.zip", found, Config(bot={"data_dir": tmp_path}))
     written = contents(tmp_path / "bundle.zip")
     assert "canary" not in "".join(written.values())
     log = [json.loads(line) for line in written["log.jsonl"].splitlines()]
@@ -110,5 +110,5 @@ def test_lines_that_others_wrote_are_left_out(tmp_path):
 def test_a_bundle_never_writes_over_a_file(tmp_path):
     (tmp_path / "bundle.zip").write_text("mine")
     with pytest.raises(FileExistsError):
-        bundle.write(tmp_path / "bundle.zip", [], None, tmp_path)
+        bundle.write(tmp_path / "bundle.zip", [], Config(bot={"data_dir": tmp_path}))
     assert (tmp_path / "bundle.zip").read_text() == "mine"

@@ -227,8 +227,9 @@ def image_bytes(reference: Upload | ImageReference, field: str = "input_referenc
         UserError: `http.reference`, `http.picture` or `image.too_large`.
     """
     limit = ImageLimits().file_bytes
-    code = "http.reference" if field == "input_reference" else "http.picture"
-    wrong = UserError(code, field=field)
+    wrong = UserError("http.picture", field=field)
+    if field == "input_reference":
+        wrong = UserError("http.reference", field=field)
     if isinstance(reference, Upload):
         data = reference.data
     else:

@@ -130,10 +130,10 @@ def test_a_bundle_that_is_there_is_told_before_anything_is_examined(tmp_path, ca
 
 @pytest.mark.process
 def test_a_plugin_that_cannot_be_loaded(monkeypatch, tmp_path):
-    fine(configuration.plugins())
+    fine(configuration.plugins(config(tmp_path)))
     packages.make(tmp_path, "mine", "1 / 0", commands={"mine": "commands"})
     monkeypatch.syspath_prepend(tmp_path)
-    found = only(configuration.plugins(), Level.FAIL, "error.plugin.broken")
+    found = only(configuration.plugins(config(tmp_path)), Level.FAIL, "error.plugin.broken")
     assert "ZeroDivisionError" in found.text("en")
 
 
