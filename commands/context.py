@@ -16,6 +16,8 @@ from commands.options import CONFIRM, IMAGE
 from commands.parsing import other_words
 from commands.parsing.suggestions import closest
 from commands.parsing.values import shown
+from commands.policy.permissions import check_may_render
+from commands.policy.quota import find_quota
 from commands.policy.settings import Rules
 from commands.policy.stores import Policy
 from commands.policy.visibility import Sight, Viewer, can_see, sight
@@ -26,6 +28,7 @@ from commands.text.messages import language, text
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import NotFound, UserError
 from inference.domain.job import Job
+from inference.domain.quota import Quota, Usage
 from inference.store.sqlite.database import Database
 
 PictureCheck = Callable[[str, str], Awaitable[None]]
@@ -124,6 +127,43 @@ class Call:
             operator=self.caller.operator,
             administers=self.directory.administers,
             turned_private=await self.directory.turned_private(elsewhere - {""}),
+        )
+
+    async def check_may_render(self) -> Rules:
+        """Check that the caller may render here, and return the settings in force.
+
+        Raises:
+            UserError: `permission.*`, or what the platform cannot do here.
+        """
+        rules = await self.rules()
+        check_may_render(
+            self.caller,
+            self.channel,
+            rules,
+            direct_messages=self.policy.operator_rules.direct_messages,
+            block=await self.policy.block_of(self.channel.tenant, self.caller.id, self.person),
+        )
+        return rules
+
+    async def quota(self, rules: Rules) -> Quota | None:
+        """Return the caller's quota of today under these settings; None for unlimited."""
+        return await find_quota(
+            self.caller,
+            self.channel,
+            self.person,
+            rules,
+            policy=self.policy,
+            now=self.clock.now(),
+        )
+
+    async def usage(self, since: float, person_since: float | None = None) -> Usage:
+        """Return what the caller used here since a time, Unix seconds, and in all tenants."""
+        return await self.jobs.usage(
+            self.channel.tenant,
+            self.caller.id,
+            since=since,
+            person=self.person,
+            person_since=person_since,
         )
 
     async def rules(self) -> Rules:

@@ -8,7 +8,7 @@ from functools import partial
 from commands.context import Call, Command, Visibility
 from commands.handlers import queue
 from commands.handlers.arguments import incomplete
-from commands.handlers.generate import allowed, pressed_layer
+from commands.handlers.generate import pressed_layer
 from commands.handlers.order import place_order
 from commands.handlers.repeat import place_repeat
 from commands.options import DRAFT, IMAGE, JOB_TO_CANCEL, LAST, MODEL, SEED
@@ -45,7 +45,7 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     Raises:
         UserError: `job.*`: it is none, or not made. What `resolve` and `place_order` raise.
     """
-    rules = await allowed(call)
+    rules = await call.check_may_render()
     check_press(call.caller, job, rules)
     model = call.installation.model(job.spec.model)
     job = await _made_draft(call, job)

@@ -13,8 +13,7 @@ from commands.handlers.request import asked_for
 from commands.option_set import OptionSet
 from commands.options import FRAME_COUNT, IMAGE, LAST, MODEL, PROMPT
 from commands.parsing.values import label
-from commands.policy.operator_rules import DirectMessages
-from commands.policy.permissions import check_making, within_caps
+from commands.policy.permissions import within_caps
 from commands.policy.settings import REVIEW, Rules
 from commands.refusal import Changes, Refusal
 from commands.results import Accepted
@@ -107,7 +106,7 @@ async def _resolve_request(
     needs_image: bool,
     required: Collection[str] = (),
 ) -> tuple[Resolved, Rules]:
-    rules = await allowed(call)
+    rules = await call.check_may_render()
     prompt, asked = _prompted(call, fixed, needs_image=needs_image)
     known = call.installation.options.by_name
     for name in fixed:
@@ -199,24 +198,6 @@ def _has_image(call: Call) -> bool:
 def _animate_example(call: Call) -> str:
     """Return how an image is animated where the caller is."""
     return text(f"example.animate.{call.channel.pictures}", call.locale)
-
-
-async def allowed(call: Call) -> Rules:
-    """Return the rules, if they let the caller render here.
-
-    Raises:
-        UserError: `permission.*`.
-    """
-    if call.channel.direct and call.policy.operator_rules.direct_messages is DirectMessages.CLOSED:
-        raise UserError("permission.direct_messages")
-    block = await call.policy.block_of(call.channel.tenant, call.caller.id, call.person)
-    if block is not None and block.reason:
-        raise UserError("permission.blocked_because", reason=block.reason)
-    if block is not None:
-        raise UserError("permission.blocked")
-    rules = await call.rules()
-    check_making(call.caller, call.channel, rules)
-    return rules
 
 
 def commands(options: OptionSet) -> tuple[Command, ...]:

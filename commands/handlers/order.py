@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from commands.context import Call
-from commands.handlers import job_status, limits
-from commands.handlers.admin import words
+from commands.handlers import advice, job_status
 from commands.options import COUNT
+from commands.policy import flagged_content
 from commands.policy.settings import (
     LANGUAGE,
     RECIPE_PROMPT,
@@ -52,7 +52,7 @@ async def place_order(
     """
     await _check_local_images(call, resolved.spec)
     asked, resolved = resolved, _made_to_fit(call, resolved)
-    quota = await limits.quota_of(call, rules)
+    quota = await call.quota(rules)
     order = Order(
         spec=resolved.spec,
         origins=resolved.origins,
@@ -73,15 +73,16 @@ async def place_order(
         job = await call.jobs.submit(order)
     except UserError as error:
         if error.code == "queue.job_too_long":
-            advice = limits.what_is_short_enough(call, resolved, error.params["limit"])
-            raise (error if advice is None else AdvisedError(error, advice)) from error
+            limit = error.params["limit"]
+            shorter = advice.advise_within_job_limit(call, resolved, limit)
+            raise (error if shorter is None else AdvisedError(error, shorter)) from error
         if error.code.endswith(".fits_fewer"):
             raise Refusal(error.code, {COUNT.name: error.params["fits"]}, **error.params) from error
         if quota is None or not error.code.startswith("quota."):
             raise
-        used = await limits.usage_of(call, quota.since, quota.person_since)
-        advice = limits.what_fits(call, resolved, used.left(quota) or 0)
-        raise AdvisedError(error, advice) from error
+        used = await call.usage(quota.since, quota.person_since)
+        fitting = advice.advise_within_quota(call, resolved, used.left(quota) or 0)
+        raise AdvisedError(error, fitting) from error
     return Accepted(
         job=job,
         standing=job_status.describe_state(job, call.jobs, call.clock),
@@ -143,7 +144,7 @@ def _output_settings(rules: Rules, call: Call) -> OutputSettings:
         suffix=rules.value(WATERMARK_SUFFIX) or "",
         mark_images=rules.value(WATERMARK_IMAGES),
         prompt_in_recipe=rules.value(RECIPE_PROMPT),
-        flagged=words.flagged(rules, call.channel),
+        flagged=flagged_content.choose_outcome(rules, call.channel),
         language=_language(rules, call),
         zone=None if zone_origin == BUILT_IN else str(zone),
     )

@@ -9,13 +9,13 @@ from commands import forms
 from commands.actions import Action
 from commands.context import Call, Command, Visibility
 from commands.forms import Form
-from commands.handlers import generate, presets
-from commands.handlers.admin import words
+from commands.handlers import presets
 from commands.handlers.order import place_order
 from commands.handlers.request import advised, asked_for, merged
 from commands.option_set import OptionSet
 from commands.options import PROMPT, REFINE
 from commands.parsing.flags import Typed, parse_options, render
+from commands.policy import flagged_content
 from commands.policy.permissions import within_caps
 from commands.refusal import offer_correction
 from commands.results import Accepted
@@ -39,7 +39,7 @@ async def refine(call: Call) -> Card:
     """
     if not call.installation.assistant:
         raise UserError("assistant.none")
-    rules = await generate.allowed(call)
+    rules = await call.check_may_render()
     prompt, asked = asked_for(call)
     if not call.installation.options.pictures.isdisjoint(asked):
         raise UserError("image.not_here")
@@ -52,7 +52,7 @@ async def refine(call: Call) -> Card:
         model=spec.model,
         tenant=call.channel.tenant,
         requester_id=call.caller.id,
-        flagged=words.flagged(rules, call.channel),
+        flagged=flagged_content.choose_outcome(rules, call.channel),
     )
     typed = Typed(prompt=refined, options={**asked, REFINE.name: False})
     line = render(typed, call.installation.options)
@@ -65,7 +65,7 @@ async def refine(call: Call) -> Card:
 
 async def random(call: Call) -> Accepted:
     """Queue a render of a random prompt, refined by the assistant if that is allowed."""
-    rules = await generate.allowed(call)
+    rules = await call.check_may_render()
     with offer_correction(PROMPT.name):
         words = str(call.changes.get(PROMPT.name, call.text))
         typed = parse_options(words, call.installation.options, advised(call, words))

@@ -10,8 +10,8 @@ from typing import Any
 from commands import forms
 from commands.actions import Action
 from commands.context import Call
-from commands.handlers import limits, presets
-from commands.handlers.generate import allowed, pressed_layer
+from commands.handlers import presets
+from commands.handlers.generate import pressed_layer
 from commands.handlers.order import place_order
 from commands.handlers.request import asked_for
 from commands.options import FRAME_COUNT, IMAGE, LAST, LOOPS, PROMPT, REFINE, RESOLUTION
@@ -69,7 +69,7 @@ async def again(
     if prompt is not None and prompt != spec.own_words:
         spec = replace(spec, prompt=prompt, original=None)
         origins = {name: origin for name, origin in origins.items() if name != PROMPT.name}
-    rules = await allowed(call)
+    rules = await call.check_may_render()
     check_caps(spec, capabilities, call.caller, rules)
     count = await _fruitless(call, job) if action is Action.RETRY else 1
     resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities, count=count)
@@ -115,7 +115,7 @@ async def edit(
     Raises:
         UserError: What the form says is not possible, or the job is still being prepared.
     """
-    rules = await allowed(call)
+    rules = await call.check_may_render()
     check_press(call.caller, job, rules)
     job = await prepared(call, job, seconds=PREPARED_SECONDS)
     call.installation.check_effects(job.spec)
@@ -159,7 +159,7 @@ async def revise(call: Call, job: Job, resolved: Resolved, rules: Rules) -> Revi
         raise UserError("edit.count")
     if any(each.state in UNPREPARED for each in together):
         raise UserError("job.preparing_now")
-    quota = await limits.quota_of(call, rules)
+    quota = await call.quota(rules)
     waiting = [each for each in together if each.state in WAITING]
     changed = []
     for place, each in enumerate(waiting, 1):
@@ -192,7 +192,7 @@ async def animate_still(call: Call, job: Job) -> Accepted:
     """
     if job.spec.mode is not Mode.TEXT_TO_IMAGE or call.jobs.files(job) is None:
         raise UserError("job.no_still", job=job.id)
-    rules = await allowed(call)
+    rules = await call.check_may_render()
     own = {name: getattr(job.spec, name) for name in ("model", "resolution", "aspect")}
     layers = (
         *rules.layers(),

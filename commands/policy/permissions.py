@@ -1,6 +1,6 @@
 """Permissions: pure rules over (caller, channel, settings), each refusal one sentence.
 
-Admins are held by none of the rules that they could change; quota and blocks hold for everybody.
+Admins bypass the rules that they may change; quota and blocks hold for admins too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 from commands.caller import Caller, Channel
 from commands.options import FRAME_COUNT, RESOLUTION
 from commands.parsing.values import label
+from commands.policy.blocks import Block
+from commands.policy.operator_rules import DirectMessages
 from commands.policy.settings import (
     BUTTONS,
     CAPS,
@@ -33,12 +35,32 @@ from inference.domain.spec import Spec
 from inference.domain.untrusted_text import isolate
 
 
-def check_making(caller: Caller, channel: Channel, rules: Rules) -> None:
+def check_may_render(
+    caller: Caller,
+    channel: Channel,
+    rules: Rules,
+    *,
+    direct_messages: DirectMessages = DirectMessages.OPEN,
+    block: Block | None = None,
+) -> None:
     """Check that a caller may render in a channel.
 
+    Args:
+        caller: Who asks.
+        channel: Where.
+        rules: The settings in force there.
+        direct_messages: The operator's rule.
+        block: The caller's, by an admin or by the operator.
+
     Raises:
-        UserError: `permission.channel` or `permission.role`, or what the platform cannot do there.
+        UserError: `permission.*`, or what the platform cannot do there.
     """
+    if channel.direct and direct_messages is DirectMessages.CLOSED:
+        raise UserError("permission.direct_messages")
+    if block is not None and block.reason:
+        raise UserError("permission.blocked_because", reason=block.reason)
+    if block is not None:
+        raise UserError("permission.blocked")
     if channel.closed is not None:
         raise channel.closed
     if caller.may(Permission.ADMIN):

@@ -16,7 +16,6 @@ from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.factories import operator_rules
 from commands.caller import Caller, Channel
-from commands.handlers import limits
 from commands.installation import Installation
 from commands.policy.operator_rules import DirectMessages, OperatorRules
 from commands.run import execute, press
@@ -138,9 +137,9 @@ async def test_an_admin_cannot_give_more_than_the_operator(call):
 @attack("begin the operator's day anew with a time zone of one's own guild")
 async def test_a_guilds_time_zone_moves_no_day_of_the_operator(call, zone):
     await execute("/rushes-admin quota u1 100", replace(call, caller=OPERATOR))
-    before = await limits.quota_of(call, await call.rules())
+    before = await call.quota(await call.rules())
     await execute(f"/rushes-admin settings set timezone {zone}", replace(call, caller=ADMIN))
-    after = await limits.quota_of(call, await call.rules())
+    after = await call.quota(await call.rules())
     assert (after.person_since, after.person_until) == (before.person_since, before.person_until)
     assert after.since != before.since
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from commands.context import Call, Command, Visibility
-from commands.handlers import limits
+from commands.handlers import advice
 from commands.handlers.admin import people
 from commands.handlers.admin.people import Named
 from commands.handlers.admin.settings_texts import written
@@ -15,6 +15,7 @@ from commands.options import PERSON
 from commands.parsing.values import shown
 from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.permissions import within_caps
+from commands.policy.quota import OPERATOR_ZONE, day_of
 from commands.policy.settings import (
     MAXIMUM_NAMES,
     QUOTA_GUILD,
@@ -53,9 +54,9 @@ async def own(call: Call) -> Card:
         return await of_person(call)
     rules = await call.rules()
     now = call.clock.now()
-    quota = await limits.quota_of(call, rules)
-    since, until = limits.day_of(now, rules.value(TIMEZONE))
-    usage = await limits.usage_of(call, since, None if quota is None else quota.person_since)
+    quota = await call.quota(rules)
+    since, until = day_of(now, rules.value(TIMEZONE))
+    usage = await call.usage(since, None if quota is None else quota.person_since)
     lines = [_own_line(call, usage, None if quota is None else quota.requester_seconds)]
     if quota is None:
         lines.append((text("quota.free", call.locale),))
@@ -69,7 +70,7 @@ async def own(call: Call) -> Card:
         if quota.person_seconds is not None:
             lines.append(_until_everywhere_line(call))
         if usual := _usual(call, rules):
-            fits = limits.what_fits(call, usual, usage.left(quota) or 0)
+            fits = advice.advise_within_quota(call, usual, usage.left(quota) or 0)
             lines.append((text(fits.key, call.locale, **fits.params),))
     return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
 
@@ -81,7 +82,7 @@ async def of_person(call: Call) -> Card:
     if named and typed:
         return await _set(call, await people.named(call, named, given), typed)
     rules = await call.rules()
-    since, until = limits.day_of(call.clock.now(), rules.value(TIMEZONE))
+    since, until = day_of(call.clock.now(), rules.value(TIMEZONE))
     usage = await call.jobs.usage(call.channel.tenant, "", since=since)
     everybody = [_guild_line(call, usage, rules.value(QUOTA_GUILD))]
     if named:
@@ -112,7 +113,7 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
             nothing = (text(key, call.locale, person=here.person),)
             lines += for_all or [nothing]
     if wide is not None:
-        day, _ = limits.day_of(call.clock.now(), limits.OPERATOR_ZONE)
+        day, _ = day_of(call.clock.now(), OPERATOR_ZONE)
         usage = await call.jobs.usage(
             call.channel.tenant, "", since=day, person=wide.person, person_since=day
         )
@@ -211,8 +212,8 @@ def _until_line(call: Call, zone: str, seconds: float) -> Line:
 
 def _until_everywhere_line(call: Call) -> Line:
     """Say when the operator's amount is free again: no guild's time zone moves that."""
-    now, zone = call.clock.now(), limits.OPERATOR_ZONE
-    seconds = limits.day_of(now, zone)[1] - now
+    now, zone = call.clock.now(), OPERATOR_ZONE
+    seconds = day_of(now, zone)[1] - now
     return (text("quota.until_everywhere", call.locale, seconds=seconds, zone=zone),)
 
 

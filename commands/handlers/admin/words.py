@@ -1,13 +1,11 @@
-"""/rushes-admin words: the words that a guild forbids, and its policy on flagged content."""
+"""/rushes-admin words: the words that a guild forbids."""
 
 from __future__ import annotations
 
-from commands.caller import Channel
 from commands.context import Call, Command, Visibility
 from commands.handlers.admin.operation import PARENT
 from commands.handlers.arguments import arguments, incomplete
 from commands.parsing.values import shown
-from commands.policy.settings import SAFETY, Flagged, Rules
 from commands.policy.words_store import MAXIMUM_WORDS
 from commands.schema import Kind, Option, Permission
 from commands.text import replies
@@ -15,7 +13,6 @@ from commands.text.card import Card, CardKind
 from commands.text.messages import text
 from inference.domain.errors import NotFound, UserError
 from inference.domain.untrusted_text import isolate_foreign
-from inference.domain.verdict import Outcome
 from inference.safety.terms import normal
 
 _ACTION = Option(
@@ -27,17 +24,6 @@ _ACTION = Option(
 )
 _WORD = Option(name="word", kind=Kind.TEXT, max_length=64)
 _OPTIONS = (_ACTION, _WORD)
-
-
-def flagged(rules: Rules, channel: Channel) -> Outcome:
-    """Return the policy of a channel on flagged prompts, images and results."""
-    match Flagged(rules.value(SAFETY)):
-        case Flagged.SPOILER:
-            return Outcome.SPOILER
-        case Flagged.OFF_IN_AGE_RESTRICTED if channel.age_restricted:
-            return Outcome.ALLOW
-        case _:
-            return Outcome.DENY
 
 
 async def words(call: Call) -> Card:

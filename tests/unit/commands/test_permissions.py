@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.caller import Caller, Channel
-from commands.policy.permissions import check_caps, check_making, check_press, within_caps
+from commands.policy.permissions import check_caps, check_may_render, check_press, within_caps
 from commands.policy.settings import CAPS, Rules
 from commands.specs.layers import (
     TYPED,
@@ -70,7 +70,7 @@ BOTH = Rules(guild={"channels": ["film"], "roles": ["editors"]})
 )
 def test_making_things_takes_the_right_channel_and_role(caller, channel, rules, refusal):
     place = Channel(platform="test", tenant="test:g1", address={}, id=channel)
-    assert sentence(check_making, caller, place, rules) == refusal
+    assert sentence(check_may_render, caller, place, rules) == refusal
 
 
 @pytest.mark.parametrize(
