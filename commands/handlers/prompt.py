@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from commands import forms
@@ -17,10 +18,12 @@ from commands.options import PROMPT, REFINE
 from commands.parsing.flags import Typed, parse_options, render
 from commands.policy import flagged_content
 from commands.policy.permissions import within_caps
+from commands.policy.settings import Rules
 from commands.refusal import offer_correction
 from commands.results import Accepted
+from commands.schema import Value
 from commands.specs.layers import Layer
-from commands.specs.resolve import resolve
+from commands.specs.resolve import Resolved, resolve
 from commands.text import replies
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
@@ -41,11 +44,7 @@ async def refine(call: Call) -> Card:
         raise UserError("assistant.none")
     rules = await call.check_may_render()
     prompt, asked = asked_for(call)
-    if not call.installation.options.pictures.isdisjoint(asked):
-        raise UserError("image.not_here")
-    defaults = await presets.layers_of(call, asked, rules)
-    layers = (*defaults, Layer(name=TYPED, values=asked, asked=True))
-    spec = resolve(prompt, layers, call.installation).spec
+    spec = (await _resolve_without_picture(call, prompt, asked, rules)).spec
     refined = await call.jobs.refine(
         prompt,
         mode=spec.mode,
@@ -70,11 +69,8 @@ async def random(call: Call) -> Accepted:
         words = str(call.changes.get(PROMPT.name, call.text))
         typed = parse_options(words, call.installation.options, advised(call, words))
     asked = merged(call, typed)
-    if not call.installation.options.pictures.isdisjoint(asked):
-        raise UserError("image.not_here")
-    defaults = await presets.layers_of(call, asked, rules)
-    layers = (*defaults, Layer(name=TYPED, values=asked, asked=True))
-    resolved = within_caps(resolve("", layers, call.installation), call.caller, rules)
+    resolved = await _resolve_without_picture(call, "", asked, rules)
+    resolved = within_caps(resolved, call.caller, rules)
     draw = call.installation.random_prompts.get(resolved.spec.model, random_prompts.draw)
     drawn = await asyncio.to_thread(draw, resolved.spec)
     resolved = replace(
@@ -83,6 +79,21 @@ async def random(call: Call) -> Accepted:
         origins={**resolved.origins, PROMPT.name: RANDOM},
     )
     return await place_order(call, resolved, rules)
+
+
+async def _resolve_without_picture(
+    call: Call, prompt: str, asked: Mapping[str, Value], rules: Rules
+) -> Resolved:
+    """Resolve a request of a command that takes no picture.
+
+    Raises:
+        UserError: `image.not_here`, or as `resolve`.
+    """
+    if not call.installation.options.pictures.isdisjoint(asked):
+        raise UserError("image.not_here")
+    defaults = await presets.layers_of(call, asked, rules)
+    layers = (*defaults, Layer(name=TYPED, values=asked, asked=True))
+    return resolve(prompt, layers, call.installation)
 
 
 def check_answer(call: Call, job: Job) -> None:
