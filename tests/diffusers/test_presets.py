@@ -201,7 +201,7 @@ def test_a_broken_folder_leaves_the_other_models_and_is_noted(tmp_path):
     [line] = lines
     assert "models.mine.path: " in line
     assert line.endswith(
-        f"{tmp_path} holds no model in Diffusers layout: model_index.json is missing."
+        f"{tmp_path} does not hold a model in Diffusers layout: model_index.json is missing."
     )
 
 

@@ -125,7 +125,7 @@ async def test_the_answer_takes_the_place_of_the_question_and_its_button(
         menu = f"v1:more:{stem(clip)}", f"v1:delete:{stem(clip)}"
         first = await alice.choose(clip, *menu).response()
         second = await alice.choose(clip, *menu).response()
-        for question, said in ((first, "Deleted job"), (second, "nothing left of job")):
+        for question, said in ((first, "Deleted job"), (second, "nothing left to delete")):
             assert await alice.click(question, "Delete").response() is question
             await place.discord.until(lambda shown=question: not shown.buttons, SECONDS, "answer")
             assert question.visible_to is alice.user

@@ -157,4 +157,4 @@ def test_a_check_that_cannot_work_is_told_in_one_sentence_at_the_start(shell):
 
     assert ended.code == 1
     assert ended.err.count("\n") == 1
-    assert "there is no key" in ended.err
+    assert "safety.openai is on, but has no key" in ended.err

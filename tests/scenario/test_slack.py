@@ -305,7 +305,7 @@ async def test_the_answer_takes_the_place_of_the_message_whose_button_deletes(
     for _ in range(2):
         await alice.command(general, "/rushes", f"cancel {job.id}")
         offers.append(alice.sees(general)[-1])
-    for offer, said in zip(offers, ("Deleted job", "nothing left of job"), strict=True):
+    for offer, said in zip(offers, ("Deleted job", "nothing left to delete"), strict=True):
         assert (offer.only_for, "already finished" in offer.words) == (alice.id, True)
         seen = alice.sees(general)
         await alice.click(offer, "Delete")

@@ -138,7 +138,7 @@ def test_a_setting_is_no_name_of_a_model(tmp_path, name):
     [
         ("engine = 'diffuser'", ["mine.toml:5", "models.mine.engine", "diffusers"]),
         ("engine = 3", ["mine.toml:5", "models.mine.engine", "quotes"]),
-        ("path = '/x'", ["mine.toml:4", "[models.mine] is no model", "add engine", "diffusers"]),
+        ("path = '/x'", ["mine.toml:4", "[models.mine] is not a model", "add engine", "diffusers"]),
         ("engine = 'diffusers'", ["mine.toml:4", "models.mine", "path"]),
         ("engine = 'diffusers'\npth = '/x'", ["mine.toml:6", "models.mine.pth", "Possible: path."]),
         ("engine = 'testcard'\nlengths = {}", ["mine.toml:6", "step, shortest, longest"]),

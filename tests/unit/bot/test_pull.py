@@ -103,10 +103,10 @@ async def test_a_stale_token_does_not_keep_public_weights_away(hub, tmp_path):
     [
         (401, "", "Invalid credentials in Authorization header", "rejected this machine's token"),
         (403, "", "Forbidden", "rejected this machine's token"),
-        (401, "RepoNotFound", "Invalid username or password.", "The hub has no"),
+        (401, "RepoNotFound", "Invalid username or password.", "is not on the hub"),
         (403, "GatedRepo", "Access is restricted", "/hpcai-tech/OpenSora-STDiT-v4-360p"),
         (401, "GatedRepo", "Access is restricted", "Ask for access at http://127.0.0.1"),
-        (404, "RepoNotFound", "Repository not found", "The hub has no"),
+        (404, "RepoNotFound", "Repository not found", "is not on the hub"),
         (429, "", "", "rate limit is reached"),
         (500, "", "", "does not work at the moment (status 500)"),
         (503, "", "", "does not work at the moment (status 503)"),

@@ -254,7 +254,7 @@ def test_an_option_of_other_models_is_no_spelling_mistake(silent, typed):
     with pytest.raises(UserError) as caught:
         parse(typed, silent.options, silent.narrowed("wan"))
     assert caught.value.code == "model.no_option_at_all"
-    assert error_text(caught.value, "en") == "Wan 2.2 5B has no --sound. Leave it out."
+    assert error_text(caught.value, "en") == "Wan 2.2 5B does not support --sound. Leave it out."
 
 
 def test_an_option_of_other_models_is_still_a_guess_for_none(silent):

@@ -192,7 +192,7 @@ async def test_a_terminal_may_name_a_file_that_is_there(call, jobs, tmp_path):
         ("/rushes cancel", "You have no waiting job to cancel."),
         (
             "/rushes-admin drain",
-            "/rushes-admin drain is for the operator of Rushes: it changes things for everybody.",
+            "/rushes-admin drain is for the operator of Rushes: it changes things for everyone.",
         ),
         ("/rushes help xyzzy", "There is no command xyzzy. /rushes help lists them all."),
         ("/rushes help generatte", "There is no command generatte. Did you mean /generate?"),

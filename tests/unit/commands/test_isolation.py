@@ -99,7 +99,7 @@ async def test_no_command_tells_anything_of_another_guild(attacker, command):
         answer = plain(await execute(f"{command.typed} {words}", attacker))
         leaks = [secret for secret in SECRETS if secret not in words and secret in answer]
         assert leaks == []
-        assert "set for this server" not in answer
+        assert "(set here)" not in answer
 
 
 async def test_what_a_foreign_admin_does_stays_in_their_own_guild(victim, attacker, jobs):
@@ -121,7 +121,7 @@ async def test_what_a_foreign_admin_does_stays_in_their_own_guild(victim, attack
     assert card.job is not None
     assert jobs.orders[-1].spec.aspect == "4:3"
     listed = plain(await execute("/rushes preset list", member))
-    assert (listed.count("(yours)"), listed.count("(set for this server)")) == (1, 1)
+    assert (listed.count("(yours)"), listed.count("(set here)")) == (1, 1)
     assert await jobs.get("JOB0000001", tenant="test:g1")
     blocked = replace(victim, caller=Caller(id="u9", name="Blocked"))
     assert "grudge" in plain(await execute("/generate x", blocked))

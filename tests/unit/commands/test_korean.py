@@ -12,9 +12,9 @@ from commands.text.messages import about, any_of, duration, message_ids, ordinal
 LATIN = re.compile(r"[A-Za-z]{2,}")
 KEPT = re.compile(
     r"\{[^}]*\}|https?://\S+|\[\w+\]"  # placeholders, addresses, sections of the config
-    r'|[a-z]+_[a-z]+|platforms에 ("http"|)|mode를 http로|https 주소|data: 주소|host[나와] port'
+    r'|[a-z]+_[a-z]+|platforms에 ("http"|)|mode를 http로|https 주소|host[나와] port'
     r'|preset\(\{[^}]*\}\) 또는 path|loras[를나]|gguf를|few를|path로|\btoken의 (값|토큰)|"auto"'
-    r"|api 같은 이름|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
+    r"|\bapi, |\bMP4\b|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
     r"|--gpus all|pip install \./|jobs 폴더|gguf 패키지|hf auth logout|rushes doctor"
     r"|rushes models pull"
     r"|`installed`|installed =|zip 파일|peft 패키지|pickle 파일|docs/\w+\.md"
@@ -75,6 +75,12 @@ def test_no_english_was_forgotten():
         if (words := set(LATIN.findall(KEPT.sub(" ", messages.template(key, "ko")))) - WORDS)
     }
     assert left == {}
+
+
+@pytest.mark.parametrize("other", ["다시 시도하세요", "다시 해 보세요", "여기로 보내요", "되었"])
+def test_one_thing_is_said_in_one_way(other):
+    for key in message_ids():
+        assert other not in messages.template(key, "ko"), key
 
 
 def test_what_is_the_same_in_both_languages_has_no_words():

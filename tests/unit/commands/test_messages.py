@@ -181,6 +181,23 @@ def test_no_message_is_there_twice():
     assert sorted(ids) == sorted(set(ids))
 
 
+def test_people_are_called_by_the_words_of_the_flags():
+    """As in --everyone; what both chats show says "here", for neither a server nor a workspace."""
+    for key in message_ids():
+        english = messages.template(key).lower()
+        assert not re.search(r"(every|some|no)body|server or workspace", english), key
+
+
+@pytest.mark.parametrize("locale", ["en", "ko"])
+def test_discord_and_slack_say_the_same_about_the_same(locale):
+    reasons = {key.removeprefix("discord.") for key in message_ids() if "discord.why." in key}
+    shared = {reason for reason in reasons if f"slack.{reason}" in message_ids()}
+    assert shared >= {"why.card_gone", "why.thread_closed", "why.channel_closed"}
+    for reason in shared:
+        twins = {messages.template(f"{chat}.{reason}", locale) for chat in ("discord", "slack")}
+        assert len(twins) == 1, reason
+
+
 def test_every_message_can_be_filled():
     for key in message_ids():
         for _, name, style, _ in Formatter().parse(messages.template(key)):

@@ -40,8 +40,7 @@ async def test_without_flags_what_one_has_set_is_kept(call):
 async def test_a_guilds_preset_is_for_everybody_and_ones_own_goes_before(call, admin):
     await say(admin, "/rushes preset save fast --everyone --res 360p")
     assert (
-        await say(call, "/rushes preset list")
-        == "Presets\nfast: --resolution 360p (set for this server)\n"
+        await say(call, "/rushes preset list") == "Presets\nfast: --resolution 360p (set here)\n"
         "For one job: --preset fast · for all your jobs: /rushes preset use fast"
     )
     await say(call, "/rushes preset save fast --res 720p")
@@ -87,7 +86,10 @@ async def test_other_peoples_presets_are_as_unknown_as_none(call, admin):
         ("/rushes preset save fast --model dalle", "There is no model “dalle” here."),
         ("/rushes preset paint", "action cannot be “paint”."),
         ("/rushes preset use fst", "There is no preset fst. Did you mean fast?"),
-        ("/rushes preset use fast now please", "now please is not expected here. To make one clip"),
+        (
+            "/rushes preset use fast now please",
+            "“now please” is not expected here. To make one clip",
+        ),
         (
             "/rushes preset use fast --frams 49",
             "There is no option --frams. Did you mean --frames?",

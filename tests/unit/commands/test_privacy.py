@@ -96,9 +96,7 @@ async def test_forgetting_deletes_what_the_caller_set_and_their_name_from_the_lo
     await execute("/rushes-admin settings set default.steps 12", admin)
     await execute("/rushes forget-me yes", admin)
 
-    assert "default.steps: 12 (set for this server)" in plain(
-        await execute("/rushes settings", call)
-    )
+    assert "default.steps: 12 (set here)" in plain(await execute("/rushes settings", call))
     assert "no presets" in plain(await execute("/rushes preset list", call))
     log = plain(await execute("/rushes-admin settings log", other))
     assert "deleted person · default.steps: not set → 12" in log

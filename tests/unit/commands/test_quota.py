@@ -63,7 +63,7 @@ async def test_the_own_quota_is_shown_with_what_is_left(call, admin, jobs):
     assert (await say(call, "/rushes quota")).split("\n") == [
         "GPU time today",
         "You: 80 s used, 40 s in the queue, of 200 s",
-        "Everybody here: 80 s used, 40 s in the queue, of 500 s",
+        "Everyone here: 80 s used, 40 s in the queue, of 500 s",
         "Quota resets in 9 h 47 min, at midnight (UTC).",
         "80 s left. This still fits: --frames 97 --resolution 720p",
     ]
@@ -104,11 +104,11 @@ async def test_admins_see_what_is_used_and_others_do_not(call, admin):
     await say(call, "/generate a fox")
     shown = await say(admin, "/rushes-admin quota u1")
     assert "u1: 0 s used, 80 s in the queue" in shown
-    assert "Everybody here: 0 s used, 80 s in the queue" in await say(admin, "/rushes-admin quota")
+    assert "Everyone here: 0 s used, 80 s in the queue" in await say(admin, "/rushes-admin quota")
     assert "You are not allowed to use" in await say(call, "/rushes-admin quota u2")
     for typed in ("lots", "10x", "1.5", "-1", "9" * 12):
         said = await say(admin, f"/rushes-admin quota u1 {typed}")
-        assert said.startswith(f"“{typed}” is no amount of GPU time a day. Write seconds")
+        assert said.startswith(f"“{typed}” is not an amount of GPU time a day. Write seconds")
         assert "quota.people" not in said
 
 
@@ -147,7 +147,7 @@ async def test_an_admin_sees_all_that_is_set(call, admin):
     for line in ("quota u1 7", "settings set quota.user 10", "settings set quota.guild 99"):
         await say(admin, f"/rushes-admin {line}")
     assert (await say(admin, "/rushes-admin quota")).split("\n")[1:-1] == [
-        "Everybody here: 0 s used, 0 s in the queue, of 99 s",
+        "Everyone here: 0 s used, 0 s in the queue, of 99 s",
         "Daily GPU seconds for individual people: u1=7",
         "Daily GPU seconds for each person: 10",
     ]
@@ -161,9 +161,9 @@ async def test_the_operator_sees_what_holds_in_all_servers_too(call, admin):
     assert (await say(operator, "/rushes-admin quota u1")).split("\n")[1:-2] == [
         "u1: 0 s used, 80 s in the queue",
         "Daily GPU seconds for u1: 500",
-        "test:u1, in all servers: 0 s used, 80 s in the queue",
-        "Daily GPU seconds for test:u1, in all servers together: 600",
-        "Quota for all servers resets in 9 h 47 min, at midnight (UTC).",
+        "test:u1, everywhere: 0 s used, 80 s in the queue",
+        "Daily GPU seconds for test:u1, everywhere together: 600",
+        "The quota everywhere resets in 9 h 47 min, at midnight (UTC).",
     ]
     for typed in ("test:u1", "u1 --everywhere"):
         assert "together: 600" in await say(operator, f"/rushes-admin quota {typed}")
@@ -174,7 +174,7 @@ async def test_the_operators_amount_is_not_denied_by_what_is_set_here(call, admi
     operator = replace(admin, caller=replace(admin.caller, operator=True))
     await say(operator, "/rushes-admin quota u1 600")
     said = await say(operator, "/rushes-admin quota u1")
-    assert "On this server alone, no daily limit is set for u1." in said
+    assert "Here alone, no daily limit is set for u1." in said
     assert "No daily limit" not in said
 
 
@@ -183,7 +183,7 @@ async def test_each_amount_says_when_it_is_free_again(call, admin):
     await say(operator, "/rushes-admin settings set timezone Asia/Seoul")
     await say(operator, "/rushes-admin quota u1 1")
     said = await say(call, "/rushes quota")
-    assert "Quota for all servers resets in 9 h 47 min, at midnight (UTC)." in said
+    assert "The quota everywhere resets in 9 h 47 min, at midnight (UTC)." in said
     assert "Asia/Seoul" not in said
     assert "Quota resets in 9 h 47 min." in await say(call, "/generate a fox")
     await say(operator, "/rushes-admin settings set quota.guild 9000")

@@ -330,12 +330,12 @@ async def test_settings_are_listed_and_explained(call, admin):
         "default.resolution  Resolution: higher takes longer",
     ]
     assert "default.aspect: 9:16 (yours)  Width to height; 16:9 is landscape" in listed
-    assert "default.steps: 12 (set for this server)  More steps: finer detail" in "\n".join(listed)
+    assert "default.steps: 12 (set here)  More steps: finer detail" in "\n".join(listed)
     assert "for example: /rushes settings set default.aspect 9:16" in listed[-1]
     assert "9:16 (yours)" not in await say(admin, "/rushes-admin settings")
     assert (await say(call, "/rushes settings show cap.res")).split("\n") == [
         "cap.resolution",
-        "Highest resolution that everybody can use",
+        "Highest resolution that everyone can use",
         "Values: 360p or 720p",
         "Now: not set",
         "Example: /rushes-admin settings set cap.resolution 360p",
@@ -360,7 +360,7 @@ async def test_a_key_alone_is_explained(call, admin, line):
     here = replace(call, channel=replace(call.channel, id="film"))
     admin_here = replace(admin, channel=here.channel)
     await say(admin, "/rushes-admin settings set default.steps 12")
-    assert now(await say(here, f"/rushes settings {line}")) == "Now: 12 (set for this server)"
+    assert now(await say(here, f"/rushes settings {line}")) == "Now: 12 (set here)"
     await say(admin_here, "/rushes-admin settings set default.steps 13 --channel")
     assert now(await say(here, f"/rushes settings {line}")) == "Now: 13 (set for this channel)"
     await say(here, "/rushes settings default.steps 14")  # sets it without the word too

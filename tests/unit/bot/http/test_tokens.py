@@ -151,8 +151,8 @@ async def test_the_shell_says_what_a_role_changes(capsys, folder):
         assert await asyncio.to_thread(main, arguments) == 0
         return [line for line in capsys.readouterr().err.splitlines() if "role" in line.lower()]
 
-    nothing = "The role king changes nothing: no setting of api names it."
-    assert await told("king") == [f"{nothing} None names a role."]
+    nothing = "The role king has no effect: no setting of api names"
+    assert await told("king") == [f"{nothing} a role."]
     async with open_database(folder / "data" / DATABASE_NAME, TABLES, tokens.TABLES) as database:
         store = SettingsStore(database, SystemClock(), SettingSet(OPTIONS))
         changes = [
@@ -161,13 +161,13 @@ async def test_the_shell_says_what_a_role_changes(capsys, folder):
             Change(scope=Scope.GUILD, setting=QUOTA_ROLES, value={"editor": 7200, "guest": 60}),
         ]
         await store.change("terminal:api", changes, Requester(id="a", name="a"))
-    assert await told("king") == [f"{nothing} These are named: Staff, editor, guest."]
+    assert await told("king") == [f"{nothing} it. These are named: Staff, editor, guest."]
     assert await told("editor", "guest") == [
         "The role editor counts for these settings of api: quota.roles, roles.",
         "The role guest counts for these settings of api: quota.roles.",
     ]
     assert await told() == []
-    assert "None names a role." in (await told("editor", guild="films"))[0]
+    assert "no setting of films names a role." in (await told("editor", guild="films"))[0]
 
 
 def test_the_platform_is_made_before_anything_runs(folder):
