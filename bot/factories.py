@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.config.sections import Config
 from bot.plugins.loader import gather
 from commands.installation import Installation
-from commands.option_set import can_be_typed, misnamed
+from commands.option_set import can_be_typed, find_misnamed_option
 from commands.policy.operator_rules import OperatorRules
 from inference.domain.device import Device
 from inference.domain.errors import EngineError, RushesError, UserError, UserErrors
@@ -164,7 +164,7 @@ def _installed(config: Config, known: Models) -> dict[str, ModelEntry]:
         entry = known.stand_in(name) if name in known.problems else usable.get(name)
         if entry is None:
             continue
-        if option := misnamed(entry.capabilities):
+        if option := find_misnamed_option(entry.capabilities):
             wrong = PluginError(f"{option!r} is taken, or cannot be the name of an option")
             problems.append(known.reject(name, wrong))
         else:

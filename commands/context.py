@@ -15,7 +15,7 @@ from commands.jobs import Jobs
 from commands.options import CONFIRM, IMAGE
 from commands.parsing import other_words
 from commands.parsing.suggestions import closest
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.policy.permissions import check_may_render
 from commands.policy.quota import find_quota
 from commands.policy.settings import Rules
@@ -86,7 +86,7 @@ class Call:
             return UserError("command.operators_only", command=command)
         return UserError("command.not_allowed", command=command)
 
-    def person_named(self, person: str) -> str:
+    def qualify_person(self, person: str) -> str:
         """Return another person of the tenant, named as in `person`."""
         return self.directory.person(person) or f"{self.channel.platform}:{person}"
 
@@ -126,7 +126,7 @@ class Call:
             guest=self.caller.guest,
             operator=self.caller.operator,
             administers=self.directory.administers,
-            turned_private=await self.directory.turned_private(elsewhere - {""}),
+            turned_private=await self.directory.find_private_channels(elsewhere - {""}),
         )
 
     async def check_may_render(self) -> Rules:
@@ -288,8 +288,8 @@ class CommandSet:
             _check_other_words(verb, wanted)
         guess = closest(verb, short)
         if guess is None:
-            raise UserError("command.unknown", command=shown(wanted))
-        raise UserError("command.mistyped", command=shown(wanted), suggestion=short[guess])
+            raise UserError("command.unknown", command=shorten(wanted))
+        raise UserError("command.mistyped", command=shorten(wanted), suggestion=short[guess])
 
 
 def _check_other_words(verb: str, wanted: str) -> None:
@@ -299,11 +299,11 @@ def _check_other_words(verb: str, wanted: str) -> None:
         UserError: `command.is_button`, `command.of_plugin` or `command.other_word`.
     """
     if verb in other_words.BUTTONS:
-        raise UserError("command.is_button", command=shown(wanted))
+        raise UserError("command.is_button", command=shorten(wanted))
     if folder := other_words.BUNDLED_COMMANDS.get(verb):
-        raise UserError("command.of_plugin", command=shown(wanted), folder=folder)
+        raise UserError("command.of_plugin", command=shorten(wanted), folder=folder)
     if meant := other_words.COMMANDS.get(verb):
-        raise UserError("command.other_word", command=shown(wanted), meant=meant)
+        raise UserError("command.other_word", command=shorten(wanted), meant=meant)
 
 
 def _split(text: str) -> tuple[str, str]:

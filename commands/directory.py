@@ -17,7 +17,7 @@ class Directory(Protocol):
         """Return whether the caller is an admin of a private channel that they may look into."""
         ...
 
-    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
+    async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:
         """Return which channels are known to be private by now."""
         ...
 
@@ -58,7 +58,7 @@ class OpenDirectory:
         """Return False; see `Directory`."""
         return False
 
-    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:  # noqa: ARG002
+    async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:  # noqa: ARG002
         """Return nothing; see `Directory`."""
         return frozenset()
 

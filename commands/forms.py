@@ -65,7 +65,7 @@ def edit(
 
     It begins with what the requester wrote; for `Action.REWORD`, with the refined prompt.
     """
-    known, shown = installation.options, installation.narrowed(job.spec.model).shown
+    known, shown = installation.options, installation.find_options(job.spec.model).shown
     refined_again = job.spec.refine and action is Action.EDIT
     prompt = job.spec.own_words if refined_again else job.spec.prompt
     flags = {
@@ -107,7 +107,7 @@ def edit(
     )
 
 
-def options(values: Mapping[str, str], known: OptionSet) -> dict[str, Value]:
+def read_options(values: Mapping[str, str], known: OptionSet) -> dict[str, Value]:
     """Return the options of a submitted form by name; the prompt may still contain flags.
 
     Raises:

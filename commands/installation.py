@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from commands.option_set import OptionSet, own_option
 from commands.parsing.suggestions import closest
-from commands.parsing.values import accept, shown
+from commands.parsing.values import accept, shorten
 from commands.schema import Option
 from inference.domain.capabilities import Capabilities, ModelOption
 from inference.domain.errors import UserError
@@ -67,8 +67,8 @@ class Installation:
         known = [model.name for model in self.offered]
         guess = closest(name, known)
         if guess is None:
-            raise UserError("model.unknown", name=shown(name), known=known)
-        raise UserError("model.mistyped", name=shown(name), suggestion=guess, known=known)
+            raise UserError("model.unknown", name=shorten(name), known=known)
+        raise UserError("model.mistyped", name=shorten(name), suggestion=guess, known=known)
 
     def offers(self, option: Option) -> bool:
         """Return whether forms and help should show an option here."""
@@ -79,7 +79,7 @@ class Installation:
         """The default model."""
         return self.model(self.default_model)
 
-    def narrowed(self, model: str | None) -> OptionSet:
+    def find_options(self, model: str | None) -> OptionSet:
         """Return the options of a model, or those of all where no installed one is named."""
         named = (model or "").strip().casefold()
         return next(

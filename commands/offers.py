@@ -15,11 +15,11 @@ from commands.schema import Value
 from commands.text import replies
 from commands.text.card import Button, Card
 from commands.text.messages import text
-from commands.text.summary import dotted
+from commands.text.summary import join_facts
 from inference.domain.errors import UserError
 
 
-async def refused(
+async def make_refusal_card(
     call: Call, asked: str, refusal: Refusal, options: Mapping[str, Value] | None = None
 ) -> Card:
     """Say why a request is refused, with a button for each change that makes it work.
@@ -32,7 +32,7 @@ async def refused(
     """
     offers = tuple({**call.changes, **changes} for changes in refusal.offers)
     if not offers:
-        return error_card(refusal, call)
+        return make_error_card(refusal, call)
     request = RefusedRequest(
         asked=asked,
         text=call.text,
@@ -49,10 +49,10 @@ async def refused(
         )
         for number, changes in enumerate(refusal.offers)
     )
-    return error_card(refusal, call, buttons=buttons)
+    return make_error_card(refusal, call, buttons=buttons)
 
 
-def error_card(error: UserError, call: Call, *, buttons: tuple[Button, ...] = ()) -> Card:
+def make_error_card(error: UserError, call: Call, *, buttons: tuple[Button, ...] = ()) -> Card:
     """Say why a request is refused, and in words what would work."""
     advice = None
     if isinstance(error, AdvisedError):
@@ -69,7 +69,7 @@ def _label(changes: Changes, refusal: Refusal, call: Call) -> str:
     said = [_said(name, value, call) for name, value in changes.items() if value is not None]
     if left_out:
         said.append(text("offer.without", call.locale, options=" ".join(left_out)))
-    return dotted(said, call.locale)
+    return join_facts(said, call.locale)
 
 
 def _corrected(refusal: Refusal, call: Call) -> str:

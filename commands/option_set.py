@@ -154,7 +154,7 @@ _LONGEST: Mapping[OptionKind, Callable[[ModelOption], int]] = {
 def _own_options(models: Sequence[Capabilities]) -> list[Option]:
     """Return the models' own options, those of one name as one.
 
-    A name that a neutral option has, or that no chat takes, is left out; see `misnamed`.
+    A name that a neutral option has, or that no chat takes, is left out (`find_misnamed_option`).
     """
     by_name: dict[str, list[Option]] = {}
     for model in models:
@@ -164,7 +164,7 @@ def _own_options(models: Sequence[Capabilities]) -> list[Option]:
     return [_union(options) for options in by_name.values()]
 
 
-def misnamed(model: Capabilities) -> str | None:
+def find_misnamed_option(model: Capabilities) -> str | None:
     """Return a model's own option that nobody can set: its name is taken or is not a word."""
     return next((own.name for own in model.options if not can_be_typed(own.name)), None)
 
@@ -254,7 +254,7 @@ def _spanned(ranges: Sequence[Range]) -> Range:
     )
 
 
-def within(most: int, options: Sequence[Option]) -> list[Option]:
+def limit_options(most: int, options: Sequence[Option]) -> list[Option]:
     """Return `most` options at most, in their order; the least used are left to `MORE`.
 
     That takes them as flags.
@@ -270,7 +270,7 @@ def _rarity(option: Option) -> tuple[bool, bool, bool]:
     return (not option.required, option.group is Group.ADVANCED, option.name not in _NEUTRAL)
 
 
-def usual(option: Option, model: Capabilities) -> Value | None:
+def find_default(option: Option, model: Capabilities) -> Value | None:
     """Return a model's default of an option, if that is always the same."""
     values: dict[str, Any] = {
         STEPS.name: int(model.steps.default),

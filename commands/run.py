@@ -14,7 +14,7 @@ from commands.context import Call, Command, Visibility
 from commands.forms import Form
 from commands.handlers import finish, job_status, message_edit, prompt, queue, repeat
 from commands.handlers.arguments import OWN_HELP
-from commands.offers import error_card, refused
+from commands.offers import make_error_card, make_refusal_card
 from commands.policy.permissions import check_press
 from commands.refusal import Refusal
 from commands.results import Accepted, Result, Revised
@@ -150,7 +150,7 @@ async def _invoke(command: Command, call: Call) -> Result:
     try:
         result = await command.handler(call)
     except Refusal as refusal:
-        return await refused(call, command.typed, refusal)
+        return await make_refusal_card(call, command.typed, refusal)
     except UserError as error:
         if (told := _with_command(error, command, call)) is None:
             raise
@@ -206,7 +206,7 @@ async def _submit(form_id: str, values: Mapping[str, str], call: Call) -> Result
     try:
         return await repeat.edit(call, job, values, action=pressed.action)
     except Refusal as refusal:
-        return await refused(call, form_id, refusal, options=values)
+        return await make_refusal_card(call, form_id, refusal, options=values)
 
 
 async def _press(button_id: str, call: Call) -> Result | Form:
@@ -281,7 +281,7 @@ async def _remove(call: Call, job: Job) -> Result:
         if error.code != "job.posting_now":
             raise
         again = job_buttons.buttons(job, (Action.DELETE,), call.locale)
-        return replace(error_card(error, call), buttons=again)
+        return replace(make_error_card(error, call), buttons=again)
 
 
 async def _make_again(call: Call, job: Job, pressed: ButtonId) -> Result | Form:
@@ -295,9 +295,9 @@ async def _make_again(call: Call, job: Job, pressed: ButtonId) -> Result | Form:
             case Action.FINISH:
                 return await finish.finish_draft(call, job)
             case _:
-                return await repeat.again(call, job, pressed.action)
+                return await repeat.repeat_job(call, job, pressed.action)
     except Refusal as refusal:
-        return await refused(call, pressed.encode(), refusal, options={})
+        return await make_refusal_card(call, pressed.encode(), refusal, options={})
 
 
 async def _answered(answer: Awaitable[Result | Other], call: Call, what: str) -> Card | Other:
@@ -309,7 +309,7 @@ async def _caught(answer: Awaitable[Result | Other], call: Call, what: str) -> C
     try:
         return _shown(await answer, call)
     except UserError as error:
-        return error_card(error, call)
+        return make_error_card(error, call)
     except RushesError as error:
         _log.warning("command.failed", code=error.code, platform=call.channel.platform)
         return replies.error(error, call.locale)

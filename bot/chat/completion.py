@@ -57,7 +57,7 @@ class CommandCompleter(Completer):
             return found
         word = line.rpartition(" ")[2]
         named = _MODEL.search(document.text)
-        shown = self._installation.narrowed(named and named["name"]).shown
+        shown = self._installation.find_options(named and named["name"]).shown
         if word.startswith("--") and "=" not in word:
             return _starting(word, _flags(shown.values()))
         flagged = _VALUE.search(line)

@@ -25,7 +25,7 @@ def _words(arguments: Iterator[str], options: OptionSet) -> Iterator[str]:
         if option is None or option.kind is Kind.FLAG:
             yield argument
         elif equals:
-            yield f"{flag}={quotes.quoted(value)}"
+            yield f"{flag}={quotes.add_quotation_marks(value)}"
         else:
             yield flag
             yield from _value(arguments, options)
@@ -39,4 +39,4 @@ def _value(arguments: Iterator[str], options: OptionSet) -> Iterator[str]:
     if value.startswith("--"):
         yield from _words(iter([value, *arguments]), options)
     else:
-        yield quotes.quoted(value)
+        yield quotes.add_quotation_marks(value)

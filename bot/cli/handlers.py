@@ -372,7 +372,7 @@ def _show(card: Card, *, accepted: bool) -> int:
     from bot.terminal.render import CardView, local_zone
     from commands.text.card import plain
 
-    card = card.reworded(in_shell)
+    card = card.map_text(in_shell)
     if not accepted:
         sys.stderr.write(f"rushes: {plain(card)}\n")
         return 1

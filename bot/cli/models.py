@@ -10,7 +10,7 @@ from typing import Self
 
 from bot import factories
 from bot.config.sections import Config
-from commands.text.messages import about, error_text, text
+from commands.text.messages import error_text, format_estimate, text
 from inference.domain.device import Device
 from inference.domain.errors import StoreError, UserError
 from inference.domain.spec import Resolution
@@ -138,7 +138,7 @@ class _Machine:
             self.locale,
             resolution=resolution.value,
             frames=text("unit.frames", self.locale, count=spec.frames),
-            time=about(self.costs.seconds(spec, model), self.locale),
+            time=format_estimate(self.costs.seconds(spec, model), self.locale),
         )
 
 

@@ -38,7 +38,7 @@ class DiscordDirectory:
         hidden = isinstance(found, discord.Thread) and found.is_private()
         return _may_read(ruling, granted) and (granted.manage_threads or not hidden)
 
-    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
+    async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:
         """Return which channels @everyone does not see; a deleted one is seen by nobody.
 
         Places that are none of Discord's, such as the HTTP API, are as their jobs say.

@@ -9,7 +9,7 @@ from aiohttp import web
 from bot.config.sections import HttpSection
 from bot.http.openapi import document
 from bot.platform import Services
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import NotFound, UserError
 
@@ -39,7 +39,7 @@ class Models:
             model = self._installation.model(name)
         except UserError as error:
             known = [model.name for model in self._installation.offered]
-            raise NotFound("model.unknown", name=shown(name), known=known) from error
+            raise NotFound("model.unknown", name=shorten(name), known=known) from error
         if problem := self._installation.problem(model.name):
             raise problem
         return web.json_response(_model(model))

@@ -76,7 +76,7 @@ class CommandPrefix:
         """Return a card with the commands that it names as people type them."""
         if not self._prefix:
             return card
-        return replace(card.reworded(self.text), title=self.text(card.title))
+        return replace(card.map_text(self.text), title=self.text(card.title))
 
     def view(self, view: dict[str, Any]) -> dict[str, Any]:
         """Return a modal with the commands that it names as people type them.

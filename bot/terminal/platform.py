@@ -29,7 +29,7 @@ from typing import Any
 from bot.network.image_download import too_large
 from bot.platform import Outgoing, Receipt, Remember, Services
 from commands.context import PictureCheck
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.text.card import Card, plain
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import DeliveryError, UserError
@@ -111,7 +111,7 @@ class TerminalImages:
 
     def _copy(self, typed: str, directory: str, target: Path) -> None:
         if _ADDRESS.match(typed):
-            raise UserError("image.not_an_address", url=shown(typed))
+            raise UserError("image.not_an_address", url=shorten(typed))
         source = Path(directory, os.path.expanduser(typed))  # noqa: PTH111 - pathlib raises where a home is unknown
         try:
             # Without O_NONBLOCK, a named pipe that nobody writes to holds the thread for ever.

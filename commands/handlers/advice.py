@@ -9,7 +9,7 @@ from itertools import product
 from commands.context import Call
 from commands.options import FRAME_COUNT, LOOPS, RESOLUTION
 from commands.parsing.flags import render_options
-from commands.policy.permissions import possible
+from commands.policy.permissions import list_possible_values
 from commands.policy.settings import CAPS
 from commands.results import Advice
 from commands.schema import Value
@@ -28,7 +28,7 @@ def find_largest_fit(
     resolutions, lengths = (
         [
             value
-            for value in possible(caps[option], spec, capabilities)
+            for value in list_possible_values(caps[option], spec, capabilities)
             if caps[option].rank(value) <= caps[option].rank(getattr(spec, option.name))
         ]
         for option in (RESOLUTION, FRAME_COUNT)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from commands.context import Call
-from commands.parsing.values import accept, label, shown
+from commands.parsing.values import accept, label, shorten
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 
@@ -20,7 +20,7 @@ OWN_HELP = "…"
 """Stands for the help of the command that is run, which `run` names."""
 
 
-def arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
+def read_arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
     """Return the checked values that were given, by option name.
 
     Raises:
@@ -33,11 +33,11 @@ def arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
         if option.name in given and given[option.name] != "":
             values[option.name] = accept(option, given[option.name])
         elif option.required:
-            raise incomplete(option)
+            raise incomplete_error(option)
     return values
 
 
-def incomplete(*missing: Option, after: str = "") -> UserError:
+def incomplete_error(*missing: Option, after: str = "") -> UserError:
     """Return the error for a command whose last words are missing; `run` adds the command.
 
     Args:
@@ -57,7 +57,7 @@ def _typed(text: str, options: tuple[Option, ...]) -> dict[str, Value]:
     for word in words:
         option = flags.get(word.casefold())
         if option is None and word.startswith("--"):
-            raise UserError("flag.unknown", flag=shown(word), help=OWN_HELP)
+            raise UserError("flag.unknown", flag=shorten(word), help=OWN_HELP)
         if option is None:
             plain.append(word)
         elif option.kind is Kind.FLAG:

@@ -7,14 +7,14 @@ from functools import partial
 
 from commands.context import Call, Command, Visibility
 from commands.handlers import queue
-from commands.handlers.arguments import incomplete
-from commands.handlers.generate import pressed_layer
+from commands.handlers.arguments import incomplete_error
+from commands.handlers.generate import make_button_layer
 from commands.handlers.order import place_order
 from commands.handlers.repeat import place_repeat
 from commands.options import DRAFT, IMAGE, JOB_TO_CANCEL, LAST, MODEL, SEED
-from commands.policy.permissions import check_press, within_caps
+from commands.policy.permissions import apply_caps, check_press
 from commands.results import Accepted
-from commands.specs.extension import carried_over
+from commands.specs.extension import carry_over
 from commands.specs.layers import Layer
 from commands.specs.resolve import Resolved, resolve
 from inference.domain.errors import UserError
@@ -29,9 +29,9 @@ _SHAPE = ("resolution", "aspect", "frames")
 
 async def finish(call: Call) -> Accepted:
     """Make the full version of a draft that is named."""
-    wanted = queue.wanted_job(call)
+    wanted = queue.read_job_id(call)
     if not wanted:
-        raise incomplete(JOB_TO_CANCEL)
+        raise incomplete_error(JOB_TO_CANCEL)
     return await finish_draft(call, await call.job(wanted))
 
 
@@ -49,7 +49,7 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     check_press(call.caller, job, rules)
     model = call.installation.model(job.spec.model)
     job = await _made_draft(call, job)
-    full = within_caps(_resolved(call, job, rules.layers()), call.caller, rules)
+    full = apply_caps(_resolved(call, job, rules.layers()), call.caller, rules)
     spec = full.spec
     alike = all(getattr(spec, name) == getattr(job.spec, name) for name in _SHAPE)
     begins = (
@@ -75,7 +75,7 @@ async def _made_draft(call: Call, job: Job) -> Job:
     """
     if not job.spec.draft:
         raise UserError("job.no_draft", job=job.id)
-    job = await queue.posted(call, job)
+    job = await queue.wait_until_posted(call, job)
     if not job.ended:
         raise UserError("job.unfinished", job=job.id)
     if job.state is not JobState.DONE:
@@ -102,14 +102,14 @@ def _resolved(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:
             values={**values, MODEL.name: job.spec.model, DRAFT.name: False},
             references={name: one for name, one in found.items() if one is not None},
         ),
-        pressed_layer(call),
+        make_button_layer(call),
     )
     full = resolve(job.spec.prompt, layers, call.installation)
     origins = {
         name: job.origins.get(name, origin) if origin == FROM_DRAFT else origin
         for name, origin in full.origins.items()
     }
-    spec = replace(carried_over(full.spec, job), original=job.spec.original, refine=False)
+    spec = replace(carry_over(full.spec, job), original=job.spec.original, refine=False)
     return replace(full, spec=spec, origins=origins)
 
 

@@ -9,11 +9,11 @@ from functools import partial
 from commands.context import Call, Command
 from commands.handlers import presets
 from commands.handlers.order import place_order
-from commands.handlers.request import asked_for
+from commands.handlers.request import read_request
 from commands.option_set import OptionSet
 from commands.options import FRAME_COUNT, IMAGE, LAST, MODEL, PROMPT
 from commands.parsing.values import label
-from commands.policy.permissions import within_caps
+from commands.policy.permissions import apply_caps
 from commands.policy.settings import REVIEW, Rules
 from commands.refusal import Changes, Refusal
 from commands.results import Accepted
@@ -57,7 +57,7 @@ def requiring(*names: str) -> Callable[[Call], Awaitable[Accepted]]:
     return handler
 
 
-def pressed_layer(call: Call) -> Layer:
+def make_button_layer(call: Call) -> Layer:
     """Return the layer of options from a button after a refusal."""
     values = {name: value for name, value in call.changes.items() if value is not None}
     return Layer(name=TYPED, values=values, asked=True)
@@ -128,7 +128,7 @@ async def _resolve_request(
         Layer(name=TYPED, values=asked, references=references, asked=True),
     )
     try:
-        resolved = within_caps(resolve(prompt, layers, call.installation), call.caller, rules)
+        resolved = apply_caps(resolve(prompt, layers, call.installation), call.caller, rules)
     except Refusal as refusal:
         offers = (
             changes
@@ -154,10 +154,10 @@ def _prompted(
     """Return what was asked for; without a prompt, show how this command is used.
 
     Raises:
-        UserError: As `asked_for`.
+        UserError: As `read_request`.
     """
     try:
-        return asked_for(call)
+        return read_request(call)
     except UserError as error:
         _check_useful(call, fixed, error)
         if error.code != "prompt.empty":

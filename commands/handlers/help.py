@@ -8,17 +8,17 @@ from dataclasses import replace
 
 from commands.context import Call, Command, Visibility
 from commands.installation import Installation
-from commands.option_set import usual
+from commands.option_set import find_default
 from commands.options import MODEL, TOPIC
 from commands.parsing.suggestions import closest
-from commands.parsing.values import shown, tidy
+from commands.parsing.values import shorten, tidy
 from commands.schema import Kind, Option, Permission
 from commands.specs.layers import Layer
 from commands.specs.resolve import Resolved, resolve
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
 from commands.text.option_texts import legal, option_help
-from commands.text.summary import dotted
+from commands.text.summary import join_facts
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED
@@ -88,8 +88,8 @@ def _find(topic: str, commands: Iterable[Command]) -> Command:
         return by_name[wanted]
     guess = closest(wanted, by_name)
     if guess is None:
-        raise UserError("command.unknown", command=shown(topic))
-    raise UserError("command.mistyped", command=shown(topic), suggestion=by_name[guess].typed)
+        raise UserError("command.unknown", command=shorten(topic))
+    raise UserError("command.mistyped", command=shorten(topic), suggestion=by_name[guess].typed)
 
 
 def _manual(
@@ -129,7 +129,7 @@ def manual(
         taken: What is made when nothing is set; the default model's values otherwise.
     """
     here = installation.options.by_name
-    shown = installation.narrowed(None if model is None else model.name).shown
+    shown = installation.find_options(None if model is None else model.name).shown
     found = [shown.get(option.name) if option.name in here else option for option in options]
     return [
         (usage(option), _explained(option, installation, model, taken, locale))
@@ -159,7 +159,7 @@ def _explained(
     locale: str,
 ) -> str:
     limits = _limits(option, installation, model, taken, locale)
-    return dotted([option_help(option, locale), *limits], locale)
+    return join_facts([option_help(option, locale), *limits], locale)
 
 
 def _limits(
@@ -173,7 +173,7 @@ def _limits(
     values = legal(option, installation.offered, locale)
     limits = [] if values is None else [values]
     at_hand = model or (installation.default if taken is None else taken.capabilities)
-    default = usual(option, at_hand)
+    default = find_default(option, at_hand)
     if option.kind is Kind.MODEL:
         default = at_hand.name
     elif taken is not None and default is not None:

@@ -6,13 +6,13 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from commands.context import Call, Command, Visibility
-from commands.handlers.arguments import arguments
+from commands.handlers.arguments import read_arguments
 from commands.options import PAGE, WORDS
 from commands.policy.settings import TIMEZONE
 from commands.text import replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
-from commands.text.summary import dotted, quoted
+from commands.text.summary import isolate_prompt, join_facts
 
 PAGE_LENGTH = 10
 """Jobs on a page."""
@@ -25,7 +25,7 @@ _OPTIONS = (WORDS, PAGE)
 
 async def history(call: Call) -> Card:
     """List the caller's jobs on one page, and say whether there is another."""
-    given = arguments(call, _OPTIONS)
+    given = read_arguments(call, _OPTIONS)
     words, page = str(given.get(WORDS.name, "")), int(given.get(PAGE.name, 1))
     jobs = await call.jobs.history(
         call.channel.tenant,
@@ -41,11 +41,11 @@ async def history(call: Call) -> Card:
     for job in jobs[:PAGE_LENGTH]:
         shown = [
             datetime.fromtimestamp(job.created_at, zone).strftime("%Y-%m-%d %H:%M"),
-            quoted(job.spec.own_words, LINE_LENGTH),
+            isolate_prompt(job.spec.own_words, LINE_LENGTH),
             text("card.removed" if job.removed_at else f"state.{job.state}", call.locale),
             job.id,
         ]
-        lines.append((dotted(shown, call.locale),))
+        lines.append((join_facts(shown, call.locale),))
     if len(jobs) > PAGE_LENGTH:
         typed = f"/rushes history {words}".rstrip() + f" --page {page + 1}"
         lines.append((text("history.more", call.locale, command=typed),))

@@ -37,7 +37,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
     Raises:
         UserError: What the message says now is not possible; the job is as it was.
     """
-    job = await repeat.prepared(call, job, seconds=PREPARED_SECONDS)
+    job = await repeat.wait_until_prepared(call, job, seconds=PREPARED_SECONDS)
     known = call.installation.options
     brings_image = not known.pictures.isdisjoint(call.options)
     kept = repeat.references_of(call, job)  # files of a message do not change with its words

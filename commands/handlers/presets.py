@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from commands.context import Call, Command, Visibility
-from commands.handlers.arguments import arguments, incomplete
+from commands.handlers.arguments import incomplete_error, read_arguments
 from commands.options import FLAGS, NAME, PRESET, SHARED
 from commands.parsing.flags import parse_options, render_options
 from commands.parsing.suggestions import closest
-from commands.parsing.values import label, shown
+from commands.parsing.values import label, shorten
 from commands.policy.legality import check_options
 from commands.policy.presets_store import EVERYBODY, MAXIMUM_PRESETS, Preset
 from commands.policy.settings import Rules, Scope
@@ -22,8 +22,8 @@ from commands.specs.layers import FROM_PRESET, Layer
 from commands.text import replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
+from commands.text.option_texts import format_value as option_text
 from commands.text.option_texts import option_name
-from commands.text.option_texts import written as option_text
 from inference.domain.errors import NotFound, UserError
 
 _ACTION = Option(
@@ -56,11 +56,11 @@ async def preset(call: Call) -> Card:
     action, name = given.get("action", "list"), str(given.get(NAME.name, "")).casefold()
     flags = str(given.get(FLAGS.name, ""))
     if action not in {"save", "use"} and (flags or (action == "list" and name)):
-        raise UserError("command.too_many_words", words=shown(flags or name))
+        raise UserError("command.too_many_words", words=shorten(flags or name))
     if action == "list":
         return await _listed(call)
     if not name:
-        raise incomplete(NAME, after=str(action))
+        raise incomplete_error(NAME, after=str(action))
     owner = EVERYBODY if given.get(SHARED.name) else call.caller.id
     match action:
         case "save":
@@ -102,7 +102,7 @@ def _given(call: Call) -> dict[str, Value]:
     """Return the arguments; the flags after `save NAME` and `use NAME` are kept as typed."""
     match = None if call.options else _FLAGGED.fullmatch(call.text.strip())
     if match is None:
-        return arguments(call, _OPTIONS)
+        return read_arguments(call, _OPTIONS)
     flags = _SHARED.sub(" ", match["flags"])
     return {
         "action": match["action"].casefold(),
@@ -116,7 +116,7 @@ async def _save(call: Call, owner: str, name: str, flags: str) -> Card:
     """Keep the flags, or without any what the caller has set for themselves."""
     _check_owner(call, owner)
     if not _NAME.fullmatch(name) or name == NONE:
-        raise UserError("preset.bad_name", name=shown(name))
+        raise UserError("preset.bad_name", name=shorten(name))
     options = parse_options(flags, call.installation.options) or dict(
         (await call.rules()).layers()[-1].values
     )
@@ -141,7 +141,7 @@ async def _use(call: Call, name: str, flags: str) -> Card:
     except UserError as error:
         if error.code != "command.too_many_words":
             raise
-        raise UserError("preset.words", name=shown(name), words=error.params["words"]) from error
+        raise UserError("preset.words", name=shorten(name), words=error.params["words"]) from error
     for option in added:
         _check_holdable(call, option)
     found = None if name == NONE else await find(call, name)
@@ -210,7 +210,7 @@ async def _delete(call: Call, owner: str, name: str) -> Card:
         call.channel.tenant, owner, name, call.caller.requester
     )
     if not deleted:
-        raise NotFound("preset.unknown", name=shown(name))
+        raise NotFound("preset.unknown", name=shorten(name))
     return replies.note("preset.deleted", call.locale, name=name)
 
 
@@ -247,8 +247,8 @@ async def find(call: Call, name: str) -> Preset:
             return item
     guess = closest(name, [item.name for item in presets])
     if guess is None:
-        raise NotFound("preset.unknown", name=shown(name))
-    raise Refusal("preset.mistyped", {PRESET.name: guess}, name=shown(name), suggestion=guess)
+        raise NotFound("preset.unknown", name=shorten(name))
+    raise Refusal("preset.mistyped", {PRESET.name: guess}, name=shorten(name), suggestion=guess)
 
 
 def _written(call: Call, options: Mapping[str, Value]) -> str:

@@ -12,12 +12,12 @@ from commands.context import Call, Command, Visibility
 from commands.forms import Form
 from commands.handlers import presets
 from commands.handlers.order import place_order
-from commands.handlers.request import advised, asked_for, merged
+from commands.handlers.request import find_model_options, merge_options, read_request
 from commands.option_set import OptionSet
 from commands.options import PROMPT, REFINE
 from commands.parsing.flags import Typed, parse_options, render
 from commands.policy import flagged_content
-from commands.policy.permissions import within_caps
+from commands.policy.permissions import apply_caps
 from commands.policy.settings import Rules
 from commands.refusal import offer_correction
 from commands.results import Accepted
@@ -43,7 +43,7 @@ async def refine(call: Call) -> Card:
     if not call.installation.assistant:
         raise UserError("assistant.none")
     rules = await call.check_may_render()
-    prompt, asked = asked_for(call)
+    prompt, asked = read_request(call)
     spec = (await _resolve_without_picture(call, prompt, asked, rules)).spec
     refined = await call.jobs.refine(
         prompt,
@@ -67,10 +67,10 @@ async def random(call: Call) -> Accepted:
     rules = await call.check_may_render()
     with offer_correction(PROMPT.name):
         words = str(call.changes.get(PROMPT.name, call.text))
-        typed = parse_options(words, call.installation.options, advised(call, words))
-    asked = merged(call, typed)
+        typed = parse_options(words, call.installation.options, find_model_options(call, words))
+    asked = merge_options(call, typed)
     resolved = await _resolve_without_picture(call, "", asked, rules)
-    resolved = within_caps(resolved, call.caller, rules)
+    resolved = apply_caps(resolved, call.caller, rules)
     draw = call.installation.random_prompts.get(resolved.spec.model, random_prompts.draw)
     drawn = await asyncio.to_thread(draw, resolved.spec)
     resolved = replace(

@@ -9,7 +9,7 @@ from functools import partial
 from commands.actions import Action
 from commands.context import Call, Command, Visibility
 from commands.handlers import job_status
-from commands.handlers.arguments import incomplete
+from commands.handlers.arguments import incomplete_error
 from commands.jobs import Read
 from commands.options import JOB
 from commands.policy.settings import QUEUE_PROMPTS, Prompts
@@ -17,7 +17,7 @@ from commands.policy.visibility import Sight, can_see, sight
 from commands.text import cards, job_buttons, replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
-from commands.text.summary import dotted, quoted
+from commands.text.summary import isolate_prompt, join_facts
 from inference.domain.errors import NotFound, UserError
 from inference.domain.job import Job, JobState
 from inference.domain.untrusted_text import isolate
@@ -101,7 +101,7 @@ async def show(call: Call) -> Card:
 
 async def cancel(call: Call) -> Card:
     """Cancel the named job, or the only one that the caller has in the queue."""
-    if wanted_job(call):
+    if read_job_id(call):
         return await cancel_named(call)
     jobs = await call.jobs.waiting(call.channel.tenant)
     own = [job for job in jobs if job.requester.id == call.caller.id]
@@ -118,8 +118,9 @@ def _which(call: Call, asked: Mapping[str, Job]) -> Card:
     card = replies.error(UserError("job.which"), call.locale)
     lines = [
         (
-            dotted(
-                [f"/{PARENT} cancel {name}", quoted(job.spec.own_words, LINE_LENGTH)], call.locale
+            join_facts(
+                [f"/{PARENT} cancel {name}", isolate_prompt(job.spec.own_words, LINE_LENGTH)],
+                call.locale,
             ),
         )
         for name, job in asked.items()
@@ -135,9 +136,9 @@ async def cancel_named(call: Call) -> Card:
     Raises:
         UserError: `command.incomplete`: none is named.
     """
-    wanted = wanted_job(call)
+    wanted = read_job_id(call)
     if not wanted:
-        raise incomplete(JOB)
+        raise incomplete_error(JOB)
     return await cancel_job(call, await call.job(wanted, at_least=Sight.ID))
 
 
@@ -172,7 +173,7 @@ async def remove_job(call: Call, job: Job) -> Card:
         UserError: `job.not_yours`, `job.posting_now` or `job.nothing_to_remove`.
     """
     check_owner(call, job)
-    job = await posted(call, job)
+    job = await wait_until_posted(call, job)
     if not await call.jobs.remove(job.id, tenant=call.channel.tenant):
         raise UserError("job.nothing_to_remove", job=job.id)
     return replies.note("remove.removed", call.locale, job=job.id)
@@ -190,7 +191,7 @@ async def ask_removal(call: Call, job: Job) -> Card:
     return job_buttons.confirmation(job.id, call.locale)
 
 
-async def posted(call: Call, job: Job) -> Job:
+async def wait_until_posted(call: Call, job: Job) -> Job:
     """Return a job once its result is posted: people press as soon as they see the message.
 
     Raises:
@@ -212,13 +213,13 @@ def check_owner(call: Call, job: Job) -> None:
         raise UserError("job.not_yours", name=isolate(job.requester.name))
 
 
-def wanted_job(call: Call) -> str:
+def read_job_id(call: Call) -> str:
     """Return the job id that was given, as ids are written, or an empty text."""
     return str(call.options.get(JOB.name, call.text)).strip().lstrip("#").upper()
 
 
 async def _named_or_newest(call: Call) -> Job:
-    wanted = wanted_job(call)
+    wanted = read_job_id(call)
     if wanted:
         return await call.job(wanted)
     newest = await call.jobs.recent(call.channel.tenant, call.caller.id, limit=1)
@@ -251,7 +252,7 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
         **where,
         prompt=text("queue.hidden", call.locale)
         if hidden
-        else quoted(job.spec.own_words, LINE_LENGTH),
+        else isolate_prompt(job.spec.own_words, LINE_LENGTH),
         name=isolate(job.requester.name),
     )
     return _placed(call, job, line, named=not hidden)
@@ -268,7 +269,7 @@ def _placed(call: Call, job: Job, line: str, *, named: bool) -> Line:
     """Add where a job runs, if there are several slots, and its id."""
     slot = call.jobs.slot(job.id)
     where = [] if slot is None else [text("card.slot", call.locale, slot=slot)]
-    return (dotted([line, *where, *([job.id] if named else [])], call.locale),)
+    return (join_facts([line, *where, *([job.id] if named else [])], call.locale),)
 
 
 def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:

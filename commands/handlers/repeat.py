@@ -11,16 +11,16 @@ from commands import forms
 from commands.actions import Action
 from commands.context import Call
 from commands.handlers import presets
-from commands.handlers.generate import pressed_layer
+from commands.handlers.generate import make_button_layer
 from commands.handlers.order import place_order
-from commands.handlers.request import asked_for
+from commands.handlers.request import read_request
 from commands.options import FRAME_COUNT, IMAGE, LAST, LOOPS, PROMPT, REFINE, RESOLUTION
-from commands.policy.permissions import check_caps, check_press, within_caps
+from commands.policy.permissions import apply_caps, check_caps, check_press
 from commands.policy.settings import Rules
 from commands.results import Accepted, Revised
-from commands.specs.extension import Passes, carried_over, extended
+from commands.specs.extension import Passes, carry_over, extend_clip
 from commands.specs.layers import COMMAND, Layer
-from commands.specs.resolve import Resolved, draw_seed, enlarged, resolve
+from commands.specs.resolve import Resolved, draw_seed, enlarge_spec, resolve
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, UNPREPARED, WAITING, Job, JobState
 from inference.domain.reference import FromParent, Kept, Reference, inherited
@@ -30,7 +30,7 @@ PREPARED_SECONDS = 10.0
 """How long a form is kept waiting for a job that is being prepared; what is in it would be lost."""
 
 
-async def again(
+async def repeat_job(
     call: Call, job: Job, action: Action, *, prompt: str | None = None, passes: Passes | None = None
 ) -> Accepted:
     """Queue an earlier job again, for the caller.
@@ -54,12 +54,12 @@ async def again(
             spec = replace(spec, seed=draw_seed())
             origins = {**origins, "seed": RANDOM}
         case Action.LARGER:
-            larger = enlarged(spec, capabilities)
+            larger = enlarge_spec(spec, capabilities)
             if larger is None:
                 raise UserError("model.no_larger", model=capabilities.title)
             spec, origins = larger, {**origins, "resolution": TYPED}
         case Action.EXTEND:
-            spec = extended(job, capabilities, passes)
+            spec = extend_clip(job, capabilities, passes)
             if not call.jobs.extendable(job):
                 raise UserError("extend.gone", job=job.id)
             origins = {**origins, "seed": RANDOM, "loops": COMMAND}
@@ -117,17 +117,17 @@ async def edit(
     """
     rules = await call.check_may_render()
     check_press(call.caller, job, rules)
-    job = await prepared(call, job, seconds=PREPARED_SECONDS)
+    job = await wait_until_prepared(call, job, seconds=PREPARED_SECONDS)
     call.installation.check_effects(job.spec)
     changed = {name: str(call.changes.get(name) or "") for name in values if name in call.changes}
-    form = forms.options({**values, **changed}, call.installation.options)
-    prompt, asked = asked_for(replace(call, options={**form, **pictures}))
+    form = forms.read_options({**values, **changed}, call.installation.options)
+    prompt, asked = read_request(replace(call, options={**form, **pictures}))
     defaults = await presets.layers_of(call, asked, rules)
     kept = references_of(replace(call, options=pictures), job)
     typed = Layer(name=TYPED, values=asked, references=kept, asked=True)
     layers = (*defaults, typed)
-    resolved = within_caps(resolve(prompt, layers, call.installation), call.caller, rules)
-    resolved = replace(resolved, spec=carried_over(resolved.spec, job))
+    resolved = apply_caps(resolve(prompt, layers, call.installation), call.caller, rules)
+    resolved = replace(resolved, spec=carry_over(resolved.spec, job))
     if action is Action.REWORD:
         resolved = _final(resolved, job)
     call.installation.check(resolved.spec)
@@ -138,7 +138,7 @@ async def edit(
     return await place_repeat(call, resolved, rules, job)
 
 
-async def prepared(call: Call, job: Job, *, seconds: float) -> Job:
+async def wait_until_prepared(call: Call, job: Job, *, seconds: float) -> Job:
     """Return a job once its whole batch is prepared, or time is up."""
     together = await call.jobs.together(job)
     together = await call.jobs.wait_past(together, UNPREPARED, seconds=seconds)
@@ -197,10 +197,10 @@ async def animate_still(call: Call, job: Job) -> Accepted:
     layers = (
         *rules.layers(),
         Layer(name=COMMAND, values=own, references={IMAGE.name: FromParent(Kept.RESULT)}),
-        pressed_layer(call),
+        make_button_layer(call),
     )
     resolved = resolve(job.spec.own_words, layers, call.installation)
-    return await place_order(call, within_caps(resolved, call.caller, rules), rules, parent=job.id)
+    return await place_order(call, apply_caps(resolved, call.caller, rules), rules, parent=job.id)
 
 
 async def place_repeat(call: Call, resolved: Resolved, rules: Rules, job: Job) -> Accepted:

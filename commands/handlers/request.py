@@ -9,7 +9,7 @@ from commands.context import Call
 from commands.option_set import OptionSet
 from commands.options import MODEL, MORE, PROMPT, TEXTS
 from commands.parsing.flags import HELP, check_no_pictures, parse, parse_options
-from commands.parsing.values import accept, accept_offering, label, shown
+from commands.parsing.values import accept, accept_offering, label, shorten
 from commands.refusal import offer_correction
 from commands.schema import Value
 from inference.domain.errors import UserError
@@ -17,7 +17,7 @@ from inference.domain.errors import UserError
 _MODEL = re.compile(rf"--{MODEL.flag}[\s=]+(?P<name>\S+)", re.IGNORECASE)
 
 
-def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
+def read_request(call: Call) -> tuple[str, dict[str, Value]]:
     """Return the prompt, and the options from the form and from flags in the prompt.
 
     Raises:
@@ -26,11 +26,11 @@ def asked_for(call: Call) -> tuple[str, dict[str, Value]]:
     """
     words = {PROMPT.name: call.text, **call.options, **call.changes}[PROMPT.name]
     with offer_correction(PROMPT.name):
-        typed = parse(str(words), call.installation.options, advised(call, str(words)))
-    return typed.prompt, merged(call, typed.options)
+        typed = parse(str(words), call.installation.options, find_model_options(call, str(words)))
+    return typed.prompt, merge_options(call, typed.options)
 
 
-def advised(call: Call, words: str) -> OptionSet:
+def find_model_options(call: Call, words: str) -> OptionSet:
     """Return the options of the model that a request names, or of the default one.
 
     Args:
@@ -41,10 +41,10 @@ def advised(call: Call, words: str) -> OptionSet:
     chosen = (
         named["name"] if named else call.changes.get(MODEL.name) or call.options.get(MODEL.name)
     )
-    return call.installation.narrowed(str(chosen or call.installation.default_model))
+    return call.installation.find_options(str(chosen or call.installation.default_model))
 
 
-def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
+def merge_options(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
     """Return the options of the form, merged with the typed ones.
 
     Raises:
@@ -55,7 +55,7 @@ def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
     form = {name: value for name, value in call.options.items() if name != PROMPT.name}
     more = form.pop(MORE.name, "")
     words = str(call.changes.get(MORE.name, more))
-    works = advised(call, words)
+    works = find_model_options(call, words)
     with offer_correction(MORE.name):
         flags = parse_options(words, call.installation.options, works)
     for name, value in flags.items():
@@ -66,7 +66,7 @@ def merged(call: Call, typed: Mapping[str, Value]) -> dict[str, Value]:
         check_no_pictures(typed, call.installation.options)
     for name in form:
         if name not in known:  # of another version's form
-            raise UserError("flag.unknown", flag=shown(name), help=HELP)
+            raise UserError("flag.unknown", flag=shorten(name), help=HELP)
         if name in typed:
             raise UserError("flag.repeated", flag=label(known[name]))
     changes = {name: item for name, item in call.changes.items() if name not in TEXTS}

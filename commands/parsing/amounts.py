@@ -31,7 +31,7 @@ _NAME_THEN_AMOUNT = re.compile(rf"(?P<name>[^\s,=]+)\s+(?P<amount>{_AMOUNT})", r
 _QUOTES = str.maketrans("", "", "\"“”„'‘’")  # noqa: RUF001 - people type them
 
 
-def in_seconds(typed: str) -> str:
+def to_seconds(typed: str) -> str:
     """Return an amount with units in whole seconds, rounded up; any other text as it is."""
     text = typed.strip()
     if _WHOLE.fullmatch(text) or not _PARTS.fullmatch(text):
@@ -41,7 +41,7 @@ def in_seconds(typed: str) -> str:
     return str(math.ceil(sum(Decimal(p["number"]) * _UNITS[p["unit"].casefold()] for p in found)))
 
 
-def pairs(typed: str) -> Iterator[tuple[str, str]]:
+def split_pairs(typed: str) -> Iterator[tuple[str, str]]:
     """Yield each name with its amount, both as typed; the amount is empty where it is missing.
 
     `ann=2h, bob=600`, `ann: 2 h` and, of one alone, `ann 2h` are understood.

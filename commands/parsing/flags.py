@@ -17,7 +17,7 @@ from commands.option_set import NO, OptionSet
 from commands.options import MAX_PROMPT
 from commands.parsing import other_words, quotes
 from commands.parsing.suggestions import ALMOST_SURE, closest
-from commands.parsing.values import OFF, ON, accept_for, fold, label, not_a_choice, shown
+from commands.parsing.values import OFF, ON, accept_for, fold, label, not_a_choice, shorten
 from commands.refusal import Mistyped
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
@@ -71,7 +71,7 @@ def parse_options(
     """
     pieces, options = _read(text, known, advised)
     if pieces:
-        raise UserError("command.too_many_words", words=shown(" ".join(pieces)))
+        raise UserError("command.too_many_words", words=shorten(" ".join(pieces)))
     return options
 
 
@@ -155,10 +155,10 @@ class _Reader:
         guess = closest(flag, self._known.typed)
         self._check_other_words(flag, guess)
         if guess is None:
-            raise UserError("flag.unknown", flag=f"--{shown(flag)}", help=HELP)
+            raise UserError("flag.unknown", flag=f"--{shorten(flag)}", help=HELP)
         if guess not in self._known.switched_off:
             guess = str(self._known.by_flag[guess].flag)  # the long one is the one we show
-        error = UserError("flag.mistyped", flag=f"--{shown(flag)}", suggestion=f"--{guess}")
+        error = UserError("flag.mistyped", flag=f"--{shorten(flag)}", suggestion=f"--{guess}")
         value = flag.partition(":")[2]  # --seed:7
         corrected = f"{guess} {value}" if value else guess
         raise self._mistyped(error, self._position - len(flag), self._position, corrected)
@@ -171,11 +171,11 @@ class _Reader:
         """
         name = flag.partition(":")[0].casefold()
         if folder := other_words.BUNDLED_OPTIONS.get(name):
-            raise UserError("flag.of_plugin", flag=f"--{shown(flag)}", folder=folder)
+            raise UserError("flag.of_plugin", flag=f"--{shorten(flag)}", folder=folder)
         meant = other_words.OPTION_NAMES.get(name)
         if meant is not None and meant != guess and meant in self._known.by_flag:
             known = f"--{self._known.by_flag[meant].flag}"
-            raise UserError("flag.other_word", flag=f"--{shown(flag)}", meant=known, help=HELP)
+            raise UserError("flag.other_word", flag=f"--{shorten(flag)}", meant=known, help=HELP)
 
     def read_piece(self) -> str:
         """Read the word that begins here, together with the quotation it opens."""

@@ -62,9 +62,9 @@ def escape(text: str) -> str:
 
 def quote(text: str) -> str:
     """Return text that is read as one value: in quotation marks, unless it is one plain word."""
-    return text if _PLAIN.fullmatch(text) else quoted(text)
+    return text if _PLAIN.fullmatch(text) else add_quotation_marks(text)
 
 
-def quoted(text: str) -> str:
+def add_quotation_marks(text: str) -> str:
     """Return text in quotation marks; what is between them unescapes to `text`."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -103,7 +103,7 @@ def accept_offering(option: Option, raw: Value, works: OptionSet | None = None) 
         raise Refusal(error.code, offer, **error.params) from error
 
 
-def restored(option: Option, stored: Value) -> Value:
+def restore_value(option: Option, stored: Value) -> Value:
     """Return the legal value that a stored one means; a number out of range becomes the nearest.
 
     Raises:
@@ -122,7 +122,7 @@ def label(option: Option) -> str:
     return f"--{option.flag}" if option.flag else option.name
 
 
-def shown(text: str) -> str:
+def shorten(text: str) -> str:
     """Shorten what somebody typed to what an error sentence can repeat."""
     return cut(text, MAX_SHOWN)
 
@@ -137,10 +137,10 @@ def not_a_choice(option: Option, typed: str, guess: str | None) -> UserError:
     legal = [str(choice) for choice in option.choices]
     if guess is None:
         return UserError(
-            "value.not_a_choice", option=label(option), value=shown(typed), legal=legal
+            "value.not_a_choice", option=label(option), value=shorten(typed), legal=legal
         )
     return UserError(
-        "value.mistyped", option=label(option), value=shown(typed), suggestion=guess, legal=legal
+        "value.mistyped", option=label(option), value=shorten(typed), suggestion=guess, legal=legal
     )
 
 
@@ -165,7 +165,7 @@ def _integer(option: Option, raw: Value) -> int:
     if isinstance(raw, float) and raw.is_integer():  # JSON knows one kind of number
         text = str(int(raw))
     if isinstance(raw, bool) or not _INTEGER.fullmatch(text):
-        raise UserError("value.not_whole", option=label(option), value=shown(text))
+        raise UserError("value.not_whole", option=label(option), value=shorten(text))
     value = int(text)
     if option.choices and value not in option.choices:
         numbers = [choice for choice in option.choices if isinstance(choice, int)]
@@ -183,7 +183,7 @@ def _number(option: Option, raw: Value) -> float:
     elif not isinstance(raw, bool) and _NUMBER.fullmatch(text):
         value = float(text)
     else:
-        raise UserError("value.not_a_number", option=label(option), value=shown(text))
+        raise UserError("value.not_a_number", option=label(option), value=shorten(text))
     _check_range(option, value)
     return value
 
@@ -199,7 +199,7 @@ def _check_size(option: Option, raw: Value, text: str, code: str) -> None:
     else:
         huge = bool(_NUMBER.fullmatch(text)) and len(text.partition(".")[0]) > _MOST_DIGITS
     if huge and option.range is None:
-        raise UserError(code, option=label(option), value=shown(text))
+        raise UserError(code, option=label(option), value=shorten(text))
     if huge:
         raise _out_of_range(option, text)
 
@@ -215,7 +215,7 @@ def _out_of_range(option: Option, given: str) -> UserError:
     return UserError(
         "value.out_of_range",
         option=label(option),
-        value=shown(given),
+        value=shorten(given),
         lowest=tidy(option.range.lowest),
         highest=tidy(option.range.highest),
     )
@@ -227,7 +227,7 @@ def _switch(option: Option, raw: Value) -> bool:
     word = str(raw).strip().casefold()
     if word in {ON, OFF}:  # where a switch of one model is a text of another
         return word == ON
-    raise UserError("value.not_a_switch", option=label(option), value=shown(str(raw)))
+    raise UserError("value.not_a_switch", option=label(option), value=shorten(str(raw)))
 
 
 def _text(option: Option, raw: Value) -> str:

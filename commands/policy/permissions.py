@@ -117,7 +117,7 @@ def check_caps(spec: Spec, capabilities: Capabilities, caller: Caller, rules: Ru
             )
 
 
-def within_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
+def apply_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
     """Lower values that this call did not set to the caller's caps.
 
     Raises:
@@ -140,11 +140,11 @@ def within_caps(resolved: Resolved, caller: Caller, rules: Rules) -> Resolved:
 
 def _lower(cap: Cap, limit: Any, spec: Spec, capabilities: Capabilities) -> list[Any]:
     """Return the values of an option that a limit leaves."""
-    values = possible(cap, spec, capabilities) or [limit]
+    values = list_possible_values(cap, spec, capabilities) or [limit]
     return [value for value in values if cap.rank(value) <= cap.rank(limit)]
 
 
-def possible(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
+def list_possible_values(cap: Cap, spec: Spec, capabilities: Capabilities) -> list[Any]:
     """Return the values of an option with which the model makes the same kind of render.
 
     Empty where the model has no list of them.

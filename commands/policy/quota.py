@@ -38,7 +38,7 @@ def day_of(now: float, zone: str) -> tuple[float, float]:
     return midnights[0], midnights[1]
 
 
-def tenant_quota(caller: Caller, rules: Rules, now: float) -> Quota | None:
+def compute_tenant_quota(caller: Caller, rules: Rules, now: float) -> Quota | None:
     """Return the quota that a tenant sets for a person in the day of `now`; None for unlimited.
 
     A person's own amount goes before that of their roles (the highest of them), and that before
@@ -70,7 +70,7 @@ async def find_quota(
         policy: Holds the operator's amounts.
         now: Unix seconds.
     """
-    found = tenant_quota(caller, rules, now)
+    found = compute_tenant_quota(caller, rules, now)
     everywhere = await policy.settings.rules(EVERYWHERE, channel="", person="")
     people: Mapping[str, int | None] = everywhere.value(QUOTA_PEOPLE) or {}
     amount = people.get(person)

@@ -12,7 +12,7 @@ import structlog
 
 from commands.policy.audit import Entry, record
 from commands.policy.settings import Rules, Scope, Setting, SettingSet, Stored
-from commands.policy.settings_values import restore
+from commands.policy.settings_values import restore_setting
 from inference.clock import Clock
 from inference.domain.job import Requester
 from inference.store.codec.quarantine import take_out
@@ -195,6 +195,6 @@ def _is_readable(row: aiosqlite.Row) -> bool:
 
 def _restored(setting: Setting, value: Stored) -> Stored | None:
     try:
-        return restore(setting, value)
+        return restore_setting(setting, value)
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         return None  # of another shape than the setting's

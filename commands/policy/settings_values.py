@@ -13,7 +13,14 @@ from commands.installation import Installation
 from commands.options import KEY
 from commands.parsing import amounts
 from commands.parsing.suggestions import closest
-from commands.parsing.values import accept, accept_advising, accept_for, fold, restored, shown
+from commands.parsing.values import (
+    accept,
+    accept_advising,
+    accept_for,
+    fold,
+    restore_value,
+    shorten,
+)
 from commands.policy.legality import check_options
 from commands.policy.settings import (
     MAXIMUM_NAME,
@@ -31,7 +38,7 @@ from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 
 
-def named(typed: str, known: SettingSet) -> Setting:
+def find_setting(typed: str, known: SettingSet) -> Setting:
     """Return the setting that `typed` names: `aspect`, `ar` and `default.ar` are `default.aspect`.
 
     Raises:
@@ -50,11 +57,11 @@ def named(typed: str, known: SettingSet) -> Setting:
     short = {name: setting.key for name, setting in known.defaults.items()}
     guess = closest(wanted, known.by_key) or short.get(closest(wanted, short) or "")
     if guess is None:
-        raise UserError("setting.unknown", key=shown(typed))
-    raise Refusal("setting.mistyped", {KEY.name: guess}, key=shown(typed), suggestion=guess)
+        raise UserError("setting.unknown", key=shorten(typed))
+    raise Refusal("setting.mistyped", {KEY.name: guess}, key=shorten(typed), suggestion=guess)
 
 
-def read(
+def read_setting(
     setting: Setting,
     typed: str,
     installation: Installation,
@@ -89,7 +96,7 @@ def read(
             return _zone(typed)
 
 
-def restore(setting: Setting, stored: Any) -> Stored | None:
+def restore_setting(setting: Setting, stored: Any) -> Stored | None:
     """Return a stored value as it is legal now, or None; the model may be gone.
 
     Any JSON may have been kept, by another version or another hand.
@@ -113,7 +120,7 @@ def restore_options(stored: Any, known: SettingSet) -> dict[str, Value]:
     if not isinstance(stored, dict):
         return {}
     meant = {
-        name: restore(known.defaults[name], value)
+        name: restore_setting(known.defaults[name], value)
         for name, value in stored.items()
         if name in known.defaults
     }
@@ -129,7 +136,7 @@ def _restored_value(option: Option, stored: Any) -> Value | None:
         return None
     if not isinstance(stored, str | int | float):
         return None
-    value = restored(option, stored)
+    value = restore_value(option, stored)
     _check_drawable(option, value)
     return value
 
@@ -186,7 +193,7 @@ def _read_value(
         return accept(option, _SWITCH.get(fold(typed), typed))
     works = None
     if setting.sets is not None:
-        narrowed = installation.narrowed(model)
+        narrowed = installation.find_options(model)
         if setting.sets.name in narrowed.fixed:
             return accept_for(setting.sets, typed, narrowed)
         shown_here = narrowed.shown.get(setting.sets.name, setting.sets)
@@ -201,7 +208,7 @@ def _read_value(
 def _check_drawable(option: Option, value: Value) -> None:
     if option.name == WATERMARK_SUFFIX.key and not _DRAWABLE.fullmatch(str(value)):
         # A letter that the mark's font lacks would fail every render of the guild.
-        raise UserError("setting.not_drawable", value=shown(str(value)))
+        raise UserError("setting.not_drawable", value=shorten(str(value)))
 
 
 def _names(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> list[str]:
@@ -212,10 +219,10 @@ def _names(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> list
 
 def _amounts(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> dict[str, int | None]:
     given: dict[str, int | None] = {}
-    for name, amount in amounts.pairs(typed):
+    for name, amount in amounts.split_pairs(typed):
         if not name or not amount:
             example = "ann=2h" if setting.naming is Naming.PEOPLE else "editors=2h"
-            value = shown(name or amount)
+            value = shorten(name or amount)
             raise UserError("setting.no_pair", key=setting.key, value=value, pair=example)
         given[plain_id(name)] = amount_of(setting, amount)
     _check_names(setting, list(given))
@@ -238,7 +245,7 @@ def _gpu_seconds(setting: Setting, typed: str) -> int:
         UserError: `setting.no_amount`, `setting.no_limit`, `value.out_of_range`.
     """
     try:
-        return int(accept(setting.option, amounts.in_seconds(typed)))
+        return int(accept(setting.option, amounts.to_seconds(typed)))
     except UserError as error:
         if error.code == "value.out_of_range":
             raise
@@ -247,7 +254,7 @@ def _gpu_seconds(setting: Setting, typed: str) -> int:
             command = f"/rushes-admin settings reset {key}"
             raise UserError("setting.no_limit", key=key, command=command) from error
         legal = ["600", "10m", "2h", *([UNLIMITED] if several else [])]
-        raise UserError("setting.no_amount", key=key, value=shown(typed), legal=legal) from error
+        raise UserError("setting.no_amount", key=key, value=shorten(typed), legal=legal) from error
 
 
 def _check_names(setting: Setting, names: list[str], *, limit: int | None = MAXIMUM_NAMES) -> None:
@@ -257,13 +264,13 @@ def _check_names(setting: Setting, names: list[str], *, limit: int | None = MAXI
         raise UserError("setting.too_many", key=setting.key, limit=limit)
     for name in names:
         if len(name) > MAXIMUM_NAME:
-            raise UserError("setting.name_too_long", name=shown(name), limit=MAXIMUM_NAME)
+            raise UserError("setting.name_too_long", name=shorten(name), limit=MAXIMUM_NAME)
 
 
 def _zone(typed: str) -> str:
     if typed in _NO_ZONES or not _ZONE.fullmatch(typed):
-        raise UserError("setting.no_zone", value=shown(typed))
+        raise UserError("setting.no_zone", value=shorten(typed))
     try:
         return ZoneInfo(typed).key
     except (KeyError, ValueError, OSError) as error:
-        raise UserError("setting.no_zone", value=shown(typed)) from error
+        raise UserError("setting.no_zone", value=shorten(typed)) from error

@@ -21,7 +21,7 @@ class Passes:
     loops: int
 
 
-def extended(job: Job, capabilities: Capabilities, passes: Passes | None = None) -> Spec:
+def extend_clip(job: Job, capabilities: Capabilities, passes: Passes | None = None) -> Spec:
     """Return the spec of the clip that contains a job's clip and more after it.
 
     The seed is drawn anew: the same noise again would only repeat what is there. References stay
@@ -60,7 +60,7 @@ def can_extend(job: Job, capabilities: Capabilities | None) -> bool:
     if capabilities is None:
         return False
     try:
-        extended(job, capabilities)
+        extend_clip(job, capabilities)
     except UserError:
         return False
     return True
@@ -78,7 +78,7 @@ def longest_clip(spec: Spec) -> int:
     return replace(spec, loops=int(most), after_frames=0).total_frames
 
 
-def carried_over(spec: Spec, job: Job) -> Spec:
+def carry_over(spec: Spec, job: Job) -> Spec:
     """Return an edited spec that goes on from the same clip as the job it was edited from.
 
     Raises:

@@ -25,7 +25,7 @@ from commands.specs.model_checks import (
     check_modes,
     check_number,
     check_own,
-    nearest,
+    find_nearest,
 )
 from inference.domain.capabilities import Capabilities, Numbers
 from inference.domain.effect_use import EffectUse
@@ -182,7 +182,7 @@ class Choice:
         if value in legal:
             return value
         self.origins[option.name] = FROM_MODEL
-        return nearest(option, value, legal)
+        return find_nearest(option, value, legal)
 
     def pick_number(self, option: Option, numbers: Numbers) -> Value:
         """Return the strongest number that the model takes; its own default is one.

@@ -118,7 +118,7 @@ def check_listed(option: Option, legal: Sequence[Any], model: Capabilities, valu
     """
     if value in legal:
         return value
-    near = nearest(option, value, legal)
+    near = find_nearest(option, value, legal)
     offer = {option.name: str(near)}
     about = {"model": model.title, "option": label(option), "value": value, "nearest": near}
     if len(legal) == 1:
@@ -241,7 +241,7 @@ def mode_of(frames: int, *, has_image: bool) -> Mode:
     return Mode.TEXT_TO_IMAGE if frames == 1 else Mode.TEXT_TO_VIDEO
 
 
-def nearest(option: Option, value: Value | None, legal: Sequence[Any]) -> Any:
+def find_nearest(option: Option, value: Value | None, legal: Sequence[Any]) -> Any:
     """Return the legal value closest to `value` in the order of the option's choices."""
     order = [str(choice) for choice in option.choices]
     return min(legal, key=lambda item: abs(order.index(str(item)) - order.index(str(value))))

@@ -144,7 +144,7 @@ def resolve(
     )
 
 
-def enlarged(spec: Spec, capabilities: Capabilities) -> Spec | None:
+def enlarge_spec(spec: Spec, capabilities: Capabilities) -> Spec | None:
     """Return the spec at the model's highest resolution, or None if it is there already.
 
     A clip that goes on from another one keeps its size.

@@ -73,7 +73,7 @@ def batch(
     )
     if all(job.ended for job in jobs):
         buttons = tuple(_buttons_of_each(jobs, locale, capabilities))
-        refined = () if refused else job_lines.refined(shown, locale)
+        refined = () if refused else job_lines.prompt_line(shown, locale)
         return replace(card, lines=(*refined, *parts), buttons=buttons)
     card = replace(card, buttons=_buttons_of_all(jobs, card, locale))
     if card.kind is not CardKind.RUNNING:
@@ -101,7 +101,7 @@ def sheet(jobs: Sequence[Job], file: Path, locale: str) -> Card:
     made = [job for job in jobs if job.state is JobState.DONE and job.removed_at is None]
     return Card(
         kind=CardKind.CLIP,
-        title="" if flagged else summary.quoted(jobs[0].spec.own_words, cards.TITLE_LENGTH),
+        title="" if flagged else summary.isolate_prompt(jobs[0].spec.own_words, cards.TITLE_LENGTH),
         lines=tuple((_named(job, locale),) for job in made),
         attachment=Attachment(
             path=file, name=sheet_name(jobs), description=summary.description(jobs[0], locale)
@@ -184,9 +184,9 @@ def _part(
     """
     words = []
     if job.spec.own_words != titled.spec.own_words and not _hidden(job) and not _hidden(titled):
-        words.append(summary.quoted(job.spec.own_words, WORDS_LENGTH))
+        words.append(summary.isolate_prompt(job.spec.own_words, WORDS_LENGTH))
     state = [] if alike else [_state(job, standing, locale, capabilities)]
-    return summary.dotted([_named(job, locale), *words, *state], locale)
+    return summary.join_facts([_named(job, locale), *words, *state], locale)
 
 
 def _hidden(job: Job) -> bool:
@@ -207,9 +207,9 @@ def _state(job: Job, standing: Standing, locale: str, capabilities: Capabilities
         case JobState.RUNNING | JobState.FINISHING | JobState.DELIVERING:
             return cards.stage(job, standing.progress, locale, capabilities)
         case JobState.DONE:
-            kept = [plain_line(line) for line in job_lines.kept(job, locale)]
+            kept = [plain_line(line) for line in job_lines.kept_file_line(job, locale)]
             draft = [text("facts.draft", locale)] if job.spec.draft else []
-            return summary.dotted([*draft, job_lines.durations(job, locale), *kept], locale)
+            return summary.join_facts([*draft, job_lines.durations(job, locale), *kept], locale)
         case state if job.failure or state in {JobState.FAILED, JobState.REFUSED}:
             return job_lines.reason(job, locale)
         case state:

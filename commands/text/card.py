@@ -174,7 +174,7 @@ class Card:
         """The buttons in the menu."""
         return tuple(each for each in self.buttons if self.menu and each.action in MENU)
 
-    def reworded(self, change: Callable[[str], str]) -> Card:
+    def map_text(self, change: Callable[[str], str]) -> Card:
         """Return a copy whose lines say the same in other words; times and people stay."""
         lines = (
             tuple(change(part) if isinstance(part, str) else part for part in line)

@@ -95,22 +95,24 @@ def clip(
     """
     hidden = job.verdict.outcome is Outcome.SPOILER
     # What was flagged is not repeated.
-    words = [] if job.verdict.reasons else [summary.quoted(job.spec.own_words, TITLE_LENGTH)]
+    words = (
+        [] if job.verdict.reasons else [summary.isolate_prompt(job.spec.own_words, TITLE_LENGTH)]
+    )
     number = [] if job.batch is None else [str(job.number)]
     return Card(
         kind=CardKind.CLIP,
-        title=summary.dotted([*number, *words], locale),
+        title=summary.join_facts([*number, *words], locale),
         lines=(
             parts("card.clip", locale, person=_person(job)),
             (summary.clip_facts(job, locale, capabilities),),
-            *job_lines.finished(job, locale),
+            *job_lines.draft_line(job, locale),
             *([(text("card.spoiler", locale, reason=job.verdict.reasons[0]),)] if hidden else []),
             *([] if job.verdict.reasons else job_lines.unknown_words(job, locale, capabilities)),
             *(
                 (text(f"note.{note}", locale),)
                 for note in (*job.notes, *(job.manifest.notes if job.manifest else ()))
             ),
-            *job_lines.measured(job, locale, shown=measured),
+            *job_lines.cost_line(job, locale, shown=measured),
         ),
         buttons=job_buttons.buttons(job, job_buttons.after_success(job, capabilities), locale),
         menu=text("button.more", locale),
@@ -170,10 +172,10 @@ def info(
         kind=CardKind.INFO,
         lines=(
             (isolate(job.spec.own_words),),
-            *job_lines.refined(job, locale, whole=True),
+            *job_lines.prompt_line(job, locale, whole=True),
             *([] if whole is None else [(whole,)]),
             *recipe,
-            *job_lines.measured(job, locale, shown=measured),
+            *job_lines.cost_line(job, locale, shown=measured),
             job_lines.job_id(job, locale),
         ),
         buttons=job_buttons.buttons(job, actions if job.ended else (), locale),
@@ -195,8 +197,8 @@ def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     review = job.state is JobState.REVIEW
     prepared = review or job.state is JobState.QUEUED  # before that, the prompt may still change
     lines: list[Line] = [
-        *job_lines.refined(job, locale, whole=review),
-        *job_lines.finished(job, locale),
+        *job_lines.prompt_line(job, locale, whole=review),
+        *job_lines.draft_line(job, locale),
         *((text(f"note.{note}", locale),) for note in job.notes),
         *(job_lines.unknown_words(job, locale, capabilities) if prepared else ()),
     ]
@@ -252,7 +254,7 @@ def _running(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
         capabilities,
         lines=(
             *job_lines.unknown_words(job, locale, capabilities),
-            (summary.dotted(shown, locale),),
+            (summary.join_facts(shown, locale),),
         ),
         progress=None if outlook is None else Bar(done=round(100 * outlook.fraction), total=100),
         ready=ready,
@@ -309,10 +311,10 @@ def _done(job: Job, locale: str, capabilities: Capabilities | None) -> Card:
     if job.spec.draft:
         result.insert(0, text("facts.draft", locale))
     lines = (
-        *job_lines.refined(job, locale),
-        (summary.dotted(result, locale),),
-        *job_lines.finished(job, locale),
-        *job_lines.kept(job, locale),
+        *job_lines.prompt_line(job, locale),
+        (summary.join_facts(result, locale),),
+        *job_lines.draft_line(job, locale),
+        *job_lines.kept_file_line(job, locale),
     )
     actions = job_buttons.after_success(job, capabilities)
     return _card(job, CardKind.DONE, locale, lines=lines, actions=actions)
@@ -327,7 +329,7 @@ def title(job: Job, locale: str) -> str:
     words = (
         text("queue.hidden", locale)
         if refused
-        else summary.quoted(job.spec.own_words, TITLE_LENGTH)
+        else summary.isolate_prompt(job.spec.own_words, TITLE_LENGTH)
     )
     return text("card.title", locale, prompt=words)
 
@@ -357,7 +359,7 @@ def _card(
         facts=summary.facts(job.spec, locale, capabilities) if kind in _WITH_FACTS else "",
         progress=progress,
         ready=ready,
-        buttons=job_buttons.with_details(made, locale) if kind is CardKind.RUNNING else made,
+        buttons=job_buttons.relabel_info(made, locale) if kind is CardKind.RUNNING else made,
         menu=text("button.more", locale) if kind is CardKind.DONE else "",
         job=job.id,
     )

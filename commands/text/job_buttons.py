@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from commands.actions import Action, ButtonId
 from commands.specs.extension import can_extend
-from commands.specs.resolve import enlarged
+from commands.specs.resolve import enlarge_spec
 from commands.text.card import Button, Card, CardKind, Confirm
 from commands.text.messages import text
 from inference.domain.capabilities import Capabilities
@@ -41,7 +41,7 @@ _PASSING_IMAGE_ERRORS = frozenset({"image.fetch_failed", "image.uploading"})
 
 def is_enlargeable(spec: Spec, capabilities: Capabilities | None) -> bool:
     """Whether the same can be made at a higher resolution."""
-    return capabilities is not None and enlarged(spec, capabilities) is not None
+    return capabilities is not None and enlarge_spec(spec, capabilities) is not None
 
 
 def is_finishable(spec: Spec, capabilities: Capabilities | None) -> bool:
@@ -109,7 +109,7 @@ def open_label(job: Job, locale: str, *, number: int | None = None, sheet: bool 
     return text("button.open_image" if still else "button.open_clip", locale)
 
 
-def with_details(buttons: tuple[Button, ...], locale: str) -> tuple[Button, ...]:
+def relabel_info(buttons: tuple[Button, ...], locale: str) -> tuple[Button, ...]:
     """Call Info by what it is for while a job is rendered."""
     label = text("button.details", locale)
     return tuple(

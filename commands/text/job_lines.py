@@ -26,12 +26,14 @@ _KEPT = {
 """Why the file of a job was kept instead of posted -> what its card says of it."""
 
 
-def refined(job: Job, locale: str, *, whole: bool = False) -> tuple[Line, ...]:
+def prompt_line(job: Job, locale: str, *, whole: bool = False) -> tuple[Line, ...]:
     """Return the line with the prompt that the assistant made, if it did."""
     if job.spec.original is None:
         return ()
     length = (len(job.spec.prompt) if whole else REFINED_LENGTH) + ISOLATES
-    return ((text("card.refined", locale, prompt=summary.quoted(job.spec.prompt, length)),),)
+    return (
+        (text("card.refined", locale, prompt=summary.isolate_prompt(job.spec.prompt, length)),),
+    )
 
 
 def unknown_words(job: Job, locale: str, capabilities: Capabilities | None) -> tuple[Line, ...]:
@@ -63,7 +65,7 @@ def unknown_in(prompt: str, locale: str, capabilities: Capabilities | None) -> s
     )
 
 
-def finished(job: Job, locale: str) -> tuple[Line, ...]:
+def draft_line(job: Job, locale: str) -> tuple[Line, ...]:
     """Return the line that says what a finished version has from its draft, if it is one."""
     for name in (IMAGE.name, SEED.name):
         if job.origins.get(name) == DRAFT and not job.spec.draft:
@@ -71,7 +73,7 @@ def finished(job: Job, locale: str) -> tuple[Line, ...]:
     return ()
 
 
-def kept(job: Job, locale: str) -> list[Line]:
+def kept_file_line(job: Job, locale: str) -> list[Line]:
     """Return the line that says why a job's file was kept instead of posted, if it was."""
     return [(text(_KEPT[note], locale),) for note in job.notes if note in _KEPT]
 
@@ -104,7 +106,7 @@ def job_id(job: Job, locale: str) -> Line:
     return (text("facts.job", locale, job=job.id),)
 
 
-def measured(job: Job, locale: str, *, shown: bool) -> tuple[Line, ...]:
+def cost_line(job: Job, locale: str, *, shown: bool) -> tuple[Line, ...]:
     """Return the line that says what a render cost, if it is to be shown and was measured."""
-    line = summary.measured(job, locale) if shown else None
+    line = summary.cost_facts(job, locale) if shown else None
     return () if line is None else ((line,),)

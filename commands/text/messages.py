@@ -92,7 +92,7 @@ _DAY = 86400.0
 _YEAR = 365 * _DAY
 
 
-def about(seconds: float, locale: str) -> str:
+def format_estimate(seconds: float, locale: str) -> str:
     """Write an estimate no more exactly than it is known: about 40 s, 3 min, 4 years."""
     if seconds >= _YEAR:
         shown = text("duration.years", locale, count=round(seconds / _YEAR))
@@ -177,7 +177,7 @@ WRITERS: dict[str, Callable[[Any, str], str]] = {
     "or": any_of,
     "list": all_of,
     "duration": duration,
-    "about": about,
+    "about": format_estimate,
     "ordinal": ordinal,
     "reason": reason,
     "error": error_text,

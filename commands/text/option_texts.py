@@ -46,7 +46,7 @@ def option_help(option: Option, locale: str) -> str:
     return _known(option.help_key, locale) or option.name
 
 
-def written(option: Option, value: object, locale: str) -> str:
+def format_value(option: Option, value: object, locale: str) -> str:
     """Write the value of an option as people read it, which may not be as they type it."""
     if isinstance(value, bool):
         return text("value.yes" if value else "value.no", locale)

@@ -8,7 +8,7 @@ from commands.option_set import OptionSet, own_option
 from commands.options import PROMPT
 from commands.schema import Kind
 from commands.text.messages import FALLBACK, text
-from commands.text.option_texts import effect_name, option_name, written
+from commands.text.option_texts import effect_name, format_value, option_name
 from inference.domain.capabilities import Capabilities
 from inference.domain.job import Job
 from inference.domain.spec import Mode, Spec
@@ -27,7 +27,7 @@ def facts(spec: Spec, locale: str, capabilities: Capabilities | None, *, seed: b
     shown += [*_own(spec, locale, capabilities), *_effects(spec, locale)]
     if seed:
         shown.append(text("facts.seed", locale, seed=spec.seed))
-    return dotted(shown, locale)
+    return join_facts(shown, locale)
 
 
 def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
@@ -44,17 +44,17 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
         capabilities.title if capabilities else job.spec.model,
         text("facts.job", locale, job=job.id),
     ]
-    return dotted(shown, locale)
+    return join_facts(shown, locale)
 
 
 def whole(spec: Spec, locale: str) -> str | None:
     """Say how long a clip of several passes is in all; None where one pass is the whole clip."""
     if spec.total_frames == spec.frames:
         return None
-    return dotted([_length(spec, locale), *_added(spec, locale)], locale)
+    return join_facts([_length(spec, locale), *_added(spec, locale)], locale)
 
 
-def quoted(prompt: str, length: int) -> str:
+def isolate_prompt(prompt: str, length: int) -> str:
     """Return a prompt to stand beside our text: isolated on one line, `length` characters at most.
 
     The two that isolate it count.
@@ -103,7 +103,7 @@ def _own(spec: Spec, locale: str, capabilities: Capabilities | None) -> Iterator
         if value is True:
             yield name
         else:
-            said = written(option, value, locale)
+            said = format_value(option, value, locale)
             yield text("facts.option", locale, name=name, value=said)
 
 
@@ -126,7 +126,7 @@ STAGES = ("load", "text", "sample", "decode", "effects", "encode", "finish")
 """Stages of a render that people are told of, in their order; engines may have others."""
 
 
-def measured(job: Job, locale: str) -> str | None:
+def cost_facts(job: Job, locale: str) -> str | None:
     """Sum up what a render cost, or None where nothing was measured."""
     manifest = job.manifest
     if manifest is None or not manifest.timings:
@@ -140,10 +140,10 @@ def measured(job: Job, locale: str) -> str | None:
         shown.append(text("measured.forwards", locale, count=manifest.forwards))
     if manifest.peak_bytes:
         shown.append(text("measured.memory", locale, gigabytes=f"{manifest.peak_bytes / 1e9:.1f}"))
-    return dotted(shown, locale) if shown else None
+    return join_facts(shown, locale) if shown else None
 
 
-def dotted(shown: list[str], locale: str) -> str:
+def join_facts(shown: list[str], locale: str) -> str:
     """Join facts with the separator between them."""
     return text("facts.separator", locale).join(shown)
 
@@ -161,7 +161,7 @@ def recipe(job: Job, locale: str, options: OptionSet) -> Iterator[str]:
             "info.line",
             locale,
             name=option_name(option, locale),
-            value=written(option, value, locale),
+            value=format_value(option, value, locale),
             origin=text(f"origin.{origin}", locale),
         )
     rendered_by = {} if job.manifest is None else job.manifest.effects

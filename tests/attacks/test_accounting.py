@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from commands.specs.extension import (
-    carried_over,
-    extended,
+    carry_over,
+    extend_clip,
     longest_clip,
 )
 from inference.domain.capabilities import Cost
@@ -202,10 +202,10 @@ def test_an_edited_extension_does_not_pass_the_longest_clip():
     )
     model = replace(MODELS.capabilities("testcard"), extends=True)
     done = a_job(spec=a_spec(model="testcard", loops=18), manifest=manifest)
-    extension = replace(done, spec=extended(done, model))
+    extension = replace(done, spec=extend_clip(done, model))
     edited = replace(extension.spec, latents=None, after_frames=0, loops=20)
     with pytest.raises(UserError) as caught:
-        carried_over(edited, extension)
+        carry_over(edited, extension)
     assert caught.value.code == "extend.too_long"
     assert caught.value.params["longest"] == longest_clip(edited)
 

@@ -184,7 +184,7 @@ async def test_an_admin_of_the_place_sees_it_from_elsewhere(victim):
 class Converted(OpenDirectory):
     """A chat in which the hall has been made private."""
 
-    async def turned_private(self, channels):
+    async def find_private_channels(self, channels):
         return frozenset(channels) & {"hall"}
 
 

@@ -15,7 +15,7 @@ from bot.slack.outbound.text import escape, literal
 from bot.terminal.render import CardView, toolbar
 from commands.forms import MAX_LENGTH, edit
 from commands.installation import Installation
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.text import summary
 from commands.text.card import Bar, Card, CardKind
 from inference.domain.output_settings import OutputSettings
@@ -77,8 +77,8 @@ def test_no_text_of_a_card_is_cut_in_half(pieces):
     line = " ".join(prompt.split())
     assert is_beginning(summary.thread_name(job, 100), line)
     assert is_beginning(summary.description(job, "en"), line)
-    assert is_beginning(summary.quoted(prompt, 120), prompt)
-    assert is_beginning(shown(prompt), prompt)
+    assert is_beginning(summary.isolate_prompt(prompt, 120), prompt)
+    assert is_beginning(shorten(prompt), prompt)
     form = edit(job, FOXES, "en")
     assert all(len(field.value) <= MAX_LENGTH for field in form.fields)
     assert is_beginning(form.fields[0].value, prompt)

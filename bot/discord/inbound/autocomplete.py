@@ -12,8 +12,8 @@ from commands.context import Call
 from commands.options import JOB, KEY, MODEL, NAME, TOPIC
 from commands.parsing.suggestions import closest
 from commands.schema import Kind, Option, Permission
-from commands.text.option_texts import written
-from commands.text.summary import dotted, quoted
+from commands.text.option_texts import format_value
+from commands.text.summary import isolate_prompt, join_facts
 
 MAX_CHOICES = 25
 CHOICE_LENGTH = 100
@@ -38,9 +38,9 @@ def values_of(option: Option) -> Source:
 
     async def values(call: Call) -> Mapping[str, str]:
         model = call.options.get(MODEL.name)
-        found = call.installation.narrowed(None if model is None else str(model))
+        found = call.installation.find_options(None if model is None else str(model))
         choices = found.shown[option.name].choices if option.name in found.shown else ()
-        return {str(choice): written(option, choice, call.locale) for choice in choices}
+        return {str(choice): format_value(option, choice, call.locale) for choice in choices}
 
     return values
 
@@ -81,7 +81,7 @@ def _likely(option: Option, wanted: str, values: Mapping[str, str]) -> list[str]
 
 async def _models(call: Call) -> Mapping[str, str]:
     return {
-        model.name: dotted([model.name, model.title], call.locale)
+        model.name: join_facts([model.name, model.title], call.locale)
         for model in call.installation.offered
     }
 
@@ -93,7 +93,7 @@ async def _jobs(call: Call) -> Mapping[str, str]:
     if call.caller.may(Permission.ADMIN):
         jobs = await call.visible([*await call.jobs.waiting(tenant), *jobs])
     return {
-        job.id: dotted([job.id, quoted(job.spec.prompt, PROMPT_LENGTH)], call.locale)
+        job.id: join_facts([job.id, isolate_prompt(job.spec.prompt, PROMPT_LENGTH)], call.locale)
         for job in jobs
         if job.removed_at is None
     }

@@ -16,10 +16,10 @@ from bot.discord.inbound.autocomplete import CHOICE_LENGTH, MAX_CHOICES
 from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.outbound.markdown import cut
 from commands.context import Command
-from commands.option_set import within
+from commands.option_set import limit_options
 from commands.schema import Kind, Option, Value
 from commands.text.messages import FALLBACK, languages
-from commands.text.option_texts import discord_name, option_help, written
+from commands.text.option_texts import discord_name, format_value, option_help
 
 MAX_OPTIONS = 25
 """Of one command."""
@@ -129,7 +129,7 @@ def parameters(command: Command, gateway: CommandGateway) -> dict[Option, inspec
 def fit_options(command: Command, offered: Sequence[Option]) -> list[Option]:
     """Return the options that Discord takes, in their order, with `MORE` for the others."""
     for most in range(min(MAX_OPTIONS, len(offered)), 1, -1):
-        found = within(most, offered)
+        found = limit_options(most, offered)
         if _characters(command, found) <= MAX_CHARACTERS:
             return found
     return list(offered[:1])
@@ -189,4 +189,4 @@ def _description(option: Option, locale: str) -> str:
 
 
 def _choice(option: Option, value: str | int, locale: str) -> str:
-    return cut(written(option, value, locale), CHOICE_LENGTH)
+    return cut(format_value(option, value, locale), CHOICE_LENGTH)

@@ -33,7 +33,7 @@ from commands.context import Call
 from commands.handlers import job_status
 from commands.options import IMAGE, MODEL
 from commands.parsing.suggestions import closest
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.results import Accepted
 from commands.run import perform
 from commands.text.card import Card, plain
@@ -153,7 +153,9 @@ class Tools:
         if name in self._tools:
             return self._tools[name][0]
         guess = closest(name, self._tools)
-        raise NotFound("mcp.tool", name=shown(name), known=[guess] if guess else list(self._tools))
+        raise NotFound(
+            "mcp.tool", name=shorten(name), known=[guess] if guess else list(self._tools)
+        )
 
     # -- tools -------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ async def extend(call: Call, job: Job, *, prompt: str | None, seconds: str | Non
     if seconds is not None:
         passes = passes_for(float(seconds), known.model(job.spec.model), extending=True)
     words = None if typed is None else typed.prompt
-    return await repeat.again(call, job, Action.EXTEND, prompt=words, passes=passes)
+    return await repeat.repeat_job(call, job, Action.EXTEND, prompt=words, passes=passes)
 
 
 async def delete(call: Call, job: Job, jobs: JobService) -> None:
@@ -84,7 +84,7 @@ async def delete(call: Call, job: Job, jobs: JobService) -> None:
     """
     queue.check_owner(call, job)
     try:
-        job = await queue.posted(call, job)
+        job = await queue.wait_until_posted(call, job)
     except UserError as error:
         raise UserError("http.ending", job=job.id) from error
     if not await jobs.discard(job.id, tenant=call.channel.tenant):

@@ -59,7 +59,7 @@ def options(
         UserError: A value is none, or the model cannot do it; with the nearest it can.
     """
     named = request.model or request.rushes.get(MODEL.name) or installation.default_model
-    works = installation.narrowed(str(named))
+    works = installation.find_options(str(named))
     asked = own_options(
         request.rushes,
         installation.options,

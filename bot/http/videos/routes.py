@@ -119,10 +119,10 @@ class Videos:
         known = self._services.installation.options
         files = pictures_of(asked.rushes, known)
         form = forms.edit(job, self._services.installation, call.locale)
-        kept: dict[str, Value] = forms.options(
+        kept: dict[str, Value] = forms.read_options(
             {field.name: field.value for field in form.fields}, known
         )
-        works = self._services.installation.narrowed(job.spec.model)
+        works = self._services.installation.find_options(job.spec.model)
         kept |= own_options(asked.rushes, known, works=works)
         del kept[PROMPT.name]
         values = {PROMPT.name: escape(asked.prompt), forms.FLAGS: render_options(kept, known)}

@@ -10,12 +10,12 @@ from bot.slack.inbound.command_text import plain
 from bot.slack.outbound.blocks import plain_text
 from commands.context import Command
 from commands.installation import Installation
-from commands.option_set import within
+from commands.option_set import limit_options
 from commands.options import FRAME_COUNT, IMAGE, MODEL
 from commands.parsing.values import accept, tidy
 from commands.schema import Group, Kind, Option, Value
 from commands.text.messages import error_text, text
-from commands.text.option_texts import field_label, length_text, option_help, written
+from commands.text.option_texts import field_label, format_value, length_text, option_help
 from inference.domain.capabilities import Lengths
 from inference.domain.errors import UserError
 from inference.domain.untrusted_text import cut
@@ -61,7 +61,7 @@ def draw(
         with_image: Whether the form asks for the picture.
         model: The model that was chosen in the form: only what it can do is offered.
     """
-    shown = installation.narrowed(model).shown
+    shown = installation.find_options(model).shown
     offered = [
         replace(shown[option.name], required=option.required)
         for option in command.options
@@ -71,7 +71,9 @@ def draw(
         and _offered(option, installation)
     ]
     basic = [option for option in offered if everything or _is_basic(option)]
-    return [_field(option, installation, model, locale) for option in within(MAX_FIELDS, basic)]
+    return [
+        _field(option, installation, model, locale) for option in limit_options(MAX_FIELDS, basic)
+    ]
 
 
 def values(view: Mapping[str, Any]) -> dict[str, Value]:
@@ -153,7 +155,7 @@ def _choices(
 ) -> dict[str, str]:
     if option.name != FRAME_COUNT.name or not option.choices:
         values = [choice for choice in option.choices if len(str(choice)) <= MAX_VALUE]
-        return {str(value): written(option, value, locale) for value in values[:MAX_CHOICES]}
+        return {str(value): format_value(option, value, locale) for value in values[:MAX_CHOICES]}
     models = [item for item in installation.offered if model in {None, item.name}]
     return {
         str(count): length_text(int(count), models, locale)

@@ -78,7 +78,9 @@ class Channels:
         private = await self._privacy(origin, origin.channel, LOOKUP_SECONDS)
         return private is not False
 
-    async def turned_private(self, origin: Origin, channels: Iterable[str]) -> frozenset[str]:
+    async def find_private_channels(
+        self, origin: Origin, channels: Iterable[str]
+    ) -> frozenset[str]:
         """Return which channels are private by now, as far as Slack says so."""
         asked = list(channels)
         found = await asyncio.gather(

@@ -30,10 +30,10 @@ class SlackDirectory:
         """
         return False
 
-    async def turned_private(self, channels: Iterable[str]) -> frozenset[str]:
+    async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:
         """Return which channels Slack says are private by now; others are as their jobs say."""
         own = [channel for channel in channels if _CHANNEL.fullmatch(channel)]
-        return await self._channels.turned_private(self._origin, own)
+        return await self._channels.find_private_channels(self._origin, own)
 
     def person(self, person: str) -> str:
         """Return workspace and user: ids of users are unique in a workspace only."""

@@ -12,9 +12,9 @@ from functools import partial
 from commands.context import Call, Command, Visibility
 from commands.handlers import queue
 from commands.handlers.admin import people
-from commands.handlers.arguments import arguments
+from commands.handlers.arguments import read_arguments
 from commands.options import JOB_TO_CANCEL, PERSON, REASON
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.policy.blocks import Block
 from commands.schema import Permission
 from commands.text import replies
@@ -44,8 +44,8 @@ async def drain(call: Call) -> Card:
 
 async def block(call: Call) -> Card:
     """Block a person from making things here; their jobs in the queue stay."""
-    given = arguments(call, _BLOCK)
-    whom = await people.named(call, str(given[_WHO.name]), given)
+    given = read_arguments(call, _BLOCK)
+    whom = await people.resolve_person(call, str(given[_WHO.name]), given)
     block = Block(person=whom.person, reason=str(given.get(REASON.name, "")))
     await call.policy.blocks.put(whom.tenant, block, call.caller.requester)
     key = "admin.blocked_everywhere" if whom.everywhere else "admin.blocked"
@@ -54,15 +54,15 @@ async def block(call: Call) -> Card:
 
 async def unblock(call: Call) -> Card:
     """Lift the block of a person."""
-    given = arguments(call, _UNBLOCK)
+    given = read_arguments(call, _UNBLOCK)
     typed, actor = str(given[_WHO.name]), call.caller.requester
-    whom = await people.named(call, typed, given)
+    whom = await people.resolve_person(call, typed, given)
     lifted = await call.policy.blocks.lift(whom.tenant, whom.person, actor)
     if whom.everywhere:  # also one that an admin had set here
         here = call.directory.plain_id(typed)
         lifted |= await call.policy.blocks.lift(call.channel.tenant, here, actor)
     if not lifted:
-        raise NotFound("admin.not_blocked", person=shown(whom.person))
+        raise NotFound("admin.not_blocked", person=shorten(whom.person))
     key = "admin.unblocked_everywhere" if whom.everywhere else "admin.unblocked"
     return replies.note(key, call.locale, person=whom.person)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from commands.context import Call
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.settings import MAXIMUM_NAME
 from commands.schema import Kind, Option, Permission, Value
@@ -39,7 +39,7 @@ class Named:
         return self.tenant == EVERYWHERE
 
 
-async def named(call: Call, typed: str, given: Mapping[str, Value]) -> Named:
+async def resolve_person(call: Call, typed: str, given: Mapping[str, Value]) -> Named:
     """Resolve a name in a command to a person and the tenants it applies to.
 
     Args:
@@ -59,7 +59,7 @@ async def named(call: Call, typed: str, given: Mapping[str, Value]) -> Named:
         return Named(tenant=EVERYWHERE, person=person)
     found = await call.directory.find_person(person)
     if not found or len(found) > MAXIMUM_NAME or not found.isprintable():
-        raise UserError("setting.no_person", name=shown(typed))
+        raise UserError("setting.no_person", name=shorten(typed))
     if everywhere:
-        return Named(tenant=EVERYWHERE, person=call.person_named(found))
+        return Named(tenant=EVERYWHERE, person=call.qualify_person(found))
     return Named(tenant=call.channel.tenant, person=found)

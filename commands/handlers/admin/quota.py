@@ -9,12 +9,12 @@ from commands.context import Call, Command, Visibility
 from commands.handlers import advice
 from commands.handlers.admin import people
 from commands.handlers.admin.people import Named
-from commands.handlers.admin.settings_texts import written
-from commands.handlers.arguments import arguments
+from commands.handlers.admin.settings_texts import format_value
+from commands.handlers.arguments import read_arguments
 from commands.options import PERSON
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.policy.operator_rules import EVERYWHERE
-from commands.policy.permissions import within_caps
+from commands.policy.permissions import apply_caps
 from commands.policy.quota import OPERATOR_ZONE, day_of
 from commands.policy.settings import (
     MAXIMUM_NAMES,
@@ -77,10 +77,10 @@ async def own(call: Call) -> Card:
 
 async def of_person(call: Call) -> Card:
     """Show or set the quota of the guild or of a person."""
-    given = arguments(call, _ADMIN_OPTIONS)
+    given = read_arguments(call, _ADMIN_OPTIONS)
     named, typed = str(given.get(PERSON.name, "")), str(given.get(_AMOUNT.name, ""))
     if named and typed:
-        return await _set(call, await people.named(call, named, given), typed)
+        return await _set(call, await people.resolve_person(call, named, given), typed)
     rules = await call.rules()
     since, until = day_of(call.clock.now(), rules.value(TIMEZONE))
     usage = await call.jobs.usage(call.channel.tenant, "", since=since)
@@ -95,11 +95,11 @@ async def of_person(call: Call) -> Card:
 
 async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> list[Line]:
     """Say what a person used, and the amount that holds for them; the operator hears of both."""
-    wide = await people.named(call, typed, {}) if call.caller.operator else None
+    wide = await people.resolve_person(call, typed, {}) if call.caller.operator else None
     lines: list[Line] = []
     plain_id = call.directory.plain_id(typed)
     if wide is None or wide.person != plain_id:  # it is not a name of all servers
-        here = await people.named(call, typed, {people.HERE_FLAG.name: True})
+        here = await people.resolve_person(call, typed, {people.HERE_FLAG.name: True})
         usage = await call.jobs.usage(call.channel.tenant, here.person, since=since)
         spent, reserved = usage.requester_spent, usage.requester_reserved
         lines.append(_used_line(call, "quota.person", here.person, spent, reserved))
@@ -130,14 +130,14 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
 def _amounts_here(call: Call, rules: Rules) -> list[Line]:
     """Say what is set for single people, for roles, and for each person."""
     own = rules.value(QUOTA_PEOPLE)
-    line = (text("quota.set_people", call.locale, amounts=written(own, call.locale)),)
+    line = (text("quota.set_people", call.locale, amounts=format_value(own, call.locale)),)
     return [*([line] if own else []), *_amounts_for_all(call, rules)]
 
 
 def _amounts_for_all(call: Call, rules: Rules) -> list[Line]:
     """Return the amounts for people without an individual one."""
     return [
-        (text(key, call.locale, amounts=written(rules.value(setting), call.locale)),)
+        (text(key, call.locale, amounts=format_value(rules.value(setting), call.locale)),)
         for key, setting in (("quota.set_roles", QUOTA_ROLES), ("quota.set_each", QUOTA_USER))
         if rules.value(setting) is not None
     ]
@@ -173,7 +173,7 @@ def _amount(typed: str) -> int | None:
         return amount_of(QUOTA_PEOPLE, typed)
     except UserError as error:
         highest = QUOTA_PEOPLE.option.range.highest if QUOTA_PEOPLE.option.range else None
-        raise UserError("quota.amount", value=shown(typed), highest=highest) from error
+        raise UserError("quota.amount", value=shorten(typed), highest=highest) from error
 
 
 def _set_line(call: Call, whom: Named, amount: int | str | None) -> Line:
@@ -220,7 +220,7 @@ def _until_everywhere_line(call: Call) -> Line:
 def _usual(call: Call, rules: Rules) -> Resolved | None:
     """Return what the caller's defaults make, if they can make anything."""
     try:
-        return within_caps(resolve("-", rules.layers(), call.installation), call.caller, rules)
+        return apply_caps(resolve("-", rules.layers(), call.installation), call.caller, rules)
     except UserError:
         return None
 

@@ -10,15 +10,15 @@ from typing import cast
 from zoneinfo import ZoneInfo
 
 from commands.context import Call, Command, Visibility
-from commands.handlers.admin.settings_texts import explained, listed, written
-from commands.handlers.arguments import arguments, incomplete
+from commands.handlers.admin.settings_texts import explain_setting, format_value, list_settings
+from commands.handlers.arguments import incomplete_error, read_arguments
 from commands.installation import Installation
 from commands.options import HERE, KEY, MODEL, VALUE
-from commands.parsing.values import shown
+from commands.parsing.values import shorten
 from commands.policy.operator_rules import EVERYWHERE
 from commands.policy.settings import TIMEZONE, Naming, Rules, Scope, Setting, SettingSet, Stored
 from commands.policy.settings_store import Change
-from commands.policy.settings_values import named, read
+from commands.policy.settings_values import find_setting, read_setting
 from commands.refusal import Refusal
 from commands.schema import Kind, Option, Permission, Value
 from commands.text import replies
@@ -67,16 +67,16 @@ def _arguments(call: Call, options: tuple[Option, ...]) -> dict[str, Value]:
     first, _, rest = call.text.strip().partition(" ")
     if first and not call.options and first.casefold() not in options[0].choices:
         if first.startswith("--") or not _is_key(first, call.policy.known):
-            return arguments(call, options)
+            return read_arguments(call, options)
         valued = any(not word.startswith("--") for word in rest.split())
         call = replace(call, text=f"{'set' if valued else 'show'} {call.text}")
-    return {**arguments(call, options), **_offered(call)}
+    return {**read_arguments(call, options), **_offered(call)}
 
 
 def _is_key(typed: str, known: SettingSet) -> bool:
     """Return whether a word names a setting, or is like the name of one."""
     try:
-        named(typed, known)
+        find_setting(typed, known)
     except Refusal:
         return True
     except UserError:
@@ -96,15 +96,15 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
         setting = _settable(key, scope, call.policy.known)
         model = _model_in_force(await call.rules(), scope, call.installation)
         plain_id = call.directory.plain_id
-        value = read(setting, typed, call.installation, model=model, plain_id=plain_id)
+        value = read_setting(setting, typed, call.installation, model=model, plain_id=plain_id)
         value = await _with_known_names(call, setting, value)
         await _change(call, Change(scope=scope, subject=subject, setting=setting, value=value))
-        said = written(value, call.locale)
+        said = format_value(value, call.locale)
         if setting.in_gpu_seconds:
             return replies.note("setting.done_seconds", call.locale, key=setting.key, value=said)
         return replies.note("setting.done", call.locale, key=setting.key, value=said)
     if not key and action != "show":
-        raise incomplete(*((KEY, VALUE) if action == "set" else (KEY,)), after=str(action))
+        raise incomplete_error(*((KEY, VALUE) if action == "set" else (KEY,)), after=str(action))
     if action == "reset":
         setting = _settable(key, scope, call.policy.known)
         await _change(call, Change(scope=scope, subject=subject, setting=setting, value=None))
@@ -113,8 +113,8 @@ async def _act(call: Call, given: dict[str, Value], scope: Scope, subject: str) 
     if scope is not Scope.USER:
         rules = replace(rules, user={})
     if not key:
-        return listed(call, rules, scope, command)
-    return explained(call, named(key, call.policy.known), rules, command)
+        return list_settings(call, rules, scope, command)
+    return explain_setting(call, find_setting(key, call.policy.known), rules, command)
 
 
 def _model_in_force(rules: Rules, scope: Scope, installation: Installation) -> str | None:
@@ -154,11 +154,11 @@ async def _with_known_names(call: Call, setting: Setting, value: Stored) -> Stor
 def _unknown(naming: Naming, name: str) -> UserError:
     match naming:
         case Naming.ROLES:
-            return UserError("setting.no_role", name=shown(name))
+            return UserError("setting.no_role", name=shorten(name))
         case Naming.CHANNELS:
-            return UserError("setting.unknown_channel", name=shown(name))
+            return UserError("setting.unknown_channel", name=shorten(name))
         case Naming.PEOPLE:
-            return UserError("setting.no_person", name=shown(name))
+            return UserError("setting.no_person", name=shorten(name))
 
 
 async def _change(call: Call, change: Change) -> None:
@@ -166,7 +166,7 @@ async def _change(call: Call, change: Change) -> None:
 
 
 def _settable(key: str, scope: Scope, known: SettingSet) -> Setting:
-    setting = named(key, known)
+    setting = find_setting(key, known)
     if scope in setting.scopes:
         return setting
     if scope is Scope.USER:
@@ -191,8 +191,8 @@ async def _log(call: Call) -> Card:
                 at=datetime.fromtimestamp(entry.at, zone).strftime("%Y-%m-%d %H:%M"),
                 name=entry.actor.name or text("audit.forgotten", call.locale),
                 what=" ".join(filter(None, [entry.key, entry.subject])),
-                before=written(entry.before, call.locale),
-                after=written(entry.after, call.locale),
+                before=format_value(entry.before, call.locale),
+                after=format_value(entry.after, call.locale),
             ),
         )
         for entry in entries

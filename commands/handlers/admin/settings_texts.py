@@ -10,7 +10,7 @@ from commands.options import CFG, FRAME_COUNT, STEPS
 from commands.parsing.flags import render_options
 from commands.parsing.values import tidy
 from commands.policy.settings import UNLIMITED, Naming, Rules, Scope, Setting, Shape, Topic
-from commands.policy.settings_values import read
+from commands.policy.settings_values import read_setting
 from commands.schema import Kind, Value
 from commands.specs.layers import BUILT_IN
 from commands.specs.resolve import resolve
@@ -42,7 +42,7 @@ _TEXT = "blurry"
 _SHOWN, _SHOWN_VALUE = "default.aspect", "9:16"
 
 
-def listed(call: Call, rules: Rules, scope: Scope, command: str) -> Card:
+def list_settings(call: Call, rules: Rules, scope: Scope, command: str) -> Card:
     """List in groups what can be set in a scope, each with one line, and what is set here.
 
     Args:
@@ -101,10 +101,10 @@ def _list_line(call: Call, setting: Setting, rules: Rules, *, explained: bool) -
     return text("help.line", call.locale, name=name, help=about) if explained else name
 
 
-def explained(call: Call, setting: Setting, rules: Rules, command: str) -> Card:
+def explain_setting(call: Call, setting: Setting, rules: Rules, command: str) -> Card:
     """Explain one setting: what it does, its values, what holds now and why, and an example."""
     locale = call.locale
-    value, origin = in_force(call, setting, rules)
+    value, origin = find_value_in_force(call, setting, rules)
     lines: list[Line] = [
         (_about(setting, locale),),
         (text("setting.values", locale, values=_legal(setting, call)),),
@@ -112,17 +112,17 @@ def explained(call: Call, setting: Setting, rules: Rules, command: str) -> Card:
     ]
     if Scope.USER not in setting.scopes:
         command = "/rushes-admin settings"
-    if found := example(call, setting, value):
+    if found := make_example(call, setting, value):
         typed = f"{command} set {setting.key} {found}"
         lines.append((text("setting.example", locale, example=typed),))
         if setting in call.policy.known.defaults.values() and setting.sets is not None:
-            meant = cast("Value", read(setting, found, call.installation))
+            meant = cast("Value", read_setting(setting, found, call.installation))
             flags = render_options({setting.sets.name: meant}, call.installation.options)
             lines.append((text("setting.for_one_job", locale, flags=flags),))
     return Card(kind=CardKind.INFO, title=setting.key, lines=tuple(lines))
 
 
-def in_force(call: Call, setting: Setting, rules: Rules) -> tuple[Any, str]:
+def find_value_in_force(call: Call, setting: Setting, rules: Rules) -> tuple[Any, str]:
     """Return the value that is taken where a setting holds, and the layer that it comes from."""
     value, origin = rules.found(setting)
     if origin != BUILT_IN or setting not in call.policy.known.defaults.values():
@@ -135,12 +135,12 @@ def in_force(call: Call, setting: Setting, rules: Rules) -> tuple[Any, str]:
     return resolved.spec.value(name), resolved.origins.get(name, origin)
 
 
-def example(call: Call, setting: Setting, now: Any) -> str:
+def make_example(call: Call, setting: Setting, now: Any) -> str:
     """Return a value as somebody could type it here, if there is one another than that of now."""
     legal: list[str] = []
     for typed in _guesses(call, setting):
         try:
-            value = read(setting, typed, call.installation)
+            value = read_setting(setting, typed, call.installation)
         except UserError:
             continue
         if value != now:
@@ -191,7 +191,7 @@ def _line(call: Call, setting: Setting, value: Any, origin: str, *, length: int)
         "info.line",
         call.locale,
         name=setting.key,
-        value=written(value, call.locale, length=length),
+        value=format_value(value, call.locale, length=length),
         origin=text(f"origin.{origin}", call.locale),
     )
 
@@ -201,7 +201,7 @@ def _now(call: Call, value: Any, origin: str) -> str:
     if value is None or value == "":
         return text("setting.now_unset", call.locale)
     source = text(f"origin.{origin}", call.locale)
-    return text("setting.now", call.locale, value=written(value, call.locale), origin=source)
+    return text("setting.now", call.locale, value=format_value(value, call.locale), origin=source)
 
 
 def _legal(setting: Setting, call: Call) -> str:
@@ -221,7 +221,7 @@ def _legal(setting: Setting, call: Call) -> str:
     return text("setting.shape.text", locale, limit=option.max_length)
 
 
-def written(value: Any, locale: str, *, length: int = VALUE_LENGTH) -> str:
+def format_value(value: Any, locale: str, *, length: int = VALUE_LENGTH) -> str:
     """Write a value as people would type it."""
     match value:
         case None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from commands.context import Call, Command, Visibility
 from commands.handlers.admin.operation import PARENT
-from commands.handlers.arguments import arguments, incomplete
-from commands.parsing.values import shown
+from commands.handlers.arguments import incomplete_error, read_arguments
+from commands.parsing.values import shorten
 from commands.policy.words_store import MAXIMUM_WORDS
 from commands.schema import Kind, Option, Permission
 from commands.text import replies
@@ -28,7 +28,7 @@ _OPTIONS = (_ACTION, _WORD)
 
 async def words(call: Call) -> Card:
     """List, add or remove the words that the guild forbids."""
-    given = arguments(call, _OPTIONS)
+    given = read_arguments(call, _OPTIONS)
     typed = str(given.get(_WORD.name, ""))
     match given.get(_ACTION.name, "list"):
         case "add":
@@ -39,7 +39,7 @@ async def words(call: Call) -> Card:
         case "remove":
             word = _word(typed, "remove")
             if not await call.policy.words.remove(call.channel.tenant, word, call.caller.requester):
-                raise NotFound("words.not_there", word=shown(typed))
+                raise NotFound("words.not_there", word=shorten(typed))
             return replies.note("words.removed", call.locale, word=word)
         case _:
             return await _listed(call)
@@ -61,7 +61,7 @@ def _word(typed: str, action: str) -> str:
     """Return the canonical spelling of a word."""
     word = normal(typed)
     if not word:
-        raise incomplete(_WORD, after=action)
+        raise incomplete_error(_WORD, after=action)
     return word
 
 

@@ -459,7 +459,7 @@ def test_a_broken_model_is_not_offered_anywhere(tmp_path):
 
     assert [model.name for model in installation.offered] == ["testcard"]
     assert installation.options.shown == alone.options.shown
-    assert installation.narrowed("gone").shown == alone.options.shown
+    assert installation.find_options("gone").shown == alone.options.shown
     assert installation.able_to(Mode.TEXT_TO_IMAGE) == ["testcard"]
     field = modal_fields.draw(
         built_in_commands(installation.options)[0],

@@ -10,7 +10,7 @@ from bot.discord.directory import DiscordDirectory
 from bot.slack.lookups.directory import SlackDirectory
 from commands.directory import OpenDirectory
 from commands.installation import Installation
-from commands.policy.settings_values import read
+from commands.policy.settings_values import read_setting
 from tests.fakes.models import MODELS
 from tests.fakes.options import SETTINGS
 
@@ -59,4 +59,4 @@ def test_what_is_typed_plainly_is_itself(directory, typed, found):
     ],
 )
 def test_settings_are_kept_by_id(directory, key, typed, value):
-    assert read(SETTINGS.by_key[key], typed, NANO, plain_id=directory.plain_id) == value
+    assert read_setting(SETTINGS.by_key[key], typed, NANO, plain_id=directory.plain_id) == value

@@ -46,7 +46,7 @@ def test_what_only_the_chat_has_and_what_people_wrote_stays(text):
 def test_a_card_names_them_too():
     ada = Person(id="ada", name="ada")
     lines = ((ada, " /generate starts right away."), (isolate("/generate"),))
-    card = Card(kind=CardKind.INFO, title="/generate", lines=lines).reworded(in_shell)
+    card = Card(kind=CardKind.INFO, title="/generate", lines=lines).map_text(in_shell)
     assert "rushes submit starts right away." in plain(card)
     assert card.lines[0][0] is ada
     assert card.lines[1] == lines[1]

@@ -252,7 +252,7 @@ def silent():
 @pytest.mark.parametrize("typed", ["a fox --sound off", "a fox --SOUND=on"])
 def test_an_option_of_other_models_is_no_spelling_mistake(silent, typed):
     with pytest.raises(UserError) as caught:
-        parse(typed, silent.options, silent.narrowed("wan"))
+        parse(typed, silent.options, silent.find_options("wan"))
     assert caught.value.code == "model.no_option_at_all"
     assert error_text(caught.value, "en") == "Wan 2.2 5B does not support --sound. Leave it out."
 
@@ -276,8 +276,8 @@ def test_a_number_out_of_all_ranges_is_told_with_the_models(typed, said):
     ltx, wan = models.capabilities("ltx"), models.capabilities("wan")
     both = Installation(models=(wan, ltx), default_model="wan")
     with pytest.raises(UserError) as caught:
-        parse(f"a fox {typed}", both.options, both.narrowed("ltx"))
+        parse(f"a fox {typed}", both.options, both.find_options("ltx"))
     assert error_text(caught.value, "en") == said
     with pytest.raises(UserError) as caught:
-        parse(f"a fox {typed}", both.options, both.narrowed("wan"))
+        parse(f"a fox {typed}", both.options, both.find_options("wan"))
     assert ("100" if "steps" in typed else "15") in error_text(caught.value, "en")

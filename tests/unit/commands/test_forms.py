@@ -46,7 +46,7 @@ def test_a_form_handed_in_unchanged_asks_for_the_same(prompt, seed):
     form = forms.edit(job, FOXES, "en")
     assert len(form.fields) <= 5
     assert len(form.id) <= 100
-    asked = forms.options(written(form), OPTIONS)
+    asked = forms.read_options(written(form), OPTIONS)
     asked.pop(PROMPT.name)
     assert asked == {
         "negative": "rain",
@@ -75,7 +75,7 @@ def test_every_label_begins_as_a_sentence_does(locale):
 )
 def test_a_form_that_says_nonsense_is_refused(values, code):
     with pytest.raises(UserError) as caught:
-        forms.options({"prompt": "a fox", **values}, OPTIONS)
+        forms.read_options({"prompt": "a fox", **values}, OPTIONS)
     assert caught.value.code == code
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from commands.policy.settings import Language
 from commands.text import messages, particles
-from commands.text.messages import about, any_of, duration, message_ids, ordinal, text
+from commands.text.messages import any_of, duration, format_estimate, message_ids, ordinal, text
 
 LATIN = re.compile(r"[A-Za-z]{2,}")
 KEPT = re.compile(
@@ -146,7 +146,7 @@ def test_durations_places_and_alternatives_are_korean():
     assert duration(47, "ko") == "47초"
     assert duration(180, "ko") == "3분"
     assert duration(4800, "ko") == "1시간 20분"
-    assert about(41, "ko") == "약 40초"
+    assert format_estimate(41, "ko") == "약 40초"
     assert [ordinal(number, "ko") for number in (2, 3, 11, 21)] == [
         "2번째",
         "3번째",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from commands.caller import Caller
 from commands.handlers.advice import find_largest_fit
-from commands.policy.quota import day_of, tenant_quota
+from commands.policy.quota import compute_tenant_quota, day_of
 from commands.policy.settings import Rules
 from inference.domain.quota import milliseconds
 from tests.fakes.orders import a_spec
@@ -70,7 +70,7 @@ def test_every_moment_lies_in_its_day_and_days_join_without_a_gap(now, zone):
     ],
 )
 def test_the_most_particular_amount_is_a_persons_limit(guild, limits):
-    found = tenant_quota(MEMBER, Rules(guild=guild), NOW)
+    found = compute_tenant_quota(MEMBER, Rules(guild=guild), NOW)
     assert (found and (found.requester_seconds, found.tenant_seconds)) == limits
 
 

@@ -17,10 +17,10 @@ from commands.policy.settings import Scope, SettingSet, Shape, Topic
 from commands.specs.layers import ORIGINS
 from commands.text import messages
 from commands.text.messages import (
-    about,
     any_of,
     duration,
     error_text,
+    format_estimate,
     message_ids,
     ordinal,
     parts,
@@ -257,7 +257,7 @@ def test_durations_are_in_the_units_of_people(seconds, written):
     ],
 )
 def test_estimates_do_not_pretend_to_be_exact(seconds, written):
-    assert about(seconds, "en") == written
+    assert format_estimate(seconds, "en") == written
 
 
 @pytest.mark.parametrize(

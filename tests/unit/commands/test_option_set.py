@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from commands.installation import Installation
-from commands.option_set import OptionSet, within
+from commands.option_set import OptionSet, limit_options
 from commands.options import MORE, NEUTRAL_OPTIONS
 from commands.parsing.flags import parse, render_options
 from commands.schema import Group, Kind, Option, Range
@@ -49,18 +49,18 @@ def asked(installation, text):
 
 
 def test_the_union_has_what_any_model_has_and_each_only_its_own(both, odd):
-    union, small = both.options.shown, both.narrowed("NANO").shown
+    union, small = both.options.shown, both.find_options("NANO").shown
     assert {"glow", "hum", "motion", "camera"} <= set(union)
     assert not {"glow", "hum"} & set(small)
     assert small["resolution"].choices == ("360p",)
     assert union["resolution"].choices == tuple(odd.resolutions)
     assert small["frames"].choices == (1, 49, 65)
     assert {5, 121, 49, 65, 1} <= set(union["frames"].choices)
-    assert both.narrowed("nobody").shown == union
+    assert both.find_options("nobody").shown == union
 
 
 def test_what_leaves_nothing_to_choose_is_shown_by_nobody(both, odd):
-    shown = both.narrowed("odd").shown
+    shown = both.find_options("odd").shown
     assert not {"steps", "negative", "loops", "last"} & set(shown)
     assert shown["cfg"].range == Range(lowest=1, highest=3)
     assert both.options.shown["cfg"].range == Range(lowest=1, highest=20)
@@ -133,12 +133,12 @@ def test_a_length_is_in_the_models_own_seconds(both):
 def test_the_least_used_options_are_left_to_one_that_takes_flags(big):
     own = tuple(replace(GLOW, name=f"own{number}") for number in range(40))
     options = OptionSet([replace(big, options=own)]).order
-    kept = within(25, options)
+    kept = limit_options(25, options)
     assert len(kept) == 25
     assert kept[-1] is MORE
     assert {option for option in options if option.group is Group.BASIC} <= set(kept)
     assert {"seed", "steps", "cfg", "model"} <= {option.name for option in kept}
-    assert within(99, options) == list(options)
+    assert limit_options(99, options) == list(options)
 
 
 def test_flags_of_own_options_are_typed_like_all_others(both):

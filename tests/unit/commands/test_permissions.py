@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.caller import Caller, Channel
-from commands.policy.permissions import check_caps, check_may_render, check_press, within_caps
+from commands.policy.permissions import apply_caps, check_caps, check_may_render, check_press
 from commands.policy.settings import CAPS, Rules
 from commands.specs.layers import (
     TYPED,
@@ -142,14 +142,14 @@ CAPPED_360 = {"cap.resolution": "360p", "cap.resolution.except": ["editors"]}
 )
 def test_what_is_asked_for_beyond_a_cap_is_refused(installation, caller, rules, asked, refusal):
     resolved = resolve("x", [Layer(name=TYPED, values=asked, asked=True)], installation)
-    assert sentence(within_caps, resolved, caller, rules) == refusal
+    assert sentence(apply_caps, resolved, caller, rules) == refusal
 
 
 def test_what_nobody_asked_for_is_lowered_and_info_says_so(installation):
     rules = Rules(
         guild={"cap.resolution": "360p", "cap.frames": 70, "default.loops": 3, "cap.loops": 2}
     )
-    resolved = within_caps(resolve("x", rules.layers(), installation), MEMBER, rules)
+    resolved = apply_caps(resolve("x", rules.layers(), installation), MEMBER, rules)
     spec, origins = resolved.spec, resolved.origins
     assert (spec.resolution, spec.frames, spec.loops) == ("360p", 65, 2)
     assert (origins["resolution"], origins["frames"], origins["loops"]) == ("cap", "cap", "cap")
@@ -158,9 +158,9 @@ def test_what_nobody_asked_for_is_lowered_and_info_says_so(installation):
 
 def test_a_clip_is_never_lowered_to_an_image(installation):
     rules = Rules(guild={"cap.frames": 1})
-    assert "is 1." in sentence(within_caps, resolve("x", [], installation), MEMBER, rules)
+    assert "is 1." in sentence(apply_caps, resolve("x", [], installation), MEMBER, rules)
     still = Layer(name=TYPED, values={"frames": 1}, asked=True)
-    assert within_caps(resolve("x", [still], installation), MEMBER, rules).spec.frames == 1
+    assert apply_caps(resolve("x", [still], installation), MEMBER, rules).spec.frames == 1
 
 
 def test_making_somebody_elses_job_again_does_not_lift_the_cap(big):
@@ -198,7 +198,7 @@ def test_nothing_ever_passes_a_cap_and_nothing_else_is_changed(installation, cap
         and cap.rank(getattr(free.spec, cap.option.name)) > cap.rank(caps[cap.option.name])
     ]
     try:
-        held = within_caps(free, MEMBER, rules)
+        held = apply_caps(free, MEMBER, rules)
     except UserError:
         asked = any(cap.option.name in typed.values for cap in beyond)
         only_images = caps.get("frames") == 1 and free.spec.mode is Mode.TEXT_TO_VIDEO

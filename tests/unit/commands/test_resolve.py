@@ -10,7 +10,7 @@ from commands.installation import Installation
 from commands.specs.layers import Layer
 from commands.specs.resolve import (
     Resolved,
-    enlarged,
+    enlarge_spec,
     resolve,
 )
 from inference.domain.errors import UserError
@@ -222,9 +222,9 @@ def test_preferences_never_stand_in_the_way(installation, preferences, has_image
 
 def test_larger_means_the_models_highest_resolution(installation, big, small):
     spec = resolve("a fox", [typed(resolution="360p")], installation).spec
-    assert enlarged(spec, big) == replace(spec, resolution=Resolution.P720)
-    assert enlarged(spec, small) is None
-    assert enlarged(replace(spec, resolution=Resolution.P720), big) is None
+    assert enlarge_spec(spec, big) == replace(spec, resolution=Resolution.P720)
+    assert enlarge_spec(spec, small) is None
+    assert enlarge_spec(replace(spec, resolution=Resolution.P720), big) is None
 
 
 def test_a_model_of_what_lies_between_two_images_is_refused_one_alone(installation):

@@ -11,7 +11,7 @@ from commands.installation import Installation
 from commands.policy.blocks import Block, BlockStore
 from commands.policy.settings import Scope
 from commands.policy.settings_store import Change, SettingsStore
-from commands.policy.settings_values import named, read, restore
+from commands.policy.settings_values import find_setting, read_setting, restore_setting
 from commands.policy.stores import TABLES
 from commands.run import execute, invoke, press
 from commands.text.card import CardKind, plain
@@ -84,10 +84,10 @@ async def say(call, line):
     ],
 )
 def test_a_legal_value_is_kept_as_it_is_meant(installation, key, typed, value):
-    setting = named(key, SETTINGS)
+    setting = find_setting(key, SETTINGS)
     plain_id = MentionDirectory().plain_id
-    assert read(setting, typed, installation, plain_id=plain_id) == value
-    assert restore(setting, value) is not None
+    assert read_setting(setting, typed, installation, plain_id=plain_id) == value
+    assert restore_setting(setting, value) is not None
 
 
 @pytest.mark.parametrize("typed", ["0", "150", "500"])
@@ -96,9 +96,9 @@ def test_a_number_that_the_model_always_uses_is_said(small, typed):
     installation = Installation(models=(model,), default_model=model.name)
     setting = SETTINGS.by_key["default.steps"]
     with pytest.raises(UserError) as caught:
-        read(setting, typed, installation)
+        read_setting(setting, typed, installation)
     assert f"Nano always uses --steps 8, not {typed}." in error_text(caught.value, "en")
-    assert read(setting, "8", installation) == 8
+    assert read_setting(setting, "8", installation) == 8
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_a_number_that_the_model_always_uses_is_said(small, typed):
 )
 def test_what_is_not_legal_is_refused_with_a_sentence(installation, key, typed, sentence):
     with pytest.raises(UserError) as refusal:
-        read(named(key, SETTINGS), typed, installation)
+        read_setting(find_setting(key, SETTINGS), typed, installation)
     assert sentence in error_text(refusal.value, "en")
 
 
 @pytest.mark.parametrize("setting", SETTINGS.by_key.values(), ids=lambda setting: setting.key)
 def test_every_default_of_a_setting_is_legal(setting, installation):
-    assert setting.default is None or restore(setting, setting.default) is not None
-    assert named(setting.key, SETTINGS) is setting
+    assert setting.default is None or restore_setting(setting, setting.default) is not None
+    assert find_setting(setting.key, SETTINGS) is setting
 
 
 async def test_the_stronger_scope_wins_and_info_tells_which_it_was(call, admin, jobs):
